@@ -52,7 +52,9 @@ def findings_table(rows: list[dict[str, object]]) -> pd.DataFrame:
     unknown = {column for row in rows for column in row} - set(COLUMNS)
     if unknown:
         raise InputError(f"findings table: unknown columns {sorted(unknown)}; expected some of {list(COLUMNS)}")
-    table = pd.DataFrame({name: pd.array([row.get(name) for row in rows], dtype=kind) for name, kind in COLUMNS.items()})
+    table = pd.DataFrame(
+        {name: pd.array([row.get(name) for row in rows], dtype=kind) for name, kind in COLUMNS.items()}
+    )
     for column in REQUIRED:
         if table[column].isna().any():
             row = rows[int(table[column].isna().to_numpy().argmax())]

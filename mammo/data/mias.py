@@ -1,6 +1,7 @@
 """mini-MIAS: 322 films of 161 women as PGM files, one text file of findings, one manifest of pixels."""
 
 import csv
+import hashlib
 import os
 import re
 from pathlib import Path
@@ -18,7 +19,7 @@ FINDINGS = ("CALC", "CIRC", "SPIC", "MISC", "ARCH", "ASYM")
 SEVERITIES = {"B": "benign", "M": "malignant"}
 SIDE_PX = 1024
 SPACING_MM = 0.2
-ROW = re.compile(r"mdb\d{3,}\b")  # a line of Info.txt that describes a film
+ROW = re.compile(r"\s*mdb\d")  # a line of Info.txt that describes a film, be its id malformed
 FILM = re.compile(r"(mdb\d{3,})\.pgm")
 
 
@@ -60,6 +61,10 @@ class MIAS:
         """The SHA-256 of each film's pixels, by film."""
         with self.manifest_path.open(newline="") as file:
             return {row["image_id"]: row["sha256"] for row in csv.DictReader(file)}
+
+    def manifest_digest(self) -> str:
+        """SHA-256 of the manifest, which names the films and all their pixels."""
+        return hashlib.sha256(self.manifest_path.read_bytes()).hexdigest()
 
     def prepare(self) -> None:
         """Climbs the ladder until the films lie in `root`: folder there, archive on disk, download.
@@ -144,7 +149,7 @@ def parse_info(text: str, source: str = "Info.txt") -> list[dict[str, object]]:
         InputError: A malformed row; names its line number.
     """
     rows: list[dict[str, object]] = []
-    seen: dict[str, int] = {}
+    seen: dict[str, list[object]] = {}  # the severities of a film's rows so far
     for number, line in enumerate(text.splitlines(), start=1):
         if not ROW.match(line):
             continue
@@ -156,10 +161,11 @@ def parse_info(text: str, source: str = "Info.txt") -> list[dict[str, object]]:
                 f"{source}, line {number}: {error}; expected `id tissue NORM`, "
                 f"or `id tissue class severity [x y radius | *NOTE 3*]`, found `{line.strip()}`"
             ) from None
-        seen[fields[0]] = seen.get(fields[0], 0) + 1
-        if row["severity"] != "normal":
-            row["finding_id"] = seen[fields[0]]
-        elif seen[fields[0]] > 1:
+        severities = seen.setdefault(fields[0], [])
+        severities.append(row["severity"])
+        if "normal" not in severities:
+            row["finding_id"] = len(severities)
+        elif len(severities) > 1:
             raise InputError(f"{source}, line {number}: film {fields[0]} is normal and has another row")
         rows.append(row)
     if not rows:
@@ -169,6 +175,8 @@ def parse_info(text: str, source: str = "Info.txt") -> list[dict[str, object]]:
 
 def _parse_row(fields: list[str]) -> dict[str, object]:
     image_id, tissue, finding, *rest = fields if len(fields) > 2 else [*fields, "", "", ""][:3]
+    if not FILM.fullmatch(f"{image_id}.pgm"):
+        raise ValueError(f"'{image_id}' is not the id of a film")
     number = int(image_id.removeprefix("mdb"))
     if tissue not in TISSUES:
         raise ValueError(f"tissue '{tissue}' is none of {', '.join(TISSUES)}")

@@ -1,0 +1,305 @@
+"""Batches for Lightning: from a data set's findings to grey crops, or to what a frozen trunk makes of them."""
+
+import logging
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import lightning as L
+import numpy as np
+import pandas as pd
+import torch
+from rich.progress import track
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from mammo import InputError
+from mammo.data.augment import Augment
+from mammo.data.cache import OutputCache, digest
+from mammo.data.crop import Crops, cut_crops
+from mammo.data.images import pixel_digest
+from mammo.data.mias import MIAS, home
+from mammo.data.phantom import Phantom
+from mammo.data.split import PARTS, check_split, split_films
+from mammo.data.tasks import find_task
+
+log = logging.getLogger(__name__)
+
+DATASETS: dict[str, type[MIAS]] = {data.name: data for data in (MIAS, Phantom)}
+BLOCK = 16  # samples per forward pass of a frozen trunk; always this many, so that no result depends on the rest
+
+Row = tuple[int, int | None]  # sample, copy; no copy: drawn anew each epoch
+Draw = tuple[str, int]  # sample_id, draw; draw 0 is the original
+
+
+def open_dataset(name: str, **settings: Any) -> MIAS:
+    """The data set of that name; an unknown name or setting lists the known."""
+    if name not in DATASETS:
+        raise InputError(f"data set '{name}' is unknown; expected one of {', '.join(DATASETS)}")
+    try:
+        return DATASETS[name](**settings)
+    except TypeError as error:
+        raise InputError(f"data set '{name}': {error}") from error
+
+
+class Samples(Dataset[dict[str, Any]]):
+    """Rows (sample, copy) as `{"x", "y", "row"}`; asked by (row, epoch), so that workers hold no state.
+
+    `x` is (1, side, side) uint8, or what the trunk made of it.
+    """
+
+    def __init__(self, crops: Crops, labels: np.ndarray, rows: list[Row], augment: Augment, seed: int) -> None:
+        self.crops, self.labels, self.rows, self.augment, self.seed = crops, labels, rows, augment, seed
+        self.ids = crops.table["sample_id"].tolist()
+        self.outputs: dict[Draw, torch.Tensor] | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def draw(self, row: int, epoch: int, *, cached: bool) -> int:
+        """Which draw of its sample a row shows in an epoch; 0 is the original."""
+        sample, copy = self.rows[row]
+        if copy is not None:
+            return copy
+        return self.augment.online_draw(seed=self.seed, epoch=epoch, sample_id=self.ids[sample], cached=cached)
+
+    def pixels(self, sample: int, draw: int) -> torch.Tensor:
+        """A draw of a sample, (1, side, side) uint8."""
+        shown = self.augment(
+            self.crops.pixels[sample], self.crops.shown, seed=self.seed, draw=draw, sample_id=self.ids[sample]
+        )
+        return torch.from_numpy(np.ascontiguousarray(shown))[None]
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
+        row, epoch = key
+        sample = self.rows[row][0]
+        draw = self.draw(row, epoch, cached=self.outputs is not None)
+        x = self.pixels(sample, draw) if self.outputs is None else self.outputs[self.ids[sample], draw]
+        return {"x": x, "y": int(self.labels[sample]), "row": row}
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """One rank's share of each global batch, as (row, epoch), shuffled from (seed, epoch) alike on all ranks."""
+
+    def __init__(self, rows: int, *, batch_size: int, rank: int, world: int, seed: int) -> None:
+        self.rows, self.batch_size, self.rank, self.world, self.seed = rows, batch_size, rank, world, seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning at the start of each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.rows // self.batch_size * (self.batch_size // self.world)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = np.random.default_rng([self.seed, 0x0DE5, self.epoch]).permutation(self.rows)
+        batches = order[: self.rows // self.batch_size * self.batch_size].reshape(
+            -1, self.world, self.batch_size // self.world
+        )
+        return ((int(row), self.epoch) for row in batches[:, self.rank].ravel())
+
+
+class OnceSampler(Sampler[tuple[int, int]]):
+    """One rank's share of an evaluation: each row once over all ranks, none repeated to fill up."""
+
+    def __init__(self, rows: int, *, rank: int, world: int) -> None:
+        self.share = range(rank, rows, world)
+
+    def __len__(self) -> int:
+        return len(self.share)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return ((row, 0) for row in self.share)
+
+
+class MammogramDataModule(L.LightningDataModule):
+    """Training, validation and evaluation batches of one data set under one protocol.
+
+    Args:
+        name: A key of `DATASETS`.
+        task: A key of `tasks.TASKS`.
+        split: Arguments of `split.split_films`.
+        crop: Arguments of `crop.cut_crops`.
+        augment: Arguments of `augment.Augment`.
+        image_size: Side in pixels of what the network sees.
+        seed: Of the split, the backgrounds, the augmentation and the order of batches.
+        batch_size: Of all devices together.
+        workers: Loader processes per device; null: one per core and device, none where a frozen trunk is cached.
+        fold: Test is this one of `folds`; null: one split by `split.shares`.
+        folds: How many.
+        **source: Arguments of the data set.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        task: str,
+        split: dict[str, Any],
+        crop: dict[str, Any],
+        augment: dict[str, Any],
+        image_size: int,
+        seed: int,
+        batch_size: int,
+        workers: int | None = None,
+        fold: int | None = None,
+        folds: int = 5,
+        **source: Any,
+    ) -> None:
+        super().__init__()
+        self.task = find_task(task)
+        self.dataset = open_dataset(name, **source)
+        self.augment = Augment(**augment)
+        self.split_settings = {**split, "seed": seed, "fold": fold, "folds": folds}
+        self.crop_settings = {**crop, "image_size": image_size, "margin": self.augment.margin, "seed": seed}
+        self.augment_settings, self.seed = augment, seed
+        self.batch_size, self.workers = batch_size, workers
+        self.split: pd.DataFrame
+        self.audit: dict[str, object]
+        self.crops: Crops
+        self._loaded = False
+
+    def prepare_data(self) -> None:
+        """Brings the films to disk."""
+        self.dataset.prepare()
+
+    def load(self) -> None:
+        """Findings, split, crops and rows; once, however often it is called.
+
+        Raises:
+            InputError: A side of the split lacks a class, or the batch is larger than the training part.
+        """
+        if self._loaded:
+            return
+        self.prepare_data()
+        table = self.dataset.index()
+        self.split = split_films(table, **self.split_settings)
+        self.audit = check_split(self.split, self.split_settings["name"])
+        table["split"] = table["image_id"].map(self.split.set_index("image_id")["split"])
+        digests = self.dataset.manifest()
+        self.crops = cut_crops(table, lambda film: self.dataset.read(film, digests), self.task, **self.crop_settings)
+        self._check_classes()
+        self.labels = self.crops.table["label"].map({c: i for i, c in enumerate(self.task.classes)}).to_numpy()
+        originals: dict[str, list[Row]] = {
+            part: [(int(i), 0) for i in (self.crops.table["split"] == part).to_numpy().nonzero()[0]] for part in PARTS
+        }
+        mode = self.augment.mode
+        copies: list[int | None] = [None] if mode == "online" else [0]
+        if mode == "expand":
+            copies = list(range(self.augment.copies + 1))
+        train: list[Row] = [(sample, copy) for sample, _ in originals["train"] for copy in copies]
+        self.train = self._samples(train)
+        self.watched = "val" if originals["val"] else "test"
+        self.watch = self._samples(originals[self.watched])
+        described = train if mode == "expand" else originals["train"]
+        self.described = self._samples(described + originals["val"] + originals["test"])
+        if self.batch_size > len(train):
+            raise InputError(
+                f"data.batch_size={self.batch_size} is larger than the training part of {len(train)} samples; "
+                "make it smaller"
+            )
+        self._loaded = True
+
+    def _samples(self, rows: list[Row]) -> Samples:
+        return Samples(self.crops, self.labels, rows, self.augment, self.seed)
+
+    def _check_classes(self) -> None:
+        parts = [part for part in PARTS if (self.split["split"] == part).any()]
+        for required in ("train", "test"):
+            if required not in parts:
+                raise InputError(f"the split leaves no film for {required}; change split.shares")
+        for part in parts:
+            missing = set(self.task.classes) - set(self.crops.table.loc[self.crops.table["split"] == part, "label"])
+            if missing:
+                raise InputError(
+                    f"the {part} part has no sample of class {', '.join(sorted(missing))}; "
+                    "use more films, another seed or other shares"
+                )
+
+    def rows(self) -> pd.DataFrame:
+        """The described rows, in their order: `sample_id` (with its copy), `image_id, patient, split, label`."""
+        samples, copies = zip(*self.described.rows, strict=True)
+        table = self.crops.table.iloc[list(samples)].reset_index(drop=True)
+        suffix = [f".c{copy}" if copy else "" for copy in copies]
+        table["sample_id"] += pd.Series(suffix, dtype="string")
+        return table[["sample_id", "image_id", "patient", "split", "label"]]
+
+    def class_counts(self) -> np.ndarray:
+        """(classes,) how many rows of the training part each class has."""
+        return np.bincount(self.labels[[row[0] for row in self.train.rows]], minlength=len(self.task.classes))
+
+    def setup(self, stage: str | None = None) -> None:
+        """Loads, and where the model's trunk is frozen, computes what it makes of each distinct sample, once."""
+        self.load()
+        if self.trainer is not None and self.train.outputs is None and self.trainer.lightning_module.net.frozen:
+            outputs = self._trunk_outputs()
+            for samples in (self.train, self.watch, self.described):
+                samples.outputs = outputs
+
+    def _trunk_outputs(self) -> dict[Draw, torch.Tensor]:
+        """What the trunk makes of each (sample, draw) that this run will ask for."""
+        trainer, net = self.trainer, self.trainer.lightning_module.net
+        device = trainer.strategy.root_device
+        wanted: dict[Draw, torch.Tensor] = {}
+        for samples in (self.train, self.watch, self.described):
+            anew = samples is self.train and self.augment.mode == "online"
+            for row, (sample, _) in enumerate(samples.rows):
+                for epoch in range(trainer.max_epochs if anew else 1):
+                    draw = samples.draw(row, epoch, cached=True)
+                    if (samples.ids[sample], draw) not in wanted:
+                        wanted[samples.ids[sample], draw] = samples.pixels(sample, draw)
+        by_content = {pixel_digest(pixels.numpy()): pixels for pixels in wanted.values()}
+        facts = {"trunk": net.trunk_digest(), "precision": str(trainer.precision), "device": device.type}
+        cache = OutputCache(home() / "trunks" / digest(facts))
+        outputs = cache.load(by_content)
+        missing = [key for key in by_content if key not in outputs]
+        trainer.strategy.barrier()  # no rank computes before all have seen the same cache
+        if missing:
+            log.info(
+                "frozen trunk: %d distinct samples, %d to compute once, then cached", len(by_content), len(missing)
+            )
+        mine = missing[trainer.global_rank :: trainer.world_size]
+        trunk = net.trunk.to(device)
+        for start in track(range(0, len(mine), BLOCK), "Frozen trunk", disable=trainer.global_rank > 0):
+            block = mine[start : start + BLOCK]
+            filled = block + block[-1:] * (BLOCK - len(block))
+            with torch.inference_mode(), trainer.precision_plugin.forward_context():
+                made = trunk(torch.stack([by_content[key] for key in filled]).to(device)).cpu()
+            cache.store(dict(zip(block, made, strict=False)))
+        trainer.strategy.barrier()
+        outputs |= cache.load(missing)
+        return {draw: outputs[pixel_digest(pixels.numpy())] for draw, pixels in wanted.items()}
+
+    def _loader(self, samples: Samples, sampler: Sampler[tuple[int, int]]) -> DataLoader[dict[str, Any]]:
+        world = self.trainer.world_size if self.trainer else 1
+        workers = self.workers if self.workers is not None else max((os.cpu_count() or 1) // world, 1)
+        if samples.outputs is not None:
+            workers = 0  # nothing is left to compute
+        return DataLoader(
+            samples,
+            batch_size=self.batch_size // world,
+            sampler=sampler,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            # Its own generator: with the global one, workers would shift the network's dropout.
+            generator=torch.Generator().manual_seed(self.seed),
+        )
+
+    def train_dataloader(self) -> DataLoader[dict[str, Any]]:
+        """The training part, shuffled; an incomplete last batch is left for another epoch."""
+        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        sampler = EpochSampler(len(self.train), batch_size=self.batch_size, rank=rank, world=world, seed=self.seed)
+        return self._loader(self.train, sampler)
+
+    def _once(self, samples: Samples) -> DataLoader[dict[str, Any]]:
+        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        return self._loader(samples, OnceSampler(len(samples), rank=rank, world=world))
+
+    def val_dataloader(self) -> DataLoader[dict[str, Any]]:
+        """The watched part: validation; where there is none, test, whose curve is drawn and chooses nothing."""
+        return self._once(self.watch)
+
+    def predict_dataloader(self) -> DataLoader[dict[str, Any]]:
+        """All described rows, in the order of `rows`."""
+        return self._once(self.described)

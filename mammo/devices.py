@@ -1,0 +1,131 @@
+"""Which devices a job runs on, at which precision, and how its processes are started."""
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mammo import InputError
+
+Job = Callable[[dict[str, Any], Path], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The devices of one process of a job.
+
+    Attributes:
+        accelerator: `cpu` or `cuda`.
+        devices: How many in all.
+        precision: As Lightning names it.
+        rank: Which of the processes this one is.
+    """
+
+    accelerator: str
+    devices: int
+    precision: str
+    rank: int
+
+    @property
+    def main(self) -> bool:
+        """Whether this process writes the run folder."""
+        return self.rank == 0
+
+    @property
+    def progress(self) -> bool:
+        """Whether somebody is there to watch a progress bar."""
+        return self.main and os.isatty(1)
+
+    def check_batch(self, batch_size: int) -> None:
+        """A global batch that the devices cannot share evenly is an error."""
+        if batch_size % self.devices:
+            raise InputError(
+                f"data.batch_size={batch_size} cannot be shared by {self.devices} devices; make it a multiple of that"
+            )
+
+    def trainer_settings(self) -> dict[str, Any]:
+        """Arguments of Lightning's Trainer."""
+        strategy = "ddp" if self.devices > 1 else "auto"
+        return {
+            "accelerator": self.accelerator,
+            "devices": self.devices,
+            "precision": self.precision,
+            "strategy": strategy,
+            "enable_progress_bar": self.progress,
+        }
+
+
+def plan(accelerator: str, devices: int | str, precision: str) -> Plan:
+    """Resolves `auto` and checks that the devices are there.
+
+    Raises:
+        InputError: An unknown accelerator, or more devices than there are.
+    """
+    gpus = torch.cuda.device_count()
+    if accelerator == "auto":
+        accelerator = "cuda" if gpus else "cpu"
+    known = {"cpu": os.cpu_count() or 1, "cuda": gpus, "gpu": gpus}
+    if accelerator not in known:
+        raise InputError(f"trainer.accelerator={accelerator} is unknown; expected auto, cpu or cuda")
+    there = known[accelerator]
+    count = (max(there, 1) if accelerator != "cpu" else 1) if devices in ("auto", -1) else devices
+    if not isinstance(count, int) or not 1 <= count <= there:
+        kind = "CPU cores (one process each)" if accelerator == "cpu" else "GPUs"
+        raise InputError(f"trainer.devices={devices}: this machine has {there} {kind}; expected 1 to {there}")
+    if precision == "auto":
+        precision = "bf16-mixed" if has_bfloat16(accelerator) else "32-true"
+    return Plan(accelerator, count, precision, int(os.environ.get("RANK", "0")))
+
+
+def has_bfloat16(accelerator: str) -> bool:
+    """Whether the device computes in bfloat16 itself; where it is emulated it is slower than float32."""
+    if accelerator != "cpu":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    info = Path("/proc/cpuinfo")
+    return info.is_file() and bool({"avx512_bf16", "amx_bf16", "bf16"} & set(info.read_text().split()))
+
+
+def launch(job: Job, cfg: dict[str, Any], folder: Path) -> dict[str, float]:
+    """Runs a job on its devices: here, or in one new process each, which end together.
+
+    Hydra and Lightning would each start the other's processes again; so ranks get the composed configuration and
+    nothing of the command line, and this process keeps no process group for a sweep's next job to trip over.
+    """
+    count = plan(cfg["trainer"]["accelerator"], cfg["trainer"]["devices"], cfg["trainer"]["precision"]).devices
+    if count == 1 or "LOCAL_RANK" in os.environ:  # the second: started by torchrun, which made the processes
+        return job(cfg, folder)
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=count,
+        run_id=folder.name,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        local_addr="localhost",
+        max_restarts=0,
+        monitor_interval=0.5,
+    )
+    results = elastic_launch(config, _rank)(job, cfg, folder, max((os.cpu_count() or 1) // count, 1))
+    if isinstance(results[0], str):
+        raise InputError(results[0])
+    return results[0]
+
+
+def _rank(job: Job, cfg: dict[str, Any], folder: Path, threads: int) -> dict[str, float] | str:
+    """One process of a job; bad input is found by all alike, and returned as its line."""
+    torch.set_num_threads(threads)
+    main = os.environ["RANK"] == "0"
+    logging.basicConfig(level=logging.INFO if main else logging.ERROR, format="%(message)s")
+    try:
+        return job(cfg, folder)
+    except (InputError, FileNotFoundError) as error:
+        return str(error)
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()

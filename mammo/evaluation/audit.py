@@ -1,0 +1,25 @@
+"""Which of a run's doings let the answer leak: derived from its configuration, its split and its choices."""
+
+from typing import Any
+
+
+def leaks(config: dict[str, Any], split_audit: dict[str, Any], provenance: dict[str, Any]) -> list[str]:
+    """The reasons, none for an honest run.
+
+    Args:
+        config: The resolved configuration.
+        split_audit: What `data.split.audit_split` found.
+        provenance: Of the run; an evaluation lists there what its checkpoint had learnt.
+    """
+    found = []
+    if crossing := split_audit["women_on_two_sides"]:
+        found.append(f"{len(crossing)} women have films on two sides of the split (split={config['split']['name']})")
+    if config["crop"]["name"] == "radius":
+        found.append(
+            "lesion windows are scaled by the annotated radius, backgrounds are not: the scale gives the class away"
+        )
+    if learnt := provenance.get("tested_on_learnt"):
+        found.append(
+            f"{len(learnt)} of the women or films tested were learnt by the checkpoint (ckpt_path, another split)"
+        )
+    return found

@@ -1,0 +1,196 @@
+"""The run folder: opened with what is known before training, closed with what came out; and how one is found again."""
+
+import logging
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import pandas as pd
+import yaml
+from hydra import compose
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from lightning.pytorch.loggers import TensorBoardLogger
+from matplotlib.figure import Figure
+from omegaconf import DictConfig
+
+from mammo import InputError, __version__, figures
+from mammo.classifier import Classifier
+from mammo.data.datamodule import MammogramDataModule
+from mammo.devices import Plan
+from mammo.heads import FittedHead, find_head, load_head
+from mammo.predictions import read_json, write_json, write_table
+
+log = logging.getLogger(__name__)
+
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "lightning",
+    "torchmetrics",
+    "scikit-learn",
+    "albumentations",
+    "hydra-core",
+    "numpy",
+)
+
+
+def effective_config(cfg: DictConfig, overrides: list[str]) -> DictConfig:
+    """The configuration to run: as composed, or with `fit=false` that of `ckpt_path`'s run under these overrides.
+
+    Raises:
+        InputError: `fit` and `ckpt_path` do not go together, no run folder is there, or a head is unknown.
+    """
+    for head in cfg.heads:
+        find_head(head)
+    if cfg.fit:
+        if cfg.ckpt_path is not None:
+            raise InputError("ckpt_path names a run to evaluate: add fit=false, or leave it out")
+        return cfg
+    if cfg.ckpt_path is None:
+        raise InputError("fit=false evaluates a run: name its folder, ckpt_path=outputs/<date>/<time>")
+    earlier = Path(cfg.ckpt_path) / ".hydra" / "overrides.yaml"
+    if not earlier.is_file():
+        raise InputError(f"ckpt_path={cfg.ckpt_path}: no run folder, it has no .hydra/overrides.yaml")
+    parse = OverridesParser.create().parse_override
+    latest = {parse(line).key_or_group: line for line in [*yaml.safe_load(earlier.read_text()), *overrides]}
+    return compose("config", overrides=list(latest.values()))
+
+
+def class_weights(kind: str, counts: np.ndarray) -> list[float] | None:
+    """Weights of the loss, in inverse proportion to the training part's counts, 1 in the mean over its rows."""
+    if kind not in ("balanced", "none"):
+        raise InputError(f"optim.class_weights={kind} is unknown; expected balanced or none")
+    return None if kind == "none" else [float(counts.sum() / len(counts) / count) for count in counts]
+
+
+def tensorboard(folder: Path) -> TensorBoardLogger:
+    """Events go to the run folder itself."""
+    return TensorBoardLogger(save_dir=folder, name="", version="", default_hp_metric=False)
+
+
+def open_run(folder: Path, cfg: dict[str, Any], data: MammogramDataModule, classifier: Classifier, plan: Plan) -> None:
+    """Writes `split.csv`, `split_audit.json`, `samples.csv` and `provenance.json`, and says what will be run."""
+    for sub in ("figures", "heads", "checkpoints"):
+        (folder / sub).mkdir(parents=True, exist_ok=True)
+    write_table(data.split, folder / "split.csv")
+    write_json(data.audit, folder / "split_audit.json")
+    write_table(data.crops.table, folder / "samples.csv")
+    provenance = {
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "config": cfg,
+        "classes": list(data.task.classes),
+        "versions": {"mammo": __version__, "python": platform.python_version()} | _versions(),
+        "git_commit": _git_commit(),
+        "manifest_sha256": data.dataset.manifest_digest(),
+        "trunk_sha256": classifier.net.trunk_digest() if classifier.net.frozen else None,
+        "precision": plan.precision,
+        "devices": f"{plan.devices} {plan.accelerator}",
+        "train_rows": len(data.train),
+        "notes": data.crops.notes,
+    }
+    if not cfg["fit"]:
+        provenance |= _earlier(Path(cfg["ckpt_path"]), data)
+    write_json(provenance, folder / "provenance.json")
+    figures.save(_augmentation_grid(data), folder / "figures" / "augmentation.png")
+    _say(folder, cfg, data, classifier, plan)
+
+
+def _say(folder: Path, cfg: dict[str, Any], data: MammogramDataModule, classifier: Classifier, plan: Plan) -> None:
+    samples, split = data.crops.table, data.split
+    for part in ("train", "val", "test"):
+        counts = samples.loc[samples["split"] == part, "label"].value_counts()
+        women = split.loc[split["split"] == part, "patient"].nunique()
+        shown = ", ".join(f"{counts.get(name, 0)} {name}" for name in data.task.classes)
+        log.info("%-5s  %4d women, samples: %s", part, women, shown)
+    if len(data.train) != (samples["split"] == "train").sum():
+        log.info("train  expanded to %d rows", len(data.train))
+    for note in data.crops.notes:
+        log.info("note   %s", note)
+    parameters = list(classifier.net.parameters())
+    trained = sum(p.numel() for p in parameters if p.requires_grad)
+    fresh = sum(p.numel() for name, p in classifier.net.named_parameters() if name not in classifier.net.loaded)
+    log.info("model  %s: %s of %s parameters train, %s of them from nothing",
+             cfg["model"]["name"], f"{trained:,}", f"{sum(p.numel() for p in parameters):,}", f"{fresh:,}")  # fmt: skip
+    if cfg["model"]["weights"] is None and cfg["model"]["trainable"] != "all":
+        log.info("note   model.weights=null: nothing can stay frozen, so all parameters train")
+    log.info("run    %d %s, %s, batches of %d, into %s",
+             plan.devices, plan.accelerator, plan.precision, data.batch_size, folder)  # fmt: skip
+
+
+def close_run(folder: Path, trainer: L.Trainer, cfg: dict[str, Any], metrics: dict[str, float]) -> None:
+    """Brings the numbers and figures to TensorBoard and removes what only a running job needs."""
+    logger = trainer.logger
+    if isinstance(logger, TensorBoardLogger):
+        finals = {f"final/{name}": value for name, value in metrics.items() if name.startswith(("val/", "test/"))}
+        logger.log_hyperparams(_flat(cfg), {name: value for name, value in finals.items() if name.count("/") == 3})
+        for image in sorted((folder / "figures").glob("*.png")):
+            logger.experiment.add_image(image.stem, figures.read(image), 0, dataformats="HWC")
+        logger.finalize("success")
+    (folder / "checkpoints" / "last.ckpt").unlink(missing_ok=True)
+    log.info("report %s", folder / "report.md")
+
+
+def trained(folder: Path) -> tuple[Path, dict[str, FittedHead]]:
+    """The checkpoint and the fitted heads of a finished run.
+
+    Raises:
+        InputError: The run has none.
+    """
+    checkpoint = folder / "checkpoints" / "best.ckpt"
+    if not checkpoint.is_file():
+        raise InputError(f"no checkpoint at {checkpoint}; name a run folder that `train.py` has finished")
+    heads = read_json(folder / "choices.json")["heads"]
+    return checkpoint, {name: load_head(folder / "heads" / f"{name}.skops", **how) for name, how in heads.items()}
+
+
+def _earlier(run: Path, data: MammogramDataModule) -> dict[str, object]:
+    """What a run under evaluation was, and which of today's test women (films, where films were dealt) it learnt."""
+    unit = "patient" if data.split_settings["name"] == "patient" else "image_id"
+    split = pd.read_csv(run / "split.csv", dtype=str)
+    learnt = set(split.loc[split["split"] != "test", unit])
+    tested = set(data.split.loc[data.split["split"] == "test", unit])
+    return {"trained_in": str(run), "tested_on_learnt": sorted(learnt & tested)}
+
+
+def _augmentation_grid(data: MammogramDataModule, films: int = 4, draws: int = 6) -> Figure:
+    """Originals of the training part in the first column, draws of each beside it."""
+    samples = np.flatnonzero(data.crops.table["split"] == "train")[:: max(len(data.train) // (films * 7), 1)][:films]
+    columns = range(draws if data.augment.mode != "none" else 1)
+    squares = [data.train.pixels(int(sample), draw)[0].numpy() for sample in samples for draw in columns]
+    names = [data.train.ids[sample] if draw == 0 else f"draw {draw}" for sample in samples for draw in columns]
+    return figures.image_grid(squares, names, columns=len(columns))
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "unknown"
+    return found
+
+
+def _git_commit() -> str | None:
+    """The commit of the code that runs, with a mark where it was changed since; None outside a checkout."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run(
+            [*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit + ("-changed" if changed.strip() else "")
+
+
+def _flat(cfg: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in cfg.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": str(value)}
+    return flat

@@ -1,0 +1,83 @@
+"""The only Hydra program: trains one classifier, describes its films, fits the heads, writes the report."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+from mammo import InputError
+
+
+def train(cfg: dict[str, Any], folder: Path) -> dict[str, float]:
+    """Runs one job into its run folder, on every device the same; returns `<part>/<head>/<metric>`: value."""
+    import lightning as L
+
+    from mammo import callbacks, devices, run
+    from mammo.classifier import Classifier
+    from mammo.data.datamodule import MammogramDataModule
+    from mammo.evaluation import report
+
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # the run says the same, once, and more
+    L.seed_everything(cfg["seed"], workers=True, verbose=False)
+    settings, early = cfg["trainer"], cfg["early_stopping"]
+    plan = devices.plan(settings["accelerator"], settings["devices"], settings["precision"])
+    data = MammogramDataModule(
+        **cfg["data"],
+        task=cfg["task"],
+        split=cfg["split"],
+        crop=cfg["crop"],
+        augment=cfg["augment"],
+        image_size=cfg["model"]["image_size"],
+        seed=cfg["seed"],
+    )
+    plan.check_batch(data.batch_size)
+    data.load()
+    weights = run.class_weights(cfg["optim"].pop("class_weights"), data.class_counts())
+    classifier = Classifier(model=cfg["model"], classes=list(data.task.classes), class_weights=weights, **cfg["optim"])
+    best, fitted = folder / "checkpoints" / "best.ckpt", None
+    if not cfg["fit"]:
+        best, fitted = run.trained(Path(cfg["ckpt_path"]))
+    results = callbacks.Results(folder, names=cfg["heads"], fold=cfg["data"]["fold"], seed=cfg["seed"], fitted=fitted)
+    during_fit = callbacks.during_fit(folder, data.watched, early["patience"], progress=plan.progress)
+    trainer = L.Trainer(
+        **settings | plan.trainer_settings(),
+        default_root_dir=folder,
+        logger=run.tensorboard(folder),
+        callbacks=[*during_fit, results],
+        use_distributed_sampler=False,  # it repeats films to fill up; the datamodule's samplers do not
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+        log_every_n_steps=1,
+    )
+    if plan.main:
+        run.open_run(folder, cfg, data, classifier, plan)
+    if cfg["fit"]:
+        trainer.fit(classifier, datamodule=data)
+    trainer.predict(classifier, datamodule=data, ckpt_path=best, weights_only=True, return_predictions=False)
+    if not plan.main:
+        return {}
+    metrics = report.write(folder)
+    run.close_run(folder, trainer, cfg, metrics)
+    return metrics
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def main(cfg: DictConfig) -> float | None:
+    """Composes the configuration, runs the job on its devices, returns the objective."""
+    from mammo import devices, run
+
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    try:
+        cfg = run.effective_config(cfg, list(HydraConfig.get().overrides.task))
+        metrics = devices.launch(train, OmegaConf.to_container(cfg, resolve=True), folder)
+    except (InputError, FileNotFoundError) as error:
+        raise HydraException(f"error: {error}") from None
+    return metrics.get(cfg.objective)
+
+
+if __name__ == "__main__":
+    main()
