@@ -1,6 +1,5 @@
 """The only Hydra program: trains one classifier, describes its films, fits the heads, writes the report."""
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ def train(cfg: dict[str, Any], folder: Path) -> dict[str, float]:
     from mammo.data.datamodule import MammogramDataModule
     from mammo.evaluation import report
 
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # the run says the same, once, and more
+    run.quieten()
     L.seed_everything(cfg["seed"], workers=True, verbose=False)
     settings, early = cfg["trainer"], cfg["early_stopping"]
     plan = devices.plan(settings["accelerator"], settings["devices"], settings["precision"])

@@ -88,7 +88,7 @@ BACKBONES = {
         fc=(lambda model: model.classifier[:5], 4096),  # type: ignore[index]
     ),
     "inception": Backbone(
-        build=lambda **kwargs: tv.inception_v3(init_weights=kwargs.get("weights") is None, **kwargs),
+        build=lambda **kwargs: tv.inception_v3(init_weights=False, **kwargs),  # its truncated normal of 0.1 takes seconds
         weights=tv.Inception_V3_Weights.IMAGENET1K_V1,
         stages=_inception_stages,
         last_block="Mixed_7a",
@@ -277,13 +277,13 @@ def _load(backbone: Backbone, name: str, weights: str | None) -> tuple[nn.Module
     missing, surplus = set(own) - set(state), set(state) - set(own)
     trunk_only = {key for key in own if backbone.absent(key)}
     if surplus or missing not in (set(), trunk_only):
-        odd = sorted(surplus or (missing - trunk_only) or (trunk_only - missing))
+        odd = sorted(surplus or (missing - trunk_only) or missing)
         what = (
             "has unexpected keys"
             if surplus
             else "lacks keys"
             if missing - trunk_only
-            else "has only some of the head's keys"
+            else "lacks some of the head's keys"
         )
         raise InputError(
             f"model.weights={weights}: {what}, {odd[0]} and {len(odd) - 1} more; expected torchvision's {name}, "

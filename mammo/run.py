@@ -4,6 +4,7 @@ import logging
 import platform
 import subprocess
 import sys
+import warnings
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,14 @@ def effective_config(cfg: DictConfig, overrides: list[str]) -> DictConfig:
     parse = OverridesParser.create().parse_override
     latest = {parse(line).key_or_group: line for line in [*yaml.safe_load(earlier.read_text()), *overrides]}
     return compose("config", overrides=list(latest.values()))
+
+
+def quieten() -> None:
+    """Lightning's notes that the run says itself, or means: devices at start, and what is in eval mode."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")  # a frozen trunk stays there
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")  # lightning 2.6 on torch 2.15
 
 
 def class_weights(kind: str, counts: np.ndarray) -> list[float] | None:

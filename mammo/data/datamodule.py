@@ -16,29 +16,18 @@ from mammo import InputError
 from mammo.data.augment import Augment
 from mammo.data.cache import OutputCache, digest
 from mammo.data.crop import Crops, cut_crops
+from mammo.data.datasets import open_dataset
 from mammo.data.images import pixel_digest
-from mammo.data.mias import MIAS, home
-from mammo.data.phantom import Phantom
+from mammo.data.mias import home
 from mammo.data.split import PARTS, check_split, split_films
 from mammo.data.tasks import find_task
 
 log = logging.getLogger(__name__)
 
-DATASETS: dict[str, type[MIAS]] = {data.name: data for data in (MIAS, Phantom)}
 BLOCK = 16  # samples per forward pass of a frozen trunk; always this many, so that no result depends on the rest
 
 Row = tuple[int, int | None]  # sample, copy; no copy: drawn anew each epoch
 Draw = tuple[str, int]  # sample_id, draw; draw 0 is the original
-
-
-def open_dataset(name: str, **settings: Any) -> MIAS:
-    """The data set of that name; an unknown name or setting lists the known."""
-    if name not in DATASETS:
-        raise InputError(f"data set '{name}' is unknown; expected one of {', '.join(DATASETS)}")
-    try:
-        return DATASETS[name](**settings)
-    except TypeError as error:
-        raise InputError(f"data set '{name}': {error}") from error
 
 
 class Samples(Dataset[dict[str, Any]]):
@@ -116,7 +105,7 @@ class MammogramDataModule(L.LightningDataModule):
     """Training, validation and evaluation batches of one data set under one protocol.
 
     Args:
-        name: A key of `DATASETS`.
+        name: A key of `datasets.DATASETS`.
         task: A key of `tasks.TASKS`.
         split: Arguments of `split.split_films`.
         crop: Arguments of `crop.cut_crops`.

@@ -103,7 +103,9 @@ class MIAS:
             InputError: Info.txt is malformed, or does not describe the films of the manifest.
         """
         info = self.root / "Info.txt"
-        rows = parse_info(info.read_text(encoding="ascii", errors="replace"), str(info))
+        if not info.is_file():
+            raise FileNotFoundError(f"no films in {self.root}: it has no Info.txt; run `python -m mammo data fetch {self.name}`")
+        rows = parse_info(info.read_text(encoding="ascii", errors="replace"), str(info), self.name)
         films, listed = set(self.manifest()), {str(row["image_id"]) for row in rows}
         if films != listed:
             odd = sorted(films ^ listed)
@@ -140,10 +142,11 @@ def expected_member(name: str) -> int | None:
     return SIDE_PX * SIDE_PX + 100 if FILM.fullmatch(name) else None
 
 
-def parse_info(text: str, source: str = "Info.txt") -> list[dict[str, object]]:
+def parse_info(text: str, source: str = "Info.txt", dataset: str = "mias") -> list[dict[str, object]]:
     """Rows of a findings table from the text of Info.txt, without `dataset` and `path`.
 
     The file's y counts from the bottom; here it counts from the top. Density stays the file's letter.
+    Patients are named after the data set.
 
     Raises:
         InputError: A malformed row; names its line number.
@@ -155,7 +158,7 @@ def parse_info(text: str, source: str = "Info.txt") -> list[dict[str, object]]:
             continue
         fields = line.split()
         try:
-            row = _parse_row(fields)
+            row = _parse_row(fields, dataset)
         except ValueError as error:
             raise InputError(
                 f"{source}, line {number}: {error}; expected `id tissue NORM`, "
@@ -173,7 +176,7 @@ def parse_info(text: str, source: str = "Info.txt") -> list[dict[str, object]]:
     return rows
 
 
-def _parse_row(fields: list[str]) -> dict[str, object]:
+def _parse_row(fields: list[str], dataset: str) -> dict[str, object]:
     image_id, tissue, finding, *rest = fields if len(fields) > 2 else [*fields, "", "", ""][:3]
     if not FILM.fullmatch(f"{image_id}.pgm"):
         raise ValueError(f"'{image_id}' is not the id of a film")
@@ -183,7 +186,7 @@ def _parse_row(fields: list[str]) -> dict[str, object]:
     row: dict[str, object] = {
         "image_id": image_id,
         "finding_id": 0,
-        "patient": f"mias-{(number + 1) // 2:03d}",
+        "patient": f"{dataset}-{(number + 1) // 2:03d}",
         "side": "right" if number % 2 else "left",
         "view": "MLO",
         "density": tissue,

@@ -1,0 +1,97 @@
+"""The commands beside training: `python -m mammo <verb>`, also installed as `mammo`."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mammo import InputError
+
+if TYPE_CHECKING:
+    from mammo.data.mias import MIAS
+
+app = typer.Typer(help="Beside train.py: data, reports.", no_args_is_help=True, add_completion=False)
+data_app = typer.Typer(help="Fetch, verify or summarise a data set.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+Name = Annotated[str, typer.Argument(help="mias or phantom")]
+Settings = Annotated[
+    list[str] | None, typer.Argument(help="its settings as in conf/data, say archive=all-mias.tar.gz or women=40")
+]
+
+
+def _opened(name: str, settings: list[str] | None) -> "MIAS":
+    import yaml
+
+    from mammo.data.datasets import open_dataset
+
+    pairs = [setting.partition("=") for setting in settings or []]
+    if wrong := [key for key, equals, _ in pairs if not equals]:
+        raise InputError(f"'{wrong[0]}' is no setting; expected key=value, say archive=all-mias.tar.gz")
+    return open_dataset(name, **{key: yaml.safe_load(value) for key, _, value in pairs})
+
+
+@data_app.command()
+def fetch(name: Name = "mias", settings: Settings = None) -> None:
+    """Bring the films to disk: from an archive that is named, else by download; the phantom's are drawn."""
+    dataset = _opened(name, settings)
+    dataset.prepare()
+    typer.echo(f"{len(dataset.index()['image_id'].unique())} films in {dataset.root}")
+
+
+@data_app.command()
+def verify(name: Name = "mias", settings: Settings = None) -> None:
+    """Compare every film on disk with the manifest of pixels; list all that differ."""
+    dataset = _opened(name, settings)
+    digests, wrong = dataset.manifest(), []
+    for image_id in sorted(digests):
+        try:
+            dataset.read(image_id, digests)
+        except InputError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise InputError("\n".join([*wrong, f"{len(wrong)} of {len(digests)} films are missing or altered"]))
+    dataset.index()
+    typer.echo(f"{len(digests)} films in {dataset.root} match the manifest, and Info.txt describes them")
+
+
+@data_app.command()
+def summary(
+    name: Name = "mias",
+    settings: Settings = None,
+    picture: Annotated[Path | None, typer.Option(help="PNG to write [default: <name>-films.png]")] = None,
+) -> None:
+    """Count classes, tissue, severity and women; draw sample films with their circles."""
+    from mammo import figures
+    from mammo.data import summary as summaries
+
+    dataset = _opened(name, settings)
+    table = dataset.index()
+    for title, counts in summaries.counts(table).items():
+        typer.echo(f"{title + ':':19}" + ", ".join(f"{count} {value}" for value, count in counts.items()))
+    path = picture or Path(f"{name}-films.png")
+    figures.save(summaries.picture(dataset, table), path)
+    typer.echo(f"{'picture:':19}{path}")
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(help="a run folder")]) -> None:
+    """Compute a run's metrics, figures and report again, from its tables alone."""
+    from mammo.evaluation import report as reports
+
+    reports.write(folder)
+    typer.echo(str(folder / "report.md"))
+
+
+def main() -> None:
+    """Runs a command; bad input ends it with one line."""
+    try:
+        app()
+    except (InputError, FileNotFoundError) as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

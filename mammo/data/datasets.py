@@ -1,0 +1,24 @@
+"""The data sets by name: one row each."""
+
+from typing import Any
+
+from mammo import InputError
+from mammo.data.mias import MIAS
+from mammo.data.phantom import Phantom
+
+DATASETS: dict[str, type[MIAS]] = {data.name: data for data in (MIAS, Phantom)}
+
+
+def open_dataset(name: str, **settings: Any) -> MIAS:
+    """The data set of that name; an unknown name or setting lists what there is.
+
+    Args:
+        name: A key of `DATASETS`.
+        **settings: Arguments of its class.
+    """
+    if name not in DATASETS:
+        raise InputError(f"data set '{name}' is unknown; expected one of {', '.join(DATASETS)}")
+    known = DATASETS[name].__init__.__kwdefaults__
+    if unknown := sorted(set(settings) - set(known)):
+        raise InputError(f"data set '{name}' has no setting {', '.join(unknown)}; expected some of {', '.join(known)}")
+    return DATASETS[name](**settings)

@@ -1,0 +1,110 @@
+"""Heads are tuned and calibrated without a look at the test part, and saved without pickle."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import skops.io
+from sklearn.ensemble import RandomForestClassifier
+
+from mammo import InputError
+from mammo.heads import HEADS, fit_head, inner_folds, load_head, majority, save_head
+
+
+def data(seed=0, women=60, width=8, classes=2):
+    """Features of two films a woman; the classes lie two standard deviations apart."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, 2 * women)
+    features = rng.normal(size=(2 * women, width)).astype(np.float32)
+    features[:, 0] += 2 * labels
+    patients = np.repeat([f"p{i}" for i in range(women)], 2)
+    split = np.repeat(["train"] * (women - 30) + ["val"] * 15 + ["test"] * 15, 2)
+    return features, labels, pd.DataFrame({"patient": patients, "split": split})
+
+
+@pytest.mark.parametrize("trained_trunk", [False, True])
+@pytest.mark.parametrize("name", sorted(HEADS))
+def test_no_head_sees_a_test_film(name, trained_trunk):
+    features, labels, rows = data()
+    test = (rows["split"] == "test").to_numpy()
+    poisoned, flipped = features.copy(), labels.copy()
+    poisoned[test] = 1e6
+    flipped[test] = 1 - flipped[test]
+    honest = fit_head(name, features, labels, rows, trained_trunk=trained_trunk)
+    other = fit_head(name, poisoned, flipped, rows, trained_trunk=trained_trunk)
+    assert honest.chosen == other.chosen
+    assert np.array_equal(honest.probabilities(features), other.probabilities(features))
+
+
+def test_the_validation_part_chooses_only_where_the_features_have_seen_the_training_labels():
+    features, labels, rows = data()
+    val = (rows["split"] == "val").to_numpy()
+    poisoned = features.copy()
+    poisoned[val] = np.random.default_rng(1).normal(size=poisoned[val].shape)
+    frozen = [fit_head("svm", x, labels, rows, trained_trunk=False).probabilities(features) for x in (features, poisoned)]
+    trained = [fit_head("svm", x, labels, rows, trained_trunk=True).probabilities(features) for x in (features, poisoned)]
+    assert np.array_equal(*frozen)
+    assert not np.array_equal(*trained)
+
+
+def test_without_validation_a_trained_trunks_head_says_that_its_features_saw_the_labels():
+    features, labels, rows = data()
+    rows["split"] = rows["split"].replace("val", "train")
+    assert "have seen their labels" in fit_head("svm", features, labels, rows, trained_trunk=True).how
+
+
+def test_a_womans_samples_and_their_copies_lie_in_one_inner_fold():
+    _, labels, rows = data()
+    patients = np.repeat(rows["patient"].to_numpy(), 6)
+    for fit, held in inner_folds(np.repeat(labels, 6), patients):
+        assert not set(patients[fit]) & set(patients[held])
+
+
+def test_too_few_women_for_folds_is_one_clear_line():
+    with pytest.raises(InputError, match="two women of each class"):
+        inner_folds(np.array([0, 0, 1, 1]), np.array(["a", "b", "c", "c"]))
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_probabilities_are_calibrated_and_learn_what_can_be_learnt(classes):
+    features, labels, rows = data(women=200, classes=classes)
+    head = fit_head("svm", features, labels, rows, trained_trunk=False)
+    test = (rows["split"] == "test").to_numpy()
+    probabilities = head.probabilities(features)
+    assert np.allclose(probabilities.sum(axis=1), 1)
+    assert (probabilities.argmax(axis=1) == labels)[test].mean() > 0.55
+    score = head.score(features)
+    if classes == 3:
+        assert score is None
+    else:
+        assert (np.argsort(score, kind="stable") == np.argsort(score.astype(float), kind="stable")).all()
+        assert np.corrcoef(score, probabilities[:, 1])[0, 1] > 0.8
+
+
+def test_a_saved_head_gives_the_same_answers(tmp_path):
+    features, labels, rows = data()
+    head = fit_head("svm", features, labels, rows, trained_trunk=True)
+    save_head(head, tmp_path / "svm.skops")
+    again = load_head(tmp_path / "svm.skops", head.chosen, head.how)
+    assert np.array_equal(again.probabilities(features), head.probabilities(features))
+    assert np.array_equal(again.score(features), head.score(features))
+
+
+class Stranger(RandomForestClassifier):
+    """A type of somebody else's."""
+
+
+def test_a_file_with_other_types_is_not_loaded(tmp_path):
+    skops.io.dump(Stranger(n_estimators=1).fit([[0], [1]], [0, 1]), tmp_path / "svm.skops")
+    with pytest.raises(InputError, match="not trusted.*Stranger"):
+        load_head(tmp_path / "svm.skops", {}, "")
+
+
+def test_the_majority_head_knows_the_training_frequencies_alone():
+    rows = pd.DataFrame({"split": ["train"] * 4 + ["test"] * 4})
+    _, probabilities = majority(np.array([0, 0, 0, 1, 1, 1, 1, 1]), rows, 2)
+    assert np.allclose(probabilities, [0.75, 0.25])
+
+
+def test_an_unknown_head_lists_the_known():
+    with pytest.raises(InputError, match="expected some of svm"):
+        fit_head("svn", *data(), trained_trunk=False)

@@ -1,0 +1,114 @@
+"""Imports go one way, and heavy or fenced packages are touched where the design says."""
+
+import ast
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "mammo"
+
+# Which parts of the package each module may import, beside `mammo` itself.
+ALLOWED = {
+    "": set(),
+    "data": set(),
+    "data.index": set(),
+    "data.download": set(),
+    "data.images": set(),
+    "data.tasks": set(),
+    "data.cache": set(),
+    "data.augment": set(),
+    "data.mias": {"data.download", "data.images", "data.index"},
+    "data.phantom": {"data.images", "data.mias"},
+    "data.datasets": {"data.mias", "data.phantom"},
+    "data.split": {"data.tasks"},
+    "data.crop": {"data.images", "data.tasks"},
+    "data.summary": {"data.mias", "data.tasks", "figures"},
+    "data.datamodule": {
+        "data.augment", "data.cache", "data.crop", "data.datasets", "data.images", "data.mias", "data.split", "data.tasks",
+    },
+    "models": set(),
+    "figures": set(),
+    "predictions": set(),
+    "devices": set(),
+    "heads": set(),
+    "classifier": {"models"},
+    "callbacks": {"data.datamodule", "heads", "predictions"},
+    "evaluation": set(),
+    "evaluation.metrics": set(),
+    "evaluation.audit": set(),
+    "evaluation.report": {"evaluation.audit", "evaluation.metrics", "figures", "predictions"},
+    "run": {"classifier", "data.datamodule", "devices", "figures", "heads", "predictions"},
+    "__main__": {"data.datasets", "data.mias", "data.summary", "evaluation.report", "figures"},
+}  # fmt: skip
+
+# Packages that only these modules may import.
+FENCED = {
+    "albumentations": {"data.augment"},
+    "torchvision": {"models"},
+    "torch": {"data.cache", "data.datamodule", "models", "classifier", "callbacks", "devices"},
+    "lightning": {"data.datamodule", "classifier", "callbacks", "run"},
+    "sklearn": {"heads"},
+    "skops": {"heads"},
+    "hydra": {"run"},
+    "matplotlib": {"figures", "data.summary", "run"},
+}
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        found[".".join(part for part in parts if part != "__init__")] = path
+    return found
+
+
+def imported(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def test_every_module_is_in_the_table():
+    assert set(modules()) == set(ALLOWED)
+
+
+@pytest.mark.parametrize("name", sorted(ALLOWED))
+def test_a_module_imports_only_what_its_layer_allows(name):
+    known = modules()
+    ours = set()
+    for target in imported(known[name]):
+        if target.startswith("mammo."):
+            inner = target.removeprefix("mammo.")
+            while inner not in known and "." in inner:  # `mammo.data.split.PARTS` is the module `data.split`
+                inner = inner.rpartition(".")[0]
+            ours |= {inner} & set(known)
+    assert ours - {name} <= ALLOWED[name], f"mammo.{name} imports {sorted(ours - ALLOWED[name])}"
+
+
+@pytest.mark.parametrize("package", sorted(FENCED))
+def test_a_fenced_package_stays_behind_its_fence(package):
+    users = {name for name, path in modules().items() if any(t.split(".")[0] == package for t in imported(path))}
+    assert users == FENCED[package]
+
+
+def test_importing_mammo_loads_nothing_heavy():
+    code = "import sys, mammo; print(sorted(m for m in ('torch', 'numpy', 'pandas', 'lightning') if m in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True).stdout == "[]\n"
+
+
+def test_train_help_answers_within_two_seconds():
+    def seconds() -> float:
+        start = time.perf_counter()
+        said = subprocess.run([sys.executable, "train.py", "--help"], capture_output=True, text=True, cwd=ROOT, check=True)
+        assert "Trains, evaluates and reports" in said.stdout
+        return time.perf_counter() - start
+
+    assert min(seconds() for _ in range(3)) < 2.0
