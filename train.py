@@ -5,7 +5,7 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
 
 from mammo import InputError
@@ -72,9 +72,10 @@ def main(cfg: DictConfig) -> float | None:
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
         cfg = run.effective_config(cfg, list(HydraConfig.get().overrides.task))
-        metrics = devices.launch(train, OmegaConf.to_container(cfg, resolve=True), folder)
+        settings: Any = OmegaConf.to_container(cfg, resolve=True)
+        metrics = devices.launch(train, settings, folder)
     except (InputError, FileNotFoundError) as error:
-        raise HydraException(f"error: {error}") from None
+        raise CompactHydraException(f"error: {error}") from None
     return metrics.get(cfg.objective)
 
 

@@ -74,7 +74,7 @@ class Results(Callback):
         self, folder: Path, *, names: list[str], fold: int | None, seed: int, fitted: dict[str, FittedHead] | None
     ) -> None:
         self.folder, self.names, self.fitted = folder, names, fitted
-        self.run = {"fold": "" if fold is None else fold, "seed": seed}
+        self.fold, self.seed = fold, seed
         self.batches: list[dict[str, np.ndarray]] = []
 
     def on_predict_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, *_: Any) -> None:
@@ -109,7 +109,9 @@ class Results(Callback):
         outputs = {"softmax": (margin, softmax(logits, axis=1))}
         outputs |= {name: (head.score(features), head.probabilities(features)) for name, head in fitted.items()}
         outputs["majority"] = majority(labels, rows, len(classes))
-        tables = [head_table(rows, name, *output, classes, **self.run) for name, output in outputs.items()]
+        tables = [
+            head_table(rows, name, *output, classes, fold=self.fold, seed=self.seed) for name, output in outputs.items()
+        ]
         write_table(pd.concat(tables), self.folder / "predictions.csv")
         for name, head in fitted.items():
             save_head(head, self.folder / "heads" / f"{name}.skops")

@@ -1,5 +1,6 @@
 """scikit-learn classifiers on penultimate features: tuned, calibrated, saved without pickle."""
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,8 @@ def fit_head(
         search = GridSearchCV(clone(head.estimator), grid, scoring=scoring, cv=on_val, refit=False)
         search.fit(features[part], labels[part])
         fitted = clone(head.estimator).set_params(**search.best_params_).fit(features[train], labels[train])
-        model = CalibratedClassifierCV(FrozenEstimator(fitted), method="sigmoid", ensemble=False)
+        everything = [(np.arange(val.sum()), np.arange(val.sum()))]  # nothing is refitted, so nothing is held out
+        model = CalibratedClassifierCV(FrozenEstimator(fitted), method="sigmoid", cv=everything, ensemble=False)
         return FittedHead(
             model.fit(features[val], labels[val]), search.best_params_, "tuned and calibrated on validation"
         )
@@ -112,23 +114,19 @@ def fit_head(
 
 
 def inner_folds(labels: np.ndarray, patients: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Folds for tuning: a woman's samples, copies included, lie in one fold; fewer folds for fewer women.
+    """Folds for tuning: a woman's samples, copies included, lie in one of them; fewer where classes would be lacking.
 
     Raises:
-        InputError: A class has fewer than two women.
+        InputError: No two folds have every class.
     """
-    women = [len(np.unique(patients[labels == label])) for label in np.unique(labels)]
-    if min(women) < 2:
-        raise InputError("a head is tuned by folds: the training part needs two women of each class at least")
-    folds = StratifiedGroupKFold(min(INNER_FOLDS, *women), shuffle=True, random_state=0)
-    pairs = list(folds.split(np.zeros(len(labels)), labels, patients))
-    classes = len(women)
-    usable = [
-        (fit, held) for fit, held in pairs if len(np.unique(labels[fit])) == len(np.unique(labels[held])) == classes
-    ]
-    if len(usable) == len(pairs):
-        return pairs
-    raise InputError("a fold inside the training part lacks a class: use more films, or another seed")
+    classes, women = len(np.unique(labels)), len(np.unique(patients))
+    for count in range(min(INNER_FOLDS, women), 1, -1):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of a class with few women: seen to below
+            pairs = list(StratifiedGroupKFold(count, shuffle=True, random_state=0).split(labels, labels, patients))
+        if all(len(np.unique(labels[part])) == classes for pair in pairs for part in pair):
+            return pairs
+    raise InputError("a head is tuned by folds: the training part needs at least two women of each class")
 
 
 def majority(labels: np.ndarray, rows: pd.DataFrame, classes: int) -> tuple[np.ndarray | None, np.ndarray]:

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 
 import torch
@@ -85,10 +86,12 @@ BACKBONES = {
         absent=lambda key: key.startswith("classifier."),
         width=512,
         min_side=32,
-        fc=(lambda model: model.classifier[:5], 4096),  # type: ignore[index]
+        fc=(lambda model: nn.Sequential(*list(model.classifier.children())[:5]), 4096),  # type: ignore[union-attr]
     ),
     "inception": Backbone(
-        build=lambda **kwargs: tv.inception_v3(init_weights=False, **kwargs),  # its truncated normal of 0.1 takes seconds
+        build=lambda **kwargs: tv.inception_v3(
+            init_weights=False, **kwargs
+        ),  # its truncated normal of 0.1 takes seconds
         weights=tv.Inception_V3_Weights.IMAGENET1K_V1,
         stages=_inception_stages,
         last_block="Mixed_7a",
@@ -111,6 +114,7 @@ class Grey(nn.Module):
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
 
     def forward(self, x: Tensor) -> Tensor:
+        """Normalised (B, 3, H, W)."""
         x = (x.float() / 255 - self.mean) / self.std  # type: ignore[operator]
         return x.contiguous(memory_format=self.memory_format)
 
@@ -127,6 +131,7 @@ class Float32(nn.Module):
         self.layer = layer
 
     def forward(self, x: Tensor) -> Tensor:
+        """What the layer makes of `x` in float32."""
         with torch.autocast(x.device.type, enabled=False):
             return self.layer(x.float())
 
@@ -241,13 +246,13 @@ def build_network(
     if all(not list(stage.parameters()) for _, stage in stages[:cut]):
         cut = 0  # nothing but the input stage would be frozen
     head = nn.Sequential(nn.Dropout(dropout), Float32(nn.Linear(width, classes)))
-    aux_head = None
+    aux_head: Any = None
     if aux:
         aux_head = model.AuxLogits
-        aux_head.fc = nn.Linear(aux_head.fc.in_features, classes)  # type: ignore[union-attr]
-    network = Network(stages[:cut], stages[cut:], head, aux_head, backbone.aux_after)  # type: ignore[arg-type]
+        aux_head.fc = nn.Linear(768, classes)  # the width of torchvision's InceptionAux
+    network = Network(stages[:cut], stages[cut:], head, aux_head, backbone.aux_after)
     network.loaded = frozenset(key for key, parameter in network.named_parameters() if id(parameter) in loaded)
-    return network.to(memory_format=torch.channels_last) if channels_last else network  # type: ignore[call-overload]
+    return network.to(memory_format=torch.channels_last) if channels_last else network
 
 
 def find_backbone(name: str) -> Backbone:

@@ -32,7 +32,9 @@ def head_table(
     score: np.ndarray | None,
     probabilities: np.ndarray,
     classes: list[str],
-    **run: object,
+    *,
+    fold: int | None,
+    seed: int,
 ) -> pd.DataFrame:
     """One head's rows of the predictions table.
 
@@ -42,9 +44,10 @@ def head_table(
         score: (N,) float32 score of the positive class; None where there are several classes.
         probabilities: (N, classes).
         classes: Their names.
-        **run: `fold` and `seed`.
+        fold: Of the split, if it has folds.
+        seed: Of the run.
     """
-    table = rows.assign(head=head, **run)[IDENTITY]
+    table = rows.assign(head=head, fold="" if fold is None else fold, seed=seed)[IDENTITY]
     table["score"] = [""] * len(rows) if score is None else [f"{value:.9g}" for value in score.astype(np.float32)]
     for index, name in enumerate(classes):
         table[f"p_{name}"] = [f"{value:.9g}" for value in probabilities[:, index].astype(np.float32)]

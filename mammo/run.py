@@ -89,7 +89,7 @@ def open_run(folder: Path, cfg: dict[str, Any], data: MammogramDataModule, class
     write_table(data.split, folder / "split.csv")
     write_json(data.audit, folder / "split_audit.json")
     write_table(data.crops.table, folder / "samples.csv")
-    provenance = {
+    provenance: dict[str, object] = {
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "config": cfg,
         "classes": list(data.task.classes),

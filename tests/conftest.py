@@ -8,6 +8,7 @@ import pytest
 
 from mammo.data.download import extract
 from mammo.data.mias import MIAS, expected_member
+from mammo.data.phantom import Phantom
 
 SHARED_ARCHIVE = Path(__file__).parents[2] / "shared" / "data" / "all-mias.tar.gz"
 ARCHIVE = Path(os.environ.get("MAMMO_MIAS_ARCHIVE") or SHARED_ARCHIVE)  # noted before the fixture below hides it
@@ -30,3 +31,11 @@ def mias(tmp_path_factory):
     extract(ARCHIVE, root, expected=expected_member)
     yield MIAS(root=str(root))
     shutil.rmtree(root)  # pytest would keep 340 MB of each of its last runs
+
+
+@pytest.fixture(scope="session")
+def phantom(tmp_path_factory):
+    """Sixteen women who do not exist, drawn once."""
+    dataset = Phantom(root=str(tmp_path_factory.mktemp("films") / "phantom"), women=16)
+    dataset.prepare()
+    return dataset

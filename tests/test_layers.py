@@ -22,13 +22,16 @@ ALLOWED = {
     "data.cache": set(),
     "data.augment": set(),
     "data.mias": {"data.download", "data.images", "data.index"},
-    "data.phantom": {"data.images", "data.mias"},
+    "data.drawing": set(),
+    "data.phantom": {"data.drawing", "data.images", "data.mias"},
     "data.datasets": {"data.mias", "data.phantom"},
     "data.split": {"data.tasks"},
     "data.crop": {"data.images", "data.tasks"},
+    "data.samples": {"data.augment", "data.crop"},
     "data.summary": {"data.mias", "data.tasks", "figures"},
     "data.datamodule": {
-        "data.augment", "data.cache", "data.crop", "data.datasets", "data.images", "data.mias", "data.split", "data.tasks",
+        "data.augment", "data.cache", "data.crop", "data.datasets",
+        "data.images", "data.mias", "data.samples", "data.split", "data.tasks",
     },
     "models": set(),
     "figures": set(),
@@ -49,7 +52,7 @@ ALLOWED = {
 FENCED = {
     "albumentations": {"data.augment"},
     "torchvision": {"models"},
-    "torch": {"data.cache", "data.datamodule", "models", "classifier", "callbacks", "devices"},
+    "torch": {"data.cache", "data.samples", "data.datamodule", "models", "classifier", "callbacks", "devices"},
     "lightning": {"data.datamodule", "classifier", "callbacks", "run"},
     "sklearn": {"heads"},
     "skops": {"heads"},
@@ -99,16 +102,19 @@ def test_a_fenced_package_stays_behind_its_fence(package):
     assert users == FENCED[package]
 
 
+def output(*arguments: str) -> str:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, cwd=ROOT, check=True).stdout
+
+
 def test_importing_mammo_loads_nothing_heavy():
     code = "import sys, mammo; print(sorted(m for m in ('torch', 'numpy', 'pandas', 'lightning') if m in sys.modules))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True).stdout == "[]\n"
+    assert output("-c", code) == "[]\n"
 
 
 def test_train_help_answers_within_two_seconds():
     def seconds() -> float:
         start = time.perf_counter()
-        said = subprocess.run([sys.executable, "train.py", "--help"], capture_output=True, text=True, cwd=ROOT, check=True)
-        assert "Trains, evaluates and reports" in said.stdout
+        assert "Trains, evaluates and reports" in output("train.py", "--help")
         return time.perf_counter() - start
 
     assert min(seconds() for _ in range(3)) < 2.0

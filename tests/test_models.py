@@ -11,7 +11,7 @@ from mammo.models import BACKBONES, build_network
 SIDE = {"vgg16": 64, "inception": 96}
 
 
-def network(name, weights=None, trainable="head", pool="avg", classes=2, side=None):
+def network(name, weights=None, trainable="head", *, pool="avg", classes=2, side=None):
     return build_network(
         name=name, weights=weights, trainable=trainable, pool=pool, classes=classes, image_size=side or SIDE[name]
     )
@@ -57,8 +57,9 @@ def test_the_same_trunk_frozen_or_trained_gives_the_same_features(trunk):
     name, _, path = trunk
     x = pixels(name)
     with torch.inference_mode():
-        made = [n.features(n.trunk(x)) for n in (network(name, str(path), t).eval() for t in ("head", "last_block", "all"))]
-    assert torch.allclose(made[0], made[1], rtol=1e-4, atol=1e-6) and torch.allclose(made[0], made[2], rtol=1e-4, atol=1e-6)
+        nets = [network(name, str(path), trainable).eval() for trainable in ("head", "last_block", "all")]
+        frozen, *trained = (net.features(net.trunk(x)) for net in nets)
+    assert all(torch.allclose(frozen, other, rtol=1e-4, atol=1e-6) for other in trained)
 
 
 def test_what_trains_is_what_was_asked_for(trunk):
@@ -66,7 +67,8 @@ def test_what_trains_is_what_was_asked_for(trunk):
     head, block, everything = (network(name, str(path), trainable) for trainable in ("head", "last_block", "all"))
     trained = [{n for n, p in net.named_parameters() if p.requires_grad} for net in (head, block, everything)]
     assert trained[0] == {"head.1.layer.weight", "head.1.layer.bias"}
-    assert any("block5" in n or "Mixed_7c" in n for n in trained[1]) and not any(n.startswith("trunk.") for n in trained[1])
+    assert any("block5" in n or "Mixed_7c" in n for n in trained[1])
+    assert not any(n.startswith("trunk.") for n in trained[1])
     assert trained[2] == {n for n, _ in everything.named_parameters()}
     assert head.frozen and block.frozen and not everything.frozen
     assert not head.trained_features and block.trained_features
@@ -118,7 +120,9 @@ def damaged(state, kind):
     return state | {first: state[first][:1]}
 
 
-@pytest.mark.parametrize(("kind", "message"), [("lacks", "lacks keys"), ("unexpected", "unexpected keys"), ("shape", "has shape")])
+@pytest.mark.parametrize(
+    ("kind", "message"), [("lacks", "lacks keys"), ("unexpected", "unexpected keys"), ("shape", "has shape")]
+)
 def test_weights_that_do_not_fit_are_refused(trunk, tmp_path, kind, message):
     name, model, _ = trunk
     state = {k: v.contiguous() for k, v in model.state_dict().items() if not BACKBONES[name].absent(k)}
@@ -137,7 +141,8 @@ def test_a_file_with_half_a_classifier_is_refused(tmp_path):
 def test_other_kinds_of_file_are_refused(tmp_path):
     (tmp_path / "w.pth").write_bytes(b"pickle")
     (tmp_path / "w.safetensors").write_bytes(b"no header")
-    for path, message in (("w.pth", "of another kind"), ("w.safetensors", "not a readable"), ("none.safetensors", "that exists")):
+    said = {"w.pth": "of another kind", "w.safetensors": "not a readable", "none.safetensors": "that exists"}
+    for path, message in said.items():
         with pytest.raises(InputError, match=message):
             network("vgg16", str(tmp_path / path))
 

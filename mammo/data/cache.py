@@ -1,7 +1,8 @@
 """Outputs of a frozen trunk on disk, each named by the digest of its input, in a folder named by the trunk's.
 
-So nothing can go stale, and seeds, folds and protocols share what they have in common. Each computed block of samples is one safetensors file, written under a temporary name and renamed: a killed run
-loses one block, two runs at once do some work twice and nothing wrong.
+So nothing can go stale, and seeds, folds and protocols share what they have in common. Each computed block is one
+safetensors file, written under a temporary name and renamed: a killed run loses one block, two runs at once do some
+work twice and nothing wrong.
 """
 
 import hashlib

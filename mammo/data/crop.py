@@ -8,6 +8,8 @@ import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -86,99 +88,105 @@ def cut_crops(
         raise InputError(f"crop.without_circle={without_circle}: expected exclude or breast")
     rows = table.assign(label=table[task.column].map(task.of))
     rows = (worst_findings(rows) if name == "whole" else rows).dropna(subset="label")
-    notes = []
-    if len(absent := set(table["image_id"]) - set(rows["image_id"])):
-        notes.append(f"{len(absent)} films take no part in the task")
-    no_circle = (rows["severity"] != "normal") & rows["radius_px"].isna() & (name != "whole")
-    if no_circle.any():
-        names = ", ".join(rows.loc[no_circle, "image_id"])
-        notes.append(f"{no_circle.sum()} findings have no circle ({names}): {without_circle}")
-        if without_circle == "exclude":
-            rows = rows[~no_circle]
     if rows.empty:
         raise InputError(f"no sample: no finding of this data set has a {task.column} that the task knows")
-
-    shown_mm = {"whole": None, "lesion": window_mm, "radius": window_mm}[name]
+    notes = []
+    if absent := set(table["image_id"]) - set(rows["image_id"]):
+        notes.append(f"{len(absent)} films take no part in the task")
     stored = math.ceil(image_size * margin)
-    cutter = _Cutter(shown_mm, recentre and name == "lesion", factor if name == "radius" else None, margin, stored)
-    samples = list(_with_places(rows, read, cutter, seed, whole=name == "whole"))
-    order = np.argsort([sample["_order"] for sample in samples], kind="stable")
-    pixels = np.stack([samples[i].pop("_pixels") for i in order])
-    described = pd.DataFrame([samples[i] for i in order]).drop(columns="_order")
+    if name == "whole":
+        samples = [_whole(row, film, margin, stored) for row, film in _films(rows, read)]
+    else:
+        side = _Side(window_mm or 0.0, factor if name == "radius" else None)
+        samples, off = _windows(rows, read, side, margin, stored, seed, recentre and name == "lesion", without_circle)
+        if off:
+            notes.append(f"{len(off)} findings have no circle on the breast ({', '.join(off)}): {without_circle}")
+    samples.sort(key=itemgetter("_order"))
+    pixels = np.stack([sample.pop("_pixels") for sample in samples])
+    described = pd.DataFrame(samples).drop(columns="_order")
     described["contrast"] = [contrast(_centre(square, image_size)) for square in pixels]
     return Crops(described.reset_index(drop=True), pixels, image_size, notes)
 
 
 @dataclass(frozen=True)
-class _Cutter:
-    window_mm: float | None
-    recentre: bool
+class _Side:
+    """The side of a window: a fixed one in millimetres, or a multiple of the circle's diameter."""
+
+    window_mm: float
     factor: float | None
-    margin: float
-    stored: int
 
-    def sample(self, row: pd.Series, film: Film, place: tuple[float, float] | None) -> dict[str, object]:
-        """The sample of a finding, at `place` in the breast if given, else where its circle or the breast is."""
-        breast, spacing = film.breast, float(row["spacing_mm"])
-        top, bottom, right = breast.box
-        if self.window_mm is None:
-            side = max(bottom - top, right)
-            x, y = side / 2, (top + bottom) / 2
-        else:
-            side = round(self.window_mm / spacing)
-            x, y = place or ((right - 1) / 2, (top + bottom - 1) / 2)
-            if pd.notna(row["radius_px"]):
-                x, y = breast.from_film(row["x_px"], row["y_px"], film.width_px)
-                if self.factor is not None:
-                    side = max(round(2 * self.factor * row["radius_px"]), 16)
-            if self.recentre:
-                x, y = brightest_blob(breast, x, y, RECENTRE_MM / spacing, spacing)
-        stored = cut(breast.pixels, x, y, math.ceil(side * self.margin))
-        x_px, y_px = breast.to_film(x, y, film.width_px)
-        sample_id = row["image_id"] if row["finding_id"] == 0 or self.window_mm is None else _finding_name(row)
-        centre = {"x_px": x_px, "y_px": y_px, "side_px": side}
-        return (
-            {"sample_id": sample_id}
-            | {key: row[key] for key in [*KEPT, "label"]}
-            | centre
-            | {
-                "_pixels": resize(stored, self.stored),
-                "_order": row.name,
-            }
-        )
+    def px(self, row: pd.Series) -> int:
+        if self.factor is None or pd.isna(row["radius_px"]):
+            return round(self.window_mm / row["spacing_mm"])
+        return max(round(2 * self.factor * row["radius_px"]), 16)
 
 
-def _finding_name(row: pd.Series) -> str:
-    return f"{row['image_id']}.{row['finding_id']}"
+def _whole(row: pd.Series, film: Film, margin: float, stored: int) -> dict[str, Any]:
+    top, bottom, right = film.breast.box
+    side = max(bottom - top, right)
+    return _sample(row, film, (side / 2, (top + bottom) / 2), side, margin, stored, str(row["image_id"]))
 
 
-def _with_places(
-    rows: pd.DataFrame, read: Callable[[str], np.ndarray], cutter: _Cutter, seed: int, *, whole: bool
-) -> Iterator[dict[str, object]]:
-    """Lesions first: the backgrounds lie where those of the training and validation parts lie in the breast."""
+def _windows(
+    rows: pd.DataFrame,
+    read: Callable[[str], np.ndarray],
+    side: _Side,
+    margin: float,
+    stored: int,
+    seed: int,
+    recentre: bool,
+    without_circle: str,
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Lesions first: the backgrounds lie where those of the training and validation parts lie in the breast.
+
+    Returns the samples, and the names of the findings that have no circle on the breast.
+    """
+    samples, off = [], []
+    places: list[tuple[float, float]] = []  # shares of the breast's width in that row, and of its height
+
+    def add(row: pd.Series, film: Film, point: tuple[float, float], name: str) -> None:
+        if recentre:
+            point = brightest_blob(film.breast, *point, RECENTRE_MM / row["spacing_mm"], row["spacing_mm"])
+        samples.append(_sample(row, film, point, side.px(row), margin, stored, name))
+
     normal = rows["severity"] == "normal"
-    places: list[tuple[float, float]] = []
-    for row, film in _films(rows if whole else rows[~normal], read):
-        yield cutter.sample(row, film, None)
-        if not whole and row["split"] != "test" and pd.notna(row["radius_px"]):
-            x, y = film.breast.from_film(row["x_px"], row["y_px"], film.width_px)
-            top, bottom, _ = film.breast.box
-            places.append((min(x / film.breast.row_width(y), 1.0), (y - top) / (bottom - top)))
-    if whole or not normal.any():
-        return
-    if not places:
+    for row, film in _films(rows[~normal], read):
+        breast, name = film.breast, f"{row['image_id']}.{row['finding_id']}"
+        top, bottom, right = breast.box
+        point = ((right - 1) / 2, (top + bottom - 1) / 2)
+        drawn = None if pd.isna(row["radius_px"]) else breast.from_film(row["x_px"], row["y_px"], film.width_px)
+        if drawn is not None and breast.reaches(*drawn, RECENTRE_MM / row["spacing_mm"]):
+            point = drawn
+            if row["split"] != "test":
+                places.append((min(point[0] / breast.row_width(point[1]), 1.0), (point[1] - top) / (bottom - top)))
+        else:
+            off.append(name)
+            if without_circle == "exclude":
+                continue
+        add(row, film, point, name)
+    if normal.any() and not places:
         raise InputError("no background can be placed: no lesion of the training and validation parts has a circle")
     for row, film in _films(rows[normal], read):
-        yield cutter.sample(row, film, _place(film.breast, places, seed, str(row["image_id"])))
+        rng = np.random.default_rng([seed, 0xBAC6, *str(row["image_id"]).encode()])
+        across, down = places[rng.integers(len(places))]
+        top, bottom, _ = film.breast.box
+        y = top + down * (bottom - top)
+        add(row, film, (across * film.breast.row_width(y), y), str(row["image_id"]))
+    return samples, off
 
 
-def _place(breast: Breast, places: list[tuple[float, float]], seed: int, image_id: str) -> tuple[float, float]:
-    """One of the lesions' places, given as shares of the breast's width in that row and of its height."""
-    rng = np.random.default_rng([seed, 0xBAC6, *image_id.encode()])
-    across, down = places[rng.integers(len(places))]
-    top, bottom, _ = breast.box
-    y = top + down * (bottom - top)
-    return across * breast.row_width(y), y
+def _sample(
+    row: pd.Series, film: Film, point: tuple[float, float], side: int, margin: float, stored: int, name: str
+) -> dict[str, Any]:
+    """A row of the table, with its pixels and its order among the findings."""
+    square = cut(film.breast.pixels, *point, math.ceil(side * margin))
+    x_px, y_px = film.breast.to_film(*point, film.width_px)
+    return {
+        "sample_id": name,
+        **{key: row[key] for key in [*KEPT, "label"]},
+        **{"x_px": x_px, "y_px": y_px, "side_px": side},
+        **{"_pixels": resize(square, stored), "_order": row.name},
+    }
 
 
 def _films(rows: pd.DataFrame, read: Callable[[str], np.ndarray]) -> Iterator[tuple[pd.Series, Film]]:

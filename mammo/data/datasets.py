@@ -1,5 +1,6 @@
 """The data sets by name: one row each."""
 
+from inspect import signature
 from typing import Any
 
 from mammo import InputError
@@ -18,7 +19,7 @@ def open_dataset(name: str, **settings: Any) -> MIAS:
     """
     if name not in DATASETS:
         raise InputError(f"data set '{name}' is unknown; expected one of {', '.join(DATASETS)}")
-    known = DATASETS[name].__init__.__kwdefaults__
+    known = list(signature(DATASETS[name]).parameters)
     if unknown := sorted(set(settings) - set(known)):
         raise InputError(f"data set '{name}' has no setting {', '.join(unknown)}; expected some of {', '.join(known)}")
     return DATASETS[name](**settings)

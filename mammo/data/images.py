@@ -43,7 +43,7 @@ def write_pgm(path: Path, pixels: np.ndarray) -> None:
 
 def pixel_digest(pixels: np.ndarray) -> str:
     """SHA-256 of a film's pixels, row by row from the top; its header does not count."""
-    return hashlib.sha256(np.ascontiguousarray(pixels)).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -72,10 +72,15 @@ class Breast:
         """A point of `pixels` in coordinates of the film."""
         return (film_width - 1 - x_px - self.chest_px if self.mirrored else x_px + self.chest_px), y_px
 
+    def reaches(self, x_px: float, y_px: float, reach_px: float) -> bool:
+        """Whether the breast lies within `reach_px` of a point."""
+        rows, columns = np.nonzero(self.mask)
+        return bool((np.hypot(columns - x_px, rows - y_px) <= reach_px).any())
+
     def row_width(self, y_px: float) -> int:
         """How far the breast reaches to the right in one row, in pixels, at least 1."""
         row = self.mask[min(max(round(y_px), self.box[0]), self.box[1] - 1)]
-        return int(row.nonzero()[0].max(initial=0)) + 1
+        return int(np.flatnonzero(row).max(initial=0)) + 1
 
 
 _COARSE = 256  # pixels a side on which the breast is found: 0.8 mm each on MIAS
@@ -106,7 +111,7 @@ def find_breast(film: np.ndarray, side: str | None, path: Path | str = "film") -
     region = cv2.morphologyEx(region, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (15, 15)))
     mask = cv2.resize(region * 255, film.shape[::-1], interpolation=cv2.INTER_LINEAR) > 127
 
-    columns = mask.any(axis=0).nonzero()[0]
+    columns = np.flatnonzero(mask.any(axis=0))
     left, right = int(columns[0]), int(columns[-1]) + 1
     edge = max((right - left) // 10, 1)
     taller_right = bool(mask[:, right - edge : right].sum() > mask[:, left : left + edge].sum())
@@ -117,7 +122,7 @@ def find_breast(film: np.ndarray, side: str | None, path: Path | str = "film") -
     film, mask = film[:, left:], np.ascontiguousarray(mask[:, left:])
     low, high = np.percentile(film[mask], [1.0, 99.5])
     scaled = np.clip((film.astype(np.float32) - low) * (255.0 / max(high - low, 1.0)), 0, 255)
-    rows = mask.any(axis=1).nonzero()[0]
+    rows = np.flatnonzero(mask.any(axis=1))
     return Breast(
         pixels=(scaled * mask).astype(np.uint8),
         mask=mask,

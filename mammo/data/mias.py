@@ -104,7 +104,9 @@ class MIAS:
         """
         info = self.root / "Info.txt"
         if not info.is_file():
-            raise FileNotFoundError(f"no films in {self.root}: it has no Info.txt; run `python -m mammo data fetch {self.name}`")
+            raise FileNotFoundError(
+                f"no films in {self.root}: it has no Info.txt; run `python -m mammo data fetch {self.name}`"
+            )
         rows = parse_info(info.read_text(encoding="ascii", errors="replace"), str(info), self.name)
         films, listed = set(self.manifest()), {str(row["image_id"]) for row in rows}
         if films != listed:

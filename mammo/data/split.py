@@ -1,6 +1,7 @@
 """Which film is for training, validation and test: by woman, by film, or as the paper did; and what that leaks."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ PARTS = ("train", "val", "test")
 PAPER_TRAIN = {False: (54, 207), True: (43, 115)}  # normal and abnormal films: Behery et al. 2023, Table 2
 
 
-def deal(strata: list[object], shares: list[float], rng: np.random.Generator) -> np.ndarray:
+def deal(strata: Sequence[object], shares: list[float], rng: np.random.Generator) -> np.ndarray:
     """Deals items to parts in proportion to `shares`, each stratum evenly; returns (items,) part numbers.
 
     Items are shuffled within their stratum, strata follow each other, and each item goes to the part that is

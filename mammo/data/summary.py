@@ -15,7 +15,12 @@ def counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
     abnormal = films[films["severity"] != "normal"].groupby("patient").size()
     women = films["patient"].nunique()
     by = {
-        "all": {"films": len(films), "women": women, "rows": len(table), "circles": int(table["radius_px"].notna().sum())},
+        "all": {
+            "films": len(films),
+            "women": women,
+            "rows": len(table),
+            "circles": int(table["radius_px"].notna().sum()),
+        },
         "women with": {
             "no abnormal breast": women - len(abnormal),
             "one": int((abnormal == 1).sum()),
@@ -39,6 +44,8 @@ def picture(dataset: MIAS, table: pd.DataFrame) -> Figure:
         rows = table[table["image_id"] == film]
         drawn = rows.dropna(subset="radius_px")[["x_px", "y_px", "radius_px"]]
         circles.append([(float(x), float(y), float(r)) for x, y, r in drawn.to_numpy()])
-        names.append(f"{film} {rows['density'].iloc[0]} {', '.join(dict.fromkeys(rows['finding']))} {rows['severity'].iloc[0]}")
+        names.append(
+            f"{film} {rows['density'].iloc[0]} {', '.join(dict.fromkeys(rows['finding']))} {rows['severity'].iloc[0]}"
+        )
         pixels.append(dataset.read(str(film)))
     return figures.films(pixels, circles, names)

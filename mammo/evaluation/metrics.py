@@ -175,7 +175,7 @@ def _multiclass_mcc(labels: np.ndarray, chosen: np.ndarray, weights: np.ndarray,
 
 def _interval(array: np.ndarray, name: str) -> Value:
     if not np.isfinite(array[0]):
-        return Value(None, reason=f"{name.split('/')[0]} is undefined: a count in its denominator is zero")
+        return Value(None, reason=f"{name.partition('/')[0]} is undefined: a count in its denominator is zero")
     resampled = array[1:][np.isfinite(array[1:])]
     low, high = np.percentile(resampled, [2.5, 97.5]) if len(resampled) else (None, None)
     return Value(float(array[0]), None if low is None else float(low), None if high is None else float(high))

@@ -8,7 +8,14 @@ import pandas as pd
 
 from mammo import figures
 from mammo.evaluation.audit import leaks
-from mammo.evaluation.metrics import Value, confusion_metrics, evaluate, threshold_at_specificity, truncated_percent, weighted_auroc
+from mammo.evaluation.metrics import (
+    Value,
+    confusion_metrics,
+    evaluate,
+    threshold_at_specificity,
+    truncated_percent,
+    weighted_auroc,
+)
 from mammo.predictions import read_json, read_predictions, write_json
 
 PARTS = ("train", "val", "test")
@@ -148,11 +155,13 @@ def _report(
     lines += [f"- Protocol: {protocol(config)}; seed {config['seed']}."]
     lines += [f"- Leaks: {'; '.join(reasons) if reasons else 'none found'}."]
     lines += [
-        f"- The majority class alone would score {_percent(majority)} accuracy on these {counts['test']['samples']} test samples."
+        f"- The majority class alone would score {_percent(majority)} accuracy "
+        f"on these {counts['test']['samples']} test samples."
     ]
     if config["crop"]["name"] != "whole":
         lines += [
-            f"- Windows are centred on the annotated lesion: this is classification, not detection. {_one_liner(folder)}"
+            "- Windows are centred on the annotated lesion: this is classification, not detection. "
+            + _one_liner(folder)
         ]
     if config["task"] == "abnormality":
         lines += ["- Positive means abnormal, benign findings included; the paper's tables say 'cancer' for it."]

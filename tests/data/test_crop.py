@@ -76,7 +76,7 @@ def test_films_without_a_circle_are_left_out_or_centred_on_the_breast_and_counte
     assert "mdb005.1" not in set(out.table["sample_id"])
     assert "mdb005.1" in set(kept.table["sample_id"])
     for found in (out, kept):
-        assert any("1 findings have no circle (mdb005)" in note for note in found.notes)
+        assert any("1 findings have no circle on the breast (mdb005.1)" in note for note in found.notes)
 
 
 def test_the_label_follows_the_pixels():

@@ -10,8 +10,9 @@ import pytest
 
 from mammo import InputError
 from mammo.data import phantom as module
+from mammo.data.drawing import Finding, draw, noise
 from mammo.data.mias import parse_info
-from mammo.data.phantom import Phantom, deal, draw, info_row, noise
+from mammo.data.phantom import Phantom, deal, info_row
 
 WOMEN = 12
 CIRCLED = ["CIRC", "SPIC", "MISC", "ARCH", "ASYM", "CALC"]
@@ -127,7 +128,7 @@ def test_thousands_of_women_have_films_of_four_digits():
 
 
 def test_the_seed_alone_decides_the_pixels(phantom, tmp_path):
-    same, other = (Phantom(root=str(tmp_path / str(seed)), women=2, seed=seed) for seed in (0, 1))
+    same, other = (Phantom(root=str(tmp_path / str(seed)), women=2, film_seed=seed) for seed in (0, 1))
     same.prepare()
     other.prepare()
     films, few = phantom.manifest(), same.manifest()
@@ -145,7 +146,7 @@ def test_fewer_than_two_women_are_refused(women):
 @pytest.mark.parametrize("side", [1, 2])
 @pytest.mark.parametrize("severity", ["B", "M"])
 def test_a_lesion_lies_in_its_circle_and_nowhere_else(kind, side, severity):
-    film, (finding,) = draw(0, 5, side, "G", [module.Finding(kind, severity)])
+    film, (finding,) = draw(0, 5, side, "G", [Finding(kind, severity)])
     (row,) = parse_info(f"mdb{8 + side:03d} G {info_row(finding)}")
     without, _ = draw(0, 5, side, "G", [])
     change = (film.astype(float) - without) ** 2
@@ -156,7 +157,7 @@ def test_a_lesion_lies_in_its_circle_and_nowhere_else(kind, side, severity):
 
 
 def test_calcifications_without_a_circle_are_spread_over_the_breast():
-    finding = module.Finding("CALC", "M", "*")
+    finding = Finding("CALC", "M", "*")
     assert info_row(finding) == "CALC M *NOTE 3* "
     rows, columns = (draw(0, 5, 1, "F", [finding])[0] != draw(0, 5, 1, "F", [])[0]).nonzero()
     assert np.ptp(rows) > 300

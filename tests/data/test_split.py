@@ -80,7 +80,8 @@ def test_a_woman_on_two_sides_is_an_error_under_the_split_by_woman():
 
 
 def test_the_same_seed_gives_the_same_split_and_another_seed_another():
-    first, again, other = (split_films(archive(), name="patient", seed=s, shares=SHARES)["split"].tolist() for s in (5, 5, 6))
+    splits = [split_films(archive(), name="patient", seed=seed, shares=SHARES) for seed in (5, 5, 6)]
+    first, again, other = (split["split"].tolist() for split in splits)
     assert first == again != other
 
 

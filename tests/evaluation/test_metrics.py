@@ -109,7 +109,8 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says():
         right = np.repeat(rng.random(80) < 0.7, 2)
         labels = np.tile([0, 1], 80)
         called = np.where(right, labels, 1 - labels)
-        found = evaluate(labels, np.eye(2)[called], None, np.repeat(np.arange(80), 2), ["a", "b"], resamples=300)["accuracy"]
+        women = np.repeat(np.arange(80), 2)
+        found = evaluate(labels, np.eye(2)[called], None, women, ["a", "b"], resamples=300)["accuracy"]
         inside += found.low <= 0.7 <= found.high
     assert 0.90 <= inside / 200 <= 0.99
 

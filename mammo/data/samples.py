@@ -1,0 +1,85 @@
+"""Rows of samples as tensors, and the order in which devices ask for them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, Sampler
+
+from mammo.data.augment import Augment
+from mammo.data.crop import Crops
+
+Row = tuple[int, int | None]  # sample, copy; no copy: drawn anew each epoch
+Draw = tuple[str, int]  # sample_id, draw; draw 0 is the original
+
+
+class Samples(Dataset[dict[str, Any]]):
+    """Rows (sample, copy) as `{"x", "y", "row"}`; asked by (row, epoch), so that workers hold no state.
+
+    `x` is (1, side, side) uint8, or what the trunk made of it.
+    """
+
+    def __init__(self, crops: Crops, labels: np.ndarray, rows: list[Row], augment: Augment, seed: int) -> None:
+        self.crops, self.labels, self.rows, self.augment, self.seed = crops, labels, rows, augment, seed
+        self.ids = crops.table["sample_id"].tolist()
+        self.outputs: dict[Draw, torch.Tensor] | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def draw(self, row: int, epoch: int, *, cached: bool) -> int:
+        """Which draw of its sample a row shows in an epoch; 0 is the original."""
+        sample, copy = self.rows[row]
+        if copy is not None:
+            return copy
+        return self.augment.online_draw(seed=self.seed, epoch=epoch, sample_id=self.ids[sample], cached=cached)
+
+    def pixels(self, sample: int, draw: int) -> torch.Tensor:
+        """A draw of a sample, (1, side, side) uint8."""
+        shown = self.augment(
+            self.crops.pixels[sample], self.crops.shown, seed=self.seed, draw=draw, sample_id=self.ids[sample]
+        )
+        return torch.from_numpy(np.ascontiguousarray(shown))[None]
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
+        row, epoch = key
+        sample = self.rows[row][0]
+        draw = self.draw(row, epoch, cached=self.outputs is not None)
+        x = self.pixels(sample, draw) if self.outputs is None else self.outputs[self.ids[sample], draw]
+        return {"x": x, "y": int(self.labels[sample]), "row": row}
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """One rank's share of each global batch, as (row, epoch), shuffled from (seed, epoch) alike on all ranks."""
+
+    def __init__(self, rows: int, *, batch_size: int, rank: int, world: int, seed: int) -> None:
+        self.rows, self.batch_size, self.rank, self.world, self.seed = rows, batch_size, rank, world, seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning at the start of each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.rows // self.batch_size * (self.batch_size // self.world)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = np.random.default_rng([self.seed, 0x0DE5, self.epoch]).permutation(self.rows)
+        batches = order[: self.rows // self.batch_size * self.batch_size].reshape(
+            -1, self.world, self.batch_size // self.world
+        )
+        return ((int(row), self.epoch) for row in batches[:, self.rank].ravel())
+
+
+class OnceSampler(Sampler[tuple[int, int]]):
+    """One rank's share of an evaluation: each row once over all ranks, none repeated to fill up."""
+
+    def __init__(self, rows: int, *, rank: int, world: int) -> None:
+        self.share = range(rank, rows, world)
+
+    def __len__(self) -> int:
+        return len(self.share)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return ((row, 0) for row in self.share)

@@ -1,0 +1,168 @@
+"""Batches: the same for any number of workers and devices, each film once, bad settings refused before any work."""
+
+import numpy as np
+import pytest
+import torch
+
+from mammo import InputError
+from mammo.data.datamodule import MammogramDataModule
+from mammo.data.samples import EpochSampler, OnceSampler
+
+ONLINE = {"mode": "online", "copies": 4, "symmetries": True, "rotate_deg": 15, "shift": 0.05, "scale": 0.1}
+
+
+@pytest.fixture
+def module(phantom):
+    def build(**settings):
+        defaults = {
+            "name": "phantom", "root": str(phantom.root), "women": 16, "task": "abnormality", "seed": 0,
+            "split": {"name": "patient", "shares": [0.5, 0.25, 0.25]}, "crop": {"name": "whole"},
+            "augment": ONLINE, "image_size": 48, "batch_size": 4, "workers": 0,
+        }  # fmt: skip
+        data = MammogramDataModule(**defaults | settings)
+        data.load()
+        return data
+
+    return build
+
+
+def epochs(data, count=2):
+    loader = data.train_dataloader()
+    for epoch in range(count):
+        loader.sampler.set_epoch(epoch)
+        yield [(batch["row"].tolist(), batch["y"].tolist(), batch["x"]) for batch in loader]
+
+
+def test_workers_change_nothing(module):
+    alone, helped = (list(epochs(module(workers=workers))) for workers in (0, 2))
+    for ours, theirs in zip(sum(alone, []), sum(helped, []), strict=True):
+        assert ours[:2] == theirs[:2] and torch.equal(ours[2], theirs[2])
+
+
+def test_each_epoch_has_its_own_order_and_its_own_draws(module):
+    first, second = epochs(module())
+    assert [b[0] for b in first] != [b[0] for b in second]
+    seen = [{row: x for rows, _, xs in epoch for row, x in zip(rows, xs, strict=True)} for epoch in (first, second)]
+    both = set(seen[0]) & set(seen[1])
+    assert both and not any(torch.equal(seen[0][row], seen[1][row]) for row in both)
+
+
+def test_a_label_follows_its_film(module):
+    data = module(augment={"mode": "none"})
+    table = data.dataset.index().drop_duplicates("image_id").set_index("image_id")["severity"]
+    for rows, labels, _ in next(epochs(data, 1)):
+        films = [data.train.ids[data.train.rows[row][0]] for row in rows]
+        assert [int(table[film] != "normal") for film in films] == labels
+
+
+def test_the_devices_batches_together_are_one_devices():
+    alone = list(EpochSampler(50, batch_size=8, rank=0, world=1, seed=3))
+    ranks = [list(EpochSampler(50, batch_size=8, rank=rank, world=2, seed=3)) for rank in (0, 1)]
+    assert len(ranks[0]) == len(ranks[1]) == len(EpochSampler(50, batch_size=8, rank=0, world=2, seed=3)) == 24
+    for batch in range(6):
+        shared = sum((rank[4 * batch : 4 * batch + 4] for rank in ranks), [])
+        assert shared == alone[8 * batch : 8 * batch + 8]
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 4])
+def test_an_evaluation_has_each_row_once_over_all_devices(world):
+    shares = [list(OnceSampler(10, rank=rank, world=world)) for rank in range(world)]
+    assert sorted(sum(shares, [])) == [(row, 0) for row in range(10)]
+
+
+def test_the_expansion_is_the_original_and_its_copies_of_the_training_part_alone(module):
+    data = module(augment=ONLINE | {"mode": "expand", "copies": 5})
+    rows = data.rows()
+    counts = rows.groupby("split").size()
+    originals = data.crops.table.groupby("split").size()
+    assert counts["train"] == len(data.train) == 6 * originals["train"]
+    assert counts["test"] == originals["test"] and counts["val"] == originals["val"]
+    assert set(rows.loc[rows["split"] != "train", "sample_id"]) <= set(data.crops.table["sample_id"])
+    film = rows["image_id"].iloc[0]
+    assert rows["sample_id"].tolist()[:6] == [film, *(f"{film}.c{copy}" for copy in range(1, 6))]
+
+
+def test_the_paper_split_watches_test_and_any_other_validation(module):
+    assert module().watched == "val"
+    assert module(split={"name": "paper"}).watched == "test"
+
+
+@pytest.mark.realdata
+def test_the_papers_97_films_become_582(mias):
+    data = MammogramDataModule(
+        name="mias", root=str(mias.root), task="abnormality", seed=0, split={"name": "paper"}, crop={"name": "whole"},
+        augment=ONLINE | {"mode": "expand", "copies": 5}, image_size=32, batch_size=16,
+    )  # fmt: skip
+    data.load()
+    assert len(data.train) == 582
+    assert data.class_counts().tolist() == [324, 258]
+    assert data.crops.table.groupby(["split", "label"]).size()["test"].to_dict() == {"abnormal": 72, "normal": 153}
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("crop", ["whole", "lesion", "radius"])
+def test_every_real_film_and_finding_gives_its_samples(mias, crop):
+    settings = {
+        "whole": {},
+        "lesion": {"window_mm": 22.4, "recentre": True},
+        "radius": {"window_mm": 22.4, "factor": 1.25},
+    }
+    data = MammogramDataModule(
+        name="mias", root=str(mias.root), task="abnormality", seed=0, augment={"mode": "none"}, image_size=64,
+        split={"name": "patient", "shares": [0.6, 0.2, 0.2]}, crop={"name": crop, **settings[crop]}, batch_size=16,
+    )  # fmt: skip
+    data.load()
+    labels = data.crops.table["label"].value_counts().to_dict()
+    assert labels == (
+        {"normal": 207, "abnormal": 115} if crop == "whole" else {"normal": 207, "abnormal": 118}
+    )  # mdb212: see below
+    assert not data.audit["women_on_two_sides"]
+    if (
+        crop != "whole"
+    ):  # the circle of mdb212 lies in the black, 10.5 mm off the breast: a black window tells its class
+        (note,) = data.crops.notes
+        assert note.startswith("5 findings have no circle on the breast (mdb059.1, mdb212.1, mdb216.1")
+    if crop != "radius":
+        assert data.crops.pixels.std(axis=(1, 2)).min() > 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"batch_size": 64}, "data.batch_size=64 is larger than the training part of"),
+        ({"fold": 5}, "data.fold=5 is out of range"),
+        ({"task": "cancer"}, "task 'cancer' is unknown"),
+        ({"name": "ddsm"}, "expected one of mias, phantom"),
+        ({"split": {"name": "patient", "shares": [1, 0, 0]}}, "no film for test"),
+        ({"task": "finding"}, "part has no sample of class"),
+        ({"augment": {"mode": "offline"}}, "expected one of none, expand, online"),
+        ({"women_": 3}, "no setting women_"),
+    ],
+)
+def test_bad_settings_are_refused_in_one_line(module, settings, message):
+    with pytest.raises(InputError, match=message) as error:
+        module(**settings)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_or_altered_film_is_named(module, phantom, tmp_path):
+    import shutil
+
+    root = tmp_path / "films"
+    shutil.copytree(phantom.root, root)
+    film = root / "mdb007.pgm"
+    data = bytearray(film.read_bytes())
+    data[5000] ^= 255
+    film.write_bytes(data)
+    with pytest.raises(InputError, match=r"mdb007\.pgm: pixels differ"):
+        module(root=str(root))
+    film.unlink()
+    with pytest.raises(FileNotFoundError, match=r"mdb007\.pgm"):
+        module(root=str(root))
+
+
+def test_scaling_of_grey_levels_is_the_films_own(module, phantom):
+    """No number of one film enters another's pixels: a film alone gives the crop that it gives among others."""
+    full = module(augment={"mode": "none"})
+    again = module(augment={"mode": "none"}, split={"name": "patient", "shares": [0.25, 0.25, 0.5]}, batch_size=1)
+    assert np.array_equal(full.crops.pixels, again.crops.pixels)

@@ -1,0 +1,316 @@
+"""The command line is the test: small runs of train.py, from the phantom to the report."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from safetensors.torch import save_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import train
+from mammo import InputError, run
+from mammo.evaluation import report
+from mammo.models import BACKBONES
+from mammo.predictions import read_features, read_json
+
+CONF = Path(__file__).parents[1] / "conf"
+SMALL = ["data=phantom", "data.women=16", "data.batch_size=8", "data.workers=0", "trainer.max_epochs=2"]
+SHARES = "split.shares=[0.5,0.25,0.25]"  # so that each part of 16 women has both classes
+FILES = [
+    "split.csv", "split_audit.json", "samples.csv", "predictions.csv", "metrics.json", "features.safetensors",
+    "features.csv", "heads/svm.skops", "checkpoints/best.ckpt", "curves.csv", "report.md", "provenance.json",
+    "choices.json", "figures/augmentation.png", "figures/curves.png", "figures/confusion_softmax.png",
+    "figures/confusion_svm.png",
+]  # fmt: skip
+
+
+def composed(*overrides):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("config", overrides=list(overrides))
+
+
+@pytest.fixture
+def job(phantom, tmp_path_factory):
+    """Runs one job in this process; returns its folder and its metrics."""
+
+    def start(*overrides):
+        folder = tmp_path_factory.mktemp("run")
+        lines = [*SMALL, f"data.root={phantom.root}", "model.image_size=32", *overrides]
+        if composed(*lines).split.name != "paper":
+            lines.insert(0, SHARES)
+        cfg = composed(*dict.fromkeys(lines))
+        (folder / ".hydra").mkdir()
+        (folder / ".hydra" / "overrides.yaml").write_text(OmegaConf.to_yaml(lines))
+        return folder, train.train(OmegaConf.to_container(cfg, resolve=True), folder)
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def vgg_trunk(tmp_path_factory):
+    """A file of VGG16's convolutions, drawn at random: enough to freeze."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "vgg.safetensors"
+    state = BACKBONES["vgg16"].build(weights=None).state_dict()
+    save_file({key: value.half() for key, value in state.items() if key.startswith("features.")}, path)
+    return path
+
+
+def test_a_run_folder_is_complete_and_its_tables_agree(job):
+    folder, metrics = job()
+    assert [name for name in FILES if not (folder / name).is_file()] == []
+    assert not (folder / "checkpoints" / "last.ckpt").exists()
+    assert not list(folder.rglob("*.tmp"))
+    predictions = pd.read_csv(folder / "predictions.csv")
+    features, rows = read_features(folder)
+    assert len(features) == len(rows) == 32
+    for head in ("softmax", "svm", "majority"):
+        assert predictions.loc[predictions["head"] == head, "sample_id"].tolist() == rows["sample_id"].tolist()
+    written = read_json(folder / "metrics.json")
+    assert written["test"]["svm"]["auroc"]["value"] == metrics["test/svm/auroc"]
+    assert written["task"] == "abnormality" and written["leaks"] == []
+    assert written["n"]["test"]["samples"] == (rows["split"] == "test").sum()
+
+
+def test_the_same_twice_and_with_workers_gives_the_same_predictions_byte_by_byte(job):
+    tables = [(job(f"data.workers={workers}")[0] / "predictions.csv").read_bytes() for workers in (0, 0, 2)]
+    assert tables[0] == tables[1] == tables[2]
+
+
+def test_what_was_watched_is_what_the_predictions_say(job):
+    """torchmetrics chose the epoch; the table gives the final number; they are the same number."""
+    folder, metrics = job("trainer.max_epochs=3")
+    curves = pd.read_csv(folder / "curves.csv")
+    epoch = read_json(folder / "choices.json")["epoch"]
+    assert epoch["number"] == curves.loc[curves["val/auroc"].idxmax(), "epoch"]
+    assert metrics["val/softmax/auroc"] == pytest.approx(curves["val/auroc"].max(), abs=1e-6)
+
+
+def test_a_frozen_trunk_runs_once_per_distinct_sample(job, vgg_trunk, monkeypatch):
+    passes = []
+    stage = torch.nn.Sequential.forward
+
+    def counted(self, x):
+        if x.dtype == torch.uint8:
+            passes.append(len(x))
+        return stage(self, x)
+
+    monkeypatch.setattr(torch.nn.Sequential, "forward", counted)
+    weights = f"model.weights={vgg_trunk}"
+    folder, _ = job(weights, "augment.copies=2")
+    samples = pd.read_csv(folder / "samples.csv")
+    most = 32 + 2 * (samples["split"] == "train").sum()  # each film, and two draws of each training film
+    assert 32 <= sum(passes) <= most + 15  # the last block is filled up to 16
+    passes.clear()
+    again, _ = job(weights, "augment.copies=2", "heads=[svm]", "optim.lr_head=0.01")
+    assert sum(passes) == 0
+    first, second = (read_features(f)[0] for f in (folder, again))
+    assert (first == second).all()
+
+
+def test_a_cached_trunk_gives_what_an_uncached_one_gives(job, vgg_trunk):
+    folder, _ = job(f"model.weights={vgg_trunk}", "augment=none", "trainer.precision=32-true")
+    features, rows = read_features(folder)
+    provenance = read_json(folder / "provenance.json")
+    from mammo.classifier import Classifier
+    from mammo.data.datamodule import MammogramDataModule
+
+    cfg = provenance["config"]
+    keys = ("task", "split", "crop", "augment", "seed")
+    data = MammogramDataModule(**cfg["data"], **{k: cfg[k] for k in keys}, image_size=32)
+    data.load()
+    net = Classifier(model=cfg["model"], classes=["normal", "abnormal"]).net.eval()
+    x = torch.stack([data.described.pixels(sample, copy) for sample, copy in data.described.rows])
+    with torch.inference_mode():
+        assert torch.allclose(net.features(net.trunk(x)), torch.from_numpy(features), rtol=1e-4, atol=1e-6)
+    assert rows["sample_id"].tolist() == data.rows()["sample_id"].tolist()
+
+
+def evaluated(folder, name, *overrides):
+    """Evaluates a run without training, as the command line would."""
+    lines = ["fit=false", f"ckpt_path={folder}", *overrides]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = run.effective_config(compose("config", lines), lines)
+    again = folder.parent / f"{folder.name}-{name}"
+    train.train(OmegaConf.to_container(cfg, resolve=True), again)
+    return again
+
+
+def test_an_evaluation_without_training_writes_the_same_report(job):
+    folder, _ = job()
+    again = evaluated(folder, "again")
+    assert (again / "predictions.csv").read_bytes() == (folder / "predictions.csv").read_bytes()
+    lines = [(f / "report.md").read_text().splitlines() for f in (folder, again)]
+    kept = [[line for line in text if not line.startswith(("Command", "![curves]"))] for text in lines]
+    assert [line for line in kept[0] if line] == [line for line in kept[1] if line]
+
+
+def test_evaluating_another_split_says_what_the_checkpoint_had_learnt(job):
+    folder, _ = job()
+    again = evaluated(folder, "seed", "seed=7")
+    (leak,) = read_json(again / "metrics.json")["leaks"]
+    assert "were learnt by the checkpoint" in leak
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reason"),
+    [
+        (["split=film"], "on two sides of the split"),
+        (["protocol=paper"], "on two sides of the split"),
+        (["crop=radius"], "scaled by the annotated radius"),
+    ],
+)
+def test_leaks_are_derived_from_what_was_done(job, overrides, reason):
+    folder, _ = job(*overrides, "trainer.max_epochs=1")
+    (leak,) = read_json(folder / "metrics.json")["leaks"]
+    assert reason in leak
+    assert leak in (folder / "report.md").read_text().split("## Samples")[0]
+
+
+def test_the_last_epoch_counts_where_there_is_no_validation_part(job):
+    folder, metrics = job("protocol=paper")
+    assert read_json(folder / "choices.json")["epoch"] == {"number": 2, "how": "the last, fixed before"}
+    curves = pd.read_csv(folder / "curves.csv")
+    assert {"train/loss", "test/loss"} <= set(curves.columns) and not any(c.startswith("val/") for c in curves.columns)
+    assert metrics["test/softmax/auroc"] == pytest.approx(curves["test/auroc"].iloc[-1], abs=1e-6)
+
+
+@pytest.mark.parametrize("task", ["severity", "density"])
+def test_tasks_of_several_classes_run(job, task):
+    folder, metrics = job(f"task={task}", "split.shares=[0.34,0.33,0.33]", "trainer.max_epochs=1", "data.women=16")
+    assert "test/softmax/auroc" in metrics
+    assert pd.read_csv(folder / "predictions.csv")["score"].isna().all()
+
+
+def test_tensorboard_has_curves_pictures_and_hyper_parameters(job):
+    folder, _ = job()
+    tags = EventAccumulator(str(folder)).Reload().Tags()
+    assert {"train/loss", "val/auroc"} <= set(tags["scalars"])
+    assert {"augmentation", "confusion_svm", "curves"} <= set(tags["images"])
+    assert any("hparams" in tag for tag in tags["scalars"] + tags["tensors"]) or (folder / "hparams.yaml").is_file()
+
+
+def test_the_report_comes_from_the_folder_alone(job):
+    folder, _ = job("trainer.max_epochs=1")
+    kept = (folder / "report.md").read_text()
+    (folder / "report.md").unlink()
+    (folder / "metrics.json").unlink()
+    report.write(folder)
+    assert (folder / "report.md").read_text() == kept
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["trainer.devices=64"], "trainer.devices=64: this machine has"),
+        (["trainer.accelerator=tpu"], "expected auto, cpu or cuda"),
+        (["model.weights=nowhere.safetensors"], "a .safetensors file that exists"),
+        (["optim.class_weights=some"], "expected balanced or none"),
+        (["data.fold=9"], "data.fold=9 is out of range"),
+    ],
+)
+def test_bad_settings_end_a_run_before_any_work(job, overrides, message):
+    with pytest.raises(InputError, match=message):
+        job(*overrides)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["ckpt_path=outputs"], "add fit=false"),
+        (["fit=false"], "name its folder"),
+        (["fit=false", "ckpt_path=nowhere"], "no run folder"),
+        (["heads=[svn]"], "head 'svn' is unknown"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(overrides, message):
+    with pytest.raises(InputError, match=message):
+        run.effective_config(composed(*overrides), overrides)
+
+
+OPTIONS = [
+    f"{group.name}={path.stem}"
+    for group in sorted(CONF.iterdir())
+    if group.is_dir() and group.name != "experiment"
+    for path in sorted(group.glob("*.yaml"))
+]
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_composes(option):
+    group, name = option.split("=")
+    node = composed(option)[group] if group != "protocol" else None
+    assert node is None or "name" not in node or node.name == name
+
+
+def test_a_group_has_two_members_at_least():
+    assert all(len(list(group.glob("*.yaml"))) >= 2 for group in CONF.iterdir() if group.is_dir())
+
+
+def test_the_three_keys_are_independent_of_the_protocol():
+    cfg = composed("protocol=paper", "split=film", "augment=none")
+    assert (cfg.split.name, cfg.crop.name, cfg.augment.mode) == ("film", "whole", "none")
+
+
+def test_the_phantom_has_no_pretrained_weights_and_the_real_data_do():
+    assert composed("data=phantom").model.weights is None
+    assert composed("data=phantom", "model=inception").model.weights is None
+    assert composed().model.weights == composed("model=inception").model.weights == "imagenet"
+
+
+EXPERIMENTS = {
+    "behery2023_vgg16": {"model.name": "vgg16", "split.name": "paper", "augment.mode": "expand", "augment.copies": 5},
+    "behery2023_inception": {"model.name": "inception", "split.name": "paper", "augment.mode": "expand"},
+}
+
+
+def test_every_experiment_is_named_here():
+    assert {path.stem for path in (CONF / "experiment").glob("*.yaml")} == set(EXPERIMENTS)
+
+
+@pytest.mark.parametrize("name", sorted(EXPERIMENTS))
+def test_an_experiment_is_what_its_source_says_and_runs(job, name):
+    cfg = composed(f"experiment={name}")
+    assert {key: OmegaConf.select(cfg, key) for key in EXPERIMENTS[name]} == EXPERIMENTS[name]
+    assert f"python train.py experiment={name}" in (CONF / "experiment" / f"{name}.yaml").read_text().splitlines()[1]
+    side = "model.image_size=75" if "inception" in name else "model.image_size=32"
+    folder, _ = job(f"experiment={name}", side, "trainer.max_epochs=1")
+    assert [file for file in FILES if not (folder / file).is_file()] == []
+
+
+def command(phantom, cwd, *overrides):
+    arguments = [*overrides, f"data.root={phantom.root}", "model.image_size=75", SHARES, *SMALL]
+    return subprocess.run(
+        [sys.executable, str(CONF.parent / "train.py"), *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_two_devices_and_a_sweep_of_them_give_each_film_once(phantom, tmp_path):
+    done = command(phantom, tmp_path, "-m", "model=vgg16,inception", "trainer.devices=2")
+    assert done.returncode == 0, done.stderr[-3000:]
+    (sweep,) = (tmp_path / "outputs").glob("*/*")
+    jobs = sorted(path for path in sweep.iterdir() if path.is_dir())
+    assert [path.name for path in jobs] == ["0_phantom_vgg16", "1_phantom_inception"]
+    for path in jobs:
+        predictions = pd.read_csv(path / "predictions.csv")
+        assert not predictions.duplicated(["sample_id", "head"]).any()
+        assert predictions["sample_id"].nunique() == 32
+        assert json.loads((path / "provenance.json").read_text())["devices"] == "2 cpu"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["outputs"]
+
+
+def test_bad_input_is_one_line_and_a_non_zero_exit(phantom, tmp_path):
+    done = command(phantom, tmp_path, "task=cancer")
+    assert done.returncode != 0
+    assert "error: task 'cancer' is unknown; expected one of abnormality" in done.stderr
+    assert "Traceback" not in done.stderr
