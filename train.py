@@ -35,8 +35,9 @@ def train(cfg: dict[str, Any], folder: Path) -> dict[str, float]:
     )
     plan.check_batch(data.batch_size)
     data.load()
-    weights = run.class_weights(cfg["optim"].pop("class_weights"), data.class_counts())
-    classifier = Classifier(model=cfg["model"], classes=list(data.task.classes), class_weights=weights, **cfg["optim"])
+    weights = run.class_weights(cfg["optim"]["class_weights"], data.class_counts())
+    optim = cfg["optim"] | {"class_weights": weights}
+    classifier = Classifier(model=cfg["model"], classes=list(data.task.classes), **optim)
     best, fitted = folder / "checkpoints" / "best.ckpt", None
     if not cfg["fit"]:
         best, fitted = run.trained(Path(cfg["ckpt_path"]))

@@ -76,12 +76,15 @@ def summary(
 
 
 @app.command()
-def report(folder: Annotated[Path, typer.Argument(help="a run folder")]) -> None:
-    """Compute a run's metrics, figures and report again, from its tables alone."""
+def report(path: Annotated[Path, typer.Argument(help="a run folder, or a table of predictions")]) -> None:
+    """Compute a run's metrics, figures and report again from its tables; or the metrics of one table."""
     from mammo.evaluation import report as reports
 
-    reports.write(folder)
-    typer.echo(str(folder / "report.md"))
+    if path.is_file():
+        typer.echo(reports.from_predictions(path))
+    else:
+        reports.write(path)
+        typer.echo(str(path / "report.md"))
 
 
 def main() -> None:

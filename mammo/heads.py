@@ -120,7 +120,7 @@ def inner_folds(labels: np.ndarray, patients: np.ndarray) -> list[tuple[np.ndarr
         InputError: No two folds have every class.
     """
     classes, women = len(np.unique(labels)), len(np.unique(patients))
-    for count in range(min(INNER_FOLDS, women), 1, -1):
+    for count in range(min(INNER_FOLDS, women, np.bincount(labels).max()), 1, -1):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of a class with few women: seen to below
             pairs = list(StratifiedGroupKFold(count, shuffle=True, random_state=0).split(labels, labels, patients))

@@ -136,6 +136,14 @@ class Float32(nn.Module):
             return self.layer(x.float())
 
 
+class Mean(nn.Module):
+    """The mean of each channel's map; unlike AdaptiveAvgPool2d its gradient is deterministic on a GPU."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From (B, C, H, W) to (B, C)."""
+        return x.mean(dim=(2, 3))
+
+
 class Network(nn.Module):
     """Trunk, body and head of a backbone; see the module."""
 
@@ -234,7 +242,7 @@ def build_network(
     stages: Stages = [("input", Grey(*backbone.normalise, channels_last=channels_last)), *backbone.stages(model)]
     last_block = [stage for stage, _ in stages].index(backbone.last_block)
     if pool == "avg" or backbone.fc is None:
-        stages.append(("pool", Float32(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))))
+        stages.append(("pool", Float32(Mean())))
         width = backbone.width
     else:
         layers, width = backbone.fc

@@ -59,6 +59,14 @@ def write(folder: Path) -> dict[str, float]:
     }
 
 
+def from_predictions(path: Path) -> str:
+    """The test metrics of a predictions table alone, as Markdown: so anyone can compute published numbers again."""
+    predictions, classes = read_predictions(path)
+    heads = _part(predictions, classes, "test")
+    n = (_originals(predictions)["split"] == "test").sum() // len(heads)
+    return "\n".join(markdown([f"n = {n}", *heads], _metric_rows(heads)))
+
+
 def protocol(config: dict[str, Any]) -> str:
     """The protocol in words of the command line."""
     data, fold = config["data"], config["data"]["fold"]
@@ -177,13 +185,16 @@ def _report(
         lines += [f"## {part.capitalize()}: metrics with 95 % intervals (bootstrap over women)", ""]
         if part == "train":
             lines += ["Seen in training: these say how far it fitted, not how well it classifies.", ""]
-        cells = [[name, *(_cell(heads[head].get(name)) for head in heads)] for name in (*SHOWN, "mcc", "brier", "ece")]
-        lines += [*markdown([f"n = {counts[part]['samples']}", *heads], cells), ""]
+        lines += [*markdown([f"n = {counts[part]['samples']}", *heads], _metric_rows(heads)), ""]
     lines += ["## Figures", ""]
     for image in sorted((folder / "figures").glob("*.png")):
         lines += [f"![{image.stem}](figures/{image.name})", ""]
     lines += [f"Command: `{' '.join(provenance['command'])}`", ""]
     return "\n".join(lines)
+
+
+def _metric_rows(heads: dict[str, dict[str, Value]]) -> list[list[str]]:
+    return [[name, *(_cell(values.get(name)) for values in heads.values())] for name in (*SHOWN, "mcc", "brier", "ece")]
 
 
 def _one_liner(folder: Path) -> str:

@@ -1,0 +1,65 @@
+"""The commands beside training work on what is there, and say what is not."""
+
+import pytest
+from typer.testing import CliRunner
+
+from mammo import InputError
+from mammo.__main__ import app
+
+
+def said(*arguments):
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_fetch_draws_the_phantom_and_verify_finds_it_whole(tmp_path):
+    settings = [f"root={tmp_path / 'films'}", "women=2"]
+    assert "4 films in" in said("data", "fetch", "phantom", *settings)
+    assert "4 films in" in said("data", "verify", "phantom", *settings)
+
+
+def test_verify_names_every_film_that_differs(tmp_path):
+    settings = [f"root={tmp_path / 'films'}", "women=2"]
+    said("data", "fetch", "phantom", *settings)
+    for film in ("mdb002", "mdb003"):
+        path = tmp_path / "films" / f"{film}.pgm"
+        path.write_bytes(path.read_bytes()[:-7])
+    with pytest.raises(InputError, match=r"(?s)mdb002\.pgm.*mdb003\.pgm.*2 of 4 films"):
+        said("data", "verify", "phantom", *settings)
+
+
+def test_summary_counts_and_draws(phantom, tmp_path):
+    picture = tmp_path / "films.png"
+    output = said("data", "summary", "phantom", f"root={phantom.root}", "--picture", picture)
+    assert "32 films, 16 women" in output
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.realdata
+def test_the_real_films_are_counted_as_they_are(mias, tmp_path):
+    output = said("data", "summary", "mias", f"root={mias.root}", "--picture", tmp_path / "films.png")
+    for line in (
+        "322 films, 161 women, 330 rows, 119 circles",
+        "207 normal, 63 benign, 52 malignant",
+        "53 no abnormal breast, 101 one, 7 both",
+    ):
+        assert line in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["data", "summary", "nobody"], "expected one of mias, phantom"),
+        (["data", "verify", "mias", "archive"], "expected key=value"),
+        (["report", "nowhere"], "no predictions at nowhere"),
+    ],
+)
+def test_bad_arguments_are_one_line(arguments, message):
+    with pytest.raises(InputError, match=message):
+        said(*arguments)
+
+
+def test_what_is_not_there_says_how_to_get_it(tmp_path):
+    with pytest.raises(FileNotFoundError, match="python -m mammo data fetch mias"):
+        said("data", "summary", "mias", f"root={tmp_path}")
