@@ -288,6 +288,7 @@ def command(phantom, cwd, *overrides):
     arguments = [*overrides, f"data.root={phantom.root}", "model.image_size=75", SHARES, *SMALL]
     return subprocess.run(
         [sys.executable, str(CONF.parent / "train.py"), *arguments],
+        check=False,
         cwd=cwd,
         capture_output=True,
         text=True,
