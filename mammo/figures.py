@@ -14,9 +14,9 @@ BLUE, RED, GREY = "#1f5a99", "#c0392b", "#777777"
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Writes a figure as PNG, 120 dots per inch."""
+    """Writes a figure as PNG, 100 dots per inch."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120, bbox_inches="tight", facecolor="white")
+    figure.savefig(path, dpi=100, bbox_inches="tight", facecolor="white")
 
 
 def read(path: Path) -> np.ndarray:
