@@ -6,7 +6,7 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from mammo import InputError
 
@@ -34,14 +34,21 @@ def train(cfg: dict[str, Any], folder: Path) -> dict[str, float]:
         seed=cfg["seed"],
     )
     plan.check_batch(data.batch_size)
+    earlier = None if cfg["fit"] else run.find_run(Path(cfg["ckpt_path"]))
+    best = earlier.checkpoint if earlier else folder / "checkpoints" / "best.ckpt"
+    model = cfg["model"] | ({"frozen_stages": earlier.frozen_stages} if earlier else {})
+    classifier = Classifier(model=model, classes=list(data.task.classes), **cfg["optim"])
     data.load()
-    weights = run.class_weights(cfg["optim"]["class_weights"], data.class_counts())
-    optim = cfg["optim"] | {"class_weights": weights}
-    classifier = Classifier(model=cfg["model"], classes=list(data.task.classes), **optim)
-    best, fitted = folder / "checkpoints" / "best.ckpt", None
-    if not cfg["fit"]:
-        best, fitted = run.trained(Path(cfg["ckpt_path"]))
-    results = callbacks.Results(folder, names=cfg["heads"], fold=cfg["data"]["fold"], seed=cfg["seed"], fitted=fitted)
+    classifier.weigh(data.class_counts())
+    if earlier:
+        classifier.restore(best)  # before the datamodule asks for what the trunk makes of the films
+    results = callbacks.Results(
+        folder,
+        names=cfg["heads"],
+        fold=cfg["data"]["fold"],
+        seed=cfg["seed"],
+        fitted=earlier.heads if earlier else None,
+    )
     during_fit = callbacks.during_fit(folder, data.watched, early["patience"], progress=plan.progress)
     trainer = L.Trainer(
         **settings | plan.trainer_settings(),
@@ -54,7 +61,7 @@ def train(cfg: dict[str, Any], folder: Path) -> dict[str, float]:
         log_every_n_steps=1,
     )
     if plan.main:
-        run.open_run(folder, cfg, data, classifier, plan)
+        run.open_run(folder, cfg, data, classifier, plan, earlier)
     if cfg["fit"]:
         trainer.fit(classifier, datamodule=data)
     trainer.predict(classifier, datamodule=data, ckpt_path=best, weights_only=True, return_predictions=False)
@@ -68,16 +75,15 @@ def train(cfg: dict[str, Any], folder: Path) -> dict[str, float]:
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(cfg: DictConfig) -> float | None:
     """Composes the configuration, runs the job on its devices, returns the objective."""
-    from mammo import devices, run
+    from mammo import devices, settings
 
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
-        cfg = run.effective_config(cfg, list(HydraConfig.get().overrides.task))
-        settings: Any = OmegaConf.to_container(cfg, resolve=True)
-        metrics = devices.launch(train, settings, folder)
+        checked = settings.effective(cfg, list(HydraConfig.get().overrides.task))
+        metrics = devices.launch(train, checked, folder)
+        return settings.objective(checked["objective"], metrics)
     except (InputError, FileNotFoundError) as error:
         raise CompactHydraException(f"error: {error}") from None
-    return metrics.get(cfg.objective)
 
 
 if __name__ == "__main__":

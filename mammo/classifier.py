@@ -1,14 +1,17 @@
 """The LightningModule: a network, its loss, its optimiser, and what is watched while it trains."""
 
+from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC
 
+from mammo import InputError
 from mammo.models import build_network
 
 
@@ -18,7 +21,7 @@ class Classifier(L.LightningModule):
     Args:
         model: Arguments of `build_network`, without `classes`.
         classes: Class names, in the order of the logits.
-        class_weights: (classes,) weights of the loss, or none.
+        class_weights: Of the loss: `balanced` (see `weigh`) or `none`.
         lr_trunk: Learning rate of what came from a weights file.
         lr_head: Learning rate of what did not.
         weight_decay: Of AdamW, on weights of two and more dimensions.
@@ -30,7 +33,7 @@ class Classifier(L.LightningModule):
         *,
         model: dict[str, Any],
         classes: list[str],
-        class_weights: list[float] | None = None,
+        class_weights: str = "balanced",
         lr_trunk: float = 1e-5,
         lr_head: float = 1e-3,
         weight_decay: float = 0.01,
@@ -39,8 +42,9 @@ class Classifier(L.LightningModule):
         super().__init__()
         self.save_hyperparameters()
         self.net = build_network(**model, classes=len(classes))
-        weights = torch.tensor(class_weights or [1.0] * len(classes))
-        self.register_buffer("class_weights", weights, persistent=False)
+        if class_weights not in ("balanced", "none"):
+            raise InputError(f"optim.class_weights={class_weights} is unknown; expected balanced or none")
+        self.register_buffer("class_weights", torch.ones(len(classes)), persistent=False)
         metrics = MetricCollection(
             {"accuracy": MulticlassAccuracy(len(classes), average="micro"), "auroc": MulticlassAUROC(len(classes))}
         )
@@ -49,6 +53,15 @@ class Classifier(L.LightningModule):
         )
 
         self.chosen_epoch: int | None = None  # of the checkpoint that was loaded, from 1
+
+    def weigh(self, counts: np.ndarray) -> None:
+        """Balances the loss: weights in inverse proportion to the training part's counts, 1 in the mean of its rows."""
+        if self.hparams["class_weights"] == "balanced":
+            self.class_weights = torch.tensor(counts.sum() / len(counts) / counts, dtype=torch.float32)
+
+    def restore(self, checkpoint: Path) -> None:
+        """Takes the weights of a checkpoint, without pickle."""
+        self.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"])
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Notes which epoch the weights are from."""
@@ -60,7 +73,7 @@ class Classifier(L.LightningModule):
 
     def loss(self, logits: Tensor, y: Tensor) -> Tensor:
         """Class-weighted cross-entropy over the batch size, so that it does not depend on the classes in a batch."""
-        return nn.functional.cross_entropy(logits, y, weight=self.class_weights, reduction="sum") / len(y)  # type: ignore[arg-type]
+        return nn.functional.cross_entropy(logits, y, weight=self.class_weights, reduction="sum") / len(y)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """The loss of a batch, over all logits that learn from it."""

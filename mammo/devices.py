@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 
 from mammo import InputError
 
+PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 Job = Callable[[dict[str, Any], Path], dict[str, float]]
 
 
@@ -76,6 +78,8 @@ def plan(accelerator: str, devices: int | str, precision: str) -> Plan:
     if not isinstance(count, int) or not 1 <= count <= there:
         kind = "CPU cores (one process each)" if accelerator == "cpu" else "GPUs"
         raise InputError(f"trainer.devices={devices}: this machine has {there} {kind}; expected 1 to {there}")
+    if precision not in PRECISIONS:
+        raise InputError(f"trainer.precision={precision} is unknown; expected one of {', '.join(PRECISIONS)}")
     if precision == "auto":
         precision = "bf16-mixed" if has_bfloat16(accelerator) else "32-true"
     return Plan(accelerator, count, precision, int(os.environ.get("RANK", "0")))
@@ -98,6 +102,7 @@ def launch(job: Job, cfg: dict[str, Any], folder: Path) -> dict[str, float]:
     count = plan(cfg["trainer"]["accelerator"], cfg["trainer"]["devices"], cfg["trainer"]["precision"]).devices
     if count == 1 or "LOCAL_RANK" in os.environ:  # the second: started by torchrun, which made the processes
         return job(cfg, folder)
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     config = LaunchConfig(
@@ -111,21 +116,27 @@ def launch(job: Job, cfg: dict[str, Any], folder: Path) -> dict[str, float]:
         max_restarts=0,
         monitor_interval=0.5,
     )
-    results = elastic_launch(config, _rank)(job, cfg, folder, max((os.cpu_count() or 1) // count, 1))
-    if isinstance(results[0], str):
-        raise InputError(results[0])
-    return results[0]
+    line = folder / "error.txt"
+    try:
+        return elastic_launch(config, _rank)(job, cfg, folder, max((os.cpu_count() or 1) // count, 1))[0]
+    except ChildFailedError as error:
+        if not line.is_file():
+            raise
+        raise InputError(line.read_text()) from error
+    finally:
+        line.unlink(missing_ok=True)
 
 
-def _rank(job: Job, cfg: dict[str, Any], folder: Path, threads: int) -> dict[str, float] | str:
-    """One process of a job; bad input is found by all alike, and returned as its line."""
+def _rank(job: Job, cfg: dict[str, Any], folder: Path, threads: int) -> dict[str, float]:
+    """One process of a job. Bad input leaves its line and ends this process, and so the others, which may wait."""
     torch.set_num_threads(threads)
     main = os.environ["RANK"] == "0"
     logging.basicConfig(level=logging.INFO if main else logging.ERROR, format="%(message)s")
     try:
         return job(cfg, folder)
     except (InputError, FileNotFoundError) as error:
-        return str(error)
+        (folder / "error.txt").write_text(str(error))
+        sys.exit(1)
     finally:
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import skops.io
+from scipy.special import logit
 from sklearn.base import BaseEstimator, clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.dummy import DummyClassifier
@@ -32,17 +33,18 @@ TRUSTED = frozenset(
 
 @dataclass(frozen=True)
 class Head:
-    """A row of the table: an unfitted estimator, and the grid that its tuning searches."""
+    """A row of the table: an unfitted estimator, the grid that its tuning searches, and what of it counts in 1 / D."""
 
     estimator: BaseEstimator
     grid: dict[str, list[Any]]
+    per_width: tuple[str, ...] = ()
 
 
 HEADS = {
     "svm": Head(
         make_pipeline(StandardScaler(), SVC(kernel="rbf", class_weight="balanced", cache_size=500)),
-        # gamma in units of 1 / D: standardised features lie at squared distances of about 2 D
         {"svc__C": [0.1, 1.0, 10.0, 100.0], "svc__gamma": [0.1, 0.3, 1.0, 3.0]},
+        per_width=("svc__gamma",),  # D standardised features lie at squared distances of about 2 D
     ),
 }
 
@@ -56,9 +58,13 @@ class FittedHead:
     how: str
 
     def score(self, features: np.ndarray) -> np.ndarray | None:
-        """Decision values (N,) float32 of the positive class; None where there are several classes."""
-        values = self.model.calibrated_classifiers_[0].estimator.decision_function(features)
-        return values.astype(np.float32) if values.ndim == 1 else None
+        """Decision values, or logits, (N,) float32 of the positive class; None where there are several classes."""
+        if len(self.model.classes_) != 2:
+            return None
+        inner = self.model.calibrated_classifiers_[0].estimator
+        if hasattr(inner, "decision_function"):
+            return inner.decision_function(features).astype(np.float32)
+        return logit(inner.predict_proba(features)[:, 1].clip(1e-7, 1 - 1e-7)).astype(np.float32)
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """Calibrated probabilities (N, classes)."""
@@ -89,7 +95,7 @@ def fit_head(
     head = find_head(name)
     train, val = (np.asarray(rows["split"] == part) for part in ("train", "val"))
     width = features.shape[1]
-    grid = {key: [v / width for v in values] if key.endswith("gamma") else values for key, values in head.grid.items()}
+    grid = {key: [v / width for v in values] if key in head.per_width else values for key, values in head.grid.items()}
     scoring = "roc_auc" if len(np.unique(labels)) == 2 else "balanced_accuracy"
     if trained_trunk and val.any():
         part = train | val

@@ -7,17 +7,14 @@ penultimate features) and `head` (dropout and one linear layer). Input is grey, 
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 
 import torch
 import torchvision.models as tv
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from mammo import InputError
+from mammo.weights import load_weights
 
 Stages = list[tuple[str, nn.Module]]
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -120,7 +117,7 @@ class Grey(nn.Module):
 
     def extra_repr(self) -> str:
         """The numbers, which are no parameters: they belong to the trunk's digest."""
-        return f"mean={self.mean.flatten().tolist()}, std={self.std.flatten().tolist()}"  # type: ignore[operator]
+        return f"{self.mean.flatten().tolist()}, {self.std.flatten().tolist()}, {self.memory_format}"  # type: ignore[operator]
 
 
 class Float32(nn.Module):
@@ -148,7 +145,7 @@ class Network(nn.Module):
     """Trunk, body and head of a backbone; see the module."""
 
     def __init__(
-        self, trunk: Stages, body: Stages, head: nn.Module, aux: nn.Module | None, aux_after: str | None
+        self, *, trunk: Stages, body: Stages, head: nn.Module, aux: nn.Module | None, aux_after: str | None
     ) -> None:
         super().__init__()
         self.trunk = nn.Sequential()
@@ -159,6 +156,7 @@ class Network(nn.Module):
         self.head, self.aux, self.aux_after = head, aux, aux_after
         self.trunk.requires_grad_(False).eval()
         self.loaded: frozenset[str] = frozenset()  # parameters that came from a file
+        self.weights_digest: str | None = None  # of that file
 
     @property
     def frozen(self) -> bool:
@@ -210,6 +208,7 @@ def build_network(
     image_size: int,
     dropout: float = 0.5,
     channels_last: bool = True,
+    frozen_stages: int | None = None,
 ) -> Network:
     """The network of a backbone.
 
@@ -222,6 +221,7 @@ def build_network(
         image_size: Side in pixels of the input.
         dropout: Before the linear layer.
         channels_last: Memory format of the maps.
+        frozen_stages: How many stages are frozen in the checkpoint that will fill the network; no weights are read.
 
     Raises:
         InputError: An unknown name or setting, an input too small, or weights that do not fit.
@@ -237,7 +237,12 @@ def build_network(
             f"model.image_size={image_size} is too small for {name}; expected at least {backbone.min_side}"
         )
     aux = backbone.aux_after is not None and trainable == "all" and image_size >= AUX_MIN_SIDE
-    model, loaded = _load(backbone, name, weights)
+    model = backbone.build(weights=None)
+    keys: set[str] = set()
+    digest = None
+    if weights is not None and frozen_stages is None:
+        keys, digest = load_weights(model, weights, name=name, source=backbone.weights, absent=backbone.absent)
+    loaded = {id(parameter) for key, parameter in model.named_parameters() if key in keys}
 
     stages: Stages = [("input", Grey(*backbone.normalise, channels_last=channels_last)), *backbone.stages(model)]
     last_block = [stage for stage, _ in stages].index(backbone.last_block)
@@ -248,17 +253,21 @@ def build_network(
         layers, width = backbone.fc
         stages.append(("pool", nn.Sequential(nn.AdaptiveAvgPool2d(backbone.fc_side), nn.Flatten())))
         stages.append(("fc", Float32(layers(model))))
-    cut = {"head": len(stages), "last_block": last_block, "all": 0}[trainable]
-    lacking = [i for i, (_, stage) in enumerate(stages) if any(id(p) not in loaded for p in stage.parameters())]
-    cut = min([cut, *lacking])
-    if all(not list(stage.parameters()) for _, stage in stages[:cut]):
-        cut = 0  # nothing but the input stage would be frozen
+    if frozen_stages is None:
+        frozen_stages = {"head": len(stages), "last_block": last_block, "all": 0}[trainable]
+        lacking = [i for i, (_, stage) in enumerate(stages) if any(id(p) not in loaded for p in stage.parameters())]
+        frozen_stages = min([frozen_stages, *lacking])
+        if not any(list(stage.parameters()) for _, stage in stages[:frozen_stages]):
+            frozen_stages = 0  # nothing but the input stage would be frozen
     head = nn.Sequential(nn.Dropout(dropout), Float32(nn.Linear(width, classes)))
     aux_head: Any = None
     if aux:
         aux_head = model.AuxLogits
         aux_head.fc = nn.Linear(768, classes)  # the width of torchvision's InceptionAux
-    network = Network(stages[:cut], stages[cut:], head, aux_head, backbone.aux_after)
+    network = Network(
+        trunk=stages[:frozen_stages], body=stages[frozen_stages:], head=head, aux=aux_head, aux_after=backbone.aux_after
+    )
+    network.weights_digest = digest
     network.loaded = frozenset(key for key, parameter in network.named_parameters() if id(parameter) in loaded)
     return network.to(memory_format=torch.channels_last) if channels_last else network
 
@@ -268,56 +277,3 @@ def find_backbone(name: str) -> Backbone:
     if name not in BACKBONES:
         raise InputError(f"model '{name}' is unknown; expected one of {', '.join(BACKBONES)}")
     return BACKBONES[name]
-
-
-def _load(backbone: Backbone, name: str, weights: str | None) -> tuple[nn.Module, set[int]]:
-    """torchvision's model with its weights, and the ids of the parameters that they filled."""
-    model = backbone.build(weights=None)
-    if weights is None:
-        return model, set()
-    if weights == "imagenet":
-        try:
-            # A pickle, but torchvision's own, checked against the hash in its name and read as tensors alone.
-            state = backbone.weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
-        except (URLError, OSError, RuntimeError) as error:
-            raise InputError(
-                f"model.weights=imagenet: no download of {backbone.weights.url} ({error}); "
-                "name a file, model.weights=<path.safetensors>, or train from nothing, model.weights=null"
-            ) from error
-    else:
-        state = _read_weights(Path(weights).expanduser())
-    own = model.state_dict()
-    missing, surplus = set(own) - set(state), set(state) - set(own)
-    trunk_only = {key for key in own if backbone.absent(key)}
-    if surplus or missing not in (set(), trunk_only):
-        odd = sorted(surplus or (missing - trunk_only) or missing)
-        what = (
-            "has unexpected keys"
-            if surplus
-            else "lacks keys"
-            if missing - trunk_only
-            else "lacks some of the head's keys"
-        )
-        raise InputError(
-            f"model.weights={weights}: {what}, {odd[0]} and {len(odd) - 1} more; expected torchvision's {name}, "
-            "whole or without its classifier"
-        )
-    for key, tensor in state.items():
-        if tensor.shape != own[key].shape:
-            raise InputError(
-                f"model.weights={weights}: {key} has shape {tuple(tensor.shape)}; expected {tuple(own[key].shape)}"
-            )
-    model.load_state_dict({key: tensor.to(own[key].dtype) for key, tensor in state.items()}, strict=not missing)
-    return model, {id(parameter) for key, parameter in model.named_parameters() if key in state}
-
-
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    if path.suffix != ".safetensors" or not path.is_file():
-        raise InputError(
-            f"model.weights={path}: expected imagenet, null, or a .safetensors file that exists"
-            + (", found one of another kind; save it with safetensors.torch.save_file" if path.is_file() else "")
-        )
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise InputError(f"model.weights={path}: not a readable safetensors file ({error})") from error

@@ -76,6 +76,8 @@ def read_predictions(path: Path) -> tuple[pd.DataFrame, list[str]]:
         raise InputError(
             f"{path}: expected columns {', '.join([*IDENTITY, 'score', 'p_<class>...'])}; missing {missing}"
         )
+    if unknown := sorted(set(table["label"]) - set(classes)):
+        raise InputError(f"{path}: label '{unknown[0]}' has no column p_{unknown[0]}")
     return table, classes
 
 

@@ -5,6 +5,7 @@ import platform
 import subprocess
 import sys
 import warnings
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -12,18 +13,15 @@ from typing import Any
 import lightning as L
 import numpy as np
 import pandas as pd
-import yaml
-from hydra import compose
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from lightning.pytorch.loggers import TensorBoardLogger
 from matplotlib.figure import Figure
-from omegaconf import DictConfig
 
 from mammo import InputError, __version__, figures
 from mammo.classifier import Classifier
 from mammo.data.datamodule import MammogramDataModule
+from mammo.data.index import PARTS
 from mammo.devices import Plan
-from mammo.heads import FittedHead, find_head, load_head
+from mammo.heads import FittedHead, load_head
 from mammo.predictions import read_json, write_json, write_table
 
 log = logging.getLogger(__name__)
@@ -40,28 +38,6 @@ PACKAGES = (
 )
 
 
-def effective_config(cfg: DictConfig, overrides: list[str]) -> DictConfig:
-    """The configuration to run: as composed, or with `fit=false` that of `ckpt_path`'s run under these overrides.
-
-    Raises:
-        InputError: `fit` and `ckpt_path` do not go together, no run folder is there, or a head is unknown.
-    """
-    for head in cfg.heads:
-        find_head(head)
-    if cfg.fit:
-        if cfg.ckpt_path is not None:
-            raise InputError("ckpt_path names a run to evaluate: add fit=false, or leave it out")
-        return cfg
-    if cfg.ckpt_path is None:
-        raise InputError("fit=false evaluates a run: name its folder, ckpt_path=outputs/<date>/<time>")
-    earlier = Path(cfg.ckpt_path) / ".hydra" / "overrides.yaml"
-    if not earlier.is_file():
-        raise InputError(f"ckpt_path={cfg.ckpt_path}: no run folder, it has no .hydra/overrides.yaml")
-    parse = OverridesParser.create().parse_override
-    latest = {parse(line).key_or_group: line for line in [*yaml.safe_load(earlier.read_text()), *overrides]}
-    return compose("config", overrides=list(latest.values()))
-
-
 def quieten() -> None:
     """Lightning's notes that the run says itself, or means: devices at start, and what is in eval mode."""
     for name in ("lightning.pytorch", "lightning.fabric"):
@@ -70,19 +46,58 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")  # lightning 2.6 on torch 2.15
 
 
-def class_weights(kind: str, counts: np.ndarray) -> list[float] | None:
-    """Weights of the loss, in inverse proportion to the training part's counts, 1 in the mean over its rows."""
-    if kind not in ("balanced", "none"):
-        raise InputError(f"optim.class_weights={kind} is unknown; expected balanced or none")
-    return None if kind == "none" else [float(counts.sum() / len(counts) / count) for count in counts]
-
-
 def tensorboard(folder: Path) -> TensorBoardLogger:
     """Events go to the run folder itself."""
     return TensorBoardLogger(save_dir=folder, name="", version="", default_hp_metric=False)
 
 
-def open_run(folder: Path, cfg: dict[str, Any], data: MammogramDataModule, classifier: Classifier, plan: Plan) -> None:
+@dataclass(frozen=True)
+class Earlier:
+    """A finished run that is to be evaluated: its folder, heads, split, and how many stages its network froze."""
+
+    folder: Path
+    heads: dict[str, FittedHead]
+    split: pd.DataFrame
+    frozen_stages: int
+
+    @property
+    def checkpoint(self) -> Path:
+        """The weights of the epoch that was chosen."""
+        return self.folder / "checkpoints" / "best.ckpt"
+
+    def learnt(self, data: MammogramDataModule) -> list[str]:
+        """Today's test women (films, where films were dealt) that the run trained or chose on."""
+        unit = "patient" if data.split_settings["name"] == "patient" else "image_id"
+        tested = data.split.loc[data.split["split"] == "test", unit]
+        return sorted(set(self.split.loc[self.split["split"] != "test", unit]) & set(tested))
+
+
+def find_run(folder: Path) -> Earlier:
+    """A finished run.
+
+    Raises:
+        InputError: A file of it is missing.
+    """
+    for name in ("checkpoints/best.ckpt", "split.csv", "provenance.json", "choices.json"):
+        if not (folder / name).is_file():
+            raise InputError(f"ckpt_path={folder}: no {name} in it; name a run folder that `train.py` has finished")
+    heads = read_json(folder / "choices.json")["heads"]
+    return Earlier(
+        folder,
+        {name: load_head(folder / "heads" / f"{name}.skops", **how) for name, how in heads.items()},
+        pd.read_csv(folder / "split.csv", dtype=str),
+        read_json(folder / "provenance.json")["frozen_stages"],
+    )
+
+
+def open_run(
+    folder: Path,
+    cfg: dict[str, Any],
+    data: MammogramDataModule,
+    classifier: Classifier,
+    plan: Plan,
+    earlier: Earlier | None,
+) -> None:
     """Writes `split.csv`, `split_audit.json`, `samples.csv` and `provenance.json`, and says what will be run."""
     for sub in ("figures", "heads", "checkpoints"):
         (folder / sub).mkdir(parents=True, exist_ok=True)
@@ -96,24 +111,25 @@ def open_run(folder: Path, cfg: dict[str, Any], data: MammogramDataModule, class
         "versions": {"mammo": __version__, "python": platform.python_version()} | _versions(),
         "git_commit": _git_commit(),
         "manifest_sha256": data.dataset.manifest_digest(),
-        "trunk_sha256": classifier.net.trunk_digest() if classifier.net.frozen else None,
+        "weights_digest": classifier.net.weights_digest,
+        "frozen_stages": len(classifier.net.trunk),
         "precision": plan.precision,
         "devices": f"{plan.devices} {plan.accelerator}",
         "train_rows": len(data.train),
         "notes": data.crops.notes,
     }
-    if not cfg["fit"]:
-        provenance |= _earlier(Path(cfg["ckpt_path"]), data)
+    if earlier is not None:
+        provenance |= {"trained_in": str(earlier.folder), "tested_on_learnt": earlier.learnt(data)}
     write_json(provenance, folder / "provenance.json")
     figures.save(_augmentation_grid(data), folder / "figures" / "augmentation.png")
     _say(folder, cfg, data, classifier, plan)
 
 
 def _say(folder: Path, cfg: dict[str, Any], data: MammogramDataModule, classifier: Classifier, plan: Plan) -> None:
-    samples, split = data.crops.table, data.split
-    for part in ("train", "val", "test"):
+    samples = data.crops.table
+    for part in PARTS:
         counts = samples.loc[samples["split"] == part, "label"].value_counts()
-        women = split.loc[split["split"] == part, "patient"].nunique()
+        women = samples.loc[samples["split"] == part, "patient"].nunique()
         shown = ", ".join(f"{counts.get(name, 0)} {name}" for name in data.task.classes)
         log.info("%-5s  %4d women, samples: %s", part, women, shown)
     if len(data.train) != (samples["split"] == "train").sum():
@@ -142,28 +158,6 @@ def close_run(folder: Path, trainer: L.Trainer, cfg: dict[str, Any], metrics: di
         logger.finalize("success")
     (folder / "checkpoints" / "last.ckpt").unlink(missing_ok=True)
     log.info("report %s", folder / "report.md")
-
-
-def trained(folder: Path) -> tuple[Path, dict[str, FittedHead]]:
-    """The checkpoint and the fitted heads of a finished run.
-
-    Raises:
-        InputError: The run has none.
-    """
-    checkpoint = folder / "checkpoints" / "best.ckpt"
-    if not checkpoint.is_file():
-        raise InputError(f"no checkpoint at {checkpoint}; name a run folder that `train.py` has finished")
-    heads = read_json(folder / "choices.json")["heads"]
-    return checkpoint, {name: load_head(folder / "heads" / f"{name}.skops", **how) for name, how in heads.items()}
-
-
-def _earlier(run: Path, data: MammogramDataModule) -> dict[str, object]:
-    """What a run under evaluation was, and which of today's test women (films, where films were dealt) it learnt."""
-    unit = "patient" if data.split_settings["name"] == "patient" else "image_id"
-    split = pd.read_csv(run / "split.csv", dtype=str)
-    learnt = set(split.loc[split["split"] != "test", unit])
-    tested = set(data.split.loc[data.split["split"] == "test", unit])
-    return {"trained_in": str(run), "tested_on_learnt": sorted(learnt & tested)}
 
 
 def _augmentation_grid(data: MammogramDataModule, films: int = 4, draws: int = 6) -> Figure:

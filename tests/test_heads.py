@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 import skops.io
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.neighbors import KNeighborsClassifier
 
 from mammo import InputError
-from mammo.heads import HEADS, fit_head, inner_folds, load_head, majority, save_head
+from mammo.heads import HEADS, Head, fit_head, inner_folds, load_head, majority, save_head
 
 
 def data(seed=0, women=60, width=8, classes=2):
@@ -106,6 +107,14 @@ def test_the_majority_head_knows_the_training_frequencies_alone():
     rows = pd.DataFrame({"split": ["train"] * 4 + ["test"] * 4})
     _, probabilities = majority(np.array([0, 0, 0, 1, 1, 1, 1, 1]), rows, 2)
     assert np.allclose(probabilities, [0.75, 0.25])
+
+
+def test_a_head_without_decision_values_scores_by_its_logits(monkeypatch):
+    monkeypatch.setitem(HEADS, "knn", Head(KNeighborsClassifier(), {"n_neighbors": [3, 9]}))
+    features, labels, rows = data()
+    head = fit_head("knn", features, labels, rows, trained_trunk=False)
+    assert np.isfinite(head.score(features)).all()
+    assert np.corrcoef(head.score(features), head.probabilities(features)[:, 1])[0, 1] > 0.7
 
 
 def test_an_unknown_head_lists_the_known():

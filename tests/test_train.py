@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import train
-from mammo import InputError, run
+from mammo import InputError, settings
 from mammo.evaluation import report
 from mammo.models import BACKBONES
 from mammo.predictions import read_features, read_json
@@ -44,10 +44,8 @@ def job(phantom, tmp_path_factory):
         lines = [*SMALL, f"data.root={phantom.root}", "model.image_size=32", *overrides]
         if composed(*lines).split.name != "paper":
             lines.insert(0, SHARES)
-        cfg = composed(*dict.fromkeys(lines))
-        (folder / ".hydra").mkdir()
-        (folder / ".hydra" / "overrides.yaml").write_text(OmegaConf.to_yaml(lines))
-        return folder, train.train(OmegaConf.to_container(cfg, resolve=True), folder)
+        cfg = settings.effective(composed(*{line.partition("=")[0]: line for line in lines}.values()), lines)
+        return folder, train.train(cfg, folder)
 
     return start
 
@@ -136,9 +134,9 @@ def evaluated(folder, name, *overrides):
     """Evaluates a run without training, as the command line would."""
     lines = ["fit=false", f"ckpt_path={folder}", *overrides]
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = run.effective_config(compose("config", lines), lines)
+        cfg = settings.effective(compose("config", lines), lines)
     again = folder.parent / f"{folder.name}-{name}"
-    train.train(OmegaConf.to_container(cfg, resolve=True), again)
+    train.train(cfg, again)
     return again
 
 
@@ -149,6 +147,58 @@ def test_an_evaluation_without_training_writes_the_same_report(job):
     lines = [(f / "report.md").read_text().splitlines() for f in (folder, again)]
     kept = [[line for line in text if not line.startswith(("Command", "![curves]"))] for text in lines]
     assert [line for line in kept[0] if line] == [line for line in kept[1] if line]
+
+
+def test_an_evaluation_needs_no_weights_file_and_takes_the_checkpoints_trunk(job, vgg_trunk, tmp_path):
+    path = tmp_path / "trunk.safetensors"
+    path.write_bytes(vgg_trunk.read_bytes())
+    folder, _ = job(f"model.weights={path}", "trainer.max_epochs=1")
+    path.unlink()
+    again = evaluated(folder, "no-file")
+    assert (again / "predictions.csv").read_bytes() == (folder / "predictions.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("task=density", "change single keys"),
+        ("model.trainable=all", "fixed by the checkpoint"),
+        ("model=inception", "change single keys"),
+    ],
+)
+def test_an_evaluation_does_not_change_what_the_checkpoint_is(job, override, message):
+    folder, _ = job("trainer.max_epochs=1")
+    with pytest.raises(InputError, match=message):
+        evaluated(folder, "changed", override)
+
+
+def test_a_trained_last_block_runs_on_a_cached_prefix(job, vgg_trunk):
+    folder, _ = job(f"model.weights={vgg_trunk}", "model.trainable=last_block", "trainer.max_epochs=1")
+    assert read_json(folder / "provenance.json")["frozen_stages"] == 5  # the input and four blocks
+    assert read_json(folder / "choices.json")["heads"]["svm"]["how"] == "tuned and calibrated on validation"
+
+
+def test_only_films_that_give_samples_count_in_the_audit(job):
+    folder, _ = job("task=malignancy", "split=film", "trainer.max_epochs=1", "seed=1", "data.batch_size=4")
+    audit, samples = read_json(folder / "split_audit.json"), pd.read_csv(folder / "samples.csv")
+    assert sum(audit["films"].values()) == len(samples) < 32
+    sides = samples.groupby("patient")["split"].nunique()
+    assert audit["women_on_two_sides"] == sorted(sides[sides > 1].index)
+
+
+def test_the_threshold_is_chosen_on_validation(job, monkeypatch):
+    folder, _ = job("trainer.max_epochs=1")
+    before = read_json(folder / "metrics.json")["val"]["softmax"]
+    table = pd.read_csv(folder / "predictions.csv")
+    negatives = table.query("head == 'softmax' and split == 'val' and label == 'normal'")["score"]
+    found = before["specificity_at_specificity_90"]["value"]
+    assert found >= 0.9 and (found * len(negatives)) % 1 == pytest.approx(0, abs=1e-9)
+    shifted = table["score"] + 1000 * (table["split"] == "test")
+    table.assign(score=shifted).to_csv(folder / "predictions.csv", index=False)
+    report.write(folder)
+    after = read_json(folder / "metrics.json")
+    assert after["val"]["softmax"]["specificity_at_specificity_90"] == before["specificity_at_specificity_90"]
+    assert after["test"]["softmax"]["specificity_at_specificity_90"]["value"] == 0.0
 
 
 def test_evaluating_another_split_says_what_the_checkpoint_had_learnt(job):
@@ -190,10 +240,12 @@ def test_tasks_of_several_classes_run(job, task):
 
 def test_tensorboard_has_curves_pictures_and_hyper_parameters(job):
     folder, _ = job()
-    tags = EventAccumulator(str(folder)).Reload().Tags()
+    events = EventAccumulator(str(folder)).Reload()
+    tags = events.Tags()
     assert {"train/loss", "val/auroc"} <= set(tags["scalars"])
     assert {"augmentation", "confusion_svm", "curves"} <= set(tags["images"])
-    assert any("hparams" in tag for tag in tags["scalars"] + tags["tensors"]) or (folder / "hparams.yaml").is_file()
+    started = events.PluginTagToContent("hparams")["_hparams_/session_start_info"]
+    assert b"augment.mode" in started and b"optim.class_weights" in started
 
 
 def test_the_report_comes_from_the_folder_alone(job):
@@ -212,6 +264,15 @@ def test_the_report_comes_from_the_folder_alone(job):
         (["trainer.accelerator=tpu"], "expected auto, cpu or cuda"),
         (["model.weights=nowhere.safetensors"], "a .safetensors file that exists"),
         (["optim.class_weights=some"], "expected balanced or none"),
+        (["seed=-1"], "seed=-1: expected a whole number"),
+        (["data.batch_size=0"], "data.batch_size=0: expected"),
+        (["model.dropout=2"], "model.dropout=2: expected"),
+        (["optim.warmup_epochs=x"], "optim.warmup_epochs=x: expected"),
+        (["trainer.max_epochs=0"], "trainer.max_epochs=0: expected"),
+        (["trainer.precision=foo"], "expected one of auto"),
+        (["crop=lesion", "crop.window_mm=0"], "crop.window_mm=0: expected"),
+        (["objective=val/softmx/auroc"], "say val/softmax/auroc"),
+        (["data.film_seed=5"], "not Phantom v1 of 16 women, film_seed 5"),
         (["data.fold=9"], "data.fold=9 is out of range"),
     ],
 )
@@ -225,19 +286,19 @@ def test_bad_settings_end_a_run_before_any_work(job, overrides, message):
     [
         (["ckpt_path=outputs"], "add fit=false"),
         (["fit=false"], "name its folder"),
-        (["fit=false", "ckpt_path=nowhere"], "no run folder"),
+        (["fit=false", "ckpt_path=nowhere"], "name a run folder"),
         (["heads=[svn]"], "head 'svn' is unknown"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(overrides, message):
     with pytest.raises(InputError, match=message):
-        run.effective_config(composed(*overrides), overrides)
+        settings.effective(composed(*overrides), list(overrides))
 
 
 OPTIONS = [
     f"{group.name}={path.stem}"
     for group in sorted(CONF.iterdir())
-    if group.is_dir() and group.name != "experiment"
+    if group.is_dir() and group.name not in ("experiment", "protocol")
     for path in sorted(group.glob("*.yaml"))
 ]
 
@@ -245,8 +306,23 @@ OPTIONS = [
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_composes(option):
     group, name = option.split("=")
-    node = composed(option)[group] if group != "protocol" else None
-    assert node is None or "name" not in node or node.name == name
+    node = composed(option)[group]
+    assert node["mode" if group == "augment" else "name"] == name
+
+
+@pytest.mark.parametrize(
+    ("protocol", "names"),
+    [
+        ("patient", ("patient", "whole", "online")),
+        ("film", ("film", "whole", "online")),
+        ("paper", ("paper", "whole", "expand")),
+    ],
+)
+def test_a_protocol_names_a_combination_of_the_three_keys(protocol, names):
+    cfg = composed(f"protocol={protocol}")
+    assert (cfg.split.name, cfg.crop.name, cfg.augment.mode) == names
+    default = composed()
+    assert (default.split.name, default.crop.name, default.augment.mode) == ("patient", "whole", "online")
 
 
 def test_a_group_has_two_members_at_least():
@@ -308,6 +384,25 @@ def test_two_devices_and_a_sweep_of_them_give_each_film_once(phantom, tmp_path):
         assert predictions["sample_id"].nunique() == 32
         assert json.loads((path / "provenance.json").read_text())["devices"] == "2 cpu"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["outputs"]
+
+
+def test_two_devices_evaluate_as_one_does_and_an_error_of_one_ends_both(job, phantom, tmp_path):
+    folder, _ = job("trainer.max_epochs=1", "trainer.precision=32-true")
+    evaluation = ["fit=false", f"ckpt_path={folder}", "trainer.devices=2", "hydra.run.dir=two"]
+    done = subprocess.run(
+        [sys.executable, str(CONF.parent / "train.py"), *evaluation],
+        check=False,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    one, two = (pd.read_csv(path / "predictions.csv") for path in (folder, tmp_path / "two"))
+    assert one["sample_id"].tolist() == two["sample_id"].tolist()
+    assert (one["p_abnormal"] - two["p_abnormal"]).abs().max() < 1e-4
+    bad = command(phantom, tmp_path, "task=finding", "trainer.devices=2")
+    assert bad.returncode != 0 and "error: the" in bad.stderr and "no sample of class" in bad.stderr
 
 
 def test_bad_input_is_one_line_and_a_non_zero_exit(phantom, tmp_path):

@@ -86,6 +86,8 @@ def cut_crops(
         raise InputError(f"crop.name={name} is unknown; expected one of whole, lesion, radius")
     if without_circle not in ("exclude", "breast"):
         raise InputError(f"crop.without_circle={without_circle}: expected exclude or breast")
+    if name != "whole" and not (window_mm and window_mm > 0):
+        raise InputError(f"crop.window_mm={window_mm}: expected a side in millimetres, larger than 0")
     rows = table.assign(label=table[task.column].map(task.of))
     rows = (worst_findings(rows) if name == "whole" else rows).dropna(subset="label")
     if rows.empty:

@@ -17,9 +17,10 @@ from mammo.data.cache import OutputCache, digest
 from mammo.data.crop import Crops, cut_crops
 from mammo.data.datasets import open_dataset
 from mammo.data.images import pixel_digest
+from mammo.data.index import PARTS
 from mammo.data.mias import home
 from mammo.data.samples import Draw, EpochSampler, OnceSampler, Row, Samples
-from mammo.data.split import PARTS, check_split, split_films
+from mammo.data.split import audit_split, check_fold, check_split, split_films
 from mammo.data.tasks import find_task
 
 log = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ class MammogramDataModule(L.LightningDataModule):
         **source: Any,
     ) -> None:
         super().__init__()
+        check_fold(fold, folds)
         self.task = find_task(task)
         self.dataset = open_dataset(name, **source)
         self.augment = Augment(**augment)
@@ -89,10 +91,12 @@ class MammogramDataModule(L.LightningDataModule):
         self.prepare_data()
         table = self.dataset.index()
         self.split = split_films(table, **self.split_settings)
-        self.audit = check_split(self.split, self.split_settings["name"])
+        check_split(self.split, self.split_settings["name"])
         table["split"] = table["image_id"].map(self.split.set_index("image_id")["split"])
         digests = self.dataset.manifest()
         self.crops = cut_crops(table, lambda film: self.dataset.read(film, digests), self.task, **self.crop_settings)
+        # Films that give no sample neither train nor test, and so leak nothing.
+        self.audit = audit_split(self.crops.table.drop_duplicates("image_id"))
         self._check_classes()
         self.labels = self.crops.table["label"].map({c: i for i, c in enumerate(self.task.classes)}).to_numpy()
         originals: dict[str, list[Row]] = {
@@ -147,45 +151,53 @@ class MammogramDataModule(L.LightningDataModule):
         """Loads, and where the model's trunk is frozen, computes what it makes of each distinct sample, once."""
         self.load()
         model: Any = self.trainer and self.trainer.lightning_module
-        if model is not None and model.net.frozen and self.train.outputs is None:
-            outputs = self._trunk_outputs()
-            for samples in (self.train, self.watch, self.described):
-                samples.outputs = outputs
+        if model is not None and model.net.frozen:
+            asked = (self.train, self.watch, self.described) if stage == "fit" else (self.described,)
+            if any(samples.outputs is None for samples in asked):
+                outputs = self._trunk_outputs(asked)
+                for samples in asked:
+                    samples.outputs = outputs
 
-    def _trunk_outputs(self) -> dict[Draw, torch.Tensor]:
-        """What the trunk makes of each (sample, draw) that this run will ask for."""
+    def _trunk_outputs(self, asked: tuple[Samples, ...]) -> dict[Draw, torch.Tensor]:
+        """What the trunk makes of each (sample, draw) that will be asked for."""
         trainer: Any = self.trainer
         net = trainer.lightning_module.net
         device = trainer.strategy.root_device
-        wanted: dict[Draw, torch.Tensor] = {}
-        for samples in (self.train, self.watch, self.described):
+        names: dict[Draw, str] = {}
+        pixels: dict[str, torch.Tensor] = {}
+        for samples in asked:
             anew = samples is self.train and self.augment.mode == "online"
             for row, (sample, _) in enumerate(samples.rows):
                 for epoch in range(trainer.max_epochs if anew else 1):
                     draw = samples.draw(row, epoch, cached=True)
-                    if (samples.ids[sample], draw) not in wanted:
-                        wanted[samples.ids[sample], draw] = samples.pixels(sample, draw)
-        by_content = {pixel_digest(pixels.numpy()): pixels for pixels in wanted.values()}
-        facts = {"trunk": net.trunk_digest(), "precision": str(trainer.precision), "device": device.type}
+                    if (samples.ids[sample], draw) not in names:
+                        square = samples.pixels(sample, draw)
+                        names[samples.ids[sample], draw] = name = pixel_digest(square.numpy())
+                        pixels[name] = square
+        facts = {
+            "trunk": net.trunk_digest(),
+            "precision": str(trainer.precision),
+            "device": device.type,
+            "torch": torch.__version__,
+            "threads": torch.get_num_threads(),  # sums are split among them, and rounded
+        }
         cache = OutputCache(home() / "trunks" / digest(facts))
-        outputs = cache.load(by_content)
-        missing = [key for key in by_content if key not in outputs]
+        outputs = cache.load(pixels)
+        missing = [name for name in pixels if name not in outputs]
         trainer.strategy.barrier()  # no rank computes before all have seen the same cache
         if missing:
-            log.info(
-                "frozen trunk: %d distinct samples, %d to compute once, then cached", len(by_content), len(missing)
-            )
+            log.info("frozen trunk: %d distinct samples, %d to compute once, then cached", len(pixels), len(missing))
         mine = missing[trainer.global_rank :: trainer.world_size]
         trunk = net.trunk.to(device)
         for start in track(range(0, len(mine), BLOCK), "Frozen trunk", disable=trainer.global_rank > 0):
             block = mine[start : start + BLOCK]
             filled = block + block[-1:] * (BLOCK - len(block))
             with torch.inference_mode(), trainer.precision_plugin.forward_context():
-                made = trunk(torch.stack([by_content[key] for key in filled]).to(device)).cpu()
+                made = trunk(torch.stack([pixels[name] for name in filled]).to(device)).cpu()
             cache.store(dict(zip(block, made, strict=False)))
         trainer.strategy.barrier()
         outputs |= cache.load(missing)
-        return {draw: outputs[pixel_digest(pixels.numpy())] for draw, pixels in wanted.items()}
+        return {draw: outputs[name] for draw, name in names.items()}
 
     def _loader(self, samples: Samples, sampler: Sampler[tuple[int, int]]) -> DataLoader[dict[str, Any]]:
         world = self.trainer.world_size if self.trainer else 1

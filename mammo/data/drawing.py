@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from scipy import fft
 
-SIDE_PX = 1024
+from mammo.data.mias import SIDE_PX
 
 # Radii of mini-MIAS's circles: median and spread of the logarithm; those of CALC apart, benign clusters are small
 RADII = {"CALC B": (13, 0.55), "CALC M": (36, 0.5), "CIRC": (44, 0.5), "SPIC": (46, 0.55), "MISC": (40, 0.45)}

@@ -8,6 +8,7 @@ import pandas as pd
 
 from mammo import InputError
 
+PARTS = ("train", "val", "test")
 KEY = ["dataset", "image_id", "finding_id"]
 STRING, INTEGER, REAL = "string", "Int64", "Float64"  # pandas types that hold a missing value
 COLUMNS = {
@@ -37,7 +38,7 @@ ALLOWED = {
     "side": {"left", "right"},
     "view": {"MLO", "CC"},
     "severity": {"normal", "benign", "malignant"},
-    "official_split": {"train", "val", "test"},
+    "official_split": set(PARTS),
 }
 REQUIRED = ["dataset", "image_id", "finding_id", "path", "patient", "severity"]
 

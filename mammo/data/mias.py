@@ -14,7 +14,7 @@ from mammo.data import download
 from mammo.data.images import pixel_digest, read_pgm
 from mammo.data.index import findings_table
 
-TISSUES = {"F": "fatty", "G": "fatty-glandular", "D": "dense-glandular"}
+TISSUES = ("F", "G", "D")  # fatty, fatty-glandular, dense-glandular
 FINDINGS = ("CALC", "CIRC", "SPIC", "MISC", "ARCH", "ASYM")
 SEVERITIES = {"B": "benign", "M": "malignant"}
 SIDE_PX = 1024
@@ -78,19 +78,20 @@ class MIAS:
             if not self.archive.is_file():
                 raise FileNotFoundError(f"no archive at {self.archive}, which data.archive or MAMMO_MIAS_ARCHIVE names")
             return download.extract(self.archive, self.root, expected=expected_member)
-        if not self.download:
-            raise FileNotFoundError(self.nowhere("data.download=false"))
         target = self.root.with_name("all-mias.tar.gz")
+        if not (self.download or target.is_file()):
+            raise FileNotFoundError(self.nowhere(target, "not asked, data.download=false"))
         try:
             download.fetch(self.url, target)
         except OSError as error:
-            raise FileNotFoundError(self.nowhere(f"download failed: {error}")) from error
+            raise FileNotFoundError(self.nowhere(target, f"download failed: {error}")) from error
         download.extract(target, self.root, expected=expected_member)
 
-    def nowhere(self, why: str) -> str:
+    def nowhere(self, target: Path, why: str) -> str:
         """The line that says where the films were looked for and the two things to do."""
         return (
-            f"no mini-MIAS films: folder {self.root} has no Info.txt; no archive named; {self.url}: {why}. "
+            f"no mini-MIAS films: folder {self.root} has no Info.txt; no archive named, none at {target}; "
+            f"{self.url}: {why}. "
             "Either name the archive, data.archive=<path to all-mias.tar.gz> or MAMMO_MIAS_ARCHIVE, "
             "or run `python -m mammo data fetch` where there is a network"
         )

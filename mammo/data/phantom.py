@@ -104,6 +104,8 @@ class Phantom(MIAS):
     name = "phantom"
 
     def __init__(self, *, root: str | None = None, women: int = 60, film_seed: int = 0) -> None:
+        if not all(isinstance(value, int) for value in (women, film_seed)):
+            raise InputError(f"data.women={women}, data.film_seed={film_seed}: expected whole numbers")
         if women < 2:
             raise InputError(f"a phantom has at least 2 women, found {women}; set data.women")
         if film_seed < 0:
@@ -116,13 +118,23 @@ class Phantom(MIAS):
         """CSV of `image_id, sha256`: it lies beside the films, as it depends on the seed."""
         return self.root / "manifest.csv"
 
+    @property
+    def drawn(self) -> str:
+        """The line of Info.txt that says what the films were drawn from."""
+        return f"Phantom {VERSION} of {self.women} women, film_seed {self.film_seed}"
+
     def prepare(self) -> None:
         """Draws the films into `root`, unless its Info.txt is there: all or nothing.
 
         Raises:
             InputError: `root` holds other things.
         """
-        if (self.root / "Info.txt").is_file():
+        info = self.root / "Info.txt"
+        if info.is_file():
+            if self.drawn not in info.read_text(errors="replace").splitlines():
+                raise InputError(
+                    f"{self.root}: not {self.drawn}; delete the folder, name another, or leave data.root out"
+                )
             return
         root = self.root.resolve()  # a rename would replace a link, not what it leads to
         root.parent.mkdir(parents=True, exist_ok=True)
@@ -151,7 +163,7 @@ class Phantom(MIAS):
                     f"{image_id} {tissue} NORM "
                 ]
         (folder / "manifest.csv").write_text("\n".join(digests) + "\n")
-        (folder / "Info.txt").write_text("\n".join([HEADER, *lines]) + "\n")
+        (folder / "Info.txt").write_text("\n".join([HEADER, self.drawn, "", *lines]) + "\n")
 
 
 def info_row(finding: Finding) -> str:

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from mammo import InputError
+from mammo.data.index import PARTS
 from mammo.data.tasks import worst_findings
 
-PARTS = ("train", "val", "test")
 PAPER_TRAIN = {False: (54, 207), True: (43, 115)}  # normal and abnormal films: Behery et al. 2023, Table 2
 
 
@@ -58,8 +58,7 @@ def split_films(
         InputError: An unknown name, a fold out of range, shares that are none.
     """
     films = worst_findings(table)[["image_id", "patient", "severity"]].reset_index(drop=True)
-    if fold is not None and not (folds >= 2 and 0 <= fold < folds):
-        raise InputError(f"data.fold={fold} is out of range; with data.folds={folds} expected 0 to {folds - 1}")
+    check_fold(fold, folds)
     if name == "paper":
         if fold is not None:
             raise InputError("split=paper has no folds; expected data.fold=null, or split=patient or split=film")
@@ -71,6 +70,12 @@ def split_films(
     else:
         raise InputError(f"split.name={name} is unknown; expected one of patient, film, paper")
     return films[["image_id", "patient"]].assign(split=parts)
+
+
+def check_fold(fold: int | None, folds: int) -> None:
+    """A fold out of range is an error."""
+    if fold is not None and not (folds >= 2 and 0 <= fold < folds):
+        raise InputError(f"data.fold={fold} is out of range; with data.folds={folds} expected 0 to {folds - 1}")
 
 
 def _dealt_parts(

@@ -23,11 +23,6 @@ class Task:
     column: str
     of: dict[str, str]
 
-    @property
-    def positive(self) -> str | None:
-        """The positive class of two; several classes have none."""
-        return self.classes[1] if len(self.classes) == 2 else None
-
 
 def _identity(column: str, *classes: str) -> Task:
     return Task(classes, column, {name: name for name in classes})

@@ -16,7 +16,7 @@ def leaks(config: dict[str, Any], split_audit: dict[str, Any], provenance: dict[
         found.append(f"{len(crossing)} women have films on two sides of the split (split={config['split']['name']})")
     if config["crop"]["name"] == "radius":
         found.append(
-            "lesion windows are scaled by the annotated radius, backgrounds are not: the scale gives the class away"
+            "windows are scaled by the annotated radius: nobody knows it of a new film, and it differs between classes"
         )
     if learnt := provenance.get("tested_on_learnt"):
         found.append(

@@ -131,13 +131,17 @@ def evaluate(
     truth = np.eye(len(classes))[labels]
     squared = ((probabilities - truth) ** 2).sum(axis=1) / (2 if len(classes) == 2 else 1)
     arrays["brier"] = (weights * squared).sum(axis=1) / weights.sum(axis=1)
+    at_90 = ("sensitivity", "specificity")
     if threshold_90 is not None and score is not None:
         at = _from_counts(*_counts(labels == 1, score > threshold_90, weights))
-        arrays["sensitivity_at_specificity_90"] = at["sensitivity"]
-        arrays["specificity_at_specificity_90"] = at["specificity"]
+        arrays |= {f"{name}_at_specificity_90": at[name] for name in at_90}
     for name, one in zip(classes, per_class, strict=True):
         arrays |= {f"{metric}/{name}": values for metric, values in one.items()}
     values = {name: _interval(array, name) for name, array in arrays.items()}
+    for name in at_90:
+        values.setdefault(
+            f"{name}_at_specificity_90", Value(None, reason="no validation scores to choose a threshold on")
+        )
     values["ece"] = Value(expected_calibration_error(labels == chosen, probabilities.max(axis=1)))
     return values
 

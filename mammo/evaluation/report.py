@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mammo import figures
+from mammo import InputError, figures
+from mammo.data.index import PARTS
 from mammo.evaluation.audit import leaks
 from mammo.evaluation.metrics import (
     Value,
@@ -18,9 +19,11 @@ from mammo.evaluation.metrics import (
 )
 from mammo.predictions import read_json, read_predictions, write_json
 
-PARTS = ("train", "val", "test")
 PAPER_COLUMNS = ["Data", "TP", "TN", "FP", "FN", "ACC", "RECALL", "SPE", "PPV", "F"]
-SHOWN = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "precision", "f1", "auroc", "average_precision")
+SHOWN = (
+    *("accuracy", "balanced_accuracy", "sensitivity", "specificity", "precision", "f1", "auroc", "average_precision"),
+    *("sensitivity_at_specificity_90", "specificity_at_specificity_90", "mcc", "brier", "ece"),
+)
 
 Metrics = dict[str, dict[str, dict[str, Value]]]  # part, head, metric
 
@@ -62,6 +65,8 @@ def write(folder: Path) -> dict[str, float]:
 def from_predictions(path: Path) -> str:
     """The test metrics of a predictions table alone, as Markdown: so anyone can compute published numbers again."""
     predictions, classes = read_predictions(path)
+    if not (predictions["split"] == "test").any():
+        raise InputError(f"{path}: no row has split=test; expected a table of predictions with a test part")
     heads = _part(predictions, classes, "test")
     n = (_originals(predictions)["split"] == "test").sum() // len(heads)
     return "\n".join(markdown([f"n = {n}", *heads], _metric_rows(heads)))
@@ -194,7 +199,7 @@ def _report(
 
 
 def _metric_rows(heads: dict[str, dict[str, Value]]) -> list[list[str]]:
-    return [[name, *(_cell(values.get(name)) for values in heads.values())] for name in (*SHOWN, "mcc", "brier", "ece")]
+    return [[name, *(_cell(values.get(name)) for values in heads.values())] for name in SHOWN]
 
 
 def _one_liner(folder: Path) -> str:
