@@ -26,7 +26,7 @@ from mammo.predictions import read_json, write_json, write_table
 
 log = logging.getLogger(__name__)
 
-PACKAGES = (
+PACKAGES = [
     "torch",
     "torchvision",
     "lightning",
@@ -35,7 +35,7 @@ PACKAGES = (
     "albumentations",
     "hydra-core",
     "numpy",
-)
+]
 
 
 def quieten() -> None:
@@ -139,10 +139,15 @@ def _say(folder: Path, cfg: dict[str, Any], data: MammogramDataModule, classifie
     parameters = list(classifier.net.parameters())
     trained = sum(p.numel() for p in parameters if p.requires_grad)
     fresh = sum(p.numel() for name, p in classifier.net.named_parameters() if name not in classifier.net.loaded)
-    log.info("model  %s: %s of %s parameters train, %s of them from nothing",
-             cfg["model"]["name"], f"{trained:,}", f"{sum(p.numel() for p in parameters):,}", f"{fresh:,}")  # fmt: skip
-    if cfg["model"]["weights"] is None and cfg["model"]["trainable"] != "all":
-        log.info("note   model.weights=null: nothing can stay frozen, so all parameters train")
+    if cfg["fit"]:
+        shown = (
+            f"{trained:,} of {sum(p.numel() for p in parameters):,} parameters train, {fresh:,} of them from nothing"
+        )
+        log.info("model  %s: %s", cfg["model"]["name"], shown)
+        if cfg["model"]["weights"] is None and cfg["model"]["trainable"] != "all":
+            log.info("note   model.weights=null: nothing can stay frozen, so all parameters train")
+    else:
+        log.info("model  %s: nothing trains, all weights are those of %s", cfg["model"]["name"], cfg["ckpt_path"])
     log.info("run    %d %s, %s, batches of %d, into %s",
              plan.devices, plan.accelerator, plan.precision, data.batch_size, folder)  # fmt: skip
 

@@ -80,7 +80,7 @@ class MIAS:
             return download.extract(self.archive, self.root, expected=expected_member)
         target = self.root.with_name("all-mias.tar.gz")
         if not (self.download or target.is_file()):
-            raise FileNotFoundError(self.nowhere(target, "not asked, data.download=false"))
+            raise FileNotFoundError(self.nowhere(target, "no download, data.download=false"))
         try:
             download.fetch(self.url, target)
         except OSError as error:
@@ -91,8 +91,7 @@ class MIAS:
         """The line that says where the films were looked for and the two things to do."""
         return (
             f"no mini-MIAS films: folder {self.root} has no Info.txt; no archive named, none at {target}; "
-            f"{self.url}: {why}. "
-            "Either name the archive, data.archive=<path to all-mias.tar.gz> or MAMMO_MIAS_ARCHIVE, "
+            f"{why}. Either name the archive, data.archive=<path to all-mias.tar.gz> or MAMMO_MIAS_ARCHIVE, "
             "or run `python -m mammo data fetch` where there is a network"
         )
 
