@@ -80,7 +80,7 @@ class MIAS:
             return download.extract(self.archive, self.root, expected=expected_member)
         target = self.root.with_name("all-mias.tar.gz")
         if not (self.download or target.is_file()):
-            raise FileNotFoundError(self.nowhere(target, "no download, data.download=false"))
+            raise FileNotFoundError(self.nowhere(target, f"no download from {self.url}, data.download=false"))
         try:
             download.fetch(self.url, target)
         except OSError as error:
