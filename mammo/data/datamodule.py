@@ -93,11 +93,12 @@ class MammogramDataModule(L.LightningDataModule):
         self.split = split_films(table, **self.split_settings)
         check_split(self.split, self.split_settings["name"])
         table["split"] = table["image_id"].map(self.split.set_index("image_id")["split"])
+        self._check(table.assign(label=table[self.task.column].map(self.task.of)))  # before any film is read
         digests = self.dataset.manifest()
         self.crops = cut_crops(table, lambda film: self.dataset.read(film, digests), self.task, **self.crop_settings)
         # Films that give no sample neither train nor test, and so leak nothing.
         self.audit = audit_split(self.crops.table.drop_duplicates("image_id"))
-        self._check_classes()
+        self._check(self.crops.table)  # again: a film may have given no sample
         self.labels = self.crops.table["label"].map({c: i for i, c in enumerate(self.task.classes)}).to_numpy()
         originals: dict[str, list[Row]] = {
             part: [(int(i), 0) for i in (self.crops.table["split"] == part).to_numpy().nonzero()[0]] for part in PARTS
@@ -112,28 +113,31 @@ class MammogramDataModule(L.LightningDataModule):
         self.watch = self._samples(originals[self.watched])
         described = train if mode == "expand" else originals["train"]
         self.described = self._samples(described + originals["val"] + originals["test"])
-        if self.batch_size > len(train):
-            raise InputError(
-                f"data.batch_size={self.batch_size} is larger than the training part of {len(train)} samples; "
-                "make it smaller"
-            )
         self._loaded = True
 
     def _samples(self, rows: list[Row]) -> Samples:
         return Samples(self.crops, self.labels, rows, self.augment, self.seed)
 
-    def _check_classes(self) -> None:
+    def _check(self, rows: pd.DataFrame) -> None:
+        """Every part has every class among `rows` (`split`, `label`), and the training part fills a batch."""
         parts = [part for part in PARTS if (self.split["split"] == part).any()]
         for required in ("train", "test"):
             if required not in parts:
                 raise InputError(f"the split leaves no film for {required}; change split.shares")
         for part in parts:
-            missing = set(self.task.classes) - set(self.crops.table.loc[self.crops.table["split"] == part, "label"])
+            missing = set(self.task.classes) - set(rows.loc[rows["split"] == part, "label"])
             if missing:
                 raise InputError(
                     f"the {part} part has no sample of class {', '.join(sorted(missing))}; "
                     "use more films, another seed or other shares"
                 )
+        copies = self.augment.copies if self.augment.mode == "expand" else 0
+        train = int(((rows["split"] == "train") & rows["label"].notna()).sum()) * (1 + copies)
+        if self.batch_size > train:
+            raise InputError(
+                f"data.batch_size={self.batch_size} is larger than the training part of {train} samples; "
+                "make it smaller"
+            )
 
     def rows(self) -> pd.DataFrame:
         """The described rows, in their order: `sample_id` (with its copy), `image_id, patient, split, label`."""

@@ -145,6 +145,16 @@ def test_bad_settings_are_refused_in_one_line(module, settings, message):
     assert "\n" not in str(error.value)
 
 
+def test_bad_settings_are_found_before_a_film_is_read(module, monkeypatch):
+    def read(*_):
+        raise AssertionError("a film was read")
+
+    monkeypatch.setattr("mammo.data.phantom.Phantom.read", read)
+    for settings in ({"batch_size": 64}, {"task": "finding"}, {"fold": 9}):
+        with pytest.raises(InputError):
+            module(**settings)
+
+
 def test_a_missing_or_altered_film_is_named(module, phantom, tmp_path):
     import shutil
 
