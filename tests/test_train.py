@@ -11,11 +11,13 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from safetensors.torch import save_file
+from sklearn.neighbors import KNeighborsClassifier
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import train
 from mammo import InputError, settings
 from mammo.evaluation import report
+from mammo.heads import HEADS, Head
 from mammo.models import BACKBONES
 from mammo.predictions import read_features, read_json
 
@@ -74,6 +76,14 @@ def test_a_run_folder_is_complete_and_its_tables_agree(job):
     assert written["test"]["svm"]["auroc"]["value"] == metrics["test/svm/auroc"]
     assert written["task"] == "abnormality" and written["leaks"] == []
     assert written["n"]["test"]["samples"] == (rows["split"] == "test").sum()
+
+
+def test_a_head_that_somebody_adds_stands_in_tables_and_report(job, monkeypatch):
+    grid = {"n_neighbors": [3], "weights": ["uniform", "distance"]}
+    monkeypatch.setitem(HEADS, "knn", Head(KNeighborsClassifier(), grid))
+    folder, metrics = job("heads=all", "trainer.max_epochs=1")
+    assert {"test/svm/auroc", "test/knn/auroc"} <= set(metrics)
+    assert "n_neighbors 3, weights " in (folder / "report.md").read_text()
 
 
 def test_the_same_twice_and_with_workers_gives_the_same_predictions_byte_by_byte(job):
@@ -360,16 +370,14 @@ def test_an_experiment_is_what_its_source_says_and_runs(job, name):
     assert [file for file in FILES if not (folder / file).is_file()] == []
 
 
+def launched(cwd, *arguments):
+    """The program itself, as a user starts it."""
+    line = [sys.executable, str(CONF.parent / "train.py"), *arguments]
+    return subprocess.run(line, check=False, cwd=cwd, capture_output=True, text=True, timeout=300)
+
+
 def command(phantom, cwd, *overrides):
-    arguments = [*overrides, f"data.root={phantom.root}", "model.image_size=75", SHARES, *SMALL]
-    return subprocess.run(
-        [sys.executable, str(CONF.parent / "train.py"), *arguments],
-        check=False,
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    return launched(cwd, *overrides, f"data.root={phantom.root}", "model.image_size=75", SHARES, *SMALL)
 
 
 def test_two_devices_and_a_sweep_of_them_give_each_film_once(phantom, tmp_path):
@@ -388,15 +396,7 @@ def test_two_devices_and_a_sweep_of_them_give_each_film_once(phantom, tmp_path):
 
 def test_two_devices_evaluate_as_one_does_and_an_error_of_one_ends_both(job, phantom, tmp_path):
     folder, _ = job("trainer.max_epochs=1", "trainer.precision=32-true")
-    evaluation = ["fit=false", f"ckpt_path={folder}", "trainer.devices=2", "hydra.run.dir=two"]
-    done = subprocess.run(
-        [sys.executable, str(CONF.parent / "train.py"), *evaluation],
-        check=False,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    done = launched(tmp_path, "fit=false", f"ckpt_path={folder}", "trainer.devices=2", "hydra.run.dir=two")
     assert done.returncode == 0, done.stderr[-3000:]
     one, two = (pd.read_csv(path / "predictions.csv") for path in (folder, tmp_path / "two"))
     assert one["sample_id"].tolist() == two["sample_id"].tolist()

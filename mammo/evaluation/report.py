@@ -228,7 +228,8 @@ def markdown(header: list[str], rows: list[list[str]]) -> list[str]:
 
 
 def _settings(chosen: dict[str, Any]) -> str:
-    return ", ".join(f"{name.split('__')[-1]} {value:.4g}" for name, value in chosen.items())
+    shown = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in chosen.items()}
+    return ", ".join(f"{name.split('__')[-1]} {value}" for name, value in shown.items())
 
 
 def _percent(fraction: float | None) -> str:
