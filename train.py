@@ -32,6 +32,7 @@ def train(cfg: dict[str, Any], folder: Path) -> dict[str, float]:
         augment=cfg["augment"],
         image_size=cfg["model"]["image_size"],
         seed=cfg["seed"],
+        select_on=cfg["select_on"],
     )
     plan.check_batch(data.batch_size)
     earlier = None if cfg["fit"] else run.find_run(Path(cfg["ckpt_path"]))
@@ -49,7 +50,8 @@ def train(cfg: dict[str, Any], folder: Path) -> dict[str, float]:
         seed=cfg["seed"],
         fitted=earlier.heads if earlier else None,
     )
-    during_fit = callbacks.during_fit(folder, data.watched, early["patience"], progress=plan.progress)
+    chooses = data.watched if data.chooses else None
+    during_fit = callbacks.during_fit(folder, chooses, early["patience"], progress=plan.progress)
     trainer = L.Trainer(
         **settings | plan.trainer_settings(),
         default_root_dir=folder,

@@ -13,21 +13,21 @@ from scipy.special import softmax
 
 from mammo import InputError
 from mammo.data.datamodule import MammogramDataModule
-from mammo.heads import FittedHead, fit_head, majority, save_head
+from mammo.heads import FittedHead, fit_head, majority, save_head, shortcuts
 from mammo.predictions import head_table, merge, write_features, write_json, write_table
 
 log = logging.getLogger(__name__)
 
 
-def during_fit(folder: Path, watched: str, patience: int | None, *, progress: bool) -> list[Callback]:
-    """Checkpoints, early stopping and curves: chosen on validation, or the last epoch where there is none."""
-    on_val = watched == "val"
+def during_fit(folder: Path, chooses: str | None, patience: int | None, *, progress: bool) -> list[Callback]:
+    """Checkpoints, early stopping and curves: the epoch that is best on the part that chooses, or the last one."""
+    monitor = f"{chooses}/auroc" if chooses else None
     checkpoints = folder / "checkpoints"
     chosen: list[Callback] = [
         ModelCheckpoint(
             dirpath=checkpoints,
             filename="best",
-            monitor="val/auroc" if on_val else None,
+            monitor=monitor,
             mode="max",
             save_weights_only=True,
             enable_version_counter=False,
@@ -37,8 +37,8 @@ def during_fit(folder: Path, watched: str, patience: int | None, *, progress: bo
     ]
     if progress:
         chosen.append(RichProgressBar())
-    if on_val and patience is not None:
-        chosen.append(EarlyStopping("val/auroc", mode="max", patience=patience))
+    if monitor and patience is not None:
+        chosen.append(EarlyStopping(monitor, mode="max", patience=patience))
     return chosen
 
 
@@ -104,10 +104,14 @@ class Results(Callback):
         fitted = self.fitted
         if fitted is None:
             trained = classifier.net.trained_features
-            fitted = {name: fit_head(name, features, labels, rows, trained_trunk=trained) for name in self.names}
+            fitted = {
+                name: fit_head(name, features, labels, rows, trained_trunk=trained, select_on=data.select_on)
+                for name in self.names
+            }
         margin = (logits[:, 1] - logits[:, 0]).astype(np.float32) if len(classes) == 2 else None
         outputs = {"softmax": (margin, softmax(logits, axis=1))}
         outputs |= {name: (head.score(features), head.probabilities(features)) for name, head in fitted.items()}
+        outputs["shortcuts"] = shortcuts(data.shortcuts(), labels, rows)
         outputs["majority"] = majority(labels, rows, len(classes))
         tables = [
             head_table(rows, name, *output, classes, fold=self.fold, seed=self.seed) for name, output in outputs.items()
@@ -116,7 +120,7 @@ class Results(Callback):
         for name, head in fitted.items():
             save_head(head, self.folder / "heads" / f"{name}.skops")
             log.info("head   %s: %s, %s", name, head.chosen, head.how)
-        chosen = "best val/auroc" if data.watched == "val" else "the last, fixed before"
+        chosen = f"best {data.watched}/auroc" if data.chooses else "the last, fixed before"
         write_json(
             {
                 "epoch": {"number": classifier.chosen_epoch, "how": chosen},

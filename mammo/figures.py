@@ -1,6 +1,7 @@
 """Arrays in, matplotlib figures out; nothing is shown on a screen. Pictures are PNG."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.patches import Circle
 
-BLUE, RED, GREY = "#1f5a99", "#c0392b", "#777777"
+BLUE, RED, GREY = "#0072b2", "#d55e00", "#777777"
+# Okabe and Ito 2008: told apart by the colour-blind; with the line styles also in grey print.
+STYLES = [(BLUE, "-"), (RED, "--"), ("#009e73", "-."), ("#cc79a7", ":"), ("#000000", (0, (5, 1))), ("#e69f00", "-")]
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -62,6 +65,59 @@ def curves(table: pd.DataFrame, watched: str, title: str) -> Figure:
     axes[0, 0].legend(frameon=False)
     drawn.suptitle(title, fontsize=10)
     return drawn
+
+
+def roc_and_pr(heads: dict[str, list[Any]], share: float, title: str) -> Figure:
+    """ROC and precision-recall curves with their bands (`x, y, low, high`), by head; chance is dotted.
+
+    Args:
+        heads: The two curves of each head.
+        share: Of the positives, which is the precision of chance.
+        title: Over both.
+    """
+    drawn, axes = figure(9, 4.4, columns=2)
+    for axis, panel, chance in ((axes[0, 0], 0, (0, 1)), (axes[0, 1], 1, (share, share))):
+        axis.plot((0, 1), chance, color=GREY, linewidth=1, linestyle=(0, (1, 2)))
+        for (head, bands), (colour, style) in zip(heads.items(), STYLES * 3, strict=False):
+            band = bands[panel]
+            axis.fill_between(band.x, band.low, band.high, color=colour, alpha=0.12, linewidth=0)
+            axis.plot(band.x, band.y, color=colour, linestyle=style, label=head)
+        _square(axis)
+    axes[0, 0].set(xlabel="1 - specificity", ylabel="sensitivity")
+    axes[0, 1].set(xlabel="sensitivity", ylabel="precision")
+    axes[0, 0].legend(frameon=False, loc="lower right")
+    drawn.suptitle(f"{title}; 95 % bands by woman", fontsize=10)
+    return drawn
+
+
+def reliability(heads: dict[str, list[Any]], positive: str | None) -> Figure:
+    """Share of true answers over predicted probability, by head: before and after calibration on validation.
+
+    Args:
+        heads: The two curves of each head with their bands; the second is None where nothing was calibrated.
+        positive: Whose probability; None: that of the most probable class.
+    """
+    drawn, axes = figure(4.3 * len(heads), 4.4, columns=len(heads))
+    for axis, (head, pair) in zip(axes[0], heads.items(), strict=True):
+        axis.plot((0, 1), (0, 1), color=GREY, linewidth=1, linestyle=(0, (1, 2)))
+        for band, name, marker, (colour, style) in zip(pair, ("before", "calibrated"), "os", STYLES, strict=False):
+            if band is not None:
+                reach = [np.maximum(band.y - band.low, 0), np.maximum(band.high - band.y, 0)]
+                axis.errorbar(
+                    band.x, band.y, reach, color=colour, linestyle=style, marker=marker, elinewidth=0.8, label=name
+                )
+        _square(axis)
+        axis.set_title(f"{head}, test", fontsize=10)
+        axis.set(xlabel=f"predicted probability of {positive}" if positive else "predicted probability")
+    axes[0, 0].set(ylabel=f"share that is {positive}" if positive else "share that is right")
+    axes[0, 0].legend(frameon=False, loc="upper left")
+    return drawn
+
+
+def _square(axis: Axes) -> None:
+    axis.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
+    axis.grid(alpha=0.3)
+    axis.spines[["top", "right"]].set_visible(False)
 
 
 def image_grid(images: list[np.ndarray], names: list[str], columns: int) -> Figure:

@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.dummy import DummyClassifier
 from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, PredefinedSplit, StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -79,9 +80,15 @@ def find_head(name: str) -> Head:
 
 
 def fit_head(
-    name: str, features: np.ndarray, labels: np.ndarray, rows: pd.DataFrame, *, trained_trunk: bool
+    name: str,
+    features: np.ndarray,
+    labels: np.ndarray,
+    rows: pd.DataFrame,
+    *,
+    trained_trunk: bool,
+    select_on: str = "val",
 ) -> FittedHead:
-    """Tunes, fits and calibrates a head; the test part is not looked at.
+    """Tunes, fits and calibrates a head; the test part is not looked at, unless it is told to select.
 
     Args:
         name: A key of `HEADS`.
@@ -91,13 +98,14 @@ def fit_head(
         trained_trunk: Whether the features have seen the training labels. Then C and gamma are chosen, and the
             probabilities calibrated, on validation; else, and where there is no validation, by folds grouped by
             woman inside the training part.
+        select_on: `val`, or `test`: then C and gamma are chosen, and probabilities calibrated, on it: a leak.
     """
     head = find_head(name)
-    train, val = (np.asarray(rows["split"] == part) for part in ("train", "val"))
+    train, val = (np.asarray(rows["split"] == part) for part in ("train", select_on))
     width = features.shape[1]
     grid = {key: [v / width for v in values] if key in head.per_width else values for key, values in head.grid.items()}
     scoring = "roc_auc" if len(np.unique(labels)) == 2 else "balanced_accuracy"
-    if trained_trunk and val.any():
+    if (trained_trunk or select_on == "test") and val.any():
         part = train | val
         on_val = PredefinedSplit(np.where(val[part], 0, -1))
         search = GridSearchCV(clone(head.estimator), grid, scoring=scoring, cv=on_val, refit=False)
@@ -105,9 +113,8 @@ def fit_head(
         fitted = clone(head.estimator).set_params(**search.best_params_).fit(features[train], labels[train])
         everything = [(np.arange(val.sum()), np.arange(val.sum()))]  # nothing is refitted, so nothing is held out
         model = CalibratedClassifierCV(FrozenEstimator(fitted), method="sigmoid", cv=everything, ensemble=False)
-        return FittedHead(
-            model.fit(features[val], labels[val]), search.best_params_, "tuned and calibrated on validation"
-        )
+        how = f"tuned and calibrated on {'validation' if select_on == 'val' else select_on}"
+        return FittedHead(model.fit(features[val], labels[val]), search.best_params_, how)
     inner = inner_folds(labels[train], rows.loc[train, "patient"].to_numpy())
     search = GridSearchCV(clone(head.estimator), grid, scoring=scoring, cv=inner, refit=False)
     search.fit(features[train], labels[train])
@@ -141,6 +148,22 @@ def majority(labels: np.ndarray, rows: pd.DataFrame, classes: int) -> tuple[np.n
     dummy = DummyClassifier(strategy="prior").fit(np.zeros((originals.sum(), 1)), labels[originals])
     probabilities = dummy.predict_proba(np.zeros((len(labels), 1)))
     return (np.zeros(len(labels), np.float32) if classes == 2 else None), probabilities
+
+
+def shortcuts(seen: pd.DataFrame, labels: np.ndarray, rows: pd.DataFrame) -> tuple[np.ndarray | None, np.ndarray]:
+    """Score and probabilities of a logistic regression on what is seen without looking at a lesion.
+
+    Args:
+        seen: (N, columns), numbers or words.
+        labels: (N,) class numbers.
+        rows: `split` of each sample; the training part is fitted.
+    """
+    train = np.asarray(rows["split"] == "train")
+    numbers = pd.get_dummies(seen, dtype=float).to_numpy(float)
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(numbers[train], labels[train])
+    two = len(model.classes_) == 2
+    score = model.decision_function(numbers).astype(np.float32) if two else None
+    return score, model.predict_proba(numbers)
 
 
 def save_head(head: FittedHead, path: Path) -> None:

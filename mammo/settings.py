@@ -10,11 +10,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from mammo import InputError
 from mammo.data.index import PARTS
+from mammo.evaluation.operating import check_rule
 from mammo.heads import HEADS, find_head
 from mammo.predictions import read_json
 
 LIMITS: list[tuple[str, Callable[[Any], bool], str]] = [
     ("seed", lambda v: isinstance(v, int) and v >= 0, "a whole number, 0 or larger"),
+    ("select_on", lambda v: v in ("val", "test"), "val or test"),
     ("data.batch_size", lambda v: isinstance(v, int) and v >= 1, "a whole number, 1 or larger"),
     ("data.workers", lambda v: v is None or (isinstance(v, int) and v >= 0), "null, or a whole number, 0 or larger"),
     ("model.dropout", lambda v: isinstance(v, int | float) and 0 <= v < 1, "a number from 0 to below 1"),
@@ -39,6 +41,7 @@ def effective(cfg: DictConfig, overrides: list[str]) -> dict[str, Any]:
         if found["ckpt_path"] is None:
             raise InputError("fit=false evaluates a run: name its folder, ckpt_path=outputs/<date>/<time>")
         found = _of_run(Path(found["ckpt_path"]), overrides)
+    check_rule(found["threshold"])
     heads = found["heads"]
     found["heads"] = list(HEADS) if heads == "all" else [heads] if isinstance(heads, str) else list(heads)
     for head in found["heads"]:
@@ -48,7 +51,9 @@ def effective(cfg: DictConfig, overrides: list[str]) -> dict[str, Any]:
         if isinstance(value, bool) or not fits(value):
             raise InputError(f"{key}={value}: expected {expected}")
     part, head, _ = [*str(found["objective"]).split("/", 2), "", ""][:3]
-    if found["objective"] is not None and (part not in PARTS or head not in ("softmax", "majority", *found["heads"])):
+    if found["objective"] is not None and (
+        part not in PARTS or head not in ("softmax", "shortcuts", "majority", *found["heads"])
+    ):
         raise InputError(
             f"objective={found['objective']}: expected null or <part>/<head>/<metric>, say val/softmax/auroc"
         )

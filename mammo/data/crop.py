@@ -19,7 +19,10 @@ from mammo.data.images import Breast, brightest_blob, contrast, cut, find_breast
 from mammo.data.tasks import Task, worst_findings
 
 RECENTRE_MM = 8.0  # how far a window may move to the brightest blob
-KEPT = ["image_id", "finding_id", "patient", "split", "density", "finding", "severity", "radius_px"]
+# What is seen of a sample without looking at a lesion: the breast's area in mm2, the crop's place as shares of the
+# breast's width in that row and of its height, its side, mean grey and share of black, and `images.contrast`.
+SHORTCUTS = ["breast_mm2", "across", "down", "side_px", "mean_grey", "black", "contrast"]
+KEPT = ["image_id", "finding_id", "patient", "split", "density", "finding", "severity", "radius_px", "spacing_mm"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Crops:
 
     Attributes:
         table: One row per sample: `sample_id`, the columns of its finding, `label`, the centre `x_px, y_px` and
-            the side `side_px` of its square on the film, and `contrast` (see `images.contrast`).
+            the side `side_px` of its square on the film, and `SHORTCUTS`.
         pixels: (samples, stored, stored) uint8, in the order of the table.
         shown: Side in pixels of the central part that an unaugmented sample shows.
         notes: What was left out, a line each.
@@ -106,7 +109,10 @@ def cut_crops(
     samples.sort(key=itemgetter("_order"))
     pixels = np.stack([sample.pop("_pixels") for sample in samples])
     described = pd.DataFrame(samples).drop(columns="_order")
-    described["contrast"] = [contrast(_centre(square, image_size)) for square in pixels]
+    shown = [_centre(square, image_size) for square in pixels]
+    described["mean_grey"] = [square.mean() for square in shown]
+    described["black"] = [(square == 0).mean() for square in shown]
+    described["contrast"] = [contrast(square) for square in shown]
     return Crops(described.reset_index(drop=True), pixels, image_size, notes)
 
 
@@ -160,7 +166,7 @@ def _windows(
         if drawn is not None and breast.reaches(*drawn, RECENTRE_MM / row["spacing_mm"]):
             point = drawn
             if row["split"] != "test":
-                places.append((min(point[0] / breast.row_width(point[1]), 1.0), (point[1] - top) / (bottom - top)))
+                places.append(breast.place(*point))
         else:
             off.append(name)
             if without_circle == "exclude":
@@ -183,10 +189,12 @@ def _sample(
     """A row of the table, with its pixels and its order among the findings."""
     square = cut(film.breast.pixels, *point, math.ceil(side * margin))
     x_px, y_px = film.breast.to_film(*point, film.width_px)
+    across, down = film.breast.place(*point)
     return {
         "sample_id": name,
         **{key: row[key] for key in [*KEPT, "label"]},
-        **{"x_px": x_px, "y_px": y_px, "side_px": side},
+        **{"x_px": x_px, "y_px": y_px, "side_px": side, "across": across, "down": down},
+        "breast_mm2": film.breast.mask.sum() * row["spacing_mm"] ** 2,
         **{"_pixels": resize(square, stored), "_order": row.name},
     }
 

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Sampler
 from mammo import InputError
 from mammo.data.augment import Augment
 from mammo.data.cache import OutputCache, digest
-from mammo.data.crop import Crops, cut_crops
+from mammo.data.crop import SHORTCUTS, Crops, cut_crops
 from mammo.data.datasets import open_dataset
 from mammo.data.images import pixel_digest
 from mammo.data.index import PARTS
@@ -39,6 +39,7 @@ class MammogramDataModule(L.LightningDataModule):
         augment: Arguments of `augment.Augment`.
         image_size: Side in pixels of what the network sees.
         seed: Of the split, the backgrounds, the augmentation and the order of batches.
+        select_on: The part that chooses the epoch: `val`, or `test`, which is a leak.
         batch_size: Of all devices together.
         workers: Loader processes per device; null: one per core and device, none where a frozen trunk is cached.
         fold: Test is this one of `folds`; null: one split by `split.shares`.
@@ -57,6 +58,7 @@ class MammogramDataModule(L.LightningDataModule):
         image_size: int,
         seed: int,
         batch_size: int,
+        select_on: str = "val",
         workers: int | None = None,
         fold: int | None = None,
         folds: int = 5,
@@ -70,7 +72,7 @@ class MammogramDataModule(L.LightningDataModule):
         self.split_settings = {**split, "seed": seed, "fold": fold, "folds": folds}
         self.crop_settings = {**crop, "image_size": image_size, "margin": self.augment.margin, "seed": seed}
         self.augment_settings, self.seed = augment, seed
-        self.batch_size, self.workers = batch_size, workers
+        self.batch_size, self.workers, self.select_on = batch_size, workers, select_on
         self.split: pd.DataFrame
         self.audit: dict[str, object]
         self.crops: Crops
@@ -109,7 +111,8 @@ class MammogramDataModule(L.LightningDataModule):
             copies = list(range(self.augment.copies + 1))
         train: list[Row] = [(sample, copy) for sample, _ in originals["train"] for copy in copies]
         self.train = self._samples(train)
-        self.watched = "val" if originals["val"] else "test"
+        self.chooses = bool(originals[self.select_on])
+        self.watched = self.select_on if self.chooses else "test"
         self.watch = self._samples(originals[self.watched])
         described = train if mode == "expand" else originals["train"]
         self.described = self._samples(described + originals["val"] + originals["test"])
@@ -146,6 +149,11 @@ class MammogramDataModule(L.LightningDataModule):
         suffix = [f".c{copy}" if copy else "" for copy in copies]
         table["sample_id"] += pd.Series(suffix, dtype="string")
         return table[["sample_id", "image_id", "patient", "split", "label"]]
+
+    def shortcuts(self) -> pd.DataFrame:
+        """What of the described rows is seen without looking at a lesion, in their order; the task's column is not."""
+        columns = [*SHORTCUTS, *(["density"] if self.task.column != "density" else [])]
+        return self.crops.table[columns].iloc[[sample for sample, _ in self.described.rows]].reset_index(drop=True)
 
     def class_counts(self) -> np.ndarray:
         """(classes,) how many rows of the training part each class has."""
@@ -230,7 +238,7 @@ class MammogramDataModule(L.LightningDataModule):
         return self._loader(samples, OnceSampler(len(samples), rank=rank, world=world))
 
     def val_dataloader(self) -> DataLoader[dict[str, Any]]:
-        """The watched part: validation; where there is none, test, whose curve is drawn and chooses nothing."""
+        """The watched part, which chooses; without validation test is watched, and chooses nothing."""
         return self._once(self.watch)
 
     def predict_dataloader(self) -> DataLoader[dict[str, Any]]:

@@ -77,6 +77,11 @@ class Breast:
         rows, columns = np.nonzero(self.mask)
         return bool((np.hypot(columns - x_px, rows - y_px) <= reach_px).any())
 
+    def place(self, x_px: float, y_px: float) -> tuple[float, float]:
+        """A point as shares of the breast's width in its row, at most 1, and of its height."""
+        top, bottom, _ = self.box
+        return min(x_px / self.row_width(y_px), 1.0), (y_px - top) / (bottom - top)
+
     def row_width(self, y_px: float) -> int:
         """How far the breast reaches to the right in one row, in pixels, at least 1."""
         row = self.mask[min(max(round(y_px), self.box[0]), self.box[1] - 1)]

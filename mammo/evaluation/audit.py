@@ -3,6 +3,17 @@
 from typing import Any
 
 
+def protocol(config: dict[str, Any]) -> str:
+    """The protocol in words of the command line."""
+    data, fold = config["data"], config["data"]["fold"]
+    folds = "" if fold is None else f", fold {fold} of {data['folds']}"
+    chosen = "" if config["select_on"] == "val" else f", select_on={config['select_on']}"
+    return (
+        f"split={config['split']['name']}{folds}, crop={config['crop']['name']}, "
+        f"augment={config['augment']['mode']}{chosen}"
+    )
+
+
 def leaks(config: dict[str, Any], split_audit: dict[str, Any], provenance: dict[str, Any]) -> list[str]:
     """The reasons, none for an honest run.
 
@@ -18,6 +29,8 @@ def leaks(config: dict[str, Any], split_audit: dict[str, Any], provenance: dict[
         found.append(
             "windows are scaled by the annotated radius: nobody knows it of a new film, and it differs between classes"
         )
+    if config["select_on"] == "test":
+        found.append("epoch, heads, temperature and threshold were chosen on the test part (select_on=test)")
     if learnt := provenance.get("tested_on_learnt"):
         found.append(
             f"{len(learnt)} of the women or films tested were learnt by the checkpoint (ckpt_path, another split)"

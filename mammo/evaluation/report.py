@@ -3,56 +3,59 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from mammo import InputError, figures
+from mammo import figures
 from mammo.data.index import PARTS
-from mammo.evaluation.audit import leaks
-from mammo.evaluation.metrics import (
-    Value,
-    confusion_metrics,
-    evaluate,
-    threshold_at_specificity,
-    truncated_percent,
-    weighted_auroc,
-)
-from mammo.predictions import read_json, read_predictions, write_json
+from mammo.evaluation import curves
+from mammo.evaluation.answers import BASELINES, Answers, choices, of_part, read_tested
+from mammo.evaluation.audit import leaks, protocol
+from mammo.evaluation.intervals import Value
+from mammo.evaluation.metrics import class_score, evaluate
+from mammo.evaluation.operating import Operating
+from mammo.evaluation.strata import accuracy, auroc, beyond_shortcuts, strata
+from mammo.evaluation.tables import PAPER_COLUMNS, confusion_counts, markdown, paper_rows
+from mammo.predictions import read_json, write_json
 
-PAPER_COLUMNS = ["Data", "TP", "TN", "FP", "FN", "ACC", "RECALL", "SPE", "PPV", "F"]
 SHOWN = (
-    *("accuracy", "balanced_accuracy", "sensitivity", "specificity", "precision", "f1", "auroc", "average_precision"),
-    *("sensitivity_at_specificity_90", "specificity_at_specificity_90", "mcc", "brier", "ece"),
+    *("accuracy", "balanced_accuracy", "auroc", "average_precision", "sensitivity", "specificity", "precision", "f1"),
+    *("accuracy_at_threshold", "sensitivity_at_threshold", "specificity_at_threshold"),
+    *("sensitivity_at_specificity_90", "specificity_at_specificity_90", "mcc"),
+    *("brier", "brier_calibrated", "ece", "ece_calibrated"),
 )
+NAMES = {
+    "softmax": "the network's own output",
+    "shortcuts": "a logistic regression on density, breast area, the crop's place and side, mean grey, share of black "
+    "and centre-minus-surround brightness",
+    "majority": "the most frequent class of the training part",
+}
 
-Metrics = dict[str, dict[str, dict[str, Value]]]  # part, head, metric
+Metrics = dict[str, dict[str, Value]]  # head, metric
 
 
 def write(folder: Path) -> dict[str, float]:
     """Writes metrics, figures and report; returns `<part>/<head>/<metric>`: value, of those that are defined."""
-    predictions, classes = read_predictions(folder / "predictions.csv")
+    predictions, classes = read_tested(folder / "predictions.csv")
     provenance, audit = read_json(folder / "provenance.json"), read_json(folder / "split_audit.json")
     config = provenance["config"]
-    metrics = {part: _part(predictions, classes, part) for part in PARTS if (predictions["split"] == part).any()}
+    operating = choices(predictions, classes, config["threshold"], config["select_on"])
+    parts = {part: of_part(predictions, classes, part) for part in PARTS}
+    metrics = {part: _evaluated(heads, operating) for part, heads in parts.items() if heads}
     reasons = leaks(config, audit, provenance)
-    originals = _originals(predictions[predictions["head"] == "majority"])
-    counts = {
-        part: {"samples": int((originals["split"] == part).sum())}
-        | {name: int(((originals["split"] == part) & (originals["label"] == name)).sum()) for name in classes}
-        | {"films": audit["films"][part], "women": audit["women"][part]}
-        for part in PARTS
-    }
+    counts = {part: _counts(heads, classes) for part, heads in parts.items()}
     plain = {
         part: {head: {name: value.as_json() for name, value in values.items()} for head, values in heads.items()}
         for part, heads in metrics.items()
     }
-    write_json(
-        {"task": config["task"], "protocol": protocol(config), "leaks": reasons, "n": counts} | plain,
-        folder / "metrics.json",
-    )
-    _figures(folder, predictions, classes, config)
-    text = _report(folder, predictions, classes, config, provenance, reasons, counts, metrics)
-    (folder / "report.md").write_text(text)
+    frozen = {head: vars(chosen) for head, chosen in operating.items()}
+    facts = {"task": config["task"], "protocol": protocol(config), "leaks": reasons, "n": counts, "operating": frozen}
+    write_json(facts | plain, folder / "metrics.json")
+    _figures(folder, parts["test"], operating, config)
+    lines = _first_lines(folder, config, provenance, reasons, parts["test"], metrics["test"])
+    lines += ["", "## Samples", "", *_counts_table(classes, counts, provenance["train_rows"]), ""]
+    lines += _body(folder, parts, metrics, counts, operating)
+    lines += [f"Command: `{' '.join(provenance['command'])}`", ""]
+    (folder / "report.md").write_text("\n".join(lines))
     return {
         f"{part}/{head}/{name}": value.value
         for part, heads in metrics.items()
@@ -64,181 +67,193 @@ def write(folder: Path) -> dict[str, float]:
 
 def from_predictions(path: Path) -> str:
     """The test metrics of a predictions table alone, as Markdown: so anyone can compute published numbers again."""
-    predictions, classes = read_predictions(path)
-    if not (predictions["split"] == "test").any():
-        raise InputError(f"{path}: no row has split=test; expected a table of predictions with a test part")
-    heads = _part(predictions, classes, "test")
-    n = (_originals(predictions)["split"] == "test").sum() // len(heads)
-    return "\n".join(markdown([f"n = {n}", *heads], _metric_rows(heads)))
+    predictions, classes = read_tested(path)
+    heads = of_part(predictions, classes, "test")
+    metrics = _evaluated(heads, choices(predictions, classes))
+    return "\n".join(_metrics_table(metrics, _counts(heads, classes)))
 
 
-def protocol(config: dict[str, Any]) -> str:
-    """The protocol in words of the command line."""
-    data, fold = config["data"], config["data"]["fold"]
-    folds = "" if fold is None else f", fold {fold} of {data['folds']}"
-    return f"split={config['split']['name']}{folds}, crop={config['crop']['name']}, augment={config['augment']['mode']}"
+def _evaluated(heads: dict[str, Answers], operating: dict[str, Operating]) -> Metrics:
+    return {head: evaluate(answers, operating[head]) for head, answers in heads.items()}
 
 
-def _originals(table: pd.DataFrame) -> pd.DataFrame:
-    """Without the copies of an expansion, which are no samples of their own."""
-    return table[~table["sample_id"].str.contains(r"\.c\d+$")]
+def _counts(heads: dict[str, Answers], classes: list[str]) -> dict[str, int]:
+    if not heads:
+        return dict.fromkeys(["samples", *classes, "women"], 0)
+    any_head = next(iter(heads.values()))
+    by_class = {name: int((any_head.labels == i).sum()) for i, name in enumerate(classes)}
+    return {"samples": len(any_head), **by_class, "women": len(set(any_head.patients))}
 
 
-def _part(predictions: pd.DataFrame, classes: list[str], part: str) -> dict[str, dict[str, Value]]:
-    found = {}
-    for head, table in _originals(predictions).groupby("head", sort=False):
-        labels, probabilities, score = _arrays(table, classes)
-        inside = (table["split"] == part).to_numpy()
-        chosen_on = (table["split"] == "val").to_numpy()
-        threshold = None
-        if score is not None and chosen_on.any():
-            threshold = threshold_at_specificity(labels[chosen_on] == 1, score[chosen_on], 0.9)
-        found[str(head)] = evaluate(
-            labels[inside],
-            probabilities[inside],
-            None if score is None else score[inside],
-            table["patient"].to_numpy()[inside],
-            classes,
-            threshold_90=threshold,
+def _figures(folder: Path, heads: dict[str, Answers], operating: dict[str, Operating], config: dict[str, Any]) -> None:
+    model = config["model"]["name"]
+    names = list(next(iter(heads.values())).classes)
+    for head, answers in heads.items():
+        if head in BASELINES:
+            continue
+        drawn = figures.confusion(confusion_counts(answers)[::-1, ::-1], names[::-1], f"{model}, {head}, test")
+        figures.save(drawn, folder / "figures" / f"confusion_{head}.png")
+    seen = {head: answers for head, answers in heads.items() if head != "majority"}
+    for index, name in list(enumerate(names))[1 if len(names) == 2 else 0 :]:
+        pairs = {
+            head: [draw(a.labels == index, class_score(a, index), a.patients) for draw in CURVES]
+            for head, a in seen.items()
+        }
+        share = float((heads["majority"].labels == index).mean())
+        n = len(heads["majority"])
+        suffix = "" if len(names) == 2 else f"_{name}"
+        figures.save(
+            figures.roc_and_pr(pairs, share, f"{name}, test, n = {n}"), folder / "figures" / f"roc{suffix}.png"
         )
-    return found
-
-
-def _arrays(table: pd.DataFrame, classes: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    labels = table["label"].map({name: i for i, name in enumerate(classes)}).to_numpy()
-    probabilities = table[[f"p_{name}" for name in classes]].to_numpy(float)
-    score = table["score"].to_numpy(float)
-    return labels, probabilities, None if np.isnan(score).any() else score
-
-
-def confusion_counts(table: pd.DataFrame, classes: list[str]) -> np.ndarray:
-    """Counts (actual, predicted) of one head's rows."""
-    labels, probabilities, _ = _arrays(table, classes)
-    counts = np.zeros((len(classes), len(classes)), int)
-    np.add.at(counts, (labels, probabilities.argmax(axis=1)), 1)
-    return counts
-
-
-def paper_rows(counts: np.ndarray, classes: list[str]) -> list[list[str]]:
-    """The rows of Tables 3 and 4 of Behery et al. 2023: each class as the positive one, per cent truncated."""
-    rows = []
-    for index in reversed(range(len(classes))):
-        tp = int(counts[index, index])
-        fp, fn = int(counts[:, index].sum()) - tp, int(counts[index].sum()) - tp
-        tn = int(counts.sum()) - tp - fp - fn
-        named = confusion_metrics(tp, tn, fp, fn)
-        cells = [named[key] for key in ("accuracy", "sensitivity", "specificity", "precision", "f1")]
-        shown = ["undefined" if np.isnan(cell) else truncated_percent(cell) for cell in cells]
-        rows.append([classes[index], *map(str, (tp, tn, fp, fn)), *shown])
-    return rows
-
-
-def _figures(folder: Path, predictions: pd.DataFrame, classes: list[str], config: dict[str, Any]) -> None:
-    test = predictions[predictions["split"] == "test"]
-    for head, table in test.groupby("head", sort=False):
-        if head != "majority":
-            counts = confusion_counts(table, classes)[::-1, ::-1]
-            drawn = figures.confusion(counts, classes[::-1], f"{config['model']['name']}, {head}, test")
-            figures.save(drawn, folder / "figures" / f"confusion_{head}.png")
+    bands = {}
+    for head, answers in seen.items():
+        if head != "shortcuts":
+            before, after = answers, answers.calibrated(operating[head])
+            bands[head] = [_reliability(before), _reliability(after) if operating[head].temperature else None]
+    figures.save(
+        figures.reliability(bands, names[1] if len(names) == 2 else None), folder / "figures" / "reliability.png"
+    )
     if (folder / "curves.csv").is_file():
         table = pd.read_csv(folder / "curves.csv")
         watched = "val" if "val/loss" in table else "test"
-        note = "" if watched == "val" else " (test is drawn, and chose nothing)"
-        figures.save(
-            figures.curves(table, watched, f"{config['model']['name']}{note}"), folder / "figures" / "curves.png"
-        )
+        chose_nothing = watched == "test" and config["select_on"] == "val"
+        note = " (test is drawn, and chose nothing)" if chose_nothing else ""
+        figures.save(figures.curves(table, watched, f"{model}{note}"), folder / "figures" / "curves.png")
 
 
-def _report(
+CURVES = (curves.roc, curves.precision_recall)
+
+
+def _reliability(answers: Answers) -> curves.Band:
+    """Of two classes, of the positive one's probability; of several, of the most probable one's."""
+    if len(answers.classes) == 2:
+        return curves.reliability(answers.probabilities[:, 1], answers.labels == 1, answers.patients)
+    return curves.reliability(answers.probabilities.max(axis=1), answers.right, answers.patients)
+
+
+def _first_lines(
     folder: Path,
-    predictions: pd.DataFrame,
-    classes: list[str],
     config: dict[str, Any],
     provenance: dict[str, Any],
     reasons: list[str],
-    counts: dict[str, dict[str, int]],
+    test: dict[str, Answers],
     metrics: Metrics,
-) -> str:
-    choices = read_json(folder / "choices.json")
-    test = predictions[predictions["split"] == "test"]
-    majority = metrics["test"]["majority"]["accuracy"].value
+) -> list[str]:
+    made = read_json(folder / "choices.json")
+    n, women = len(test["majority"]), len(set(test["majority"].patients))
     lines = [f"# {config['task']} by {config['model']['name']} on {config['data']['name']}", ""]
     if config["data"]["name"] == "phantom":
         lines += ["**Synthetic films: these numbers say that the program runs, and nothing about mammograms.**", ""]
     lines += [f"- Protocol: {protocol(config)}; seed {config['seed']}."]
     lines += [f"- Leaks: {'; '.join(reasons) if reasons else 'none found'}."]
-    lines += [
-        f"- The majority class alone would score {_percent(majority)} accuracy "
-        f"on these {counts['test']['samples']} test samples."
-    ]
+    lines += [f"- Test: n = {n} samples of {women} women. Intervals are 95 %, by bootstrap over women."]
+    for head, values in metrics.items():
+        area = "" if head == "majority" else f", AUROC {values['auroc']}"
+        lines += [f"- {head}: accuracy {values['accuracy']}{area}{f'; {NAMES[head]}' if head in NAMES else ''}."]
+    lines += [_shortcut_verdict(metrics["shortcuts"]["auroc"], beyond_shortcuts(test))]
     if config["crop"]["name"] != "whole":
-        lines += [
-            "- Windows are centred on the annotated lesion: this is classification, not detection. "
-            + _one_liner(folder)
-        ]
+        lines += ["- Windows are centred on the annotated lesion: this is classification, not detection."]
     if config["task"] == "abnormality":
         lines += ["- Positive means abnormal, benign findings included; the paper's tables say 'cancer' for it."]
-    lines += [f"- Weights of epoch {choices['epoch']['number']}: {choices['epoch']['how']}."]
-    lines += [f"- Head {name}: {head['how']}; {_settings(head['chosen'])}." for name, head in choices["heads"].items()]
-    lines += [f"- {note}." for note in provenance["notes"]]
-    lines += ["", "No diagnostic use.", "", "## Samples", "", *_counts_table(classes, counts, provenance["train_rows"])]
-    for head, table in test.groupby("head", sort=False):
-        rows = paper_rows(confusion_counts(table, classes), classes)
-        lines += ["", f"## Test, {head}: the form of Tables 3 and 4", "", *markdown(PAPER_COLUMNS, rows)]
-    lines += ["", "Per cent, truncated to two decimals as the paper's; everywhere else numbers are rounded.", ""]
-    for part, heads in reversed(metrics.items()):
-        lines += [f"## {part.capitalize()}: metrics with 95 % intervals (bootstrap over women)", ""]
+    lines += [f"- Weights of epoch {made['epoch']['number']}: {made['epoch']['how']}."]
+    lines += [f"- Head {name}: {head['how']}; {_settings(head['chosen'])}." for name, head in made["heads"].items()]
+    return [*lines, *(f"- {note}." for note in provenance["notes"]), "", "No diagnostic use."]
+
+
+def _shortcut_verdict(shortcuts: Value, beyond: dict[str, Value]) -> str:
+    """Whether what sees no lesion does as well: then the crops tell the class by themselves."""
+    shown = ", ".join(f"{head} {signed(value)}" for head, value in beyond.items())
+    line = f"- AUROC beyond the shortcuts, paired by woman: {shown}."
+    if shortcuts.low is not None and shortcuts.low > 0.5:
+        matched = [head for head, value in beyond.items() if value.low is None or value.low <= 0]
+        if matched:
+            line += (
+                f" **The crops leak: the shortcuts are above chance, and {' and '.join(matched)} "
+                f"{'is' if len(matched) == 1 else 'are'} not shown to be better than they are.**"
+            )
+    return line
+
+
+def signed(value: Value) -> str:
+    """A difference as text."""
+    return str(value) if value.value is None else f"{value.value:+.3f} ({value.low:+.3f} to {value.high:+.3f})"
+
+
+def _body(
+    folder: Path,
+    parts: dict[str, dict[str, Answers]],
+    metrics: dict[str, Metrics],
+    counts: dict[str, dict[str, int]],
+    operating: dict[str, Operating],
+) -> list[str]:
+    classes = list(parts["test"]["majority"].classes)
+    lines = []
+    for part in reversed(list(metrics)):
+        lines += [f"## {part.capitalize()}: metrics with 95 % intervals", ""]
         if part == "train":
             lines += ["Seen in training: these say how far it fitted, not how well it classifies.", ""]
-        lines += [*markdown([f"n = {counts[part]['samples']}", *heads], _metric_rows(heads)), ""]
+        lines += [*_metrics_table(metrics[part], counts[part]), ""]
+        if part == "test":
+            lines += _operating_lines(operating, classes) + _strata_lines(folder, parts["test"])
+    lines += ["## Test counts in the form of Tables 3 and 4 of Behery et al. 2023", ""]
+    lines += ["Per cent, truncated to two decimals as the paper's; for that comparison alone. Intervals are above.", ""]
+    for head, answers in parts["test"].items():
+        rows = paper_rows(confusion_counts(answers), classes)
+        lines += [f"{head}:", "", *markdown(PAPER_COLUMNS, rows), ""]
     lines += ["## Figures", ""]
     for image in sorted((folder / "figures").glob("*.png")):
         lines += [f"![{image.stem}](figures/{image.name})", ""]
-    lines += [f"Command: `{' '.join(provenance['command'])}`", ""]
-    return "\n".join(lines)
+    return lines
 
 
-def _metric_rows(heads: dict[str, dict[str, Value]]) -> list[list[str]]:
-    return [[name, *(_cell(values.get(name)) for values in heads.values())] for name in SHOWN]
+def _metrics_table(metrics: Metrics, counts: dict[str, int]) -> list[str]:
+    header = [f"n = {counts['samples']}, {counts['women']} women", *metrics]
+    names = [name for name in SHOWN if any(name in values for values in metrics.values())]
+    return markdown(header, [[name, *(str(values.get(name, "")) for values in metrics.values())] for name in names])
 
 
-def _one_liner(folder: Path) -> str:
-    samples = pd.read_csv(folder / "samples.csv")
-    test = samples[samples["split"] == "test"]
-    abnormal = (test["severity"] != "normal").to_numpy()
-    if abnormal.all() or not abnormal.any():
-        return ""
-    value = weighted_auroc(abnormal, test["contrast"].to_numpy(), np.ones((1, len(test))))[0]
-    return f"Centre-minus-surround brightness alone, which has learnt nothing, has AUROC {value:.3f} for abnormal here."
+def _operating_lines(operating: dict[str, Operating], classes: list[str]) -> list[str]:
+    """What was chosen on validation."""
+    chosen = {head: one for head, one in operating.items() if one.temperature is not None and head not in BASELINES}
+    if not chosen:
+        return ["No validation part: threshold 0.5, probabilities as they are.", ""]
+    lines = ["Chosen on validation and frozen: the temperature (`_calibrated` is after it)"]
+    lines[0] += ", and the score above which a sample is called positive." if len(classes) == 2 else "."
+    rows = [
+        [head, f"{one.temperature:.3f}", "" if one.threshold is None else f"{one.threshold:.4g}", one.rule]
+        for head, one in chosen.items()
+    ]
+    return [*lines, "", *markdown(["head", "temperature", "threshold", "rule"], rows), ""]
+
+
+def _strata_lines(folder: Path, heads: dict[str, Answers]) -> list[str]:
+    samples = pd.read_csv(folder / "samples.csv").set_index("sample_id")
+    any_head = heads["majority"]
+    rows = samples.loc[[sample.split(".c")[0] for sample in any_head.samples]]
+    two = len(any_head.classes) == 2
+    header = ["stratum", "n", "women"]
+    for head in heads:
+        header += [f"{head} AUROC"] * (two and head != "majority") + [f"{head} accuracy"]
+    table = []
+    for name, mask in strata(rows):
+        cells = [name, str(mask.sum()), str(len(set(any_head.patients[mask])))]
+        for head, answers in heads.items():
+            cells += [str(auroc(answers, mask))] * (two and head != "majority") + [str(accuracy(answers, mask))]
+        table.append(cells)
+    note = "A stratum of one class has its AUROC against all test samples of the other class." if two else ""
+    return ["## Test by stratum", "", *([note, ""] if note else []), *markdown(header, table), ""]
 
 
 def _counts_table(classes: list[str], counts: dict[str, dict[str, int]], train_rows: int) -> list[str]:
-    names = [*classes, "samples", "films", "women"]
+    names = [*classes, "samples", "women"]
     rows = [[part, *(str(counts[part][name]) for name in names)] for part in PARTS if counts[part]["samples"]]
     if train_rows > counts["train"]["samples"]:
         factor = train_rows // counts["train"]["samples"]
         grown = [str(counts["train"][name] * factor) for name in [*classes, "samples"]]
-        rows.insert(1, ["train, augmented", *grown, rows[0][-2], rows[0][-1]])
+        rows.insert(1, ["train, augmented", *grown, rows[0][-1]])
     return markdown(["", *names], rows)
-
-
-def markdown(header: list[str], rows: list[list[str]]) -> list[str]:
-    """The lines of a Markdown table."""
-    return [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
 
 
 def _settings(chosen: dict[str, Any]) -> str:
     shown = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in chosen.items()}
     return ", ".join(f"{name.split('__')[-1]} {value}" for name, value in shown.items())
-
-
-def _percent(fraction: float | None) -> str:
-    return "undefined" if fraction is None else f"{100 * fraction:.1f} %"
-
-
-def _cell(value: Value | None) -> str:
-    if value is None:
-        return ""
-    if value.value is None:
-        return "undefined"
-    return f"{value.value:.3f}" if value.low is None else f"{value.value:.3f} ({value.low:.3f} to {value.high:.3f})"

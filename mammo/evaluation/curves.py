@@ -1,0 +1,77 @@
+"""Curves of one head on one part: ROC and precision-recall with bands by woman, and reliability."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mammo.evaluation.intervals import bootstrap_weights
+from mammo.evaluation.metrics import sum_by_level
+
+GRID = np.linspace(0, 1, 101)
+PER_BIN = 16  # samples, while that makes 3 to 10 bins
+
+
+@dataclass(frozen=True)
+class Band:
+    """A curve over `x` with its pointwise 95 % band; (points,) each."""
+
+    x: np.ndarray
+    y: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def roc(positive: np.ndarray, score: np.ndarray, patients: np.ndarray, resamples: int = 500) -> Band:
+    """Sensitivity over 1 - specificity."""
+    up, down = _above(positive, score, bootstrap_weights(patients, resamples))
+    return _band([np.interp(GRID, fpr, tpr) for tpr, fpr in zip(up / up[:, -1:], down / down[:, -1:], strict=True)])
+
+
+def precision_recall(positive: np.ndarray, score: np.ndarray, patients: np.ndarray, resamples: int = 500) -> Band:
+    """Precision over sensitivity: at each sensitivity, that of the first threshold that reaches it."""
+    up, down = _above(positive, score, bootstrap_weights(patients, resamples))
+    precision = up[:, 1:] / np.maximum(up[:, 1:] + down[:, 1:], 1e-12)
+    recall = up[:, 1:] / up[:, -1:]
+    reached = [np.minimum(np.searchsorted(row, GRID - 1e-9), len(row) - 1) for row in recall]
+    return _band([row[at] for row, at in zip(precision, reached, strict=True)])
+
+
+def _above(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(resamples, 1 + levels) weight of the positives and negatives that lie above each falling threshold.
+
+    Resamples that lack a class are left out.
+    """
+    _, level = np.unique(-score, return_inverse=True)
+    sums = [np.cumsum(sum_by_level(weights * side, level), axis=1) for side in (positive, ~positive)]
+    both = (sums[0][:, -1] > 0) & (sums[1][:, -1] > 0)
+    up, down = (np.pad(side[both], ((0, 0), (1, 0))) for side in sums)
+    return up, down
+
+
+def _band(rows: list[np.ndarray]) -> Band:
+    """The first row is the curve, the others its resamples."""
+    low, high = np.percentile(np.stack(rows[1:] or rows), [2.5, 97.5], axis=0)
+    return Band(GRID, rows[0], low, high)
+
+
+def reliability(predicted: np.ndarray, true: np.ndarray, patients: np.ndarray, resamples: int = 500) -> Band:
+    """Share of true answers over the mean predicted probability, in bins of equal numbers of samples.
+
+    Args:
+        predicted: (N,) probability of an answer.
+        true: (N,) bool, whether it was so.
+        patients: (N,) the woman of each sample.
+        resamples: How many, for the band.
+    """
+    order = np.argsort(predicted, kind="stable")
+    bins = [
+        part
+        for part in np.array_split(order, min(max(len(order) // PER_BIN, 3), 10, len(np.unique(predicted))))
+        if len(part)
+    ]
+    weights = bootstrap_weights(patients, resamples)
+    mass = np.stack([weights[:, part].sum(axis=1) for part in bins], axis=1)
+    hit = np.stack([(weights[:, part] * true[part]).sum(axis=1) for part in bins], axis=1)
+    share = np.divide(hit, mass, out=np.full_like(hit, np.nan), where=mass > 0)
+    low, high = np.nanpercentile(share[1:], [2.5, 97.5], axis=0)
+    return Band(np.array([predicted[part].mean() for part in bins]), share[0], low, high)

@@ -1,0 +1,59 @@
+"""How a head does on parts of the test films: by finding, severity, density and lesion size; and beside shortcuts."""
+
+import numpy as np
+import pandas as pd
+
+from mammo.evaluation.answers import Answers
+from mammo.evaluation.intervals import Value, bootstrap_weights, difference, interval
+from mammo.evaluation.metrics import class_score, support, weighted_auroc, weighted_metrics
+from mammo.evaluation.operating import Operating
+
+
+def strata(samples: pd.DataFrame) -> list[tuple[str, np.ndarray]]:
+    """Names and masks of the strata of samples (rows of `samples.csv`); lesion size in thirds of these."""
+    found = []
+    for column in ("finding", "severity", "density"):
+        for value in sorted(set(samples[column].dropna()) - {"NORM"}):  # which is severity normal
+            found.append((f"{column} {value}", (samples[column] == value).to_numpy()))
+    radius = (samples["radius_px"] * samples["spacing_mm"]).to_numpy(float)
+    if np.isfinite(radius).sum() >= 3:
+        lower, upper = np.nanquantile(radius, [1 / 3, 2 / 3])
+        found += [
+            (f"lesion radius up to {lower:.1f} mm", radius <= lower),
+            (f"lesion radius {lower:.1f} to {upper:.1f} mm", (radius > lower) & (radius <= upper)),
+            (f"lesion radius above {upper:.1f} mm", radius > upper),
+        ]
+    return [(name, mask) for name, mask in found if mask.any()]
+
+
+def accuracy(answers: Answers, mask: np.ndarray) -> Value:
+    """Of the samples of a stratum."""
+    inside = answers[mask]
+    weights = bootstrap_weights(inside.patients)
+    with np.errstate(invalid="ignore"):
+        shares = (weights * inside.right).sum(axis=1) / weights.sum(axis=1)
+    return interval(shares, len(np.unique(inside.patients)))
+
+
+def auroc(answers: Answers, mask: np.ndarray) -> Value:
+    """Of a stratum's samples; where all are of one class, of them against every sample of the other one."""
+    positive = answers.labels == 1
+    if len(answers.classes) != 2 or positive.all() or not positive.any():
+        return Value(None, reason="undefined: it needs two classes")
+    if positive[mask].all() or not positive[mask].any():
+        mask = mask | (positive != positive[mask][0])
+    inside = answers[mask]
+    array = weighted_auroc(inside.labels == 1, class_score(inside, 1), bootstrap_weights(inside.patients))
+    return interval(array, *support(inside, "auroc"))
+
+
+def beyond_shortcuts(heads: dict[str, Answers]) -> dict[str, Value]:
+    """By head that sees the crops: its AUROC less that of the shortcuts, paired by woman."""
+    weights = bootstrap_weights(heads["shortcuts"].patients)
+    areas = {name: weighted_metrics(answers, weights, Operating())["auroc"] for name, answers in heads.items()}
+    women = support(heads["shortcuts"], "auroc")[0]
+    return {
+        name: difference(area - areas["shortcuts"], women)
+        for name, area in areas.items()
+        if name not in ("shortcuts", "majority")
+    }
