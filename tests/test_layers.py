@@ -44,6 +44,7 @@ ALLOWED = {
     "callbacks": {"data.datamodule", "heads", "predictions"},
     "evaluation": set(),
     "evaluation.metrics": set(),
+    "evaluation.significance": set(),
     "evaluation.audit": set(),
     "evaluation.report": {"data.index", "evaluation.audit", "evaluation.metrics", "figures", "predictions"},
     "settings": {"data.index", "heads", "predictions"},
@@ -69,6 +70,7 @@ FENCED = {
     "sklearn": {"heads"},
     "skops": {"heads"},
     "hydra": {"settings"},
+    "statsmodels": {"evaluation.significance"},
     "matplotlib": {"figures", "data.summary", "run"},
 }
 
