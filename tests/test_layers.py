@@ -45,11 +45,13 @@ ALLOWED = {
     "evaluation": set(),
     "evaluation.metrics": set(),
     "evaluation.significance": set(),
+    "evaluation.claim": set(),
+    "evaluation.verdict": {"evaluation.claim"},
     "evaluation.audit": set(),
     "evaluation.report": {"data.index", "evaluation.audit", "evaluation.metrics", "figures", "predictions"},
     "settings": {"data.index", "heads", "predictions"},
     "run": {"classifier", "data.datamodule", "data.index", "devices", "figures", "heads", "predictions"},
-    "__main__": {"data.datasets", "data.mias", "data.summary", "evaluation.report", "figures"},
+    "__main__": {"data.datasets", "data.mias", "data.summary", "evaluation.report", "evaluation.verdict", "figures"},
 }  # fmt: skip
 
 # Packages that only these modules may import.
