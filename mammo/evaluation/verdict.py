@@ -113,7 +113,7 @@ def _majority(claim: Claim, over: dict[str, tuple[int, int]], low: float) -> str
     elif worst <= most:
         stands = "the claim is not above it"
     else:
-        beyond = "and it lies below the widest interval" if low > most / claim.n else "but within the widest interval"
+        beyond = "beyond the widest interval" if low > most / claim.n else "but within the widest interval"
         stands = f"the claim has {_ends((worst - most, best - most))} films more, {beyond}"
     return f"Majority class: one answer for all has {_share(most, claim.n)} right; {stands}."
 

@@ -171,7 +171,7 @@ def test_right_answers_have_an_interval_by_films_and_a_wider_one_by_women():
         ("n=225 accuracy=97.77 sensitivity=95.83", "120 to 201 of 225 right, as 24 to 120 positive films are possible"),
         (
             "n=225 n_neg=153 accuracy=97.77",
-            "153 of 225 (68.00 %) right; the claim has 67 films more, and it lies below",
+            "153 of 225 (68.00 %) right; the claim has 67 films more, beyond the widest interval",
         ),
         ("test=152,72 accuracy=71", "the claim has 6 to 9 films more, but within the widest interval"),
         ("n=225 n_pos=72 accuracy=60.00", "the claim is not above it"),
