@@ -87,6 +87,24 @@ def report(path: Annotated[Path, typer.Argument(help="a run folder, or a table o
         typer.echo(str(path / "report.md"))
 
 
+@app.command()
+def audit(
+    words: Annotated[
+        list[str] | None, typer.Argument(help="of a claim: n=225 accuracy=97.77 sensitivity=95.83 train=54,43 ...")
+    ] = None,
+    claim: Annotated[bool, typer.Option("--claim", help="audit the arithmetic of a published claim")] = False,
+) -> None:
+    """Say whether counts of films can give published numbers, and what they are worth; 1 if they cannot."""
+    from mammo.evaluation import verdict
+
+    if not claim:
+        raise InputError("expected --claim, found none; say audit --claim n=225 accuracy=97.77")
+    possible, text = verdict.audit(words or [])
+    typer.echo(text)
+    if not possible:
+        raise typer.Exit(1)
+
+
 def main() -> None:
     """Runs a command; bad input ends it with one line."""
     try:

@@ -43,6 +43,9 @@ ALLOWED = {
     "classifier": {"models"},
     "callbacks": {"data.datamodule", "heads", "predictions"},
     "evaluation": set(),
+    "evaluation.significance": set(),
+    "evaluation.claim": set(),
+    "evaluation.verdict": {"evaluation.claim"},
     "evaluation.audit": set(),
     "evaluation.intervals": set(),
     "evaluation.operating": set(),
@@ -60,7 +63,7 @@ ALLOWED = {
     },
     "settings": {"data.index", "evaluation.operating", "heads", "predictions"},
     "run": {"classifier", "data.datamodule", "data.index", "devices", "figures", "heads", "predictions"},
-    "__main__": {"data.datasets", "data.mias", "data.summary", "evaluation.report", "figures"},
+    "__main__": {"data.datasets", "data.mias", "data.summary", "evaluation.report", "evaluation.verdict", "figures"},
 }  # fmt: skip
 
 # Packages that only these modules may import.
@@ -81,6 +84,7 @@ FENCED = {
     "sklearn": {"heads"},
     "skops": {"heads"},
     "hydra": {"settings"},
+    "statsmodels": {"evaluation.significance"},
     "matplotlib": {"figures", "data.summary", "run"},
 }
 

@@ -1,5 +1,8 @@
 """The commands beside training work on what is there, and say what is not."""
 
+import re
+from pathlib import Path
+
 import pytest
 from typer.testing import CliRunner
 
@@ -47,12 +50,26 @@ def test_the_real_films_are_counted_as_they_are(mias, tmp_path):
         assert line in output
 
 
+def test_a_claim_is_audited_and_an_impossible_one_ends_with_1():
+    assert "Possible only as truncated" in said("audit", "--claim", "n=225", "accuracy=97.77", "sensitivity=95.83")
+    result = CliRunner().invoke(app, ["audit", "--claim", "n=225", "accuracy=97.5"])
+    assert result.exit_code == 1 and result.output.startswith("Impossible")
+
+
+def test_the_readme_shows_what_the_audit_of_a_claim_says():
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    command, shown = re.search(r"mammo (audit --claim .+)\n```\n\n```text\n((?:.+\n)+)```", readme).groups()
+    assert said(*command.split()) == shown
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["data", "summary", "nobody"], "expected one of mias, phantom"),
         (["data", "verify", "mias", "archive"], "expected key=value"),
         (["report", "nowhere"], "no predictions at nowhere"),
+        (["audit"], "expected --claim"),
+        (["audit", "--claim", "n=225"], "expected one of accuracy"),
     ],
 )
 def test_bad_arguments_are_one_line(arguments, message):
