@@ -1,5 +1,6 @@
 """The only Hydra program: trains one classifier, describes its films, fits the heads, writes the report."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig
 
-from mammo import InputError
+from mammo import InputError, sweep
 
 
 def train(cfg: dict[str, Any], folder: Path) -> dict[str, float]:
@@ -51,7 +52,9 @@ def train(cfg: dict[str, Any], folder: Path) -> dict[str, float]:
         fitted=earlier.heads if earlier else None,
     )
     chooses = data.watched if data.chooses else None
-    during_fit = callbacks.during_fit(folder, chooses, early["patience"], progress=plan.progress)
+    during_fit = callbacks.during_fit(
+        folder, chooses, early["patience"], progress=plan.progress, resumable=classifier.net.trained_features
+    )
     trainer = L.Trainer(
         **settings | plan.trainer_settings(),
         default_root_dir=folder,
@@ -76,17 +79,26 @@ def train(cfg: dict[str, Any], folder: Path) -> dict[str, float]:
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(cfg: DictConfig) -> float | None:
-    """Composes the configuration, runs the job on its devices, returns the objective."""
+    """Composes the configuration, runs the job on its devices unless it is done, returns the objective."""
     from mammo import devices, settings
 
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
+        sweep.check_job()
         checked = settings.effective(cfg, list(HydraConfig.get().overrides.task))
-        metrics = devices.launch(train, checked, folder)
+        metrics = sweep.finished(folder, checked)
+        if metrics is None:
+            metrics = devices.launch(train, checked, folder)
+            sweep.finish(folder, checked, metrics)
         return settings.objective(checked["objective"], metrics)
     except (InputError, FileNotFoundError) as error:
         raise CompactHydraException(f"error: {error}") from None
 
 
 if __name__ == "__main__":
+    sweep.register()
+    try:
+        sys.argv[1:] = sweep.resumed(sys.argv[1:])
+    except InputError as error:
+        sys.exit(f"error: {error}")
     main()

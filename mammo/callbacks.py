@@ -19,7 +19,9 @@ from mammo.predictions import head_table, merge, write_features, write_json, wri
 log = logging.getLogger(__name__)
 
 
-def during_fit(folder: Path, chooses: str | None, patience: int | None, *, progress: bool) -> list[Callback]:
+def during_fit(
+    folder: Path, chooses: str | None, patience: int | None, *, progress: bool, resumable: bool
+) -> list[Callback]:
     """Checkpoints, early stopping and curves: the epoch that is best on the part that chooses, or the last one."""
     monitor = f"{chooses}/auroc" if chooses else None
     checkpoints = folder / "checkpoints"
@@ -32,9 +34,10 @@ def during_fit(folder: Path, chooses: str | None, patience: int | None, *, progr
             save_weights_only=True,
             enable_version_counter=False,
         ),
-        ModelCheckpoint(dirpath=checkpoints, filename="last", monitor=None, enable_version_counter=False),
         Curves(folder),
     ]
+    if resumable:  # a linear layer on a frozen trunk is trained again in less time than its checkpoints take
+        chosen.append(ModelCheckpoint(checkpoints, "last", monitor=None, enable_version_counter=False))
     if progress:
         chosen.append(RichProgressBar())
     if monitor and patience is not None:

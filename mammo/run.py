@@ -126,7 +126,8 @@ def open_run(
 
 
 def _say(folder: Path, cfg: dict[str, Any], data: MammogramDataModule, classifier: Classifier, plan: Plan) -> None:
-    samples = data.crops.table
+    rows = data.rows()
+    samples = rows[~(rows["sample_id"].str.contains(r"\.c\d+$") & (rows["split"] == "train"))]
     for part in PARTS:
         counts = samples.loc[samples["split"] == part, "label"].value_counts()
         women = samples.loc[samples["split"] == part, "patient"].nunique()

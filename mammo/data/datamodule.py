@@ -92,37 +92,52 @@ class MammogramDataModule(L.LightningDataModule):
             return
         self.prepare_data()
         table = self.dataset.index()
-        self.split = split_films(table, **self.split_settings)
+        mode = self.augment.mode
+        expanded = self.augment.copies if mode == "expand" else 0
+        self.split = split_films(table, **self.split_settings, copies=expanded)
         check_split(self.split, self.split_settings["name"])
-        table["split"] = table["image_id"].map(self.split.set_index("image_id")["split"])
         self._check(table.assign(label=table[self.task.column].map(self.task.of)))  # before any film is read
+        dealt_copies = "copy" in self.split
+        table["split"] = table["image_id"].map(self.split.drop_duplicates("image_id").set_index("image_id")["split"])
+        if dealt_copies:
+            table["split"] = "copies"
         digests = self.dataset.manifest()
         self.crops = cut_crops(table, lambda film: self.dataset.read(film, digests), self.task, **self.crop_settings)
         # Films that give no sample neither train nor test, and so leak nothing.
-        self.audit = audit_split(self.crops.table.drop_duplicates("image_id"))
+        self.audit = audit_split(self.split[self.split["image_id"].isin(self.crops.table["image_id"])])
         self._check(self.crops.table)  # again: a film may have given no sample
         self.labels = self.crops.table["label"].map({c: i for i, c in enumerate(self.task.classes)}).to_numpy()
-        originals: dict[str, list[Row]] = {
-            part: [(int(i), 0) for i in (self.crops.table["split"] == part).to_numpy().nonzero()[0]] for part in PARTS
-        }
-        mode = self.augment.mode
-        copies: list[int | None] = [None] if mode == "online" else [0]
-        if mode == "expand":
-            copies = list(range(self.augment.copies + 1))
-        train: list[Row] = [(sample, copy) for sample, _ in originals["train"] for copy in copies]
-        self.train = self._samples(train)
-        self.chooses = bool(originals[self.select_on])
+        rows = self._rows_by_part(expanded)
+        self.train = self._samples(
+            [(sample, None) for sample, _ in rows["train"]] if mode == "online" else rows["train"]
+        )
+        self.chooses = bool(rows[self.select_on])
         self.watched = self.select_on if self.chooses else "test"
-        self.watch = self._samples(originals[self.watched])
-        described = train if mode == "expand" else originals["train"]
-        self.described = self._samples(described + originals["val"] + originals["test"])
+        self.watch = self._samples(rows[self.watched])
+        self.described = self._samples([row for part in PARTS for row in rows[part]])
+        self.described_parts = [part for part in PARTS for _ in rows[part]]
         self._loaded = True
+
+    def _rows_by_part(self, expanded: int) -> dict[str, list[Row]]:
+        """Samples and copies of each part: of an expanded training part all copies, or those that it was dealt."""
+        rows: dict[str, list[Row]] = {part: [] for part in PARTS}
+        films: dict[str, list[tuple[int, str]]] = {}
+        for film, part, copy in zip(
+            self.split["image_id"], self.split["split"], self.split.get("copy", [None] * len(self.split)), strict=True
+        ):
+            copies = [copy] if copy is not None else range(expanded + 1) if part == "train" else [0]
+            films.setdefault(film, []).extend((int(number), part) for number in copies)
+        for sample, film in enumerate(self.crops.table["image_id"]):
+            for copy, part in films[film]:
+                rows[part].append((sample, copy))
+        return rows
 
     def _samples(self, rows: list[Row]) -> Samples:
         return Samples(self.crops, self.labels, rows, self.augment, self.seed)
 
     def _check(self, rows: pd.DataFrame) -> None:
-        """Every part has every class among `rows` (`split`, `label`), and the training part fills a batch."""
+        """Every part has every class among `rows` (`image_id`, `label`), and the training part fills a batch."""
+        rows = rows[["image_id", "label"]].merge(self.split, on="image_id")
         parts = [part for part in PARTS if (self.split["split"] == part).any()]
         for required in ("train", "test"):
             if required not in parts:
@@ -134,7 +149,7 @@ class MammogramDataModule(L.LightningDataModule):
                     f"the {part} part has no sample of class {', '.join(sorted(missing))}; "
                     "use more films, another seed or other shares"
                 )
-        copies = self.augment.copies if self.augment.mode == "expand" else 0
+        copies = self.augment.copies if self.augment.mode == "expand" and "copy" not in rows else 0
         train = int(((rows["split"] == "train") & rows["label"].notna()).sum()) * (1 + copies)
         if self.batch_size > train:
             raise InputError(
@@ -148,6 +163,7 @@ class MammogramDataModule(L.LightningDataModule):
         table = self.crops.table.iloc[list(samples)].reset_index(drop=True)
         suffix = [f".c{copy}" if copy else "" for copy in copies]
         table["sample_id"] += pd.Series(suffix, dtype="string")
+        table["split"] = self.described_parts
         return table[["sample_id", "image_id", "patient", "split", "label"]]
 
     def shortcuts(self) -> pd.DataFrame:

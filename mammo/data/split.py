@@ -1,4 +1,4 @@
-"""Which film is for training, validation and test: by woman, by film, or as the paper did; and what that leaks."""
+"""Which film is for training, validation and test: by woman, by film, by copy, or as the paper; and what that leaks."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -42,34 +42,43 @@ def split_films(
     shares: list[float] | None = None,
     fold: int | None = None,
     folds: int = 5,
+    copies: int = 0,
 ) -> pd.DataFrame:
     """The split, one row per film: `image_id, patient, split`, the last one of train, val, test.
 
     Args:
         table: A findings table.
-        name: `patient` (no woman on two sides), `film` (films are dealt as if they were women), or `paper`
-            (54 / 43 films for training, 153 / 72 for test, no validation; other archives in these proportions).
+        name: `patient` (no woman on two sides); `film` (films are dealt as if they were women); `copy` (the copies
+            of an augmentation that came first are, a row each with its number in `copy`); `paper` (54 / 43 films
+            for training, 153 / 72 for test, no validation; other archives in these proportions); or
+            `paper_by_woman` (as near to those numbers as whole women come).
         seed: Of the dealing; the same films, seed and shares give the same split.
         shares: Of train, val and test, without folds.
-        fold: If given, test is this one of `folds`, and validation is dealt from the rest.
+        fold: If given, test is this one of `folds`, and validation is dealt from the rest. The paper's splits have
+            no folds: there it is one of so many draws.
         folds: How many.
+        copies: Of each film beside the original, for `copy`.
 
     Raises:
         InputError: An unknown name, a fold out of range, shares that are none.
     """
     films = worst_findings(table)[["image_id", "patient", "severity"]].reset_index(drop=True)
     check_fold(fold, folds)
-    if name == "paper":
-        if fold is not None:
-            raise InputError("split=paper has no folds; expected data.fold=null, or split=patient or split=film")
-        parts = _paper_parts(films, seed)
-    elif name in ("patient", "film"):
-        if shares is None or len(shares) != 3 or min(shares) < 0 or sum(shares) <= 0:
-            raise InputError(f"split.shares={shares}: expected three shares, of train, val and test, none negative")
-        parts = _dealt_parts(films, "patient" if name == "patient" else "image_id", seed, list(shares), fold, folds)
-    else:
-        raise InputError(f"split.name={name} is unknown; expected one of patient, film, paper")
-    return films[["image_id", "patient"]].assign(split=parts)
+    if name in PAPER:
+        rng = np.random.default_rng([seed, 0xBE4E2, *([] if fold is None else [fold])])
+        return films[["image_id", "patient"]].assign(split=PAPER[name](films, rng))
+    if name not in UNITS:
+        raise InputError(f"split.name={name} is unknown; expected one of {', '.join([*UNITS, *PAPER])}")
+    if shares is None or len(shares) != 3 or min(shares) < 0 or sum(shares) <= 0:
+        raise InputError(f"split.shares={shares}: expected three shares, of train, val and test, none negative")
+    kept = ["image_id", "patient"]
+    if name == "copy":
+        if not copies:
+            raise InputError("split=copy deals the copies of an augmentation that came first; add augment=expand")
+        films = films.merge(pd.DataFrame({"copy": range(copies + 1)}), how="cross")
+        films["item"] = films["image_id"] + ".c" + films["copy"].astype("string")
+        kept.append("copy")
+    return films[kept].assign(split=_dealt_parts(films, UNITS[name], seed, list(shares), fold, folds))
 
 
 def check_fold(fold: int | None, folds: int) -> None:
@@ -95,8 +104,7 @@ def _dealt_parts(
     return films[unit].map(dict(zip(units, parts, strict=True))).to_numpy()
 
 
-def _paper_parts(films: pd.DataFrame, seed: int) -> np.ndarray:
-    rng = np.random.default_rng([seed, 0xBE4E2])
+def _paper_parts(films: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
     parts = np.full(len(films), "test", dtype=object)
     for abnormal, (train, of) in PAPER_TRAIN.items():
         members = ((films["severity"] != "normal") == abnormal).to_numpy().nonzero()[0]
@@ -104,14 +112,36 @@ def _paper_parts(films: pd.DataFrame, seed: int) -> np.ndarray:
     return parts
 
 
+def _paper_parts_by_woman(films: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
+    """Women in random order, those with an abnormal film first; each one trains whose films still fit."""
+    abnormal = films["severity"] != "normal"
+    counts = pd.DataFrame({"patient": films["patient"], True: abnormal, False: ~abnormal}).groupby("patient").sum()
+    left = {kind: round(int(counts[kind].sum()) * train / of) for kind, (train, of) in PAPER_TRAIN.items()}
+    counts = counts.iloc[rng.permutation(len(counts))].sort_values(True, key=lambda n: n == 0, kind="stable")
+    chosen = set()
+    for woman, normal, ill in zip(counts.index, counts[False], counts[True], strict=True):
+        if ill <= left[True] and normal <= left[False]:
+            left = {True: left[True] - ill, False: left[False] - normal}
+            chosen.add(woman)
+    return np.where(films["patient"].isin(chosen), "train", "test")
+
+
+UNITS = {"patient": "patient", "film": "image_id", "copy": "item"}  # what is dealt
+PAPER = {"paper": _paper_parts, "paper_by_woman": _paper_parts_by_woman}
+
+
 def audit_split(split: pd.DataFrame) -> dict[str, object]:
-    """What a split leaks: counts of films and women by part, and the women who are on two sides."""
-    sides = split.groupby("patient")["split"].unique()
-    crossing = sorted(str(patient) for patient, parts in sides.items() if len(parts) > 1)
+    """What a split leaks: counts of films and women by part, and the women and films that are on two sides."""
+
+    def crossing(unit: str) -> list[str]:
+        sides = split.groupby(unit)["split"].nunique()
+        return sorted(map(str, sides.index[sides > 1]))
+
     return {
-        "films": {part: int((split["split"] == part).sum()) for part in PARTS},
+        "films": {part: int(split.loc[split["split"] == part, "image_id"].nunique()) for part in PARTS},
         "women": {part: int(split.loc[split["split"] == part, "patient"].nunique()) for part in PARTS},
-        "women_on_two_sides": crossing,
+        "women_on_two_sides": crossing("patient"),
+        "films_on_two_sides": crossing("image_id"),
     }
 
 
@@ -119,6 +149,6 @@ def check_split(split: pd.DataFrame, name: str) -> dict[str, object]:
     """The audit; a woman on two sides is an error unless the split's name admits it."""
     audit = audit_split(split)
     crossing = audit["women_on_two_sides"]
-    if crossing and name == "patient":
-        raise InputError(f"split=patient: woman {crossing[0]} is on two sides; a woman's films belong to one part")  # type: ignore[index]
+    if crossing and name in ("patient", "paper_by_woman"):
+        raise InputError(f"split={name}: woman {crossing[0]} is on two sides; a woman's films belong to one part")  # type: ignore[index]
     return audit

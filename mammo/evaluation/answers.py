@@ -73,8 +73,10 @@ def answers(table: pd.DataFrame, classes: list[str]) -> Answers:
 
 def of_part(predictions: pd.DataFrame, classes: list[str], part: str) -> dict[str, Answers]:
     """By head. The copies of an expanded training part are no samples of their own, and left out."""
-    copies = (predictions["split"] == "train") & predictions["sample_id"].str.contains(r"\.c\d+$")
-    inside = predictions[(predictions["split"] == part) & ~copies]
+    copy = predictions["sample_id"].str.contains(r"\.c\d+$")
+    if (copy & (predictions["split"] != "train")).any():
+        copy &= False  # they were dealt as if they were samples
+    inside = predictions[(predictions["split"] == part) & ~copy]
     return {str(head): answers(table, classes) for head, table in inside.groupby("head", sort=False)}
 
 
@@ -88,6 +90,19 @@ def choices(
         head: choose(a.labels, a.probabilities, a.score, rule) if (a := chosen_on.get(head)) else Operating(str(rule))
         for head in heads
     }
+
+
+def concatenated(several: list[Answers]) -> Answers:
+    """All of them in one, say the folds of a sweep."""
+    scores = [one.score for one in several if one.score is not None]
+    return Answers(
+        several[0].classes,
+        np.concatenate([one.labels for one in several]),
+        np.concatenate([one.probabilities for one in several]),
+        np.concatenate(scores) if len(scores) == len(several) else None,
+        np.concatenate([one.patients for one in several]),
+        np.concatenate([one.samples for one in several]),
+    )
 
 
 def read_tested(path: Path) -> tuple[pd.DataFrame, list[str]]:

@@ -6,7 +6,8 @@ from typing import Any
 def protocol(config: dict[str, Any]) -> str:
     """The protocol in words of the command line."""
     data, fold = config["data"], config["data"]["fold"]
-    folds = "" if fold is None else f", fold {fold} of {data['folds']}"
+    drawn = config["split"]["name"].startswith("paper")
+    folds = "" if fold is None else f", {'draw' if drawn else 'fold'} {fold} of {data['folds']}"
     chosen = "" if config["select_on"] == "val" else f", select_on={config['select_on']}"
     return (
         f"split={config['split']['name']}{folds}, crop={config['crop']['name']}, "
@@ -23,6 +24,10 @@ def leaks(config: dict[str, Any], split_audit: dict[str, Any], provenance: dict[
         provenance: Of the run; an evaluation lists there what its checkpoint had learnt.
     """
     found = []
+    if copied := split_audit["films_on_two_sides"]:
+        found.append(
+            f"{len(copied)} films have augmented copies on two sides: they were augmented before the split (split=copy)"
+        )
     if crossing := split_audit["women_on_two_sides"]:
         found.append(f"{len(crossing)} women have films on two sides of the split (split={config['split']['name']})")
     if config["crop"]["name"] == "radius":
