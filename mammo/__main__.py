@@ -76,12 +76,18 @@ def summary(
 
 
 @app.command()
-def report(path: Annotated[Path, typer.Argument(help="a run folder, or a table of predictions")]) -> None:
-    """Compute a run's metrics, figures and report again from its tables; or the metrics of one table."""
+def report(
+    paths: Annotated[list[Path], typer.Argument(help="run folders, sweep folders or tables of predictions")],
+) -> None:
+    """Write one run's or sweep's report again from its tables; or set several side by side, with paired differences."""
+    from mammo.evaluation import dial, leaderboard
     from mammo.evaluation import report as reports
 
-    if path.is_file():
-        typer.echo(reports.from_predictions(path))
+    path = paths[0]
+    if len(paths) > 1 or path.is_file():
+        typer.echo(leaderboard.side_by_side(paths))
+    elif (path / "multirun.yaml").is_file():
+        typer.echo(str((dial if (path / "audit.md").is_file() else leaderboard).write(path)))
     else:
         reports.write(path)
         typer.echo(str(path / "report.md"))

@@ -114,46 +114,44 @@ def reliability(heads: dict[str, list[Any]], positive: str | None) -> Figure:
     return drawn
 
 
-# A title, values (`value, low, high`) of each row by name of the series, and vertical lines by their place.
+# A title, values (`value, low, high`) of each label by name of the series, and vertical lines by their place.
 Panel = tuple[str, dict[str, list[Any]], dict[float, str]]
 
 
-def forest(labels: list[str], panels: list[Panel], emphasis: list[bool] | None = None) -> Figure:
-    """Values with their intervals in rows, panels side by side; rows without emphasis are grey."""
-    drawn, axes = figure(4 + 3.4 * len(panels), 1.3 + 0.34 * len(labels), columns=len(panels))
+def forest(labels: list[str], panels: list[list[Panel]], emphasis: list[bool] | None = None) -> Figure:
+    """Values with their intervals, a line for each label; panels in rows; lines without emphasis are grey."""
+    rows, columns = len(panels), len(panels[0])
+    drawn, axes = figure(3.2 + 3.1 * columns, rows * (1.2 + 0.34 * len(labels)), rows, columns)
     strong = emphasis or [True] * len(labels)
-    for number, (title, series, lines) in enumerate(panels):
-        axis: Axes = axes[0, number]
-        for (name, values), (colour, _), marker, shift in zip(
-            series.items(),
-            STYLES,
-            "osD",
-            np.linspace(-0.13, 0.13, len(series)) if len(series) > 1 else [0],
-            strict=False,
-        ):
-            label = name or None
-            for row, value in enumerate(values):
-                if value is None or value.value is None:
-                    continue
-                low, high = (value.value, value.value) if value.low is None else (value.low, value.high)
-                shade = colour if strong[row] else GREY
-                axis.plot((low, high), (row + shift,) * 2, color=shade, linewidth=1.2)
-                fill = shade if marker == "o" else "white"
-                axis.plot(
-                    value.value, row + shift, marker=marker, color=shade, markerfacecolor=fill, label=label, ls=""
-                )
-                label = None
+    for (row, column), axis in np.ndenumerate(axes):
+        title, series, lines = panels[row][column]
+        places = np.linspace(-0.14, 0.14, len(series)) if len(series) > 1 else [0.0]
+        for (name, values), (colour, _), marker, shift in zip(series.items(), STYLES, "osD", places, strict=False):
+            for number, value in enumerate(values):
+                if value is not None and value.value is not None:
+                    _interval(axis, value, number + shift, colour if strong[number] else GREY, marker)
+            axis.plot([], [], marker=marker, color=colour, markerfacecolor=_fill(marker, colour), label=name, ls="")
         for place, name in lines.items():
             axis.axvline(place, color="black", linewidth=0.9, linestyle=(0, (4, 2)))
-            axis.text(place, -0.75, name, ha="center", va="bottom", fontsize=8)
-        axis.set_ylim(len(labels) - 0.4, -0.8)
-        axis.set_yticks(range(len(labels)), labels if number == 0 else [])
-        axis.set_xlabel(title)
+            axis.text(place, -0.7, name, ha="center", va="bottom", fontsize=7)
+        axis.set_ylim(len(labels) - 0.4, -0.7)
+        axis.set_yticks(range(len(labels)), labels if column == 0 else [])
+        axis.set_xlabel(title, fontsize=9)
         axis.grid(alpha=0.3, axis="x")
         axis.spines[["top", "right"]].set_visible(False)
-        if any(series):
-            axis.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2)
+    if any(name for _, series, _ in panels[0] for name in series):
+        axes[0, -1].legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1.04), ncols=2)
     return drawn
+
+
+def _fill(marker: str, colour: str) -> str:
+    return colour if marker == "o" else "white"
+
+
+def _interval(axis: Axes, value: Any, place: float, colour: str, marker: str) -> None:
+    if value.low is not None:
+        axis.plot((value.low, value.high), (place, place), color=colour, linewidth=1.2)
+    axis.plot(value.value, place, marker=marker, color=colour, markerfacecolor=_fill(marker, colour), ls="")
 
 
 def _square(axis: Axes) -> None:

@@ -125,7 +125,7 @@ class Leaderboard(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Aggregates the jobs of this sweep; those of an earlier configuration in the same folder are left out."""
-        from mammo.evaluation import leaderboard
+        from mammo.evaluation import dial, leaderboard
         from mammo.predictions import write_json
 
         folder = Path(config.hydra.sweep.dir)
@@ -134,4 +134,5 @@ class Leaderboard(Callback):
             path.parent.parent for path in folder.glob("*/.hydra/config.yaml") if path.stat().st_mtime_ns >= started
         ]
         write_json(sorted(job.name for job in jobs), folder / JOBS)
-        log.info("%s", leaderboard.write(folder))
+        audited = config.hydra.runtime.choices.get("sweep") == "audit"
+        log.info("%s", dial.write(folder) if audited else leaderboard.write(folder))

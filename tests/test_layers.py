@@ -52,7 +52,22 @@ ALLOWED = {
     "evaluation.answers": {"evaluation.operating", "predictions"},
     "evaluation.metrics": {"evaluation.answers", "evaluation.intervals", "evaluation.operating"},
     "evaluation.curves": {"evaluation.intervals", "evaluation.metrics"},
-    "evaluation.tables": {"evaluation.answers", "evaluation.metrics"},
+    "evaluation.tables": {"evaluation.answers", "evaluation.intervals", "evaluation.metrics"},
+    "evaluation.systems": {
+        "evaluation.answers", "evaluation.audit", "evaluation.intervals", "evaluation.metrics",
+        "evaluation.operating", "predictions",
+    },
+    "evaluation.comparison": {
+        "evaluation.intervals", "evaluation.significance", "evaluation.systems", "evaluation.tables",
+    },
+    "evaluation.leaderboard": {
+        "evaluation", "evaluation.answers", "evaluation.comparison", "evaluation.intervals",
+        "evaluation.systems", "evaluation.tables", "figures", "predictions",
+    },
+    "evaluation.dial": {
+        "evaluation.answers", "evaluation.intervals", "evaluation.systems", "evaluation.tables",
+        "figures", "predictions",
+    },
     "evaluation.strata": {
         "evaluation.answers", "evaluation.intervals", "evaluation.metrics", "evaluation.operating",
     },
@@ -62,8 +77,12 @@ ALLOWED = {
         "evaluation.tables", "figures", "predictions",
     },
     "settings": {"data.index", "evaluation.operating", "heads", "predictions"},
+    "sweep": {"evaluation", "evaluation.dial", "evaluation.leaderboard", "predictions"},
     "run": {"classifier", "data.datamodule", "data.index", "devices", "figures", "heads", "predictions"},
-    "__main__": {"data.datasets", "data.mias", "data.summary", "evaluation.report", "evaluation.verdict", "figures"},
+    "__main__": {
+        "data.datasets", "data.mias", "data.summary", "evaluation", "evaluation.dial", "evaluation.leaderboard",
+        "evaluation.report", "evaluation.verdict", "figures",
+    },
 }  # fmt: skip
 
 # Packages that only these modules may import.
@@ -83,7 +102,7 @@ FENCED = {
     "lightning": {"data.datamodule", "classifier", "callbacks", "run"},
     "sklearn": {"heads"},
     "skops": {"heads"},
-    "hydra": {"settings"},
+    "hydra": {"settings", "sweep"},
     "statsmodels": {"evaluation.significance"},
     "matplotlib": {"figures", "data.summary", "run"},
 }

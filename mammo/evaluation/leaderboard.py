@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from mammo import figures
+from mammo import InputError, figures
+from mammo.evaluation import comparison
 from mammo.evaluation.answers import BASELINES
 from mammo.evaluation.intervals import Value
 from mammo.evaluation.systems import Mean, System, mean, pooled_auroc, read_systems
@@ -15,6 +16,7 @@ METRICS = (
     *("auroc", "average_precision", "accuracy", "balanced_accuracy", "sensitivity", "specificity"),
     *("sensitivity_at_threshold", "specificity_at_threshold", "brier", "brier_calibrated"),
 )
+MOST_PAIRS = 40
 COLUMNS = ["system", "head", "AUROC", "SD folds", "SD seeds", "pooled AUROC", "accuracy", "balanced accuracy", "n"]
 
 
@@ -25,8 +27,33 @@ def write(folder: Path) -> Path:
     write_table(as_table(rows), folder / "leaderboard.csv")
     figures.save(forest(rows), folder / "leaderboard.png")
     path = folder / "leaderboard.md"
-    path.write_text("\n".join([*text(systems, rows), "", "![leaderboard](leaderboard.png)", ""]))
+    lines = [*text(systems, rows), "", "![leaderboard](leaderboard.png)", "", *_compared(systems), ""]
+    path.write_text("\n".join(lines))
     return path
+
+
+def _compared(systems: list[System]) -> list[str]:
+    """The paired differences where they are few, and all systems tested the same films."""
+    asked = comparison.pairs(systems)
+    try:
+        for (first, _), (second, _) in asked:
+            comparison.check_paired(first, second)
+    except InputError as error:
+        return [f"No paired differences: {error}."]
+    if len(asked) > MOST_PAIRS:
+        return [f"{len(asked)} pairs are too many to test at once: name some, `python -m mammo report <run> <run>`."]
+    return comparison.text([comparison.compare(*pair) for pair in asked])
+
+
+def side_by_side(paths: list[Path]) -> str:
+    """The table of several runs, sweeps or tables of predictions, and their paired differences.
+
+    Raises:
+        InputError: The test films of two differ.
+    """
+    systems = read_systems(paths)
+    found = [comparison.compare(*pair) for pair in comparison.pairs(systems)]
+    return "\n".join([*text(systems, results(systems)), "", *comparison.text(found)])
 
 
 Row = tuple[System, str, dict[str, Mean], Value | None]
@@ -89,14 +116,14 @@ def forest(rows: list[Row]) -> "figures.Figure":
     labels = [f"{system.label}, {head}" if several else head for system, head, *_ in shown]
     emphasis = [head not in BASELINES for _, head, *_ in shown]
     panels: list[figures.Panel] = [
-        ("AUROC, mean over folds", {"": [found["auroc"].value for *_, found, _ in shown]}, {0.5: "chance"}),
+        ("AUROC, mean over folds", {"classifier": [found["auroc"].value for *_, found, _ in shown]}, {0.5: "chance"}),
         (
             "accuracy",
             {
-                "": [found["accuracy"].value for *_, found, _ in shown],
+                "classifier": [found["accuracy"].value for *_, found, _ in shown],
                 "majority class": [majority[system.label] for system, *_ in shown],
             },
             {},
         ),
     ]
-    return figures.forest(labels, panels, emphasis)
+    return figures.forest(labels, [panels], emphasis)

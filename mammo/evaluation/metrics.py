@@ -115,7 +115,8 @@ def weighted_metrics(answers: Answers, weights: np.ndarray, operating: Operating
         arrays |= per_class[1]
     else:
         arrays |= {name: np.mean([one[name] for one in per_class], axis=0) for name in per_class[0]}
-        arrays["accuracy"] = (weights * (labels == chosen)).sum(axis=1) / weights.sum(axis=1)
+        with np.errstate(invalid="ignore"):
+            arrays["accuracy"] = (weights @ (labels == chosen)) / weights.sum(axis=1)
         arrays["balanced_accuracy"] = arrays["sensitivity"]
         arrays["mcc"] = _multiclass_mcc(labels, chosen, weights, len(classes))
     arrays["brier"] = _brier(labels, answers.probabilities, weights)
@@ -141,7 +142,8 @@ def _brier(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -
     """Mean squared distance of the probabilities; of two classes, that of the positive one's alone."""
     truth = np.eye(probabilities.shape[1])[labels]
     squared = ((probabilities - truth) ** 2).sum(axis=1) / (2 if probabilities.shape[1] == 2 else 1)
-    return (weights * squared).sum(axis=1) / weights.sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        return (weights @ squared) / weights.sum(axis=1)
 
 
 def _counts(truth: np.ndarray, called: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -14,7 +14,7 @@ from mammo.evaluation.intervals import Value
 from mammo.evaluation.metrics import class_score, evaluate
 from mammo.evaluation.operating import Operating
 from mammo.evaluation.strata import accuracy, auroc, beyond_shortcuts, strata
-from mammo.evaluation.tables import PAPER_COLUMNS, confusion_counts, markdown, paper_rows
+from mammo.evaluation.tables import PAPER_COLUMNS, confusion_counts, markdown, paper_rows, signed
 from mammo.predictions import read_json, write_json
 
 SHOWN = (
@@ -172,11 +172,6 @@ def _shortcut_verdict(shortcuts: Value, beyond: dict[str, Value]) -> str:
                 f"{'is' if len(matched) == 1 else 'are'} not shown to be better than they are.**"
             )
     return line
-
-
-def signed(value: Value) -> str:
-    """A difference as text."""
-    return str(value) if value.value is None else f"{value.value:+.3f} ({value.low:+.3f} to {value.high:+.3f})"
 
 
 def _body(

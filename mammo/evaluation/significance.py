@@ -61,12 +61,31 @@ def auroc_covariance(positive: np.ndarray, scores: np.ndarray, clusters: np.ndar
     return areas, _covariance(up, down, factors)
 
 
+Scored = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # positive, first, second, clusters, (N,) each
+
+
 def delong(positive: np.ndarray, first: np.ndarray, second: np.ndarray, clusters: np.ndarray) -> AreaDifference:
     """Compares the areas of two classifiers' (N,) scores of the same films; arguments as of `auroc_covariance`."""
-    areas, up, down, factors = _deviations(positive, np.stack([first, second]), clusters)
-    difference = float(areas[0] - areas[1])
-    # From differences of deviations: alike classifiers give zero exactly, not a rounding error to divide by.
-    error = math.sqrt(max(_covariance(up[:1] - up[1:], down[:1] - down[1:], factors).item(), 0.0))
+    return delong_mean([(positive, first, second, clusters)])
+
+
+def delong_mean(tests: list[Scored]) -> AreaDifference:
+    """Compares the mean areas of two classifiers over several tests, say the folds and seeds of a sweep.
+
+    A woman's deviations are summed over the tests that she is in, so that tests that share women, as those of two
+    seeds do, are not counted as independent. With one test it is `delong`.
+    """
+    women = np.unique(np.concatenate([clusters for *_, clusters in tests]))
+    difference, ups, downs, factors = 0.0, np.zeros((1, len(women))), np.zeros((1, len(women))), np.zeros(3)
+    for positive, first, second, clusters in tests:
+        areas, up, down, inflated = _deviations(positive, np.stack([first, second]), clusters)
+        difference += float(areas[0] - areas[1]) / len(tests)
+        at = np.searchsorted(women, np.unique(clusters))
+        # From differences of deviations: alike classifiers give zero exactly, not a rounding error to divide by.
+        ups[:, at] += (up[:1] - up[1:]) / len(tests)
+        downs[:, at] += (down[:1] - down[1:]) / len(tests)
+        factors += np.array(inflated) / len(tests)
+    error = math.sqrt(max(_covariance(ups, downs, (factors[0], factors[1], factors[2])).item(), 0.0))
     if error == 0 and difference == 0:
         return AreaDifference(0.0, 0.0, 0.0, 0.0, 1.0)
     if error == 0:

@@ -12,7 +12,7 @@ import yaml
 from mammo import InputError
 from mammo.evaluation.answers import Answers, choices, concatenated, of_part, read_tested
 from mammo.evaluation.audit import leaks, protocol
-from mammo.evaluation.intervals import RESAMPLES, Value, bootstrap_weights, interval
+from mammo.evaluation.intervals import Value, bootstrap_weights, interval
 from mammo.evaluation.metrics import support, weighted_metrics
 from mammo.evaluation.operating import Operating
 from mammo.predictions import read_json
@@ -162,13 +162,16 @@ def _system(label: str, folders: list[Path]) -> System:
     return System(name or config["model"]["name"], jobs, config["task"], protocol(without_fold), reasons, dial)
 
 
-def mean(system: System, head: str, part: str = "test") -> dict[str, tuple[Mean, np.ndarray]]:
-    """By metric: its mean over the folds of each seed, then over seeds; with its (1 + resamples,) values.
+def mean(
+    system: System, head: str, part: str = "test", women: np.ndarray | None = None
+) -> dict[str, tuple[Mean, np.ndarray]]:
+    """By metric: its mean over jobs, with its (1 + resamples,) values.
 
-    A woman is drawn with all her samples of all folds and seeds, so one interval holds for the mean.
+    A woman is drawn with all her samples of all folds and seeds, so one interval holds for the mean. Means that are
+    to be subtracted are of the same `women`, who are then drawn alike.
     """
-    everyone = np.unique(system.tested(head, part).patients)
-    drawn = bootstrap_weights(everyone, RESAMPLES)
+    everyone = np.unique(system.tested(head, part).patients if women is None else women)
+    drawn = bootstrap_weights(everyone)
     by_job = []
     for job in system.jobs:
         answers = job.parts[part][head]
@@ -185,7 +188,7 @@ def mean(system: System, head: str, part: str = "test") -> dict[str, tuple[Mean,
 def _mean(system: System, head: str, part: str, metric: str, values: np.ndarray) -> Mean:
     seeds = [job.seed for job in system.jobs]
     by_seed = {seed: values[[s == seed for s in seeds], 0] for seed in dict.fromkeys(seeds)}
-    spreads = [np.nanstd(fold, ddof=1) for fold in by_seed.values() if len(fold) > 1]
+    spreads = [np.nanstd(fold, ddof=1) for fold in by_seed.values() if np.isfinite(fold).sum() > 1]
     means = [np.nanmean(fold) for fold in by_seed.values() if not np.isnan(fold).all()]
     return Mean(
         interval(_nanmean(values), *support(system.tested(head, part), metric)),
@@ -213,7 +216,7 @@ def pooled_auroc(system: System, head: str) -> Value | None:
         seeds.setdefault(job.seed, []).append(job.parts["test"][head].calibrated(job.operating[head]))
     areas = []
     everyone = np.unique(system.tested(head).patients)
-    drawn = bootstrap_weights(everyone, RESAMPLES)
+    drawn = bootstrap_weights(everyone)
     for folds in seeds.values():
         answers = concatenated(folds)
         if len(set(answers.samples)) < len(answers):

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from mammo.evaluation.answers import Answers
+from mammo.evaluation.intervals import Value
 from mammo.evaluation.metrics import confusion_metrics
 
 PAPER_COLUMNS = ["Data", "TP", "TN", "FP", "FN", "ACC", "RECALL", "SPE", "PPV", "F"]
@@ -13,6 +14,11 @@ PAPER_COLUMNS = ["Data", "TP", "TN", "FP", "FN", "ACC", "RECALL", "SPE", "PPV", 
 def markdown(header: list[str], rows: list[list[str]]) -> list[str]:
     """The lines of a Markdown table."""
     return [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
+
+
+def signed(value: Value) -> str:
+    """A difference as text."""
+    return str(value) if value.value is None else f"{value.value:+.3f} ({value.low:+.3f} to {value.high:+.3f})"
 
 
 def confusion_counts(answers: Answers) -> np.ndarray:
