@@ -11,7 +11,7 @@ from mammo import InputError
 if TYPE_CHECKING:
     from mammo.data.mias import MIAS
 
-app = typer.Typer(help="Beside train.py: data, reports.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(help="Beside train.py: data, audits, reports.", no_args_is_help=True, add_completion=False)
 data_app = typer.Typer(help="Fetch, verify or summarise a data set.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
@@ -85,6 +85,35 @@ def report(path: Annotated[Path, typer.Argument(help="a run folder, or a table o
     else:
         reports.write(path)
         typer.echo(str(path / "report.md"))
+
+
+@app.command()
+def audit(
+    source: Annotated[
+        str | None, typer.Argument(help="a findings table (CSV), a folder of films, or the name of a data set")
+    ] = None,
+    split: Annotated[
+        Path | None, typer.Option(help="CSV of image_id or sample_id, patient, split, or a run folder")
+    ] = None,
+    sheet: Annotated[Path, typer.Option(help="PNG to write of the pairs that leak")] = Path("leaks.png"),
+    planted: Annotated[int | None, typer.Option(help="plant so many altered copies, and count those found")] = None,
+    seed: Annotated[int, typer.Option(help="of the planting")] = 0,
+) -> None:
+    """Find women, films, lesions and pixels that are on two sides of a split, or would be; exit 1 if there are any."""
+    from mammo.data import audit as audits
+    from mammo.data import planted as plantings
+
+    if planted is not None:
+        lines, failures = plantings.benchmark(audits.locate(source), planted, seed)
+        typer.echo("\n".join([*lines, *failures]))
+    else:
+        found = audits.audit(source, split)
+        if found.pairs:
+            found.draw(sheet)
+        typer.echo("\n".join(found.lines()))
+        failures = found.leaks
+    if failures:
+        raise typer.Exit(1)
 
 
 def main() -> None:

@@ -30,6 +30,11 @@ ALLOWED = {
     "data.crop": {"data.images", "data.tasks"},
     "data.samples": {"data.augment", "data.crop"},
     "data.summary": {"data.mias", "data.tasks", "figures"},
+    "data.hashes": {"data.mias"},
+    "data.duplicates": {"data.hashes"},
+    "data.inventory": {"data.index", "data.mias"},
+    "data.audit": {"data.datasets", "data.duplicates", "data.hashes", "data.inventory", "figures"},
+    "data.planted": {"data.audit", "data.duplicates", "data.hashes", "data.inventory"},
     "data.datamodule": {
         "data.augment", "data.cache", "data.crop", "data.datasets",
         "data.images", "data.index", "data.mias", "data.samples", "data.split", "data.tasks",
@@ -48,7 +53,9 @@ ALLOWED = {
     "evaluation.report": {"data.index", "evaluation.audit", "evaluation.metrics", "figures", "predictions"},
     "settings": {"data.index", "heads", "predictions"},
     "run": {"classifier", "data.datamodule", "data.index", "devices", "figures", "heads", "predictions"},
-    "__main__": {"data.datasets", "data.mias", "data.summary", "evaluation.report", "figures"},
+    "__main__": {
+        "data.audit", "data.datasets", "data.mias", "data.planted", "data.summary", "evaluation.report", "figures",
+    },
 }  # fmt: skip
 
 # Packages that only these modules may import.
@@ -69,6 +76,7 @@ FENCED = {
     "sklearn": {"heads"},
     "skops": {"heads"},
     "hydra": {"settings"},
+    "imagehash": {"data.hashes"},
     "matplotlib": {"figures", "data.summary", "run"},
 }
 
