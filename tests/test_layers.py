@@ -33,7 +33,7 @@ ALLOWED = {
     "data.hashes": {"data.mias"},
     "data.duplicates": {"data.hashes"},
     "data.inventory": {"data.index", "data.mias"},
-    "data.audit": {"data.datasets", "data.duplicates", "data.hashes", "data.inventory", "figures"},
+    "data.audit": {"data.datasets", "data.duplicates", "data.hashes", "data.index", "data.inventory", "figures"},
     "data.planted": {"data.audit", "data.duplicates", "data.hashes", "data.inventory"},
     "data.datamodule": {
         "data.augment", "data.cache", "data.crop", "data.datasets",

@@ -11,6 +11,7 @@ from mammo import InputError, figures
 from mammo.data.datasets import DATASETS, open_dataset
 from mammo.data.duplicates import Pairs, find_pairs
 from mammo.data.hashes import cache_of, records
+from mammo.data.index import STRING
 from mammo.data.inventory import find_films, place, read_split
 
 SHOWN = 12  # pairs of the contact sheet
@@ -99,7 +100,7 @@ def audit(source: str | None, split: Path | None = None) -> Audit:
     else:
         films = place(films, rows)
         women = films.drop_duplicates("image_id").set_index("image_id")["patient"]
-        rows["patient"] = rows["patient"].fillna(rows["image_id"].map(women))
+        rows["patient"] = rows["patient"].fillna(rows["image_id"].map(women).astype(STRING))
     found.leaks += crossing(rows)
     by_pixels(films, records([Path(film) for film in films["path"]], cache_of(path)), found)
     return found

@@ -7,16 +7,19 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from rich.console import Console
+from rich.progress import track
 
 from mammo.data.hashes import SIDE, SYMMETRIES, turned
 
-NEAR_BITS = (
-    64  # of 256; copies of real films differ by at most 56, and one in 4,000 of their distinct pairs by 64 or less
-)
-# Aligned correlation from which two films are one. On mini-MIAS copies reach 0.90 or more and distinct films at most
-# 0.66 (`python -m mammo audit mias --planted 200`): this lies in the middle.
+# Of 256: copies of real films differ by at most 56; of their 51,681 distinct pairs 164 are as near as this.
+NEAR_BITS = 64
+# Aligned correlation from which two films are one. On mini-MIAS altered copies reach 0.88 or more, most of them 0.95,
+# and distinct films at most 0.65 (`python -m mammo audit mias --planted 200` prints both): this lies in the middle.
 SAME = 0.78
-_HOPELESS = 0.60  # at half the resolution: less is decided there; copies reach 0.8
+# Side, iterations, and the correlation below which films are told apart there: copies of real films reach 0.84 at a
+# quarter of the resolution and 0.78 at half of it, while nine of ten pairs near by hash go no further.
+_LEVELS = ((SIDE // 4, 30, 0.70), (SIDE // 2, 15, 0.65), (SIDE, 10, -1.0))
 _BLOCK = 512  # films compared with all others at once
 
 
@@ -28,7 +31,7 @@ class Pairs:
         first: (pairs,) positions of the films.
         second: (pairs,) those of their partners, each larger than its `first`.
         symmetry: (pairs,) how the second film is turned to be the first, positions in `SYMMETRIES`.
-        correlation: (pairs,) after alignment; NaN where half the resolution was enough to tell them apart.
+        correlation: (pairs,) after alignment; NaN where a lower resolution was enough to tell them apart.
     """
 
     first: np.ndarray
@@ -53,7 +56,10 @@ def find_pairs(records: np.ndarray) -> Pairs:
         return correlation(one, turned(other, int(symmetry[pair])))
 
     with ThreadPoolExecutor() as pool:
-        decided = np.fromiter(pool.map(decide, range(len(first)), chunksize=64), float, len(first))
+        bar = track(
+            pool.map(decide, range(len(first))), "aligning pairs", total=len(first), console=Console(stderr=True)
+        )
+        decided = np.fromiter(bar, float, len(first))
     return Pairs(first, second, symmetry, decided)
 
 
@@ -93,17 +99,17 @@ def correlation(one: np.ndarray, other: np.ndarray) -> float:
     counts, each place weighed by its own contrast, and nothing that is black or white in one of them.
 
     Returns:
-        NaN where half the resolution tells them apart.
+        NaN where a lower resolution tells them apart.
     """
     if np.array_equal(one, other):
         return 1.0
     warp = np.eye(2, 3, dtype=np.float32)
     alike = 0.0
-    for side, iterations in ((SIDE // 2, 60), (SIDE, 30)):
+    for side, iterations, hopeless in _LEVELS:
         size = (side, side)
         left, right = (cv2.resize(film, size, interpolation=cv2.INTER_AREA) for film in (one, other))
         alike, warp = _aligned(left, right, warp, iterations)
-        if side < SIDE and alike < _HOPELESS:
+        if alike < hopeless:
             return float("nan")
         warp[:, 2] *= 2
     return alike
@@ -111,7 +117,7 @@ def correlation(one: np.ndarray, other: np.ndarray) -> float:
 
 def _aligned(one: np.ndarray, other: np.ndarray, warp: np.ndarray, iterations: int) -> tuple[float, np.ndarray]:
     fine, fine_other = _fine(one), _fine(other)
-    stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, iterations, 1e-4)
+    stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, iterations, 1e-3)
     with suppress(cv2.error):  # where no alignment is found they are compared as they lie
         _, warp = cv2.findTransformECC(fine, fine_other, warp.copy(), cv2.MOTION_AFFINE, stop, None, 5)
     size, back = one.shape[::-1], cv2.WARP_INVERSE_MAP

@@ -22,7 +22,7 @@ SYMMETRIES = [
     "not turned", "rotated by 90", "rotated by 180", "rotated by 270",
     "mirrored", "mirrored and rotated by 90", "mirrored and rotated by 180", "mirrored and rotated by 270",
 ]  # fmt: skip
-_BITS = 16  # a side of the hash: with 8 a copy proposes 1 % of all other films, with 16 one in 5,000
+_BITS = 16  # a side of the hash: 0.01 % of distinct films lie as near as the worst copy, with 8 it is 1.4 %
 RECORD = np.dtype([("key", "S64"), ("hashes", "<u8", (len(SYMMETRIES), _BITS**2 // 64)), ("thumb", "u1", (SIDE, SIDE))])
 
 

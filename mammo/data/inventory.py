@@ -102,8 +102,8 @@ def read_split(path: Path) -> pd.DataFrame:
 def place(films: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """The films with the sides of a split, and with its women where theirs were unknown.
 
-    A row's image_id is a film's name, its name without the ending, or the stem of its file. A film on two sides
-    has both, joined by a plus.
+    A row's image_id is a film's name, its name without the ending, or the stem of its file. It becomes
+    the film's image_id. A film on two sides has both, joined by a plus.
 
     Raises:
         InputError: The split names none of the films.
@@ -119,4 +119,4 @@ def place(films: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
             f"found {rows['image_id'][0]}; give the split of these films"
         )
     patients = films["patient"].fillna(key.map(women).astype(STRING))
-    return films.assign(side=key.map(sides).astype(STRING), patient=patients)
+    return films.assign(image_id=key, side=key.map(sides).astype(STRING), patient=patients)

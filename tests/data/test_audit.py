@@ -52,6 +52,13 @@ def test_a_copy_without_a_side_would_leak_and_is_drawn(films, tmp_path):
     assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_films_of_unknown_women_are_not_taken_for_one_womans(films, tmp_path):
+    (films / "Info.txt").unlink()
+    mirrored(films / "mdb001.pgm", films / "copy.jpg")
+    code, said = audited(films, "--sheet", tmp_path / "sheet.png")
+    assert code == 1 and "copy.jpg (woman unknown) and mdb001.pgm (woman unknown)" in said
+
+
 def test_two_films_of_the_same_pixels_of_one_woman_are_a_note(films, tmp_path):
     mirrored(films / "mdb001.pgm", films / "again" / "mdb002.png")
     code, said = audited(films, "--sheet", tmp_path / "sheet.png")
@@ -80,6 +87,14 @@ def test_a_woman_on_two_sides_is_named_with_her_films(films, tmp_path):
     code, said = audited(films, "--split", written(tmp_path / "split.csv", "image_id,split\n" + rows))
     assert code == 1 and said.count("leak:") == 1
     assert "leak: woman mias-002 is on two sides: mdb003 (train), mdb004 (test)" in said
+
+
+def test_a_woman_is_known_from_the_folder_where_the_split_names_paths(films, tmp_path):
+    (films / "x").mkdir()
+    (films / "mdb003.pgm").rename(films / "x" / "mdb003.pgm")
+    split = written(tmp_path / "split.csv", "image_id,split\nx/mdb003,train\nmdb004.pgm,test\n")
+    code, said = audited(films, "--split", split)
+    assert code == 1 and "woman mias-002 is on two sides: x/mdb003 (train), mdb004.pgm (test)" in said
 
 
 def test_a_split_by_woman_is_clean(films, tmp_path):
