@@ -103,6 +103,8 @@ def audit(
     from mammo.data import audit as audits
     from mammo.data import planted as plantings
 
+    if planted is not None and split is not None:
+        raise InputError("--planted takes no --split, found both; leave one out")
     if planted is not None:
         lines, failures = plantings.benchmark(audits.locate(source), planted, seed)
         typer.echo("\n".join([*lines, *failures]))

@@ -99,6 +99,10 @@ def audit(source: str | None, split: Path | None = None) -> Audit:
         rows = films.assign(image_id=films["name"], finding=pd.NA, copy=pd.NA).dropna(subset="side")
     else:
         films = place(films, rows)
+        if absent := set(rows["image_id"]) - set(films["image_id"]):
+            found.notes.append(f"{len(absent)} films of the split are not there, the first is {min(absent)}")
+        if beside := films["side"].isna().sum():
+            found.notes.append(f"{beside} films are not in the split")
         women = films.drop_duplicates("image_id").set_index("image_id")["patient"]
         rows["patient"] = rows["patient"].fillna(rows["image_id"].map(women).astype(STRING))
     found.leaks += crossing(rows)

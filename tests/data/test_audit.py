@@ -127,9 +127,10 @@ def test_one_film_or_finding_on_two_sides_is_told_by_its_samples_alone(tmp_path,
 
 def test_a_film_on_two_sides_leaks_its_copy_on_either(films, tmp_path):
     mirrored(films / "mdb001.pgm", films / "copy.png")
-    split = written(tmp_path / "split.csv", "image_id,split\nmdb001,train\nmdb001,test\ncopy,train\n")
+    split = written(tmp_path / "split.csv", "image_id,split\nmdb001,train\nmdb001,test\ncopy,train\nx,val\n")
     code, said = audited(films, "--split", split, "--sheet", tmp_path / "sheet.png")
     assert code == 1 and "copy.png (train) and mdb001.pgm (test+train)" in said
+    assert "note: 1 films of the split are not there, the first is x\nnote: 5 films are not in the split\n" in said
 
 
 def test_an_audit_of_nothing_says_what_it_takes():
@@ -156,3 +157,5 @@ def test_planted_copies_of_the_phantom_are_found_and_counted(phantom):
     assert code == 0 and "planted: 40\nfound: 40\nfalse pairs: 0\n" in said
     with pytest.raises(InputError, match="expected at least 1 copy"):
         audited(phantom.root, "--planted", 0)
+    with pytest.raises(InputError, match="--planted takes no --split"):
+        audited(phantom.root, "--planted", 1, "--split", "split.csv")
