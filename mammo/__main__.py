@@ -11,7 +11,7 @@ from mammo import InputError
 if TYPE_CHECKING:
     from mammo.data.mias import MIAS
 
-app = typer.Typer(help="Beside train.py: data, reports.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(help="Beside train.py: data, audits, reports.", no_args_is_help=True, add_completion=False)
 data_app = typer.Typer(help="Fetch, verify or summarise a data set.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
@@ -96,18 +96,48 @@ def report(
 @app.command()
 def audit(
     words: Annotated[
-        list[str] | None, typer.Argument(help="of a claim: n=225 accuracy=97.77 sensitivity=95.83 train=54,43 ...")
+        list[str] | None,
+        typer.Argument(
+            help="a findings table (CSV), a folder of films, or the name of a data set; "
+            "with --claim: n=225 accuracy=97.77 sensitivity=95.83 train=54,43 ..."
+        ),
     ] = None,
     claim: Annotated[bool, typer.Option("--claim", help="audit the arithmetic of a published claim")] = False,
+    split: Annotated[
+        Path | None, typer.Option(help="CSV of image_id or sample_id, patient, split, or a run folder")
+    ] = None,
+    sheet: Annotated[Path, typer.Option(help="PNG to write of the pairs that leak")] = Path("leaks.png"),
+    planted: Annotated[int | None, typer.Option(help="plant so many altered copies, and count those found")] = None,
+    seed: Annotated[int, typer.Option(help="of the planting")] = 0,
 ) -> None:
-    """Say whether counts of films can give published numbers, and what they are worth; 1 if they cannot."""
+    """Find women, films, lesions and pixels that are on two sides of a split, or would be; or audit a claim.
+
+    Exits with 1 if there are any, or if no counts of films can give the claim.
+    """
+    from mammo.data import audit as audits
+    from mammo.data import planted as plantings
     from mammo.evaluation import verdict
 
-    if not claim:
-        raise InputError("expected --claim, found none; say audit --claim n=225 accuracy=97.77")
-    possible, text = verdict.audit(words or [])
-    typer.echo(text)
-    if not possible:
+    words = words or []
+    if claim:
+        possible, text = verdict.audit(words)
+        typer.echo(text)
+        raise typer.Exit(0 if possible else 1)
+    if len(words) > 1:
+        raise InputError(f"expected one table, folder or data set, found {' '.join(words)}; a claim needs --claim")
+    source = words[0] if words else None
+    if planted is not None and split is not None:
+        raise InputError("--planted takes no --split, found both; leave one out")
+    if planted is not None:
+        lines, failures = plantings.benchmark(audits.locate(source), planted, seed)
+        typer.echo("\n".join([*lines, *failures]))
+    else:
+        found = audits.audit(source, split)
+        if found.pairs:
+            found.draw(sheet)
+        typer.echo("\n".join(found.lines()))
+        failures = found.leaks
+    if failures:
         raise typer.Exit(1)
 
 

@@ -179,3 +179,18 @@ def films(pixels: list[np.ndarray], circles: list[list[tuple[float, float, float
         for x, y, radius in drawn_circles:
             axis.add_patch(Circle((x, y), radius, fill=False, color=RED, linewidth=1.2))
     return drawn
+
+
+def pairs(images: list[tuple[np.ndarray, np.ndarray]], names: list[tuple[str, str]], captions: list[str]) -> Figure:
+    """Pairs of grey uint8 squares side by side, two pairs in a row, each film under its name, each pair captioned."""
+    rows = -(-len(images) // 2)
+    drawn = Figure(figsize=(10.4, 3.1 * rows), layout="constrained")
+    FigureCanvasAgg(drawn)
+    panels = drawn.subfigures(rows, 2, squeeze=False, wspace=0.04)
+    for panel, films_, titles, caption in zip(panels.flat, images, names, captions, strict=False):
+        panel.suptitle(caption, fontsize=9, fontweight="bold")
+        for axis, image, title in zip(panel.subplots(1, 2), films_, titles, strict=True):
+            axis.set_axis_off()
+            axis.imshow(image, cmap="gray", vmin=0, vmax=255)
+            axis.set_title(title, fontsize=8)
+    return drawn

@@ -30,6 +30,11 @@ ALLOWED = {
     "data.crop": {"data.images", "data.tasks"},
     "data.samples": {"data.augment", "data.crop"},
     "data.summary": {"data.mias", "data.tasks", "figures"},
+    "data.hashes": {"data.mias"},
+    "data.duplicates": {"data.hashes"},
+    "data.inventory": {"data.index", "data.mias"},
+    "data.audit": {"data.datasets", "data.duplicates", "data.hashes", "data.index", "data.inventory", "figures"},
+    "data.planted": {"data.audit", "data.duplicates", "data.hashes", "data.inventory"},
     "data.datamodule": {
         "data.augment", "data.cache", "data.crop", "data.datasets",
         "data.images", "data.index", "data.mias", "data.samples", "data.split", "data.tasks",
@@ -80,8 +85,8 @@ ALLOWED = {
     "sweep": {"evaluation", "evaluation.dial", "evaluation.leaderboard", "predictions"},
     "run": {"classifier", "data.datamodule", "data.index", "devices", "figures", "heads", "predictions"},
     "__main__": {
-        "data.datasets", "data.mias", "data.summary", "evaluation", "evaluation.dial", "evaluation.leaderboard",
-        "evaluation.report", "evaluation.verdict", "figures",
+        "data.audit", "data.datasets", "data.mias", "data.planted", "data.summary", "evaluation", "evaluation.dial",
+        "evaluation.leaderboard", "evaluation.report", "evaluation.verdict", "figures",
     },
 }  # fmt: skip
 
@@ -104,6 +109,7 @@ FENCED = {
     "skops": {"heads"},
     "hydra": {"settings", "sweep"},
     "statsmodels": {"evaluation.significance"},
+    "imagehash": {"data.hashes"},
     "matplotlib": {"figures", "data.summary", "run"},
 }
 

@@ -4,6 +4,8 @@ Lengths in pixels from the top left corner, spacing in millimetres. Columns that
 those of the finding) are constant within it; `patient` is unique across data sets.
 """
 
+from pathlib import Path
+
 import pandas as pd
 
 from mammo import InputError
@@ -75,3 +77,19 @@ def findings_table(rows: list[dict[str, object]]) -> pd.DataFrame:
             f"findings table: rows of film {distinct.index[films[0]]} disagree on its {distinct.columns[columns[0]]}"
         )
     return table
+
+
+def read_findings(path: Path) -> pd.DataFrame:
+    """The validated findings table of a CSV file.
+
+    Raises:
+        InputError: It cannot be read, or is no findings table; names the file.
+    """
+    try:
+        read = pd.read_csv(path, dtype=STRING)
+        rows = [{name: value for name, value in row.items() if not pd.isna(value)} for row in read.to_dict("records")]
+        for row in rows:
+            row |= {name: float(row[name]) for name, kind in COLUMNS.items() if kind != STRING and name in row}
+        return findings_table([{str(name): value for name, value in row.items()} for row in rows])
+    except (OSError, TypeError, ValueError) as error:  # pandas' errors of parsing are ValueErrors, as is InputError
+        raise InputError(f"{path}: expected a findings table (CSV); {str(error).strip()}") from None
