@@ -121,7 +121,9 @@ Panel = tuple[str, dict[str, list[Any]], dict[float, str]]
 def forest(labels: list[str], panels: list[list[Panel]], emphasis: list[bool] | None = None) -> Figure:
     """Values with their intervals, a line for each label; panels in rows; lines without emphasis are grey."""
     rows, columns = len(panels), len(panels[0])
-    drawn, axes = figure(3.2 + 3.1 * columns, rows * (1.2 + 0.34 * len(labels)), rows, columns)
+    drawn = Figure(figsize=(3.2 + 3.1 * columns, rows * (1.2 + 0.36 * len(labels))), layout="constrained")
+    FigureCanvasAgg(drawn)
+    axes = drawn.subplots(rows, columns, squeeze=False, sharex="row")
     strong = emphasis or [True] * len(labels)
     for (row, column), axis in np.ndenumerate(axes):
         title, series, lines = panels[row][column]
@@ -131,9 +133,10 @@ def forest(labels: list[str], panels: list[list[Panel]], emphasis: list[bool] | 
                 if value is not None and value.value is not None:
                     _interval(axis, value, number + shift, colour if strong[number] else GREY, marker)
             axis.plot([], [], marker=marker, color=colour, markerfacecolor=_fill(marker, colour), label=name, ls="")
-        for place, name in lines.items():
+        for number, (place, name) in enumerate(lines.items()):
             axis.axvline(place, color="black", linewidth=0.9, linestyle=(0, (4, 2)))
-            axis.text(place, -0.7, name, ha="center", va="bottom", fontsize=7)
+            side = ("left", "right")[number] if len(lines) > 1 else "center"  # two lines may lie close together
+            axis.text(place, -0.72, f" {name} ", ha=side, va="bottom", fontsize=7)
         axis.set_ylim(len(labels) - 0.4, -0.7)
         axis.set_yticks(range(len(labels)), labels if column == 0 else [])
         axis.set_xlabel(title, fontsize=9)

@@ -168,7 +168,7 @@ def close_run(folder: Path, trainer: L.Trainer, cfg: dict[str, Any], metrics: di
 
 def _augmentation_grid(data: MammogramDataModule, films: int = 4, draws: int = 6) -> Figure:
     """Originals of the training part in the first column, draws of each beside it."""
-    samples = np.flatnonzero(data.crops.table["split"] == "train")[:: max(len(data.train) // (films * 7), 1)][:films]
+    samples = np.unique([sample for sample, _ in data.train.rows])[:: max(len(data.train) // (films * 7), 1)][:films]
     columns = range(draws if data.augment.mode != "none" else 1)
     squares = [data.train.pixels(int(sample), draw)[0].numpy() for sample in samples for draw in columns]
     names = [data.train.ids[sample] if draw == 0 else f"draw {draw}" for sample in samples for draw in columns]

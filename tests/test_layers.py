@@ -63,7 +63,8 @@ ALLOWED = {
         "evaluation.operating", "predictions",
     },
     "evaluation.comparison": {
-        "evaluation.intervals", "evaluation.significance", "evaluation.systems", "evaluation.tables",
+        "evaluation.answers", "evaluation.intervals", "evaluation.significance", "evaluation.systems",
+        "evaluation.tables",
     },
     "evaluation.leaderboard": {
         "evaluation", "evaluation.answers", "evaluation.comparison", "evaluation.intervals",

@@ -217,7 +217,7 @@ class MammogramDataModule(L.LightningDataModule):
             log.info("frozen trunk: %d distinct samples, %d to compute once, then cached", len(pixels), len(missing))
         mine = missing[trainer.global_rank :: trainer.world_size]
         trunk = net.trunk.to(device)
-        for start in track(range(0, len(mine), BLOCK), "Frozen trunk", disable=trainer.global_rank > 0):
+        for start in track(range(0, len(mine), BLOCK), "Frozen trunk", disable=not mine or trainer.global_rank > 0):
             block = mine[start : start + BLOCK]
             filled = block + block[-1:] * (BLOCK - len(block))
             with torch.inference_mode(), trainer.precision_plugin.forward_context():

@@ -6,6 +6,7 @@ from itertools import combinations
 import numpy as np
 
 from mammo import InputError
+from mammo.evaluation.answers import BASELINES
 from mammo.evaluation.intervals import Value, difference, standard_error
 from mammo.evaluation.significance import delong_mean, holm, permutation_test, smallest_detectable
 from mammo.evaluation.systems import System, mean
@@ -56,11 +57,18 @@ def check_paired(first: System, second: System) -> None:
 
 
 def pairs(systems: list[System]) -> list[tuple[Side, Side]]:
-    """The same head of any two systems, and any two heads of one system; the majority class is in every table."""
+    """The same head of any two systems, and any two heads of one system; the majority class is in every table.
+
+    Baselines are not compared between systems: they see the same.
+    """
     heads = {system.label: [head for head in system.heads if head != "majority"] for system in systems}
     found: list[tuple[Side, Side]] = []
     for first, second in combinations(systems, 2):
-        found += [((first, head), (second, head)) for head in heads[first.label] if head in heads[second.label]]
+        found += [
+            ((first, head), (second, head))
+            for head in heads[first.label]
+            if head in heads[second.label] and head not in BASELINES
+        ]
     for system in systems:
         found += [((system, one), (system, other)) for one, other in combinations(heads[system.label], 2)]
     return found

@@ -13,7 +13,7 @@ from mammo.evaluation.systems import System, mean, read_systems
 from mammo.evaluation.tables import markdown, signed
 from mammo.predictions import write_table
 
-HONEST = "null"  # the recipe itself
+HONEST = "honest"  # the recipe itself
 
 
 @dataclass(frozen=True)
@@ -148,12 +148,12 @@ def forest(found: list[Result]) -> "figures.Figure":
         row: list[figures.Panel] = []
         for recipe, head in columns:
             of = {r.turn.name: r for r in found if (r.recipe, r.head) == (recipe, head)}
-            series = {
+            series: dict[str, list[Value | None]] = {
                 "leaky": [of[turn].leaky[metric] if turn in of else None for turn in turns],
                 "honest twin": [of[turn].honest[metric] if turn in of else None for turn in turns],
             }
             if metric == "accuracy":
-                series["majority class"] = [of[turn].majority if turn in of else None for turn in turns]
+                series["majority class"] = [Value(of[turn].majority.value) if turn in of else None for turn in turns]
             row.append((f"{metric.replace('auroc', 'AUROC')}: {recipe + ', ' if recipe else ''}{head}", series, lines))
         panels.append(row)
     return figures.forest(turns, panels)

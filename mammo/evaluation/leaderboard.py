@@ -121,7 +121,7 @@ def forest(rows: list[Row]) -> "figures.Figure":
             "accuracy",
             {
                 "classifier": [found["accuracy"].value for *_, found, _ in shown],
-                "majority class": [majority[system.label] for system, *_ in shown],
+                "majority class": [Value(majority[system.label].value) for system, *_ in shown],
             },
             {},
         ),

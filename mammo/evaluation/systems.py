@@ -157,9 +157,8 @@ def _system(label: str, folders: list[Path]) -> System:
     jobs.sort(key=lambda job: (job.seed, -1 if job.fold is None else job.fold))
     config = configs[0]
     without_fold = config | {"data": config["data"] | {"fold": None}}
-    name = label.removeprefix("dial=") if label.startswith("dial=") and "," not in label else label
     dial = next((line.removeprefix("dial=") for line in _overrides(folders[0]) if line.startswith("dial=")), None)
-    return System(name or config["model"]["name"], jobs, config["task"], protocol(without_fold), reasons, dial)
+    return System(label or config["model"]["name"], jobs, config["task"], protocol(without_fold), reasons, dial)
 
 
 def mean(
