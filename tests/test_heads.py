@@ -8,7 +8,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 
 from mammo import InputError
-from mammo.heads import HEADS, Head, fit_head, inner_folds, load_head, majority, save_head
+from mammo.heads import HEADS, Head, fit_head, inner_folds, load_head, majority, save_head, shortcuts
 
 
 def data(seed=0, women=60, width=8, classes=2):
@@ -34,6 +34,25 @@ def test_no_head_sees_a_test_film(name, trained_trunk):
     other = fit_head(name, poisoned, flipped, rows, trained_trunk=trained_trunk)
     assert honest.chosen == other.chosen
     assert np.array_equal(honest.probabilities(features), other.probabilities(features))
+
+
+def test_a_head_that_selects_on_test_is_tuned_and_calibrated_there_and_says_so():
+    features, labels, rows = data()
+    assert fit_head("svm", features, labels, rows, trained_trunk=False, select_on="test").how == (
+        "tuned and calibrated on test"
+    )
+
+
+def test_shortcuts_learn_from_the_training_part_alone_from_numbers_and_words():
+    _, labels, rows = data(women=200)
+    rng = np.random.default_rng(0)
+    words = np.where(rng.random(400) < 0.85, np.array(["F", "D"])[labels], "G")
+    seen = pd.DataFrame({"breast_mm2": rng.normal(size=400), "density": words})
+    score, probabilities = shortcuts(seen, labels, rows)
+    test = (rows["split"] == "test").to_numpy()
+    assert ((score > 0) == labels)[test].mean() > 0.8
+    other = np.where(rows["split"] == "train", labels, 1 - labels)
+    assert np.array_equal(shortcuts(seen, other, rows)[1], probabilities)
 
 
 def test_the_validation_part_chooses_only_where_the_features_have_seen_the_training_labels():

@@ -241,6 +241,37 @@ def test_the_last_epoch_counts_where_there_is_no_validation_part(job):
     assert metrics["test/softmax/auroc"] == pytest.approx(curves["test/auroc"].iloc[-1], abs=1e-6)
 
 
+def test_an_augmentation_before_the_split_deals_copies_and_each_is_tested_once(job):
+    folder, _ = job("dial=augment_first", "augment.copies=2", "trainer.max_epochs=1")
+    reasons = read_json(folder / "metrics.json")["leaks"]
+    assert "augmented copies on two sides" in reasons[0] and "on two sides of the split" in reasons[1]
+    rows = pd.read_csv(folder / "predictions.csv").query("head == 'svm'")
+    assert len(rows) == 3 * 32 and not rows["sample_id"].duplicated().any()
+    tested = rows[rows["split"] == "test"]
+    assert tested["sample_id"].str.contains(r"\.c[12]$").mean() > 0.4
+    assert read_json(folder / "metrics.json")["n"]["test"]["samples"] == len(tested)
+
+
+def test_choices_on_the_test_part_are_made_there_and_told(job):
+    folder, metrics = job("dial=select_on_test", "trainer.max_epochs=3")
+    (reason,) = read_json(folder / "metrics.json")["leaks"]
+    assert "chosen on the test part" in reason
+    curves = pd.read_csv(folder / "curves.csv")
+    assert metrics["test/softmax/auroc"] == pytest.approx(curves["test/auroc"].max(), abs=1e-6)
+    assert read_json(folder / "choices.json")["heads"]["svm"]["how"] == "tuned and calibrated on test"
+
+
+def test_a_report_begins_with_protocol_and_leaks_and_no_accuracy_lacks_interval_n_and_baselines(job):
+    folder, _ = job("crop=lesion", "trainer.max_epochs=1", "data.batch_size=4")
+    first = (folder / "report.md").read_text().split("## Samples")[0]
+    assert first.index("Protocol:") < first.index("Leaks:") < first.index("Test: n =") < first.index("accuracy")
+    for head in ("softmax", "svm", "shortcuts", "majority"):
+        assert f"- {head}: accuracy " in first and "AUROC beyond the shortcuts" in first
+    strata = (folder / "report.md").read_text().split("## Test by stratum")[1]
+    assert "| severity normal |" in strata and "| density " in strata and "| lesion radius up to " in strata
+    assert {"roc.png", "reliability.png"} <= {path.name for path in (folder / "figures").iterdir()}
+
+
 @pytest.mark.parametrize("task", ["severity", "density"])
 def test_tasks_of_several_classes_run(job, task):
     folder, metrics = job(f"task={task}", "split.shares=[0.34,0.33,0.33]", "trainer.max_epochs=1", "data.women=16")
@@ -305,6 +336,13 @@ def test_settings_that_do_not_go_together_are_refused(overrides, message):
         settings.effective(composed(*overrides), list(overrides))
 
 
+DELTAS = {  # groups that change the recipe, and are no part of it
+    "dial": [
+        "honest", "film", "paper", "paper_by_woman", "radius", "fixed", "expand", "augment_first", "select_on_test",
+        "all",
+    ],
+    "sweep": ["folds", "audit"],
+}  # fmt: skip
 OPTIONS = [
     f"{group.name}={path.stem}"
     for group in sorted(CONF.iterdir())
@@ -316,8 +354,11 @@ OPTIONS = [
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_composes(option):
     group, name = option.split("=")
-    node = composed(option)[group]
-    assert node["mode" if group == "augment" else "name"] == name
+    cfg = composed(option)
+    if group in cfg:
+        assert cfg[group]["mode" if group == "augment" else "name"] == name
+    else:
+        assert option in {f"{group}={name}" for name in DELTAS[group]}
 
 
 @pytest.mark.parametrize(
@@ -385,7 +426,8 @@ def test_two_devices_and_a_sweep_of_them_give_each_film_once(phantom, tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     (sweep,) = (tmp_path / "outputs").glob("*/*")
     jobs = sorted(path for path in sweep.iterdir() if path.is_dir())
-    assert [path.name for path in jobs] == ["0_phantom_vgg16", "1_phantom_inception"]
+    assert [path.name.rpartition("_")[0] for path in jobs] == ["inception", "vgg16"]
+    assert "model=inception" in (sweep / "leaderboard.md").read_text()
     for path in jobs:
         predictions = pd.read_csv(path / "predictions.csv")
         assert not predictions.duplicated(["sample_id", "head"]).any()

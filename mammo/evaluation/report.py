@@ -150,7 +150,7 @@ def _first_lines(
     for head, values in metrics.items():
         area = "" if head == "majority" else f", AUROC {values['auroc']}"
         lines += [f"- {head}: accuracy {values['accuracy']}{area}{f'; {NAMES[head]}' if head in NAMES else ''}."]
-    lines += [_shortcut_verdict(metrics["shortcuts"]["auroc"], beyond_shortcuts(test))]
+    lines += [shortcut_verdict(metrics["shortcuts"]["auroc"], beyond_shortcuts(test))]
     if config["crop"]["name"] != "whole":
         lines += ["- Windows are centred on the annotated lesion: this is classification, not detection."]
     if config["task"] == "abnormality":
@@ -160,7 +160,7 @@ def _first_lines(
     return [*lines, *(f"- {note}." for note in provenance["notes"]), "", "No diagnostic use."]
 
 
-def _shortcut_verdict(shortcuts: Value, beyond: dict[str, Value]) -> str:
+def shortcut_verdict(shortcuts: Value, beyond: dict[str, Value]) -> str:
     """Whether what sees no lesion does as well: then the crops tell the class by themselves."""
     shown = ", ".join(f"{head} {signed(value)}" for head, value in beyond.items())
     line = f"- AUROC beyond the shortcuts, paired by woman: {shown}."

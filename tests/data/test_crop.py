@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from mammo import InputError
-from mammo.data.crop import cut_crops
+from mammo.data.crop import SHORTCUTS, cut_crops
 from mammo.data.index import findings_table
 from mammo.data.tasks import find_task
 
@@ -151,3 +151,14 @@ def test_unknown_settings_list_the_known(settings, message):
 def test_an_unknown_task_lists_the_known():
     with pytest.raises(InputError, match="abnormality, severity, malignancy, density, finding"):
         find_task("cancer")
+
+
+def test_what_is_seen_without_a_lesion_is_that_of_the_crop_and_the_breast():
+    crops = cut_crops(archive(), read, find_task("abnormality"), name="lesion", image_size=112, margin=1.0, seed=0,
+                      window_mm=22.4, recentre=False)  # fmt: skip
+    table = crops.table
+    assert set(SHORTCUTS) <= set(table.columns) and table[SHORTCUTS].notna().all().all()
+    assert table["mean_grey"].to_numpy() == pytest.approx(crops.pixels.mean(axis=(1, 2)))
+    assert table["black"].to_numpy() == pytest.approx((crops.pixels == 0).mean(axis=(1, 2)))
+    assert table["across"].between(0, 1).all() and table["down"].between(0, 1).all()
+    assert table.groupby("image_id")["breast_mm2"].nunique().max() == 1 and table["breast_mm2"].min() > 1000

@@ -72,6 +72,32 @@ def test_splits_by_film_and_the_papers_cut_women_in_two_and_the_audit_counts_the
         assert len(audit["women_on_two_sides"]) == (sides > 1).sum() > 20
 
 
+def test_the_papers_twin_has_its_sizes_and_cuts_no_woman():
+    table = archive()
+    for seed in range(10):
+        split = split_films(table, name="paper_by_woman", seed=seed)
+        counts = classes(split, table)
+        normal, abnormal = counts.loc["train"]
+        assert 52 <= normal <= 54 and 42 <= abnormal <= 43
+        assert check_split(split, "paper_by_woman")["women_on_two_sides"] == []
+
+
+def test_a_fold_of_the_papers_split_is_another_draw_of_it():
+    table = archive()
+    draws = [split_films(table, name="paper", seed=0, fold=fold)["split"].tolist() for fold in (0, 0, 1)]
+    assert draws[0] == draws[1] != draws[2]
+
+
+def test_copies_are_dealt_as_if_they_were_films_and_the_audit_counts_them():
+    split = split_films(archive(), name="copy", seed=0, shares=SHARES, copies=5)
+    assert len(split) == 6 * 322 and not split.duplicated(["image_id", "copy"]).any()
+    assert split["split"].value_counts(normalize=True).to_dict() == pytest.approx(
+        {"train": 0.6, "val": 0.2, "test": 0.2}, abs=0.01
+    )
+    audit = audit_split(split)
+    assert len(audit["films_on_two_sides"]) > 300 and len(audit["women_on_two_sides"]) > 150
+
+
 def test_a_woman_on_two_sides_is_an_error_under_the_split_by_woman():
     split = split_films(archive(), name="patient", seed=0, shares=SHARES)
     split.loc[0, "split"] = "test" if split.loc[1, "split"] != "test" else "train"
@@ -102,8 +128,8 @@ def test_dealing_is_fair_for_a_hundred_thousand_items():
     [
         ({"name": "patient", "shares": SHARES, "fold": 5}, "data.fold=5 is out of range.*0 to 4"),
         ({"name": "patient", "shares": SHARES, "fold": -1}, "out of range"),
-        ({"name": "paper", "fold": 1}, "split=paper has no folds"),
-        ({"name": "random"}, "expected one of patient, film, paper"),
+        ({"name": "copy", "shares": SHARES}, "add augment=expand"),
+        ({"name": "random"}, "expected one of patient, film, copy, paper, paper_by_woman"),
         ({"name": "film", "shares": [1.0]}, "three shares"),
     ],
 )

@@ -1,0 +1,183 @@
+"""Sweeps: named by what distinguishes a job, the same when cut and resumed, ending with one table."""
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+
+from mammo import InputError, sweep
+from tests.evaluation.tables import predictions, run_folder
+
+ROOT = Path(__file__).parents[1]
+TABLES = ["leaderboard.md", "leaderboard.csv", "leaderboard.png", "jobs.json"]
+
+
+def composed(*overrides):
+    """A job's configuration with Hydra's own part, as it is when a sweep starts the job."""
+    sweep.register()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        return compose("config", overrides=list(overrides), return_hydra_config=True)
+
+
+def named(tmp_path, asked, *job):
+    """The folder's name of one job of the sweep that was asked for."""
+    cfg = composed(*job, f"hydra.sweep.dir={tmp_path}")
+    cfg.hydra.overrides.task = list(job)
+    record = {"hydra": {"sweeper": {"params": None}, "overrides": {"task": asked, "hydra": []}}}
+    OmegaConf.save(OmegaConf.create(record), tmp_path / "multirun.yaml")
+    HydraConfig.instance().set_config(cfg)
+    return cfg.hydra.sweep.subdir
+
+
+def test_a_job_is_named_by_what_the_sweep_varies_and_by_its_configuration(tmp_path):
+    asked = ["model=vgg16,inception", "optim.lr_head=0.1,0.01", "seed=3", "data=phantom"]
+    names = [
+        named(tmp_path, asked, f"model={model}", f"optim.lr_head={rate}", "seed=3", "data=phantom")
+        for model in ("vgg16", "inception")
+        for rate in (0.1, 0.01)
+    ]
+    assert [name.rpartition("_")[0] for name in names] == [
+        "vgg16_lr_head-0.1", "vgg16_lr_head-0.01", "inception_lr_head-0.1", "inception_lr_head-0.01",
+    ]  # fmt: skip
+    assert len({name.rpartition("_")[2] for name in names}) == 4
+
+
+def test_another_configuration_has_another_name_even_where_the_sweep_says_the_same(tmp_path):
+    asked = ["model=vgg16,inception"]
+    names = {named(tmp_path, asked, "model=vgg16", f"trainer.max_epochs={epochs}") for epochs in (1, 2)}
+    assert len(names) == 2 and len({name.rpartition("_")[0] for name in names}) == 1
+
+
+def test_a_name_is_sanitised_and_bounded(tmp_path):
+    weights = f"model.weights=/some/folder/{'x' * 300}.safetensors"
+    name = named(tmp_path, [f"{weights},null"], weights)
+    assert re.fullmatch(r"[A-Za-z0-9._-]+", name) and len(name) <= 90
+
+
+def test_a_sweep_without_m_is_refused():
+    cfg = composed("sweep=folds")
+    cfg.hydra.mode = RunMode.RUN
+    cfg.hydra.runtime.choices.sweep = "folds"
+    HydraConfig.instance().set_config(cfg)
+    with pytest.raises(InputError, match=r"add -m, python train\.py -m sweep=folds"):
+        sweep.check_job()
+
+
+def test_a_key_that_the_sweep_varies_itself_is_refused_on_the_line():
+    cfg = composed("sweep=folds", "data.fold=1")
+    cfg.hydra.mode = RunMode.MULTIRUN
+    cfg.hydra.overrides.task = ["data.fold=0", "seed=0", "sweep=folds", "data.fold=1"]
+    HydraConfig.instance().set_config(cfg)
+    with pytest.raises(InputError, match=r"data\.fold is swept by sweep=folds itself"):
+        sweep.check_job()
+
+
+def test_resume_is_the_command_of_the_sweep_in_its_folder(tmp_path):
+    task = ["sweep=folds", "model=vgg16,inception"]
+    hydra = ["hydra.mode=MULTIRUN", "hydra.sweep.dir=elsewhere", "hydra/launcher=basic"]
+    OmegaConf.save(
+        OmegaConf.create({"hydra": {"overrides": {"task": task, "hydra": hydra}}}), tmp_path / "multirun.yaml"
+    )
+    line = ["-m", *task, "hydra/launcher=basic", f'hydra.sweep.dir="{tmp_path}"']
+    assert sweep.resumed(["-m", f"resume={tmp_path}"]) == sweep.resumed([f"resume={tmp_path}"]) == line
+    assert sweep.resumed(["model=vgg16"]) == ["model=vgg16"]
+
+
+@pytest.mark.parametrize(
+    ("others", "message"),
+    [(["seed=3"], "leave out seed=3"), ([], "no multirun.yaml in it; name the folder of a sweep")],
+)
+def test_resume_stands_alone_and_needs_a_sweep(tmp_path, others, message):
+    with pytest.raises(InputError, match=message):
+        sweep.resumed([f"resume={tmp_path}", *others])
+
+
+def test_a_changed_configuration_is_not_a_finished_job(tmp_path, monkeypatch):
+    monkeypatch.setattr(HydraConfig, "get", lambda: SimpleNamespace(mode=RunMode.MULTIRUN))
+    sweep.finish(tmp_path, {"seed": 0}, {"test/svm/auroc": 0.5})
+    assert sweep.finished(tmp_path, {"seed": 1}) is None
+    sweep.finish(tmp_path, {"seed": 0}, {"test/svm/auroc": 0.5})
+    assert sweep.finished(tmp_path, {"seed": 0}) == {"test/svm/auroc": 0.5}
+    monkeypatch.setattr(HydraConfig, "get", lambda: SimpleNamespace(mode=RunMode.RUN))
+    assert sweep.finished(tmp_path, {"seed": 0}) is None  # a run that is no sweep's is run when it is asked for
+
+
+def command(phantom, folder, *overrides):
+    small = ["data=phantom", "data.women=16", "data.batch_size=8", "data.workers=0", "trainer.max_epochs=1"]
+    small += [f"data.root={phantom.root}", "model.image_size=32", "split.shares=[0.5,0.25,0.25]"]
+    return [sys.executable, str(ROOT / "train.py"), "-m", *overrides, *small, f"hydra.sweep.dir={folder}"]
+
+
+def killed(line, when):
+    """Starts a command, kills it and all its children as soon as `when()` holds."""
+    process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    while process.poll() is None and not when():
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def ended(line):
+    done = subprocess.run(line, check=False, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def test_a_killed_sweep_ends_with_the_table_that_it_would_have_had(phantom, tmp_path):
+    """The second job is cut as soon as it has written its predictions, and runs again; the first one does not."""
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    ended(command(phantom, whole, "seed=0,1"))
+    killed(command(phantom, cut, "seed=0,1"), lambda: len(list(cut.glob("*/predictions.csv"))) == 2)
+    assert len(list(cut.glob("*/finished.json"))) == 1 and not (cut / "leaderboard.md").exists()
+    first = next(cut.glob("*/finished.json")).parent / "predictions.csv"
+    before = first.stat().st_mtime_ns
+    said = ended([sys.executable, str(ROOT / "train.py"), f"resume={cut}"])
+    assert said.count("finished before, not run again") == 1 and first.stat().st_mtime_ns == before
+    for name in TABLES:
+        assert (whole / name).read_bytes() == (cut / name).read_bytes(), name
+
+
+def test_jobs_of_an_earlier_configuration_in_the_folder_stay_out_of_the_table(tmp_path):
+    """Hydra writes a job's `.hydra` again when the sweep comes to it, also to find it finished."""
+    for name, moment in (("now", 200), ("before", 50)):
+        folder = run_folder(tmp_path / name, predictions())
+        (folder / ".hydra" / "config.yaml").touch()
+        os.utime(folder / ".hydra" / "config.yaml", (moment, moment))
+    (tmp_path / "multirun.yaml").touch()
+    os.utime(tmp_path / "multirun.yaml", (100, 100))
+    hydra = {"sweep": {"dir": str(tmp_path)}, "runtime": {"choices": {"sweep": None}}}
+    sweep.Leaderboard().on_multirun_end(OmegaConf.create({"hydra": hydra}))
+    assert json.loads((tmp_path / "jobs.json").read_text()) == ["now"]
+    assert "1 folds x 1 seeds" in (tmp_path / "leaderboard.md").read_text()
+
+
+@pytest.mark.slow
+def test_a_sweep_killed_at_three_random_moments_ends_with_the_same_table(phantom, tmp_path):
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    started = time.monotonic()
+    ended(command(phantom, whole, "seed=0,1,2,3"))
+    lasted = time.monotonic() - started
+    chance = random.Random(os.urandom(8))
+    line = command(phantom, cut, "seed=0,1,2,3")
+    for _ in range(3):
+        moment = time.monotonic() + chance.uniform(0.15, 0.6) * lasted
+        killed(line, lambda moment=moment: time.monotonic() > moment)
+        left = len(list(cut.glob("*/finished.json")))
+        print(f"killed with {left} of 4 jobs finished")
+        if (cut / "multirun.yaml").is_file():
+            line = [sys.executable, str(ROOT / "train.py"), "-m", f"resume={cut}"]
+    ended(line)
+    for name in TABLES:
+        assert (whole / name).read_bytes() == (cut / name).read_bytes(), name
