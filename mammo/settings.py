@@ -40,7 +40,7 @@ def effective(cfg: DictConfig, overrides: list[str]) -> dict[str, Any]:
     if not found["fit"]:
         if found["ckpt_path"] is None:
             raise InputError("fit=false evaluates a run: name its folder, ckpt_path=outputs/<date>/<time>")
-        found = _of_run(Path(found["ckpt_path"]), overrides)
+        found |= _of_run(Path(found["ckpt_path"]), overrides)
     check_rule(found["threshold"])
     heads = found["heads"]
     found["heads"] = list(HEADS) if heads == "all" else [heads] if isinstance(heads, str) else list(heads)

@@ -42,7 +42,7 @@ def predictions(women=30, *, strength=1.0, seed=0, fold=None, folds=2, heads=("s
                 }
             )
         )
-    return pd.concat(tables)
+    return pd.concat(tables, ignore_index=True)
 
 
 def run_folder(folder, table, overrides=(), *, crossing=(), **config):
