@@ -55,7 +55,7 @@ def verdict(shortcuts, network):
 
 
 @pytest.mark.parametrize(
-    ("shortcuts", "network", "leaks"), [(1.5, 1.5, True), (1.5, 0.0, True), (0.5, 4.0, False), (0.0, 0.0, False)]
+    ("shortcuts", "network", "leaks"), [(2.0, 1.0, True), (1.5, 0.0, True), (0.5, 4.0, False), (0.0, 0.0, False)]
 )
 def test_crops_leak_where_shortcuts_are_above_chance_and_the_network_is_not_above_them(shortcuts, network, leaks):
     assert ("The crops leak" in verdict(shortcuts, network)) == leaks
