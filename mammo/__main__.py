@@ -84,8 +84,10 @@ def report(
     from mammo.evaluation import report as reports
 
     path = paths[0]
-    if len(paths) > 1 or path.is_file():
+    if len(paths) > 1:
         typer.echo(leaderboard.side_by_side(paths))
+    elif path.is_file():
+        typer.echo(reports.from_predictions(path))
     elif (path / "multirun.yaml").is_file():
         typer.echo(str((dial if (path / "audit.md").is_file() else leaderboard).write(path)))
     else:

@@ -1,6 +1,26 @@
 """Which of a run's doings let the answer leak: derived from its configuration, its split and its choices."""
 
+from pathlib import Path
 from typing import Any
+
+from mammo import InputError
+from mammo.predictions import read_json
+
+
+def run_config(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The provenance and the configuration of a run.
+
+    Raises:
+        InputError: It is of a version that noted less than is needed here.
+    """
+    provenance = read_json(folder / "provenance.json")
+    config = provenance["config"]
+    if not {"threshold", "select_on"} <= set(config):
+        raise InputError(
+            f"{folder} is a run of an earlier version of mammo, which noted less than its report needs now; "
+            f"evaluate it again: python train.py fit=false ckpt_path={folder}"
+        )
+    return provenance, config
 
 
 def protocol(config: dict[str, Any]) -> str:

@@ -44,10 +44,10 @@ def check_paired(first: System, second: System) -> None:
     for ours, theirs in zip(first.jobs, second.jobs, strict=False):
         samples = [set(next(iter(job.parts["test"].values())).samples) for job in (ours, theirs)]
         if odd := sorted(samples[0] ^ samples[1]):
-            holder = first if odd[0] in samples[0] else second
+            named = [f"{name} of {(first if name in samples[0] else second).label}" for name in odd[:3]]
             raise InputError(
                 f"{first.label} and {second.label} cannot be paired: {len(odd)} test samples are of one alone, "
-                f"{odd[0]} of {holder.label}; compare runs of one task, split, seed and crop"
+                f"{', '.join(named)}{', ...' if len(odd) > 3 else ''}; compare runs of one task, split, seed and crop"
             )
     if len(first.jobs) != len(second.jobs):
         raise InputError(

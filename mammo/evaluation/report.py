@@ -7,13 +7,13 @@ import pandas as pd
 
 from mammo import figures
 from mammo.data.index import PARTS
-from mammo.evaluation import curves
+from mammo.evaluation import curves, leaderboard
 from mammo.evaluation.answers import BASELINES, Answers, choices, of_part, read_tested
-from mammo.evaluation.audit import leaks, protocol
+from mammo.evaluation.audit import leaks, protocol, run_config
 from mammo.evaluation.intervals import Value
 from mammo.evaluation.metrics import class_score, evaluate
 from mammo.evaluation.operating import Operating
-from mammo.evaluation.strata import accuracy, auroc, beyond_shortcuts, strata
+from mammo.evaluation.strata import beyond_shortcuts, by_stratum
 from mammo.evaluation.tables import PAPER_COLUMNS, confusion_counts, markdown, paper_rows, signed
 from mammo.predictions import read_json, write_json
 
@@ -36,8 +36,7 @@ Metrics = dict[str, dict[str, Value]]  # head, metric
 def write(folder: Path) -> dict[str, float]:
     """Writes metrics, figures and report; returns `<part>/<head>/<metric>`: value, of those that are defined."""
     predictions, classes = read_tested(folder / "predictions.csv")
-    provenance, audit = read_json(folder / "provenance.json"), read_json(folder / "split_audit.json")
-    config = provenance["config"]
+    (provenance, config), audit = run_config(folder), read_json(folder / "split_audit.json")
     operating = choices(predictions, classes, config["threshold"], config["select_on"])
     parts = {part: of_part(predictions, classes, part) for part in PARTS}
     metrics = {part: _evaluated(heads, operating) for part, heads in parts.items() if heads}
@@ -68,6 +67,8 @@ def write(folder: Path) -> dict[str, float]:
 def from_predictions(path: Path) -> str:
     """The test metrics of a predictions table alone, as Markdown: so anyone can compute published numbers again."""
     predictions, classes = read_tested(path)
+    if len(predictions.groupby(["seed", "fold"], dropna=False)) > 1:
+        return leaderboard.side_by_side([path])
     heads = of_part(predictions, classes, "test")
     metrics = _evaluated(heads, choices(predictions, classes))
     return "\n".join(_metrics_table(metrics, _counts(heads, classes)))
@@ -222,21 +223,10 @@ def _operating_lines(operating: dict[str, Operating], classes: list[str]) -> lis
 
 
 def _strata_lines(folder: Path, heads: dict[str, Answers]) -> list[str]:
-    samples = pd.read_csv(folder / "samples.csv").set_index("sample_id")
-    any_head = heads["majority"]
-    rows = samples.loc[[sample.split(".c")[0] for sample in any_head.samples]]
-    two = len(any_head.classes) == 2
-    header = ["stratum", "n", "women"]
-    for head in heads:
-        header += [f"{head} AUROC"] * (two and head != "majority") + [f"{head} accuracy"]
-    table = []
-    for name, mask in strata(rows):
-        cells = [name, str(mask.sum()), str(len(set(any_head.patients[mask])))]
-        for head, answers in heads.items():
-            cells += [str(auroc(answers, mask))] * (two and head != "majority") + [str(accuracy(answers, mask))]
-        table.append(cells)
-    note = "A stratum of one class has its AUROC against all test samples of the other class." if two else ""
-    return ["## Test by stratum", "", *([note, ""] if note else []), *markdown(header, table), ""]
+    header, rows = by_stratum(pd.read_csv(folder / "samples.csv"), heads)
+    note = ["A stratum of one class has its AUROC against all test samples of the other class.", ""]
+    two = len(heads["majority"].classes) == 2
+    return ["## Test by stratum", "", *(note if two else []), *markdown(header, rows), ""]
 
 
 def _counts_table(classes: list[str], counts: dict[str, dict[str, int]], train_rows: int) -> list[str]:

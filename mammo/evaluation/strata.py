@@ -26,6 +26,23 @@ def strata(samples: pd.DataFrame) -> list[tuple[str, np.ndarray]]:
     return [(name, mask) for name, mask in found if mask.any()]
 
 
+def by_stratum(samples: pd.DataFrame, heads: dict[str, Answers]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of a table: n, women, AUROC and accuracy of each head in each stratum of its samples."""
+    tested = heads["majority"]
+    facts = samples.set_index("sample_id").loc[[sample.split(".c")[0] for sample in tested.samples]]
+    areas = [head for head in heads if len(tested.classes) == 2 and head != "majority"]
+    header = ["stratum", "n", "women"]
+    for head in heads:
+        header += [f"{head} AUROC"] * (head in areas) + [f"{head} accuracy"]
+    rows = []
+    for name, mask in strata(facts):
+        cells = [name, str(mask.sum()), str(len(set(tested.patients[mask])))]
+        for head, answers in heads.items():
+            cells += [str(auroc(answers, mask))] * (head in areas) + [str(accuracy(answers, mask))]
+        rows.append(cells)
+    return header, rows
+
+
 def accuracy(answers: Answers, mask: np.ndarray) -> Value:
     """Of the samples of a stratum."""
     inside = answers[mask]

@@ -11,7 +11,7 @@ import yaml
 
 from mammo import InputError
 from mammo.evaluation.answers import Answers, choices, concatenated, of_part, read_tested
-from mammo.evaluation.audit import leaks, protocol
+from mammo.evaluation.audit import leaks, protocol, run_config
 from mammo.evaluation.intervals import Value, bootstrap_weights, interval
 from mammo.evaluation.metrics import support, weighted_metrics
 from mammo.evaluation.operating import Operating
@@ -145,8 +145,7 @@ def _system(label: str, folders: list[Path]) -> System:
     configs: list[dict[str, Any]] = []
     jobs, reasons = [], []
     for folder in folders:
-        provenance = read_json(folder / "provenance.json")
-        config = provenance["config"]
+        provenance, config = run_config(folder)
         configs.append(config)
         predictions, classes = read_tested(folder / "predictions.csv")
         seed, fold = config["seed"], config["data"]["fold"]
