@@ -13,7 +13,7 @@ from mammo.evaluation.audit import leaks, protocol, run_config
 from mammo.evaluation.intervals import Value
 from mammo.evaluation.metrics import class_score, evaluate
 from mammo.evaluation.operating import Operating
-from mammo.evaluation.strata import beyond_shortcuts, by_stratum
+from mammo.evaluation.strata import beyond_shortcuts, by_stratum, one_liner
 from mammo.evaluation.tables import PAPER_COLUMNS, confusion_counts, markdown, paper_rows, signed
 from mammo.predictions import read_json, write_json
 
@@ -153,7 +153,11 @@ def _first_lines(
         lines += [f"- {head}: accuracy {values['accuracy']}{area}{f'; {NAMES[head]}' if head in NAMES else ''}."]
     lines += [shortcut_verdict(metrics["shortcuts"]["auroc"], beyond_shortcuts(test))]
     if config["crop"]["name"] != "whole":
-        lines += ["- Windows are centred on the annotated lesion: this is classification, not detection."]
+        brightness = one_liner(pd.read_csv(folder / "samples.csv"), test["majority"])
+        lines += [
+            "- Windows are centred on the annotated lesion: this is classification, not detection. "
+            f"Centre-minus-surround brightness alone, which has learnt nothing: AUROC {brightness}."
+        ]
     if config["task"] == "abnormality":
         lines += ["- Positive means abnormal, benign findings included; the paper's tables say 'cancer' for it."]
     lines += [f"- Weights of epoch {made['epoch']['number']}: {made['epoch']['how']}."]

@@ -1,5 +1,7 @@
 """How a head does on parts of the test films: by finding, severity, density and lesion size; and beside shortcuts."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
@@ -29,7 +31,7 @@ def strata(samples: pd.DataFrame) -> list[tuple[str, np.ndarray]]:
 def by_stratum(samples: pd.DataFrame, heads: dict[str, Answers]) -> tuple[list[str], list[list[str]]]:
     """Header and rows of a table: n, women, AUROC and accuracy of each head in each stratum of its samples."""
     tested = heads["majority"]
-    facts = samples.set_index("sample_id").loc[[sample.split(".c")[0] for sample in tested.samples]]
+    facts = facts_of(samples, tested)
     areas = [head for head in heads if len(tested.classes) == 2 and head != "majority"]
     header = ["stratum", "n", "women"]
     for head in heads:
@@ -41,6 +43,17 @@ def by_stratum(samples: pd.DataFrame, heads: dict[str, Answers]) -> tuple[list[s
             cells += [str(auroc(answers, mask))] * (head in areas) + [str(accuracy(answers, mask))]
         rows.append(cells)
     return header, rows
+
+
+def facts_of(samples: pd.DataFrame, tested: Answers) -> pd.DataFrame:
+    """The rows of `samples.csv` of the samples that were tested, in their order; a copy has those of its original."""
+    return samples.set_index("sample_id").loc[[sample.split(".c")[0] for sample in tested.samples]]
+
+
+def one_liner(samples: pd.DataFrame, tested: Answers) -> Value:
+    """AUROC of centre-minus-surround brightness alone, which has learnt nothing, for the positive of two classes."""
+    score = facts_of(samples, tested)["contrast"].to_numpy(float)
+    return auroc(replace(tested, score=score), np.ones(len(tested), bool))
 
 
 def accuracy(answers: Answers, mask: np.ndarray) -> Value:

@@ -11,6 +11,7 @@ from mammo import InputError
 from mammo.evaluation.significance import (
     auroc_covariance,
     delong,
+    delong_mean,
     holm,
     permutation_test,
     smallest_detectable,
@@ -239,3 +240,23 @@ def test_the_smallest_detectable_difference_is_found_with_the_power_it_says():
     assert (drawn > norm.ppf(0.975) * 0.05).mean() == pytest.approx(0.8, abs=0.01)
     with pytest.raises(InputError, match="expected a standard error"):
         smallest_detectable(float("nan"))
+
+
+def halves(seed):
+    """Two tests of 40 other women each, two films a woman, and two classifiers."""
+    rng = np.random.default_rng(seed)
+    positive = np.tile([True, False], 40)
+    first, second = (rng.normal(size=80) + shift * positive for shift in (1.5, 0.8))
+    return positive, first, second
+
+
+def test_tests_of_other_women_add_their_variances_and_the_same_test_twice_adds_nothing():
+    one, two = halves(0), halves(1)
+    women = np.repeat(np.arange(40), 2)
+    alone = [delong(*test, women) for test in (one, two)]
+    apart = delong_mean([(*one, women), (*two, women + 40)])
+    assert apart.difference == pytest.approx(np.mean([found.difference for found in alone]))
+    expected = np.sqrt(sum(found.standard_error**2 for found in alone)) / 2
+    assert apart.standard_error == pytest.approx(expected)
+    twice = delong_mean([(*one, women), (*one, women)])
+    assert twice.standard_error == pytest.approx(alone[0].standard_error)

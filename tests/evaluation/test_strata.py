@@ -9,7 +9,7 @@ from mammo.evaluation.answers import answers, of_part
 from mammo.evaluation.metrics import evaluate
 from mammo.evaluation.operating import Operating
 from mammo.evaluation.report import shortcut_verdict
-from mammo.evaluation.strata import accuracy, auroc, beyond_shortcuts, strata
+from mammo.evaluation.strata import accuracy, auroc, beyond_shortcuts, one_liner, strata
 from tests.evaluation.tables import predictions
 
 CLASSES = ["normal", "abnormal"]
@@ -43,6 +43,13 @@ def test_a_stratum_of_one_class_stands_against_all_of_the_other_and_a_mixed_one_
     some[0] = True
     assert auroc(a, some).value == pytest.approx(roc_auc_score(a.labels[some], a.score[some]))
     assert accuracy(a, some).value == pytest.approx(a.right[some].mean())
+
+
+def test_the_one_liner_is_the_area_under_brightness_alone():
+    a = answers(predictions(45).query("head == 'majority'"), CLASSES)
+    facts = pd.DataFrame({"sample_id": a.samples, "contrast": np.random.default_rng(0).normal(size=len(a))})
+    shuffled = facts.sample(frac=1, random_state=0)
+    assert one_liner(shuffled, a).value == pytest.approx(roc_auc_score(a.labels, facts["contrast"]))
 
 
 def verdict(shortcuts, network):
