@@ -71,7 +71,8 @@ def check_job() -> None:
     if name and hydra.mode != RunMode.MULTIRUN:
         raise InputError(f"sweep={name} is a sweep of jobs: add -m, python train.py -m sweep={name}")
     keys = [override.partition("=")[0] for override in hydra.overrides.task]
-    if twice := sorted({key for key in keys if keys.count(key) > 1}):
+    twice = sorted({key for key in keys if keys.count(key) > 1})
+    if name and twice:
         raise InputError(f"{twice[0]} is swept by sweep={name} itself; leave it out, or change data.folds or repeats")
 
 

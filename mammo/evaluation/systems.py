@@ -94,6 +94,8 @@ def read_systems(paths: Iterable[Path]) -> list[System]:
             systems += _of_folders([path / name for name in read_json(path / JOBS)])
         elif (path / "predictions.csv").is_file():
             systems += _of_folders([path])
+        elif (path / "multirun.yaml").is_file():
+            raise InputError(f"{path}: a sweep that has not ended; go on with it: python train.py resume={path}")
         else:
             raise InputError(f"{path}: expected a run folder, a sweep folder or a table of predictions")
     labels = [system.label for system in systems]

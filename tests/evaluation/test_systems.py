@@ -89,3 +89,6 @@ def test_leaks_are_told_once_for_all_folds(tmp_path):
 def test_what_is_no_run_is_refused(tmp_path):
     with pytest.raises(InputError, match="expected a run folder, a sweep folder or a table"):
         read_systems([tmp_path])
+    (tmp_path / "multirun.yaml").touch()
+    with pytest.raises(InputError, match="a sweep that has not ended; go on with it"):
+        read_systems([tmp_path])
