@@ -85,11 +85,11 @@ def test_a_key_that_the_sweep_varies_itself_is_refused_on_the_line():
 
 
 def test_resume_is_the_command_of_the_sweep_in_its_folder(tmp_path):
-    task = ["sweep=folds", "model=vgg16,inception"]
+    """Interpolations too are as they were said: each job resolves them for itself."""
+    task = ["sweep=folds", "model=vgg16,inception", "model.weights=${model.name}.safetensors"]
     hydra = ["hydra.mode=MULTIRUN", "hydra.sweep.dir=elsewhere", "hydra/launcher=basic"]
-    OmegaConf.save(
-        OmegaConf.create({"hydra": {"overrides": {"task": task, "hydra": hydra}}}), tmp_path / "multirun.yaml"
-    )
+    record = {"hydra": {"overrides": {"task": task, "hydra": hydra}}, "model": {"name": "vgg16"}}
+    OmegaConf.save(OmegaConf.create(record), tmp_path / "multirun.yaml")
     line = ["-m", *task, "hydra/launcher=basic", f'hydra.sweep.dir="{tmp_path}"']
     assert sweep.resumed(["-m", f"resume={tmp_path}"]) == sweep.resumed([f"resume={tmp_path}"]) == line
     assert sweep.resumed(["model=vgg16"]) == ["model=vgg16"]
