@@ -53,16 +53,15 @@ def _swept(record: Path) -> set[str] | None:
     """The keys that a sweep's record gives several values; None where the sweeper has left no record."""
     if not record.is_file():
         return None
-    hydra = _recorded(record)
-    params = hydra["sweeper"].get("params") or {}
-    lines = [*(f"{key}={value}" for key, value in params.items()), *hydra["overrides"]["task"]]
+    params = OmegaConf.load(record).hydra.sweeper.get("params") or {}
+    lines = [*(f"{key}={value}" for key, value in params.items()), *_asked(record)["task"]]
     parsed = OverridesParser.create().parse_overrides(lines)
     return {override.key_or_group for override in parsed if override.is_sweep_override()}
 
 
-def _recorded(record: Path) -> dict[str, Any]:
-    """Hydra's part of a sweep's record, as it was said: what it says is for each job to resolve."""
-    found: Any = OmegaConf.to_container(OmegaConf.load(record).hydra, resolve=False)
+def _asked(record: Path) -> dict[str, Any]:
+    """The overrides of a sweep's record as they were said: interpolations are for each job to resolve."""
+    found: Any = OmegaConf.to_container(OmegaConf.load(record).hydra.overrides, resolve=False)
     return dict(found)
 
 
@@ -122,7 +121,7 @@ def resumed(arguments: list[str]) -> list[str]:
     record = folder / "multirun.yaml"
     if not record.is_file():
         raise InputError(f"resume={folder}: no multirun.yaml in it; name the folder of a sweep, outputs/<date>/<time>")
-    overrides = _recorded(record)["overrides"]
+    overrides = _asked(record)
     kept = [line for line in overrides["hydra"] if not line.startswith(("hydra.mode=", "hydra.sweep.dir="))]
     return ["-m", *overrides["task"], *kept, f"hydra.sweep.dir={json.dumps(str(folder))}"]
 

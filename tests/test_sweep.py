@@ -54,6 +54,21 @@ def test_a_job_is_named_by_what_the_sweep_varies_and_by_its_configuration(tmp_pa
     assert len({name.rpartition("_")[2] for name in names}) == 4
 
 
+def test_what_a_sweep_varies_itself_is_in_the_name_too(tmp_path):
+    record = OmegaConf.create(
+        {
+            "hydra": {
+                "sweeper": {"params": {"data.fold": "range(${data.folds})"}},
+                "overrides": {"task": ["model=vgg16,inception", "model.weights=${model.name}.safetensors"]},
+            },
+            "data": {"folds": 3},
+            "model": {"name": "vgg16"},
+        }
+    )
+    OmegaConf.save(record, tmp_path / "multirun.yaml")
+    assert sweep._swept(tmp_path / "multirun.yaml") == {"data.fold", "model"}
+
+
 def test_another_configuration_has_another_name_even_where_the_sweep_says_the_same(tmp_path):
     asked = ["model=vgg16,inception"]
     names = {named(tmp_path, asked, "model=vgg16", f"trainer.max_epochs={epochs}") for epochs in (1, 2)}
