@@ -52,7 +52,7 @@ def composed(*overrides):
         return compose("config", overrides=list(overrides))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def job(phantom, tmp_path_factory):
     """Runs one job in this process; returns its folder and its metrics."""
     import train
