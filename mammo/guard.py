@@ -65,7 +65,8 @@ def check_labels(data: MammogramDataModule, samples: Samples) -> None:
     """Labels are those of the findings, read once more, and pixels those that the table of crops was made with."""
     table, findings = samples.crops.table, data.dataset.index()
     keys = ["image_id", "finding_id"]
-    true = table[keys].merge(findings, on=keys, how="left", validate="many_to_one")[data.task.column].map(data.task.of)
+    found_again = table[keys].merge(findings, on=keys, how="left", validate="many_to_one")
+    true = found_again[data.task.column].map(data.task.of).fillna("no finding")
     given = np.asarray(data.task.classes)[samples.labels]
     for found, name in ((table["label"], "table"), (given, "loader")):
         if (wrong := np.flatnonzero(np.asarray(found) != np.asarray(true))).size:
