@@ -16,7 +16,7 @@ def train(cfg: dict[str, Any], folder: Path) -> dict[str, float]:
     """Runs one job into its run folder, on every device the same; returns `<part>/<head>/<metric>`: value."""
     import lightning as L
 
-    from mammo import callbacks, devices, run
+    from mammo import callbacks, devices, guard, run
     from mammo.classifier import Classifier
     from mammo.data.datamodule import MammogramDataModule
     from mammo.evaluation import report
@@ -59,7 +59,7 @@ def train(cfg: dict[str, Any], folder: Path) -> dict[str, float]:
         **settings | plan.trainer_settings(),
         default_root_dir=folder,
         logger=run.tensorboard(folder),
-        callbacks=[*during_fit, results],
+        callbacks=[guard.Guard(cfg["select_on"]), *during_fit, results],
         use_distributed_sampler=False,  # it repeats films to fill up; the datamodule's samplers do not
         num_sanity_val_steps=0,
         enable_model_summary=False,

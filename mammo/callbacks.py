@@ -13,7 +13,7 @@ from scipy.special import softmax
 
 from mammo import InputError
 from mammo.data.datamodule import MammogramDataModule
-from mammo.heads import FittedHead, fit_head, majority, save_head, shortcuts
+from mammo.heads import FittedHead, fit_head, majority, save_head, shortcuts, withheld
 from mammo.predictions import head_table, merge, write_features, write_json, write_table
 
 log = logging.getLogger(__name__)
@@ -107,8 +107,9 @@ class Results(Callback):
         fitted = self.fitted
         if fitted is None:
             trained = classifier.net.trained_features
+            shown = withheld(features, rows, data.select_on)
             fitted = {
-                name: fit_head(name, features, labels, rows, trained_trunk=trained, select_on=data.select_on)
+                name: fit_head(name, shown, labels, rows, trained_trunk=trained, select_on=data.select_on)
                 for name in self.names
             }
         margin = (logits[:, 1] - logits[:, 0]).astype(np.float32) if len(classes) == 2 else None

@@ -102,6 +102,8 @@ def fit_head(
     """
     head = find_head(name)
     train, val = (np.asarray(rows["split"] == part) for part in ("train", select_on))
+    if not np.isfinite(features[train | val]).all():
+        raise RuntimeError(f"leak: head {name} is asked to learn from rows that are withheld from it, or not finite")
     width = features.shape[1]
     grid = {key: [v / width for v in values] if key in head.per_width else values for key, values in head.grid.items()}
     scoring = "roc_auc" if len(np.unique(labels)) == 2 else "balanced_accuracy"
@@ -124,6 +126,12 @@ def fit_head(
     seen = ", on features that have seen their labels" if trained_trunk else ""
     how = f"tuned and calibrated by {len(inner)} folds grouped by woman inside the training part{seen}"
     return FittedHead(model, search.best_params_, how)
+
+
+def withheld(features: np.ndarray, rows: pd.DataFrame, select_on: str = "val") -> np.ndarray:
+    """The same features for who fits a head: infinite where nobody may look, so that scikit-learn refuses a look."""
+    allowed = np.asarray(rows["split"].isin(["train", select_on]))
+    return np.where(allowed[:, None], features, np.float32(np.inf))
 
 
 def inner_folds(labels: np.ndarray, patients: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:

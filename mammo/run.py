@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import numpy as np
 import pandas as pd
 from lightning.pytorch.loggers import TensorBoardLogger
 from matplotlib.figure import Figure
@@ -168,9 +167,9 @@ def close_run(folder: Path, trainer: L.Trainer, cfg: dict[str, Any], metrics: di
 
 def _augmentation_grid(data: MammogramDataModule, films: int = 4, draws: int = 6) -> Figure:
     """Originals of the training part in the first column, draws of each beside it."""
-    samples = np.unique([sample for sample, _ in data.train.rows])[:: max(len(data.train) // (films * 7), 1)][:films]
+    samples = sorted({sample for sample, _ in data.train.rows})[:: max(len(data.train) // (films * 7), 1)][:films]
     columns = range(draws if data.augment.mode != "none" else 1)
-    squares = [data.train.pixels(int(sample), draw)[0].numpy() for sample in samples for draw in columns]
+    squares = [data.train.pixels(sample, draw)[0].numpy() for sample in samples for draw in columns]
     names = [data.train.ids[sample] if draw == 0 else f"draw {draw}" for sample in samples for draw in columns]
     return figures.image_grid(squares, names, columns=len(columns))
 

@@ -1,4 +1,4 @@
-"""What all tests share: a home of their own, and the real films where there are any."""
+"""What all tests share: a home of their own, small runs, and the real films where there are any."""
 
 import os
 import shutil
@@ -10,6 +10,9 @@ from mammo.data.download import extract
 from mammo.data.mias import MIAS, expected_member
 from mammo.data.phantom import Phantom
 
+CONF = Path(__file__).parents[1] / "conf"
+SMALL = ["data=phantom", "data.women=16", "data.batch_size=8", "data.workers=0", "trainer.max_epochs=2"]
+SHARES = "split.shares=[0.5,0.25,0.25]"  # so that each part of 16 women has both classes
 SHARED_ARCHIVE = Path(__file__).parents[2] / "shared" / "data" / "all-mias.tar.gz"
 ARCHIVE = Path(os.environ.get("MAMMO_MIAS_ARCHIVE") or SHARED_ARCHIVE)  # noted before the fixture below hides it
 
@@ -39,3 +42,43 @@ def phantom(tmp_path_factory):
     dataset = Phantom(root=str(tmp_path_factory.mktemp("films") / "phantom"), women=16)
     dataset.prepare()
     return dataset
+
+
+def composed(*overrides):
+    """The configuration under these overrides."""
+    from hydra import compose, initialize_config_dir
+
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("config", overrides=list(overrides))
+
+
+@pytest.fixture(scope="session")
+def job(phantom, tmp_path_factory):
+    """Runs one job in this process; returns its folder and its metrics."""
+    import train
+    from mammo import settings
+
+    def start(*overrides):
+        folder = tmp_path_factory.mktemp("run")
+        lines = [*SMALL, f"data.root={phantom.root}", "model.image_size=32", *overrides]
+        if "shares" in composed(*lines).split:
+            lines.insert(0, SHARES)
+        cfg = settings.effective(composed(*{line.partition("=")[0]: line for line in lines}.values()), lines)
+        return folder, train.train(cfg, folder)
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def vgg_trunk(tmp_path_factory):
+    """A file of VGG16's convolutions, drawn at random: enough to freeze."""
+    import torch
+    from safetensors.torch import save_file
+
+    from mammo.models import BACKBONES
+
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "vgg.safetensors"
+    state = BACKBONES["vgg16"].build(weights=None).state_dict()
+    save_file({key: value.half() for key, value in state.items() if key.startswith("features.")}, path)
+    return path

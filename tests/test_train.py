@@ -3,14 +3,12 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
-from safetensors.torch import save_file
 from sklearn.neighbors import KNeighborsClassifier
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -18,48 +16,15 @@ import train
 from mammo import InputError, settings
 from mammo.evaluation import report
 from mammo.heads import HEADS, Head
-from mammo.models import BACKBONES
 from mammo.predictions import read_features, read_json
+from tests.conftest import CONF, SHARES, SMALL, composed
 
-CONF = Path(__file__).parents[1] / "conf"
-SMALL = ["data=phantom", "data.women=16", "data.batch_size=8", "data.workers=0", "trainer.max_epochs=2"]
-SHARES = "split.shares=[0.5,0.25,0.25]"  # so that each part of 16 women has both classes
 FILES = [
     "split.csv", "split_audit.json", "samples.csv", "predictions.csv", "metrics.json", "features.safetensors",
     "features.csv", "heads/svm.skops", "checkpoints/best.ckpt", "curves.csv", "report.md", "provenance.json",
     "choices.json", "figures/augmentation.png", "figures/curves.png", "figures/confusion_softmax.png",
     "figures/confusion_svm.png",
 ]  # fmt: skip
-
-
-def composed(*overrides):
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("config", overrides=list(overrides))
-
-
-@pytest.fixture
-def job(phantom, tmp_path_factory):
-    """Runs one job in this process; returns its folder and its metrics."""
-
-    def start(*overrides):
-        folder = tmp_path_factory.mktemp("run")
-        lines = [*SMALL, f"data.root={phantom.root}", "model.image_size=32", *overrides]
-        if composed(*lines).split.name != "paper":
-            lines.insert(0, SHARES)
-        cfg = settings.effective(composed(*{line.partition("=")[0]: line for line in lines}.values()), lines)
-        return folder, train.train(cfg, folder)
-
-    return start
-
-
-@pytest.fixture(scope="module")
-def vgg_trunk(tmp_path_factory):
-    """A file of VGG16's convolutions, drawn at random: enough to freeze."""
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "vgg.safetensors"
-    state = BACKBONES["vgg16"].build(weights=None).state_dict()
-    save_file({key: value.half() for key, value in state.items() if key.startswith("features.")}, path)
-    return path
 
 
 def test_a_run_folder_is_complete_and_its_tables_agree(job):

@@ -42,6 +42,11 @@ class Crops:
     shown: int
     notes: list[str]
 
+    def centre(self, sample: int) -> np.ndarray:
+        """What an unaugmented sample shows, (shown, shown) uint8."""
+        start = (self.pixels.shape[1] - self.shown) // 2
+        return self.pixels[sample, start : start + self.shown, start : start + self.shown]
+
 
 @dataclass(frozen=True)
 class Film:
@@ -108,12 +113,13 @@ def cut_crops(
             notes.append(f"{len(off)} findings have no circle on the breast ({', '.join(off)}): {without_circle}")
     samples.sort(key=itemgetter("_order"))
     pixels = np.stack([sample.pop("_pixels") for sample in samples])
-    described = pd.DataFrame(samples).drop(columns="_order")
-    shown = [_centre(square, image_size) for square in pixels]
+    described = pd.DataFrame(samples).drop(columns="_order").reset_index(drop=True)
+    crops = Crops(described, pixels, image_size, notes)
+    shown = [crops.centre(sample) for sample in range(len(pixels))]
     described["mean_grey"] = [square.mean() for square in shown]
     described["black"] = [(square == 0).mean() for square in shown]
     described["contrast"] = [contrast(square) for square in shown]
-    return Crops(described.reset_index(drop=True), pixels, image_size, notes)
+    return crops
 
 
 @dataclass(frozen=True)
@@ -218,8 +224,3 @@ def _films(rows: pd.DataFrame, read: Callable[[str], np.ndarray]) -> Iterator[tu
             for group, film in zip(groups[start : start + 32], films, strict=True):
                 for _, row in group.iterrows():
                     yield row, film
-
-
-def _centre(square: np.ndarray, shown: int) -> np.ndarray:
-    start = (square.shape[0] - shown) // 2
-    return square[start : start + shown, start : start + shown]

@@ -20,7 +20,7 @@ from mammo.data.images import pixel_digest
 from mammo.data.index import PARTS
 from mammo.data.mias import home
 from mammo.data.samples import Draw, EpochSampler, OnceSampler, Row, Samples
-from mammo.data.split import audit_split, check_fold, check_split, split_films
+from mammo.data.split import check_fold, check_split, split_films
 from mammo.data.tasks import find_task
 
 log = logging.getLogger(__name__)
@@ -103,8 +103,6 @@ class MammogramDataModule(L.LightningDataModule):
             table["split"] = "copies"
         digests = self.dataset.manifest()
         self.crops = cut_crops(table, lambda film: self.dataset.read(film, digests), self.task, **self.crop_settings)
-        # Films that give no sample neither train nor test, and so leak nothing.
-        self.audit = audit_split(self.split[self.split["image_id"].isin(self.crops.table["image_id"])])
         self._check(self.crops.table)  # again: a film may have given no sample
         self.labels = self.crops.table["label"].map({c: i for i, c in enumerate(self.task.classes)}).to_numpy()
         rows = self._rows_by_part(expanded)
@@ -116,6 +114,8 @@ class MammogramDataModule(L.LightningDataModule):
         self.watch = self._samples(rows[self.watched])
         self.described = self._samples([row for part in PARTS for row in rows[part]])
         self.described_parts = [part for part in PARTS for _ in rows[part]]
+        # Of the rows as they will be used: films that give no sample neither train nor test, and so leak nothing.
+        self.audit = check_split(self.rows(), self.split_settings["name"])
         self._loaded = True
 
     def _rows_by_part(self, expanded: int) -> dict[str, list[Row]]:
@@ -159,10 +159,8 @@ class MammogramDataModule(L.LightningDataModule):
 
     def rows(self) -> pd.DataFrame:
         """The described rows, in their order: `sample_id` (with its copy), `image_id, patient, split, label`."""
-        samples, copies = zip(*self.described.rows, strict=True)
-        table = self.crops.table.iloc[list(samples)].reset_index(drop=True)
-        suffix = [f".c{copy}" if copy else "" for copy in copies]
-        table["sample_id"] += pd.Series(suffix, dtype="string")
+        table = self.crops.table.iloc[[sample for sample, _ in self.described.rows]].reset_index(drop=True)
+        table["sample_id"] = self.described.names()
         table["split"] = self.described_parts
         return table[["sample_id", "image_id", "patient", "split", "label"]]
 

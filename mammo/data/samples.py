@@ -28,6 +28,10 @@ class Samples(Dataset[dict[str, Any]]):
     def __len__(self) -> int:
         return len(self.rows)
 
+    def names(self) -> list[str]:
+        """Of each row, its `sample_id` with its copy."""
+        return [f"{self.ids[sample]}.c{copy}" if copy else self.ids[sample] for sample, copy in self.rows]
+
     def draw(self, row: int, epoch: int, *, cached: bool) -> int:
         """Which draw of its sample a row shows in an epoch; 0 is the original."""
         sample, copy = self.rows[row]

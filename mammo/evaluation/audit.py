@@ -3,7 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from mammo import InputError
+from mammo.evaluation.answers import of_part
+from mammo.evaluation.operating import Operating, choose
 from mammo.predictions import read_json
 
 
@@ -35,15 +39,21 @@ def protocol(config: dict[str, Any]) -> str:
     )
 
 
-def leaks(config: dict[str, Any], split_audit: dict[str, Any], provenance: dict[str, Any]) -> list[str]:
+def leaks(
+    split_audit: dict[str, Any],
+    provenance: dict[str, Any],
+    predictions: pd.DataFrame,
+    operating: dict[str, Operating],
+) -> list[str]:
     """The reasons, none for an honest run.
 
     Args:
-        config: The resolved configuration.
         split_audit: What `data.split.audit_split` found.
-        provenance: Of the run; an evaluation lists there what its checkpoint had learnt.
+        provenance: Of the run, with its resolved configuration; an evaluation lists what its checkpoint had learnt.
+        predictions: The run's table.
+        operating: The thresholds and temperatures that are used on it.
     """
-    found = []
+    config, found = provenance["config"], []
     if copied := split_audit["films_on_two_sides"]:
         found.append(
             f"{len(copied)} films have augmented copies on two sides: they were augmented before the split (split=copy)"
@@ -60,4 +70,35 @@ def leaks(config: dict[str, Any], split_audit: dict[str, Any], provenance: dict[
         found.append(
             f"{len(learnt)} of the women or films tested were learnt by the checkpoint (ckpt_path, another split)"
         )
+    if heads := chosen_elsewhere(operating, predictions, provenance):
+        found.append(
+            f"threshold or temperature of {', '.join(heads)} is not what the {config['select_on']} part chooses"
+        )
     return found
+
+
+def chosen_elsewhere(
+    operating: dict[str, Operating], predictions: pd.DataFrame, provenance: dict[str, Any]
+) -> list[str]:
+    """Heads whose threshold or temperature does not come out when it is chosen again from the rows that may choose."""
+    config = provenance["config"]
+    rule = config["threshold"]
+    may_choose = of_part(predictions, provenance["classes"], config["select_on"])
+    again = {head: choose(a.labels, a.probabilities, a.score, rule) for head, a in may_choose.items()}
+    return [head for head, one in operating.items() if one != again.get(head, Operating(str(rule)))]
+
+
+def check_labels(predictions: pd.DataFrame, samples: pd.DataFrame) -> None:
+    """Each row is labelled as the sample it was cut from.
+
+    Raises:
+        InputError: One is not.
+    """
+    cut = predictions["sample_id"].str.replace(r"\.c\d+$", "", regex=True)
+    true = cut.map(samples.set_index("sample_id")["label"])
+    if (wrong := (true != predictions["label"]).to_numpy().nonzero()[0]).size:
+        row = predictions.iloc[wrong[0]]
+        raise InputError(
+            f"predictions.csv: {len(wrong)} labels are not those of samples.csv: {row['sample_id']} is "
+            f"{true.iloc[wrong[0]]}, found {row['label']}; train.py writes both tables, and nobody else changes one"
+        )

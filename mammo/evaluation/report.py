@@ -9,7 +9,7 @@ from mammo import figures
 from mammo.data.index import PARTS
 from mammo.evaluation import curves, leaderboard
 from mammo.evaluation.answers import BASELINES, Answers, choices, of_part, read_tested
-from mammo.evaluation.audit import leaks, protocol, run_config
+from mammo.evaluation.audit import check_labels, leaks, protocol, run_config
 from mammo.evaluation.intervals import Value
 from mammo.evaluation.metrics import class_score, evaluate
 from mammo.evaluation.operating import Operating
@@ -37,17 +37,18 @@ def write(folder: Path) -> dict[str, float]:
     """Writes metrics, figures and report; returns `<part>/<head>/<metric>`: value, of those that are defined."""
     predictions, classes = read_tested(folder / "predictions.csv")
     (provenance, config), audit = run_config(folder), read_json(folder / "split_audit.json")
+    check_labels(predictions, pd.read_csv(folder / "samples.csv", dtype=str))
     operating = choices(predictions, classes, config["threshold"], config["select_on"])
     parts = {part: of_part(predictions, classes, part) for part in PARTS}
     metrics = {part: _evaluated(heads, operating) for part, heads in parts.items() if heads}
-    reasons = leaks(config, audit, provenance)
+    reasons = leaks(audit, provenance, predictions, operating)
     counts = {part: _counts(heads, classes) for part, heads in parts.items()}
     plain = {
         part: {head: {name: value.as_json() for name, value in values.items()} for head, values in heads.items()}
         for part, heads in metrics.items()
     }
-    frozen = {head: vars(chosen) for head, chosen in operating.items()}
-    facts = {"task": config["task"], "protocol": protocol(config), "leaks": reasons, "n": counts, "operating": frozen}
+    frozen = {"operating": {head: vars(chosen) for head, chosen in operating.items()}}
+    facts = {"task": config["task"], "protocol": protocol(config), "leaks": reasons, "n": counts} | frozen
     write_json(facts | plain, folder / "metrics.json")
     _figures(folder, parts["test"], operating, config)
     lines = _first_lines(folder, config, provenance, reasons, parts["test"], metrics["test"])

@@ -151,8 +151,9 @@ def _system(label: str, folders: list[Path]) -> System:
         configs.append(config)
         predictions, classes = read_tested(folder / "predictions.csv")
         seed, fold = config["seed"], config["data"]["fold"]
-        jobs.append(_job(predictions, classes, seed, fold, config["threshold"], config["select_on"]))
-        for reason in leaks(config, read_json(folder / "split_audit.json"), provenance):
+        job = _job(predictions, classes, seed, fold, config["threshold"], config["select_on"])
+        jobs.append(job)
+        for reason in leaks(read_json(folder / "split_audit.json"), provenance, predictions, job.operating):
             words = reason.lstrip("0123456789 ")  # how many differs between folds
             reasons += [] if words in reasons else [words]
     jobs.sort(key=lambda job: (job.seed, -1 if job.fold is None else job.fold))

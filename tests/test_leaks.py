@@ -1,0 +1,201 @@
+"""Leaks cannot happen quietly: each is injected into the real program, which must end in an error or say its reason."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from lightning.pytorch.callbacks import EarlyStopping
+from sklearn.preprocessing import StandardScaler
+
+import train
+from mammo import InputError, callbacks, settings
+from mammo.data import datamodule
+from mammo.data.datamodule import MammogramDataModule
+from mammo.data.samples import Samples
+from mammo.data.split import split_films
+from mammo.evaluation import report
+from mammo.evaluation.answers import choices
+from mammo.heads import fit_head
+from mammo.predictions import read_json
+from tests.conftest import composed
+
+
+@pytest.fixture(scope="module")
+def run(job, vgg_trunk):
+    """One epoch on a frozen trunk; returns the run folder."""
+
+    def start(*overrides):
+        return job("trainer.max_epochs=1", "augment=none", f"model.weights={vgg_trunk}", *overrides)[0]
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def honest_run(run):
+    return run()
+
+
+def leaks(folder):
+    return read_json(folder / "metrics.json")["leaks"]
+
+
+def test_an_honest_run_has_no_reason(honest_run):
+    assert leaks(honest_run) == []
+
+
+def test_what_the_configuration_asks_for_is_a_reason_each(run):
+    copies, women, choices_ = leaks(run("split=copy", "augment=expand", "augment.copies=1", "select_on=test"))
+    assert "augmented copies on two sides" in copies
+    assert "women have films on two sides" in women
+    assert "were chosen on the test part" in choices_
+
+
+def moved(table, **how):
+    """A split of which one training woman's second film is tested."""
+    split = split_films(table, **how)
+    split.loc[split.index[(split["split"] == "train") & split["patient"].duplicated()][0], "split"] = "test"
+    return split
+
+
+def renamed(table, **how):
+    """The same, and by her film's name she is another woman there."""
+    honest, split = split_films(table, **how), moved(table, **how)
+    split.loc[split["split"] != honest["split"], "patient"] = "somebody"
+    return split
+
+
+def augmented_first(table, **how):
+    """Copies are dealt as if they were films."""
+    return split_films(table, **how | {"name": "copy", "copies": 2})
+
+
+@pytest.mark.parametrize("leaky", [moved, renamed, augmented_first])
+def test_a_split_that_lets_a_woman_cross_is_an_error(run, monkeypatch, leaky):
+    monkeypatch.setattr(datamodule, "split_films", leaky)
+    with pytest.raises(InputError, match=r"woman .* is on two sides"):
+        run()
+
+
+def test_training_on_test_rows_is_an_error(run, monkeypatch):
+    monkeypatch.setattr(MammogramDataModule, "train_dataloader", lambda self: self._once(self.described))
+    with pytest.raises(RuntimeError, match="leak: training is shown 16 of 32 rows that are not of the train part"):
+        run()
+
+
+def test_stopping_early_on_test_rows_is_an_error(run, monkeypatch):
+    def test_rows(self):
+        rows = [row for row, part in zip(self.described.rows, self.described_parts, strict=True) if part == "test"]
+        return self._once(Samples(self.crops, self.labels, rows, self.augment, self.seed))
+
+    monkeypatch.setattr(MammogramDataModule, "val_dataloader", test_rows)
+    with pytest.raises(RuntimeError, match=r"leak: .* by val/auroc is shown .* not of the val part"):
+        run()
+
+
+def test_stopping_early_by_a_metric_of_test_is_an_error(run, monkeypatch):
+    honest = callbacks.during_fit
+
+    def leaky(*arguments, **how):
+        return [*honest(*arguments, **how), EarlyStopping("test/auroc", mode="max", strict=False)]
+
+    monkeypatch.setattr(callbacks, "during_fit", leaky)
+    with pytest.raises(RuntimeError, match="leak: EarlyStopping by test/auroc: expected a number of the val part"):
+        run()
+
+
+def test_choosing_everything_on_test_unasked_is_an_error(run, monkeypatch):
+    honest = MammogramDataModule.__init__
+    monkeypatch.setattr(
+        MammogramDataModule, "__init__", lambda self, **how: honest(self, **how | {"select_on": "test"})
+    )
+    with pytest.raises(RuntimeError, match=r"leak: .* by test/auroc"):
+        run()
+
+
+def scaled_on_all(name, features, labels, rows, **how):
+    return fit_head(name, StandardScaler().fit_transform(features), labels, rows, **how)
+
+
+def fitted_on_all(name, features, labels, rows, **how):
+    return fit_head(name, features, labels, rows.assign(split="train"), **how)
+
+
+def tuned_on_test(name, features, labels, rows, **how):
+    return fit_head(name, features, labels, rows, **how | {"select_on": "test"})
+
+
+@pytest.mark.parametrize(
+    ("leaky", "message"),
+    [(scaled_on_all, "contains infinity"), (fitted_on_all, "withheld"), (tuned_on_test, "withheld")],
+)
+def test_a_scaler_or_a_head_that_looks_at_test_rows_is_an_error(run, monkeypatch, leaky, message):
+    monkeypatch.setattr(callbacks, "fit_head", leaky)
+    with pytest.raises((ValueError, RuntimeError), match=message):
+        run()
+
+
+def on_test(predictions, classes, rule, part):
+    return choices(predictions, classes, rule, "test")
+
+
+def test_a_threshold_that_validation_did_not_choose_is_a_reason(run, monkeypatch):
+    monkeypatch.setattr(report, "choices", on_test)
+    (reason,) = leaks(run())
+    assert "threshold or temperature of softmax, svm" in reason
+    assert "is not what the val part chooses" in reason
+
+
+def rolled(array):
+    """Everyone's is another's."""
+    return np.roll(np.asarray(array), 1, axis=0)
+
+
+@pytest.mark.parametrize(
+    ("shuffle", "message"),
+    [
+        (lambda crops: replace(crops, table=crops.table.assign(label=rolled(crops.table["label"]))), "of the table"),
+        (lambda crops: replace(crops, pixels=rolled(crops.pixels)), "are not those that were cut for it"),
+    ],
+)
+def test_labels_that_do_not_follow_their_films_are_an_error(run, honest_run, monkeypatch, tmp_path, shuffle, message):
+    honest = datamodule.cut_crops
+    monkeypatch.setattr(datamodule, "cut_crops", lambda *given, **how: shuffle(honest(*given, **how)))
+    with pytest.raises(RuntimeError, match=message):
+        run()
+    lines = ["fit=false", f"ckpt_path={honest_run}"]
+    with pytest.raises(RuntimeError, match=message):
+        train.train(settings.effective(composed(*lines), lines), tmp_path)
+
+
+def test_training_on_shuffled_labels_is_an_error(run, monkeypatch):
+    honest = Samples.__init__
+
+    def leaky(self, crops, labels, *others):
+        honest(self, crops, rolled(labels), *others)
+
+    monkeypatch.setattr(Samples, "__init__", leaky)
+    with pytest.raises(RuntimeError, match="labels of the loader are not those of their findings"):
+        run()
+
+
+def test_predictions_whose_labels_were_shuffled_are_an_error(run, monkeypatch):
+    honest = callbacks.head_table
+
+    def leaky(rows, *given, **how):
+        return honest(rows.assign(label=rolled(rows["label"])), *given, **how)
+
+    monkeypatch.setattr(callbacks, "head_table", leaky)
+    with pytest.raises(InputError, match=r"labels are not those of samples\.csv"):
+        run()
+
+
+def test_the_thresholds_that_are_written_can_be_chosen_again_from_validation(honest_run):
+    table = pd.read_csv(honest_run / "predictions.csv").query("head == 'svm' and split == 'val'")
+    threshold = read_json(honest_run / "metrics.json")["operating"]["svm"]["threshold"]
+    positive = table["label"] == "abnormal"
+
+    def gain(at):
+        return (table["score"][positive] > at).mean() + (table["score"][~positive] <= at).mean()
+
+    assert gain(threshold) == max(map(gain, table["score"]))

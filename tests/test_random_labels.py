@@ -1,0 +1,124 @@
+"""With labels that mean nothing an honest protocol finds nothing, and the leaky ones find something.
+
+Each woman gets a label by the toss of a coin, both her films the same; split, crops, copies, head and intervals are the
+program's own. Only the features are cheaper than a network's: levels of grey and of its slope, whatever the
+orientation, by which a film's copy is known again, and a woman's other film a little.
+
+`python -m pytest -m slow -s tests/test_random_labels.py` prints the table for 20 seeds.
+"""
+
+import numpy as np
+import pytest
+
+from mammo.data import datamodule
+from mammo.data.crop import Crops, cut_crops
+from mammo.data.datamodule import MammogramDataModule
+from mammo.data.phantom import Phantom
+from mammo.evaluation.answers import answers
+from mammo.evaluation.metrics import evaluate
+from mammo.evaluation.operating import Operating
+from mammo.guard import check_labels
+from mammo.heads import fit_head, withheld
+from mammo.predictions import head_table
+from tests.conftest import ARCHIVE
+
+PROTOCOLS = {"by woman": "patient", "by film": "film", "augmentation first": "copy"}
+LEVELS = np.linspace(0, 1, 33)
+CLASSES = ["normal", "abnormal"]
+
+
+@pytest.fixture
+def cut_once(monkeypatch):
+    """Whole breasts do not depend on the split or the labels: they are cut for the first seed alone."""
+    made = []
+
+    def cut(table, read, task, **how):
+        if not made:
+            made.append(cut_crops(table, read, task, **how))
+        (crops,) = made
+        films = table.set_index("image_id").loc[crops.table["image_id"]].reset_index()
+        drawn = films[["severity", "split"]].assign(label=films["severity"].map(task.of))
+        return Crops(crops.table.assign(**drawn), crops.pixels, crops.shown, crops.notes)
+
+    monkeypatch.setattr(datamodule, "cut_crops", cut)
+
+
+def tossed(index, seed):
+    """The findings, one a film, with a severity by the woman's coin."""
+    films = index().drop_duplicates("image_id").reset_index(drop=True)
+    women = films["patient"].unique()
+    heads = np.random.default_rng([seed, 0xC014]).random(len(women)) < 0.5
+    return films.assign(
+        severity=films["patient"].map(dict(zip(women, np.where(heads, "malignant", "normal"), strict=True))),
+        finding_id=1,
+    )
+
+
+def described(pixels):
+    """(66,) levels of grey, and of its slope."""
+    slopes = np.hypot(*np.gradient(pixels.astype(np.float32)))
+    return np.concatenate([np.quantile(pixels, LEVELS), np.quantile(slopes, LEVELS)])
+
+
+def area(source, split, seed, shares, copies):
+    """AUROC of the test part with its interval."""
+    augment = {"mode": "expand", "symmetries": True, "rotate_deg": 15, "shift": 0.05, "scale": 0.1, "copies": copies}
+    data = MammogramDataModule(
+        **source, task="abnormality", split={"name": split, "shares": shares}, crop={"name": "whole"},
+        augment=augment, image_size=64, seed=seed, batch_size=4,
+    )  # fmt: skip
+    index = data.dataset.index
+    data.dataset.index = lambda: tossed(index, seed)
+    data.load()
+    check_labels(data, data.described)
+    rows = data.rows()
+    features = np.array([described(data.described.pixels(*row)[0].numpy()) for row in data.described.rows], np.float32)
+    labels = (rows["label"] == CLASSES[1]).to_numpy().astype(int)
+    head = fit_head("svm", withheld(features, rows), labels, rows, trained_trunk=False)
+    outputs = head.score(features), head.probabilities(features)
+    table = head_table(rows, "svm", *outputs, CLASSES, fold=None, seed=seed)
+    numbers = table.assign(**table[["score", "p_normal", "p_abnormal"]].astype(float))
+    return evaluate(answers(numbers[numbers["split"] == "test"], CLASSES), Operating())["auroc"]
+
+
+def benchmark(source, seeds, shares=(0.6, 0.2, 0.2), copies=5):
+    """By protocol: (3, seeds) areas and the ends of their intervals; prints the table."""
+    found = {}
+    print(f"\n| random labels, {seeds} seeds | mean AUROC (its standard error) | intervals cover 0.5 | lie above |")
+    print("| --- | --- | --- | --- |")
+    for name, split in PROTOCOLS.items():
+        values = [area(source, split, seed, list(shares), copies) for seed in range(seeds)]
+        found[name] = np.array([(one.value, one.low, one.high) for one in values]).T
+        areas, lows, _ = found[name]
+        error = areas.std(ddof=1) / np.sqrt(seeds)
+        print(f"| {name} | {areas.mean():.3f} ({error:.3f}) | {covering(found[name])} | {(lows > 0.5).sum()} |")
+    return found
+
+
+def covering(found):
+    """How many intervals hold 0.5."""
+    _, lows, highs = found
+    return int(((lows <= 0.5) & (highs >= 0.5)).sum())
+
+
+def test_random_labels_are_not_learnt_by_woman_but_by_copies(phantom, cut_once):
+    source = {"name": "phantom", "root": str(phantom.root), "women": phantom.women}
+    found = benchmark(source, seeds=5, shares=(0.5, 0, 0.5))
+    assert covering(found["by woman"]) >= 4
+    assert found["augmentation first"][0].mean() > 0.6
+
+
+@pytest.mark.slow
+def test_random_labels_of_161_women_and_20_seeds(request, cut_once, tmp_path):
+    if ARCHIVE.is_file():
+        source = {"name": "mias", "root": str(request.getfixturevalue("mias").root)}
+    else:
+        films = Phantom(root=str(tmp_path), women=161)
+        films.prepare()
+        source = {"name": "phantom", "root": str(films.root), "women": films.women}
+    found = benchmark(source, seeds=20)
+    assert covering(found["by woman"]) >= 16
+    areas = found["by film"][0]
+    assert areas.mean() - areas.std(ddof=1) / np.sqrt(len(areas)) > 0.5
+    areas, lows, _ = found["augmentation first"]
+    assert areas.mean() > 0.6 and (lows > 0.5).sum() > 10
