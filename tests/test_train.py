@@ -65,7 +65,8 @@ def test_what_was_watched_is_what_the_predictions_say(job):
     assert metrics["val/softmax/auroc"] == pytest.approx(curves["val/auroc"].max(), abs=1e-6)
 
 
-def test_a_frozen_trunk_runs_once_per_distinct_sample(job, vgg_trunk, monkeypatch):
+def test_a_frozen_trunk_runs_once_per_distinct_sample(job, vgg_trunk, monkeypatch, tmp_path):
+    monkeypatch.setenv("MAMMO_HOME", str(tmp_path))  # a cache that no other test has filled
     passes = []
     stage = torch.nn.Sequential.forward
 
