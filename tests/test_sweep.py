@@ -182,15 +182,16 @@ def test_jobs_of_an_earlier_configuration_in_the_folder_stay_out_of_the_table(tm
 def test_a_sweep_killed_at_three_random_moments_ends_with_the_same_table(phantom, tmp_path):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     started = time.monotonic()
-    ended(command(phantom, whole, "seed=0,1,2,3"))
+    jobs = ("seed=0,1,2", "optim.lr_head=0.01,0.001")
+    ended(command(phantom, whole, *jobs))
     lasted = time.monotonic() - started
     chance = random.Random(os.urandom(8))
-    line = command(phantom, cut, "seed=0,1,2,3")
+    line = command(phantom, cut, *jobs)
     for _ in range(3):
-        moment = time.monotonic() + chance.uniform(0.15, 0.6) * lasted
+        moment = time.monotonic() + chance.uniform(0.1, 0.4) * lasted
         killed(line, lambda moment=moment: time.monotonic() > moment)
         left = len(list(cut.glob("*/finished.json")))
-        print(f"killed with {left} of 4 jobs finished")
+        print(f"killed with {left} of 6 jobs finished")
         if (cut / "multirun.yaml").is_file():
             line = [sys.executable, str(ROOT / "train.py"), "-m", f"resume={cut}"]
     ended(line)
