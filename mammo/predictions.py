@@ -69,7 +69,10 @@ def read_predictions(path: Path) -> tuple[pd.DataFrame, list[str]]:
     """
     if not path.is_file():
         raise InputError(f"no predictions at {path}; name a run folder that `train.py` has finished")
-    table = pd.read_csv(path, dtype=dict.fromkeys([*IDENTITY], str))
+    try:
+        table = pd.read_csv(path, dtype=dict.fromkeys([*IDENTITY], str))
+    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise InputError(f"{path}: expected a table of predictions as CSV, found none ({str(error).strip()})") from None
     classes = [column.removeprefix("p_") for column in table.columns if column.startswith("p_")]
     missing = [column for column in [*IDENTITY, "score"] if column not in table.columns]
     if missing or len(classes) < 2:

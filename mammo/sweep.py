@@ -141,4 +141,7 @@ class Leaderboard(Callback):
         ]
         write_json(sorted(job.name for job in jobs), folder / JOBS)
         audited = config.hydra.runtime.choices.get("sweep") == "audit"
-        log.info("%s", dial.write(folder) if audited else leaderboard.write(folder))
+        try:
+            log.info("%s", dial.write(folder) if audited else leaderboard.write(folder))
+        except InputError as error:  # Hydra would make a warning of it
+            log.error("error: %s", error)

@@ -35,3 +35,10 @@ def test_nan_never_reaches_a_json_file_and_the_file_before_stays_whole(tmp_path)
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json({"a": float("nan")}, tmp_path / "m.json")
     assert (tmp_path / "m.json").read_text() == '{\n "a": 1\n}\n'
+
+
+def test_what_is_no_table_of_predictions_is_one_line(tmp_path):
+    for name, content in (("picture.png", b"\x89PNG"), ("empty.csv", b"")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match="expected a table of predictions as CSV"):
+            read_predictions(tmp_path / name)

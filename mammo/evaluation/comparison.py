@@ -42,6 +42,17 @@ def check_paired(first: System, second: System) -> None:
         InputError: Otherwise; names what differs.
     """
     for ours, theirs in zip(first.jobs, second.jobs, strict=False):
+        sides = [next(iter(job.parts["test"].values())) for job in (ours, theirs)]
+        if sides[0].classes != sides[1].classes:
+            raise InputError(
+                f"{first.label} and {second.label} cannot be paired: their classes are {', '.join(sides[0].classes)} "
+                f"and {', '.join(sides[1].classes)}; compare runs of one task"
+            )
+        if len(first.jobs) > 1 and (ours.seed, ours.fold) != (theirs.seed, theirs.fold):
+            raise InputError(
+                f"{first.label} and {second.label} cannot be paired: seed {ours.seed}, fold {ours.fold} stands "
+                f"against seed {theirs.seed}, fold {theirs.fold}; compare the same folds and seeds"
+            )
         samples = [set(next(iter(job.parts["test"].values())).samples) for job in (ours, theirs)]
         if odd := sorted(samples[0] ^ samples[1]):
             named = [f"{name} of {(first if name in samples[0] else second).label}" for name in odd[:3]]
@@ -90,7 +101,7 @@ def compare(first: Side, second: Side) -> Pair:
         f"{names[0]} - {names[1]}{tail}",
         f"{len(set(answers.samples))} of {women} women",
         {metric: difference(array, women) for metric, array in apart.items()},
-        {metric: smallest_detectable(standard_error(array)) for metric, array in apart.items()},
+        {metric: smallest_detectable(np.nan_to_num(standard_error(array))) for metric, array in apart.items()},
         {"auroc": _delong(first, second), "accuracy": swapped.p},
     )
 

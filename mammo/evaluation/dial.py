@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mammo import figures
+from mammo import InputError, figures
 from mammo.evaluation.answers import BASELINES
 from mammo.evaluation.intervals import Value, difference
 from mammo.evaluation.systems import System, mean, read_systems
@@ -76,6 +76,11 @@ def results(systems: list[System]) -> list[Result]:
         for turn in TURNS:
             if turn.leaky in by_dial and turn.twin in by_dial:
                 pair = by_dial[turn.leaky], by_dial[turn.twin]
+                if pair[1].leaks:
+                    raise InputError(
+                        f"{pair[1].label} is to be the honest twin and leaks: {pair[1].leaks[0]}; "
+                        "start sweep=audit from an honest recipe"
+                    )
                 heads = [head for head in pair[0].heads if head not in BASELINES]
                 found += [_result(recipe, turn, head, *pair) for head in heads]
     return found

@@ -45,7 +45,7 @@ def interval(array: np.ndarray, women: int, lowest: float = 0.0, highest: float 
 
     Args:
         array: NaN where undefined.
-        women: How many could have shown the metric; at the ends of the range, each counts as one sample.
+        women: How many could have shown the metric; where no resample differs, each counts as one sample.
         lowest: Of the metric's range.
         highest: Of the metric's range.
     """
@@ -54,8 +54,6 @@ def interval(array: np.ndarray, women: int, lowest: float = 0.0, highest: float 
     resampled = array[1:][np.isfinite(array[1:])]
     share = (array[0] - lowest) / (highest - lowest)
     variance = resampled.var(ddof=1) / (highest - lowest) ** 2 if len(resampled) > 1 else 0.0
-    if variance == 0 and 0 < share < 1:
-        return Value(float(array[0]), float(array[0]), float(array[0]))  # say the area under a constant score
     if women < 2:
         return Value(float(array[0]), reason="no interval: it rests on one woman")
     samples = share * (1 - share) / variance if variance > 0 and 0 < share < 1 else float(women)

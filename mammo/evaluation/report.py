@@ -53,7 +53,7 @@ def write(folder: Path) -> dict[str, float]:
     _figures(folder, parts["test"], operating, config)
     lines = _first_lines(folder, config, provenance, reasons, parts["test"], metrics["test"])
     lines += ["", "## Samples", "", *_counts_table(classes, counts, provenance["train_rows"]), ""]
-    lines += _body(folder, parts, metrics, counts, operating)
+    lines += _body(folder, parts, metrics, counts, operating, config["select_on"])
     lines += [f"Command: `{' '.join(provenance['command'])}`", ""]
     (folder / "report.md").write_text("\n".join(lines))
     return {
@@ -72,7 +72,10 @@ def from_predictions(path: Path) -> str:
         return leaderboard.side_by_side([path])
     heads = of_part(predictions, classes, "test")
     metrics = _evaluated(heads, choices(predictions, classes))
-    return "\n".join(_metrics_table(metrics, _counts(heads, classes)))
+    lines = _metrics_table(metrics, _counts(heads, classes))
+    return "\n".join(
+        [*lines, "", "`_at_threshold`: by youden, `_calibrated`: by temperature, both on its split=val rows."]
+    )
 
 
 def _evaluated(heads: dict[str, Answers], operating: dict[str, Operating]) -> Metrics:
@@ -186,6 +189,7 @@ def _body(
     metrics: dict[str, Metrics],
     counts: dict[str, dict[str, int]],
     operating: dict[str, Operating],
+    select_on: str,
 ) -> list[str]:
     classes = list(parts["test"]["majority"].classes)
     lines = []
@@ -195,7 +199,7 @@ def _body(
             lines += ["Seen in training: these say how far it fitted, not how well it classifies.", ""]
         lines += [*_metrics_table(metrics[part], counts[part]), ""]
         if part == "test":
-            lines += _operating_lines(operating, classes) + _strata_lines(folder, parts["test"])
+            lines += _operating_lines(operating, classes, select_on) + _strata_lines(folder, parts["test"])
     lines += ["## Test counts in the form of Tables 3 and 4 of Behery et al. 2023", ""]
     lines += ["Per cent, truncated to two decimals as the paper's; for that comparison alone. Intervals are above.", ""]
     for head, answers in parts["test"].items():
@@ -213,12 +217,13 @@ def _metrics_table(metrics: Metrics, counts: dict[str, int]) -> list[str]:
     return markdown(header, [[name, *(str(values.get(name, "")) for values in metrics.values())] for name in names])
 
 
-def _operating_lines(operating: dict[str, Operating], classes: list[str]) -> list[str]:
-    """What was chosen on validation."""
+def _operating_lines(operating: dict[str, Operating], classes: list[str], select_on: str) -> list[str]:
+    """What was chosen on validation, or on test, which is a leak."""
     chosen = {head: one for head, one in operating.items() if one.temperature is not None and head not in BASELINES}
     if not chosen:
         return ["No validation part: threshold 0.5, probabilities as they are.", ""]
-    lines = ["Chosen on validation and frozen: the temperature (`_calibrated` is after it)"]
+    where = "validation and frozen" if select_on == "val" else "the test part, a leak"
+    lines = [f"Chosen on {where}: the temperature (`_calibrated` is after it)"]
     lines[0] += ", and the score above which a sample is called positive." if len(classes) == 2 else "."
     rows = [
         [head, f"{one.temperature:.3f}", "" if one.threshold is None else f"{one.threshold:.4g}", one.rule]

@@ -1,5 +1,6 @@
 """How a head does on parts of the test films: by finding, severity, density and lesion size; and beside shortcuts."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -47,7 +48,7 @@ def by_stratum(samples: pd.DataFrame, heads: dict[str, Answers]) -> tuple[list[s
 
 def facts_of(samples: pd.DataFrame, tested: Answers) -> pd.DataFrame:
     """The rows of `samples.csv` of the samples that were tested, in their order; a copy has those of its original."""
-    return samples.set_index("sample_id").loc[[sample.split(".c")[0] for sample in tested.samples]]
+    return samples.set_index("sample_id").loc[[re.sub(r"\.c\d+$", "", sample) for sample in tested.samples]]
 
 
 def one_liner(samples: pd.DataFrame, tested: Answers) -> Value:

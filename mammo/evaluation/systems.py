@@ -1,7 +1,7 @@
 """Systems to set side by side: each is one configuration, with its jobs of several folds and seeds."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,7 @@ def read_systems(paths: Iterable[Path]) -> list[System]:
     """
     systems: list[System] = []
     for path in paths:
+        known = len(systems)
         if path.is_file():
             systems += [_of_table(path)]
         elif (path / JOBS).is_file():
@@ -98,6 +99,11 @@ def read_systems(paths: Iterable[Path]) -> list[System]:
             raise InputError(f"{path}: a sweep that has not ended; go on with it: python train.py resume={path}")
         else:
             raise InputError(f"{path}: expected a run folder, a sweep folder or a table of predictions")
+        taken = {system.label for system in systems[:known]}
+        systems[known:] = [
+            replace(system, label=f"{path}: {system.label}") if system.label in taken else system
+            for system in systems[known:]
+        ]
     labels = [system.label for system in systems]
     if len(set(labels)) < len(labels):
         raise InputError(f"two systems are called {max(labels, key=labels.count)}: give each once")

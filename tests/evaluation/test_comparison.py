@@ -59,6 +59,15 @@ def test_other_folds_are_not_paired(tmp_path):
         compare((systems[0], "svm"), (systems[1], "svm"))
 
 
+def test_another_task_on_the_same_films_is_not_paired(tmp_path):
+    table = predictions(30)
+    other = table.rename(columns={"p_normal": "p_F", "p_abnormal": "p_D"})
+    other["label"] = other["label"].map({"normal": "F", "abnormal": "D"})
+    systems = written(tmp_path, abnormality=table, density=other)
+    with pytest.raises(InputError, match="their classes are normal, abnormal and F, D; compare runs of one task"):
+        compare((systems[0], "svm"), (systems[1], "svm"))
+
+
 def test_tests_of_one_table_are_corrected_together(tmp_path):
     systems = written(tmp_path, first=predictions(60, strength=3), second=predictions(60, strength=0.5))
     found = [compare(*pair) for pair in pairs(systems)]

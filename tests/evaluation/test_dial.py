@@ -5,6 +5,7 @@ import json
 import pandas as pd
 import pytest
 
+from mammo import InputError
 from mammo.evaluation import dial
 from mammo.evaluation.systems import read_systems
 from tests.evaluation.tables import predictions, run_folder
@@ -48,3 +49,11 @@ def test_table_and_figure_are_written_with_the_leaks_of_each_side(swept):
     table = pd.read_csv(swept / "audit.csv")
     assert set(table["side"]) == {"leaky", "honest twin", "gained", "majority"}
     assert (swept / "audit.png").is_file()
+
+
+def test_a_twin_that_leaks_is_refused(tmp_path):
+    for name in ("honest", "film"):
+        run_folder(tmp_path / name, predictions(60), [f"dial={name}"], crossing=["p001"])
+    (tmp_path / "jobs.json").write_text(json.dumps(["honest", "film"]))
+    with pytest.raises(InputError, match="dial=honest is to be the honest twin and leaks: women have films"):
+        dial.results(read_systems([tmp_path]))

@@ -78,6 +78,15 @@ def test_runs_that_differ_in_more_than_fold_and_seed_are_systems_of_their_own(tm
     assert [(system.label, len(system.jobs)) for system in found] == [("model=inception", 1), ("model=vgg16", 2)]
 
 
+def test_tables_of_the_same_name_are_told_apart_by_their_folders(tmp_path):
+    paths = [tmp_path / run / "predictions.csv" for run in ("first", "second")]
+    for path in paths:
+        path.parent.mkdir()
+        predictions().to_csv(path, index=False)
+    first, second = read_systems(paths)
+    assert first.label == "predictions" and second.label == f"{paths[1]}: predictions"
+
+
 def test_leaks_are_told_once_for_all_folds(tmp_path):
     for fold, women in ((0, ["p1"]), (1, ["p1", "p2"])):
         run_folder(tmp_path / f"job{fold}", predictions(fold=fold), crossing=women, split={"name": "film"})
