@@ -103,13 +103,6 @@ def test_resampled_areas_are_those_of_the_repeated_samples():
         assert precision == pytest.approx(sk.average_precision_score(labels[again], score[again]))
 
 
-def test_women_are_resampled_as_a_whole():
-    weights = bootstrap_weights(np.array(["a", "b", "a", "c", "b", "a"]), 200)
-    assert (weights[0] == 1).all()
-    assert (weights[:, 0] == weights[:, 2]).all() and (weights[:, 1] == weights[:, 4]).all()
-    assert (weights[1:, [0, 1, 3]].sum(axis=1) == 3).all()
-
-
 def test_what_is_undefined_is_null_with_a_reason_and_never_nan():
     a = answered(np.array([0, 0, 0]), np.eye(2)[[0, 0, 0]], np.zeros(3), np.array(list("xyz")), ["a", "b"])
     found = evaluate(a, Operating(), resamples=20)
