@@ -66,7 +66,7 @@ class Earlier:
 
     def learnt(self, data: MammogramDataModule) -> list[str]:
         """Today's test women (films, where films were dealt) that the run trained or chose on."""
-        unit = "patient" if data.split_settings["name"] == "patient" else "image_id"
+        unit = "patient" if data.split_settings["name"] in ("patient", "paper_by_woman") else "image_id"
         tested = data.split.loc[data.split["split"] == "test", unit]
         return sorted(set(self.split.loc[self.split["split"] != "test", unit]) & set(tested))
 
