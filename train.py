@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig
 
-from mammo import InputError, sweep
+from mammo import InputError, choices, sweep
 
 
 def train(cfg: dict[str, Any], folder: Path) -> dict[str, float]:
@@ -39,7 +39,7 @@ def train(cfg: dict[str, Any], folder: Path) -> dict[str, float]:
     earlier = None if cfg["fit"] else run.find_run(Path(cfg["ckpt_path"]))
     best = earlier.checkpoint if earlier else folder / "checkpoints" / "best.ckpt"
     model = cfg["model"] | ({"frozen_stages": earlier.frozen_stages} if earlier else {})
-    classifier = Classifier(model=model, classes=list(data.task.classes), **cfg["optim"])
+    classifier = Classifier(model=model, classes=list(data.task.classes), loss=cfg["loss"], **cfg["optim"])
     data.load()
     classifier.weigh(data.class_counts())
     if earlier:
@@ -99,6 +99,7 @@ if __name__ == "__main__":
     sweep.register()
     try:
         sys.argv[1:] = sweep.resumed(sys.argv[1:])
+        choices.check_choices(sys.argv[1:], Path(__file__).parent / "conf")
     except InputError as error:
         sys.exit(f"error: {error}")
     main()

@@ -96,6 +96,23 @@ def report(
 
 
 @app.command()
+def literature(
+    paths: Annotated[
+        list[Path], typer.Argument(help="sweep folders with runs of conf/experiment and --to, or a folder of tables")
+    ],
+    to: Annotated[Path | None, typer.Option(help="folder of tables to write, or to add to")] = None,
+) -> None:
+    """Print the systems of the literature, run in their manner, beside what their authors claim."""
+    from mammo.evaluation import literature as tables
+
+    if to is not None:
+        tables.collect(paths, to)
+    elif len(paths) > 1:
+        raise InputError("several sweeps make one table in a folder: name it, --to <folder>")
+    typer.echo("\n".join(tables.table(to or paths[0])))
+
+
+@app.command()
 def audit(
     words: Annotated[
         list[str] | None,

@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC
 
-from mammo import InputError
+from mammo.losses import build_loss, class_weights
 from mammo.models import build_network
 
 
@@ -21,7 +21,7 @@ class Classifier(L.LightningModule):
     Args:
         model: Arguments of `build_network`, without `classes`.
         classes: Class names, in the order of the logits.
-        class_weights: Of the loss: `balanced` (see `weigh`) or `none`.
+        loss: Arguments of `build_loss`, without `classes`, and the rule of `class_weights`.
         lr_trunk: Learning rate of what came from a weights file.
         lr_head: Learning rate of what did not.
         weight_decay: Of AdamW, on weights of two and more dimensions.
@@ -33,7 +33,7 @@ class Classifier(L.LightningModule):
         *,
         model: dict[str, Any],
         classes: list[str],
-        class_weights: str = "balanced",
+        loss: dict[str, Any],
         lr_trunk: float = 1e-5,
         lr_head: float = 1e-3,
         weight_decay: float = 0.01,
@@ -42,9 +42,10 @@ class Classifier(L.LightningModule):
         super().__init__()
         self.save_hyperparameters()
         self.net = build_network(**model, classes=len(classes))
-        if class_weights not in ("balanced", "none"):
-            raise InputError(f"optim.class_weights={class_weights} is unknown; expected balanced or none")
-        self.register_buffer("class_weights", torch.ones(len(classes)), persistent=False)
+        self.criterion = build_loss(
+            classes=len(classes), **{key: value for key, value in loss.items() if key != "class_weights"}
+        )
+        self.weigh(np.ones(len(classes)))
         metrics = MetricCollection(
             {"accuracy": MulticlassAccuracy(len(classes), average="micro"), "auroc": MulticlassAUROC(len(classes))}
         )
@@ -55,9 +56,8 @@ class Classifier(L.LightningModule):
         self.chosen_epoch: int | None = None  # of the checkpoint that was loaded, from 1
 
     def weigh(self, counts: np.ndarray) -> None:
-        """Balances the loss: weights in inverse proportion to the training part's counts, 1 in the mean of its rows."""
-        if self.hparams["class_weights"] == "balanced":
-            self.class_weights = torch.tensor(counts.sum() / len(counts) / counts, dtype=torch.float32)
+        """Weighs the classes in the loss by the training part's (classes,) counts."""
+        self.criterion.weights = class_weights(self.hparams["loss"]["class_weights"], counts)
 
     def restore(self, checkpoint: Path) -> None:
         """Takes the weights of a checkpoint, without pickle."""
@@ -71,15 +71,18 @@ class Classifier(L.LightningModule):
         """Logits (B, classes) float32 of what the network's trunk returns."""
         return self.net(x)
 
-    def loss(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Class-weighted cross-entropy over the batch size, so that it does not depend on the classes in a batch."""
-        return nn.functional.cross_entropy(logits, y, weight=self.class_weights, reduction="sum") / len(y)
+    def loss(self, logits: Tensor, y: Tensor, other: Tensor | None = None, share: Tensor | None = None) -> Tensor:
+        """The mean over a batch, so that it does not depend on the classes in it; of a mixed sample by its shares."""
+        losses = self.criterion(logits, y)
+        if other is not None and share is not None:
+            losses = share * losses + (1 - share) * self.criterion(logits, other)
+        return losses.mean()
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """The loss of a batch, over all logits that learn from it."""
         loss = torch.zeros((), device=self.device)
         for weight, logits in self.net.weighted_logits(batch["x"]):
-            loss = loss + weight * self.loss(logits, batch["y"])
+            loss = loss + weight * self.loss(logits, batch["y"], batch.get("other"), batch.get("share"))
         self._watch("train", logits, batch["y"], loss)
         return loss
 
@@ -103,7 +106,7 @@ class Classifier(L.LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW with a rate for what was loaded and one for what is new; warm-up, then a cosine, by step."""
         groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-        for name, parameter in self.net.named_parameters():
+        for name, parameter in [*self.net.named_parameters(), *self.criterion.named_parameters()]:
             if parameter.requires_grad:
                 groups.setdefault((name in self.net.loaded, parameter.ndim > 1), []).append(parameter)
         options = self.hparams

@@ -73,7 +73,7 @@ def _of_run(folder: Path, overrides: list[str]) -> dict[str, Any]:
             raise InputError(
                 f"{key}={value}: fit=false has the configuration of {folder}; change single keys, say data.root or seed"
             )
-        if key.startswith(("model.", "optim.")):
+        if key.startswith(("model.", "optim.", "loss.")):
             raise InputError(f"{key}={value}: fixed by the checkpoint that fit=false evaluates; leave it out")
         changed = OmegaConf.merge(found, OmegaConf.from_dotlist([f"{key}={'null' if value is None else value}"]))
         found = OmegaConf.to_container(changed)

@@ -131,7 +131,7 @@ class Leaderboard(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Aggregates the jobs of this sweep; those of an earlier configuration in the same folder are left out."""
-        from mammo.evaluation import dial, leaderboard
+        from mammo.evaluation import dial, leaderboard, literature
         from mammo.predictions import write_json
 
         folder = Path(config.hydra.sweep.dir)
@@ -140,8 +140,8 @@ class Leaderboard(Callback):
             path.parent.parent for path in folder.glob("*/.hydra/config.yaml") if path.stat().st_mtime_ns >= started
         ]
         write_json(sorted(job.name for job in jobs), folder / JOBS)
-        audited = config.hydra.runtime.choices.get("sweep") == "audit"
+        written = {"audit": dial.write, "literature": literature.write}
         try:
-            log.info("%s", dial.write(folder) if audited else leaderboard.write(folder))
+            log.info("%s", written.get(config.hydra.runtime.choices.get("sweep"), leaderboard.write)(folder))
         except InputError as error:  # Hydra would make a warning of it
             log.error("error: %s", error)

@@ -12,9 +12,17 @@ from torchvision.models import WeightsEnum
 
 from mammo import InputError
 
+State = dict[str, Tensor]
+
 
 def load_weights(
-    model: nn.Module, weights: str, *, name: str, source: WeightsEnum, absent: Callable[[str], bool]
+    model: nn.Module,
+    weights: str,
+    *,
+    name: str,
+    source: WeightsEnum | None,
+    absent: Callable[[str], bool],
+    adapt: Callable[[State], State] = lambda state: state,
 ) -> tuple[set[str], str]:
     """Fills one of torchvision's models.
 
@@ -22,8 +30,9 @@ def load_weights(
         model: The model.
         weights: `imagenet`, or a safetensors file.
         name: Of the model, for errors.
-        source: torchvision's own weights of it.
+        source: torchvision's own weights of it; None where there are none.
         absent: Which keys a file that holds the trunk alone lacks, all of them or none.
+        adapt: From a state dict of the file's to one with the model's keys and shapes.
 
     Returns:
         The keys that were filled, and the SHA-256 of the file or, of torchvision's, their address.
@@ -31,10 +40,19 @@ def load_weights(
     Raises:
         InputError: No such file, no download, or weights that do not fit.
     """
-    state, digest = _from_torchvision(source) if weights == "imagenet" else _from_file(Path(weights).expanduser())
-    own = model.state_dict()
-    missing, surplus = set(own) - set(state), set(state) - set(own)
-    trunk_only = {key for key in own if absent(key)}
+    if weights != "imagenet":
+        state, digest = _from_file(Path(weights).expanduser())
+    elif source is not None:
+        state, digest = _from_torchvision(source)
+    else:
+        raise InputError(
+            f"model.weights=imagenet: torchvision has none for {name}; "
+            "train from nothing, model.weights=null, or name a file, model.weights=<path.safetensors>"
+        )
+    state, own = adapt(state), model.state_dict()
+    counters = {key for key in own if key.endswith(".num_batches_tracked")}  # older files lack them, nothing reads them
+    missing, surplus = set(own) - set(state) - counters, set(state) - set(own)
+    trunk_only = {key for key in own if absent(key)} - counters
     faults = {
         "has unexpected keys": surplus,
         "lacks keys": missing - trunk_only,
@@ -51,7 +69,8 @@ def load_weights(
             raise InputError(
                 f"model.weights={weights}: {key} has shape {tuple(tensor.shape)}; expected {tuple(own[key].shape)}"
             )
-    model.load_state_dict({key: tensor.to(own[key].dtype) for key, tensor in state.items()}, strict=not missing)
+    # Not strict: the keys were compared above.
+    model.load_state_dict({key: tensor.to(own[key].dtype) for key, tensor in state.items()}, strict=False)
     return set(state), digest
 
 

@@ -75,10 +75,10 @@ def vgg_trunk(tmp_path_factory):
     import torch
     from safetensors.torch import save_file
 
-    from mammo.models import BACKBONES
+    from mammo.backbones import BACKBONES
 
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "vgg.safetensors"
-    state = BACKBONES["vgg16"].build(weights=None).state_dict()
+    state = BACKBONES["vgg16"].build(32).state_dict()
     save_file({key: value.half() for key, value in state.items() if key.startswith("features.")}, path)
     return path

@@ -9,21 +9,22 @@ from safetensors.torch import save_file
 from torch.nn.functional import cross_entropy
 
 from mammo import InputError
+from mammo.backbones import BACKBONES
 from mammo.classifier import Classifier
-from mammo.models import BACKBONES
 
 RATES = {"lr_trunk": 1e-5, "lr_head": 1e-3, "weight_decay": 0.01, "warmup_epochs": 1.0}
 
 
-def classifier(weights=None, trainable="last_block", classes=2, **settings):
+def classifier(weights=None, trainable="last_block", classes=2, **loss):
+    loss = {"name": "cross_entropy", "class_weights": "balanced"} | loss
     model = {"name": "vgg16", "weights": weights, "trainable": trainable, "pool": "avg", "image_size": 32}
-    return Classifier(model=model, classes=[f"c{i}" for i in range(classes)], **RATES | settings)
+    return Classifier(model=model, classes=[f"c{i}" for i in range(classes)], loss=loss, **RATES)
 
 
 @pytest.fixture(scope="module")
 def trunk(tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "vgg.safetensors"
-    state = BACKBONES["vgg16"].build(weights=None).state_dict()
+    state = BACKBONES["vgg16"].build(32).state_dict()
     save_file({key: value for key, value in state.items() if key.startswith("features.")}, path)
     return str(path)
 
@@ -57,10 +58,10 @@ def test_the_rate_warms_up_and_goes_down_to_nothing(trunk):
 def test_balanced_classes_weigh_alike_in_the_loss():
     module = classifier(classes=3)
     module.weigh(np.array([6, 3, 1]))
-    assert torch.allclose(module.class_weights * torch.tensor([6, 3, 1]), torch.full((3,), 10 / 3))
+    assert torch.allclose(module.criterion.weights * torch.tensor([6, 3, 1]), torch.full((3,), 10 / 3))
     plain = classifier(class_weights="none")
     plain.weigh(np.array([6, 3]))
-    assert plain.class_weights.tolist() == [1, 1]
+    assert plain.criterion.weights.tolist() == [1, 1]
 
 
 def test_the_loss_of_a_batch_is_the_mean_of_its_halves_however_classes_fall():
@@ -69,10 +70,26 @@ def test_the_loss_of_a_batch_is_the_mean_of_its_halves_however_classes_fall():
     logits, y = torch.randn(8, 2), torch.tensor([0, 0, 0, 0, 0, 0, 1, 1])
     halves = [module.loss(logits[part], y[part]) for part in (slice(0, 4), slice(4, 8))]
     assert torch.allclose(module.loss(logits, y), sum(halves) / 2)
-    expected = cross_entropy(logits, y, reduction="none") * module.class_weights[y]
+    expected = cross_entropy(logits, y, reduction="none") * module.criterion.weights[y]
     assert torch.allclose(module.loss(logits, y), expected.mean())
 
 
 def test_unknown_class_weights_list_the_known():
     with pytest.raises(InputError, match="expected balanced or none"):
         classifier(class_weights="some")
+
+
+def test_a_mixed_sample_learns_from_both_classes_by_their_shares():
+    module = classifier(classes=3)
+    logits, y, other = torch.randn(4, 3), torch.tensor([0, 1, 2, 0]), torch.tensor([1, 1, 0, 2])
+    share = torch.tensor([0.25, 1.0, 0.5, 0.0])
+    mixed = share[:, None] * torch.eye(3)[y] + (1 - share)[:, None] * torch.eye(3)[other]
+    assert torch.allclose(module.loss(logits, y, other, share), cross_entropy(logits, mixed))
+
+
+def test_what_a_loss_learns_is_trained_with_the_head_and_kept_in_the_checkpoint(trunk):
+    module = classifier(trunk, "head", name="confusion", trace=0.01)
+    module._trainer = SimpleNamespace(estimated_stepping_batches=40, max_epochs=4)
+    fast = [group for group in module.configure_optimizers()["optimizer"].param_groups if group["initial_lr"] == 1e-3]
+    assert any(p is module.criterion.matrix_logits for group in fast for p in group["params"])
+    assert "criterion.matrix_logits" in module.state_dict()

@@ -252,7 +252,7 @@ def test_tensorboard_has_curves_pictures_and_hyper_parameters(job):
     assert {"train/loss", "val/auroc"} <= set(tags["scalars"])
     assert {"augmentation", "confusion_svm", "curves"} <= set(tags["images"])
     started = events.PluginTagToContent("hparams")["_hparams_/session_start_info"]
-    assert b"augment.mode" in started and b"optim.class_weights" in started
+    assert b"augment.mode" in started and b"loss.class_weights" in started
 
 
 def test_the_report_comes_from_the_folder_alone(job):
@@ -270,7 +270,7 @@ def test_the_report_comes_from_the_folder_alone(job):
         (["trainer.devices=64"], "trainer.devices=64: this machine has"),
         (["trainer.accelerator=tpu"], "expected auto, cpu or cuda"),
         (["model.weights=nowhere.safetensors"], "a .safetensors file that exists"),
-        (["optim.class_weights=some"], "expected balanced or none"),
+        (["loss.class_weights=some"], "expected balanced or none"),
         (["seed=-1"], "seed=-1: expected a whole number"),
         (["data.batch_size=0"], "data.batch_size=0: expected"),
         (["model.dropout=2"], "model.dropout=2: expected"),
