@@ -43,6 +43,7 @@ def split_films(
     fold: int | None = None,
     folds: int = 5,
     copies: int = 0,
+    stratify: str = "severity",
 ) -> pd.DataFrame:
     """The split, one row per film: `image_id, patient, split`, the last one of train, val, test.
 
@@ -58,11 +59,12 @@ def split_films(
             no folds: there it is one of so many draws.
         folds: How many.
         copies: Of each film beside the original, for `copy`.
+        stratify: Column of the table whose values on a woman's films, those of their worst findings, are her type.
 
     Raises:
         InputError: An unknown name, a fold out of range, shares that are none.
     """
-    films = worst_findings(table)[["image_id", "patient", "severity"]].reset_index(drop=True)
+    films = worst_findings(table)[["image_id", "patient", "severity", "finding"]].reset_index(drop=True)
     check_fold(fold, folds)
     if name in PAPER:
         rng = np.random.default_rng([seed, 0xBE4E2, *([] if fold is None else [fold])])
@@ -78,7 +80,7 @@ def split_films(
         films = films.merge(pd.DataFrame({"copy": range(copies + 1)}), how="cross")
         films["item"] = films["image_id"] + ".c" + films["copy"].astype("string")
         kept.append("copy")
-    return films[kept].assign(split=_dealt_parts(films, UNITS[name], seed, list(shares), fold, folds))
+    return films[kept].assign(split=_dealt_parts(films, UNITS[name], seed, list(shares), fold, folds, stratify))
 
 
 def check_fold(fold: int | None, folds: int) -> None:
@@ -88,10 +90,11 @@ def check_fold(fold: int | None, folds: int) -> None:
 
 
 def _dealt_parts(
-    films: pd.DataFrame, unit: str, seed: int, shares: list[float], fold: int | None, folds: int
+    films: pd.DataFrame, unit: str, seed: int, shares: list[float], fold: int | None, folds: int, stratify: str
 ) -> np.ndarray:
-    # A woman's type: her worst breast, and whether one breast or both are abnormal.
-    kinds = films.sort_values(["image_id"]).groupby(unit)["severity"].agg(lambda films_: tuple(sorted(films_)))
+    # A woman's type: what her worst breast has, and whether one breast or both are abnormal.
+    typed = films.sort_values(["image_id"]).fillna({stratify: ""})
+    kinds = typed.groupby(unit)[stratify].agg(lambda films_: tuple(sorted(films_)))
     units, strata = list(kinds.index), list(kinds)
     rng = np.random.default_rng([seed, 0x5B117])
     if fold is None:

@@ -29,6 +29,17 @@ def classes(split: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     return split.assign(abnormal=abnormal).groupby(["split", "abnormal"]).size().unstack(fill_value=0)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_rare_finding_is_in_every_part_of_every_fold_where_women_are_typed_by_it(seed):
+    table = archive()
+    table["finding"] = table["severity"].map({"normal": "NORM", "benign": "MISC", "malignant": "MISC"})
+    table.loc[table.index[table["finding"] == "MISC"][::10], "finding"] = "ARCH"  # eleven films of eleven women
+    for fold in range(5):
+        split = split_films(table, name="patient", seed=seed, shares=SHARES, fold=fold, stratify="finding")
+        counts = split.merge(table[["image_id", "finding"]])[["split", "finding"]].value_counts()
+        assert {(part, "ARCH") for part in ("train", "val", "test")} <= set(counts.index)
+
+
 @pytest.mark.parametrize("seed", range(25))
 def test_no_woman_crosses_a_split_for_any_seed(seed):
     for fold in (None, 0, 4):
