@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 from sklearn.neighbors import KNeighborsClassifier
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -355,26 +354,6 @@ def test_the_phantom_has_no_pretrained_weights_and_the_real_data_do():
     assert composed("data=phantom").model.weights is None
     assert composed("data=phantom", "model=inception").model.weights is None
     assert composed().model.weights == composed("model=inception").model.weights == "imagenet"
-
-
-EXPERIMENTS = {
-    "behery2023_vgg16": {"model.name": "vgg16", "split.name": "paper", "augment.mode": "expand", "augment.copies": 5},
-    "behery2023_inception": {"model.name": "inception", "split.name": "paper", "augment.mode": "expand"},
-}
-
-
-def test_every_experiment_is_named_here():
-    assert {path.stem for path in (CONF / "experiment").glob("*.yaml")} == set(EXPERIMENTS)
-
-
-@pytest.mark.parametrize("name", sorted(EXPERIMENTS))
-def test_an_experiment_is_what_its_source_says_and_runs(job, name):
-    cfg = composed(f"experiment={name}")
-    assert {key: OmegaConf.select(cfg, key) for key in EXPERIMENTS[name]} == EXPERIMENTS[name]
-    assert f"python train.py experiment={name}" in (CONF / "experiment" / f"{name}.yaml").read_text().splitlines()[1]
-    side = "model.image_size=75" if "inception" in name else "model.image_size=32"
-    folder, _ = job(f"experiment={name}", side, "trainer.max_epochs=1")
-    assert [file for file in FILES if not (folder / file).is_file()] == []
 
 
 def launched(cwd, *arguments):

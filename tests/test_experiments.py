@@ -1,0 +1,144 @@
+"""Every experiment is what its source says, and runs; the table of them says what was run and what is claimed."""
+
+import pandas as pd
+import pytest
+from omegaconf import OmegaConf
+
+from mammo import InputError
+from mammo.evaluation import literature
+from mammo.predictions import read_json
+from tests.conftest import CONF, composed
+from tests.evaluation.tables import predictions, run_folder
+
+ROOT = CONF.parent
+# What each takes from its source, and the head that stands for it.
+EXPERIMENTS = {
+    "behery2023_vgg16": ({"model.name": "vgg16", "split.name": "paper", "augment.copies": 5}, "svm"),
+    "behery2023_inception": ({"model.name": "inception", "split.name": "paper", "augment.mode": "expand"}, "svm"),
+    "shi2019": ({"task": "density", "model.weights": None}, "softmax"),
+    "lopez_almazan2022": ({"task": "density", "loss.name": "confusion"}, "softmax"),
+    "raj2022": ({"task": "abnormality", "model.name": "vgg16", "augment.method": "crossover"}, "softmax"),
+    "ting2019": ({"task": "severity"}, "softmax"),
+    "sadad2021": ({"task": "density", "model.name": "densenet201", "augment.mode": "online"}, "softmax"),
+    "guan2017": ({"task": "abnormality", "model.name": "vgg16", "model.trainable": "head"}, "softmax"),
+    "gao2018": ({"task": "malignancy", "model.name": "shallow_deep"}, "boosting"),
+    "oyelade2021": ({"task": "distortion", "crop.name": "patches", "aggregate": "max"}, "softmax"),
+    "dhivya2020": ({"task": "abnormality", "augment.method": "gan"}, "softmax"),
+    "omonigho2020": ({"task": "malignancy", "model.name": "alexnet_modified"}, "softmax"),
+    "muduli2022": ({"task": "malignancy"}, "softmax"),
+    "thomaz2017": ({"task": "density", "model.name": "vgg16", "model.trainable": "head"}, "mlp"),
+    "desai2021": ({"task": "malignancy", "heads": "mlp"}, "softmax"),
+}
+# What sixteen women, 32 pixels and one epoch need beside it.
+SMALLER = {
+    "behery2023_inception": ["model.image_size=75"],
+    "omonigho2020": ["model.image_size=63"],
+    "oyelade2021": ["data.women=24", "data.root=null", "split.shares=[0.34,0.33,0.33]"],
+    "dhivya2020": ["augment.steps=2"],
+    **dict.fromkeys(["shi2019", "lopez_almazan2022", "sadad2021", "thomaz2017"], ["split.shares=[0.34,0.33,0.33]"]),
+}
+FILES = ["predictions.csv", "metrics.json", "features.safetensors", "checkpoints/best.ckpt", "report.md",
+         "provenance.json", "choices.json", "split_audit.json", "curves.csv", "figures/augmentation.png"]  # fmt: skip
+
+
+def test_every_experiment_is_named_here():
+    assert {path.stem for path in (CONF / "experiment").glob("*.yaml")} == set(EXPERIMENTS)
+
+
+@pytest.mark.parametrize("name", sorted(EXPERIMENTS))
+def test_an_experiment_is_what_its_source_says(name):
+    taken, head = EXPERIMENTS[name]
+    cfg = composed(f"experiment={name}")
+    assert {key: OmegaConf.select(cfg, key) for key in taken} == taken
+    assert (cfg.source.key, cfg.source.head) == (name, head)
+    assert head == "softmax" or head in cfg.heads
+    assert f"python train.py experiment={name}" in (CONF / "experiment" / f"{name}.yaml").read_text().splitlines()[1]
+
+
+@pytest.mark.parametrize("name", sorted(EXPERIMENTS))
+def test_an_experiment_leaves_a_complete_run_folder(job, name):
+    folder, metrics = job(f"experiment={name}", "trainer.max_epochs=1", *SMALLER.get(name, []))
+    assert [file for file in FILES if not (folder / file).is_file()] == []
+    assert f"test/{EXPERIMENTS[name][1]}/auroc" in metrics
+
+
+def test_what_the_paper_claims_of_others_is_what_its_table_says():
+    """Table 1 of Behery et al. 2023, in per cent; its own rows from Tables 3 and 4."""
+    claimed = {
+        "shi2019": 83.0, "lopez_almazan2022": 85.0, "raj2022": 85.7, "ting2019": 90.0, "sadad2021": 90.47,
+        "guan2017": 91.0, "gao2018": 92.0, "oyelade2021": 93.75, "dhivya2020": 94.0, "omonigho2020": 95.7,
+        "muduli2022": 96.61, "thomaz2017": 98.0, "desai2021": 98.06,
+        "behery2023_vgg16": 97.77, "behery2023_inception": 92.88,
+    }  # fmt: skip
+    found = {name: composed(f"experiment={name}").source.accuracy for name in EXPERIMENTS}
+    assert found == {name: pytest.approx(value / 100) for name, value in claimed.items()}
+
+
+SOURCE = {"key": "doe2020", "authors": "Doe et al. 2020", "method": "CNN", "accuracy": 0.97, "head": "softmax"}
+
+
+def swept(folder, *, source=SOURCE, **config):
+    """A sweep of two folds by woman and by film; returns the folders."""
+    whole = {"model": {"name": "vgg16", "weights": None, "trainable": "head", "image_size": 32},
+             "loss": {"name": "cross_entropy"}, "aggregate": "mean", "source": source} | config  # fmt: skip
+    for split, strength in (("patient", 0.5), ("film", 2.0)):
+        for fold in (0, 1):
+            run_folder(
+                folder / f"{split}{fold}", predictions(fold=fold, strength=strength), split={"name": split}, **whole
+            )
+    for job in folder.iterdir():
+        provenance = read_json(job / "provenance.json")
+        (job / "provenance.json").write_text(pd.Series(provenance | {"frozen_stages": 0}).to_json())
+    (folder / "jobs.json").write_text(pd.Series(sorted(job.name for job in folder.iterdir())).to_json(orient="values"))
+    return folder
+
+
+def test_the_table_is_computed_from_the_predictions_and_says_whose_claim_stands_beside(tmp_path):
+    literature.collect([swept(tmp_path / "sweep")], tmp_path / "tables")
+    header, _, row = literature.table(tmp_path / "tables")
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert header.endswith("| claimed by its authors, on their data and task, not re-run |")
+    assert cells[0] == "`doe2020`" and cells[-1] == "Doe et al. 2020: 0.97"
+    assert cells[3:5] == ["60 of 30 women", "0.500"]
+    (tested, folds), _ = (
+        (table[table["head"] == "softmax"], table["fold"].nunique())
+        for table in (pd.read_csv(tmp_path / "tables" / f"doe2020_{split}.csv") for split in ("patient", "film"))
+    )
+    right = (tested["p_abnormal"] > 0.5) == (tested["label"] == "abnormal")
+    assert folds == 2 and cells[5].startswith(f"{right.groupby(tested['fold']).mean().mean():.3f} (")
+    assert float(cells[8][:5]) > float(cells[6][:5])  # by film they were made easier
+
+
+def test_a_system_that_is_run_again_replaces_its_rows_and_leaves_the_others(tmp_path):
+    out = tmp_path / "tables"
+    literature.collect([swept(tmp_path / "one"), swept(tmp_path / "two", source=SOURCE | {"key": "roe2021"})], out)
+    literature.collect([swept(tmp_path / "three", source=SOURCE | {"accuracy": 0.5})], out)
+    index = pd.read_csv(out / "literature.csv")
+    assert index[["key", "split", "claimed"]].to_numpy().tolist() == [
+        ["doe2020", "film", 0.5], ["doe2020", "patient", 0.5],
+        ["roe2021", "film", 0.97], ["roe2021", "patient", 0.97],
+    ]  # fmt: skip
+
+
+def test_a_source_of_films_is_judged_by_films(tmp_path):
+    sweep = swept(tmp_path / "sweep", source=SOURCE | {"unit": "film"})
+    for job in sweep.glob("*/predictions.csv"):
+        table = pd.read_csv(job)
+        patches = [table.assign(sample_id=table["image_id"] + f".p{patch}") for patch in range(3)]
+        pd.concat(patches).to_csv(job, index=False)
+    literature.collect([sweep], tmp_path / "tables")
+    judged = pd.read_csv(tmp_path / "tables" / "doe2020_patient.csv")
+    assert (judged["sample_id"] == judged["image_id"]).all() and not judged.duplicated(["sample_id", "head"]).any()
+
+
+def test_runs_without_a_source_and_folders_without_tables_are_one_line(tmp_path):
+    with pytest.raises(InputError, match="no run of an experiment with a source"):
+        literature.collect([swept(tmp_path / "sweep", source=None)], tmp_path / "tables")
+    with pytest.raises(InputError, match=r"no literature\.csv in it"):
+        literature.table(tmp_path)
+
+
+def test_the_readmes_table_comes_from_the_committed_predictions():
+    readme = (ROOT / "README.md").read_text()
+    shown = readme.partition("<!-- literature -->")[2].partition("<!-- /literature -->")[0]
+    assert "\n".join(literature.table(ROOT / "docs" / "results" / "literature")) in shown
