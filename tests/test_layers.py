@@ -58,6 +58,10 @@ ALLOWED = {
     "evaluation.answers": {"evaluation.operating", "predictions"},
     "evaluation.metrics": {"data.tasks", "evaluation.answers", "evaluation.intervals", "evaluation.operating"},
     "evaluation.units": {"data.tasks", "evaluation.answers"},
+    "evaluation.judged": {
+        "data.index", "evaluation.answers", "evaluation.intervals", "evaluation.metrics", "evaluation.operating",
+        "evaluation.tables",
+    },
     "evaluation.curves": {"evaluation.intervals", "evaluation.metrics"},
     "evaluation.tables": {"evaluation.answers", "evaluation.intervals", "evaluation.metrics"},
     "evaluation.systems": {
@@ -81,8 +85,8 @@ ALLOWED = {
     },
     "evaluation.report": {
         "data.index", "data.tasks", "evaluation", "evaluation.answers", "evaluation.audit", "evaluation.curves",
-        "evaluation.intervals", "evaluation.leaderboard", "evaluation.metrics", "evaluation.operating",
-        "evaluation.strata", "evaluation.tables", "evaluation.units", "figures", "predictions",
+        "evaluation.intervals", "evaluation.judged", "evaluation.leaderboard", "evaluation.metrics",
+        "evaluation.operating", "evaluation.strata", "evaluation.tables", "evaluation.units", "figures", "predictions",
     },
     "settings": {
         "data.index", "data.tasks", "evaluation", "evaluation.operating", "evaluation.units", "heads", "predictions",

@@ -4,7 +4,6 @@ A sample's square is stored wider than it is shown, by `margin`, so that a rotat
 corners. All points are in pixels of the film; `side_px` is the side that is shown.
 """
 
-import itertools
 import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -178,7 +177,7 @@ def _patches(
         side, stride = round(window_mm / row["spacing_mm"]), round(stride_mm / row["spacing_mm"])
         patches = [
             _sample(row, film, point, side, margin, stored, f"{row['image_id']}.p{number}")
-            for number, point in enumerate(_grid(film.breast, side, stride), start=1)
+            for number, point in enumerate(film.breast.grid(side, stride), start=1)
         ]
         squares = pd.DataFrame(patches, columns=["image_id", "x_px", "y_px", "side_px"])
         own = findings[findings["image_id"] == row["image_id"]]
@@ -191,22 +190,6 @@ def _patches(
             if label is not None:
                 samples.append(patch | {key: shown[key] for key in SHOWN} | {"label": label})
     return samples, off
-
-
-def _grid(breast: Breast, side: int, stride: int) -> list[tuple[float, float]]:
-    """Centres of squares over the breast, from the chest wall on and from its top to its bottom.
-
-    Rows move closer together than `stride` so that none lies beyond the film, where there is only a reflection.
-    Kept are the squares a quarter of which is breast: on mini-MIAS 118 of 119 circles have their centre in one.
-    """
-    top, bottom, right = breast.box
-    down, across = (math.ceil(max(length - side, 0) / stride) + 1 for length in (bottom - top, right))
-    corners = itertools.product(np.linspace(top, max(bottom - side, top), down).round().astype(int), range(across))
-    return [
-        (column * stride + (side - 1) / 2, y0 + (side - 1) / 2)
-        for y0, column in corners
-        if breast.mask[y0 : y0 + side, column * stride : column * stride + side].sum() * 4 >= side**2
-    ]
 
 
 def _windows(

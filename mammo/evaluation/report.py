@@ -1,6 +1,5 @@
 """From a run folder's tables to `metrics.json`, figures and `report.md`; needs nothing beside the folder."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,69 +9,23 @@ from mammo import InputError, figures
 from mammo.data.index import PARTS
 from mammo.data.tasks import find_task, task_of
 from mammo.evaluation import curves, leaderboard
-from mammo.evaluation.answers import BASELINES, Answers, choices, of_part, originals, read_tested
+from mammo.evaluation.answers import BASELINES, Answers, originals, read_tested
 from mammo.evaluation.audit import check_labels, leaks, protocol, run_config
 from mammo.evaluation.intervals import Value
-from mammo.evaluation.metrics import class_score, evaluate
+from mammo.evaluation.judged import BRIEFLY, Judged, judge, metrics_table
+from mammo.evaluation.metrics import class_score
 from mammo.evaluation.operating import Operating
 from mammo.evaluation.strata import beyond_shortcuts, by_stratum, one_liner
 from mammo.evaluation.tables import PAPER_COLUMNS, confusion_counts, markdown, paper_rows, signed
 from mammo.evaluation.units import RULES, UNITS, by_unit
 from mammo.predictions import read_json, write_json
 
-SHOWN = (
-    *("accuracy", "balanced_accuracy", "auroc", "average_precision", "sensitivity", "specificity", "precision", "f1"),
-    *("accuracy_at_threshold", "sensitivity_at_threshold", "specificity_at_threshold"),
-    *("sensitivity_at_specificity_90", "specificity_at_specificity_90", "mcc", "quadratic_kappa"),
-    *("brier", "brier_calibrated", "ece", "ece_calibrated"),
-)
-BRIEFLY = (
-    *("accuracy", "balanced_accuracy", "auroc", "average_precision", "sensitivity", "specificity"),
-    *("sensitivity_at_threshold", "specificity_at_threshold", "mcc", "quadratic_kappa", "brier", "brier_calibrated"),
-)
 NAMES = {
     "softmax": "the network's own output",
     "shortcuts": "a logistic regression on density, breast area, the crop's place and side, mean grey, share of black "
     "and centre-minus-surround brightness",
     "majority": "the most frequent class of the training part",
 }
-
-Metrics = dict[str, dict[str, Value]]  # head, metric
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A predictions table of samples, films or women: what was chosen on it, and by part its answers and metrics.
-
-    Attributes:
-        operating: By head.
-        answers: By part and head.
-        metrics: By part and head, of the parts that have answers.
-        counts: By part: samples, of each class and altogether, and women.
-    """
-
-    operating: dict[str, Operating]
-    answers: dict[str, dict[str, Answers]]
-    metrics: dict[str, Metrics]
-    counts: dict[str, dict[str, int]]
-
-    def as_json(self) -> dict[str, Any]:
-        """As `metrics.json` holds it."""
-        plain = {
-            part: {head: {name: value.as_json() for name, value in values.items()} for head, values in heads.items()}
-            for part, heads in self.metrics.items()
-        }
-        return {"n": self.counts, "operating": {head: vars(one) for head, one in self.operating.items()}} | plain
-
-    def flat(self, suffix: str = "") -> dict[str, float]:
-        """`<part><suffix>/<head>/<metric>`: value, of those that are defined."""
-        return {
-            f"{part}{suffix}/{head}/{name}": value.value
-            for part, heads in self.metrics.items()
-            for head, values in heads.items()
-            for name, value in values.items()
-            if value.value is not None
-        }
 
 
 def write(folder: Path) -> dict[str, float]:
@@ -81,19 +34,20 @@ def write(folder: Path) -> dict[str, float]:
     (provenance, config), audit = run_config(folder), read_json(folder / "split_audit.json")
     check_labels(predictions, pd.read_csv(folder / "samples.csv", dtype=str))
     chosen = (config["threshold"], config["select_on"])
-    judged = _judged(predictions, classes, *chosen)
+    judged = judge(predictions, classes, *chosen)
     rule = config.get("aggregate", "mean")  # not noted by runs of earlier versions
     units: dict[str, tuple[Judged, int]] = {}
     for unit, column in UNITS.items():
         if unit == "woman" or originals(predictions).duplicated(["split", "head", column]).any():
             table, left_out = by_unit(predictions, find_task(config["task"]), unit, rule)
-            units[unit] = _judged(table, classes, *chosen, parts=("val", "test")), left_out
+            units[unit] = judge(table, classes, *chosen, parts=("val", "test")), left_out
+    films = units["film"][0] if config["crop"]["name"] == "patches" and "film" in units else None
     reasons = leaks(audit, provenance, predictions, judged.operating)
     facts = {"task": config["task"], "protocol": protocol(config), "leaks": reasons, **judged.as_json()}
     facts |= {f"by_{unit}": {"rule": rule, "left_out": out, **one.as_json()} for unit, (one, out) in units.items()}
     write_json(facts, folder / "metrics.json")
     _figures(folder, judged.answers["test"], judged.operating, config)
-    lines = _first_lines(folder, config, provenance, reasons, judged, units.get("film", (judged, 0))[0])
+    lines = _first_lines(folder, config, provenance, reasons, judged, films)
     lines += ["", "## Samples", "", *_counts_table(classes, judged.counts, provenance["train_rows"]), ""]
     of_units = [line for unit, found in units.items() for line in _unit_lines(unit, *found, rule)]
     lines += _body(folder, judged, config["select_on"], of_units)
@@ -119,29 +73,8 @@ def from_predictions(path: Path, unit: str | None = None, rule: str = "mean") ->
         if unit is not None:
             raise InputError(f"{path}: several seeds or folds; --unit takes a table of one")
         return leaderboard.side_by_side([path])
-    judged = _judged(predictions, classes, "youden", "val", parts=("test",))
-    return "\n".join([*_metrics_table(judged.metrics["test"], judged.counts["test"]), "", note])
-
-
-def _judged(
-    predictions: pd.DataFrame, classes: list[str], rule: str | float, select_on: str, parts: tuple[str, ...] = PARTS
-) -> Judged:
-    operating = choices(predictions, classes, rule, select_on)
-    answers = {part: of_part(predictions, classes, part) for part in parts}
-    metrics = {
-        part: {head: evaluate(one, operating[head]) for head, one in heads.items()}
-        for part, heads in answers.items()
-        if heads
-    }
-    return Judged(operating, answers, metrics, {part: _counts(heads, classes) for part, heads in answers.items()})
-
-
-def _counts(heads: dict[str, Answers], classes: list[str]) -> dict[str, int]:
-    if not heads:
-        return dict.fromkeys(["samples", *classes, "women"], 0)
-    any_head = next(iter(heads.values()))
-    by_class = {name: int((any_head.labels == i).sum()) for i, name in enumerate(classes)}
-    return {"samples": len(any_head), **by_class, "women": len(set(any_head.patients))}
+    judged = judge(predictions, classes, "youden", "val", parts=("test",))
+    return "\n".join([*metrics_table(judged.metrics["test"], judged.counts["test"]), "", note])
 
 
 def _figures(folder: Path, heads: dict[str, Answers], operating: dict[str, Operating], config: dict[str, Any]) -> None:
@@ -196,30 +129,30 @@ def _first_lines(
     provenance: dict[str, Any],
     reasons: list[str],
     samples: Judged,
-    films: Judged,
+    films: Judged | None,
 ) -> list[str]:
     """Protocol, leaks and test metrics: of samples, or where those are patches for the most part, of films."""
-    made, crop = read_json(folder / "choices.json"), config["crop"]["name"]
-    judged = films if crop == "patches" else samples
+    made = read_json(folder / "choices.json")
+    judged = films if films and films.metrics.get("test") else samples
     test, counts = judged.answers["test"], judged.counts["test"]
     lines = [f"# {config['task']} by {config['model']['name']} on {config['data']['name']}", ""]
     if config["data"]["name"] == "phantom":
         lines += ["**Synthetic films: these numbers say that the program runs, and nothing about mammograms.**", ""]
     lines += [f"- Protocol: {protocol(config)}; seed {config['seed']}."]
     lines += [f"- Leaks: {'; '.join(reasons) if reasons else 'none found'}."]
-    what = "films, each from its whole breast and patches," if crop == "patches" else "samples"
+    what = "samples" if judged is samples else "films, each from its whole breast and patches,"
     lines += [f"- Test: n = {counts['samples']} {what} of {counts['women']} women. "]
     lines[-1] += "Intervals are 95 %, by bootstrap over women."
     for head, values in judged.metrics["test"].items():
         area = "" if head == "majority" else f", AUROC {values['auroc']}"
         lines += [f"- {head}: accuracy {values['accuracy']}{area}{f'; {NAMES[head]}' if head in NAMES else ''}."]
     lines += [shortcut_verdict(judged.metrics["test"]["shortcuts"]["auroc"], beyond_shortcuts(test))]
-    if crop == "patches":
+    if config["crop"]["name"] == "patches":
         lines += [
             "- Numbers by sample, below, are of whole breasts and patches together: read those by film. The epoch and "
             "the heads were chosen by sample."
         ]
-    elif crop != "whole":
+    elif config["crop"]["name"] != "whole":
         brightness = one_liner(pd.read_csv(folder / "samples.csv"), test["majority"])
         lines += [
             "- Windows are centred on the annotated lesion: this is classification, not detection. "
@@ -254,7 +187,7 @@ def _body(folder: Path, judged: Judged, select_on: str, of_units: list[str]) -> 
         lines += [f"## {part.capitalize()}: metrics with 95 % intervals", ""]
         if part == "train":
             lines += ["Seen in training: these say how far it fitted, not how well it classifies.", ""]
-        lines += [*_metrics_table(judged.metrics[part], judged.counts[part]), ""]
+        lines += [*metrics_table(judged.metrics[part], judged.counts[part]), ""]
         if part == "test":
             lines += _operating_lines(judged.operating, classes, select_on) + _strata_lines(folder, tested) + of_units
     lines += ["## Test counts in the form of Tables 3 and 4 of Behery et al. 2023", ""]
@@ -275,13 +208,7 @@ def _unit_lines(unit: str, judged: Judged, left_out: int, rule: str) -> list[str
     lines[-1] += f"{left_out} left out, whose samples are of two classes." if left_out else ""
     if "test" not in judged.metrics:
         return [*lines, "", "None is left.", ""]
-    return [*lines, "", *_metrics_table(judged.metrics["test"], judged.counts["test"], BRIEFLY), ""]
-
-
-def _metrics_table(metrics: Metrics, counts: dict[str, int], shown: tuple[str, ...] = SHOWN) -> list[str]:
-    header = [f"n = {counts['samples']}, {counts['women']} women", *metrics]
-    names = [name for name in shown if any(name in values for values in metrics.values())]
-    return markdown(header, [[name, *(str(values.get(name, "")) for values in metrics.values())] for name in names])
+    return [*lines, "", *metrics_table(judged.metrics["test"], judged.counts["test"], BRIEFLY), ""]
 
 
 def _operating_lines(operating: dict[str, Operating], classes: list[str], select_on: str) -> list[str]:
