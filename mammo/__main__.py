@@ -78,16 +78,20 @@ def summary(
 @app.command()
 def report(
     paths: Annotated[list[Path], typer.Argument(help="run folders, sweep folders or tables of predictions")],
+    unit: Annotated[str | None, typer.Option(help="of one table of predictions: film, or woman")] = None,
+    rule: Annotated[str, typer.Option(help="from its samples to a film or woman: mean, or max")] = "mean",
 ) -> None:
     """Write one run's or sweep's report again from its tables; or set several side by side, with paired differences."""
     from mammo.evaluation import dial, leaderboard
     from mammo.evaluation import report as reports
 
     path = paths[0]
+    if unit is not None and not (len(paths) == 1 and path.is_file()):
+        raise InputError("--unit is of one table of predictions: a run's report has films and women in any case")
     if len(paths) > 1:
         typer.echo(leaderboard.side_by_side(paths))
     elif path.is_file():
-        typer.echo(reports.from_predictions(path))
+        typer.echo(reports.from_predictions(path, unit, rule))
     elif (path / "multirun.yaml").is_file():
         typer.echo(str((dial if (path / "audit.md").is_file() else leaderboard).write(path)))
     else:

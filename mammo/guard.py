@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import Callback
 
 from mammo.data.datamodule import MammogramDataModule
 from mammo.data.samples import Samples
+from mammo.data.tasks import shown_in
 
 
 class Guard(Callback):
@@ -66,7 +67,12 @@ def check_labels(data: MammogramDataModule, samples: Samples) -> None:
     table, findings = samples.crops.table, data.dataset.index()
     keys = ["image_id", "finding_id"]
     found_again = table[keys].merge(findings, on=keys, how="left", validate="many_to_one")
-    true = found_again[data.task.column].map(data.task.of).fillna("no finding")
+    true = found_again[data.task.column].map(data.task.of)
+    if data.crop_settings["name"] == "patches":  # told by their place, not by the number that they carry
+        films = table[["image_id"]].merge(findings.drop_duplicates("image_id"), how="left")
+        by_place = films.assign(**shown_in(table, findings))[data.task.column].map(data.task.of)
+        true = true.where(table["sample_id"] == table["image_id"], by_place)
+    true = true.fillna("no finding")
     given = np.asarray(data.task.classes)[samples.labels]
     for found, name in ((table["label"], "table"), (given, "loader")):
         if (wrong := np.flatnonzero(np.asarray(found) != np.asarray(true))).size:

@@ -10,6 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from mammo import InputError
 from mammo.data.index import PARTS
+from mammo.data.tasks import find_task
+from mammo.evaluation import units
 from mammo.evaluation.operating import check_rule
 from mammo.heads import HEADS, find_head
 from mammo.predictions import read_json
@@ -42,6 +44,7 @@ def effective(cfg: DictConfig, overrides: list[str]) -> dict[str, Any]:
             raise InputError("fit=false evaluates a run: name its folder, ckpt_path=outputs/<date>/<time>")
         found |= _of_run(Path(found["ckpt_path"]), overrides)
     check_rule(found["threshold"])
+    units.check_rule(found["aggregate"], find_task(found["task"]))
     heads = found["heads"]
     found["heads"] = list(HEADS) if heads == "all" else [heads] if isinstance(heads, str) else list(heads)
     for head in found["heads"]:
@@ -51,8 +54,9 @@ def effective(cfg: DictConfig, overrides: list[str]) -> dict[str, Any]:
         if isinstance(value, bool) or not fits(value):
             raise InputError(f"{key}={value}: expected {expected}")
     part, head, _ = [*str(found["objective"]).split("/", 2), "", ""][:3]
+    of_samples = reduce(lambda name, unit: name.removesuffix(f"_by_{unit}"), units.UNITS, part)
     if found["objective"] is not None and (
-        part not in PARTS or head not in ("softmax", "shortcuts", "majority", *found["heads"])
+        of_samples not in PARTS or head not in ("softmax", "shortcuts", "majority", *found["heads"])
     ):
         raise InputError(
             f"objective={found['objective']}: expected null or <part>/<head>/<metric>, say val/softmax/auroc"

@@ -16,6 +16,7 @@ from mammo.data.samples import Samples
 from mammo.data.split import split_films
 from mammo.evaluation import report
 from mammo.evaluation.answers import choices
+from mammo.guard import check_labels
 from mammo.heads import fit_head
 from mammo.predictions import read_json
 from tests.conftest import composed
@@ -166,6 +167,27 @@ def test_labels_that_do_not_follow_their_films_are_an_error(run, honest_run, mon
     lines = ["fit=false", f"ckpt_path={honest_run}"]
     with pytest.raises(RuntimeError, match=message):
         train.train(settings.effective(composed(*lines), lines), tmp_path)
+
+
+def test_a_patch_whose_label_is_not_that_of_its_place_is_an_error(phantom):
+    data = MammogramDataModule(
+        name="phantom", root=str(phantom.root), women=16, task="abnormality", seed=0, augment={"mode": "none"},
+        split={"name": "patient", "shares": [0.5, 0.25, 0.25]}, batch_size=4, image_size=32,
+        crop={"name": "patches", "window_mm": 44.8, "stride_mm": 44.8},
+    )  # fmt: skip
+    data.load()
+    check_labels(data, data.described)
+    table = data.crops.table
+    one = (table["label"] == "normal") & table["finding_id"].isna()
+    for changed in ({"label": table["label"].mask(one, "abnormal")}, {"x_px": table["x_px"].mask(~one, 5000.0)}):
+        samples = replace_table(data.described, table.assign(**changed))
+        with pytest.raises(RuntimeError, match="labels of the table are not those of their findings"):
+            check_labels(data, samples)
+
+
+def replace_table(samples, table):
+    """The same samples, said to be others."""
+    return Samples(replace(samples.crops, table=table), samples.labels, samples.rows, samples.augment, samples.seed)
 
 
 def test_training_on_shuffled_labels_is_an_error(run, monkeypatch):

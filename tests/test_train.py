@@ -8,11 +8,14 @@ import pandas as pd
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import KNeighborsClassifier
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import train
 from mammo import InputError, settings
+from mammo.data.phantom import Phantom
+from mammo.data.tasks import find_task
 from mammo.evaluation import report
 from mammo.heads import HEADS, Head
 from mammo.predictions import read_features, read_json
@@ -237,11 +240,74 @@ def test_a_report_begins_with_protocol_and_leaks_and_no_accuracy_lacks_interval_
     assert {"roc.png", "reliability.png"} <= {path.name for path in (folder / "figures").iterdir()}
 
 
-@pytest.mark.parametrize("task", ["severity", "density"])
-def test_tasks_of_several_classes_run(job, task):
-    folder, metrics = job(f"task={task}", "split.shares=[0.34,0.33,0.33]", "trainer.max_epochs=1", "data.women=16")
-    assert "test/softmax/auroc" in metrics
-    assert pd.read_csv(folder / "predictions.csv")["score"].isna().all()
+@pytest.fixture
+def various(monkeypatch):
+    """The phantom's women, of whom every second one has findings of all classes on her left breast: so has any part."""
+    honest = Phantom.index
+
+    def index(self):
+        films = honest(self).drop_duplicates("image_id").assign(finding="NORM", severity="normal", finding_id=0)
+        films["density"] = films["patient"].str[-1].map(dict(zip("0123456789", "FGDFGDFGDF", strict=True)))
+        left = (films["side"] == "left") & films["patient"].str[-1].isin(list("02468"))
+        rows = [films[~left]]
+        for number, finding in enumerate(find_task("finding").classes[1:], start=1):
+            circle = {"x_px": 223.0, "y_px": 300.0 + 60 * number, "radius_px": 20.0}
+            severity = "malignant" if number > 3 else "benign"
+            rows.append(films[left].assign(finding=finding, finding_id=number, severity=severity, **circle))
+        return pd.concat(rows, ignore_index=True)
+
+    monkeypatch.setattr(Phantom, "index", index)
+
+
+@pytest.mark.parametrize("task", ["severity", "density", "finding", "distortion"])  # the other two run elsewhere
+def test_a_task_of_any_classes_runs_from_the_table_of_findings_to_the_figures(job, various, task):
+    shares = "split.shares=[0.34,0.33,0.33]"
+    folder, metrics = job(f"task={task}", "crop=lesion", "trainer.max_epochs=1", "seed=1", shares)
+    classes = find_task(task).classes
+    two = len(classes) == 2
+    assert pd.read_csv(folder / "predictions.csv")["score"].isna().all() != two
+    written = read_json(folder / "metrics.json")
+    assert {f"auroc/{name}" for name in classes} | {"auroc", "mcc"} <= set(written["test"]["svm"])
+    assert ("test/svm/quadratic_kappa" in metrics) == (task in ("severity", "density"))
+    drawn = {path.stem for path in (folder / "figures").glob("*.png")}
+    assert {"confusion_svm", "reliability", "curves"} | {f"roc_{name}" for name in classes if not two} <= drawn
+    text = (folder / "report.md").read_text()
+    assert "## Test by stratum" in text and ("| quadratic_kappa |" in text) == (task in ("severity", "density"))
+    assert ("by_film" in written) == (task != "distortion")  # of which a film has one window
+    assert (written["by_woman"]["left_out"] > 0) == (task == "finding")  # women of six findings
+
+
+def test_films_and_women_stand_beside_their_patches_each_once(job):
+    how = ("crop=patches", "crop.window_mm=80", "aggregate=max", "objective=val_by_film/svm/auroc")
+    folder, metrics = job(*how, "trainer.max_epochs=1")
+    samples, written = pd.read_csv(folder / "samples.csv"), read_json(folder / "metrics.json")
+    assert (samples.groupby("image_id")["split"].nunique() == 1).all() and written["leaks"] == []
+    films = samples.groupby("image_id").agg({"split": "first", "label": lambda of: "abnormal" in set(of)})
+    assert written["by_film"]["rule"] == "max" and written["by_film"]["left_out"] == 0
+    assert written["by_film"]["n"]["test"] | {"women": 4} == {
+        "samples": (films["split"] == "test").sum(),
+        "abnormal": films.query("split == 'test'")["label"].sum(),
+        "normal": (~films.query("split == 'test'")["label"]).sum(),
+        "women": 4,
+    }
+    assert written["by_woman"]["n"]["test"]["samples"] == written["by_woman"]["n"]["test"]["women"]
+    rows = pd.read_csv(folder / "predictions.csv").query("head == 'svm' and split == 'test'").groupby("image_id")
+    area = roc_auc_score(rows["label"].agg(lambda of: "abnormal" in set(of)), rows["score"].max())
+    assert metrics["test_by_film/svm/auroc"] == pytest.approx(area)
+    text = (folder / "report.md").read_text()
+    assert "each from its whole breast and patches" in text and "centred on the annotated lesion" not in text
+    assert "## Test by film" in text and "the most alarming sample" not in text.split("## Test by film")[0]
+
+
+def test_a_film_of_one_sample_has_no_numbers_of_its_own_and_an_earlier_run_needs_no_rule(job):
+    folder, _ = job("trainer.max_epochs=1")
+    provenance = read_json(folder / "provenance.json")
+    del provenance["config"]["aggregate"]
+    (folder / "provenance.json").write_text(json.dumps(provenance))
+    report.write(folder)
+    written = read_json(folder / "metrics.json")
+    assert "by_film" not in written and written["by_woman"]["rule"] == "mean"
+    assert set(written["by_woman"]) == {"rule", "left_out", "n", "operating", "val", "test"}
 
 
 def test_tensorboard_has_curves_pictures_and_hyper_parameters(job):
@@ -278,6 +344,9 @@ def test_the_report_comes_from_the_folder_alone(job):
         (["trainer.precision=foo"], "expected one of auto"),
         (["crop=lesion", "crop.window_mm=0"], "crop.window_mm=0: expected"),
         (["objective=val/softmx/auroc"], "say val/softmax/auroc"),
+        (["objective=val_by_breast/softmax/auroc"], "say val/softmax/auroc"),
+        (["aggregate=median"], "aggregate=median: expected mean or max"),
+        (["task=density", "aggregate=max"], "F, G, D is the most alarming one; take mean"),
         (["data.film_seed=5"], "not Phantom v1 of 16 women, film_seed 5"),
         (["data.fold=9"], "data.fold=9 is out of range"),
     ],

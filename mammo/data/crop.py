@@ -16,7 +16,7 @@ import pandas as pd
 
 from mammo import InputError
 from mammo.data.images import Breast, brightest_blob, contrast, cut, find_breast, resize
-from mammo.data.tasks import Task, worst_findings
+from mammo.data.tasks import SHOWN, Task, findings_in, shown_in, worst_findings
 
 RECENTRE_MM = 8.0  # how far a window may move to the brightest blob
 # What is seen of a sample without looking at a lesion: the breast's area in mm2, the crop's place as shares of the
@@ -69,6 +69,7 @@ def cut_crops(
     recentre: bool = False,
     without_circle: str = "exclude",
     factor: float | None = None,
+    stride_mm: float | None = None,
 ) -> Crops:
     """Cuts every sample of a task.
 
@@ -78,7 +79,8 @@ def cut_crops(
         task: A finding whose label takes no part in it gives no sample.
         name: `whole` (the breast, aspect kept, one sample per film, its worst finding), `lesion` (a fixed window
             per circle, and one per normal film at a place drawn from where the lesions of the training and
-            validation parts lie), `radius` (a window scaled by the circle: it leaks the class by its scale).
+            validation parts lie), `radius` (a window scaled by the circle: it leaks the class by its scale),
+            `patches` (the breast, as `whole`, and fixed windows in a grid over it; see `_patches`).
         image_size: Side in pixels of what is shown.
         margin: Stored side over shown side, at least 1.
         seed: Of the places of the backgrounds.
@@ -86,18 +88,23 @@ def cut_crops(
         recentre: Whether each fixed window moves to the brightest blob within 8 mm of its point.
         without_circle: `exclude`, or `breast` (the window is centred on the breast).
         factor: Side of a scaled window over the circle's diameter.
+        stride_mm: From patch to patch.
 
     Raises:
         InputError: An unknown name or setting, or no sample is left.
     """
-    if name not in ("whole", "lesion", "radius"):
-        raise InputError(f"crop.name={name} is unknown; expected one of whole, lesion, radius")
+    if name not in ("whole", "lesion", "radius", "patches"):
+        raise InputError(f"crop.name={name} is unknown; expected one of whole, lesion, radius, patches")
     if without_circle not in ("exclude", "breast"):
         raise InputError(f"crop.without_circle={without_circle}: expected exclude or breast")
     if name != "whole" and not (window_mm and window_mm > 0):
         raise InputError(f"crop.window_mm={window_mm}: expected a side in millimetres, larger than 0")
+    if name == "patches" and not (stride_mm and 0 < stride_mm <= (window_mm or 0.0)):
+        raise InputError(f"crop.stride_mm={stride_mm}: expected millimetres, larger than 0 and up to crop.window_mm")
     rows = table.assign(label=table[task.column].map(task.of))
-    rows = (worst_findings(rows) if name == "whole" else rows).dropna(subset="label")
+    if name == "patches":  # a patch may show any finding of its film: all have to take part in the task
+        rows = rows[rows["label"].notna().groupby(rows["image_id"]).transform("all")]
+    rows = (worst_findings(rows) if name in ("whole", "patches") else rows).dropna(subset="label")
     if rows.empty:
         raise InputError(f"no sample: no finding of this data set has a {task.column} that the task knows")
     notes = []
@@ -106,6 +113,10 @@ def cut_crops(
     stored = math.ceil(image_size * margin)
     if name == "whole":
         samples = [_whole(row, film, margin, stored) for row, film in _films(rows, read)]
+    elif name == "patches":
+        samples, off = _patches(rows, read, table, task, window_mm or 0.0, stride_mm or 0.0, margin, stored)
+        if off:
+            notes.append(f"{len(off)} films have a finding in no patch ({', '.join(off)}): the whole breast alone")
     else:
         side = _Side(window_mm or 0.0, factor if name == "radius" else None)
         samples, off = _windows(rows, read, side, margin, stored, seed, recentre and name == "lesion", without_circle)
@@ -113,7 +124,7 @@ def cut_crops(
             notes.append(f"{len(off)} findings have no circle on the breast ({', '.join(off)}): {without_circle}")
     samples.sort(key=itemgetter("_order"))
     pixels = np.stack([sample.pop("_pixels") for sample in samples])
-    described = pd.DataFrame(samples).drop(columns="_order").reset_index(drop=True)
+    described = pd.DataFrame(samples).drop(columns="_order").reset_index(drop=True).astype({"finding_id": "Int64"})
     crops = Crops(described, pixels, image_size, notes)
     shown = [crops.centre(sample) for sample in range(len(pixels))]
     described["mean_grey"] = [square.mean() for square in shown]
@@ -139,6 +150,46 @@ def _whole(row: pd.Series, film: Film, margin: float, stored: int) -> dict[str, 
     top, bottom, right = film.breast.box
     side = max(bottom - top, right)
     return _sample(row, film, (side / 2, (top + bottom) / 2), side, margin, stored, str(row["image_id"]))
+
+
+def _patches(
+    rows: pd.DataFrame,
+    read: Callable[[str], np.ndarray],
+    findings: pd.DataFrame,
+    task: Task,
+    window_mm: float,
+    stride_mm: float,
+    margin: float,
+    stored: int,
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """The whole breast of each film, and the patches of a grid over it (after Oyelade and Ezugwu 2021).
+
+    A patch is labelled by the worst finding whose circle's centre lies in it, or by the film where the task is of
+    films. One without a finding is like a normal film: a task that has no class for those leaves it out. Where a
+    finding lies in no patch, any could show it, and no patch of the film can be labelled.
+
+    Returns the samples, and the films that give no patches for that reason.
+    """
+    samples: list[dict[str, Any]] = []
+    off = []
+    for row, film in _films(rows, read):
+        samples.append(_whole(row, film, margin, stored))
+        side, stride = round(window_mm / row["spacing_mm"]), round(stride_mm / row["spacing_mm"])
+        patches = [
+            _sample(row, film, point, side, margin, stored, f"{row['image_id']}.p{number}")
+            for number, point in enumerate(film.breast.grid(side, stride), start=1)
+        ]
+        squares = pd.DataFrame(patches, columns=["image_id", "x_px", "y_px", "side_px"])
+        own = findings[findings["image_id"] == row["image_id"]]
+        lesions = own.loc[own["severity"] != "normal", "finding_id"]
+        if task.of_lesions and not lesions.isin(findings_in(squares, own)["finding_id"]).all():
+            off.append(str(row["image_id"]))
+            continue
+        for patch, shown in zip(patches, shown_in(squares, own).to_dict("records"), strict=True):
+            label = task.of.get((row.to_dict() | shown)[task.column])
+            if label is not None:
+                samples.append(patch | {key: shown[key] for key in SHOWN} | {"label": label})
+    return samples, off
 
 
 def _windows(

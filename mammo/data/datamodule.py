@@ -21,7 +21,7 @@ from mammo.data.index import PARTS
 from mammo.data.mias import home
 from mammo.data.samples import Draw, EpochSampler, OnceSampler, Row, Samples
 from mammo.data.split import check_fold, check_split, split_films
-from mammo.data.tasks import find_task
+from mammo.data.tasks import check_task, find_task
 
 log = logging.getLogger(__name__)
 
@@ -86,12 +86,13 @@ class MammogramDataModule(L.LightningDataModule):
         """Findings, split, crops and rows; once, however often it is called.
 
         Raises:
-            InputError: A side of the split lacks a class, or the batch is larger than the training part.
+            InputError: The data set, or a side of the split, lacks a class; the batch is larger than the training part.
         """
         if self._loaded:
             return
         self.prepare_data()
         table = self.dataset.index()
+        check_task(self.task, table)
         mode = self.augment.mode
         expanded = self.augment.copies if mode == "expand" else 0
         self.split = split_films(table, **self.split_settings, copies=expanded)

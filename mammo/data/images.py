@@ -1,6 +1,8 @@
 """Films as arrays: PGM in and out, the breast found, cleaned, mirrored and scaled. Grey levels are uint8."""
 
 import hashlib
+import itertools
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +88,23 @@ class Breast:
         """How far the breast reaches to the right in one row, in pixels, at least 1."""
         row = self.mask[min(max(round(y_px), self.box[0]), self.box[1] - 1)]
         return int(np.flatnonzero(row).max(initial=0)) + 1
+
+    def grid(self, side_px: int, stride_px: int) -> list[tuple[float, float]]:
+        """Centres of squares over the breast, from the chest wall on and from its top to its bottom.
+
+        Rows move closer together than `stride_px` so that none lies beyond the film, where there is only a
+        reflection. Kept are the squares a quarter of which is breast: on mini-MIAS 118 of 119 circles have their
+        centre in one.
+        """
+        top, bottom, right = self.box
+        down, across = (math.ceil(max(length - side_px, 0) / stride_px) + 1 for length in (bottom - top, right))
+        rows = np.linspace(top, max(bottom - side_px, top), down).round().astype(int)
+        corners = itertools.product(rows, range(0, across * stride_px, stride_px))
+        return [
+            (x0 + (side_px - 1) / 2, y0 + (side_px - 1) / 2)
+            for y0, x0 in corners
+            if self.mask[y0 : y0 + side_px, x0 : x0 + side_px].sum() * 4 >= side_px**2
+        ]
 
 
 _COARSE = 256  # pixels a side on which the breast is found: 0.8 mm each on MIAS

@@ -72,12 +72,18 @@ def answers(table: pd.DataFrame, classes: list[str]) -> Answers:
 
 
 def of_part(predictions: pd.DataFrame, classes: list[str], part: str) -> dict[str, Answers]:
-    """By head. The copies of an expanded training part are no samples of their own, and left out."""
+    """By head, of the samples of a part."""
+    samples = originals(predictions)
+    inside = samples[samples["split"] == part]
+    return {str(head): answers(table, classes) for head, table in inside.groupby("head", sort=False)}
+
+
+def originals(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Without the copies of an expanded training part, which are no samples of their own."""
     copy = predictions["sample_id"].str.contains(r"\.c\d+$")
     if (copy & (predictions["split"] != "train")).any():
-        copy &= False  # they were dealt as if they were samples
-    inside = predictions[(predictions["split"] == part) & ~copy]
-    return {str(head): answers(table, classes) for head, table in inside.groupby("head", sort=False)}
+        return predictions  # they were dealt as if they were samples
+    return predictions[~copy]
 
 
 def choices(

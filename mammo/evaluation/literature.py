@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from mammo import InputError
+from mammo.data.tasks import find_task
 from mammo.evaluation.audit import run_config
 from mammo.evaluation.systems import JOBS, Mean, mean, read_systems
 from mammo.evaluation.tables import markdown
@@ -57,11 +58,11 @@ def collect(sweeps: list[Path], folder: Path) -> None:
 def _judged(job: Path) -> pd.DataFrame:
     """The test rows of the head that stands for the system and of the majority class; by film where its source is."""
     config = run_config(job)[1]
-    predictions, classes = read_predictions(job / "predictions.csv")
+    predictions, _ = read_predictions(job / "predictions.csv")
     heads = [config["source"]["head"], "majority"]
     tested = predictions[(predictions["split"] == "test") & predictions["head"].isin(heads)]
     if config["source"].get("unit") == "film":
-        tested, _ = by_unit(tested, classes, "film", config["aggregate"])
+        tested, _ = by_unit(tested, find_task(config["task"]), "film", config["aggregate"])
     return tested
 
 

@@ -6,6 +6,7 @@ is computed for many weightings of the samples at once: the first is the plain o
 
 import numpy as np
 
+from mammo.data.tasks import task_of
 from mammo.evaluation.answers import Answers
 from mammo.evaluation.intervals import RESAMPLES, Value, bootstrap_weights, interval
 from mammo.evaluation.operating import Operating
@@ -74,7 +75,8 @@ def evaluate(answers: Answers, operating: Operating, resamples: int = RESAMPLES)
 
     Returns:
         With two classes, the positive one's metrics by plain name and both as `<metric>/<class>`; with several,
-        `accuracy`, macro means by plain name, and one against the rest as `<metric>/<class>`.
+        `accuracy`, macro means by plain name, and one against the rest as `<metric>/<class>`; `quadratic_kappa`
+        where they are the classes of a task in which they are ordered.
     """
     arrays = weighted_metrics(answers, bootstrap_weights(answers.patients, resamples), operating)
     values = {name: interval(array, *support(answers, name)) for name, array in arrays.items()}
@@ -101,7 +103,11 @@ def support(answers: Answers, metric: str) -> tuple[int, float, float]:
         positive = answers.classes.index(of) if of else 1
         count = women[positive if plain.startswith("sensitivity") else 1 - positive]
     several = len(women) > 2
-    return count, -1.0 if plain == "mcc" else 0.0, 2.0 if plain.startswith("brier") and several else 1.0
+    return (
+        count,
+        -1.0 if plain in ("mcc", "quadratic_kappa") else 0.0,
+        2.0 if plain.startswith("brier") and several else 1.0,
+    )
 
 
 def weighted_metrics(answers: Answers, weights: np.ndarray, operating: Operating) -> dict[str, np.ndarray]:
@@ -119,6 +125,8 @@ def weighted_metrics(answers: Answers, weights: np.ndarray, operating: Operating
             arrays["accuracy"] = (weights @ (labels == chosen)) / weights.sum(axis=1)
         arrays["balanced_accuracy"] = arrays["sensitivity"]
         arrays["mcc"] = _multiclass_mcc(labels, chosen, weights, len(classes))
+        if (task := task_of(classes)) and task.ordered:
+            arrays["quadratic_kappa"] = quadratic_kappa(labels, chosen, weights, len(classes))
     arrays["brier"] = _brier(labels, answers.probabilities, weights)
     if operating.temperature is not None:
         arrays["brier_calibrated"] = _brier(labels, operating.calibrated(answers.probabilities), weights)
@@ -169,6 +177,15 @@ def _multiclass_mcc(labels: np.ndarray, chosen: np.ndarray, weights: np.ndarray,
         return (right * total - (true_counts * called_counts).sum(axis=1)) / np.sqrt(
             (total**2 - (called_counts**2).sum(axis=1)) * (total**2 - (true_counts**2).sum(axis=1))
         )
+
+
+def quadratic_kappa(labels: np.ndarray, chosen: np.ndarray, weights: np.ndarray, classes: int) -> np.ndarray:
+    """(W,) agreement of two assignments to ordered classes, weighted by the square of their distance (Cohen 1968)."""
+    squared = np.subtract.outer(np.arange(classes), np.arange(classes)) ** 2
+    true_counts, called_counts = weights @ np.eye(classes)[labels], weights @ np.eye(classes)[chosen]
+    observed = (weights @ squared[labels, chosen]) * weights.sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return 1 - observed / ((true_counts @ squared) * called_counts).sum(axis=1)
 
 
 def expected_calibration_error(right: np.ndarray, confidence: np.ndarray, bins: int = 10) -> float:

@@ -5,24 +5,21 @@ from typing import Any
 
 import pandas as pd
 
-from mammo import figures
+from mammo import InputError, figures
 from mammo.data.index import PARTS
+from mammo.data.tasks import find_task, task_of
 from mammo.evaluation import curves, leaderboard
-from mammo.evaluation.answers import BASELINES, Answers, choices, of_part, read_tested
+from mammo.evaluation.answers import BASELINES, Answers, originals, read_tested
 from mammo.evaluation.audit import check_labels, leaks, protocol, run_config
 from mammo.evaluation.intervals import Value
-from mammo.evaluation.metrics import class_score, evaluate
+from mammo.evaluation.judged import BRIEFLY, Judged, judge, metrics_table
+from mammo.evaluation.metrics import class_score
 from mammo.evaluation.operating import Operating
 from mammo.evaluation.strata import beyond_shortcuts, by_stratum, one_liner
 from mammo.evaluation.tables import PAPER_COLUMNS, confusion_counts, markdown, paper_rows, signed
+from mammo.evaluation.units import RULES, UNITS, by_unit
 from mammo.predictions import read_json, write_json
 
-SHOWN = (
-    *("accuracy", "balanced_accuracy", "auroc", "average_precision", "sensitivity", "specificity", "precision", "f1"),
-    *("accuracy_at_threshold", "sensitivity_at_threshold", "specificity_at_threshold"),
-    *("sensitivity_at_specificity_90", "specificity_at_specificity_90", "mcc"),
-    *("brier", "brier_calibrated", "ece", "ece_calibrated"),
-)
 NAMES = {
     "softmax": "the network's own output",
     "shortcuts": "a logistic regression on density, breast area, the crop's place and side, mean grey, share of black "
@@ -30,64 +27,54 @@ NAMES = {
     "majority": "the most frequent class of the training part",
 }
 
-Metrics = dict[str, dict[str, Value]]  # head, metric
-
 
 def write(folder: Path) -> dict[str, float]:
-    """Writes metrics, figures and report; returns `<part>/<head>/<metric>`: value, of those that are defined."""
+    """Writes metrics, figures and report; returns `<part>[_by_<unit>]/<head>/<metric>`: value, where defined."""
     predictions, classes = read_tested(folder / "predictions.csv")
     (provenance, config), audit = run_config(folder), read_json(folder / "split_audit.json")
     check_labels(predictions, pd.read_csv(folder / "samples.csv", dtype=str))
-    operating = choices(predictions, classes, config["threshold"], config["select_on"])
-    parts = {part: of_part(predictions, classes, part) for part in PARTS}
-    metrics = {part: _evaluated(heads, operating) for part, heads in parts.items() if heads}
-    reasons = leaks(audit, provenance, predictions, operating)
-    counts = {part: _counts(heads, classes) for part, heads in parts.items()}
-    plain = {
-        part: {head: {name: value.as_json() for name, value in values.items()} for head, values in heads.items()}
-        for part, heads in metrics.items()
-    }
-    frozen = {"operating": {head: vars(chosen) for head, chosen in operating.items()}}
-    facts = {"task": config["task"], "protocol": protocol(config), "leaks": reasons, "n": counts} | frozen
-    write_json(facts | plain, folder / "metrics.json")
-    _figures(folder, parts["test"], operating, config)
-    lines = _first_lines(folder, config, provenance, reasons, parts["test"], metrics["test"])
-    lines += ["", "## Samples", "", *_counts_table(classes, counts, provenance["train_rows"]), ""]
-    lines += _body(folder, parts, metrics, counts, operating, config["select_on"])
+    chosen = (config["threshold"], config["select_on"])
+    judged = judge(predictions, classes, *chosen)
+    rule = config.get("aggregate", "mean")  # not noted by runs of earlier versions
+    units: dict[str, tuple[Judged, int]] = {}
+    for unit, column in UNITS.items():
+        if unit == "woman" or originals(predictions).duplicated(["split", "head", column]).any():
+            table, left_out = by_unit(predictions, find_task(config["task"]), unit, rule)
+            units[unit] = judge(table, classes, *chosen, parts=("val", "test")), left_out
+    films = units["film"][0] if config["crop"]["name"] == "patches" and "film" in units else None
+    reasons = leaks(audit, provenance, predictions, judged.operating)
+    facts = {"task": config["task"], "protocol": protocol(config), "leaks": reasons, **judged.as_json()}
+    facts |= {f"by_{unit}": {"rule": rule, "left_out": out, **one.as_json()} for unit, (one, out) in units.items()}
+    write_json(facts, folder / "metrics.json")
+    _figures(folder, judged.answers["test"], judged.operating, config)
+    lines = _first_lines(folder, config, provenance, reasons, judged, films)
+    lines += ["", "## Samples", "", *_counts_table(classes, judged.counts, provenance["train_rows"]), ""]
+    of_units = [line for unit, found in units.items() for line in _unit_lines(unit, *found, rule)]
+    lines += _body(folder, judged, config["select_on"], of_units)
     lines += [f"Command: `{' '.join(provenance['command'])}`", ""]
     (folder / "report.md").write_text("\n".join(lines))
-    return {
-        f"{part}/{head}/{name}": value.value
-        for part, heads in metrics.items()
-        for head, values in heads.items()
-        for name, value in values.items()
-        if value.value is not None
-    }
+    flat = judged.flat()
+    for unit, (one, _) in units.items():
+        flat |= one.flat(f"_by_{unit}")
+    return flat
 
 
-def from_predictions(path: Path) -> str:
+def from_predictions(path: Path, unit: str | None = None, rule: str = "mean") -> str:
     """The test metrics of a predictions table alone, as Markdown: so anyone can compute published numbers again."""
     predictions, classes = read_tested(path)
+    note = "`_at_threshold`: by youden, `_calibrated`: by temperature, both on its split=val rows."
+    if unit is not None:
+        task = task_of(tuple(classes))
+        if task is None:
+            raise InputError(f"{path}: classes {', '.join(classes)} are of no task; leave --unit out")
+        predictions, left_out = by_unit(predictions, task, unit, rule)
+        note += f" By {unit}, from {RULES[rule]}; {left_out} left out, of two classes."
     if len(predictions.groupby(["seed", "fold"], dropna=False)) > 1:
+        if unit is not None:
+            raise InputError(f"{path}: several seeds or folds; --unit takes a table of one")
         return leaderboard.side_by_side([path])
-    heads = of_part(predictions, classes, "test")
-    metrics = _evaluated(heads, choices(predictions, classes))
-    lines = _metrics_table(metrics, _counts(heads, classes))
-    return "\n".join(
-        [*lines, "", "`_at_threshold`: by youden, `_calibrated`: by temperature, both on its split=val rows."]
-    )
-
-
-def _evaluated(heads: dict[str, Answers], operating: dict[str, Operating]) -> Metrics:
-    return {head: evaluate(answers, operating[head]) for head, answers in heads.items()}
-
-
-def _counts(heads: dict[str, Answers], classes: list[str]) -> dict[str, int]:
-    if not heads:
-        return dict.fromkeys(["samples", *classes, "women"], 0)
-    any_head = next(iter(heads.values()))
-    by_class = {name: int((any_head.labels == i).sum()) for i, name in enumerate(classes)}
-    return {"samples": len(any_head), **by_class, "women": len(set(any_head.patients))}
+    judged = judge(predictions, classes, "youden", "val", parts=("test",))
+    return "\n".join([*metrics_table(judged.metrics["test"], judged.counts["test"]), "", note])
 
 
 def _figures(folder: Path, heads: dict[str, Answers], operating: dict[str, Operating], config: dict[str, Any]) -> None:
@@ -141,22 +128,31 @@ def _first_lines(
     config: dict[str, Any],
     provenance: dict[str, Any],
     reasons: list[str],
-    test: dict[str, Answers],
-    metrics: Metrics,
+    samples: Judged,
+    films: Judged | None,
 ) -> list[str]:
+    """Protocol, leaks and test metrics: of samples, or where those are patches for the most part, of films."""
     made = read_json(folder / "choices.json")
-    n, women = len(test["majority"]), len(set(test["majority"].patients))
+    judged = films if films and films.metrics.get("test") else samples
+    test, counts = judged.answers["test"], judged.counts["test"]
     lines = [f"# {config['task']} by {config['model']['name']} on {config['data']['name']}", ""]
     if config["data"]["name"] == "phantom":
         lines += ["**Synthetic films: these numbers say that the program runs, and nothing about mammograms.**", ""]
     lines += [f"- Protocol: {protocol(config)}; seed {config['seed']}."]
     lines += [f"- Leaks: {'; '.join(reasons) if reasons else 'none found'}."]
-    lines += [f"- Test: n = {n} samples of {women} women. Intervals are 95 %, by bootstrap over women."]
-    for head, values in metrics.items():
+    what = "samples" if judged is samples else "films, each from its whole breast and patches,"
+    lines += [f"- Test: n = {counts['samples']} {what} of {counts['women']} women. "]
+    lines[-1] += "Intervals are 95 %, by bootstrap over women."
+    for head, values in judged.metrics["test"].items():
         area = "" if head == "majority" else f", AUROC {values['auroc']}"
         lines += [f"- {head}: accuracy {values['accuracy']}{area}{f'; {NAMES[head]}' if head in NAMES else ''}."]
-    lines += [shortcut_verdict(metrics["shortcuts"]["auroc"], beyond_shortcuts(test))]
-    if config["crop"]["name"] != "whole":
+    lines += [shortcut_verdict(judged.metrics["test"]["shortcuts"]["auroc"], beyond_shortcuts(test))]
+    if config["crop"]["name"] == "patches":
+        lines += [
+            "- Numbers by sample, below, are of whole breasts and patches together: read those by film. The epoch and "
+            "the heads were chosen by sample."
+        ]
+    elif config["crop"]["name"] != "whole":
         brightness = one_liner(pd.read_csv(folder / "samples.csv"), test["majority"])
         lines += [
             "- Windows are centred on the annotated lesion: this is classification, not detection. "
@@ -183,26 +179,20 @@ def shortcut_verdict(shortcuts: Value, beyond: dict[str, Value]) -> str:
     return line
 
 
-def _body(
-    folder: Path,
-    parts: dict[str, dict[str, Answers]],
-    metrics: dict[str, Metrics],
-    counts: dict[str, dict[str, int]],
-    operating: dict[str, Operating],
-    select_on: str,
-) -> list[str]:
-    classes = list(parts["test"]["majority"].classes)
+def _body(folder: Path, judged: Judged, select_on: str, of_units: list[str]) -> list[str]:
+    tested = judged.answers["test"]
+    classes = list(tested["majority"].classes)
     lines = []
-    for part in reversed(list(metrics)):
+    for part in reversed(list(judged.metrics)):
         lines += [f"## {part.capitalize()}: metrics with 95 % intervals", ""]
         if part == "train":
             lines += ["Seen in training: these say how far it fitted, not how well it classifies.", ""]
-        lines += [*_metrics_table(metrics[part], counts[part]), ""]
+        lines += [*metrics_table(judged.metrics[part], judged.counts[part]), ""]
         if part == "test":
-            lines += _operating_lines(operating, classes, select_on) + _strata_lines(folder, parts["test"])
+            lines += _operating_lines(judged.operating, classes, select_on) + _strata_lines(folder, tested) + of_units
     lines += ["## Test counts in the form of Tables 3 and 4 of Behery et al. 2023", ""]
     lines += ["Per cent, truncated to two decimals as the paper's; for that comparison alone. Intervals are above.", ""]
-    for head, answers in parts["test"].items():
+    for head, answers in tested.items():
         rows = paper_rows(confusion_counts(answers), classes)
         lines += [f"{head}:", "", *markdown(PAPER_COLUMNS, rows), ""]
     lines += ["## Figures", ""]
@@ -211,10 +201,14 @@ def _body(
     return lines
 
 
-def _metrics_table(metrics: Metrics, counts: dict[str, int]) -> list[str]:
-    header = [f"n = {counts['samples']}, {counts['women']} women", *metrics]
-    names = [name for name in SHOWN if any(name in values for values in metrics.values())]
-    return markdown(header, [[name, *(str(values.get(name, "")) for values in metrics.values())] for name in names])
+def _unit_lines(unit: str, judged: Judged, left_out: int, rule: str) -> list[str]:
+    """The section of films or women."""
+    lines = [f"## Test by {unit}", "", f"A {unit}'s answer is {RULES[rule]} (aggregate={rule}). "]
+    lines[-1] += "Threshold and temperature were chosen on such answers of validation. " * ("val" in judged.metrics)
+    lines[-1] += f"{left_out} left out, whose samples are of two classes." if left_out else ""
+    if "test" not in judged.metrics:
+        return [*lines, "", "None is left.", ""]
+    return [*lines, "", *metrics_table(judged.metrics["test"], judged.counts["test"], BRIEFLY), ""]
 
 
 def _operating_lines(operating: dict[str, Operating], classes: list[str], select_on: str) -> list[str]:

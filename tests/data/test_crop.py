@@ -136,11 +136,112 @@ def test_a_task_leaves_out_the_films_that_it_does_not_know():
     assert any("5 films take no part" in note for note in found.notes)
 
 
+def patches(table=None, task="abnormality", **settings):
+    """Those of a task in a table of samples, whole breasts left out."""
+    found = crops(table, task, **{"name": "patches", "window_mm": 44.8, "stride_mm": 44.8} | settings).table
+    return found[found["sample_id"] != found["image_id"]]
+
+
+def held(patch, table):
+    """The findings of an archive whose circle's centre a patch holds."""
+    own = table[(table["image_id"] == patch["image_id"]) & table["radius_px"].notna()]
+    reach = patch["side_px"] / 2
+    return own[((own["x_px"] - patch["x_px"]).abs() < reach) & ((own["y_px"] - patch["y_px"]).abs() < reach)]
+
+
+@pytest.mark.parametrize("stride_mm", [44.8, 30.0])
+def test_patches_cover_the_breast_and_lie_on_it_and_on_the_film(stride_mm):
+    film = patches(stride_mm=stride_mm).query("image_id == 'mdb002'")
+    breast, covered = read("mdb002") > 0, np.zeros((SIDE, SIDE), int)
+    for _, patch in film.iterrows():
+        top, left = (round(patch[axis] - (patch["side_px"] - 1) / 2) for axis in ("y_px", "x_px"))
+        square = slice(top, top + 224), slice(left, left + 224)
+        covered[square] += 1
+        assert top >= 0 and left >= 0 and breast[square].mean() > 0.24
+    assert (covered > 0)[breast].mean() > 0.95
+    assert (stride_mm < 44.8) == (covered[breast].mean() > 1.5)
+
+
+def test_a_positive_patch_holds_a_circles_centre_and_a_healthy_one_none():
+    table = archive()
+    found = patches()
+    for _, patch in found.iterrows():
+        inside = held(patch, table)
+        assert (patch["label"] == "abnormal") == bool(len(inside))
+        assert pd.isna(patch["finding_id"]) or patch["finding_id"] in set(inside["finding_id"])
+        assert pd.isna(patch["finding_id"]) == (patch["severity"] == "normal") == pd.isna(patch["radius_px"])
+    assert set(found.loc[found["label"] == "abnormal", "image_id"]) == {"mdb001", "mdb003", "mdb007", "mdb009"}
+
+
+def test_a_positive_patch_shows_its_lesion_on_right_breasts_and_left_ones():
+    table = archive()
+    table.loc[table["image_id"] == "mdb002", ["finding", "severity", "finding_id"]] = ["CIRC", "benign", 1]
+    table.loc[table["image_id"] == "mdb002", ["x_px", "y_px", "radius_px"]] = [200.0, 300.0, 20.0]
+    film = read("mdb002").copy()
+    film[285:315, 185:215] = 250
+    found = cut_crops(
+        table, lambda name: film if name == "mdb002" else read(name), find_task("abnormality"), name="patches",
+        image_size=224, margin=1.0, seed=0, window_mm=44.8, stride_mm=44.8,
+    )  # fmt: skip
+    positive = found.table[(found.table["label"] == "abnormal") & (found.table["sample_id"] != found.table["image_id"])]
+    assert {"mdb001", "mdb002"} <= set(positive["image_id"])
+    for sample, patch in positive.iterrows():
+        for _, lesion in held(patch, table).iterrows():
+            mirror = -1 if int(patch["image_id"][3:]) % 2 else 1
+            x, y = mirror * (lesion["x_px"] - patch["x_px"]) + 111.5, lesion["y_px"] - patch["y_px"] + 111.5
+            spot = found.pixels[sample, max(round(y) - 4, 0) : round(y) + 5, max(round(x) - 4, 0) : round(x) + 5]
+            assert spot.mean() > 240
+
+
+def test_a_film_whose_finding_lies_in_no_patch_gives_its_whole_breast_alone_and_is_told():
+    found = crops(name="patches", window_mm=44.8, stride_mm=44.8)
+    assert found.table.query("image_id == 'mdb005'")["sample_id"].tolist() == ["mdb005"]
+    assert found.notes == ["1 films have a finding in no patch (mdb005): the whole breast alone"]
+    assert "mdb005" in set(patches(task="density", table=of_three_densities())["image_id"])
+
+
+def of_three_densities():
+    """The archive, each woman's films of one density."""
+    table = archive()
+    return table.assign(density=[["F", "G", "D"][int(woman[1:]) % 3] for woman in table["patient"]])
+
+
+def test_a_patch_of_a_task_without_a_healthy_class_is_one_that_holds_a_finding():
+    found = patches(task="malignancy")
+    assert set(found["label"]) == {"benign", "malignant"} and found["finding_id"].notna().all()
+    assert all(len(held(patch, archive())) for _, patch in found.iterrows())
+
+
+def test_a_patch_of_a_task_of_films_has_its_films_class():
+    table = of_three_densities()
+    found = patches(table, task="density")
+    assert (
+        found["label"] == found["image_id"].map(table.drop_duplicates("image_id").set_index("image_id")["density"])
+    ).all()
+    assert found["image_id"].nunique() == 10
+
+
+def test_a_film_with_a_finding_that_takes_no_part_gives_no_patch_and_no_whole_breast():
+    table = archive()
+    table.loc[table["image_id"] == "mdb003", "finding"] = "ARCH"
+    table.loc[(table["image_id"] == "mdb001") & (table["finding_id"] == 1), "finding"] = "ARCH"  # the other is CIRC
+    found = crops(table, "distortion", name="patches", window_mm=44.8, stride_mm=44.8).table
+    assert set(found["image_id"]) == {"mdb003", "mdb002", "mdb004", "mdb006", "mdb008", "mdb010"}
+    assert set(found.loc[found["label"] == "distortion", "image_id"]) == {"mdb003"}
+
+
+def test_the_ids_of_patches_are_unique_and_are_not_those_of_copies():
+    found = crops(name="patches", window_mm=44.8, stride_mm=44.8).table["sample_id"]
+    assert found.is_unique and not found.str.contains(r"\.c\d+$").any()
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"name": "breast"}, "expected one of whole, lesion, radius"),
+        ({"name": "breast"}, "expected one of whole, lesion, radius, patches"),
         ({"without_circle": "guess"}, "expected exclude or breast"),
+        ({"name": "patches", "stride_mm": 0}, "crop.stride_mm=0: expected millimetres"),
+        ({"name": "patches", "stride_mm": 30.0}, "up to crop.window_mm"),
     ],
 )
 def test_unknown_settings_list_the_known(settings, message):
@@ -149,7 +250,7 @@ def test_unknown_settings_list_the_known(settings, message):
 
 
 def test_an_unknown_task_lists_the_known():
-    with pytest.raises(InputError, match="abnormality, severity, malignancy, density, finding"):
+    with pytest.raises(InputError, match="expected one of abnormality, severity, malignancy, density, finding, "):
         find_task("cancer")
 
 

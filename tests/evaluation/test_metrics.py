@@ -11,6 +11,7 @@ from mammo.evaluation.intervals import bootstrap_weights
 from mammo.evaluation.metrics import (
     evaluate,
     expected_calibration_error,
+    quadratic_kappa,
     weighted_auroc,
     weighted_average_precision,
 )
@@ -72,20 +73,64 @@ def test_two_classes_agree_with_scikit_learn():
     assert {name: found[name].value for name in expected} == pytest.approx(expected)
 
 
-def test_several_classes_agree_with_scikit_learn():
-    a = made(classes="abcd")
+@pytest.mark.parametrize("classes", [("F", "G", "D"), tuple("abcdefg")])
+def test_several_classes_agree_with_scikit_learn_in_macro_means_and_one_against_the_rest(classes):
+    a = made(classes=classes)
     found = evaluate(a, Operating(), resamples=20)
     labels, called = a.labels, a.called
     expected = {
         "accuracy": sk.accuracy_score(labels, called),
+        "balanced_accuracy": sk.balanced_accuracy_score(labels, called),
         "f1": sk.f1_score(labels, called, average="macro"),
         "sensitivity": sk.recall_score(labels, called, average="macro"),
+        "precision": sk.precision_score(labels, called, average="macro"),
         "mcc": sk.matthews_corrcoef(labels, called),
         "auroc": sk.roc_auc_score(labels, a.probabilities, multi_class="ovr"),
-        "auroc/c": sk.roc_auc_score(labels == 2, a.probabilities[:, 2]),
+        "average_precision": sk.average_precision_score(labels, a.probabilities),
         "brier": sk.brier_score_loss(labels, a.probabilities),
     }
+    for i, name in enumerate(classes):
+        truth, said = labels == i, called == i
+        expected |= {
+            f"accuracy/{name}": sk.accuracy_score(truth, said),
+            f"sensitivity/{name}": sk.recall_score(truth, said),
+            f"specificity/{name}": sk.recall_score(truth, said, pos_label=False),
+            f"precision/{name}": sk.precision_score(truth, said),
+            f"f1/{name}": sk.f1_score(truth, said),
+            f"auroc/{name}": sk.roc_auc_score(truth, a.probabilities[:, i]),
+            f"average_precision/{name}": sk.average_precision_score(truth, a.probabilities[:, i]),
+        }
     assert {name: found[name].value for name in expected} == pytest.approx(expected)
+
+
+# Two radiologists on 85 xeromammograms, normal, benign, suspected or cancer: Boyd et al. 1982 (J Natl Cancer Inst
+# 68:357), whose quadratic kappa the manual of Stata's `kappa` prints.
+RADIOLOGISTS = [[21, 12, 0, 0], [4, 17, 1, 0], [3, 9, 15, 2], [0, 0, 0, 1]]
+
+
+def test_quadratic_kappa_is_that_of_a_published_example():
+    counts = np.array(RADIOLOGISTS)
+    first, second = np.indices(counts.shape).reshape(2, -1)
+    assert quadratic_kappa(first, second, counts.reshape(1, -1), 4).round(4) == [0.6714]
+
+
+def test_quadratic_kappa_is_of_ordered_classes_and_agrees_with_scikit_learn_on_every_resample():
+    a = made(60, ("normal", "benign", "malignant"))
+    weights = bootstrap_weights(a.patients, 30)
+    for row, kappa in zip(weights, quadratic_kappa(a.labels, a.called, weights, 3), strict=True):
+        again = np.repeat(np.arange(60), row.astype(int))
+        assert kappa == pytest.approx(sk.cohen_kappa_score(a.labels[again], a.called[again], weights="quadratic"))
+    found = evaluate(a, Operating(), resamples=20)["quadratic_kappa"]
+    assert found.value == pytest.approx(sk.cohen_kappa_score(a.labels, a.called, weights="quadratic"))
+    for classes in (tuple("abc"), ("NORM", "CALC", "CIRC", "SPIC", "MISC", "ARCH", "ASYM"), ("normal", "abnormal")):
+        assert "quadratic_kappa" not in evaluate(made(60, classes), Operating(), resamples=2)
+
+
+def test_a_kappa_below_zero_has_its_interval_below_zero_too():
+    a = made(200, ("F", "G", "D"))
+    opposed = answered(a.labels, a.probabilities[:, ::-1], None, a.patients, a.classes)
+    found = evaluate(opposed, Operating(), resamples=200)["quadratic_kappa"]
+    assert -1 < found.low < found.value < found.high < 0
 
 
 def test_resampled_areas_are_those_of_the_repeated_samples():
