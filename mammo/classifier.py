@@ -16,7 +16,7 @@ from mammo.models import build_network
 
 
 class Classifier(L.LightningModule):
-    """Trains a network of `models.build_network` on rows `{"x", "y", "row"}`.
+    """Trains a network of `models.build_network` on rows `{"x", "y", "other", "share", "row"}`.
 
     Args:
         model: Arguments of `build_network`, without `classes`.
@@ -75,11 +75,20 @@ class Classifier(L.LightningModule):
         """Class-weighted cross-entropy over the batch size, so that it does not depend on the classes in a batch."""
         return nn.functional.cross_entropy(logits, y, weight=self.class_weights, reduction="sum") / len(y)
 
+    def soft_loss(self, logits: Tensor, batch: dict[str, Tensor]) -> Tensor:
+        """The same, each row learning `y` by its `share` and `other` by the rest."""
+        first, second = (
+            nn.functional.cross_entropy(logits, batch[label], weight=self.class_weights, reduction="none")
+            for label in ("y", "other")
+        )
+        return (batch["share"] * first + (1 - batch["share"]) * second).mean()
+
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """The loss of a batch, over all logits that learn from it."""
         loss = torch.zeros((), device=self.device)
+        soft = bool((batch["share"] < 1).any())
         for weight, logits in self.net.weighted_logits(batch["x"]):
-            loss = loss + weight * self.loss(logits, batch["y"])
+            loss = loss + weight * (self.soft_loss(logits, batch) if soft else self.loss(logits, batch["y"]))
         self._watch("train", logits, batch["y"], loss)
         return loss
 

@@ -73,6 +73,17 @@ def test_the_loss_of_a_batch_is_the_mean_of_its_halves_however_classes_fall():
     assert torch.allclose(module.loss(logits, y), expected.mean())
 
 
+def test_a_shared_label_weighs_as_its_shares_and_a_whole_one_as_ever():
+    module = classifier()
+    module.weigh(np.array([9, 1]))
+    logits, y, other = torch.randn(4, 2), torch.tensor([0, 0, 1, 1]), torch.tensor([1, 0, 0, 1])
+    batch = {"y": y, "other": other, "share": torch.full((4,), 0.25)}
+    assert torch.allclose(
+        module.soft_loss(logits, batch), module.loss(logits, y) * 0.25 + module.loss(logits, other) * 0.75
+    )
+    assert torch.allclose(module.soft_loss(logits, batch | {"share": torch.ones(4)}), module.loss(logits, y))
+
+
 def test_unknown_class_weights_list_the_known():
     with pytest.raises(InputError, match="expected balanced or none"):
         classifier(class_weights="some")
