@@ -16,7 +16,7 @@ from mammo.models import build_network
 
 
 class Classifier(L.LightningModule):
-    """Trains a network of `models.build_network` on rows `{"x", "y", "row"}`.
+    """Trains a network of `models.build_network` on rows `{"x", "y", "other", "share", "row"}`.
 
     Args:
         model: Arguments of `build_network`, without `classes`.
@@ -82,7 +82,7 @@ class Classifier(L.LightningModule):
         """The loss of a batch, over all logits that learn from it."""
         loss = torch.zeros((), device=self.device)
         for weight, logits in self.net.weighted_logits(batch["x"]):
-            loss = loss + weight * self.loss(logits, batch["y"], batch.get("other"), batch.get("share"))
+            loss = loss + weight * self.loss(logits, batch["y"], batch["other"], batch["share"])
         self._watch("train", logits, batch["y"], loss)
         return loss
 

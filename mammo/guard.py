@@ -21,8 +21,8 @@ class Guard(Callback):
         select_on: The part that may choose, as the run's leaks are derived from it.
 
     Raises:
-        RuntimeError: Training rows are not all of the training part, an epoch is chosen on other rows than
-            those of `select_on`, or labels do not follow their films.
+        RuntimeError: Training rows, or what augmentation takes from, are not all of the training part, an epoch is
+            chosen on other rows than those of `select_on`, or labels do not follow their films.
     """
 
     def __init__(self, select_on: str) -> None:
@@ -41,12 +41,14 @@ class Guard(Callback):
                     raise RuntimeError(f"leak: {step}: expected a number of the {self.select_on} part (select_on)")
                 check_rows(data, watch.dataset, self.select_on, step)
         for samples in (train.dataset, watch.dataset):
+            check_pool(data, samples)
             check_labels(data, samples)
 
     def on_predict_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """An evaluation without training comes here alone."""
         data: MammogramDataModule = trainer.datamodule  # type: ignore[attr-defined]
         described: Any = trainer.predict_dataloaders
+        check_pool(data, described.dataset)
         check_labels(data, described.dataset)
 
 
@@ -59,6 +61,17 @@ def check_rows(data: MammogramDataModule, samples: Samples, part: str, step: str
         raise RuntimeError(
             f"leak: {step} is shown {len(strangers)} of {len(names)} rows that are not of the {part} part, "
             f"say {strangers[0]} ({parts.get(strangers[0], 'of no part')})"
+        )
+
+
+def check_pool(data: MammogramDataModule, samples: Samples) -> None:
+    """What is mixed into a draw, or made by a network, comes from samples of the training part."""
+    described = zip(data.described.rows, data.described_parts, strict=True)
+    train = {sample for (sample, _), part in described if part == "train"}
+    if strangers := [samples.ids[sample] for sample in (*data.pool, *samples.pool) if sample not in train]:
+        raise RuntimeError(
+            f"leak: augmentation may mix in, or learn from, {len(strangers)} samples that are not of the train part, "
+            f"say {strangers[0]}"
         )
 
 

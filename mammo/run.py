@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import pandas as pd
 from lightning.pytorch.loggers import TensorBoardLogger
 from matplotlib.figure import Figure
@@ -18,6 +19,8 @@ from matplotlib.figure import Figure
 from mammo import InputError, __version__, figures
 from mammo.classifier import Classifier
 from mammo.data.datamodule import MammogramDataModule
+from mammo.data.gan import summary
+from mammo.data.images import resize
 from mammo.data.index import PARTS
 from mammo.devices import Plan
 from mammo.heads import FittedHead, load_head
@@ -97,9 +100,11 @@ def open_run(
     plan: Plan,
     earlier: Earlier | None,
 ) -> None:
-    """Writes `split.csv`, `split_audit.json`, `samples.csv` and `provenance.json`, and says what will be run."""
+    """Writes what is known before training, tables and pictures, and says what will be run."""
     for sub in ("figures", "heads", "checkpoints"):
         (folder / sub).mkdir(parents=True, exist_ok=True)
+    compared = data.compared()
+    notes = [*data.crops.notes, *([] if compared is None else [summary(compared)])]
     write_table(data.split, folder / "split.csv")
     write_json(data.audit, folder / "split_audit.json")
     write_table(data.crops.table, folder / "samples.csv")
@@ -115,16 +120,26 @@ def open_run(
         "precision": plan.precision,
         "devices": f"{plan.devices} {plan.accelerator}",
         "train_rows": len(data.train),
-        "notes": data.crops.notes,
+        "notes": notes,
     }
     if earlier is not None:
         provenance |= {"trained_in": str(earlier.folder), "tested_on_learnt": earlier.learnt(data)}
     write_json(provenance, folder / "provenance.json")
     figures.save(_augmentation_grid(data), folder / "figures" / "augmentation.png")
-    _say(folder, cfg, data, classifier, plan)
+    if compared is not None:
+        write_table(compared, folder / "gan.csv")
+        figures.save(_synthetic_grid(data, compared), folder / "figures" / "gan.png")
+    _say(folder, cfg, data, classifier, plan, notes)
 
 
-def _say(folder: Path, cfg: dict[str, Any], data: MammogramDataModule, classifier: Classifier, plan: Plan) -> None:
+def _say(
+    folder: Path,
+    cfg: dict[str, Any],
+    data: MammogramDataModule,
+    classifier: Classifier,
+    plan: Plan,
+    notes: list[str],
+) -> None:
     rows = data.rows()
     samples = rows[~(rows["sample_id"].str.contains(r"\.c\d+$") & (rows["split"] == "train"))]
     for part in PARTS:
@@ -134,7 +149,7 @@ def _say(folder: Path, cfg: dict[str, Any], data: MammogramDataModule, classifie
         log.info("%-5s  %4d women, samples: %s", part, women, shown)
     if len(data.train) != (samples["split"] == "train").sum():
         log.info("train  expanded to %d rows", len(data.train))
-    for note in data.crops.notes:
+    for note in notes:
         log.info("note   %s", note)
     parameters = list(classifier.net.parameters())
     trained = sum(p.numel() for p in parameters if p.requires_grad)
@@ -168,10 +183,24 @@ def close_run(folder: Path, trainer: L.Trainer, cfg: dict[str, Any], metrics: di
 def _augmentation_grid(data: MammogramDataModule, films: int = 4, draws: int = 6) -> Figure:
     """Originals of the training part in the first column, draws of each beside it."""
     samples = sorted({sample for sample, _ in data.train.rows})[:: max(len(data.train) // (films * 7), 1)][:films]
-    columns = range(draws if data.augment.mode != "none" else 1)
+    columns = range({"none": 1, "expand": min(data.augment.copies + 1, draws)}.get(data.augment.mode, draws))
     squares = [data.train.pixels(sample, draw)[0].numpy() for sample in samples for draw in columns]
     names = [data.train.ids[sample] if draw == 0 else f"draw {draw}" for sample in samples for draw in columns]
     return figures.image_grid(squares, names, columns=len(columns))
+
+
+def _synthetic_grid(data: MammogramDataModule, compared: pd.DataFrame, columns: int = 8) -> Figure:
+    """Synthetic crops of each class, from the nearest to its training crop to the farthest, and that crop below."""
+    squares: list[np.ndarray] = []
+    names: list[str] = []
+    crops, synthetic = dict(zip(data.crops.table["sample_id"], data.crops.pixels, strict=True)), data.synthetic or {}
+    for name, rows in compared.groupby("class", sort=False):
+        shown = rows.sort_values("distance").iloc[np.linspace(0, len(rows) - 1, columns).astype(int)]
+        made = [synthetic[row.sample_id, row.draw] for row in shown.itertuples()]
+        squares += [*made, *(resize(crops[nearest], len(made[0])) for nearest in shown["nearest"])]
+        names += [f"{name}, made"] * columns
+        names += [f"{row.nearest} at {row.distance:.3f}" for row in shown.itertuples()]
+    return figures.image_grid(squares, names, columns)
 
 
 def _versions() -> dict[str, str]:

@@ -71,7 +71,7 @@ def _of_run(folder: Path, overrides: list[str]) -> dict[str, Any]:
     for override in map(parse, overrides):
         key, value = override.key_or_group, override.value()
         group = found.get(key)
-        if isinstance(group, dict) and value in (group.get("name"), group.get("mode")):
+        if isinstance(group, dict) and value in (group.get("name"), group.get("mode"), group.get("method")):
             continue  # said again, as it was
         if "." not in key and key not in ("fit", "ckpt_path", "seed", "objective") and found.get(key) != value:
             raise InputError(

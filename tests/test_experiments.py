@@ -35,7 +35,7 @@ SMALLER = {
     "omonigho2020": ["model.image_size=63"],
     "oyelade2021": ["data.women=24", "data.root=null", "split.shares=[0.34,0.33,0.33]"],
     "dhivya2020": ["augment.steps=2"],
-    **dict.fromkeys(["shi2019", "lopez_almazan2022", "sadad2021", "thomaz2017"], ["split.shares=[0.34,0.33,0.33]"]),
+    **{key: ["split.shares=[0.34,0.33,0.33]"] for key in ("shi2019", "lopez_almazan2022", "sadad2021", "thomaz2017")},
 }
 FILES = ["predictions.csv", "metrics.json", "features.safetensors", "checkpoints/best.ckpt", "report.md",
          "provenance.json", "choices.json", "split_audit.json", "curves.csv", "figures/augmentation.png"]  # fmt: skip

@@ -84,6 +84,35 @@ def test_training_on_test_rows_is_an_error(run, monkeypatch):
         run()
 
 
+def mixed_with_everyone(monkeypatch):
+    honest = Samples.__init__
+
+    def leaky(self, crops, labels, rows, augment, seed, pool, synthetic):
+        honest(self, crops, labels, rows, augment, seed, range(len(labels)), synthetic)
+
+    monkeypatch.setattr(Samples, "__init__", leaky)
+
+
+def learnt_from_everyone(monkeypatch):
+    honest = MammogramDataModule._synthesise
+
+    def leaky(self, samples):
+        self.pool = list(range(len(self.labels)))
+        return honest(self, samples)
+
+    monkeypatch.setattr(MammogramDataModule, "_synthesise", leaky)
+
+
+@pytest.mark.parametrize(
+    ("leak", "augment"),
+    [(mixed_with_everyone, ["augment=mixup"]), (learnt_from_everyone, ["augment=gan", "augment.steps=1"])],
+)
+def test_augmentation_that_takes_from_test_films_is_an_error(run, monkeypatch, leak, augment):
+    leak(monkeypatch)
+    with pytest.raises(RuntimeError, match="leak: augmentation may mix in, or learn from, 16 samples that are not of"):
+        run(*augment)
+
+
 def test_stopping_early_on_test_rows_is_an_error(run, monkeypatch):
     def test_rows(self):
         rows = [row for row, part in zip(self.described.rows, self.described_parts, strict=True) if part == "test"]

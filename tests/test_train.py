@@ -58,6 +58,45 @@ def test_the_same_twice_and_with_workers_gives_the_same_predictions_byte_by_byte
     assert tables[0] == tables[1] == tables[2]
 
 
+@pytest.mark.parametrize(
+    ("method", "distinct"), [("crossover", 32 + 2 * 16), ("cutmix", 32 + 2 * 16), ("gan", 32 + 16)]
+)
+def test_every_augmentation_runs_on_a_trunks_cached_outputs(job, vgg_trunk, monkeypatch, tmp_path, method, distinct):
+    monkeypatch.setenv("MAMMO_HOME", str(tmp_path))  # a cache that no other test has filled
+    passes = []
+    stage = torch.nn.Sequential.forward
+
+    def counted(self, x):
+        if x.dtype == torch.uint8:
+            passes.append(len(x))
+        return stage(self, x)
+
+    monkeypatch.setattr(torch.nn.Sequential, "forward", counted)
+    few = "augment.steps=2" if method == "gan" else "augment.copies=2"
+    lines = [f"augment={method}", few, f"model.weights={vgg_trunk}"]
+    folder, _ = job(*lines)
+    assert 32 < sum(passes) <= distinct + 15  # the last block is filled up to 16
+    passes.clear()
+    again, _ = job(*lines)
+    assert sum(passes) == 0
+    assert (again / "predictions.csv").read_bytes() == (folder / "predictions.csv").read_bytes()
+    assert f"augment.method={method}" in (folder / "report.md").read_text()
+    if method == "gan":
+        table = pd.read_csv(folder / "gan.csv")
+        assert len(table) == 16 and table["distance"].min() > 0 and (folder / "figures" / "gan.png").is_file()
+        assert set(table["nearest"]) <= set(pd.read_csv(folder / "samples.csv").query("split == 'train'")["sample_id"])
+        assert "- gan: 16 synthetic crops" in (folder / "report.md").read_text()
+        expanded = pd.read_csv(folder / "features.csv")["sample_id"].str.endswith(".c1")
+        assert expanded.sum() == 16  # heads learn from synthetic crops too
+
+
+def test_mixed_films_train_the_same_with_workers(job):
+    folders = [job("augment=mixup", f"data.workers={workers}")[0] for workers in (0, 2)]
+    tables = [(folder / "predictions.csv").read_bytes() for folder in folders]
+    plain = (job()[0] / "predictions.csv").read_bytes()
+    assert tables[0] == tables[1] != plain
+
+
 def test_what_was_watched_is_what_the_predictions_say(job):
     """torchmetrics chose the epoch; the table gives the final number; they are the same number."""
     folder, metrics = job("trainer.max_epochs=3")
@@ -390,7 +429,7 @@ def test_every_option_composes(option):
     group, name = option.split("=")
     cfg = composed(option)
     if group in cfg:
-        assert cfg[group]["mode" if group == "augment" else "name"] == name
+        assert name in ((cfg.augment.mode, cfg.augment.get("method")) if group == "augment" else (cfg[group].name,))
     else:
         assert option in {f"{group}={name}" for name in DELTAS[group]}
 

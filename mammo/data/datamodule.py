@@ -16,7 +16,8 @@ from mammo.data.augment import Augment
 from mammo.data.cache import OutputCache, digest
 from mammo.data.crop import SHORTCUTS, Crops, cut_crops
 from mammo.data.datasets import open_dataset
-from mammo.data.images import pixel_digest
+from mammo.data.gan import SIDE, compare, synthesise
+from mammo.data.images import pixel_digest, resize
 from mammo.data.index import PARTS
 from mammo.data.mias import home
 from mammo.data.samples import Draw, EpochSampler, OnceSampler, Row, Samples
@@ -76,6 +77,7 @@ class MammogramDataModule(L.LightningDataModule):
         self.split: pd.DataFrame
         self.audit: dict[str, object]
         self.crops: Crops
+        self.synthetic: dict[Draw, np.ndarray] | None = None
         self._loaded = False
 
     def prepare_data(self) -> None:
@@ -107,6 +109,10 @@ class MammogramDataModule(L.LightningDataModule):
         self._check(self.crops.table)  # again: a film may have given no sample
         self.labels = self.crops.table["label"].map({c: i for i, c in enumerate(self.task.classes)}).to_numpy()
         rows = self._rows_by_part(expanded)
+        self.pool = sorted({sample for sample, _ in rows["train"]})
+        if self.augment.method.synthetic:
+            drawn = {sample for part in rows.values() for sample, copy in part if copy} | set(self.pool)
+            self.synthetic = self._synthesise(sorted(drawn))
         self.train = self._samples(
             [(sample, None) for sample, _ in rows["train"]] if mode == "online" else rows["train"]
         )
@@ -134,11 +140,38 @@ class MammogramDataModule(L.LightningDataModule):
         return rows
 
     def _samples(self, rows: list[Row]) -> Samples:
-        return Samples(self.crops, self.labels, rows, self.augment, self.seed)
+        return Samples(self.crops, self.labels, rows, self.augment, self.seed, self.pool, self.synthetic)
+
+    def _learnt_from(self, label: int) -> tuple[np.ndarray, list[str]]:
+        """A class's training crops as its network sees them, (n, SIDE, SIDE) uint8, and their names."""
+        members = [sample for sample in self.pool if self.labels[sample] == label]
+        squares = np.stack([resize(self.crops.pixels[sample], SIDE) for sample in members])
+        return squares, self.crops.table["sample_id"].iloc[members].tolist()
+
+    def _synthesise(self, samples: list[int]) -> dict[Draw, np.ndarray]:
+        """A synthetic crop of its sample's class for each sample and each of its copies."""
+        made: dict[Draw, np.ndarray] = {}
+        ids = self.crops.table["sample_id"]
+        for label in range(len(self.task.classes)):
+            members = [sample for sample in samples if self.labels[sample] == label]
+            draws = [(ids[sample], copy) for sample in members for copy in range(1, self.augment.copies + 1)]
+            made |= synthesise(self._learnt_from(label)[0], draws, steps=self.augment.steps, seed=self.seed)
+        return made
+
+    def compared(self) -> pd.DataFrame | None:
+        """The nearest training crop of each synthetic one, by `class`; see `gan.compare`. None where none is made."""
+        if self.synthetic is None:
+            return None
+        of = dict(zip(self.crops.table["sample_id"], self.labels, strict=True))
+        tables = []
+        for label, name in enumerate(self.task.classes):
+            made = {draw: square for draw, square in self.synthetic.items() if of[draw[0]] == label}
+            tables.append(compare(made, *self._learnt_from(label)).assign(**{"class": name}))
+        return pd.concat(tables, ignore_index=True)
 
     def _check(self, rows: pd.DataFrame) -> None:
         """Every part has every class among `rows` (`image_id`, `label`), and the training part fills a batch."""
-        rows = rows[["image_id", "label"]].merge(self.split, on="image_id")
+        rows = rows[["image_id", "label"]].reset_index().merge(self.split, on="image_id")
         parts = [part for part in PARTS if (self.split["split"] == part).any()]
         for required in ("train", "test"):
             if required not in parts:
@@ -150,6 +183,12 @@ class MammogramDataModule(L.LightningDataModule):
                     f"the {part} part has no sample of class {', '.join(sorted(missing))}; "
                     "use more films, another seed or other shares"
                 )
+        least, counts = self.augment.method.least, rows[rows["split"] == "train"].groupby("label")["index"].nunique()
+        if counts.min() < least:
+            raise InputError(
+                f"augment.method={self.augment_settings['method']}: expected {least} training samples of each class, "
+                f"found {counts.min()} of {counts.idxmin()}; use augment.method=geometric"
+            )
         copies = self.augment.copies if self.augment.mode == "expand" and "copy" not in rows else 0
         train = int(((rows["split"] == "train") & rows["label"].notna()).sum()) * (1 + copies)
         if self.batch_size > train:
@@ -177,6 +216,9 @@ class MammogramDataModule(L.LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         """Loads, and where the model's trunk is frozen, computes what it makes of each distinct sample, once."""
         self.load()
+        if self.synthetic is not None and self.trainer and self.trainer.world_size > 1:
+            # Computed alike by all; on processors that round otherwise, the first one's count.
+            self.synthetic.update(self.trainer.strategy.broadcast(self.synthetic))
         model: Any = self.trainer and self.trainer.lightning_module
         if model is not None and model.net.frozen:
             asked = (self.train, self.watch, self.described) if stage == "fit" else (self.described,)

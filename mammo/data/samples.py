@@ -1,6 +1,6 @@
 """Rows of samples as tensors, and the order in which devices ask for them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,19 +9,41 @@ from torch.utils.data import Dataset, Sampler
 
 from mammo.data.augment import Augment
 from mammo.data.crop import Crops
+from mammo.data.images import resize
+from mammo.data.mix import blend
 
 Row = tuple[int, int | None]  # sample, copy; no copy: drawn anew each epoch
 Draw = tuple[str, int]  # sample_id, draw; draw 0 is the original
 
 
 class Samples(Dataset[dict[str, Any]]):
-    """Rows (sample, copy) as `{"x", "y", "row"}`; asked by (row, epoch), so that workers hold no state.
+    """Rows (sample, copy) as `{"x", "y", "other", "share", "row"}`; asked by (row, epoch): workers hold no state.
 
-    `x` is (1, side, side) uint8, or what the trunk made of it.
+    `x` is (1, side, side) uint8, or what the trunk made of it. Where two samples became one, its label is `y` by
+    `share` and `other` by the rest; elsewhere `share` is 1 and `other` is `y`.
+
+    Args:
+        crops: All samples.
+        labels: (samples,) class numbers.
+        rows: Which of them.
+        augment: How they are drawn.
+        seed: Of the draws.
+        pool: The samples that a draw may mix with its own: of the training part alone.
+        synthetic: Squares that stand for a draw's sample, by draw: `copies` of each, which later draws take again.
     """
 
-    def __init__(self, crops: Crops, labels: np.ndarray, rows: list[Row], augment: Augment, seed: int) -> None:
+    def __init__(
+        self,
+        crops: Crops,
+        labels: np.ndarray,
+        rows: list[Row],
+        augment: Augment,
+        seed: int,
+        pool: Sequence[int] = (),
+        synthetic: dict[Draw, np.ndarray] | None = None,
+    ) -> None:
         self.crops, self.labels, self.rows, self.augment, self.seed = crops, labels, rows, augment, seed
+        self.pool, self.synthetic = np.asarray(pool, int), synthetic
         self.ids = crops.table["sample_id"].tolist()
         self.outputs: dict[Draw, torch.Tensor] | None = None
 
@@ -39,19 +61,44 @@ class Samples(Dataset[dict[str, Any]]):
             return copy
         return self.augment.online_draw(seed=self.seed, epoch=epoch, sample_id=self.ids[sample], cached=cached)
 
+    def partner(self, sample: int, draw: int) -> tuple[int, np.ndarray] | None:
+        """Which sample a draw is mixed with, and how much of each pixel stays its own; None where nothing is mixed."""
+        method = self.augment.method
+        rng = self.augment.generator(seed=self.seed, draw=draw, sample_id=self.ids[sample])
+        if method.weights is None or rng is None:
+            return None
+        others = self.pool[self.pool != sample]
+        if method.same_class:
+            others = others[self.labels[others] == self.labels[sample]]
+        share = rng.beta(self.augment.alpha, self.augment.alpha)
+        return int(rng.choice(others)), method.weights(self.crops.shown, share, rng)
+
     def pixels(self, sample: int, draw: int) -> torch.Tensor:
         """A draw of a sample, (1, side, side) uint8."""
-        shown = self.augment(
-            self.crops.pixels[sample], self.crops.shown, seed=self.seed, draw=draw, sample_id=self.ids[sample]
-        )
+        shown = self._drawn(sample, draw)
+        if mixed := self.partner(sample, draw):
+            shown = blend(shown, self._drawn(mixed[0], draw), mixed[1])
         return torch.from_numpy(np.ascontiguousarray(shown))[None]
+
+    def _drawn(self, sample: int, draw: int) -> np.ndarray:
+        key = {"seed": self.seed, "draw": draw, "sample_id": self.ids[sample]}
+        stored = self.crops.pixels[sample]
+        if self.synthetic is not None and self.augment.generator(**key):
+            copy = 1 + (draw - 1) % self.augment.copies
+            stored = resize(self.synthetic[self.ids[sample], copy], len(stored))
+        return self.augment(stored, self.crops.shown, **key)
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         row, epoch = key
         sample = self.rows[row][0]
         draw = self.draw(row, epoch, cached=self.outputs is not None)
         x = self.pixels(sample, draw) if self.outputs is None else self.outputs[self.ids[sample], draw]
-        return {"x": x, "y": int(self.labels[sample]), "row": row}
+        mixed = self.partner(sample, draw)
+        y, share = int(self.labels[sample]), 1.0
+        other = int(self.labels[mixed[0]]) if mixed else y
+        if mixed and self.augment.method.soft:
+            share = float(mixed[1].mean())
+        return {"x": x, "y": y, "other": other, "share": torch.tensor(share), "row": row}
 
 
 class EpochSampler(Sampler[tuple[int, int]]):

@@ -32,11 +32,10 @@ def protocol(config: dict[str, Any]) -> str:
     data, fold = config["data"], config["data"]["fold"]
     drawn = config["split"]["name"].startswith("paper")
     folds = "" if fold is None else f", {'draw' if drawn else 'fold'} {fold} of {data['folds']}"
+    mode, method = config["augment"]["mode"], config["augment"].get("method", "geometric")
+    drawn_by = "" if mode == "none" or method == "geometric" else f", augment.method={method}"
     chosen = "" if config["select_on"] == "val" else f", select_on={config['select_on']}"
-    return (
-        f"split={config['split']['name']}{folds}, crop={config['crop']['name']}, "
-        f"augment={config['augment']['mode']}{chosen}"
-    )
+    return f"split={config['split']['name']}{folds}, crop={config['crop']['name']}, augment={mode}{drawn_by}{chosen}"
 
 
 def leaks(

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from mammo import InputError
-from mammo.data.augment import Augment
+from mammo.data.augment import METHODS, MODES, Augment
+from tests.conftest import CONF
 
 SETTINGS = {"mode": "online", "copies": 4, "symmetries": True, "rotate_deg": 15, "shift": 0.05, "scale": 0.1}
 SHOWN = 64
@@ -70,7 +71,30 @@ def test_without_augmentation_nothing_is_stored_beyond_what_is_shown():
     assert Augment(mode="none").margin == 1.0
 
 
-@pytest.mark.parametrize("settings", [{"mode": "some"}, {"mode": "expand", "copies": 0}])
-def test_settings_that_make_no_augmentation_are_refused(settings):
-    with pytest.raises(InputError, match="expected"):
-        Augment(**settings)
+def test_the_methods_are_these_and_each_has_its_file():
+    assert set(METHODS) == {"geometric", "crossover", "mixup", "cutmix", "gan"}
+    assert {path.stem for path in (CONF / "augment").glob("*.yaml")} == {*MODES, *METHODS} - {"geometric"}
+
+
+def test_a_rate_leaves_some_draws_geometric():
+    augment = Augment(**SETTINGS | {"method": "mixup", "rate": 0.3})
+    changed = [augment.generator(seed=0, draw=draw, sample_id="a") is not None for draw in range(1, 400)]
+    assert 0.2 < np.mean(changed) < 0.4
+    assert Augment(**SETTINGS).generator(seed=0, draw=0, sample_id="a") is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"mode": "some"}, "augment.mode=some is unknown; expected one of none, expand, online"),
+        ({"mode": "expand", "copies": 0}, "expected at least 1"),
+        ({"method": "mix"}, "augment.method=mix is unknown; expected one of geometric, crossover, mixup, cutmix, gan"),
+        ({"method": "mixup", "rate": 2}, "expected a share from 0 to 1"),
+        ({"method": "mixup", "alpha": 0}, "expected alpha above 0"),
+        ({"method": "cutmix", "mode": "expand"}, "use augment.mode=online, or one of geometric, crossover, gan"),
+    ],
+)
+def test_settings_that_make_no_augmentation_are_refused_in_one_line(settings, message):
+    with pytest.raises(InputError, match=message) as error:
+        Augment(**SETTINGS | settings)
+    assert "\n" not in str(error.value)

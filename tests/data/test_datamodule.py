@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from mammo import InputError
+from mammo.data import datamodule
+from mammo.data.augment import METHODS
 from mammo.data.datamodule import MammogramDataModule
 from mammo.data.samples import EpochSampler, OnceSampler
 
@@ -26,6 +28,10 @@ def module(phantom):
     return build
 
 
+def by(method):
+    return ONLINE | {"method": method, "steps": 2}
+
+
 def epochs(data, count=2):
     loader = data.train_dataloader()
     for epoch in range(count):
@@ -33,10 +39,13 @@ def epochs(data, count=2):
         yield [(batch["row"].tolist(), batch["y"].tolist(), batch["x"]) for batch in loader]
 
 
-def test_workers_change_nothing(module):
-    alone, helped = (list(epochs(module(workers=workers))) for workers in (0, 2))
-    for ours, theirs in zip(sum(alone, []), sum(helped, []), strict=True):
-        assert ours[:2] == theirs[:2] and torch.equal(ours[2], theirs[2])
+@pytest.mark.parametrize("method", ["geometric", "mixup"])
+def test_workers_change_nothing(module, method):
+    loaders = [module(workers=workers, augment=by(method)).train_dataloader() for workers in (0, 2)]
+    for _ in range(2):
+        for ours, theirs in zip(*loaders, strict=True):
+            assert set(ours) == {"x", "y", "other", "share", "row"}
+            assert all(torch.equal(ours[key], theirs[key]) for key in ours)
 
 
 def test_each_epoch_has_its_own_order_and_its_own_draws(module):
@@ -53,6 +62,88 @@ def test_a_label_follows_its_film(module):
     for rows, labels, _ in next(epochs(data, 1)):
         films = [data.train.ids[data.train.rows[row][0]] for row in rows]
         assert [int(table[film] != "normal") for film in films] == labels
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_draw_depends_on_seed_draw_and_sample_alone(module, method, monkeypatch, tmp_path):
+    one = module(augment=by(method))
+    monkeypatch.setenv("MAMMO_HOME", str(tmp_path))  # nothing cached
+    two, other = module(augment=by(method)), module(augment=by(method), seed=1)
+    both = sorted(set(one.pool) & set(other.pool))[:4]
+    asked = [(sample, draw) for sample in both for draw in range(6)]
+    seen = {key: one.train.pixels(*key) for key in asked}
+    assert all(torch.equal(two.train.pixels(*key), seen[key]) for key in reversed(asked))
+    assert not any(torch.equal(other.train.pixels(sample, draw), seen[sample, draw]) for sample, draw in asked if draw)
+    assert all(torch.equal(seen[sample, 0][0], torch.from_numpy(one.crops.centre(sample))) for sample in both)
+    assert len({square.numpy().tobytes() for square in seen.values()}) == len(asked)
+
+
+@pytest.mark.parametrize("method", ["crossover", "mixup", "cutmix"])
+def test_a_partner_is_another_sample_of_the_training_part_and_its_class_is_told(module, method):
+    data = module(augment=by(method))
+    train = set(np.flatnonzero(data.crops.table["split"] == "train"))
+    assert set(data.pool) == train
+    met = set()
+    for row in range(len(data.train)):
+        for epoch in range(12):
+            item, sample = data.train[row, epoch], data.train.rows[row][0]
+            partner, weights = data.train.partner(sample, 1 + epoch)
+            met.add(partner)
+            assert partner in train and partner != sample
+            assert item["y"] == data.labels[sample] and item["other"] == data.labels[partner]
+            if method == "crossover":
+                assert item["share"] == 1 and item["other"] == item["y"]
+            else:
+                assert item["share"] == pytest.approx(weights.mean())
+            assert item["share"].dtype == torch.float32
+    assert met == train  # so, where classes may differ, both are met
+
+
+def test_a_child_holds_its_parents_pixels_and_nothing_else(module):
+    settings = {"mode": "expand", "copies": 3, "method": "crossover"}
+    data, plain = module(augment=settings), module(augment=settings | {"rate": 0.0})
+    for sample, draw in data.train.rows:
+        if draw:
+            partner, weights = data.train.partner(sample, draw)
+            first, second = (plain.train.pixels(s, draw)[0].numpy() for s in (sample, partner))
+            expected = np.where(np.broadcast_to(weights, first.shape) == 1, first, second)
+            assert np.array_equal(data.train.pixels(sample, draw)[0].numpy(), expected)
+
+
+def test_labels_are_shared_by_the_draw_that_is_shown_where_outputs_are_cached(module):
+    data = module(augment=by("cutmix"))
+    made = {(name, draw): torch.tensor(float(draw)) for name in data.train.ids for draw in range(5)}
+    data.train.outputs = made
+    for epoch in range(8):
+        item = data.train[3, epoch]
+        partner, weights = data.train.partner(data.train.rows[3][0], int(item["x"]))
+        assert item["share"] == pytest.approx(weights.mean()) and item["other"] == data.labels[partner]
+
+
+def test_no_network_that_makes_crops_sees_one_beyond_the_training_part(module, monkeypatch, tmp_path_factory):
+    def synthetic(changed=None):
+        def spoiled(*given, **how):
+            crops = honest(*given, **how)
+            crops.pixels[(crops.table["split"] == changed).to_numpy(), ::2] = 99
+            return crops
+
+        monkeypatch.setattr(datamodule, "cut_crops", spoiled)
+        monkeypatch.setenv("MAMMO_HOME", str(tmp_path_factory.mktemp("home")))  # nothing cached
+        data = module(augment=by("gan") | {"mode": "expand", "copies": 2})
+        assert set(data.synthetic) == {(data.train.ids[sample], copy) for sample in data.pool for copy in (1, 2)}
+        return np.stack(list(data.synthetic.values()))
+
+    honest = datamodule.cut_crops
+    as_it_is = synthetic()
+    assert np.array_equal(synthetic("test"), as_it_is) and np.array_equal(synthetic("val"), as_it_is)
+    assert not np.array_equal(synthetic("train"), as_it_is)
+
+
+def test_a_class_too_small_for_a_method_is_told_before_a_film_is_read(module):
+    few = {"split": {"name": "patient", "shares": [0.07, 0.43, 0.5]}, "batch_size": 1}
+    module(**few, augment=by("mixup"))
+    with pytest.raises(InputError, match=r"crossover: expected 2 training samples of each class, found 1 of \w+; use"):
+        module(**few, augment=by("crossover"))
 
 
 def test_the_devices_batches_together_are_one_devices():
