@@ -97,7 +97,7 @@ class MammogramDataModule(L.LightningDataModule):
         check_task(self.task, table)
         mode = self.augment.mode
         expanded = self.augment.copies if mode == "expand" else 0
-        self.split = split_films(table, **self.split_settings, copies=expanded)
+        self.split = split_films(table, **self.split_settings, copies=expanded, stratify=self.task.stratify)
         check_split(self.split, self.split_settings["name"])
         self._check(table.assign(label=table[self.task.column].map(self.task.of)))  # before any film is read
         dealt_copies = "copy" in self.split

@@ -32,6 +32,11 @@ class Task:
         """Whether a class is that of a lesion, which lies somewhere, the first the least alarming; else of a film."""
         return self.column not in IMAGE_COLUMNS
 
+    @property
+    def stratify(self) -> str:
+        """The column by which women are typed when they are dealt, so that a rare class is in every part."""
+        return self.column if self.of_lesions else "severity"
+
 
 def _identity(column: str, *classes: str, ordered: bool = True) -> Task:
     return Task(classes, column, {name: name for name in classes}, ordered)
