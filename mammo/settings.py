@@ -43,7 +43,7 @@ def effective(cfg: DictConfig, overrides: list[str]) -> dict[str, Any]:
         found |= _of_run(Path(found["ckpt_path"]), overrides)
     check_rule(found["threshold"])
     heads = found["heads"]
-    found["heads"] = list(HEADS) if heads == "all" else [heads] if isinstance(heads, str) else list(heads)
+    found["heads"] = list(HEADS) if heads == "all" else heads if isinstance(heads, list) else [heads]
     for head in found["heads"]:
         find_head(head)
     for key, fits, expected in LIMITS:

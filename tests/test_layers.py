@@ -109,6 +109,7 @@ FENCED = {
     "lightning": {"data.datamodule", "classifier", "callbacks", "guard", "run"},
     "sklearn": {"heads"},
     "skops": {"heads"},
+    "threadpoolctl": {"heads"},
     "hydra": {"settings", "sweep"},
     "statsmodels": {"evaluation.significance"},
     "imagehash": {"data.hashes"},
