@@ -1,6 +1,7 @@
 """What happens around training: checkpoints, curves, and at the end predictions, features and heads."""
 
 import logging
+import time
 from pathlib import Path
 from typing import Any
 
@@ -106,12 +107,13 @@ class Results(Callback):
         labels = rows["label"].map({name: i for i, name in enumerate(classes)}).to_numpy()
         fitted = self.fitted
         if fitted is None:
-            trained = classifier.net.trained_features
+            fitted, trained = {}, classifier.net.trained_features
             shown = withheld(features, rows, data.select_on)
-            fitted = {
-                name: fit_head(name, shown, labels, rows, trained_trunk=trained, select_on=data.select_on)
-                for name in self.names
-            }
+            for name in self.names:
+                start = time.perf_counter()
+                head = fit_head(name, shown, labels, rows, trained_trunk=trained, select_on=data.select_on)
+                log.info("head   %s: %s, %s, %.1f s", name, head.chosen, head.how, time.perf_counter() - start)
+                fitted[name] = head
         margin = (logits[:, 1] - logits[:, 0]).astype(np.float32) if len(classes) == 2 else None
         outputs = {"softmax": (margin, softmax(logits, axis=1))}
         outputs |= {name: (head.score(features), head.probabilities(features)) for name, head in fitted.items()}
@@ -123,7 +125,6 @@ class Results(Callback):
         write_table(pd.concat(tables), self.folder / "predictions.csv")
         for name, head in fitted.items():
             save_head(head, self.folder / "heads" / f"{name}.skops")
-            log.info("head   %s: %s, %s", name, head.chosen, head.how)
         chosen = f"best {data.watched}/auroc" if data.chooses else "the last, fixed before"
         write_json(
             {

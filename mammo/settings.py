@@ -46,7 +46,7 @@ def effective(cfg: DictConfig, overrides: list[str]) -> dict[str, Any]:
     check_rule(found["threshold"])
     units.check_rule(found["aggregate"], find_task(found["task"]))
     heads = found["heads"]
-    found["heads"] = list(HEADS) if heads == "all" else [heads] if isinstance(heads, str) else list(heads)
+    found["heads"] = list(HEADS) if heads == "all" else heads if isinstance(heads, list) else [heads]
     for head in found["heads"]:
         find_head(head)
     for key, fits, expected in LIMITS:

@@ -131,6 +131,7 @@ FENCED = {
     "sklearn": {"heads"},
     "skops": {"heads"},
     "hydra": {"choices", "settings", "sweep"},
+    "threadpoolctl": {"heads"},
     "statsmodels": {"evaluation.significance"},
     "imagehash": {"data.hashes"},
     "matplotlib": {"figures", "data.summary", "run"},

@@ -1,6 +1,7 @@
 """The command line is the test: small runs of train.py, from the phantom to the report."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -47,10 +48,27 @@ def test_a_run_folder_is_complete_and_its_tables_agree(job):
 
 def test_a_head_that_somebody_adds_stands_in_tables_and_report(job, monkeypatch):
     grid = {"n_neighbors": [3], "weights": ["uniform", "distance"]}
-    monkeypatch.setitem(HEADS, "knn", Head(KNeighborsClassifier(), grid))
+    monkeypatch.setitem(HEADS, "neighbours", Head(KNeighborsClassifier(), grid))
     folder, metrics = job("heads=all", "trainer.max_epochs=1")
-    assert {"test/svm/auroc", "test/knn/auroc"} <= set(metrics)
+    assert {f"test/{head}/auroc" for head in ("svm", "boosting", "neighbours")} <= set(metrics)
+    assert {path.stem for path in (folder / "heads").iterdir()} == set(HEADS)
     assert "n_neighbors 3, weights " in (folder / "report.md").read_text()
+
+
+def test_a_run_without_heads_ends_in_a_report(job):
+    folder, metrics = job("heads=[]", "trainer.max_epochs=1")
+    assert read_json(folder / "choices.json")["heads"] == {} and not list((folder / "heads").iterdir())
+    assert {key.split("/")[1] for key in metrics if key.startswith("test/")} == {"softmax", "shortcuts", "majority"}
+    assert "- softmax: accuracy " in (folder / "report.md").read_text()
+
+
+def test_the_time_of_each_head_is_printed_and_in_no_table(job, caplog):
+    with caplog.at_level("INFO", "mammo"):
+        folder, _ = job("heads=[knn,lda]", "trainer.max_epochs=1")
+    lines = [record.getMessage() for record in caplog.records if record.getMessage().startswith("head ")]
+    assert [re.fullmatch(r"head   (\w+): {.*}, tuned and .*, \d+\.\d s", line)[1] for line in lines] == ["knn", "lda"]
+    for head in read_json(folder / "choices.json")["heads"].values():
+        assert set(head) == {"chosen", "how"}
 
 
 def test_the_same_twice_and_with_workers_gives_the_same_predictions_byte_by_byte(job):
@@ -127,6 +145,28 @@ def test_a_frozen_trunk_runs_once_per_distinct_sample(job, vgg_trunk, monkeypatc
     assert sum(passes) == 0
     first, second = (read_features(f)[0] for f in (folder, again))
     assert (first == second).all()
+
+
+@pytest.mark.parametrize("trainable", ["head", "last_block"])
+def test_all_heads_need_no_more_forward_passes_than_one(job, vgg_trunk, monkeypatch, tmp_path, trainable):
+    stage, passes = torch.nn.Conv2d.forward, []
+
+    def counted(self, x):
+        passes.append(len(x))
+        return stage(self, x)
+
+    monkeypatch.setattr(torch.nn.Conv2d, "forward", counted)
+
+    def needed(heads):
+        monkeypatch.setenv("MAMMO_HOME", str(tmp_path / heads))  # a cache of its own
+        passes.clear()
+        common = (f"model.weights={vgg_trunk}", f"model.trainable={trainable}", "augment.copies=2")
+        folder, metrics = job(*common, f"heads={heads}", "trainer.max_epochs=1")
+        assert {path.stem for path in (folder / "heads").iterdir()} == (set(HEADS) if heads == "all" else {heads})
+        return sum(passes), metrics["test/svm/auroc"]
+
+    one, everything = needed("svm"), needed("all")
+    assert everything == one and one[0] > 0
 
 
 def test_a_cached_trunk_gives_what_an_uncached_one_gives(job, vgg_trunk):
@@ -402,6 +442,7 @@ def test_bad_settings_end_a_run_before_any_work(job, overrides, message):
         (["fit=false"], "name its folder"),
         (["fit=false", "ckpt_path=nowhere"], "name a run folder"),
         (["heads=[svn]"], "head 'svn' is unknown"),
+        (["heads=null"], "head 'None' is unknown"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(overrides, message):
