@@ -33,7 +33,7 @@ EXPERIMENTS = {
 SMALLER = {
     "behery2023_inception": ["model.image_size=75"],
     "omonigho2020": ["model.image_size=63"],
-    "oyelade2021": ["data.women=24", "data.root=null", "split.shares=[0.34,0.33,0.33]"],
+    "oyelade2021": ["data.women=40", "data.root=null", "split.shares=[0.34,0.33,0.33]"],
     "dhivya2020": ["augment.steps=2"],
     **{key: ["split.shares=[0.34,0.33,0.33]"] for key in ("shi2019", "lopez_almazan2022", "sadad2021", "thomaz2017")},
 }
