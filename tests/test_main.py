@@ -68,6 +68,7 @@ def test_the_readme_shows_what_the_audit_of_a_claim_says():
         (["data", "summary", "nobody"], "expected one of mias, phantom"),
         (["data", "verify", "mias", "archive"], "expected key=value"),
         (["report", "nowhere"], "no predictions at nowhere"),
+        (["report", "nowhere", "--unit", "film"], "--unit is of one table of predictions"),
         (["audit"], "expected a findings table, a folder of films"),
         (["audit", "--claim", "n=225"], "expected one of accuracy"),
     ],

@@ -224,7 +224,7 @@ def test_a_patch_of_a_task_of_films_has_its_films_class():
 def test_a_film_with_a_finding_that_takes_no_part_gives_no_patch_and_no_whole_breast():
     table = archive()
     table.loc[table["image_id"] == "mdb003", "finding"] = "ARCH"
-    table.loc[(table["image_id"] == "mdb001") & (table["finding_id"] == 1), "finding"] = "ARCH"  # the other is CIRC
+    table.loc[(table["image_id"] == "mdb001") & (table["finding_id"] == 2), "finding"] = "ARCH"  # the other is CIRC
     found = crops(table, "distortion", name="patches", window_mm=44.8, stride_mm=44.8).table
     assert set(found["image_id"]) == {"mdb003", "mdb002", "mdb004", "mdb006", "mdb008", "mdb010"}
     assert set(found.loc[found["label"] == "distortion", "image_id"]) == {"mdb003"}
