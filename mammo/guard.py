@@ -68,10 +68,10 @@ def check_pool(data: MammogramDataModule, samples: Samples) -> None:
     """What is mixed into a draw, or made by a network, comes from samples of the training part."""
     described = zip(data.described.rows, data.described_parts, strict=True)
     train = {sample for (sample, _), part in described if part == "train"}
-    if strangers := [samples.ids[sample] for sample in (*data.pool, *samples.pool) if sample not in train]:
+    if strangers := {*data.pool, *samples.pool.tolist()} - train:
         raise RuntimeError(
             f"leak: augmentation may mix in, or learn from, {len(strangers)} samples that are not of the train part, "
-            f"say {strangers[0]}"
+            f"say {samples.ids[min(strangers)]}"
         )
 
 

@@ -72,7 +72,9 @@ def test_the_time_of_each_head_is_printed_and_in_no_table(job, caplog):
 
 
 def test_the_same_twice_and_with_workers_gives_the_same_predictions_byte_by_byte(job):
-    tables = [(job(f"data.workers={workers}")[0] / "predictions.csv").read_bytes() for workers in (0, 0, 2)]
+    """With films mixed, which takes all that an online draw takes, and more."""
+    runs = [job("augment=mixup", f"data.workers={workers}")[0] for workers in (0, 0, 2)]
+    tables = [(folder / "predictions.csv").read_bytes() for folder in runs]
     assert tables[0] == tables[1] == tables[2]
 
 
@@ -94,10 +96,11 @@ def test_every_augmentation_runs_on_a_trunks_cached_outputs(job, vgg_trunk, monk
     lines = [f"augment={method}", few, f"model.weights={vgg_trunk}"]
     folder, _ = job(*lines)
     assert 32 < sum(passes) <= distinct + 15  # the last block is filled up to 16
-    passes.clear()
-    again, _ = job(*lines)
-    assert sum(passes) == 0
-    assert (again / "predictions.csv").read_bytes() == (folder / "predictions.csv").read_bytes()
+    if method == "cutmix":
+        passes.clear()
+        again, _ = job(*lines)
+        assert sum(passes) == 0
+        assert (again / "predictions.csv").read_bytes() == (folder / "predictions.csv").read_bytes()
     assert f"augment.method={method}" in (folder / "report.md").read_text()
     if method == "gan":
         table = pd.read_csv(folder / "gan.csv")
@@ -106,13 +109,6 @@ def test_every_augmentation_runs_on_a_trunks_cached_outputs(job, vgg_trunk, monk
         assert "- gan: 16 synthetic crops" in (folder / "report.md").read_text()
         expanded = pd.read_csv(folder / "features.csv")["sample_id"].str.endswith(".c1")
         assert expanded.sum() == 16  # heads learn from synthetic crops too
-
-
-def test_mixed_films_train_the_same_with_workers(job):
-    folders = [job("augment=mixup", f"data.workers={workers}")[0] for workers in (0, 2)]
-    tables = [(folder / "predictions.csv").read_bytes() for folder in folders]
-    plain = (job()[0] / "predictions.csv").read_bytes()
-    assert tables[0] == tables[1] != plain
 
 
 def test_what_was_watched_is_what_the_predictions_say(job):

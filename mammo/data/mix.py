@@ -12,7 +12,8 @@ import numpy as np
 def crossover(side: int, share: float, rng: np.random.Generator) -> np.ndarray:
     """The first above a line and the second below, or left and right of it; the line lies in the middle 60 %.
 
-    One-point crossover, in the manner of Raj et al. 2022 (doi 10.1016/j.cmpb.2022.106716).
+    One-point crossover, in the manner of Raj et al. 2022 (doi 10.1016/j.cmpb.2022.106716). A child may lose the
+    lesions of both parents and keeps their class.
     """
     before = (np.arange(side) < round((0.2 + 0.6 * share) * side)).astype(float)
     return before[:, None] if rng.random() < 0.5 else before[None, :]

@@ -100,7 +100,7 @@ def test_a_partner_is_another_sample_of_the_training_part_and_its_class_is_told(
 
 
 def test_a_child_holds_its_parents_pixels_and_nothing_else(module):
-    settings = {"mode": "expand", "copies": 3, "method": "crossover"}
+    settings = by("crossover") | {"mode": "expand", "copies": 3}
     data, plain = module(augment=settings), module(augment=settings | {"rate": 0.0})
     for sample, draw in data.train.rows:
         if draw:
