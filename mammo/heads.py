@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import ZIP_DEFLATED
 
 import numpy as np
 import pandas as pd
@@ -254,7 +255,7 @@ def shortcuts(seen: pd.DataFrame, labels: np.ndarray, rows: pd.DataFrame) -> tup
 def save_head(head: FittedHead, path: Path) -> None:
     """Saves the classifier by skops."""
     temporary = path.with_name(path.name + ".tmp")
-    skops.io.dump(head.model, temporary)
+    skops.io.dump(head.model, temporary, compression=ZIP_DEFLATED)  # 420 trees: 2 MB instead of 14
     temporary.replace(path)
 
 
