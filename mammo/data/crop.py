@@ -191,6 +191,8 @@ def _patches(
                 unlabelled += 1
             else:
                 samples.append(patch | {key: shown[key] for key in SHOWN} | {"label": label})
+    if not samples:
+        raise InputError("no sample: every film of the task has a finding that lies in no patch; take crop=whole")
     notes = [f"{len(off)} films have a finding in no patch ({', '.join(off)}): left out"] if off else []
     if unlabelled:
         notes.append(f"{unlabelled} patches without a finding have no class: which have one, the annotation tells")

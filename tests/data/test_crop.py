@@ -201,6 +201,12 @@ def test_a_film_whose_finding_lies_in_no_patch_is_left_out_and_told():
     assert "mdb005" in set(patches(task="density", table=of_three_densities())["image_id"])
 
 
+def test_films_of_which_none_gives_a_patch_are_refused():
+    table = archive()
+    with pytest.raises(InputError, match="every film of the task has a finding that lies in no patch"):
+        patches(table[table["image_id"] == "mdb005"], task="severity")
+
+
 def of_three_densities():
     """The archive, each woman's films of one density."""
     table = archive()
