@@ -14,7 +14,7 @@ from mammo.data import datamodule
 from mammo.data.datamodule import MammogramDataModule
 from mammo.data.samples import Samples
 from mammo.data.split import split_films
-from mammo.evaluation import report
+from mammo.evaluation import judged
 from mammo.evaluation.answers import choices
 from mammo.guard import check_labels
 from mammo.heads import fit_head
@@ -170,7 +170,7 @@ def on_test(predictions, classes, rule, part):
 
 
 def test_a_threshold_that_validation_did_not_choose_is_a_reason(run, monkeypatch):
-    monkeypatch.setattr(report, "choices", on_test)
+    monkeypatch.setattr(judged, "choices", on_test)
     (reason,) = leaks(run())
     assert "threshold or temperature of softmax, svm" in reason
     assert "is not what the val part chooses" in reason

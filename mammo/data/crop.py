@@ -114,9 +114,8 @@ def cut_crops(
     if name == "whole":
         samples = [_whole(row, film, margin, stored) for row, film in _films(rows, read)]
     elif name == "patches":
-        samples, off = _patches(rows, read, table, task, window_mm or 0.0, stride_mm or 0.0, margin, stored)
-        if off:
-            notes.append(f"{len(off)} films have a finding in no patch ({', '.join(off)}): the whole breast alone")
+        samples, said = _patches(rows, read, table, task, window_mm or 0.0, stride_mm or 0.0, margin, stored)
+        notes += said
     else:
         side = _Side(window_mm or 0.0, factor if name == "radius" else None)
         samples, off = _windows(rows, read, side, margin, stored, seed, recentre and name == "lesion", without_circle)
@@ -166,14 +165,14 @@ def _patches(
 
     A patch is labelled by the worst finding whose circle's centre lies in it, or by the film where the task is of
     films. One without a finding is like a normal film: a task that has no class for those leaves it out. Where a
-    finding lies in no patch, any could show it, and no patch of the film can be labelled.
+    finding lies in no patch, any could show it, and none can be labelled. Such a film is left out: with its whole
+    breast alone it would stand out among those that have patches, and it is never a normal one.
 
-    Returns the samples, and the films that give no patches for that reason.
+    Returns the samples, and notes of what is left out.
     """
     samples: list[dict[str, Any]] = []
-    off = []
+    off, unlabelled = [], 0
     for row, film in _films(rows, read):
-        samples.append(_whole(row, film, margin, stored))
         side, stride = round(window_mm / row["spacing_mm"]), round(stride_mm / row["spacing_mm"])
         patches = [
             _sample(row, film, point, side, margin, stored, f"{row['image_id']}.p{number}")
@@ -185,11 +184,19 @@ def _patches(
         if task.of_lesions and not lesions.isin(findings_in(squares, own)["finding_id"]).all():
             off.append(str(row["image_id"]))
             continue
+        samples.append(_whole(row, film, margin, stored))
         for patch, shown in zip(patches, shown_in(squares, own).to_dict("records"), strict=True):
             label = task.of.get((row.to_dict() | shown)[task.column])
-            if label is not None:
+            if label is None:
+                unlabelled += 1
+            else:
                 samples.append(patch | {key: shown[key] for key in SHOWN} | {"label": label})
-    return samples, off
+    if not samples:
+        raise InputError("no sample: every film of the task has a finding that lies in no patch; take crop=whole")
+    notes = [f"{len(off)} films have a finding in no patch ({', '.join(off)}): left out"] if off else []
+    if unlabelled:
+        notes.append(f"{unlabelled} patches without a finding have no class: which have one, the annotation tells")
+    return samples, notes
 
 
 def _windows(

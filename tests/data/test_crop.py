@@ -193,11 +193,18 @@ def test_a_positive_patch_shows_its_lesion_on_right_breasts_and_left_ones():
             assert spot.mean() > 240
 
 
-def test_a_film_whose_finding_lies_in_no_patch_gives_its_whole_breast_alone_and_is_told():
+def test_a_film_whose_finding_lies_in_no_patch_is_left_out_and_told():
+    """With its whole breast alone it would stand out among those that have patches, and it is never a normal one."""
     found = crops(name="patches", window_mm=44.8, stride_mm=44.8)
-    assert found.table.query("image_id == 'mdb005'")["sample_id"].tolist() == ["mdb005"]
-    assert found.notes == ["1 films have a finding in no patch (mdb005): the whole breast alone"]
+    assert "mdb005" not in set(found.table["image_id"])
+    assert found.notes == ["1 films have a finding in no patch (mdb005): left out"]
     assert "mdb005" in set(patches(task="density", table=of_three_densities())["image_id"])
+
+
+def test_films_of_which_none_gives_a_patch_are_refused():
+    table = archive()
+    with pytest.raises(InputError, match="every film of the task has a finding that lies in no patch"):
+        patches(table[table["image_id"] == "mdb005"], task="severity")
 
 
 def of_three_densities():
@@ -207,6 +214,8 @@ def of_three_densities():
 
 
 def test_a_patch_of_a_task_without_a_healthy_class_is_one_that_holds_a_finding():
+    notes = crops(task="malignancy", name="patches", window_mm=44.8, stride_mm=44.8).notes
+    assert "patches without a finding have no class" in notes[-1]
     found = patches(task="malignancy")
     assert set(found["label"]) == {"benign", "malignant"} and found["finding_id"].notna().all()
     assert all(len(held(patch, archive())) for _, patch in found.iterrows())
