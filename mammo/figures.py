@@ -13,7 +13,11 @@ from matplotlib.patches import Circle
 
 BLUE, RED, GREY = "#0072b2", "#d55e00", "#777777"
 # Okabe and Ito 2008: told apart by the colour-blind; with the line styles also in grey print.
-STYLES = [(BLUE, "-"), (RED, "--"), ("#009e73", "-."), ("#cc79a7", ":"), ("#000000", (0, (5, 1))), ("#e69f00", "-")]
+STYLES: list[tuple[str, Any]] = [
+    *((BLUE, "-"), (RED, "--"), ("#009e73", "-."), ("#cc79a7", ":"), ("#000000", (0, (5, 1))), ("#e69f00", "-")),
+    *(("#56b4e9", "--"), ("#8c564b", "-."), (BLUE, ":"), (RED, "-")),
+]
+FEW = 4  # curves whose bands can be told apart
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -68,25 +72,30 @@ def curves(table: pd.DataFrame, watched: str, title: str) -> Figure:
 
 
 def roc_and_pr(heads: dict[str, list[Any]], share: float, title: str) -> Figure:
-    """ROC and precision-recall curves with their bands (`x, y, low, high`), by head; chance is dotted.
+    """ROC and precision-recall curves, of few heads with their bands (`x, y, low, high`); chance is dotted.
 
     Args:
         heads: The two curves of each head.
         share: Of the positives, which is the precision of chance.
         title: Over both.
     """
-    drawn, axes = figure(9, 4.4, columns=2)
+    several = len(heads) > FEW
+    drawn, axes = figure(11 if several else 9, 4.4, columns=2)
     for axis, panel, chance in ((axes[0, 0], 0, (0, 1)), (axes[0, 1], 1, (share, share))):
         axis.plot((0, 1), chance, color=GREY, linewidth=1, linestyle=(0, (1, 2)))
         for (head, bands), (colour, style) in zip(heads.items(), STYLES * 3, strict=False):
             band = bands[panel]
-            axis.fill_between(band.x, band.low, band.high, color=colour, alpha=0.12, linewidth=0)
+            if not several:
+                axis.fill_between(band.x, band.low, band.high, color=colour, alpha=0.12, linewidth=0)
             axis.plot(band.x, band.y, color=colour, linestyle=style, label=head)
         _square(axis)
     axes[0, 0].set(xlabel="1 - specificity", ylabel="sensitivity")
     axes[0, 1].set(xlabel="sensitivity", ylabel="precision")
-    axes[0, 0].legend(frameon=False, loc="lower right")
-    drawn.suptitle(f"{title}; 95 % bands by woman", fontsize=10)
+    if several:
+        drawn.legend(*axes[0, 0].get_legend_handles_labels(), frameon=False, loc="outside right center")
+    else:
+        axes[0, 0].legend(frameon=False, loc="lower right")
+    drawn.suptitle(title if several else f"{title}; 95 % bands by woman", fontsize=10)
     return drawn
 
 
@@ -97,8 +106,12 @@ def reliability(heads: dict[str, list[Any]], positive: str | None) -> Figure:
         heads: The two curves of each head with their bands; the second is None where nothing was calibrated.
         positive: Whose probability; None: that of the most probable class.
     """
-    drawn, axes = figure(4.3 * len(heads), 4.4, columns=len(heads))
-    for axis, (head, pair) in zip(axes[0], heads.items(), strict=True):
+    columns = min(len(heads), FEW)
+    rows = -(-len(heads) // columns)
+    drawn, axes = figure(4.3 * columns, 4.4 * rows, rows, columns)
+    for axis in axes.flat[len(heads) :]:
+        axis.set_axis_off()
+    for axis, (head, pair) in zip(axes.flat, heads.items(), strict=False):
         axis.plot((0, 1), (0, 1), color=GREY, linewidth=1, linestyle=(0, (1, 2)))
         for band, name, marker, (colour, style) in zip(pair, ("before", "calibrated"), "os", STYLES, strict=False):
             if band is not None:
@@ -108,8 +121,10 @@ def reliability(heads: dict[str, list[Any]], positive: str | None) -> Figure:
                 )
         _square(axis)
         axis.set_title(f"{head}, test", fontsize=10)
+    for axis in axes[-1]:
         axis.set(xlabel=f"predicted probability of {positive}" if positive else "predicted probability")
-    axes[0, 0].set(ylabel=f"share that is {positive}" if positive else "share that is right")
+    for axis in axes[:, 0]:
+        axis.set(ylabel=f"share that is {positive}" if positive else "share that is right")
     axes[0, 0].legend(frameon=False, loc="upper left")
     return drawn
 
