@@ -49,7 +49,7 @@ def write(folder: Path) -> dict[str, float]:
     _figures(folder, judged.answers["test"], judged.operating, config)
     lines = _first_lines(folder, config, provenance, reasons, judged, films)
     lines += ["", "## Samples", "", *_counts_table(classes, judged.counts, provenance["train_rows"]), ""]
-    of_units = [line for unit, found in units.items() for line in _unit_lines(unit, *found, rule)]
+    of_units = [line for unit, found in units.items() for line in _unit_lines(unit, *found, rule, config)]
     lines += _body(folder, judged, config["select_on"], of_units)
     lines += [f"Command: `{' '.join(provenance['command'])}`", ""]
     (folder / "report.md").write_text("\n".join(lines))
@@ -140,7 +140,8 @@ def _first_lines(
         lines += ["**Synthetic films: these numbers say that the program runs, and nothing about mammograms.**", ""]
     lines += [f"- Protocol: {protocol(config)}; seed {config['seed']}."]
     lines += [f"- Leaks: {'; '.join(reasons) if reasons else 'none found'}."]
-    what = "samples" if judged is samples else "films, each from its whole breast and patches,"
+    rule = config.get("aggregate", "mean")
+    what = "samples" if judged is samples else f"films, each from its whole breast and patches (aggregate={rule}),"
     lines += [f"- Test: n = {counts['samples']} {what} of {counts['women']} women. "]
     lines[-1] += "Intervals are 95 %, by bootstrap over women."
     for head, values in judged.metrics["test"].items():
@@ -201,11 +202,13 @@ def _body(folder: Path, judged: Judged, select_on: str, of_units: list[str]) -> 
     return lines
 
 
-def _unit_lines(unit: str, judged: Judged, left_out: int, rule: str) -> list[str]:
+def _unit_lines(unit: str, judged: Judged, left_out: int, rule: str, config: dict[str, Any]) -> list[str]:
     """The section of films or women."""
-    lines = [f"## Test by {unit}", "", f"A {unit}'s answer is {RULES[rule]} (aggregate={rule}). "]
-    lines[-1] += "Threshold and temperature were chosen on such answers of validation. " * ("val" in judged.metrics)
-    lines[-1] += f"{left_out} left out, whose samples are of two classes." if left_out else ""
+    lines = [f"## Test by {unit}", "", f"A {unit}'s answer is {RULES[rule]} (aggregate={rule})."]
+    if judged.metrics.get(config["select_on"]):
+        where = "validation" if config["select_on"] == "val" else "the test part, a leak"
+        lines[-1] += f" Threshold and temperature were chosen on such answers of {where}."
+    lines[-1] += f" {left_out} left out, whose samples are of two classes." * bool(left_out)
     if "test" not in judged.metrics:
         return [*lines, "", "None is left.", ""]
     return [*lines, "", *metrics_table(judged.metrics["test"], judged.counts["test"], BRIEFLY), ""]
