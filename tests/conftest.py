@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: a worker has one core, and more threads would wait
+
 from mammo.data.download import extract
 from mammo.data.mias import MIAS, expected_member
 from mammo.data.phantom import Phantom

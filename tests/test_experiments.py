@@ -99,7 +99,7 @@ def test_the_table_is_computed_from_the_predictions_and_says_whose_claim_stands_
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert header.endswith("| claimed by its authors, on their data and task, not re-run |")
     assert cells[0] == "`doe2020`" and cells[-1] == "Doe et al. 2020: 0.97"
-    assert cells[3:5] == ["60 of 30 women", "0.500"]
+    assert cells[3:5] == ["60 of 30 women, 2 folds", "0.500"]
     (tested, folds), _ = (
         (table[table["head"] == "softmax"], table["fold"].nunique())
         for table in (pd.read_csv(tmp_path / "tables" / f"doe2020_{split}.csv") for split in ("patient", "film"))

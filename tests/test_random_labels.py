@@ -4,7 +4,7 @@ Each woman gets a label by the toss of a coin, both her films the same; split, c
 program's own. Only the features are cheaper than a network's: levels of grey and of its slope, whatever the
 orientation, by which a film's copy is known again, and a woman's other film a little.
 
-`python -m pytest -m slow -s tests/test_random_labels.py` prints the table for 20 seeds.
+`python -m pytest -m slow -n 0 -s tests/test_random_labels.py` prints the table for 20 seeds.
 """
 
 import numpy as np

@@ -173,7 +173,7 @@ def test_a_cached_trunk_gives_what_an_uncached_one_gives(job, vgg_trunk):
     keys = ("task", "split", "crop", "augment", "seed")
     data = MammogramDataModule(**cfg["data"], **{k: cfg[k] for k in keys}, image_size=32)
     data.load()
-    net = Classifier(model=cfg["model"], classes=["normal", "abnormal"]).net.eval()
+    net = Classifier(model=cfg["model"], classes=["normal", "abnormal"], loss=cfg["loss"]).net.eval()
     x = torch.stack([data.described.pixels(sample, copy) for sample, copy in data.described.rows])
     with torch.inference_mode():
         assert torch.allclose(net.features(net.trunk(x)), torch.from_numpy(features), rtol=1e-4, atol=1e-6)
@@ -447,7 +447,7 @@ DELTAS = {  # groups that change the recipe, and are no part of it
         "honest", "film", "paper", "paper_by_woman", "radius", "fixed", "expand", "augment_first", "select_on_test",
         "all",
     ],
-    "sweep": ["folds", "audit"],
+    "sweep": ["folds", "audit", "literature"],
 }  # fmt: skip
 OPTIONS = [
     f"{group.name}={path.stem}"
@@ -462,7 +462,8 @@ def test_every_option_composes(option):
     group, name = option.split("=")
     cfg = composed(option)
     if group in cfg:
-        assert name in ((cfg.augment.mode, cfg.augment.get("method")) if group == "augment" else (cfg[group].name,))
+        settings = ("mode", "method", "name", "class_weights")  # one of them is what the option is called
+        assert name in [cfg[group].get(key) for key in settings]
     else:
         assert option in {f"{group}={name}" for name in DELTAS[group]}
 

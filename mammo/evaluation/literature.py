@@ -46,13 +46,13 @@ def collect(sweeps: list[Path], folder: Path) -> None:
     if not jobs:
         raise InputError(f"{sweeps[0]}: no run of an experiment with a source; run some: train.py -m sweep=literature")
     folder.mkdir(parents=True, exist_ok=True)
-    index = pd.read_csv(folder / INDEX) if (folder / INDEX).is_file() else pd.DataFrame(columns=["key", "split"])
+    known = pd.read_csv(folder / INDEX).to_dict("records") if (folder / INDEX).is_file() else []
+    rows = [row for row in known if (row["key"], row["split"]) not in jobs]
     for (key, split), members in jobs.items():
         provenance, config = run_config(members[0])
         write_table(pd.concat([_judged(job) for job in members], ignore_index=True), folder / f"{key}_{split}.csv")
-        index = index[(index["key"] != key) | (index["split"] != split)]
-        index = pd.concat([index, pd.DataFrame([_facts(config, provenance)])], ignore_index=True)
-    write_table(index.sort_values(["key", "split"]), folder / INDEX)
+        rows.append(_facts(config, provenance))
+    write_table(pd.DataFrame(rows).sort_values(["key", "split"]), folder / INDEX)
 
 
 def _judged(job: Path) -> pd.DataFrame:
@@ -115,7 +115,7 @@ def _numbers(path: Path, head: str) -> dict[str, str]:
     answers = system.tested(head)
     majority = mean(system, "majority")["accuracy"][0].value.value
     return {
-        "n": f"{len(set(answers.samples))} of {len(set(answers.patients))} women",
+        "n": f"{len(set(answers.samples))} of {len(set(answers.patients))} women, {system.folds} folds",
         "majority": f"{majority:.3f}",
         **{metric: str(found[metric][0].value) for metric in ("accuracy", "auroc")},
     }

@@ -1,6 +1,6 @@
 """Do 95 % intervals cover the truth in 95 % of data sets? Simulated archives in mini-MIAS's proportions.
 
-`python -m pytest -m slow -s tests/evaluation/test_coverage.py` prints the table.
+`python -m pytest -m slow -n 0 -s tests/evaluation/test_coverage.py` prints the table.
 """
 
 import numpy as np
