@@ -66,7 +66,10 @@ def effective(cfg: DictConfig, overrides: list[str]) -> dict[str, Any]:
 
 def _of_run(folder: Path, overrides: list[str]) -> dict[str, Any]:
     """The configuration of an earlier run, single keys of its data, protocol and trainer changed."""
-    found = read_json(folder / "provenance.json")["config"]
+    found = {"aggregate": "mean", "source": None} | read_json(folder / "provenance.json")["config"]
+    if "loss" not in found:  # a run from before there were others
+        weights = found["optim"].pop("class_weights")
+        found["loss"] = {"name": "cross_entropy", "class_weights": weights}
     parse = OverridesParser.create().parse_override
     for override in map(parse, overrides):
         key, value = override.key_or_group, override.value()

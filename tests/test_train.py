@@ -199,11 +199,15 @@ def test_an_evaluation_without_training_writes_the_same_report(job):
     assert [line for line in kept[0] if line] == [line for line in kept[1] if line]
 
 
-def test_an_evaluation_needs_no_weights_file_and_takes_the_checkpoints_trunk(job, vgg_trunk, tmp_path):
+def test_an_evaluation_of_an_earlier_version_too_needs_no_weights_file_and_takes_the_checkpoints_trunk(job, vgg_trunk, tmp_path):
     path = tmp_path / "trunk.safetensors"
     path.write_bytes(vgg_trunk.read_bytes())
     folder, _ = job(f"model.weights={path}", "trainer.max_epochs=1")
     path.unlink()
+    as_it_was = read_json(folder / "provenance.json")  # before there were other losses
+    as_it_was["config"]["optim"]["class_weights"] = as_it_was["config"].pop("loss")["class_weights"]
+    del as_it_was["config"]["aggregate"], as_it_was["config"]["source"]
+    (folder / "provenance.json").write_text(json.dumps(as_it_was))
     again = evaluated(folder, "no-file")
     assert (again / "predictions.csv").read_bytes() == (folder / "predictions.csv").read_bytes()
 
