@@ -199,7 +199,7 @@ def test_an_evaluation_without_training_writes_the_same_report(job):
     assert [line for line in kept[0] if line] == [line for line in kept[1] if line]
 
 
-def test_an_evaluation_of_an_earlier_version_too_needs_no_weights_file_and_takes_the_checkpoints_trunk(job, vgg_trunk, tmp_path):
+def test_an_evaluation_of_an_earlier_run_too_needs_no_weights_file_but_its_checkpoint(job, vgg_trunk, tmp_path):
     path = tmp_path / "trunk.safetensors"
     path.write_bytes(vgg_trunk.read_bytes())
     folder, _ = job(f"model.weights={path}", "trainer.max_epochs=1")
