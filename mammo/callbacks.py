@@ -111,7 +111,15 @@ class Results(Callback):
             shown = withheld(features, rows, data.select_on)
             for name in self.names:
                 start = time.perf_counter()
-                head = fit_head(name, shown, labels, rows, trained_trunk=trained, select_on=data.select_on)
+                head = fit_head(
+                    name,
+                    shown,
+                    labels,
+                    rows,
+                    trained_trunk=trained,
+                    select_on=data.select_on,
+                    mixed_copies=data.augment.mixes_copies,
+                )
                 log.info("head   %s: %s, %s, %.1f s", name, head.chosen, head.how, time.perf_counter() - start)
                 fitted[name] = head
         margin = (logits[:, 1] - logits[:, 0]).astype(np.float32) if len(classes) == 2 else None

@@ -104,9 +104,9 @@ class Classifier(L.LightningModule):
         return {"row": batch["row"], "features": features, "logits": self.net.head(features)}
 
     def configure_optimizers(self) -> Any:
-        """AdamW with a rate for what was loaded and one for what is new; warm-up, then a cosine, by step."""
+        """AdamW with a rate for what was loaded, one for what is new and the loss's own; warm-up, then a cosine, by step."""
         groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-        for name, parameter in [*self.net.named_parameters(), *self.criterion.named_parameters()]:
+        for name, parameter in self.net.named_parameters():
             if parameter.requires_grad:
                 groups.setdefault((name in self.net.loaded, parameter.ndim > 1), []).append(parameter)
         options = self.hparams
@@ -118,6 +118,10 @@ class Classifier(L.LightningModule):
                     "weight_decay": options["weight_decay"] if decays else 0.0,
                 }
                 for (loaded, decays), parameters in groups.items()
+            ]
+            + [
+                {"params": [learnt], "lr": options["lr_head"] * self.criterion.rate, "weight_decay": 0.0}
+                for learnt in self.criterion.parameters()
             ],
             fused=True,
         )

@@ -159,6 +159,7 @@ def fit_head(
     *,
     trained_trunk: bool,
     select_on: str = "val",
+    mixed_copies: bool = False,
 ) -> FittedHead:
     """Tunes, fits and calibrates a head; the test part is not looked at, unless it is told to select.
 
@@ -171,6 +172,8 @@ def fit_head(
             probabilities calibrated, on validation; else, and where there is no validation, by folds grouped by
             woman inside the training part.
         select_on: `val`, or `test`: then the choice is made, and probabilities calibrated, on it: a leak.
+        mixed_copies: Whether a copy in the training part shows other women than the one it is named for: then no
+            fold withholds a woman altogether, and it is said so.
 
     Raises:
         InputError: Too few samples to learn from.
@@ -202,6 +205,7 @@ def fit_head(
         return FittedHead(model.fit(features[val], labels[val]), search.best_params_, how)
     model = CalibratedClassifierCV(best, method="sigmoid", cv=inner, ensemble=False)
     seen = ", on features that have seen their labels" if trained_trunk else ""
+    seen += ", whose copies show other women too: they flatter the choice, not the test" if mixed_copies else ""
     how = f"tuned and calibrated by {len(inner)} folds grouped by woman inside the training part{seen}"
     return FittedHead(model.fit(features[train], labels[train]), search.best_params_, how)
 

@@ -16,7 +16,13 @@ TRUSTED_AT_FIRST = 0.9  # the diagonal that a learnt confusion matrix starts fro
 
 
 class CrossEntropy(nn.Module):
-    """Cross-entropy, weighted by class."""
+    """Cross-entropy, weighted by class.
+
+    Attributes:
+        rate: Learning rate of what the loss itself learns, over that of the network's head.
+    """
+
+    rate = 1.0
 
     def __init__(self, classes: int) -> None:
         super().__init__()
@@ -32,7 +38,7 @@ class Focal(CrossEntropy):
 
     def __init__(self, classes: int, *, gamma: float) -> None:
         super().__init__(classes)
-        if not gamma >= 0:
+        if not (isinstance(gamma, int | float) and gamma >= 0):
             raise InputError(f"loss.gamma={gamma}: expected a number, 0 or larger")
         self.gamma = gamma
 
@@ -51,9 +57,11 @@ class Confusion(CrossEntropy):
     have wrong is explained by A and not by the network. The network's own classes are what it predicts.
     """
 
+    rate = 30.0  # a few hundred steps of 1e-3 would hardly move a logit
+
     def __init__(self, classes: int, *, trace: float) -> None:
         super().__init__(classes)
-        if not trace >= 0:
+        if not (isinstance(trace, int | float) and trace >= 0):
             raise InputError(f"loss.trace={trace}: expected a number, 0 or larger")
         self.trace = trace
         rest = (1 - TRUSTED_AT_FIRST) / (classes - 1)
@@ -86,7 +94,10 @@ def build_loss(*, name: str, classes: int, **settings: Any) -> CrossEntropy:
     """
     if name not in LOSSES:
         raise InputError(f"loss.name={name} is unknown; expected one of {', '.join(LOSSES)}")
-    return LOSSES[name](classes, **settings)
+    try:
+        return LOSSES[name](classes, **settings)
+    except TypeError as error:
+        raise InputError(f"loss.name={name}: other settings than its own ({error}); choose it by loss={name}") from None
 
 
 def class_weights(rule: str, counts: np.ndarray) -> Tensor:

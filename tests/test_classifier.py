@@ -87,9 +87,18 @@ def test_a_mixed_sample_learns_from_both_classes_by_their_shares():
     assert torch.allclose(module.loss(logits, y, other, share), cross_entropy(logits, mixed))
 
 
-def test_what_a_loss_learns_is_trained_with_the_head_and_kept_in_the_checkpoint(trunk):
-    module = classifier(trunk, "head", name="confusion", trace=0.01)
-    module._trainer = SimpleNamespace(estimated_stepping_batches=40, max_epochs=4)
-    fast = [group for group in module.configure_optimizers()["optimizer"].param_groups if group["initial_lr"] == 1e-3]
-    assert any(p is module.criterion.matrix_logits for group in fast for p in group["params"])
+def test_what_a_loss_learns_gets_there_in_the_steps_of_a_default_run_and_is_kept_in_the_checkpoint():
+    """Of four tenths of the labels of a class being wrong, a network that knows the truth is told within 360 steps."""
+    module = classifier(name="confusion", trace=0.01)
+    module._trainer = SimpleNamespace(estimated_stepping_batches=360, max_epochs=30)
+    made = module.configure_optimizers()
+    rng = torch.Generator().manual_seed(0)
+    for _ in range(360):
+        truth = torch.randint(2, (16,), generator=rng)
+        labels = torch.where((truth == 1) & (torch.rand(16, generator=rng) < 0.4), 0, truth)
+        made["optimizer"].zero_grad()
+        module.loss(20.0 * torch.eye(2)[truth], labels).backward()
+        made["optimizer"].step()
+        made["lr_scheduler"]["scheduler"].step()
+    assert module.criterion.matrix[0, 0] > 0.95 and 0.5 < module.criterion.matrix[1, 1] < 0.7
     assert "criterion.matrix_logits" in module.state_dict()

@@ -1,5 +1,7 @@
 """Every experiment is what its source says, and runs; the table of them says what was run and what is claimed."""
 
+import json
+
 import pandas as pd
 import pytest
 from omegaconf import OmegaConf
@@ -77,25 +79,26 @@ def test_what_the_paper_claims_of_others_is_what_its_table_says():
 SOURCE = {"key": "doe2020", "authors": "Doe et al. 2020", "method": "CNN", "accuracy": 0.97, "head": "softmax"}
 
 
-def swept(folder, *, source=SOURCE, **config):
+def swept(folder, *, source=SOURCE, data="phantom", **config):
     """A sweep of two folds by woman and by film; returns the folders."""
     whole = {"model": {"name": "vgg16", "weights": None, "trainable": "head", "image_size": 32},
-             "loss": {"name": "cross_entropy"}, "aggregate": "mean", "source": source} | config  # fmt: skip
+             "trainer": {"max_epochs": 1}, "loss": {"name": "cross_entropy"}, "aggregate": "mean",
+             "source": source} | config  # fmt: skip
     for split, strength in (("patient", 0.5), ("film", 2.0)):
         for fold in (0, 1):
-            run_folder(
-                folder / f"{split}{fold}", predictions(fold=fold, strength=strength), split={"name": split}, **whole
-            )
-    for job in folder.iterdir():
-        provenance = read_json(job / "provenance.json")
-        (job / "provenance.json").write_text(pd.Series(provenance | {"frozen_stages": 0}).to_json())
-    (folder / "jobs.json").write_text(pd.Series(sorted(job.name for job in folder.iterdir())).to_json(orient="values"))
+            table = predictions(fold=fold, strength=strength)
+            job = run_folder(folder / f"{split}{fold}", table, **{"split": {"name": split}} | whole)
+            provenance = read_json(job / "provenance.json") | {"frozen_stages": 0}
+            provenance["config"]["data"]["name"] = data
+            (job / "provenance.json").write_text(json.dumps(provenance))
+    (folder / "jobs.json").write_text(json.dumps(sorted(job.name for job in folder.iterdir())))
     return folder
 
 
 def test_the_table_is_computed_from_the_predictions_and_says_whose_claim_stands_beside(tmp_path):
     literature.collect([swept(tmp_path / "sweep")], tmp_path / "tables")
-    header, _, row = literature.table(tmp_path / "tables")
+    warning, _, header, _, row = literature.table(tmp_path / "tables")
+    assert warning.startswith("**Synthetic films")  # the runs are of the phantom
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert header.endswith("| claimed by its authors, on their data and task, not re-run |")
     assert cells[0] == "`doe2020`" and cells[-1] == "Doe et al. 2020: 0.97"
@@ -131,9 +134,29 @@ def test_a_source_of_films_is_judged_by_films(tmp_path):
     assert (judged["sample_id"] == judged["image_id"]).all() and not judged.duplicated(["sample_id", "head"]).any()
 
 
+def test_a_system_that_leaks_by_woman_is_told_so(tmp_path):
+    literature.collect([swept(tmp_path / "sweep", crop={"name": "radius"})], tmp_path / "tables")
+    assert any("doe2020, by woman, leaks: windows are scaled" in line for line in literature.table(tmp_path / "tables"))
+
+
+def test_one_system_is_one_configuration_each_fold_once_and_one_table_one_data_set(tmp_path):
+    one = swept(tmp_path / "one")
+    other = swept(tmp_path / "other", loss={"name": "focal"})
+    real = swept(tmp_path / "real", data="mias", source=SOURCE | {"key": "roe2021"})
+    for sweeps, message in (
+        ([one, other], "run in two ways, loss cross_entropy and focal"),
+        ([one, one], "run twice with the same seed and fold"),
+        ([one, real], "of one data set, found mias and phantom"),
+    ):
+        with pytest.raises(InputError, match=message):
+            literature.collect(sweeps, tmp_path / "tables")
+    assert not (tmp_path / "tables").exists()
+
+
 def test_runs_without_a_source_and_folders_without_tables_are_one_line(tmp_path):
-    with pytest.raises(InputError, match="no run of an experiment with a source"):
-        literature.collect([swept(tmp_path / "sweep", source=None)], tmp_path / "tables")
+    for number, settings in enumerate(({"source": None}, {"split": {"name": "paper"}})):
+        with pytest.raises(InputError, match="no run of an experiment with a source, by patient or film"):
+            literature.collect([swept(tmp_path / f"sweep{number}", **settings)], tmp_path / "tables")
     with pytest.raises(InputError, match=r"no literature\.csv in it"):
         literature.table(tmp_path)
 

@@ -11,6 +11,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from threadpoolctl import threadpool_limits
 
 from mammo import InputError
+from mammo.data.augment import Augment
 from mammo.heads import HEADS, Head, fit_head, inner_folds, load_head, majority, save_head, shortcuts
 
 NAMES = {"svm", "svm_linear", "logistic", "lda", "knn", "mlp", "boosting"}
@@ -83,6 +84,15 @@ def test_without_validation_a_trained_trunks_head_says_that_its_features_saw_the
     features, labels, rows = data()
     rows["split"] = rows["split"].replace("val", "train")
     assert "have seen their labels" in fit_head("svm", features, labels, rows, trained_trunk=True).how
+
+
+def test_copies_that_show_other_women_are_said_to_flatter_the_choice():
+    features, labels, rows = data()
+    assert "flatter" in fit_head("svm_linear", features, labels, rows, trained_trunk=False, mixed_copies=True).how
+    assert "flatter" not in fit_head("svm_linear", features, labels, rows, trained_trunk=False).how
+    assert Augment(mode="expand", copies=1, method="crossover").mixes_copies
+    assert not Augment(mode="expand", copies=1).mixes_copies
+    assert not Augment(mode="online", copies=1, method="gan").mixes_copies
 
 
 def test_a_womans_samples_and_their_copies_lie_in_one_inner_fold():

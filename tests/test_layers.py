@@ -85,7 +85,8 @@ ALLOWED = {
         "figures", "predictions",
     },
     "evaluation.literature": {
-        "data.tasks", "evaluation.audit", "evaluation.systems", "evaluation.tables", "evaluation.units", "predictions",
+        "data.tasks", "evaluation.answers", "evaluation.audit", "evaluation.systems", "evaluation.tables",
+        "evaluation.units", "predictions",
     },
     "evaluation.strata": {
         "evaluation.answers", "evaluation.intervals", "evaluation.metrics", "evaluation.operating",

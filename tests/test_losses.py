@@ -89,6 +89,9 @@ def test_a_learnt_confusion_matrix_finds_which_labels_are_wrong():
         ({"name": "hinge"}, "expected one of cross_entropy, focal, confusion"),
         ({"name": "focal", "gamma": -1.0}, "0 or larger"),
         ({"name": "confusion", "trace": -1.0}, "0 or larger"),
+        ({"name": "focal", "gamma": None}, "0 or larger"),
+        ({"name": "confusion"}, "choose it by loss=confusion"),
+        ({"name": "cross_entropy", "gamma": 2.0}, "choose it by loss=cross_entropy"),
     ],
 )
 def test_unknown_losses_and_settings_are_one_line(settings, message):

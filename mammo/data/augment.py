@@ -120,6 +120,11 @@ class Augment:
         )
         self._pipeline = A.Compose([A.D4(p=1.0), affine] if symmetries else [affine])
 
+    @property
+    def mixes_copies(self) -> bool:
+        """Whether the copies of an expanded training part show other women than those they are named for."""
+        return self.mode == "expand" and (self.method.weights is not None or self.method.synthetic)
+
     def __call__(self, stored: np.ndarray, shown: int, *, seed: int, draw: int, sample_id: str) -> np.ndarray:
         """A geometric draw of a stored square (stored, stored), as (shown, shown); draw 0 is the original."""
         if draw > 0:

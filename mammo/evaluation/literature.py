@@ -11,7 +11,8 @@ import pandas as pd
 
 from mammo import InputError
 from mammo.data.tasks import find_task
-from mammo.evaluation.audit import run_config
+from mammo.evaluation.answers import choices
+from mammo.evaluation.audit import leaks, run_config
 from mammo.evaluation.systems import JOBS, Mean, mean, read_systems
 from mammo.evaluation.tables import markdown
 from mammo.evaluation.units import by_unit
@@ -34,24 +35,29 @@ def collect(sweeps: list[Path], folder: Path) -> None:
     """Adds the jobs of sweeps to a folder of tables; a system and split that are there already are replaced.
 
     Raises:
-        InputError: No job of a sweep is of an experiment with a source.
+        InputError: No job of a sweep is of an experiment with a source, by woman or by film; a system was run in two
+            ways, or twice; or the folder is of other data.
     """
     jobs: dict[tuple[str, str], list[Path]] = {}
     for sweep in sweeps:
         names = read_json(sweep / JOBS) if (sweep / JOBS).is_file() else [""]
         for job in (sweep / name for name in names):
             _, config = run_config(job)
-            if config.get("source"):
+            if config.get("source") and config["split"]["name"] in SPLITS:
                 jobs.setdefault((config["source"]["key"], config["split"]["name"]), []).append(job)
     if not jobs:
-        raise InputError(f"{sweeps[0]}: no run of an experiment with a source; run some: train.py -m sweep=literature")
-    folder.mkdir(parents=True, exist_ok=True)
-    known = pd.read_csv(folder / INDEX).to_dict("records") if (folder / INDEX).is_file() else []
+        raise InputError(
+            f"{sweeps[0]}: no run of an experiment with a source, by {' or '.join(SPLITS)}; "
+            "run some: python train.py -m sweep=literature"
+        )
+    known = pd.read_csv(folder / INDEX, keep_default_na=False).to_dict("records") if (folder / INDEX).is_file() else []
     rows = [row for row in known if (row["key"], row["split"]) not in jobs]
+    rows += [_facts(members) for members in jobs.values()]
+    if len(data := sorted({str(row["data"]) for row in rows})) > 1:
+        raise InputError(f"{folder}: one table is of one data set, found {' and '.join(data)}; name another folder")
+    folder.mkdir(parents=True, exist_ok=True)
     for (key, split), members in jobs.items():
-        provenance, config = run_config(members[0])
         write_table(pd.concat([_judged(job) for job in members], ignore_index=True), folder / f"{key}_{split}.csv")
-        rows.append(_facts(config, provenance))
     write_table(pd.DataFrame(rows).sort_values(["key", "split"]), folder / INDEX)
 
 
@@ -61,27 +67,52 @@ def _judged(job: Path) -> pd.DataFrame:
     predictions, _ = read_predictions(job / "predictions.csv")
     heads = [config["source"]["head"], "majority"]
     tested = predictions[(predictions["split"] == "test") & predictions["head"].isin(heads)]
-    if config["source"].get("unit") == "film":
-        tested, _ = by_unit(tested, find_task(config["task"]), "film", config["aggregate"])
+    if "unit" in config["source"]:
+        tested, _ = by_unit(tested, find_task(config["task"]), config["source"]["unit"], config["aggregate"])
     return tested
 
 
-def _facts(config: dict[str, Any], provenance: dict[str, Any]) -> dict[str, Any]:
+def _facts(jobs: list[Path]) -> dict[str, Any]:
+    """The row of a system's jobs under one split."""
+    found, folds, leaking = [], [], set()
+    for job in jobs:
+        provenance, config = run_config(job)
+        found.append(_settings(config, provenance["frozen_stages"]))
+        folds.append((config["seed"], config["data"]["fold"]))
+        predictions, classes = read_predictions(job / "predictions.csv")
+        operating = choices(predictions, classes, config["threshold"], config["select_on"])
+        reasons = leaks(read_json(job / "split_audit.json"), provenance, predictions, operating)
+        leaking |= {reason.lstrip("0123456789 ") for reason in reasons}  # how many differs between folds
+    key, split = found[0]["key"], found[0]["split"]
+    for other in found[1:]:
+        if differ := [name for name in found[0] if other[name] != found[0][name]]:
+            said = f"{differ[0]} {found[0][differ[0]]} and {other[differ[0]]}"
+            raise InputError(f"{key}, split={split} was run in two ways, {said}; name the sweep of one")
+    if len(set(folds)) < len(folds):
+        raise InputError(f"{key}, split={split} was run twice with the same seed and fold; name one of the sweeps")
+    return found[0] | {"leaks": "; ".join(sorted(leaking))}
+
+
+def _settings(config: dict[str, Any], frozen_stages: int) -> dict[str, Any]:
     model, source = config["model"], config["source"]
     trained = "from nothing" if model["weights"] is None else "all trained"
-    if provenance["frozen_stages"]:
+    if frozen_stages:
         trained = "frozen" if model["trainable"] == "head" else "last block trained"
-    how = [config["augment"]["mode"], config["augment"].get("method", "geometric"), config["loss"]["name"]]
     return {
         **{name: source[name] for name in ("key", "authors", "method", "head")},
         "claimed": source["accuracy"],
+        "data": config["data"]["name"],
         "split": config["split"]["name"],
+        "folds": config["data"]["folds"],
         "task": config["task"],
-        "seen": "films by patches" if source.get("unit") else config["crop"]["name"],
+        "seen": config["crop"]["name"] + (f" by {source['unit']}" if "unit" in source else ""),
         "network": model["name"],
         "trained": trained,
         "side_px": model["image_size"],
-        **dict(zip(("augment", "method_of_draws", "loss"), how, strict=True)),
+        "epochs": config["trainer"]["max_epochs"],
+        "augment": config["augment"]["mode"],
+        "method_of_draws": config["augment"].get("method", "geometric"),
+        "loss": config["loss"]["name"],
     }
 
 
@@ -93,19 +124,25 @@ def table(folder: Path) -> list[str]:
     """
     if not (folder / INDEX).is_file():
         raise InputError(f"{folder}: no {INDEX} in it; expected a folder that `mammo literature --to` has written")
-    index = pd.read_csv(folder / INDEX)
+    index = pd.read_csv(folder / INDEX, keep_default_na=False)
     rows = []
     for key, systems in index.groupby("key", sort=False):
         facts = systems.iloc[0]
-        cells = [f"`{key}`", facts["task"], f"{facts['seen']}; {facts['network']}, {facts['trained']}; {facts['head']}"]
+        seen = f"{facts['seen']}; {facts['network']}, {facts['side_px']} px, {facts['trained']}; {facts['head']}"
         of = {split: _numbers(folder / f"{key}_{split}.csv", facts["head"]) for split in systems["split"]}
         shown = [of.get(split, {}) for split in SPLITS]
         any_side = next(side for side in shown if side)
-        cells += [any_side["n"], any_side["majority"]]
+        cells = [f"`{key}`", facts["task"], seen, any_side["n"], any_side["majority"]]
         cells += [side.get(metric, "") for side in shown for metric in ("accuracy", "auroc")]
         rows.append([*cells, f"{facts['authors']}: {facts['claimed']:.4f}".rstrip("0")])
     ours = [f"{metric} {words}" for words in SPLITS.values() for metric in ("accuracy", "AUROC")]
-    return markdown(["system", "task", "what is seen; network; head", "n", "majority class", *ours, CLAIMED], rows)
+    header = ["system", "task", "what is seen; network; head", "n", "majority class", *ours, CLAIMED]
+    notes = []
+    if "phantom" in set(index["data"]):
+        notes = ["**Synthetic films: our numbers say that the programs run, and nothing about mammograms.**", ""]
+    leaky = index[(index["leaks"] != "") & (index["split"] == "patient")]
+    notes += [f"**{row.key}, by woman, leaks: {row.leaks}.**\n" for row in leaky.itertuples()]
+    return [*notes, *markdown(header, rows)]
 
 
 def _numbers(path: Path, head: str) -> dict[str, str]:
