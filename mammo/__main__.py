@@ -82,7 +82,8 @@ def report(
     rule: Annotated[str, typer.Option(help="from its samples to a film or woman: mean, or max")] = "mean",
 ) -> None:
     """Write one run's or sweep's report again from its tables; or set several side by side, with paired differences."""
-    from mammo.evaluation import dial, leaderboard
+    from mammo import sweep
+    from mammo.evaluation import leaderboard
     from mammo.evaluation import report as reports
 
     path = paths[0]
@@ -93,7 +94,7 @@ def report(
     elif path.is_file():
         typer.echo(reports.from_predictions(path, unit, rule))
     elif (path / "multirun.yaml").is_file():
-        typer.echo(str((dial if (path / "audit.md").is_file() else leaderboard).write(path)))
+        typer.echo(str(sweep.write(path)))
     else:
         reports.write(path)
         typer.echo(str(path / "report.md"))

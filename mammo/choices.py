@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob
+from hydra.core.override_parser.types import Glob, QuotedString
+from hydra.errors import HydraException
 
 from mammo import InputError
 
@@ -20,14 +21,22 @@ def check_choices(arguments: list[str], conf: Path) -> None:
     """
     parser = OverridesParser.create()
     for argument in arguments:
-        group, separator, value = argument.partition("=")
+        group, separator, _ = argument.partition("=")
+        group = group.lstrip("+")
         if not separator or not group or not (conf / group).is_dir():
             continue
-        override = parser.parse_override(argument)
+        try:
+            override = parser.parse_override(argument)
+        except HydraException:
+            continue  # Hydra itself says what is wrong with it
         options = sorted(path.stem for path in (conf / group).glob("*.yaml"))
         if isinstance(override.value(), Glob):
             continue  # names files that are there
-        asked = override.sweep_string_iterator() if override.is_sweep_override() else [value]
+        asked = override.sweep_string_iterator() if override.is_sweep_override() else [_plain(override.value())]
         for option in asked:
             if option != "null" and option not in options:
                 raise InputError(f"{group}={option} is unknown; expected one of {', '.join(options)}")
+
+
+def _plain(value: object) -> str:
+    return value.text if isinstance(value, QuotedString) else "null" if value is None else str(value)

@@ -104,7 +104,7 @@ class Classifier(L.LightningModule):
         return {"row": batch["row"], "features": features, "logits": self.net.head(features)}
 
     def configure_optimizers(self) -> Any:
-        """AdamW with a rate for what was loaded, one for what is new and the loss's own; warm-up, then a cosine, by step."""
+        """AdamW with rates for what was loaded, what is new, and the loss's own; warm-up, then a cosine, by step."""
         groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
         for name, parameter in self.net.named_parameters():
             if parameter.requires_grad:

@@ -30,6 +30,9 @@ LIMITS: list[tuple[str, Callable[[Any], bool], str]] = [
 ]
 
 
+FILES = ("model", "data")  # groups that name files, which may lie elsewhere by now
+
+
 def effective(cfg: DictConfig, overrides: list[str]) -> dict[str, Any]:
     """The configuration to run: as composed, or with `fit=false` that of `ckpt_path`'s run under these overrides.
 
@@ -42,7 +45,7 @@ def effective(cfg: DictConfig, overrides: list[str]) -> dict[str, Any]:
     if not found["fit"]:
         if found["ckpt_path"] is None:
             raise InputError("fit=false evaluates a run: name its folder, ckpt_path=outputs/<date>/<time>")
-        found |= _of_run(Path(found["ckpt_path"]), overrides)
+        found |= _of_run(Path(found["ckpt_path"]), overrides, found)
     check_rule(found["threshold"])
     units.check_rule(found["aggregate"], find_task(found["task"]))
     heads = found["heads"]
@@ -64,8 +67,14 @@ def effective(cfg: DictConfig, overrides: list[str]) -> dict[str, Any]:
     return found
 
 
-def _of_run(folder: Path, overrides: list[str]) -> dict[str, Any]:
-    """The configuration of an earlier run, single keys of its data, protocol and trainer changed."""
+def _of_run(folder: Path, overrides: list[str], composed: dict[str, Any]) -> dict[str, Any]:
+    """The configuration of an earlier run, single keys of its data, protocol and trainer changed.
+
+    Args:
+        folder: Of the run.
+        overrides: Of the command line.
+        composed: What they would give without the run.
+    """
     found = {"aggregate": "mean", "source": None} | read_json(folder / "provenance.json")["config"]
     if "loss" not in found:  # a run from before there were others
         weights = found["optim"].pop("class_weights")
@@ -74,7 +83,7 @@ def _of_run(folder: Path, overrides: list[str]) -> dict[str, Any]:
     for override in map(parse, overrides):
         key, value = override.key_or_group, override.value()
         group = found.get(key)
-        if isinstance(group, dict) and value in (group.get("name"), group.get("mode"), group.get("method")):
+        if isinstance(group, dict) and (composed[key] == group or (key in FILES and value == group["name"])):
             continue  # said again, as it was
         if "." not in key and key not in ("fit", "ckpt_path", "seed", "objective") and found.get(key) != value:
             raise InputError(

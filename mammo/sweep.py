@@ -126,12 +126,20 @@ def resumed(arguments: list[str]) -> list[str]:
     return ["-m", *overrides["task"], *kept, f"hydra.sweep.dir={json.dumps(str(folder))}"]
 
 
+def write(folder: Path) -> Path:
+    """Writes the table that a sweep ends with; returns it."""
+    from mammo.evaluation import dial, leaderboard, literature
+
+    tables = {"audit": dial.write, "literature": literature.write}
+    choices = OmegaConf.select(OmegaConf.load(folder / "multirun.yaml"), "hydra.runtime.choices") or {}
+    return tables.get(choices.get("sweep"), leaderboard.write)(folder)
+
+
 class Leaderboard(Callback):
     """After a sweep: its jobs in one table."""
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Aggregates the jobs of this sweep; those of an earlier configuration in the same folder are left out."""
-        from mammo.evaluation import dial, leaderboard, literature
         from mammo.predictions import write_json
 
         folder = Path(config.hydra.sweep.dir)
@@ -140,8 +148,7 @@ class Leaderboard(Callback):
             path.parent.parent for path in folder.glob("*/.hydra/config.yaml") if path.stat().st_mtime_ns >= started
         ]
         write_json(sorted(job.name for job in jobs), folder / JOBS)
-        written = {"audit": dial.write, "literature": literature.write}
         try:
-            log.info("%s", written.get(config.hydra.runtime.choices.get("sweep"), leaderboard.write)(folder))
+            log.info("%s", write(folder))
         except InputError as error:  # Hydra would make a warning of it
             log.error("error: %s", error)

@@ -13,7 +13,7 @@ from tests.conftest import CONF
         ("model=vgg61", r"model=vgg61 is unknown; expected one of alexnet, .*vit_b_16$"),
         ("loss=focal,hinge", "loss=hinge is unknown; expected one of balanced, confusion, cross_entropy, focal$"),
         ("augment=twirl", "augment=twirl is unknown; expected one of .*online"),
-        ("experiment=doe2020", "expected one of behery2023_inception"),
+        ("+experiment=doe2020", "expected one of behery2023_inception"),
     ],
 )
 def test_an_unknown_option_lists_the_known_on_one_line(argument, message):
@@ -24,4 +24,4 @@ def test_an_unknown_option_lists_the_known_on_one_line(argument, message):
 
 def test_options_sweeps_of_them_and_what_is_no_group_pass():
     lines = ["-m", "model=vgg16,inception", "experiment=glob(*)", "dial=null", "seed=range(3)", "data.fold=1", "--help"]
-    check_choices([*lines, "split=choice(patient,film)", "task=cancer"], CONF)
+    check_choices([*lines, "split=choice(patient,film)", "task=cancer", "model='vgg16'", "model=vgg16,"], CONF)

@@ -106,8 +106,9 @@ ALLOWED = {
         "predictions",
     },
     "__main__": {
-        "data.audit", "data.datasets", "data.mias", "data.planted", "data.summary", "evaluation", "evaluation.dial",
+        "data.audit", "data.datasets", "data.mias", "data.planted", "data.summary", "evaluation",
         "evaluation.leaderboard", "evaluation.literature", "evaluation.report", "evaluation.verdict", "figures",
+        "sweep",
     },
 }  # fmt: skip
 

@@ -34,7 +34,7 @@ BATCH = 16
 RATE, BETAS = 1e-3, (0.5, 0.99)
 SHIFT = 8  # pixels
 KEPT = 0.99  # of the running mean of the generator's weights, at each step
-LISTED = 500  # synthetic crops of a class whose nearest training crop is sought
+MOST = 500  # training crops of a class of which all pairs are compared
 Draw = tuple[str, int]  # sample_id, draw
 
 
@@ -157,13 +157,13 @@ def compare(made: dict[Draw, np.ndarray], crops: np.ndarray, ids: list[str]) -> 
     Distances are root mean squares of grey levels in [0, 1].
 
     Args:
-        made: Of one class; the first LISTED are compared.
+        made: Of one class.
         crops: The class's training crops (n, SIDE, SIDE) uint8, two or more.
         ids: Their names.
 
     Returns:
         `sample_id, draw, nearest, distance` of each; and, as a yardstick, `between_p5, between_median` of the
-        distances between distinct training crops (the first LISTED).
+        distances between distinct training crops (the first MOST).
     """
     flat = crops.reshape(len(crops), -1).astype(np.float32) / 255
 
@@ -171,10 +171,10 @@ def compare(made: dict[Draw, np.ndarray], crops: np.ndarray, ids: list[str]) -> 
         return np.sqrt(((flat - square.reshape(-1)) ** 2).mean(axis=1))
 
     rows = []
-    for (sample_id, draw), square in list(made.items())[:LISTED]:
+    for (sample_id, draw), square in made.items():
         far = distances(square.astype(np.float32) / 255)
         rows.append((sample_id, draw, ids[far.argmin()], float(far.min())))
-    between = np.concatenate([distances(flat[i])[:i] for i in range(1, len(flat[:LISTED]))])
+    between = np.concatenate([distances(flat[i])[:i] for i in range(1, len(flat[:MOST]))])
     p5, median = np.percentile(between, (5, 50))
     table = pd.DataFrame(rows, columns=["sample_id", "draw", "nearest", "distance"])
     return table.assign(between_p5=p5, between_median=median)
