@@ -78,20 +78,25 @@ def test_the_same_twice_and_with_workers_gives_the_same_predictions_byte_by_byte
     assert tables[0] == tables[1] == tables[2]
 
 
-@pytest.mark.parametrize(
-    ("method", "distinct"), [("crossover", 32 + 2 * 16), ("cutmix", 32 + 2 * 16), ("gan", 32 + 16)]
-)
-def test_every_augmentation_runs_on_a_trunks_cached_outputs(job, vgg_trunk, monkeypatch, tmp_path, method, distinct):
-    monkeypatch.setenv("MAMMO_HOME", str(tmp_path))  # a cache that no other test has filled
-    passes = []
-    stage = torch.nn.Sequential.forward
+@pytest.fixture
+def passes(monkeypatch, tmp_path):
+    """The size of each batch of pixels that a trunk is shown, beginning with an empty cache."""
+    monkeypatch.setenv("MAMMO_HOME", str(tmp_path))
+    sizes, stage = [], torch.nn.Sequential.forward
 
     def counted(self, x):
         if x.dtype == torch.uint8:
-            passes.append(len(x))
+            sizes.append(len(x))
         return stage(self, x)
 
     monkeypatch.setattr(torch.nn.Sequential, "forward", counted)
+    return sizes
+
+
+@pytest.mark.parametrize(
+    ("method", "distinct"), [("crossover", 32 + 2 * 16), ("cutmix", 32 + 2 * 16), ("gan", 32 + 16)]
+)
+def test_every_augmentation_runs_on_a_trunks_cached_outputs(job, vgg_trunk, passes, method, distinct):
     few = "augment.steps=2" if method == "gan" else "augment.copies=2"
     folder, _ = job(f"augment={method}", few, f"model.weights={vgg_trunk}")
     assert 32 < sum(passes) <= distinct + 15  # the last block is filled up to 16
@@ -114,17 +119,7 @@ def test_what_was_watched_is_what_the_predictions_say(job):
     assert metrics["val/softmax/auroc"] == pytest.approx(curves["val/auroc"].max(), abs=1e-6)
 
 
-def test_a_frozen_trunk_runs_once_per_distinct_sample(job, vgg_trunk, monkeypatch, tmp_path):
-    monkeypatch.setenv("MAMMO_HOME", str(tmp_path))  # a cache that no other test has filled
-    passes = []
-    stage = torch.nn.Sequential.forward
-
-    def counted(self, x):
-        if x.dtype == torch.uint8:
-            passes.append(len(x))
-        return stage(self, x)
-
-    monkeypatch.setattr(torch.nn.Sequential, "forward", counted)
+def test_a_frozen_trunk_runs_once_per_distinct_sample(job, vgg_trunk, passes):
     weights = f"model.weights={vgg_trunk}"
     folder, _ = job(weights, "augment.copies=2")
     samples = pd.read_csv(folder / "samples.csv")
