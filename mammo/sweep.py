@@ -132,7 +132,7 @@ def write(folder: Path) -> Path:
 
     tables = {"audit": dial.write, "literature": literature.write}
     choices = OmegaConf.select(OmegaConf.load(folder / "multirun.yaml"), "hydra.runtime.choices") or {}
-    return tables.get(choices.get("sweep"), leaderboard.write)(folder)
+    return tables.get(str(choices.get("sweep")), leaderboard.write)(folder)
 
 
 class Leaderboard(Callback):

@@ -11,7 +11,7 @@ import pandas as pd
 
 from mammo import InputError
 from mammo.data.tasks import find_task
-from mammo.evaluation.answers import choices
+from mammo.evaluation.answers import BASELINES, choices
 from mammo.evaluation.audit import leaks, run_config
 from mammo.evaluation.systems import JOBS, Mean, mean, read_systems
 from mammo.evaluation.tables import markdown
@@ -20,6 +20,7 @@ from mammo.predictions import read_json, read_predictions, write_table
 
 INDEX = "literature.csv"
 SPLITS = {"patient": "by woman", "film": "by film (leaks)"}
+SHORTCUTS = "shortcuts' AUROC by woman"
 CLAIMED = "claimed by its authors, on their data and task, not re-run"
 
 
@@ -62,10 +63,10 @@ def collect(sweeps: list[Path], folder: Path) -> None:
 
 
 def _judged(job: Path) -> pd.DataFrame:
-    """The test rows of the head that stands for the system and of the majority class; by film where its source is."""
+    """The test rows of the head that stands for the system and of the baselines; by film where its source is."""
     config = run_config(job)[1]
     predictions, _ = read_predictions(job / "predictions.csv")
-    heads = [config["source"]["head"], "majority"]
+    heads = [config["source"]["head"], *BASELINES]
     tested = predictions[(predictions["split"] == "test") & predictions["head"].isin(heads)]
     if "unit" in config["source"]:
         tested, _ = by_unit(tested, find_task(config["task"]), config["source"]["unit"], config["aggregate"])
@@ -133,10 +134,11 @@ def table(folder: Path) -> list[str]:
         shown = [of.get(split, {}) for split in SPLITS]
         any_side = next(side for side in shown if side)
         cells = [f"`{key}`", facts["task"], seen, any_side["n"], any_side["majority"]]
+        cells.append(shown[0].get("shortcuts", ""))
         cells += [side.get(metric, "") for side in shown for metric in ("accuracy", "auroc")]
         rows.append([*cells, f"{facts['authors']}: {facts['claimed']:.4f}".rstrip("0")])
     ours = [f"{metric} {words}" for words in SPLITS.values() for metric in ("accuracy", "AUROC")]
-    header = ["system", "task", "what is seen; network; head", "n", "majority class", *ours, CLAIMED]
+    header = ["system", "task", "what is seen; network; head", "n", "majority class", SHORTCUTS, *ours, CLAIMED]
     notes = []
     if "phantom" in set(index["data"]):
         notes = ["**Synthetic films: our numbers say that the programs run, and nothing about mammograms.**", ""]
@@ -146,13 +148,14 @@ def table(folder: Path) -> list[str]:
 
 
 def _numbers(path: Path, head: str) -> dict[str, str]:
-    """Accuracy and AUROC of a head, the majority's accuracy, and n: means over folds, with intervals by woman."""
+    """A head's accuracy and AUROC, the baselines', and n: means over folds, with intervals by woman."""
     system = read_systems([path])[0]
     found: dict[str, tuple[Mean, Any]] = mean(system, head)
     answers = system.tested(head)
-    majority = mean(system, "majority")["accuracy"][0].value.value
+    baselines = {name: mean(system, name) for name in BASELINES}
     return {
         "n": f"{len(set(answers.samples))} of {len(set(answers.patients))} women, {system.folds} folds",
-        "majority": f"{majority:.3f}",
+        "majority": f"{baselines['majority']['accuracy'][0].value.value:.3f}",
+        "shortcuts": str(baselines["shortcuts"]["auroc"][0].value),
         **{metric: str(found[metric][0].value) for metric in ("accuracy", "auroc")},
     }
