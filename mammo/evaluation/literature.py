@@ -66,11 +66,10 @@ def _judged(job: Path) -> pd.DataFrame:
     """The test rows of the head that stands for the system and of the baselines; by film where its source is."""
     config = run_config(job)[1]
     predictions, _ = read_predictions(job / "predictions.csv")
-    heads = [config["source"]["head"], *BASELINES]
-    tested = predictions[(predictions["split"] == "test") & predictions["head"].isin(heads)]
     if "unit" in config["source"]:
-        tested, _ = by_unit(tested, find_task(config["task"]), config["source"]["unit"], config["aggregate"])
-    return tested
+        predictions, _ = by_unit(predictions, find_task(config["task"]), config["source"]["unit"], config["aggregate"])
+    heads = [config["source"]["head"], *BASELINES]
+    return predictions[(predictions["split"] == "test") & predictions["head"].isin(heads)]
 
 
 def _facts(jobs: list[Path]) -> dict[str, Any]:

@@ -52,7 +52,14 @@ def by_unit(predictions: pd.DataFrame, task: Task, unit: str, rule: str) -> tupl
     labels = {number: _label(set(found), task) for number, found in table["label"].groupby(of)}
     table = table.assign(label=of.map(labels), sample_id=table[UNITS[unit]]).loc[chosen]
     undecided = table.loc[table["label"].isna(), ["split", "sample_id"]].drop_duplicates()
-    return table.dropna(subset="label"), len(undecided)
+    table = table.dropna(subset="label")
+    for _, run in table[table["head"] == "majority"].groupby(["fold", "seed"], dropna=False):
+        trained = run.loc[run["split"] == "train", "label"]
+        if len(trained):  # how frequent the classes are among units, not among their samples
+            table.loc[run.index, [f"p_{name}" for name in task.classes]] = [
+                float((trained == name).mean()) for name in task.classes
+            ]
+    return table, len(undecided)
 
 
 def _label(found: set[str], task: Task) -> str | None:

@@ -124,3 +124,18 @@ def test_a_table_of_predictions_alone_gives_the_numbers_of_women(tmp_path):
     assert "| n = 20, 20 women |" in said and "0 left out" in said
     (line,) = [line for line in said.splitlines() if line.startswith("| auroc |")]
     assert line.split("|")[3].strip().startswith(f"{area:.3f}")
+
+
+def test_the_majority_class_of_women_is_that_of_the_training_parts_women_and_not_of_their_films():
+    """Two of three films are normal, and two of three women have an abnormal one."""
+    films = [("a", "normal"), ("a", "abnormal"), ("b", "normal"), ("b", "abnormal"), ("c", "normal"), ("c", "normal")]
+    samples = [
+        (f"{part}{woman}", f"{part}{number}", part, label, 2 / 3, 1 / 3)
+        for part in ("train", "test")
+        for number, (woman, label) in enumerate(films)
+    ]
+    both = table("abnormality", samples).replace({"head": {"svm": "majority"}})
+    women, _ = by_unit(both, find_task("abnormality"), "woman", "mean")
+    frequent = women[women["head"] == "majority"]
+    assert np.allclose(frequent["p_abnormal"], 2 / 3) and np.allclose(frequent["p_normal"], 1 / 3)
+    assert np.allclose(women.loc[women["head"] == "softmax", "p_abnormal"], 1 / 3)
