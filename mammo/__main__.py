@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mammo.data.mias import MIAS
 
 app = typer.Typer(help="Beside train.py: data, audits, reports.", no_args_is_help=True, add_completion=False)
-data_app = typer.Typer(help="Fetch, verify or summarise a data set.", no_args_is_help=True)
+data_app = typer.Typer(help="Fetch, verify or summarise a data set; show or clear caches.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
 Name = Annotated[str, typer.Argument(help="mias or phantom")]
@@ -73,6 +73,23 @@ def summary(
     path = picture or Path(f"{name}-films.png")
     figures.save(summaries.picture(dataset, table), path)
     typer.echo(f"{'picture:':19}{path}")
+
+
+@data_app.command("cache")
+def cache_(
+    clear: Annotated[bool, typer.Option("--clear", help="remove all of it")] = False,
+    limit: Annotated[str | None, typer.Option(help="keep at most so much, say 5GB: what was used last stays")] = None,
+) -> None:
+    """Show what is cached of films, trunks, GANs and audits, and where; all of it can be made again."""
+    from mammo.data import cache
+    from mammo.data.mias import home
+
+    if clear:
+        cache.clear(home())
+    if limit is not None:
+        cache.bound(home(), cache.parse_bytes(limit))
+    for kind, (files, size) in cache.sizes(home()).items():
+        typer.echo(f"{kind + ':':8}{size / 1e6:10,.1f} MB in {files:,} files  {home() / kind}")
 
 
 @app.command()

@@ -29,7 +29,8 @@ ALLOWED = {
     "data.phantom": {"data.drawing", "data.images", "data.mias"},
     "data.datasets": {"data.mias", "data.phantom"},
     "data.split": {"data.index", "data.tasks"},
-    "data.crop": {"data.images", "data.tasks"},
+    "data.squares": {"data.cache", "data.images"},
+    "data.crop": {"data.squares", "data.tasks"},
     "data.samples": {"data.augment", "data.crop", "data.images", "data.mix"},
     "data.summary": {"data.mias", "data.tasks", "figures"},
     "data.hashes": {"data.mias"},
@@ -106,7 +107,7 @@ ALLOWED = {
         "predictions",
     },
     "__main__": {
-        "data.audit", "data.datasets", "data.mias", "data.planted", "data.summary", "evaluation",
+        "data.audit", "data.cache", "data.datasets", "data.mias", "data.planted", "data.summary", "evaluation",
         "evaluation.leaderboard", "evaluation.literature", "evaluation.report", "evaluation.verdict", "figures",
         "sweep",
     },
@@ -118,6 +119,7 @@ FENCED = {
     "torchvision": {"backbones", "weights"},
     "torch": {
         "data.cache",
+        "data.squares",
         "data.gan",
         "data.samples",
         "data.datamodule",

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from safetensors.torch import load_file, save_file
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import KNeighborsClassifier
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -130,6 +131,71 @@ def test_a_frozen_trunk_runs_once_per_distinct_sample(job, vgg_trunk, passes):
     assert sum(passes) == 0
     first, second = (read_features(f)[0] for f in (folder, again))
     assert (first == second).all()
+
+
+def kept(home):
+    """Names of all trunk outputs in the cache, as often as they are there."""
+    blocks = sorted((home / "trunks").glob("*/*.safetensors"))
+    return [name for block in blocks for name in load_file(block)]
+
+
+def test_folds_and_seeds_need_no_more_passes_than_there_are_distinct_samples(job, vgg_trunk, passes, tmp_path):
+    common = (f"model.weights={vgg_trunk}", "augment.copies=2", "heads=[]", "trainer.max_epochs=1", "data.folds=3")
+    trained = set()
+    for seed, fold in ((0, 0), (0, 1), (0, 2), (5, 1)):
+        passes.clear()
+        before = set(kept(tmp_path))
+        folder, _ = job(*common, f"data.fold={fold}", f"seed={seed}")
+        train = set(pd.read_csv(folder / "split.csv").query("split == 'train'")["image_id"])
+        new = 2 * len(train - trained) + (0 if trained else 32)  # two draws of each training film, once; and all films
+        assert len(set(kept(tmp_path)) - before) == new
+        assert new <= sum(passes) <= (new + 15 if new else 0)  # the last block is filled up to 16
+        trained |= train
+    assert len(kept(tmp_path)) == len(set(kept(tmp_path)))
+
+
+@pytest.mark.parametrize("augment", ["online", "mixup"])
+def test_a_run_without_cache_gives_the_same_to_rounding(job, vgg_trunk, passes, tmp_path, augment):
+    common = (f"model.weights={vgg_trunk}", f"augment={augment}", "augment.copies=2", "trainer.precision=32-true")
+    folders, counts = [], []
+    for cache in ("true", "false"):
+        passes.clear()
+        folders.append(job(*common, f"data.cache={cache}", "trainer.max_epochs=6", "optim.lr_head=0.01")[0])
+        counts.append(sum(passes))
+    assert counts[1] > 2 * counts[0]  # each epoch again, instead of once
+    tables = [pd.read_csv(folder / "predictions.csv") for folder in folders]
+    assert tables[0]["sample_id"].equals(tables[1]["sample_id"])
+    difference = (tables[0]["p_abnormal"] - tables[1]["p_abnormal"]).abs()
+    assert difference.max() < 1e-4
+    metrics = [read_json(folder / "metrics.json")["test"]["softmax"]["auroc"]["value"] for folder in folders]
+    assert metrics[0] == metrics[1]
+
+
+def test_trunk_outputs_are_not_used_where_what_made_them_has_changed(job, vgg_trunk, passes, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "write", lambda folder: {})
+    other, state = tmp_path / "other.safetensors", load_file(vgg_trunk)
+    state["features.0.bias"][0] += 1
+    save_file(state, other)
+    common = ("trainer.precision=32-true", "augment.copies=1", "heads=[]", "trainer.max_epochs=1")
+
+    def needed(*changes, weights=vgg_trunk):
+        passes.clear()
+        job(f"model.weights={weights}", *common, *changes)
+        return sum(passes)
+
+    assert needed() >= 32 and needed() == 0
+    assert needed(weights=other) >= 32
+    changes = "model.channels_last=false", "trainer.precision=bf16-mixed", "model.image_size=40", "crop=lesion"
+    assert [change for change in changes if needed(change) < 32] == []
+    assert needed("augment.rotate_deg=10") >= 32  # squares are stored in another width
+    assert 16 <= needed("augment.symmetries=false") < 32  # the draws alone
+    assert needed() == needed("augment=none") == needed("optim.lr_head=0.1", "data.batch_size=4") == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "get_num_threads", lambda: 99)
+        assert needed() >= 32
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "__version__", "99.0.0")
+        assert needed() >= 32
 
 
 @pytest.mark.parametrize("trainable", ["head", "last_block"])

@@ -60,7 +60,7 @@ class Augment:
         mode: `none`; `expand` (the training part becomes each sample and `copies` fixed draws of it: 97 films
             and five copies are the paper's 582); `online` (a new draw of each sample in each epoch).
         copies: With `expand`, draws beside the original. With `online`, how many draws the epochs choose from
-            where a frozen trunk's outputs are cached; without a frozen trunk every epoch has draws of its own.
+            where a trunk is frozen, whose outputs are kept; without a frozen trunk every epoch has draws of its own.
         symmetries: Whether the eight symmetries of the square are drawn.
         rotate_deg: Largest rotation to either side, degrees.
         shift: Largest shift, share of the side.
@@ -138,9 +138,9 @@ class Augment:
         rng = np.random.default_rng([draw_seed(seed, draw, sample_id), 0x317])
         return rng if draw > 0 and rng.random() < self.rate else None
 
-    def online_draw(self, *, seed: int, epoch: int, sample_id: str, cached: bool) -> int:
-        """Which draw an epoch shows of a sample: a new one, or one of `copies` where outputs are cached."""
-        return 1 + draw_seed(seed, epoch, sample_id) % self.copies if cached else 1 + epoch
+    def online_draw(self, *, seed: int, epoch: int, sample_id: str, few: bool) -> int:
+        """Which draw an epoch shows of a sample: a new one, or where there are few, one of `copies`."""
+        return 1 + draw_seed(seed, epoch, sample_id) % self.copies if few else 1 + epoch
 
 
 def draw_seed(seed: int, draw: int, sample_id: str) -> int:

@@ -1,26 +1,23 @@
 """From films to samples: which squares are cut from each film, grey uint8, one row of a table each.
 
-A sample's square is stored wider than it is shown, by `margin`, so that a rotated training crop has no black
-corners. All points are in pixels of the film; `side_px` is the side that is shown.
+All points are in pixels of the film; `side_px` is the side that is shown.
 """
 
-import math
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from mammo import InputError
-from mammo.data.images import Breast, brightest_blob, contrast, cut, find_breast, resize
+from mammo.data.squares import Ask, Cutter, Square
 from mammo.data.tasks import SHOWN, Task, findings_in, shown_in, worst_findings
 
 RECENTRE_MM = 8.0  # how far a window may move to the brightest blob
-# What is seen of a sample without looking at a lesion: the breast's area in mm2, the crop's place as shares of the
-# breast's width in that row and of its height, its side, mean grey and share of black, and `images.contrast`.
+# What is seen of a sample without looking at a lesion: numbers of `squares.NUMBERS`.
 SHORTCUTS = ["breast_mm2", "across", "down", "side_px", "mean_grey", "black", "contrast"]
 KEPT = ["image_id", "finding_id", "patient", "split", "density", "finding", "severity", "radius_px", "spacing_mm"]
 
@@ -32,28 +29,21 @@ class Crops:
     Attributes:
         table: One row per sample: `sample_id`, the columns of its finding, `label`, the centre `x_px, y_px` and
             the side `side_px` of its square on the film, and `SHORTCUTS`.
-        pixels: (samples, stored, stored) uint8, in the order of the table.
+        pixels: Of each sample (stored, stored) uint8, in the order of the table; where they come from the cache,
+            they are memory-mapped.
         shown: Side in pixels of the central part that an unaugmented sample shows.
         notes: What was left out, a line each.
     """
 
     table: pd.DataFrame
-    pixels: np.ndarray
+    pixels: list[np.ndarray]
     shown: int
     notes: list[str]
 
     def centre(self, sample: int) -> np.ndarray:
         """What an unaugmented sample shows, (shown, shown) uint8."""
-        start = (self.pixels.shape[1] - self.shown) // 2
-        return self.pixels[sample, start : start + self.shown, start : start + self.shown]
-
-
-@dataclass(frozen=True)
-class Film:
-    """A film as the crops need it: its breast and the width of the whole film in pixels."""
-
-    breast: Breast
-    width_px: int
+        start = (len(self.pixels[sample]) - self.shown) // 2
+        return self.pixels[sample][start : start + self.shown, start : start + self.shown]
 
 
 def cut_crops(
@@ -70,6 +60,8 @@ def cut_crops(
     without_circle: str = "exclude",
     factor: float | None = None,
     stride_mm: float | None = None,
+    digests: dict[str, str] | None = None,
+    cache: Path | None = None,
 ) -> Crops:
     """Cuts every sample of a task.
 
@@ -89,6 +81,8 @@ def cut_crops(
         without_circle: `exclude`, or `breast` (the window is centred on the breast).
         factor: Side of a scaled window over the circle's diameter.
         stride_mm: From patch to patch.
+        digests: The digest of each film's pixels, by `image_id`; needed by a cache.
+        cache: Folder where squares are kept, so that each is cut once; None keeps none.
 
     Raises:
         InputError: An unknown name or setting, or no sample is left.
@@ -110,26 +104,22 @@ def cut_crops(
     notes = []
     if absent := set(table["image_id"]) - set(rows["image_id"]):
         notes.append(f"{len(absent)} films take no part in the task")
-    stored = math.ceil(image_size * margin)
+    cutter = Cutter(read, shown=image_size, margin=margin, digests=digests, home=cache)
     if name == "whole":
-        samples = [_whole(row, film, margin, stored) for row, film in _films(rows, read)]
+        wholes = cutter(rows, [Ask("whole")] * len(rows))
+        samples = [_sample(row, square, str(row["image_id"])) for row, (square,) in _zip(rows, wholes)]
     elif name == "patches":
-        samples, said = _patches(rows, read, table, task, window_mm or 0.0, stride_mm or 0.0, margin, stored)
+        samples, said = _patches(rows, cutter, table, task, window_mm or 0.0, stride_mm or 0.0)
         notes += said
     else:
         side = _Side(window_mm or 0.0, factor if name == "radius" else None)
-        samples, off = _windows(rows, read, side, margin, stored, seed, recentre and name == "lesion", without_circle)
+        samples, off = _windows(rows, cutter, side, seed, recentre and name == "lesion", without_circle)
         if off:
             notes.append(f"{len(off)} findings have no circle on the breast ({', '.join(off)}): {without_circle}")
     samples.sort(key=itemgetter("_order"))
-    pixels = np.stack([sample.pop("_pixels") for sample in samples])
+    pixels = [sample.pop("_pixels") for sample in samples]
     described = pd.DataFrame(samples).drop(columns="_order").reset_index(drop=True).astype({"finding_id": "Int64"})
-    crops = Crops(described, pixels, image_size, notes)
-    shown = [crops.centre(sample) for sample in range(len(pixels))]
-    described["mean_grey"] = [square.mean() for square in shown]
-    described["black"] = [(square == 0).mean() for square in shown]
-    described["contrast"] = [contrast(square) for square in shown]
-    return crops
+    return Crops(described, pixels, image_size, notes)
 
 
 @dataclass(frozen=True)
@@ -145,21 +135,12 @@ class _Side:
         return max(round(2 * self.factor * row["radius_px"]), 16)
 
 
-def _whole(row: pd.Series, film: Film, margin: float, stored: int) -> dict[str, Any]:
-    top, bottom, right = film.breast.box
-    side = max(bottom - top, right)
-    return _sample(row, film, (side / 2, (top + bottom) / 2), side, margin, stored, str(row["image_id"]))
+def _zip(rows: pd.DataFrame, squares: list[list[Square]]) -> Iterator[tuple[pd.Series, list[Square]]]:
+    return ((row, of_row) for (_, row), of_row in zip(rows.iterrows(), squares, strict=True))
 
 
 def _patches(
-    rows: pd.DataFrame,
-    read: Callable[[str], np.ndarray],
-    findings: pd.DataFrame,
-    task: Task,
-    window_mm: float,
-    stride_mm: float,
-    margin: float,
-    stored: int,
+    rows: pd.DataFrame, cutter: Cutter, findings: pd.DataFrame, task: Task, window_mm: float, stride_mm: float
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """The whole breast of each film, and the patches of a grid over it (after Oyelade and Ezugwu 2021).
 
@@ -172,19 +153,18 @@ def _patches(
     """
     samples: list[dict[str, Any]] = []
     off, unlabelled = [], 0
-    for row, film in _films(rows, read):
-        side, stride = round(window_mm / row["spacing_mm"]), round(stride_mm / row["spacing_mm"])
-        patches = [
-            _sample(row, film, point, side, margin, stored, f"{row['image_id']}.p{number}")
-            for number, point in enumerate(film.breast.grid(side, stride), start=1)
-        ]
+    spacing = rows["spacing_mm"]
+    grids = [Ask("grid", round(window_mm / mm), stride_px=round(stride_mm / mm)) for mm in spacing]
+    films = zip(cutter(rows, [Ask("whole")] * len(rows)), cutter(rows, grids), strict=True)
+    for (_, row), ((whole,), grid) in zip(rows.iterrows(), films, strict=True):
+        patches = [_sample(row, square, f"{row['image_id']}.p{number}") for number, square in enumerate(grid, start=1)]
         squares = pd.DataFrame(patches, columns=["image_id", "x_px", "y_px", "side_px"])
         own = findings[findings["image_id"] == row["image_id"]]
         lesions = own.loc[own["severity"] != "normal", "finding_id"]
         if task.of_lesions and not lesions.isin(findings_in(squares, own)["finding_id"]).all():
             off.append(str(row["image_id"]))
             continue
-        samples.append(_whole(row, film, margin, stored))
+        samples.append(_sample(row, whole, str(row["image_id"])))
         for patch, shown in zip(patches, shown_in(squares, own).to_dict("records"), strict=True):
             label = task.of.get((row.to_dict() | shown)[task.column])
             if label is None:
@@ -200,85 +180,51 @@ def _patches(
 
 
 def _windows(
-    rows: pd.DataFrame,
-    read: Callable[[str], np.ndarray],
-    side: _Side,
-    margin: float,
-    stored: int,
-    seed: int,
-    recentre: bool,
-    without_circle: str,
+    rows: pd.DataFrame, cutter: Cutter, side: _Side, seed: int, recentre: bool, without_circle: str
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Lesions first: the backgrounds lie where those of the training and validation parts lie in the breast.
 
     Returns the samples, and the names of the findings that have no circle on the breast.
     """
-    samples, off = [], []
-    places: list[tuple[float, float]] = []  # shares of the breast's width in that row, and of its height
 
-    def add(row: pd.Series, film: Film, point: tuple[float, float], name: str) -> None:
-        if recentre:
-            point = brightest_blob(film.breast, *point, RECENTRE_MM / row["spacing_mm"], row["spacing_mm"])
-        samples.append(_sample(row, film, point, side.px(row), margin, stored, name))
+    def ask(row: pd.Series, kind: str, at: tuple[float, float] | None = None) -> Ask:
+        reach = RECENTRE_MM / row["spacing_mm"]
+        return Ask(
+            kind, side.px(row), at, within_px=reach if kind == "point" else 0.0, reach_px=reach if recentre else 0.0
+        )
 
     normal = rows["severity"] == "normal"
-    for row, film in _films(rows[~normal], read):
-        breast, name = film.breast, f"{row['image_id']}.{row['finding_id']}"
-        top, bottom, right = breast.box
-        point = ((right - 1) / 2, (top + bottom - 1) / 2)
-        drawn = None if pd.isna(row["radius_px"]) else breast.from_film(row["x_px"], row["y_px"], film.width_px)
-        if drawn is not None and breast.reaches(*drawn, RECENTRE_MM / row["spacing_mm"]):
-            point = drawn
-            if row["split"] != "test":
-                places.append(breast.place(*point))
-        else:
-            off.append(name)
-            if without_circle == "exclude":
-                continue
-        add(row, film, point, name)
+    lesions, normals = rows[~normal], rows[normal]
+    named = lesions["image_id"] + "." + lesions["finding_id"].astype("string")
+    drawn = lesions[lesions["radius_px"].notna()]
+    circles = cutter(drawn, [ask(row, "point", (row["x_px"], row["y_px"])) for _, row in drawn.iterrows()])
+    on_breast = {row.name: square for row, found in _zip(drawn, circles) for square in found}
+    off = lesions[~lesions.index.isin(on_breast)]
+    if without_circle == "breast":
+        middles = cutter(off, [ask(row, "middle") for _, row in off.iterrows()])
+        shown = on_breast | {row.name: square for row, (square,) in _zip(off, middles)}
+    else:
+        shown = on_breast
+    samples = [_sample(row, shown[row.name], named[row.name]) for _, row in lesions.iterrows() if row.name in shown]
+    places = [
+        (on_breast[index].numbers["asked_across"], on_breast[index].numbers["asked_down"])
+        for index in lesions.index[lesions["split"] != "test"]
+        if index in on_breast
+    ]
     if normal.any() and not places:
         raise InputError("no background can be placed: no lesion of the training and validation parts has a circle")
-    for row, film in _films(rows[normal], read):
+    asks = []
+    for _, row in normals.iterrows():
         rng = np.random.default_rng([seed, 0xBAC6, *str(row["image_id"]).encode()])
-        across, down = places[rng.integers(len(places))]
-        top, bottom, _ = film.breast.box
-        y = top + down * (bottom - top)
-        add(row, film, (across * film.breast.row_width(y), y), str(row["image_id"]))
-    return samples, off
+        asks.append(ask(row, "place", places[rng.integers(len(places))]))
+    backgrounds = cutter(normals, asks)
+    samples += [_sample(row, square, str(row["image_id"])) for row, (square,) in _zip(normals, backgrounds)]
+    return samples, named[off.index].tolist()
 
 
-def _sample(
-    row: pd.Series, film: Film, point: tuple[float, float], side: int, margin: float, stored: int, name: str
-) -> dict[str, Any]:
+def _sample(row: pd.Series, square: Square, name: str) -> dict[str, Any]:
     """A row of the table, with its pixels and its order among the findings."""
-    square = cut(film.breast.pixels, *point, math.ceil(side * margin))
-    x_px, y_px = film.breast.to_film(*point, film.width_px)
-    across, down = film.breast.place(*point)
-    return {
-        "sample_id": name,
-        **{key: row[key] for key in [*KEPT, "label"]},
-        **{"x_px": x_px, "y_px": y_px, "side_px": side, "across": across, "down": down},
-        "breast_mm2": film.breast.mask.sum() * row["spacing_mm"] ** 2,
-        **{"_pixels": resize(square, stored), "_order": row.name},
-    }
-
-
-def _films(rows: pd.DataFrame, read: Callable[[str], np.ndarray]) -> Iterator[tuple[pd.Series, Film]]:
-    """Each row with its film; films are read ahead by threads, and once each."""
-
-    def load(film: tuple[str, str | None, str]) -> Film:
-        image_id, side, path = film
-        pixels = read(image_id)
-        return Film(find_breast(pixels, side, path), pixels.shape[1])
-
-    groups = [group for _, group in rows.groupby("image_id", sort=False)]
-    keys = [
-        (str(g["image_id"].iloc[0]), None if pd.isna(g["side"].iloc[0]) else str(g["side"].iloc[0]), g["path"].iloc[0])
-        for g in groups
-    ]
-    with ThreadPoolExecutor(4) as pool:
-        for start in range(0, len(groups), 32):  # at most 32 decoded films are held at once
-            films = pool.map(load, keys[start : start + 32])
-            for group, film in zip(groups[start : start + 32], films, strict=True):
-                for _, row in group.iterrows():
-                    yield row, film
+    numbers = {key: value for key, value in square.numbers.items() if key in ("x_px", "y_px", *SHORTCUTS)}
+    numbers["side_px"] = round(numbers["side_px"])
+    kept = {key: row[key] for key in [*KEPT, "label"]}
+    return {"sample_id": name, **kept, **numbers, "_pixels": square.pixels, "_order": row.name}

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from contextlib import nullcontext
 from typing import Any
 
 import lightning as L
@@ -13,7 +14,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from mammo import InputError
 from mammo.data.augment import Augment
-from mammo.data.cache import OutputCache, digest
+from mammo.data.cache import Store, digest
 from mammo.data.crop import SHORTCUTS, Crops, cut_crops
 from mammo.data.datasets import open_dataset
 from mammo.data.gan import SIDE, compare, synthesise
@@ -27,6 +28,7 @@ from mammo.data.tasks import check_task, find_task
 log = logging.getLogger(__name__)
 
 BLOCK = 16  # samples per forward pass of a frozen trunk; always this many, so that no result depends on the rest
+WRITTEN = 16  # forward passes whose outputs are written together: what a killed run loses
 
 
 class MammogramDataModule(L.LightningDataModule):
@@ -43,6 +45,8 @@ class MammogramDataModule(L.LightningDataModule):
         select_on: The part that chooses the epoch: `val`, or `test`, which is a leak.
         batch_size: Of all devices together.
         workers: Loader processes per device; null: one per core and device, none where a frozen trunk is cached.
+        cache: Whether crops and a frozen trunk's outputs are kept on disk, and so made once; the numbers are the same
+            without, to rounding.
         fold: Test is this one of `folds`; null: one split by `split.shares`.
         folds: How many.
         **source: Arguments of the data set.
@@ -61,6 +65,7 @@ class MammogramDataModule(L.LightningDataModule):
         batch_size: int,
         select_on: str = "val",
         workers: int | None = None,
+        cache: bool = True,
         fold: int | None = None,
         folds: int = 5,
         **source: Any,
@@ -73,7 +78,7 @@ class MammogramDataModule(L.LightningDataModule):
         self.split_settings = {**split, "seed": seed, "fold": fold, "folds": folds}
         self.crop_settings = {**crop, "image_size": image_size, "margin": self.augment.margin, "seed": seed}
         self.augment_settings, self.seed = augment, seed
-        self.batch_size, self.workers, self.select_on = batch_size, workers, select_on
+        self.batch_size, self.workers, self.cache, self.select_on = batch_size, workers, cache, select_on
         self.split: pd.DataFrame
         self.audit: dict[str, object]
         self.crops: Crops
@@ -105,7 +110,14 @@ class MammogramDataModule(L.LightningDataModule):
         if dealt_copies:
             table["split"] = "copies"
         digests = self.dataset.manifest()
-        self.crops = cut_crops(table, lambda film: self.dataset.read(film, digests), self.task, **self.crop_settings)
+        self.crops = cut_crops(
+            table,
+            lambda film: self.dataset.read(film, digests),
+            self.task,
+            **self.crop_settings,
+            digests=digests,
+            cache=home() / "crops" if self.cache else None,
+        )
         self._check(self.crops.table)  # again: a film may have given no sample
         self.labels = self.crops.table["label"].map({c: i for i, c in enumerate(self.task.classes)}).to_numpy()
         rows = self._rows_by_part(expanded)
@@ -219,54 +231,80 @@ class MammogramDataModule(L.LightningDataModule):
         if self.synthetic is not None and self.trainer and self.trainer.world_size > 1:
             # Computed alike by all; on processors that round otherwise, the first one's count.
             self.synthetic.update(self.trainer.strategy.broadcast(self.synthetic))
+        if not self._trunk_frozen:
+            return
+        asked = (self.train, self.watch, self.described) if stage == "fit" else (self.described,)
+        for samples in asked:
+            samples.few = True
+        if self.cache and any(samples.outputs is None for samples in asked):
+            outputs = self._trunk_outputs(asked)
+            for samples in asked:
+                samples.outputs = outputs
+
+    @property
+    def _trunk_frozen(self) -> bool:
         model: Any = self.trainer and self.trainer.lightning_module
-        if model is not None and model.net.frozen:
-            asked = (self.train, self.watch, self.described) if stage == "fit" else (self.described,)
-            if any(samples.outputs is None for samples in asked):
-                outputs = self._trunk_outputs(asked)
-                for samples in asked:
-                    samples.outputs = outputs
+        return model is not None and bool(model.net.frozen)
+
+    def on_after_batch_transfer(self, batch: dict[str, torch.Tensor], dataloader_idx: int) -> dict[str, torch.Tensor]:
+        """Where a frozen trunk's outputs are not cached, they are made here, on the device."""
+        if self._trunk_frozen and not self.cache:
+            trainer: Any = self.trainer
+            with torch.no_grad(), trainer.precision_plugin.forward_context():
+                batch["x"] = trainer.lightning_module.net.trunk(batch["x"])
+        return batch
 
     def _trunk_outputs(self, asked: tuple[Samples, ...]) -> dict[Draw, torch.Tensor]:
         """What the trunk makes of each (sample, draw) that will be asked for."""
         trainer: Any = self.trainer
-        net = trainer.lightning_module.net
-        device = trainer.strategy.root_device
+        net, strategy = trainer.lightning_module.net, trainer.strategy
         names: dict[Draw, str] = {}
-        pixels: dict[str, torch.Tensor] = {}
+        source: dict[str, tuple[Samples, int, int]] = {}  # of each name: pixels are drawn again when they are needed
         for samples in asked:
-            anew = samples is self.train and self.augment.mode == "online"
-            for row, (sample, _) in enumerate(samples.rows):
-                for epoch in range(trainer.max_epochs if anew else 1):
-                    draw = samples.draw(row, epoch, cached=True)
+            for sample, copy in samples.rows:
+                for draw in range(1, self.augment.copies + 1) if copy is None else [copy]:
                     if (samples.ids[sample], draw) not in names:
-                        square = samples.pixels(sample, draw)
-                        names[samples.ids[sample], draw] = name = pixel_digest(square.numpy())
-                        pixels[name] = square
+                        name = pixel_digest(samples.pixels(sample, draw).numpy())
+                        names[samples.ids[sample], draw] = name
+                        source.setdefault(name, (samples, sample, draw))
         facts = {
             "trunk": net.trunk_digest(),
             "precision": str(trainer.precision),
-            "device": device.type,
+            "device": strategy.root_device.type,
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),  # sums are split among them, and rounded
         }
-        cache = OutputCache(home() / "trunks" / digest(facts))
-        outputs = cache.load(pixels)
-        missing = [name for name in pixels if name not in outputs]
-        trainer.strategy.barrier()  # no rank computes before all have seen the same cache
-        if missing:
-            log.info("frozen trunk: %d distinct samples, %d to compute once, then cached", len(pixels), len(missing))
-        mine = missing[trainer.global_rank :: trainer.world_size]
-        trunk = net.trunk.to(device)
+        store = Store(home() / "trunks" / digest(facts))
+        outputs = store.load(source)
+        if strategy.broadcast(len(outputs) < len(source)):
+            with store.building() if trainer.is_global_zero else nullcontext():
+                strategy.barrier()  # the others find what another run has made meanwhile
+                there = store.load(source)
+                missing = [name for name in source if name not in there]
+                strategy.barrier()  # and none computes before all have seen the same
+                if missing:
+                    log.info("trunk  %d distinct samples, %d to compute once, then cached", len(source), len(missing))
+                self._compute(store, {name: source[name] for name in missing})
+                strategy.barrier()
+            outputs = store.load_all(source)
+        return {draw: outputs[name] for draw, name in names.items()}
+
+    def _compute(self, store: Store, missing: dict[str, tuple[Samples, int, int]]) -> None:
+        """This device's share of what is missing, into the store."""
+        trainer: Any = self.trainer
+        device = trainer.strategy.root_device
+        trunk = trainer.lightning_module.net.trunk.to(device)
+        mine = list(missing)[trainer.global_rank :: trainer.world_size]
+        made: dict[str, torch.Tensor] = {}
         for start in track(range(0, len(mine), BLOCK), "Frozen trunk", disable=not mine or trainer.global_rank > 0):
             block = mine[start : start + BLOCK]
-            filled = block + block[-1:] * (BLOCK - len(block))
+            squares = [samples.pixels(sample, draw) for samples, sample, draw in map(missing.__getitem__, block)]
+            filled = torch.stack(squares + squares[-1:] * (BLOCK - len(block)))
             with torch.inference_mode(), trainer.precision_plugin.forward_context():
-                made = trunk(torch.stack([pixels[name] for name in filled]).to(device)).cpu()
-            cache.store(dict(zip(block, made, strict=False)))
-        trainer.strategy.barrier()
-        outputs |= cache.load(missing)
-        return {draw: outputs[name] for draw, name in names.items()}
+                made |= zip(block, trunk(filled.to(device)).cpu(), strict=False)
+            if len(made) >= BLOCK * WRITTEN or start + BLOCK >= len(mine):
+                store.store(made)
+                made = {}
 
     def _loader(self, samples: Samples, sampler: Sampler[tuple[int, int]]) -> DataLoader[dict[str, Any]]:
         world = self.trainer.world_size if self.trainer else 1

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mammo.data.augment import draw_seed
-from mammo.data.cache import OutputCache, digest
+from mammo.data.cache import Store, digest
 from mammo.data.mias import home
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def synthesise(crops: np.ndarray, draws: list[Draw], *, steps: int, seed: int) -
         "seed": seed,
         "torch": torch.__version__,
     }
-    cache = OutputCache(home() / "gans" / digest(facts))
+    cache = Store(home() / "gans" / digest(facts))
     keys = {f"{sample_id}.c{draw}": (sample_id, draw) for sample_id, draw in draws}
     made = cache.load(keys)
     if missing := {key: draw for key, draw in keys.items() if key not in made}:

@@ -14,6 +14,7 @@ from mammo.data.mix import blend
 
 Row = tuple[int, int | None]  # sample, copy; no copy: drawn anew each epoch
 Draw = tuple[str, int]  # sample_id, draw; draw 0 is the original
+COPIES_SEED = 0  # of draws that are made once: those of an expansion, and the few that a frozen trunk's epochs show
 
 
 class Samples(Dataset[dict[str, Any]]):
@@ -27,7 +28,8 @@ class Samples(Dataset[dict[str, Any]]):
         labels: (samples,) class numbers.
         rows: Which of them.
         augment: How they are drawn.
-        seed: Of the draws.
+        seed: Of what each epoch shows, and of draws that are new in each epoch. Those that are made once are the same
+            for every seed, so that another seed finds them.
         pool: The samples that a draw may mix with its own: of the training part alone.
         synthetic: Squares that stand for a draw's sample, by draw: `copies` of each, which later draws take again.
     """
@@ -45,6 +47,7 @@ class Samples(Dataset[dict[str, Any]]):
         self.crops, self.labels, self.rows, self.augment, self.seed = crops, labels, rows, augment, seed
         self.pool, self.synthetic = np.asarray(pool, int), synthetic
         self.ids = crops.table["sample_id"].tolist()
+        self.few = False  # whether epochs choose among a few draws: where a trunk is frozen, whose outputs are kept
         self.outputs: dict[Draw, torch.Tensor] | None = None
 
     def __len__(self) -> int:
@@ -54,17 +57,22 @@ class Samples(Dataset[dict[str, Any]]):
         """Of each row, its `sample_id` with its copy."""
         return [f"{self.ids[sample]}.c{copy}" if copy else self.ids[sample] for sample, copy in self.rows]
 
-    def draw(self, row: int, epoch: int, *, cached: bool) -> int:
+    @property
+    def draws_seed(self) -> int:
+        """Of the draws: the run's own where each epoch has new ones."""
+        return self.seed if self.augment.mode == "online" and not self.few else COPIES_SEED
+
+    def draw(self, row: int, epoch: int) -> int:
         """Which draw of its sample a row shows in an epoch; 0 is the original."""
         sample, copy = self.rows[row]
         if copy is not None:
             return copy
-        return self.augment.online_draw(seed=self.seed, epoch=epoch, sample_id=self.ids[sample], cached=cached)
+        return self.augment.online_draw(seed=self.seed, epoch=epoch, sample_id=self.ids[sample], few=self.few)
 
     def partner(self, sample: int, draw: int) -> tuple[int, np.ndarray] | None:
         """Which sample a draw is mixed with, and how much of each pixel stays its own; None where nothing is mixed."""
         method = self.augment.method
-        rng = self.augment.generator(seed=self.seed, draw=draw, sample_id=self.ids[sample])
+        rng = self.augment.generator(seed=self.draws_seed, draw=draw, sample_id=self.ids[sample])
         if method.weights is None or rng is None:
             return None
         others = self.pool[self.pool != sample]
@@ -81,7 +89,7 @@ class Samples(Dataset[dict[str, Any]]):
         return torch.from_numpy(np.ascontiguousarray(shown))[None]
 
     def _drawn(self, sample: int, draw: int) -> np.ndarray:
-        key = {"seed": self.seed, "draw": draw, "sample_id": self.ids[sample]}
+        key = {"seed": self.draws_seed, "draw": draw, "sample_id": self.ids[sample]}
         stored = self.crops.pixels[sample]
         if self.synthetic is not None and self.augment.generator(**key):
             copy = 1 + (draw - 1) % self.augment.copies
@@ -91,7 +99,7 @@ class Samples(Dataset[dict[str, Any]]):
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         row, epoch = key
         sample = self.rows[row][0]
-        draw = self.draw(row, epoch, cached=self.outputs is not None)
+        draw = self.draw(row, epoch)
         x = self.pixels(sample, draw) if self.outputs is None else self.outputs[self.ids[sample], draw]
         mixed = self.partner(sample, draw)
         y, share = int(self.labels[sample]), 1.0

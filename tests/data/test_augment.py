@@ -61,8 +61,8 @@ def test_the_eight_symmetries_all_occur():
 
 def test_online_epochs_draw_anew_or_among_the_cached_copies():
     augment = Augment(**SETTINGS)
-    fresh = [augment.online_draw(seed=0, epoch=e, sample_id="a", cached=False) for e in range(20)]
-    cached = [augment.online_draw(seed=0, epoch=e, sample_id="a", cached=True) for e in range(50)]
+    fresh = [augment.online_draw(seed=0, epoch=e, sample_id="a", few=False) for e in range(20)]
+    cached = [augment.online_draw(seed=0, epoch=e, sample_id="a", few=True) for e in range(50)]
     assert len(set(fresh)) == 20 and 0 not in fresh
     assert set(cached) == {1, 2, 3, 4}
 
