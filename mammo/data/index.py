@@ -45,23 +45,22 @@ ALLOWED = {
 REQUIRED = ["dataset", "image_id", "finding_id", "path", "patient", "severity"]
 
 
-def findings_table(rows: list[dict[str, object]]) -> pd.DataFrame:
+def findings_table(rows: list[dict[str, object]] | pd.DataFrame) -> pd.DataFrame:
     """The validated table of `rows`; columns that a data set does not know are missing values.
 
     Raises:
         InputError: An unknown column or value, a missing required value, a repeated key, or a film that
             contradicts itself; the line names the film.
     """
-    unknown = {column for row in rows for column in row} - set(COLUMNS)
+    given = pd.DataFrame(rows, dtype=object) if isinstance(rows, list) else rows
+    unknown = set(given.columns) - set(COLUMNS)
     if unknown:
         raise InputError(f"findings table: unknown columns {sorted(unknown)}; expected some of {list(COLUMNS)}")
-    table = pd.DataFrame(
-        {name: pd.array([row.get(name) for row in rows], dtype=kind) for name, kind in COLUMNS.items()}
-    )
+    table = pd.DataFrame({name: given.get(name, pd.NA) for name in COLUMNS}, index=range(len(given))).astype(COLUMNS)
     for column in REQUIRED:
         if table[column].isna().any():
-            row = rows[int(table[column].isna().to_numpy().argmax())]
-            raise InputError(f"findings table: no {column} for {row.get('image_id')}; every row needs one")
+            film = table.loc[table[column].isna(), "image_id"].iloc[0]
+            raise InputError(f"findings table: no {column} for {film}; every row needs one")
     for column, values in ALLOWED.items():
         wrong = table.loc[~table[column].isin(values) & table[column].notna(), ["image_id", column]]
         if len(wrong):
@@ -86,10 +85,6 @@ def read_findings(path: Path) -> pd.DataFrame:
         InputError: It cannot be read, or is no findings table; names the file.
     """
     try:
-        read = pd.read_csv(path, dtype=STRING)
-        rows = [{name: value for name, value in row.items() if not pd.isna(value)} for row in read.to_dict("records")]
-        for row in rows:
-            row |= {name: float(row[name]) for name, kind in COLUMNS.items() if kind != STRING and name in row}
-        return findings_table([{str(name): value for name, value in row.items()} for row in rows])
+        return findings_table(pd.read_csv(path, dtype=COLUMNS))
     except (OSError, TypeError, ValueError) as error:  # pandas' errors of parsing are ValueErrors, as is InputError
         raise InputError(f"{path}: expected a findings table (CSV); {str(error).strip()}") from None
