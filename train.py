@@ -1,6 +1,7 @@
 """The only Hydra program: trains one classifier, describes its films, fits the heads, writes the report."""
 
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from hydra.errors import CompactHydraException
 from omegaconf import DictConfig
 
 from mammo import InputError, choices, sweep
+
+STARTED = time.perf_counter()
 
 
 def train(cfg: dict[str, Any], folder: Path) -> dict[str, float]:
@@ -21,6 +24,8 @@ def train(cfg: dict[str, Any], folder: Path) -> dict[str, float]:
     from mammo.data.datamodule import MammogramDataModule
     from mammo.evaluation import report
 
+    clock = run.Clock(STARTED)
+    clock.lap("imports")
     run.quieten()
     L.seed_everything(cfg["seed"], workers=True, verbose=False)
     settings, early = cfg["trainer"], cfg["early_stopping"]
@@ -40,7 +45,9 @@ def train(cfg: dict[str, Any], folder: Path) -> dict[str, float]:
     best = earlier.checkpoint if earlier else folder / "checkpoints" / "best.ckpt"
     model = cfg["model"] | ({"frozen_stages": earlier.frozen_stages} if earlier else {})
     classifier = Classifier(model=model, classes=list(data.task.classes), loss=cfg["loss"], **cfg["optim"])
+    clock.lap("model")
     data.load()
+    clock.lap("films and crops")
     classifier.weigh(data.class_counts())
     if earlier:
         classifier.restore(best)  # before the datamodule asks for what the trunk makes of the films
@@ -67,13 +74,17 @@ def train(cfg: dict[str, Any], folder: Path) -> dict[str, float]:
     )
     if plan.main:
         run.open_run(folder, cfg, data, classifier, plan, earlier)
+    clock.lap("tables and pictures")
     if cfg["fit"]:
         trainer.fit(classifier, datamodule=data)
+        clock.lap("trunk and training")
     trainer.predict(classifier, datamodule=data, ckpt_path=best, weights_only=True, return_predictions=False)
+    clock.lap("predictions and heads")
     if not plan.main:
         return {}
     metrics = report.write(folder)
-    run.close_run(folder, trainer, cfg, metrics)
+    clock.lap("report")
+    run.close_run(folder, trainer, cfg, metrics, clock)
     return metrics
 
 

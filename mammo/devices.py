@@ -25,12 +25,14 @@ class Plan:
         devices: How many in all.
         precision: As Lightning names it.
         rank: Which of the processes this one is.
+        why: What is said of the precision where it was left to the machine.
     """
 
     accelerator: str
     devices: int
     precision: str
     rank: int
+    why: str = ""
 
     @property
     def main(self) -> bool:
@@ -80,9 +82,12 @@ def plan(accelerator: str, devices: int | str, precision: str) -> Plan:
         raise InputError(f"trainer.devices={devices}: this machine has {there} {kind}; expected 1 to {there}")
     if precision not in PRECISIONS:
         raise InputError(f"trainer.precision={precision} is unknown; expected one of {', '.join(PRECISIONS)}")
+    why = ""
     if precision == "auto":
-        precision = "bf16-mixed" if has_bfloat16(accelerator) else "32-true"
-    return Plan(accelerator, count, precision, int(os.environ.get("RANK", "0")))
+        native = has_bfloat16(accelerator)
+        precision = "bf16-mixed" if native else "32-true"
+        why = f" (auto: bfloat16 is {'native' if native else 'not native'} here)"
+    return Plan(accelerator, count, precision, int(os.environ.get("RANK", "0")), why)
 
 
 def has_bfloat16(accelerator: str) -> bool:

@@ -67,6 +67,7 @@ class Network(nn.Module):
         self.trunk.requires_grad_(False).eval()
         self.loaded: frozenset[str] = frozenset()  # parameters that came from a file
         self.weights_digest: str | None = None  # of that file
+        self.compiled = False
 
     @property
     def frozen(self) -> bool:
@@ -100,6 +101,15 @@ class Network(nn.Module):
                 yield AUX_WEIGHT, self.aux(x).float()
         yield 1.0, self.head(x)
 
+    def compile_stages(self) -> None:
+        """Compiles each stage in place, at its first batch: names and numbers of parameters stay as they are."""
+        self.compiled = True
+        stages = [*self.trunk, *self.body]
+        limit = torch._dynamo.config.recompile_limit  # of one function: that of nn.Sequential is many stages'
+        torch._dynamo.config.recompile_limit = max(limit, 4 * len(stages))
+        for stage in stages:
+            stage.compile()
+
     def layer(self, path: str) -> nn.Module:
         """A stage of trunk or body, or `<stage>.<path>` inside one."""
         stage, _, inner = path.partition(".")
@@ -124,6 +134,7 @@ def build_network(
     image_size: int,
     dropout: float = 0.5,
     channels_last: bool = True,
+    compile: bool = False,
     frozen_stages: int | None = None,
 ) -> Network:
     """The network of a backbone.
@@ -137,6 +148,7 @@ def build_network(
         image_size: Side in pixels of the input.
         dropout: Before the linear layer.
         channels_last: Memory format of the maps.
+        compile: Whether `torch.compile` makes one kernel of many, stage by stage; the outputs differ by rounding.
         frozen_stages: How many stages are frozen in the checkpoint that will fill the network; no weights are read.
 
     Raises:
@@ -193,4 +205,6 @@ def build_network(
     )
     network.weights_digest = digest
     network.loaded = frozenset(key for key, parameter in network.named_parameters() if id(parameter) in loaded)
+    if compile:
+        network.compile_stages()
     return network.to(memory_format=torch.channels_last) if channels_last else network

@@ -4,6 +4,7 @@ import logging
 import platform
 import subprocess
 import sys
+import time
 import warnings
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -51,6 +52,23 @@ def quieten() -> None:
 def tensorboard(folder: Path) -> TensorBoardLogger:
     """Events go to the run folder itself."""
     return TensorBoardLogger(save_dir=folder, name="", version="", default_hp_metric=False)
+
+
+class Clock:
+    """How long each part of a run took: for the log alone, as tables come out the same each time."""
+
+    def __init__(self, started: float) -> None:
+        self.started = self.last = started
+        self.laps: list[str] = []
+
+    def lap(self, name: str) -> None:
+        """A part has ended."""
+        now = time.perf_counter()
+        self.laps.append(f"{name} {now - self.last:.1f}")
+        self.last = now
+
+    def __str__(self) -> str:
+        return f"{self.last - self.started:.1f} s: {', '.join(self.laps)}"
 
 
 @dataclass(frozen=True)
@@ -163,11 +181,11 @@ def _say(
             log.info("note   model.weights=null: nothing can stay frozen, so all parameters train")
     else:
         log.info("model  %s: nothing trains, all weights are those of %s", cfg["model"]["name"], cfg["ckpt_path"])
-    log.info("run    %d %s, %s, batches of %d, into %s",
-             plan.devices, plan.accelerator, plan.precision, data.batch_size, folder)  # fmt: skip
+    log.info("run    %d %s, %s%s, batches of %d, into %s", plan.devices, plan.accelerator, plan.precision,
+             plan.why, data.batch_size, folder)  # fmt: skip
 
 
-def close_run(folder: Path, trainer: L.Trainer, cfg: dict[str, Any], metrics: dict[str, float]) -> None:
+def close_run(folder: Path, trainer: L.Trainer, cfg: dict[str, Any], metrics: dict[str, float], clock: Clock) -> None:
     """Brings the numbers and figures to TensorBoard and removes what only a running job needs."""
     logger = trainer.logger
     if isinstance(logger, TensorBoardLogger):
@@ -177,6 +195,8 @@ def close_run(folder: Path, trainer: L.Trainer, cfg: dict[str, Any], metrics: di
             logger.experiment.add_image(image.stem, figures.read(image), 0, dataformats="HWC")
         logger.finalize("success")
     (folder / "checkpoints" / "last.ckpt").unlink(missing_ok=True)
+    clock.lap("TensorBoard")
+    log.info("time   %s", clock)
     log.info("report %s", folder / "report.md")
 
 

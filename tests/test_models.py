@@ -209,6 +209,25 @@ def test_fc_is_trained_where_the_file_lacks_it_and_frozen_where_it_does_not(trun
     assert net.frozen and not net.trained_features
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["compact", "vgg16"])
+def test_a_compiled_network_computes_the_same_and_keeps_its_names(name):
+    torch.manual_seed(0)
+    plain = network(name, trainable="all").eval()
+    side = REFERENCE[name][0]
+    compiled = build_network(
+        name=name, weights=None, trainable="all", pool="avg", classes=2, image_size=side, compile=True
+    ).eval()
+    assert list(compiled.state_dict()) == list(plain.state_dict())
+    compiled.load_state_dict(plain.state_dict())
+    for batch in (2, 3):
+        x = pixels(name, batch)
+        assert torch.allclose(compiled(x), plain(x), rtol=1e-3, atol=1e-4)
+    loss = sum(weight * logits.square().mean() for weight, logits in compiled.train().weighted_logits(pixels(name)))
+    loss.backward()
+    assert all(parameter.grad is not None for parameter in compiled.parameters())
+
+
 def test_an_auxiliary_head_is_there_only_where_the_trunk_trains_as_far():
     assert network("inception", trainable="all", side=96).aux is None
     net = network("inception", trainable="all", side=299, classes=3)

@@ -269,6 +269,7 @@ class MammogramDataModule(L.LightningDataModule):
                         source.setdefault(name, (samples, sample, draw))
         facts = {
             "trunk": net.trunk_digest(),
+            "compiled": net.compiled,
             "precision": str(trainer.precision),
             "device": strategy.root_device.type,
             "torch": torch.__version__,
