@@ -30,16 +30,8 @@ def train(cfg: dict[str, Any], folder: Path) -> dict[str, float]:
     L.seed_everything(cfg["seed"], workers=True, verbose=False)
     settings, early = cfg["trainer"], cfg["early_stopping"]
     plan = devices.plan(settings["accelerator"], settings["devices"], settings["precision"])
-    data = MammogramDataModule(
-        **cfg["data"],
-        task=cfg["task"],
-        split=cfg["split"],
-        crop=cfg["crop"],
-        augment=cfg["augment"],
-        image_size=cfg["model"]["image_size"],
-        seed=cfg["seed"],
-        select_on=cfg["select_on"],
-    )
+    plan.prepare()
+    data = MammogramDataModule.of(cfg)
     plan.check_batch(data.batch_size)
     earlier = None if cfg["fit"] else run.find_run(Path(cfg["ckpt_path"]))
     best = earlier.checkpoint if earlier else folder / "checkpoints" / "best.ckpt"
@@ -67,10 +59,6 @@ def train(cfg: dict[str, Any], folder: Path) -> dict[str, float]:
         default_root_dir=folder,
         logger=run.tensorboard(folder),
         callbacks=[guard.Guard(cfg["select_on"]), *during_fit, results],
-        use_distributed_sampler=False,  # it repeats films to fill up; the datamodule's samplers do not
-        num_sanity_val_steps=0,
-        enable_model_summary=False,
-        log_every_n_steps=1,
     )
     if plan.main:
         run.open_run(folder, cfg, data, classifier, plan, earlier)

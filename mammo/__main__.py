@@ -182,6 +182,52 @@ def audit(
         raise typer.Exit(1)
 
 
+@app.command()
+def bench(
+    what: Annotated[str, typer.Argument(help="models, runs or growth")] = "models",
+    overrides: Annotated[list[str] | None, typer.Argument(help="of the runs' configuration, as of train.py")] = None,
+    names: Annotated[str, typer.Option("--models", help="backbones, joined by commas, or all")] = "vgg16,inception",
+    batch: Annotated[int, typer.Option(help="images a step")] = 16,
+    rounds: Annotated[int, typer.Option(help="how often all take their turn")] = 3,
+    steps: Annotated[int, typer.Option(help="of each turn; medians are over the steps of all rounds")] = 3,
+    compiled: Annotated[bool, typer.Option("--compile", help="measure model.compile=true too")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="as it runs by default alone: no other precision or format")] = False,
+    against: Annotated[str | None, typer.Option(help="keras: beside Keras on TensorFlow")] = None,
+    keras_python: Annotated[str | None, typer.Option(help="an interpreter that has both")] = None,
+    to: Annotated[Path, typer.Option(help="folder for the tables and figures")] = Path("bench"),
+) -> None:
+    """Measure speed and memory: models beside a bare PyTorch loop, whole runs with and without caches, growth."""
+    from mammo.bench import growth, machine, models, runs
+
+    if against not in (None, "keras") or (against is None) != (keras_python is None):
+        raise InputError("beside Keras: --against keras --keras-python <an interpreter that has keras and tensorflow>")
+    on = machine.describe(sys.argv[1:])
+    if what == "models":
+        found = models.measure(
+            overrides or [],
+            names=models.known(names),
+            batch=batch,
+            rounds=rounds,
+            steps=steps,
+            compiled=compiled,
+            quick=quick,
+            keras_python=keras_python,
+            say=typer.echo,
+        )
+        lines = models.tables(found)
+    elif what == "runs":
+        found = runs.measure(overrides or [], rounds=rounds, say=typer.echo)
+        lines = runs.tables(found)
+    elif what == "growth":
+        found = growth.measure(overrides or [], say=typer.echo)
+        lines = growth.tables(found)
+        growth.draw(found, to)
+    else:
+        raise InputError(f"bench {what} is unknown; expected models, runs or growth")
+    machine.write(what, lines, {"machine": on} | found, to)
+    typer.echo("\n" + "\n".join(lines) + f"\n\n{to / what}.md, {to / what}.json")
+
+
 def main() -> None:
     """Runs a command; bad input ends it with one line."""
     try:

@@ -1,0 +1,99 @@
+"""What a measurement was made on and with, and where it is written."""
+
+import json
+import os
+import platform
+import re
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from mammo import InputError, __version__
+from mammo.predictions import write_json
+
+PACKAGES = ["torch", "torchvision", "lightning", "albumentations", "opencv-python-headless", "scikit-learn", "pandas"]
+
+
+def describe(command: list[str]) -> dict[str, Any]:
+    """Processor, memory, system, versions and the command."""
+    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").is_file() else ""
+    model = re.search(r"^model name\s*: (.+)$", info, re.MULTILINE)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    extensions = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if f" {flag}" in info]
+    return {
+        "processor": f"{model[1] if model else platform.processor()}, {len(os.sched_getaffinity(0))} cores",
+        "extensions": extensions,
+        "memory_gb": round(memory / 1e9, 1),
+        "system": platform.platform(),
+        "versions": {"mammo": __version__, "python": platform.python_version()} | _versions(),
+        "command": " ".join(["python -m mammo", *command]),
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "unknown"
+    return found
+
+
+def configuration(overrides: list[str]) -> dict[str, Any]:
+    """A run's configuration under these overrides, from the checkout that this package lies in.
+
+    Raises:
+        InputError: There is no checkout around it, or an override does not fit.
+    """
+    from hydra import compose, initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+
+    conf = checkout() / "conf"
+    try:
+        with initialize_config_dir(str(conf), version_base="1.3"):
+            found: Any = OmegaConf.to_container(compose("config", overrides=overrides), resolve=True)
+    except HydraException as error:
+        raise InputError(f"{' '.join(overrides)}: {str(error).splitlines()[0]}") from None
+    return dict(found)
+
+
+def checkout() -> Path:
+    """The folder with `train.py` and `conf/`.
+
+    Raises:
+        InputError: This package lies elsewhere.
+    """
+    folder = Path(__file__).parents[2]
+    if not (folder / "train.py").is_file():
+        raise InputError(f"bench runs train.py of a checkout; found none in {folder}: clone it, pip install -e .")
+    return folder
+
+
+def markdown(columns: list[str], rows: list[list[str]]) -> list[str]:
+    """A table of Markdown, its columns aligned so that it reads on a screen too."""
+    widths = [max(len(row[column]) for row in [columns, *rows]) for column in range(len(columns))]
+    lines = [columns, ["-" * width for width in widths], *rows]
+    return ["| " + " | ".join(f"{cell:{w}}" for cell, w in zip(line, widths, strict=True)) + " |" for line in lines]
+
+
+def write(name: str, lines: list[str], found: dict[str, Any], to: Path) -> None:
+    """Writes `<name>.md` and `<name>.json` into a folder, with what they were made on."""
+    to.mkdir(parents=True, exist_ok=True)
+    machine = found["machine"]
+    versions = ", ".join(f"{package} {number}" for package, number in machine["versions"].items())
+    head = [
+        f"`{machine['command']}`",
+        "",
+        f"{machine['processor']} ({', '.join(machine['extensions'])}), {machine['memory_gb']} GB; {versions}",
+        "",
+    ]
+    (to / f"{name}.md").write_text("\n".join([*head, *lines]) + "\n")
+    write_json(json.loads(json.dumps(found)), to / f"{name}.json")
+
+
+def python() -> str:
+    """The interpreter of this process."""
+    return sys.executable

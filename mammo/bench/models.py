@@ -1,0 +1,159 @@
+"""Backbones at each precision, memory format and device: this project beside the bare loop, and beside Keras."""
+
+import itertools
+import logging
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from mammo import devices
+from mammo.backbones import BACKBONES, find_backbone
+from mammo.bench import machine
+from mammo.bench.protocol import Measured
+
+log = logging.getLogger(__name__)
+
+FORMATS = {"channels_last": True, "contiguous": False}
+POLICIES = {"keras": "float32", "keras bfloat16": "mixed_bfloat16"}
+COLUMNS = [
+    "backbone", "device", "precision", "format", "loading", "training", "bare", "of bare", "features", "prediction",
+    "bare prediction", "peak MB", "bare MB",
+]  # fmt: skip
+
+
+def measure(
+    overrides: list[str],
+    *,
+    names: list[str],
+    batch: int,
+    rounds: int,
+    steps: int,
+    compiled: bool,
+    quick: bool,
+    keras_python: str | None,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Measures every combination that is there; each one's processes take turns, round by round.
+
+    Args:
+        overrides: Of the configuration.
+        names: Backbones.
+        batch: Images a step.
+        rounds: How often all take their turn; medians are over all steps of all rounds.
+        steps: Of each turn.
+        compiled: Whether `model.compile=true` is measured too.
+        quick: Whether nothing but the default precision and memory format is measured.
+        keras_python: An interpreter that has Keras and TensorFlow; None leaves them out.
+        say: Is told each row.
+    """
+    rows = []
+    for name, device, precision, (shape, last), compile_ in _combinations(names, compiled, quick):
+        women = -(-batch * (steps + 4) * 5 // 6) + 20  # 60 % of two films each train; four batches are not counted
+        cfg = machine.configuration(
+            [
+                "data=phantom", f"data.women={women}", f"data.batch_size={batch}", f"model={name}", "model.weights=null",
+                f"model.image_size={_side(name)}", "model.trainable=all", f"model.channels_last={last}",
+                f"model.compile={compile_}", f"trainer.accelerator={device}", f"trainer.precision={precision}",
+                *overrides,
+            ]
+        )  # fmt: skip
+        model = {key: value for key, value in cfg["model"].items()}
+        bare = {"model": model, "batch": batch, "precision": precision, "device": device}
+        keras = {"name": name, "side": model["image_size"], "batch": batch}
+        asked = {"mammo": ("trainer_loop", {"cfg": cfg}), "bare": ("bare_loop", bare)}
+        if keras_python and name in ("vgg16", "inception") and last and not compile_ and device == "cpu":
+            asked |= {who: ("keras_loop", keras | {"policy": policy}) for who, policy in POLICIES.items()}
+        row = {"backbone": name, "device": device, "precision": precision, "format": shape, "compiled": compile_}
+        row |= {"batch": batch, "side": model["image_size"]} | _turns(asked, rounds, steps, keras_python)
+        rows.append(row)
+        say("  ".join(f"{column} {cell}" for column, cell in zip(COLUMNS, cells(row), strict=True) if cell))
+    return {"rows": rows}
+
+
+def _combinations(names: list[str], compiled: bool, quick: bool) -> Iterator[tuple[Any, ...]]:
+    there = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+    for name, device in itertools.product(names, there):
+        precisions = ["bf16-mixed"] * devices.has_bfloat16(device) + ["32-true"]
+        formats = list(FORMATS.items())
+        if quick:
+            precisions, formats = precisions[:1], formats[:1]
+        yield from itertools.product([name], [device], precisions, formats, [False, True] if compiled else [False])
+
+
+def _side(name: str) -> int:
+    return 299 if find_backbone(name).aux_after else 224
+
+
+def _turns(asked: dict[str, Any], rounds: int, steps: int, keras_python: str | None) -> dict[str, Any]:
+    """Seconds of each step of each action of each process, and their peaks of memory."""
+    seconds: dict[str, dict[str, list[float]]] = {who: {} for who in asked}
+    with tempfile.TemporaryDirectory(prefix="mammo-bench-") as folder:
+        started = {}
+        try:
+            for who, (module, settings) in asked.items():
+                python = keras_python if module == "keras_loop" and keras_python else machine.python()
+                started[who] = Measured(module, settings, python=python, log=Path(folder, f"{module}.log"))
+            for process in started.values():
+                process.watch("train", 1)
+            for _, action in itertools.product(range(rounds), ("load", "features", "predict", "train")):
+                for who, process in started.items():
+                    if action in process.actions:
+                        seconds[who].setdefault(action, []).extend(process.ask(action, steps))
+            peaks = {who: process.peak_bytes for who, process in started.items()}
+        finally:
+            for process in started.values():
+                process.close()
+    return {"seconds": seconds, "peak_bytes": peaks}
+
+
+def rate(row: dict[str, Any], who: str, action: str) -> float | None:
+    """Images a second, by the median step; None where it was not measured."""
+    seconds = row["seconds"].get(who, {}).get(action)
+    return row["batch"] / median(seconds) if seconds else None
+
+
+def cells(row: dict[str, Any]) -> list[str]:
+    """A row of the table."""
+    train, bare = rate(row, "mammo", "train"), rate(row, "bare", "train")
+    shape = row["format"] + (", compiled" if row["compiled"] else "")
+    peaks = row["peak_bytes"]
+    return [
+        f"{row['backbone']} {row['side']}", row["device"], row["precision"], shape,
+        _shown(rate(row, "mammo", "load")), _shown(train), _shown(bare), f"{(train or 0) / (bare or 1):.2f}",
+        *(_shown(rate(row, *one)) for one in (("mammo", "features"), ("mammo", "predict"), ("bare", "predict"))),
+        f"{peaks['mammo'] / 1e6:,.0f}", f"{peaks['bare'] / 1e6:,.0f}",
+    ]  # fmt: skip
+
+
+def _shown(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+
+
+def tables(found: dict[str, Any]) -> list[str]:
+    """The tables as lines of Markdown: all combinations, then Keras's."""
+    rows = found["rows"]
+    lines = ["Images a second, by the median step.", "", *machine.markdown(COLUMNS, [cells(row) for row in rows])]
+    against = [row for row in rows if "keras" in row["seconds"]]
+    if against:
+        columns = ["backbone", "mammo, precision", "step", "mammo", *POLICIES, *(f"over {who}" for who in POLICIES)]
+        table = []
+        for row, action in itertools.product(against, ("train", "predict")):
+            ours = rate(row, "mammo", action) or 0.0
+            theirs = [rate(row, who, action) or 0.0 for who in POLICIES]
+            who = [
+                f"{row['backbone']} {row['side']}",
+                row["precision"],
+                "training" if action == "train" else "prediction",
+            ]
+            table.append([*who, _shown(ours), *map(_shown, theirs), *(f"{ours / their:.2f}" for their in theirs)])
+        lines += ["", "Beside Keras on TensorFlow, in the same rounds.", "", *machine.markdown(columns, table)]
+    return lines
+
+
+def known(names: str) -> list[str]:
+    """Backbones from their names, joined by commas; `all` are all."""
+    return list(BACKBONES) if names == "all" else [name for name in names.split(",") if find_backbone(name)]

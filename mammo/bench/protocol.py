@@ -1,0 +1,143 @@
+"""Processes that are measured side by side: one line of JSON asks for some steps, one tells how long each took.
+
+Nothing but the standard library is imported here: a Python without this project's packages runs it too.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+EVERY_S = 0.1  # between two looks at the memory
+Action = Callable[[int], list[float]]
+
+
+def serve(build: Callable[[dict[str, Any]], dict[str, Action]]) -> None:
+    """The process that is measured: builds from the first argument, then answers until its input ends.
+
+    Whatever else it prints goes to standard error.
+
+    Args:
+        build: From the settings to its actions, by name; each takes how many steps and returns seconds for each.
+    """
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    actions = build(json.loads(sys.argv[1]))
+    answers.write(json.dumps(sorted(actions)) + "\n")
+    for line in sys.stdin:
+        name, count = json.loads(line)
+        answers.write(json.dumps(actions[name](count)) + "\n")
+
+
+def timed(step: Callable[[], object], count: int, wait: Callable[[], object] | None = None) -> list[float]:
+    """Seconds of each of `count` steps; where one has to wait for a device that runs behind, their mean, once."""
+    step()  # the first of a kind is slower
+    if wait is not None:
+        wait()
+    ends = [time.perf_counter()]
+    for _ in range(count):
+        step()
+        ends.append(time.perf_counter())
+    if wait is not None:
+        wait()
+        return [(time.perf_counter() - ends[0]) / count]
+    return [end - start for start, end in pairwise(ends)]
+
+
+class Measured:
+    """A process that serves, seen from outside.
+
+    Attributes:
+        actions: What it can be asked for.
+        peak_bytes: The largest proportional set size seen while it was watched, its children's included; 0 where the
+            system tells none. Looking takes time of the process itself, which is not watched while it is timed.
+
+    Args:
+        module: Of this package, which calls `serve`.
+        settings: For its `build`.
+        python: The interpreter.
+        log: Where its standard error goes.
+    """
+
+    def __init__(self, module: str, settings: dict[str, Any], *, python: str, log: Path) -> None:
+        root = Path(__file__).parents[2]
+        with log.open("a") as errors:
+            self.process = subprocess.Popen(
+                [python, "-m", f"mammo.bench.{module}", json.dumps(settings)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                cwd=root,
+            )
+        self.log, self.peak_bytes = log, 0
+        with self._watched():
+            self.actions: list[str] = self._answer()
+
+    def watch(self, name: str, count: int) -> None:
+        """So many steps, with an eye on its memory."""
+        with self._watched():
+            self.ask(name, count)
+
+    def ask(self, name: str, count: int) -> list[float]:
+        """Seconds of each of so many steps."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps([name, count]) + "\n")
+        self.process.stdin.flush()
+        return list(self._answer())
+
+    def _answer(self) -> Any:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            said = self.log.read_text().strip().splitlines()
+            raise RuntimeError(f"{self.log.stem} ended: {said[-1] if said else 'it said nothing'}")
+        return json.loads(line)
+
+    @contextlib.contextmanager
+    def _watched(self) -> Iterator[None]:
+        done = threading.Event()
+
+        def look() -> None:
+            while not done.wait(EVERY_S):
+                self.peak_bytes = max(self.peak_bytes, pss_bytes(self.process.pid))
+
+        thread = threading.Thread(target=look)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+    def close(self) -> None:
+        """Ends it."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait(60)
+
+
+def pss_bytes(pid: int) -> int:
+    """The proportional set size of a process and its descendants: a page that several map is divided among them."""
+    total = 0
+    for one in [pid, *_descendants(pid)]:
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/{one}/smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    total += int(line.split()[1]) * 1024
+    return total
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                yield int(child)
+                yield from _descendants(int(child))
