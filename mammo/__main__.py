@@ -191,7 +191,9 @@ def bench(
     rounds: Annotated[int, typer.Option(help="how often all take their turn")] = 3,
     steps: Annotated[int, typer.Option(help="of each turn; medians are over the steps of all rounds")] = 3,
     compiled: Annotated[bool, typer.Option("--compile", help="measure model.compile=true too")] = False,
-    quick: Annotated[bool, typer.Option("--quick", help="as it runs by default alone: no other precision or format")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="as it runs by default alone: no other precision or format")
+    ] = False,
     against: Annotated[str | None, typer.Option(help="keras: beside Keras on TensorFlow")] = None,
     keras_python: Annotated[str | None, typer.Option(help="an interpreter that has both")] = None,
     to: Annotated[Path, typer.Option(help="folder for the tables and figures")] = Path("bench"),

@@ -212,3 +212,27 @@ def pairs(images: list[tuple[np.ndarray, np.ndarray]], names: list[tuple[str, st
             axis.imshow(image, cmap="gray", vmin=0, vmax=255)
             axis.set_title(title, fontsize=8)
     return drawn
+
+
+def growth(lines: list[tuple[str, str, list[int], list[float], list[float]]]) -> Figure:
+    """Seconds above and memory below, one column for each thing that is counted; dotted: in proportion to its number.
+
+    Args:
+        lines: What is counted, the line's name, how many, seconds, megabytes.
+    """
+    counted = list(dict.fromkeys(of for of, *_ in lines))
+    drawn, axes = figure(4.6 * len(counted), 6, rows=2, columns=len(counted))
+    for column, of in enumerate(counted):
+        for (colour, style), (_, name, numbers, *measured) in zip(
+            STYLES, [line for line in lines if line[0] == of], strict=False
+        ):
+            for axis, values in zip(axes[:, column], measured, strict=True):
+                axis.plot(numbers, values, color=colour, linestyle=style, marker="o", label=name)
+                in_proportion = [values[-1] * number / numbers[-1] for number in numbers]
+                axis.plot(numbers, in_proportion, color=GREY, linestyle=":", linewidth=1)
+        for axis, label in zip(axes[:, column], ("seconds", "peak memory, MB"), strict=True):
+            axis.set(xscale="log", yscale="log", xlabel=of, ylabel=label)
+            axis.grid(alpha=0.3)
+            axis.spines[["top", "right"]].set_visible(False)
+        axes[0, column].legend(frameon=False)
+    return drawn

@@ -55,8 +55,8 @@ def measure(
         women = -(-batch * (steps + 4) * 5 // 6) + 20  # 60 % of two films each train; four batches are not counted
         cfg = machine.configuration(
             [
-                "data=phantom", f"data.women={women}", f"data.batch_size={batch}", f"model={name}", "model.weights=null",
-                f"model.image_size={_side(name)}", "model.trainable=all", f"model.channels_last={last}",
+                "data=phantom", f"data.women={women}", f"data.batch_size={batch}", f"model={name}",
+                "model.weights=null", f"model.image_size={_side(name)}", "model.trainable=all", f"model.channels_last={last}",
                 f"model.compile={compile_}", f"trainer.accelerator={device}", f"trainer.precision={precision}",
                 *overrides,
             ]

@@ -1,0 +1,44 @@
+"""A findings table of so many made-up rows: read, checked, split by woman, audited; a process of its own."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mammo.data import audit
+from mammo.data.index import read_findings
+from mammo.data.inventory import read_split
+from mammo.data.split import check_split, split_films
+
+
+def made(rows: int) -> pd.DataFrame:
+    """Films of women, two each, a third of them with a finding."""
+    rng, film = np.random.default_rng(0), np.arange(rows)
+    severity = rng.choice(["normal", "benign", "malignant"], rows, p=[0.65, 0.2, 0.15])
+    circle = np.where(severity == "normal", np.nan, 300.0)
+    names = pd.Series(film).astype(str).str.zfill(7)
+    return pd.DataFrame({
+        "dataset": "made", "image_id": "f" + names, "finding_id": (severity != "normal").astype(int),
+        "path": "films/f" + names + ".png", "patient": "w" + pd.Series(film // 2).astype(str).str.zfill(7),
+        "side": np.where(film % 2, "left", "right"), "view": "MLO", "density": rng.choice(list("FGD"), rows),
+        "finding": np.where(severity == "normal", "NORM", "CIRC"), "severity": severity,
+        "x_px": circle, "y_px": circle, "radius_px": circle / 10, "spacing_mm": 0.2,
+    })  # fmt: skip
+
+
+def main(rows: int) -> None:
+    """All steps; a woman on two sides would be an error."""
+    with tempfile.TemporaryDirectory(prefix="mammo-bench-") as folder:
+        path = Path(folder, "table.csv")
+        made(rows).to_csv(path, index=False)
+        split = split_films(read_findings(path), name="patient", seed=0, shares=[0.6, 0.2, 0.2])
+        check_split(split, "patient")
+        split.to_csv(path, index=False)
+        if leaks := list(audit.crossing(read_split(path))):
+            raise RuntimeError(leaks[0])
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
