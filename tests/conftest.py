@@ -75,13 +75,27 @@ def job(phantom, tmp_path_factory):
 @pytest.fixture(scope="session")
 def vgg_trunk(tmp_path_factory):
     """A file of VGG16's convolutions, drawn at random: enough to freeze."""
+    return _trunk_file("vgg16", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def resnet_trunk(tmp_path_factory):
+    """A file of ResNet-18's convolutions, which is built ten times as fast as VGG16 with its large layers."""
+    return _trunk_file("resnet18", tmp_path_factory)
+
+
+def _trunk_file(name, tmp_path_factory):
     import torch
     from safetensors.torch import save_file
 
     from mammo.backbones import BACKBONES
 
     torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "vgg.safetensors"
-    state = BACKBONES["vgg16"].build(32).state_dict()
-    save_file({key: value.half() for key, value in state.items() if key.startswith("features.")}, path)
+    path = tmp_path_factory.mktemp("weights") / f"{name}.safetensors"
+    state = BACKBONES[name].build(32).state_dict()
+    absent = BACKBONES[name].absent
+    save_file(
+        {key: value.half() if value.is_floating_point() else value for key, value in state.items() if not absent(key)},
+        path,
+    )
     return path

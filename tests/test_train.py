@@ -139,8 +139,15 @@ def kept(home):
     return [name for block in blocks for name in load_file(block)]
 
 
-def test_folds_and_seeds_need_no_more_passes_than_there_are_distinct_samples(job, vgg_trunk, passes, tmp_path):
-    common = (f"model.weights={vgg_trunk}", "augment.copies=2", "heads=[]", "trainer.max_epochs=1", "data.folds=3")
+def test_folds_and_seeds_need_no_more_passes_than_there_are_distinct_samples(job, resnet_trunk, passes, tmp_path):
+    common = (
+        "model=resnet18",
+        f"model.weights={resnet_trunk}",
+        "augment.copies=2",
+        "heads=[]",
+        "trainer.max_epochs=1",
+        "data.folds=3",
+    )
     trained = set()
     for seed, fold in ((0, 0), (0, 1), (0, 2), (5, 1)):
         passes.clear()
@@ -155,8 +162,14 @@ def test_folds_and_seeds_need_no_more_passes_than_there_are_distinct_samples(job
 
 
 @pytest.mark.parametrize("augment", ["online", "mixup"])
-def test_a_run_without_cache_gives_the_same_to_rounding(job, vgg_trunk, passes, tmp_path, augment):
-    common = (f"model.weights={vgg_trunk}", f"augment={augment}", "augment.copies=2", "trainer.precision=32-true")
+def test_a_run_without_cache_gives_the_same_to_rounding(job, resnet_trunk, passes, tmp_path, augment):
+    common = (
+        "model=resnet18",
+        f"model.weights={resnet_trunk}",
+        f"augment={augment}",
+        "augment.copies=2",
+        "trainer.precision=32-true",
+    )
     folders, counts = [], []
     for cache in ("true", "false"):
         passes.clear()
@@ -171,16 +184,16 @@ def test_a_run_without_cache_gives_the_same_to_rounding(job, vgg_trunk, passes, 
     assert metrics[0] == metrics[1]
 
 
-def test_trunk_outputs_are_not_used_where_what_made_them_has_changed(job, vgg_trunk, passes, tmp_path, monkeypatch):
+def test_trunk_outputs_are_not_used_where_what_made_them_has_changed(job, resnet_trunk, passes, tmp_path, monkeypatch):
     monkeypatch.setattr(report, "write", lambda folder: {})
-    other, state = tmp_path / "other.safetensors", load_file(vgg_trunk)
-    state["features.0.bias"][0] += 1
+    other, state = tmp_path / "other.safetensors", load_file(resnet_trunk)
+    state["conv1.weight"][0] += 1
     save_file(state, other)
     common = ("trainer.precision=32-true", "augment.copies=1", "heads=[]", "trainer.max_epochs=1")
 
-    def needed(*changes, weights=vgg_trunk):
+    def needed(*changes, weights=resnet_trunk):
         passes.clear()
-        job(f"model.weights={weights}", *common, *changes)
+        job("model=resnet18", f"model.weights={weights}", *common, *changes)
         return sum(passes)
 
     assert needed() >= 32 and needed() == 0

@@ -56,8 +56,8 @@ def measure(
         cfg = machine.configuration(
             [
                 "data=phantom", f"data.women={women}", f"data.batch_size={batch}", f"model={name}",
-                "model.weights=null", f"model.image_size={_side(name)}", "model.trainable=all", f"model.channels_last={last}",
-                f"model.compile={compile_}", f"trainer.accelerator={device}", f"trainer.precision={precision}",
+                "model.weights=null", f"model.image_size={_side(name)}", "model.trainable=all",
+                f"model.channels_last={last}", f"model.compile={compile_}", f"trainer.accelerator={device}", f"trainer.precision={precision}",
                 *overrides,
             ]
         )  # fmt: skip

@@ -1,6 +1,8 @@
 """The same network as a user runs it: this project's loaders, module and precision, in Lightning's Trainer."""
 
+import atexit
 import os
+import shutil
 import tempfile
 import time
 from itertools import islice, pairwise
@@ -60,6 +62,7 @@ def build(settings: dict[str, Any]) -> dict[str, Action]:
     run.quieten()
     L.seed_everything(cfg["seed"], workers=True, verbose=False)
     folder = Path(tempfile.mkdtemp(prefix="mammo-bench-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     plan = devices.plan(cfg["trainer"]["accelerator"], cfg["trainer"]["devices"], cfg["trainer"]["precision"])
     plan.prepare()
     data = MammogramDataModule.of(cfg)

@@ -1,0 +1,156 @@
+"""The bench measures what it says: processes answer, medians and ratios are right, bad input is one line."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+from mammo import InputError
+from mammo.__main__ import app
+from mammo.bench import growth, machine, models, runs, tables
+from mammo.bench.protocol import Measured, pss_bytes, timed
+
+MODEL = {"name": "compact", "weights": None, "trainable": "all", "pool": "avg", "image_size": 32}
+
+
+def test_steps_are_timed_one_by_one_and_the_first_is_not_counted():
+    waits = iter([0.2, 0.0, 0.05, 0.0])
+    seconds = timed(lambda: time.sleep(next(waits)), 3)
+    assert len(seconds) == 3 and seconds[1] > 0.05 > max(seconds[0], seconds[2])
+
+
+def test_of_a_device_that_runs_behind_one_mean_is_told_after_a_wait():
+    done = []
+    (mean,) = timed(lambda: done.append("step"), 4, wait=lambda: done.append("wait"))
+    assert done == ["step", "wait", *["step"] * 4, "wait"] and mean >= 0
+
+
+def test_the_bare_loop_answers_and_its_memory_is_seen(tmp_path):
+    settings = {"model": MODEL, "batch": 4, "precision": "32-true", "device": "cpu"}
+    process = Measured("bare_loop", settings, python=sys.executable, log=tmp_path / "log")
+    try:
+        assert process.actions == ["predict", "train"]
+        built = process.peak_bytes
+        assert built > 50e6  # torch alone is larger
+        for action in process.actions:
+            seconds = process.ask(action, 3)
+            assert len(seconds) == 3 and min(seconds) > 0
+        assert process.peak_bytes == built  # not watched while it is timed
+    finally:
+        process.close()
+    assert process.process.returncode == 0
+
+
+def test_a_process_that_dies_tells_its_last_line(tmp_path):
+    with pytest.raises(RuntimeError, match=r"log ended: .*KeyError: 'device'"):
+        Measured("bare_loop", {}, python=sys.executable, log=tmp_path / "log")
+
+
+def test_the_memory_of_children_counts():
+    own = pss_bytes(os.getpid())
+    code = "x = bytearray(80_000_000); x[::4096] = b'1' * len(x[::4096]); print(flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        child.stdout.readline()
+        assert pss_bytes(os.getpid()) - own > 60e6
+        child.communicate("\n")
+
+
+def test_the_trainers_loop_gives_as_many_steps_as_it_is_asked_for(phantom):
+    from mammo.bench import trainer_loop
+
+    cfg = machine.configuration(
+        ["data=phantom", "data.women=16", f"data.root={phantom.root}", "model=compact", "model.image_size=32",
+         "data.batch_size=2", "data.workers=0", "split.shares=[0.5,0.25,0.25]", "trainer.accelerator=cpu"]
+    )  # fmt: skip
+    actions = trainer_loop.build({"cfg": cfg})
+    assert set(actions) == {"train", "predict", "features", "load"}
+    for name, action in actions.items():
+        seconds = action(2)
+        assert len(seconds) == 2 and min(seconds) > 0, name
+    with pytest.raises(InputError, match="16 training samples are too few for 54 batches; use fewer --steps"):
+        actions["train"](50)
+
+
+ROW = {
+    "backbone": "vgg16", "side": 224, "device": "cpu", "precision": "bf16-mixed", "format": "channels_last",
+    "compiled": False, "batch": 16, "peak_bytes": {"mammo": 2e9, "bare": 1.5e9},
+    "seconds": {
+        "mammo": {"train": [1.0, 2.0, 90.0], "predict": [0.5], "load": [0.01], "features": [0.4]},
+        "bare": {"train": [1.6], "predict": [0.5]},
+        "keras": {"train": [4.0], "predict": [1.0]},
+        "keras bfloat16": {"train": [3.0], "predict": [2.0]},
+    },
+}  # fmt: skip
+
+
+def test_rates_are_by_the_median_step_and_set_against_the_bare_loop_and_keras():
+    assert models.rate(ROW, "mammo", "train") == 8.0
+    shown = dict(zip(models.COLUMNS, models.cells(ROW), strict=True))
+    assert shown["training"] == "8.0" and shown["bare"] == "10.0" and shown["of bare"] == "0.80"
+    assert shown["loading"] == "1,600" and shown["peak MB"] == "2,000"
+    text = "\n".join(models.tables({"rows": [ROW]}))
+    assert "| training   | 8.0   | 4.0   | 5.3" in text and "| 2.00       | 1.50" in text
+    assert "Keras" not in "\n".join(
+        models.tables({"rows": [ROW | {"seconds": {"mammo": ROW["seconds"]["mammo"], "bare": ROW["seconds"]["bare"]}}]})
+    )
+
+
+def test_growth_is_drawn_and_told(tmp_path):
+    found = {
+        "films": [
+            {"films": n, "cached": cached, "seconds": n / 100, "peak_bytes": n * 1e6}
+            for n in (322, 1000) for cached in (False, True)
+        ],
+        "rows": [{"rows": n, "seconds": n / 1e5, "peak_bytes": n * 1e3} for n in (1000, 10_000)],
+    }  # fmt: skip
+    growth.draw(found, tmp_path)
+    assert (tmp_path / "growth.png").stat().st_size > 10_000
+    assert "| 1,000 | first | 10.0    | 1,000" in "\n".join(growth.tables(found))
+
+
+def test_a_command_is_watched_and_a_failure_told():
+    seconds, peak = growth.watched(
+        [sys.executable, "-c", "import time; x = b'1' * 50_000_000; time.sleep(0.5)"], dict(os.environ)
+    )
+    assert seconds > 0.5 and peak > 50e6
+    with pytest.raises(InputError, match="no such thing"):
+        growth.watched([sys.executable, "-c", "raise SystemExit('no such thing')"], dict(os.environ))
+
+
+def test_a_table_of_many_rows_is_split_and_audited_and_a_leak_would_be_an_error(monkeypatch):
+    tables.main(400)
+    split = tables.split_films
+    monkeypatch.setattr(tables, "split_films", lambda *given, **how: split(*given, **how | {"name": "film"}))
+    monkeypatch.setattr(tables, "check_split", lambda *_: None)
+    with pytest.raises(RuntimeError, match="is on two sides"):
+        tables.main(400)
+
+
+def test_runs_are_set_against_the_one_without_cache():
+    run = {"seconds": 10.0, "imports": 4.0, "computed": 7, "command": "a"}
+    found = {
+        "runs": {"30 epochs, no cache": run | {"seconds": 100.0}, "again": run},
+        "start": {"mammo --help": [0.3, 0.1, 0.2]},
+    }
+    text = "\n".join(runs.tables(found))
+    assert "| again               | 10.0    | 4.0" in text and "| 10.0 " in text.splitlines()[-5] and "0.20" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["speed"], "bench speed is unknown; expected models, runs or growth"),
+        (["--against", "keras"], "--keras-python <an interpreter"),
+        (["--models", "vgg17"], "model 'vgg17' is unknown"),
+        (["models", "no.such=1", "--models", "compact"], "no.such=1: Could not override"),
+    ],
+)
+def test_bad_arguments_are_one_line(arguments, message):
+    with pytest.raises(InputError, match=message) as error:
+        CliRunner().invoke(app, ["bench", *arguments], catch_exceptions=False)
+    assert "\n" not in str(error.value)
