@@ -7,7 +7,6 @@ import sys
 import time
 import warnings
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import pandas as pd
 from lightning.pytorch.loggers import TensorBoardLogger
 from matplotlib.figure import Figure
 
-from mammo import InputError, __version__, figures
+from mammo import InputError, __version__, devices, figures
 from mammo.classifier import Classifier
 from mammo.data.datamodule import MammogramDataModule
 from mammo.data.gan import summary
@@ -130,7 +129,7 @@ def open_run(
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "config": cfg,
         "classes": list(data.task.classes),
-        "versions": {"mammo": __version__, "python": platform.python_version()} | _versions(),
+        "versions": {"mammo": __version__, "python": platform.python_version()} | devices.versions(PACKAGES),
         "git_commit": _git_commit(),
         "manifest_sha256": data.dataset.manifest_digest(),
         "weights_digest": classifier.net.weights_digest,
@@ -221,16 +220,6 @@ def _synthetic_grid(data: MammogramDataModule, compared: pd.DataFrame, columns: 
         names += [f"{name}, made"] * columns
         names += [f"{row.nearest} at {row.distance:.3f}" for row in shown.itertuples()]
     return figures.image_grid(squares, names, columns)
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "unknown"
-    return found
 
 
 def _git_commit() -> str | None:

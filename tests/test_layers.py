@@ -109,7 +109,7 @@ ALLOWED = {
     },
     "bench": set(),
     "bench.protocol": set(),
-    "bench.machine": {"predictions"},
+    "bench.machine": {"devices", "predictions"},
     "bench.bare_loop": {"bench.protocol", "models"},
     "bench.keras_loop": {"bench.protocol"},
     "bench.trainer_loop": {

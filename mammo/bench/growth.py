@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -28,18 +29,18 @@ def measure(overrides: list[str], *, say: Callable[[str], None]) -> dict[str, An
     found: dict[str, Any] = {"films": [], "rows": []}
     for films in FILMS:
         data = ["phantom", f"women={films // 2}"]
-        subprocess.run([machine.python(), "-m", "mammo", "data", "fetch", *data], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([sys.executable, "-m", "mammo", "data", "fetch", *data], check=True, stdout=subprocess.DEVNULL)
         with tempfile.TemporaryDirectory(prefix="mammo-bench-") as folder:
             for cached in (False, True):
-                cache = [machine.python(), "-m", "mammo", "data", "cache", *([] if cached else ["--clear"])]
+                cache = [sys.executable, "-m", "mammo", "data", "cache", *([] if cached else ["--clear"])]
                 lines = [*SMALL, f"data.women={films // 2}", *overrides, f"hydra.run.dir={folder}/run"]
                 own = _own_home(Path(folder))
                 subprocess.run(cache, check=True, env=own, stdout=subprocess.DEVNULL)
-                seconds, peak = watched([machine.python(), "train.py", *lines], own)
+                seconds, peak = watched([sys.executable, "train.py", *lines], own)
                 found["films"].append({"films": films, "cached": cached, "seconds": seconds, "peak_bytes": peak})
                 say(f"{films} films, {'again' if cached else 'first'}: {seconds:.1f} s, {peak / 1e6:,.0f} MB")
     for rows in ROWS:
-        seconds, peak = watched([machine.python(), "-m", "mammo.bench.tables", str(rows)], dict(os.environ))
+        seconds, peak = watched([sys.executable, "-m", "mammo.bench.tables", str(rows)], dict(os.environ))
         found["rows"].append({"rows": rows, "seconds": seconds, "peak_bytes": peak})
         say(f"{rows:,} rows: {seconds:.1f} s, {peak / 1e6:,.0f} MB")
     return found

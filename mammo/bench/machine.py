@@ -1,15 +1,12 @@
 """What a measurement was made on and with, and where it is written."""
 
-import json
 import os
 import platform
 import re
-import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from mammo import InputError, __version__
+from mammo import InputError, __version__, devices
 from mammo.predictions import write_json
 
 PACKAGES = ["torch", "torchvision", "lightning", "albumentations", "opencv-python-headless", "scikit-learn", "pandas"]
@@ -26,19 +23,9 @@ def describe(command: list[str]) -> dict[str, Any]:
         "extensions": extensions,
         "memory_gb": round(memory / 1e9, 1),
         "system": platform.platform(),
-        "versions": {"mammo": __version__, "python": platform.python_version()} | _versions(),
+        "versions": {"mammo": __version__, "python": platform.python_version()} | devices.versions(PACKAGES),
         "command": " ".join(["python -m mammo", *command]),
     }
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "unknown"
-    return found
 
 
 def configuration(overrides: list[str]) -> dict[str, Any]:
@@ -91,9 +78,4 @@ def write(name: str, lines: list[str], found: dict[str, Any], to: Path) -> None:
         "",
     ]
     (to / f"{name}.md").write_text("\n".join([*head, *lines]) + "\n")
-    write_json(json.loads(json.dumps(found)), to / f"{name}.json")
-
-
-def python() -> str:
-    """The interpreter of this process."""
-    return sys.executable
+    write_json(found, to / f"{name}.json")

@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -53,15 +54,14 @@ def measure(
     rows = []
     for name, device, precision, (shape, last), compile_ in _combinations(names, compiled, quick):
         women = -(-batch * (steps + 4) * 5 // 6) + 20  # 60 % of two films each train; four batches are not counted
-        cfg = machine.configuration(
-            [
-                "data=phantom", f"data.women={women}", f"data.batch_size={batch}", f"model={name}",
-                "model.weights=null", f"model.image_size={_side(name)}", "model.trainable=all",
-                f"model.channels_last={last}", f"model.compile={compile_}", f"trainer.accelerator={device}", f"trainer.precision={precision}",
-                *overrides,
-            ]
-        )  # fmt: skip
-        model = {key: value for key, value in cfg["model"].items()}
+        chosen = [
+            *("data=phantom", f"data.women={women}", f"data.batch_size={batch}"),
+            *(f"model={name}", "model.weights=null", f"model.image_size={_side(name)}", "model.trainable=all"),
+            *(f"model.channels_last={last}", f"model.compile={compile_}"),
+            *(f"trainer.accelerator={device}", f"trainer.precision={precision}"),
+        ]
+        cfg = machine.configuration([*chosen, *overrides])
+        model = cfg["model"]
         bare = {"model": model, "batch": batch, "precision": precision, "device": device}
         keras = {"name": name, "side": model["image_size"], "batch": batch}
         asked = {"mammo": ("trainer_loop", {"cfg": cfg}), "bare": ("bare_loop", bare)}
@@ -95,7 +95,7 @@ def _turns(asked: dict[str, Any], rounds: int, steps: int, keras_python: str | N
         started = {}
         try:
             for who, (module, settings) in asked.items():
-                python = keras_python if module == "keras_loop" and keras_python else machine.python()
+                python = keras_python if module == "keras_loop" and keras_python else sys.executable
                 started[who] = Measured(module, settings, python=python, log=Path(folder, f"{module}.log"))
             for process in started.values():
                 process.watch("train", 1)

@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -44,7 +45,7 @@ def measure(overrides: list[str], *, rounds: int, say: Callable[[str], None]) ->
 
         def train(name: str, *more: str) -> None:
             lines = [*overrides, *more, f"hydra.run.dir={folder}/run", f"hydra.sweep.dir={folder}/sweep"]
-            command = [machine.python(), "train.py", *lines]
+            command = [sys.executable, "train.py", *lines]
             start = time.perf_counter()
             ended = subprocess.run(
                 command, cwd=machine.checkout(), env=env, capture_output=True, text=True, check=False
@@ -73,7 +74,7 @@ def _seconds(arguments: list[str], rounds: int) -> list[float]:
     seconds = []
     for _ in range(rounds):
         start = time.perf_counter()
-        subprocess.run([machine.python(), *arguments], cwd=machine.checkout(), check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([sys.executable, *arguments], cwd=machine.checkout(), check=True, stdout=subprocess.DEVNULL)
         seconds.append(time.perf_counter() - start)
     return seconds
 
