@@ -1,7 +1,6 @@
 """The only Hydra program: trains one classifier, describes its films, fits the heads, writes the report."""
 
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,6 @@ from hydra.errors import CompactHydraException
 from omegaconf import DictConfig
 
 from mammo import InputError, choices, sweep
-
-STARTED = time.perf_counter()
 
 
 def train(cfg: dict[str, Any], folder: Path) -> dict[str, float]:
@@ -24,8 +21,7 @@ def train(cfg: dict[str, Any], folder: Path) -> dict[str, float]:
     from mammo.data.datamodule import MammogramDataModule
     from mammo.evaluation import report
 
-    clock = run.Clock(STARTED)
-    clock.lap("imports")
+    clock = run.Clock()
     run.quieten()
     L.seed_everything(cfg["seed"], workers=True, verbose=False)
     settings, early = cfg["trainer"], cfg["early_stopping"]

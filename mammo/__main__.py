@@ -187,6 +187,7 @@ def bench(
     what: Annotated[str, typer.Argument(help="models, runs or growth")] = "models",
     overrides: Annotated[list[str] | None, typer.Argument(help="of the runs' configuration, as of train.py")] = None,
     names: Annotated[str, typer.Option("--models", help="backbones, joined by commas, or all")] = "vgg16,inception",
+    kinds: Annotated[str, typer.Option("--devices", help="of these those that are there")] = "cpu,cuda",
     batch: Annotated[int, typer.Option(help="images a step")] = 16,
     rounds: Annotated[int, typer.Option(help="how often all take their turn")] = 3,
     steps: Annotated[int, typer.Option(help="of each turn; medians are over the steps of all rounds")] = 3,
@@ -208,6 +209,7 @@ def bench(
         found = models.measure(
             overrides or [],
             names=models.known(names),
+            kinds=kinds.split(","),
             batch=batch,
             rounds=rounds,
             steps=steps,

@@ -91,7 +91,8 @@ def _keep_freed_memory() -> None:
     """
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):  # glibc's alone
-        libc.mallopt(M_MMAP_THRESHOLD, 96 << 20)
+        if not libc.mallopt(M_MMAP_THRESHOLD, 96 << 20):
+            libc.mallopt(M_MMAP_THRESHOLD, 32 << 20)  # the most that an older glibc takes
         libc.mallopt(M_TRIM_THRESHOLD, 1 << 29)
         os.register_at_fork(before=lambda: libc.malloc_trim(0))
 

@@ -1,6 +1,7 @@
 """The run folder: opened with what is known before training, closed with what came out; and how one is found again."""
 
 import logging
+import os
 import platform
 import subprocess
 import sys
@@ -40,6 +41,15 @@ PACKAGES = [
 ]
 
 
+def _process_age_s() -> float:
+    """Seconds since this process started; 0 where the system does not tell."""
+    try:
+        started = float(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+        return float(Path("/proc/uptime").read_text().split()[0]) - started
+    except OSError:
+        return 0.0
+
+
 def quieten() -> None:
     """Lightning's notes that the run says itself, or means: devices at start, and what is in eval mode."""
     for name in ("lightning.pytorch", "lightning.fabric"):
@@ -54,11 +64,20 @@ def tensorboard(folder: Path) -> TensorBoardLogger:
 
 
 class Clock:
-    """How long each part of a run took: for the log alone, as tables come out the same each time."""
+    """How long each part of a run took: for the log alone, as tables come out the same each time.
 
-    def __init__(self, started: float) -> None:
-        self.started = self.last = started
+    It starts with the process, whose first part is its imports; in a sweep's later jobs, with the job.
+    """
+
+    first = True  # of this process
+
+    def __init__(self) -> None:
         self.laps: list[str] = []
+        self.started = self.last = time.perf_counter()
+        if Clock.first:
+            self.started = self.last = self.last - _process_age_s()
+            self.lap("imports")
+        Clock.first = False
 
     def lap(self, name: str) -> None:
         """A part has ended."""
@@ -142,6 +161,7 @@ def open_run(
     if earlier is not None:
         provenance |= {"trained_in": str(earlier.folder), "tested_on_learnt": earlier.learnt(data)}
     write_json(provenance, folder / "provenance.json")
+    data.train.few = classifier.net.frozen  # drawn as the epochs will show them
     figures.save(_augmentation_grid(data), folder / "figures" / "augmentation.png")
     if compared is not None:
         write_table(compared, folder / "gan.csv")

@@ -6,11 +6,12 @@ import sys
 import time
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from mammo import InputError
 from mammo.__main__ import app
-from mammo.bench import growth, machine, models, runs, tables
+from mammo.bench import bare_loop, growth, machine, models, runs, tables
 from mammo.bench.protocol import Measured, pss_bytes, timed
 
 MODEL = {"name": "compact", "weights": None, "trainable": "all", "pool": "avg", "image_size": 32}
@@ -29,7 +30,7 @@ def test_of_a_device_that_runs_behind_one_mean_is_told_after_a_wait():
 
 
 def test_the_bare_loop_answers_and_its_memory_is_seen(tmp_path):
-    settings = {"model": MODEL, "batch": 4, "precision": "32-true", "device": "cpu"}
+    settings = {"model": MODEL, "batch": 4, "precision": "32-true", "device": "cpu", "prepared": False}
     process = Measured("bare_loop", settings, python=sys.executable, log=tmp_path / "log")
     try:
         assert process.actions == ["predict", "train"]
@@ -42,6 +43,16 @@ def test_the_bare_loop_answers_and_its_memory_is_seen(tmp_path):
     finally:
         process.close()
     assert process.process.returncode == 0
+
+
+def test_the_bare_loop_trains_the_auxiliary_head_too_and_is_shown_what_the_network_makes_of_grey(monkeypatch):
+    losses, plain = [], torch.nn.functional.cross_entropy
+    monkeypatch.setattr(bare_loop.F, "cross_entropy", lambda *given: losses.append(1) or plain(*given))
+    model = MODEL | {"name": "inception", "image_size": 299}
+    bare_loop.build({"model": model, "batch": 2, "precision": "32-true", "device": "cpu", "prepared": False})["train"](
+        0
+    )
+    assert len(losses) == 2
 
 
 def test_a_process_that_dies_tells_its_last_line(tmp_path):
@@ -82,6 +93,7 @@ ROW = {
     "seconds": {
         "mammo": {"train": [1.0, 2.0, 90.0], "predict": [0.5], "load": [0.01], "features": [0.4]},
         "bare": {"train": [1.6], "predict": [0.5]},
+        "prepared": {"train": [1.0]},
         "keras": {"train": [4.0], "predict": [1.0]},
         "keras bfloat16": {"train": [3.0], "predict": [2.0]},
     },
@@ -91,12 +103,19 @@ ROW = {
 def test_rates_are_by_the_median_step_and_set_against_the_bare_loop_and_keras():
     assert models.rate(ROW, "mammo", "train") == 8.0
     shown = dict(zip(models.COLUMNS, models.cells(ROW), strict=True))
-    assert shown["training"] == "8.0" and shown["bare"] == "10.0" and shown["of bare"] == "0.80"
+    assert (
+        shown["training"] == "8.0"
+        and shown["bare"] == "10.0"
+        and shown["of bare"] == "0.80"
+        and shown["of it"] == "0.50"
+    )
     assert shown["loading"] == "1,600" and shown["peak MB"] == "2,000"
     text = "\n".join(models.tables({"rows": [ROW]}))
     assert "| training   | 8.0   | 4.0   | 5.3" in text and "| 2.00       | 1.50" in text
     assert "Keras" not in "\n".join(
-        models.tables({"rows": [ROW | {"seconds": {"mammo": ROW["seconds"]["mammo"], "bare": ROW["seconds"]["bare"]}}]})
+        models.tables(
+            {"rows": [ROW | {"seconds": {who: ROW["seconds"][who] for who in ("mammo", "bare", "prepared")}}]}
+        )
     )
 
 
@@ -147,7 +166,8 @@ def test_runs_are_set_against_the_one_without_cache():
         (["speed"], "bench speed is unknown; expected models, runs or growth"),
         (["--against", "keras"], "--keras-python <an interpreter"),
         (["--models", "vgg17"], "model 'vgg17' is unknown"),
-        (["models", "no.such=1", "--models", "compact"], "no.such=1: Could not override"),
+        (["models", "no.such=1", "--models", "compact", "--devices", "cpu"], "no.such=1: Could not override"),
+        (["models", "trainer.precision=32-true"], "trainer.precision=32-true is measured row by row; leave it out"),
     ],
 )
 def test_bad_arguments_are_one_line(arguments, message):

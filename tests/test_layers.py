@@ -110,7 +110,7 @@ ALLOWED = {
     "bench": set(),
     "bench.protocol": set(),
     "bench.machine": {"devices", "predictions"},
-    "bench.bare_loop": {"bench.protocol", "models"},
+    "bench.bare_loop": {"bench.protocol", "devices", "models"},
     "bench.keras_loop": {"bench.protocol"},
     "bench.trainer_loop": {
         "bench.protocol", "classifier", "data.cache", "data.datamodule", "data.trunk", "devices", "run",

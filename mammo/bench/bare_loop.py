@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
+from mammo import devices
 from mammo.bench.protocol import Action, serve, timed
 from mammo.models import build_network
 
@@ -14,12 +15,16 @@ def build(settings: dict[str, Any]) -> dict[str, Action]:
     """Training and prediction.
 
     Args:
-        settings: `model` (arguments of `build_network`), `batch`, `precision`, `device`.
+        settings: `model` (arguments of `build_network`), `batch`, `precision`, `device`, and `prepared`: whether the
+            process is set up as a run's is (`Plan.prepare`), or as anybody's.
     """
+    if settings["prepared"]:
+        devices.plan(settings["device"], 1, settings["precision"]).prepare()
     device, side = settings["device"], settings["model"]["image_size"]
     net = build_network(**settings["model"], classes=2).to(device)
     images = torch.randint(0, 256, (settings["batch"], 1, side, side), dtype=torch.uint8, device=device)
-    x = net.body.pop(0)(images)  # normalised, three channels, once
+    x = net.body.get_submodule("input")(images)  # normalised, three channels, once
+    net.body.input = torch.nn.Identity()
     y = torch.randint(0, 2, (settings["batch"],), device=device)
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-4, fused=True)
     half = settings["precision"] == "bf16-mixed"

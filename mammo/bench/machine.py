@@ -19,7 +19,7 @@ def describe(command: list[str]) -> dict[str, Any]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     extensions = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if f" {flag}" in info]
     return {
-        "processor": f"{model[1] if model else platform.processor()}, {len(os.sched_getaffinity(0))} cores",
+        "processor": f"{model[1] if model else platform.processor()}, {os.cpu_count()} cores",
         "extensions": extensions,
         "memory_gb": round(memory / 1e9, 1),
         "system": platform.platform(),

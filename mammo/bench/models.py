@@ -1,7 +1,6 @@
 """Backbones at each precision, memory format and device: this project beside the bare loop, and beside Keras."""
 
 import itertools
-import logging
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -11,18 +10,16 @@ from typing import Any
 
 import torch
 
-from mammo import devices
+from mammo import InputError, devices
 from mammo.backbones import BACKBONES, find_backbone
 from mammo.bench import machine
-from mammo.bench.protocol import Measured
-
-log = logging.getLogger(__name__)
+from mammo.bench.protocol import Measured, uncounted
 
 FORMATS = {"channels_last": True, "contiguous": False}
 POLICIES = {"keras": "float32", "keras bfloat16": "mixed_bfloat16"}
 COLUMNS = [
-    "backbone", "device", "precision", "format", "loading", "training", "bare", "of bare", "features", "prediction",
-    "bare prediction", "peak MB", "bare MB",
+    "backbone", "device", "precision", "format", "loading", "training", "bare", "of bare", "bare, prepared", "of it",
+    "features", "prediction", "bare prediction", "peak MB", "bare MB",
 ]  # fmt: skip
 
 
@@ -30,6 +27,7 @@ def measure(
     overrides: list[str],
     *,
     names: list[str],
+    kinds: list[str],
     batch: int,
     rounds: int,
     steps: int,
@@ -43,6 +41,7 @@ def measure(
     Args:
         overrides: Of the configuration.
         names: Backbones.
+        kinds: Devices, `cpu` and `cuda`; those that are not there are left out.
         batch: Images a step.
         rounds: How often all take their turn; medians are over all steps of all rounds.
         steps: Of each turn.
@@ -52,19 +51,23 @@ def measure(
         say: Is told each row.
     """
     rows = []
-    for name, device, precision, (shape, last), compile_ in _combinations(names, compiled, quick):
-        women = -(-batch * (steps + 4) * 5 // 6) + 20  # 60 % of two films each train; four batches are not counted
-        chosen = [
+    for name, device, precision, (shape, last), compile_ in _combinations(names, kinds, compiled, quick):
+        women = -(-batch * (steps + uncounted(device)) * 5 // 6) + 20  # 60 % of two films each train
+        chosen = [  # of which nothing can be overridden: a row is named by it
             *("data=phantom", f"data.women={women}", f"data.batch_size={batch}"),
             *(f"model={name}", "model.weights=null", f"model.image_size={_side(name)}", "model.trainable=all"),
             *(f"model.channels_last={last}", f"model.compile={compile_}"),
             *(f"trainer.accelerator={device}", f"trainer.precision={precision}"),
         ]
+        taken = {line.partition("=")[0] for line in chosen} - {"model.image_size"}
+        if wrong := [line for line in overrides if line.partition("=")[0] in taken]:
+            raise InputError(f"bench: {wrong[0]} is measured row by row; leave it out, or see bench --help")
         cfg = machine.configuration([*chosen, *overrides])
         model = cfg["model"]
-        bare = {"model": model, "batch": batch, "precision": precision, "device": device}
+        bare = {"model": model, "batch": batch, "precision": precision, "device": device, "prepared": False}
         keras = {"name": name, "side": model["image_size"], "batch": batch}
         asked = {"mammo": ("trainer_loop", {"cfg": cfg}), "bare": ("bare_loop", bare)}
+        asked["prepared"] = ("bare_loop", bare | {"prepared": True})
         if keras_python and name in ("vgg16", "inception") and last and not compile_ and device == "cpu":
             asked |= {who: ("keras_loop", keras | {"policy": policy}) for who, policy in POLICIES.items()}
         row = {"backbone": name, "device": device, "precision": precision, "format": shape, "compiled": compile_}
@@ -74,8 +77,8 @@ def measure(
     return {"rows": rows}
 
 
-def _combinations(names: list[str], compiled: bool, quick: bool) -> Iterator[tuple[Any, ...]]:
-    there = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+def _combinations(names: list[str], kinds: list[str], compiled: bool, quick: bool) -> Iterator[tuple[Any, ...]]:
+    there = [device for device in ("cpu", "cuda") if device in kinds and (device == "cpu" or torch.cuda.is_available())]
     for name, device in itertools.product(names, there):
         precisions = ["bf16-mixed"] * devices.has_bfloat16(device) + ["32-true"]
         formats = list(FORMATS.items())
@@ -118,12 +121,13 @@ def rate(row: dict[str, Any], who: str, action: str) -> float | None:
 
 def cells(row: dict[str, Any]) -> list[str]:
     """A row of the table."""
-    train, bare = rate(row, "mammo", "train"), rate(row, "bare", "train")
+    train, *bare = (rate(row, who, "train") or 0.0 for who in ("mammo", "bare", "prepared"))
     shape = row["format"] + (", compiled" if row["compiled"] else "")
     peaks = row["peak_bytes"]
     return [
         f"{row['backbone']} {row['side']}", row["device"], row["precision"], shape,
-        _shown(rate(row, "mammo", "load")), _shown(train), _shown(bare), f"{(train or 0) / (bare or 1):.2f}",
+        _shown(rate(row, "mammo", "load")), _shown(train),
+        *(cell for one in bare for cell in (_shown(one), f"{train / one:.2f}")),
         *(_shown(rate(row, *one)) for one in (("mammo", "features"), ("mammo", "predict"), ("bare", "predict"))),
         f"{peaks['mammo'] / 1e6:,.0f}", f"{peaks['bare'] / 1e6:,.0f}",
     ]  # fmt: skip

@@ -15,6 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+FIRST = 4  # batches that are not counted: workers start, and fill their queues
 EVERY_S = 0.1  # between two looks at the memory
 Action = Callable[[int], list[float]]
 
@@ -34,6 +35,11 @@ def serve(build: Callable[[dict[str, Any]], dict[str, Action]]) -> None:
     for line in sys.stdin:
         name, count = json.loads(line)
         answers.write(json.dumps(actions[name](count)) + "\n")
+
+
+def uncounted(device: str) -> int:
+    """Batches before those that are counted: on a GPU every core has a worker with two of them in its queue."""
+    return FIRST if device == "cpu" else max(FIRST, 2 * (os.cpu_count() or 1))
 
 
 def timed(step: Callable[[], object], count: int, wait: Callable[[], object] | None = None) -> list[float]:
@@ -68,6 +74,7 @@ class Measured:
 
     def __init__(self, module: str, settings: dict[str, Any], *, python: str, log: Path) -> None:
         root = Path(__file__).parents[2]
+        hidden = {"CUDA_VISIBLE_DEVICES": ""} if module == "keras_loop" else {}  # it would take a GPU by itself
         with log.open("a") as errors:
             self.process = subprocess.Popen(
                 [python, "-m", f"mammo.bench.{module}", json.dumps(settings)],
@@ -76,6 +83,7 @@ class Measured:
                 stderr=errors,
                 text=True,
                 cwd=root,
+                env=os.environ | hidden,
             )
         self.log, self.peak_bytes = log, 0
         with self._watched():
@@ -118,10 +126,14 @@ class Measured:
             thread.join()
 
     def close(self) -> None:
-        """Ends it."""
+        """Ends it, one way or the other."""
         assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait(60)
+        with contextlib.suppress(OSError):
+            self.process.stdin.close()
+        try:
+            self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
 
 
 def pss_bytes(pid: int) -> int:

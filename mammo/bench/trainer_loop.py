@@ -15,24 +15,24 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from mammo import InputError, devices, run
-from mammo.bench.protocol import Action, serve, timed
+from mammo.bench.protocol import Action, serve, timed, uncounted
 from mammo.classifier import Classifier
 from mammo.data.cache import Store
 from mammo.data.datamodule import MammogramDataModule
 from mammo.data.trunk import BLOCK, compute
 
-FIRST = 4  # batches that are not counted: workers start, and fill their queues
 LOADED = 20  # batches that are loaded for each that is trained on: loading is so much faster
 
 
 class Ticks(Callback):
     """When each batch ended; of a GPU, which runs behind, when the first that count began and the last had ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: str) -> None:
+        self.device, self.first = device, uncounted(device)
         self.times: list[float] = []
 
     def _tick(self, trainer: L.Trainer, batch_idx: int, last: int) -> None:
-        if trainer.strategy.root_device.type == "cuda" and batch_idx in (FIRST - 1, last):
+        if self.device == "cuda" and batch_idx in (self.first - 1, last):
             torch.cuda.synchronize()
         self.times.append(time.perf_counter())
 
@@ -44,10 +44,10 @@ class Ticks(Callback):
         """Of prediction."""
         self._tick(trainer, at[1], int(trainer.num_predict_batches[0]) - 1)
 
-    def seconds(self, device: str) -> list[float]:
+    def seconds(self) -> list[float]:
         """Of each batch after the first ones; of a GPU their mean, once."""
-        counted = self.times[FIRST - 1 :]
-        if device == "cuda":
+        counted = self.times[self.first - 1 :]
+        if self.device == "cuda":
             return [(counted[-1] - counted[0]) / (len(counted) - 1)]
         return [end - start for start, end in pairwise(counted)]
 
@@ -71,7 +71,7 @@ def build(settings: dict[str, Any]) -> dict[str, Action]:
     classifier.weigh(data.class_counts())
 
     def trainer(count: int, ticks: Ticks) -> L.Trainer:
-        needed = FIRST + count
+        needed = uncounted(plan.accelerator) + count
         limits = {"limit_train_batches": needed, "limit_predict_batches": needed, "limit_val_batches": 0}
         if needed > min(len(data.train), len(data.described)) // data.batch_size:
             raise InputError(f"{len(data.train)} training samples are too few for {needed} batches; use fewer --steps")
@@ -84,14 +84,14 @@ def build(settings: dict[str, Any]) -> dict[str, Action]:
         )
 
     def train(count: int) -> list[float]:
-        ticks = Ticks()
+        ticks = Ticks(plan.accelerator)
         trainer(count, ticks).fit(classifier, datamodule=data)
-        return ticks.seconds(plan.accelerator)
+        return ticks.seconds()
 
     def predict(count: int) -> list[float]:
-        ticks = Ticks()
+        ticks = Ticks(plan.accelerator)
         trainer(count, ticks).predict(classifier, datamodule=data, return_predictions=False)
-        return ticks.seconds(plan.accelerator)
+        return ticks.seconds()
 
     def features(count: int) -> list[float]:
         """All stages as a frozen trunk, whose outputs are written to a cache."""
@@ -99,7 +99,7 @@ def build(settings: dict[str, Any]) -> dict[str, Action]:
         frozen = Classifier(
             model=cfg["model"] | {"frozen_stages": stages}, classes=["a", "b"], loss=cfg["loss"], **cfg["optim"]
         )
-        used = trainer(1, Ticks())
+        used = trainer(1, Ticks(plan.accelerator))
         device = used.strategy.root_device
         trunk = frozen.net.trunk.to(device)
         wanted = {str(row): (data.described, sample, 0) for row, (sample, _) in enumerate(data.described.rows[:BLOCK])}
@@ -113,15 +113,18 @@ def build(settings: dict[str, Any]) -> dict[str, Action]:
     def load(count: int) -> list[float]:
         """On one core, in this process: batches as the model gets them, with all of their augmentation."""
         loader = torch.utils.data.DataLoader(data.train, batch_size=data.batch_size, sampler=_epochs(data))
-        cores, threads = os.sched_getaffinity(0), (torch.get_num_threads(), cv2.getNumThreads())
-        os.sched_setaffinity(0, {max(cores)})
+        threads = torch.get_num_threads(), cv2.getNumThreads()
+        cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+        if cores:
+            os.sched_setaffinity(0, {max(cores)})
         torch.set_num_threads(1)
         cv2.setNumThreads(1)
         batches = iter(loader)
         try:
             each = timed(lambda: list(islice(batches, LOADED)), count)
         finally:
-            os.sched_setaffinity(0, cores)
+            if cores:
+                os.sched_setaffinity(0, cores)
             torch.set_num_threads(threads[0])
             cv2.setNumThreads(threads[1])
         return [seconds / LOADED for seconds in each]

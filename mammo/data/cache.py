@@ -2,7 +2,8 @@
 
 A store is a folder of blocks, safetensors files that are memory-mapped when they are read. A block is written under
 a temporary name and renamed: a killed run loses the block it was at. Jobs that lack the same arrays wait for each
-other (`Store.building`), so that each is made once. What a store holds can be removed at any time.
+other (`Store.building`), so that each is made once; so do jobs that fill the same store with others. What a store holds can
+be removed whenever no run is at work.
 """
 
 import contextlib
@@ -137,7 +138,8 @@ def clear(home: Path) -> None:
 
 def bound(home: Path, most: int) -> None:
     """Removes the files that were used longest ago until at most so many bytes are left."""
-    files = sorted((path.stat().st_mtime_ns, path.stat().st_size, path) for path in _files(home))
+    whole = [path for path in _files(home) if path.suffix in (".safetensors", ".npy")]  # no lock, nothing in the making
+    files = sorted((path.stat().st_mtime_ns, path.stat().st_size, path) for path in whole)
     total = sum(size for _, size, _ in files)
     for _, size, path in files:
         if total <= most:

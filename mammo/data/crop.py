@@ -155,8 +155,8 @@ def _patches(
     off, unlabelled = [], 0
     spacing = rows["spacing_mm"]
     grids = [Ask("grid", round(window_mm / mm), stride_px=round(stride_mm / mm)) for mm in spacing]
-    films = zip(cutter(rows, [Ask("whole")] * len(rows)), cutter(rows, grids), strict=True)
-    for (_, row), ((whole,), grid) in zip(rows.iterrows(), films, strict=True):
+    cut = cutter(pd.concat([rows, rows]), [Ask("whole")] * len(rows) + grids)  # at once: each film is read once
+    for (_, row), (whole,), grid in zip(rows.iterrows(), cut[: len(rows)], cut[len(rows) :], strict=True):
         patches = [_sample(row, square, f"{row['image_id']}.p{number}") for number, square in enumerate(grid, start=1)]
         squares = pd.DataFrame(patches, columns=["image_id", "x_px", "y_px", "side_px"])
         own = findings[findings["image_id"] == row["image_id"]]

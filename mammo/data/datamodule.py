@@ -265,7 +265,7 @@ class MammogramDataModule(L.LightningDataModule):
             sampler=sampler,
             num_workers=workers,
             persistent_workers=workers > 0,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=not on_cpu,
             # Its own generator: with the global one, workers would shift the network's dropout.
             generator=torch.Generator().manual_seed(self.seed),
         )

@@ -56,12 +56,13 @@ def synthesise(crops: np.ndarray, draws: list[Draw], *, steps: int, seed: int) -
     }
     cache = Store(home() / "gans" / digest(facts))
     keys = {f"{sample_id}.c{draw}": (sample_id, draw) for sample_id, draw in draws}
-    made = cache.load(keys)
-    if missing := {key: draw for key, draw in keys.items() if key not in made}:
-        log.info("gan: %d steps on %d training crops of a class, then cached", steps, len(crops))
-        generate = _single_threaded(lambda: _generate(crops, missing, steps, seed))
-        cache.store(generate)
-        made |= generate
+    with cache.building():
+        made = cache.load(keys)
+        if missing := {key: draw for key, draw in keys.items() if key not in made}:
+            log.info("gan: %d steps on %d training crops of a class, then cached", steps, len(crops))
+            generate = _single_threaded(lambda: _generate(crops, missing, steps, seed))
+            cache.store(generate)
+            made |= generate
     return {draw: made[key].numpy() for key, draw in keys.items()}
 
 

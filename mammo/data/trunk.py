@@ -17,7 +17,7 @@ from mammo.data.samples import Draw, Samples
 log = logging.getLogger(__name__)
 
 BLOCK = 16  # samples per forward pass; always this many, so that no result depends on the rest
-WRITTEN = 16  # forward passes whose outputs are written together: what a killed run loses
+WRITTEN, WRITTEN_BYTES = 256, 64 << 20  # outputs are written when so many, or so large, are held: a kill loses them
 Wanted = tuple[Samples, int, int]  # a draw of a sample
 
 
@@ -95,6 +95,7 @@ def compute(
         filled = torch.stack(squares + squares[-1:] * (BLOCK - len(block)))
         with torch.inference_mode(), context():
             made |= zip(block, trunk(filled.to(device)).cpu(), strict=False)
-        if len(made) >= BLOCK * WRITTEN or start + BLOCK >= len(names):
+        held = sum(output.nbytes for output in made.values())
+        if len(made) >= WRITTEN or held >= WRITTEN_BYTES or start + BLOCK >= len(names):
             store.store(made)
             made = {}

@@ -48,6 +48,28 @@ def test_workers_change_nothing(module, method):
             assert all(torch.equal(ours[key], theirs[key]) for key in ours)
 
 
+def test_on_a_cpu_one_worker_loads_and_nothing_is_pinned(module):
+    data = module(workers=None)
+    loader = data.train_dataloader()
+    assert (loader.num_workers, loader.persistent_workers, loader.pin_memory) == (1, True, False)
+    assert loader.dataset[0, 0]["x"].dtype == torch.uint8  # grey, until the device
+    data.train.outputs = {}
+    assert data.train_dataloader().num_workers == 0  # nothing is left to compute
+
+
+@pytest.mark.parametrize("few", [True, False])
+def test_draws_that_are_made_once_are_the_same_for_every_seed_and_others_are_not(module, few):
+    draws = []
+    for seed in (0, 7):
+        data = module(seed=seed)
+        data.train.few = few
+        draws.append([data.train.pixels(sample, draw) for sample in range(4) for draw in (1, 2)])
+    same = [torch.equal(*pair) for pair in zip(*draws, strict=True)]
+    assert all(same) if few else not any(same)
+    expanded = [module(seed=seed, augment=ONLINE | {"mode": "expand"}).train for seed in (0, 7)]
+    assert torch.equal(*(samples.pixels(0, 3) for samples in expanded))
+
+
 def test_each_epoch_has_its_own_order_and_its_own_draws(module):
     first, second = epochs(module())
     assert [b[0] for b in first] != [b[0] for b in second]
