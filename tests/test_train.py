@@ -204,6 +204,9 @@ def test_trunk_outputs_are_not_used_where_what_made_them_has_changed(job, resnet
     assert 16 <= needed("augment.symmetries=false") < 32  # the draws alone
     assert needed() == needed("optim.lr_head=0.1", "data.batch_size=4", "loss=focal", "select_on=test") == 0
     with monkeypatch.context() as patch:
+        patch.setattr("mammo.models.Network.compile_stages", lambda net: setattr(net, "compiled", True))
+        assert needed("model.compile=true") >= 32
+    with monkeypatch.context() as patch:
         patch.setattr(torch, "get_num_threads", lambda: 99)
         assert needed() >= 32
     with monkeypatch.context() as patch:

@@ -1,10 +1,12 @@
 """The same network as a user runs it: this project's loaders, module and precision, in Lightning's Trainer."""
 
 import atexit
+import functools
 import os
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
@@ -110,26 +112,27 @@ def build(settings: dict[str, Any]) -> dict[str, Action]:
         wait = torch.cuda.synchronize if plan.accelerator == "cuda" else None
         return [seconds * data.batch_size / BLOCK for seconds in timed(block, count, wait)]
 
-    def load(count: int) -> list[float]:
-        """On one core, in this process: batches as the model gets them, with all of their augmentation."""
-        loader = torch.utils.data.DataLoader(data.train, batch_size=data.batch_size, sampler=_epochs(data))
-        threads = torch.get_num_threads(), cv2.getNumThreads()
-        cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
-        if cores:
-            os.sched_setaffinity(0, {max(cores)})
-        torch.set_num_threads(1)
-        cv2.setNumThreads(1)
-        batches = iter(loader)
-        try:
-            each = timed(lambda: list(islice(batches, LOADED)), count)
-        finally:
-            if cores:
-                os.sched_setaffinity(0, cores)
-            torch.set_num_threads(threads[0])
-            cv2.setNumThreads(threads[1])
-        return [seconds / LOADED for seconds in each]
-
+    loader = torch.utils.data.DataLoader(data.train, batch_size=data.batch_size, sampler=_epochs(data))
+    load = functools.partial(_load, iter(loader))
     return {"train": train, "predict": predict, "features": features, "load": load}
+
+
+def _load(batches: Iterator[Any], count: int) -> list[float]:
+    """On one core, in this process: batches as the model gets them, with all of their augmentation."""
+    threads = torch.get_num_threads(), cv2.getNumThreads()
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+    if cores:
+        os.sched_setaffinity(0, {max(cores)})
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    try:
+        each = timed(lambda: list(islice(batches, LOADED)), count)
+    finally:
+        if cores:
+            os.sched_setaffinity(0, cores)
+        torch.set_num_threads(threads[0])
+        cv2.setNumThreads(threads[1])
+    return [seconds / LOADED for seconds in each]
 
 
 def _epochs(data: MammogramDataModule) -> Any:

@@ -2,8 +2,8 @@
 
 A store is a folder of blocks, safetensors files that are memory-mapped when they are read. A block is written under
 a temporary name and renamed: a killed run loses the block it was at. Jobs that lack the same arrays wait for each
-other (`Store.building`), so that each is made once; so do jobs that fill the same store with others. What a store holds can
-be removed whenever no run is at work.
+other (`Store.building`), so that each is made once; so do jobs that fill the same store with others. What a store
+holds can be removed whenever no run is at work.
 """
 
 import contextlib

@@ -1,5 +1,7 @@
 """Squares come from the cache only where nothing that matters has changed, and are the same without it."""
 
+import multiprocessing
+import time
 from dataclasses import fields, replace
 
 import cv2
@@ -11,6 +13,10 @@ from mammo.data.squares import Ask, Cutter
 from tests.data.test_crop import archive, read
 
 LESION = Ask("point", 112, (723.0, 410.0), within_px=40.0, reach_px=40.0)
+PINNED = [
+    724, 410, 112, 0.6069, 0.4184, 0.6090, 0.4184, 15204.28, 130.3862, 0, 40.7104,  # squares.NUMBERS
+    130.5097, 87.941,  # mean and spread of grey
+]  # fmt: skip
 DIGESTS = {f"mdb{number:03d}": f"pixels of {number}" for number in range(1, 11)}
 
 
@@ -86,6 +92,37 @@ def test_other_code_is_not_answered_from_the_cache(cut, monkeypatch, owner, name
     cut()
     monkeypatch.setattr(owner, name, "another")
     assert cut()[1] == 1
+
+
+def test_two_runs_that_lack_the_same_squares_cut_them_once(tmp_path):
+    context = multiprocessing.get_context("fork")
+    together, films = context.Barrier(2), context.Queue()
+
+    def run():
+        def slow(image_id):
+            films.put(image_id)
+            time.sleep(0.1)
+            return read(image_id)
+
+        together.wait()
+        cutter = Cutter(slow, shown=64, margin=1.0, digests=DIGESTS, home=tmp_path)
+        assert all(len(squares) == 1 for squares in cutter(archive(), [Ask("whole")] * 11))
+
+    jobs = [context.Process(target=run) for _ in range(2)]
+    for job in jobs:
+        job.start()
+    for job in jobs:
+        job.join(60)
+    assert [job.exitcode for job in jobs] == [0, 0]
+    assert sorted(films.get(timeout=5) for _ in range(10)) == sorted(DIGESTS) and films.empty()
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 1
+
+
+def test_a_change_of_what_is_cut_or_measured_raises_the_version(cut):
+    """Where one of these numbers changes by more than another OpenCV's rounding, so has `squares.VERSION` to."""
+    (square,), _ = cut(home=None)
+    measured = [*square.numbers.values(), float(square.pixels.mean()), float(square.pixels.std())]
+    assert (squares.VERSION, measured) == (1, pytest.approx(PINNED, rel=1e-3))
 
 
 def test_what_does_not_matter_is_answered_from_the_cache(cut):
