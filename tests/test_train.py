@@ -15,7 +15,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import train
-from mammo import InputError, settings
+from mammo import InputError, run, settings
 from mammo.data.phantom import Phantom
 from mammo.data.tasks import find_task
 from mammo.evaluation import report
@@ -61,6 +61,15 @@ def test_a_run_without_heads_ends_in_a_report(job):
     assert read_json(folder / "choices.json")["heads"] == {} and not list((folder / "heads").iterdir())
     assert {key.split("/")[1] for key in metrics if key.startswith("test/")} == {"softmax", "shortcuts", "majority"}
     assert "- softmax: accuracy " in (folder / "report.md").read_text()
+
+
+def test_the_time_of_a_run_is_told_by_its_parts_and_imports_once_a_process(monkeypatch):
+    monkeypatch.setattr(run.Clock, "first", True)
+    first, second = run.Clock(), run.Clock()
+    for clock in (first, second):
+        clock.lap("training")
+    assert re.fullmatch(r"\d+\.\d s: imports \d+\.\d, training 0\.\d", str(first))
+    assert re.fullmatch(r"0\.\d s: training 0\.\d", str(second))
 
 
 def test_the_time_of_each_head_is_printed_and_in_no_table(job, caplog):
