@@ -63,6 +63,7 @@ def measure(overrides: list[str], *, rounds: int, say: Callable[[str], None]) ->
         train("30 epochs, cache empty", *FROZEN)
         train("30 epochs, no cache", *FROZEN, "data.cache=false")
         train("the same again", *FROZEN)
+        train("30 epochs, augment=none, cache empty of it", *FROZEN, "augment=none")
         train("another head", *FROZEN, "heads=svm_linear")
         train("another seed", *FROZEN, "seed=1")
         train("five folds, all heads", "-m", "sweep=folds", "heads=all")
