@@ -56,7 +56,7 @@ def test_the_bare_loop_trains_the_auxiliary_head_too_and_is_shown_what_the_netwo
 
 
 def test_a_process_that_dies_tells_its_last_line(tmp_path):
-    with pytest.raises(RuntimeError, match=r"log ended: .*KeyError: 'device'"):
+    with pytest.raises(RuntimeError, match=r"log ended: .*KeyError: 'prepared'"):
         Measured("bare_loop", {}, python=sys.executable, log=tmp_path / "log")
 
 
