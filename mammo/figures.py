@@ -10,6 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.patches import Circle
+from matplotlib.ticker import LogLocator, NullFormatter
 
 BLUE, RED, GREY = "#0072b2", "#d55e00", "#777777"
 # Okabe and Ito 2008: told apart by the colour-blind; with the line styles also in grey print.
@@ -232,6 +233,12 @@ def growth(lines: list[tuple[str, str, list[int], list[float], list[float]]]) ->
                 axis.plot(numbers, in_proportion, color=GREY, linestyle=":", linewidth=1)
         for axis, label in zip(axes[:, column], ("seconds", "peak memory, MB"), strict=True):
             axis.set(xscale="log", yscale="log", xlabel=of, ylabel=label)
+            numbers = max((line[2] for line in lines if line[0] == of), key=len)
+            axis.set_xticks(numbers, [f"{number:,}" for number in numbers])
+            axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axis.yaxis.set_major_formatter("{x:,g}")
+            axis.yaxis.set_minor_formatter(NullFormatter())
+            axis.minorticks_off()
             axis.grid(alpha=0.3)
             axis.spines[["top", "right"]].set_visible(False)
         axes[0, column].legend(frameon=False)
