@@ -44,7 +44,7 @@ def measure(overrides: list[str], *, rounds: int, say: Callable[[str], None]) ->
         env = os.environ | {"MAMMO_HOME": str(own)}
 
         def train(name: str, *more: str) -> None:
-            lines = [*overrides, *more, f"hydra.run.dir={folder}/run", f"hydra.sweep.dir={folder}/sweep"]
+            lines = [*more, *overrides, f"hydra.run.dir={folder}/run", f"hydra.sweep.dir={folder}/sweep"]
             command = [sys.executable, "train.py", *lines]
             start = time.perf_counter()
             ended = subprocess.run(
@@ -53,7 +53,7 @@ def measure(overrides: list[str], *, rounds: int, say: Callable[[str], None]) ->
             if ended.returncode:
                 raise InputError(f"bench: train.py {' '.join(lines)}: {(ended.stdout + ended.stderr).strip()[-300:]}")
             runs[name] = {
-                "command": " ".join([*overrides, *more]),
+                "command": " ".join([*more, *overrides]),
                 "seconds": time.perf_counter() - start,
                 "imports": sum(map(float, re.findall(r"^time .*: imports ([\d.]+)", ended.stdout, re.MULTILINE))),
                 "computed": sum(map(int, re.findall(r"^trunk .* (\d+) to compute once", ended.stdout, re.MULTILINE))),
