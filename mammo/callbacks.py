@@ -9,10 +9,11 @@ import lightning as L
 import numpy as np
 import pandas as pd
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import Callback, RichProgressBar
 from scipy.special import softmax
 
 from mammo import InputError
+from mammo.checkpoints import Cut, Kept, Patience
 from mammo.data.datamodule import MammogramDataModule
 from mammo.heads import FittedHead, fit_head, majority, save_head, shortcuts, withheld
 from mammo.predictions import head_table, merge, write_features, write_json, write_table
@@ -25,24 +26,15 @@ def during_fit(
 ) -> list[Callback]:
     """Checkpoints, early stopping and curves: the epoch that is best on the part that chooses, or the last one."""
     monitor = f"{chooses}/auroc" if chooses else None
-    checkpoints = folder / "checkpoints"
-    chosen: list[Callback] = [
-        ModelCheckpoint(
-            dirpath=checkpoints,
-            filename="best",
-            monitor=monitor,
-            mode="max",
-            save_weights_only=True,
-            enable_version_counter=False,
-        ),
-        Curves(folder),
-    ]
-    if resumable:  # a linear layer on a frozen trunk is trained again in less time than its checkpoints take
-        chosen.append(ModelCheckpoint(checkpoints, "last", monitor=None, enable_version_counter=False))
+    kept = folder / "checkpoints"
+    chosen: list[Callback] = [Curves(folder), Cut(kept / "last.ckpt" if resumable else None)]
     if progress:
         chosen.append(RichProgressBar())
     if monitor and patience is not None:
-        chosen.append(EarlyStopping(monitor, mode="max", patience=patience))
+        chosen.append(Patience(monitor, mode="max", patience=patience))
+    chosen.append(Kept(kept, "best", monitor=monitor, weights_only=True))
+    if resumable:  # a linear layer on a frozen trunk is trained again in less time than its checkpoints take
+        chosen.append(Kept(kept, "last", monitor=None, weights_only=False))  # after `best`, whose score it holds
     return chosen
 
 
@@ -52,6 +44,14 @@ class Curves(Callback):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.epochs: list[dict[str, float]] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        """The epochs so far."""
+        return {"epochs": self.epochs}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on from them."""
+        self.epochs = state_dict["epochs"]
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """After validation, with the epoch's means."""

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
-from torchmetrics import MetricCollection
+from torchmetrics import MeanMetric, Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC
 
 from mammo.losses import build_loss, class_weights
@@ -49,9 +49,9 @@ class Classifier(L.LightningModule):
         metrics = MetricCollection(
             {"accuracy": MulticlassAccuracy(len(classes), average="micro"), "auroc": MulticlassAUROC(len(classes))}
         )
-        self.watched = nn.ModuleDict(
-            {f"{part}_": metrics.clone(prefix=f"{part}/") for part in ("train", "val", "test")}
-        )
+        parts = ("train", "val", "test")
+        self.watched = nn.ModuleDict({f"{part}_": metrics.clone(prefix=f"{part}/") for part in parts})
+        self.losses = nn.ModuleDict({f"{part}_": MeanMetric(nan_strategy="disable") for part in parts})
 
         self.chosen_epoch: int | None = None  # of the checkpoint that was loaded, from 1
 
@@ -92,11 +92,27 @@ class Classifier(L.LightningModule):
         self._watch(self.trainer.datamodule.watched, logits, batch["y"], self.loss(logits, batch["y"]))  # type: ignore[attr-defined]
 
     def _watch(self, part: str, logits: Tensor, y: Tensor, loss: Tensor) -> None:
-        metrics = self.watched[f"{part}_"]
+        metrics, losses = self.watched[f"{part}_"], self.losses[f"{part}_"]
         metrics.update(logits.detach().double().softmax(dim=1), y)  # type: ignore[operator]
+        losses.update(loss.detach(), len(y))  # type: ignore[operator]
         shown = {"on_step": False, "on_epoch": True, "batch_size": len(y)}
-        self.log(f"{part}/loss", loss.detach(), sync_dist=True, prog_bar=True, **shown)  # type: ignore[arg-type]
+        self.log(f"{part}/loss", losses, prog_bar=True, **shown)  # type: ignore[arg-type]
         self.log_dict(metrics, prog_bar=part != "train", **shown)  # type: ignore[arg-type]
+
+    def metric_states(self) -> dict[str, dict[str, Any]]:
+        """What the training metrics have gathered in this process since the epoch began."""
+        return {name: metric.metric_state for name, metric in self._training_metrics().items()}
+
+    def restore_metrics(self, states: dict[str, dict[str, Any]]) -> None:
+        """Goes on from what `metric_states` gave; from nothing where it is empty."""
+        metrics = self._training_metrics()
+        for name, state in states.items():
+            for key, value in state.items():
+                setattr(metrics[name], key, value)
+
+    def _training_metrics(self) -> dict[str, Metric]:
+        watched: Any = self.watched["train_"]
+        return {**dict(watched.items(keep_base=True)), "loss": self.losses["train_"]}
 
     def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
         """`row` (B,), penultimate `features` (B, D) and `logits` (B, classes), both float32."""

@@ -1,10 +1,15 @@
 """Which devices a job runs on, at which precision, and how its processes are started."""
 
+import contextlib
 import ctypes
 import functools
 import logging
 import os
+import shutil
+import signal
 import sys
+import tempfile
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -13,7 +18,7 @@ from typing import Any
 
 import torch
 
-from mammo import InputError
+from mammo import InputError, cluster
 
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
@@ -26,7 +31,8 @@ class Plan:
 
     Attributes:
         accelerator: `cpu` or `cuda`.
-        devices: How many in all.
+        devices: How many on each machine.
+        machines: How many machines.
         precision: As Lightning names it.
         rank: Which of the processes this one is.
         why: What is said of the precision where it was left to the machine.
@@ -34,9 +40,15 @@ class Plan:
 
     accelerator: str
     devices: int
+    machines: int
     precision: str
     rank: int
     why: str = ""
+
+    @property
+    def world(self) -> int:
+        """How many devices in all, each with a process of its own."""
+        return self.devices * self.machines
 
     @property
     def main(self) -> bool:
@@ -60,19 +72,30 @@ class Plan:
 
     def check_batch(self, batch_size: int) -> None:
         """A global batch that the devices cannot share evenly is an error."""
-        if batch_size % self.devices:
+        if batch_size % self.world:
             raise InputError(
-                f"data.batch_size={batch_size} cannot be shared by {self.devices} devices; make it a multiple of that"
+                f"data.batch_size={batch_size} cannot be shared by {self.world} devices; make it a multiple of that"
             )
 
     def trainer_settings(self) -> dict[str, Any]:
         """Arguments of Lightning's Trainer."""
-        strategy = "ddp" if self.devices > 1 else "auto"
+        from lightning.pytorch.plugins.environments import (
+            LightningEnvironment,
+            SLURMEnvironment,
+            TorchElasticEnvironment,
+        )
+
+        from mammo.checkpoints import WholeFiles
+
+        engines = {"srun": lambda: SLURMEnvironment(auto_requeue=False), "torchrun": TorchElasticEnvironment}
+        together = cluster.peers()
         return {
             "accelerator": self.accelerator,
             "devices": self.devices,
+            "num_nodes": self.machines,
             "precision": self.precision,
-            "strategy": strategy,
+            "strategy": "ddp" if self.world > 1 else "auto",
+            "plugins": [engines[together.engine]() if together else LightningEnvironment(), WholeFiles()],
             "enable_progress_bar": self.progress,
             "use_distributed_sampler": False,  # it repeats films to fill up; the datamodule's samplers do not
             "num_sanity_val_steps": 0,
@@ -97,11 +120,11 @@ def _keep_freed_memory() -> None:
         os.register_at_fork(before=lambda: libc.malloc_trim(0))
 
 
-def plan(accelerator: str, devices: int | str, precision: str) -> Plan:
-    """Resolves `auto` and checks that the devices are there.
+def plan(accelerator: str, devices: int | str, precision: str, machines: int = 1) -> Plan:
+    """Resolves `auto` and checks that the devices are there, and that each has its process.
 
     Raises:
-        InputError: An unknown accelerator, or more devices than there are.
+        InputError: An unknown accelerator, more devices than there are, or other processes than were asked for.
     """
     gpus = torch.cuda.device_count()
     if accelerator == "auto":
@@ -114,6 +137,7 @@ def plan(accelerator: str, devices: int | str, precision: str) -> Plan:
     if not isinstance(count, int) or not 1 <= count <= there:
         kind = "CPU cores (one process each)" if accelerator == "cpu" else "GPUs"
         raise InputError(f"trainer.devices={devices}: this machine has {there} {kind}; expected 1 to {there}")
+    _check_peers(count, machines)
     if precision not in PRECISIONS:
         raise InputError(f"trainer.precision={precision} is unknown; expected one of {', '.join(PRECISIONS)}")
     why = ""
@@ -121,7 +145,21 @@ def plan(accelerator: str, devices: int | str, precision: str) -> Plan:
         native = has_bfloat16(accelerator)
         precision = "bf16-mixed" if native else "32-true"
         why = f" (auto: bfloat16 is {'native' if native else 'not native'} here)"
-    return Plan(accelerator, count, precision, int(os.environ.get("RANK", "0")), why)
+    together = cluster.peers()
+    return Plan(accelerator, count, machines, precision, together.rank if together else 0, why)
+
+
+def _check_peers(devices: int, machines: int) -> None:
+    together = cluster.peers()
+    asked = f"trainer.devices={devices} trainer.num_nodes={machines}"
+    if together is None:
+        if machines > 1:
+            raise InputError(f"{asked}: several machines are started by srun or torchrun, a process for each device")
+    elif (together.world, together.machines) != (devices * machines, machines):
+        raise InputError(
+            f"{asked}: {together.engine} started {together.world} processes on {together.machines} machines; "
+            "make the two agree"
+        )
 
 
 def has_bfloat16(accelerator: str) -> bool:
@@ -143,15 +181,23 @@ def versions(packages: list[str]) -> dict[str, str]:
     return found
 
 
+def plan_of(cfg: dict[str, Any]) -> Plan:
+    """That of a run's configuration."""
+    return plan(*(cfg["trainer"][key] for key in ("accelerator", "devices", "precision", "num_nodes")))
+
+
 def launch(job: Job, cfg: dict[str, Any], folder: Path) -> dict[str, float]:
     """Runs a job on its devices: here, or in one new process each, which end together.
 
     Hydra and Lightning would each start the other's processes again; so ranks get the composed configuration and
     nothing of the command line, and this process keeps no process group for a sweep's next job to trip over.
     """
-    count = plan(cfg["trainer"]["accelerator"], cfg["trainer"]["devices"], cfg["trainer"]["precision"]).devices
-    if count == 1 or "LOCAL_RANK" in os.environ:  # the second: started by torchrun, which made the processes
+    together, count = cluster.peers(), plan_of(cfg).devices
+    if together is not None and together.rank:
+        logging.getLogger().setLevel(logging.ERROR)  # the first one speaks for all
+    if together is not None or count == 1:
         return job(cfg, folder)
+    from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -164,28 +210,41 @@ def launch(job: Job, cfg: dict[str, Any], folder: Path) -> dict[str, float]:
         rdzv_endpoint="localhost:0",
         local_addr="localhost",
         max_restarts=0,
-        monitor_interval=0.5,
+        monitor_interval=0.1,
     )
-    line = folder / "error.txt"
+    said = Path(tempfile.mkdtemp(), "error.txt")
+    stop: Any = signal.signal(signal.SIGUSR1, lambda *_: signal.raise_signal(signal.SIGTERM))  # passed on to the ranks
     try:
-        return elastic_launch(config, _rank)(job, cfg, folder, max((os.cpu_count() or 1) // count, 1))[0]
+        arguments = (job, cfg, folder, said, os.getpid(), max((os.cpu_count() or 1) // count, 1))
+        return elastic_launch(config, _rank)(*arguments)[0]
+    except SignalException as error:
+        raise SystemExit(128 + error.sigval) from None
     except ChildFailedError as error:
-        if not line.is_file():
-            raise
-        raise InputError(line.read_text()) from error
+        _, first = error.get_first_failure()
+        if first.exitcode == 128 + signal.SIGTERM:
+            raise SystemExit(first.exitcode) from None
+        if first.exitcode < 0 or not said.is_file():
+            name = signal.Signals(-first.exitcode).name if first.exitcode < 0 else f"exit status {first.exitcode}"
+            raise RuntimeError(f"process {first.local_rank} of {count} was ended by {name}") from None
+        kind, _, text = said.read_text().partition(":")
+        raise (InputError(text) if kind == "input" else RuntimeError(f"process {kind} of {count}: {text}")) from None
     finally:
-        line.unlink(missing_ok=True)
+        signal.signal(signal.SIGUSR1, stop)
+        shutil.rmtree(said.parent, ignore_errors=True)
 
 
-def _rank(job: Job, cfg: dict[str, Any], folder: Path, threads: int) -> dict[str, float]:
-    """One process of a job. Bad input leaves its line and ends this process, and so the others, which may wait."""
+def _rank(job: Job, cfg: dict[str, Any], folder: Path, said: Path, parent: int, threads: int) -> dict[str, float]:
+    """One process of a job. An error ends it, and so the others, which may wait; the first one is what is told."""
+    cluster.end_with(parent)
     torch.set_num_threads(threads)
     main = os.environ["RANK"] == "0"
     logging.basicConfig(level=logging.INFO if main else logging.ERROR, format="%(message)s")
     try:
         return job(cfg, folder)
-    except (InputError, FileNotFoundError) as error:
-        (folder / "error.txt").write_text(str(error))
+    except Exception as error:  # before the others lose their connection, and fail of that
+        known = isinstance(error, InputError | FileNotFoundError)
+        with contextlib.suppress(FileExistsError), said.open("x") as file:
+            file.write(f"input:{error}" if known else f"{os.environ['RANK']}:{traceback.format_exc()}")
         sys.exit(1)
     finally:
         if torch.distributed.is_initialized():

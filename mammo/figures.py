@@ -12,6 +12,8 @@ from matplotlib.image import imread
 from matplotlib.patches import Circle
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from mammo.files import whole
+
 BLUE, RED, GREY = "#0072b2", "#d55e00", "#777777"
 # Okabe and Ito 2008: told apart by the colour-blind; with the line styles also in grey print.
 STYLES: list[tuple[str, Any]] = [
@@ -24,7 +26,8 @@ FEW = 4  # curves whose bands can be told apart
 def save(figure: Figure, path: Path) -> None:
     """Writes a figure as PNG, 100 dots per inch."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=100, bbox_inches="tight", facecolor="white")
+    with whole(path) as temporary:
+        figure.savefig(temporary, dpi=100, bbox_inches="tight", facecolor="white", format="png")
 
 
 def read(path: Path) -> np.ndarray:

@@ -29,6 +29,7 @@ from sklearn.svm import SVC, LinearSVC
 from threadpoolctl import threadpool_limits
 
 from mammo import InputError
+from mammo.files import whole
 
 INNER_FOLDS = 5
 
@@ -258,9 +259,8 @@ def shortcuts(seen: pd.DataFrame, labels: np.ndarray, rows: pd.DataFrame) -> tup
 
 def save_head(head: FittedHead, path: Path) -> None:
     """Saves the classifier by skops."""
-    temporary = path.with_name(path.name + ".tmp")
-    skops.io.dump(head.model, temporary, compression=ZIP_DEFLATED)  # 420 trees: 2 MB instead of 14
-    temporary.replace(path)
+    with whole(path) as temporary:
+        skops.io.dump(head.model, temporary, compression=ZIP_DEFLATED)  # 420 trees: 2 MB instead of 14
 
 
 def load_head(path: Path, chosen: dict[str, Any], how: str) -> FittedHead:

@@ -9,6 +9,7 @@ import pandas as pd
 from safetensors.numpy import load_file, save_file
 
 from mammo import InputError
+from mammo.files import whole, write_text
 
 IDENTITY = ["sample_id", "image_id", "patient", "split", "fold", "seed", "head", "label"]
 
@@ -55,10 +56,9 @@ def head_table(
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Writes a table under a temporary name and renames it."""
-    temporary = path.with_name(path.name + ".tmp")
-    table.to_csv(temporary, index=False, lineterminator="\n")
-    temporary.replace(path)
+    """Writes a table whole, or not at all."""
+    with whole(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
 
 
 def read_predictions(path: Path) -> tuple[pd.DataFrame, list[str]]:
@@ -85,10 +85,8 @@ def read_predictions(path: Path) -> tuple[pd.DataFrame, list[str]]:
 
 
 def write_json(content: object, path: Path) -> None:
-    """Writes JSON under a temporary name and renames it; a NaN is an error."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
-    temporary.replace(path)
+    """Writes JSON whole, or not at all; a NaN is an error."""
+    write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", path)
 
 
 def read_json(path: Path) -> Any:
@@ -104,9 +102,8 @@ def read_json(path: Path) -> Any:
 
 def write_features(folder: Path, features: np.ndarray, rows: pd.DataFrame) -> None:
     """`features.safetensors`, (N, D) float32, and `features.csv`, which names its rows in the same order."""
-    temporary = folder / "features.safetensors.tmp"
-    save_file({"features": np.ascontiguousarray(features, np.float32)}, temporary)
-    temporary.replace(folder / "features.safetensors")
+    with whole(folder / "features.safetensors") as temporary:
+        save_file({"features": np.ascontiguousarray(features, np.float32)}, temporary)
     write_table(rows, folder / "features.csv")
 
 

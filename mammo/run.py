@@ -14,10 +14,11 @@ from typing import Any
 import lightning as L
 import numpy as np
 import pandas as pd
+import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from matplotlib.figure import Figure
 
-from mammo import InputError, __version__, devices, figures
+from mammo import InputError, __version__, devices, figures, resume
 from mammo.classifier import Classifier
 from mammo.data.datamodule import MammogramDataModule
 from mammo.data.gan import summary
@@ -55,12 +56,16 @@ def quieten() -> None:
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")  # a frozen trunk stays there
+    warnings.filterwarnings("ignore", message=".*your dataloader is not resumable")  # its sampler is
+    warnings.filterwarnings("ignore", message="The `srun` command is available")  # a login node's
+    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
     warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")  # lightning 2.6 on torch 2.15
 
 
-def tensorboard(folder: Path) -> TensorBoardLogger:
-    """Events go to the run folder itself."""
-    return TensorBoardLogger(save_dir=folder, name="", version="", default_hp_metric=False)
+def tensorboard(folder: Path, last: Path | None = None) -> TensorBoardLogger:
+    """Events go to the run folder itself; those after the checkpoint that a run goes on from are hidden."""
+    step = None if last is None else torch.load(last, mmap=True, weights_only=True)["global_step"]
+    return TensorBoardLogger(save_dir=folder, name="", version="", default_hp_metric=False, purge_step=step)
 
 
 class Clock:
@@ -135,8 +140,22 @@ def open_run(
     classifier: Classifier,
     plan: Plan,
     earlier: Earlier | None,
+    last: Path | None,
 ) -> None:
-    """Writes what is known before training, tables and pictures, and says what will be run."""
+    """Writes what is known before training, tables and pictures, and says what will be run.
+
+    Args:
+        folder: Of the run.
+        cfg: Its configuration.
+        data: Loaded.
+        classifier: Before training.
+        plan: The devices.
+        earlier: The run that is evaluated, if nothing trains.
+        last: The checkpoint that it goes on from; without one, TensorBoard's events start anew too.
+    """
+    if last is None:
+        for events in folder.glob("events.out.tfevents.*"):
+            events.unlink()
     for sub in ("figures", "heads", "checkpoints"):
         (folder / sub).mkdir(parents=True, exist_ok=True)
     compared = data.compared()
@@ -145,8 +164,8 @@ def open_run(
     write_json(data.audit, folder / "split_audit.json")
     write_table(data.crops.table, folder / "samples.csv")
     provenance: dict[str, object] = {
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "config": cfg,
+        "command": [Path(sys.argv[0]).name, *(word for word in sys.argv[1:] if word != resume.LAST)],
+        "config": cfg if cfg["fit"] is False else cfg | {"ckpt_path": None},
         "classes": list(data.task.classes),
         "versions": {"mammo": __version__, "python": platform.python_version()} | devices.versions(PACKAGES),
         "git_commit": _git_commit(),
@@ -154,7 +173,7 @@ def open_run(
         "weights_digest": classifier.net.weights_digest,
         "frozen_stages": len(classifier.net.trunk),
         "precision": plan.precision,
-        "devices": f"{plan.devices} {plan.accelerator}",
+        "devices": f"{plan.world} {plan.accelerator}",
         "train_rows": len(data.train),
         "notes": notes,
     }
@@ -200,12 +219,12 @@ def _say(
             log.info("note   model.weights=null: nothing can stay frozen, so all parameters train")
     else:
         log.info("model  %s: nothing trains, all weights are those of %s", cfg["model"]["name"], cfg["ckpt_path"])
-    log.info("run    %d %s, %s%s, batches of %d, into %s", plan.devices, plan.accelerator, plan.precision,
+    log.info("run    %d %s, %s%s, batches of %d, into %s", plan.world, plan.accelerator, plan.precision,
              plan.why, data.batch_size, folder)  # fmt: skip
 
 
 def close_run(folder: Path, trainer: L.Trainer, cfg: dict[str, Any], metrics: dict[str, float], clock: Clock) -> None:
-    """Brings the numbers and figures to TensorBoard and removes what only a running job needs."""
+    """Brings the numbers and figures to TensorBoard."""
     logger = trainer.logger
     if isinstance(logger, TensorBoardLogger):
         finals = {f"final/{name}": value for name, value in metrics.items() if name.startswith(("val/", "test/"))}
@@ -213,7 +232,6 @@ def close_run(folder: Path, trainer: L.Trainer, cfg: dict[str, Any], metrics: di
         for image in sorted((folder / "figures").glob("*.png")):
             logger.experiment.add_image(image.stem, figures.read(image), 0, dataformats="HWC")
         logger.finalize("success")
-    (folder / "checkpoints" / "last.ckpt").unlink(missing_ok=True)
     clock.lap("TensorBoard")
     log.info("time   %s", clock)
     log.info("report %s", folder / "report.md")

@@ -40,8 +40,8 @@ def effective(cfg: DictConfig, overrides: list[str]) -> dict[str, Any]:
         InputError: A value out of range, or settings that do not go together.
     """
     found: Any = OmegaConf.to_container(cfg, resolve=True)
-    if found["fit"] and found["ckpt_path"] is not None:
-        raise InputError("ckpt_path names a run to evaluate: add fit=false, or leave it out")
+    if found["fit"] and found["ckpt_path"] not in (None, "last"):
+        raise InputError("ckpt_path names a run to evaluate: add fit=false; or say ckpt_path=last to go on with one")
     if not found["fit"]:
         if found["ckpt_path"] is None:
             raise InputError("fit=false evaluates a run: name its folder, ckpt_path=outputs/<date>/<time>")

@@ -1,7 +1,5 @@
-"""A sweep of jobs: how they are named, how a cut sweep goes on, and the tables it ends with."""
+"""A sweep of jobs: how they are named, and the tables it ends with."""
 
-import hashlib
-import json
 import logging
 import re
 from pathlib import Path
@@ -13,23 +11,19 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from mammo import InputError
+from mammo import InputError, cluster, resume
+from mammo.files import write_text
 
 log = logging.getLogger(__name__)
 
 LONGEST_NAME = 80  # characters, before the digest
-FINISHED = "finished.json"
 JOBS = "jobs.json"
 
 
-def digest(config: dict[str, Any]) -> str:
-    """Eight hexadecimal digits that name a configuration."""
-    return hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()[:8]
-
-
 def register() -> None:
-    """Makes `${job_name:}` known to the configuration."""
+    """Makes `${job_name:}` and `${run_name:}` known to the configuration."""
     OmegaConf.register_new_resolver("job_name", _job_name, replace=True)
+    OmegaConf.register_new_resolver("run_name", cluster.run_name, use_cache=True, replace=True)
 
 
 def _job_name(_root_: DictConfig) -> str:
@@ -46,7 +40,7 @@ def _job_name(_root_: DictConfig) -> str:
     config: Any = OmegaConf.to_container(
         OmegaConf.masked_copy(_root_, [str(key) for key in _root_ if key != "hydra"]), resolve=True
     )
-    return f"{name or 'job'}_{digest(config)}"
+    return f"{name or 'job'}_{resume.digest(config)}"
 
 
 def _swept(record: Path) -> set[str] | None:
@@ -54,89 +48,52 @@ def _swept(record: Path) -> set[str] | None:
     if not record.is_file():
         return None
     params = OmegaConf.load(record).hydra.sweeper.get("params") or {}
-    lines = [*(f"{key}={value}" for key, value in params.items()), *_asked(record)["task"]]
+    lines = [*(f"{key}={value}" for key, value in params.items()), *resume.asked(record)["task"]]
     parsed = OverridesParser.create().parse_overrides(lines)
     return {override.key_or_group for override in parsed if override.is_sweep_override()}
 
 
-def _asked(record: Path) -> dict[str, Any]:
-    """The overrides of a sweep's record as they were said: interpolations are for each job to resolve."""
-    found: Any = OmegaConf.to_container(OmegaConf.load(record).hydra.overrides, resolve=False)
-    return dict(found)
-
-
-def check_job() -> None:
+def check_job(cfg: DictConfig) -> None:
     """A sweep's jobs say each key once, and a sweep is run as one.
 
     Raises:
         InputError: Otherwise.
     """
-    hydra = HydraConfig.get()
+    hydra, together = HydraConfig.get(), cluster.peers()
+    if together is not None and together.world > 1 and hydra.mode == RunMode.MULTIRUN:
+        raise InputError(
+            f"-m: {together.engine} started {together.world} processes, and each would run the sweep; leave "
+            f"{together.engine} out, and use hydra/launcher=submitit_slurm"
+        )
     name = hydra.runtime.choices.get("sweep")
     if name and hydra.mode != RunMode.MULTIRUN:
         raise InputError(f"sweep={name} is a sweep of jobs: add -m, python train.py -m sweep={name}")
+    objective = str(cfg.objective)
+    if name == "tune" and not objective.startswith("val"):
+        raise InputError(f"objective={objective}: tuning on anything but validation is a leak; say val/<head>/<metric>")
     keys = [override.partition("=")[0] for override in hydra.overrides.task]
     twice = sorted({key for key in keys if keys.count(key) > 1})
     if name and twice:
         raise InputError(f"{twice[0]} is swept by sweep={name} itself; leave it out, or change data.folds or repeats")
 
 
-def finished(folder: Path, config: dict[str, Any]) -> dict[str, float] | None:
-    """The metrics of a sweep's job that has ended under this very configuration; None where it is still to be run.
-
-    What is left of a job that was cut is written again; events of TensorBoard would be doubled, and are removed.
-    """
-    if HydraConfig.get().mode != RunMode.MULTIRUN:
-        return None
-    if (folder / FINISHED).is_file():
-        record = json.loads((folder / FINISHED).read_text())
-        if record["digest"] == digest(config):
-            log.info("done   %s: finished before, not run again", folder)
-            return dict(record["metrics"])
-        (folder / FINISHED).unlink()
-    for events in folder.glob("events.out.tfevents.*"):
-        events.unlink()
-    return None
-
-
-def finish(folder: Path, config: dict[str, Any], metrics: dict[str, float]) -> None:
-    """Notes that a job has ended: the last thing it writes."""
-    from mammo.predictions import write_json
-
-    write_json({"digest": digest(config), "metrics": metrics}, folder / FINISHED)
-
-
-def resumed(arguments: list[str]) -> list[str]:
-    """The command line, `resume=<sweep folder>` replaced by that of the sweep.
-
-    Raises:
-        InputError: No sweep there, or something beside it on the line.
-    """
-    named = [argument for argument in arguments if argument.startswith("resume=")]
-    if not named:
-        return arguments
-    folder = Path(named[0].removeprefix("resume="))
-    if others := sorted(set(arguments) - {named[0], "-m", "--multirun"}):
-        raise InputError(f"resume={folder} goes on with a sweep as it was started: leave out {others[0]}")
-    record = folder / "multirun.yaml"
-    if not record.is_file():
-        raise InputError(f"resume={folder}: no multirun.yaml in it; name the folder of a sweep, outputs/<date>/<time>")
-    overrides = _asked(record)
-    kept = [line for line in overrides["hydra"] if not line.startswith(("hydra.mode=", "hydra.sweep.dir="))]
-    return ["-m", *overrides["task"], *kept, f"hydra.sweep.dir={json.dumps(str(folder))}"]
-
-
 def write(folder: Path) -> Path:
     """Writes the table that a sweep ends with; returns it."""
-    from mammo.evaluation import dial, leaderboard, literature
+    from mammo.evaluation import dial, leaderboard, literature, tuning
 
-    tables = {"audit": dial.write, "literature": literature.write}
+    tables = {"audit": dial.write, "literature": literature.write, "tune": tuning.write}
     choices = OmegaConf.select(OmegaConf.load(folder / "multirun.yaml"), "hydra.runtime.choices") or {}
     return tables.get(str(choices.get("sweep")), leaderboard.write)(folder)
 
 
 class Leaderboard(Callback):
-    """After a sweep: its jobs in one table."""
+    """Before a sweep its record, which not every sweeper writes; after it, its jobs in one table."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """What was asked for: jobs are named by it, and `resume=` goes on with it."""
+        folder = Path(config.hydra.sweep.dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(OmegaConf.to_yaml(config), folder / "multirun.yaml")
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Aggregates the jobs of this sweep; those of an earlier configuration in the same folder are left out."""

@@ -8,7 +8,6 @@ import pytest
 from lightning.pytorch.callbacks import EarlyStopping
 from sklearn.preprocessing import StandardScaler
 
-import train
 from mammo import InputError, callbacks, settings
 from mammo.data import datamodule
 from mammo.data.datamodule import MammogramDataModule
@@ -19,6 +18,7 @@ from mammo.evaluation.answers import choices
 from mammo.guard import check_labels
 from mammo.heads import fit_head
 from mammo.predictions import read_json
+from mammo.training import train
 from tests.conftest import composed
 
 
@@ -195,7 +195,7 @@ def test_labels_that_do_not_follow_their_films_are_an_error(run, honest_run, mon
         run()
     lines = ["fit=false", f"ckpt_path={honest_run}"]
     with pytest.raises(RuntimeError, match=message):
-        train.train(settings.effective(composed(*lines), lines), tmp_path)
+        train(settings.effective(composed(*lines), lines), tmp_path)
 
 
 def test_a_patch_whose_label_is_not_that_of_its_place_is_an_error(phantom):

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -17,7 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from mammo import InputError, sweep
+from mammo import InputError, resume, sweep
 from tests.evaluation.tables import predictions, run_folder
 
 ROOT = Path(__file__).parents[1]
@@ -87,7 +86,7 @@ def test_a_sweep_without_m_is_refused():
     cfg.hydra.runtime.choices.sweep = "folds"
     HydraConfig.instance().set_config(cfg)
     with pytest.raises(InputError, match=r"add -m, python train\.py -m sweep=folds"):
-        sweep.check_job()
+        sweep.check_job(cfg)
 
 
 def test_a_key_that_the_sweep_varies_itself_is_refused_on_the_line():
@@ -96,7 +95,7 @@ def test_a_key_that_the_sweep_varies_itself_is_refused_on_the_line():
     cfg.hydra.overrides.task = ["data.fold=0", "seed=0", "sweep=folds", "data.fold=1"]
     HydraConfig.instance().set_config(cfg)
     with pytest.raises(InputError, match=r"data\.fold is swept by sweep=folds itself"):
-        sweep.check_job()
+        sweep.check_job(cfg)
 
 
 def test_resume_is_the_command_of_the_sweep_in_its_folder(tmp_path):
@@ -106,32 +105,31 @@ def test_resume_is_the_command_of_the_sweep_in_its_folder(tmp_path):
     record = {"hydra": {"overrides": {"task": task, "hydra": hydra}}, "model": {"name": "vgg16"}}
     OmegaConf.save(OmegaConf.create(record), tmp_path / "multirun.yaml")
     line = ["-m", *task, "hydra/launcher=basic", f'hydra.sweep.dir="{tmp_path}"']
-    assert sweep.resumed(["-m", f"resume={tmp_path}"]) == sweep.resumed([f"resume={tmp_path}"]) == line
-    assert sweep.resumed(["model=vgg16"]) == ["model=vgg16"]
+    assert resume.resumed(["-m", f"resume={tmp_path}"]) == resume.resumed([f"resume={tmp_path}"]) == line
+    assert resume.resumed(["model=vgg16"]) == ["model=vgg16"]
 
 
 @pytest.mark.parametrize(
     ("others", "message"),
-    [(["seed=3"], "leave out seed=3"), ([], "no multirun.yaml in it; name the folder of a sweep")],
+    [(["seed=3"], "leave out seed=3"), ([], "no run and no sweep in it; name its folder")],
 )
 def test_resume_stands_alone_and_needs_a_sweep(tmp_path, others, message):
     with pytest.raises(InputError, match=message):
-        sweep.resumed([f"resume={tmp_path}", *others])
+        resume.resumed([f"resume={tmp_path}", *others])
 
 
-def test_a_changed_configuration_is_not_a_finished_job(tmp_path, monkeypatch):
-    monkeypatch.setattr(HydraConfig, "get", lambda: SimpleNamespace(mode=RunMode.MULTIRUN))
-    sweep.finish(tmp_path, {"seed": 0}, {"test/svm/auroc": 0.5})
-    assert sweep.finished(tmp_path, {"seed": 1}) is None
-    sweep.finish(tmp_path, {"seed": 0}, {"test/svm/auroc": 0.5})
-    assert sweep.finished(tmp_path, {"seed": 0}) == {"test/svm/auroc": 0.5}
-    monkeypatch.setattr(HydraConfig, "get", lambda: SimpleNamespace(mode=RunMode.RUN))
-    assert sweep.finished(tmp_path, {"seed": 0}) is None  # a run that is no sweep's is run when it is asked for
+def test_a_changed_configuration_is_not_a_finished_job(tmp_path):
+    metrics = {"test/svm/auroc": 0.5}
+    resume.finish(tmp_path, {"seed": 0}, metrics)
+    assert resume.ready(tmp_path, {"seed": 1}, goes_on=True, main=True) is None
+    resume.finish(tmp_path, {"seed": 0}, metrics)
+    assert resume.ready(tmp_path, {"seed": 0}, goes_on=True, main=True) == metrics
+    assert resume.ready(tmp_path, {"seed": 0}, goes_on=False, main=True) is None  # a run is run when it is asked for
 
 
 def command(phantom, folder, *overrides):
     small = ["data=phantom", "data.women=16", "data.batch_size=8", "data.workers=0", "trainer.max_epochs=1"]
-    small += [f"data.root={phantom.root}", "model.image_size=32", "split.shares=[0.5,0.25,0.25]"]
+    small += [f"data.root={phantom.root}", "model=compact", "model.image_size=32", "split.shares=[0.5,0.25,0.25]"]
     return [sys.executable, str(ROOT / "train.py"), "-m", *overrides, *small, f"hydra.sweep.dir={folder}"]
 
 

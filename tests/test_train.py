@@ -14,13 +14,13 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import KNeighborsClassifier
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-import train
 from mammo import InputError, run, settings
 from mammo.data.phantom import Phantom
 from mammo.data.tasks import find_task
 from mammo.evaluation import report
 from mammo.heads import HEADS, Head
 from mammo.predictions import read_features, read_json
+from mammo.training import train
 from tests.conftest import CONF, SHARES, SMALL, composed
 
 FILES = [
@@ -34,7 +34,6 @@ FILES = [
 def test_a_run_folder_is_complete_and_its_tables_agree(job):
     folder, metrics = job()
     assert [name for name in FILES if not (folder / name).is_file()] == []
-    assert not (folder / "checkpoints" / "last.ckpt").exists()
     assert not list(folder.rglob("*.tmp"))
     predictions = pd.read_csv(folder / "predictions.csv")
     features, rows = read_features(folder)
@@ -272,7 +271,7 @@ def evaluated(folder, name, *overrides):
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = settings.effective(compose("config", lines), lines)
     again = folder.parent / f"{folder.name}-{name}"
-    train.train(cfg, again)
+    train(cfg, again)
     return again
 
 
@@ -537,7 +536,7 @@ DELTAS = {  # groups that change the recipe, and are no part of it
         "honest", "film", "paper", "paper_by_woman", "radius", "fixed", "expand", "augment_first", "select_on_test",
         "all",
     ],
-    "sweep": ["folds", "audit", "literature"],
+    "sweep": ["folds", "audit", "literature", "tune"],
 }  # fmt: skip
 OPTIONS = [
     f"{group.name}={path.stem}"
@@ -610,18 +609,16 @@ def test_two_devices_and_a_sweep_of_them_give_each_film_once(phantom, tmp_path):
         assert not predictions.duplicated(["sample_id", "head"]).any()
         assert predictions["sample_id"].nunique() == 32
         assert json.loads((path / "provenance.json").read_text())["devices"] == "2 cpu"
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["outputs"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["outputs"] and not list(sweep.rglob("last.ckpt"))
 
 
-def test_two_devices_evaluate_as_one_does_and_an_error_of_one_ends_both(job, phantom, tmp_path):
+def test_two_devices_evaluate_as_one_does(job, phantom, tmp_path):
     folder, _ = job("trainer.max_epochs=1", "trainer.precision=32-true")
     done = launched(tmp_path, "fit=false", f"ckpt_path={folder}", "trainer.devices=2", "hydra.run.dir=two")
     assert done.returncode == 0, done.stderr[-3000:]
     one, two = (pd.read_csv(path / "predictions.csv") for path in (folder, tmp_path / "two"))
     assert one["sample_id"].tolist() == two["sample_id"].tolist()
     assert (one["p_abnormal"] - two["p_abnormal"]).abs().max() < 1e-4
-    bad = command(phantom, tmp_path, "task=finding", "trainer.devices=2")
-    assert bad.returncode != 0 and "error: the" in bad.stderr and "no sample of class" in bad.stderr
 
 
 def test_bad_input_is_one_line_and_a_non_zero_exit(phantom, tmp_path):

@@ -4,11 +4,11 @@ import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
 
-import train
 from mammo import settings
 from mammo.backbones import BACKBONES
 from mammo.heads import HEADS
 from mammo.predictions import read_features
+from mammo.training import train
 from tests.conftest import CONF
 
 
@@ -27,5 +27,5 @@ def test_a_backbone_trains_gives_features_fits_every_head_and_is_evaluated_again
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = settings.effective(compose("config", lines), lines)
     again = folder.parent / f"{folder.name}-again"
-    train.train(cfg, again)
+    train(cfg, again)
     assert (again / "predictions.csv").read_bytes() == (folder / "predictions.csv").read_bytes()

@@ -101,6 +101,8 @@ class Store:
                 except BlockingIOError:
                     log.info("cache: another run is filling %s; waiting for it", self.folder)
                     fcntl.flock(lock, fcntl.LOCK_EX)
+                for left in self.folder.glob("*.tmp"):  # by a run that was killed
+                    left.unlink(missing_ok=True)
             yield
 
 

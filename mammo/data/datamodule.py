@@ -1,6 +1,7 @@
 """Batches for Lightning: from a data set's findings to grey crops, or to what a frozen trunk makes of them."""
 
 import os
+from functools import partial
 from typing import Any
 
 import lightning as L
@@ -10,6 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from mammo import InputError
+from mammo.cluster import end_with
 from mammo.data.augment import Augment
 from mammo.data.crop import SHORTCUTS, Crops, cut_crops
 from mammo.data.datasets import open_dataset
@@ -76,6 +78,7 @@ class MammogramDataModule(L.LightningDataModule):
         self.audit: dict[str, object]
         self.crops: Crops
         self.synthetic: dict[Draw, np.ndarray] | None = None
+        self.went_to: dict[str, int] = {}  # of a run that goes on: `epoch` and `done` of `EpochSampler`
         self._loaded = False
 
     @classmethod
@@ -266,15 +269,26 @@ class MammogramDataModule(L.LightningDataModule):
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=not on_cpu,
+            worker_init_fn=partial(end_with, os.getpid()),  # by themselves they may wait for each other
             # Its own generator: with the global one, workers would shift the network's dropout.
             generator=torch.Generator().manual_seed(self.seed),
         )
 
+    def state_dict(self) -> dict[str, Any]:
+        """How far training went: whole epochs, and batches of the next one."""
+        loop: Any = self.trainer and self.trainer.fit_loop
+        done = loop.epoch_loop.batch_progress.current.processed % (len(self.train) // self.batch_size)
+        return {"epoch": loop.epoch_progress.current.processed, "done": done}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on from there; Lightning, which asks for batches before it knows, would begin at the first epoch's."""
+        self.went_to = state_dict
+
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
         """The training part, shuffled; an incomplete last batch is left for another epoch."""
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        sampler = EpochSampler(len(self.train), batch_size=self.batch_size, rank=rank, world=world, seed=self.seed)
-        return self._loader(self.train, sampler)
+        share = {"batch_size": self.batch_size, "rank": rank, "world": world, "seed": self.seed}
+        return self._loader(self.train, EpochSampler(len(self.train), **share, **self.went_to))
 
     def _once(self, samples: Samples) -> DataLoader[dict[str, Any]]:
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)

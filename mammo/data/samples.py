@@ -110,11 +110,23 @@ class Samples(Dataset[dict[str, Any]]):
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """One rank's share of each global batch, as (row, epoch), shuffled from (seed, epoch) alike on all ranks."""
+    """One rank's share of each global batch, as (row, epoch), shuffled from (seed, epoch) alike on all ranks.
 
-    def __init__(self, rows: int, *, batch_size: int, rank: int, world: int, seed: int) -> None:
+    Args:
+        rows: How many there are.
+        batch_size: Of all ranks together.
+        rank: Of this process.
+        world: How many processes.
+        seed: Of the order.
+        epoch: The first one.
+        done: How many of its batches a run that was cut has trained on.
+    """
+
+    def __init__(
+        self, rows: int, *, batch_size: int, rank: int, world: int, seed: int, epoch: int = 0, done: int = 0
+    ) -> None:
         self.rows, self.batch_size, self.rank, self.world, self.seed = rows, batch_size, rank, world, seed
-        self.epoch = 0
+        self.epoch, self.done = epoch, done
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning at the start of each epoch."""
@@ -128,7 +140,8 @@ class EpochSampler(Sampler[tuple[int, int]]):
         batches = order[: self.rows // self.batch_size * self.batch_size].reshape(
             -1, self.world, self.batch_size // self.world
         )
-        return ((int(row), self.epoch) for row in batches[:, self.rank].ravel())
+        epoch, left, self.done = self.epoch, batches[self.done :, self.rank].ravel(), 0
+        return ((int(row), epoch) for row in left)
 
 
 class OnceSampler(Sampler[tuple[int, int]]):

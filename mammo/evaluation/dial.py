@@ -11,6 +11,7 @@ from mammo.evaluation.answers import BASELINES
 from mammo.evaluation.intervals import Value, difference
 from mammo.evaluation.systems import System, mean, read_systems
 from mammo.evaluation.tables import markdown, signed
+from mammo.files import write_text
 from mammo.predictions import write_table
 
 HONEST = "honest"  # the recipe itself
@@ -61,7 +62,7 @@ def write(folder: Path) -> Path:
     write_table(as_table(found, systems), folder / "audit.csv")
     figures.save(forest(found), folder / "audit.png")
     path = folder / "audit.md"
-    path.write_text("\n".join([*text(found, systems), "", "![audit](audit.png)", ""]))
+    write_text("\n".join([*text(found, systems), "", "![audit](audit.png)", ""]), path)
     return path
 
 

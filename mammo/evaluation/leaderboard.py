@@ -10,6 +10,7 @@ from mammo.evaluation.answers import BASELINES
 from mammo.evaluation.intervals import Value
 from mammo.evaluation.systems import Mean, System, mean, pooled_auroc, read_systems
 from mammo.evaluation.tables import markdown
+from mammo.files import write_text
 from mammo.predictions import write_table
 
 METRICS = (
@@ -28,7 +29,7 @@ def write(folder: Path) -> Path:
     figures.save(forest(rows), folder / "leaderboard.png")
     path = folder / "leaderboard.md"
     lines = [*text(systems, rows), "", "![leaderboard](leaderboard.png)", "", *_compared(systems), ""]
-    path.write_text("\n".join(lines))
+    write_text("\n".join(lines), path)
     return path
 
 

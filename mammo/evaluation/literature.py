@@ -16,6 +16,7 @@ from mammo.evaluation.audit import leaks, run_config
 from mammo.evaluation.systems import JOBS, Mean, mean, read_systems
 from mammo.evaluation.tables import markdown
 from mammo.evaluation.units import by_unit
+from mammo.files import write_text
 from mammo.predictions import read_json, read_predictions, write_table
 
 INDEX = "literature.csv"
@@ -28,7 +29,7 @@ def write(folder: Path) -> Path:
     """Writes `literature/` and `literature.md` of a sweep folder; returns the second."""
     collect([folder], folder / "literature")
     path = folder / "literature.md"
-    path.write_text("\n".join([*table(folder / "literature"), ""]))
+    write_text("\n".join([*table(folder / "literature"), ""]), path)
     return path
 
 

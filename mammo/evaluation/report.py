@@ -18,6 +18,7 @@ from mammo.evaluation.operating import Operating
 from mammo.evaluation.strata import beyond_shortcuts, by_stratum, one_liner
 from mammo.evaluation.tables import PAPER_COLUMNS, confusion_counts, markdown, paper_rows, signed
 from mammo.evaluation.units import RULES, UNITS, by_unit
+from mammo.files import write_text
 from mammo.predictions import read_json, write_json
 
 NAMES = {
@@ -52,7 +53,7 @@ def write(folder: Path) -> dict[str, float]:
     of_units = [line for unit, found in units.items() for line in _unit_lines(unit, *found, rule, config)]
     lines += _body(folder, judged, config["select_on"], of_units)
     lines += [f"Command: `{' '.join(provenance['command'])}`", ""]
-    (folder / "report.md").write_text("\n".join(lines))
+    write_text("\n".join(lines), folder / "report.md")
     flat = judged.flat()
     for unit, (one, _) in units.items():
         flat |= one.flat(f"_by_{unit}")

@@ -1,0 +1,66 @@
+"""A tuned sweep: its trials by what validation says of them; what test says, of the best alone."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+from omegaconf import OmegaConf
+
+from mammo import InputError
+from mammo.evaluation.systems import JOBS
+from mammo.evaluation.tables import markdown
+from mammo.files import write_text
+from mammo.predictions import read_json, write_table
+
+
+def write(folder: Path) -> Path:
+    """Writes `tune.md` and `tune.csv` of a sweep folder; returns the first.
+
+    Raises:
+        InputError: No trial has ended with the objective.
+    """
+    trials = _trials(folder)
+    shown = trials.drop(columns="job")
+    write_table(trials, folder / "tune.csv")
+    best = folder / trials["job"].iloc[0]
+    objective = trials.columns[-1]
+    cells = shown.map(lambda value: f"{value:.4g}" if isinstance(value, float) else str(value))
+    head = objective.split("/")[1]
+    lines = [
+        f"Best of {len(trials)} trials by {objective}: `{best.name}`.",
+        "",
+        f"On test, which chose nothing, its {head}: {_on_test(best, head)}.",
+        "",
+        *markdown(list(cells.columns), cells.to_numpy().tolist()),
+        "",
+    ]
+    write_text("\n".join(lines), folder / "tune.md")
+    return folder / "tune.md"
+
+
+def _trials(folder: Path) -> pd.DataFrame:
+    """A row of each trial that has ended, the best first: its job, what was drawn, and last its objective."""
+    record = OmegaConf.load(folder / "multirun.yaml")
+    drawn = list(record.hydra.sweeper.params)
+    rows = []
+    for name in read_json(folder / JOBS):
+        if not (folder / name / "finished.json").is_file():
+            continue
+        config = OmegaConf.load(folder / name / ".hydra" / "config.yaml")
+        value = json.loads((folder / name / "finished.json").read_text())["metrics"].get(config.objective)
+        values = {key: OmegaConf.select(config, key) for key in drawn}
+        rows.append({"job": name, **values, str(config.objective): value})
+    trials = pd.DataFrame(rows)
+    if trials.empty or trials.iloc[:, -1].isna().all():
+        raise InputError(f"{folder}: no trial has ended with a value of its objective")
+    return trials.sort_values(trials.columns[-1], ascending=False, ignore_index=True, kind="stable")
+
+
+def _on_test(job: Path, head: str) -> str:
+    found = read_json(job / "metrics.json")["test"][head]
+    shown = []
+    for metric in ("auroc", "accuracy"):
+        value = found[metric]
+        if value["value"] is not None:
+            shown.append(f"{metric} {value['value']:.3f} ({value['low']:.3f} to {value['high']:.3f})")
+    return ", ".join(shown)

@@ -1,0 +1,52 @@
+"""Files that are written whole or not at all, and a place for those that only a running process needs."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Gives a temporary name to write to, which becomes `path` when nothing went wrong.
+
+    A full disk or a kill so leaves the file that was there before. What a kill leaves of the temporary one is
+    overwritten the next time.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(text: str, path: Path) -> None:
+    """Writes a text whole."""
+    with whole(path) as temporary:
+        temporary.write_text(text)
+
+
+@contextmanager
+def scratch(folder: Path, rank: int) -> Iterator[None]:
+    """Has all temporary files of a job's process, and of processes that it starts, in one folder, emptied at both ends.
+
+    Its name follows from that of the job's folder: so what a kill left behind goes when the job goes on. It is not in
+    the job's folder, whose path may be too long for a socket.
+    """
+    before, name = os.environ.get("TMPDIR"), hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
+    own = Path(tempfile.gettempdir(), f"mammo-{name}-{rank}")
+    shutil.rmtree(own, ignore_errors=True)
+    own.mkdir(parents=True)
+    os.environ["TMPDIR"], tempfile.tempdir = str(own), None
+    try:
+        yield
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
+        os.environ.pop("TMPDIR")
+        if before is not None:
+            os.environ["TMPDIR"] = before
+        tempfile.tempdir = None

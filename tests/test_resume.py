@@ -1,0 +1,220 @@
+"""A run that was cut goes on as if it had not been: told to stop amid or between epochs, moved, out of space."""
+
+import json
+import os
+import resource
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from mammo import InputError, callbacks, resume, settings
+from mammo.checkpoints import STOPPED, WholeFiles
+from mammo.classifier import Classifier
+from mammo.files import scratch, whole, write_text
+from mammo.training import train
+from tests.conftest import SHARES, SMALL, composed
+
+SAME = ["predictions.csv", "metrics.json", "features.safetensors", "curves.csv", "choices.json"]
+STEPS = 4  # of each epoch
+
+
+@pytest.fixture(scope="module")
+def config(phantom):
+    """Of a run that trains with dropout, augmentation and a loader's worker."""
+
+    def of(*overrides):
+        lines = [*SMALL, f"data.root={phantom.root}", SHARES, "model=compact", "model.image_size=32", "heads=[knn]"]
+        lines += ["data.batch_size=4", "data.workers=1", "trainer.max_epochs=3", "optim.lr_head=0.01", *overrides]
+        return settings.effective(composed(*{line.partition("=")[0]: line for line in lines}.values()), lines)
+
+    return of
+
+
+@pytest.fixture(scope="module")
+def uncut(config, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("uncut")
+    train(config(), folder)
+    return folder
+
+
+def same(folder, other):
+    for name in SAME:
+        assert (folder / name).read_bytes() == (other / name).read_bytes(), name
+    weights, expected = (
+        torch.load(path / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"] for path in (folder, other)
+    )
+    assert weights.keys() == expected.keys() and all(torch.equal(weights[key], expected[key]) for key in expected)
+
+
+def stop_at(monkeypatch, step, number=signal.SIGTERM):
+    """Sends this process a signal in its so-many-th step of training."""
+    steps, plain = [], Classifier.training_step
+
+    def counted(self, batch, batch_idx):
+        steps.append(batch_idx)
+        if len(steps) == step:
+            os.kill(os.getpid(), number)
+        return plain(self, batch, batch_idx)
+
+    monkeypatch.setattr(Classifier, "training_step", counted)
+    return steps
+
+
+@pytest.mark.parametrize(
+    ("step", "number"),
+    [(3, signal.SIGTERM), (STEPS, signal.SIGTERM), (STEPS + 1, signal.SIGUSR1), (3 * STEPS, signal.SIGTERM)],
+    ids=["amid", "last batch", "next epoch", "end"],
+)
+def test_a_run_that_is_told_to_stop_keeps_all_and_goes_on_as_if_it_had_not(
+    config, uncut, tmp_path, monkeypatch, step, number
+):
+    cfg = config("ckpt_path=last")
+    with monkeypatch.context() as patch:
+        steps = stop_at(patch, step, number)
+        with pytest.raises(SystemExit) as stopped:
+            train(cfg, tmp_path)
+    assert stopped.value.code == STOPPED == 143 and len(steps) == step  # after this very batch
+    kept = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    assert kept["global_step"] == step
+    with monkeypatch.context() as patch:
+        steps = stop_at(patch, None)
+        train(cfg, tmp_path)
+    assert len(steps) == 3 * STEPS - step  # nothing is trained twice
+    same(tmp_path, uncut)
+
+
+def test_a_run_that_had_lost_its_patience_does_not_train_on(config, tmp_path, monkeypatch):
+    cfg = config("early_stopping.patience=1", "trainer.max_epochs=20", "ckpt_path=last")
+    train(cfg, tmp_path / "uncut")
+    epochs = len((tmp_path / "uncut" / "curves.csv").read_text().splitlines()) - 1
+    assert 2 <= epochs < 20
+    with monkeypatch.context() as patch:
+        patch.setattr(callbacks.Results, "on_predict_epoch_end", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            train(cfg, tmp_path / "cut")
+    with monkeypatch.context() as patch:
+        steps = stop_at(patch, None)
+        train(cfg, tmp_path / "cut")
+    assert not steps
+    same(tmp_path / "cut", tmp_path / "uncut")
+
+
+def test_a_run_whose_folder_was_moved_still_knows_its_best_epoch(config, uncut, tmp_path, monkeypatch):
+    cfg = config("ckpt_path=last")
+    with monkeypatch.context() as patch:
+        stop_at(patch, 2 * STEPS + 1)
+        with pytest.raises(SystemExit):
+            train(cfg, tmp_path / "here")
+    shutil.move(tmp_path / "here", tmp_path / "there")
+    train(cfg, tmp_path / "there")
+    same(tmp_path / "there", uncut)
+
+
+def test_a_frozen_trunks_run_is_told_to_stop_too(config, resnet_trunk, tmp_path, monkeypatch):
+    """It keeps no checkpoint, and says so; its head is trained again."""
+    cfg = config("model=resnet18", f"model.weights={resnet_trunk}", "ckpt_path=last")
+    train(cfg, tmp_path / "uncut")
+    with monkeypatch.context() as patch:
+        stop_at(patch, 2)
+        with pytest.raises(SystemExit):
+            train(cfg, tmp_path / "cut")
+    assert not list((tmp_path / "cut").rglob("last.ckpt"))
+    train(cfg, tmp_path / "cut")
+    same(tmp_path / "cut", tmp_path / "uncut")
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path):
+    """A real limit on the size of files."""
+    path, plugin = tmp_path / "last.ckpt", WholeFiles()
+    plugin.save_checkpoint({"epoch": torch.tensor(1)}, path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(InputError, match=r"last\.ckpt: the checkpoint cannot be written \(File too large\); free"):
+            plugin.save_checkpoint({"epoch": torch.zeros(1_000_000)}, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert torch.load(path, weights_only=True) == {"epoch": torch.tensor(1)}
+    assert [left.name for left in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path):
+    write_text("before", tmp_path / "table")
+    with pytest.raises(OSError), whole(tmp_path / "table") as temporary:
+        temporary.write_text("hal")
+        raise OSError
+    assert (tmp_path / "table").read_text() == "before"
+    assert [left.name for left in tmp_path.iterdir()] == ["table"]
+
+
+def test_temporary_files_of_a_job_lie_in_one_folder_that_is_emptied_when_it_goes_on(tmp_path, monkeypatch):
+    import tempfile
+
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    with scratch(tmp_path / "run", 0):
+        kept = Path(tempfile.mkdtemp()).parent
+        assert kept.parent == tmp_path and os.environ["TMPDIR"] == str(kept)
+    assert not kept.exists() and tempfile.gettempdir() == os.environ["TMPDIR"] == str(tmp_path)
+    (kept / "left").mkdir(parents=True)  # by a kill
+    with scratch(tmp_path / "run", 0):
+        assert kept.is_dir() and not (kept / "left").exists()
+
+
+def record(folder, task, *, written=None, finished=False):
+    """What Hydra leaves of a run."""
+    (folder / ".hydra").mkdir(parents=True)
+    hydra = {"hydra": {"overrides": {"task": task, "hydra": ["hydra.run.dir=elsewhere", "hydra.verbose=true"]}}}
+    OmegaConf.save(OmegaConf.create(hydra), folder / ".hydra" / "hydra.yaml")
+    OmegaConf.save(OmegaConf.create(task if written is None else written), folder / ".hydra" / "overrides.yaml")
+    if finished:
+        (folder / resume.FINISHED).write_text("{}")
+    return folder
+
+
+def test_resume_is_the_command_of_the_run_in_its_folder(tmp_path):
+    folder = record(tmp_path / "run", ["seed=3", "model.weights=${model.name}.safetensors"])
+    line = ["seed=3", "model.weights=${model.name}.safetensors", "ckpt_path=last", "hydra.verbose=true"]
+    assert resume.resumed([f"resume={folder}"]) == [*line, f'hydra.run.dir="{folder}"']
+    evaluated = record(tmp_path / "evaluated", ["fit=false", "ckpt_path=run"])
+    assert "ckpt_path=last" not in resume.resumed([f"resume={evaluated}"])
+
+
+def test_a_run_that_was_killed_while_its_command_was_written_down_is_not_run_under_half_of_it(tmp_path):
+    folder = record(tmp_path / "run", ["seed=3", "model=vgg16"], written=["seed=3"])
+    with pytest.raises(InputError, match="was killed before it began; start it again as it was"):
+        resume.resumed([f"resume={folder}"])
+
+
+def test_ckpt_path_last_finds_the_newest_unfinished_run_of_the_same_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    line = ["model=vgg16", "seed=1", "ckpt_path=last"]
+    assert resume.resumed(line) == line  # nothing there: a new one starts
+    record(Path("outputs/2026-01-01/10-00-00"), ["seed=1", "model=vgg16"])
+    newest = record(Path("outputs/2026-01-02/10-00-00"), ["seed=1", "model=vgg16"])
+    record(Path("outputs/2026-01-03/10-00-00"), ["seed=1", "model=vgg16"], finished=True)
+    record(Path("outputs/2026-01-04/10-00-00"), ["seed=2", "model=vgg16"])
+    assert resume.resumed(line) == [*line, f'hydra.run.dir="{newest}"']
+    named = [*line, "hydra.run.dir=mine"]
+    assert resume.resumed(named) == named
+
+
+def test_a_run_goes_on_under_its_own_configuration_alone(tmp_path):
+    (tmp_path / "provenance.json").write_text(json.dumps({"config": {"seed": 0, "heads": ["svm"], "ckpt_path": None}}))
+    resume.check_same(tmp_path, {"seed": 0, "heads": ["svm"], "ckpt_path": "last"})
+    with pytest.raises(InputError, match="was started with another seed; say all as it was, or resume="):
+        resume.check_same(tmp_path, {"seed": 1, "heads": ["svm"], "ckpt_path": "last"})
+
+
+def test_what_is_not_gone_on_with_is_removed_by_the_first_process_alone(tmp_path):
+    last = tmp_path / "checkpoints" / "last.ckpt"
+    last.parent.mkdir()
+    last.touch()
+    resume.ready(tmp_path, {"seed": 0}, goes_on=False, main=False)
+    assert last.exists()
+    resume.ready(tmp_path, {"seed": 0}, goes_on=False, main=True)
+    assert not last.exists()

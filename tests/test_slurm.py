@@ -1,0 +1,226 @@
+"""On a real Slurm of two nodes on this machine: both train, a sweep is an array, time runs out, a node dies.
+
+Needs Debian's slurm-wlm and munge, and root: `python -m pytest -m slurm -n 0 -s`.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mammo.predictions import read_json
+from tests.conftest import CONF, SHARES
+
+PROGRAMS = ("slurmctld", "slurmd", "srun", "sbatch", "scontrol", "munged")
+pytestmark = [
+    pytest.mark.slurm,
+    pytest.mark.skipif(
+        os.geteuid() != 0 or not all(map(shutil.which, PROGRAMS)), reason="needs Slurm's programs, munge and root"
+    ),
+]
+ROOT = CONF.parent
+SETTINGS = """ClusterName=test
+SlurmctldHost={host}(127.0.0.1)
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool.%n
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.%n.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd.%n.log
+SlurmdTimeout=20
+KillWait=10
+ProctrackType=proctrack/pgid
+TaskPlugin=task/none
+SelectType=select/cons_tres
+ReturnToService=2
+MpiDefault=none
+JobRequeue=1
+NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port=17101 CPUs=1 RealMemory=4000
+NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port=17102 CPUs=1 RealMemory=4000
+PartitionName=all Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP
+"""
+# As in the README, but for the address of the first node, whose name is made up here.
+SCRIPT = """#!/bin/bash
+#SBATCH --nodes=2 --ntasks-per-node=1 --cpus-per-task=1
+#SBATCH --signal=USR1@40 --requeue --open-mode=append
+export MASTER_ADDR=127.0.0.1
+srun --kill-on-bad-exit {python} {program} trainer.num_nodes=2 ckpt_path=last {arguments} && exit
+[ "${{SLURM_RESTART_COUNT:-0}}" -lt 9 ] && scontrol requeue "$SLURM_JOB_ID"
+"""
+
+
+class Slurm:
+    """A cluster of two nodes with a core each."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        (folder / "state").mkdir(parents=True)
+        host = socket.gethostname().partition(".")[0]
+        (folder / "slurm.conf").write_text(SETTINGS.format(host=host, folder=folder))
+        self.env = os.environ | {"SLURM_CONF": str(folder / "slurm.conf")}
+        self.munged = subprocess.run(["munge", "-n"], capture_output=True, check=False).returncode != 0
+        if self.munged:
+            Path("/run/munge").mkdir(exist_ok=True)
+            shutil.chown("/run/munge", "munge")
+            subprocess.run(["su", "-s", "/bin/bash", "munge", "-c", "munged"], check=True)
+        self("slurmctld", "-f", str(folder / "slurm.conf"))
+        for node in ("n1", "n2"):
+            self.start(node)
+        wait(lambda: self("sinfo", "-h", "-o", "%T %D").strip() == "idle 2", 60)
+
+    def __call__(self, *command, cwd=None):
+        done = subprocess.run(command, env=self.env, capture_output=True, text=True, check=False, cwd=cwd)
+        assert done.returncode == 0, f"{command}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+        return done.stdout
+
+    def start(self, node):
+        self("slurmd", "-N", node, "-f", str(self.folder / "slurm.conf"))
+
+    def kill(self, node):
+        """All at once, as when a machine loses its power."""
+        daemon = int((self.folder / f"slurmd.{node}.pid").read_text())
+        tasks = on_node(node)
+        stepds = {int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]) for pid in tasks} - set(
+            tasks
+        )
+        for pid in (daemon, *stepds, *tasks):
+            kill(pid, signal.SIGKILL)
+        return len(tasks)
+
+    def submit(self, cwd, *arguments, options=()):
+        """Queues the README's script; returns the number of its job."""
+        script = cwd / "job.sh"
+        program = ROOT / "train.py"
+        script.write_text(SCRIPT.format(python=sys.executable, program=program, arguments=" ".join(arguments)))
+        return self("sbatch", "--parsable", *options, str(script), cwd=cwd).strip()
+
+    def state(self, job):
+        shown = self("scontrol", "-o", "show", "job", job)
+        return dict(word.partition("=")[::2] for word in shown.split())
+
+    def completed(self, job, seconds):
+        wait(lambda: self.state(job)["JobState"] in ("COMPLETED", "FAILED", "CANCELLED"), seconds)
+        return self.state(job)
+
+    def close(self):
+        pids = [*self.folder.glob("*.pid"), *([Path("/run/munge/munged.pid")] if self.munged else [])]
+        for pid in pids:
+            kill(int(pid.read_text()), signal.SIGTERM)
+
+
+def on_node(node):
+    """Processes that Slurm has started on a node."""
+    found = []
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if f"\0SLURMD_NODENAME={node}\0".encode() in b"\0" + environ.read_bytes():
+                found.append(int(environ.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+def kill(pid, number):
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def wait(condition, seconds):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.5)
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory):
+    cluster = Slurm(tmp_path_factory.mktemp("slurm"))
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture(scope="module")
+def settings(phantom):
+    small = ["data=phantom", f"data.root={phantom.root}", "data.women=16", "data.batch_size=4", "model=compact"]
+    return [*small, SHARES, "model.image_size=64", "optim.lr_head=0.003", "early_stopping.patience=null"]
+
+
+def alone(cwd, *arguments):
+    """The program without Slurm."""
+    line = [sys.executable, str(ROOT / "train.py"), *arguments]
+    done = subprocess.run(line, cwd=cwd, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def same(cut, whole):
+    for name in ("predictions.csv", "metrics.json", "features.safetensors", "curves.csv"):
+        assert (cut / name).read_bytes() == (whole / name).read_bytes(), name
+
+
+def test_two_nodes_train_as_two_devices_of_one_machine_do(slurm, settings, tmp_path):
+    settings = [*settings, "trainer.max_epochs=4"]
+    alone(tmp_path, *settings, "trainer.devices=2", "hydra.run.dir=alone")
+    job = slurm.submit(tmp_path, *settings)
+    assert slurm.completed(job, 300)["JobState"] == "COMPLETED"
+    folder = tmp_path / "outputs" / "slurm" / f"{job}.0"
+    same(folder, tmp_path / "alone")
+    assert read_json(folder / "provenance.json")["devices"] == "2 cpu"
+    table = pd.read_csv(folder / "predictions.csv")
+    assert not table.duplicated(["sample_id", "head"]).any() and table["sample_id"].nunique() == 32
+
+
+def test_a_job_whose_time_runs_out_is_requeued_and_goes_on(slurm, settings, tmp_path):
+    """A minute each time, of which forty seconds are kept for the checkpoint."""
+    settings = [*settings, "trainer.max_epochs=150"]
+    alone(tmp_path, *settings, "trainer.devices=2", "hydra.run.dir=alone")
+    job = slurm.submit(tmp_path, *settings, options=["--time=1"])
+    ended = slurm.completed(job, 600)
+    assert ended["JobState"] == "COMPLETED" and int(ended["Restarts"]) >= 1
+    log = (tmp_path / f"slurm-{job}.out").read_text()
+    print(f"\nrequeued {ended['Restarts']} times; stopped by its signal {log.count('stopped by SIGUSR1')} times")
+    assert log.count("stopped by SIGUSR1") >= 1
+    same(tmp_path / "outputs" / "slurm" / f"{job}.0", tmp_path / "alone")
+
+
+def test_a_job_whose_node_dies_goes_on_when_the_node_is_back(slurm, settings, tmp_path):
+    settings = [*settings, "trainer.max_epochs=60"]
+    alone(tmp_path, *settings, "trainer.devices=2", "hydra.run.dir=alone")
+    job = slurm.submit(tmp_path, *settings)
+    folder = tmp_path / "outputs" / "slurm" / f"{job}.0"
+    wait(lambda: (folder / "curves.csv").is_file() and len((folder / "curves.csv").read_text().splitlines()) > 5, 120)
+    assert slurm.kill("n2")
+    epochs = len((folder / "curves.csv").read_text().splitlines()) - 1
+    wait(lambda: not on_node("n1") or slurm.state(job)["JobState"] != "RUNNING", 60)  # the other does not wait on
+    slurm.start("n2")
+    ended = slurm.completed(job, 600)
+    print(f"\nkilled after {epochs} of 60 epochs; requeued {ended['Restarts']} times")
+    assert ended["JobState"] == "COMPLETED" and int(ended["Restarts"]) >= 1
+    same(folder, tmp_path / "alone")
+
+
+def test_a_sweep_is_an_array_whose_jobs_are_requeued_when_their_time_runs_out(slurm, settings, tmp_path):
+    settings = ["-m", "seed=0,1", *settings, "trainer.max_epochs=250"]
+    array = ["hydra/launcher=submitit_slurm", "hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=30"]
+    array += ["hydra.launcher.max_num_timeout=9", "hydra.launcher.cpus_per_task=1"]
+    alone(tmp_path, *settings, "hydra.sweep.dir=alone")
+    slurm(sys.executable, str(ROOT / "train.py"), *settings, *array, "hydra.sweep.dir=array", cwd=tmp_path)
+    numbers = {path.name for path in (tmp_path / "array" / ".submitit").iterdir() if path.is_dir()}
+    assert len({number.partition("_")[0] for number in numbers}) == 1  # one array
+    assert (tmp_path / "array" / "leaderboard.csv").read_bytes() == (
+        tmp_path / "alone" / "leaderboard.csv"
+    ).read_bytes()
+    jobs = sorted(path.parent.name for path in (tmp_path / "alone").glob("*/finished.json"))
+    assert len(jobs) == 2 and sorted(p.parent.name for p in (tmp_path / "array").glob("*/finished.json")) == jobs
+    for job in jobs:
+        same(tmp_path / "array" / job, tmp_path / "alone" / job)
