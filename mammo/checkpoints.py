@@ -11,11 +11,11 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from mammo import InputError
+from mammo.cluster import STOP
 from mammo.files import whole
 
 log = logging.getLogger(__name__)
 
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1)  # the second is what Slurm is told to send before its time is up
 STOPPED = 128 + signal.SIGTERM  # exit status of a run that was told to stop
 
 
@@ -121,7 +121,7 @@ class Cut(Callback):
             torch.set_rng_state(self.state["random"])
             if "random_cuda" in self.state:
                 torch.cuda.set_rng_state(self.state["random_cuda"])
-        for number in SIGNALS:  # in place of Lightning's own, which would lose the epoch
+        for number in STOP:  # in place of Lightning's own, which would lose the epoch
             signal.signal(number, self._ask)
 
     def _ask(self, number: int, _: object) -> None:

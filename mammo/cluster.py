@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mammo import InputError
 
+STOP = (signal.SIGTERM, signal.SIGUSR1)  # the second is what Slurm is told to send before its time is up
 PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
 
 
@@ -77,10 +78,17 @@ def _started(process: int) -> float:
     return float(booted.split()[1]) + ticks / os.sysconf("SC_CLK_TCK")
 
 
-def end_with(parent: int, *_: object) -> None:
+def end_with(parent: int) -> None:
     """Ends this process when its parent is killed, which can then end nobody; on Linux."""
     libc = ctypes.CDLL(None)
     if hasattr(libc, "prctl"):
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it was killed before this was asked for
             os._exit(1)
+
+
+def help_out(parent: int, *_: object) -> None:
+    """Of a loader's worker, which ends with its parent: a signal to stop goes to all processes, and is not for it."""
+    end_with(parent)
+    for number in (*STOP, signal.SIGUSR2):  # the last is submitit's
+        signal.signal(number, signal.SIG_IGN)

@@ -17,7 +17,7 @@ def gradients(cfg, folder):
     from lightning.pytorch.callbacks import Callback
     from torch.nn.modules.batchnorm import _BatchNorm
 
-    from mammo import devices
+    from mammo import devices, run
     from mammo.classifier import Classifier
     from mammo.data.datamodule import MammogramDataModule
 
@@ -35,6 +35,7 @@ def gradients(cfg, folder):
         def on_train_batch_end(self, trainer, pl_module, outputs, *_):
             losses.append(trainer.strategy.reduce(outputs["loss"], reduce_op="mean"))
 
+    run.quieten()
     L.seed_everything(cfg["seed"], workers=True, verbose=False)
     plan, data = devices.plan_of(cfg), MammogramDataModule.of(cfg)
     classifier = Classifier(model=cfg["model"], classes=list(data.task.classes), loss=cfg["loss"], **cfg["optim"])

@@ -25,3 +25,11 @@ def test_an_unknown_option_lists_the_known_on_one_line(argument, message):
 def test_options_sweeps_of_them_and_what_is_no_group_pass():
     lines = ["-m", "model=vgg16,inception", "experiment=glob(*)", "dial=null", "seed=range(3)", "data.fold=1", "--help"]
     check_choices([*lines, "split=choice(patient,film)", "task=cancer", "model='vgg16'", "model=vgg16,"], CONF)
+
+
+@pytest.mark.parametrize("argument", ["sweep=tune", "hydra/launcher=joblib", "hydra/launcher=submitit_slurm"])
+def test_what_needs_more_packages_says_so(monkeypatch, argument):
+    check_choices(["-m", argument], CONF)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"needs more packages: pip install 'mammo\[sweep\]'"):
+        check_choices(["-m", argument], CONF)

@@ -51,7 +51,7 @@ ALLOWED = {
     "figures": {"files"},
     "predictions": {"files"},
     "cluster": set(),
-    "checkpoints": {"files"},
+    "checkpoints": {"cluster", "files"},
     "devices": {"checkpoints", "cluster"},
     "heads": {"files"},
     "classifier": {"losses", "models"},

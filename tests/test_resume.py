@@ -1,10 +1,12 @@
 """A run that was cut goes on as if it had not been: told to stop amid or between epochs, moved, out of space."""
 
 import json
+import multiprocessing
 import os
 import resource
 import shutil
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -84,6 +86,27 @@ def test_a_run_that_is_told_to_stop_keeps_all_and_goes_on_as_if_it_had_not(
         steps = stop_at(patch, None)
         train(cfg, tmp_path)
     assert len(steps) == 3 * STEPS - step  # nothing is trained twice
+    same(tmp_path, uncut)
+
+
+def test_a_signal_to_all_processes_ends_none_of_the_loaders_workers(config, uncut, tmp_path, monkeypatch):
+    """As Slurm sends it."""
+    cfg, plain = config("ckpt_path=last", "data.workers=2"), os.kill
+
+    def to_all(process, number):
+        for child in multiprocessing.active_children():
+            plain(child.pid, number)
+        time.sleep(1)
+        assert len(multiprocessing.active_children()) >= 2  # those that have ended are not counted
+        plain(process, number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "kill", to_all)
+        stop_at(patch, 3, signal.SIGUSR1)
+        with pytest.raises(SystemExit) as stopped:
+            train(cfg, tmp_path)
+    assert stopped.value.code == STOPPED
+    train(cfg, tmp_path)
     same(tmp_path, uncut)
 
 

@@ -109,8 +109,19 @@ class Slurm:
         shown = self("scontrol", "-o", "show", "job", job)
         return dict(word.partition("=")[::2] for word in shown.split())
 
+    def hurry(self):
+        """Slurm has a requeued job wait for two minutes."""
+        for job in self("squeue", "-h", "-t", "PD", "-o", "%i %r").splitlines():
+            number, reason = job.split(maxsplit=1)
+            if reason.strip("()") == "BeginTime":
+                self("scontrol", "update", f"JobId={number}", "StartTime=now")
+
     def completed(self, job, seconds):
-        wait(lambda: self.state(job)["JobState"] in ("COMPLETED", "FAILED", "CANCELLED"), seconds)
+        def over():
+            self.hurry()
+            return self.state(job)["JobState"] in ("COMPLETED", "FAILED", "CANCELLED")
+
+        wait(over, seconds)
         return self.state(job)
 
     def close(self):
@@ -181,10 +192,10 @@ def test_two_nodes_train_as_two_devices_of_one_machine_do(slurm, settings, tmp_p
 
 
 def test_a_job_whose_time_runs_out_is_requeued_and_goes_on(slurm, settings, tmp_path):
-    """A minute each time, of which forty seconds are kept for the checkpoint."""
-    settings = [*settings, "trainer.max_epochs=150"]
+    """Two minutes each time; Slurm sends its signal forty seconds before the end, or up to a minute earlier."""
+    settings = [*settings, "trainer.max_epochs=900"]
     alone(tmp_path, *settings, "trainer.devices=2", "hydra.run.dir=alone")
-    job = slurm.submit(tmp_path, *settings, options=["--time=1"])
+    job = slurm.submit(tmp_path, *settings, options=["--time=2"])
     ended = slurm.completed(job, 600)
     assert ended["JobState"] == "COMPLETED" and int(ended["Restarts"]) >= 1
     log = (tmp_path / f"slurm-{job}.out").read_text()
@@ -210,13 +221,20 @@ def test_a_job_whose_node_dies_goes_on_when_the_node_is_back(slurm, settings, tm
 
 
 def test_a_sweep_is_an_array_whose_jobs_are_requeued_when_their_time_runs_out(slurm, settings, tmp_path):
-    settings = ["-m", "seed=0,1", *settings, "trainer.max_epochs=250"]
-    array = ["hydra/launcher=submitit_slurm", "hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=30"]
+    settings = ["-m", "seed=0,1", *settings, "trainer.max_epochs=900"]
+    array = ["hydra/launcher=submitit_slurm", "hydra.launcher.timeout_min=2", "hydra.launcher.signal_delay_s=40"]
     array += ["hydra.launcher.max_num_timeout=9", "hydra.launcher.cpus_per_task=1"]
     alone(tmp_path, *settings, "hydra.sweep.dir=alone")
-    slurm(sys.executable, str(ROOT / "train.py"), *settings, *array, "hydra.sweep.dir=array", cwd=tmp_path)
-    numbers = {path.name for path in (tmp_path / "array" / ".submitit").iterdir() if path.is_dir()}
-    assert len({number.partition("_")[0] for number in numbers}) == 1  # one array
+    line = [sys.executable, str(ROOT / "train.py"), *settings, *array, "hydra.sweep.dir=array"]
+    with (tmp_path / "log").open("w") as log:
+        sweep = subprocess.Popen(line, cwd=tmp_path, env=slurm.env, stdout=log, stderr=log)
+        wait(lambda: slurm.hurry() or sweep.poll() is not None, 900)
+    assert sweep.returncode == 0, (tmp_path / "log").read_text()[-3000:]
+    logs = list((tmp_path / "array" / ".submitit").glob("*/*_log.err"))
+    assert len({path.name.partition("_")[0] for path in logs}) == 1  # one array
+    requeued = sum(path.read_text().count("Requeued job") for path in logs)
+    print(f"\nrequeued {requeued} times")
+    assert requeued
     assert (tmp_path / "array" / "leaderboard.csv").read_bytes() == (
         tmp_path / "alone" / "leaderboard.csv"
     ).read_bytes()

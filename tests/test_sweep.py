@@ -162,6 +162,43 @@ def test_a_killed_sweep_ends_with_the_table_that_it_would_have_had(phantom, tmp_
         assert (whole / name).read_bytes() == (cut / name).read_bytes(), name
 
 
+def test_tuning_by_anything_but_validation_is_refused():
+    cfg = composed("sweep=tune", "objective=test/softmax/auroc")
+    cfg.hydra.mode = RunMode.MULTIRUN
+    cfg.hydra.runtime.choices.sweep = "tune"
+    HydraConfig.instance().set_config(cfg)
+    with pytest.raises(InputError, match="tuning on anything but validation is a leak"):
+        sweep.check_job(cfg)
+
+
+@pytest.mark.slow
+def test_two_workers_tune_one_study(phantom, tmp_path):
+    """At the same time, by one storage; each ends with its own table."""
+    import optuna
+
+    storage = f"sqlite:///{tmp_path}/tune.db"
+    own = [f"hydra.sweeper.storage={storage}", "hydra.sweeper.sampler.seed=null", "hydra.sweeper.n_trials=2"]
+    lines = [command(phantom, tmp_path / f"worker{number}", "sweep=tune", *own) for number in range(2)]
+    optuna.create_study(storage=storage, study_name="tune", direction="maximize")  # both would, at once
+    workers = [subprocess.Popen(line) for line in lines]
+    assert [worker.wait(600) for worker in workers] == [0, 0]
+    trials = optuna.load_study(study_name="tune", storage=storage).get_trials()
+    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 4
+    assert len({trial.params["optim.lr_head"] for trial in trials}) == 4
+    for number in range(2):
+        assert "Best of 2 trials by val/softmax/auroc" in (tmp_path / f"worker{number}" / "tune.md").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("own", [[], ["trainer.devices=2"]], ids=["one device", "two devices"])
+def test_joblib_runs_jobs_in_processes_of_its_own(phantom, tmp_path, own):
+    """With the tables of a sweep that runs one job after the other."""
+    ended(command(phantom, tmp_path / "in turn", "seed=0,1", *own))
+    ended(command(phantom, tmp_path / "joblib", "seed=0,1", *own, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"))
+    for name in TABLES:
+        assert (tmp_path / "in turn" / name).read_bytes() == (tmp_path / "joblib" / name).read_bytes(), name
+
+
 def test_jobs_of_an_earlier_configuration_in_the_folder_stay_out_of_the_table(tmp_path):
     """Hydra writes a job's `.hydra` again when the sweep comes to it, also to find it finished."""
     for name, moment in (("now", 200), ("before", 50)):

@@ -63,7 +63,10 @@ class Store:
         """
         found = self.load(keys)
         if lacking := len(set(keys) - set(found)):
-            raise InputError(f"{self.folder}: {lacking} cached arrays were removed while a run used them; run it again")
+            raise InputError(
+                f"{self.folder}: {lacking} cached arrays were removed while a run used them, or another machine has "
+                "them in a folder of its own; run it again, MAMMO_HOME where all machines see it"
+            )
         return found
 
     def store(self, arrays: Mapping[str, torch.Tensor]) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from mammo import InputError
-from mammo.cluster import end_with
+from mammo.cluster import help_out
 from mammo.data.augment import Augment
 from mammo.data.crop import SHORTCUTS, Crops, cut_crops
 from mammo.data.datasets import open_dataset
@@ -269,7 +269,7 @@ class MammogramDataModule(L.LightningDataModule):
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=not on_cpu,
-            worker_init_fn=partial(end_with, os.getpid()),  # by themselves they may wait for each other
+            worker_init_fn=partial(help_out, os.getpid()),
             # Its own generator: with the global one, workers would shift the network's dropout.
             generator=torch.Generator().manual_seed(self.seed),
         )

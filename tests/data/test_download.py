@@ -284,15 +284,15 @@ def test_two_at_once_never_write_to_one_part(serve, tmp_path, case):
         go.wait(5)
         first(handler)
 
-    server, target, results = serve(waits, honest(BODY)), tmp_path / "films", []
+    server, target, results = serve(waits, honest(BODY)), tmp_path / "films", {}
 
-    def run():
+    def run(number):
         try:
-            results.append(fetch(server.url, target, attempts=1))
+            results[number] = fetch(server.url, target, attempts=1)
         except OSError as error:
-            results.append(error)
+            results[number] = error
 
-    threads = [threading.Thread(target=run) for _ in range(2)]
+    threads = [threading.Thread(target=run, args=[number]) for number in range(2)]
     threads[0].start()
     assert began.wait(5)
     threads[1].start()
