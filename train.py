@@ -1,7 +1,10 @@
 """The only Hydra program: trains one classifier, describes its films, fits the heads, writes the report."""
 
 import errno
+import multiprocessing
+import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import hydra
@@ -12,6 +15,8 @@ from omegaconf import DictConfig
 
 from mammo import InputError, choices, cluster, resume, sweep
 
+BAD_INPUT = 2  # exit status; what ended otherwise may be tried again
+
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(cfg: DictConfig) -> float | None:
@@ -20,31 +25,32 @@ def main(cfg: DictConfig) -> float | None:
     from mammo.files import scratch
     from mammo.training import train
 
+    if multiprocessing.current_process().name.startswith("Loky"):  # joblib's, which would go on with the sweep alone
+        cluster.end_with(os.getppid())
     hydra_cfg, together = HydraConfig.get(), cluster.peers()
     folder, of_sweep = Path(hydra_cfg.runtime.output_dir), hydra_cfg.mode == RunMode.MULTIRUN
+    rank = together.rank if together else 0
     try:
         sweep.check_job(cfg)
         checked = settings.effective(cfg, list(hydra_cfg.overrides.task))
-        if checked["ckpt_path"] == "last" and not of_sweep:
-            resume.check_same(folder, checked)
-        if checked["fit"] and of_sweep:
-            checked["ckpt_path"] = "last"  # a job that was cut goes on
-        goes_on, rank = of_sweep or checked["ckpt_path"] == "last", together.rank if together else 0
-        metrics = resume.ready(folder, checked, goes_on=goes_on, main=rank == 0)
-        if metrics is None:
-            with scratch(folder, rank):
-                metrics = devices.launch(train, checked, folder)
-            if rank == 0:
-                resume.finish(folder, checked, metrics)
+        with resume.held(folder) if rank == 0 else nullcontext():
+            checked, metrics = resume.begin(folder, checked, of_sweep=of_sweep, main=rank == 0)
+            if metrics is None:
+                with scratch(folder, rank):
+                    metrics = devices.launch(train, checked, folder)
+                if rank == 0:
+                    resume.finish(folder, checked, metrics)
         return settings.objective(checked["objective"], metrics)
     except (InputError, FileNotFoundError) as error:
-        raise CompactHydraException(f"error: {error}") from None
+        said = f"error: {error}"
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise CompactHydraException(
-            f"error: {error.filename or folder}: {error.strerror}; free space, then go on with resume={folder}"
-        ) from None
+        said = f"error: {error.filename or folder}: {error.strerror}; free space, then go on with resume={folder}"
+    if of_sweep:
+        raise CompactHydraException(said)
+    print(said, file=sys.stderr)  # noqa: T201
+    sys.exit(BAD_INPUT)
 
 
 if __name__ == "__main__":
@@ -55,5 +61,8 @@ if __name__ == "__main__":
         sys.argv[1:] = resume.resumed(sys.argv[1:])
         choices.check_choices(sys.argv[1:], Path(__file__).parent / "conf")
     except InputError as error:
-        sys.exit(f"error: {error}")
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(BAD_INPUT)
+    if (together := cluster.peers()) and together.rank:
+        sys.argv.append("hydra.output_subdir=null")  # the first one writes it down
     main()

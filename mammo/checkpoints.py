@@ -1,7 +1,9 @@
 """What is kept of a training: the best epoch, and all that a run needs to go on as if it had not been cut."""
 
 import logging
+import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -63,14 +65,10 @@ class Kept(ModelCheckpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Lightning would forget the best score of a folder that was moved since."""
 
-        def here(path: str) -> str:
-            return str(Path(str(self.dirpath), Path(path).name)) if path else ""
-
-        moved: dict[str, Any] = {
-            key: here(value) for key, value in state_dict.items() if key.endswith("_path") and isinstance(value, str)
-        }
-        moved["best_k_models"] = {here(path): score for path, score in state_dict["best_k_models"].items()}
-        super().load_state_dict(state_dict | moved | {"dirpath": self.dirpath})
+        kept = str(Path(str(self.dirpath), f"{self.filename}.ckpt"))
+        paths = {key: kept for key in ("best_model_path", "kth_best_model_path") if state_dict[key]}
+        scores = {"best_k_models": dict(zip([kept], state_dict["best_k_models"].values(), strict=False))}
+        super().load_state_dict(state_dict | paths | scores | {"dirpath": self.dirpath})
 
 
 class Patience(EarlyStopping):
@@ -78,7 +76,7 @@ class Patience(EarlyStopping):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Lightning would train an epoch more before it looks."""
-        trainer.should_stop = self.wait_count >= self.patience
+        trainer.should_stop = self.wait_count >= max(self.patience, 1)
 
 
 class Cut(Callback):
@@ -121,8 +119,17 @@ class Cut(Callback):
             torch.set_rng_state(self.state["random"])
             if "random_cuda" in self.state:
                 torch.cuda.set_rng_state(self.state["random_cuda"])
-        for number in STOP:  # in place of Lightning's own, which would lose the epoch
-            signal.signal(number, self._ask)
+        self._listen(self._ask)
+
+    def on_predict_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """What comes after training is done again in full: nothing of it is kept."""
+        self._listen(lambda *_: sys.exit(STOPPED))
+
+    def _listen(self, handler: Any) -> None:
+        for number in STOP:  # in place of Lightning's own, which would lose the epoch, or go on
+            signal.signal(number, handler)
+        if "SUBMITIT_EXECUTOR" in os.environ:  # it has a signal of its own, and takes this one for a threat
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
     def _ask(self, number: int, _: object) -> None:
         self.asked = number

@@ -6,6 +6,7 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
+from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 from torchmetrics import MeanMetric, Metric, MetricCollection
@@ -108,7 +109,7 @@ class Classifier(L.LightningModule):
         metrics = self._training_metrics()
         for name, state in states.items():
             for key, value in state.items():
-                setattr(metrics[name], key, value)
+                setattr(metrics[name], key, move_data_to_device(value, metrics[name].device))
 
     def _training_metrics(self) -> dict[str, Metric]:
         watched: Any = self.watched["train_"]

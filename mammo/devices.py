@@ -213,9 +213,10 @@ def launch(job: Job, cfg: dict[str, Any], folder: Path) -> dict[str, float]:
         monitor_interval=0.1,
     )
     said = Path(tempfile.mkdtemp(), "error.txt")
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "600")  # seconds to write a checkpoint when told to stop
     stop: Any = signal.signal(signal.SIGUSR1, lambda *_: signal.raise_signal(signal.SIGTERM))  # passed on to the ranks
     try:
-        arguments = (job, cfg, folder, said, os.getpid(), max((os.cpu_count() or 1) // count, 1))
+        arguments = (job, cfg, folder, said, os.getpid(), max(len(os.sched_getaffinity(0)) // count, 1))
         return elastic_launch(config, _rank)(*arguments)[0]
     except SignalException as error:
         raise SystemExit(128 + error.sigval) from None

@@ -2,7 +2,9 @@
 
 import hashlib
 import os
+import re
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +32,27 @@ def write_text(text: str, path: Path) -> None:
         temporary.write_text(text)
 
 
+def owned() -> str:
+    """The start of a temporary name that tells which process of which machine it belongs to."""
+    return f"{socket.gethostname()}-{os.getpid()}-"
+
+
+def remove_abandoned(folder: Path, pattern: str) -> None:
+    """Removes what `pattern` finds that is `owned` by a process of this machine that is gone."""
+    for path in folder.glob(pattern):
+        owner = re.search(rf"{re.escape(socket.gethostname())}-(\d+)-", path.name)
+        if owner and not Path("/proc", owner[1]).exists() and Path("/proc/self").exists():
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+@contextmanager
+def workshop(target: Path) -> Iterator[Path]:
+    """A folder beside `target` to make it in; those of processes that were killed are removed."""
+    remove_abandoned(target.parent, f".{target.name}-*")
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}-{owned()}", dir=target.parent) as folder:
+        yield Path(folder)
+
+
 @contextmanager
 def scratch(folder: Path, rank: int) -> Iterator[None]:
     """Has all temporary files of a job's process, and of processes that it starts, in one folder, emptied at both ends.
@@ -37,7 +60,7 @@ def scratch(folder: Path, rank: int) -> Iterator[None]:
     Its name follows from that of the job's folder: so what a kill left behind goes when the job goes on. It is not in
     the job's folder, whose path may be too long for a socket.
     """
-    before, name = os.environ.get("TMPDIR"), hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
+    before, name = os.environ.get("TMPDIR"), hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]
     own = Path(tempfile.gettempdir(), f"mammo-{name}-{rank}")
     shutil.rmtree(own, ignore_errors=True)
     own.mkdir(parents=True)

@@ -1,20 +1,26 @@
 """How a run, or a sweep, that was cut goes on: by its own command line, in its own folder."""
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import logging
+import os
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
-from mammo import InputError
+from mammo import InputError, cluster
 from mammo.files import write_text
 
 log = logging.getLogger(__name__)
 
 FINISHED = "finished.json"
 LAST = "ckpt_path=last"
+PATIENCE_S = 10.0  # for processes that are about to end, and files that another one is about to write
 
 
 def digest(config: dict[str, Any]) -> str:
@@ -24,26 +30,42 @@ def digest(config: dict[str, Any]) -> str:
 
 
 def asked(record: Path) -> dict[str, Any]:
-    """The overrides of Hydra's record as they were said: interpolations are for each job to resolve."""
-    found: Any = OmegaConf.to_container(OmegaConf.load(record).hydra.overrides, resolve=False)
-    return dict(found)
+    """The overrides of Hydra's record as they were said: interpolations are for each job to resolve.
+
+    Raises:
+        InputError: It is not whole.
+    """
+    try:
+        found: Any = OmegaConf.to_container(OmegaConf.load(record).hydra.overrides, resolve=False)
+        return dict(found)
+    except Exception as error:  # whatever half a file makes of YAML
+        raise InputError(f"{record}: was killed while it was written; start again what it was of") from error
 
 
 def resumed(arguments: list[str]) -> list[str]:
     """The command line to run: of `resume=<folder>` that of the run or sweep; of `ckpt_path=last` with its folder.
 
     Raises:
-        InputError: No run or sweep there, or something beside `resume=` on the line.
+        InputError: No run or sweep there, something beside `resume=` on the line, or a sweep with `ckpt_path=last`.
     """
     named = [argument for argument in arguments if argument.startswith("resume=")]
     if named:
         others = sorted(set(arguments) - {named[0], "-m", "--multirun"})
         return _of_folder(Path(named[0].removeprefix("resume=")), others)
-    if LAST in arguments and not any(line.startswith(("hydra.run.dir=", "-m", "--multirun")) for line in arguments):
-        task = sorted(line for line in arguments if line != LAST)
-        for record in sorted(Path("outputs").glob("*/*/.hydra/hydra.yaml"), reverse=True):
-            folder = record.parents[1]
-            if not (folder / FINISHED).is_file() and sorted(set(_task(folder)) - {LAST}) == task:
+    if LAST not in arguments:
+        return arguments
+    if {"-m", "--multirun"} & set(arguments):
+        raise InputError(f"{LAST} is of a run; a sweep goes on by resume=<its folder>, and nothing else")
+    together = cluster.peers()
+    if (together and together.engine == "srun") or any(line.startswith("hydra.run.dir=") for line in arguments):
+        return arguments  # the folder is known
+    task = sorted(line for line in arguments if line != LAST and not line.startswith("hydra"))
+    records = Path("outputs").glob("*/*/.hydra/hydra.yaml")
+    for record in sorted(records, key=lambda path: path.stat().st_mtime_ns, reverse=True):
+        folder = record.parents[1]
+        with contextlib.suppress(InputError):  # of others' records that are not whole
+            same = sorted(set(_task(folder)) - {LAST}) == task
+            if same and not (folder / FINISHED).is_file() and not _taken(folder):
                 return [*arguments, f"hydra.run.dir={json.dumps(str(folder))}"]
     return arguments
 
@@ -65,71 +87,112 @@ def _of_folder(folder: Path, others: list[str]) -> list[str]:
 
 
 def _task(folder: Path) -> list[str]:
-    """What was said on a run's line.
+    """What was said on a run's line, which Hydra has in two records: equal, they are whole.
 
     Raises:
-        InputError: The run was killed while Hydra wrote it down.
+        InputError: The run was killed while Hydra wrote them.
     """
+    deadline = time.monotonic() + (PATIENCE_S if cluster.peers() else 0)  # the first process may be writing them again
+    while True:
+        with contextlib.suppress(Exception):
+            found: Any = OmegaConf.to_container(OmegaConf.load(folder / ".hydra" / "overrides.yaml"))
+            if found == asked(folder / ".hydra" / "hydra.yaml")["task"]:
+                return list(found)
+        if time.monotonic() >= deadline:
+            raise InputError(
+                f"{folder}: was killed before it began; start it again as it was, with hydra.run.dir={folder}"
+            )
+        time.sleep(0.2)
+
+
+def _lock(descriptor: int) -> bool:
+    """Whether nobody else had the lock, or the file system has none."""
     try:
-        found: Any = OmegaConf.to_container(OmegaConf.load(folder / ".hydra" / "overrides.yaml"))
-        if found == asked(folder / ".hydra" / "hydra.yaml")["task"]:
-            return list(found)
-    except Exception:  # whatever half a file makes of YAML
-        log.debug("%s: no whole record", folder)
-    raise InputError(f"{folder}: was killed before it began; start it again as it was, with hydra.run.dir={folder}")
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
-def _started_as(folder: Path) -> dict[str, Any] | None:
-    """The configuration under which a run began to train; None where none did."""
-    provenance = folder / "provenance.json"
-    return dict(json.loads(provenance.read_text())["config"]) if provenance.is_file() else None
+def _taken(folder: Path) -> bool:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        return not _lock(descriptor)
+    finally:
+        os.close(descriptor)
 
 
-def check_same(folder: Path, config: dict[str, Any]) -> None:
-    """A run goes on as it was started.
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """A job's folder, for this process alone; the lock ends with it, however it ends.
 
     Raises:
-        InputError: It was started under another configuration.
+        InputError: Another process runs the job.
     """
-    started = _started_as(folder)
-    if started is None:
-        log.info("note   ckpt_path=last: nothing to go on with, a new run starts")
-    elif digest(started) != digest(config):
-        other = sorted(key for key in {*started, *config} - {"ckpt_path"} if started.get(key) != config.get(key))
-        raise InputError(
-            f"ckpt_path=last: {folder} was started with another {', '.join(other)}; say all as it was, "
-            f"or resume={folder} alone"
-        )
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        deadline = time.monotonic() + PATIENCE_S
+        while not _lock(descriptor):
+            if time.monotonic() >= deadline:
+                raise InputError(f"{folder}: another process is at it; wait for it, stop it, or name another folder")
+            time.sleep(0.2)
+        yield
+    finally:
+        os.close(descriptor)
 
 
-def ready(folder: Path, config: dict[str, Any], *, goes_on: bool, main: bool) -> dict[str, float] | None:
-    """The metrics of a job that has ended under this very configuration; None where it is still to be run.
+def begin(
+    folder: Path, config: dict[str, Any], *, of_sweep: bool, main: bool
+) -> tuple[dict[str, Any], dict[str, float] | None]:
+    """The configuration to run, which says whether the job goes on; and its metrics, where it has ended already.
+
+    A job of a sweep goes on with what is there of its very configuration; a run where it is told to. Elsewhere it
+    starts anew, and what would be gone on with is removed.
 
     Args:
         folder: Of the job.
         config: Its own.
-        goes_on: Whether what is there is gone on with; else, and where it is another configuration's, the job starts
-            anew.
-        main: Whether this process, of several, removes what is in the way.
+        of_sweep: Whether it is a sweep's.
+        main: Whether this process, of several, removes files.
+
+    Raises:
+        InputError: A run is to go on under another configuration than it was started with.
     """
-    if goes_on:
-        if (folder / FINISHED).is_file():
-            record = json.loads((folder / FINISHED).read_text())
-            if record["digest"] == digest(config):
-                log.info("done   %s: finished before, not run again", folder)
-                return dict(record["metrics"])
-        started = _started_as(folder)
-        if started is not None and digest(started) == digest(config):
-            return None
-    if main:
-        for left in (folder / FINISHED, folder / "checkpoints" / "last.ckpt"):
-            left.unlink(missing_ok=True)
-    return None
+    goes_on, finished = of_sweep or config["ckpt_path"] == "last", folder / FINISHED
+    if goes_on and finished.is_file():
+        record = json.loads(finished.read_text())
+        if record["digest"] == digest(config):
+            log.info("done   %s: finished before, not run again", folder)
+            if main:
+                _clean(folder)
+            return config, dict(record["metrics"])
+    provenance = folder / "provenance.json"
+    started = json.loads(provenance.read_text())["config"] if provenance.is_file() else None
+    if goes_on and not of_sweep and started is None:
+        log.info("note   %s: nothing to go on with, a new run starts", LAST)
+    if goes_on and started is not None and digest(started) != digest(config):
+        other = sorted(key for key in {*started, *config} - {"ckpt_path"} if started.get(key) != config.get(key))
+        if not of_sweep:
+            raise InputError(
+                f"{LAST}: {folder} was started with another {', '.join(other)}; say all as it was, "
+                f"or resume={folder} alone"
+            )
+        started = None
+    if main and not (goes_on and started is not None):
+        finished.unlink(missing_ok=True)
+        _clean(folder)
+    return (config | {"ckpt_path": "last"} if goes_on and config["fit"] else config), None
 
 
 def finish(folder: Path, config: dict[str, Any], metrics: dict[str, float]) -> None:
     """Notes that a job has ended, and removes what only a running job needs."""
     write_text(json.dumps({"digest": digest(config), "metrics": metrics}, indent=1) + "\n", folder / FINISHED)
+    _clean(folder)
+
+
+def _clean(folder: Path) -> None:
     (folder / "checkpoints" / "last.ckpt").unlink(missing_ok=True)
     for left in folder.rglob("*.tmp"):  # by a run that was killed
         left.unlink(missing_ok=True)

@@ -163,8 +163,17 @@ def open_run(
     write_table(data.split, folder / "split.csv")
     write_json(data.audit, folder / "split_audit.json")
     write_table(data.crops.table, folder / "samples.csv")
+    command = [Path(sys.argv[0]).name, *(word for word in sys.argv[1:] if word != resume.LAST)]
+    if last is not None:
+        earlier_part = read_json(folder / "provenance.json")
+        command = earlier_part["command"]
+        if earlier_part["precision"] != plan.precision:
+            raise InputError(
+                f"{folder} was trained in {earlier_part['precision']}, which is not what this machine computes in "
+                f"({plan.precision}); go on where it is, or start a new run"
+            )
     provenance: dict[str, object] = {
-        "command": [Path(sys.argv[0]).name, *(word for word in sys.argv[1:] if word != resume.LAST)],
+        "command": command,
         "config": cfg if cfg["fit"] is False else cfg | {"ckpt_path": None},
         "classes": list(data.task.classes),
         "versions": {"mammo": __version__, "python": platform.python_version()} | devices.versions(PACKAGES),

@@ -3,13 +3,13 @@
 `python -m pytest -m kills -n 0 -s` prints what was under way at each kill, and the count.
 """
 
-import contextlib
 import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -25,46 +25,49 @@ KINDS = {  # how often each is killed, and with which settings
     "frozen trunk": (5, ["model=resnet18", "model.image_size=96", "trainer.max_epochs=12"]),
     "two devices": (5, ["model=compact", "model.image_size=64", "trainer.max_epochs=6", "trainer.devices=2"]),
 }
-SAME = ["predictions.csv", "metrics.json", "features.safetensors", "features.csv", "curves.csv", "choices.json"]
-STAGES = {  # the last of these files that is there tells what was under way
-    "report.md": "end", "metrics.json": "report", "predictions.csv": "report", "features.csv": "heads",
-    "features.safetensors": "features", "checkpoints/best.ckpt": "fit or test", "provenance.json": "first epoch",
+SAME = [
+    "predictions.csv", "metrics.json", "features.safetensors", "features.csv", "curves.csv", "choices.json",
+    "split.csv", "samples.csv",
+]  # fmt: skip
+# What is written in turn: each tells what is under way once it is there. Every other kill waits for one of them.
+STAGES = {
+    "provenance.json": "first epoch", "curves.csv": "fit", "features.safetensors": "features", "features.csv": "heads",
+    "predictions.csv": "report", "metrics.json": "report", "report.md": "end",
 }  # fmt: skip
+SHORT = Path(tempfile.gettempdir(), f"k{os.getpid()}")  # the path of a socket may have 108 characters
+AIMED = ["features.csv", "curves.csv", "predictions.csv", "features.safetensors", "metrics.json"]
 
 
 def started(folder, home, arguments):
-    """The program in a session of its own, with caches of its own, and when it began to train or compute."""
-    process = subprocess.Popen(
+    """The program in a session of its own, with caches of its own."""
+    return subprocess.Popen(
         [sys.executable, str(CONF.parent / "train.py"), *arguments],
-        env=os.environ | {"MAMMO_HOME": str(home)},
+        env=os.environ | {"MAMMO_HOME": str(home), "TMPDIR": str(SHORT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
     )
-    said = []
-    for line in process.stdout:
-        said.append(line)
-        if line.startswith("run "):
-            break
-    return process, said
 
 
-def killed(folder, home, arguments, seconds):
-    """Kills the program so many seconds after it began; it alone, so that its children have to see to themselves."""
+def killed(folder, home, arguments, when):
+    """Kills the program when `when(seconds)` holds; it alone, so that its children have to see to themselves."""
+    slower = 0.0
     while True:
-        process, _ = started(folder, home, arguments)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(seconds)
+        process, begun = started(folder, home, arguments), time.monotonic()
+        while process.poll() is None and not when(time.monotonic() - begun + slower):
+            time.sleep(0.002)
         process.kill()
         if process.wait() == -signal.SIGKILL:
             return process
-        seconds *= 0.9  # it had ended before
+        slower += 0.5  # it had ended before
+        shutil.rmtree(folder)
 
 
-def ended(process, said):
-    said += process.stdout.readlines()
-    assert process.wait() == 0, "".join(said)
+def ended(process):
+    said, _ = process.communicate()
+    assert process.returncode == 0, said
+    return said
 
 
 def members(session):
@@ -80,11 +83,6 @@ def members(session):
     return found
 
 
-def temporary():
-    shared = {str(path) for path in Path("/dev/shm").iterdir()}
-    return shared | {str(path) for path in Path("/tmp").iterdir() if path.name.startswith(("torch", "mammo", "pymp"))}
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_killed_run_ends_as_the_one_that_nobody_killed(kind, phantom, resnet_trunk, tmp_path):
     count, own = KINDS[kind]
@@ -94,33 +92,50 @@ def test_a_killed_run_ends_as_the_one_that_nobody_killed(kind, phantom, resnet_t
     ]  # fmt: skip
     if kind == "frozen trunk":
         common.append(f"model.weights={resnet_trunk}")
-    whole, before = tmp_path / "whole", temporary()
-    process, said = started(whole, tmp_path / "home", [*common, f"hydra.run.dir={whole}"])
-    begun = time.monotonic()
-    ended(process, said)
-    lasts = time.monotonic() - begun
-    chance, equal, stages = random.Random(os.urandom(8)), 0, Counter()
-    for number in range(count):  # the moments are spread evenly over the run
-        cut, home = tmp_path / f"cut{number}", tmp_path / f"home{number}"
-        process = killed(cut, home, [*common, f"hydra.run.dir={cut}"], (number + chance.random()) / count * lasts)
-        stage = next(stage for file, stage in STAGES.items() if (cut / file).is_file())
+    folders, begun = tmp_path / "whole", time.monotonic()
+    whole, before = folders / "run", set(Path("/dev/shm").iterdir())
+    whole.parent.mkdir()
+    SHORT.mkdir(exist_ok=True)
+    ended(started(whole, folders / "home", [*common, f"hydra.run.dir={whole}"]))
+    lasts, chance, equal, stages = time.monotonic() - begun, random.Random(os.urandom(8)), 0, Counter()
+    for number in range(count):
+        own = tmp_path / f"cut{number}"
+        own.mkdir()
+        cut, home = own / "run", own / "home"
+        moment = (number + chance.random()) / count * lasts  # spread evenly over the run
+        file, late = AIMED[number // 2 % len(AIMED)], chance.uniform(0, 0.05)
+
+        def when(seconds, number=number, cut=cut, moment=moment, file=file, late=late):
+            if number % 2 == 0:
+                return seconds > moment
+            return (cut / file).is_file() and time.sleep(late) is None
+
+        line = [*common, f"hydra.run.dir={cut}"]
+        process = killed(cut, home, line, when)
+        stage = next((stage for name, stage in reversed(STAGES.items()) if (cut / name).is_file()), "start")
         stages[stage] += 1
         deadline = time.monotonic() + 10
         while members(process.pid):
             assert time.monotonic() < deadline, "processes outlive the one that started them"
             time.sleep(0.1)
-        again, said = started(cut, home, [f"resume={cut}"])
-        ended(again, said)
+        again = started(cut, home, [f"resume={cut}"])
+        said, _ = again.communicate()
+        if again.returncode:  # killed before it wrote down what it was
+            assert stage == "start" and ("was killed before it began" in said or "no run and no sweep" in said), said
+            again = started(cut, home, line)
+            ended(again)
         unequal = [name for name in SAME if (whole / name).read_bytes() != (cut / name).read_bytes()]
+        reports = [[x for x in (f / "report.md").read_text().splitlines() if "Command" not in x] for f in (whole, cut)]
         weights, expected = (
             torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"] for folder in (cut, whole)
         )
         unequal += [name for name, value in expected.items() if not torch.equal(weights[name], value)]
-        assert not unequal, f"killed in {stage}: {unequal} differ"
-        assert not [*cut.rglob("*.tmp"), *home.rglob("*.tmp"), *cut.rglob("last.ckpt")]
+        assert not unequal and reports[0] == reports[1], f"killed in {stage}: {unequal} differ"
+        assert not [*own.rglob("*.tmp"), *cut.rglob("last.ckpt"), *SHORT.iterdir()]
         assert not members(again.pid)
         equal += 1
-        shutil.rmtree(cut)
-        shutil.rmtree(home)
-    assert temporary() <= before, temporary() - before
+        shutil.rmtree(own)
+    assert set(Path("/dev/shm").iterdir()) <= before
+    SHORT.rmdir()
     print(f"\n{kind}: {equal} of {count} killed runs ended as the whole one; killed in {dict(stages)}")
+    assert equal == count and (kind != "trained" or {"first epoch", "fit", "heads", "report"} <= set(stages))

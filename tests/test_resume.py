@@ -6,6 +6,9 @@ import os
 import resource
 import shutil
 import signal
+import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -13,10 +16,10 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from mammo import InputError, callbacks, resume, settings
+from mammo import InputError, callbacks, devices, resume, settings
 from mammo.checkpoints import STOPPED, WholeFiles
 from mammo.classifier import Classifier
-from mammo.files import scratch, whole, write_text
+from mammo.files import owned, scratch, whole, workshop, write_text
 from mammo.training import train
 from tests.conftest import SHARES, SMALL, composed
 
@@ -126,6 +129,22 @@ def test_a_run_that_had_lost_its_patience_does_not_train_on(config, tmp_path, mo
     same(tmp_path / "cut", tmp_path / "uncut")
 
 
+def test_a_run_without_patience_stops_at_the_first_epoch_that_is_no_better(config, tmp_path):
+    train(config("early_stopping.patience=0", "trainer.max_epochs=20"), tmp_path)
+    assert 2 <= len((tmp_path / "curves.csv").read_text().splitlines()) - 1 < 20
+
+
+def test_a_run_that_is_told_to_stop_after_training_stops_at_once(config, uncut, tmp_path, monkeypatch):
+    cfg = config("ckpt_path=last")
+    with monkeypatch.context() as patch:
+        patch.setattr(callbacks.Results, "on_predict_epoch_end", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(SystemExit) as stopped:
+            train(cfg, tmp_path)
+    assert stopped.value.code == STOPPED and not (tmp_path / "predictions.csv").exists()
+    train(cfg, tmp_path)
+    same(tmp_path, uncut)
+
+
 def test_a_run_whose_folder_was_moved_still_knows_its_best_epoch(config, uncut, tmp_path, monkeypatch):
     cfg = config("ckpt_path=last")
     with monkeypatch.context() as patch:
@@ -211,33 +230,109 @@ def test_a_run_that_was_killed_while_its_command_was_written_down_is_not_run_und
     folder = record(tmp_path / "run", ["seed=3", "model=vgg16"], written=["seed=3"])
     with pytest.raises(InputError, match="was killed before it began; start it again as it was"):
         resume.resumed([f"resume={folder}"])
+    (tmp_path / "multirun.yaml").write_text("hydra:\n  over")
+    with pytest.raises(InputError, match=r"multirun\.yaml: was killed while it was written"):
+        resume.resumed([f"resume={tmp_path}"])
 
 
 def test_ckpt_path_last_finds_the_newest_unfinished_run_of_the_same_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     line = ["model=vgg16", "seed=1", "ckpt_path=last"]
     assert resume.resumed(line) == line  # nothing there: a new one starts
-    record(Path("outputs/2026-01-01/10-00-00"), ["seed=1", "model=vgg16"])
-    newest = record(Path("outputs/2026-01-02/10-00-00"), ["seed=1", "model=vgg16"])
-    record(Path("outputs/2026-01-03/10-00-00"), ["seed=1", "model=vgg16"], finished=True)
-    record(Path("outputs/2026-01-04/10-00-00"), ["seed=2", "model=vgg16"])
-    assert resume.resumed(line) == [*line, f'hydra.run.dir="{newest}"']
+    task = ["seed=1", "model=vgg16"]
+    newest, taken = Path("outputs/2026-01-02/10-00-00"), Path("outputs/2026-01-05/10-00-00")
+    records = [
+        record(Path("outputs/slurm/17.0"), task),
+        record(newest, task),
+        record(Path("outputs/2026-01-03/10-00-00"), task, finished=True),
+        record(Path("outputs/2026-01-04/10-00-00"), ["seed=2", "model=vgg16"]),
+        record(taken, task),
+        record(Path("outputs/2026-01-06/10-00-00"), task, written=task[:1]),
+    ]
+    for number, folder in enumerate(records):
+        os.utime(folder / ".hydra" / "hydra.yaml", (number, number))
+    with resume.held(taken):
+        assert resume.resumed(line) == [*line, f'hydra.run.dir="{newest}"']
+        verbose = [*line, "hydra.verbose=true"]
+        assert resume.resumed(verbose) == [*verbose, f'hydra.run.dir="{newest}"']
     named = [*line, "hydra.run.dir=mine"]
     assert resume.resumed(named) == named
+    with pytest.raises(InputError, match="a sweep goes on by resume=<its folder>"):
+        resume.resumed(["-m", *line])
+    monkeypatch.setattr(resume.cluster, "peers", lambda: resume.cluster.Peers("srun", 0, 2, 2))
+    assert resume.resumed(line) == line  # its folder follows from Slurm's number
+
+
+def test_two_processes_are_not_at_one_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(resume, "PATIENCE_S", 0.3)
+    with resume.held(tmp_path), pytest.raises(InputError, match="another process is at it"), resume.held(tmp_path):
+        pass
+    with resume.held(tmp_path):
+        pass
+
+
+CONFIG = {"seed": 0, "heads": ["svm"], "fit": True, "ckpt_path": None}
 
 
 def test_a_run_goes_on_under_its_own_configuration_alone(tmp_path):
-    (tmp_path / "provenance.json").write_text(json.dumps({"config": {"seed": 0, "heads": ["svm"], "ckpt_path": None}}))
-    resume.check_same(tmp_path, {"seed": 0, "heads": ["svm"], "ckpt_path": "last"})
+    (tmp_path / "provenance.json").write_text(json.dumps({"config": CONFIG}))
+    goes_on = CONFIG | {"ckpt_path": "last"}
+    assert resume.begin(tmp_path, goes_on, of_sweep=False, main=True) == (goes_on, None)
     with pytest.raises(InputError, match="was started with another seed; say all as it was, or resume="):
-        resume.check_same(tmp_path, {"seed": 1, "heads": ["svm"], "ckpt_path": "last"})
+        resume.begin(tmp_path, goes_on | {"seed": 1}, of_sweep=False, main=True)
 
 
-def test_what_is_not_gone_on_with_is_removed_by_the_first_process_alone(tmp_path):
+@pytest.mark.parametrize("of_sweep", [True, False])
+def test_what_is_not_gone_on_with_is_removed_by_the_first_process_alone(tmp_path, of_sweep):
+    """In a sweep, what another configuration has left; else what any has."""
+    (tmp_path / "provenance.json").write_text(json.dumps({"config": CONFIG | {"seed": int(of_sweep)}}))
     last = tmp_path / "checkpoints" / "last.ckpt"
     last.parent.mkdir()
     last.touch()
-    resume.ready(tmp_path, {"seed": 0}, goes_on=False, main=False)
+    resume.begin(tmp_path, CONFIG, of_sweep=of_sweep, main=False)
     assert last.exists()
-    resume.ready(tmp_path, {"seed": 0}, goes_on=False, main=True)
+    resume.begin(tmp_path, CONFIG, of_sweep=of_sweep, main=True)
     assert not last.exists()
+
+
+def test_what_a_kill_left_beside_a_finished_run_is_removed_when_it_is_asked_for_again(tmp_path):
+    goes_on = CONFIG | {"ckpt_path": "last"}
+    resume.finish(tmp_path, goes_on, {})
+    (tmp_path / "report.md.tmp").touch()
+    assert resume.begin(tmp_path, goes_on, of_sweep=False, main=True) == (goes_on, {})
+    assert [left.name for left in tmp_path.iterdir()] == [resume.FINISHED]
+
+
+def test_a_run_does_not_go_on_in_another_precision(config, tmp_path, monkeypatch):
+    cfg = config("ckpt_path=last")
+    with monkeypatch.context() as patch:
+        stop_at(patch, 1)
+        with pytest.raises(SystemExit):
+            train(cfg, tmp_path)
+    here = json.loads((tmp_path / "provenance.json").read_text())["precision"]
+    monkeypatch.setattr(devices, "has_bfloat16", lambda _: here == "32-true")
+    with pytest.raises(InputError, match=f"was trained in {here}, which is not what this machine computes in"):
+        train(cfg, tmp_path)
+
+
+def test_metrics_come_back_on_the_device_of_the_network(config):
+    """Lightning loads checkpoints to the CPU; `meta` stands for a GPU here."""
+    cfg = config()
+    classifier = Classifier(model=cfg["model"], classes=["normal", "abnormal"], loss=cfg["loss"])
+    state = {"loss": {"mean_value": torch.tensor(1.0)}, "auroc": {"preds": [torch.ones(2, 2)]}}
+    classifier.to("meta").restore_metrics(state)
+    metrics = classifier._training_metrics()
+    assert metrics["loss"].mean_value.device.type == metrics["auroc"].preds[0].device.type == "meta"
+
+
+def test_what_a_killed_process_left_beside_films_is_removed_by_the_next(tmp_path):
+    gone = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], check=True, capture_output=True, text=True
+    ).stdout
+    mine, others = owned(), owned().replace(str(os.getpid()), gone.strip())
+    elsewhere = others.replace(socket.gethostname(), "elsewhere")
+    for name in (mine, others, elsewhere):
+        (tmp_path / f".mias-{name}x").mkdir()
+    with workshop(tmp_path / "mias") as folder:
+        assert folder.parent == tmp_path and folder.is_dir()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([f".mias-{mine}x", f".mias-{elsewhere}x"])

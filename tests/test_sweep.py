@@ -119,12 +119,16 @@ def test_resume_stands_alone_and_needs_a_sweep(tmp_path, others, message):
 
 
 def test_a_changed_configuration_is_not_a_finished_job(tmp_path):
-    metrics = {"test/svm/auroc": 0.5}
-    resume.finish(tmp_path, {"seed": 0}, metrics)
-    assert resume.ready(tmp_path, {"seed": 1}, goes_on=True, main=True) is None
-    resume.finish(tmp_path, {"seed": 0}, metrics)
-    assert resume.ready(tmp_path, {"seed": 0}, goes_on=True, main=True) == metrics
-    assert resume.ready(tmp_path, {"seed": 0}, goes_on=False, main=True) is None  # a run is run when it is asked for
+    config, metrics = {"seed": 0, "fit": True, "ckpt_path": None}, {"test/svm/auroc": 0.5}
+
+    def begun(config, *, of_sweep):
+        resume.finish(tmp_path, {"seed": 0, "fit": True, "ckpt_path": None}, metrics)
+        return resume.begin(tmp_path, config, of_sweep=of_sweep, main=True)[1]
+
+    assert begun(config | {"seed": 1}, of_sweep=True) is None
+    assert begun(config, of_sweep=True) == metrics
+    assert begun(config, of_sweep=False) is None  # a run is run when it is asked for
+    assert begun(config | {"ckpt_path": "last"}, of_sweep=False) == metrics
 
 
 def command(phantom, folder, *overrides):

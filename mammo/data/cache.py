@@ -23,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from mammo import InputError
+from mammo.files import owned, remove_abandoned
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ class Store:
         Raises:
             InputError: It cannot be written.
         """
-        temporary = self.folder / f"{uuid.uuid4().hex}.tmp"
+        temporary = self.folder / f"{owned()}{uuid.uuid4().hex}.tmp"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             temporary.write_bytes(save({key: tensor.clone().contiguous() for key, tensor in arrays.items()}))
@@ -104,8 +105,7 @@ class Store:
                 except BlockingIOError:
                     log.info("cache: another run is filling %s; waiting for it", self.folder)
                     fcntl.flock(lock, fcntl.LOCK_EX)
-                for left in self.folder.glob("*.tmp"):  # by a run that was killed
-                    left.unlink(missing_ok=True)
+                remove_abandoned(self.folder, "*.tmp")
             yield
 
 

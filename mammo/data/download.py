@@ -11,13 +11,13 @@ import urllib.request
 import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
 from rich.console import Console
 from rich.progress import Progress
 
 from mammo import InputError
+from mammo.files import workshop
 
 BACKOFF_S = 0.3  # pauses before the attempts are 0, 1, 3, 7, ... times this
 CHUNK_BYTES = 1 << 20
@@ -108,8 +108,8 @@ def extract(archive: Path, folder: Path, *, expected: Callable[[str], int | None
     """
     folder = folder.resolve()  # a rename would replace a link, not what it leads to
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
-        unpacked = Path(temporary, folder.name)  # the temporary folder itself is closed to the user's group
+    with workshop(folder) as temporary:
+        unpacked = temporary / folder.name  # the temporary folder itself is closed to the user's group
         unpacked.mkdir()
         try:
             with tarfile.open(archive) as tar:

@@ -15,6 +15,7 @@ from rich.progress import track
 
 from mammo import InputError
 from mammo.data.mias import home
+from mammo.files import owned, remove_abandoned
 
 VERSION = "v1"  # of the records: raise it with every change of a hash or a thumbnail
 SIDE = 256  # pixels a side of a thumbnail
@@ -114,7 +115,8 @@ def _cached(cache: Path | None) -> np.ndarray:
 
 def _store(found: np.ndarray, cache: Path) -> None:
     cache.parent.mkdir(parents=True, exist_ok=True)
-    temporary = cache.with_name(f"{uuid.uuid4().hex}.tmp")
+    remove_abandoned(cache.parent, "*.tmp")
+    temporary = cache.with_name(f"{owned()}{uuid.uuid4().hex}.tmp")
     try:
         with temporary.open("wb") as file:
             np.save(file, found, allow_pickle=False)

@@ -1,6 +1,5 @@
 """The phantom: drawn films of women who do not exist, in exactly mini-MIAS's layout."""
 
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from mammo import InputError
 from mammo.data.drawing import Finding, draw
 from mammo.data.images import pixel_digest, write_pgm
 from mammo.data.mias import MIAS, SIDE_PX, home
+from mammo.files import workshop
 
 VERSION = "v1"  # of the drawing: raise it with every change of a pixel, so that no old folder passes for a new one
 HEADER = """SYNTHETIC FILMS, in the layout of the MIAS MiniMammographic Database.
@@ -138,8 +138,8 @@ class Phantom(MIAS):
             return
         root = self.root.resolve()  # a rename would replace a link, not what it leads to
         root.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{root.name}-", dir=root.parent) as temporary:
-            folder = Path(temporary, root.name)  # the temporary folder itself is closed to the user's group
+        with workshop(root) as temporary:
+            folder = temporary / root.name  # the temporary folder itself is closed to the user's group
             folder.mkdir()
             self._write(folder)
             try:

@@ -1,13 +1,11 @@
 """A tuned sweep: its trials by what validation says of them; what test says, of the best alone."""
 
-import json
 from pathlib import Path
 
 import pandas as pd
 from omegaconf import OmegaConf
 
 from mammo import InputError
-from mammo.evaluation.systems import JOBS
 from mammo.evaluation.tables import markdown
 from mammo.files import write_text
 from mammo.predictions import read_json, write_table
@@ -40,20 +38,18 @@ def write(folder: Path) -> Path:
 
 def _trials(folder: Path) -> pd.DataFrame:
     """A row of each trial that has ended, the best first: its job, what was drawn, and last its objective."""
-    record = OmegaConf.load(folder / "multirun.yaml")
-    drawn = list(record.hydra.sweeper.params)
+    sweeper = OmegaConf.load(folder / "multirun.yaml").hydra.sweeper
     rows = []
-    for name in read_json(folder / JOBS):
-        if not (folder / name / "finished.json").is_file():
-            continue
-        config = OmegaConf.load(folder / name / ".hydra" / "config.yaml")
-        value = json.loads((folder / name / "finished.json").read_text())["metrics"].get(config.objective)
-        values = {key: OmegaConf.select(config, key) for key in drawn}
-        rows.append({"job": name, **values, str(config.objective): value})
+    for ended in sorted(folder.glob("*/finished.json")):  # those of a sweep that was cut too: they are of one study
+        config = OmegaConf.load(ended.parent / ".hydra" / "config.yaml")
+        value = read_json(ended)["metrics"].get(config.objective)
+        values = {key: OmegaConf.select(config, key) for key in sweeper.params}
+        rows.append({"job": ended.parent.name, **values, str(config.objective): value})
     trials = pd.DataFrame(rows)
     if trials.empty or trials.iloc[:, -1].isna().all():
         raise InputError(f"{folder}: no trial has ended with a value of its objective")
-    return trials.sort_values(trials.columns[-1], ascending=False, ignore_index=True, kind="stable")
+    least = sweeper.direction == "minimize"
+    return trials.sort_values(trials.columns[-1], ascending=least, ignore_index=True, kind="stable")
 
 
 def _on_test(job: Path, head: str) -> str:

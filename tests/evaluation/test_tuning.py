@@ -21,10 +21,10 @@ def trial(folder, name, rate, *, val, test):
     (folder / name / "metrics.json").write_text(json.dumps(found))
 
 
-def sweep(folder, trials):
+def sweep(folder, trials, direction="maximize"):
     params = {"optim.lr_head": "interval(0, 1)", "model.dropout": "interval(0, 1)"}
-    OmegaConf.save(OmegaConf.create({"hydra": {"sweeper": {"params": params}}}), folder / "multirun.yaml")
-    (folder / "jobs.json").write_text(json.dumps([name for name, *_ in trials]))
+    record = {"hydra": {"sweeper": {"params": params, "direction": direction}}}
+    OmegaConf.save(OmegaConf.create(record), folder / "multirun.yaml")
     for name, rate, val, test in trials:
         trial(folder, name, rate, val=val, test=test)
     return folder
@@ -42,6 +42,11 @@ def test_validation_orders_the_trials_and_test_is_told_of_the_best_alone(tmp_pat
     assert table["job"].tolist() == ["b", "c", "a"]
     assert table["optim.lr_head"].tolist() == [0.2, 0.3, 0.1]
     assert table.columns[-1] == "val/softmax/auroc"
+
+
+def test_where_less_is_better_the_least_is_the_best(tmp_path):
+    folder = sweep(tmp_path, [("a", 0.1, 0.6, 0.9), ("b", 0.2, 0.8, 0.5)], "minimize")
+    assert "Best of 2 trials by val/softmax/auroc: `a`." in tuning.write(folder).read_text()
 
 
 def test_a_sweep_whose_trials_all_failed_has_no_table(tmp_path):
