@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -153,6 +154,49 @@ def test_five_folds_on_two_devices(phantom, tmp_path):
     assert len(jobs) == 5 and all((job / "finished.json").is_file() for job in jobs)
     tested = pd.concat(table[(table["split"] == "test") & (table["head"] == "softmax")] for table in tables)
     assert tested["sample_id"].is_unique and len(tested) == 120
+
+
+def small_run(phantom, *overrides):
+    lines = [*SMALL, f"data.root={phantom.root}", SHARES, "model=compact", "model.image_size=64", "heads=[knn]"]
+    return [*lines, "early_stopping.patience=null", *overrides]
+
+
+@pytest.mark.slow
+def test_torchrun_gives_what_the_programs_own_processes_give(phantom, tmp_path):
+    lines = small_run(phantom, "trainer.devices=2")
+    assert launched(tmp_path, *lines, "hydra.run.dir=own").returncode == 0
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    done = subprocess.run([*torchrun, str(CONF.parent / "train.py"), *lines], cwd=tmp_path, check=False)
+    assert done.returncode == 0
+    (folder,) = (tmp_path / "outputs").glob("*/*")  # one for both processes
+    for name in ("predictions.csv", "curves.csv", "metrics.json"):
+        assert (folder / name).read_bytes() == (tmp_path / "own" / name).read_bytes(), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_two_devices_that_are_told_to_stop_go_on_as_if_they_had_not(phantom, tmp_path, number):
+    lines = small_run(phantom, "trainer.devices=2", "trainer.max_epochs=30")
+    assert launched(tmp_path, *lines, "hydra.run.dir=uncut").returncode == 0
+    program = [sys.executable, str(CONF.parent / "train.py")]
+    process = subprocess.Popen([*program, *lines, "hydra.run.dir=cut"], cwd=tmp_path)
+    while not (tmp_path / "cut" / "curves.csv").is_file():
+        time.sleep(0.05)
+    process.send_signal(number)
+    assert process.wait(60) == 143
+    assert len((tmp_path / "cut" / "curves.csv").read_text().splitlines()) < 30
+    done = launched(tmp_path, "resume=cut")
+    assert done.returncode == 0, done.stderr[-2000:]
+    for name in ("predictions.csv", "curves.csv", "metrics.json"):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "uncut" / name).read_bytes(), name
+
+
+@pytest.mark.slow
+def test_an_error_of_one_device_is_the_programs(phantom, tmp_path):
+    """The lines of the log are read by a person, the status by a script."""
+    bad = launched(tmp_path, *small_run(phantom, "trainer.devices=2", "task=finding"))
+    assert bad.returncode == 2 and "error: the train part has no sample of class" in bad.stderr
+    assert "Traceback" not in bad.stderr
 
 
 @pytest.mark.slow

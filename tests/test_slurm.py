@@ -55,7 +55,9 @@ SCRIPT = """#!/bin/bash
 #SBATCH --nodes=2 --ntasks-per-node=1 --cpus-per-task=1
 #SBATCH --signal=USR1@40 --requeue --open-mode=append
 export MASTER_ADDR=127.0.0.1
-srun --kill-on-bad-exit {python} {program} trainer.num_nodes=2 ckpt_path=last {arguments} && exit
+srun --kill-on-bad-exit --cpus-per-task=$SLURM_CPUS_PER_TASK \\
+    {python} {program} trainer.num_nodes=2 ckpt_path=last {arguments}
+case $? in 0|2) exit ;; esac
 [ "${{SLURM_RESTART_COUNT:-0}}" -lt 9 ] && scontrol requeue "$SLURM_JOB_ID"
 """
 
@@ -189,6 +191,13 @@ def test_two_nodes_train_as_two_devices_of_one_machine_do(slurm, settings, tmp_p
     assert read_json(folder / "provenance.json")["devices"] == "2 cpu"
     table = pd.read_csv(folder / "predictions.csv")
     assert not table.duplicated(["sample_id", "head"]).any() and table["sample_id"].nunique() == 32
+
+
+def test_bad_input_is_not_tried_again(slurm, settings, tmp_path):
+    job = slurm.submit(tmp_path, *settings, "data.batch_size=3")
+    slurm.completed(job, 120)
+    assert "error: data.batch_size=3 cannot be shared by 2 devices" in (tmp_path / f"slurm-{job}.out").read_text()
+    assert slurm.state(job)["Restarts"] == "0"
 
 
 def test_a_job_whose_time_runs_out_is_requeued_and_goes_on(slurm, settings, tmp_path):

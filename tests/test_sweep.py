@@ -203,6 +203,28 @@ def test_joblib_runs_jobs_in_processes_of_its_own(phantom, tmp_path, own):
         assert (tmp_path / "in turn" / name).read_bytes() == (tmp_path / "joblib" / name).read_bytes(), name
 
 
+@pytest.mark.slow
+def test_a_joblib_sweep_that_is_killed_leaves_no_job_at_work(phantom, tmp_path):
+    line = command(phantom, tmp_path, "seed=0,1,2,3", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    while not list(tmp_path.glob("*/provenance.json")):
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 15
+    while session(process.pid):
+        assert time.monotonic() < deadline, "jobs outlive the sweep"
+        time.sleep(0.2)
+    ended([sys.executable, str(ROOT / "train.py"), f"resume={tmp_path}"])
+    assert len(list(tmp_path.glob("*/finished.json"))) == 4
+
+
+def session(number):
+    """Processes of a session that still run."""
+    found = subprocess.run(["ps", "-o", "stat=", "-s", str(number)], check=False, capture_output=True, text=True).stdout
+    return [state for state in found.split() if not state.startswith("Z")]
+
+
 def test_jobs_of_an_earlier_configuration_in_the_folder_stay_out_of_the_table(tmp_path):
     """Hydra writes a job's `.hydra` again when the sweep comes to it, also to find it finished."""
     for name, moment in (("now", 200), ("before", 50)):
