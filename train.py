@@ -50,7 +50,7 @@ def main(cfg: DictConfig) -> float | None:
     if of_sweep:
         raise CompactHydraException(said)
     print(said, file=sys.stderr)  # noqa: T201
-    sys.exit(BAD_INPUT)
+    cluster.leave(BAD_INPUT)
 
 
 if __name__ == "__main__":
@@ -62,7 +62,7 @@ if __name__ == "__main__":
         choices.check_choices(sys.argv[1:], Path(__file__).parent / "conf")
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        sys.exit(BAD_INPUT)
+        cluster.leave(BAD_INPUT)
     if (together := cluster.peers()) and together.rank:
         sys.argv.append("hydra.output_subdir=null")  # the first one writes it down
     main()

@@ -3,13 +3,16 @@
 import ctypes
 import os
 import signal
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from mammo import InputError
 
 STOP = (signal.SIGTERM, signal.SIGUSR1)  # the second is what Slurm is told to send before its time is up
+LEAVE_S = 5.0
 PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
 
 
@@ -92,3 +95,11 @@ def help_out(parent: int, *_: object) -> None:
     end_with(parent)
     for number in (*STOP, signal.SIGUSR2):  # the last is submitit's
         signal.signal(number, signal.SIG_IGN)
+
+
+def leave(status: int) -> NoReturn:
+    """Ends this process, and gives its peers time to come to the same, or the first would have them terminated."""
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(status))
+    if peers() is not None:
+        time.sleep(LEAVE_S)
+    sys.exit(status)

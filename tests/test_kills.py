@@ -35,7 +35,7 @@ STAGES = {
     "predictions.csv": "report", "metrics.json": "report", "report.md": "end",
 }  # fmt: skip
 SHORT = Path(tempfile.gettempdir(), f"k{os.getpid()}")  # the path of a socket may have 108 characters
-AIMED = ["features.csv", "curves.csv", "predictions.csv", "features.safetensors", "metrics.json"]
+AIMED = ["features.csv", "curves.csv", "predictions.csv", "provenance.json", "metrics.json"]
 
 
 def started(folder, home, arguments):
@@ -138,4 +138,4 @@ def test_a_killed_run_ends_as_the_one_that_nobody_killed(kind, phantom, resnet_t
     assert set(Path("/dev/shm").iterdir()) <= before
     SHORT.rmdir()
     print(f"\n{kind}: {equal} of {count} killed runs ended as the whole one; killed in {dict(stages)}")
-    assert equal == count and (kind != "trained" or {"first epoch", "fit", "heads", "report"} <= set(stages))
+    assert equal == count and (kind != "trained" or {"start", "first epoch", "fit", "heads", "report"} <= set(stages))
