@@ -598,7 +598,8 @@ def command(phantom, cwd, *overrides):
 
 
 def test_two_devices_and_a_sweep_of_them_give_each_film_once(phantom, tmp_path):
-    done = command(phantom, tmp_path, "-m", "model=vgg16,inception", "trainer.devices=2")
+    own = ["trainer.devices=2", "heads=[knn]", f"data.root={phantom.root}", "model.image_size=75", SHARES, *SMALL[:-1]]
+    done = launched(tmp_path, "-m", "model=vgg16,inception", "trainer.max_epochs=1", *own)
     assert done.returncode == 0, done.stderr[-3000:]
     (sweep,) = (tmp_path / "outputs").glob("*/*")
     jobs = sorted(path for path in sweep.iterdir() if path.is_dir())
