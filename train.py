@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 
 from mammo import InputError, choices, cluster, resume, sweep
 
+PROGRAM = "MAMMO_PROGRAM"  # the variable with the number of the process that the user started
 BAD_INPUT = 2  # exit status; what ended otherwise may be tried again
 
 
@@ -25,8 +26,9 @@ def main(cfg: DictConfig) -> float | None:
     from mammo.files import scratch
     from mammo.training import train
 
-    if multiprocessing.current_process().name.startswith("Loky"):  # joblib's, which would go on with the sweep alone
-        cluster.end_with(os.getppid())
+    if multiprocessing.current_process().name.startswith("Loky"):  # joblib's
+        cluster.end_with(int(os.environ[PROGRAM]))  # or it would go on with the sweep alone
+        multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)  # as in any process
     hydra_cfg, together = HydraConfig.get(), cluster.peers()
     folder, of_sweep = Path(hydra_cfg.runtime.output_dir), hydra_cfg.mode == RunMode.MULTIRUN
     rank = together.rank if together else 0
@@ -54,6 +56,7 @@ def main(cfg: DictConfig) -> float | None:
 
 
 if __name__ == "__main__":
+    os.environ[PROGRAM] = str(os.getpid())
     sweep.register()
     cluster.share_cores()
     try:

@@ -201,6 +201,9 @@ def launch(job: Job, cfg: dict[str, Any], folder: Path) -> dict[str, float]:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+    for name in logging.root.manager.loggerDict:
+        if name.startswith("torch.distributed.elastic"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # what went wrong is told below, once
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
