@@ -74,7 +74,9 @@ def test_the_loss_of_a_batch_does_not_depend_on_how_it_was_dealt(name):
     ("how", "said"),
     [
         ("killed", "process 1 of 2 was ended by SIGKILL"),
-        ("raises", "(?s)process 1 of 2: Traceback.*something of its own went wrong"),
+        pytest.param(
+            "raises", "(?s)process 1 of 2: Traceback.*something of its own went wrong", marks=pytest.mark.slow
+        ),
         ("input", "^it has no such film$"),
     ],
 )

@@ -613,6 +613,7 @@ def test_two_devices_and_a_sweep_of_them_give_each_film_once(phantom, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["outputs"] and not list(sweep.rglob("last.ckpt"))
 
 
+@pytest.mark.slow
 def test_two_devices_evaluate_as_one_does(job, phantom, tmp_path):
     folder, _ = job("trainer.max_epochs=1", "trainer.precision=32-true")
     done = launched(tmp_path, "fit=false", f"ckpt_path={folder}", "trainer.devices=2", "hydra.run.dir=two")
