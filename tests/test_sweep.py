@@ -152,6 +152,7 @@ def ended(line):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_ends_with_the_table_that_it_would_have_had(phantom, tmp_path):
     """The second job is cut as soon as it has written its predictions, and runs again; the first one does not."""
     whole, cut = tmp_path / "whole", tmp_path / "cut"
