@@ -1,6 +1,10 @@
 """Trains, judges and uses classifiers of mammograms. Importing it loads nothing heavy."""
 
+import time
+
 __version__ = "0.1.0"
+
+STARTED = time.perf_counter()  # a process begins with this import, or little before
 
 
 class InputError(ValueError):

@@ -184,7 +184,7 @@ def audit(
 
 @app.command()
 def bench(
-    what: Annotated[str, typer.Argument(help="models, runs or growth")] = "models",
+    what: Annotated[str, typer.Argument(help="models, profile, runs or growth")] = "models",
     overrides: Annotated[list[str] | None, typer.Argument(help="of the runs' configuration, as of train.py")] = None,
     names: Annotated[str, typer.Option("--models", help="backbones, joined by commas, or all")] = "vgg16,inception",
     kinds: Annotated[str, typer.Option("--devices", help="of these those that are there")] = "cpu,cuda",
@@ -200,7 +200,7 @@ def bench(
     to: Annotated[Path, typer.Option(help="folder for the tables and figures")] = Path("bench"),
 ) -> None:
     """Measure speed and memory: models beside a bare PyTorch loop, whole runs with and without caches, growth."""
-    from mammo.bench import growth, machine, models, runs
+    from mammo.bench import growth, machine, models, profile, runs
 
     if against not in (None, "keras") or (against is None) != (keras_python is None):
         raise InputError("beside Keras: --against keras --keras-python <an interpreter that has keras and tensorflow>")
@@ -219,6 +219,9 @@ def bench(
             say=typer.echo,
         )
         lines = models.tables(found)
+    elif what == "profile":
+        found = profile.measure(names=models.known(names), batch=batch, steps=steps)
+        lines = profile.tables(found)
     elif what == "runs":
         found = runs.measure(overrides or [], rounds=rounds, say=typer.echo)
         lines = runs.tables(found)
@@ -227,7 +230,7 @@ def bench(
         lines = growth.tables(found)
         growth.draw(found, to)
     else:
-        raise InputError(f"bench {what} is unknown; expected models, runs or growth")
+        raise InputError(f"bench {what} is unknown; expected models, profile, runs or growth")
     machine.write(what, lines, {"machine": on} | found, to)
     typer.echo("\n" + "\n".join(lines) + f"\n\n{to / what}.md, {to / what}.json")
 

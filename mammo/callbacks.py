@@ -32,9 +32,9 @@ def during_fit(
         chosen.append(RichProgressBar())
     if monitor and patience is not None:
         chosen.append(Patience(monitor, mode="max", patience=patience))
-    chosen.append(Kept(kept, "best", monitor=monitor, weights_only=True))
+    chosen.append(Kept(kept, "best", monitor=monitor, full=False))
     if resumable:  # a linear layer on a frozen trunk is trained again in less time than its checkpoints take
-        chosen.append(Kept(kept, "last", monitor=None, weights_only=False))  # after `best`, whose score it holds
+        chosen.append(Kept(kept, "last", monitor=None, full=True))  # after `best`, whose score it holds
     return chosen
 
 

@@ -13,12 +13,10 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from mammo import InputError
-from mammo.cluster import STOP
+from mammo.cluster import STOP, STOPPED
 from mammo.files import whole
 
 log = logging.getLogger(__name__)
-
-STOPPED = 128 + signal.SIGTERM  # exit status of a run that was told to stop
 
 
 class WholeFiles(TorchCheckpointIO):
@@ -49,22 +47,21 @@ class Kept(ModelCheckpoint):
         folder: Where to.
         name: Of the file, without `.ckpt`.
         monitor: The number whose largest value is kept; None keeps the last epoch.
-        weights_only: Whether nothing but weights is kept.
+        full: Whether all is kept that training goes on with, or the weights alone.
     """
 
-    def __init__(self, folder: Path, name: str, *, monitor: str | None, weights_only: bool) -> None:
+    def __init__(self, folder: Path, name: str, *, monitor: str | None, full: bool) -> None:
         super().__init__(
             folder,
             name,
             monitor=monitor,
-            mode="max" if weights_only else "min",  # without a monitor, all that Lightning tells two of them apart by
-            save_weights_only=weights_only,
+            mode="min" if full else "max",  # without a monitor, all that Lightning tells two of them apart by
+            save_weights_only=not full,
             enable_version_counter=False,
         )
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Lightning would forget the best score of a folder that was moved since."""
-
         kept = str(Path(str(self.dirpath), f"{self.filename}.ckpt"))
         paths = {key: kept for key in ("best_model_path", "kth_best_model_path") if state_dict[key]}
         scores = {"best_k_models": dict(zip([kept], state_dict["best_k_models"].values(), strict=False))}

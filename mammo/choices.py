@@ -9,12 +9,12 @@ from hydra.errors import HydraException
 
 from mammo import InputError
 
-PLUGINS = {
+PLUGINS = {  # choices that belong to an extra, and what it brings
     "sweep=tune": "hydra_plugins.hydra_optuna_sweeper",
     "hydra/launcher=joblib": "hydra_plugins.hydra_joblib_launcher",
     "hydra/launcher=submitit_local": "hydra_plugins.hydra_submitit_launcher",
     "hydra/launcher=submitit_slurm": "hydra_plugins.hydra_submitit_launcher",
-}  # what belongs to an extra
+}
 
 
 def check_choices(arguments: list[str], conf: Path) -> None:
@@ -31,8 +31,8 @@ def check_choices(arguments: list[str], conf: Path) -> None:
     for argument in arguments:
         group, separator, _ = argument.partition("=")
         group = group.lstrip("+")
-        if argument in PLUGINS:
-            _check_plugin(argument)
+        if argument in PLUGINS and not all(map(importlib.util.find_spec, ("hydra_plugins", PLUGINS[argument]))):
+            raise InputError(f"{argument} needs more packages: pip install 'mammo[sweep]'")
         if not separator or not group or not (conf / group).is_dir():
             continue
         try:
@@ -46,11 +46,6 @@ def check_choices(arguments: list[str], conf: Path) -> None:
         for option in asked:
             if option != "null" and option not in options:
                 raise InputError(f"{group}={option} is unknown; expected one of {', '.join(options)}")
-
-
-def _check_plugin(choice: str) -> None:
-    if importlib.util.find_spec("hydra_plugins") is None or importlib.util.find_spec(PLUGINS[choice]) is None:
-        raise InputError(f"{choice} needs more packages: pip install 'mammo[sweep]'")
 
 
 def _plain(value: object) -> str:

@@ -12,7 +12,8 @@ from typing import NoReturn
 from mammo import InputError
 
 STOP = (signal.SIGTERM, signal.SIGUSR1)  # the second is what Slurm is told to send before its time is up
-LEAVE_S = 5.0
+STOPPED = 128 + signal.SIGTERM  # exit status of a run that was told to stop
+LEAVE_S = 5.0  # for the processes of a job to come to the same end
 PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
 
 

@@ -225,8 +225,8 @@ def launch(job: Job, cfg: dict[str, Any], folder: Path) -> dict[str, float]:
         raise SystemExit(128 + error.sigval) from None
     except ChildFailedError as error:
         _, first = error.get_first_failure()
-        if first.exitcode == 128 + signal.SIGTERM:
-            raise SystemExit(first.exitcode) from None
+        if first.exitcode == cluster.STOPPED:
+            raise SystemExit(cluster.STOPPED) from None
         if first.exitcode < 0 or not said.is_file():
             name = signal.Signals(-first.exitcode).name if first.exitcode < 0 else f"exit status {first.exitcode}"
             raise RuntimeError(f"process {first.local_rank} of {count} was ended by {name}") from None

@@ -15,10 +15,11 @@ from pathlib import Path
 def whole(path: Path) -> Iterator[Path]:
     """Gives a temporary name to write to, which becomes `path` when nothing went wrong.
 
-    A full disk or a kill so leaves the file that was there before. What a kill leaves of the temporary one is
-    overwritten the next time.
+    A full disk or a kill so leaves the file that was there before; what a kill leaves of the temporary one goes when
+    the file is written again. Two processes may write one file at once.
     """
-    temporary = path.with_name(path.name + ".tmp")
+    remove_abandoned(path.parent, f"*-{path.name}.tmp")
+    temporary = path.with_name(f"{owned()}{path.name}.tmp")
     try:
         yield temporary
         temporary.replace(path)

@@ -1,7 +1,6 @@
 """The run folder: opened with what is known before training, closed with what came out; and how one is found again."""
 
 import logging
-import os
 import platform
 import subprocess
 import sys
@@ -18,7 +17,7 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from matplotlib.figure import Figure
 
-from mammo import InputError, __version__, devices, figures, resume
+from mammo import STARTED, InputError, __version__, devices, figures, resume
 from mammo.classifier import Classifier
 from mammo.data.datamodule import MammogramDataModule
 from mammo.data.gan import summary
@@ -42,15 +41,6 @@ PACKAGES = [
 ]
 
 
-def _process_age_s() -> float:
-    """Seconds since this process started; 0 where the system does not tell."""
-    try:
-        started = float(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
-        return float(Path("/proc/uptime").read_text().split()[0]) - started
-    except OSError:
-        return 0.0
-
-
 def quieten() -> None:
     """Lightning's notes that the run says itself, or means: devices at start, and what is in eval mode."""
     for name in ("lightning.pytorch", "lightning.fabric"):
@@ -71,7 +61,8 @@ def tensorboard(folder: Path, last: Path | None = None) -> TensorBoardLogger:
 class Clock:
     """How long each part of a run took: for the log alone, as tables come out the same each time.
 
-    It starts with the process, whose first part is its imports; in a sweep's later jobs, with the job.
+    It starts with the first import of this package, and its first part is the rest of them; in a sweep's later jobs,
+    with the job.
     """
 
     first = True  # of this process
@@ -80,7 +71,7 @@ class Clock:
         self.laps: list[str] = []
         self.started = self.last = time.perf_counter()
         if Clock.first:
-            self.started = self.last = self.last - _process_age_s()
+            self.started = self.last = STARTED
             self.lap("imports")
         Clock.first = False
 

@@ -44,7 +44,7 @@ def _job_name(_root_: DictConfig) -> str:
 
 
 def _swept(record: Path) -> set[str] | None:
-    """The keys that a sweep's record gives several values; None where the sweeper has left no record."""
+    """The keys that a sweep's record gives several values; None where there is no record, and so no sweep."""
     if not record.is_file():
         return None
     params = OmegaConf.load(record).hydra.sweeper.get("params") or {}

@@ -9,9 +9,9 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from mammo import InputError
+from mammo import InputError, devices
 from mammo.__main__ import app
-from mammo.bench import bare_loop, growth, machine, models, runs, tables
+from mammo.bench import bare_loop, growth, machine, models, profile, runs, tables
 from mammo.bench.protocol import Measured, pss_bytes, timed
 
 MODEL = {"name": "compact", "weights": None, "trainable": "all", "pool": "avg", "image_size": 32}
@@ -164,7 +164,7 @@ def test_runs_are_set_against_the_one_without_cache():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["speed"], "bench speed is unknown; expected models, runs or growth"),
+        (["speed"], "bench speed is unknown; expected models, profile, runs or growth"),
         (["--against", "keras"], "--keras-python <an interpreter"),
         (["--models", "vgg17"], "model 'vgg17' is unknown"),
         (["models", "no.such=1", "--models", "compact", "--devices", "cpu"], "no.such=1: Could not override"),
@@ -175,3 +175,13 @@ def test_bad_arguments_are_one_line(arguments, message):
     with pytest.raises(InputError, match=message) as error:
         CliRunner().invoke(app, ["bench", *arguments], catch_exceptions=False)
     assert "\n" not in str(error.value)
+
+
+def test_the_profile_tells_convolutions_from_the_rest(monkeypatch):
+    monkeypatch.setattr(devices, "has_bfloat16", lambda _: False)
+    found = profile.measure(names=["compact"], batch=2, steps=1)
+    (row,) = found["rows"]
+    assert list(row["ms"]) == [*profile.COLUMNS, "the rest"]
+    assert min(row["ms"][kind] for kind in ("convolutions, backward", "forward", "batch norm", "pooling", "relu")) > 0
+    assert row["ms"]["the rest"] < sum(row["ms"].values()) / 2
+    assert profile.tables(found)[-1].startswith("| compact 224 | 32-true   |")

@@ -11,13 +11,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from omegaconf import OmegaConf
 
 from mammo import InputError, callbacks, devices, resume, settings
-from mammo.checkpoints import STOPPED, WholeFiles
+from mammo.checkpoints import STOPPED, Kept, WholeFiles
 from mammo.classifier import Classifier
 from mammo.files import owned, scratch, whole, workshop, write_text
 from mammo.training import train
@@ -154,6 +155,19 @@ def test_a_run_whose_folder_was_moved_still_knows_its_best_epoch(config, uncut, 
     shutil.move(tmp_path / "here", tmp_path / "there")
     train(cfg, tmp_path / "there")
     same(tmp_path / "there", uncut)
+
+
+def test_a_folder_that_was_moved_keeps_its_best_score(tmp_path):
+    """Or the first epoch after that, however bad, would be the best."""
+    here, there = (Kept(tmp_path / name, "best", monitor="val/auroc", full=False) for name in ("here", "there"))
+    path = str(tmp_path / "here" / "best.ckpt")
+    here.best_model_path = here.kth_best_model_path = path
+    here.best_model_score, here.best_k_models = torch.tensor(0.8), {path: torch.tensor(0.8)}
+    there.load_state_dict(here.state_dict())
+    trainer = SimpleNamespace(strategy=SimpleNamespace(reduce_boolean_decision=lambda decision, **_: decision))
+    assert not there.check_monitor_top_k(trainer, torch.tensor(0.7))
+    assert there.check_monitor_top_k(trainer, torch.tensor(0.9))
+    assert there.best_model_path == str(tmp_path / "there" / "best.ckpt")
 
 
 def test_a_frozen_trunks_run_is_told_to_stop_too(config, resnet_trunk, tmp_path, monkeypatch):

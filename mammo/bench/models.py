@@ -55,7 +55,7 @@ def measure(
         women = -(-batch * (steps + uncounted(device)) * 5 // 6) + 20  # 60 % of two films each train
         chosen = [  # of which nothing can be overridden: a row is named by it
             *("data=phantom", f"data.women={women}", f"data.batch_size={batch}"),
-            *(f"model={name}", "model.weights=null", f"model.image_size={_side(name)}", "model.trainable=all"),
+            *(f"model={name}", "model.weights=null", f"model.image_size={side(name)}", "model.trainable=all"),
             *(f"model.channels_last={last}", f"model.compile={compile_}"),
             *(f"trainer.accelerator={device}", f"trainer.precision={precision}"),
         ]
@@ -87,7 +87,8 @@ def _combinations(names: list[str], kinds: list[str], compiled: bool, quick: boo
         yield from itertools.product([name], [device], precisions, formats, [False, True] if compiled else [False])
 
 
-def _side(name: str) -> int:
+def side(name: str) -> int:
+    """Of the images that a backbone is measured on, in pixels."""
     return 299 if find_backbone(name).aux_after else 224
 
 

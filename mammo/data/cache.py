@@ -23,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from mammo import InputError
-from mammo.files import owned, remove_abandoned
+from mammo.files import remove_abandoned, whole
 
 log = logging.getLogger(__name__)
 
@@ -76,18 +76,15 @@ class Store:
         Raises:
             InputError: It cannot be written.
         """
-        temporary = self.folder / f"{owned()}{uuid.uuid4().hex}.tmp"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(save({key: tensor.clone().contiguous() for key, tensor in arrays.items()}))
-            temporary.replace(temporary.with_suffix(".safetensors"))
+            with whole(self.folder / f"{uuid.uuid4().hex}.safetensors") as temporary:
+                temporary.write_bytes(save({key: tensor.clone().contiguous() for key, tensor in arrays.items()}))
         except OSError as error:
             raise InputError(
                 f"{self.folder}: the cache cannot be written ({error.strerror}); "
                 "free space, say by `python -m mammo data cache --clear`, or run with data.cache=false"
             ) from error
-        finally:
-            temporary.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def building(self) -> Iterator[None]:

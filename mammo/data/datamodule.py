@@ -24,6 +24,8 @@ from mammo.data.split import check_fold, check_split, split_films
 from mammo.data.tasks import check_task, find_task
 from mammo.data.trunk import trunk_outputs
 
+ALONE = {"rank": 0, "world": 1}
+
 
 class MammogramDataModule(L.LightningDataModule):
     """Training, validation and evaluation batches of one data set under one protocol.
@@ -256,8 +258,13 @@ class MammogramDataModule(L.LightningDataModule):
                 batch["x"] = trainer.lightning_module.net.trunk(batch["x"])
         return batch
 
+    @property
+    def _process(self) -> dict[str, int]:
+        """Which of how many processes this one is."""
+        return {"rank": self.trainer.global_rank, "world": self.trainer.world_size} if self.trainer else ALONE
+
     def _loader(self, samples: Samples, sampler: Sampler[tuple[int, int]]) -> DataLoader[dict[str, Any]]:
-        world = self.trainer.world_size if self.trainer else 1
+        world = self._process["world"]
         on_cpu = self.trainer is None or self.trainer.strategy.root_device.type == "cpu"
         workers = self.workers if self.workers is not None else 1 if on_cpu else max((os.cpu_count() or 1) // world, 1)
         if samples.outputs is not None:
@@ -276,7 +283,7 @@ class MammogramDataModule(L.LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """How far training went: whole epochs, and batches of the next one."""
-        loop: Any = self.trainer and self.trainer.fit_loop
+        loop: Any = self.trainer.fit_loop  # type: ignore[union-attr]
         done = loop.epoch_loop.batch_progress.current.processed % (len(self.train) // self.batch_size)
         return {"epoch": loop.epoch_progress.current.processed, "done": done}
 
@@ -286,13 +293,11 @@ class MammogramDataModule(L.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
         """The training part, shuffled; an incomplete last batch is left for another epoch."""
-        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        share = {"batch_size": self.batch_size, "rank": rank, "world": world, "seed": self.seed}
-        return self._loader(self.train, EpochSampler(len(self.train), **share, **self.went_to))
+        share = {"batch_size": self.batch_size, "seed": self.seed, **self._process, **self.went_to}
+        return self._loader(self.train, EpochSampler(len(self.train), **share))
 
     def _once(self, samples: Samples) -> DataLoader[dict[str, Any]]:
-        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        return self._loader(samples, OnceSampler(len(samples), rank=rank, world=world))
+        return self._loader(samples, OnceSampler(len(samples), **self._process))
 
     def val_dataloader(self) -> DataLoader[dict[str, Any]]:
         """The watched part, which chooses; without validation test is watched, and chooses nothing."""

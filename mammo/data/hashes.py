@@ -1,7 +1,6 @@
 """Films as they are compared: eight perceptual hashes and a thumbnail each, read by threads and kept on disk."""
 
 import hashlib
-import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +14,7 @@ from rich.progress import track
 
 from mammo import InputError
 from mammo.data.mias import home
-from mammo.files import owned, remove_abandoned
+from mammo.files import whole
 
 VERSION = "v1"  # of the records: raise it with every change of a hash or a thumbnail
 SIDE = 256  # pixels a side of a thumbnail
@@ -115,11 +114,5 @@ def _cached(cache: Path | None) -> np.ndarray:
 
 def _store(found: np.ndarray, cache: Path) -> None:
     cache.parent.mkdir(parents=True, exist_ok=True)
-    remove_abandoned(cache.parent, "*.tmp")
-    temporary = cache.with_name(f"{owned()}{uuid.uuid4().hex}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            np.save(file, found, allow_pickle=False)
-        temporary.replace(cache)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole(cache) as temporary, temporary.open("wb") as file:
+        np.save(file, found, allow_pickle=False)

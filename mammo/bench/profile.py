@@ -1,0 +1,52 @@
+"""Where the time of a training step goes: the bare loop, set up as a run is, under PyTorch's profiler, on a CPU."""
+
+from typing import Any
+
+from torch.profiler import ProfilerActivity, profile
+
+from mammo import devices
+from mammo.bench import bare_loop, machine
+from mammo.bench.models import side
+
+KINDS = {  # parts of an operator's name
+    "convolution_backward": "convolutions, backward", "mkldnn_convolution": "forward", "batch_norm": "batch norm",
+    "_pool": "pooling", "relu": "relu", "threshold": "relu",
+}  # fmt: skip
+COLUMNS = list(dict.fromkeys(KINDS.values()))
+
+
+def measure(*, names: list[str], batch: int, steps: int) -> dict[str, Any]:
+    """Milliseconds an image of each kind of operator, its own time without those that it calls.
+
+    Args:
+        names: Backbones.
+        batch: Images a step.
+        steps: How many are watched, after as many that are not.
+    """
+    rows = []
+    for name in names:
+        chosen = ["data=phantom", f"model={name}", "model.weights=null", f"model.image_size={side(name)}"]
+        model = machine.configuration([*chosen, "model.trainable=all"])["model"]
+        for precision in ["bf16-mixed"] * devices.has_bfloat16("cpu") + ["32-true"]:
+            settings = {"model": model, "batch": batch, "precision": precision, "device": "cpu", "prepared": True}
+            train = bare_loop.build(settings)["train"]
+            train(steps)
+            with profile(activities=[ProfilerActivity.CPU]) as seen:
+                train(steps - 1)  # and a first one, which is not timed
+            spent = dict.fromkeys([*COLUMNS, "the rest"], 0.0)
+            for event in seen.key_averages():
+                kind = next((kind for part, kind in KINDS.items() if part in event.key), "the rest")
+                spent[kind] += event.self_cpu_time_total / 1000 / steps / batch
+            rows.append({"backbone": f"{name} {side(name)}", "precision": precision, "ms": spent})
+    return {"batch": batch, "rows": rows}
+
+
+def tables(found: dict[str, Any]) -> list[str]:
+    """The table as lines of Markdown."""
+    rows = []
+    for row in found["rows"]:
+        total = sum(row["ms"].values())
+        shares = [f"{ms:.1f} ({ms / total:.0%})" if ms else "" for ms in row["ms"].values()]
+        rows.append([row["backbone"], row["precision"], f"{total:.1f}", *shares])
+    columns = ["backbone", "precision", "ms an image", *COLUMNS, "the rest"]
+    return [f"Training steps of {found['batch']} images.", "", *machine.markdown(columns, rows)]
