@@ -19,8 +19,28 @@ from mammo.files import whole
 log = logging.getLogger(__name__)
 
 
+def read(path: Path, *, mmap: bool = False) -> dict[str, Any]:
+    """A checkpoint, on the CPU; no pickle in it is run.
+
+    Raises:
+        InputError: It is not whole, or holds other things than tensors and plain values.
+    """
+    path.open("rb").close()  # who may not read it is told so
+    try:
+        return dict(torch.load(path, map_location="cpu", mmap=mmap, weights_only=True))
+    except Exception as error:  # whatever torch makes of half a file, or of a pickle
+        raise InputError(
+            f"{path}: expected tensors and plain values, as a run writes them, found something else or a part of it; "
+            "copy the run's folder again, or train anew"
+        ) from error
+
+
 class WholeFiles(TorchCheckpointIO):
-    """Checkpoints are written whole or not at all, beside the file that they replace."""
+    """Checkpoints are written whole or not at all, beside the file that they replace, and read without pickle."""
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        """As `read`; what Lightning says of weights alone changes nothing."""
+        return read(Path(path))
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Writes a checkpoint.

@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 from torchmetrics import MeanMetric, Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC
 
+from mammo import checkpoints
 from mammo.losses import build_loss, class_weights
 from mammo.models import build_network
 
@@ -62,7 +63,7 @@ class Classifier(L.LightningModule):
 
     def restore(self, checkpoint: Path) -> None:
         """Takes the weights of a checkpoint, without pickle."""
-        self.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"])
+        self.load_state_dict(checkpoints.read(checkpoint)["state_dict"])
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Notes which epoch the weights are from."""

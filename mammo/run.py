@@ -13,11 +13,10 @@ from typing import Any
 import lightning as L
 import numpy as np
 import pandas as pd
-import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from matplotlib.figure import Figure
 
-from mammo import STARTED, InputError, __version__, devices, figures, resume
+from mammo import STARTED, InputError, __version__, checkpoints, devices, figures, resume
 from mammo.classifier import Classifier
 from mammo.data.datamodule import MammogramDataModule
 from mammo.data.gan import summary
@@ -54,7 +53,7 @@ def quieten() -> None:
 
 def tensorboard(folder: Path, last: Path | None = None) -> TensorBoardLogger:
     """Events go to the run folder itself; those after the checkpoint that a run goes on from are hidden."""
-    step = None if last is None else torch.load(last, mmap=True, weights_only=True)["global_step"]
+    step = None if last is None else checkpoints.read(last, mmap=True)["global_step"]
     return TensorBoardLogger(save_dir=folder, name="", version="", default_hp_metric=False, purge_step=step)
 
 

@@ -58,9 +58,9 @@ def train(cfg: dict[str, Any], folder: Path) -> dict[str, float]:
     )
     clock.lap("tables and pictures")
     if cfg["fit"]:
-        trainer.fit(classifier, datamodule=data, ckpt_path=last, weights_only=True)
+        trainer.fit(classifier, datamodule=data, ckpt_path=last)
         clock.lap("trunk and training")
-    trainer.predict(classifier, datamodule=data, ckpt_path=best, weights_only=True, return_predictions=False)
+    trainer.predict(classifier, datamodule=data, ckpt_path=best, return_predictions=False)
     clock.lap("predictions and heads")
     if not plan.main:
         return {}

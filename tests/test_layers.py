@@ -54,7 +54,7 @@ ALLOWED = {
     "checkpoints": {"cluster", "files"},
     "devices": {"checkpoints", "cluster"},
     "heads": {"files"},
-    "classifier": {"losses", "models"},
+    "classifier": {"checkpoints", "losses", "models"},
     "guard": {"data.datamodule", "data.samples", "data.tasks"},
     "callbacks": {"checkpoints", "data.datamodule", "heads", "predictions"},
     "evaluation": set(),
@@ -116,8 +116,8 @@ ALLOWED = {
         "callbacks", "classifier", "data.datamodule", "devices", "evaluation", "evaluation.report", "guard", "run",
     },
     "run": {
-        "classifier", "data.datamodule", "data.gan", "data.images", "data.index", "devices", "figures", "heads",
-        "predictions", "resume",
+        "checkpoints", "classifier", "data.datamodule", "data.gan", "data.images", "data.index", "devices", "figures",
+        "heads", "predictions", "resume",
     },
     "bench": set(),
     "bench.protocol": set(),
@@ -164,7 +164,6 @@ FENCED = {
         "callbacks",
         "checkpoints",
         "devices",
-        "run",
     },
     "lightning": {
         "data.datamodule",

@@ -198,6 +198,35 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path):
     assert [left.name for left in tmp_path.iterdir()] == ["last.ckpt"]
 
 
+class Payload:
+    """A pickle of it makes a folder where it is loaded."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder),)
+
+
+@pytest.mark.parametrize("step", ["go on", "evaluate"])
+@pytest.mark.parametrize("fault", ["a pickle", "a part of it"])
+def test_a_checkpoint_is_read_without_pickle(config, uncut, tmp_path, monkeypatch, step, fault):
+    """Of a run that goes on, and of one that is evaluated; half a file is told in the same line."""
+    folder = tmp_path / "run"
+    shutil.copytree(uncut, folder)
+    best = folder / "checkpoints" / "best.ckpt"
+    path = best.with_name("last.ckpt") if step == "go on" else best
+    torch.save(torch.load(best, weights_only=True) | {"more": Payload(tmp_path / "loaded")}, path)
+    if fault == "a part of it":
+        path.write_bytes(best.read_bytes()[:10_000])
+    how = {"ckpt_path": "last"} if step == "go on" else {"fit": False, "ckpt_path": str(folder)}
+    with pytest.raises(InputError, match=rf"{path.name}: expected tensors and plain values"):
+        train(config() | how, folder if step == "go on" else tmp_path / "evaluated")
+    with pytest.raises(InputError, match=rf"{path.name}: expected tensors and plain values"):
+        WholeFiles().load_checkpoint(path, weights_only=False)  # as Lightning does, in the other processes
+    assert not (tmp_path / "loaded").exists()
+
+
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     write_text("before", tmp_path / "table")
     with pytest.raises(OSError), whole(tmp_path / "table") as temporary:
