@@ -1,7 +1,10 @@
 """A sweep of jobs: how they are named, and the tables it ends with."""
 
+import contextlib
 import logging
+import random
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ log = logging.getLogger(__name__)
 
 LONGEST_NAME = 80  # characters, before the digest
 JOBS = "jobs.json"
+STORAGE_TRIES = 10
 
 
 def register() -> None:
@@ -86,6 +90,22 @@ def write(folder: Path) -> Path:
     return tables.get(str(choices.get("sweep")), leaderboard.write)(folder)
 
 
+def open_study(storage: str, name: str, direction: str) -> None:
+    """Makes the study that a tuning sweep's workers share, unless it is there.
+
+    Of workers that start at once all but the first fail of tables that are half made, and try again; what is wrong with
+    the storage itself is for the sweeper to say.
+    """
+    import optuna
+    from sqlalchemy.exc import SQLAlchemyError
+
+    for _ in range(STORAGE_TRIES):
+        with contextlib.suppress(SQLAlchemyError, optuna.exceptions.StorageInternalError):
+            optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
+            return
+        time.sleep(random.uniform(0.1, 0.5))
+
+
 class Leaderboard(Callback):
     """Before a sweep its record, which not every sweeper writes; after it, its jobs in one table."""
 
@@ -94,6 +114,9 @@ class Leaderboard(Callback):
         folder = Path(config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
         write_text(OmegaConf.to_yaml(config), folder / "multirun.yaml")
+        sweeper = config.hydra.sweeper
+        if OmegaConf.select(sweeper, "storage"):
+            open_study(sweeper.storage, sweeper.study_name, sweeper.direction)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Aggregates the jobs of this sweep; those of an earlier configuration in the same folder are left out."""
