@@ -58,7 +58,7 @@ def main(cfg: DictConfig) -> float | None:
 if __name__ == "__main__":
     os.environ[PROGRAM] = str(os.getpid())
     sweep.register()
-    cluster.share_cores()
+    cluster.join()
     try:
         cluster.check_named(sys.argv[1:])
         sys.argv[1:] = resume.resumed(sys.argv[1:])

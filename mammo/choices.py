@@ -32,7 +32,7 @@ def check_choices(arguments: list[str], conf: Path) -> None:
         group, separator, _ = argument.partition("=")
         group = group.lstrip("+")
         if argument in PLUGINS and not all(map(importlib.util.find_spec, ("hydra_plugins", PLUGINS[argument]))):
-            raise InputError(f"{argument} needs more packages: pip install 'mammo[sweep]'")
+            raise InputError(f"{argument} needs more packages: pip install -e '.[sweep]'")
         if not separator or not group or not (conf / group).is_dir():
             continue
         try:

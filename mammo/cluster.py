@@ -45,11 +45,16 @@ def peers() -> Peers | None:
     return None
 
 
-def share_cores() -> None:
-    """Under srun a process takes the cores that Slurm gave it, as under torchrun; called before torch is loaded."""
+def join() -> None:
+    """What one engine sees to and the other does not; called before torch is loaded.
+
+    Under srun a process takes the cores that Slurm gave it, under torchrun it ends when that is killed.
+    """
     together = peers()
     if together is not None and together.engine == "srun":
         os.environ.setdefault("OMP_NUM_THREADS", os.environ.get("SLURM_CPUS_PER_TASK", "1"))
+    elif together is not None:
+        end_with(os.getppid())
 
 
 def check_named(arguments: list[str]) -> None:

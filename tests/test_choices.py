@@ -31,5 +31,5 @@ def test_options_sweeps_of_them_and_what_is_no_group_pass():
 def test_what_needs_more_packages_says_so(monkeypatch, argument):
     check_choices(["-m", argument], CONF)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"needs more packages: pip install 'mammo\[sweep\]'"):
+    with pytest.raises(InputError, match=r"needs more packages: pip install -e '\.\[sweep\]'"):
         check_choices(["-m", argument], CONF)

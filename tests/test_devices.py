@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -173,6 +174,42 @@ def test_torchrun_gives_what_the_programs_own_processes_give(phantom, tmp_path):
     (folder,) = (tmp_path / "outputs").glob("*/*")  # one for both processes
     for name in ("predictions.csv", "curves.csv", "metrics.json"):
         assert (folder / name).read_bytes() == (tmp_path / "own" / name).read_bytes(), name
+
+
+def three_machines(cwd, lines):
+    """The engines of three machines, which are this one, each with a process of the job."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        meeting = f"--rdzv-endpoint=127.0.0.1:{free.getsockname()[1]}"
+    torchrun = [
+        sys.executable, "-m", "torch.distributed.run", "--nnodes=3", "--nproc-per-node=1", "--rdzv-backend=c10d",
+        meeting, "--local-addr=127.0.0.1", str(CONF.parent / "train.py"), "trainer.num_nodes=3",
+    ]  # fmt: skip
+    return [subprocess.Popen([*torchrun, *lines], cwd=cwd) for _ in range(3)]
+
+
+@pytest.mark.slow
+def test_three_machines_that_are_killed_go_on_as_if_they_had_not(phantom, tmp_path):
+    """The sum of three gradients depends on its order. The engines are killed, which can then end nobody."""
+    lines = small_run(phantom, "model=resnet18", "model.weights=null", "data.batch_size=6", "trainer.max_epochs=5")
+    assert [machine.wait(300) for machine in three_machines(tmp_path, [*lines, "hydra.run.dir=uncut"])] == [0, 0, 0]
+    machines, curves = three_machines(tmp_path, [*lines, "hydra.run.dir=cut"]), tmp_path / "cut" / "curves.csv"
+    while not (curves.is_file() and len(curves.read_text().splitlines()) > 2):
+        time.sleep(0.05)
+    children = [int(pid) for m in machines for pid in Path(f"/proc/{m.pid}/task/{m.pid}/children").read_text().split()]
+    assert len(children) == 3
+    for machine in machines:
+        machine.kill()
+        machine.wait()
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{child}").exists() for child in children):
+        assert time.monotonic() < deadline, "processes outlive the one that started them"
+        time.sleep(0.1)
+    assert len(curves.read_text().splitlines()) < 6
+    again = three_machines(tmp_path, [*lines, "hydra.run.dir=cut", "ckpt_path=last"])
+    assert [machine.wait(300) for machine in again] == [0, 0, 0]
+    for name in ("predictions.csv", "curves.csv", "features.safetensors", "metrics.json"):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "uncut" / name).read_bytes(), name
 
 
 @pytest.mark.slow
