@@ -49,6 +49,23 @@ def gradients(cfg, folder):
     return {}
 
 
+def noted(cfg, folder):
+    """A whole run; each process notes in `calls` what it fits and reports."""
+    from mammo import callbacks, training
+    from mammo.evaluation import report
+
+    def noting(plain):
+        def called(*args, **kwargs):
+            with (folder / "calls").open("a") as calls:
+                calls.write(f"{plain.__name__} by {os.environ['RANK']}\n")
+            return plain(*args, **kwargs)
+
+        return called
+
+    callbacks.fit_head, report.write = noting(callbacks.fit_head), noting(report.write)
+    return training.train(cfg, folder)
+
+
 def dies(cfg, folder):
     """The second process dies as it is told; the first one waits for it."""
     torch.distributed.init_process_group("gloo")

@@ -165,6 +165,14 @@ def small_run(phantom, *overrides):
 
 
 @pytest.mark.slow
+def test_heads_and_report_are_made_once_by_the_first_process(phantom, tmp_path):
+    lines = small_run(phantom, "trainer.devices=2")
+    metrics = devices.launch(ranks.noted, settings.effective(composed(*lines), lines), tmp_path)
+    assert (tmp_path / "calls").read_text().splitlines() == ["fit_head by 0", "write by 0"]
+    assert "test/knn/auroc" in metrics
+
+
+@pytest.mark.slow
 def test_torchrun_gives_what_the_programs_own_processes_give(phantom, tmp_path):
     lines = small_run(phantom, "trainer.devices=2")
     assert launched(tmp_path, *lines, "hydra.run.dir=own").returncode == 0
