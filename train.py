@@ -1,22 +1,28 @@
 """The only Hydra program: trains one classifier, describes its films, fits the heads, writes the report."""
 
-import errno
 import multiprocessing
 import os
 import sys
 from contextlib import nullcontext
 from pathlib import Path
+from typing import NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
+from omegaconf.errors import InterpolationResolutionError
 
-from mammo import InputError, choices, cluster, resume, sweep
+from mammo import InputError, choices, cluster, resume, sweep, told
 
 PROGRAM = "MAMMO_PROGRAM"  # the variable with the number of the process that the user started
-BAD_INPUT = 2  # exit status; what ended otherwise may be tried again
+
+
+def end(said: str) -> NoReturn:
+    """Bad input ends the program with one line."""
+    print(f"error: {said}", file=sys.stderr)  # noqa: T201
+    cluster.leave(cluster.BAD_INPUT)
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
@@ -28,7 +34,6 @@ def main(cfg: DictConfig) -> float | None:
 
     if multiprocessing.current_process().name.startswith("Loky"):  # joblib's
         cluster.end_with(int(os.environ[PROGRAM]))  # or it would go on with the sweep alone
-        multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)  # as in any process
     hydra_cfg, together = HydraConfig.get(), cluster.peers()
     folder, of_sweep = Path(hydra_cfg.runtime.output_dir), hydra_cfg.mode == RunMode.MULTIRUN
     rank = together.rank if together else 0
@@ -43,29 +48,25 @@ def main(cfg: DictConfig) -> float | None:
                 if rank == 0:
                     resume.finish(folder, checked, metrics)
         return settings.objective(checked["objective"], metrics)
-    except (InputError, FileNotFoundError) as error:
-        said = f"error: {error}"
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        if (said := told(error)) is None:
             raise
-        said = f"error: {error.filename or folder}: {error.strerror}; free space, then go on with resume={folder}"
-    if of_sweep:
-        raise CompactHydraException(said)
-    print(said, file=sys.stderr)  # noqa: T201
-    cluster.leave(BAD_INPUT)
+        if of_sweep:
+            raise CompactHydraException(said) from None
+        end(said)
 
 
 if __name__ == "__main__":
     os.environ[PROGRAM] = str(os.getpid())
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # or it would end with 1 whatever was wrong
     sweep.register()
     cluster.join()
     try:
         cluster.check_named(sys.argv[1:])
         sys.argv[1:] = resume.resumed(sys.argv[1:])
         choices.check_choices(sys.argv[1:], Path(__file__).parent / "conf")
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        cluster.leave(BAD_INPUT)
-    if (together := cluster.peers()) and together.rank:
-        sys.argv.append("hydra.output_subdir=null")  # the first one writes it down
-    main()
+        if (together := cluster.peers()) and together.rank:
+            sys.argv.append("hydra.output_subdir=null")  # the first one writes it down
+        main()
+    except (InputError, CompactHydraException, InterpolationResolutionError) as error:
+        end(" ".join(str(error).split()))

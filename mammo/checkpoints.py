@@ -154,9 +154,12 @@ class Cut(Callback):
     def _stop(self, trainer: L.Trainer) -> bool:
         return trainer.strategy.reduce_boolean_decision(bool(self.asked), all=False)
 
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
-        """Stops amid an epoch."""
-        if not trainer.is_last_batch and self._stop(trainer):
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Stops amid an epoch, where no gradients wait for more."""
+        step = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        if step and not trainer.is_last_batch and self._stop(trainer):
             if self.last is not None:
                 self.amid = True
                 trainer.save_checkpoint(self.last)

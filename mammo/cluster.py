@@ -13,8 +13,10 @@ from mammo import InputError
 
 STOP = (signal.SIGTERM, signal.SIGUSR1)  # the second is what Slurm is told to send before its time is up
 STOPPED = 128 + signal.SIGTERM  # exit status of a run that was told to stop
+BAD_INPUT = 2  # exit status; what ended otherwise may be tried again
 LEAVE_S = 5.0  # for the processes of a job to come to the same end
 PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
+START = "fork" if sys.platform == "linux" else None  # a loader's worker; None: as the system has it
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def check_named(arguments: list[str]) -> None:
     Raises:
         InputError: Nor has the command line a folder for them.
     """
-    together, named = peers(), any(line.startswith("hydra.run.dir=") for line in arguments)
+    together, named = peers(), any(line.startswith(("hydra.run.dir=", "resume=")) for line in arguments)
     if together is not None and together.engine == "torchrun" and together.machines > 1 and not named:
         raise InputError("torchrun on several machines: name one folder for all, hydra.run.dir=outputs/<name>")
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from mammo import InputError, cluster
+from mammo import InputError, cluster, told
 
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
@@ -215,6 +215,7 @@ def launch(job: Job, cfg: dict[str, Any], folder: Path) -> dict[str, float]:
     for name in logging.root.manager.loggerDict:
         if name.startswith("torch.distributed.elastic"):
             logging.getLogger(name).setLevel(logging.CRITICAL)  # what went wrong is told below, once
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "600")  # seconds to write a checkpoint when told to stop
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -227,7 +228,6 @@ def launch(job: Job, cfg: dict[str, Any], folder: Path) -> dict[str, float]:
         monitor_interval=0.1,
     )
     said = Path(tempfile.mkdtemp(), "error.txt")
-    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "600")  # seconds to write a checkpoint when told to stop
     stop: Any = signal.signal(signal.SIGUSR1, lambda *_: signal.raise_signal(signal.SIGTERM))  # passed on to the ranks
     try:
         arguments = (job, cfg, folder, said, os.getpid(), max(len(os.sched_getaffinity(0)) // count, 1))
@@ -257,9 +257,9 @@ def _rank(job: Job, cfg: dict[str, Any], folder: Path, said: Path, parent: int, 
     try:
         return job(cfg, folder)
     except Exception as error:  # before the others lose their connection, and fail of that
-        known = isinstance(error, InputError | FileNotFoundError)
+        known = told(error)
         with contextlib.suppress(FileExistsError), said.open("x") as file:
-            file.write(f"input:{error}" if known else f"{os.environ['RANK']}:{traceback.format_exc()}")
+            file.write(f"input:{known}" if known else f"{os.environ['RANK']}:{traceback.format_exc()}")
         sys.exit(1)
     finally:
         if torch.distributed.is_initialized():

@@ -46,6 +46,13 @@ def remove_abandoned(folder: Path, pattern: str) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Removes the temporary files below a folder that is this process's alone."""
+    for path in folder.rglob("*.tmp"):
+        if re.fullmatch(r".+-\d+-.+\.tmp", path.name):
+            path.unlink(missing_ok=True)
+
+
 @contextmanager
 def workshop(target: Path) -> Iterator[Path]:
     """A folder beside `target` to make it in; those of processes that were killed are removed."""
@@ -59,12 +66,16 @@ def scratch(folder: Path, rank: int) -> Iterator[None]:
     """Has all temporary files of a job's process, and of processes that it starts, in one folder, emptied at both ends.
 
     Its name follows from that of the job's folder: so what a kill left behind goes when the job goes on. It is not in
-    the job's folder, whose path may be too long for a socket.
+    the job's folder, whose path may be too long for a socket. What several devices need of shared memory goes too.
     """
     before, name = os.environ.get("TMPDIR"), hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]
     own = Path(tempfile.gettempdir(), f"mammo-{name}-{rank}")
+    for killed in own.glob("process-*"):
+        for semaphore in Path("/dev/shm").glob(f"sem.*-{killed.name.removeprefix('process-')}-*"):
+            semaphore.unlink(missing_ok=True)
     shutil.rmtree(own, ignore_errors=True)
     own.mkdir(parents=True)
+    (own / f"process-{os.getpid()}").touch()
     os.environ["TMPDIR"], tempfile.tempdir = str(own), None
     try:
         yield

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from mammo import InputError
 from mammo.files import whole, write_text
@@ -103,7 +103,7 @@ def read_json(path: Path) -> Any:
 def write_features(folder: Path, features: np.ndarray, rows: pd.DataFrame) -> None:
     """`features.safetensors`, (N, D) float32, and `features.csv`, which names its rows in the same order."""
     with whole(folder / "features.safetensors") as temporary:
-        save_file({"features": np.ascontiguousarray(features, np.float32)}, temporary)
+        temporary.write_bytes(save({"features": np.ascontiguousarray(features, np.float32)}))
     write_table(rows, folder / "features.csv")
 
 

@@ -5,7 +5,6 @@ import fcntl
 import hashlib
 import json
 import logging
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,12 +13,13 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from mammo import InputError, cluster
-from mammo.files import write_text
+from mammo.files import remove_unfinished, write_text
 
 log = logging.getLogger(__name__)
 
 FINISHED = "finished.json"
 LAST = "ckpt_path=last"
+LOCK = ".lock"
 PATIENCE_S = 10.0  # for processes that are about to end, and files that another one is about to write
 
 
@@ -39,7 +39,9 @@ def asked(record: Path) -> dict[str, Any]:
         found: Any = OmegaConf.to_container(OmegaConf.load(record).hydra.overrides, resolve=False)
         return dict(found)
     except Exception as error:  # whatever half a file makes of YAML
-        raise InputError(f"{record}: was killed while it was written; start again what it was of") from error
+        raise InputError(
+            f"{record}: was killed while it was written; say its line again, with hydra.sweep.dir={record.parent}"
+        ) from error
 
 
 def resumed(arguments: list[str]) -> list[str]:
@@ -59,6 +61,8 @@ def resumed(arguments: list[str]) -> list[str]:
     together = cluster.peers()
     if (together and together.engine == "srun") or any(line.startswith("hydra.run.dir=") for line in arguments):
         return arguments  # the folder is known
+    if together:
+        raise InputError(f"torchrun with {LAST}: name the run's folder, hydra.run.dir=outputs/<date>/<time>")
     task = sorted(line for line in arguments if line != LAST and not line.startswith("hydra"))
     records = Path("outputs").glob("*/*/.hydra/hydra.yaml")
     for record in sorted(records, key=lambda path: path.stat().st_mtime_ns, reverse=True):
@@ -66,7 +70,7 @@ def resumed(arguments: list[str]) -> list[str]:
         with contextlib.suppress(InputError):  # of others' records that are not whole
             same = sorted(set(_task(folder)) - {LAST}) == task
             if same and not (folder / FINISHED).is_file() and not _taken(folder):
-                return [*arguments, f"hydra.run.dir={json.dumps(str(folder))}"]
+                return [*arguments, *_into("run", folder)]
     return arguments
 
 
@@ -83,7 +87,13 @@ def _of_folder(folder: Path, others: list[str]) -> list[str]:
     else:
         raise InputError(f"resume={folder}: no run and no sweep in it; name its folder, outputs/<date>/<time>")
     kept = [line for line in hydra if not line.startswith(("hydra.mode=", f"hydra.{where}.dir="))]
-    return [*task, *kept, f"hydra.{where}.dir={json.dumps(str(folder))}"]
+    return [*task, *kept, *_into(where, folder)]
+
+
+def _into(where: str, folder: Path) -> list[str]:
+    """Of a run or a sweep that goes on; what Hydra wrote down of a run stays, or a second kill could tear it."""
+    named = f"hydra.{where}.dir={json.dumps(str(folder), ensure_ascii=False)}"
+    return [named] if where == "sweep" else [named, "hydra.output_subdir=null"]
 
 
 def _task(folder: Path) -> list[str]:
@@ -100,28 +110,28 @@ def _task(folder: Path) -> list[str]:
                 return list(found)
         if time.monotonic() >= deadline:
             raise InputError(
-                f"{folder}: was killed before it began; start it again as it was, with hydra.run.dir={folder}"
+                f"{folder}: was killed as it began; say its line again, with hydra.run.dir={folder} {LAST}"
             )
         time.sleep(0.2)
 
 
-def _lock(descriptor: int) -> bool:
-    """Whether nobody else had the lock, or the file system has none."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        pass
-    return True
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Gives whether nobody else had the lock, or the file system has none; it is of a file, as NFS locks no folder."""
+    free = True
+    with (folder / LOCK).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            free = False
+        except OSError:
+            pass
+        yield free
 
 
 def _taken(folder: Path) -> bool:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        return not _lock(descriptor)
-    finally:
-        os.close(descriptor)
+    with _locked(folder) as free:
+        return not free
 
 
 @contextlib.contextmanager
@@ -131,16 +141,15 @@ def held(folder: Path) -> Iterator[None]:
     Raises:
         InputError: Another process runs the job.
     """
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        deadline = time.monotonic() + PATIENCE_S
-        while not _lock(descriptor):
-            if time.monotonic() >= deadline:
-                raise InputError(f"{folder}: another process is at it; wait for it, stop it, or name another folder")
-            time.sleep(0.2)
-        yield
-    finally:
-        os.close(descriptor)
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        with _locked(folder) as free:
+            if free:
+                yield
+                return
+        if time.monotonic() >= deadline:
+            raise InputError(f"{folder}: another process is at it; wait for it, stop it, or name another folder")
+        time.sleep(0.2)
 
 
 def begin(
@@ -169,7 +178,9 @@ def begin(
                 _clean(folder)
             return config, dict(record["metrics"])
     provenance = folder / "provenance.json"
-    started = json.loads(provenance.read_text())["config"] if provenance.is_file() else None
+    started = None
+    with contextlib.suppress(FileNotFoundError):
+        started = json.loads(provenance.read_text())["config"]
     if goes_on and not of_sweep and started is None:
         log.info("note   %s: nothing to go on with, a new run starts", LAST)
     if goes_on and started is not None and digest(started) != digest(config):
@@ -182,6 +193,7 @@ def begin(
         started = None
     if main and not (goes_on and started is not None):
         finished.unlink(missing_ok=True)
+        provenance.unlink(missing_ok=True)
         _clean(folder)
     return (config | {"ckpt_path": "last"} if goes_on and config["fit"] else config), None
 
@@ -194,5 +206,4 @@ def finish(folder: Path, config: dict[str, Any], metrics: dict[str, float]) -> N
 
 def _clean(folder: Path) -> None:
     (folder / "checkpoints" / "last.ckpt").unlink(missing_ok=True)
-    for left in folder.rglob("*.tmp"):  # by a run that was killed
-        left.unlink(missing_ok=True)
+    remove_unfinished(folder)

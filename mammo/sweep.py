@@ -1,9 +1,9 @@
 """A sweep of jobs: how they are named, and the tables it ends with."""
 
-import contextlib
 import logging
 import random
 import re
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,11 @@ def check_job(cfg: DictConfig) -> None:
     objective = str(cfg.objective)
     if name == "tune" and not objective.startswith("val"):
         raise InputError(f"objective={objective}: tuning on anything but validation is a leak; say val/<head>/<metric>")
+    shares = OmegaConf.select(cfg, "split.shares")
+    if name == "tune" and not (shares and shares[1]):
+        raise InputError(
+            "sweep=tune chooses on validation, and this split has none; take split=patient with its shares"
+        )
     keys = [override.partition("=")[0] for override in hydra.overrides.task]
     twice = sorted({key for key in keys if keys.count(key) > 1})
     if name and twice:
@@ -93,16 +98,20 @@ def write(folder: Path) -> Path:
 def open_study(storage: str, name: str, direction: str) -> None:
     """Makes the study that a tuning sweep's workers share, unless it is there.
 
-    Of workers that start at once all but the first fail of tables that are half made, and try again; what is wrong with
-    the storage itself is for the sweeper to say.
+    Of workers that start at once all but the first fail of tables that are half made, and try again.
+
+    Raises:
+        InputError: The storage cannot be used.
     """
     import optuna
-    from sqlalchemy.exc import SQLAlchemyError
 
-    for _ in range(STORAGE_TRIES):
-        with contextlib.suppress(SQLAlchemyError, optuna.exceptions.StorageInternalError):
+    for left in reversed(range(STORAGE_TRIES)):
+        try:
             optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
             return
+        except Exception as error:  # of whatever database it is
+            if not left:
+                raise InputError(f"hydra.sweeper.storage={storage}: {str(error).partition(chr(10))[0]}") from error
         time.sleep(random.uniform(0.1, 0.5))
 
 
@@ -116,7 +125,11 @@ class Leaderboard(Callback):
         write_text(OmegaConf.to_yaml(config), folder / "multirun.yaml")
         sweeper = config.hydra.sweeper
         if OmegaConf.select(sweeper, "storage"):
-            open_study(sweeper.storage, sweeper.study_name, sweeper.direction)
+            try:
+                open_study(sweeper.storage, sweeper.study_name, sweeper.direction)
+            except InputError as error:  # Hydra would make a warning of it, and go on
+                print(f"error: {error}", file=sys.stderr)  # noqa: T201
+                sys.exit(cluster.BAD_INPUT)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Aggregates the jobs of this sweep; those of an earlier configuration in the same folder are left out."""

@@ -46,7 +46,11 @@ def train(cfg: dict[str, Any], folder: Path) -> dict[str, float]:
     )
     chooses = data.watched if data.chooses else None
     during_fit = callbacks.during_fit(
-        folder, chooses, early["patience"], progress=plan.progress, resumable=classifier.net.trained_features
+        folder,
+        chooses,
+        early["patience"],
+        progress=plan.progress,
+        resumable=classifier.net.trained_features or not data.cache,  # else it is trained again before that is read
     )
     if plan.main:
         run.open_run(folder, cfg, data, classifier, plan, earlier, last)

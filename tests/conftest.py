@@ -8,6 +8,7 @@ import pytest
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: a worker has one core, and more threads would wait
+os.environ["CUDA_VISIBLE_DEVICES"] = ""  # what is tested is promised of a CPU
 
 from mammo.data.download import extract
 from mammo.data.mias import MIAS, expected_member

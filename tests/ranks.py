@@ -1,5 +1,6 @@
 """Jobs that tests start on several devices: of a module, so that each process finds them."""
 
+import errno
 import os
 import signal
 import time
@@ -76,6 +77,8 @@ def dies(cfg, folder):
             os.kill(os.getpid(), signal.SIGKILL)
         if cfg["how"] == "input":
             raise InputError("it has no such film")
+        if cfg["how"] == "full":
+            raise OSError(errno.ENOSPC, "No space left on device", "report.md")
         raise RuntimeError("something of its own went wrong")
     torch.distributed.barrier()
     return {}

@@ -17,6 +17,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from safetensors.torch import load_file
+from torch.distributed.launcher import api
 
 from mammo import InputError, cluster, devices, settings, sweep
 from mammo.losses import build_loss
@@ -79,16 +80,27 @@ def test_the_loss_of_a_batch_does_not_depend_on_how_it_was_dealt(name):
             "raises", "(?s)process 1 of 2: Traceback.*something of its own went wrong", marks=pytest.mark.slow
         ),
         ("input", "^it has no such film$"),
+        pytest.param("full", r"^report\.md: No space left on device; free space", marks=pytest.mark.slow),
     ],
 )
 def test_a_process_that_dies_takes_the_others_down_and_its_own_error_is_told(tmp_path, how, said):
     cfg = {"trainer": {"accelerator": "cpu", "devices": 2, "precision": "32-true", "num_nodes": 1}, "how": how}
     start = time.monotonic()
-    with pytest.raises(InputError if how == "input" else RuntimeError, match=said):
+    with pytest.raises(InputError if how in ("input", "full") else RuntimeError, match=said):
         devices.launch(ranks.dies, cfg, tmp_path)
     assert time.monotonic() - start < 60
     for rank in range(2):
         assert not Path(f"/proc/{(tmp_path / f'process{rank}').read_text()}").exists()
+
+
+def test_processes_that_are_told_to_stop_have_the_time_to_write_a_checkpoint(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(api, "elastic_launch", lambda config, _: seen.append(config) or (lambda *_: {0: {}}))
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    os.environ.pop("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", None)
+    trainer = {"accelerator": "cpu", "devices": 2, "precision": "32-true", "num_nodes": 1}
+    devices.launch(ranks.dies, {"trainer": trainer}, tmp_path)
+    assert seen[0].shutdown_timeout == 600  # seconds, where torch gives 30
 
 
 def test_what_started_this_process_and_how_many_peers_it_has(monkeypatch):
@@ -125,6 +137,7 @@ def test_torchrun_on_several_machines_needs_a_folder(monkeypatch):
     with pytest.raises(InputError, match=r"name one folder for all, hydra\.run\.dir="):
         cluster.check_named(["model=vgg16"])
     cluster.check_named(["hydra.run.dir=outputs/mine"])
+    cluster.check_named(["resume=outputs/mine"])
 
 
 def test_a_batch_that_the_devices_of_all_machines_cannot_share_is_refused(monkeypatch):

@@ -50,13 +50,15 @@ def started(folder, home, arguments):
     )
 
 
-def killed(folder, home, arguments, when):
-    """Kills the program when `when(seconds)` holds; it alone, so that its children have to see to themselves."""
+def killed(folder, home, arguments, when, group):
+    """Kills the program when `when(seconds)` holds: all its processes, or it alone, so that its children see to it."""
     slower = 0.0
     while True:
         process, begun = started(folder, home, arguments), time.monotonic()
         while process.poll() is None and not when(time.monotonic() - begun + slower):
             time.sleep(0.002)
+        if group and process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
         process.kill()
         if process.wait() == -signal.SIGKILL:
             return process
@@ -83,6 +85,20 @@ def members(session):
     return found
 
 
+def unequal(cut, whole):
+    """Files and weights that differ; reports but for their command."""
+    found = [name for name in SAME if (whole / name).read_bytes() != (cut / name).read_bytes()]
+    one, two = (
+        [line for line in (folder / "report.md").read_text().splitlines() if "Command" not in line]
+        for folder in (cut, whole)
+    )
+    weights, expected = (
+        torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"] for folder in (cut, whole)
+    )
+    found += [name for name, value in expected.items() if not torch.equal(weights[name], value)]
+    return found + ["report.md"] * (one != two)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_killed_run_ends_as_the_one_that_nobody_killed(kind, phantom, resnet_trunk, tmp_path):
     count, own = KINDS[kind]
@@ -98,6 +114,7 @@ def test_a_killed_run_ends_as_the_one_that_nobody_killed(kind, phantom, resnet_t
     SHORT.mkdir(exist_ok=True)
     ended(started(whole, folders / "home", [*common, f"hydra.run.dir={whole}"]))
     lasts, chance, equal, stages = time.monotonic() - begun, random.Random(os.urandom(8)), 0, Counter()
+    twice = 0  # killed
     for number in range(count):
         own = tmp_path / f"cut{number}"
         own.mkdir()
@@ -111,31 +128,33 @@ def test_a_killed_run_ends_as_the_one_that_nobody_killed(kind, phantom, resnet_t
             return (cut / file).is_file() and time.sleep(late) is None
 
         line = [*common, f"hydra.run.dir={cut}"]
-        process = killed(cut, home, line, when)
+        process = killed(cut, home, line, when, group=number % 4 < 2)
         stage = next((stage for name, stage in reversed(STAGES.items()) if (cut / name).is_file()), "start")
         stages[stage] += 1
         deadline = time.monotonic() + 10
         while members(process.pid):
             assert time.monotonic() < deadline, "processes outlive the one that started them"
             time.sleep(0.1)
+        if number % 3 == 1:  # it is killed as it goes on, too
+            again = started(cut, home, [f"resume={cut}"])
+            try:
+                again.wait(chance.uniform(0, lasts))
+            except subprocess.TimeoutExpired:
+                os.killpg(again.pid, signal.SIGKILL)
+                twice += 1
+            again.communicate()
         again = started(cut, home, [f"resume={cut}"])
         said, _ = again.communicate()
         if again.returncode:  # killed before it wrote down what it was
-            assert stage == "start" and ("was killed before it began" in said or "no run and no sweep" in said), said
+            assert stage == "start" and ("was killed as it began" in said or "no run and no sweep" in said), said
             again = started(cut, home, line)
             ended(again)
-        unequal = [name for name in SAME if (whole / name).read_bytes() != (cut / name).read_bytes()]
-        reports = [[x for x in (f / "report.md").read_text().splitlines() if "Command" not in x] for f in (whole, cut)]
-        weights, expected = (
-            torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"] for folder in (cut, whole)
-        )
-        unequal += [name for name, value in expected.items() if not torch.equal(weights[name], value)]
-        assert not unequal and reports[0] == reports[1], f"killed in {stage}: {unequal} differ"
+        assert not unequal(cut, whole), f"killed in {stage}: {unequal(cut, whole)} differ"
         assert not [*own.rglob("*.tmp"), *cut.rglob("last.ckpt"), *SHORT.iterdir()]
         assert not members(again.pid)
         equal += 1
         shutil.rmtree(own)
     assert set(Path("/dev/shm").iterdir()) <= before
     SHORT.rmdir()
-    print(f"\n{kind}: {equal} of {count} killed runs ended as the whole one; killed in {dict(stages)}")
+    print(f"\n{kind}: {equal} of {count} killed runs ended as the whole one; killed in {dict(stages)}, {twice} twice")
     assert equal == count and (kind != "trained" or {"start", "first epoch", "fit", "heads", "report"} <= set(stages))

@@ -13,14 +13,17 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from omegaconf import OmegaConf
 
-from mammo import InputError, callbacks, devices, resume, settings
+from mammo import InputError, callbacks, devices, resume, settings, told
 from mammo.checkpoints import STOPPED, Kept, WholeFiles
 from mammo.classifier import Classifier
 from mammo.files import owned, scratch, whole, workshop, write_text
+from mammo.predictions import write_features
 from mammo.training import train
 from tests.conftest import SHARES, SMALL, composed
 
@@ -114,6 +117,22 @@ def test_a_signal_to_all_processes_ends_none_of_the_loaders_workers(config, uncu
     same(tmp_path, uncut)
 
 
+@pytest.mark.parametrize(
+    ("own", "step"), [({"accumulate_grad_batches": 2}, 3), ({"limit_train_batches": 3}, 3)], ids=["gathered", "limited"]
+)
+def test_a_run_with_more_options_of_the_trainer_goes_on_too(config, tmp_path, monkeypatch, own, step):
+    """Told to stop where gradients wait for more, and at the end of an epoch that is shorter than the data."""
+    cfg = config("ckpt_path=last")
+    cfg["trainer"] |= own
+    train(cfg, tmp_path / "uncut")
+    with monkeypatch.context() as patch:
+        stop_at(patch, step)
+        with pytest.raises(SystemExit):
+            train(cfg, tmp_path / "cut")
+    train(cfg, tmp_path / "cut")
+    same(tmp_path / "cut", tmp_path / "uncut")
+
+
 def test_a_run_that_had_lost_its_patience_does_not_train_on(config, tmp_path, monkeypatch):
     cfg = config("early_stopping.patience=1", "trainer.max_epochs=20", "ckpt_path=last")
     train(cfg, tmp_path / "uncut")
@@ -170,15 +189,17 @@ def test_a_folder_that_was_moved_keeps_its_best_score(tmp_path):
     assert there.best_model_path == str(tmp_path / "there" / "best.ckpt")
 
 
-def test_a_frozen_trunks_run_is_told_to_stop_too(config, resnet_trunk, tmp_path, monkeypatch):
-    """It keeps no checkpoint, and says so; its head is trained again."""
-    cfg = config("model=resnet18", f"model.weights={resnet_trunk}", "ckpt_path=last")
+@pytest.mark.parametrize("cache", [True, False])
+def test_a_frozen_trunks_run_is_told_to_stop_too(config, resnet_trunk, tmp_path, monkeypatch, cache):
+    """It keeps no checkpoint, and says so; its head is trained again, unless that takes the trunk's outputs anew."""
+    cfg = config("model=resnet18", f"model.weights={resnet_trunk}", "ckpt_path=last", f"data.cache={cache}")
     train(cfg, tmp_path / "uncut")
+    (tmp_path / "uncut" / "checkpoints" / "last.ckpt").unlink(missing_ok=True)
     with monkeypatch.context() as patch:
         stop_at(patch, 2)
         with pytest.raises(SystemExit):
             train(cfg, tmp_path / "cut")
-    assert not list((tmp_path / "cut").rglob("last.ckpt"))
+    assert bool(list((tmp_path / "cut").rglob("last.ckpt"))) != cache
     train(cfg, tmp_path / "cut")
     same(tmp_path / "cut", tmp_path / "uncut")
 
@@ -196,6 +217,19 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert torch.load(path, weights_only=True) == {"epoch": torch.tensor(1)}
     assert [left.name for left in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_a_full_disk_is_told_in_one_line(tmp_path):
+    """Whatever is written; by a real limit on the size of files."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as features:
+            write_features(tmp_path, np.zeros((1000, 100)), pd.DataFrame())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert told(features.value) == "a file: File too large; free space, then go on with resume=<folder>"
+    assert told(OSError(5, "Input/output error")) is None and not list(tmp_path.iterdir())
 
 
 class Payload:
@@ -245,9 +279,14 @@ def test_temporary_files_of_a_job_lie_in_one_folder_that_is_emptied_when_it_goes
         kept = Path(tempfile.mkdtemp()).parent
         assert kept.parent == tmp_path and os.environ["TMPDIR"] == str(kept)
     assert not kept.exists() and tempfile.gettempdir() == os.environ["TMPDIR"] == str(tmp_path)
-    (kept / "left").mkdir(parents=True)  # by a kill
+    killed = subprocess.Popen(["true"])
+    killed.wait()
+    (kept / "left").mkdir(parents=True)
+    (kept / f"process-{killed.pid}").touch()
+    semaphore = Path("/dev/shm", f"sem.loky-{killed.pid}-test")
+    semaphore.touch()
     with scratch(tmp_path / "run", 0):
-        assert kept.is_dir() and not (kept / "left").exists()
+        assert kept.is_dir() and not (kept / "left").exists() and not semaphore.exists()
 
 
 def record(folder, task, *, written=None, finished=False):
@@ -262,19 +301,22 @@ def record(folder, task, *, written=None, finished=False):
 
 
 def test_resume_is_the_command_of_the_run_in_its_folder(tmp_path):
-    folder = record(tmp_path / "run", ["seed=3", "model.weights=${model.name}.safetensors"])
+    folder = record(tmp_path / "Jürgen", ["seed=3", "model.weights=${model.name}.safetensors"])
     line = ["seed=3", "model.weights=${model.name}.safetensors", "ckpt_path=last", "hydra.verbose=true"]
-    assert resume.resumed([f"resume={folder}"]) == [*line, f'hydra.run.dir="{folder}"']
+    into = [f'hydra.run.dir="{folder}"', "hydra.output_subdir=null"]  # a second kill tears nothing of the record
+    assert resume.resumed([f"resume={folder}"]) == [*line, *into]
     evaluated = record(tmp_path / "evaluated", ["fit=false", "ckpt_path=run"])
     assert "ckpt_path=last" not in resume.resumed([f"resume={evaluated}"])
 
 
 def test_a_run_that_was_killed_while_its_command_was_written_down_is_not_run_under_half_of_it(tmp_path):
     folder = record(tmp_path / "run", ["seed=3", "model=vgg16"], written=["seed=3"])
-    with pytest.raises(InputError, match="was killed before it began; start it again as it was"):
+    with pytest.raises(
+        InputError, match=r"was killed as it began; say its line again, with hydra\.run\.dir=.*/run ckpt_path=last"
+    ):
         resume.resumed([f"resume={folder}"])
     (tmp_path / "multirun.yaml").write_text("hydra:\n  over")
-    with pytest.raises(InputError, match=r"multirun\.yaml: was killed while it was written"):
+    with pytest.raises(InputError, match=r"multirun\.yaml: was killed .* again, with hydra\.sweep\.dir="):
         resume.resumed([f"resume={tmp_path}"])
 
 
@@ -295,15 +337,19 @@ def test_ckpt_path_last_finds_the_newest_unfinished_run_of_the_same_line(tmp_pat
     for number, folder in enumerate(records):
         os.utime(folder / ".hydra" / "hydra.yaml", (number, number))
     with resume.held(taken):
-        assert resume.resumed(line) == [*line, f'hydra.run.dir="{newest}"']
+        into = [f'hydra.run.dir="{newest}"', "hydra.output_subdir=null"]
+        assert resume.resumed(line) == [*line, *into]
         verbose = [*line, "hydra.verbose=true"]
-        assert resume.resumed(verbose) == [*verbose, f'hydra.run.dir="{newest}"']
+        assert resume.resumed(verbose) == [*verbose, *into]
     named = [*line, "hydra.run.dir=mine"]
     assert resume.resumed(named) == named
     with pytest.raises(InputError, match="a sweep goes on by resume=<its folder>"):
         resume.resumed(["-m", *line])
     monkeypatch.setattr(resume.cluster, "peers", lambda: resume.cluster.Peers("srun", 0, 2, 2))
     assert resume.resumed(line) == line  # its folder follows from Slurm's number
+    monkeypatch.setattr(resume.cluster, "peers", lambda: resume.cluster.Peers("torchrun", 0, 2, 1))
+    with pytest.raises(InputError, match="torchrun with ckpt_path=last: name the run's folder"):
+        resume.resumed(line)  # each process would look for itself
 
 
 def test_two_processes_are_not_at_one_folder(tmp_path, monkeypatch):
@@ -335,15 +381,16 @@ def test_what_is_not_gone_on_with_is_removed_by_the_first_process_alone(tmp_path
     resume.begin(tmp_path, CONFIG, of_sweep=of_sweep, main=False)
     assert last.exists()
     resume.begin(tmp_path, CONFIG, of_sweep=of_sweep, main=True)
-    assert not last.exists()
+    assert not last.exists() and not (tmp_path / "provenance.json").exists()
 
 
 def test_what_a_kill_left_beside_a_finished_run_is_removed_when_it_is_asked_for_again(tmp_path):
     goes_on = CONFIG | {"ckpt_path": "last"}
     resume.finish(tmp_path, goes_on, {})
-    (tmp_path / "report.md.tmp").touch()
+    (tmp_path / f"{owned()}report.md.tmp").touch()
+    (tmp_path / "mine.tmp").touch()  # a user's, who has named a folder of his own
     assert resume.begin(tmp_path, goes_on, of_sweep=False, main=True) == (goes_on, {})
-    assert [left.name for left in tmp_path.iterdir()] == [resume.FINISHED]
+    assert sorted(left.name for left in tmp_path.iterdir()) == [resume.FINISHED, "mine.tmp"]
 
 
 def test_a_run_does_not_go_on_in_another_precision(config, tmp_path, monkeypatch):

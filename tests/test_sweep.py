@@ -202,6 +202,20 @@ def test_workers_that_start_at_once_open_one_study(tmp_path):
     assert [worker.exitcode for worker in workers] == [0, 0]
 
 
+def test_tuning_needs_a_validation_part_and_a_storage(tmp_path):
+    cfg = composed("sweep=tune", "split.shares=[0.7,0,0.3]")
+    cfg.hydra.mode = RunMode.MULTIRUN
+    cfg.hydra.runtime.choices.sweep = "tune"
+    HydraConfig.instance().set_config(cfg)
+    with pytest.raises(InputError, match="chooses on validation, and this split has none"):
+        sweep.check_job(cfg)
+    line = [sys.executable, str(ROOT / "train.py"), "-m", "sweep=tune", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
+    done = subprocess.run(
+        [*line, f"hydra.sweeper.storage=sqlite:///{tmp_path}/none/x.db"], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 2 and re.fullmatch("error: hydra.sweeper.storage=sqlite:.*\n", done.stderr)
+
+
 @pytest.mark.slow
 def test_two_workers_tune_one_study(phantom, tmp_path):
     """At the same time, by one storage; each ends with its own table."""

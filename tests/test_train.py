@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import KNeighborsClassifier
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from mammo import InputError, run, settings
+from mammo import InputError, cluster, run, settings
 from mammo.data.phantom import Phantom
 from mammo.data.tasks import find_task
 from mammo.evaluation import report
@@ -593,10 +593,6 @@ def launched(cwd, *arguments):
     return subprocess.run(line, check=False, cwd=cwd, capture_output=True, text=True, timeout=300)
 
 
-def command(phantom, cwd, *overrides):
-    return launched(cwd, *overrides, f"data.root={phantom.root}", "model.image_size=75", SHARES, *SMALL)
-
-
 def test_two_devices_and_a_sweep_of_them_give_each_film_once(phantom, tmp_path):
     own = ["trainer.devices=2", "heads=[knn]", f"data.root={phantom.root}", "model.image_size=75", SHARES, *SMALL[:-1]]
     done = launched(tmp_path, "-m", "model=vgg16,inception", "trainer.max_epochs=1", *own)
@@ -623,8 +619,19 @@ def test_two_devices_evaluate_as_one_does(job, phantom, tmp_path):
     assert (one["p_abnormal"] - two["p_abnormal"]).abs().max() < 1e-4
 
 
-def test_bad_input_is_one_line_and_a_non_zero_exit(phantom, tmp_path):
-    done = command(phantom, tmp_path, "task=cancer")
-    assert done.returncode != 0
-    assert "error: task 'cancer' is unknown; expected one of abnormality" in done.stderr
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["task=cancer"], "task 'cancer' is unknown; expected one of abnormality"),
+        (["nonsense=1"], "Could not override 'nonsense'. To append to your config use +nonsense=1"),
+        (["data.root=${oc.env:NO_SUCH}"], "KeyError raised while resolving interpolation: "),
+        (["-m", "model.dropout=2"], "model.dropout=2: expected"),
+    ],
+    ids=["run", "hydra", "interpolation", "sweep"],
+)
+def test_bad_input_is_one_line_and_a_status_of_its_own(tmp_path, arguments, said):
+    """Whoever finds it; so a script knows what it need not try again."""
+    done = launched(tmp_path, *arguments, "data=phantom")
+    assert done.returncode == cluster.BAD_INPUT == 2
+    assert done.stderr.splitlines()[-1].startswith(f"error: {said}")
     assert "Traceback" not in done.stderr

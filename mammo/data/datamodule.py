@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from mammo import InputError
-from mammo.cluster import help_out
+from mammo.cluster import START, help_out
 from mammo.data.augment import Augment
 from mammo.data.crop import SHORTCUTS, Crops, cut_crops
 from mammo.data.datasets import open_dataset
@@ -277,14 +277,16 @@ class MammogramDataModule(L.LightningDataModule):
             persistent_workers=workers > 0,
             pin_memory=not on_cpu,
             worker_init_fn=partial(help_out, os.getpid()),
+            multiprocessing_context=START if workers else None,
             # Its own generator: with the global one, workers would shift the network's dropout.
             generator=torch.Generator().manual_seed(self.seed),
         )
 
     def state_dict(self) -> dict[str, Any]:
         """How far training went: whole epochs, and batches of the next one."""
-        loop: Any = self.trainer.fit_loop  # type: ignore[union-attr]
-        done = loop.epoch_loop.batch_progress.current.processed % (len(self.train) // self.batch_size)
+        trainer: Any = self.trainer
+        loop = trainer.fit_loop
+        done = loop.epoch_loop.batch_progress.current.processed % trainer.num_training_batches
         return {"epoch": loop.epoch_progress.current.processed, "done": done}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
