@@ -109,6 +109,8 @@ class Cut(Callback):
     def __init__(self, last: Path | None) -> None:
         self.last = last
         self.asked = 0  # by which signal
+        handler = signal.getsignal(signal.SIGUSR2)
+        self.requeue = handler if "SUBMITIT_EXECUTOR" in os.environ and callable(handler) else None
         self.amid = False  # whether an epoch is under way
         self.state: dict[str, Any] | None = None
 
@@ -141,11 +143,13 @@ class Cut(Callback):
     def on_predict_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """What comes after training is done again in full: nothing of it is kept."""
         self._listen(lambda *_: sys.exit(STOPPED))
+        if self.requeue:
+            signal.signal(signal.SIGUSR2, self.requeue)
 
     def _listen(self, handler: Any) -> None:
         for number in STOP:  # in place of Lightning's own, which would lose the epoch, or go on
             signal.signal(number, handler)
-        if "SUBMITIT_EXECUTOR" in os.environ:  # it has a signal of its own, and takes this one for a threat
+        if self.requeue:  # submitit has SIGUSR2 for it, and takes this one for a threat
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
     def _ask(self, number: int, _: object) -> None:
@@ -180,4 +184,6 @@ class Cut(Callback):
             kept = "is kept in last.ckpt" if self.last else "is trained again from its start, which is soon done"
             name = signal.Signals(self.asked).name if self.asked else "a signal"
             log.warning("stopped by %s: what was trained %s; go on with resume=<folder>", name, kept)
+        if self.requeue:
+            self.requeue(self.asked, None)
         raise SystemExit(STOPPED)

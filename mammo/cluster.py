@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from mammo import InputError
 
-STOP = (signal.SIGTERM, signal.SIGUSR1)  # the second is what Slurm is told to send before its time is up
+STOP = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)  # what Slurm and submitit send before a job's time is up
 STOPPED = 128 + signal.SIGTERM  # exit status of a run that was told to stop
 BAD_INPUT = 2  # exit status; what ended otherwise may be tried again
 LEAVE_S = 5.0  # for the processes of a job to come to the same end
@@ -101,7 +101,7 @@ def end_with(parent: int) -> None:
 def help_out(parent: int, *_: object) -> None:
     """Of a loader's worker, which ends with its parent: a signal to stop goes to all processes, and is not for it."""
     end_with(parent)
-    for number in (*STOP, signal.SIGUSR2):  # the last is submitit's
+    for number in STOP:
         signal.signal(number, signal.SIG_IGN)
 
 

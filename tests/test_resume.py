@@ -96,6 +96,32 @@ def test_a_run_that_is_told_to_stop_keeps_all_and_goes_on_as_if_it_had_not(
     same(tmp_path, uncut)
 
 
+def test_submitit_requeues_a_job_when_all_is_kept(config, uncut, tmp_path, monkeypatch):
+    """At a signal of its own, whose handler it has set before; the one it is asked to ignore is."""
+    cfg, last = config("ckpt_path=last"), tmp_path / "checkpoints" / "last.ckpt"
+
+    def requeue(number, frame):
+        raise SystemExit(f"requeued at step {torch.load(last, weights_only=True)['global_step']}")
+
+    before = signal.signal(signal.SIGUSR2, requeue)
+    monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")
+    try:
+        with monkeypatch.context() as patch:
+            stop_at(patch, 3, signal.SIGUSR2)
+            with pytest.raises(SystemExit, match="requeued at step 3"):
+                train(cfg, tmp_path)
+        with monkeypatch.context() as patch:  # after training, too
+            patch.setattr(callbacks.Results, "on_predict_epoch_end", lambda *_: os.kill(os.getpid(), signal.SIGUSR2))
+            signal.signal(signal.SIGUSR2, requeue)  # as in the job's next process
+            with pytest.raises(SystemExit, match=f"requeued at step {3 * STEPS}"):
+                train(cfg, tmp_path)
+        train(cfg, tmp_path)
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    same(tmp_path, uncut)
+
+
 def test_a_signal_to_all_processes_ends_none_of_the_loaders_workers(config, uncut, tmp_path, monkeypatch):
     """As Slurm sends it."""
     cfg, plain = config("ckpt_path=last", "data.workers=2"), os.kill

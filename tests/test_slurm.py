@@ -245,8 +245,9 @@ def test_a_sweep_is_an_array_whose_jobs_are_requeued_when_their_time_runs_out(sl
     logs = list((tmp_path / "array" / ".submitit").glob("*/*_log.out"))
     assert len({path.name.partition("_")[0] for path in logs}) == 1  # one array
     requeued = sum(len(re.findall("submitit INFO.*Requeued job", path.read_text())) for path in logs)
-    print(f"\nrequeued {requeued} times")
-    assert requeued
+    stopped = sum(path.read_text().count("stopped by SIGUSR2") for path in (tmp_path / "array").glob("*/train.log"))
+    print(f"\nrequeued {requeued} times; stopped by its signal {stopped} times")
+    assert requeued and stopped
     assert (tmp_path / "array" / "leaderboard.csv").read_bytes() == (
         tmp_path / "alone" / "leaderboard.csv"
     ).read_bytes()
