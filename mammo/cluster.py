@@ -1,6 +1,7 @@
 """The processes of one job: who has started them together, and that none outlives the one that started it."""
 
 import ctypes
+import logging
 import os
 import signal
 import sys
@@ -107,7 +108,10 @@ def help_out(parent: int, *_: object) -> None:
 
 def leave(status: int) -> NoReturn:
     """Ends this process, and gives its peers time to come to the same, or the first would have them terminated."""
+    if peers() is None:
+        sys.exit(status)
+    logging.shutdown()
+    sys.stdout.flush()
     signal.signal(signal.SIGTERM, lambda *_: os._exit(status))
-    if peers() is not None:
-        time.sleep(LEAVE_S)
-    sys.exit(status)
+    time.sleep(LEAVE_S)
+    os._exit(status)  # at once: amid Python's own end that signal would count
