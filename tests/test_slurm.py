@@ -234,7 +234,7 @@ def test_a_job_whose_node_dies_goes_on_when_the_node_is_back(slurm, settings, tm
 
 
 def test_a_sweep_is_an_array_whose_jobs_are_requeued_when_their_time_runs_out(slurm, settings, tmp_path):
-    settings = ["-m", "seed=0,1", *settings, "trainer.max_epochs=900"]
+    settings = ["-m", "seed=0,1", *settings, "trainer.max_epochs=2000"]
     array = ["hydra/launcher=submitit_slurm", "hydra.launcher.timeout_min=2", "hydra.launcher.signal_delay_s=40"]
     array += ["hydra.launcher.max_num_timeout=9", "hydra.launcher.cpus_per_task=1"]
     alone(tmp_path, *settings, "hydra.sweep.dir=alone")
