@@ -168,12 +168,19 @@ def test_a_killed_sweep_ends_with_the_table_that_it_would_have_had(phantom, tmp_
         assert (whole / name).read_bytes() == (cut / name).read_bytes(), name
 
 
-def test_tuning_by_anything_but_validation_is_refused():
-    cfg = composed("sweep=tune", "objective=test/softmax/auroc")
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        ("objective=test/softmax/auroc", "tuning on anything but validation is a leak"),
+        ("split.shares=[0.7,0,0.3]", "chooses on validation, and this split has none"),
+    ],
+)
+def test_tuning_by_anything_but_validation_is_refused(own, message):
+    cfg = composed("sweep=tune", own)
     cfg.hydra.mode = RunMode.MULTIRUN
     cfg.hydra.runtime.choices.sweep = "tune"
     HydraConfig.instance().set_config(cfg)
-    with pytest.raises(InputError, match="tuning on anything but validation is a leak"):
+    with pytest.raises(InputError, match=message):
         sweep.check_job(cfg)
 
 
@@ -202,13 +209,7 @@ def test_workers_that_start_at_once_open_one_study(tmp_path):
     assert [worker.exitcode for worker in workers] == [0, 0]
 
 
-def test_tuning_needs_a_validation_part_and_a_storage(tmp_path):
-    cfg = composed("sweep=tune", "split.shares=[0.7,0,0.3]")
-    cfg.hydra.mode = RunMode.MULTIRUN
-    cfg.hydra.runtime.choices.sweep = "tune"
-    HydraConfig.instance().set_config(cfg)
-    with pytest.raises(InputError, match="chooses on validation, and this split has none"):
-        sweep.check_job(cfg)
+def test_a_storage_that_cannot_be_used_is_told_in_one_line(tmp_path):
     line = [sys.executable, str(ROOT / "train.py"), "-m", "sweep=tune", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
     done = subprocess.run(
         [*line, f"hydra.sweeper.storage=sqlite:///{tmp_path}/none/x.db"], check=False, capture_output=True, text=True
