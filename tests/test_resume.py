@@ -96,6 +96,7 @@ def test_a_run_that_is_told_to_stop_keeps_all_and_goes_on_as_if_it_had_not(
     same(tmp_path, uncut)
 
 
+@pytest.mark.slow
 def test_submitit_requeues_a_job_when_all_is_kept(config, uncut, tmp_path, monkeypatch):
     """At a signal of its own, whose handler it has set before; the one it is asked to ignore is."""
     cfg, last = config("ckpt_path=last"), tmp_path / "checkpoints" / "last.ckpt"
@@ -143,6 +144,7 @@ def test_a_signal_to_all_processes_ends_none_of_the_loaders_workers(config, uncu
     same(tmp_path, uncut)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("own", "step"), [({"accumulate_grad_batches": 2}, 3), ({"limit_train_batches": 3}, 3)], ids=["gathered", "limited"]
 )
@@ -215,7 +217,7 @@ def test_a_folder_that_was_moved_keeps_its_best_score(tmp_path):
     assert there.best_model_path == str(tmp_path / "there" / "best.ckpt")
 
 
-@pytest.mark.parametrize("cache", [True, False])
+@pytest.mark.parametrize("cache", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_frozen_trunks_run_is_told_to_stop_too(config, resnet_trunk, tmp_path, monkeypatch, cache):
     """It keeps no checkpoint, and says so; its head is trained again, unless that takes the trunk's outputs anew."""
     cfg = config("model=resnet18", f"model.weights={resnet_trunk}", "ckpt_path=last", f"data.cache={cache}")
