@@ -34,6 +34,7 @@ def main(cfg: DictConfig) -> float | None:
 
     if multiprocessing.current_process().name.startswith("Loky"):  # joblib's
         cluster.end_with(int(os.environ[PROGRAM]))  # or it would go on with the sweep alone
+        multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)  # for its devices
     hydra_cfg, together = HydraConfig.get(), cluster.peers()
     folder, of_sweep = Path(hydra_cfg.runtime.output_dir), hydra_cfg.mode == RunMode.MULTIRUN
     rank = together.rank if together else 0
