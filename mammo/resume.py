@@ -67,7 +67,7 @@ def resumed(arguments: list[str]) -> list[str]:
     records = Path("outputs").glob("*/*/.hydra/hydra.yaml")
     for record in sorted(records, key=lambda path: path.stat().st_mtime_ns, reverse=True):
         folder = record.parents[1]
-        with contextlib.suppress(InputError):  # of others' records that are not whole
+        with contextlib.suppress(InputError, PermissionError):  # of records that are not whole, or another user's
             same = sorted(set(_task(folder)) - {LAST}) == task
             if same and not (folder / FINISHED).is_file() and not _taken(folder):
                 return [*arguments, *_into("run", folder)]

@@ -222,7 +222,6 @@ def test_a_frozen_trunks_run_is_told_to_stop_too(config, resnet_trunk, tmp_path,
     """It keeps no checkpoint, and says so; its head is trained again, unless that takes the trunk's outputs anew."""
     cfg = config("model=resnet18", f"model.weights={resnet_trunk}", "ckpt_path=last", f"data.cache={cache}")
     train(cfg, tmp_path / "uncut")
-    (tmp_path / "uncut" / "checkpoints" / "last.ckpt").unlink(missing_ok=True)
     with monkeypatch.context() as patch:
         stop_at(patch, 2)
         with pytest.raises(SystemExit):

@@ -199,7 +199,7 @@ def open_studies(folder, start):
 
 @pytest.mark.slow
 def test_workers_that_start_at_once_open_one_study(tmp_path):
-    """Most of ten times Optuna itself fails of this in one of two."""
+    """Optuna itself fails of this, in 12 of 30 tries."""
     spawn = multiprocessing.get_context("spawn")
     workers = [spawn.Process(target=open_studies, args=(tmp_path, time.time() + 10)) for _ in range(2)]
     for worker in workers:
