@@ -10,9 +10,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: a worker has one core, and more threads would wait
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # what is tested is promised of a CPU
 
-from mammo.data.download import extract
-from mammo.data.mias import MIAS, expected_member
-from mammo.data.phantom import Phantom
+from mammo.datasets.download import extract
+from mammo.datasets.mias import MIAS, expected_member
+from mammo.datasets.phantom import Phantom
 
 CONF = Path(__file__).parents[1] / "conf"
 SMALL = ["data=phantom", "data.women=16", "data.batch_size=8", "data.workers=0", "trainer.max_epochs=2"]
@@ -59,8 +59,8 @@ def composed(*overrides):
 @pytest.fixture(scope="session")
 def job(phantom, tmp_path_factory):
     """Runs one job in this process; returns its folder and its metrics."""
-    from mammo import settings
-    from mammo.training import train
+    from mammo import config
+    from mammo.runs.train import train
 
     def start(*overrides):
         folder = tmp_path_factory.mktemp("run")
@@ -69,7 +69,7 @@ def job(phantom, tmp_path_factory):
             lines.insert(0, "model=compact")  # a second less than VGG16 to build and to keep
         if "shares" in composed(*lines).split:
             lines.insert(0, SHARES)
-        cfg = settings.effective(composed(*{line.partition("=")[0]: line for line in lines}.values()), lines)
+        cfg = config.effective(composed(*{line.partition("=")[0]: line for line in lines}.values()), lines)
         return folder, train(cfg, folder)
 
     return start
@@ -91,7 +91,7 @@ def _trunk_file(name, tmp_path_factory):
     import torch
     from safetensors.torch import save_file
 
-    from mammo.backbones import BACKBONES
+    from mammo.models.backbones import BACKBONES
 
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / f"{name}.safetensors"

@@ -7,7 +7,7 @@ import time
 
 import torch
 
-from mammo import InputError
+from mammo.errors import InputError
 
 STEPS = 5
 
@@ -18,9 +18,10 @@ def gradients(cfg, folder):
     from lightning.pytorch.callbacks import Callback
     from torch.nn.modules.batchnorm import _BatchNorm
 
-    from mammo import devices, run
-    from mammo.classifier import Classifier
-    from mammo.data.datamodule import MammogramDataModule
+    from mammo.processes import devices
+    from mammo.runs import write as run
+    from mammo.tasks.classification import Classifier
+    from mammo.training.datamodule import MammogramDataModule
 
     seen, losses = [], []
 
@@ -52,8 +53,9 @@ def gradients(cfg, folder):
 
 def noted(cfg, folder):
     """A whole run; each process notes in `calls` what it fits and reports."""
-    from mammo import callbacks, training
-    from mammo.evaluation import report
+    from mammo.reports import run as report
+    from mammo.runs import train as training
+    from mammo.training import callbacks
 
     def noting(plain):
         def called(*args, **kwargs):

@@ -9,10 +9,11 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from mammo import InputError, devices
-from mammo.__main__ import app
 from mammo.bench import bare_loop, growth, machine, models, profile, runs, tables
 from mammo.bench.protocol import Measured, pss_bytes, timed
+from mammo.cli.main import app
+from mammo.errors import InputError
+from mammo.processes import devices
 
 MODEL = {"name": "compact", "weights": None, "trainable": "all", "pool": "avg", "image_size": 32}
 
@@ -145,7 +146,7 @@ def test_a_command_is_watched_and_a_failure_told():
 def test_a_table_of_many_rows_is_split_and_audited_and_a_leak_would_be_an_error(monkeypatch):
     tables.main(400)
     split = tables.split_films
-    monkeypatch.setattr(tables, "split_films", lambda *given, **how: split(*given, **how | {"name": "film"}))
+    monkeypatch.setattr(tables, "split_films", lambda *given, **how: split(*given, **how | {"name": "image"}))
     monkeypatch.setattr(tables, "check_split", lambda *_: None)
     with pytest.raises(RuntimeError, match="is on two sides"):
         tables.main(400)

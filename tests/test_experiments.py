@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
-from mammo import InputError
-from mammo.evaluation import literature
-from mammo.predictions import read_json
+from mammo.errors import InputError
+from mammo.reports import literature
+from mammo.tables import read_json
 from tests.conftest import CONF, composed
 from tests.evaluation.tables import predictions, run_folder
 
@@ -24,7 +24,7 @@ EXPERIMENTS = {
     "sadad2021": ({"task": "density", "model.name": "densenet201", "augment.mode": "online"}, "softmax"),
     "guan2017": ({"task": "abnormality", "model.name": "vgg16", "model.trainable": "head"}, "softmax"),
     "gao2018": ({"task": "malignancy", "model.name": "shallow_deep"}, "boosting"),
-    "oyelade2021": ({"task": "distortion", "crop.name": "patches", "aggregate": "max"}, "softmax"),
+    "oyelade2021": ({"task": "distortion", "crop.name": "grid", "aggregate": "max"}, "softmax"),
     "dhivya2020": ({"task": "abnormality", "augment.method": "gan"}, "softmax"),
     "omonigho2020": ({"task": "malignancy", "model.name": "alexnet_modified"}, "softmax"),
     "muduli2022": ({"task": "malignancy"}, "softmax"),
@@ -84,7 +84,7 @@ def swept(folder, *, source=SOURCE, data="phantom", **config):
     whole = {"model": {"name": "vgg16", "weights": None, "trainable": "head", "image_size": 32},
              "trainer": {"max_epochs": 1}, "loss": {"name": "cross_entropy"}, "aggregate": "mean",
              "source": source} | config  # fmt: skip
-    for split, strength in (("patient", 0.5), ("film", 2.0)):
+    for split, strength in (("patient", 0.5), ("image", 2.0)):
         for fold in (0, 1):
             table = predictions(fold=fold, strength=strength)
             job = run_folder(folder / f"{split}{fold}", table, **{"split": {"name": split}} | whole)
@@ -105,7 +105,7 @@ def test_the_table_is_computed_from_the_predictions_and_says_whose_claim_stands_
     assert cells[3:5] == ["60 of 30 women, 2 folds", "0.500"]
     (tested, folds), _ = (
         (table[table["head"] == "softmax"], table["fold"].nunique())
-        for table in (pd.read_csv(tmp_path / "tables" / f"doe2020_{split}.csv") for split in ("patient", "film"))
+        for table in (pd.read_csv(tmp_path / "tables" / f"doe2020_{split}.csv") for split in ("patient", "image"))
     )
     right = (tested["p_abnormal"] > 0.5) == (tested["label"] == "abnormal")
     assert folds == 2 and cells[6].startswith(f"{right.groupby(tested['fold']).mean().mean():.3f} (")
@@ -118,13 +118,13 @@ def test_a_system_that_is_run_again_replaces_its_rows_and_leaves_the_others(tmp_
     literature.collect([swept(tmp_path / "three", source=SOURCE | {"accuracy": 0.5})], out)
     index = pd.read_csv(out / "literature.csv")
     assert index[["key", "split", "claimed"]].to_numpy().tolist() == [
-        ["doe2020", "film", 0.5], ["doe2020", "patient", 0.5],
-        ["roe2021", "film", 0.97], ["roe2021", "patient", 0.97],
+        ["doe2020", "image", 0.5], ["doe2020", "patient", 0.5],
+        ["roe2021", "image", 0.97], ["roe2021", "patient", 0.97],
     ]  # fmt: skip
 
 
 def test_a_source_of_films_is_judged_by_films(tmp_path):
-    sweep = swept(tmp_path / "sweep", source=SOURCE | {"unit": "film"})
+    sweep = swept(tmp_path / "sweep", source=SOURCE | {"unit": "image"})
     for job in sweep.glob("*/predictions.csv"):
         table = pd.read_csv(job)
         patches = [table.assign(sample_id=table["image_id"] + f".p{patch}") for patch in range(3)]
@@ -135,7 +135,7 @@ def test_a_source_of_films_is_judged_by_films(tmp_path):
 
 
 def test_a_system_that_leaks_by_woman_is_told_so(tmp_path):
-    literature.collect([swept(tmp_path / "sweep", crop={"name": "radius"})], tmp_path / "tables")
+    literature.collect([swept(tmp_path / "sweep", crop={"name": "scaled_lesion"})], tmp_path / "tables")
     assert any("doe2020, by woman, leaks: windows are scaled" in line for line in literature.table(tmp_path / "tables"))
 
 

@@ -8,17 +8,18 @@ import pytest
 from lightning.pytorch.callbacks import EarlyStopping
 from sklearn.preprocessing import StandardScaler
 
-from mammo import InputError, callbacks, settings
-from mammo.data import datamodule
-from mammo.data.datamodule import MammogramDataModule
-from mammo.data.samples import Samples
-from mammo.data.split import split_films
-from mammo.evaluation import judged
-from mammo.evaluation.answers import choices
-from mammo.guard import check_labels
-from mammo.heads import fit_head
-from mammo.predictions import read_json
-from mammo.training import train
+from mammo import config
+from mammo.datasets.split import split_films
+from mammo.errors import InputError
+from mammo.evaluation import evaluate as judged
+from mammo.evaluation.predictions import choices
+from mammo.models.heads import fit_head
+from mammo.runs.train import train
+from mammo.tables import read_json
+from mammo.training import callbacks, datamodule
+from mammo.training.datamodule import MammogramDataModule
+from mammo.training.guard import check_labels
+from mammo.training.samples import Samples
 from tests.conftest import composed
 
 
@@ -195,14 +196,14 @@ def test_labels_that_do_not_follow_their_films_are_an_error(run, honest_run, mon
         run()
     lines = ["fit=false", f"ckpt_path={honest_run}"]
     with pytest.raises(RuntimeError, match=message):
-        train(settings.effective(composed(*lines), lines), tmp_path)
+        train(config.effective(composed(*lines), lines), tmp_path)
 
 
 def test_a_patch_whose_label_is_not_that_of_its_place_is_an_error(phantom):
     data = MammogramDataModule(
         name="phantom", root=str(phantom.root), women=16, task="abnormality", seed=0, augment={"mode": "none"},
         split={"name": "patient", "shares": [0.5, 0.25, 0.25]}, batch_size=4, image_size=32,
-        crop={"name": "patches", "window_mm": 44.8, "stride_mm": 44.8},
+        crop={"name": "grid", "window_mm": 44.8, "stride_mm": 44.8},
     )  # fmt: skip
     data.load()
     check_labels(data, data.described)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from mammo import InputError
-from mammo.__main__ import app
+from mammo.cli.main import app
+from mammo.errors import InputError
 
 
 def said(*arguments):
@@ -68,7 +68,7 @@ def test_the_readme_shows_what_the_audit_of_a_claim_says():
         (["data", "summary", "nobody"], "expected one of mias, phantom"),
         (["data", "verify", "mias", "archive"], "expected key=value"),
         (["report", "nowhere"], "no predictions at nowhere"),
-        (["report", "nowhere", "--unit", "film"], "--unit is of one table of predictions"),
+        (["report", "nowhere", "--unit", "image"], "--unit is of one table of predictions"),
         (["audit"], "expected a findings table, a folder of films"),
         (["audit", "--claim", "n=225"], "expected one of accuracy"),
     ],

@@ -10,19 +10,19 @@ orientation, by which a film's copy is known again, and a woman's other film a l
 import numpy as np
 import pytest
 
-from mammo.data import datamodule
-from mammo.data.crop import Crops, cut_crops
-from mammo.data.datamodule import MammogramDataModule
-from mammo.data.phantom import Phantom
-from mammo.evaluation.answers import answers
+from mammo.datasets.phantom import Phantom
 from mammo.evaluation.metrics import evaluate
-from mammo.evaluation.operating import Operating
-from mammo.guard import check_labels
-from mammo.heads import fit_head, withheld
-from mammo.predictions import head_table
+from mammo.evaluation.operating_point import Operating
+from mammo.evaluation.predictions import answers
+from mammo.models.heads import fit_head, withheld
+from mammo.preprocessing.crops import Crops, cut_crops
+from mammo.tables import head_table
+from mammo.training import datamodule
+from mammo.training.datamodule import MammogramDataModule
+from mammo.training.guard import check_labels
 from tests.conftest import ARCHIVE
 
-PROTOCOLS = {"by woman": "patient", "by film": "film", "augmentation first": "copy"}
+PROTOCOLS = {"by woman": "patient", "by film": "image", "augmentation first": "copy"}
 LEVELS = np.linspace(0, 1, 33)
 CLASSES = ["normal", "abnormal"]
 

@@ -14,13 +14,16 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import KNeighborsClassifier
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from mammo import InputError, cluster, run, settings
-from mammo.data.phantom import Phantom
-from mammo.data.tasks import find_task
-from mammo.evaluation import report
-from mammo.heads import HEADS, Head
-from mammo.predictions import read_features, read_json
-from mammo.training import train
+from mammo import config
+from mammo.datasets.labels import find_task
+from mammo.datasets.phantom import Phantom
+from mammo.errors import InputError
+from mammo.models.heads import HEADS, Head
+from mammo.processes import peers
+from mammo.reports import run as report
+from mammo.runs import write as run
+from mammo.runs.train import train
+from mammo.tables import read_features, read_json
 from tests.conftest import CONF, SHARES, SMALL, composed
 
 FILES = [
@@ -251,8 +254,8 @@ def test_a_cached_trunk_gives_what_an_uncached_one_gives(job, vgg_trunk):
     folder, _ = job(f"model.weights={vgg_trunk}", "augment=none", "trainer.precision=32-true")
     features, rows = read_features(folder)
     provenance = read_json(folder / "provenance.json")
-    from mammo.classifier import Classifier
-    from mammo.data.datamodule import MammogramDataModule
+    from mammo.tasks.classification import Classifier
+    from mammo.training.datamodule import MammogramDataModule
 
     cfg = provenance["config"]
     keys = ("task", "split", "crop", "augment", "seed")
@@ -269,7 +272,7 @@ def evaluated(folder, name, *overrides):
     """Evaluates a run without training, as the command line would."""
     lines = ["fit=false", f"ckpt_path={folder}", *overrides]
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = settings.effective(compose("config", lines), lines)
+        cfg = config.effective(compose("config", lines), lines)
     again = folder.parent / f"{folder.name}-{name}"
     train(cfg, again)
     return again
@@ -318,7 +321,7 @@ def test_a_trained_last_block_runs_on_a_cached_prefix(job, vgg_trunk):
 
 
 def test_only_films_that_give_samples_count_in_the_audit(job):
-    folder, _ = job("task=malignancy", "split=film", "trainer.max_epochs=1", "seed=1", "data.batch_size=4")
+    folder, _ = job("task=malignancy", "split=image", "trainer.max_epochs=1", "seed=1", "data.batch_size=4")
     audit, samples = read_json(folder / "split_audit.json"), pd.read_csv(folder / "samples.csv")
     assert sum(audit["films"].values()) == len(samples) < 32
     sides = samples.groupby("patient")["split"].nunique()
@@ -350,9 +353,9 @@ def test_evaluating_another_split_says_what_the_checkpoint_had_learnt(job):
 @pytest.mark.parametrize(
     ("overrides", "reason"),
     [
-        (["split=film"], "on two sides of the split"),
+        (["split=image"], "on two sides of the split"),
         (["protocol=paper"], "on two sides of the split"),
-        (["crop=radius"], "scaled by the annotated radius"),
+        (["crop=scaled_lesion"], "scaled by the annotated radius"),
     ],
 )
 def test_leaks_are_derived_from_what_was_done(job, overrides, reason):
@@ -371,7 +374,7 @@ def test_the_last_epoch_counts_where_there_is_no_validation_part(job):
 
 
 def test_an_augmentation_before_the_split_deals_copies_and_each_is_tested_once(job):
-    folder, _ = job("dial=augment_first", "augment.copies=2", "trainer.max_epochs=1")
+    folder, _ = job("leak_study=augment_first", "augment.copies=2", "trainer.max_epochs=1")
     reasons = read_json(folder / "metrics.json")["leaks"]
     assert "augmented copies on two sides" in reasons[0] and "on two sides of the split" in reasons[1]
     rows = pd.read_csv(folder / "predictions.csv").query("head == 'svm'")
@@ -382,7 +385,7 @@ def test_an_augmentation_before_the_split_deals_copies_and_each_is_tested_once(j
 
 
 def test_choices_on_the_test_part_are_made_there_and_told(job):
-    folder, metrics = job("dial=select_on_test", "trainer.max_epochs=3")
+    folder, metrics = job("leak_study=select_on_test", "trainer.max_epochs=3")
     (reason,) = read_json(folder / "metrics.json")["leaks"]
     assert "chosen on the test part" in reason
     curves = pd.read_csv(folder / "curves.csv")
@@ -436,27 +439,27 @@ def test_a_task_of_any_classes_runs_from_the_table_of_findings_to_the_figures(jo
     assert {"confusion_svm", "reliability", "curves"} | {f"roc_{name}" for name in classes if not two} <= drawn
     text = (folder / "report.md").read_text()
     assert "## Test by stratum" in text and ("| quadratic_kappa |" in text) == (task in ("severity", "density"))
-    assert ("by_film" in written) == (task == "finding")  # of which a film has six windows
-    assert (written["by_woman"]["left_out"] > 0) == (task == "finding")  # women of six findings
+    assert ("by_image" in written) == (task == "finding")  # of which a film has six windows
+    assert (written["by_patient"]["left_out"] > 0) == (task == "finding")  # women of six findings
 
 
 def test_films_and_women_stand_beside_their_patches_each_once(job):
-    how = ("crop=patches", "crop.window_mm=80", "aggregate=max", "objective=val_by_film/svm/auroc")
+    how = ("crop=grid", "crop.window_mm=80", "aggregate=max", "objective=val_by_image/svm/auroc")
     folder, metrics = job(*how, "trainer.max_epochs=1")
     samples, written = pd.read_csv(folder / "samples.csv"), read_json(folder / "metrics.json")
     assert (samples.groupby("image_id")["split"].nunique() == 1).all() and written["leaks"] == []
     films = samples.groupby("image_id").agg({"split": "first", "label": lambda of: "abnormal" in set(of)})
-    assert written["by_film"]["rule"] == "max" and written["by_film"]["left_out"] == 0
-    assert written["by_film"]["n"]["test"] | {"women": 4} == {
+    assert written["by_image"]["rule"] == "max" and written["by_image"]["left_out"] == 0
+    assert written["by_image"]["n"]["test"] | {"women": 4} == {
         "samples": (films["split"] == "test").sum(),
         "abnormal": films.query("split == 'test'")["label"].sum(),
         "normal": (~films.query("split == 'test'")["label"]).sum(),
         "women": 4,
     }
-    assert written["by_woman"]["n"]["test"]["samples"] == written["by_woman"]["n"]["test"]["women"]
+    assert written["by_patient"]["n"]["test"]["samples"] == written["by_patient"]["n"]["test"]["women"]
     rows = pd.read_csv(folder / "predictions.csv").query("head == 'svm' and split == 'test'").groupby("image_id")
     area = roc_auc_score(rows["label"].agg(lambda of: "abnormal" in set(of)), rows["score"].max())
-    assert metrics["test_by_film/svm/auroc"] == pytest.approx(area)
+    assert metrics["test_by_image/svm/auroc"] == pytest.approx(area)
     text = (folder / "report.md").read_text()
     assert (
         "each from its whole breast and patches (aggregate=max)," in text
@@ -485,8 +488,8 @@ def test_the_report_comes_from_the_folder_alone_of_an_earlier_version_too(job):
     report.write(folder)
     assert (folder / "report.md").read_text() == kept
     written = read_json(folder / "metrics.json")
-    assert "by_film" not in written  # a film is one sample
-    assert set(written["by_woman"]) == {"rule", "left_out", "n", "operating", "val", "test"}
+    assert "by_image" not in written  # a film is one sample
+    assert set(written["by_patient"]) == {"rule", "left_out", "n", "operating", "val", "test"}
 
 
 @pytest.mark.parametrize(
@@ -528,15 +531,15 @@ def test_bad_settings_end_a_run_before_any_work(job, overrides, message):
 )
 def test_settings_that_do_not_go_together_are_refused(overrides, message):
     with pytest.raises(InputError, match=message):
-        settings.effective(composed(*overrides), list(overrides))
+        config.effective(composed(*overrides), list(overrides))
 
 
 DELTAS = {  # groups that change the recipe, and are no part of it
-    "dial": [
-        "honest", "film", "paper", "paper_by_woman", "radius", "fixed", "expand", "augment_first", "select_on_test",
-        "all",
+    "leak_study": [
+        "honest", "image", "paper", "paper_by_patient", "scaled_lesion", "fixed", "expand", "augment_first",
+        "select_on_test", "all",
     ],
-    "sweep": ["folds", "audit", "literature", "tune"],
+    "sweep": ["folds", "leak_study", "literature", "tune"],
 }  # fmt: skip
 OPTIONS = [
     f"{group.name}={path.stem}"
@@ -561,7 +564,7 @@ def test_every_option_composes(option):
     ("protocol", "names"),
     [
         ("patient", ("patient", "whole", "online")),
-        ("film", ("film", "whole", "online")),
+        ("image", ("image", "whole", "online")),
         ("paper", ("paper", "whole", "expand")),
     ],
 )
@@ -577,8 +580,8 @@ def test_a_group_has_two_members_at_least():
 
 
 def test_the_three_keys_are_independent_of_the_protocol():
-    cfg = composed("protocol=paper", "split=film", "augment=none")
-    assert (cfg.split.name, cfg.crop.name, cfg.augment.mode) == ("film", "whole", "none")
+    cfg = composed("protocol=paper", "split=image", "augment=none")
+    assert (cfg.split.name, cfg.crop.name, cfg.augment.mode) == ("image", "whole", "none")
 
 
 def test_the_phantom_has_no_pretrained_weights_and_the_real_data_do():
@@ -632,6 +635,6 @@ def test_two_devices_evaluate_as_one_does(job, phantom, tmp_path):
 def test_bad_input_is_one_line_and_a_status_of_its_own(tmp_path, arguments, said):
     """Whoever finds it; so a script knows what it need not try again."""
     done = launched(tmp_path, *arguments, "data=phantom")
-    assert done.returncode == cluster.BAD_INPUT == 2
+    assert done.returncode == peers.BAD_INPUT == 2
     assert done.stderr.splitlines()[-1].startswith(f"error: {said}")
     assert "Traceback" not in done.stderr

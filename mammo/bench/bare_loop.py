@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from mammo import devices
 from mammo.bench.protocol import Action, serve, timed
-from mammo.models import build_network
+from mammo.models.network import build_network
+from mammo.processes import devices
 
 
 def build(settings: dict[str, Any]) -> dict[str, Action]:

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mammo import InputError, figures
+from mammo import figures
 from mammo.bench import machine
 from mammo.bench.protocol import EVERY_S, pss_bytes
-from mammo.data.mias import home
+from mammo.errors import InputError
+from mammo.paths import home
 
 FILMS = (322, 1000, 3220)
 ROWS = (1_000, 10_000, 100_000, 1_000_000)

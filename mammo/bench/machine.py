@@ -6,8 +6,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from mammo import InputError, __version__, devices
-from mammo.predictions import write_json
+from mammo import __version__
+from mammo.errors import InputError
+from mammo.processes import devices
+from mammo.tables import write_json
 
 PACKAGES = ["torch", "torchvision", "lightning", "albumentations", "opencv-python-headless", "scikit-learn", "pandas"]
 

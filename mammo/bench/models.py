@@ -10,10 +10,11 @@ from typing import Any
 
 import torch
 
-from mammo import InputError, devices
-from mammo.backbones import BACKBONES, find_backbone
 from mammo.bench import machine
 from mammo.bench.protocol import Measured, uncounted
+from mammo.errors import InputError
+from mammo.models.backbones import BACKBONES, find_backbone
+from mammo.processes import devices
 
 FORMATS = {"channels_last": True, "contiguous": False}
 POLICIES = {"keras": "float32", "keras bfloat16": "mixed_bfloat16"}

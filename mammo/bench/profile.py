@@ -4,9 +4,9 @@ from typing import Any
 
 from torch.profiler import ProfilerActivity, profile
 
-from mammo import devices
 from mammo.bench import bare_loop, machine
 from mammo.bench.models import side
+from mammo.processes import devices
 
 KINDS = {  # parts of an operator's name
     "convolution_backward": "convolutions, backward", "mkldnn_convolution": "forward", "batch_norm": "batch norm",

@@ -11,9 +11,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from mammo import InputError
 from mammo.bench import machine
-from mammo.data.mias import home
+from mammo.errors import InputError
+from mammo.paths import home
 
 FROZEN = ["model.trainable=head", "model.pool=avg", "early_stopping.patience=null", "trainer.max_epochs=30"]
 START = {

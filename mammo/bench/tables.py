@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mammo.data import audit
-from mammo.data.index import read_findings
-from mammo.data.inventory import read_split
-from mammo.data.split import check_split, split_films
+from mammo.audit import audit
+from mammo.audit.sources import read_split
+from mammo.datasets.findings import read_findings
+from mammo.datasets.split import check_split, split_films
 
 
 def made(rows: int) -> pd.DataFrame:

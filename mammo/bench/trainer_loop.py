@@ -16,12 +16,14 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from mammo import InputError, devices, run
 from mammo.bench.protocol import Action, serve, timed, uncounted
-from mammo.classifier import Classifier
-from mammo.data.cache import Store
-from mammo.data.datamodule import MammogramDataModule
-from mammo.data.trunk import BLOCK, compute
+from mammo.errors import InputError
+from mammo.preprocessing.cache import Store
+from mammo.processes import devices
+from mammo.runs import write as run
+from mammo.tasks.classification import Classifier
+from mammo.training.datamodule import MammogramDataModule
+from mammo.training.frozen import BLOCK, compute
 
 LOADED = 20  # batches that are loaded for each that is trained on: loading is so much faster
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mammo.evaluation.intervals import bootstrap_weights
+from mammo.evaluation.bootstrap import bootstrap_weights
 from mammo.evaluation.metrics import sum_by_level
 
 GRID = np.linspace(0, 1, 101)

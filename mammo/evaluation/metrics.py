@@ -6,10 +6,10 @@ is computed for many weightings of the samples at once: the first is the plain o
 
 import numpy as np
 
-from mammo.data.tasks import task_of
-from mammo.evaluation.answers import Answers
-from mammo.evaluation.intervals import RESAMPLES, Value, bootstrap_weights, interval
-from mammo.evaluation.operating import Operating
+from mammo.datasets.labels import task_of
+from mammo.evaluation.bootstrap import RESAMPLES, Value, bootstrap_weights, interval
+from mammo.evaluation.operating_point import Operating
+from mammo.evaluation.predictions import Answers
 
 FLOOR = 1e-12
 AT_THRESHOLD = [

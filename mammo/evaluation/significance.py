@@ -11,7 +11,7 @@ import numpy as np
 from scipy.stats import norm, rankdata
 from statsmodels.stats.multitest import multipletests
 
-from mammo import InputError
+from mammo.errors import InputError
 
 Z95 = float(norm.ppf(0.975))
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from mammo.evaluation.answers import Answers
-from mammo.evaluation.intervals import RESAMPLES, bootstrap_weights, interval
+from mammo.evaluation.bootstrap import RESAMPLES, bootstrap_weights, interval
 from mammo.evaluation.metrics import support, weighted_metrics
-from mammo.evaluation.operating import Operating
+from mammo.evaluation.operating_point import Operating
+from mammo.evaluation.predictions import Answers
 
 METRICS = ("auroc", "accuracy", "sensitivity", "specificity")
 # Distance of the classes, and how much of a score is the woman's own, in units of its spread.

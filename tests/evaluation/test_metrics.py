@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from mammo.evaluation.answers import Answers
-from mammo.evaluation.intervals import bootstrap_weights
+from mammo.evaluation.bootstrap import bootstrap_weights
 from mammo.evaluation.metrics import (
     evaluate,
     expected_calibration_error,
@@ -15,8 +14,9 @@ from mammo.evaluation.metrics import (
     weighted_auroc,
     weighted_average_precision,
 )
-from mammo.evaluation.operating import Operating
-from mammo.evaluation.tables import paper_rows
+from mammo.evaluation.operating_point import Operating
+from mammo.evaluation.predictions import Answers
+from mammo.reports.markdown import paper_rows
 
 # Behery et al. 2023, Tables 3 and 4: TP TN FP FN ACC RECALL SPE PPV F, from the counts of Figures 6 and 8.
 TABLES = {

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binomtest, norm
 from sklearn.metrics import roc_auc_score
 
-from mammo import InputError
+from mammo.errors import InputError
 from mammo.evaluation.significance import (
     auroc_covariance,
     delong,
@@ -143,9 +143,9 @@ def simulated(sets, mixed, women=60):
     rows = []
     for seed in range(sets):
         positive, scores, clusters = made(women, seed, mixed=mixed)
-        by_woman, by_film = (delong(positive, *scores, c) for c in (clusters, np.arange(2 * women)))
+        by_woman, by_image = (delong(positive, *scores, c) for c in (clusters, np.arange(2 * women)))
         areas, covariance = auroc_covariance(positive, scores, clusters)
-        rows.append((by_woman.difference, by_woman.standard_error, by_film.standard_error, areas[0], covariance[0, 0]))
+        rows.append((by_woman.difference, by_woman.standard_error, by_image.standard_error, areas[0], covariance[0, 0]))
     return np.array(rows)
 
 
@@ -159,19 +159,19 @@ def rates(rows):
 
 
 def test_by_woman_the_error_is_true_and_by_film_too_small():
-    (by_woman, by_film), (rejected, rejected_by_film), area = rates(simulated(500, mixed=0.0))
+    (by_woman, by_image), (rejected, rejected_by_image), area = rates(simulated(500, mixed=0.0))
     assert 0.92 < by_woman < 1.08 and 0.92 < area < 1.08
-    assert by_film < 0.88
-    assert 0.02 < rejected < 0.08 < rejected_by_film
+    assert by_image < 0.88
+    assert 0.02 < rejected < 0.08 < rejected_by_image
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("mixed", "film_ratio"), [(0.0, (0.75, 0.85)), (0.5, (0.95, 1.05)), (1.0, (1.2, 1.6))])
 def test_the_error_by_woman_is_true_whatever_her_films_are(mixed, film_ratio):
     """Two films alike make the film-wise error too small, one of each class too large; the woman-wise one is right."""
-    (by_woman, by_film), (rejected, _), area = rates(simulated(4000, mixed=mixed))
+    (by_woman, by_image), (rejected, _), area = rates(simulated(4000, mixed=mixed))
     assert by_woman == pytest.approx(1, abs=0.04) and area == pytest.approx(1, abs=0.04)
-    assert film_ratio[0] < by_film < film_ratio[1]
+    assert film_ratio[0] < by_image < film_ratio[1]
     assert 0.04 < rejected < 0.065
 
 
@@ -214,15 +214,15 @@ def test_answers_that_are_equally_right_do_not_differ():
 
 def test_permuting_films_instead_of_women_rejects_too_often():
     """Both classifiers right as often; a woman's three films are right together."""
-    by_woman = by_film = 0
+    by_woman = by_image = 0
     for seed in range(400):
         rng = np.random.default_rng(seed)
         clusters = np.repeat(np.arange(50), 3)
         first, second = rng.random((2, 50))[:, clusters] < 0.7
         by_woman += permutation_test(first, second, clusters).p <= 0.05
-        by_film += permutation_test(first, second, np.arange(150)).p <= 0.05
+        by_image += permutation_test(first, second, np.arange(150)).p <= 0.05
     assert by_woman / 400 < 0.075
-    assert by_film / 400 > 0.15
+    assert by_image / 400 > 0.15
 
 
 def test_holm_multiplies_the_smallest_by_all_and_never_falls():

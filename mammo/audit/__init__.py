@@ -1,0 +1,1 @@
+"""The audit of anybody's films, splits and claims."""

@@ -1,0 +1,231 @@
+"""Audits the arithmetic of a published claim: can any counts of films give its numbers, and what do they say?
+
+A number with a decimal point and no more than 1 is a fraction (0.9777, 1.0), any other is per cent (97.77, 98, 1), and
+one that ends in % always is. A number stands for the interval that its digits leave open, rounded or truncated, and
+all arithmetic is on integers: no tolerance decides.
+Sensitivity, precision and F1 are the positive class's; 0 / 0 counts as 0, which is what common software prints.
+"""
+
+import itertools
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import reduce
+from statistics import NormalDist
+
+import numpy as np
+
+from mammo.errors import InputError
+
+METRICS = ("accuracy", "sensitivity", "specificity", "precision", "f1")
+COUNTS = ("n", "n_pos", "n_neg", "n_train", "n_test", "films_per_woman")
+PARTS = ("train", "test")
+# From lowest to highest, in halves of the last digit around the number; then whether the highest itself is left out.
+# Ties may have been rounded up, down or to even, so both ends belong.
+RULES = {"rounded": (-1, 1, 0), "truncated": (0, 2, 1), "either": (-1, 2, 1)}
+MOST_DECIMALS = 8  # keeps products within 64 bits
+MOST_FILMS = 1_000_000
+MOST_FILMS_UNKNOWN = 3_000  # with the number of positives unknown, time and memory grow with its square
+LISTED = 6
+# Women of mini-MIAS by their two films: one of them abnormal, none, both. 207 normal films, 115 abnormal.
+MIAS_ONE, MIAS_NONE, MIAS_BOTH = 101, 53, 7
+MIAS_FILMS = (207, 115)
+
+
+@dataclass(frozen=True)
+class Number:
+    """A published fraction: `digits` of `scale`, so 97.77 % is 9777 of 10,000."""
+
+    digits: int
+    scale: int
+    text: str  # as a reader sees it, so that 98 shows as 98 %
+
+    def numerators(self, denominator: int, rule: str) -> tuple[int, int]:
+        """The lowest and the highest count that is this fraction of `denominator`; none where the first is higher."""
+        if denominator == 0:
+            return 0, 0 if self.digits == 0 else -1
+        low, high, left_out = self._halves(rule)
+        return -(-low * denominator // (2 * self.scale)), (high * denominator - left_out) // (2 * self.scale)
+
+    def denominators(self, numerators: np.ndarray, rule: str) -> tuple[np.ndarray, np.ndarray]:
+        """The lowest and the highest count of which each of the (R,) `numerators` is this fraction."""
+        low, high, left_out = self._halves(rule)
+        scaled = numerators * (2 * self.scale)
+        least = np.maximum(-(-(scaled + left_out) // high), 0 if self.digits == 0 else 1)
+        if self.digits == 0:
+            least = np.where(numerators == 0, 0, least)
+        return least, scaled // low if low else np.full_like(scaled, 2 * MOST_FILMS)
+
+    def _halves(self, rule: str) -> tuple[int, int, int]:
+        low, high, left_out = RULES[rule]
+        return max(2 * self.digits + low, 0), 2 * self.digits + high, left_out
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What was published of one test part of `n` films; `n_pos` positive ones and the training part may be unknown."""
+
+    n: int
+    n_pos: int | None
+    numbers: dict[str, Number]
+    n_train: int | None
+    train: tuple[int, int] | None
+    films_per_woman: int
+
+
+@dataclass(frozen=True)
+class Matrices:
+    """Confusion matrices of `n` films: rows (R, 4) of positives, true positives, fewest and most false positives."""
+
+    n: int
+    rows: np.ndarray
+
+    def count(self) -> int:
+        """How many matrices the rows hold."""
+        return int((self.rows[:, 3] - self.rows[:, 2] + 1).sum())
+
+    def cells(self) -> dict[str, tuple[int, int]]:
+        """Lowest and highest of each count, of the positives, of the larger class and of the right answers."""
+        positives, tp, least, most = self.rows.T
+        larger = np.maximum(positives, self.n - positives)
+        ends = {
+            "tp": (tp, tp),
+            "tn": (self.n - positives - most, self.n - positives - least),
+            "fp": (least, most),
+            "fn": (positives - tp, positives - tp),
+            "positives": (positives, positives),
+            "larger": (larger, larger),
+        }
+        ends["right"] = (tp + ends["tn"][0], tp + ends["tn"][1])
+        return {name: (int(low.min()), int(high.max())) for name, (low, high) in ends.items()}
+
+    def each(self) -> Iterable[tuple[int, int, int, int]]:
+        """The matrices as (tp, tn, fp, fn), one after the other."""
+        for positives, tp, least, most in self.rows.tolist():
+            for fp in range(least, most + 1):
+                yield tp, self.n - positives - fp, fp, positives - tp
+
+
+def read_claim(words: list[str]) -> Claim:
+    """A claim from words `key=value`: METRICS, COUNTS, and `train=` or `test=` as normal,abnormal films."""
+    values: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or key not in METRICS + COUNTS + PARTS or key in values:
+            raise InputError(
+                f"expected key=value, each of {', '.join(METRICS + COUNTS + PARTS)} at most once, "
+                f"found '{word}'; say n=225 accuracy=97.77"
+            )
+        values[key] = value
+    counts = {key: _count(key, values[key]) for key in COUNTS if key in values}
+    parts = {part: _pair(part, values[part]) for part in PARTS if part in values}
+    normal, abnormal = parts.get("test", (None, None))
+    n_neg, n_pos = _agreed("n_neg", counts.get("n_neg"), normal), _agreed("n_pos", counts.get("n_pos"), abnormal)
+    both = None if n_pos is None or n_neg is None else n_pos + n_neg
+    n = _agreed("n", counts.get("n"), counts.get("n_test"), both)
+    if not n or n > MOST_FILMS:
+        raise InputError(f"expected n=, the films of the test part, from 1 to {MOST_FILMS}, found {n}; say n=225")
+    if n_pos is None and n_neg is not None:
+        n_pos = n - n_neg
+    if n_pos is not None and not 0 <= n_pos <= n:
+        raise InputError(f"expected no more positive or negative films than n={n}, found more; correct the counts")
+    numbers = {key: _number(key, values[key]) for key in METRICS if key in values}
+    if not numbers:
+        raise InputError(f"expected one of {', '.join(METRICS)}, found none; say n={n} accuracy=97.77")
+    if n_pos is None and n > MOST_FILMS_UNKNOWN and set(numbers) != {"accuracy"}:
+        raise InputError(f"expected n_pos= where n is above {MOST_FILMS_UNKNOWN}, found n={n} alone; give n_pos=")
+    train = parts.get("train")
+    n_train = _agreed("n_train", counts.get("n_train"), sum(train) if train else None)
+    if (films := counts.get("films_per_woman", 2)) < 1:
+        raise InputError("expected films_per_woman of 1 or more, found 0; say films_per_woman=2")
+    return Claim(n, n_pos, numbers, n_train, train, films)
+
+
+def _count(key: str, text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise InputError(f"expected a count of films, found {key}={text}; say {key}=225")
+    return int(text)
+
+
+def _pair(key: str, text: str) -> tuple[int, int]:
+    normal, comma, abnormal = text.partition(",")
+    if not comma:
+        raise InputError(f"expected two counts, normal and abnormal films, found {key}={text}; say {key}=54,43")
+    return _count(key, normal), _count(key, abnormal)
+
+
+def _agreed(key: str, *given: int | None) -> int | None:
+    different = sorted({value for value in given if value is not None})
+    if len(different) > 1:
+        raise InputError(
+            f"expected one value of {key}, found {' and '.join(map(str, different))} (n is of the test part alone, "
+            f"as are n_test, test= and n_pos + n_neg); correct one"
+        )
+    return different[0] if different else None
+
+
+def _number(key: str, text: str) -> Number:
+    found = re.fullmatch(r"([0-9]{0,3})\.?([0-9]*)%?", text)
+    if not found or not any(found.groups()) or len(found[2]) > MOST_DECIMALS:
+        raise InputError(
+            f"expected per cent or a fraction of at most {MOST_DECIMALS} decimals, found {key}={text}; "
+            f"say {key}=97.77 or {key}=0.9777"
+        )
+    fraction = "." in text and "%" not in text and float(text) <= 1
+    digits, scale = int(found[1] + found[2]), 10 ** (len(found[2]) + (0 if fraction else 2))
+    return Number(digits, scale, text if fraction else f"{text.removesuffix('%')} %")
+
+
+def matrices(claim: Claim, rule: str, only: Iterable[str] = METRICS) -> Matrices:
+    """All confusion matrices that give the claim's numbers (or `only` some) by a rule of RULES."""
+    numbers = {name: claim.numbers[name] for name in only if name in claim.numbers}
+    possible = range(claim.n + 1) if claim.n_pos is None else [claim.n_pos]
+    return Matrices(claim.n, np.concatenate([_rows(claim.n, positives, numbers, rule) for positives in possible]))
+
+
+def _rows(n: int, positives: int, numbers: dict[str, Number], rule: str) -> np.ndarray:
+    """Given the positives and the true positives, every metric is monotonic in the false positives: an interval."""
+    negatives = n - positives
+    first, last = numbers["sensitivity"].numerators(positives, rule) if "sensitivity" in numbers else (0, positives)
+    tp = np.arange(first, min(last, positives) + 1)
+    bounds = [(0 * tp, 0 * tp + negatives)]
+    if "accuracy" in numbers:
+        low, high = numbers["accuracy"].numerators(n, rule)
+        bounds += [(tp + negatives - high, tp + negatives - low)]
+    if "specificity" in numbers:
+        low, high = numbers["specificity"].numerators(negatives, rule)
+        bounds += [(0 * tp + negatives - high, 0 * tp + negatives - low)]
+    for name, times, beside in (("precision", 1, 0), ("f1", 2, positives)):  # tp / (tp + fp), 2 tp / (tp + fp + P)
+        if name in numbers:
+            least, most = numbers[name].denominators(times * tp, rule)
+            bounds += [(least - tp - beside, most - tp - beside)]
+    fewest, most = reduce(np.maximum, [low for low, _ in bounds]), reduce(np.minimum, [high for _, high in bounds])
+    return np.stack([0 * tp + positives, tp, fewest, most], axis=1)[fewest <= most]
+
+
+def conflict(claim: Claim) -> list[str]:
+    """The fewest of the claim's numbers that no matrix gives together, rounded or truncated; none if all agree."""
+    for size in range(1, len(claim.numbers) + 1):
+        for names in itertools.combinations(claim.numbers, size):
+            if not len(matrices(claim, "either", names).rows):
+                return list(names)
+    return []
+
+
+def wilson(right: float, n: float) -> tuple[float, float]:
+    """The 95 % interval of a fraction (Wilson 1927); counts need not be whole."""
+    z2, share = NormalDist().inv_cdf(0.975) ** 2, right / n
+    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = math.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n))) / (1 + z2 / n)
+    return max(middle - half, 0.0), min(middle + half, 1.0)
+
+
+def whole_women(normal: int, abnormal: int) -> tuple[int, int, int] | None:
+    """Women of mini-MIAS with one, no and two abnormal films, who together have these films; None if none can."""
+    for both in range(MIAS_BOTH + 1):
+        one = abnormal - 2 * both
+        none, odd = divmod(normal - one, 2)
+        if 0 <= one <= MIAS_ONE and 0 <= none <= MIAS_NONE and not odd:
+            return one, none, both
+    return None

@@ -1,0 +1,112 @@
+"""The tasks: what is to be told apart, as class names and a rule from a finding's row to one of them."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from mammo.datasets.findings import IMAGE_COLUMNS
+from mammo.errors import InputError
+
+WORST = {"normal": 0, "benign": 1, "malignant": 2}
+SHOWN = ["finding_id", "finding", "severity", "radius_px"]  # what a square shows of a film
+
+
+@dataclass(frozen=True)
+class Task:
+    """A classification.
+
+    Attributes:
+        classes: Names in the order of the network's outputs; of two, the second is positive.
+        column: Column of the findings table that decides.
+        of: From a value of that column to a class; a value that is absent takes no part in the task.
+        ordered: Each class is more of something than the one before.
+    """
+
+    classes: tuple[str, ...]
+    column: str
+    of: dict[str, str]
+    ordered: bool = True
+
+    @property
+    def of_lesions(self) -> bool:
+        """Whether a class is that of a lesion, which lies somewhere, the first the least alarming; else of a film."""
+        return self.column not in IMAGE_COLUMNS
+
+    @property
+    def stratify(self) -> str:
+        """The column by which women are typed when they are dealt, so that a rare class is in every part."""
+        return self.column if self.of_lesions else "severity"
+
+
+def _identity(column: str, *classes: str, ordered: bool = True) -> Task:
+    return Task(classes, column, {name: name for name in classes}, ordered)
+
+
+TASKS = {
+    "abnormality": Task(
+        ("normal", "abnormal"), "severity", {"normal": "normal", "benign": "abnormal", "malignant": "abnormal"}
+    ),
+    "severity": _identity("severity", "normal", "benign", "malignant"),
+    "malignancy": _identity("severity", "benign", "malignant"),
+    "density": _identity("density", "F", "G", "D"),
+    "finding": _identity("finding", "NORM", "CALC", "CIRC", "SPIC", "MISC", "ARCH", "ASYM", ordered=False),
+    "distortion": Task(("normal", "distortion"), "finding", {"NORM": "normal", "ARCH": "distortion"}),
+}
+
+
+def find_task(name: str) -> Task:
+    """The task of that name; an unknown one lists the known."""
+    if name not in TASKS:
+        raise InputError(f"task '{name}' is unknown; expected one of {', '.join(TASKS)}")
+    return TASKS[name]
+
+
+def task_of(classes: tuple[str, ...]) -> Task | None:
+    """The task whose classes these are, in this order: no two have the same."""
+    return next((task for task in TASKS.values() if task.classes == classes), None)
+
+
+def check_task(task: Task, table: pd.DataFrame) -> None:
+    """A findings table that lacks a class of the task names the tasks that it has all classes of."""
+    if missing := _missing(task, table):
+        possible = [name for name, other in TASKS.items() if not _missing(other, table)]
+        raise InputError(
+            f"this data set has no finding of class {', '.join(missing)}, which its {task.column} would say; "
+            f"tasks that it can give: {', '.join(possible) or 'none'}"
+        )
+
+
+def _missing(task: Task, table: pd.DataFrame) -> list[str]:
+    found = set(table[task.column].map(task.of).dropna())
+    return [name for name in task.classes if name not in found]
+
+
+def worst_findings(table: pd.DataFrame, of: str = "image_id") -> pd.DataFrame:
+    """One row per film, its worst finding (the first of equals), in the order of the table."""
+    worst_first = table.assign(_rank=table["severity"].map(WORST)).sort_values("_rank", ascending=False, kind="stable")
+    return worst_first.drop_duplicates(of).drop(columns="_rank").sort_index()
+
+
+def findings_in(squares: pd.DataFrame, findings: pd.DataFrame) -> pd.DataFrame:
+    """Pairs of a square and a finding of its film whose circle's centre lies in it.
+
+    Args:
+        squares: `image_id`, the centre `x_px, y_px` and the side `side_px`, in pixels of the film.
+        findings: A findings table.
+
+    Returns:
+        `image_id` and `SHOWN` of the finding, and `square`, the number of the square's row.
+    """
+    numbered = squares[["image_id", "x_px", "y_px", "side_px"]].assign(square=range(len(squares)))
+    drawn = findings.dropna(subset="radius_px")[["image_id", "x_px", "y_px", *SHOWN]]
+    pairs = numbered.merge(drawn, on="image_id", suffixes=("", "_circle"))
+    reach = pairs["side_px"] / 2
+    inside = [(pairs[f"{axis}_circle"] - pairs[axis]).abs() <= reach for axis in ("x_px", "y_px")]
+    return pairs.loc[inside[0] & inside[1], ["image_id", *SHOWN, "square"]]
+
+
+def shown_in(squares: pd.DataFrame, findings: pd.DataFrame) -> pd.DataFrame:
+    """`SHOWN` of each square: of the worst finding in it; without one, those of a normal film, and no number."""
+    worst = worst_findings(findings_in(squares, findings), of="square").set_index("square")
+    rows = worst.reindex(range(len(squares)))[SHOWN].set_axis(squares.index)
+    return rows.fillna({"finding": "NORM", "severity": "normal"})

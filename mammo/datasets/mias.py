@@ -1,0 +1,212 @@
+"""mini-MIAS: 322 films of 161 women as PGM files, one text file of findings, one manifest of pixels."""
+
+import csv
+import hashlib
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mammo.datasets import download
+from mammo.datasets.findings import findings_table
+from mammo.errors import InputError
+from mammo.paths import home
+from mammo.preprocessing.breast import pixel_digest, read_pgm
+
+TISSUES = ("F", "G", "D")  # fatty, fatty-glandular, dense-glandular
+FINDINGS = ("CALC", "CIRC", "SPIC", "MISC", "ARCH", "ASYM")
+SEVERITIES = {"B": "benign", "M": "malignant"}
+SIDE_PX = 1024
+SPACING_MM = 0.2
+ROW = re.compile(r"\s*mdb\d")  # a line of Info.txt that describes a film, be its id malformed
+FILM = re.compile(r"(mdb\d{3,})\.pgm")
+
+
+class MIAS:
+    """The mini-MIAS database (Suckling et al. 1994), 8 bit, 1024 x 1024, 0.2 mm per pixel, all MLO.
+
+    - 322 films of 161 women: film 2k-1 is a woman's right breast, film 2k her left.
+    - 207 normal films, 115 abnormal (63 of them benign only); 101 women have one abnormal breast, 7 two.
+    - 330 rows in Info.txt: NORM 207, CALC 30, CIRC 25, ARCH 19, SPIC 19, MISC 15, ASYM 15; 69 benign,
+      54 malignant. 119 of them carry a circle, on 111 films.
+    - Oddities: `mdb059` has no circle; `mdb216`, `mdb233` and `mdb245` say `*NOTE 3*` instead (calcifications
+      spread over the film). `mdb226` has three rows, `mdb005 132 144 223 239 249` two; `mdb144` is benign and
+      malignant. y counts from the bottom: it is flipped in `parse_info`, and nowhere else.
+    - Licence: research only, not to be sold; no official split.
+
+    Source: http://peipa.essex.ac.uk/info/mias.html
+    """
+
+    name = "mias"
+    url = "http://peipa.essex.ac.uk/pix/mias/all-mias.tar.gz"
+
+    def __init__(self, *, root: str | None = None, archive: str | None = None, download: bool = True) -> None:
+        self.root = Path(root).expanduser() if root else home() / "mias"
+        named = archive or os.environ.get("MAMMO_MIAS_ARCHIVE")
+        self.archive = Path(named).expanduser() if named else None
+        self.download = download
+
+    @property
+    def manifest_path(self) -> Path:
+        """CSV of `image_id, sha256`: the digest of each film's pixels."""
+        return Path(__file__).with_name("mias_sha256.csv")
+
+    def manifest(self) -> dict[str, str]:
+        """The SHA-256 of each film's pixels, by film."""
+        with self.manifest_path.open(newline="") as file:
+            return {row["image_id"]: row["sha256"] for row in csv.DictReader(file)}
+
+    def manifest_digest(self) -> str:
+        """SHA-256 of the manifest, which names the films and all their pixels."""
+        return hashlib.sha256(self.manifest_path.read_bytes()).hexdigest()
+
+    def prepare(self) -> None:
+        """Climbs the ladder until the films lie in `root`: folder there, archive on disk, download.
+
+        Raises:
+            FileNotFoundError: None of the rungs holds; says where it looked and what to do.
+        """
+        if (self.root / "Info.txt").is_file():
+            return
+        if self.archive is not None:
+            if not self.archive.is_file():
+                raise FileNotFoundError(f"no archive at {self.archive}, which data.archive or MAMMO_MIAS_ARCHIVE names")
+            return download.extract(self.archive, self.root, expected=expected_member)
+        target = self.root.with_name("all-mias.tar.gz")
+        if not (self.download or target.is_file()):
+            raise FileNotFoundError(self.nowhere(target, f"no download from {self.url}, data.download=false"))
+        try:
+            download.fetch(self.url, target)
+        except OSError as error:
+            raise FileNotFoundError(self.nowhere(target, f"download failed: {error}")) from error
+        download.extract(target, self.root, expected=expected_member)
+
+    def nowhere(self, target: Path, why: str) -> str:
+        """The line that says where the films were looked for and the two things to do."""
+        return (
+            f"no mini-MIAS films: folder {self.root} has no Info.txt; no archive named, none at {target}; "
+            f"{why}. Either name the archive, data.archive=<path to all-mias.tar.gz> or MAMMO_MIAS_ARCHIVE, "
+            "or run `python -m mammo data fetch` where there is a network"
+        )
+
+    def index(self) -> pd.DataFrame:
+        """The findings table (see `mammo.datasets.findings`).
+
+        Raises:
+            FileNotFoundError: A film of the manifest is missing; names the first and counts them.
+            InputError: Info.txt is malformed, or does not describe the films of the manifest.
+        """
+        info = self.root / "Info.txt"
+        if not info.is_file():
+            raise FileNotFoundError(
+                f"no films in {self.root}: it has no Info.txt; run `python -m mammo data fetch {self.name}`"
+            )
+        rows = parse_info(info.read_text(encoding="ascii", errors="replace"), str(info), self.name)
+        films, listed = set(self.manifest()), {str(row["image_id"]) for row in rows}
+        if films != listed:
+            odd = sorted(films ^ listed)
+            raise InputError(f"{info}: {len(odd)} films are in it or in the manifest but not in both: {odd[0]}, ...")
+        missing = [image_id for image_id in sorted(films) if not self.path(image_id).is_file()]
+        if missing:
+            raise FileNotFoundError(
+                f"{len(missing)} of {len(films)} films are missing, the first is {self.path(missing[0])}; "
+                f"delete {self.root} and fetch again"
+            )
+        return findings_table([{"dataset": self.name, "path": str(self.path(row["image_id"])), **row} for row in rows])
+
+    def path(self, image_id: object) -> Path:
+        """Where a film lies."""
+        return self.root / f"{image_id}.pgm"
+
+    def read(self, image_id: str, digests: dict[str, str] | None = None) -> np.ndarray:
+        """The pixels of a film, (1024, 1024) uint8, compared with the manifest.
+
+        Raises:
+            InputError: The film is truncated or altered; names its path.
+        """
+        path = self.path(image_id)
+        pixels = read_pgm(path)
+        if pixel_digest(pixels) != (digests or self.manifest())[image_id]:
+            raise InputError(f"{path}: pixels differ from the manifest; delete {self.root} and fetch again")
+        return pixels
+
+
+def expected_member(name: str) -> int | None:
+    """The largest size in bytes that the archive's member may have; None for a name it cannot hold."""
+    if name in ("Info.txt", "Licence.txt", "README", "README.txt"):
+        return 100_000
+    return SIDE_PX * SIDE_PX + 100 if FILM.fullmatch(name) else None
+
+
+def parse_info(text: str, source: str = "Info.txt", dataset: str = "mias") -> list[dict[str, object]]:
+    """Rows of a findings table from the text of Info.txt, without `dataset` and `path`.
+
+    The file's y counts from the bottom; here it counts from the top. Density stays the file's letter.
+    Patients are named after the data set.
+
+    Raises:
+        InputError: A malformed row; names its line number.
+    """
+    rows: list[dict[str, object]] = []
+    seen: dict[str, list[object]] = {}  # the severities of a film's rows so far
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not ROW.match(line):
+            continue
+        fields = line.split()
+        try:
+            row = _parse_row(fields, dataset)
+        except ValueError as error:
+            raise InputError(
+                f"{source}, line {number}: {error}; expected `id tissue NORM`, "
+                f"or `id tissue class severity [x y radius | *NOTE 3*]`, found `{line.strip()}`"
+            ) from None
+        severities = seen.setdefault(fields[0], [])
+        severities.append(row["severity"])
+        if "normal" not in severities:
+            row["finding_id"] = len(severities)
+        elif len(severities) > 1:
+            raise InputError(f"{source}, line {number}: film {fields[0]} is normal and has another row")
+        rows.append(row)
+    if not rows:
+        raise InputError(f"{source}: no row that describes a film")
+    return rows
+
+
+def _parse_row(fields: list[str], dataset: str) -> dict[str, object]:
+    image_id, tissue, finding, *rest = fields if len(fields) > 2 else [*fields, "", "", ""][:3]
+    if not FILM.fullmatch(f"{image_id}.pgm"):
+        raise ValueError(f"'{image_id}' is not the id of a film")
+    number = int(image_id.removeprefix("mdb"))
+    if tissue not in TISSUES:
+        raise ValueError(f"tissue '{tissue}' is none of {', '.join(TISSUES)}")
+    row: dict[str, object] = {
+        "image_id": image_id,
+        "finding_id": 0,
+        "patient": f"{dataset}-{(number + 1) // 2:03d}",
+        "side": "right" if number % 2 else "left",
+        "view": "MLO",
+        "density": tissue,
+        "finding": finding,
+        "severity": "normal",
+        "spacing_mm": SPACING_MM,
+    }
+    if finding == "NORM":
+        if rest:
+            raise ValueError("a normal film has further fields")
+        return row
+    if finding not in FINDINGS:
+        raise ValueError(f"class '{finding}' is none of NORM, {', '.join(FINDINGS)}")
+    severity, *circle = rest or [""]
+    if severity not in SEVERITIES:
+        raise ValueError(f"severity '{severity}' is none of {', '.join(SEVERITIES)}")
+    row["severity"] = SEVERITIES[severity]
+    if circle and circle != ["*NOTE", "3*"]:
+        if len(circle) != 3 or not all(field.isdecimal() for field in circle):
+            raise ValueError("a circle is three whole numbers")
+        x, y, radius = map(int, circle)
+        if not (0 <= x < SIDE_PX and 0 <= y < SIDE_PX and 0 < radius < SIDE_PX):
+            raise ValueError(f"the circle lies outside the film of {SIDE_PX} x {SIDE_PX} pixels")
+        row |= {"x_px": float(x), "y_px": float(SIDE_PX - 1 - y), "radius_px": float(radius)}
+    return row

@@ -1,0 +1,173 @@
+"""The phantom: drawn films of women who do not exist, in exactly mini-MIAS's layout."""
+
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from mammo.datasets.drawing import Finding, draw
+from mammo.datasets.mias import MIAS, SIDE_PX
+from mammo.errors import InputError
+from mammo.files import workshop
+from mammo.paths import home
+from mammo.preprocessing.breast import pixel_digest, write_pgm
+
+VERSION = "v1"  # of the drawing: raise it with every change of a pixel, so that no old folder passes for a new one
+HEADER = """SYNTHETIC FILMS, in the layout of the MIAS MiniMammographic Database.
+
+Drawn by mammo.datasets.phantom: no woman was examined, and nothing here may be taken for a finding about patients.
+Columns: film, tissue, class, severity, x, y (from the bottom left corner) and radius in pixels.
+"""
+
+# Women of mini-MIAS (its Info.txt), counted: tissue of those without a finding, and of those with one circled finding
+PLAIN = {
+    "NORM": "F15 G16 D22",
+    "CALC B": "F2 G3 D2",
+    "CALC M": "F3 G1 D2",
+    "CIRC B": "F5 G4 D3",
+    "CIRC M": "F1 G2",
+    "SPIC B": "F2 G4 D5",
+    "SPIC M": "F3 G3 D2",
+    "MISC B": "F2 G3 D1",
+    "MISC M": "F4 G2 D1",
+    "ARCH B": "F4 G2 D2",
+    "ARCH M": "F2 G4 D3",
+    "ASYM B": "F1 G2 D3",
+    "ASYM M": "F2 G2 D4",
+}
+# The others, as tissue: right breast | left breast; `-` marks a finding without a circle, `*` one with NOTE 3
+AWKWARD = [
+    "F: | MISC B, MISC M",
+    "D: | CALC M *",
+    "G: CALC M | CALC B",
+    "D: | CALC B, CALC B, CALC B",
+    "F: CIRC B - |",
+    "D: CALC M, CALC M | CALC B",
+    "F: CIRC B, CIRC B |",
+    "G: CALC M * |",
+    "G: CIRC B | CIRC B",
+    "F: CALC M * |",
+    "F: CIRC B | ASYM M",
+    "D: ARCH M | ARCH B",
+    "F: | CIRC B, CIRC B",
+    "F: CIRC M | CIRC B",
+    "G: CALC M | CALC B",
+    "D: CALC B, CALC B |",
+    "D: CALC M, CALC M |",
+]
+DECK = 161  # women of the two tables
+
+
+def deal(seed: int, women: int) -> list[tuple[str, list[Finding], list[Finding]]]:
+    """Tissue and findings without circles, right and left, of each woman: every 161 women make mini-MIAS's table.
+
+    Classes are spread evenly over the 161, and the awkward women come second, fourth, ..., so that few women have all
+    sorts. More women only append.
+    """
+    dealt: list[tuple[str, list[Finding], list[Finding]]] = []
+    for deck in range(-(-women // DECK)):
+        rng = np.random.default_rng([seed, 0, deck])
+        cards: list[tuple[float, str]] = []
+        for kind, tissues in PLAIN.items():
+            group = [part[0] for part in tissues.split() for _ in range(int(part[1:]))]
+            for place, tissue in enumerate(rng.permutation(group)):
+                finding = "" if kind == "NORM" else kind
+                sides = (finding, "") if rng.random() < 0.5 else ("", finding)
+                cards.append(((place + rng.random()) / len(group), f"{tissue}: {sides[0]} | {sides[1]}"))
+        order = [card for _, card in sorted(cards)]
+        for place, card in enumerate(AWKWARD):
+            order.insert(2 * place + 1, card)
+        dealt += [read_card(card) for card in order]
+    return dealt[:women]
+
+
+def read_card(card: str) -> tuple[str, list[Finding], list[Finding]]:
+    """Tissue, right and left findings from a line such as those of `AWKWARD`."""
+    sides: list[list[Finding]] = [[], []]
+    for side, rows in zip(sides, card[2:].split("|"), strict=True):
+        for row in filter(str.strip, rows.split(",")):
+            kind, severity, *mark = row.split()
+            side.append(Finding(kind, severity, "".join(mark)))
+    return card[0], sides[0], sides[1]
+
+
+class Phantom(MIAS):
+    """Films of women who do not exist, for tests, demonstrations and pictures: no result on them means anything.
+
+    - Any number of women from 2 on, two films each. Of every 161 women tissue, classes, severities and awkward rows
+      are mini-MIAS's exactly; which woman has what depends on the seed.
+    - A film depends on the seed and its number alone: more women only append.
+    - Circles lie within the breast; their radii follow mini-MIAS's by class. Lesions are drawn by a few simple rules,
+      so they are easier to learn than real ones.
+    """
+
+    name = "phantom"
+
+    def __init__(self, *, root: str | None = None, women: int = 60, film_seed: int = 0) -> None:
+        if not all(isinstance(value, int) for value in (women, film_seed)):
+            raise InputError(f"data.women={women}, data.film_seed={film_seed}: expected whole numbers")
+        if women < 2:
+            raise InputError(f"a phantom has at least 2 women, found {women}; set data.women")
+        if film_seed < 0:
+            raise InputError(f"a phantom's seed is 0 or larger, found {film_seed}; set data.film_seed")
+        super().__init__(root=root or str(home() / f"phantom-{women}-{film_seed}-{VERSION}"), download=False)
+        self.women, self.film_seed = women, film_seed
+
+    @property
+    def manifest_path(self) -> Path:
+        """CSV of `image_id, sha256`: it lies beside the films, as it depends on the seed."""
+        return self.root / "manifest.csv"
+
+    @property
+    def drawn(self) -> str:
+        """The line of Info.txt that says what the films were drawn from."""
+        return f"Phantom {VERSION} of {self.women} women, film_seed {self.film_seed}"
+
+    def prepare(self) -> None:
+        """Draws the films into `root`, unless its Info.txt is there: all or nothing.
+
+        Raises:
+            InputError: `root` holds other things.
+        """
+        info = self.root / "Info.txt"
+        if info.is_file():
+            if self.drawn not in info.read_text(errors="replace").splitlines():
+                raise InputError(
+                    f"{self.root}: not {self.drawn}; delete the folder, name another, or leave data.root out"
+                )
+            return
+        root = self.root.resolve()  # a rename would replace a link, not what it leads to
+        root.parent.mkdir(parents=True, exist_ok=True)
+        with workshop(root) as temporary:
+            folder = temporary / root.name  # the temporary folder itself is closed to the user's group
+            folder.mkdir()
+            self._write(folder)
+            try:
+                folder.rename(root)
+            except OSError as error:
+                if not (root / "Info.txt").is_file():  # else another process was faster
+                    why = f"{root}: {error.strerror}, and no Info.txt is in it"
+                    raise InputError(f"{why}; delete it or name another folder") from error
+
+    def _write(self, folder: Path) -> None:
+        lines, digests = [], ["image_id,sha256"]
+        dealt = deal(self.film_seed, self.women)
+        bar = track(dealt, f"drawing {2 * self.women} films", console=Console(stderr=True))
+        for woman, (tissue, *breasts) in enumerate(bar, start=1):
+            for side, findings in enumerate(breasts, start=1):
+                image_id = f"mdb{2 * woman - 2 + side:03d}"
+                film, placed = draw(self.film_seed, woman, side, tissue, findings)
+                write_pgm(folder / f"{image_id}.pgm", film)
+                digests.append(f"{image_id},{pixel_digest(film)}")
+                lines += [f"{image_id} {tissue} {row}" for row in map(info_row, placed)] or [
+                    f"{image_id} {tissue} NORM "
+                ]
+        (folder / "manifest.csv").write_text("\n".join(digests) + "\n")
+        (folder / "Info.txt").write_text("\n".join([HEADER, self.drawn, "", *lines]) + "\n")
+
+
+def info_row(finding: Finding) -> str:
+    """A finding as Info.txt says it, where y counts from the bottom."""
+    circle = {"*": " *NOTE 3* ", "-": ""}.get(finding.mark, f" {finding.x} {SIDE_PX - 1 - finding.y} {finding.radius}")
+    return f"{finding.kind} {finding.severity}{circle}"

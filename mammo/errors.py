@@ -1,0 +1,17 @@
+"""The errors that a user can mend, and the line that is printed for each."""
+
+import errno
+
+
+class InputError(ValueError):
+    """Input that cannot be used: one line that says what was found, what was expected and what to do.
+
+    The programs print it without a traceback; any other exception is a bug and keeps its own.
+    """
+
+
+def message_for_user(error: Exception) -> str | None:
+    """Return the line for an error that the user can mend (bad input, a missing file, a full disk), else None."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"{error.filename or 'a file'}: {error.strerror}; free space, then go on with resume=<folder>"
+    return str(error) if isinstance(error, InputError | FileNotFoundError) else None

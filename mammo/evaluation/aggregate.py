@@ -1,0 +1,70 @@
+"""Films and women from their samples: a predictions table of one row per film or woman and head, by a stated rule."""
+
+import pandas as pd
+
+from mammo.datasets.labels import Task
+from mammo.errors import InputError
+from mammo.evaluation.predictions import originals
+
+UNITS = {"image": "image_id", "patient": "patient"}
+RULES = {
+    "mean": "the mean score and probabilities of its samples",
+    "max": "its most alarming sample: of the highest score, or of several classes the least probably of the first",
+}
+
+
+def check_rule(rule: object, task: Task) -> None:
+    """The rule is known, and `max` is of a task that has a least alarming class."""
+    if rule not in RULES:
+        raise InputError(f"aggregate={rule}: expected {' or '.join(RULES)}")
+    if rule == "max" and not task.of_lesions:
+        raise InputError(
+            f"aggregate=max: none of the classes {', '.join(task.classes)} is the most alarming one; take mean"
+        )
+
+
+def by_unit(predictions: pd.DataFrame, task: Task, unit: str, rule: str) -> tuple[pd.DataFrame, int]:
+    """The predictions of films or women from those of their samples; the copies of a training part are none.
+
+    Args:
+        predictions: A predictions table; where a film or woman lies on several sides, each side has a row of it.
+        task: Whose classes it has. Where they are of lesions, a unit's class is the worst of its samples'; where
+            those are not ordered, the one beside the first; of a film, the one that all samples have.
+        unit: A key of `UNITS`.
+        rule: A key of `RULES`.
+
+    Returns:
+        The table, whose `sample_id` is the unit's, and how many units are left out because they have two classes.
+    """
+    if unit not in UNITS:
+        raise InputError(f"unit={unit}: expected {' or '.join(UNITS)}")
+    check_rule(rule, task)
+    table = originals(predictions).reset_index(drop=True)
+    keys = ["split", UNITS[unit], "fold", "seed", "head"]
+    numbers = [column for column in table if column == "score" or column.startswith("p_")]
+    of = table.groupby(keys, sort=False, dropna=False).ngroup()
+    if rule == "mean":
+        chosen = of.index[~of.duplicated()]
+        table[numbers] = table.groupby(of)[numbers].transform("mean")
+    else:
+        alarm = -table[f"p_{task.classes[0]}"] if table["score"].isna().any() else table["score"]
+        chosen = alarm.groupby(of).idxmax()
+    labels = {number: _label(set(found), task) for number, found in table["label"].groupby(of)}
+    table = table.assign(label=of.map(labels), sample_id=table[UNITS[unit]]).loc[chosen]
+    undecided = table.loc[table["label"].isna(), ["split", "sample_id"]].drop_duplicates()
+    table = table.dropna(subset="label")
+    for _, run in table[table["head"] == "majority"].groupby(["fold", "seed"], dropna=False):
+        trained = run.loc[run["split"] == "train", "label"]
+        if len(trained):  # how frequent the classes are among units, not among their samples
+            table.loc[run.index, [f"p_{name}" for name in task.classes]] = [
+                float((trained == name).mean()) for name in task.classes
+            ]
+    return table, len(undecided)
+
+
+def _label(found: set[str], task: Task) -> str | None:
+    """The class of a unit whose samples have these; None where two of them are as good."""
+    ranked = [name for name in task.classes if name in found]
+    if task.of_lesions and (task.ordered or (len(ranked) == 2 and ranked[0] == task.classes[0])):
+        return ranked[-1]
+    return ranked[0] if len(ranked) == 1 else None

@@ -1,0 +1,92 @@
+"""What is chosen on validation and then frozen: the threshold of a head, and the temperature of its probabilities."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+
+from mammo.errors import InputError
+
+FLOOR = 1e-12
+
+
+@dataclass(frozen=True)
+class Operating:
+    """The choices for one head; None where nothing could be chosen.
+
+    Attributes:
+        threshold: Score above which a sample is called positive, by `rule`.
+        threshold_90: Score above which 10 % of the negatives of validation lie.
+        temperature: By which log probabilities are divided.
+    """
+
+    rule: str = "youden"
+    threshold: float | None = None
+    threshold_90: float | None = None
+    temperature: float | None = None
+
+    def calibrated(self, probabilities: np.ndarray) -> np.ndarray:
+        """(N, classes) probabilities at the temperature; unchanged where there is none."""
+        if self.temperature is None:
+            return probabilities
+        return softmax(np.log(np.maximum(probabilities, FLOOR)) / self.temperature, axis=1)
+
+
+def check_rule(rule: object) -> None:
+    """The rule is `youden`, or a sensitivity that is required."""
+    required = isinstance(rule, int | float) and not isinstance(rule, bool) and 0 < rule <= 1
+    if rule != "youden" and not required:
+        raise InputError(f"threshold={rule}: expected youden, or a required sensitivity above 0 and up to 1")
+
+
+def choose(labels: np.ndarray, probabilities: np.ndarray, score: np.ndarray | None, rule: str | float) -> Operating:
+    """The choices of a head from its validation samples.
+
+    Args:
+        labels: (N,) class numbers.
+        probabilities: (N, classes).
+        score: (N,) score of the positive class of two; None where there are several, which have no threshold.
+        rule: `youden` (largest sum of sensitivity and specificity), or the sensitivity that is required.
+    """
+    if len(labels) == 0:
+        return Operating(str(rule))
+    positive = labels == 1
+    chooses = score is not None and positive.any() and not positive.all()
+    return Operating(
+        str(rule),
+        _threshold(positive, score, rule) if chooses and score is not None else None,
+        threshold_at_specificity(positive, score, 0.9) if chooses and score is not None else None,
+        temperature(labels, probabilities),
+    )
+
+
+def temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """The temperature of the least log loss (Guo et al. 2017), between 0.05 and 20."""
+    logits = np.log(np.maximum(probabilities, FLOOR))
+
+    def loss(log_temperature: float) -> float:
+        chosen = log_softmax(logits / math.exp(log_temperature), axis=1)
+        return -float(chosen[np.arange(len(labels)), labels].mean())
+
+    return math.exp(minimize_scalar(loss, bounds=(math.log(0.05), math.log(20)), method="bounded").x)
+
+
+def _threshold(positive: np.ndarray, score: np.ndarray, rule: str | float) -> float:
+    """Halfway between two scores, so that no sample lies on it."""
+    levels = np.unique(score)
+    between = np.r_[levels[0] - 1.0, (levels[1:] + levels[:-1]) / 2]
+    sensitivity = (score[positive] > between[:, None]).mean(axis=1)
+    if rule != "youden":
+        return float(between[np.flatnonzero(sensitivity >= float(rule))[-1]])
+    specificity = (score[~positive] <= between[:, None]).mean(axis=1)
+    gain = sensitivity + specificity
+    best = np.flatnonzero(gain > gain.max() - 1e-9)
+    return float(between[best[len(best) // 2]])  # of equals, the middle one
+
+
+def threshold_at_specificity(positive: np.ndarray, score: np.ndarray, specificity: float) -> float:
+    """The lowest threshold, calling positive what is above it, at which this share of negatives is negative."""
+    negatives = np.sort(score[~positive])
+    return float(negatives[max(math.ceil(specificity * len(negatives)) - 1, 0)])

@@ -1,0 +1,1 @@
+"""Networks, their weights and losses, and the classifiers on their features."""

@@ -1,0 +1,324 @@
+"""The backbones: one table. A row says how one of torchvision's models, or one of ours, comes apart.
+
+To add one: a row here and a file in `conf/model/`.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torchvision.models as tv
+from torch import Tensor, nn
+from torchvision.models.vision_transformer import interpolate_embeddings
+
+from mammo.errors import InputError
+
+Stages = list[tuple[str, nn.Module]]
+State = dict[str, Tensor]
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+HALF = ((0.5,) * 3, (0.5,) * 3)  # what torchvision's transform_input makes of ImageNet's normalisation
+GREY = ((0.5,), (0.25,))  # one channel: for networks that have never seen a photograph
+
+
+class Mean(nn.Module):
+    """The mean of each channel's map; unlike AdaptiveAvgPool2d its gradient is deterministic on a GPU."""
+
+    def __init__(self, over: tuple[int, int] = (2, 3)) -> None:
+        super().__init__()
+        self.over = over
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From (B, C, H, W), or what has its rows and columns at `over`, to (B, C)."""
+        return x.mean(dim=self.over)
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A row of the table.
+
+    Attributes:
+        build: From the side of the input in pixels to the model.
+        weights: torchvision's ImageNet weights; None where there are none.
+        stages: From the model to its layers in order, up to the last map.
+        last_block: The stage from which `trainable=last_block` trains.
+        cam: The layer whose output Grad-CAM weighs: a stage, or `<stage>.<path in it>`.
+        classifier: How the keys begin that a file of the trunk alone lacks.
+        width: Channels of the last map.
+        min_side: Smallest side in pixels of an input that leaves a map.
+        step: The side is a multiple of it.
+        normalise: Mean and standard deviation of the input, of grey levels in [0, 1]; as many as its channels.
+        pool: From the model to what makes (B, width) of the last map.
+        as_map: From the output of `cam` to (B, C, rows, columns).
+        adapt: From a state dict, and the side of the input, to one with the model's keys and shapes.
+        fc: Its fully connected layers up to the penultimate, and their width; None where it has none.
+        fc_side: Side of the map that they take.
+        aux_after: The stage whose output an auxiliary head of the training takes.
+    """
+
+    build: Callable[[int], nn.Module]
+    weights: tv.WeightsEnum | None
+    stages: Callable[[Any], Stages]
+    last_block: str
+    cam: str
+    classifier: tuple[str, ...]
+    width: int
+    min_side: int = 32
+    step: int = 1
+    normalise: tuple[tuple[float, ...], tuple[float, ...]] = IMAGENET
+    pool: Callable[[Any], nn.Module] = lambda model: Mean()
+    as_map: Callable[[Tensor], Tensor] = lambda x: x
+    adapt: Callable[[State, int], State] = lambda state, side: state
+    fc: tuple[Callable[[Any], nn.Module], int] | None = None
+    fc_side: int = 7
+    aux_after: str | None = None
+
+    def absent(self, key: str) -> bool:
+        """Whether a key of the state dict is absent from a file that holds the trunk alone."""
+        return key.startswith(self.classifier)
+
+
+def _blocks(model: Any) -> Stages:
+    """The layers of `features`, a block up to each pooling."""
+    stages: Stages = []
+    block: list[nn.Module] = []
+    for layer in model.features:
+        block.append(layer)
+        if isinstance(layer, nn.MaxPool2d):
+            stages.append((f"block{len(stages) + 1}", nn.Sequential(*block)))
+            block = []
+    return stages
+
+
+def _children(*left_out: str) -> Callable[[Any], Stages]:
+    return lambda model: [(name, layer) for name, layer in model.named_children() if name not in left_out]
+
+
+def _features(model: Any) -> Stages:
+    return [(f"features_{name}", layer) for name, layer in model.features.named_children()]
+
+
+class Embed(nn.Module):
+    """A vision transformer's tokens: the class token and the patches, each with its place."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.patches, self.dropout = model.conv_proj, model.encoder.dropout
+        self.class_token, self.places = model.class_token, model.encoder.pos_embedding
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From (B, 3, H, W) to (B, 1 + patches, width)."""
+        patches = self.patches(x).flatten(2).transpose(1, 2)
+        tokens = torch.cat([self.class_token.expand(len(x), -1, -1), patches], dim=1)
+        return self.dropout(tokens + self.places)
+
+
+class ClassToken(nn.Module):
+    """The first token."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From (B, tokens, width) to (B, width)."""
+        return x[:, 0]
+
+
+class Shallow(nn.Module):
+    """Four convolutions that draw a second image beside the film; at first it is the film itself.
+
+    Gao et al. 2018 teach theirs with the recombined images of contrast-enhanced mammography. There are none here:
+    this one learns from the labels, through the deep network.
+    """
+
+    def __init__(self, width: int = 16) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for channels in (3, width, width):
+            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
+        last = nn.Conv2d(width, 1, 3, padding=1)
+        for parameter in last.parameters():
+            nn.init.zeros_(parameter)
+        self.layers = nn.Sequential(*layers, last)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The second of three channels (B, 3, H, W) becomes the drawn image."""
+        return torch.cat([x[:, :1], x[:, 1:2] + self.layers(x), x[:, 2:]], dim=1)
+
+
+def _block(channels: int, *widths: int, kernel: int = 3, stride: int = 1, pool: int = 2) -> nn.Module:
+    """Convolutions with batch norm, and a pooling by two."""
+    layers: list[nn.Module] = []
+    for width in widths:
+        layers += [nn.Conv2d(channels, width, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(width)]
+        layers += [nn.ReLU(inplace=True)]
+        channels = width
+    return nn.Sequential(*layers, nn.MaxPool2d(pool, 2))
+
+
+def _compact(side: int) -> nn.Module:
+    """Five convolutions, 0.24 million weights: what a few hundred films can teach from nothing."""
+    widths = (1, 16, 32, 64, 128, 128)
+    model = nn.Sequential()
+    for i in range(5):
+        model.add_module(f"block{i + 1}", _block(widths[i], widths[i + 1]))
+    return model
+
+
+def _alexnet_modified(side: int) -> nn.Module:
+    """AlexNet's five convolutions, each with batch norm; the last map's mean in place of 58 million weights."""
+    model = nn.Sequential()
+    model.add_module("block1", _block(1, 64, kernel=11, stride=4, pool=3))
+    model.add_module("block2", _block(64, 192, kernel=5, pool=3))
+    model.add_module("block3", _block(192, 384, 256, 256, pool=3))
+    return model
+
+
+def _old_densenet_keys(state: State, side: int) -> State:
+    """torchvision's files are older than its modules, which have no dots in their names."""
+    dotted = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
+    return {dotted.sub(r"\1\2", key): value for key, value in state.items()}
+
+
+def _places(state: State, side: int) -> State:
+    """The places of a vision transformer's patches, interpolated to another side of the input."""
+    return interpolate_embeddings(side, 16, dict(state)) if "encoder.pos_embedding" in state else state
+
+
+def _convnext_pool(model: Any) -> nn.Module:
+    source = model.classifier[0]
+    norm = nn.LayerNorm(source.normalized_shape, eps=source.eps)
+    norm.weight, norm.bias = source.weight, source.bias
+    return nn.Sequential(Mean(), norm)
+
+
+def _first(count: int) -> Callable[[Any], nn.Module]:
+    return lambda model: nn.Sequential(*list(model.classifier.children())[:count])
+
+
+VGG: dict[str, Any] = {
+    "stages": _blocks, "last_block": "block5", "classifier": ("classifier.",), "width": 512, "fc": (_first(5), 4096),
+}  # fmt: skip
+RESNET: dict[str, Any] = {
+    "stages": _children("avgpool", "fc"), "last_block": "layer4", "cam": "layer4", "classifier": ("fc.",),
+}  # fmt: skip
+
+BACKBONES = {
+    "vgg16": Backbone(lambda side: tv.vgg16(), tv.VGG16_Weights.IMAGENET1K_V1, cam="block5.5", **VGG),
+    "vgg19": Backbone(lambda side: tv.vgg19(), tv.VGG19_Weights.IMAGENET1K_V1, cam="block5.7", **VGG),
+    "inception": Backbone(
+        lambda side: tv.inception_v3(init_weights=False),  # its truncated normal of 0.1 takes seconds
+        tv.Inception_V3_Weights.IMAGENET1K_V1,
+        stages=_children("AuxLogits", "avgpool", "dropout", "fc"),
+        last_block="Mixed_7a",
+        cam="Mixed_7c",
+        classifier=("fc.", "AuxLogits."),
+        width=2048,
+        min_side=75,
+        normalise=HALF,
+        aux_after="Mixed_6e",
+    ),
+    "resnet18": Backbone(lambda side: tv.resnet18(), tv.ResNet18_Weights.IMAGENET1K_V1, width=512, **RESNET),
+    "resnet50": Backbone(lambda side: tv.resnet50(), tv.ResNet50_Weights.IMAGENET1K_V1, width=2048, **RESNET),
+    "densenet201": Backbone(
+        lambda side: tv.densenet201(),
+        tv.DenseNet201_Weights.IMAGENET1K_V1,
+        stages=lambda model: [*model.features.named_children(), ("relu5", nn.ReLU())],
+        last_block="denseblock4",
+        cam="relu5",
+        classifier=("classifier.",),
+        width=1920,
+        adapt=_old_densenet_keys,
+    ),
+    "alexnet": Backbone(
+        lambda side: tv.alexnet(),
+        tv.AlexNet_Weights.IMAGENET1K_V1,
+        stages=_blocks,
+        last_block="block3",
+        cam="block3.5",
+        classifier=("classifier.",),
+        width=256,
+        min_side=63,
+        fc=(_first(6), 4096),
+        fc_side=6,
+    ),
+    "alexnet_modified": Backbone(
+        _alexnet_modified,
+        None,
+        stages=_children(),
+        last_block="block3",
+        cam="block3.8",
+        classifier=(),
+        width=256,
+        min_side=63,
+        normalise=GREY,
+    ),
+    "compact": Backbone(
+        _compact,
+        None,
+        stages=_children(),
+        last_block="block5",
+        cam="block5.2",
+        classifier=(),
+        width=128,
+        normalise=GREY,
+    ),
+    "shallow_deep": Backbone(
+        lambda side: tv.resnet50(),
+        tv.ResNet50_Weights.IMAGENET1K_V1,
+        width=2048,
+        **RESNET | {"stages": lambda model: [("shallow", Shallow()), *RESNET["stages"](model)]},
+    ),
+    "efficientnet_b0": Backbone(
+        lambda side: tv.efficientnet_b0(),
+        tv.EfficientNet_B0_Weights.IMAGENET1K_V1,
+        stages=_features,
+        last_block="features_7",
+        cam="features_8",
+        classifier=("classifier.",),
+        width=1280,
+    ),
+    "convnext_tiny": Backbone(
+        lambda side: tv.convnext_tiny(),
+        tv.ConvNeXt_Tiny_Weights.IMAGENET1K_V1,
+        stages=_features,
+        last_block="features_6",
+        cam="features_7",
+        classifier=("classifier.2.",),
+        width=768,
+        pool=_convnext_pool,
+    ),
+    "vit_b_16": Backbone(
+        lambda side: tv.vit_b_16(image_size=side),
+        tv.ViT_B_16_Weights.IMAGENET1K_V1,
+        stages=lambda model: [
+            ("embed", Embed(model)),
+            *model.encoder.layers.named_children(),
+            ("norm", model.encoder.ln),
+        ],
+        last_block="encoder_layer_11",
+        cam="encoder_layer_11.ln_1",  # after it only the class token reaches the logits
+        classifier=("heads.",),
+        width=768,
+        step=16,
+        pool=lambda model: ClassToken(),
+        as_map=lambda x: x[:, 1:].transpose(1, 2).unflatten(2, (int((x.shape[1] - 1) ** 0.5), -1)),
+        adapt=_places,
+    ),
+    "swin_t": Backbone(
+        lambda side: tv.swin_t(),
+        tv.Swin_T_Weights.IMAGENET1K_V1,
+        stages=lambda model: [*_features(model), ("norm", model.norm)],
+        last_block="features_6",
+        cam="norm",
+        classifier=("head.",),
+        width=768,
+        pool=lambda model: Mean((1, 2)),
+        as_map=lambda x: x.permute(0, 3, 1, 2),
+    ),
+}
+
+
+def find_backbone(name: str) -> Backbone:
+    """The backbone of that name; an unknown one lists the known."""
+    if name not in BACKBONES:
+        raise InputError(f"model '{name}' is unknown; expected one of {', '.join(BACKBONES)}")
+    return BACKBONES[name]

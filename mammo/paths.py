@@ -1,0 +1,14 @@
+"""Where things lie: data and caches in `MAMMO_HOME`, the configuration beside or inside the package."""
+
+import os
+from pathlib import Path
+
+
+def home() -> Path:
+    """Return the folder of data and caches: `MAMMO_HOME`, by default `~/.cache/mammo`."""
+    return Path(os.environ.get("MAMMO_HOME", "~/.cache/mammo")).expanduser()
+
+
+def conf() -> Path:
+    """Return the folder of the configuration's groups."""
+    return Path(__file__).resolve().parents[1] / "conf"

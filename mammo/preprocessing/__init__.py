@@ -1,0 +1,1 @@
+"""From a film to the crops that a network sees."""

@@ -1,0 +1,188 @@
+"""Squares cut from films, grey uint8, with what is measured on them: asked for by numbers, cut once, and kept.
+
+A square is stored wider than it is shown, by `margin`, so that a rotated training crop has no black corners.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import torch
+from rich.progress import track
+
+from mammo.preprocessing.breast import Breast, brightest_blob, contrast, cut, find_breast, resize
+from mammo.preprocessing.cache import Store, digest
+
+VERSION = 1  # of this file and of `images`: raise it with every change of a pixel or number, so that no old one is used
+BLOCK_BYTES = 64 << 20  # of squares held before they are written
+AHEAD = 32  # films, decoded, held at once
+# What is measured on a square: its centre in pixels of the film and its side; its place in the breast, as shares of the
+# breast's width in that row and of its height, and that place before it moved to a blob; the breast's area in mm2; mean
+# grey, share of black and `images.contrast` of what is shown.
+NUMBERS = [
+    "x_px", "y_px", "side_px", "across", "down", "asked_across", "asked_down",
+    "breast_mm2", "mean_grey", "black", "contrast",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Which squares of a film are wanted: plain numbers, so that their digest names the squares.
+
+    Attributes:
+        kind: `whole` (the breast, aspect kept), `point` (one around a point of the film, none where the breast is
+            farther than `within_px`), `middle` (of the breast), `place` (one at a place in the breast) or `grid`
+            (several over it).
+        side_px: Of the square on the film; that of `whole` is the breast's.
+        at: The point in pixels, or the place in shares.
+        within_px: How far a point may lie off the breast.
+        reach_px: How far the square moves to the brightest blob; 0: it stays.
+        stride_px: Of the grid.
+    """
+
+    kind: str
+    side_px: int = 0
+    at: tuple[float, float] | None = None
+    within_px: float = 0.0
+    reach_px: float = 0.0
+    stride_px: int = 0
+
+
+@dataclass(frozen=True)
+class Square:
+    """One square: (stored, stored) uint8, and `NUMBERS` by name."""
+
+    pixels: np.ndarray
+    numbers: dict[str, float]
+
+
+class Cutter:
+    """Cuts what is asked for, or takes it from a store.
+
+    Args:
+        read: From `image_id` to the film's pixels, (height, width) uint8.
+        shown: Side in pixels of what an unaugmented sample shows.
+        margin: Stored side over shown side, at least 1.
+        digests: The digest of each film's pixels, by `image_id`; needed by a store.
+        home: The folder of the store; None: nothing is kept.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[str], np.ndarray],
+        *,
+        shown: int,
+        margin: float,
+        digests: dict[str, str] | None = None,
+        home: Path | None = None,
+    ) -> None:
+        self.read, self.shown, self.digests = read, shown, digests or {}
+        self.stored = math.ceil(shown * margin)
+        self.margin = margin
+        facts = {"version": VERSION, "opencv": cv2.__version__, "shown": shown, "margin": margin}
+        self.store = None if home is None else Store(home / digest(facts))
+
+    def __call__(self, rows: pd.DataFrame, asks: Sequence[Ask]) -> list[list[Square]]:
+        """The squares of each row of a findings table: of each ask there may be none, one or several."""
+        films = [
+            (str(film), None if pd.isna(side) else str(side), str(path), float(spacing))
+            for film, side, path, spacing in rows[["image_id", "side", "path", "spacing_mm"]].itertuples(index=False)
+        ]
+        wanted = list(zip(films, asks, strict=True))
+        if self.store is None:
+            made = {number: arrays for number, arrays in self._cut(list(enumerate(wanted)))}
+            return [_squares(*made[number]) for number in range(len(wanted))]
+        keys = [self._key(*one) for one in wanted]
+        names = {name for key in keys for name in (key, f"{key}.numbers")}
+        found = self.store.load(names)
+        if len(found) < len(names):
+            with self.store.building():
+                found = self.store.load(names)
+                self._fill(
+                    [(key, one) for key, one in dict(zip(keys, wanted, strict=True)).items() if key not in found]
+                )
+            found = self.store.load_all(names)
+        return [_squares(found[key].numpy(), found[f"{key}.numbers"].numpy()) for key in keys]
+
+    def _key(self, film: tuple[str, str | None, str, float], ask: Ask) -> str:
+        image_id, side, _, spacing_mm = film
+        return digest({"film": self.digests[image_id], "side": side, "spacing": spacing_mm, **asdict(ask)})
+
+    def _fill(self, missing: list[tuple[str, Any]]) -> None:
+        block: dict[str, torch.Tensor] = {}
+        held = 0
+        for key, (pixels, numbers) in self._cut(missing):
+            block |= {key: torch.from_numpy(pixels), f"{key}.numbers": torch.from_numpy(numbers)}
+            held += pixels.nbytes
+            if held > BLOCK_BYTES:
+                self.store.store(block)  # type: ignore[union-attr]
+                block, held = {}, 0
+        if block:
+            self.store.store(block)  # type: ignore[union-attr]
+
+    def _cut(self, wanted: list[tuple[Any, Any]]) -> Iterator[tuple[Any, tuple[np.ndarray, np.ndarray]]]:
+        """Of each name, the squares (n, stored, stored) and their numbers (n, NUMBERS); films are read once each."""
+        of_film: dict[Any, list[tuple[Any, Ask]]] = {}
+        for name, (film, ask) in wanted:
+            of_film.setdefault(film, []).append((name, ask))
+
+        def cut_film(film: tuple[str, str | None, str, float]) -> list[tuple[Any, tuple[np.ndarray, np.ndarray]]]:
+            image_id, side, path, spacing_mm = film
+            pixels = self.read(image_id)
+            breast = find_breast(pixels, side, path)
+            return [(name, self._squares_of(breast, pixels.shape[1], spacing_mm, ask)) for name, ask in of_film[film]]
+
+        films = list(of_film)
+        with ThreadPoolExecutor(4) as pool:
+            for start in track(range(0, len(films), AHEAD), "Cutting films", disable=len(films) < 1000):
+                for made in pool.map(cut_film, films[start : start + AHEAD]):
+                    yield from made
+
+    def _squares_of(self, breast: Breast, width_px: int, spacing_mm: float, ask: Ask) -> tuple[np.ndarray, np.ndarray]:
+        squares, numbers = [], []
+        area = breast.mask.sum() * spacing_mm**2
+        inset = (self.stored - self.shown) // 2
+        for point, side in _points(breast, width_px, ask):
+            asked = breast.place(*point)
+            centre = brightest_blob(breast, *point, ask.reach_px, spacing_mm) if ask.reach_px else point
+            square = resize(cut(breast.pixels, *centre, math.ceil(side * self.margin)), self.stored)
+            shown = square[inset : inset + self.shown, inset : inset + self.shown]
+            seen = (shown.mean(), (shown == 0).mean(), contrast(shown))
+            squares.append(square)
+            numbers.append([*breast.to_film(*centre, width_px), side, *breast.place(*centre), *asked, area, *seen])
+        return (
+            np.array(squares, np.uint8).reshape(-1, self.stored, self.stored),
+            np.array(numbers, np.float64).reshape(-1, len(NUMBERS)),
+        )
+
+
+def _points(breast: Breast, width_px: int, ask: Ask) -> Iterator[tuple[tuple[float, float], int]]:
+    """The centre of each square, in coordinates of the breast, and its side."""
+    top, bottom, right = breast.box
+    if ask.kind == "whole":
+        side = max(bottom - top, right)
+        yield (side / 2, (top + bottom) / 2), side
+    elif ask.kind == "middle":
+        yield ((right - 1) / 2, (top + bottom - 1) / 2), ask.side_px
+    elif ask.kind == "grid":
+        for point in breast.grid(ask.side_px, ask.stride_px):
+            yield point, ask.side_px
+    elif ask.at is not None and ask.kind == "place":
+        across, down = ask.at
+        y = top + down * (bottom - top)
+        yield (across * breast.row_width(y), y), ask.side_px
+    elif ask.at is not None:
+        point = breast.from_film(*ask.at, width_px)
+        if breast.reaches(*point, ask.within_px):
+            yield point, ask.side_px
+
+
+def _squares(pixels: np.ndarray, numbers: np.ndarray) -> list[Square]:
+    measured = (dict(zip(NUMBERS, row, strict=True)) for row in numbers.tolist())
+    return [Square(square, row) for square, row in zip(pixels, measured, strict=True)]

@@ -1,0 +1,190 @@
+"""Synthetic crops: a small generative adversarial network for each class, trained on its training crops alone.
+
+As in Dhivya et al. 2020, "GAN based data augmentation for enhanced tumor classification"; the network is a DCGAN
+(Radford et al. 2016) of 64 pixels a side, grey, that grows by resizing before convolutions (Odena et al. 2016: no
+checkerboards), whose discriminator sees real and made crops shifted (Zhao et al. 2020: few crops are not learnt by
+heart), and of which the running mean of the weights is kept. With some hundred crops and steps it makes blurred ones.
+
+A made crop comes from all training crops of its class. Inside the training part it is therefore independent of no
+woman, and folds of a head's tuning that withhold the woman it is named for do not withhold her: they flatter. The
+validation and test parts are untouched.
+"""
+
+import copy
+import hashlib
+import logging
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mammo.paths import home
+from mammo.preprocessing.augment import draw_seed
+from mammo.preprocessing.cache import Store, digest
+
+log = logging.getLogger(__name__)
+
+SIDE = 64
+LATENT = 64
+WIDTH = 16  # channels of the widest maps; they double as the maps halve
+BATCH = 16
+RATE, BETAS = 1e-3, (0.5, 0.99)
+SHIFT = 8  # pixels
+KEPT = 0.99  # of the running mean of the generator's weights, at each step
+MOST = 500  # training crops of a class of which all pairs are compared
+Draw = tuple[str, int]  # sample_id, draw
+
+
+def synthesise(crops: np.ndarray, draws: list[Draw], *, steps: int, seed: int) -> dict[Draw, np.ndarray]:
+    """Synthetic crops (SIDE, SIDE) uint8 of one class, one for each draw; from the cache where they are there.
+
+    Args:
+        crops: The class's training crops (n, SIDE, SIDE) uint8.
+        draws: What is asked for; each depends on its name, the crops, `steps` and `seed`, and not on the others.
+        steps: Of the training.
+        seed: Of the training and the draws.
+    """
+    facts = {
+        "crops": hashlib.sha256(np.ascontiguousarray(crops).tobytes()).hexdigest(),
+        "network": [SIDE, LATENT, WIDTH, BATCH, RATE, BETAS, SHIFT, KEPT],
+        "steps": steps,
+        "seed": seed,
+        "torch": torch.__version__,
+    }
+    cache = Store(home() / "gans" / digest(facts))
+    keys = {f"{sample_id}.c{draw}": (sample_id, draw) for sample_id, draw in draws}
+    with cache.building():
+        made = cache.load(keys)
+        if missing := {key: draw for key, draw in keys.items() if key not in made}:
+            log.info("gan: %d steps on %d training crops of a class, then cached", steps, len(crops))
+            generate = _single_threaded(lambda: _generate(crops, missing, steps, seed))
+            cache.store(generate)
+            made |= generate
+    return {draw: made[key].numpy() for key, draw in keys.items()}
+
+
+def _single_threaded(work: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Runs on one thread, among which no sum is split, and so the same for any number of devices and cores.
+
+    The global random state, from which layers draw their first weights, is as it was.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng(devices=[]), torch.enable_grad():
+            return work()
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _generate(crops: np.ndarray, draws: dict[str, Draw], steps: int, seed: int) -> dict[str, Tensor]:
+    low, high = np.percentile(crops, (1, 99))
+    middle, half = (low + high) / 2, max((high - low) / 2, 1.0) * 1.1  # a window's few grey levels fill the range
+    real = ((torch.from_numpy(crops).float()[:, None] - middle) / half).clamp(-1, 1)  # (n, 1, SIDE, SIDE)
+    generator = _train(real, steps, torch.Generator().manual_seed(seed))
+    made = {}
+    with torch.inference_mode():
+        for key, (sample_id, draw) in draws.items():  # one by one: no crop depends on its neighbours
+            noise = torch.Generator().manual_seed(draw_seed(seed, draw, sample_id))
+            square = generator(torch.randn(1, LATENT, 1, 1, generator=noise))[0, 0]
+            made[key] = (square * half + middle).round().clamp(0, 255).to(torch.uint8)
+    return made
+
+
+def _train(real: Tensor, steps: int, rng: torch.Generator) -> nn.Module:
+    """The generator, in eval mode, after so many steps of both networks with the non-saturating loss."""
+    generator, discriminator = _initialised(_generator(), rng), _initialised(_discriminator(), rng)
+    mean = copy.deepcopy(generator).eval()
+    of_generator, of_discriminator = (
+        torch.optim.Adam(net.parameters(), RATE, BETAS) for net in (generator, discriminator)
+    )
+    for step in range(steps):
+        crops = real[torch.randint(len(real), (BATCH,), generator=rng)]
+        made = _shifted(generator(torch.randn(BATCH, LATENT, 1, 1, generator=rng)), rng)
+        judged = discriminator(_shifted(crops, rng)), discriminator(made.detach())
+        of_discriminator.zero_grad()
+        (F.softplus(-judged[0]).mean() + F.softplus(judged[1]).mean()).backward()
+        of_discriminator.step()
+        of_generator.zero_grad()
+        F.softplus(-discriminator(made)).mean().backward()
+        of_generator.step()
+        kept = min(KEPT, step / (step + 20))  # the first weights are noise
+        for running, now in zip(mean.state_dict().values(), generator.state_dict().values(), strict=True):
+            running.copy_(running * kept + now * (1 - kept) if now.is_floating_point() else now)
+    return mean
+
+
+def _generator() -> nn.Sequential:
+    """From (B, LATENT, 1, 1) to (B, 1, SIDE, SIDE) in [-1, 1]."""
+    layers: list[nn.Module] = [nn.ConvTranspose2d(LATENT, 8 * WIDTH, 4, bias=False)]  # (B, 8 WIDTH, 4, 4)
+    for channels in (8 * WIDTH, 4 * WIDTH, 2 * WIDTH):
+        layers += [nn.BatchNorm2d(channels), nn.ReLU(), nn.Upsample(scale_factor=2)]
+        layers += [nn.Conv2d(channels, channels // 2, 3, padding=1, bias=False)]
+    layers += [nn.BatchNorm2d(WIDTH), nn.ReLU(), nn.Upsample(scale_factor=2), nn.Conv2d(WIDTH, 1, 3, padding=1)]
+    return nn.Sequential(*layers, nn.Tanh())
+
+
+def _discriminator() -> nn.Sequential:
+    """From (B, 1, SIDE, SIDE) to logits (B, 1) of being real."""
+    layers: list[nn.Module] = [nn.Conv2d(1, WIDTH, 4, 2, 1), nn.LeakyReLU(0.2)]
+    for channels in (WIDTH, 2 * WIDTH, 4 * WIDTH):
+        layers += [nn.Conv2d(channels, 2 * channels, 4, 2, 1), nn.BatchNorm2d(2 * channels), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(8 * WIDTH * (SIDE // 16) ** 2, 1))
+
+
+def _initialised(net: nn.Module, rng: torch.Generator) -> nn.Module:
+    """torch's own first weights, from a generator of ours; biases are 0."""
+    for layer in net.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            nn.init.kaiming_uniform_(layer.weight, a=5**0.5, generator=rng)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+    return net
+
+
+def _shifted(x: Tensor, rng: torch.Generator) -> Tensor:
+    """Each of (B, 1, SIDE, SIDE) shifted by up to SHIFT pixels, its border reflected."""
+    padded = F.pad(x, (SHIFT,) * 4, mode="reflect")
+    corners = torch.randint(2 * SHIFT + 1, (len(x), 2), generator=rng).tolist()
+    return torch.stack([one[:, y : y + SIDE, x_ : x_ + SIDE] for one, (y, x_) in zip(padded, corners, strict=True)])
+
+
+def compare(made: dict[Draw, np.ndarray], crops: np.ndarray, ids: list[str]) -> pd.DataFrame:
+    """How far synthetic crops of a class lie from what they were learnt from: near 0 means that one was copied.
+
+    Distances are root mean squares of grey levels in [0, 1].
+
+    Args:
+        made: Of one class.
+        crops: The class's training crops (n, SIDE, SIDE) uint8, two or more.
+        ids: Their names.
+
+    Returns:
+        `sample_id, draw, nearest, distance` of each; and, as a yardstick, `between_p5, between_median` of the
+        distances between distinct training crops (the first MOST).
+    """
+    flat = crops.reshape(len(crops), -1).astype(np.float32) / 255
+
+    def distances(square: np.ndarray) -> np.ndarray:
+        return np.sqrt(((flat - square.reshape(-1)) ** 2).mean(axis=1))
+
+    rows = []
+    for (sample_id, draw), square in made.items():
+        far = distances(square.astype(np.float32) / 255)
+        rows.append((sample_id, draw, ids[far.argmin()], float(far.min())))
+    between = np.concatenate([distances(flat[i])[:i] for i in range(1, len(flat[:MOST]))])
+    p5, median = np.percentile(between, (5, 50))
+    table = pd.DataFrame(rows, columns=["sample_id", "draw", "nearest", "distance"])
+    return table.assign(between_p5=p5, between_median=median)
+
+
+def summary(compared: pd.DataFrame) -> str:
+    """One line of `compare`'s tables of all classes."""
+    near, far, between = compared["distance"].min(), compared["distance"].max(), compared["between_p5"].min()
+    return (
+        f"gan: {len(compared)} synthetic crops, the nearest training crop at {near:.3f} to {far:.3f} (root mean square "
+        f"of grey levels); 5 % of the pairs of training crops of a class are nearer than {between:.3f}"
+    )

@@ -1,0 +1,1 @@
+"""Numbers in; Markdown, CSV and figures out."""

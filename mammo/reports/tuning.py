@@ -1,0 +1,62 @@
+"""A tuned sweep: its trials by what validation says of them; what test says, of the best alone."""
+
+from pathlib import Path
+
+import pandas as pd
+from omegaconf import OmegaConf
+
+from mammo.errors import InputError
+from mammo.files import write_text
+from mammo.reports.markdown import markdown
+from mammo.tables import read_json, write_table
+
+
+def write(folder: Path) -> Path:
+    """Writes `tune.md` and `tune.csv` of a sweep folder; returns the first.
+
+    Raises:
+        InputError: No trial has ended with the objective.
+    """
+    trials = _trials(folder)
+    shown = trials.drop(columns="job")
+    write_table(trials, folder / "tune.csv")
+    best = folder / trials["job"].iloc[0]
+    objective = trials.columns[-1]
+    cells = shown.map(lambda value: f"{value:.4g}" if isinstance(value, float) else str(value))
+    head = objective.split("/")[1]
+    lines = [
+        f"Best of {len(trials)} trials by {objective}: `{best.name}`.",
+        "",
+        f"On test, which chose nothing, its {head}: {_on_test(best, head)}.",
+        "",
+        *markdown(list(cells.columns), cells.to_numpy().tolist()),
+        "",
+    ]
+    write_text("\n".join(lines), folder / "tune.md")
+    return folder / "tune.md"
+
+
+def _trials(folder: Path) -> pd.DataFrame:
+    """A row of each trial that has ended, the best first: its job, what was drawn, and last its objective."""
+    sweeper = OmegaConf.load(folder / "multirun.yaml").hydra.sweeper
+    rows = []
+    for ended in sorted(folder.glob("*/finished.json")):  # those of a sweep that was cut too: they are of one study
+        config = OmegaConf.load(ended.parent / ".hydra" / "config.yaml")
+        value = read_json(ended)["metrics"].get(config.objective)
+        values = {key: OmegaConf.select(config, key) for key in sweeper.params}
+        rows.append({"job": ended.parent.name, **values, str(config.objective): value})
+    trials = pd.DataFrame(rows)
+    if trials.empty or trials.iloc[:, -1].isna().all():
+        raise InputError(f"{folder}: no trial has ended with a value of its objective")
+    least = sweeper.direction == "minimize"
+    return trials.sort_values(trials.columns[-1], ascending=least, ignore_index=True, kind="stable")
+
+
+def _on_test(job: Path, head: str) -> str:
+    found = read_json(job / "metrics.json")["test"][head]
+    shown = []
+    for metric in ("auroc", "accuracy"):
+        value = found[metric]
+        if value["value"] is not None:
+            shown.append(f"{metric} {value['value']:.3f} ({value['low']:.3f} to {value['high']:.3f})")
+    return ", ".join(shown)

@@ -1,0 +1,148 @@
+"""A sweep of jobs: how they are named, and the tables it ends with."""
+
+import logging
+import random
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from mammo.errors import InputError
+from mammo.files import write_text
+from mammo.processes import peers, resume
+
+log = logging.getLogger(__name__)
+
+LONGEST_NAME = 80  # characters, before the digest
+JOBS = "jobs.json"
+STORAGE_TRIES = 10
+
+
+def register() -> None:
+    """Makes `${job_name:}` and `${run_name:}` known to the configuration."""
+    OmegaConf.register_new_resolver("job_name", _job_name, replace=True)
+    OmegaConf.register_new_resolver("run_name", peers.run_name, use_cache=True, replace=True)
+
+
+def _job_name(_root_: DictConfig) -> str:
+    """What the sweep varies, as this job has it, and the digest of all its configuration."""
+    hydra = HydraConfig.get()
+    swept = _swept(Path(hydra.sweep.dir) / "multirun.yaml")
+    words = []
+    for override in hydra.overrides.task:
+        key, _, value = override.partition("=")
+        if swept is None or key in swept:
+            last = key.lstrip("+~").split(".")[-1]
+            words.append(value if key in hydra.runtime.choices and value != "null" else f"{last}-{value}")
+    name = re.sub(r"[^A-Za-z0-9.-]+", "_", "_".join(words)).strip("_.")[:LONGEST_NAME]
+    config: Any = OmegaConf.to_container(
+        OmegaConf.masked_copy(_root_, [str(key) for key in _root_ if key != "hydra"]), resolve=True
+    )
+    return f"{name or 'job'}_{resume.digest(config)}"
+
+
+def _swept(record: Path) -> set[str] | None:
+    """The keys that a sweep's record gives several values; None where there is no record, and so no sweep."""
+    if not record.is_file():
+        return None
+    params = OmegaConf.load(record).hydra.sweeper.get("params") or {}
+    lines = [*(f"{key}={value}" for key, value in params.items()), *resume.asked(record)["task"]]
+    parsed = OverridesParser.create().parse_overrides(lines)
+    return {override.key_or_group for override in parsed if override.is_sweep_override()}
+
+
+def check_job(cfg: DictConfig) -> None:
+    """A sweep's jobs say each key once, and a sweep is run as one.
+
+    Raises:
+        InputError: Otherwise.
+    """
+    hydra, together = HydraConfig.get(), peers.peers()
+    if together is not None and together.world > 1 and hydra.mode == RunMode.MULTIRUN:
+        raise InputError(
+            f"-m: {together.engine} started {together.world} processes, and each would run the sweep; leave "
+            f"{together.engine} out, and use hydra/launcher=submitit_slurm"
+        )
+    name = hydra.runtime.choices.get("sweep")
+    if name and hydra.mode != RunMode.MULTIRUN:
+        raise InputError(f"sweep={name} is a sweep of jobs: add -m, python train.py -m sweep={name}")
+    objective = str(cfg.objective)
+    if name == "tune" and not objective.startswith("val"):
+        raise InputError(f"objective={objective}: tuning on anything but validation is a leak; say val/<head>/<metric>")
+    shares = OmegaConf.select(cfg, "split.shares")
+    if name == "tune" and not (shares and shares[1]):
+        raise InputError(
+            "sweep=tune chooses on validation, and this split has none; take split=patient with its shares"
+        )
+    keys = [override.partition("=")[0] for override in hydra.overrides.task]
+    twice = sorted({key for key in keys if keys.count(key) > 1})
+    if name and twice:
+        raise InputError(f"{twice[0]} is swept by sweep={name} itself; leave it out, or change data.folds or repeats")
+
+
+def write(folder: Path) -> Path:
+    """Writes the table that a sweep ends with; returns it."""
+    from mammo.reports import leaderboard, leak_study, literature, tuning
+
+    tables = {"leak_study": leak_study.write, "literature": literature.write, "tune": tuning.write}
+    choices = OmegaConf.select(OmegaConf.load(folder / "multirun.yaml"), "hydra.runtime.choices") or {}
+    return tables.get(str(choices.get("sweep")), leaderboard.write)(folder)
+
+
+def open_study(storage: str, name: str, direction: str) -> None:
+    """Makes the study that a tuning sweep's workers share, unless it is there.
+
+    Of workers that start at once all but the first fail of tables that are half made, and try again.
+
+    Raises:
+        InputError: The storage cannot be used.
+    """
+    import optuna
+
+    for left in reversed(range(STORAGE_TRIES)):
+        try:
+            optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
+            return
+        except Exception as error:  # of whatever database it is
+            if not left:
+                raise InputError(f"hydra.sweeper.storage={storage}: {str(error).partition(chr(10))[0]}") from error
+        time.sleep(random.uniform(0.1, 0.5))
+
+
+class Leaderboard(Callback):
+    """Before a sweep its record, which not every sweeper writes; after it, its jobs in one table."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """What was asked for: jobs are named by it, and `resume=` goes on with it."""
+        folder = Path(config.hydra.sweep.dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(OmegaConf.to_yaml(config), folder / "multirun.yaml")
+        sweeper = config.hydra.sweeper
+        if OmegaConf.select(sweeper, "storage"):
+            try:
+                open_study(sweeper.storage, sweeper.study_name, sweeper.direction)
+            except InputError as error:  # Hydra would make a warning of it, and go on
+                print(f"error: {error}", file=sys.stderr)  # noqa: T201
+                sys.exit(peers.BAD_INPUT)
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Aggregates the jobs of this sweep; those of an earlier configuration in the same folder are left out."""
+        from mammo.tables import write_json
+
+        folder = Path(config.hydra.sweep.dir)
+        started = (folder / "multirun.yaml").stat().st_mtime_ns
+        jobs = [
+            path.parent.parent for path in folder.glob("*/.hydra/config.yaml") if path.stat().st_mtime_ns >= started
+        ]
+        write_json(sorted(job.name for job in jobs), folder / JOBS)
+        try:
+            log.info("%s", write(folder))
+        except InputError as error:  # Hydra would make a warning of it
+            log.error("error: %s", error)

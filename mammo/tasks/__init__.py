@@ -1,0 +1,1 @@
+"""What a network learns: its target, loss and what is written down."""

@@ -1,0 +1,1 @@
+"""Samples, batches, callbacks and checkpoints of a training."""

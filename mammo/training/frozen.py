@@ -1,0 +1,101 @@
+"""What a frozen trunk makes of samples: computed once for each distinct square, and kept on disk."""
+
+import logging
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import track
+from torch import Tensor, nn
+
+from mammo.preprocessing.breast import pixel_digest
+from mammo.preprocessing.cache import Store, digest
+from mammo.training.samples import Draw, Samples
+
+log = logging.getLogger(__name__)
+
+BLOCK = 16  # samples per forward pass; always this many, so that no result depends on the rest
+WRITTEN, WRITTEN_BYTES = 256, 64 << 20  # outputs are written when so many, or so large, are held: a kill loses them
+Wanted = tuple[Samples, int, int]  # a draw of a sample
+
+
+def trunk_outputs(trainer: Any, home: Path, asked: Iterable[Samples]) -> dict[Draw, Tensor]:
+    """What the trunk of a trainer's model makes of each (sample, draw) that will be asked for, memory-mapped.
+
+    Each output is named by the digest of its square, in a folder named by the trunk and what else decides its last
+    digits: so heads, seeds, folds and protocols share what they have in common.
+
+    Args:
+        trainer: Lightning's, with its model; its devices share the work.
+        home: Of all such folders.
+        asked: Samples that will be asked for.
+    """
+    net, strategy = trainer.lightning_module.net, trainer.strategy
+    names: dict[Draw, str] = {}
+    wanted: dict[str, Wanted] = {}  # no pixels, which are drawn again where they are needed
+    for samples in asked:
+        for sample, copy in samples.rows:
+            for draw in range(1, samples.augment.copies + 1) if copy is None else [copy]:
+                if (samples.ids[sample], draw) not in names:
+                    name = pixel_digest(samples.pixels(sample, draw).numpy())
+                    names[samples.ids[sample], draw] = name
+                    wanted.setdefault(name, (samples, sample, draw))
+    facts = {
+        "trunk": net.trunk_digest(),
+        "compiled": net.compiled,
+        "precision": str(trainer.precision),
+        "device": strategy.root_device.type,
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),  # sums are split among them, and rounded
+    }
+    store = Store(home / digest(facts))
+    outputs = store.load(wanted)
+    if strategy.broadcast(len(outputs) < len(wanted)):
+        with store.building() if trainer.is_global_zero else nullcontext():
+            strategy.barrier()  # the others find what another run has made meanwhile
+            there = store.load(wanted)
+            missing = [name for name in wanted if name not in there]
+            strategy.barrier()  # and none computes before all have seen the same
+            if missing:
+                log.info("trunk  %d distinct samples, %d to compute once, then cached", len(wanted), len(missing))
+            mine = {name: wanted[name] for name in missing[trainer.global_rank :: trainer.world_size]}
+            trunk = net.trunk.to(strategy.root_device)
+            context = trainer.precision_plugin.forward_context
+            compute(trunk, mine, store, strategy.root_device, context, progress=trainer.is_global_zero)
+            strategy.barrier()
+        outputs = store.load_all(wanted)
+    return {draw: outputs[name] for draw, name in names.items()}
+
+
+def compute(
+    trunk: nn.Module,
+    wanted: dict[str, Wanted],
+    store: Store,
+    device: torch.device,
+    context: Callable[[], AbstractContextManager[Any]],
+    *,
+    progress: bool,
+) -> None:
+    """Puts what the trunk makes of each wanted square into the store.
+
+    Args:
+        trunk: On its device.
+        wanted: Squares by name.
+        store: Where to.
+        device: That of the trunk.
+        context: Of its precision.
+        progress: Whether a bar is shown.
+    """
+    names, made = list(wanted), dict[str, Tensor]()
+    for start in track(range(0, len(names), BLOCK), "Frozen trunk", disable=not (names and progress)):
+        block = names[start : start + BLOCK]
+        squares = [samples.pixels(sample, draw) for samples, sample, draw in map(wanted.__getitem__, block)]
+        filled = torch.stack(squares + squares[-1:] * (BLOCK - len(block)))
+        with torch.inference_mode(), context():
+            made |= zip(block, trunk(filled.to(device)).cpu(), strict=False)
+        held = sum(output.nbytes for output in made.values())
+        if len(made) >= WRITTEN or held >= WRITTEN_BYTES or start + BLOCK >= len(names):
+            store.store(made)
+            made = {}

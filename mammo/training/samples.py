@@ -1,0 +1,157 @@
+"""Rows of samples as tensors, and the order in which devices ask for them."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, Sampler
+
+from mammo.preprocessing.augment import Augment
+from mammo.preprocessing.breast import resize
+from mammo.preprocessing.crops import Crops
+from mammo.preprocessing.mix import blend
+
+Row = tuple[int, int | None]  # sample, copy; no copy: drawn anew each epoch
+Draw = tuple[str, int]  # sample_id, draw; draw 0 is the original
+COPIES_SEED = 0  # of draws that are made once: those of an expansion, and the few that a frozen trunk's epochs show
+
+
+class Samples(Dataset[dict[str, Any]]):
+    """Rows (sample, copy) as `{"x", "y", "other", "share", "row"}`; asked by (row, epoch): workers hold no state.
+
+    `x` is (1, side, side) uint8, or what the trunk made of it. Where two samples became one, its label is `y` by
+    `share` and `other` by the rest; elsewhere `share` is 1 and `other` is `y`.
+
+    Args:
+        crops: All samples.
+        labels: (samples,) class numbers.
+        rows: Which of them.
+        augment: How they are drawn.
+        seed: Of what each epoch shows, and of draws that are new in each epoch. Those that are made once are the same
+            for every seed, so that another seed finds them.
+        pool: The samples that a draw may mix with its own: of the training part alone.
+        synthetic: Squares that stand for a draw's sample, by draw: `copies` of each, which later draws take again.
+    """
+
+    def __init__(
+        self,
+        crops: Crops,
+        labels: np.ndarray,
+        rows: list[Row],
+        augment: Augment,
+        seed: int,
+        pool: Sequence[int] = (),
+        synthetic: dict[Draw, np.ndarray] | None = None,
+    ) -> None:
+        self.crops, self.labels, self.rows, self.augment, self.seed = crops, labels, rows, augment, seed
+        self.pool, self.synthetic = np.asarray(pool, int), synthetic
+        self.ids = crops.table["sample_id"].tolist()
+        self.few = False  # whether epochs choose among a few draws: where a trunk is frozen, whose outputs are kept
+        self.outputs: dict[Draw, torch.Tensor] | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def names(self) -> list[str]:
+        """Of each row, its `sample_id` with its copy."""
+        return [f"{self.ids[sample]}.c{copy}" if copy else self.ids[sample] for sample, copy in self.rows]
+
+    @property
+    def draws_seed(self) -> int:
+        """Of the draws: the run's own where each epoch has new ones."""
+        return self.seed if self.augment.mode == "online" and not self.few else COPIES_SEED
+
+    def draw(self, row: int, epoch: int) -> int:
+        """Which draw of its sample a row shows in an epoch; 0 is the original."""
+        sample, copy = self.rows[row]
+        if copy is not None:
+            return copy
+        return self.augment.online_draw(seed=self.seed, epoch=epoch, sample_id=self.ids[sample], few=self.few)
+
+    def partner(self, sample: int, draw: int) -> tuple[int, np.ndarray] | None:
+        """Which sample a draw is mixed with, and how much of each pixel stays its own; None where nothing is mixed."""
+        method = self.augment.method
+        rng = self.augment.generator(seed=self.draws_seed, draw=draw, sample_id=self.ids[sample])
+        if method.weights is None or rng is None:
+            return None
+        others = self.pool[self.pool != sample]
+        if method.same_class:
+            others = others[self.labels[others] == self.labels[sample]]
+        share = rng.beta(self.augment.alpha, self.augment.alpha)
+        return int(rng.choice(others)), method.weights(self.crops.shown, share, rng)
+
+    def pixels(self, sample: int, draw: int) -> torch.Tensor:
+        """A draw of a sample, (1, side, side) uint8."""
+        shown = self._drawn(sample, draw)
+        if mixed := self.partner(sample, draw):
+            shown = blend(shown, self._drawn(mixed[0], draw), mixed[1])
+        return torch.from_numpy(np.ascontiguousarray(shown))[None]
+
+    def _drawn(self, sample: int, draw: int) -> np.ndarray:
+        key = {"seed": self.draws_seed, "draw": draw, "sample_id": self.ids[sample]}
+        stored = self.crops.pixels[sample]
+        if self.synthetic is not None and self.augment.generator(**key):
+            copy = 1 + (draw - 1) % self.augment.copies
+            stored = resize(self.synthetic[self.ids[sample], copy], len(stored))
+        return self.augment(stored, self.crops.shown, **key)
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
+        row, epoch = key
+        sample = self.rows[row][0]
+        draw = self.draw(row, epoch)
+        x = self.pixels(sample, draw) if self.outputs is None else self.outputs[self.ids[sample], draw]
+        mixed = self.partner(sample, draw)
+        y, share = int(self.labels[sample]), 1.0
+        other = int(self.labels[mixed[0]]) if mixed else y
+        if mixed and self.augment.method.soft:
+            share = float(mixed[1].mean())
+        return {"x": x, "y": y, "other": other, "share": torch.tensor(share), "row": row}
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """One rank's share of each global batch, as (row, epoch), shuffled from (seed, epoch) alike on all ranks.
+
+    Args:
+        rows: How many there are.
+        batch_size: Of all ranks together.
+        rank: Of this process.
+        world: How many processes.
+        seed: Of the order.
+        epoch: The first one.
+        done: How many of its batches a run that was cut has trained on.
+    """
+
+    def __init__(
+        self, rows: int, *, batch_size: int, rank: int, world: int, seed: int, epoch: int = 0, done: int = 0
+    ) -> None:
+        self.rows, self.batch_size, self.rank, self.world, self.seed = rows, batch_size, rank, world, seed
+        self.epoch, self.done = epoch, done
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning at the start of each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.rows // self.batch_size * (self.batch_size // self.world)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = np.random.default_rng([self.seed, 0x0DE5, self.epoch]).permutation(self.rows)
+        batches = order[: self.rows // self.batch_size * self.batch_size].reshape(
+            -1, self.world, self.batch_size // self.world
+        )
+        epoch, left, self.done = self.epoch, batches[self.done :, self.rank].ravel(), 0
+        return ((int(row), epoch) for row in left)
+
+
+class OnceSampler(Sampler[tuple[int, int]]):
+    """One rank's share of an evaluation: each row once over all ranks, none repeated to fill up."""
+
+    def __init__(self, rows: int, *, rank: int, world: int) -> None:
+        self.share = range(rank, rows, world)
+
+    def __len__(self) -> int:
+        return len(self.share)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return ((row, 0) for row in self.share)

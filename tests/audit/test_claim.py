@@ -1,0 +1,264 @@
+"""Published numbers: which counts give them, checked against plain enumeration and the paper's own tables."""
+
+import itertools
+from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from mammo.audit.claim import MIAS_BOTH, MIAS_FILMS, MIAS_NONE, MIAS_ONE, matrices, read_claim, whole_women, wilson
+from mammo.audit.claim_report import audit
+from mammo.errors import InputError
+from tests.evaluation.test_metrics import TABLES
+
+NAMES = ("accuracy", "sensitivity", "specificity", "precision", "f1")
+ROWS = [row.split() for _, *rows in TABLES.values() for row in rows]  # class TP TN FP FN ACC RECALL SPE PPV F
+
+
+def found(rule, *words):
+    return sorted(matrices(read_claim(list(words)), rule).each())
+
+
+def fractions(tp, tn, fp, fn):
+    pairs = ((tp + tn, tp + tn + fp + fn), (tp, tp + fn), (tn, tn + fp), (tp, tp + fp), (2 * tp, 2 * tp + fp + fn))
+    return {name: Fraction(*pair) if pair[1] else Fraction(0) for name, pair in zip(NAMES, pairs, strict=True)}
+
+
+def every_matrix(n):
+    rests = itertools.product(range(n + 1), repeat=3)
+    return {(*rest, n - sum(rest)): fractions(*rest, n - sum(rest)) for rest in rests if sum(rest) <= n}
+
+
+def meant(fraction, percent, rule):
+    """Whether a number of per cent stands for the fraction, by definition and in exact arithmetic."""
+    unit = Fraction(1, 10 ** len(percent.partition(".")[2]))
+    beyond = 100 * fraction - Fraction(percent)
+    return 0 <= beyond < unit if rule == "truncated" else abs(beyond) <= unit / 2
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row[0]}-{row[1]}")
+def test_each_row_of_the_papers_tables_has_its_published_matrix_and_no_other(row):
+    counts, cells = tuple(map(int, row[1:5])), [f"{name}={cell}" for name, cell in zip(NAMES, row[5:], strict=True)]
+    positives = counts[0] + counts[3]
+    assert found("truncated", "n=225", f"n_pos={positives}", *cells) == [counts]
+    assert found("rounded", "n=225", f"n_pos={positives}", *cells) == []
+    assert found("truncated", "n=225", *cells) == [counts]  # the five numbers tell the classes by themselves
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row[0]}-{row[1]}")
+def test_each_cell_of_the_papers_tables_is_possible_alone_as_truncated(row):
+    positives = int(row[1]) + int(row[4])
+    for name, cell in zip(NAMES, row[5:], strict=True):
+        assert tuple(map(int, row[1:5])) in found("truncated", "n=225", f"n_pos={positives}", f"{name}={cell}")
+
+
+@pytest.mark.parametrize("rule", ["rounded", "truncated"])
+@pytest.mark.parametrize("name", NAMES)
+def test_every_number_alone_has_the_matrices_of_plain_enumeration(name, rule):
+    """Of eight films, whose eighths are ties of rounding and edges of truncation."""
+    everything = every_matrix(8)
+    for number in ["0", "12", "13", "12.4", "12.5", "33.3", "37", "38", "49", "50", "66", "67", "99", "99.9", "100"]:
+        expected = sorted(matrix for matrix, values in everything.items() if meant(values[name], number, rule))
+        assert found(rule, "n=8", f"{name}={number}%") == expected, number
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("rounding", "rule"), [(ROUND_HALF_UP, "rounded"), (ROUND_FLOOR, "truncated")])
+def test_numbers_together_have_the_matrices_of_plain_enumeration(rounding, rule, seed):
+    rng, n, everything = np.random.default_rng(seed), 13, every_matrix(13)
+    for index, size, decimals in itertools.product(rng.choice(len(everything), 8), (2, 3, 5), (0, 1, 2)):
+        matrix, values = list(everything.items())[index]
+        unit, chosen = Decimal(1).scaleb(-decimals), rng.choice(NAMES, size, replace=False)
+        printed = {
+            name: str((Decimal(100 * values[name].numerator) / values[name].denominator).quantize(unit, rounding))
+            for name in chosen
+        }
+        words = [f"n={n}", *(f"{name}={number}%" for name, number in printed.items())]
+        expected = [
+            other
+            for other, others in everything.items()
+            if all(meant(others[name], number, rule) for name, number in printed.items())
+        ]
+        assert matrix in expected
+        assert found(rule, *words) == sorted(expected)
+        positives = matrix[0] + matrix[3]
+        alike = sorted(other for other in expected if other[0] + other[3] == positives)
+        assert found(rule, *words, f"n_neg={n - positives}") == alike
+
+
+@pytest.mark.parametrize(
+    ("text", "percent"),
+    [
+        ("0.9777", "97.77"),
+        (".98", "98"),
+        ("1.0", "100"),
+        ("0.0", "0"),
+        ("97.77", "97.77"),
+        ("98", "98"),
+        ("1", "1"),
+        ("1.01", "1.01"),
+        ("0.5%", "0.5"),
+    ],
+)
+def test_a_number_is_a_fraction_when_it_has_a_point_and_is_at_most_one(text, percent):
+    number = read_claim(["n=225", f"accuracy={text}"]).numbers["accuracy"]
+    assert Fraction(number.digits, number.scale) == Fraction(percent) / 100
+
+
+def test_what_no_count_gives_is_impossible_with_the_nearest_counts():
+    possible, text = audit(["n=225", "accuracy=97.5"])
+    assert not possible
+    assert text.startswith("Impossible: no counts of 225 films give accuracy 97.5 %, rounded or truncated.")
+    assert "Nearest: 219 of 225 (97.3333 %) and 220 of 225 (97.7778 %)." in text
+    assert "Nearest: 69 of 72 (95.8333 %) and 70" in audit(["n=225", "n_pos=72", "sensitivity=95.84"])[1]
+
+
+def test_numbers_that_disagree_are_named_and_the_others_are_not():
+    possible, text = audit(["n=225", "n_pos=72", "specificity=98.69", "accuracy=97.77", "f1=90"])
+    assert not possible
+    assert "give accuracy 97.77 % and f1 90 % together" in text and "specificity" not in text
+
+
+@pytest.mark.parametrize(
+    ("words", "verdict"),
+    [
+        ("n=225 accuracy=97.77", "Possible only as truncated: no counts"),
+        ("n=225 accuracy=97.78", "Possible as rounded:"),
+        ("n=100 accuracy=98", "Possible: counts of 100 films give accuracy 98 %, rounded or truncated."),
+        ("n=225 n_pos=72 accuracy=97.78 precision=97.18 sensitivity=95.83 f1=96.50", "Possible as rounded:"),
+        ("n=225 n_pos=72 accuracy=97.77 f1=96.51", "Impossible:"),
+        ("n=225 n_pos=72 accuracy=97.78 specificity=98.69 precision=97.18", "Possible as rounded:"),
+        ("n=7 n_pos=3 accuracy=85.72 sensitivity=66.66", "Impossible:"),
+        ("n=7 n_pos=3 accuracy=85.71 sensitivity=66.66", "Possible only as truncated:"),
+        ("n=9 n_pos=3 accuracy=77.78 sensitivity=66.66", "Possible only as rounded in part and truncated in part:"),
+        ("test=153,72 accuracy=68 sensitivity=0 precision=0 f1=0", "Possible:"),
+        ("n=225 accuracy=101", "Impossible:"),
+        ("n=1000000 accuracy=98.12", "Possible:"),
+    ],
+)
+def test_the_verdict_comes_first(words, verdict):
+    possible, text = audit(words.split())
+    assert text.startswith(verdict), text
+    assert possible == (not verdict.startswith("Impossible"))
+
+
+def test_few_matrices_are_listed_and_many_are_counted():
+    few = audit(["n=225", "accuracy=97.77", "sensitivity=95.83"])[1]
+    assert "truncated: tp 23, tn 197, fp 4, fn 1; tp 46," in few and few.count("tp ") == 5
+    many = audit(["test=153,72", "accuracy=92.88"])[1]
+    assert "17 of them, tp 56 to 72, tn 137 to 153, fp 0 to 16, fn 0 to 16, with 72 positive films." in many
+    both = audit(["n=10", "n_pos=4", "sensitivity=50", "specificity=50"])[1]
+    assert "Confusion matrix, rounded or truncated: tp 2, tn 3, fp 3, fn 2." in both
+
+
+def test_right_answers_have_an_interval_by_films_and_a_wider_one_by_women():
+    low, high = wilson(220, 225)
+    exact = binomtest(220, 225).proportion_ci(method="wilson")
+    assert (low, high) == pytest.approx((exact.low, exact.high))
+    text = audit(["n=225", "accuracy=97.77"])[1]
+    assert "220 of 225 (97.78 %); Wilson 95 % interval by films 94.9 to 99.0 %. A woman's films are not" in text
+    assert "the true one is wider: 93.1 to 99.3 % if her 2 are always right or wrong together" in text
+    alone = audit(["n=225", "accuracy=97.77", "films_per_woman=1"])[1]
+    assert "wider" not in alone and "Women" not in alone
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("n=225 accuracy=97.77", "Majority class: not known; give n_pos="),
+        ("n=225 accuracy=97.77 sensitivity=95.83", "120 to 201 of 225 right, as 24 to 120 positive films are possible"),
+        (
+            "n=225 n_neg=153 accuracy=97.77",
+            "153 of 225 (68.00 %) right; the claim has 67 films more, beyond the widest interval",
+        ),
+        ("test=152,72 accuracy=71", "the claim has 6 to 9 films more, but within the widest interval"),
+        ("n=225 n_pos=72 accuracy=60.00", "the claim is not above it"),
+        ("n=225 n_pos=72 accuracy=68.00", "the claim is not above it"),
+        ("n=225 n_pos=72 sensitivity=95.83", "the claim may be above it or not"),
+        ("n=200 n_pos=63 specificity=100 accuracy=69", "the claim may be above it or not"),
+    ],
+)
+def test_the_claim_stands_beside_the_majority_class(words, line):
+    assert line in audit(words.split())[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("n=225", "225 test films cannot be whole women of 2: some woman has another film in training or unused"),
+        ("n=224", "224 test films may be 112 whole women; counts cannot show that they are"),
+        ("n=225 n_train=97", "322 are all films of mini-MIAS, so at least one woman is in both, a leak"),
+        ("n=33 n_train=67", "unless films were left out, at least one woman is in both, a leak"),
+        ("n=33 n_train=66", "together are not whole women of 2; whether one is cut cannot be told"),
+        ("n=64 n_train=258", "258 train and 64 test films may be whole women of 2"),
+        ("n=66 films_per_woman=4", "66 test films cannot be whole women of 4"),
+        ("n=64 n_train=258 films_per_woman=4", "together are not whole women of 4; whether one is cut cannot be told"),
+        ("n=64 n_train=260 films_per_woman=4", "may be whole women of 4"),
+        ("n=66 n_train=258 films_per_woman=4", "258 train and 66 test films cannot be whole women of 4"),
+        ("test=153,72 train=54,43", "no whole women have the 54 normal and 43 abnormal films of train"),
+        ("test=197,15 train=10,100", "no whole women have the 10 normal and 100 abnormal films of train"),
+        ("test=41,23 train=166,92", "whole women can have the 166 normal and 92 abnormal films of train"),
+    ],
+)
+def test_counts_of_films_tell_when_a_woman_must_be_cut_in_two(words, line):
+    assert line in audit([*words.split(), "accuracy=50"])[1]
+
+
+def test_classes_that_follow_from_the_numbers_serve_to_look_for_whole_women():
+    words = ["n=225", "accuracy=97.78", "sensitivity=95.83", "specificity=98.69", "train=54,43"]
+    assert "no whole women have the 54 normal" in audit(words)[1]
+
+
+def test_whole_women_are_found_exactly_where_some_choice_of_women_has_these_films():
+    """All 102 x 54 x 8 choices; what one part can have, the rest of the data set can have too."""
+    every = {
+        (one + 2 * none, one + 2 * both)
+        for one in range(MIAS_ONE + 1)
+        for none in range(MIAS_NONE + 1)
+        for both in range(MIAS_BOTH + 1)
+    }
+    assert max(every) == MIAS_FILMS
+    for normal, abnormal in itertools.product(range(MIAS_FILMS[0] + 1), range(MIAS_FILMS[1] + 1)):
+        women = whole_women(normal, abnormal)
+        assert (women is not None) == ((normal, abnormal) in every)
+        if women:
+            assert (women[0] + 2 * women[1], women[0] + 2 * women[2]) == (normal, abnormal)
+
+
+@pytest.mark.realdata
+def test_the_women_of_mini_mias_are_those_of_its_films(mias):
+    films = mias.index().groupby("image_id").first()
+    abnormal = (films["severity"] != "normal").groupby(films["patient"]).sum()
+    assert abnormal.value_counts().to_dict() == {1: MIAS_ONE, 0: MIAS_NONE, 2: MIAS_BOTH}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("accuracy=97.77", "expected n=, the films of the test part"),
+        ("n=0 accuracy=97.77", "found 0; say n=225"),
+        ("n=225", "expected one of accuracy, sensitivity"),
+        ("n=225 acc=97.77", "found 'acc=97.77'"),
+        ("n=225 accuracy", "expected key=value"),
+        ("n=225 accuracy=1 accuracy=2", "at most once"),
+        ("n=225 accuracy=97,77", "found accuracy=97,77; say accuracy=97.77 or accuracy=0.9777"),
+        ("n=225 accuracy=-3", "expected per cent or a fraction"),
+        ("n=225 accuracy=.", "expected per cent or a fraction"),
+        ("n=225 accuracy=97.777777777", "at most 8 decimals"),
+        ("n=22.5 accuracy=97", "expected a count of films, found n=22.5"),
+        ("n=225 n_test=97 accuracy=97", "expected one value of n, found 97 and 225"),
+        ("n_pos=72 n_neg=153 n=200 accuracy=97", "found 200 and 225"),
+        ("n=225 n_pos=226 accuracy=97", "expected no more positive or negative films"),
+        ("n=225 n_neg=226 accuracy=97", "expected no more positive or negative films"),
+        ("n=225 train=97 accuracy=97", "expected two counts, normal and abnormal films, found train=97"),
+        ("n=225 train=54,43 n_train=96 accuracy=97", "expected one value of n_train"),
+        ("n=225 films_per_woman=0 accuracy=97", "expected films_per_woman of 1 or more"),
+        ("n=4000 f1=97", "found n=4000 alone; give n_pos="),
+    ],
+)
+def test_a_claim_that_cannot_be_read_is_one_line(words, message):
+    with pytest.raises(InputError, match=message) as caught:
+        audit(words.split())
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,98 @@
+"""Altered copies of a film are found by its pixels; other films, the woman's other breast included, are not."""
+
+import resource
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+from mammo.audit.benchmark import CHOICES, altered
+from mammo.audit.duplicates import NEAR_BITS, SAME, correlation, find_pairs, propose
+from mammo.audit.hashes import RECORD, SIDE, SYMMETRIES, read_film, record, turned
+
+
+@pytest.fixture(scope="module")
+def films(phantom):
+    return [read_film(path) for path in sorted(phantom.root.glob("*.pgm"))]
+
+
+@pytest.fixture(scope="module")
+def described(films):
+    return np.array([record(film) for film in films])
+
+
+@pytest.mark.parametrize("how", CHOICES, ids=lambda how: " and ".join(how) or "identical")
+def test_a_copy_is_found_however_it_was_altered(films, described, how):
+    for film in (0, 7, 20):
+        copy = record(altered(films[film], how, np.random.default_rng(film)))
+        found = list(find_pairs(np.append(described, copy)).same())
+        assert [(one, other) for one, other, _, _ in found] == [(film, len(films))]
+
+
+def test_distinct_films_and_the_two_breasts_of_a_woman_are_not_taken_for_one(described):
+    pairs = find_pairs(described)
+    assert len(pairs.first) and list(pairs.same()) == []
+
+
+def test_the_outline_that_films_share_does_not_make_them_one(films):
+    one, other = record(films[0])["thumb"], record(films[0])["thumb"].copy()
+    rng = np.random.default_rng(0)
+    other[other > 3] = np.clip(other[other > 3] + rng.normal(0, 12, (other > 3).sum()), 4, 251)
+    outline = np.corrcoef(one.ravel(), other.ravel())[0, 1]
+    assert outline > 0.95 and not correlation(one, other) >= SAME
+
+
+def test_the_symmetry_is_the_one_that_turns_the_second_film_into_the_first(films, described):
+    for symmetry, name in enumerate(SYMMETRIES):
+        inverse = next(s for s in range(8) if (turned(turned(films[3], s), symmetry) == films[3]).all())
+        found = list(find_pairs(np.append(described[3], record(turned(films[3], inverse)))).same())
+        assert found == [(0, 1, name, 1.0)]
+
+
+def test_the_levels_of_two_films_do_not_matter_but_their_places_do(films):
+    thumb = record(films[0])["thumb"]
+    assert correlation(thumb, (0.6 * thumb + 20).astype(np.uint8)) > 0.95
+    assert not correlation(thumb, np.ascontiguousarray(thumb[::-1])) >= SAME
+
+
+def test_films_that_show_nothing_are_no_pair_unless_identical():
+    grey, black = np.full((SIDE, SIDE), 90, np.uint8), np.zeros((SIDE, SIDE), np.uint8)
+    assert correlation(black, black) == 1.0
+    assert not correlation(black, grey) >= SAME
+
+
+def random_hashes(films, copies, rng):
+    """Hashes as unlike as real ones, where those of the first `copies` films are repeated at the end, some bits off."""
+    hashes = rng.integers(0, 2**64, (films, 8, 4), np.uint64)
+    hashes[-copies:] = hashes[:copies] ^ (np.uint64(1) << rng.integers(0, 64, (copies, 8, 4), np.uint64))
+    return hashes
+
+
+def test_every_near_pair_of_hashes_is_proposed_once_with_its_nearest_symmetry():
+    hashes = random_hashes(1200, 100, np.random.default_rng(0))
+    hashes[-1, 0], hashes[-1, 5] = ~hashes[99, 0], hashes[99, 0]
+    first, second, symmetry = propose(hashes)
+    assert list(zip(first, second, strict=True)) == [(film, 1100 + film) for film in range(100)]
+    assert symmetry.tolist() == [0] * 99 + [5]
+    distance = np.bitwise_count(hashes[first[0], 0] ^ hashes[second[0], symmetry[0]]).sum()
+    assert distance <= NEAR_BITS
+
+
+@pytest.mark.slow
+def test_ten_thousand_films_take_less_than_ten_minutes_and_two_gigabytes(films):
+    rng = np.random.default_rng(0)
+    thumbs = [record(film)["thumb"] for film in films]
+    down, across = np.mgrid[:SIDE, :SIDE].astype(np.float32)
+    described = np.empty(10_000, RECORD)
+    for row in range(9500):  # films bent so that about as many pairs are near as among real ones
+        bend = [cv2.resize(rng.normal(0, 8, (5, 5)), (SIDE, SIDE), interpolation=cv2.INTER_CUBIC) for _ in "xy"]
+        places = (across + bend[0]).astype(np.float32), (down + bend[1]).astype(np.float32)
+        described[row] = record(cv2.remap(thumbs[row % len(thumbs)], *places, cv2.INTER_LINEAR))
+    for row in range(9500, 10_000):
+        described[row] = record(turned(described["thumb"][row - 9500], row % 8))
+    start = time.perf_counter()
+    found = {pair[:2] for pair in find_pairs(described).same()}
+    seconds, gigabytes = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    assert found >= {(film, 9500 + film) for film in range(500)}
+    assert seconds < 600 and gigabytes < 2, f"{seconds:.0f} s, {gigabytes:.2f} GB"

@@ -1,0 +1,59 @@
+"""Tasks: each is named, and a data set that lacks one says which it can give."""
+
+import pandas as pd
+import pytest
+
+from mammo.datasets.labels import TASKS, check_task, find_task, shown_in, task_of
+from mammo.errors import InputError
+
+EVERY = {"abnormality", "severity", "malignancy", "density", "finding", "distortion"}  # a task stands here, or fails
+
+
+def table(**columns):
+    rows = {"image_id": ["a", "b", "c"], "severity": ["normal", "benign", "malignant"], "density": None}
+    return pd.DataFrame(rows | {"finding": ["NORM", "CIRC", "ARCH"]} | columns)
+
+
+def test_every_task_is_named_here():
+    assert set(TASKS) == EVERY
+
+
+@pytest.mark.parametrize("name", sorted(EVERY))
+def test_a_task_is_known_by_its_classes_and_each_of_its_values_leads_to_one(name):
+    task = find_task(name)
+    assert task_of(task.classes) is task
+    assert set(task.of.values()) == set(task.classes)
+    assert task_of(task.classes[::-1]) is None
+
+
+def test_density_is_of_films_and_all_else_of_lesions():
+    assert {name for name in EVERY if not find_task(name).of_lesions} == {"density"}
+    assert {name for name in EVERY if not find_task(name).ordered} == {"finding"}
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "message"),
+    [
+        ("density", {}, "no finding of class F, G, D, .* give: abnormality, severity, malignancy, distortion$"),
+        ("density", {"density": ["F", "F", "D"]}, "no finding of class G, .* give: abnormality"),
+        ("finding", {"density": ["F", "G", "D"]}, "of class CALC, SPIC, MISC, ASYM, .* malignancy, density, dist"),
+        ("malignancy", {"severity": ["normal", "benign", "benign"]}, "of class malignant, .* give: abnormality, dist"),
+        ("severity", {"severity": "normal", "finding": None}, "of class benign, malignant, .* give: none$"),
+    ],
+)
+def test_a_data_set_without_a_class_of_the_task_says_in_one_line_which_tasks_it_can_give(name, columns, message):
+    with pytest.raises(InputError, match=message) as error:
+        check_task(find_task(name), table(**columns))
+    assert "\n" not in str(error.value)
+
+
+def test_a_square_shows_the_worst_finding_whose_centre_lies_in_it_and_else_a_normal_film():
+    circles = {"x_px": [10.0, 12.0, 90.0, None], "y_px": [10.0, 12.0, 10.0, None], "radius_px": [5.0, 6.0, 40.0, None]}
+    facts = {"finding_id": [1, 2, 3, 4], "finding": ["CALC", "SPIC", "CIRC", "ARCH"]}
+    rows = {"image_id": ["a", "a", "a", "b"], "severity": ["benign", "malignant", "benign", "malignant"]}
+    places = {"x_px": [10.0, 60.0, 90.0, 10.0], "y_px": 10.0, "side_px": [20, 20, 2, 20]}
+    squares = pd.DataFrame({"image_id": ["a", "a", "a", "b"]} | places)
+    shown = shown_in(squares, pd.DataFrame(rows | facts | circles))
+    assert shown["finding"].tolist() == ["SPIC", "NORM", "CIRC", "NORM"]  # 60: the third's circle reaches it, no more
+    assert shown["severity"].tolist() == ["malignant", "normal", "benign", "normal"]
+    assert shown["finding_id"].isna().tolist() == shown["radius_px"].isna().tolist() == [False, True, False, True]

@@ -1,0 +1,149 @@
+"""Who is trained on, and who is tested."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mammo.datasets.findings import findings_table
+from mammo.datasets.split import audit_split, check_split, deal, split_films
+from mammo.errors import InputError
+
+SHARES = [0.6, 0.2, 0.2]
+
+
+def archive(none: int = 53, one: int = 101, both: int = 7) -> pd.DataFrame:
+    """Women with no, one and two abnormal breasts; a third of the findings malignant."""
+    rows = []
+    for woman in range(none + one + both):
+        for breast in range(2):
+            abnormal = woman >= none + one or (woman >= none and breast == woman % 2)
+            severity = ("malignant" if woman % 3 == 0 else "benign") if abnormal else "normal"
+            film = f"film{2 * woman + breast:04d}"
+            rows.append({"dataset": "made", "image_id": film, "finding_id": int(abnormal), "path": film,
+                         "patient": f"made-{woman}", "severity": severity})  # fmt: skip
+    return findings_table(rows)
+
+
+def classes(split: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    abnormal = split["image_id"].map(table.drop_duplicates("image_id").set_index("image_id")["severity"]) != "normal"
+    return split.assign(abnormal=abnormal).groupby(["split", "abnormal"]).size().unstack(fill_value=0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_rare_finding_is_in_every_part_of_every_fold_where_women_are_typed_by_it(seed):
+    table = archive()
+    table["finding"] = table["severity"].map({"normal": "NORM", "benign": "MISC", "malignant": "MISC"})
+    table.loc[table.index[table["finding"] == "MISC"][::10], "finding"] = "ARCH"  # eleven films of eleven women
+    for fold in range(5):
+        split = split_films(table, name="patient", seed=seed, shares=SHARES, fold=fold, stratify="finding")
+        counts = split.merge(table[["image_id", "finding"]])[["split", "finding"]].value_counts()
+        assert {(part, "ARCH") for part in ("train", "val", "test")} <= set(counts.index)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_no_woman_crosses_a_split_for_any_seed(seed):
+    for fold in (None, 0, 4):
+        split = split_films(archive(), name="patient", seed=seed, shares=SHARES, fold=fold, folds=5)
+        assert split.groupby("patient")["split"].nunique().eq(1).all()
+        assert audit_split(split)["women_on_two_sides"] == []
+
+
+def test_the_parts_have_their_shares_of_women_of_every_type():
+    table = archive()
+    split = split_films(table, name="patient", seed=3, shares=SHARES)
+    kinds = table.groupby("patient")["severity"].agg(lambda s: tuple(sorted(s)))
+    women = split.drop_duplicates("patient").set_index("patient")["split"]
+    for kind, members in kinds.groupby(kinds):
+        for part, share in zip(("train", "val", "test"), SHARES, strict=True):
+            assert abs((women[members.index] == part).sum() - share * len(members)) <= 1.5, (kind, part)
+
+
+def test_folds_test_every_film_once_and_keep_a_validation_part():
+    table = archive()
+    splits = [split_films(table, name="patient", seed=1, shares=SHARES, fold=fold, folds=5) for fold in range(5)]
+    tested = pd.concat([split.loc[split["split"] == "test", "image_id"] for split in splits])
+    assert sorted(tested) == sorted(table["image_id"].unique())
+    assert all({"train", "val", "test"} == set(split["split"]) for split in splits)
+
+
+def test_the_paper_split_has_exactly_the_counts_of_table_2_for_any_seed():
+    table = archive(none=53, one=101, both=7)  # 322 films, 115 of them abnormal
+    for seed in range(10):
+        counts = classes(split_films(table, name="paper", seed=seed), table)
+        assert counts.loc["train"].tolist() == [54, 43]
+        assert counts.loc["test"].tolist() == [153, 72]
+        assert "val" not in counts.index
+
+
+def test_splits_by_film_and_the_papers_cut_women_in_two_and_the_audit_counts_them():
+    for name in ("image", "paper"):
+        split = split_films(archive(), name=name, seed=0, shares=SHARES)
+        audit = check_split(split, name)
+        sides = split.groupby("patient")["split"].nunique()
+        assert len(audit["women_on_two_sides"]) == (sides > 1).sum() > 20
+
+
+def test_the_papers_twin_has_its_sizes_and_cuts_no_woman():
+    table = archive()
+    for seed in range(10):
+        split = split_films(table, name="paper_by_patient", seed=seed)
+        counts = classes(split, table)
+        normal, abnormal = counts.loc["train"]
+        assert 52 <= normal <= 54 and 42 <= abnormal <= 43
+        assert check_split(split, "paper_by_patient")["women_on_two_sides"] == []
+
+
+def test_a_fold_of_the_papers_split_is_another_draw_of_it():
+    table = archive()
+    draws = [split_films(table, name="paper", seed=0, fold=fold)["split"].tolist() for fold in (0, 0, 1)]
+    assert draws[0] == draws[1] != draws[2]
+
+
+def test_copies_are_dealt_as_if_they_were_films_and_the_audit_counts_them():
+    split = split_films(archive(), name="copy", seed=0, shares=SHARES, copies=5)
+    assert len(split) == 6 * 322 and not split.duplicated(["image_id", "copy"]).any()
+    assert split["split"].value_counts(normalize=True).to_dict() == pytest.approx(
+        {"train": 0.6, "val": 0.2, "test": 0.2}, abs=0.01
+    )
+    audit = audit_split(split)
+    assert len(audit["films_on_two_sides"]) > 300 and len(audit["women_on_two_sides"]) > 150
+
+
+def test_a_woman_on_two_sides_is_an_error_under_the_split_by_woman():
+    split = split_films(archive(), name="patient", seed=0, shares=SHARES)
+    split.loc[0, "split"] = "test" if split.loc[1, "split"] != "test" else "train"
+    with pytest.raises(InputError, match="made-0 is on two sides"):
+        check_split(split, "patient")
+
+
+def test_the_same_seed_gives_the_same_split_and_another_seed_another():
+    splits = [split_films(archive(), name="patient", seed=seed, shares=SHARES) for seed in (5, 5, 6)]
+    first, again, other = (split["split"].tolist() for split in splits)
+    assert first == again != other
+
+
+def test_the_order_of_the_table_does_not_matter_to_the_women_dealt():
+    table = archive()
+    ours = split_films(table, name="patient", seed=2, shares=SHARES).set_index("image_id")["split"]
+    shuffled = split_films(table.iloc[::-1], name="patient", seed=2, shares=SHARES).set_index("image_id")["split"]
+    assert ours.sort_index().equals(shuffled.sort_index())
+
+
+def test_dealing_is_fair_for_a_hundred_thousand_items():
+    parts = deal([i % 7 for i in range(100_000)], SHARES, np.random.default_rng(0))
+    assert np.bincount(parts).tolist() == [60_000, 20_000, 20_000]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"name": "patient", "shares": SHARES, "fold": 5}, "data.fold=5 is out of range.*0 to 4"),
+        ({"name": "patient", "shares": SHARES, "fold": -1}, "out of range"),
+        ({"name": "copy", "shares": SHARES}, "add augment=expand"),
+        ({"name": "random"}, "expected one of patient, film, copy, paper, paper_by_patient"),
+        ({"name": "image", "shares": [1.0]}, "three shares"),
+    ],
+)
+def test_settings_that_make_no_split_are_refused(settings, message):
+    with pytest.raises(InputError, match=message):
+        split_films(archive(), seed=0, **settings)

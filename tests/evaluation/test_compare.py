@@ -1,0 +1,86 @@
+"""Comparisons: paired by woman, refused where the test films differ, corrected for how many there are."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mammo.errors import InputError
+from mammo.evaluation.compare import compare, pairs, text
+from mammo.reports import leaderboard
+from mammo.reports.experiments import read_systems
+from tests.evaluation.tables import predictions
+
+
+def written(folder, **tables):
+    for name, table in tables.items():
+        table.to_csv(folder / f"{name}.csv", index=False)
+    return read_systems([folder / f"{name}.csv" for name in tables])
+
+
+def test_a_difference_is_narrower_paired_than_its_sides_are(tmp_path):
+    table = predictions(90)
+    nudged = table.assign(score=table["score"] + 0.05 * np.random.default_rng(0).normal(size=len(table)))
+    first, second = written(tmp_path, first=table, second=nudged)
+    found = compare((first, "softmax"), (second, "softmax"))
+    width = found.differences["auroc"].high - found.differences["auroc"].low
+    assert width < 0.05 and abs(found.differences["auroc"].value) < 0.02
+    assert found.detectable["auroc"] == pytest.approx(2.8 * width / 2 / 2.0, rel=0.05)  # 2.80 errors
+
+
+def test_a_clear_difference_is_found_by_both_tests_and_chance_is_not(tmp_path):
+    strong, weak = written(tmp_path, strong=predictions(90, strength=4), weak=predictions(90, strength=0.2))
+    found = compare((strong, "softmax"), (weak, "softmax"))
+    assert found.p["auroc"] < 0.001 and found.p["accuracy"] < 0.01 and found.differences["auroc"].low > 0
+    same = compare((strong, "softmax"), (strong, "softmax"))
+    assert same.p == {"auroc": 1.0, "accuracy": 1.0} and same.differences["auroc"].value == 0
+
+
+def test_the_order_of_rows_does_not_matter(tmp_path):
+    table = predictions(60)
+    first, second = written(tmp_path, first=table, second=table.sample(frac=1, random_state=0))
+    found = compare((first, "softmax"), (second, "softmax"))
+    assert found.differences["auroc"].value == 0 and found.p == {"auroc": 1.0, "accuracy": 1.0}
+
+
+def test_runs_of_other_films_are_not_paired_and_the_line_names_one(tmp_path):
+    table = predictions(30)
+    fewer = table[table["sample_id"] != "mdb005"]
+    systems = written(tmp_path, whole=table, fewer=fewer)
+    with pytest.raises(InputError, match="1 test samples are of one alone, mdb005 of whole"):
+        compare((systems[0], "svm"), (systems[1], "svm"))
+    with pytest.raises(InputError, match="cannot be paired"):
+        leaderboard.side_by_side([tmp_path / "whole.csv", tmp_path / "fewer.csv"])
+
+
+def test_other_folds_are_not_paired(tmp_path):
+    folds = [predictions(fold=f) for f in (0, 1)]
+    systems = written(tmp_path, two=pd.concat(folds), one=folds[0])
+    with pytest.raises(InputError, match="they have 2 and 1 jobs"):
+        compare((systems[0], "svm"), (systems[1], "svm"))
+
+
+def test_another_task_on_the_same_films_is_not_paired(tmp_path):
+    table = predictions(30)
+    other = table.rename(columns={"p_normal": "p_F", "p_abnormal": "p_D"})
+    other["label"] = other["label"].map({"normal": "F", "abnormal": "D"})
+    systems = written(tmp_path, abnormality=table, density=other)
+    with pytest.raises(InputError, match="their classes are normal, abnormal and F, D; compare runs of one task"):
+        compare((systems[0], "svm"), (systems[1], "svm"))
+
+
+def test_tests_of_one_table_are_corrected_together(tmp_path):
+    systems = written(tmp_path, first=predictions(60, strength=3), second=predictions(60, strength=0.5))
+    found = [compare(*pair) for pair in pairs(systems)]
+    assert len(found) == 2 + 3 + 3  # two heads between systems, three pairs of heads in each
+    rows = [line.split(" | ") for line in text(found) if line.startswith("| ") and "---" not in line][1:]
+    plain = min(float(row[4]) for row in rows)
+    corrected = min(float(row[5]) for row in rows)
+    assert corrected == pytest.approx(16 * plain, rel=0.02)  # Holm: the smallest of sixteen
+
+
+def test_systems_side_by_side_show_protocol_n_interval_and_baseline(tmp_path):
+    written(tmp_path, first=predictions(60), second=predictions(60, strength=2))
+    shown = leaderboard.side_by_side([tmp_path / "first.csv", tmp_path / "second.csv"])
+    rows = [line for line in shown.partition("## Paired")[0].splitlines() if line.startswith("| first |")]
+    assert any("majority" in row for row in rows) and all("of 20 women" in row for row in rows)
+    assert "could show" in shown

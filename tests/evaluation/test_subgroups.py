@@ -1,0 +1,68 @@
+"""Strata, and what sees no lesion beside what does."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from mammo.evaluation.metrics import evaluate
+from mammo.evaluation.operating_point import Operating
+from mammo.evaluation.predictions import answers, of_part
+from mammo.evaluation.subgroups import accuracy, auroc, beyond_shortcuts, one_liner, strata
+from mammo.reports.run import shortcut_verdict
+from tests.evaluation.tables import predictions
+
+CLASSES = ["normal", "abnormal"]
+
+
+def samples():
+    """Twelve: six normal, three benign and three malignant, of radii 1 to 6 mm, in two densities."""
+    finding = ["NORM"] * 6 + ["CIRC"] * 4 + ["SPIC"] * 2
+    radius = [np.nan] * 6 + [5.0, 10.0, 15.0, 20.0, 25.0, 30.0]
+    severity = ["normal"] * 6 + ["benign"] * 3 + ["malignant"] * 3
+    facts = {"finding": finding, "severity": severity, "density": ["F", "D"] * 6}
+    return pd.DataFrame(facts | {"radius_px": radius, "spacing_mm": 0.2})
+
+
+def test_strata_are_by_finding_severity_density_and_thirds_of_lesion_size():
+    found = {name: mask.sum() for name, mask in strata(samples())}
+    assert found == {
+        "finding CIRC": 4, "finding SPIC": 2, "severity benign": 3, "severity malignant": 3, "severity normal": 6,
+        "density D": 6, "density F": 6, "lesion radius up to 2.7 mm": 2, "lesion radius 2.7 to 4.3 mm": 2,
+        "lesion radius above 4.3 mm": 2,
+    }  # fmt: skip
+
+
+def test_a_stratum_of_one_class_stands_against_all_of_the_other_and_a_mixed_one_within():
+    table = predictions(45).query("head == 'softmax'")
+    a = answers(table, CLASSES)
+    some = np.zeros(len(a), bool)
+    some[1:40:2] = True  # abnormal all
+    against = some | (a.labels == 0)
+    assert auroc(a, some).value == pytest.approx(roc_auc_score(a.labels[against], a.score[against]))
+    some[0] = True
+    assert auroc(a, some).value == pytest.approx(roc_auc_score(a.labels[some], a.score[some]))
+    assert accuracy(a, some).value == pytest.approx(a.right[some].mean())
+
+
+def test_the_one_liner_is_the_area_under_brightness_alone():
+    a = answers(predictions(45).query("head == 'majority'"), CLASSES)
+    facts = pd.DataFrame({"sample_id": a.samples, "contrast": np.random.default_rng(0).normal(size=len(a))})
+    shuffled = facts.sample(frac=1, random_state=0)
+    assert one_liner(shuffled, a).value == pytest.approx(roc_auc_score(a.labels, facts["contrast"]))
+
+
+def verdict(shortcuts, network):
+    """Of shortcuts and a network of such strength, on 60 women tested."""
+    table = predictions(180, strength=network, heads=("softmax",))
+    told = table["label"].eq("abnormal") * shortcuts + np.random.default_rng(1).normal(size=len(table))
+    table["score"] = table["score"].mask(table["head"] == "shortcuts", told)
+    heads = of_part(table, CLASSES, "test")
+    return shortcut_verdict(evaluate(heads["shortcuts"], Operating())["auroc"], beyond_shortcuts(heads))
+
+
+@pytest.mark.parametrize(
+    ("shortcuts", "network", "leaks"), [(2.0, 1.0, True), (1.5, 0.0, True), (0.5, 4.0, False), (0.0, 0.0, False)]
+)
+def test_crops_leak_where_shortcuts_are_above_chance_and_the_network_is_not_above_them(shortcuts, network, leaks):
+    assert ("The crops leak" in verdict(shortcuts, network)) == leaks

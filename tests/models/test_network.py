@@ -1,0 +1,297 @@
+"""Networks compute what torchvision's do, freeze what they should, and take no weights that do not fit."""
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from mammo.errors import InputError
+from mammo.models.backbones import BACKBONES
+from mammo.models.network import build_network
+from tests.conftest import CONF
+
+# The smallest side that each is built at, and where torchvision's model has the penultimate features: what goes into
+# a layer, or the mean of the map that comes out of one.
+REFERENCE = {
+    "vgg16": (64, "out", "features"),
+    "vgg19": (64, "out", "features"),
+    "inception": (96, "in", "fc"),
+    "resnet18": (64, "in", "fc"),
+    "resnet50": (64, "in", "fc"),
+    "densenet201": (64, "in", "classifier"),
+    "alexnet": (64, "out", "features"),
+    "alexnet_modified": (64, "out", ""),
+    "compact": (64, "out", ""),
+    "shallow_deep": (64, "in", "fc"),
+    "efficientnet_b0": (64, "in", "classifier.1"),
+    "convnext_tiny": (64, "in", "classifier.2"),
+    "vit_b_16": (64, "in", "heads.head"),
+    "swin_t": (64, "in", "head"),
+}
+TRUNKS = ("vgg16", "inception")  # whose files are tried in every way; all of them with `-m slow`
+
+
+def network(name, weights=None, trainable="head", *, pool="avg", classes=2, side=None):
+    side = side or REFERENCE[name][0]
+    return build_network(name=name, weights=weights, trainable=trainable, pool=pool, classes=classes, image_size=side)
+
+
+def with_all(names):
+    """These, and the other backbones where slow tests are asked for."""
+    return [name if name in names else pytest.param(name, marks=pytest.mark.slow) for name in BACKBONES]
+
+
+@pytest.fixture(scope="module", params=with_all(TRUNKS))
+def trunk(request, tmp_path_factory):
+    """A backbone's name, torchvision's model of it with batch norms that have seen data, and its trunk in a file."""
+    torch.manual_seed(0)
+    row = BACKBONES[request.param]
+    model = row.build(REFERENCE[request.param][0]).eval()
+    for layer in model.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.running_mean.uniform_(-0.1, 0.1)
+            layer.running_var.uniform_(0.5, 1.5)
+    path = tmp_path_factory.mktemp("weights") / f"{request.param}.safetensors"
+    save_file({k: v.contiguous() for k, v in model.state_dict().items() if not row.absent(k)}, path)
+    yield request.param, model, path
+    path.unlink()  # together they are a gigabyte
+
+
+def pixels(name, batch=2):
+    side = REFERENCE[name][0]
+    return torch.randint(0, 256, (batch, 1, side, side), dtype=torch.uint8)
+
+
+def test_every_backbone_is_named_here_and_has_a_file():
+    assert set(REFERENCE) == set(BACKBONES)
+    assert {path.stem for path in (CONF / "model").glob("*.yaml")} == set(BACKBONES)
+
+
+@pytest.mark.parametrize("name", sorted(BACKBONES))
+def test_every_backbone_takes_a_step_at_its_smallest_input(name):
+    row = BACKBONES[name]
+    side = row.min_side + -row.min_side % row.step
+    net, x = network(name, classes=3, side=side), torch.randint(0, 256, (2, 1, side, side), dtype=torch.uint8)
+    before = {n: p.detach().clone() for n, p in net.named_parameters()}
+    logits = list(net.train().weighted_logits(net.trunk(x)))[-1][1]
+    assert logits.shape == (2, 3) and logits.dtype == torch.float32
+    nn.functional.cross_entropy(logits, torch.tensor([0, 2])).backward()
+    torch.optim.SGD(net.parameters(), lr=1.0).step()
+    assert all(torch.isfinite(p).all() for p in net.parameters())
+    assert sum(not torch.equal(p, before[n]) for n, p in net.named_parameters()) > 0.5 * len(before)
+    assert net.eval().features(net.trunk(x)).shape == (2, row.width)
+
+
+@pytest.mark.parametrize("name", sorted(BACKBONES))
+def test_the_layer_for_grad_cam_is_a_map_that_the_logits_depend_on_everywhere(name):
+    row, seen, net = BACKBONES[name], {}, network(name).eval()
+
+    def keep(module, args, output):
+        output.retain_grad()
+        seen["map"] = output
+
+    net.layer(row.cam).register_forward_hook(keep)
+    net(net.trunk(pixels(name)))[:, 1].sum().backward()
+    maps, slopes = row.as_map(seen["map"]), row.as_map(seen["map"].grad)
+    assert maps.ndim == 4 and maps.shape[0] == 2 and maps.shape[2] == maps.shape[3]
+    assert (slopes.abs().amax(dim=1) > 0).all()
+
+
+def test_features_are_the_penultimate_ones_of_torchvisions_model(trunk):
+    name, model, path = trunk
+    _, way, layer = REFERENCE[name]
+    net, x = network(name, str(path)).eval(), pixels(name)
+    mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in BACKBONES[name].normalise)
+    seen = {}
+    with torch.inference_mode():
+        hook = model.get_submodule(layer).register_forward_hook(
+            lambda module, args, output: seen.update({"in": args[0], "out": output})
+        )
+        if name == "inception":  # its own way from ImageNet's normalisation to halves
+            mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+            model.transform_input = True
+        model((x.float() / 255 - mean) / std)
+        hook.remove()
+        ours = net.features(net.trunk(x))
+    expected = seen["in"] if way == "in" else seen["out"].mean(dim=(2, 3))
+    assert torch.allclose(ours, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_a_vision_transformer_takes_another_side_by_interpolated_places(tmp_path):
+    model = BACKBONES["vit_b_16"].build(64)
+    save_file({k: v for k, v in model.state_dict().items() if not k.startswith("heads")}, tmp_path / "w.safetensors")
+    net = network("vit_b_16", str(tmp_path / "w.safetensors"), side=96)
+    assert net.layer("embed").places.shape == (1, 1 + 36, 768)
+    with pytest.raises(InputError, match="at least 32, a multiple of 16"):
+        network("vit_b_16", side=100)
+
+
+def test_torchvisions_old_densenet_files_are_taken():
+    dotted = {"features.denseblock1.denselayer1.norm.1.weight": 1, "features.norm0.weight": 2}
+    assert BACKBONES["densenet201"].adapt(dotted, 224) == {
+        "features.denseblock1.denselayer1.norm1.weight": 1,
+        "features.norm0.weight": 2,
+    }
+
+
+def test_a_file_without_counters_of_batch_norms_is_taken(tmp_path):
+    state = BACKBONES["resnet18"].build(64).state_dict()
+    kept = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
+    save_file(kept, tmp_path / "w.safetensors")
+    assert network("resnet18", str(tmp_path / "w.safetensors")).frozen
+
+
+def test_where_torchvision_has_no_weights_the_line_says_what_to_do():
+    with pytest.raises(InputError, match="torchvision has none for compact; train from nothing"):
+        network("compact", "imagenet")
+
+
+def test_a_shallow_network_begins_as_the_film_itself_and_learns_through_the_deep_one():
+    net = network("shallow_deep").train()
+    x = net.layer("input")(pixels("shallow_deep"))
+    shallow = net.layer("shallow")
+    assert torch.equal(shallow(x), x)
+    net(net.trunk(pixels("shallow_deep"))).sum().backward()
+    assert shallow.layers[-1].weight.grad.abs().sum() > 0
+
+
+def test_the_same_trunk_frozen_or_trained_gives_the_same_features(trunk):
+    name, _, path = trunk
+    x = pixels(name)
+    with torch.inference_mode():
+        nets = [network(name, str(path), trainable).eval() for trainable in ("head", "last_block", "all")]
+        frozen, *trained = (net.features(net.trunk(x)) for net in nets)
+    assert all(torch.allclose(frozen, other, rtol=1e-4, atol=1e-6) for other in trained)
+
+
+def test_what_trains_is_what_was_asked_for(trunk):
+    name, _, path = trunk
+    head, block, everything = (network(name, str(path), trainable) for trainable in ("head", "last_block", "all"))
+    trained = [{n for n, p in net.named_parameters() if p.requires_grad} for net in (head, block, everything)]
+    if name == "shallow_deep":  # its shallow part is in no file, so all that comes after it trains
+        assert trained[0] == trained[2] and not head.frozen
+        return
+    assert trained[0] == {"head.1.layer.weight", "head.1.layer.bias"}
+    assert any(f".{BACKBONES[name].last_block}." in n for n in trained[1])
+    assert not any(n.startswith("trunk.") for n in trained[1])
+    assert trained[2] == {n for n, _ in everything.named_parameters()}
+    assert head.frozen and block.frozen and not everything.frozen
+    assert not head.trained_features and block.trained_features
+
+
+def test_a_frozen_trunk_stays_in_eval_mode_and_keeps_its_statistics(trunk):
+    name, _, path = trunk
+    net = network(name, str(path), "last_block")
+    before = {k: v.clone() for k, v in net.trunk.state_dict().items()}
+    net.train()
+    assert net.body.training and (not net.trunk.training or not net.frozen)
+    net(net.trunk(pixels(name)))
+    assert all(torch.equal(v, before[k]) for k, v in net.trunk.state_dict().items())
+
+
+def test_without_weights_nothing_is_frozen():
+    for trainable in ("head", "last_block", "all"):
+        assert not network("vgg16", None, trainable).frozen
+
+
+def test_fc_is_trained_where_the_file_lacks_it_and_frozen_where_it_does_not(trunk, tmp_path):
+    name, model, path = trunk
+    if BACKBONES[name].fc is None:
+        with pytest.raises(InputError, match="no fully connected layers"):
+            network(name, str(path), pool="fc")
+        return
+    partial = network(name, str(path), pool="fc")
+    assert partial.trained_features and [n for n, _ in partial.body.named_children()] == ["fc"]
+    assert partial.features(partial.trunk(pixels(name))).shape == (2, 4096)
+    whole = tmp_path / "whole.safetensors"
+    save_file(model.state_dict(), whole)
+    net = network(name, str(whole), pool="fc")
+    assert net.frozen and not net.trained_features
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["compact", "vgg16"])
+def test_a_compiled_network_computes_the_same_and_keeps_its_names(name):
+    torch.manual_seed(0)
+    plain = network(name, trainable="all").eval()
+    side = REFERENCE[name][0]
+    compiled = build_network(
+        name=name, weights=None, trainable="all", pool="avg", classes=2, image_size=side, compile=True
+    ).eval()
+    assert list(compiled.state_dict()) == list(plain.state_dict())
+    compiled.load_state_dict(plain.state_dict())
+    for batch in (2, 3):
+        x = pixels(name, batch)
+        assert torch.allclose(compiled(x), plain(x), rtol=1e-3, atol=1e-4)
+    loss = sum(weight * logits.square().mean() for weight, logits in compiled.train().weighted_logits(pixels(name)))
+    loss.backward()
+    assert all(parameter.grad is not None for parameter in compiled.parameters())
+
+
+def test_an_auxiliary_head_is_there_only_where_the_trunk_trains_as_far():
+    assert network("inception", trainable="all", side=96).aux is None
+    net = network("inception", trainable="all", side=299, classes=3)
+    logits = list(net.weighted_logits(torch.zeros(2, 1, 299, 299, dtype=torch.uint8)))
+    assert [(weight, tuple(made.shape)) for weight, made in logits] == [(0.4, (2, 3)), (1.0, (2, 3))]
+
+
+def damaged(state, kind):
+    first = next(k for k in state if k.endswith("weight"))
+    if kind == "lacks":
+        return {k: v for k, v in state.items() if k != first}
+    if kind == "unexpected":
+        return state | {"other.weight": state[first]}
+    return state | {first: state[first][:1]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"), [("lacks", "lacks keys"), ("unexpected", "unexpected keys"), ("shape", "has shape")]
+)
+def test_weights_that_do_not_fit_are_refused(trunk, tmp_path, kind, message):
+    name, model, _ = trunk
+    state = {k: v.contiguous() for k, v in model.state_dict().items() if not BACKBONES[name].absent(k)}
+    save_file({k: v.clone() for k, v in damaged(state, kind).items()}, tmp_path / "w.safetensors")
+    with pytest.raises(InputError, match=message):
+        network(name, str(tmp_path / "w.safetensors"))
+
+
+def test_a_file_with_half_a_classifier_is_refused(tmp_path):
+    model = BACKBONES["vgg16"].build(64)
+    save_file({k: v for k, v in model.state_dict().items() if k != "classifier.6.bias"}, tmp_path / "w.safetensors")
+    with pytest.raises(InputError, match=r"lacks some of the head's keys.*classifier\.6\.bias"):
+        network("vgg16", str(tmp_path / "w.safetensors"))
+
+
+def test_other_kinds_of_file_are_refused(tmp_path):
+    (tmp_path / "w.pth").write_bytes(b"pickle")
+    (tmp_path / "w.safetensors").write_bytes(b"no header")
+    said = {"w.pth": "of another kind", "w.safetensors": "not a readable", "none.safetensors": "that exists"}
+    for path, message in said.items():
+        with pytest.raises(InputError, match=message):
+            network("vgg16", str(tmp_path / path))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"name": "vgg61"}, "expected one of vgg16, vgg19, inception"),
+        ({"trainable": "some"}, "head, last_block, all"),
+        ({"pool": "max"}, "avg, fc"),
+        ({"image_size": 16}, "at least 32"),
+    ],
+)
+def test_unknown_settings_list_the_known(settings, message):
+    defaults = {"name": "vgg16", "weights": None, "trainable": "head", "pool": "avg", "classes": 2, "image_size": 64}
+    with pytest.raises(InputError, match=message):
+        build_network(**defaults | settings)
+
+
+def test_the_digest_names_the_trunks_weights(trunk):
+    name, _, path = trunk
+    net = network(name, str(path))
+    before = net.trunk_digest()
+    assert before == network(name, str(path)).trunk_digest()
+    if name == "shallow_deep":
+        return  # nothing is frozen
+    next(net.trunk.parameters()).data[0] += 1
+    assert net.trunk_digest() != before

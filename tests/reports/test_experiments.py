@@ -1,0 +1,103 @@
+"""Systems: means over folds and seeds, by woman; what groups runs and what sets them apart."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from mammo.errors import InputError
+from mammo.reports.experiments import mean, pooled_auroc, read_systems
+from tests.evaluation.tables import predictions, run_folder
+
+
+def sweep(folder, seeds=(0, 1), folds=(0, 1), **kwargs):
+    """A sweep of folds and seeds; returns its tables too."""
+    tables = [predictions(seed=s, fold=f, noise=10 * s + f, **kwargs) for s in seeds for f in folds]
+    names = []
+    for number, table in enumerate(tables):
+        names.append(f"job{number}")
+        run_folder(folder / names[-1], table, ["sweep=folds", "data.fold=0", "seed=0"])
+    (folder / "jobs.json").write_text(json.dumps(names))
+    return tables
+
+
+def own_area(table, head="softmax"):
+    rows = table[(table["head"] == head) & (table["split"] == "test")]
+    return roc_auc_score(rows["label"] == "abnormal", rows["score"])
+
+
+def test_the_mean_is_over_the_folds_own_areas_and_the_spreads_are_over_folds_and_seeds(tmp_path):
+    tables = sweep(tmp_path)
+    (system,) = read_systems([tmp_path])
+    areas = np.array([own_area(table) for table in tables]).reshape(2, 2)  # seed, fold
+    found = mean(system, "softmax")["auroc"][0]
+    assert found.value.value == pytest.approx(areas.mean())
+    assert found.over_folds == pytest.approx(areas.std(axis=1, ddof=1).mean())
+    assert found.over_seeds == pytest.approx(areas.mean(axis=1).std(ddof=1))
+    assert (system.folds, system.seeds) == (2, 2)
+
+
+def test_a_second_seed_of_the_same_answers_adds_no_certainty(tmp_path):
+    once = predictions(fold=0)
+    for name, tables in (("one", [once]), ("two", [once, once.assign(seed=1)])):
+        pd.concat(tables).to_csv(tmp_path / f"{name}.csv", index=False)
+    one, two = (
+        mean(s, "softmax")["auroc"][0].value for s in read_systems([tmp_path / "one.csv", tmp_path / "two.csv"])
+    )
+    assert (one.low, one.high) == pytest.approx((two.low, two.high))
+
+
+def test_a_table_of_predictions_gives_what_its_sweep_gives(tmp_path):
+    tables = sweep(tmp_path / "sweep")
+    pd.concat(tables).to_csv(tmp_path / "table.csv", index=False)
+    of_sweep, of_table = read_systems([tmp_path / "sweep", tmp_path / "table.csv"])
+    for head in of_sweep.heads:
+        assert mean(of_sweep, head)["auroc"][0] == mean(of_table, head)["auroc"][0]
+    assert pooled_auroc(of_sweep, "svm") == pooled_auroc(of_table, "svm")
+
+
+def test_folds_are_pooled_only_after_calibration_and_when_no_film_is_tested_twice(tmp_path):
+    folds = [predictions(60, fold=f, strength=2, noise=f) for f in (0, 1)]
+    shifted = folds[1].assign(p_abnormal=lambda t: t["p_abnormal"] ** 3)
+    shifted["p_normal"] = 1 - shifted["p_abnormal"]
+    for name, second in (("plain", folds[1]), ("no_val", folds[1][folds[1]["split"] != "val"]), ("same", folds[0])):
+        pd.concat([folds[0], second.assign(fold=1)]).to_csv(tmp_path / f"{name}.csv", index=False)
+    plain, no_val, same = read_systems([tmp_path / f"{name}.csv" for name in ("plain", "no_val", "same")])
+    assert pooled_auroc(plain, "softmax").value > 0.7
+    assert pooled_auroc(no_val, "softmax") is None and pooled_auroc(same, "softmax") is None
+
+
+def test_runs_that_differ_in_more_than_fold_and_seed_are_systems_of_their_own(tmp_path):
+    for number, model in enumerate(("vgg16", "vgg16", "inception")):
+        table = predictions(seed=number)
+        run_folder(tmp_path / f"job{number}", table, [f"model={model}", f"seed={number}"], model={"name": model})
+    (tmp_path / "jobs.json").write_text(json.dumps([f"job{n}" for n in range(3)]))
+    found = read_systems([tmp_path])
+    assert [(system.label, len(system.jobs)) for system in found] == [("model=inception", 1), ("model=vgg16", 2)]
+
+
+def test_tables_of_the_same_name_are_told_apart_by_their_folders(tmp_path):
+    paths = [tmp_path / run / "predictions.csv" for run in ("first", "second")]
+    for path in paths:
+        path.parent.mkdir()
+        predictions().to_csv(path, index=False)
+    first, second = read_systems(paths)
+    assert first.label == "predictions" and second.label == f"{paths[1]}: predictions"
+
+
+def test_leaks_are_told_once_for_all_folds(tmp_path):
+    for fold, women in ((0, ["p1"]), (1, ["p1", "p2"])):
+        run_folder(tmp_path / f"job{fold}", predictions(fold=fold), crossing=women, split={"name": "image"})
+    (tmp_path / "jobs.json").write_text(json.dumps(["job0", "job1"]))
+    (system,) = read_systems([tmp_path])
+    assert system.leaks == ["women have films on two sides of the split (split=image)"]
+
+
+def test_what_is_no_run_is_refused(tmp_path):
+    with pytest.raises(InputError, match="expected a run folder, a sweep folder or a table"):
+        read_systems([tmp_path])
+    (tmp_path / "multirun.yaml").touch()
+    with pytest.raises(InputError, match="a sweep that has not ended; go on with it"):
+        read_systems([tmp_path])
