@@ -31,9 +31,9 @@ def end(said: str) -> NoReturn:
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(cfg: DictConfig) -> float | None:
     """Composes the configuration, runs the job on its devices unless it is done, returns the objective."""
-    from mammo import config
     from mammo.files import scratch
     from mammo.processes import devices
+    from mammo.runs import settings
     from mammo.runs.train import train
 
     if multiprocessing.current_process().name.startswith("Loky"):  # joblib's
@@ -44,7 +44,7 @@ def main(cfg: DictConfig) -> float | None:
     rank = together.rank if together else 0
     try:
         sweep.check_job(cfg)
-        checked = config.effective(cfg, list(hydra_cfg.overrides.task))
+        checked = settings.effective(cfg, list(hydra_cfg.overrides.task))
         with resume.held(folder) if rank == 0 else nullcontext():
             checked, metrics = resume.begin(folder, checked, of_sweep=of_sweep, main=rank == 0)
             if metrics is None:
@@ -52,7 +52,7 @@ def main(cfg: DictConfig) -> float | None:
                     metrics = devices.launch(train, checked, folder)
                 if rank == 0:
                     resume.finish(folder, checked, metrics)
-        return config.objective(checked["objective"], metrics)
+        return settings.objective(checked["objective"], metrics)
     except Exception as error:
         if (said := message_for_user(error)) is None:
             raise

@@ -1,110 +1,234 @@
-"""The configuration as it will run: composed by Hydra and checked, or that of an earlier run under a few changes."""
+"""The configuration: one dataclass per group. Its fields are the keys of the command line and of `conf/*/*.yaml`.
 
-from collections.abc import Callable
-from functools import reduce
-from pathlib import Path
+Defaults, ranges and the meaning of each key stand here; an option in `conf/` says only what it changes.
+`register` makes the dataclasses known to Hydra, so that a wrong key or type ends in one line.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from mammo.datasets.findings import PARTS
-from mammo.datasets.labels import find_task
 from mammo.errors import InputError
-from mammo.evaluation import aggregate as units
-from mammo.evaluation.operating_point import check_rule
-from mammo.models.heads import HEADS, find_head
-from mammo.tables import read_json
-
-LIMITS: list[tuple[str, Callable[[Any], bool], str]] = [
-    ("seed", lambda v: isinstance(v, int) and v >= 0, "a whole number, 0 or larger"),
-    ("select_on", lambda v: v in ("val", "test"), "val or test"),
-    ("data.batch_size", lambda v: isinstance(v, int) and v >= 1, "a whole number, 1 or larger"),
-    ("data.workers", lambda v: v is None or (isinstance(v, int) and v >= 0), "null, or a whole number, 0 or larger"),
-    ("model.dropout", lambda v: isinstance(v, int | float) and 0 <= v < 1, "a number from 0 to below 1"),
-    ("trainer.max_epochs", lambda v: isinstance(v, int) and v >= 1, "a whole number, 1 or larger"),
-    *(
-        (f"optim.{key}", lambda v: isinstance(v, int | float) and v >= 0, "a number, 0 or larger")
-        for key in ("lr_trunk", "lr_head", "weight_decay", "warmup_epochs")
-    ),
-]
 
 
-FILES = ("model", "data")  # groups that name files, which may lie elsewhere by now
+def _number(default: float | None, low: float, high: float = float("inf"), *, below: float = float("inf")) -> Any:
+    """Return a field that holds a number from `low` to `high`, and less than `below`."""
+    words = f"a number from {low:g} to {high:g}" if high < float("inf") else f"a number, {low:g} or larger"
+    words = f"a number from {low:g} to below {below:g}" if below < float("inf") else words
+    return _checked(default, lambda v: low <= v <= high and v < below, words)
 
 
-def effective(cfg: DictConfig, overrides: list[str]) -> dict[str, Any]:
-    """The configuration to run: as composed, or with `fit=false` that of `ckpt_path`'s run under these overrides.
-
-    Raises:
-        InputError: A value out of range, or settings that do not go together.
-    """
-    found: Any = OmegaConf.to_container(cfg, resolve=True)
-    if found["fit"] and found["ckpt_path"] not in (None, "last"):
-        raise InputError("ckpt_path names a run to evaluate: add fit=false; or say ckpt_path=last to go on with one")
-    if not found["fit"]:
-        if found["ckpt_path"] is None:
-            raise InputError("fit=false evaluates a run: name its folder, ckpt_path=outputs/<date>/<time>")
-        found |= _of_run(Path(found["ckpt_path"]), overrides, found)
-    check_rule(found["threshold"])
-    units.check_rule(found["aggregate"], find_task(found["task"]))
-    heads = found["heads"]
-    found["heads"] = list(HEADS) if heads == "all" else heads if isinstance(heads, list) else [heads]
-    for head in found["heads"]:
-        find_head(head)
-    for key, fits, expected in LIMITS:
-        value = reduce(lambda node, name: node.get(name), key.split("."), found)
-        if isinstance(value, bool) or not fits(value):
-            raise InputError(f"{key}={value}: expected {expected}")
-    part, head, _ = [*str(found["objective"]).split("/", 2), "", ""][:3]
-    of_samples = reduce(lambda name, unit: name.removesuffix(f"_by_{unit}"), units.UNITS, part)
-    if found["objective"] is not None and (
-        of_samples not in PARTS or head not in ("softmax", "shortcuts", "majority", *found["heads"])
-    ):
-        raise InputError(
-            f"objective={found['objective']}: expected null or <part>/<head>/<metric>, say val/softmax/auroc"
-        )
-    return found
+def _whole(default: int | None, low: int) -> Any:
+    """Return a field that holds a whole number, `low` or larger; null where the default is null."""
+    null = "null, or " if default is None else ""
+    return _checked(default, lambda v: isinstance(v, int) and v >= low, f"{null}a whole number, {low} or larger")
 
 
-def _of_run(folder: Path, overrides: list[str], composed: dict[str, Any]) -> dict[str, Any]:
-    """The configuration of an earlier run, single keys of its data, protocol and trainer changed.
-
-    Args:
-        folder: Of the run.
-        overrides: Of the command line.
-        composed: What they would give without the run.
-    """
-    found = {"aggregate": "mean", "source": None} | read_json(folder / "provenance.json")["config"]
-    if "loss" not in found:  # a run from before there were others
-        weights = found["optim"].pop("class_weights")
-        found["loss"] = {"name": "cross_entropy", "class_weights": weights}
-    parse = OverridesParser.create().parse_override
-    for override in map(parse, overrides):
-        key, value = override.key_or_group, override.value()
-        group = found.get(key)
-        if isinstance(group, dict) and (composed[key] == group or (key in FILES and value == group["name"])):
-            continue  # said again, as it was
-        if "." not in key and key not in ("fit", "ckpt_path", "seed", "objective") and found.get(key) != value:
-            raise InputError(
-                f"{key}={value}: fit=false has the configuration of {folder}; change single keys, say data.root or seed"
-            )
-        if key.startswith(("model.", "optim.", "loss.")):
-            raise InputError(f"{key}={value}: fixed by the checkpoint that fit=false evaluates; leave it out")
-        changed = OmegaConf.merge(found, OmegaConf.from_dotlist([f"{key}={'null' if value is None else value}"]))
-        found = OmegaConf.to_container(changed)
-    return found
+def _one_of(default: Any, *known: Any) -> Any:
+    """Return a field that holds one of a few words."""
+    return _checked(default, lambda v: v in known, f"{', '.join(map(str, known[:-1]))} or {known[-1]}")
 
 
-def objective(name: str | None, metrics: dict[str, float]) -> float | None:
-    """The number that a sweep's optimiser gets; none where the run has no such part.
+def _checked(default: Any, fits: Callable[[Any], bool], expected: str) -> Any:
+    return field(default=default, metadata={"fits": fits, "expected": expected})
 
-    Raises:
-        InputError: The part is there, but has no such metric.
-    """
-    if name is None or name in metrics:
-        return metrics[name] if name else None
-    part = name.partition("/")[0]
-    if any(key.startswith(f"{part}/") for key in metrics):
-        raise InputError(f"objective={name} is no number of this run; metrics.json lists them")
-    return None
+
+@dataclass
+class TaskConfig:
+    """What is told apart: classes, and the column of the findings table that decides (`datasets.labels.Labels`)."""
+
+    name: str = "abnormality"
+    column: str = "severity"
+    classes: Any = None  # each class with the values of the column that it has; of two classes the second is positive
+    ordered: bool = True  # each class is more of something than the one before
+
+
+@dataclass
+class DataConfig:
+    """Which films, and how they are loaded. A data set of your own is `_target_` with its `arguments`."""
+
+    name: str = "mias"  # a row of datasets.registry.DATASETS
+    _target_: str | None = None  # the import path of a class of your own, say my_lab.Films
+    arguments: Any = field(default_factory=dict)  # of that class
+    root: str | None = None  # the folder of the films; null: below MAMMO_HOME
+    archive: str | None = None  # mias: the path of all-mias.tar.gz; null: MAMMO_MIAS_ARCHIVE, else a download
+    download: bool = True  # mias: whether films that are not there are downloaded
+    women: int = 60  # phantom: how many women are drawn, two films each
+    film_seed: int = 0  # phantom: the seed of the drawing
+    spacing_mm: float | None = _number(None, 1e-3)  # of films that do not say how large a pixel is
+    batch_size: int = _whole(16, 1)  # of all devices together
+    workers: int | None = _whole(None, 0)  # loader processes per device; null: one on a CPU, on GPUs one per core
+    cache: bool = True  # whether crops and the outputs of a frozen part are kept on disk
+    fold: int | None = _whole(None, 0)  # test is this one of `folds`; null: one split by split.shares
+    folds: int = _whole(5, 2)
+
+
+@dataclass
+class SplitConfig:
+    """Who trains, who chooses and who is tested."""
+
+    name: str = "patient"  # patient, image, copy, paper or paper_by_patient
+    shares: list[float] | None = field(default_factory=lambda: [0.6, 0.2, 0.2])  # of train, val and test
+
+
+@dataclass
+class CropConfig:
+    """What the network sees of a film. Each crop takes the keys that it names; a crop of your own is `_target_`."""
+
+    name: str = "whole"  # a row of preprocessing.crops.CROPS
+    _target_: str | None = None  # the import path of a class of your own
+    arguments: Any = field(default_factory=dict)  # of that class
+    window_mm: float = _number(22.4, 1e-3)  # side of a window: 112 pixels of 0.2 mm, shown at 224
+    recentre: bool = True  # lesion: on the brightest blob within 8 mm, both classes, which is the hard way
+    without_circle: str = _one_of("exclude", "exclude", "breast")  # a lesion without a place; breast: its middle
+    factor: float = _number(1.25, 1e-3)  # scaled_lesion: side over the lesion's diameter
+    stride_mm: float | None = _number(None, 1e-3)  # grid: from window to window; null: window_mm, side by side
+    bits: int = _one_of(8, 8, 16)  # grey levels of a stored crop
+
+
+@dataclass
+class AugmentConfig:
+    """How training samples are drawn: a method, and the geometric set that all methods share."""
+
+    mode: str = _one_of("online", "none", "expand", "online")
+    method: str = "geometric"  # a row of preprocessing.augment.METHODS
+    copies: int = _whole(4, 0)  # expand: beside the original; online: draws to choose from where a part is frozen
+    rate: float = _number(1.0, 0, 1)  # share of the draws that the method makes; the others are geometric alone
+    alpha: float = _number(1.0, 1e-9)  # of the Beta distribution of the first one's share, where two are mixed
+    steps: int = _whole(500, 1)  # gan: of the training of each class's network
+    symmetries: bool = True  # the eight flips, quarter turns and transpositions of a square
+    rotate_deg: float = _number(15.0, 0)  # largest rotation to either side
+    shift: float = _number(0.05, 0)  # largest shift, as a share of the side
+    scale: float = _number(0.1, 0)  # largest change of scale, as a share
+
+
+@dataclass
+class ModelConfig:
+    """The network: a backbone, its weights, and how much of it trains."""
+
+    name: str = "vgg16"  # a row of models.backbones.BACKBONES
+    weights: str | None = "imagenet"  # imagenet, a .safetensors file, or null
+    image_size: int = _whole(224, 1)  # side of the input in pixels
+    trainable: str = _one_of("head", "head", "last_block", "all")  # head: what the weights lack, and the last layer
+    pool: str = _one_of("avg", "avg", "fc")  # features: the last map's mean, or the fully connected layers' output
+    dropout: float = _number(0.5, 0, below=1)
+    channels_last: bool = True
+    compile: bool = False  # torch.compile, which takes minutes at first
+
+
+@dataclass
+class LossConfig:
+    """What training makes small. Each loss takes the keys that it names."""
+
+    name: str = "cross_entropy"  # a row of models.losses.LOSSES
+    class_weights: str = _one_of("balanced", "balanced", "none")  # in inverse proportion to the training part, or none
+    gamma: float = _number(2.0, 0)  # focal: 0 is cross-entropy
+    trace: float = _number(0.01, 0)  # confusion: weight of its regularisation; larger: labels are trusted less
+
+
+@dataclass
+class OptimConfig:
+    """AdamW and its schedule: a linear warm-up, then a cosine down to zero."""
+
+    lr_trunk: float = _number(1e-5, 0)  # of what came from a weights file
+    lr_head: float = _number(1e-3, 0)  # of what did not
+    weight_decay: float = _number(0.01, 0)
+    warmup_epochs: float = _number(1.0, 0)
+
+
+@dataclass
+class EarlyStoppingConfig:
+    """When training stops early; without a validation part it does not."""
+
+    patience: int | None = 10  # epochs without a better val/auroc; null: never
+
+
+@dataclass
+class TrainerConfig:
+    """Arguments of Lightning's Trainer; others are added with a plus, say `+trainer.sync_batchnorm=true`."""
+
+    max_epochs: int = _whole(30, 1)
+    accelerator: str = "auto"  # auto, cpu or cuda
+    devices: Any = 1  # of each machine; on a CPU, processes
+    num_nodes: int = 1  # machines; more than one is started by srun or torchrun
+    precision: str = "auto"  # bf16-mixed where the processor or GPU has bfloat16, else 32-true
+    deterministic: Any = "warn"  # a few layers have no deterministic gradient on a GPU; true makes them an error
+    more: Any = field(default_factory=dict)  # what was added
+
+
+@dataclass
+class Config:
+    """All of a run's settings."""
+
+    task: TaskConfig = field(default_factory=TaskConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    split: SplitConfig = field(default_factory=SplitConfig)
+    crop: CropConfig = field(default_factory=CropConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    seed: int = _whole(0, 0)  # of the split, the backgrounds, the augmentation, the weights and the dropout
+    heads: Any = "svm"  # a row of models.heads.HEADS, a list of them, or all; beside the network's own softmax
+    aggregate: str = _one_of("mean", "mean", "max")  # of images and patients from their samples; max: most alarming
+    threshold: Any = "youden"  # chosen on validation and frozen: youden, or a required sensitivity, say 0.9
+    select_on: str = _one_of("val", "val", "test")  # epoch, heads, temperature, threshold; test is a leak
+    objective: str | None = "val/softmax/auroc"  # of a sweep's optimiser: <part>/<head>/<metric> of metrics.json
+    fit: bool = True  # false: evaluate ckpt_path, a run folder, with its own configuration
+    ckpt_path: str | None = None  # last: go on with a run that was cut; with fit=false, a run folder
+    repeats: int = 1  # seeds of sweep=folds
+    source: Any = None  # of an experiment: whose system, and what its authors claim
+    plugins: Any = field(default_factory=list)  # modules or files of your own, which add rows before anything is built
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> "Config":
+        """Return the configuration of plain data, as `as_dict` or Hydra gives it.
+
+        Raises:
+            InputError: A key that there is not, or a value of another type or out of range; the line names the key.
+        """
+        plain = {key: dict(value) if isinstance(value, Mapping) else value for key, value in given.items()}
+        for group, rest in (("trainer", "more"), ("data", "arguments"), ("crop", "arguments")):
+            section = plain.get(group, {})
+            known = {one.name for one in fields(GROUPS[group])}
+            if group == "trainer" or section.get("_target_"):
+                others = {key: section.pop(key) for key in list(section) if key not in known}
+                section[rest] = {**(section.get(rest) or {}), **others}
+        try:
+            made: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), plain))
+        except OmegaConfBaseException as error:
+            raise InputError(f"{getattr(error, 'full_key', '')}: {str(error).splitlines()[0]}") from None
+        _check(made, "")
+        return made
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data, as JSON and YAML hold it."""
+        return dataclasses.asdict(self)
+
+
+GROUPS: dict[str, Any] = {one.name: one.type for one in fields(Config) if dataclasses.is_dataclass(one.type)}
+
+
+def _check(section: Any, prefix: str) -> None:
+    """Refuse the first value that is out of its range."""
+    for one in fields(section):
+        value, key = getattr(section, one.name), f"{prefix}{one.name}"
+        if dataclasses.is_dataclass(value):
+            _check(value, f"{key}.")
+        elif value is None and one.default is None:
+            continue
+        elif "fits" in one.metadata and (isinstance(value, bool) or not one.metadata["fits"](value)):
+            raise InputError(f"{key}={value}: expected {one.metadata['expected']}")
+
+
+def register() -> None:
+    """Make the dataclasses known to Hydra, as the schema that `conf/config.yaml` begins with."""
+    from hydra.core.config_store import ConfigStore  # noqa: PLC0415 - half a second that no reader of tables needs
+
+    ConfigStore.instance().store("schema", Config)

@@ -59,7 +59,7 @@ def composed(*overrides):
 @pytest.fixture(scope="session")
 def job(phantom, tmp_path_factory):
     """Runs one job in this process; returns its folder and its metrics."""
-    from mammo import config
+    from mammo.runs import settings
     from mammo.runs.train import train
 
     def start(*overrides):
@@ -69,7 +69,7 @@ def job(phantom, tmp_path_factory):
             lines.insert(0, "model=compact")  # a second less than VGG16 to build and to keep
         if "shares" in composed(*lines).split:
             lines.insert(0, SHARES)
-        cfg = config.effective(composed(*{line.partition("=")[0]: line for line in lines}.values()), lines)
+        cfg = settings.effective(composed(*{line.partition("=")[0]: line for line in lines}.values()), lines)
         return folder, train(cfg, folder)
 
     return start

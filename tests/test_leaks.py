@@ -8,12 +8,12 @@ import pytest
 from lightning.pytorch.callbacks import EarlyStopping
 from sklearn.preprocessing import StandardScaler
 
-from mammo import config
 from mammo.datasets.split import split_films
 from mammo.errors import InputError
 from mammo.evaluation import evaluate as judged
 from mammo.evaluation.predictions import choices
 from mammo.models.heads import fit_head
+from mammo.runs import settings
 from mammo.runs.train import train
 from mammo.tables import read_json
 from mammo.training import callbacks, datamodule
@@ -196,7 +196,7 @@ def test_labels_that_do_not_follow_their_films_are_an_error(run, honest_run, mon
         run()
     lines = ["fit=false", f"ckpt_path={honest_run}"]
     with pytest.raises(RuntimeError, match=message):
-        train(config.effective(composed(*lines), lines), tmp_path)
+        train(settings.effective(composed(*lines), lines), tmp_path)
 
 
 def test_a_patch_whose_label_is_not_that_of_its_place_is_an_error(phantom):

@@ -14,13 +14,13 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import KNeighborsClassifier
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from mammo import config
 from mammo.datasets.labels import find_task
 from mammo.datasets.phantom import Phantom
 from mammo.errors import InputError
 from mammo.models.heads import HEADS, Head
 from mammo.processes import peers
 from mammo.reports import run as report
+from mammo.runs import settings
 from mammo.runs import write as run
 from mammo.runs.train import train
 from mammo.tables import read_features, read_json
@@ -272,7 +272,7 @@ def evaluated(folder, name, *overrides):
     """Evaluates a run without training, as the command line would."""
     lines = ["fit=false", f"ckpt_path={folder}", *overrides]
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = config.effective(compose("config", lines), lines)
+        cfg = settings.effective(compose("config", lines), lines)
     again = folder.parent / f"{folder.name}-{name}"
     train(cfg, again)
     return again
@@ -531,7 +531,7 @@ def test_bad_settings_end_a_run_before_any_work(job, overrides, message):
 )
 def test_settings_that_do_not_go_together_are_refused(overrides, message):
     with pytest.raises(InputError, match=message):
-        config.effective(composed(*overrides), list(overrides))
+        settings.effective(composed(*overrides), list(overrides))
 
 
 DELTAS = {  # groups that change the recipe, and are no part of it

@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
 
-from mammo import config
 from mammo.models.backbones import BACKBONES
 from mammo.models.heads import HEADS
+from mammo.runs import settings
 from mammo.runs.train import train
 from mammo.tables import read_features
 from tests.conftest import CONF
@@ -25,7 +25,7 @@ def test_a_backbone_trains_gives_features_fits_every_head_and_is_evaluated_again
     assert all(f"test/{head}/auroc" in metrics for head in HEADS)
     lines = ["fit=false", f"ckpt_path={folder}"]
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = config.effective(compose("config", lines), lines)
+        cfg = settings.effective(compose("config", lines), lines)
     again = folder.parent / f"{folder.name}-again"
     train(cfg, again)
     assert (again / "predictions.csv").read_bytes() == (folder / "predictions.csv").read_bytes()

@@ -1,25 +1,29 @@
 """The tasks: what is to be told apart, as class names and a rule from a finding's row to one of them."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import pandas as pd
+import yaml
 
+from mammo.config import TaskConfig
 from mammo.datasets.findings import IMAGE_COLUMNS
 from mammo.errors import InputError
+from mammo.paths import conf
 
 WORST = {"normal": 0, "benign": 1, "malignant": 2}
 SHOWN = ["finding_id", "finding", "severity", "radius_px"]  # what a square shows of a film
 
 
 @dataclass(frozen=True)
-class Task:
-    """A classification.
+class Labels:
+    """The classes of a task, and the rule from a finding to one of them.
 
     Attributes:
         classes: Names in the order of the network's outputs; of two, the second is positive.
-        column: Column of the findings table that decides.
-        of: From a value of that column to a class; a value that is absent takes no part in the task.
-        ordered: Each class is more of something than the one before.
+        column: The column of the findings table that decides.
+        of: The class of each value of that column; a value that is absent takes no part in the task.
+        ordered: True if each class is more of something than the one before.
     """
 
     classes: tuple[str, ...]
@@ -27,56 +31,61 @@ class Task:
     of: dict[str, str]
     ordered: bool = True
 
+    @classmethod
+    def from_config(cls, task: TaskConfig) -> "Labels":
+        """Return the labels of a task's settings.
+
+        Raises:
+            InputError: Fewer than two classes, or a value that belongs to two of them.
+        """
+        if not task.classes or len(task.classes) < 2:
+            raise InputError(f"task.classes={task.classes}: expected two classes or more, each with its values")
+        pairs = [(str(value), str(name)) for name, values in task.classes.items() for value in values]
+        if len(twice := {value for value, _ in pairs}) < len(pairs):
+            raise InputError(f"task.classes: a value belongs to two classes; expected each of {sorted(twice)} once")
+        return cls(tuple(map(str, task.classes)), task.column, dict(pairs), task.ordered)
+
     @property
     def of_lesions(self) -> bool:
-        """Whether a class is that of a lesion, which lies somewhere, the first the least alarming; else of a film."""
+        """True if a class is that of a lesion, which lies somewhere, the first the least alarming; else of an image."""
         return self.column not in IMAGE_COLUMNS
 
     @property
     def stratify(self) -> str:
-        """The column by which women are typed when they are dealt, so that a rare class is in every part."""
+        """The column by which patients are typed when they are dealt, so that a rare class is in every part."""
         return self.column if self.of_lesions else "severity"
 
 
-def _identity(column: str, *classes: str, ordered: bool = True) -> Task:
-    return Task(classes, column, {name: name for name in classes}, ordered)
+@cache
+def known_tasks() -> dict[str, Labels]:
+    """Return the tasks of `conf/task`, by name."""
+    files = sorted((conf() / "task").glob("*.yaml"))
+    return {path.stem: Labels.from_config(TaskConfig(**yaml.safe_load(path.read_text()))) for path in files}
 
 
-TASKS = {
-    "abnormality": Task(
-        ("normal", "abnormal"), "severity", {"normal": "normal", "benign": "abnormal", "malignant": "abnormal"}
-    ),
-    "severity": _identity("severity", "normal", "benign", "malignant"),
-    "malignancy": _identity("severity", "benign", "malignant"),
-    "density": _identity("density", "F", "G", "D"),
-    "finding": _identity("finding", "NORM", "CALC", "CIRC", "SPIC", "MISC", "ARCH", "ASYM", ordered=False),
-    "distortion": Task(("normal", "distortion"), "finding", {"NORM": "normal", "ARCH": "distortion"}),
-}
+def find_task(name: str) -> Labels:
+    """Return the task of that name; an unknown one lists the known."""
+    if name not in known_tasks():
+        raise InputError(f"task={name} is unknown; expected one of {', '.join(known_tasks())}")
+    return known_tasks()[name]
 
 
-def find_task(name: str) -> Task:
-    """The task of that name; an unknown one lists the known."""
-    if name not in TASKS:
-        raise InputError(f"task '{name}' is unknown; expected one of {', '.join(TASKS)}")
-    return TASKS[name]
+def task_of(classes: tuple[str, ...]) -> Labels | None:
+    """Return the known task whose classes these are, in this order: no two have the same."""
+    return next((task for task in known_tasks().values() if task.classes == classes), None)
 
 
-def task_of(classes: tuple[str, ...]) -> Task | None:
-    """The task whose classes these are, in this order: no two have the same."""
-    return next((task for task in TASKS.values() if task.classes == classes), None)
-
-
-def check_task(task: Task, table: pd.DataFrame) -> None:
+def check_task(task: Labels, table: pd.DataFrame) -> None:
     """A findings table that lacks a class of the task names the tasks that it has all classes of."""
     if missing := _missing(task, table):
-        possible = [name for name, other in TASKS.items() if not _missing(other, table)]
+        possible = [name for name, other in known_tasks().items() if not _missing(other, table)]
         raise InputError(
             f"this data set has no finding of class {', '.join(missing)}, which its {task.column} would say; "
             f"tasks that it can give: {', '.join(possible) or 'none'}"
         )
 
 
-def _missing(task: Task, table: pd.DataFrame) -> list[str]:
+def _missing(task: Labels, table: pd.DataFrame) -> list[str]:
     found = set(table[task.column].map(task.of).dropna())
     return [name for name in task.classes if name not in found]
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from mammo.datasets.labels import Task
+from mammo.datasets.labels import Labels
 from mammo.errors import InputError
 from mammo.evaluation.predictions import originals
 
@@ -13,7 +13,7 @@ RULES = {
 }
 
 
-def check_rule(rule: object, task: Task) -> None:
+def check_rule(rule: object, task: Labels) -> None:
     """The rule is known, and `max` is of a task that has a least alarming class."""
     if rule not in RULES:
         raise InputError(f"aggregate={rule}: expected {' or '.join(RULES)}")
@@ -23,7 +23,7 @@ def check_rule(rule: object, task: Task) -> None:
         )
 
 
-def by_unit(predictions: pd.DataFrame, task: Task, unit: str, rule: str) -> tuple[pd.DataFrame, int]:
+def by_unit(predictions: pd.DataFrame, task: Labels, unit: str, rule: str) -> tuple[pd.DataFrame, int]:
     """The predictions of films or women from those of their samples; the copies of a training part are none.
 
     Args:
@@ -62,7 +62,7 @@ def by_unit(predictions: pd.DataFrame, task: Task, unit: str, rule: str) -> tupl
     return table, len(undecided)
 
 
-def _label(found: set[str], task: Task) -> str | None:
+def _label(found: set[str], task: Labels) -> str | None:
     """The class of a unit whose samples have these; None where two of them are as good."""
     ranked = [name for name in task.classes if name in found]
     if task.of_lesions and (task.ordered or (len(ranked) == 2 and ranked[0] == task.classes[0])):

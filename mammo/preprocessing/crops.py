@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mammo.datasets.labels import SHOWN, Task, findings_in, shown_in, worst_findings
+from mammo.datasets.labels import SHOWN, Labels, findings_in, shown_in, worst_findings
 from mammo.errors import InputError
 from mammo.preprocessing.cutting import Ask, Cutter, Square
 
@@ -49,7 +49,7 @@ class Crops:
 def cut_crops(
     table: pd.DataFrame,
     read: Callable[[str], np.ndarray],
-    task: Task,
+    task: Labels,
     *,
     name: str,
     image_size: int,
@@ -140,7 +140,7 @@ def _zip(rows: pd.DataFrame, squares: list[list[Square]]) -> Iterator[tuple[pd.S
 
 
 def _patches(
-    rows: pd.DataFrame, cutter: Cutter, findings: pd.DataFrame, task: Task, window_mm: float, stride_mm: float
+    rows: pd.DataFrame, cutter: Cutter, findings: pd.DataFrame, task: Labels, window_mm: float, stride_mm: float
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """The whole breast of each film, and the patches of a grid over it (after Oyelade and Ezugwu 2021).
 

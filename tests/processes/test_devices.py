@@ -19,11 +19,10 @@ from hydra.types import RunMode
 from safetensors.torch import load_file
 from torch.distributed.launcher import api
 
-from mammo import config
 from mammo.errors import InputError
 from mammo.models.losses import build_loss
 from mammo.processes import devices, peers
-from mammo.runs import sweep
+from mammo.runs import settings, sweep
 from tests import ranks
 from tests.conftest import ARCHIVE, CONF, SHARES, SMALL, composed
 
@@ -51,7 +50,7 @@ def test_gradients_of_five_steps_do_not_depend_on_the_number_of_devices(phantom,
     for count in (1, 2):
         (tmp_path / str(count)).mkdir()
         own = [*lines, f"trainer.devices={count}"]
-        devices.launch(ranks.gradients, config.effective(composed(*own), own), tmp_path / str(count))
+        devices.launch(ranks.gradients, settings.effective(composed(*own), own), tmp_path / str(count))
         found.append(torch.load(tmp_path / str(count) / "gradients.pt", weights_only=True))
     one, two = found
     assert len(one["gradients"]) == ranks.STEPS
@@ -183,7 +182,7 @@ def small_run(phantom, *overrides):
 @pytest.mark.slow
 def test_heads_and_report_are_made_once_by_the_first_process(phantom, tmp_path):
     lines = small_run(phantom, "trainer.devices=2")
-    metrics = devices.launch(ranks.noted, config.effective(composed(*lines), lines), tmp_path)
+    metrics = devices.launch(ranks.noted, settings.effective(composed(*lines), lines), tmp_path)
     assert (tmp_path / "calls").read_text().splitlines() == ["fit_head by 0", "write by 0"]
     assert "test/knn/auroc" in metrics
 

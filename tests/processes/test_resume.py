@@ -19,10 +19,10 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from mammo import config as settings
 from mammo.errors import InputError, message_for_user
 from mammo.files import owned, scratch, whole, workshop, write_text
 from mammo.processes import devices, resume
+from mammo.runs import settings
 from mammo.runs.train import train
 from mammo.tables import write_features
 from mammo.tasks.classification import Classifier
