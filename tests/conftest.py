@@ -10,6 +10,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: a worker has one core, and more threads would wait
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # what is tested is promised of a CPU
 
+from mammo.config import register
 from mammo.datasets.download import extract
 from mammo.datasets.mias import MIAS, expected_member
 from mammo.datasets.phantom import Phantom
@@ -52,14 +53,34 @@ def composed(*overrides):
     """The configuration under these overrides."""
     from hydra import compose, initialize_config_dir
 
+    register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose("config", overrides=list(overrides))
+
+
+def resolved(*overrides):
+    """The settings of a run under these overrides, as the program has them."""
+    from mammo.runs import settings
+
+    return settings.resolve(composed(*overrides), list(overrides))
+
+
+def prepared_of(config):
+    """The samples of a run, without a network."""
+    from mammo.datasets.base import load_findings
+
+    from mammo.datasets.registry import open_dataset
+    from mammo.training.prepare import prepare, split_images
+
+    dataset = open_dataset(config.data)
+    dataset.prepare()
+    findings = load_findings(dataset, config.data.spacing_mm)
+    return prepare(dataset, findings, split_images(findings, config), config)
 
 
 @pytest.fixture(scope="session")
 def job(phantom, tmp_path_factory):
     """Runs one job in this process; returns its folder and its metrics."""
-    from mammo.runs import settings
     from mammo.runs.train import train
 
     def start(*overrides):
@@ -67,10 +88,8 @@ def job(phantom, tmp_path_factory):
         lines = [*SMALL, f"data.root={phantom.root}", "model.image_size=32", *overrides]
         if not any(line.startswith(("model", "experiment", "protocol")) for line in overrides):
             lines.insert(0, "model=compact")  # a second less than VGG16 to build and to keep
-        if "shares" in composed(*lines).split:
-            lines.insert(0, SHARES)
-        cfg = settings.effective(composed(*{line.partition("=")[0]: line for line in lines}.values()), lines)
-        return folder, train(cfg, folder)
+        lines.insert(0, SHARES)
+        return folder, train(resolved(*{line.partition("=")[0]: line for line in lines}.values()), folder)
 
     return start
 

@@ -12,16 +12,17 @@ from mammo.errors import InputError
 STEPS = 5
 
 
-def gradients(cfg, folder):
+def gradients(config, folder):
     """Trains a few steps, batch norm as it is; leaves the gradients of each, and its loss, in `gradients.pt`."""
     import lightning as L
     from lightning.pytorch.callbacks import Callback
     from torch.nn.modules.batchnorm import _BatchNorm
 
-    from mammo.processes import devices
-    from mammo.runs import write as run
-    from mammo.tasks.classification import Classifier
+    from mammo.processes.devices import plan_of
+    from mammo.runs.log import quieten
+    from mammo.tasks.classification import build_task
     from mammo.training.datamodule import MammogramDataModule
+    from tests.conftest import prepared_of
 
     seen, losses = [], []
 
@@ -37,25 +38,24 @@ def gradients(cfg, folder):
         def on_train_batch_end(self, trainer, pl_module, outputs, *_):
             losses.append(trainer.strategy.reduce(outputs["loss"], reduce_op="mean"))
 
-    run.quieten()
-    L.seed_everything(cfg["seed"], workers=True, verbose=False)
-    plan, data = devices.plan_of(cfg), MammogramDataModule.of(cfg)
-    classifier = Classifier(model=cfg["model"], classes=list(data.task.classes), loss=cfg["loss"], **cfg["optim"])
-    data.load()
-    classifier.weigh(data.class_counts())
-    settings = cfg["trainer"] | plan.trainer_settings() | {"max_steps": STEPS, "limit_val_batches": 0}
-    trainer = L.Trainer(**settings, logger=False, enable_checkpointing=False, callbacks=[Recorder()])
-    trainer.fit(classifier, datamodule=data)
+    quieten()
+    L.seed_everything(config.seed, workers=True, verbose=False)
+    plan, prepared = plan_of(config.trainer), prepared_of(config)
+    task = build_task(config, prepared.labels, prepared.class_counts())
+    limits = {"max_epochs": config.trainer.max_epochs, "max_steps": STEPS, "limit_val_batches": 0}
+    own = {"logger": False, "enable_checkpointing": False, "callbacks": [Recorder()], "deterministic": "warn"}
+    trainer = L.Trainer(**plan.trainer_settings() | limits | own)
+    trainer.fit(task, datamodule=MammogramDataModule(prepared, config.data, config.seed))
     if plan.main:
         torch.save({"gradients": torch.stack(seen), "losses": losses}, folder / "gradients.pt")
     return {}
 
 
-def noted(cfg, folder):
+def noted(config, folder):
     """A whole run; each process notes in `calls` what it fits and reports."""
+    from mammo.models import heads
     from mammo.reports import run as report
-    from mammo.runs import train as training
-    from mammo.training import callbacks
+    from mammo.runs import train
 
     def noting(plain):
         def called(*args, **kwargs):
@@ -65,21 +65,21 @@ def noted(cfg, folder):
 
         return called
 
-    callbacks.fit_head, report.write = noting(callbacks.fit_head), noting(report.write)
-    return training.train(cfg, folder)
+    heads.fit_head, report.write = noting(heads.fit_head), noting(report.write)
+    return train.train(config, folder)
 
 
-def dies(cfg, folder):
+def dies(config, folder):
     """The second process dies as it is told; the first one waits for it."""
     torch.distributed.init_process_group("gloo")
     (folder / f"process{os.environ['RANK']}").write_text(str(os.getpid()))
     if os.environ["RANK"] == "1":
         time.sleep(1)
-        if cfg["how"] == "killed":
+        if config.source["how"] == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
-        if cfg["how"] == "input":
+        if config.source["how"] == "input":
             raise InputError("it has no such film")
-        if cfg["how"] == "full":
+        if config.source["how"] == "full":
             raise OSError(errno.ENOSPC, "No space left on device", "report.md")
         raise RuntimeError("something of its own went wrong")
     torch.distributed.barrier()

@@ -40,7 +40,7 @@ SMALLER = {
     **{key: ["split.shares=[0.34,0.33,0.33]"] for key in ("shi2019", "lopez_almazan2022", "sadad2021", "thomaz2017")},
 }
 FILES = ["predictions.csv", "metrics.json", "features.safetensors", "checkpoints/best.ckpt", "report.md",
-         "provenance.json", "choices.json", "split_audit.json", "curves.csv", "figures/augmentation.png"]  # fmt: skip
+         "provenance.json", "selection.json", "split_audit.json", "curves.csv", "figures/augmentation.png"]  # fmt: skip
 
 
 def test_every_experiment_is_named_here():

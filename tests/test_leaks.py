@@ -6,21 +6,22 @@ import numpy as np
 import pandas as pd
 import pytest
 from lightning.pytorch.callbacks import EarlyStopping
+from mammo.run_folder import RunFolder
 from sklearn.preprocessing import StandardScaler
 
 from mammo.datasets.split import split_films
 from mammo.errors import InputError
 from mammo.evaluation import evaluate as judged
 from mammo.evaluation.predictions import choices
+from mammo.models import heads
 from mammo.models.heads import fit_head
-from mammo.runs import settings
+from mammo.runs import write
 from mammo.runs.train import train
-from mammo.tables import read_json
-from mammo.training import callbacks, datamodule
+from mammo.training import fit, prepare
 from mammo.training.datamodule import MammogramDataModule
 from mammo.training.guard import check_labels
 from mammo.training.samples import Samples
-from tests.conftest import composed
+from tests.conftest import SHARES, prepared_of, resolved
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def honest_run(run):
 
 
 def leaks(folder):
-    return read_json(folder / "metrics.json")["leaks"]
+    return [leak["kind"] for leak in RunFolder(folder).metrics["leaks"]]
 
 
 def test_an_honest_run_has_no_reason(honest_run):
@@ -47,10 +48,8 @@ def test_an_honest_run_has_no_reason(honest_run):
 
 
 def test_what_the_configuration_asks_for_is_a_reason_each(run):
-    copies, women, choices_ = leaks(run("split=copy", "augment=expand", "augment.copies=1", "select_on=test"))
-    assert "augmented copies on two sides" in copies
-    assert "women have films on two sides" in women
-    assert "were chosen on the test part" in choices_
+    copies, patients, chosen = leaks(run("split=copy", "augment=expand", "augment.copies=1", "select_on=test"))
+    assert [copies, patients, chosen] == ["copies", "patients", "selection"]
 
 
 def moved(table, **how):
@@ -74,13 +73,13 @@ def augmented_first(table, **how):
 
 @pytest.mark.parametrize("leaky", [moved, renamed, augmented_first])
 def test_a_split_that_lets_a_woman_cross_is_an_error(run, monkeypatch, leaky):
-    monkeypatch.setattr(datamodule, "split_films", leaky)
-    with pytest.raises(InputError, match=r"woman .* is on two sides"):
+    monkeypatch.setattr(prepare, "split_films", leaky)
+    with pytest.raises(InputError, match=r"patient"):
         run()
 
 
 def test_training_on_test_rows_is_an_error(run, monkeypatch):
-    monkeypatch.setattr(MammogramDataModule, "train_dataloader", lambda self: self._once(self.described))
+    monkeypatch.setattr(MammogramDataModule, "train_dataloader", lambda self: self._once(self.prepared.described))
     with pytest.raises(RuntimeError, match="leak: training is shown 16 of 32 rows that are not of the train part"):
         run()
 
@@ -95,13 +94,8 @@ def mixed_with_everyone(monkeypatch):
 
 
 def learnt_from_everyone(monkeypatch):
-    honest = MammogramDataModule._synthesise
-
-    def leaky(self, samples):
-        self.pool = list(range(len(self.labels)))
-        return honest(self, samples)
-
-    monkeypatch.setattr(MammogramDataModule, "_synthesise", leaky)
+    honest = prepare.pool_of
+    monkeypatch.setattr(prepare, "pool_of", lambda rows_of: honest({"train": sum(rows_of.values(), [])}))
 
 
 @pytest.mark.parametrize(
@@ -116,8 +110,7 @@ def test_augmentation_that_takes_from_test_films_is_an_error(run, monkeypatch, l
 
 def test_stopping_early_on_test_rows_is_an_error(run, monkeypatch):
     def test_rows(self):
-        rows = [row for row, part in zip(self.described.rows, self.described_parts, strict=True) if part == "test"]
-        return self._once(Samples(self.crops, self.labels, rows, self.augment, self.seed))
+        return self._once(self.prepared._samples(self.prepared.rows_of["test"]))
 
     monkeypatch.setattr(MammogramDataModule, "val_dataloader", test_rows)
     with pytest.raises(RuntimeError, match=r"leak: .* by val/auroc is shown .* not of the val part"):
@@ -125,23 +118,26 @@ def test_stopping_early_on_test_rows_is_an_error(run, monkeypatch):
 
 
 def test_stopping_early_by_a_metric_of_test_is_an_error(run, monkeypatch):
-    honest = callbacks.during_fit
+    honest = fit.during_fit
 
     def leaky(*arguments, **how):
         return [*honest(*arguments, **how), EarlyStopping("test/auroc", mode="max", strict=False)]
 
-    monkeypatch.setattr(callbacks, "during_fit", leaky)
+    monkeypatch.setattr(fit, "during_fit", leaky)
     with pytest.raises(RuntimeError, match="leak: EarlyStopping by test/auroc: expected a number of the val part"):
         run()
 
 
 def test_choosing_everything_on_test_unasked_is_an_error(run, monkeypatch):
-    honest = MammogramDataModule.__init__
-    monkeypatch.setattr(
-        MammogramDataModule, "__init__", lambda self, **how: honest(self, **how | {"select_on": "test"})
-    )
+    monkeypatch.setattr(prepare.Prepared, "watched", "test", raising=False)
+    monkeypatch.setattr(prepare.Prepared, "__setattr__", watches_test, raising=False)
     with pytest.raises(RuntimeError, match=r"leak: .* by test/auroc"):
         run()
+
+
+def watches_test(self, name, value):
+    """Says that the test part is watched, whatever was said."""
+    object.__setattr__(self, name, "test" if name == "watched" else value)
 
 
 def scaled_on_all(name, features, labels, rows, **how):
@@ -161,7 +157,7 @@ def tuned_on_test(name, features, labels, rows, **how):
     [(scaled_on_all, "contains infinity"), (fitted_on_all, "withheld"), (tuned_on_test, "withheld")],
 )
 def test_a_scaler_or_a_head_that_looks_at_test_rows_is_an_error(run, monkeypatch, leaky, message):
-    monkeypatch.setattr(callbacks, "fit_head", leaky)
+    monkeypatch.setattr(heads, "fit_head", leaky)
     with pytest.raises((ValueError, RuntimeError), match=message):
         run()
 
@@ -172,9 +168,7 @@ def on_test(predictions, classes, rule, part):
 
 def test_a_threshold_that_validation_did_not_choose_is_a_reason(run, monkeypatch):
     monkeypatch.setattr(judged, "choices", on_test)
-    (reason,) = leaks(run())
-    assert "threshold or temperature of softmax, svm" in reason
-    assert "is not what the val part chooses" in reason
+    assert leaks(run()) == ["threshold"]
 
 
 def rolled(array):
@@ -190,25 +184,21 @@ def rolled(array):
     ],
 )
 def test_labels_that_do_not_follow_their_films_are_an_error(run, honest_run, monkeypatch, tmp_path, shuffle, message):
-    honest = datamodule.cut_crops
-    monkeypatch.setattr(datamodule, "cut_crops", lambda *given, **how: shuffle(honest(*given, **how)))
+    honest = prepare.cut_samples
+    monkeypatch.setattr(prepare, "cut_samples", lambda *given, **how: shuffle(honest(*given, **how)))
     with pytest.raises(RuntimeError, match=message):
         run()
     lines = ["fit=false", f"ckpt_path={honest_run}"]
     with pytest.raises(RuntimeError, match=message):
-        train(settings.effective(composed(*lines), lines), tmp_path)
+        train(resolved(*lines), tmp_path)
 
 
 def test_a_patch_whose_label_is_not_that_of_its_place_is_an_error(phantom):
-    data = MammogramDataModule(
-        name="phantom", root=str(phantom.root), women=16, task="abnormality", seed=0, augment={"mode": "none"},
-        split={"name": "patient", "shares": [0.5, 0.25, 0.25]}, batch_size=4, image_size=32,
-        crop={"name": "grid", "window_mm": 44.8, "stride_mm": 44.8},
-    )  # fmt: skip
-    data.load()
+    data = prepared_of(resolved("data=phantom", f"data.root={phantom.root}", "data.women=16", SHARES, "crop=grid",
+                                "data.batch_size=4", "model.image_size=32", "augment=none"))  # fmt: skip
     check_labels(data, data.described)
     table = data.crops.table
-    one = (table["label"] == "normal") & table["finding_id"].isna()
+    one = (table["label"] == "normal") & (table["patch"] > 0) & (table["finding_id"] == 0)
     for changed in ({"label": table["label"].mask(one, "abnormal")}, {"x_px": table["x_px"].mask(~one, 5000.0)}):
         samples = replace_table(data.described, table.assign(**changed))
         with pytest.raises(RuntimeError, match="labels of the table are not those of their findings"):
@@ -232,19 +222,19 @@ def test_training_on_shuffled_labels_is_an_error(run, monkeypatch):
 
 
 def test_predictions_whose_labels_were_shuffled_are_an_error(run, monkeypatch):
-    honest = callbacks.head_table
+    honest = write.head_table
 
     def leaky(rows, *given, **how):
         return honest(rows.assign(label=rolled(rows["label"])), *given, **how)
 
-    monkeypatch.setattr(callbacks, "head_table", leaky)
+    monkeypatch.setattr(write, "head_table", leaky)
     with pytest.raises(InputError, match=r"labels are not those of samples\.csv"):
         run()
 
 
 def test_the_thresholds_that_are_written_can_be_chosen_again_from_validation(honest_run):
     table = pd.read_csv(honest_run / "predictions.csv").query("head == 'svm' and split == 'val'")
-    threshold = read_json(honest_run / "metrics.json")["operating"]["svm"]["threshold"]
+    threshold = RunFolder(honest_run).metrics["operating"]["svm"]["threshold"]
     positive = table["label"] == "abnormal"
 
     def gain(at):

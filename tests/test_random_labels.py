@@ -7,22 +7,23 @@ orientation, by which a film's copy is known again, and a woman's other film a l
 `python -m pytest -m slow -n 0 -s tests/test_random_labels.py` prints the table for 20 seeds.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from mammo.datasets.phantom import Phantom
+from mammo.datasets.registry import open_dataset
 from mammo.evaluation.metrics import evaluate
 from mammo.evaluation.operating_point import Operating
-from mammo.evaluation.predictions import answers
+from mammo.evaluation.predictions import head_table
 from mammo.models.heads import fit_head, withheld
-from mammo.preprocessing.crops import Crops, cut_crops
-from mammo.tables import head_table
-from mammo.training import datamodule
-from mammo.training.datamodule import MammogramDataModule
+from mammo.preprocessing.crops import cut_samples
+from mammo.training import prepare
 from mammo.training.guard import check_labels
-from tests.conftest import ARCHIVE
+from tests.conftest import ARCHIVE, resolved
 
-PROTOCOLS = {"by woman": "patient", "by film": "image", "augmentation first": "copy"}
+PROTOCOLS = {"by patient": "patient", "by image": "image", "augmentation first": "copy"}
 LEVELS = np.linspace(0, 1, 33)
 CLASSES = ["normal", "abnormal"]
 
@@ -32,24 +33,24 @@ def cut_once(monkeypatch):
     """Whole breasts do not depend on the split or the labels: they are cut for the first seed alone."""
     made = []
 
-    def cut(table, read, task, **how):
+    def cut(crop, findings, read, labels, **how):
         if not made:
-            made.append(cut_crops(table, read, task, **how))
+            made.append(cut_samples(crop, findings, read, labels, **how))
         (crops,) = made
-        films = table.set_index("image_id").loc[crops.table["image_id"]].reset_index()
-        drawn = films[["severity", "split"]].assign(label=films["severity"].map(task.of))
-        return Crops(crops.table.assign(**drawn), crops.pixels, crops.shown, crops.notes)
+        images = findings.set_index("image_id").loc[crops.table["image_id"]].reset_index()
+        drawn = images[["severity", "split"]].assign(label=images["severity"].map(labels.of))
+        return replace(crops, table=crops.table.assign(**drawn))
 
-    monkeypatch.setattr(datamodule, "cut_crops", cut)
+    monkeypatch.setattr(prepare, "cut_samples", cut)
 
 
-def tossed(index, seed):
-    """The findings, one a film, with a severity by the woman's coin."""
-    films = index().drop_duplicates("image_id").reset_index(drop=True)
-    women = films["patient"].unique()
-    heads = np.random.default_rng([seed, 0xC014]).random(len(women)) < 0.5
-    return films.assign(
-        severity=films["patient"].map(dict(zip(women, np.where(heads, "malignant", "normal"), strict=True))),
+def tossed(findings, seed):
+    """The findings, one an image, with a severity by the patient's coin."""
+    images = findings.drop_duplicates("image_id").reset_index(drop=True)
+    patients = images["patient"].unique()
+    heads = np.random.default_rng([seed, 0xC014]).random(len(patients)) < 0.5
+    return images.assign(
+        severity=images["patient"].map(dict(zip(patients, np.where(heads, "malignant", "normal"), strict=True))),
         finding_id=1,
     )
 
@@ -62,14 +63,12 @@ def described(pixels):
 
 def area(source, split, seed, shares, copies):
     """AUROC of the test part with its interval."""
-    augment = {"mode": "expand", "symmetries": True, "rotate_deg": 15, "shift": 0.05, "scale": 0.1, "copies": copies}
-    data = MammogramDataModule(
-        **source, task="abnormality", split={"name": split, "shares": shares}, crop={"name": "whole"},
-        augment=augment, image_size=64, seed=seed, batch_size=4,
-    )  # fmt: skip
-    index = data.dataset.index
-    data.dataset.index = lambda: tossed(index, seed)
-    data.load()
+    config = resolved(*source, f"split={split}", f"split.shares={shares}", f"seed={seed}", "augment=expand",
+                      f"augment.copies={copies}", "model.image_size=64", "data.batch_size=4")  # fmt: skip
+    dataset = open_dataset(config.data)
+    findings = tossed(dataset.findings(), seed)
+    dataset.findings = lambda: findings
+    data = prepare.prepare(dataset, findings, prepare.split_images(findings, config), config)
     check_labels(data, data.described)
     rows = data.rows()
     features = np.array([described(data.described.pixels(*row)[0].numpy()) for row in data.described.rows], np.float32)
@@ -102,23 +101,23 @@ def covering(found):
 
 
 def test_random_labels_are_not_learnt_by_woman_but_by_copies(phantom, cut_once):
-    source = {"name": "phantom", "root": str(phantom.root), "women": phantom.women}
+    source = ["data=phantom", f"data.root={phantom.root}", f"data.women={phantom.women}"]
     found = benchmark(source, seeds=5, shares=(0.5, 0, 0.5))
-    assert covering(found["by woman"]) >= 4
+    assert covering(found["by patient"]) >= 4
     assert found["augmentation first"][0].mean() > 0.6
 
 
 @pytest.mark.slow
 def test_random_labels_of_161_women_and_20_seeds(request, cut_once, tmp_path):
     if ARCHIVE.is_file():
-        source = {"name": "mias", "root": str(request.getfixturevalue("mias").root)}
+        source = [f"data.root={request.getfixturevalue('mias').root}"]
     else:
         films = Phantom(root=str(tmp_path), women=161)
         films.prepare()
-        source = {"name": "phantom", "root": str(films.root), "women": films.women}
+        source = ["data=phantom", f"data.root={films.root}", f"data.women={films.women}"]
     found = benchmark(source, seeds=20)
-    assert covering(found["by woman"]) >= 16
-    areas = found["by film"][0]
+    assert covering(found["by patient"]) >= 16
+    areas = found["by image"][0]
     assert areas.mean() - areas.std(ddof=1) / np.sqrt(len(areas)) > 0.5
     areas, lows, _ = found["augmentation first"]
     assert areas.mean() > 0.6 and (lows > 0.5).sum() > 10

@@ -193,7 +193,7 @@ def test_two_nodes_train_as_two_devices_of_one_machine_do(slurm, settings, tmp_p
     same(folder, tmp_path / "alone")
     assert read_json(folder / "provenance.json")["devices"] == "2 cpu"
     table = pd.read_csv(folder / "predictions.csv")
-    assert not table.duplicated(["sample_id", "head"]).any() and table["sample_id"].nunique() == 32
+    assert not table.duplicated(["image_id", "head"]).any() and table["image_id"].nunique() == 32
 
 
 def test_bad_input_is_not_tried_again(slurm, settings, tmp_path):

@@ -1,22 +1,20 @@
 """scikit-learn classifiers on penultimate features: tuned, calibrated, saved without pickle."""
 
+import logging
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from zipfile import ZIP_DEFLATED
 
 import numpy as np
 import pandas as pd
-import skops.io
 from scipy.special import logit
 from sklearn.base import BaseEstimator, clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -29,18 +27,10 @@ from sklearn.svm import SVC, LinearSVC
 from threadpoolctl import threadpool_limits
 
 from mammo.errors import InputError
-from mammo.files import whole
+
+log = logging.getLogger(__name__)
 
 INNER_FOLDS = 5
-
-# What skops finds in our own files and does not know; a file with any other type is refused.
-TRUSTED = frozenset(
-    {
-        "sklearn.calibration._CalibratedClassifier",
-        "sklearn.calibration._SigmoidCalibration",
-        "sklearn.tree._tree.Tree",  # its nodes are checked after loading
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -62,7 +52,7 @@ class Head:
     spare: int = 0
 
     def searched(self, rows: int, width: int) -> dict[str, list[Any]]:
-        """The grid for features (rows, width)."""
+        """Return the grid for features (rows, width)."""
         found = {key: [v / width for v in values] if key in self.per_width else values
                  for key, values in self.grid.items()}  # fmt: skip
         return found | {key: sorted({min(v, rows - 1, width) for v in found[key]}) for key in self.counts}
@@ -114,7 +104,7 @@ HEADS = {
 
 @contextmanager
 def steadily() -> Iterator[None]:
-    """In one thread: the sums of several are added in another order, and end in other last digits."""
+    """Compute in one thread: the sums of several are added in another order, and end in other last digits."""
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Only one sample available")  # of a class with one film in a fold, by LDA
         yield
@@ -130,7 +120,7 @@ class FittedHead:
 
     @steadily()
     def score(self, features: np.ndarray) -> np.ndarray | None:
-        """Decision values, or logits, (N,) float32 of the positive class; None where there are several classes."""
+        """Return decision values, or logits, (N,) float32 of the positive class; None where there are several classes."""
         if len(self.model.classes_) != 2:
             return None
         inner = self.model.calibrated_classifiers_[0].estimator
@@ -140,12 +130,12 @@ class FittedHead:
 
     @steadily()
     def probabilities(self, features: np.ndarray) -> np.ndarray:
-        """Calibrated probabilities (N, classes)."""
+        """Return calibrated probabilities (N, classes)."""
         return np.asarray(self.model.predict_proba(features))
 
 
 def find_head(name: str) -> Head:
-    """The head of that name; an unknown one lists the known."""
+    """Return the head of that name; an unknown one lists the known."""
     if name not in HEADS:
         raise InputError(f"head '{name}' is unknown; expected all, or some of {', '.join(HEADS)}")
     return HEADS[name]
@@ -162,19 +152,19 @@ def fit_head(
     select_on: str = "val",
     mixed_copies: bool = False,
 ) -> FittedHead:
-    """Tunes, fits and calibrates a head; the test part is not looked at, unless it is told to select.
+    """Tune, fit and calibrate a head. The test part is not looked at, unless it is told to select.
 
     Args:
         name: A key of `HEADS`.
         features: (N, D) float32.
         labels: (N,) class numbers.
         rows: `patient` and `split` of each sample.
-        trained_trunk: Whether the features have seen the training labels. Then the grid's point is chosen, and the
+        trained_trunk: True if the features have seen the training labels. Then the grid's point is chosen, and the
             probabilities calibrated, on validation; else, and where there is no validation, by folds grouped by
-            woman inside the training part.
+            patient inside the training part.
         select_on: `val`, or `test`: then the choice is made, and probabilities calibrated, on it: a leak.
-        mixed_copies: Whether a copy in the training part shows other women than the one it is named for: then no
-            fold withholds a woman altogether, and it is said so.
+        mixed_copies: True if a copy in the training part shows other patients than the one it is named for:
+            then no fold withholds a patient altogether, and it is said so.
 
     Raises:
         InputError: Too few samples to learn from.
@@ -206,87 +196,50 @@ def fit_head(
         return FittedHead(model.fit(features[val], labels[val]), search.best_params_, how)
     model = CalibratedClassifierCV(best, method="sigmoid", cv=inner, ensemble=False)
     seen = ", on features that have seen their labels" if trained_trunk else ""
-    seen += ", whose copies show other women too: they flatter the choice, not the test" if mixed_copies else ""
-    how = f"tuned and calibrated by {len(inner)} folds grouped by woman inside the training part{seen}"
+    seen += ", whose copies show other patients too: they flatter the choice, not the test" if mixed_copies else ""
+    how = f"tuned and calibrated by {len(inner)} folds grouped by patient inside the training part{seen}"
     return FittedHead(model.fit(features[train], labels[train]), search.best_params_, how)
 
 
+def fit_heads(
+    names: list[str],
+    features: np.ndarray,
+    labels: np.ndarray,
+    rows: pd.DataFrame,
+    *,
+    trained_trunk: bool,
+    select_on: str,
+    mixed_copies: bool,
+) -> dict[str, FittedHead]:
+    """Fit several heads on features from which the rows that no head may see are withheld; see `fit_head`."""
+    shown, fitted = withheld(features, rows, select_on), {}
+    for name in names:
+        start = time.perf_counter()
+        head = fit_head(
+            name, shown, labels, rows, trained_trunk=trained_trunk, select_on=select_on, mixed_copies=mixed_copies
+        )
+        log.info("head   %s: %s, %s, %.1f s", name, head.chosen, head.how, time.perf_counter() - start)
+        fitted[name] = head
+    return fitted
+
+
 def withheld(features: np.ndarray, rows: pd.DataFrame, select_on: str = "val") -> np.ndarray:
-    """The same features for who fits a head: infinite where nobody may look, so that scikit-learn refuses a look."""
+    """Return a copy with the withheld rows set to infinity, so that a fit that touches one fails."""
     allowed = np.asarray(rows["split"].isin(["train", select_on]))
     return np.where(allowed[:, None], features, np.float32(np.inf))
 
 
 def inner_folds(labels: np.ndarray, patients: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Folds for tuning: a woman's samples, copies included, lie in one of them; fewer where classes would be lacking.
+    """Return folds for tuning: a patient's samples, copies included, lie in one of them; fewer where classes lack.
 
     Raises:
         InputError: No two folds have every class.
     """
-    classes, women = len(np.unique(labels)), len(np.unique(patients))
-    for count in range(min(INNER_FOLDS, women, np.bincount(labels).max()), 1, -1):
+    classes, people = len(np.unique(labels)), len(np.unique(patients))
+    for count in range(min(INNER_FOLDS, people, np.bincount(labels).max()), 1, -1):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of a class with few women: seen to below
+            warnings.simplefilter("ignore", UserWarning)  # of a class with few patients: seen to below
             pairs = list(StratifiedGroupKFold(count, shuffle=True, random_state=0).split(labels, labels, patients))
         if all(len(np.unique(labels[part])) == classes for pair in pairs for part in pair):
             return pairs
-    raise InputError("a head is tuned by folds: the training part needs at least two women of each class")
-
-
-def majority(labels: np.ndarray, rows: pd.DataFrame, classes: int) -> tuple[np.ndarray | None, np.ndarray]:
-    """Score and probabilities of the head that has seen nothing but how frequent the training classes are."""
-    originals = np.asarray(rows["split"] == "train")
-    dummy = DummyClassifier(strategy="prior").fit(np.zeros((originals.sum(), 1)), labels[originals])
-    probabilities = dummy.predict_proba(np.zeros((len(labels), 1)))
-    return (np.zeros(len(labels), np.float32) if classes == 2 else None), probabilities
-
-
-def shortcuts(seen: pd.DataFrame, labels: np.ndarray, rows: pd.DataFrame) -> tuple[np.ndarray | None, np.ndarray]:
-    """Score and probabilities of a logistic regression on what is seen without looking at a lesion.
-
-    Args:
-        seen: (N, columns), numbers or words.
-        labels: (N,) class numbers.
-        rows: `split` of each sample; the training part is fitted.
-    """
-    train = np.asarray(rows["split"] == "train")
-    numbers = pd.get_dummies(seen, dtype=float).to_numpy(float)
-    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(numbers[train], labels[train])
-    two = len(model.classes_) == 2
-    score = model.decision_function(numbers).astype(np.float32) if two else None
-    return score, model.predict_proba(numbers)
-
-
-def save_head(head: FittedHead, path: Path) -> None:
-    """Saves the classifier by skops."""
-    with whole(path) as temporary:
-        skops.io.dump(head.model, temporary, compression=ZIP_DEFLATED)  # 420 trees: 2 MB instead of 14
-
-
-def load_head(path: Path, chosen: dict[str, Any], how: str) -> FittedHead:
-    """Loads what `save_head` wrote.
-
-    Raises:
-        InputError: No such file, one that holds types beyond scikit-learn's known ones, or a damaged one.
-    """
-    if not path.is_file():
-        raise InputError(f"no head at {path}; name a run folder that has one")
-    surplus = sorted(set(skops.io.get_untrusted_types(file=path)) - TRUSTED)
-    if surplus:
-        raise InputError(f"{path}: holds types that are not trusted: {', '.join(surplus)}; it was not loaded")
-    model = skops.io.load(path, trusted=sorted(TRUSTED))
-    if not isinstance(model, CalibratedClassifierCV):
-        raise InputError(f"{path}: holds a {type(model).__name__}, not what a run saves as its head; it was not loaded")
-    inner = model.calibrated_classifiers_[0].estimator
-    if not all(_sound(tree.tree_, inner.n_features_in_) for tree in np.ravel(getattr(inner, "estimators_", []))):
-        raise InputError(f"{path}: holds a decision tree that is damaged; it was not loaded")
-    return FittedHead(model, chosen, how)
-
-
-def _sound(tree: Any, width: int) -> bool:
-    """Whether each node leads on to later ones by a feature that there is; scikit-learn follows it unchecked."""
-    leaf = tree.children_left == -1
-    inside = (tree.feature >= 0) & (tree.feature < width)
-    for child in (tree.children_left, tree.children_right):
-        inside &= (child > np.arange(tree.node_count)) & (child < tree.node_count)
-    return bool((leaf | inside).all())
+    raise InputError("a head is tuned by folds: the training part needs at least two patients of each class")

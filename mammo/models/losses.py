@@ -3,13 +3,14 @@
 To add one: a row here and a file in `conf/loss/`.
 """
 
-from typing import Any
+from inspect import signature
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mammo.config import LossConfig
 from mammo.errors import InputError
 
 TRUSTED_AT_FIRST = 0.9  # the diagonal that a learnt confusion matrix starts from
@@ -29,7 +30,7 @@ class CrossEntropy(nn.Module):
         self.register_buffer("weights", torch.ones(classes), persistent=False)
 
     def forward(self, logits: Tensor, y: Tensor) -> Tensor:
-        """(B,)."""
+        """Return (B,) losses."""
         return F.cross_entropy(logits, y, weight=self.weights, reduction="none")  # type: ignore[arg-type]
 
 
@@ -38,12 +39,10 @@ class Focal(CrossEntropy):
 
     def __init__(self, classes: int, *, gamma: float) -> None:
         super().__init__(classes)
-        if not (isinstance(gamma, int | float) and gamma >= 0):
-            raise InputError(f"loss.gamma={gamma}: expected a number, 0 or larger")
         self.gamma = gamma
 
     def forward(self, logits: Tensor, y: Tensor) -> Tensor:
-        """(B,)."""
+        """Return (B,) losses."""
         log_p = -F.cross_entropy(logits, y, reduction="none")
         missing = (-torch.expm1(log_p)).clamp(min=1e-7)  # 1 - p; a root of nothing has no gradient
         return -self.weights[y] * missing**self.gamma * log_p  # type: ignore[index]
@@ -61,19 +60,17 @@ class Confusion(CrossEntropy):
 
     def __init__(self, classes: int, *, trace: float) -> None:
         super().__init__(classes)
-        if not (isinstance(trace, int | float) and trace >= 0):
-            raise InputError(f"loss.trace={trace}: expected a number, 0 or larger")
         self.trace = trace
         rest = (1 - TRUSTED_AT_FIRST) / (classes - 1)
         self.matrix_logits = nn.Parameter(torch.full((classes, classes), rest).fill_diagonal_(TRUSTED_AT_FIRST).log())
 
     @property
     def matrix(self) -> Tensor:
-        """(classes, classes): the probability of each label (column) for each class (row)."""
+        """Return (classes, classes), the probability of each label (column) for each class (row)."""
         return self.matrix_logits.softmax(dim=1)
 
     def forward(self, logits: Tensor, y: Tensor) -> Tensor:
-        """(B,)."""
+        """Return (B,) losses."""
         log_p = torch.logsumexp(logits.log_softmax(dim=1)[:, :, None] + self.matrix_logits.log_softmax(dim=1), dim=1)
         return F.nll_loss(log_p, y, weight=self.weights, reduction="none") + self.trace * self.matrix.trace()  # type: ignore[arg-type]
 
@@ -81,36 +78,29 @@ class Confusion(CrossEntropy):
 LOSSES: dict[str, type[CrossEntropy]] = {"cross_entropy": CrossEntropy, "focal": Focal, "confusion": Confusion}
 
 
-def build_loss(*, name: str, classes: int, **settings: Any) -> CrossEntropy:
-    """The loss of that name.
+def build_loss(config: LossConfig, classes: int) -> CrossEntropy:
+    """Build the loss of a name, from the settings that its constructor names.
 
     Args:
-        name: A key of `LOSSES`.
-        classes: How many.
-        **settings: Its own, see its file in `conf/loss/`.
+        config: Its name and settings.
+        classes: How many classes there are.
 
     Raises:
-        InputError: An unknown name, or a setting out of range.
+        InputError: An unknown name.
     """
-    if name not in LOSSES:
-        raise InputError(f"loss.name={name} is unknown; expected one of {', '.join(LOSSES)}")
-    try:
-        return LOSSES[name](classes, **settings)
-    except TypeError as error:
-        raise InputError(f"loss.name={name}: other settings than its own ({error}); choose it by loss={name}") from None
+    if config.name not in LOSSES:
+        raise InputError(f"loss.name={config.name} is unknown; expected one of {', '.join(LOSSES)}")
+    loss = LOSSES[config.name]
+    own = [name for name in signature(loss).parameters if hasattr(config, name)]
+    return loss(classes, **{name: getattr(config, name) for name in own})
 
 
 def class_weights(rule: str, counts: np.ndarray) -> Tensor:
-    """(classes,) weights of the loss.
+    """Return (classes,) weights of the loss.
 
     Args:
         rule: `balanced`: in inverse proportion to the training part's counts, 1 in the mean of its rows; or `none`.
         counts: (classes,) rows of the training part.
-
-    Raises:
-        InputError: An unknown rule.
     """
-    if rule not in ("balanced", "none"):
-        raise InputError(f"loss.class_weights={rule} is unknown; expected balanced or none")
     weights = counts.sum() / len(counts) / counts if rule == "balanced" else np.ones(len(counts))
     return torch.tensor(weights, dtype=torch.float32)

@@ -1,16 +1,18 @@
-"""The network that is built from a row of the table of backbones.
+"""The network that is built from a row of the table of backbones, and its three verbs on pixels.
 
-A network is three parts in a row: `trunk` (frozen, its outputs can be cached), `body` (trained, up to the
-penultimate features) and `head` (dropout and one linear layer). Input is grey, (B, 1, side, side) uint8.
+`forward(pixels)` gives logits, `maps(pixels)` the last map, `features(pixels)` the penultimate features; pixels are
+grey, (B, 1, side, side) uint8 or uint16. Inside, a network is three parts in a row: `frozen` (its outputs can be
+kept, see `training.frozen`), `body` (trained, up to the penultimate features) and `head` (dropout, one linear layer).
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from mammo.config import ModelConfig
 from mammo.errors import InputError
 from mammo.models.backbones import Stages, find_backbone
 from mammo.models.weights import load_weights
@@ -20,7 +22,7 @@ AUX_WEIGHT = 0.4  # Szegedy et al. 2016 give none; torchvision's reference train
 
 
 class Grey(nn.Module):
-    """Grey (B, 1, H, W) uint8 to normalised (B, C, H, W) float32: the one place where grey becomes three channels."""
+    """Turns grey pixels into normalised channels: the one place that knows the depth of a crop."""
 
     def __init__(self, mean: tuple[float, ...], std: tuple[float, ...], *, channels_last: bool) -> None:
         super().__init__()
@@ -29,12 +31,13 @@ class Grey(nn.Module):
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalised (B, C, H, W), with as many channels as there are means."""
-        x = (x.float() / 255 - self.mean) / self.std  # type: ignore[operator]
+        """Return (B, C, H, W) float32 of (B, 1, H, W) uint8 or uint16, with as many channels as there are means."""
+        largest = torch.iinfo(x.dtype).max
+        x = (x.float() / largest - self.mean) / self.std  # type: ignore[operator]
         return x.contiguous(memory_format=self.memory_format)
 
     def extra_repr(self) -> str:
-        """The numbers, which are no parameters: they belong to the trunk's digest."""
+        """Return the numbers, which are no parameters: they belong to the digest of the frozen part."""
         return f"{self.mean.flatten().tolist()}, {self.std.flatten().tolist()}, {self.memory_format}"  # type: ignore[operator]
 
 
@@ -46,55 +49,82 @@ class Float32(nn.Module):
         self.layer = layer
 
     def forward(self, x: Tensor) -> Tensor:
-        """What the layer makes of `x` in float32."""
+        """Return what the layer makes of `x` in float32."""
         with torch.autocast(x.device.type, enabled=False):
             return self.layer(x.float())
 
 
 class Network(nn.Module):
-    """Trunk, body and head of a backbone; see the module."""
+    """A backbone in three parts: frozen, body and head.
+
+    Args:
+        stages: The backbone's stages, the input stage first and the pooling last.
+        frozen_stages: How many of them are frozen.
+        head: The layers from features to logits.
+        as_map: From the output of the last stage before the pooling to (B, C, h, w).
+        aux: An auxiliary head that learns beside the head; None where there is none.
+        aux_after: The stage whose output it takes.
+    """
 
     def __init__(
-        self, *, trunk: Stages, body: Stages, head: nn.Module, aux: nn.Module | None, aux_after: str | None
+        self,
+        stages: Stages,
+        frozen_stages: int,
+        head: nn.Module,
+        *,
+        as_map: Callable[[Tensor], Tensor],
+        aux: nn.Module | None,
+        aux_after: str | None,
     ) -> None:
         super().__init__()
-        self.trunk = nn.Sequential()
+        self.frozen = nn.Sequential()
         self.body = nn.Sequential()
-        for part, stages in ((self.trunk, trunk), (self.body, body)):
-            for name, stage in stages:
-                part.add_module(name, stage)
-        self.head, self.aux, self.aux_after = head, aux, aux_after
-        self.trunk.requires_grad_(False).eval()
+        for number, (name, stage) in enumerate(stages):
+            (self.frozen if number < frozen_stages else self.body).add_module(name, stage)
+        self.head, self.as_map, self.aux, self.aux_after = head, as_map, aux, aux_after
+        self.frozen.requires_grad_(False).eval()
         self.loaded: frozenset[str] = frozenset()  # parameters that came from a file
         self.weights_digest: str | None = None  # of that file
         self.compiled = False
 
     @property
-    def frozen(self) -> bool:
-        """Whether a part is frozen; the network then takes what `trunk` makes of the pixels."""
-        return len(self.trunk) > 0
-
-    @property
-    def trained_features(self) -> bool:
-        """Whether the features have been trained on labels, and not the linear layer alone."""
+    def trains_features(self) -> bool:
+        """True if the features are trained on labels, and not the linear layer alone."""
         return any(True for _ in self.body.parameters())
 
     def train(self, mode: bool = True) -> "Network":
-        """As ever, but the frozen trunk stays in eval mode, its batch norms and dropouts included."""
+        """Set the mode. The frozen part stays in eval mode, so its batch norm and dropout do not change."""
         super().train(mode)
-        self.trunk.eval()
+        self.frozen.eval()
         return self
 
-    def features(self, x: Tensor) -> Tensor:
-        """Penultimate features (B, D) float32 of what `trunk` returns."""
-        return self.body(x).float()
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return logits (B, classes) float32."""
+        return self.head(self.features(pixels))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (B, classes) float32 of what `trunk` returns."""
-        return self.head(self.features(x))
+    def features(self, pixels: Tensor) -> Tensor:
+        """Return penultimate features (B, D) float32."""
+        return self.features_of(self.frozen(pixels))
 
-    def weighted_logits(self, x: Tensor) -> Iterator[tuple[float, Tensor]]:
-        """All logits that a training step learns from, each with its weight in the loss."""
+    def maps(self, pixels: Tensor) -> Tensor:
+        """Return the last map (B, C, h, w)."""
+        for name, stage in [*self.frozen.named_children(), *self.body.named_children()]:
+            if name == "pool":
+                break
+            pixels = stage(pixels)
+        return self.as_map(pixels)
+
+    def features_of(self, outputs: Tensor) -> Tensor:
+        """Return penultimate features (B, D) float32 of what the frozen part made of the pixels."""
+        return self.body(outputs).float()
+
+    def weighted_logits(self, outputs: Tensor) -> Iterator[tuple[float, Tensor]]:
+        """Yield the logits that a training step learns from, each with its weight in the loss.
+
+        Args:
+            outputs: What the frozen part made of the pixels; the pixels themselves where nothing is frozen.
+        """
+        x = outputs
         for name, stage in self.body.named_children():
             x = stage(x)
             if self.aux is not None and name == self.aux_after:
@@ -102,87 +132,73 @@ class Network(nn.Module):
         yield 1.0, self.head(x)
 
     def compile_stages(self) -> None:
-        """Compiles each stage in place, at its first batch: names and numbers of parameters stay as they are."""
+        """Compile each stage in place, at its first batch: names and numbers of parameters stay as they are."""
         self.compiled = True
-        stages = [*self.trunk, *self.body]
+        stages = [*self.frozen, *self.body]
         limit = torch._dynamo.config.recompile_limit  # of one function: that of nn.Sequential is many stages'
         torch._dynamo.config.recompile_limit = max(limit, 4 * len(stages))
         for stage in stages:
             stage.compile()
 
     def layer(self, path: str) -> nn.Module:
-        """A stage of trunk or body, or `<stage>.<path>` inside one."""
+        """Return a stage, or the layer `<stage>.<path>` inside one."""
         stage, _, inner = path.partition(".")
-        part = self.trunk if stage in self.trunk._modules else self.body
+        part = self.frozen if stage in self.frozen._modules else self.body
         return part.get_submodule(stage).get_submodule(inner)
 
-    def trunk_digest(self) -> str:
-        """SHA-256 of the frozen trunk's layers and weights."""
-        digest = hashlib.sha256(str(self.trunk).encode())
-        for name, tensor in self.trunk.state_dict().items():
+    def frozen_digest(self) -> str:
+        """Return the SHA-256 of the frozen layers and their weights."""
+        digest = hashlib.sha256(str(self.frozen).encode())
+        for name, tensor in self.frozen.state_dict().items():
             digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
 
 
 def build_network(
+    config: ModelConfig,
+    head: Callable[[int], nn.Module],
     *,
-    name: str,
-    weights: str | None,
-    trainable: str,
-    pool: str,
     classes: int,
-    image_size: int,
-    dropout: float = 0.5,
-    channels_last: bool = True,
-    compile: bool = False,
     frozen_stages: int | None = None,
 ) -> Network:
-    """The network of a backbone.
+    """Build the network of a backbone.
 
     Args:
-        name: A key of `backbones.BACKBONES`.
-        weights: `imagenet` (torchvision's, downloaded once), a safetensors file, or null.
-        trainable: `head` (all that the weights lack, and the linear layer), `last_block`, or `all`.
-        pool: `avg` (the features are the last map's mean) or `fc` (the backbone's own fully connected layers).
-        classes: Number of classes.
-        image_size: Side in pixels of the input.
-        dropout: Before the linear layer.
-        channels_last: Memory format of the maps.
-        compile: Whether `torch.compile` makes one kernel of many, stage by stage; the outputs differ by rounding.
+        config: Its settings.
+        head: From the number of features to the layers that make logits of them.
+        classes: How many logits an auxiliary head has.
         frozen_stages: How many stages are frozen in the checkpoint that will fill the network; no weights are read.
 
     Raises:
         InputError: An unknown name or setting, an input too small, or weights that do not fit.
     """
-    backbone = find_backbone(name)
-    for key, value, known in (("trainable", trainable, ("head", "last_block", "all")), ("pool", pool, ("avg", "fc"))):
-        if value not in known:
-            raise InputError(f"model.{key}={value} is unknown; expected one of {', '.join(known)}")
-    if pool == "fc" and backbone.fc is None:
-        raise InputError(f"model.pool=fc: {name} has no fully connected layers; use model.pool=avg")
-    if image_size < backbone.min_side or image_size % backbone.step:
+    backbone = find_backbone(config.name)
+    side = config.image_size
+    if config.pool == "fc" and backbone.fc is None:
+        raise InputError(f"model.pool=fc: {config.name} has no fully connected layers; use model.pool=avg")
+    if side < backbone.min_side or side % backbone.step:
         multiple = f", a multiple of {backbone.step}" if backbone.step > 1 else ""
         raise InputError(
-            f"model.image_size={image_size} does not fit {name}; expected at least {backbone.min_side}{multiple}"
+            f"model.image_size={side} does not fit {config.name}; expected at least {backbone.min_side}{multiple}"
         )
-    aux = backbone.aux_after is not None and trainable == "all" and image_size >= AUX_MIN_SIDE
-    model = backbone.build(image_size)
+    model = backbone.build(side)
     keys: set[str] = set()
     digest = None
-    if weights is not None and frozen_stages is None:
+    if config.weights is not None and frozen_stages is None:
         keys, digest = load_weights(
             model,
-            weights,
-            name=name,
+            config.weights,
+            name=config.name,
             source=backbone.weights,
             absent=backbone.absent,
-            adapt=lambda state: backbone.adapt(state, image_size),
+            adapt=lambda state: backbone.adapt(state, side),
         )
     loaded = {id(parameter) for key, parameter in model.named_parameters() if key in keys}
 
-    stages: Stages = [("input", Grey(*backbone.normalise, channels_last=channels_last)), *backbone.stages(model)]
+    stages: Stages = [("input", Grey(*backbone.normalise, channels_last=config.channels_last))]
+    stages += backbone.stages(model)
     last_block = [stage for stage, _ in stages].index(backbone.last_block)
-    if pool == "avg" or backbone.fc is None:
+    if config.pool == "avg" or backbone.fc is None:
         stages.append(("pool", Float32(backbone.pool(model))))
         width = backbone.width
     else:
@@ -190,21 +206,24 @@ def build_network(
         stages.append(("pool", nn.Sequential(nn.AdaptiveAvgPool2d(backbone.fc_side), nn.Flatten())))
         stages.append(("fc", Float32(layers(model))))
     if frozen_stages is None:
-        frozen_stages = {"head": len(stages), "last_block": last_block, "all": 0}[trainable]
+        frozen_stages = {"head": len(stages), "last_block": last_block, "all": 0}[config.trainable]
         lacking = [i for i, (_, stage) in enumerate(stages) if any(id(p) not in loaded for p in stage.parameters())]
         frozen_stages = min([frozen_stages, *lacking])
         if not any(list(stage.parameters()) for _, stage in stages[:frozen_stages]):
             frozen_stages = 0  # nothing but the input stage would be frozen
-    head = nn.Sequential(nn.Dropout(dropout), Float32(nn.Linear(width, classes)))
-    aux_head: Any = None
-    if aux:
-        aux_head = model.AuxLogits
-        aux_head.fc = nn.Linear(768, classes)  # the width of torchvision's InceptionAux
-    network = Network(
-        trunk=stages[:frozen_stages], body=stages[frozen_stages:], head=head, aux=aux_head, aux_after=backbone.aux_after
-    )
+    top = head(width)
+    aux: Any = None
+    if backbone.aux_after is not None and config.trainable == "all" and side >= AUX_MIN_SIDE:
+        aux = model.AuxLogits
+        aux.fc = nn.Linear(768, classes)  # the width of torchvision's InceptionAux
+    network = Network(stages, frozen_stages, top, as_map=backbone.as_map, aux=aux, aux_after=backbone.aux_after)
     network.weights_digest = digest
     network.loaded = frozenset(key for key, parameter in network.named_parameters() if id(parameter) in loaded)
-    if compile:
+    if config.compile:
         network.compile_stages()
-    return network.to(memory_format=torch.channels_last) if channels_last else network
+    return network.to(memory_format=torch.channels_last) if config.channels_last else network
+
+
+def linear_head(width: int, classes: int, dropout: float) -> nn.Module:
+    """Return dropout and one linear layer, in float32."""
+    return nn.Sequential(nn.Dropout(dropout), Float32(nn.Linear(width, classes)))

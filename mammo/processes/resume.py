@@ -7,11 +7,13 @@ import json
 import logging
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
+from mammo.config import Config
 from mammo.errors import InputError
 from mammo.files import remove_unfinished, write_text
 from mammo.processes import peers
@@ -25,13 +27,13 @@ PATIENCE_S = 10.0  # for processes that are about to end, and files that another
 
 
 def digest(config: dict[str, Any]) -> str:
-    """Eight hexadecimal digits that name a configuration; that it goes on with something does not change it."""
+    """Return eight hexadecimal digits that name settings; that a run goes on does not change them."""
     named = config | {"ckpt_path": None} if config.get("ckpt_path") == "last" else config
     return hashlib.sha256(json.dumps(named, sort_keys=True, default=str).encode()).hexdigest()[:8]
 
 
 def asked(record: Path) -> dict[str, Any]:
-    """The overrides of Hydra's record as they were said: interpolations are for each job to resolve.
+    """Return the overrides of Hydra's record as they were said: interpolations are for each job to resolve.
 
     Raises:
         InputError: It is not whole.
@@ -46,7 +48,7 @@ def asked(record: Path) -> dict[str, Any]:
 
 
 def resumed(arguments: list[str]) -> list[str]:
-    """The command line to run: of `resume=<folder>` that of the run or sweep; of `ckpt_path=last` with its folder.
+    """Return the command line to run: of `resume=<folder>` that of the run or sweep; of `ckpt_path=last` with its folder.
 
     Raises:
         InputError: No run or sweep there, something beside `resume=` on the line, or a sweep with `ckpt_path=last`.
@@ -92,13 +94,13 @@ def _of_folder(folder: Path, others: list[str]) -> list[str]:
 
 
 def _into(where: str, folder: Path) -> list[str]:
-    """Of a run or a sweep that goes on; what Hydra wrote down of a run stays, or a second kill could tear it."""
+    """Return the words that lead into a folder; what Hydra wrote down of a run stays, or a second kill could tear it."""
     named = f"hydra.{where}.dir={json.dumps(str(folder), ensure_ascii=False)}"
     return [named] if where == "sweep" else [named, "hydra.output_subdir=null"]
 
 
 def _task(folder: Path) -> list[str]:
-    """What was said on a run's line, which Hydra has in two records: equal, they are whole.
+    """Return what was said on a run's line, which Hydra has in two records: equal, they are whole.
 
     Raises:
         InputError: The run was killed while Hydra wrote them.
@@ -118,7 +120,7 @@ def _task(folder: Path) -> list[str]:
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[bool]:
-    """Gives whether nobody else had the lock, or the file system has none; it is of a file, as NFS locks no folder."""
+    """Yield whether nobody else had the lock, or the file system has none; it is of a file, as NFS locks no folder."""
     free = True
     with (folder / LOCK).open("w") as file:
         try:
@@ -137,7 +139,7 @@ def _taken(folder: Path) -> bool:
 
 @contextlib.contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """A job's folder, for this process alone; the lock ends with it, however it ends.
+    """Hold a job's folder for this process alone; the lock ends with it, however it ends.
 
     Raises:
         InputError: Another process runs the job.
@@ -153,27 +155,26 @@ def held(folder: Path) -> Iterator[None]:
         time.sleep(0.2)
 
 
-def begin(
-    folder: Path, config: dict[str, Any], *, of_sweep: bool, main: bool
-) -> tuple[dict[str, Any], dict[str, float] | None]:
-    """The configuration to run, which says whether the job goes on; and its metrics, where it has ended already.
+def begin(folder: Path, config: Config, *, of_sweep: bool, main: bool) -> tuple[Config, dict[str, float] | None]:
+    """Return the settings to run, which say whether the job goes on; and its metrics, where it has ended already.
 
-    A job of a sweep goes on with what is there of its very configuration; a run where it is told to. Elsewhere it
-    starts anew, and what would be gone on with is removed.
+    A job of a sweep goes on with what is there of its very settings; a run where it is told to. Elsewhere it starts
+    anew, and what would be gone on with is removed.
 
     Args:
         folder: Of the job.
         config: Its own.
-        of_sweep: Whether it is a sweep's.
-        main: Whether this process, of several, removes files.
+        of_sweep: True for a sweep's job.
+        main: True for the one process, of several, that removes files.
 
     Raises:
-        InputError: A run is to go on under another configuration than it was started with.
+        InputError: A run is to go on under other settings than it was started with.
     """
-    goes_on, finished = of_sweep or config["ckpt_path"] == "last", folder / FINISHED
+    goes_on, finished = of_sweep or config.ckpt_path == "last", folder / FINISHED
+    own = config.as_dict()
     if goes_on and finished.is_file():
         record = json.loads(finished.read_text())
-        if record["digest"] == digest(config):
+        if record["digest"] == digest(own):
             log.info("done   %s: finished before, not run again", folder)
             if main:
                 _clean(folder)
@@ -184,8 +185,8 @@ def begin(
         started = json.loads(provenance.read_text())["config"]
     if goes_on and not of_sweep and started is None:
         log.info("note   %s: nothing to go on with, a new run starts", LAST)
-    if goes_on and started is not None and digest(started) != digest(config):
-        other = sorted(key for key in {*started, *config} - {"ckpt_path"} if started.get(key) != config.get(key))
+    if goes_on and started is not None and digest(started) != digest(own):
+        other = sorted(key for key in {*started, *own} - {"ckpt_path"} if started.get(key) != own.get(key))
         if not of_sweep:
             raise InputError(
                 f"{LAST}: {folder} was started with another {', '.join(other)}; say all as it was, "
@@ -196,12 +197,13 @@ def begin(
         finished.unlink(missing_ok=True)
         provenance.unlink(missing_ok=True)
         _clean(folder)
-    return (config | {"ckpt_path": "last"} if goes_on and config["fit"] else config), None
+    return (replace(config, ckpt_path="last") if goes_on and config.fit else config), None
 
 
-def finish(folder: Path, config: dict[str, Any], metrics: dict[str, float]) -> None:
-    """Notes that a job has ended, and removes what only a running job needs."""
-    write_text(json.dumps({"digest": digest(config), "metrics": metrics}, indent=1) + "\n", folder / FINISHED)
+def finish(folder: Path, config: Config, metrics: dict[str, float]) -> None:
+    """Note that a job has ended, and remove what only a running job needs."""
+    record = {"digest": digest(config.as_dict()), "metrics": metrics}
+    write_text(json.dumps(record, indent=1) + "\n", folder / FINISHED)
     _clean(folder)
 
 

@@ -1,6 +1,5 @@
-"""The configuration as it will run: composed by Hydra and checked, or that of an earlier run under a few changes."""
+"""The settings as they will run: composed by Hydra and checked together, or those of an earlier run that is evaluated."""
 
-from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -8,97 +7,71 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
+from mammo.config import GROUPS, Config
 from mammo.datasets.findings import PARTS
-from mammo.datasets.labels import find_task
+from mammo.datasets.labels import Labels
 from mammo.errors import InputError
-from mammo.evaluation import aggregate as units
-from mammo.evaluation.operating_point import check_rule
+from mammo.evaluation.aggregate import UNITS, check_rule
+from mammo.evaluation.operating_point import check_rule as check_threshold
 from mammo.models.heads import HEADS, find_head
-from mammo.tables import read_json
-
-LIMITS: list[tuple[str, Callable[[Any], bool], str]] = [
-    ("seed", lambda v: isinstance(v, int) and v >= 0, "a whole number, 0 or larger"),
-    ("select_on", lambda v: v in ("val", "test"), "val or test"),
-    ("data.batch_size", lambda v: isinstance(v, int) and v >= 1, "a whole number, 1 or larger"),
-    ("data.workers", lambda v: v is None or (isinstance(v, int) and v >= 0), "null, or a whole number, 0 or larger"),
-    ("model.dropout", lambda v: isinstance(v, int | float) and 0 <= v < 1, "a number from 0 to below 1"),
-    ("trainer.max_epochs", lambda v: isinstance(v, int) and v >= 1, "a whole number, 1 or larger"),
-    *(
-        (f"optim.{key}", lambda v: isinstance(v, int | float) and v >= 0, "a number, 0 or larger")
-        for key in ("lr_trunk", "lr_head", "weight_decay", "warmup_epochs")
-    ),
-]
+from mammo.run_folder import RunFolder
+from mammo.runs.plugins import load_plugins
 
 
-FILES = ("model", "data")  # groups that name files, which may lie elsewhere by now
-
-
-def effective(cfg: DictConfig, overrides: list[str]) -> dict[str, Any]:
-    """The configuration to run: as composed, or with `fit=false` that of `ckpt_path`'s run under these overrides.
+def resolve(composed: DictConfig, overrides: list[str]) -> Config:
+    """Return the settings to run: as composed, or with `fit=false` those of `ckpt_path`'s run under these overrides.
 
     Raises:
         InputError: A value out of range, or settings that do not go together.
     """
-    found: Any = OmegaConf.to_container(cfg, resolve=True)
-    found["task"] = found["task"]["name"]
-    if found["fit"] and found["ckpt_path"] not in (None, "last"):
+    plain: Any = OmegaConf.to_container(composed, resolve=True)
+    config = Config.of(plain)
+    load_plugins(config.plugins)
+    if config.fit and config.ckpt_path not in (None, "last"):
         raise InputError("ckpt_path names a run to evaluate: add fit=false; or say ckpt_path=last to go on with one")
-    if not found["fit"]:
-        if found["ckpt_path"] is None:
+    if not config.fit:
+        if config.ckpt_path is None:
             raise InputError("fit=false evaluates a run: name its folder, ckpt_path=outputs/<date>/<time>")
-        found |= _of_run(Path(found["ckpt_path"]), overrides, found)
-    check_rule(found["threshold"])
-    units.check_rule(found["aggregate"], find_task(found["task"]))
-    heads = found["heads"]
-    found["heads"] = list(HEADS) if heads == "all" else heads if isinstance(heads, list) else [heads]
-    for head in found["heads"]:
+        config = _of_run(RunFolder(Path(config.ckpt_path)), overrides, config)
+    config.heads = (
+        list(HEADS) if config.heads == "all" else [config.heads] if isinstance(config.heads, str) else config.heads
+    )
+    for head in config.heads:
         find_head(head)
-    for key, fits, expected in LIMITS:
-        value = reduce(lambda node, name: node.get(name), key.split("."), found)
-        if isinstance(value, bool) or not fits(value):
-            raise InputError(f"{key}={value}: expected {expected}")
-    part, head, _ = [*str(found["objective"]).split("/", 2), "", ""][:3]
-    of_samples = reduce(lambda name, unit: name.removesuffix(f"_by_{unit}"), units.UNITS, part)
-    if found["objective"] is not None and (
-        of_samples not in PARTS or head not in ("softmax", "shortcuts", "majority", *found["heads"])
-    ):
+    check_threshold(config.threshold)
+    check_rule(config.aggregate, Labels.from_config(config.task))
+    part, head, _ = [*str(config.objective).split("/", 2), "", ""][:3]
+    of_samples = reduce(lambda name, unit: name.removesuffix(f"_by_{unit}"), UNITS, part)
+    known = ("softmax", "shortcuts", "majority", *config.heads)
+    if config.objective is not None and (of_samples not in PARTS or head not in known):
         raise InputError(
-            f"objective={found['objective']}: expected null or <part>/<head>/<metric>, say val/softmax/auroc"
+            f"objective={config.objective}: expected null or <part>/<head>/<metric>, say val/softmax/auroc"
         )
-    return found
+    return config
 
 
-def _of_run(folder: Path, overrides: list[str], composed: dict[str, Any]) -> dict[str, Any]:
-    """The configuration of an earlier run, single keys of its data, protocol and trainer changed.
-
-    Args:
-        folder: Of the run.
-        overrides: Of the command line.
-        composed: What they would give without the run.
-    """
-    found = {"aggregate": "mean", "source": None} | read_json(folder / "provenance.json")["config"]
-    if "loss" not in found:  # a run from before there were others
-        weights = found["optim"].pop("class_weights")
-        found["loss"] = {"name": "cross_entropy", "class_weights": weights}
+def _of_run(run: RunFolder, overrides: list[str], composed: Config) -> Config:
+    """Return the settings of an earlier run with single keys of its data, protocol and trainer changed."""
+    found, now = run.config.as_dict(), composed.as_dict()
     parse = OverridesParser.create().parse_override
     for override in map(parse, overrides):
         key, value = override.key_or_group, override.value()
-        group = found.get(key)
-        if isinstance(group, dict) and (composed[key] == group or (key in FILES and value == group["name"])):
+        files_moved = key in ("model", "data") and value == found[key]["name"]  # groups that name files
+        if key in GROUPS and (now[key] == found[key] or files_moved):
             continue  # said again, as it was
         if "." not in key and key not in ("fit", "ckpt_path", "seed", "objective") and found.get(key) != value:
             raise InputError(
-                f"{key}={value}: fit=false has the configuration of {folder}; change single keys, say data.root or seed"
+                f"{key}={value}: fit=false has the settings of {run.path}; change single keys, say data.root or seed"
             )
         if key.startswith(("model.", "optim.", "loss.")):
             raise InputError(f"{key}={value}: fixed by the checkpoint that fit=false evaluates; leave it out")
         changed = OmegaConf.merge(found, OmegaConf.from_dotlist([f"{key}={'null' if value is None else value}"]))
-        found = OmegaConf.to_container(changed)
-    return found
+        found = OmegaConf.to_container(changed)  # type: ignore[assignment]
+    return Config.of(found)
 
 
 def objective(name: str | None, metrics: dict[str, float]) -> float | None:
-    """The number that a sweep's optimiser gets; none where the run has no such part.
+    """Return the number that a sweep's optimiser gets; None where the run has no such part.
 
     Raises:
         InputError: The part is there, but has no such metric.

@@ -21,7 +21,7 @@ from mammo.processes import peers, resume
 log = logging.getLogger(__name__)
 
 LONGEST_NAME = 80  # characters, before the digest
-JOBS = "jobs.json"
+JOBS, JOB = "jobs.json", "job.json"
 STORAGE_TRIES = 10
 
 
@@ -76,8 +76,7 @@ def check_job(cfg: DictConfig) -> None:
     objective = str(cfg.objective)
     if name == "tune" and not objective.startswith("val"):
         raise InputError(f"objective={objective}: tuning on anything but validation is a leak; say val/<head>/<metric>")
-    shares = OmegaConf.select(cfg, "split.shares")
-    if name == "tune" and not (shares and shares[1]):
+    if name == "tune" and (cfg.split.name.startswith("paper") or not cfg.split.shares[1]):
         raise InputError(
             "sweep=tune chooses on validation, and this split has none; take split=patient with its shares"
         )
@@ -85,6 +84,23 @@ def check_job(cfg: DictConfig) -> None:
     twice = sorted({key for key in keys if keys.count(key) > 1})
     if name and twice:
         raise InputError(f"{twice[0]} is swept by sweep={name} itself; leave it out, or change data.folds or repeats")
+
+
+def write_job(folder: Path, overrides: list[str]) -> None:
+    """Write `job.json`: what was said for a job, key by key, so that nobody has to read a command line again."""
+    said = {}
+    for override in OverridesParser.create().parse_overrides(overrides):
+        said[override.key_or_group] = _plain(override.value())
+    write_json({"settings": said}, folder / JOB)
+
+
+def _plain(value: Any) -> Any:
+    """Return plain data of what Hydra's parser makes of a value."""
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    if isinstance(value, dict):
+        return {str(_plain(key)): _plain(one) for key, one in value.items()}
+    return value if isinstance(value, int | float | bool | None) else getattr(value, "text", str(value))
 
 
 def write(folder: Path) -> Path:

@@ -1,76 +1,93 @@
-"""One job, from its configuration to its report: what each of its processes runs."""
+"""The story of a run, from its configuration to its report: each noun is a file, each line can be called alone."""
 
+import logging
 from pathlib import Path
-from typing import Any
 
 import lightning as L
 
-from mammo.processes import devices
+from mammo.config import Config
+from mammo.datasets.base import load_findings
+from mammo.datasets.registry import open_dataset
+from mammo.models import heads
+from mammo.models.heads import FittedHead
+from mammo.processes.devices import plan_of
 from mammo.reports import run as report
-from mammo.runs import write as run
-from mammo.tasks.classification import Classifier
-from mammo.training import callbacks, guard
-from mammo.training.datamodule import MammogramDataModule
+from mammo.run_folder import RunFolder
+from mammo.runs.log import Clock, quieten, say_plan
+from mammo.runs.plugins import load_plugins
+from mammo.runs.provenance import provenance_of
+from mammo.runs.write import open_run, show_in_tensorboard, tensorboard, write_run
+from mammo.tasks.base import Task
+from mammo.tasks.classification import build_task
+from mammo.training.callbacks import Outputs
+from mammo.training.fit import fit_and_predict
+from mammo.training.prepare import Prepared, prepare, split_images
+
+log = logging.getLogger(__name__)
 
 
-def train(cfg: dict[str, Any], folder: Path) -> dict[str, float]:
-    """Runs one job into its run folder, on every device the same; returns `<part>/<head>/<metric>`: value.
+def train(config: Config, folder: Path) -> dict[str, float]:
+    """Run one job into its run folder, on every device the same; only the first process writes and returns numbers.
 
-    With `ckpt_path=last` it goes on from the folder's `last.ckpt`, where there is one, and comes to what it would have
-    come to uncut.
+    Args:
+        config: With `ckpt_path=last` the run goes on from the folder's `last.ckpt`, where there is one, and comes to
+            what it would have come to uncut. With `fit=false` the run that `ckpt_path` names is evaluated.
+        folder: Of the run.
+
+    Returns:
+        `<part>[_by_<unit>]/<head>/<metric>`: value.
     """
-    clock = run.Clock()
-    run.quieten()
+    clock = Clock()
+    quieten()
+    load_plugins(config.plugins)
+    L.seed_everything(config.seed, workers=True, verbose=False)
+    run, earlier = RunFolder(folder), None if config.fit else RunFolder(Path(config.ckpt_path or ""))
     kept = folder / "checkpoints" / "last.ckpt"
-    last = kept if cfg["ckpt_path"] == "last" and kept.is_file() else None
-    L.seed_everything(cfg["seed"], workers=True, verbose=False)
-    settings, early = cfg["trainer"], cfg["early_stopping"]
-    plan = devices.plan_of(cfg)
+    last = kept if config.ckpt_path == "last" and kept.is_file() else None
+    plan = plan_of(config.trainer)
     plan.prepare()
-    data = MammogramDataModule.of(cfg)
-    plan.check_batch(data.batch_size)
-    earlier = None if cfg["fit"] else run.find_run(Path(cfg["ckpt_path"]))
-    best = earlier.checkpoint if earlier else folder / "checkpoints" / "best.ckpt"
-    model = cfg["model"] | ({"frozen_stages": earlier.frozen_stages} if earlier else {})
-    classifier = Classifier(model=model, classes=list(data.task.classes), loss=cfg["loss"], **cfg["optim"])
-    clock.lap("model")
-    data.load()
+    plan.check_batch(config.data.batch_size)
+
+    dataset = open_dataset(config.data)
+    dataset.prepare()
+    findings = load_findings(dataset, config.data.spacing_mm)
+    split = split_images(findings, config)
+    prepared = prepare(dataset, findings, split, config)
     clock.lap("films and crops")
-    classifier.weigh(data.class_counts())
-    if earlier:
-        classifier.restore(best)  # before the datamodule asks for what the trunk makes of the films
-    results = callbacks.Results(
-        folder,
-        names=cfg["heads"],
-        fold=cfg["data"]["fold"],
-        seed=cfg["seed"],
-        fitted=earlier.heads if earlier else None,
-    )
-    chooses = data.watched if data.chooses else None
-    during_fit = callbacks.during_fit(
-        folder,
-        chooses,
-        early["patience"],
-        progress=plan.progress,
-        resumable=classifier.net.trained_features or not data.cache,  # else it is trained again before that is read
-    )
+    frozen_stages = earlier.provenance["frozen_stages"] if earlier else None
+    task = build_task(config, prepared.labels, prepared.class_counts(), frozen_stages)
+    clock.lap("model")
+    logger = tensorboard(folder, last)
     if plan.main:
-        run.open_run(folder, cfg, data, classifier, plan, earlier, last)
-    trainer = L.Trainer(
-        **settings | plan.trainer_settings(),
-        default_root_dir=folder,
-        logger=run.tensorboard(folder, last),
-        callbacks=[guard.Guard(cfg["select_on"]), *during_fit, results],
-    )
+        known = provenance_of(run, config, prepared, task, plan, goes_on=last is not None, earlier=earlier)
+        open_run(run, prepared, known, goes_on=last is not None)
+        say_plan(folder, config, prepared, task, plan)
     clock.lap("tables and pictures")
-    if cfg["fit"]:
-        trainer.fit(classifier, datamodule=data, ckpt_path=last)
-        clock.lap("trunk and training")
-    trainer.predict(classifier, datamodule=data, ckpt_path=best, return_predictions=False)
-    clock.lap("predictions and heads")
-    if not plan.main:
+    weights = earlier.checkpoint if earlier else None
+    outputs = fit_and_predict(task, prepared, config, folder, plan, logger=logger, weights=weights, last=last)
+    clock.lap("training and predictions")
+    if outputs is None:  # another process than the first
         return {}
+    fitted = earlier.heads() if earlier else fit_heads(config, prepared, outputs, task)
+    write_run(run, config, prepared, outputs, fitted)
+    clock.lap("heads")
     metrics = report.write(folder)
     clock.lap("report")
-    run.close_run(folder, trainer, cfg, metrics, clock)
+    show_in_tensorboard(logger, run, config, metrics)
+    clock.lap("TensorBoard")
+    log.info("time   %s", clock)
+    log.info("report %s", folder / "report.md")
     return metrics
+
+
+def fit_heads(config: Config, prepared: Prepared, outputs: Outputs, task: Task) -> dict[str, FittedHead]:
+    """Fit the scikit-learn heads to the penultimate features; the rows that no head may see are withheld."""
+    return heads.fit_heads(
+        config.heads,
+        outputs.features,
+        prepared.targets(),
+        prepared.rows(),
+        trained_trunk=task.net.trains_features,
+        select_on=config.select_on,
+        mixed_copies=prepared.augment.mixes_copies,
+    )

@@ -10,64 +10,20 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
-from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from mammo.errors import InputError
-from mammo.files import whole
 from mammo.processes.peers import STOP, STOPPED
 
 log = logging.getLogger(__name__)
 
 
-def read(path: Path, *, mmap: bool = False) -> dict[str, Any]:
-    """A checkpoint, on the CPU; no pickle in it is run.
-
-    Raises:
-        InputError: It is not whole, or holds other things than tensors and plain values.
-    """
-    path.open("rb").close()  # who may not read it is told so
-    try:
-        return dict(torch.load(path, map_location="cpu", mmap=mmap, weights_only=True))
-    except Exception as error:  # whatever torch makes of half a file, or of a pickle
-        raise InputError(
-            f"{path}: expected tensors and plain values, as a run writes them, found something else or a part of it; "
-            "copy the run's folder again, or train anew"
-        ) from error
-
-
-class WholeFiles(TorchCheckpointIO):
-    """Checkpoints are written whole or not at all, beside the file that they replace, and read without pickle."""
-
-    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
-        """As `read`; what Lightning says of weights alone changes nothing."""
-        return read(Path(path))
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Writes a checkpoint.
-
-        Raises:
-            InputError: It cannot be written; the one before is still there.
-        """
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with whole(Path(path)) as temporary, temporary.open("wb") as file:
-                torch.save(checkpoint, file)
-        except (OSError, RuntimeError) as error:  # torch makes a RuntimeError of a full disk
-            cause = error if isinstance(error, OSError) else error.__context__ or error
-            raise InputError(
-                f"{path}: the checkpoint cannot be written ({getattr(cause, 'strerror', None) or cause}); "
-                "free space, then go on with ckpt_path=last or resume=<folder>"
-            ) from error
-
-
 class Kept(ModelCheckpoint):
-    """A checkpoint under one name, each over the one before.
+    """Keeps a checkpoint under one name, each over the one before.
 
     Args:
         folder: Where to.
         name: Of the file, without `.ckpt`.
         monitor: The number whose largest value is kept; None keeps the last epoch.
-        full: Whether all is kept that training goes on with, or the weights alone.
+        full: True keeps all that training goes on with; False the weights alone.
     """
 
     def __init__(self, folder: Path, name: str, *, monitor: str | None, full: bool) -> None:
@@ -116,8 +72,8 @@ class Cut(Callback):
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Every process comes here, the first one writes."""
-        classifier: Any = pl_module
-        own = {"random": torch.get_rng_state(), "metrics": classifier.metric_states() if self.amid else {}}
+        task: Any = pl_module
+        own = {"random": torch.get_rng_state(), "metrics": task.metric_states() if self.amid else {}}
         if trainer.strategy.root_device.type == "cuda":
             own["random_cuda"] = torch.cuda.get_rng_state()
         checkpoint["processes"] = [own]
@@ -132,9 +88,9 @@ class Cut(Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Takes up what was kept, and listens."""
-        classifier: Any = pl_module
+        task: Any = pl_module
         if self.state is not None:
-            classifier.restore_metrics(self.state["metrics"])
+            task.restore_metrics(self.state["metrics"])
             torch.set_rng_state(self.state["random"])
             if "random_cuda" in self.state:
                 torch.cuda.set_rng_state(self.state["random_cuda"])

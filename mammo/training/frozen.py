@@ -1,4 +1,4 @@
-"""What a frozen trunk makes of samples: computed once for each distinct square, and kept on disk."""
+"""The frozen part of a network: its outputs, computed once for each distinct square, and kept on disk."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -10,6 +10,7 @@ import torch
 from rich.progress import track
 from torch import Tensor, nn
 
+from mammo.paths import home
 from mammo.preprocessing.breast import pixel_digest
 from mammo.preprocessing.cache import Store, digest
 from mammo.training.samples import Draw, Samples
@@ -21,8 +22,40 @@ WRITTEN, WRITTEN_BYTES = 256, 64 << 20  # outputs are written when so many, or s
 Wanted = tuple[Samples, int, int]  # a draw of a sample
 
 
-def trunk_outputs(trainer: Any, home: Path, asked: Iterable[Samples]) -> dict[Draw, Tensor]:
-    """What the trunk of a trainer's model makes of each (sample, draw) that will be asked for, memory-mapped.
+def attach(trainer: Any, asked: Iterable[Samples], *, keep: bool) -> None:
+    """Give samples the outputs of the frozen part of a trainer's network, where it has one.
+
+    Args:
+        trainer: Lightning's, with its task; None where there is none.
+        asked: The samples that will be asked for.
+        keep: True if outputs are computed once and kept; else each batch is computed anew (`applied`).
+    """
+    if not has_frozen_part(trainer):
+        return
+    for samples in asked:
+        samples.few = True
+    if keep and any(samples.outputs is None for samples in asked):
+        outputs = frozen_outputs(trainer, home() / "trunks", asked)
+        for samples in asked:
+            samples.outputs = outputs
+
+
+def applied(trainer: Any, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return a batch whose pixels are replaced by what the frozen part makes of them, on their device."""
+    if has_frozen_part(trainer):
+        with torch.no_grad(), trainer.precision_plugin.forward_context():
+            batch["x"] = trainer.lightning_module.net.frozen(batch["x"])
+    return batch
+
+
+def has_frozen_part(trainer: Any) -> bool:
+    """Tell whether a trainer's network has a frozen part."""
+    task = trainer and trainer.lightning_module
+    return task is not None and len(task.net.frozen) > 0
+
+
+def frozen_outputs(trainer: Any, home: Path, asked: Iterable[Samples]) -> dict[Draw, Tensor]:
+    """Return what the frozen part makes of each (sample, draw) that will be asked for, memory-mapped.
 
     Each output is named by the digest of its square, in a folder named by the trunk and what else decides its last
     digits: so heads, seeds, folds and protocols share what they have in common.
@@ -38,12 +71,12 @@ def trunk_outputs(trainer: Any, home: Path, asked: Iterable[Samples]) -> dict[Dr
     for samples in asked:
         for sample, copy in samples.rows:
             for draw in range(1, samples.augment.copies + 1) if copy is None else [copy]:
-                if (samples.ids[sample], draw) not in names:
+                if (samples.names[sample], draw) not in names:
                     name = pixel_digest(samples.pixels(sample, draw).numpy())
-                    names[samples.ids[sample], draw] = name
+                    names[samples.names[sample], draw] = name
                     wanted.setdefault(name, (samples, sample, draw))
     facts = {
-        "trunk": net.trunk_digest(),
+        "trunk": net.frozen_digest(),
         "compiled": net.compiled,
         "precision": str(trainer.precision),
         "device": strategy.root_device.type,
@@ -61,7 +94,7 @@ def trunk_outputs(trainer: Any, home: Path, asked: Iterable[Samples]) -> dict[Dr
             if missing:
                 log.info("trunk  %d distinct samples, %d to compute once, then cached", len(wanted), len(missing))
             mine = {name: wanted[name] for name in missing[trainer.global_rank :: trainer.world_size]}
-            trunk = net.trunk.to(strategy.root_device)
+            trunk = net.frozen.to(strategy.root_device)
             context = trainer.precision_plugin.forward_context
             compute(trunk, mine, store, strategy.root_device, context, progress=trainer.is_global_zero)
             strategy.barrier()
@@ -78,7 +111,7 @@ def compute(
     *,
     progress: bool,
 ) -> None:
-    """Puts what the trunk makes of each wanted square into the store.
+    """Put what the frozen part makes of each wanted square into the store.
 
     Args:
         trunk: On its device.

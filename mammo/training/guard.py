@@ -1,6 +1,6 @@
-"""What a run does, held against what it says: a step that is shown other rows, or other labels, ends the run.
+"""Holds what a run does against what it says: a step that is shown other rows, or other labels, ends the run.
 
-`evaluation.audit.leaks` names what a configuration lets leak. That is the truth only if nothing else was done.
+`evaluation.leaks` names what a configuration lets leak. That is the truth only if nothing else was done.
 """
 
 from typing import Any
@@ -9,8 +9,9 @@ import lightning as L
 import numpy as np
 from lightning.pytorch.callbacks import Callback
 
+from mammo.datasets.findings import PARTS
 from mammo.datasets.labels import shown_in
-from mammo.training.datamodule import MammogramDataModule
+from mammo.training.prepare import Prepared
 from mammo.training.samples import Samples
 
 
@@ -18,81 +19,78 @@ class Guard(Callback):
     """Looks at the loaders and monitors that Lightning really holds, before the first batch.
 
     Args:
-        select_on: The part that may choose, as the run's leaks are derived from it.
+        prepared: The samples of the run, with the part that may choose.
 
     Raises:
         RuntimeError: Training rows, or what augmentation takes from, are not all of the training part, an epoch is
-            chosen on other rows than those of `select_on`, or labels do not follow their films.
+            chosen on other rows than those of the part that may, or labels do not follow their images.
     """
 
-    def __init__(self, select_on: str) -> None:
-        self.select_on = select_on
+    def __init__(self, prepared: Prepared) -> None:
+        self.prepared = prepared
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Who trains, and who chooses the epoch and the moment to stop."""
-        data: MammogramDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        """Check who trains, and who chooses the epoch and the moment to stop."""
+        prepared, select_on = self.prepared, self.prepared.select_on
         train: Any = trainer.train_dataloader
         watch: Any = trainer.val_dataloaders
-        check_rows(data, train.dataset, "train", "training")
+        check_rows(prepared, train.dataset, "train", "training")
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if monitor := getattr(callback, "monitor", None):
                 step = f"{type(callback).__name__} by {monitor}"
-                if monitor.partition("/")[0] != self.select_on:
-                    raise RuntimeError(f"leak: {step}: expected a number of the {self.select_on} part (select_on)")
-                check_rows(data, watch.dataset, self.select_on, step)
+                if monitor.partition("/")[0] != select_on:
+                    raise RuntimeError(f"leak: {step}: expected a number of the {select_on} part (select_on)")
+                check_rows(prepared, watch.dataset, select_on, step)
         for samples in (train.dataset, watch.dataset):
-            check_pool(data, samples)
-            check_labels(data, samples)
+            check_pool(prepared, samples)
+            check_labels(prepared, samples)
 
     def on_predict_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """An evaluation without training comes here alone."""
-        data: MammogramDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        """Check an evaluation without training, which comes here alone."""
         described: Any = trainer.predict_dataloaders
-        check_pool(data, described.dataset)
-        check_labels(data, described.dataset)
+        check_pool(self.prepared, described.dataset)
+        check_labels(self.prepared, described.dataset)
 
 
-def check_rows(data: MammogramDataModule, samples: Samples, part: str, step: str) -> None:
-    """All rows of a step belong to one part."""
-    parts = data.rows().set_index("sample_id")["split"]
-    names = samples.names()
-    strangers = [name for name in names if parts.get(name) != part]
-    if strangers:
+def check_rows(prepared: Prepared, samples: Samples, part: str, step: str) -> None:
+    """Require that all rows of a step belong to one part."""
+    parts = {(sample, copy or 0): of for of in PARTS for sample, copy in prepared.rows_of[of]}
+    rows = [(sample, copy or 0) for sample, copy in samples.rows]
+    if strangers := [row for row in rows if parts.get(row) != part]:
+        first = strangers[0]
         raise RuntimeError(
-            f"leak: {step} is shown {len(strangers)} of {len(names)} rows that are not of the {part} part, "
-            f"say {strangers[0]} ({parts.get(strangers[0], 'of no part')})"
+            f"leak: {step} is shown {len(strangers)} of {len(rows)} rows that are not of the {part} part, "
+            f"say {samples.names[first[0]]} ({parts.get(first, 'of no part')})"
         )
 
 
-def check_pool(data: MammogramDataModule, samples: Samples) -> None:
-    """What is mixed into a draw, or made by a network, comes from samples of the training part."""
-    described = zip(data.described.rows, data.described_parts, strict=True)
-    train = {sample for (sample, _), part in described if part == "train"}
-    if strangers := {*data.pool, *samples.pool.tolist()} - train:
+def check_pool(prepared: Prepared, samples: Samples) -> None:
+    """Require that what is mixed into a draw, or made by a network, comes from samples of the training part."""
+    train = {sample for sample, _ in prepared.rows_of["train"]}
+    if strangers := {*prepared.pool, *samples.pool.tolist()} - train:
         raise RuntimeError(
             f"leak: augmentation may mix in, or learn from, {len(strangers)} samples that are not of the train part, "
-            f"say {samples.ids[min(strangers)]}"
+            f"say {samples.names[min(strangers)]}"
         )
 
 
-def check_labels(data: MammogramDataModule, samples: Samples) -> None:
-    """Labels are those of the findings, read once more, and pixels those that the table of crops was made with."""
-    table, findings = samples.crops.table, data.dataset.index()
+def check_labels(prepared: Prepared, samples: Samples) -> None:
+    """Require that labels are those of the findings, read once more, and pixels those that were cut for them."""
+    table, findings, labels = samples.crops.table, prepared.dataset.findings(), prepared.labels
     keys = ["image_id", "finding_id"]
-    found_again = table[keys].merge(findings, on=keys, how="left", validate="many_to_one")
-    true = found_again[data.task.column].map(data.task.of)
-    if data.crop_settings["name"] == "grid":  # told by their place, not by the number that they carry
-        films = table[["image_id"]].merge(findings.drop_duplicates("image_id"), how="left")
-        by_place = films.assign(**shown_in(table, findings))[data.task.column].map(data.task.of)
-        true = true.where(table["sample_id"] == table["image_id"], by_place)
+    true = table[keys].merge(findings, on=keys, how="left", validate="many_to_one")[labels.column].map(labels.of)
+    if prepared.crop.several_per_image:  # told by their place, not by the number that they carry
+        images = table[["image_id"]].merge(findings.drop_duplicates("image_id"), how="left")
+        by_place = images.assign(**shown_in(table, findings))[labels.column].map(labels.of)
+        true = true.where(table["patch"] == 0, by_place)
     true = true.fillna("no finding")
-    given = np.asarray(data.task.classes)[samples.labels]
+    given = np.asarray(labels.classes)[samples.labels]
     for found, name in ((table["label"], "table"), (given, "loader")):
         if (wrong := np.flatnonzero(np.asarray(found) != np.asarray(true))).size:
             raise RuntimeError(
-                f"{len(wrong)} labels of the {name} are not those of their findings: {table['sample_id'][wrong[0]]} is "
+                f"{len(wrong)} labels of the {name} are not those of their findings: {table['name'][wrong[0]]} is "
                 f"{true[wrong[0]]}, found {found[wrong[0]]}"
             )
     grey = [samples.crops.centre(sample).mean() for sample in range(len(table))]
     if (wrong := np.flatnonzero(~np.isclose(grey, table["mean_grey"]))).size:
-        raise RuntimeError(f"the pixels of {table['sample_id'][wrong[0]]} are not those that were cut for it")
+        raise RuntimeError(f"the pixels of {table['name'][wrong[0]]} are not those that were cut for it")

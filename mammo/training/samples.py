@@ -13,14 +13,16 @@ from mammo.preprocessing.crops import Crops
 from mammo.preprocessing.mix import blend
 
 Row = tuple[int, int | None]  # sample, copy; no copy: drawn anew each epoch
-Draw = tuple[str, int]  # sample_id, draw; draw 0 is the original
-COPIES_SEED = 0  # of draws that are made once: those of an expansion, and the few that a frozen trunk's epochs show
+Draw = tuple[str, int]  # name of a sample, draw; draw 0 is the original
+COPIES_SEED = (
+    0  # of draws that are made once: those of an expansion, and the few that the epochs show where a part is frozen
+)
 
 
 class Samples(Dataset[dict[str, Any]]):
-    """Rows (sample, copy) as `{"x", "y", "other", "share", "row"}`; asked by (row, epoch): workers hold no state.
+    """Gives rows (sample, copy) as `{"x", "y", "other", "share", "row"}`, by (row, epoch): workers hold no state.
 
-    `x` is (1, side, side) uint8, or what the trunk made of it. Where two samples became one, its label is `y` by
+    `x` is (1, side, side) uint8 or uint16, or what the frozen part made of it. Where two samples became one, its label is `y` by
     `share` and `other` by the rest; elsewhere `share` is 1 and `other` is `y`.
 
     Args:
@@ -46,33 +48,29 @@ class Samples(Dataset[dict[str, Any]]):
     ) -> None:
         self.crops, self.labels, self.rows, self.augment, self.seed = crops, labels, rows, augment, seed
         self.pool, self.synthetic = np.asarray(pool, int), synthetic
-        self.ids = crops.table["sample_id"].tolist()
-        self.few = False  # whether epochs choose among a few draws: where a trunk is frozen, whose outputs are kept
+        self.names = crops.table["name"].tolist()
+        self.few = False  # True if epochs choose among a few draws: where a part is frozen, whose outputs are kept
         self.outputs: dict[Draw, torch.Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def names(self) -> list[str]:
-        """Of each row, its `sample_id` with its copy."""
-        return [f"{self.ids[sample]}.c{copy}" if copy else self.ids[sample] for sample, copy in self.rows]
-
     @property
     def draws_seed(self) -> int:
-        """Of the draws: the run's own where each epoch has new ones."""
-        return self.seed if self.augment.mode == "online" and not self.few else COPIES_SEED
+        """The seed of the draws: the run's own where each epoch has new ones."""
+        return self.seed if self.augment.online and not self.few else COPIES_SEED
 
     def draw(self, row: int, epoch: int) -> int:
-        """Which draw of its sample a row shows in an epoch; 0 is the original."""
+        """Return which draw of its sample a row shows in an epoch; 0 is the original."""
         sample, copy = self.rows[row]
         if copy is not None:
             return copy
-        return self.augment.online_draw(seed=self.seed, epoch=epoch, sample_id=self.ids[sample], few=self.few)
+        return self.augment.online_draw(seed=self.seed, epoch=epoch, name=self.names[sample], few=self.few)
 
     def partner(self, sample: int, draw: int) -> tuple[int, np.ndarray] | None:
-        """Which sample a draw is mixed with, and how much of each pixel stays its own; None where nothing is mixed."""
+        """Return the sample that a draw is mixed with, and how much of each pixel stays its own; None if nothing is."""
         method = self.augment.method
-        rng = self.augment.generator(seed=self.draws_seed, draw=draw, sample_id=self.ids[sample])
+        rng = self.augment.generator(seed=self.draws_seed, draw=draw, name=self.names[sample])
         if method.weights is None or rng is None:
             return None
         others = self.pool[self.pool != sample]
@@ -82,25 +80,25 @@ class Samples(Dataset[dict[str, Any]]):
         return int(rng.choice(others)), method.weights(self.crops.shown, share, rng)
 
     def pixels(self, sample: int, draw: int) -> torch.Tensor:
-        """A draw of a sample, (1, side, side) uint8."""
+        """Return a draw of a sample, (1, side, side) uint8 or uint16."""
         shown = self._drawn(sample, draw)
         if mixed := self.partner(sample, draw):
             shown = blend(shown, self._drawn(mixed[0], draw), mixed[1])
         return torch.from_numpy(np.ascontiguousarray(shown))[None]
 
     def _drawn(self, sample: int, draw: int) -> np.ndarray:
-        key = {"seed": self.draws_seed, "draw": draw, "sample_id": self.ids[sample]}
+        key = {"seed": self.draws_seed, "draw": draw, "name": self.names[sample]}
         stored = self.crops.pixels[sample]
         if self.synthetic is not None and self.augment.generator(**key):
             copy = 1 + (draw - 1) % self.augment.copies
-            stored = resize(self.synthetic[self.ids[sample], copy], len(stored))
+            stored = resize(self.synthetic[self.names[sample], copy], len(stored))
         return self.augment(stored, self.crops.shown, **key)
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         row, epoch = key
         sample = self.rows[row][0]
         draw = self.draw(row, epoch)
-        x = self.pixels(sample, draw) if self.outputs is None else self.outputs[self.ids[sample], draw]
+        x = self.pixels(sample, draw) if self.outputs is None else self.outputs[self.names[sample], draw]
         mixed = self.partner(sample, draw)
         y, share = int(self.labels[sample]), 1.0
         other = int(self.labels[mixed[0]]) if mixed else y
@@ -110,7 +108,7 @@ class Samples(Dataset[dict[str, Any]]):
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """One rank's share of each global batch, as (row, epoch), shuffled from (seed, epoch) alike on all ranks.
+    """Gives one rank's share of each global batch, as (row, epoch), shuffled from (seed, epoch) alike on all ranks.
 
     Args:
         rows: How many there are.
@@ -129,7 +127,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         self.epoch, self.done = epoch, done
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning at the start of each epoch."""
+        """Take the epoch that Lightning begins."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -145,7 +143,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
 
 
 class OnceSampler(Sampler[tuple[int, int]]):
-    """One rank's share of an evaluation: each row once over all ranks, none repeated to fill up."""
+    """Gives one rank's share of an evaluation: each row once over all ranks, none repeated to fill up."""
 
     def __init__(self, rows: int, *, rank: int, world: int) -> None:
         self.share = range(rank, rows, world)

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,13 +20,15 @@ from hydra.types import RunMode
 from safetensors.torch import load_file
 from torch.distributed.launcher import api
 
+from mammo.config import Config, LossConfig, TrainerConfig
 from mammo.errors import InputError
 from mammo.models.losses import build_loss
-from mammo.processes import devices, peers
-from mammo.runs import settings, sweep
+from mammo.processes import devices, launch, peers
+from mammo.runs import sweep
 from tests import ranks
-from tests.conftest import ARCHIVE, CONF, SHARES, SMALL, composed
+from tests.conftest import ARCHIVE, CONF, SHARES, SMALL, composed, resolved
 
+TWO = Config(trainer=TrainerConfig(accelerator="cpu", devices=2, precision="32-true"))
 TORCHRUN = {"TORCHELASTIC_RUN_ID": "none", "RANK": "3", "WORLD_SIZE": "4", "GROUP_WORLD_SIZE": "2"}
 SRUN = {
     "SLURM_JOB_ID": "17", "SLURM_STEP_ID": "2", "SLURM_STEP_NUM_TASKS": "4", "SLURM_STEP_NUM_NODES": "2",
@@ -50,7 +53,7 @@ def test_gradients_of_five_steps_do_not_depend_on_the_number_of_devices(phantom,
     for count in (1, 2):
         (tmp_path / str(count)).mkdir()
         own = [*lines, f"trainer.devices={count}"]
-        devices.launch(ranks.gradients, settings.effective(composed(*own), own), tmp_path / str(count))
+        launch.launch(ranks.gradients, resolved(*own), tmp_path / str(count))
         found.append(torch.load(tmp_path / str(count) / "gradients.pt", weights_only=True))
     one, two = found
     assert len(one["gradients"]) == ranks.STEPS
@@ -63,8 +66,7 @@ def test_gradients_of_five_steps_do_not_depend_on_the_number_of_devices(phantom,
 
 @pytest.mark.parametrize("name", ["cross_entropy", "focal", "confusion"])
 def test_the_loss_of_a_batch_does_not_depend_on_how_it_was_dealt(name):
-    own = {key: value for key, value in composed(f"loss={name}").loss.items() if key != "class_weights"}
-    loss = build_loss(classes=2, **own)
+    loss = build_loss(LossConfig(name=name), classes=2)
     rng = torch.Generator().manual_seed(0)
     loss.weights = torch.tensor([0.5, 4.0])
     logits, y = torch.randn(16, 2, generator=rng), torch.randint(0, 2, (16,), generator=rng)
@@ -86,10 +88,10 @@ def test_the_loss_of_a_batch_does_not_depend_on_how_it_was_dealt(name):
     ],
 )
 def test_a_process_that_dies_takes_the_others_down_and_its_own_error_is_told(tmp_path, how, said):
-    cfg = {"trainer": {"accelerator": "cpu", "devices": 2, "precision": "32-true", "num_nodes": 1}, "how": how}
+    config = replace(TWO, source={"how": how})
     start = time.monotonic()
     with pytest.raises(InputError if how in ("input", "full") else RuntimeError, match=said):
-        devices.launch(ranks.dies, cfg, tmp_path)
+        launch.launch(ranks.dies, config, tmp_path)
     assert time.monotonic() - start < 60
     for rank in range(2):
         assert not Path(f"/proc/{(tmp_path / f'process{rank}').read_text()}").exists()
@@ -100,8 +102,7 @@ def test_processes_that_are_told_to_stop_have_the_time_to_write_a_checkpoint(tmp
     monkeypatch.setattr(api, "elastic_launch", lambda config, _: seen.append(config) or (lambda *_: {0: {}}))
     monkeypatch.setattr(os, "environ", dict(os.environ))
     os.environ.pop("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", None)
-    trainer = {"accelerator": "cpu", "devices": 2, "precision": "32-true", "num_nodes": 1}
-    devices.launch(ranks.dies, {"trainer": trainer}, tmp_path)
+    launch.launch(ranks.dies, TWO, tmp_path)
     assert seen[0].shutdown_timeout == 600  # seconds, where torch gives 30
 
 
@@ -171,7 +172,7 @@ def test_five_folds_on_two_devices(phantom, tmp_path):
     tables = [pd.read_csv(job / "predictions.csv") for job in jobs]
     assert len(jobs) == 5 and all((job / "finished.json").is_file() for job in jobs)
     tested = pd.concat(table[(table["split"] == "test") & (table["head"] == "softmax")] for table in tables)
-    assert tested["sample_id"].is_unique and len(tested) == 120
+    assert tested["image_id"].is_unique and len(tested) == 120
 
 
 def small_run(phantom, *overrides):
@@ -182,7 +183,7 @@ def small_run(phantom, *overrides):
 @pytest.mark.slow
 def test_heads_and_report_are_made_once_by_the_first_process(phantom, tmp_path):
     lines = small_run(phantom, "trainer.devices=2")
-    metrics = devices.launch(ranks.noted, settings.effective(composed(*lines), lines), tmp_path)
+    metrics = launch.launch(ranks.noted, resolved(*lines), tmp_path)
     assert (tmp_path / "calls").read_text().splitlines() == ["fit_head by 0", "write by 0"]
     assert "test/knn/auroc" in metrics
 
@@ -276,11 +277,11 @@ def test_two_devices_on_the_real_films_test_the_same_ones(tmp_path):
         done = launched(tmp_path, *line, env=home)
         assert done.returncode == 0, done.stderr[-3000:]
     one, two = (pd.read_csv(tmp_path / f"on{count}" / "predictions.csv") for count in (1, 2))
-    assert one["sample_id"].tolist() == two["sample_id"].tolist()
+    assert one["image_id"].tolist() == two["image_id"].tolist()
     assert one["split"].tolist() == two["split"].tolist()
     features = [load_file(tmp_path / f"on{count}" / "features.safetensors")["features"] for count in (1, 2)]
     difference = float((one["p_abnormal"] - two["p_abnormal"]).abs().max())
-    print(f"{one['sample_id'].nunique()} films; largest difference in probability {difference:.2g}")
+    print(f"{one['image_id'].nunique()} films; largest difference in probability {difference:.2g}")
     assert difference < 1e-4
     torch.testing.assert_close(*features, atol=1e-4, rtol=1e-4)
 

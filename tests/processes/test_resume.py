@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,20 +18,23 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from mammo.run_folder import RunFolder
 from omegaconf import OmegaConf
 
+from mammo.config import Config
+from mammo.datasets.labels import Labels
 from mammo.errors import InputError, message_for_user
 from mammo.files import owned, scratch, whole, workshop, write_text
 from mammo.processes import devices, resume
-from mammo.runs import settings
+from mammo.processes.checkpoint_io import WholeFiles
 from mammo.runs.train import train
-from mammo.tables import write_features
-from mammo.tasks.classification import Classifier
+from mammo.tasks.base import Task
+from mammo.tasks.classification import build_task
 from mammo.training import callbacks
-from mammo.training.checkpoints import STOPPED, Kept, WholeFiles
-from tests.conftest import SHARES, SMALL, composed
+from mammo.training.checkpoints import STOPPED, Kept
+from tests.conftest import SHARES, SMALL, resolved
 
-SAME = ["predictions.csv", "metrics.json", "features.safetensors", "curves.csv", "choices.json"]
+SAME = ["predictions.csv", "metrics.json", "features.safetensors", "curves.csv", "selection.json"]
 STEPS = 4  # of each epoch
 
 
@@ -41,7 +45,7 @@ def config(phantom):
     def of(*overrides):
         lines = [*SMALL, f"data.root={phantom.root}", SHARES, "model=compact", "model.image_size=32", "heads=[knn]"]
         lines += ["data.batch_size=4", "data.workers=1", "trainer.max_epochs=3", "optim.lr_head=0.01", *overrides]
-        return settings.effective(composed(*{line.partition("=")[0]: line for line in lines}.values()), lines)
+        return resolved(*{line.partition("=")[0]: line for line in lines}.values())
 
     return of
 
@@ -64,7 +68,7 @@ def same(folder, other):
 
 def stop_at(monkeypatch, step, number=signal.SIGTERM):
     """Sends this process a signal in its so-many-th step of training."""
-    steps, plain = [], Classifier.training_step
+    steps, plain = [], Task.training_step
 
     def counted(self, batch, batch_idx):
         steps.append(batch_idx)
@@ -72,7 +76,7 @@ def stop_at(monkeypatch, step, number=signal.SIGTERM):
             os.kill(os.getpid(), number)
         return plain(self, batch, batch_idx)
 
-    monkeypatch.setattr(Classifier, "training_step", counted)
+    monkeypatch.setattr(Task, "training_step", counted)
     return steps
 
 
@@ -115,7 +119,7 @@ def test_submitit_requeues_a_job_when_all_is_kept(config, uncut, tmp_path, monke
             with pytest.raises(SystemExit, match="requeued at step 3"):
                 train(cfg, tmp_path)
         with monkeypatch.context() as patch:  # after training, too
-            patch.setattr(callbacks.Results, "on_predict_epoch_end", lambda *_: os.kill(os.getpid(), signal.SIGUSR2))
+            patch.setattr(callbacks.Features, "on_predict_epoch_end", lambda *_: os.kill(os.getpid(), signal.SIGUSR2))
             signal.signal(signal.SIGUSR2, requeue)  # as in the job's next process
             with pytest.raises(SystemExit, match=f"requeued at step {3 * STEPS}"):
                 train(cfg, tmp_path)
@@ -154,7 +158,7 @@ def test_a_signal_to_all_processes_ends_none_of_the_loaders_workers(config, uncu
 def test_a_run_with_more_options_of_the_trainer_goes_on_too(config, tmp_path, monkeypatch, own, step):
     """Told to stop where gradients wait for more, and at the end of an epoch that is shorter than the data."""
     cfg = config("ckpt_path=last")
-    cfg["trainer"] |= own
+    cfg.trainer.more |= own
     train(cfg, tmp_path / "uncut")
     with monkeypatch.context() as patch:
         stop_at(patch, step)
@@ -170,7 +174,7 @@ def test_a_run_that_had_lost_its_patience_does_not_train_on(config, tmp_path, mo
     epochs = len((tmp_path / "uncut" / "curves.csv").read_text().splitlines()) - 1
     assert 2 <= epochs < 20
     with monkeypatch.context() as patch:
-        patch.setattr(callbacks.Results, "on_predict_epoch_end", lambda *_: 1 / 0)
+        patch.setattr(callbacks.Features, "on_predict_epoch_end", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             train(cfg, tmp_path / "cut")
     with monkeypatch.context() as patch:
@@ -188,7 +192,7 @@ def test_a_run_without_patience_stops_at_the_first_epoch_that_is_no_better(confi
 def test_a_run_that_is_told_to_stop_after_training_stops_at_once(config, uncut, tmp_path, monkeypatch):
     cfg = config("ckpt_path=last")
     with monkeypatch.context() as patch:
-        patch.setattr(callbacks.Results, "on_predict_epoch_end", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+        patch.setattr(callbacks.Features, "on_predict_epoch_end", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
         with pytest.raises(SystemExit) as stopped:
             train(cfg, tmp_path)
     assert stopped.value.code == STOPPED and not (tmp_path / "predictions.csv").exists()
@@ -255,7 +259,7 @@ def test_a_full_disk_is_told_in_one_line(tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:
         with pytest.raises(OSError, match="File too large") as features:
-            write_features(tmp_path, np.zeros((1000, 100)), pd.DataFrame())
+            RunFolder(tmp_path).write_features(np.zeros((1000, 100)), pd.DataFrame())
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert message_for_user(features.value) == "a file: File too large; free space, then go on with resume=<folder>"
@@ -285,7 +289,7 @@ def test_a_checkpoint_is_read_without_pickle(config, uncut, tmp_path, monkeypatc
         path.write_bytes(best.read_bytes()[:10_000])
     how = {"ckpt_path": "last"} if step == "go on" else {"fit": False, "ckpt_path": str(folder)}
     with pytest.raises(InputError, match=rf"{path.name}: expected tensors and plain values"):
-        train(config() | how, folder if step == "go on" else tmp_path / "evaluated")
+        train(replace(config(), **how), folder if step == "go on" else tmp_path / "evaluated")
     with pytest.raises(InputError, match=rf"{path.name}: expected tensors and plain values"):
         WholeFiles().load_checkpoint(path, weights_only=False)  # as Lightning does, in the other processes
     assert not (tmp_path / "loaded").exists()
@@ -375,9 +379,9 @@ def test_ckpt_path_last_finds_the_newest_unfinished_run_of_the_same_line(tmp_pat
     assert resume.resumed(named) == named
     with pytest.raises(InputError, match="a sweep goes on by resume=<its folder>"):
         resume.resumed(["-m", *line])
-    monkeypatch.setattr(resume.cluster, "peers", lambda: resume.cluster.Peers("srun", 0, 2, 2))
+    monkeypatch.setattr(resume.peers, "peers", lambda: resume.peers.Peers("srun", 0, 2, 2))
     assert resume.resumed(line) == line  # its folder follows from Slurm's number
-    monkeypatch.setattr(resume.cluster, "peers", lambda: resume.cluster.Peers("torchrun", 0, 2, 1))
+    monkeypatch.setattr(resume.peers, "peers", lambda: resume.peers.Peers("torchrun", 0, 2, 1))
     with pytest.raises(InputError, match="torchrun with ckpt_path=last: name the run's folder"):
         resume.resumed(line)  # each process would look for itself
 
@@ -390,21 +394,21 @@ def test_two_processes_are_not_at_one_folder(tmp_path, monkeypatch):
         pass
 
 
-CONFIG = {"seed": 0, "heads": ["svm"], "fit": True, "ckpt_path": None}
+CONFIG = Config(heads=["svm"])
+GOES_ON = replace(CONFIG, ckpt_path="last")
 
 
 def test_a_run_goes_on_under_its_own_configuration_alone(tmp_path):
-    (tmp_path / "provenance.json").write_text(json.dumps({"config": CONFIG}))
-    goes_on = CONFIG | {"ckpt_path": "last"}
-    assert resume.begin(tmp_path, goes_on, of_sweep=False, main=True) == (goes_on, None)
+    (tmp_path / "provenance.json").write_text(json.dumps({"config": CONFIG.as_dict()}))
+    assert resume.begin(tmp_path, GOES_ON, of_sweep=False, main=True) == (GOES_ON, None)
     with pytest.raises(InputError, match="was started with another seed; say all as it was, or resume="):
-        resume.begin(tmp_path, goes_on | {"seed": 1}, of_sweep=False, main=True)
+        resume.begin(tmp_path, replace(GOES_ON, seed=1), of_sweep=False, main=True)
 
 
 @pytest.mark.parametrize("of_sweep", [True, False])
 def test_what_is_not_gone_on_with_is_removed_by_the_first_process_alone(tmp_path, of_sweep):
     """In a sweep, what another configuration has left; else what any has."""
-    (tmp_path / "provenance.json").write_text(json.dumps({"config": CONFIG | {"seed": int(of_sweep)}}))
+    (tmp_path / "provenance.json").write_text(json.dumps({"config": replace(CONFIG, seed=int(of_sweep)).as_dict()}))
     last = tmp_path / "checkpoints" / "last.ckpt"
     last.parent.mkdir()
     last.touch()
@@ -415,11 +419,10 @@ def test_what_is_not_gone_on_with_is_removed_by_the_first_process_alone(tmp_path
 
 
 def test_what_a_kill_left_beside_a_finished_run_is_removed_when_it_is_asked_for_again(tmp_path):
-    goes_on = CONFIG | {"ckpt_path": "last"}
-    resume.finish(tmp_path, goes_on, {})
+    resume.finish(tmp_path, GOES_ON, {})
     (tmp_path / f"{owned()}report.md.tmp").touch()
     (tmp_path / "mine.tmp").touch()  # a user's, who has named a folder of his own
-    assert resume.begin(tmp_path, goes_on, of_sweep=False, main=True) == (goes_on, {})
+    assert resume.begin(tmp_path, GOES_ON, of_sweep=False, main=True) == (GOES_ON, {})
     assert sorted(left.name for left in tmp_path.iterdir()) == [resume.FINISHED, "mine.tmp"]
 
 
@@ -438,7 +441,7 @@ def test_a_run_does_not_go_on_in_another_precision(config, tmp_path, monkeypatch
 def test_metrics_come_back_on_the_device_of_the_network(config):
     """Lightning loads checkpoints to the CPU; `meta` stands for a GPU here."""
     cfg = config()
-    classifier = Classifier(model=cfg["model"], classes=["normal", "abnormal"], loss=cfg["loss"])
+    classifier = build_task(cfg, Labels.from_config(cfg.task))
     state = {"loss": {"mean_value": torch.tensor(1.0)}, "auroc": {"preds": [torch.ones(2, 2)]}}
     classifier.to("meta").restore_metrics(state)
     metrics = classifier._training_metrics()

@@ -8,17 +8,21 @@ import torch
 from safetensors.torch import save_file
 from torch.nn.functional import cross_entropy
 
-from mammo.errors import InputError
+from mammo.config import Config, LossConfig, ModelConfig, TaskConfig
+from mammo.datasets.labels import Labels
 from mammo.models.backbones import BACKBONES
-from mammo.tasks.classification import Classifier
-
-RATES = {"lr_trunk": 1e-5, "lr_head": 1e-3, "weight_decay": 0.01, "warmup_epochs": 1.0}
+from mammo.tasks.classification import build_task
 
 
-def classifier(weights=None, trainable="last_block", classes=2, **loss):
-    loss = {"name": "cross_entropy", "class_weights": "balanced"} | loss
-    model = {"name": "vgg16", "weights": weights, "trainable": trainable, "pool": "avg", "image_size": 32}
-    return Classifier(model=model, classes=[f"c{i}" for i in range(classes)], loss=loss, **RATES)
+def task(weights=None, trainable="last_block", counts=None, classes=2, **loss):
+    model = ModelConfig(weights=weights, trainable=trainable, image_size=32)
+    names = [f"c{i}" for i in range(classes)]
+    labels = Labels.from_config(TaskConfig(classes={name: [name] for name in names}))
+    return build_task(Config(model=model, loss=LossConfig(**loss)), labels, counts)
+
+
+def batch(y, other=None, share=1.0):
+    return {"y": y, "other": y if other is None else other, "share": torch.as_tensor(share)}
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +34,7 @@ def trunk(tmp_path_factory):
 
 
 def test_loaded_layers_train_slowly_new_ones_fast_and_only_matrices_decay(trunk):
-    module = classifier(trunk)
+    module = task(trunk)
     module._trainer = SimpleNamespace(estimated_stepping_batches=40, max_epochs=4)
     optimizer = module.configure_optimizers()["optimizer"]
     of = {id(p): group for group in optimizer.param_groups for p in group["params"]}
@@ -43,7 +47,7 @@ def test_loaded_layers_train_slowly_new_ones_fast_and_only_matrices_decay(trunk)
 
 
 def test_the_rate_warms_up_and_goes_down_to_nothing(trunk):
-    module = classifier(trunk)
+    module = task(trunk)
     module._trainer = SimpleNamespace(estimated_stepping_batches=40, max_epochs=4)
     made = module.configure_optimizers()
     rates = []
@@ -56,40 +60,31 @@ def test_the_rate_warms_up_and_goes_down_to_nothing(trunk):
 
 
 def test_balanced_classes_weigh_alike_in_the_loss():
-    module = classifier(classes=3)
-    module.weigh(np.array([6, 3, 1]))
-    assert torch.allclose(module.criterion.weights * torch.tensor([6, 3, 1]), torch.full((3,), 10 / 3))
-    plain = classifier(class_weights="none")
-    plain.weigh(np.array([6, 3]))
-    assert plain.criterion.weights.tolist() == [1, 1]
+    weights = task(classes=3, counts=np.array([6, 3, 1])).criterion.weights
+    assert torch.allclose(weights * torch.tensor([6, 3, 1]), torch.full((3,), 10 / 3))
+    assert task(class_weights="none", counts=np.array([6, 3])).criterion.weights.tolist() == [1, 1]
 
 
 def test_the_loss_of_a_batch_is_the_mean_of_its_halves_however_classes_fall():
-    module = classifier()
-    module.weigh(np.array([9, 1]))
+    module = task(counts=np.array([9, 1]))
     logits, y = torch.randn(8, 2), torch.tensor([0, 0, 0, 0, 0, 0, 1, 1])
-    halves = [module.loss(logits[part], y[part]) for part in (slice(0, 4), slice(4, 8))]
-    assert torch.allclose(module.loss(logits, y), sum(halves) / 2)
+    halves = [module.loss(logits[part], batch(y[part])) for part in (slice(0, 4), slice(4, 8))]
+    assert torch.allclose(module.loss(logits, batch(y)), sum(halves) / 2)
     expected = cross_entropy(logits, y, reduction="none") * module.criterion.weights[y]
-    assert torch.allclose(module.loss(logits, y), expected.mean())
-
-
-def test_unknown_class_weights_list_the_known():
-    with pytest.raises(InputError, match="expected balanced or none"):
-        classifier(class_weights="some")
+    assert torch.allclose(module.loss(logits, batch(y)), expected.mean())
 
 
 def test_a_mixed_sample_learns_from_both_classes_by_their_shares():
-    module = classifier(classes=3)
+    module = task(classes=3)
     logits, y, other = torch.randn(4, 3), torch.tensor([0, 1, 2, 0]), torch.tensor([1, 1, 0, 2])
     share = torch.tensor([0.25, 1.0, 0.5, 0.0])
     mixed = share[:, None] * torch.eye(3)[y] + (1 - share)[:, None] * torch.eye(3)[other]
-    assert torch.allclose(module.loss(logits, y, other, share), cross_entropy(logits, mixed))
+    assert torch.allclose(module.loss(logits, batch(y, other, share)), cross_entropy(logits, mixed))
 
 
 def test_what_a_loss_learns_gets_there_in_the_steps_of_a_default_run_and_is_kept_in_the_checkpoint():
     """Of four tenths of the labels of a class being wrong, a network that knows the truth is told within 360 steps."""
-    module = classifier(name="confusion", trace=0.01)
+    module = task(name="confusion", trace=0.01)
     module._trainer = SimpleNamespace(estimated_stepping_batches=360, max_epochs=30)
     made = module.configure_optimizers()
     rng = torch.Generator().manual_seed(0)
@@ -97,7 +92,7 @@ def test_what_a_loss_learns_gets_there_in_the_steps_of_a_default_run_and_is_kept
         truth = torch.randint(2, (16,), generator=rng)
         labels = torch.where((truth == 1) & (torch.rand(16, generator=rng) < 0.4), 0, truth)
         made["optimizer"].zero_grad()
-        module.loss(20.0 * torch.eye(2)[truth], labels).backward()
+        module.loss(20.0 * torch.eye(2)[truth], batch(labels)).backward()
         made["optimizer"].step()
         made["lr_scheduler"]["scheduler"].step()
     assert module.criterion.matrix[0, 0] > 0.95 and 0.5 < module.criterion.matrix[1, 1] < 0.7

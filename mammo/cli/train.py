@@ -1,0 +1,97 @@
+"""`mammo train`, and `python train.py`: the only Hydra program. It trains one classifier and writes its report."""
+
+import multiprocessing
+import os
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import NoReturn
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import CompactHydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import InterpolationResolutionError
+
+from mammo import config as configuration
+from mammo.cli.options import check_choices
+from mammo.errors import InputError, message_for_user
+from mammo.paths import conf
+from mammo.processes import peers, resume
+from mammo.runs import sweep
+from mammo.runs.plugins import load_plugins
+
+PROGRAM = "MAMMO_PROGRAM"  # the variable with the number of the process that the user started
+
+
+def end(line: str) -> NoReturn:
+    """End the program on bad input, with one line."""
+    print(f"error: {line}", file=sys.stderr)  # noqa: T201
+    peers.leave(peers.BAD_INPUT)
+
+
+@hydra.main(version_base="1.3", config_path=str(conf()), config_name="config")
+def run_job(composed: DictConfig) -> float | None:
+    """Run the job on its devices unless it is done, and return the objective."""
+    from mammo.files import scratch
+    from mammo.processes.launch import launch
+    from mammo.runs import settings
+    from mammo.runs.train import train
+
+    if multiprocessing.current_process().name.startswith("Loky"):  # joblib's
+        peers.end_with(int(os.environ[PROGRAM]))  # or it would go on with the sweep alone
+        multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)  # for its devices
+    hydra_cfg, together = HydraConfig.get(), peers.peers()
+    folder, of_sweep = Path(hydra_cfg.runtime.output_dir), hydra_cfg.mode == RunMode.MULTIRUN
+    rank = together.rank if together else 0
+    try:
+        sweep.check_job(composed)
+        config = settings.resolve(composed, list(hydra_cfg.overrides.task))
+        with resume.held(folder) if rank == 0 else nullcontext():
+            config, metrics = resume.begin(folder, config, of_sweep=of_sweep, main=rank == 0)
+            if metrics is None:
+                if rank == 0:
+                    sweep.write_job(folder, list(hydra_cfg.overrides.task))
+                with scratch(folder, rank):
+                    metrics = launch(train, config, folder)
+                if rank == 0:
+                    resume.finish(folder, config, metrics)
+        return settings.objective(config.objective, metrics)
+    except Exception as error:
+        if (line := message_for_user(error)) is None:
+            raise
+        if of_sweep:
+            raise CompactHydraException(line) from None
+        end(line)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line.
+
+    Args:
+        arguments: The words after `train`; None takes those of the process.
+    """
+    if arguments is not None:
+        sys.argv[1:] = arguments
+    os.environ[PROGRAM] = str(os.getpid())
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # or it would end with 1 whatever was wrong
+    configuration.register()
+    sweep.register()
+    peers.join()
+    try:
+        peers.check_named(sys.argv[1:])
+        sys.argv[1:] = resume.resumed(sys.argv[1:])
+        load_plugins(plugins_named(sys.argv[1:]))
+        check_choices(sys.argv[1:], conf())
+        if (together := peers.peers()) and together.rank:
+            sys.argv.append("hydra.output_subdir=null")  # the first one writes it down
+        run_job()
+    except (InputError, CompactHydraException, InterpolationResolutionError) as error:
+        end(" ".join(str(error).split()))
+
+
+def plugins_named(arguments: list[str]) -> list[str]:
+    """Return the modules of `plugins=[a,b]` on the command line, which add options to groups."""
+    said = [word.partition("=")[2] for word in arguments if word.startswith("plugins=")]
+    return [name for word in said for name in word.strip("[]").split(",") if name]

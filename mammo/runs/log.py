@@ -1,0 +1,81 @@
+"""What is said while a run is at work: counts, the model, the devices, and how long each part took."""
+
+import logging
+import os
+import time
+import warnings
+from pathlib import Path
+
+from mammo.config import Config
+from mammo.datasets.findings import PARTS
+from mammo.processes import peers
+from mammo.processes.devices import Plan
+from mammo.tasks.base import Task
+from mammo.training.prepare import Prepared
+
+log = logging.getLogger(__name__)
+
+
+def quieten() -> None:
+    """Hide Lightning's notes that the run says itself, or means: devices at start, and what is in eval mode."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")  # a frozen part stays there
+    warnings.filterwarnings("ignore", message=".*your dataloader is not resumable")  # its sampler is
+    warnings.filterwarnings("ignore", message="The `srun` command is available")  # a login node's
+    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")  # lightning 2.6 on torch 2.15
+
+
+class Clock:
+    """Measures how long each part of a run took: for the log alone, as tables come out the same each time.
+
+    It starts with its process, and its first part is the imports; in a sweep's later jobs, with the job.
+    """
+
+    first = True  # of this process
+
+    def __init__(self) -> None:
+        self.laps: list[str] = []
+        self.started = self.last = time.perf_counter()
+        if Clock.first:
+            self.started = self.last = time.perf_counter() - (time.time() - peers.started(os.getpid()))
+            self.lap("imports")
+        Clock.first = False
+
+    def lap(self, name: str) -> None:
+        """Note that a part has ended."""
+        now = time.perf_counter()
+        self.laps.append(f"{name} {now - self.last:.1f}")
+        self.last = now
+
+    def __str__(self) -> str:
+        return f"{self.last - self.started:.1f} s: {', '.join(self.laps)}"
+
+
+def say_plan(folder: Path, config: Config, prepared: Prepared, task: Task, plan: Plan) -> None:
+    """Log what will be run: patients and samples by part, notes, trained parameters, devices."""
+    rows = prepared.rows()
+    samples = rows[~((rows["copy"] > 0) & (rows["split"] == "train"))]
+    for part in PARTS:
+        counts = samples.loc[samples["split"] == part, "label"].value_counts()
+        patients = samples.loc[samples["split"] == part, "patient"].nunique()
+        shown = ", ".join(f"{counts.get(name, 0)} {name}" for name in prepared.labels.classes)
+        log.info("%-5s  %4d patients, samples: %s", part, patients, shown)
+    if len(prepared.train) != (samples["split"] == "train").sum():
+        log.info("train  expanded to %d rows", len(prepared.train))
+    for note in prepared.notes:
+        log.info("note   %s", note)
+    net, model = task.net, config.model
+    sizes = {name: parameter.numel() for name, parameter in net.named_parameters()}
+    trained = sum(parameter.numel() for parameter in net.parameters() if parameter.requires_grad)
+    fresh = sum(size for name, size in sizes.items() if name not in net.loaded)
+    if config.fit:
+        shown = f"{trained:,} of {sum(sizes.values()):,} parameters train, {fresh:,} of them from nothing"
+        log.info("model  %s: %s", model.name, shown)
+        if model.weights is None and model.trainable != "all":
+            log.info("note   model.weights=null: nothing can stay frozen, so all parameters train")
+    else:
+        log.info("model  %s: nothing trains, all weights are those of %s", model.name, config.ckpt_path)
+    log.info("run    %d %s, %s%s, batches of %d, into %s", plan.world, plan.accelerator, plan.precision, plan.why,
+             config.data.batch_size, folder)  # fmt: skip

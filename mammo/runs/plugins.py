@@ -1,0 +1,32 @@
+"""Modules of a user's own, which add rows to the tables of backbones, heads, losses and crops."""
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+
+from mammo.errors import InputError
+
+
+def load_plugins(names: list[str] | str | None) -> None:
+    """Import modules, or files that end in `.py`, from the working directory; each once in a process.
+
+    Raises:
+        InputError: There is none of that name, or it fails; the line tells its error.
+    """
+    for name in [names] if isinstance(names, str) else names or []:
+        if str(Path.cwd()) not in sys.path:
+            sys.path.insert(0, str(Path.cwd()))
+        module = Path(name).stem if name.endswith(".py") else name
+        if name.endswith(".py") and not Path(name).is_file():
+            raise InputError(f"plugins={name}: no such file in {Path.cwd()}; name a file or a module that is there")
+        try:
+            if name.endswith(".py") and module not in sys.modules:
+                spec = importlib.util.spec_from_file_location(module, name)
+                loaded = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
+                sys.modules[module] = loaded  # before it runs, so that its classes can be pickled
+                spec.loader.exec_module(loaded)  # type: ignore[union-attr]
+            importlib.import_module(module)
+        except Exception as error:
+            sys.modules.pop(module, None)
+            raise InputError(f"plugins={name}: {type(error).__name__}: {error}") from error

@@ -1,0 +1,107 @@
+"""Where a run came from: command, configuration, versions, commit, digests of data and weights."""
+
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from mammo import __version__
+from mammo.config import Config
+from mammo.datasets.base import dataset_digest
+from mammo.errors import InputError
+from mammo.processes.devices import Plan
+from mammo.processes.resume import LAST
+from mammo.run_folder import RunFolder
+from mammo.tasks.base import Task
+from mammo.training.prepare import Prepared
+
+PACKAGES = [
+    *("torch", "torchvision", "lightning", "torchmetrics", "scikit-learn", "albumentations", "hydra-core", "numpy"),
+]
+
+
+def provenance_of(
+    run: RunFolder,
+    config: Config,
+    prepared: Prepared,
+    task: Task,
+    plan: Plan,
+    *,
+    goes_on: bool,
+    earlier: RunFolder | None,
+) -> dict[str, Any]:
+    """Return what `provenance.json` holds.
+
+    Args:
+        run: The folder.
+        config: Of the run.
+        prepared: Its samples.
+        task: Before training.
+        plan: The devices.
+        goes_on: True if the run was cut, and its folder has its first command.
+        earlier: The run that is evaluated, if nothing trains.
+
+    Raises:
+        InputError: The run was begun in another precision.
+    """
+    command = [Path(sys.argv[0]).name, *(word for word in sys.argv[1:] if word != LAST)]
+    if goes_on:
+        command = run.provenance["command"]
+        if run.provenance["precision"] != plan.precision:
+            raise InputError(
+                f"{run.path} was trained in {run.provenance['precision']}, which is not what this machine computes in "
+                f"({plan.precision}); go on where it is, or start a new run"
+            )
+    crop, dataset, plain = prepared.crop, prepared.dataset, config.as_dict()
+    found: dict[str, Any] = {
+        "command": command,
+        "config": plain if not config.fit else plain | {"ckpt_path": None},
+        "classes": list(prepared.labels.classes),
+        "crop": {"leak": crop.leak, "caption": crop.caption, "several_per_image": crop.several_per_image},
+        "dataset": {"name": dataset.name, "licence": dataset.licence, "citation": dataset.citation},
+        "versions": {"mammo": __version__, "python": platform.python_version()} | versions(PACKAGES),
+        "git_commit": _git_commit(),
+        "dataset_digest": dataset_digest(dataset, prepared.findings),
+        "weights_digest": task.net.weights_digest,
+        "frozen_stages": len(task.net.frozen),
+        "precision": plan.precision,
+        "devices": f"{plan.world} {plan.accelerator}",
+        "train_rows": len(prepared.train),
+        "notes": prepared.notes,
+    }
+    if earlier is not None:
+        found |= {"trained_in": str(earlier.path), "tested_on_learnt": _learnt(earlier, prepared, config)}
+    return found
+
+
+def _learnt(earlier: RunFolder, prepared: Prepared, config: Config) -> list[str]:
+    """Return the patients tested today (images, where images were dealt) that an earlier run trained or chose on."""
+    unit = "patient" if config.split.name in ("patient", "paper_by_patient") else "image_id"
+    split, before = prepared.split, earlier.split
+    tested = split.loc[split["split"] == "test", unit]
+    return sorted(set(before.loc[before["split"] != "test", unit]) & set(tested))
+
+
+def versions(packages: list[str]) -> dict[str, str]:
+    """Return the installed version of each package."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "unknown"
+    return found
+
+
+def _git_commit() -> str | None:
+    """Return the commit of the code that runs, with a mark where it was changed since; None outside a checkout."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        status = [*git, "status", "--porcelain", "-uno"]
+        changed = subprocess.run(status, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit + ("-changed" if changed.strip() else "")

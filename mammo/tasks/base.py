@@ -1,0 +1,137 @@
+"""The LightningModule that all tasks share: a network, a loss, an optimiser, and the metrics that are watched.
+
+A task says what is learnt: `target` (from findings to classes, known before a pixel is read), `build_head`, `loss` and
+`rows` (what is written down of each sample).
+"""
+
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.fabric.utilities import move_data_to_device
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
+from torchmetrics import MeanMetric, Metric, MetricCollection
+
+from mammo.config import Config
+from mammo.datasets.findings import PARTS
+from mammo.models.network import build_network
+
+Batch = dict[str, Tensor]
+
+
+class Task(L.LightningModule):
+    """Trains a network on batches `{"x", "y", "other", "share", "row"}`; `x` is what the frozen part made of the pixels.
+
+    Args:
+        config: Of the run.
+        classes: How many logits the network has.
+        metrics: What is watched, from predictions (B, classes) and targets (B,).
+        frozen_stages: How many stages are frozen in the checkpoint that will fill the network; None reads the weights.
+    """
+
+    def __init__(self, config: Config, classes: int, metrics: MetricCollection, frozen_stages: int | None) -> None:
+        super().__init__()
+        self.optim = config.optim
+        self.dropout = config.model.dropout
+        self.classes = classes
+        self.net = build_network(config.model, self.build_head, classes=classes, frozen_stages=frozen_stages)
+        self.watched = nn.ModuleDict({f"{part}_": metrics.clone(prefix=f"{part}/") for part in PARTS})
+        self.losses = nn.ModuleDict({f"{part}_": MeanMetric(nan_strategy="disable") for part in PARTS})
+        self.chosen_epoch: int | None = None  # of the checkpoint that was loaded, from 1
+
+    def build_head(self, width: int) -> nn.Module:
+        """Return the layers from (B, width) features to logits (B, classes)."""
+        raise NotImplementedError
+
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """Return the loss of a batch from its logits (B, classes)."""
+        raise NotImplementedError
+
+    def rows(self, features: Tensor) -> Batch:
+        """Return what is written down of (B, D) features."""
+        raise NotImplementedError
+
+    def shown(self, logits: Tensor) -> Tensor:
+        """Return what the watched metrics compare with the targets."""
+        raise NotImplementedError
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Note which epoch the weights are from."""
+        self.chosen_epoch = checkpoint["epoch"] + 1
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return logits (B, classes) float32 of pixels (B, 1, side, side)."""
+        return self.net(pixels)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the loss of a batch, over all logits that learn from it."""
+        loss = torch.zeros((), device=self.device)
+        for weight, logits in self.net.weighted_logits(batch["x"]):
+            loss = loss + weight * self.loss(logits, batch)
+        self._watch("train", logits, batch["y"], loss)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Watch the part that the datamodule says: the one that chooses, or test where nothing does."""
+        logits = self.net.head(self.net.features_of(batch["x"]))
+        self._watch(self.trainer.datamodule.watched, logits, batch["y"], self.loss(logits, batch))  # type: ignore[attr-defined]
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
+        """Return `row` (B,), and what the task writes down of the penultimate features."""
+        return {"row": batch["row"], **self.rows(self.net.features_of(batch["x"]))}
+
+    def _watch(self, part: str, logits: Tensor, y: Tensor, loss: Tensor) -> None:
+        metrics, losses = self.watched[f"{part}_"], self.losses[f"{part}_"]
+        metrics.update(self.shown(logits.detach()), y)  # type: ignore[operator]
+        losses.update(loss.detach(), len(y))  # type: ignore[operator]
+        shown = {"on_step": False, "on_epoch": True, "batch_size": len(y)}
+        self.log(f"{part}/loss", losses, prog_bar=True, **shown)  # type: ignore[arg-type]
+        self.log_dict(metrics, prog_bar=part != "train", **shown)  # type: ignore[arg-type]
+
+    def metric_states(self) -> dict[str, dict[str, Any]]:
+        """Return what the training metrics have gathered in this process since the epoch began."""
+        return {name: metric.metric_state for name, metric in self._training_metrics().items()}
+
+    def restore_metrics(self, states: dict[str, dict[str, Any]]) -> None:
+        """Go on from what `metric_states` gave; from nothing where it is empty."""
+        metrics = self._training_metrics()
+        for name, state in states.items():
+            for key, value in state.items():
+                setattr(metrics[name], key, move_data_to_device(value, metrics[name].device))
+
+    def _training_metrics(self) -> dict[str, Metric]:
+        watched: Any = self.watched["train_"]
+        return {**dict(watched.items(keep_base=True)), "loss": self.losses["train_"]}
+
+    def learnt_by_loss(self) -> list[dict[str, Any]]:
+        """Return the optimiser's groups of what the loss itself learns."""
+        return []
+
+    def configure_optimizers(self) -> Any:
+        """Return AdamW, with one rate for what was loaded and one for what is new, and its schedule by step."""
+        groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+        for name, parameter in self.net.named_parameters():
+            if parameter.requires_grad:
+                groups.setdefault((name in self.net.loaded, parameter.ndim > 1), []).append(parameter)
+        optim = self.optim
+        optimizer = torch.optim.AdamW(
+            [
+                {
+                    "params": parameters,
+                    "lr": optim.lr_trunk if loaded else optim.lr_head,
+                    "weight_decay": optim.weight_decay if decays else 0.0,
+                }
+                for (loaded, decays), parameters in groups.items()
+            ]
+            + self.learnt_by_loss(),
+            fused=True,
+        )
+        steps = int(self.trainer.estimated_stepping_batches)
+        warmup = min(max(round(steps * optim.warmup_epochs / max(self.trainer.max_epochs or 1, 1)), 1), steps)
+        schedule = SequentialLR(
+            optimizer,
+            [LinearLR(optimizer, 0.01, total_iters=warmup), CosineAnnealingLR(optimizer, max(steps - warmup, 1))],
+            milestones=[warmup],
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

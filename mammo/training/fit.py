@@ -1,0 +1,72 @@
+"""Lightning's Trainer at work: a task is fitted to the training part, and its outputs of all rows are gathered."""
+
+from pathlib import Path
+
+import lightning as L
+import numpy as np
+from lightning.pytorch.loggers import Logger
+
+from mammo.config import Config
+from mammo.errors import InputError
+from mammo.processes.devices import Plan
+from mammo.tasks.base import Task
+from mammo.training.callbacks import Features, Outputs, during_fit
+from mammo.training.datamodule import MammogramDataModule
+from mammo.training.guard import Guard
+from mammo.training.prepare import Prepared
+
+
+def fit_and_predict(
+    task: Task,
+    prepared: Prepared,
+    config: Config,
+    folder: Path,
+    plan: Plan,
+    *,
+    logger: Logger | bool = False,
+    weights: Path | None = None,
+    last: Path | None = None,
+) -> Outputs | None:
+    """Train a task on its devices, and compute its outputs of every described row.
+
+    Args:
+        task: To be trained.
+        prepared: The samples.
+        config: Of the run.
+        folder: Of the run: checkpoints and curves are written there.
+        plan: The devices.
+        logger: Where curves go.
+        weights: A checkpoint that is evaluated; None trains, and takes the epoch that was chosen.
+        last: A checkpoint that training goes on from.
+
+    Returns:
+        The outputs in the first process, None in all others.
+
+    Raises:
+        InputError: The training diverged.
+    """
+    features = Features()
+    callbacks = during_fit(
+        folder,
+        prepared.watched if prepared.chooses else None,
+        config.early_stopping.patience,
+        progress=plan.progress,
+        resumable=task.net.trains_features or not config.data.cache,  # else it is trained again before that is read
+    )
+    trainer = L.Trainer(
+        max_epochs=config.trainer.max_epochs,
+        deterministic=config.trainer.deterministic,
+        **config.trainer.more | plan.trainer_settings(),
+        default_root_dir=folder,
+        logger=logger,
+        callbacks=[Guard(prepared), *callbacks, features],
+    )
+    data = MammogramDataModule(prepared, config.data, config.seed)
+    if weights is None:
+        trainer.fit(task, datamodule=data, ckpt_path=last)
+    best = weights or folder / "checkpoints" / "best.ckpt"
+    trainer.predict(task, datamodule=data, ckpt_path=best, return_predictions=False)
+    found = features.outputs
+    if found is not None and not (np.isfinite(found.logits).all() and np.isfinite(found.features).all()):
+        raise InputError("the network's outputs are not finite: the training diverged; lower optim.lr_trunk, lr_head")
+    return found

@@ -1,0 +1,270 @@
+"""From findings and a split to the samples of a run: crops, rows of each part, and what was left out. No Lightning."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mammo.config import Config
+from mammo.datasets.base import Dataset
+from mammo.datasets.findings import PARTS, SAMPLE
+from mammo.datasets.labels import Labels, check_task
+from mammo.datasets.split import check_split, split_films
+from mammo.errors import InputError
+from mammo.paths import home
+from mammo.preprocessing.augment import Augment
+from mammo.preprocessing.breast import resize
+from mammo.preprocessing.crops import SHORTCUTS, Crop, Crops, build_crop, cut_samples
+from mammo.preprocessing.synthetic import SIDE, compare, summary, synthesise
+from mammo.training.samples import Draw, Row, Samples
+
+
+@dataclass
+class Prepared:
+    """The samples of a run, before any network.
+
+    Attributes:
+        dataset: Where the films came from.
+        findings: The findings table.
+        labels: The classes, and the rule from a finding to one of them.
+        split: One row per image: `image_id, patient, split`, and `copy` where copies were dealt.
+        crop: What is cut from each image.
+        crops: The samples, their pixels, and what was left out.
+        classes: (samples,) class numbers.
+        augment: How training samples are drawn.
+        rows_of: The rows (sample, copy) of each part.
+        seed: Of what each epoch shows.
+        select_on: The part that may choose.
+        synthetic: Synthetic crops by draw, where a network makes them.
+    """
+
+    dataset: Dataset
+    findings: pd.DataFrame
+    labels: Labels
+    split: pd.DataFrame
+    crop: Crop
+    crops: Crops
+    classes: np.ndarray
+    augment: Augment
+    rows_of: dict[str, list[Row]]
+    seed: int
+    select_on: str
+    synthetic: dict[Draw, np.ndarray] | None
+    audit: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        self.pool = pool_of(self.rows_of)
+        train = self.rows_of["train"]
+        self.train = self._samples([(sample, None) for sample, _ in train] if self.augment.online else train)
+        self.chooses = bool(self.rows_of[self.select_on])
+        self.watched = self.select_on if self.chooses else "test"
+        self.watch = self._samples(self.rows_of[self.watched])
+        self.described = self._samples([row for part in PARTS for row in self.rows_of[part]])
+
+    def _samples(self, rows: list[Row]) -> Samples:
+        return Samples(self.crops, self.classes, rows, self.augment, self.seed, self.pool, self.synthetic)
+
+    def rows(self) -> pd.DataFrame:
+        """Return the described rows, in their order; see `described_rows`."""
+        return described_rows(self.crops, self.rows_of)
+
+    def targets(self) -> np.ndarray:
+        """Return (rows,) the class number of each described row."""
+        return self.classes[[sample for sample, _ in self.described.rows]]
+
+    def shortcuts(self) -> pd.DataFrame:
+        """Return the shortcut features of each described row (crop geometry, grey level, density).
+
+        The task's own column is left out.
+        """
+        columns = [*SHORTCUTS, *(["density"] if self.labels.column != "density" else [])]
+        return self.crops.table[columns].iloc[[sample for sample, _ in self.described.rows]].reset_index(drop=True)
+
+    def class_counts(self) -> np.ndarray:
+        """Return (classes,) rows of the training part."""
+        return np.bincount(self.classes[[row[0] for row in self.train.rows]], minlength=len(self.labels.classes))
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the report must know, a line each."""
+        compared = self.compared()
+        return [*self.crops.notes, *([] if compared is None else [summary(compared)])]
+
+    def compared(self) -> pd.DataFrame | None:
+        """Return the nearest training crop of each synthetic one, by `class`; None where none is made."""
+        if self.synthetic is None:
+            return None
+        of = dict(zip(self.crops.table["name"], self.classes, strict=True))
+        tables = []
+        for label, name in enumerate(self.labels.classes):
+            made = {draw: square for draw, square in self.synthetic.items() if of[draw[0]] == label}
+            tables.append(
+                compare(made, *learnt_from(self.crops, self.classes, self.pool, label)).assign(**{"class": name})
+            )
+        return pd.concat(tables, ignore_index=True)
+
+
+def split_images(findings: pd.DataFrame, config: Config) -> pd.DataFrame:
+    """Deal the images of a findings table to train, val and test; one row per image, or per copy where those are dealt.
+
+    Raises:
+        InputError: An unknown split, a fold out of range, or shares that are none.
+    """
+    labels = Labels.from_config(config.task)
+    check_task(labels, findings)
+    return split_films(
+        findings,
+        name=config.split.name,
+        seed=config.seed,
+        shares=config.split.shares,
+        fold=config.data.fold,
+        folds=config.data.folds,
+        copies=config.augment.copies if config.augment.mode == "expand" else 0,
+        stratify=labels.stratify,
+    )
+
+
+def prepare(dataset: Dataset, findings: pd.DataFrame, split: pd.DataFrame, config: Config) -> Prepared:
+    """Cut the samples of a run and deal them to their parts.
+
+    Args:
+        dataset: Where the films are read.
+        findings: Its findings table.
+        split: One row per image, as `datasets.split.split_images` gives it.
+        config: Of the run.
+
+    Raises:
+        InputError: The data set, or a part, lacks a class; or the batch is larger than the training part.
+    """
+    labels = Labels.from_config(config.task)
+    augment, crop = Augment(config.augment), build_crop(config.crop)
+    check_split(split, config.split.name)
+    check = _Check(config, labels, split, augment)
+    check(findings.assign(label=findings[labels.column].map(labels.of)))  # before any film is read
+    dealt_copies = "copy" in split
+    parts = split.drop_duplicates("image_id").set_index("image_id")["split"]
+    crops = cut_samples(
+        crop,
+        findings.assign(split="copies" if dealt_copies else findings["image_id"].map(parts)),
+        dataset.read,
+        labels,
+        image_size=config.model.image_size,
+        margin=augment.margin,
+        seed=config.seed,
+        bits=config.crop.bits,
+        digest=dataset.digest,
+        cache=home() / "crops" if config.data.cache else None,
+    )
+    check(crops.table)  # again: an image may have given no sample
+    classes = crops.table["label"].map({name: i for i, name in enumerate(labels.classes)}).to_numpy()
+    rows_of = deal_rows(split, crops.table["image_id"], augment.offline_copies)
+    synthetic = _synthesise(crops, classes, rows_of, augment, labels, config.seed) if augment.method.synthetic else None
+    # Audited are the rows as they will be used: images that give no sample neither train nor test, and leak nothing.
+    audit = check_split(described_rows(crops, rows_of), config.split.name)
+    return Prepared(
+        dataset,
+        findings,
+        labels,
+        split,
+        crop,
+        crops,
+        classes,
+        augment,
+        rows_of,
+        config.seed,
+        config.select_on,
+        synthetic,
+        audit,
+    )
+
+
+def pool_of(rows_of: dict[str, list[Row]]) -> list[int]:
+    """Return the samples of the training part: what augmentation may take from."""
+    return sorted({sample for sample, _ in rows_of["train"]})
+
+
+def described_rows(crops: Crops, rows_of: dict[str, list[Row]]) -> pd.DataFrame:
+    """Return a row for each sample and copy, by part: the columns of `SAMPLE`, `name, patient, split, label`."""
+    rows = [(sample, copy or 0, part) for part in PARTS for sample, copy in rows_of[part]]
+    samples, copies, parts = map(list, zip(*rows, strict=True))
+    table = crops.table.iloc[samples].reset_index(drop=True).assign(copy=copies, split=parts)
+    return table[[*SAMPLE, "name", "patient", "split", "label"]]
+
+
+def learnt_from(crops: Crops, classes: np.ndarray, pool: list[int], label: int) -> tuple[np.ndarray, list[str]]:
+    """Return a class's training crops as the network that makes others sees them, (n, SIDE, SIDE), and their names."""
+    members = [sample for sample in pool if classes[sample] == label]
+    squares = np.stack([resize(crops.pixels[sample], SIDE) for sample in members])
+    return squares, crops.table["name"].iloc[members].tolist()
+
+
+def deal_rows(split: pd.DataFrame, images: pd.Series, copies: int) -> dict[str, list[Row]]:
+    """Return the samples and copies of each part: of the training part all copies, or those that it was dealt.
+
+    Args:
+        split: One row per image, or per copy of one.
+        images: (samples,) the image of each sample.
+        copies: Of each training sample, beside the original.
+    """
+    rows: dict[str, list[Row]] = {part: [] for part in PARTS}
+    dealt: dict[str, list[tuple[int, str]]] = {}
+    given = split["copy"] if "copy" in split else [None] * len(split)
+    for image, part, copy in zip(split["image_id"], split["split"], given, strict=True):
+        numbers = [copy] if copy is not None else range(copies + 1) if part == "train" else [0]
+        dealt.setdefault(image, []).extend((int(number), part) for number in numbers)
+    for sample, image in enumerate(images):
+        for copy, part in dealt[image]:
+            rows[part].append((sample, copy))
+    return rows
+
+
+def _synthesise(
+    crops: Crops, classes: np.ndarray, rows_of: dict[str, list[Row]], augment: Augment, labels: Labels, seed: int
+) -> dict[Draw, np.ndarray]:
+    """Return a synthetic crop of its sample's class for each sample that is drawn and each of its copies."""
+    pool = pool_of(rows_of)
+    drawn = sorted({sample for part in rows_of.values() for sample, copy in part if copy} | set(pool))
+    made: dict[Draw, np.ndarray] = {}
+    for label in range(len(labels.classes)):
+        names = crops.table["name"].iloc[[sample for sample in drawn if classes[sample] == label]]
+        draws = [(name, copy) for name in names for copy in range(1, augment.copies + 1)]
+        made |= synthesise(learnt_from(crops, classes, pool, label)[0], draws, steps=augment.steps, seed=seed)
+    return made
+
+
+@dataclass(frozen=True)
+class _Check:
+    """Refuses rows (`image_id`, `label`) with which a run cannot train or be judged."""
+
+    config: Config
+    findings: pd.DataFrame
+    labels: Labels
+    split: pd.DataFrame
+    augment: Augment
+
+    def __call__(self, rows: pd.DataFrame) -> None:
+        """Require every class in every part, and a training part that fills a batch."""
+        rows = rows[["image_id", "label"]].reset_index().merge(self.split, on="image_id")
+        parts = [part for part in PARTS if (self.split["split"] == part).any()]
+        for required in ("train", "test"):
+            if required not in parts:
+                raise InputError(f"the split leaves no image for {required}; change split.shares")
+        for part in parts:
+            if missing := set(self.labels.classes) - set(rows.loc[rows["split"] == part, "label"]):
+                raise InputError(
+                    f"the {part} part has no sample of class {', '.join(sorted(missing))}; "
+                    "use more images, another seed or other shares"
+                )
+        least, counts = self.augment.method.least, rows[rows["split"] == "train"].groupby("label")["index"].nunique()
+        if counts.min() < least:
+            raise InputError(
+                f"augment.method={self.config.augment.method}: expected {least} training samples of each class, "
+                f"found {counts.min()} of {counts.idxmin()}; use augment.method=geometric"
+            )
+        copies = 0 if "copy" in rows else self.augment.offline_copies
+        train = int(((rows["split"] == "train") & rows["label"].notna()).sum()) * (1 + copies)
+        if (batch := self.config.data.batch_size) > train:
+            raise InputError(
+                f"data.batch_size is {batch}, but the training part has {train} samples; use {train} or fewer"
+            )
