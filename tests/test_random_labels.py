@@ -77,7 +77,7 @@ def area(source, split, seed, shares, copies):
     outputs = head.score(features), head.probabilities(features)
     table = head_table(rows, "svm", *outputs, CLASSES, fold=None, seed=seed)
     numbers = table.assign(**table[["score", "p_normal", "p_abnormal"]].astype(float))
-    return evaluate(answers(numbers[numbers["split"] == "test"], CLASSES), Operating())["auroc"]
+    return evaluate(predictions_of(numbers[numbers["split"] == "test"], CLASSES), Operating())["auroc"]
 
 
 def benchmark(source, seeds, shares=(0.6, 0.2, 0.2), copies=5):

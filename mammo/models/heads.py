@@ -120,7 +120,7 @@ class FittedHead:
 
     @steadily()
     def score(self, features: np.ndarray) -> np.ndarray | None:
-        """Return decision values, or logits, (N,) float32 of the positive class; None where there are several classes."""
+        """Return decision values or logits (N,) float32 of the positive class; None where there are several classes."""
         if len(self.model.classes_) != 2:
             return None
         inner = self.model.calibrated_classifiers_[0].estimator

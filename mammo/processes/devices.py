@@ -71,7 +71,9 @@ class Plan:
 
     @property
     def _strategy(self) -> str:
-        """Lightning's strategy. The sum of three numbers depends on their order, and DDP arranges gradients anew after its first step.
+        """Lightning's strategy.
+
+        The sum of three numbers depends on their order, and DDP arranges gradients anew after its first step.
 
         So a run that goes on would add them in another order. On CPUs they are left as they are; it says of that, once,
         that it would be faster otherwise. GPUs promise no equal bytes.

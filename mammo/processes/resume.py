@@ -48,7 +48,7 @@ def asked(record: Path) -> dict[str, Any]:
 
 
 def resumed(arguments: list[str]) -> list[str]:
-    """Return the command line to run: of `resume=<folder>` that of the run or sweep; of `ckpt_path=last` with its folder.
+    """Return the command line to run: for `resume=<folder>` its own, for `ckpt_path=last` the same with its folder.
 
     Raises:
         InputError: No run or sweep there, something beside `resume=` on the line, or a sweep with `ckpt_path=last`.
@@ -94,7 +94,7 @@ def _of_folder(folder: Path, others: list[str]) -> list[str]:
 
 
 def _into(where: str, folder: Path) -> list[str]:
-    """Return the words that lead into a folder; what Hydra wrote down of a run stays, or a second kill could tear it."""
+    """Return the words that lead into a folder; what Hydra wrote of a run stays, or a second kill could tear it."""
     named = f"hydra.{where}.dir={json.dumps(str(folder), ensure_ascii=False)}"
     return [named] if where == "sweep" else [named, "hydra.output_subdir=null"]
 

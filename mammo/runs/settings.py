@@ -1,4 +1,4 @@
-"""The settings as they will run: composed by Hydra and checked together, or those of an earlier run that is evaluated."""
+"""The settings as they will run: composed by Hydra and checked together, or those of a run that is evaluated."""
 
 from functools import reduce
 from pathlib import Path

@@ -107,7 +107,7 @@ def _augmentation_grid(prepared: Prepared, images: int = 4, draws: int = 6) -> F
 
 
 def _synthetic_grid(prepared: Prepared, compared: pd.DataFrame, columns: int = 8) -> Figure:
-    """Draw synthetic crops of each class, from the nearest to its training crop to the farthest, and that crop below."""
+    """Draw synthetic crops of each class, those nearest to a training crop first, and that crop below."""
     squares: list[np.ndarray] = []
     names: list[str] = []
     crops = dict(zip(prepared.crops.table["name"], prepared.crops.pixels, strict=True))

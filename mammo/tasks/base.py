@@ -21,7 +21,7 @@ Batch = dict[str, Tensor]
 
 
 class Task(L.LightningModule):
-    """Trains a network on batches `{"x", "y", "other", "share", "row"}`; `x` is what the frozen part made of the pixels.
+    """Trains a network on batches `{"x", "y", "other", "share", "row"}`; `x` is what the frozen part made of pixels.
 
     Args:
         config: Of the run.

@@ -83,7 +83,7 @@ class Outputs:
 
 
 class Features(Callback):
-    """Gathers the penultimate features of every described row, for the scikit-learn heads; the first process has them."""
+    """Gathers the penultimate features of every described row for the scikit-learn heads, in the first process."""
 
     def __init__(self) -> None:
         self.batches: list[dict[str, np.ndarray]] = []

@@ -22,8 +22,8 @@ COPIES_SEED = (
 class Samples(Dataset[dict[str, Any]]):
     """Gives rows (sample, copy) as `{"x", "y", "other", "share", "row"}`, by (row, epoch): workers hold no state.
 
-    `x` is (1, side, side) uint8 or uint16, or what the frozen part made of it. Where two samples became one, its label is `y` by
-    `share` and `other` by the rest; elsewhere `share` is 1 and `other` is `y`.
+    `x` is (1, side, side) uint8 or uint16, or what the frozen part made of it. Where two samples became one, its label
+    is `y` by `share` and `other` by the rest; elsewhere `share` is 1 and `other` is `y`.
 
     Args:
         crops: All samples.

@@ -73,5 +73,5 @@ def test_a_learnt_confusion_matrix_finds_which_labels_are_wrong():
 
 
 def test_an_unknown_loss_lists_the_known():
-    with pytest.raises(InputError, match="hinge.*cross_entropy, focal, confusion"):
+    with pytest.raises(InputError, match=r"hinge.*cross_entropy, focal, confusion"):
         made("hinge", 2)

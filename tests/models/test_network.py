@@ -208,7 +208,7 @@ def test_fc_is_trained_where_the_file_lacks_it_and_frozen_where_it_does_not(tmp_
     save_file({k: v for k, v in state.items() if k != "classifier.6.bias"}, tmp_path / "half.safetensors")
     with pytest.raises(InputError, match=r"lacks some of the head's keys.*classifier\.6\.bias"):
         network("alexnet", str(tmp_path / "half.safetensors"))
-    with pytest.raises(InputError, match="model.pool=fc"):
+    with pytest.raises(InputError, match=r"model\.pool=fc"):
         network("resnet18", pool="fc")
 
 

@@ -1,0 +1,54 @@
+"""A data set that is not MIAS: four views, two sizes, 12 bits in 16, boxes and masks, DICOM UIDs for names."""
+
+import pandas as pd
+import pytest
+
+from mammo.errors import InputError
+from mammo.evaluation.predictions import read_predictions
+from mammo.processes.resume import begin
+from mammo.run_folder import RunFolder
+from mammo.runs.train import train
+from mammo.testing import check_dataset
+from tests.clinic import Clinic
+from tests.conftest import resolved
+
+OWN = ["data._target_=tests.clinic.Clinic", "model=compact", "model.weights=null", "model.image_size=32", "heads=[knn]",
+       "data.batch_size=4", "data.workers=0", "trainer.max_epochs=1", "split.shares=[0.4,0.3,0.3]"]  # fmt: skip
+
+
+def ran(folder, *overrides):
+    train(resolved(*OWN, f"+data.arguments.root={folder / 'films'}", *overrides), folder / "run")
+    return RunFolder(folder / "run")
+
+
+@pytest.mark.parametrize("crop", ["whole", "lesion", "grid"])
+def test_it_trains_and_is_reported_with_every_crop(tmp_path, crop):
+    run = ran(tmp_path, f"crop={crop}", *([] if crop == "whole" else ["data.spacing_mm=0.1"]))
+    table, classes = read_predictions(run.path / "predictions.csv")
+    assert classes == ["normal", "abnormal"] and {"train", "val", "test"} == set(table["split"])
+    assert table["image_id"].str.count(r"\.").min() > 3  # UIDs, whole
+    assert run.leaks == [] and "unknown" in " ".join(run.provenance["notes"])
+    assert "Synthetic films" not in (run.path / "report.md").read_text()
+
+
+def test_sixteen_bits_are_kept_where_they_are_asked_for(tmp_path):
+    run = ran(tmp_path, "crop.bits=16")
+    assert run.samples["mean_grey"].between(0, 255).all() or run.samples["mean_grey"].max() > 255
+
+
+def test_millimetres_without_a_spacing_name_the_setting(tmp_path):
+    with pytest.raises(InputError, match=r"data\.spacing_mm"):
+        ran(tmp_path, "crop=lesion")
+
+
+def test_a_run_on_it_goes_on_and_is_evaluated_again(tmp_path):
+    run = ran(tmp_path)
+    config = resolved("fit=false", f"ckpt_path={run.path}")
+    train(config, tmp_path / "again")
+    again = pd.read_csv(tmp_path / "again" / "predictions.csv")
+    assert again.equals(pd.read_csv(run.path / "predictions.csv"))
+    assert begin(run.path, config, of_sweep=True, main=True)[1] is None
+
+
+def test_it_keeps_the_contract(tmp_path):
+    check_dataset(Clinic(root=str(tmp_path)))
