@@ -70,12 +70,12 @@ def prepared_of(config):
     from mammo.datasets.base import load_findings
 
     from mammo.datasets.registry import open_dataset
-    from mammo.training.prepare import prepare, split_images
+    from mammo.training.prepare import prepare, split_of
 
     dataset = open_dataset(config.data)
     dataset.prepare()
     findings = load_findings(dataset, config.data.spacing_mm)
-    return prepare(dataset, findings, split_images(findings, config), config)
+    return prepare(dataset, findings, split_of(findings, config), config)
 
 
 @pytest.fixture(scope="session")

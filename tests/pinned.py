@@ -94,8 +94,10 @@ def _last_of_each_key(command: list[str]) -> list[str]:
 def lines(folder: Path) -> list[str]:
     """Return the numbers of a run folder, one line each, in the words of today."""
     table = pd.read_csv(folder / "predictions.csv", dtype=str, keep_default_na=False)
-    table["sample"] = table["sample_id"] if "sample_id" in table else _glued(table)
-    columns = ["sample", "image_id", "patient", "split", "fold", "seed", "head", "label", "score"]
+    if "sample_id" not in table:
+        crop = json.loads((folder / "provenance.json").read_text())["config"]["crop"]["name"]
+        table["sample_id"] = _glued(table, crop)
+    columns = ["sample_id", "image_id", "patient", "split", "fold", "seed", "head", "label", "score"]
     columns += [column for column in table if column.startswith("p_")]
     found = [" ".join(columns), *(" ".join(row) for row in table[columns].to_numpy())]
     features = load_file(folder / "features.safetensors")["features"]
@@ -104,22 +106,17 @@ def lines(folder: Path) -> list[str]:
     return [*found, *(line for line in _flat(metrics) if not line.startswith(("task", "protocol", "leaks")))]
 
 
-def _glued(table: pd.DataFrame) -> pd.Series:
+def _glued(table: pd.DataFrame, crop: str) -> pd.Series:
     """Return the `sample_id` that 0.1.0 would have written."""
-    finding = table["finding_id"].map(lambda one: f".{one}" if one not in ("", "0") else "")
-    patch = table["patch"].map(lambda one: f".p{one}" if one not in ("", "0") else "")
-    copy = table["copy"].map(lambda one: f".c{one}" if one not in ("", "0") else "")
-    finding = finding.where((patch == "") & ~_one_per_image(table), "")
-    return table["image_id"] + finding + patch + copy
-
-
-def _one_per_image(table: pd.DataFrame) -> pd.Series:
-    """Tell where a sample is a whole breast, which 0.1.0 named by its film alone, whatever its finding."""
-    whole = table["crop"].iloc[0] == "whole" if "crop" in table else table["patch"].ne("").any()
-    return pd.Series(bool(whole), index=table.index)
+    finding, patch, copy = (
+        table[column].map(lambda one, mark=mark: f".{mark}{one}" if one != "0" else "")
+        for column, mark in (("finding_id", ""), ("patch", "p"), ("copy", "c"))
+    )
+    return table["image_id"] + (patch if crop in ("whole", "grid") else finding) + copy
 
 
 def _flat(metrics: object, path: str = "") -> list[str]:
+    """Return a line for each number; in the words of today."""
     if isinstance(metrics, dict):
         kept = metrics.items() if "ece" not in path else [("value", metrics["value"])]  # 0.1.0: without an interval
         return [line for key, one in kept for line in _flat(one, f"{path}/{NOW.get(key, key)}".strip("/"))]
@@ -141,7 +138,7 @@ def compare(before: Path, after: Path) -> int:
             differing += 1
             continue
         old, new = (set(one.read_text().splitlines()) for one in (ours, theirs))
-        if ours.read_bytes() == theirs.read_bytes():
+        if old == new:
             print(f"{path.stem}: equal, {digest(ours)}")
         elif old <= new:
             print(f"{path.stem}: equal, with {len(new - old)} lines more, such as {min(new - old)}")

@@ -68,7 +68,7 @@ def area(source, split, seed, shares, copies):
     dataset = open_dataset(config.data)
     findings = tossed(dataset.findings(), seed)
     dataset.findings = lambda: findings
-    data = prepare.prepare(dataset, findings, prepare.split_images(findings, config), config)
+    data = prepare.prepare(dataset, findings, prepare.split_of(findings, config), config)
     check_labels(data, data.described)
     rows = data.rows()
     features = np.array([described(data.described.pixels(*row)[0].numpy()) for row in data.described.rows], np.float32)
@@ -77,7 +77,7 @@ def area(source, split, seed, shares, copies):
     outputs = head.score(features), head.probabilities(features)
     table = head_table(rows, "svm", *outputs, CLASSES, fold=None, seed=seed)
     numbers = table.assign(**table[["score", "p_normal", "p_abnormal"]].astype(float))
-    return evaluate(predictions_of(numbers[numbers["split"] == "test"], CLASSES), Operating())["auroc"]
+    return evaluate(Predictions.of(numbers[numbers["split"] == "test"], CLASSES), Operating())["auroc"]
 
 
 def benchmark(source, seeds, shares=(0.6, 0.2, 0.2), copies=5):

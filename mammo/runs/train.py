@@ -21,7 +21,7 @@ from mammo.tasks.base import Task
 from mammo.tasks.classification import build_task
 from mammo.training.callbacks import Outputs
 from mammo.training.fit import fit_and_predict
-from mammo.training.prepare import Prepared, prepare, split_images
+from mammo.training.prepare import Prepared, prepare, split_of
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def train(config: Config, folder: Path) -> dict[str, float]:
     dataset = open_dataset(config.data)
     dataset.prepare()
     findings = load_findings(dataset, config.data.spacing_mm)
-    split = split_images(findings, config)
+    split = split_of(findings, config)
     prepared = prepare(dataset, findings, split, config)
     clock.lap("films and crops")
     frozen_stages = earlier.provenance["frozen_stages"] if earlier else None

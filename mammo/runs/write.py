@@ -100,7 +100,7 @@ def _augmentation_grid(prepared: Prepared, images: int = 4, draws: int = 6) -> F
     """Draw originals of the training part in the first column, draws of each beside it."""
     train, augment = prepared.train, prepared.augment
     samples = sorted({sample for sample, _ in train.rows})[:: max(len(train) // (images * 7), 1)][:images]
-    columns = range({"none": 1, "expand": min(augment.copies + 1, draws)}.get(augment.mode, draws))
+    columns = range(draws if augment.online else min(augment.offline_copies + 1, draws))
     squares = [train.pixels(sample, draw)[0].numpy() for sample in samples for draw in columns]
     names = [train.names[sample] if draw == 0 else f"draw {draw}" for sample in samples for draw in columns]
     return figures.image_grid(squares, names, columns=len(columns))

@@ -11,7 +11,7 @@ from rich.progress import track
 from torch import Tensor, nn
 
 from mammo.paths import home
-from mammo.preprocessing.breast import pixel_digest
+from mammo.datasets.film import pixel_digest
 from mammo.preprocessing.cache import Store, digest
 from mammo.training.samples import Draw, Samples
 

@@ -10,7 +10,7 @@ from mammo.config import Config
 from mammo.datasets.base import Dataset
 from mammo.datasets.findings import PARTS, SAMPLE
 from mammo.datasets.labels import Labels, check_task
-from mammo.datasets.split import check_split, split_films
+from mammo.datasets.split import check_split, split_images
 from mammo.errors import InputError
 from mammo.paths import home
 from mammo.preprocessing.augment import Augment
@@ -105,7 +105,7 @@ class Prepared:
         return pd.concat(tables, ignore_index=True)
 
 
-def split_images(findings: pd.DataFrame, config: Config) -> pd.DataFrame:
+def split_of(findings: pd.DataFrame, config: Config) -> pd.DataFrame:
     """Deal the images of a findings table to train, val and test; one row per image, or per copy where those are dealt.
 
     Raises:
@@ -113,7 +113,7 @@ def split_images(findings: pd.DataFrame, config: Config) -> pd.DataFrame:
     """
     labels = Labels.from_config(config.task)
     check_task(labels, findings)
-    return split_films(
+    return split_images(
         findings,
         name=config.split.name,
         seed=config.seed,
@@ -238,7 +238,6 @@ class _Check:
     """Refuses rows (`image_id`, `label`) with which a run cannot train or be judged."""
 
     config: Config
-    findings: pd.DataFrame
     labels: Labels
     split: pd.DataFrame
     augment: Augment
