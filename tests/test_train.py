@@ -325,7 +325,7 @@ def test_only_films_that_give_samples_count_in_the_audit(job):
     audit, samples = read_json(folder / "split_audit.json"), pd.read_csv(folder / "samples.csv")
     assert sum(audit["films"].values()) == len(samples) < 32
     sides = samples.groupby("patient")["split"].nunique()
-    assert audit["women_on_two_sides"] == sorted(sides[sides > 1].index)
+    assert audit["patients_in_two_splits"] == sorted(sides[sides > 1].index)
 
 
 def test_the_threshold_is_chosen_on_validation(job, monkeypatch):

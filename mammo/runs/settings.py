@@ -14,7 +14,7 @@ from mammo.errors import InputError
 from mammo.evaluation import aggregate as units
 from mammo.evaluation.operating_point import check_rule
 from mammo.models.heads import HEADS, find_head
-from mammo.tables import read_json
+from mammo.files import read_json
 
 LIMITS: list[tuple[str, Callable[[Any], bool], str]] = [
     ("seed", lambda v: isinstance(v, int) and v >= 0, "a whole number, 0 or larger"),
@@ -76,10 +76,8 @@ def _of_run(folder: Path, overrides: list[str], composed: dict[str, Any]) -> dic
         overrides: Of the command line.
         composed: What they would give without the run.
     """
-    found = {"aggregate": "mean", "source": None} | read_json(folder / "provenance.json")["config"]
-    if "loss" not in found:  # a run from before there were others
-        weights = found["optim"].pop("class_weights")
-        found["loss"] = {"name": "cross_entropy", "class_weights": weights}
+    found = {"source": None} | read_json(folder / "provenance.json")["config"]
+    found["task"] = found["task"]["name"]
     parse = OverridesParser.create().parse_override
     for override in map(parse, overrides):
         key, value = override.key_or_group, override.value()

@@ -15,7 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from mammo.errors import InputError
-from mammo.files import write_text
+from mammo.files import write_json, write_text
 from mammo.processes import peers, resume
 
 log = logging.getLogger(__name__)
@@ -134,8 +134,6 @@ class Leaderboard(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Aggregates the jobs of this sweep; those of an earlier configuration in the same folder are left out."""
-        from mammo.tables import write_json
-
         folder = Path(config.hydra.sweep.dir)
         started = (folder / "multirun.yaml").stat().st_mtime_ns
         jobs = [

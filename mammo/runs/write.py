@@ -20,15 +20,15 @@ from matplotlib.figure import Figure
 from mammo import __version__, figures
 from mammo.datasets.findings import PARTS
 from mammo.errors import InputError
+from mammo.files import read_json, write_json, write_table
 from mammo.models.heads import FittedHead, load_head
 from mammo.preprocessing.breast import resize
 from mammo.preprocessing.synthetic import summary
 from mammo.processes import devices, peers, resume
 from mammo.processes.devices import Plan
-from mammo.tables import read_json, write_json, write_table
 from mammo.tasks.classification import Classifier
 from mammo.training import checkpoints
-from mammo.training.datamodule import MammogramDataModule
+from mammo.training.datamodule import MammogramDataModule, identified
 
 log = logging.getLogger(__name__)
 
@@ -115,10 +115,10 @@ def find_run(folder: Path) -> Earlier:
     Raises:
         InputError: A file of it is missing.
     """
-    for name in ("checkpoints/best.ckpt", "split.csv", "provenance.json", "choices.json"):
+    for name in ("checkpoints/best.ckpt", "split.csv", "provenance.json", "selection.json"):
         if not (folder / name).is_file():
             raise InputError(f"ckpt_path={folder}: no {name} in it; name a run folder that `train.py` has finished")
-    heads = read_json(folder / "choices.json")["heads"]
+    heads = read_json(folder / "selection.json")["heads"]
     return Earlier(
         folder,
         {name: load_head(folder / "heads" / f"{name}.skops", **how) for name, how in heads.items()},
@@ -156,7 +156,7 @@ def open_run(
     notes = [*data.crops.notes, *([] if compared is None else [summary(compared)])]
     write_table(data.split, folder / "split.csv")
     write_json(data.audit, folder / "split_audit.json")
-    write_table(data.crops.table, folder / "samples.csv")
+    write_table(identified(data.crops.table).drop(columns="sample_id"), folder / "samples.csv")
     command = [Path(sys.argv[0]).name, *(word for word in sys.argv[1:] if word != resume.LAST)]
     if last is not None:
         earlier_part = read_json(folder / "provenance.json")
@@ -168,7 +168,8 @@ def open_run(
             )
     provenance: dict[str, object] = {
         "command": command,
-        "config": cfg if cfg["fit"] is False else cfg | {"ckpt_path": None},
+        "config": _as_config(cfg if cfg["fit"] is False else cfg | {"ckpt_path": None}),
+        "crop": CROP_FACTS[cfg["crop"]["name"]],
         "classes": list(data.task.classes),
         "versions": {"mammo": __version__, "python": platform.python_version()} | devices.versions(PACKAGES),
         "git_commit": _git_commit(),
@@ -200,7 +201,7 @@ def _say(
     notes: list[str],
 ) -> None:
     rows = data.rows()
-    samples = rows[~(rows["sample_id"].str.contains(r"\.c\d+$") & (rows["split"] == "train"))]
+    samples = rows[~((rows["copy"] > 0) & (rows["split"] == "train"))]
     for part in PARTS:
         counts = samples.loc[samples["split"] == part, "label"].value_counts()
         women = samples.loc[samples["split"] == part, "patient"].nunique()
@@ -261,6 +262,30 @@ def _synthetic_grid(data: MammogramDataModule, compared: pd.DataFrame, columns: 
         names += [f"{name}, made"] * columns
         names += [f"{row.nearest} at {row.distance:.3f}" for row in shown.itertuples()]
     return figures.image_grid(squares, names, columns)
+
+
+_CAPTION = "Windows are centred on the annotated lesion: this is classification, not detection"
+_SCALED = "windows are scaled by the annotated radius: nobody knows it of a new image, and it differs between classes"
+CROP_FACTS = {
+    name: {"leak": leak, "caption": caption, "several_per_image": several}
+    for name, leak, caption, several in (
+        ("whole", None, None, False),
+        ("lesion", None, _CAPTION, False),
+        ("scaled_lesion", _SCALED, _CAPTION, False),
+        ("grid", None, None, True),
+    )
+}
+
+
+def _as_config(cfg: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings as the configuration's plain data, until the settings are one."""
+    import yaml
+
+    from mammo.config import Config
+    from mammo.paths import conf
+
+    task = yaml.safe_load((conf() / "task" / f"{cfg['task']}.yaml").read_text())
+    return Config.of(cfg | {"task": {"name": cfg["task"]} | task}).as_dict()
 
 
 def _git_commit() -> str | None:

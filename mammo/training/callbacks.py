@@ -13,8 +13,10 @@ from lightning.pytorch.callbacks import Callback, RichProgressBar
 from scipy.special import softmax
 
 from mammo.errors import InputError
+from mammo.evaluation.predictions import head_table
+from mammo.files import write_json, write_table
 from mammo.models.heads import FittedHead, fit_head, majority, save_head, shortcuts, withheld
-from mammo.tables import head_table, merge, write_features, write_json, write_table
+from mammo.run_folder import RunFolder
 from mammo.training.checkpoints import Cut, Kept, Patience
 from mammo.training.datamodule import MammogramDataModule
 
@@ -103,7 +105,7 @@ class Results(Callback):
             raise InputError(
                 "the network's outputs are not finite: the training diverged; lower optim.lr_trunk, lr_head"
             )
-        write_features(self.folder, features, rows)
+        RunFolder(self.folder).write_features(features, rows)
         labels = rows["label"].map({name: i for i, name in enumerate(classes)}).to_numpy()
         fitted = self.fitted
         if fitted is None:
@@ -139,5 +141,18 @@ class Results(Callback):
                 "epoch": {"number": classifier.chosen_epoch, "how": chosen},
                 "heads": {name: {"chosen": head.chosen, "how": head.how} for name, head in fitted.items()},
             },
-            self.folder / "choices.json",
+            self.folder / "selection.json",
         )
+
+
+def merge(batches: list[dict[str, np.ndarray]], rows: int) -> dict[str, np.ndarray]:
+    """Return the arrays of all batches of all devices, in the order of `row`, each row once.
+
+    Raises:
+        RuntimeError: A row is missing.
+    """
+    arrays = {key: np.concatenate([batch[key] for batch in batches]) for key in batches[0]}
+    found, first = np.unique(arrays.pop("row"), return_index=True)
+    if not np.array_equal(found, np.arange(rows)):
+        raise RuntimeError(f"expected predictions of {rows} rows, gathered {len(found)}")
+    return {key: array[first] for key, array in arrays.items()}

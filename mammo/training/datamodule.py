@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch.utils.data import DataLoader, Sampler
 
-from mammo.datasets.findings import PARTS
+from mammo.datasets.findings import PARTS, SAMPLE
 from mammo.datasets.labels import check_task, find_task
 from mammo.datasets.registry import open_dataset
 from mammo.datasets.split import check_fold, check_split, split_films
@@ -214,11 +214,13 @@ class MammogramDataModule(L.LightningDataModule):
             )
 
     def rows(self) -> pd.DataFrame:
-        """The described rows, in their order: `sample_id` (with its copy), `image_id, patient, split, label`."""
+        """The described rows, in their order: their identities, `patient, split, label`, and their `name`."""
         table = self.crops.table.iloc[[sample for sample, _ in self.described.rows]].reset_index(drop=True)
-        table["sample_id"] = self.described.names()
+        table = identified(table)
+        table["copy"] = [copy or 0 for _, copy in self.described.rows]
+        table["name"] = self.described.names()
         table["split"] = self.described_parts
-        return table[["sample_id", "image_id", "patient", "split", "label"]]
+        return table[[*SAMPLE, "name", "patient", "split", "label"]]
 
     def shortcuts(self) -> pd.DataFrame:
         """What of the described rows is seen without looking at a lesion, in their order; the task's column is not."""
@@ -308,3 +310,9 @@ class MammogramDataModule(L.LightningDataModule):
     def predict_dataloader(self) -> DataLoader[dict[str, Any]]:
         """All described rows, in the order of `rows`."""
         return self._once(self.described)
+
+
+def identified(table: pd.DataFrame) -> pd.DataFrame:
+    """Return samples with their identities in columns, until the crops give them."""
+    patch = table["sample_id"].str.extract(r"\.p(\d+)$")[0].fillna("0").astype("Int64")
+    return table.assign(patch=patch, finding_id=table["finding_id"].fillna(0))

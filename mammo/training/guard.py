@@ -54,7 +54,7 @@ class Guard(Callback):
 
 def check_rows(data: MammogramDataModule, samples: Samples, part: str, step: str) -> None:
     """All rows of a step belong to one part."""
-    parts = data.rows().set_index("sample_id")["split"]
+    parts = data.rows().set_index("name")["split"]
     names = samples.names()
     strangers = [name for name in names if parts.get(name) != part]
     if strangers:

@@ -234,7 +234,7 @@ def test_every_real_film_and_finding_gives_its_samples(mias, crop):
     assert labels == (
         {"normal": 207, "abnormal": 115} if crop == "whole" else {"normal": 207, "abnormal": 118}
     )  # mdb212: see below
-    assert not data.audit["women_on_two_sides"]
+    assert not data.audit["patients_in_two_splits"]
     if (
         crop != "whole"
     ):  # the circle of mdb212 lies in the black, 10.5 mm off the breast: a black window tells its class
