@@ -94,8 +94,9 @@ def _last_of_each_key(command: list[str]) -> list[str]:
 def lines(folder: Path) -> list[str]:
     """Return the numbers of a run folder, one line each, in the words of today."""
     table = pd.read_csv(folder / "predictions.csv", dtype=str, keep_default_na=False)
-    table["sample"] = table["sample_id"] if "sample_id" in table else _glued(table)
-    columns = ["sample", "image_id", "patient", "split", "fold", "seed", "head", "label", "score"]
+    crop = json.loads((folder / "provenance.json").read_text())["config"]["crop"]["name"]
+    table["sample_id"] = table["sample_id"] if "sample_id" in table else _glued(table, crop)
+    columns = ["sample_id", "image_id", "patient", "split", "fold", "seed", "head", "label", "score"]
     columns += [column for column in table if column.startswith("p_")]
     found = [" ".join(columns), *(" ".join(row) for row in table[columns].to_numpy())]
     features = load_file(folder / "features.safetensors")["features"]
@@ -104,19 +105,13 @@ def lines(folder: Path) -> list[str]:
     return [*found, *(line for line in _flat(metrics) if not line.startswith(("task", "protocol", "leaks")))]
 
 
-def _glued(table: pd.DataFrame) -> pd.Series:
-    """Return the `sample_id` that 0.1.0 would have written."""
+def _glued(table: pd.DataFrame, crop: str) -> pd.Series:
+    """Return the `sample_id` that 0.1.0 would have written: of windows alone with their finding."""
     finding = table["finding_id"].map(lambda one: f".{one}" if one not in ("", "0") else "")
     patch = table["patch"].map(lambda one: f".p{one}" if one not in ("", "0") else "")
     copy = table["copy"].map(lambda one: f".c{one}" if one not in ("", "0") else "")
-    finding = finding.where((patch == "") & ~_one_per_image(table), "")
+    finding = finding if crop in ("lesion", "scaled_lesion") else ""
     return table["image_id"] + finding + patch + copy
-
-
-def _one_per_image(table: pd.DataFrame) -> pd.Series:
-    """Tell where a sample is a whole breast, which 0.1.0 named by its film alone, whatever its finding."""
-    whole = table["crop"].iloc[0] == "whole" if "crop" in table else table["patch"].ne("").any()
-    return pd.Series(bool(whole), index=table.index)
 
 
 def _flat(metrics: object, path: str = "") -> list[str]:
@@ -140,11 +135,12 @@ def compare(before: Path, after: Path) -> int:
             print(f"{path.stem}: not run")
             differing += 1
             continue
-        old, new = (set(one.read_text().splitlines()) for one in (ours, theirs))
-        if ours.read_bytes() == theirs.read_bytes():
+        both = [one.read_text().replace("on one woman", "on one patient").splitlines() for one in (ours, theirs)]
+        old, new = map(set, both)
+        if both[0] == both[1]:
             print(f"{path.stem}: equal, {digest(ours)}")
         elif old <= new:
-            print(f"{path.stem}: equal, with {len(new - old)} lines more, such as {min(new - old)}")
+            print(f"{path.stem}: equal, with {len(new - old)} lines more, such as {min(new - old, default='')}")
         else:
             differing += 1
             print(f"{path.stem}: {len(old - new)} of {len(old)} lines differ")
