@@ -1,6 +1,7 @@
 """Files that are written whole or not at all, and a place for those that only a running process needs."""
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -9,6 +10,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mammo.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @contextmanager
@@ -31,6 +38,31 @@ def write_text(text: str, path: Path) -> None:
     """Writes a text whole."""
     with whole(path) as temporary:
         temporary.write_text(text)
+
+
+def write_json(content: object, path: Path) -> None:
+    """Write JSON whole, or not at all; NaN is an error."""
+    write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", path)
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON.
+
+    Raises:
+        InputError: There is no such file, or it holds no JSON.
+    """
+    if not path.is_file():
+        raise InputError(f"no {path.name} in {path.parent}; name a run folder that `train.py` has finished")
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise InputError(f"{path}: expected JSON, found none ({error})") from None
+
+
+def write_table(table: "pd.DataFrame", path: Path) -> None:
+    """Write a table as CSV, whole or not at all."""
+    with whole(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
 
 
 def owned() -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from mammo import __version__
 from mammo.errors import InputError
 from mammo.processes import devices
-from mammo.tables import write_json
+from mammo.files import write_json
 
 PACKAGES = ["torch", "torchvision", "lightning", "albumentations", "opencv-python-headless", "scikit-learn", "pandas"]
 

@@ -12,6 +12,7 @@ from mammo.errors import InputError
 
 PARTS = ("train", "val", "test")
 KEY = ["dataset", "image_id", "finding_id"]
+SAMPLE = ["image_id", "finding_id", "patch", "copy"]  # name a sample in every table; 0: no finding, patch or copy
 STRING, INTEGER, REAL = "string", "Int64", "Float64"  # pandas types that hold a missing value
 COLUMNS = {
     "dataset": STRING,

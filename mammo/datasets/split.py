@@ -141,17 +141,17 @@ def audit_split(split: pd.DataFrame) -> dict[str, object]:
         return sorted(map(str, sides.index[sides > 1]))
 
     return {
-        "films": {part: int(split.loc[split["split"] == part, "image_id"].nunique()) for part in PARTS},
-        "women": {part: int(split.loc[split["split"] == part, "patient"].nunique()) for part in PARTS},
-        "women_on_two_sides": crossing("patient"),
-        "films_on_two_sides": crossing("image_id"),
+        "images": {part: int(split.loc[split["split"] == part, "image_id"].nunique()) for part in PARTS},
+        "patients": {part: int(split.loc[split["split"] == part, "patient"].nunique()) for part in PARTS},
+        "patients_in_two_splits": crossing("patient"),
+        "images_in_two_splits": crossing("image_id"),
     }
 
 
 def check_split(split: pd.DataFrame, name: str) -> dict[str, object]:
     """The audit; a woman on two sides is an error unless the split's name admits it."""
     audit = audit_split(split)
-    crossing = audit["women_on_two_sides"]
+    crossing = audit["patients_in_two_splits"]
     if crossing and name in ("patient", "paper_by_patient"):
         raise InputError(f"split={name}: woman {crossing[0]} is on two sides; a woman's films belong to one part")  # type: ignore[index]
     return audit

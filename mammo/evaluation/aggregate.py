@@ -1,4 +1,4 @@
-"""Films and women from their samples: a predictions table of one row per film or woman and head, by a stated rule."""
+"""Predictions of images and patients from those of their samples, by a stated rule."""
 
 import pandas as pd
 
@@ -14,7 +14,7 @@ RULES = {
 
 
 def check_rule(rule: object, task: Labels) -> None:
-    """The rule is known, and `max` is of a task that has a least alarming class."""
+    """Refuse an unknown rule, and `max` for a task that has no least alarming class."""
     if rule not in RULES:
         raise InputError(f"aggregate={rule}: expected {' or '.join(RULES)}")
     if rule == "max" and not task.of_lesions:
@@ -24,17 +24,17 @@ def check_rule(rule: object, task: Labels) -> None:
 
 
 def by_unit(predictions: pd.DataFrame, task: Labels, unit: str, rule: str) -> tuple[pd.DataFrame, int]:
-    """The predictions of films or women from those of their samples; the copies of a training part are none.
+    """Return the predictions of images or patients from those of their samples, copies left out.
 
     Args:
-        predictions: A predictions table; where a film or woman lies on several sides, each side has a row of it.
-        task: Whose classes it has. Where they are of lesions, a unit's class is the worst of its samples'; where
-            those are not ordered, the one beside the first; of a film, the one that all samples have.
+        predictions: A predictions table; an image or patient that lies in several splits has a row for each.
+        task: The task of its classes. Where they are of lesions, a unit's class is the worst of its samples'; where
+            those are not ordered, the one beside the first; where they are of images, the one that all samples have.
         unit: A key of `UNITS`.
         rule: A key of `RULES`.
 
     Returns:
-        The table, whose `sample_id` is the unit's, and how many units are left out because they have two classes.
+        The table, whose `image_id` is the unit's name, and the number of units left out for having two classes.
     """
     if unit not in UNITS:
         raise InputError(f"unit={unit}: expected {' or '.join(UNITS)}")
@@ -50,8 +50,9 @@ def by_unit(predictions: pd.DataFrame, task: Labels, unit: str, rule: str) -> tu
         alarm = -table[f"p_{task.classes[0]}"] if table["score"].isna().any() else table["score"]
         chosen = alarm.groupby(of).idxmax()
     labels = {number: _label(set(found), task) for number, found in table["label"].groupby(of)}
-    table = table.assign(label=of.map(labels), sample_id=table[UNITS[unit]]).loc[chosen]
-    undecided = table.loc[table["label"].isna(), ["split", "sample_id"]].drop_duplicates()
+    named = {"image_id": table[UNITS[unit]], "finding_id": 0, "patch": 0, "copy": 0}
+    table = table.assign(label=of.map(labels), **named).loc[chosen]
+    undecided = table.loc[table["label"].isna(), ["split", "image_id"]].drop_duplicates()
     table = table.dropna(subset="label")
     for _, run in table[table["head"] == "majority"].groupby(["fold", "seed"], dropna=False):
         trained = run.loc[run["split"] == "train", "label"]
@@ -63,7 +64,7 @@ def by_unit(predictions: pd.DataFrame, task: Labels, unit: str, rule: str) -> tu
 
 
 def _label(found: set[str], task: Labels) -> str | None:
-    """The class of a unit whose samples have these; None where two of them are as good."""
+    """Return the class of a unit whose samples have these; None where none of them is worse than the others."""
     ranked = [name for name in task.classes if name in found]
     if task.of_lesions and (task.ordered or (len(ranked) == 2 and ranked[0] == task.classes[0])):
         return ranked[-1]

@@ -1,4 +1,4 @@
-"""95 % intervals of metrics by bootstrap over women: a woman's samples are drawn together, or not at all."""
+"""95 % intervals of metrics by bootstrap over patients: a patient's samples are drawn together, or not at all."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ class Value:
     reason: str | None = None
 
     def as_json(self) -> dict[str, object]:
-        """As `metrics.json` holds it."""
+        """Return it as `metrics.json` holds it."""
         plain: dict[str, object] = {"value": self.value, "low": self.low, "high": self.high}
         return plain | ({"reason": self.reason} if self.reason else {})
 
@@ -29,49 +29,49 @@ class Value:
 
 
 def bootstrap_weights(patients: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
-    """(1 + resamples, N) weights of the samples: ones, then how often each sample's woman was drawn."""
-    women, member = np.unique(patients, return_inverse=True)
+    """(1 + resamples, N) weights of the samples: ones, then how often each sample's patient was drawn."""
+    everyone, member = np.unique(patients, return_inverse=True)
     rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(len(women), np.full(len(women), 1 / len(women)), size=resamples)
+    drawn = rng.multinomial(len(everyone), np.full(len(everyone), 1 / len(everyone)), size=resamples)
     return np.vstack([np.ones(len(patients)), drawn[:, member]]).astype(float)
 
 
-def interval(array: np.ndarray, women: int, lowest: float = 0.0, highest: float = 1.0) -> Value:
-    """A bounded metric's value and interval from (1 + resamples,) values: the plain one, then the resampled ones.
+def interval(array: np.ndarray, patients: int, lowest: float = 0.0, highest: float = 1.0) -> Value:
+    """Return a bounded metric's value and interval from (1 + resamples,) values: the plain one, then the resampled.
 
     The score interval (Wilson 1927) of a proportion of as many samples as the bootstrap's variance implies
-    (Korn and Graubard 1998), with Student's quantile for the number of women: plain percentiles cover too little near
-    the ends of the range and for few women. `tests/evaluation/test_coverage.py` measures the coverage.
+    (Korn and Graubard 1998), with Student's quantile for the number of patients: plain percentiles cover too little
+    near the ends of the range and for few patients. `tests/evaluation/test_coverage.py` measures the coverage.
 
     Args:
         array: NaN where undefined.
-        women: How many could have shown the metric; where no resample differs, each counts as one sample.
-        lowest: Of the metric's range.
-        highest: Of the metric's range.
+        patients: Number that could have shown the metric; where no resample differs, each counts as one sample.
+        lowest: Lower end of the metric's range.
+        highest: Upper end of the metric's range.
     """
     if not np.isfinite(array[0]):
         return Value(None, reason="undefined: a count in its denominator is zero")
     resampled = array[1:][np.isfinite(array[1:])]
     share = (array[0] - lowest) / (highest - lowest)
     variance = resampled.var(ddof=1) / (highest - lowest) ** 2 if len(resampled) > 1 else 0.0
-    if women < 2:
-        return Value(float(array[0]), reason="no interval: it rests on one woman")
-    samples = share * (1 - share) / variance if variance > 0 and 0 < share < 1 else float(women)
-    z2 = t.ppf(0.975, women - 1) ** 2
+    if patients < 2:
+        return Value(float(array[0]), reason="no interval: it rests on one patient")
+    samples = share * (1 - share) / variance if variance > 0 and 0 < share < 1 else float(patients)
+    z2 = t.ppf(0.975, patients - 1) ** 2
     centre = (share + z2 / (2 * samples)) / (1 + z2 / samples)
     reach = np.sqrt(z2 * (share * (1 - share) / samples + z2 / (4 * samples**2))) / (1 + z2 / samples)
     low, high = (lowest + (highest - lowest) * np.clip(centre + sign * reach, 0, 1) for sign in (-1, 1))
     return Value(float(array[0]), float(min(low, array[0])), float(max(high, array[0])))
 
 
-def difference(array: np.ndarray, women: int) -> Value:
-    """A difference of two metrics from (1 + resamples,) values; its interval is Student's, with their error."""
+def difference(array: np.ndarray, patients: int) -> Value:
+    """Return a difference of two metrics from (1 + resamples,) values, with Student's interval of their error."""
     if not np.isfinite(array[0]):
         return Value(None, reason="undefined: a count in its denominator is zero")
-    reach = standard_error(array) * t.ppf(0.975, max(women - 1, 1))
+    reach = standard_error(array) * t.ppf(0.975, max(patients - 1, 1))
     return Value(float(array[0]), float(array[0] - reach), float(array[0] + reach))
 
 
 def standard_error(array: np.ndarray) -> float:
-    """Of the plain value, from the resampled ones."""
+    """Return the standard error of the plain value, from the resampled ones."""
     return float(np.nanstd(array[1:], ddof=1))

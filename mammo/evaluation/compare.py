@@ -1,4 +1,4 @@
-"""Paired comparisons of systems and heads on the same test films, by woman: differences, and tests of them."""
+"""Paired comparisons of experiments and heads on the same test samples, by patient: differences, and tests of them."""
 
 from dataclasses import dataclass
 from itertools import combinations
@@ -7,25 +7,23 @@ import numpy as np
 
 from mammo.errors import InputError
 from mammo.evaluation.bootstrap import Value, difference, standard_error
-from mammo.evaluation.predictions import BASELINES
-from mammo.evaluation.significance import delong_mean, holm, permutation_test, smallest_detectable
-from mammo.reports.experiments import System, mean
-from mammo.reports.markdown import markdown, signed
+from mammo.evaluation.experiments import Experiment, mean
+from mammo.evaluation.predictions import BASELINES, Predictions
+from mammo.evaluation.significance import delong_mean, permutation_test, smallest_detectable
 
-Side = tuple[System, str]  # a system and one of its heads
-COLUMNS = ["first less second", "n", "AUROC", "could show", "p", "Holm", "accuracy", "could show", "p", "Holm"]
+Classifier = tuple[Experiment, str]  # and one of its heads
 
 
 @dataclass(frozen=True)
 class Pair:
-    """First less second.
+    """A first classifier less a second one.
 
     Attributes:
         name: Of both.
-        n: Samples and women.
+        n: Samples and patients, in words.
         differences: By metric, `auroc` and `accuracy`.
-        detectable: By metric, the smallest difference that so many women would show with power 0.8.
-        p: By metric, of DeLong's test and of the permutation by woman; None where there is none.
+        detectable: By metric, the smallest difference that so many patients would show with power 0.8.
+        p: By metric, of DeLong's test and of the permutation by patient; None where there is none.
     """
 
     name: str
@@ -35,123 +33,94 @@ class Pair:
     p: dict[str, float | None]
 
 
-def check_paired(first: System, second: System) -> None:
-    """Both tested the same samples, in the same folds and seeds.
+def check_paired(first: Experiment, second: Experiment) -> None:
+    """Refuse two experiments that have not tested the same samples in the same folds and seeds.
 
     Raises:
-        InputError: Otherwise; names what differs.
+        InputError: They have not; names what differs.
     """
-    for ours, theirs in zip(first.jobs, second.jobs, strict=False):
-        sides = [next(iter(job.parts["test"].values())) for job in (ours, theirs)]
-        if sides[0].classes != sides[1].classes:
+    apart = f"{first.label} and {second.label} cannot be paired"
+    for jobs in zip(first.jobs, second.jobs, strict=False):
+        ours, theirs = (next(iter(job.predictions["test"].values())) for job in jobs)
+        if ours.classes != theirs.classes:
             raise InputError(
-                f"{first.label} and {second.label} cannot be paired: their classes are {', '.join(sides[0].classes)} "
-                f"and {', '.join(sides[1].classes)}; compare runs of one task"
+                f"{apart}: their classes are {', '.join(ours.classes)} and {', '.join(theirs.classes)}; "
+                "compare runs of one task"
             )
-        if len(first.jobs) > 1 and (ours.seed, ours.fold) != (theirs.seed, theirs.fold):
+        if len(first.jobs) > 1 and (jobs[0].seed, jobs[0].fold) != (jobs[1].seed, jobs[1].fold):
             raise InputError(
-                f"{first.label} and {second.label} cannot be paired: seed {ours.seed}, fold {ours.fold} stands "
-                f"against seed {theirs.seed}, fold {theirs.fold}; compare the same folds and seeds"
+                f"{apart}: seed {jobs[0].seed}, fold {jobs[0].fold} stands against seed {jobs[1].seed}, "
+                f"fold {jobs[1].fold}; compare the same folds and seeds"
             )
-        samples = [set(next(iter(job.parts["test"].values())).samples) for job in (ours, theirs)]
-        if odd := sorted(samples[0] ^ samples[1]):
-            named = [f"{name} of {(first if name in samples[0] else second).label}" for name in odd[:3]]
+        if odd := sorted(set(ours.samples) ^ set(theirs.samples)):
+            of = [first.label if sample in set(ours.samples) else second.label for sample in odd[:3]]
+            named = [f"{sample[0]} of {label}" for sample, label in zip(odd, of, strict=False)]
             raise InputError(
-                f"{first.label} and {second.label} cannot be paired: {len(odd)} test samples are of one alone, "
-                f"{', '.join(named)}{', ...' if len(odd) > 3 else ''}; compare runs of one task, split, seed and crop"
+                f"{apart}: {len(odd)} test samples are of one alone, {', '.join(named)}"
+                f"{', ...' if len(odd) > 3 else ''}; compare runs of one task, split, seed and crop"
             )
     if len(first.jobs) != len(second.jobs):
         raise InputError(
-            f"{first.label} and {second.label} cannot be paired: they have {len(first.jobs)} and "
-            f"{len(second.jobs)} jobs; compare the same folds and seeds"
+            f"{apart}: they have {len(first.jobs)} and {len(second.jobs)} jobs; compare the same folds and seeds"
         )
 
 
-def pairs(systems: list[System]) -> list[tuple[Side, Side]]:
-    """The same head of any two systems, and any two heads of one system; the majority class is in every table.
+def pairs(experiments: list[Experiment]) -> list[tuple[Classifier, Classifier]]:
+    """Return the same head of any two experiments, and any two heads of one; the majority class is in every table.
 
-    Baselines are not compared between systems: they see the same.
+    Baselines are not compared between experiments: they see the same.
     """
-    heads = {system.label: [head for head in system.heads if head != "majority"] for system in systems}
-    found: list[tuple[Side, Side]] = []
-    for first, second in combinations(systems, 2):
+    heads = {one.label: [head for head in one.heads if head != "majority"] for one in experiments}
+    found: list[tuple[Classifier, Classifier]] = []
+    for first, second in combinations(experiments, 2):
         found += [
             ((first, head), (second, head))
             for head in heads[first.label]
             if head in heads[second.label] and head not in BASELINES
         ]
-    for system in systems:
-        found += [((system, one), (system, other)) for one, other in combinations(heads[system.label], 2)]
+    for one in experiments:
+        found += [((one, head), (one, other)) for head, other in combinations(heads[one.label], 2)]
     return found
 
 
-def compare(first: Side, second: Side) -> Pair:
-    """The paired differences of two sides and their tests."""
-    (system, head), (other, other_head) = first, second
-    check_paired(system, other)
-    one, two = mean(system, head), mean(other, other_head)
-    answers = system.tested(head)
-    women = len(set(answers.patients))
-    apart = {metric: one[metric][1] - two[metric][1] for metric in ("auroc", "accuracy")}
-    swapped = permutation_test(_right(system, head), _right(other, other_head), _women(system, head))
-    same = system.label == other.label
-    names = [h if same else s.label if head == other_head else f"{s.label} {h}" for s, h in (first, second)]
-    tail = f" ({system.label})" if same else f" ({head})" if head == other_head else ""
+def compare(first: Classifier, second: Classifier) -> Pair:
+    """Return the paired differences of two classifiers, and their tests."""
+    (ours, head), (theirs, other_head) = first, second
+    check_paired(ours, theirs)
+    one, two = mean(ours, head), mean(theirs, other_head)
+    tested = ours.tested(head)
+    apart = {metric: one[metric].resampled - two[metric].resampled for metric in ("auroc", "accuracy")}
+    both = [
+        (of_first[_order(of_first)], of_second[_order(of_second)])
+        for job, other in zip(ours.jobs, theirs.jobs, strict=True)
+        for of_first, of_second in [(job.predictions["test"][head], other.predictions["test"][other_head])]
+    ]
+    right = [np.concatenate([pair[i].right for pair in both]) for i in (0, 1)]
+    swapped = permutation_test(right[0], right[1], np.concatenate([pair[0].patients for pair in both]))
+    same = ours.label == theirs.label
+    names = [h if same else e.label if head == other_head else f"{e.label} {h}" for e, h in (first, second)]
+    tail = f" ({ours.label})" if same else f" ({head})" if head == other_head else ""
     return Pair(
         f"{names[0]} - {names[1]}{tail}",
-        f"{len(set(answers.samples))} of {women} women",
-        {metric: difference(array, women) for metric, array in apart.items()},
+        tested.n,
+        {metric: difference(array, len(set(tested.patients))) for metric, array in apart.items()},
         {metric: smallest_detectable(np.nan_to_num(standard_error(array))) for metric, array in apart.items()},
-        {"auroc": _delong(first, second), "accuracy": swapped.p},
+        {"auroc": _delong(both), "accuracy": swapped},
     )
 
 
-def _delong(first: Side, second: Side) -> float | None:
+def _order(predictions: Predictions) -> np.ndarray:
+    """Return the numbers of the samples in their order by name."""
+    return predictions.samples.argsort()
+
+
+def _delong(both: list[tuple[Predictions, Predictions]]) -> float | None:
     tests = []
-    for ours, theirs in zip(first[0].jobs, second[0].jobs, strict=True):
-        one, two = ours.parts["test"][first[1]], theirs.parts["test"][second[1]]
+    for one, two in both:
         if one.score is None or two.score is None:
             return None
-        order = np.argsort(two.samples)[np.argsort(np.argsort(one.samples))]
-        tests.append((one.labels == 1, one.score, two.score[order], one.patients))
+        tests.append((one.labels == 1, one.score, two.score, one.patients))
     try:
         return delong_mean(tests).p
-    except InputError:  # a class is of one woman alone
+    except InputError:  # a class is of one patient alone
         return None
-
-
-def _sorted(system: System, head: str) -> list[tuple[np.ndarray, np.ndarray]]:
-    jobs = [job.parts["test"][head] for job in system.jobs]
-    return [(one.right[order], one.patients[order]) for one in jobs for order in [np.argsort(one.samples)]]
-
-
-def _right(system: System, head: str) -> np.ndarray:
-    return np.concatenate([right for right, _ in _sorted(system, head)])
-
-
-def _women(system: System, head: str) -> np.ndarray:
-    return np.concatenate([patients for _, patients in _sorted(system, head)])
-
-
-def text(found: list[Pair]) -> list[str]:
-    """The lines of the table, differences first, then tests; p values corrected over all tests of the table."""
-    known = [(row, metric) for row, pair in enumerate(found) for metric, p in pair.p.items() if p is not None]
-    corrected = holm(np.array([found[row].p[metric] for row, metric in known], float)).tolist() if known else []
-    by_test: dict[tuple[int, str], float] = dict(zip(known, corrected, strict=True))
-    rows = []
-    for number, pair in enumerate(found):
-        cells = [pair.name, pair.n]
-        for metric in ("auroc", "accuracy"):
-            p = pair.p[metric]
-            shown = ["", ""] if p is None else [f"{p:.3g}", f"{by_test[number, metric]:.3g}"]
-            cells += [signed(pair.differences[metric]), f"{pair.detectable[metric]:.3f}", *shown]
-        rows.append(cells)
-    return [
-        "## Paired differences",
-        "",
-        "By woman, with 95 % intervals; `could show` is the smallest true difference that so many women would show "
-        "with power 0.8. p of AUROC: DeLong's test clustered by woman (Obuchowski 1997); of accuracy: women's answers "
-        "swapped as a whole; Holm's correction over all tests of this table.",
-        "",
-        *markdown(COLUMNS, rows),
-    ]

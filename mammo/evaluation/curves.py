@@ -1,4 +1,4 @@
-"""Curves of one head on one part: ROC and precision-recall with bands by woman, and reliability."""
+"""Curves of one head on one part: ROC and precision-recall with bands by patient, and reliability."""
 
 from dataclasses import dataclass
 
@@ -22,13 +22,13 @@ class Band:
 
 
 def roc(positive: np.ndarray, score: np.ndarray, patients: np.ndarray, resamples: int = 500) -> Band:
-    """Sensitivity over 1 - specificity."""
+    """Return sensitivity over 1 - specificity."""
     up, down = _above(positive, score, bootstrap_weights(patients, resamples))
     return _band([np.interp(GRID, fpr, tpr) for tpr, fpr in zip(up / up[:, -1:], down / down[:, -1:], strict=True)])
 
 
 def precision_recall(positive: np.ndarray, score: np.ndarray, patients: np.ndarray, resamples: int = 500) -> Band:
-    """Precision over sensitivity: at each sensitivity, that of the first threshold that reaches it."""
+    """Return precision over sensitivity: at each sensitivity, that of the first threshold that reaches it."""
     up, down = _above(positive, score, bootstrap_weights(patients, resamples))
     precision = up[:, 1:] / np.maximum(up[:, 1:] + down[:, 1:], 1e-12)
     recall = up[:, 1:] / up[:, -1:]
@@ -37,31 +37,31 @@ def precision_recall(positive: np.ndarray, score: np.ndarray, patients: np.ndarr
 
 
 def _above(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(resamples, 1 + levels) weight of the positives and negatives that lie above each falling threshold.
+    """Return the (resamples, 1 + levels) weight of the positives and negatives that lie above each falling threshold.
 
     Resamples that lack a class are left out.
     """
     _, level = np.unique(-score, return_inverse=True)
-    sums = [np.cumsum(sum_by_level(weights * side, level), axis=1) for side in (positive, ~positive)]
+    sums = [np.cumsum(sum_by_level(weights * those, level), axis=1) for those in (positive, ~positive)]
     both = (sums[0][:, -1] > 0) & (sums[1][:, -1] > 0)
-    up, down = (np.pad(side[both], ((0, 0), (1, 0))) for side in sums)
+    up, down = (np.pad(one[both], ((0, 0), (1, 0))) for one in sums)
     return up, down
 
 
 def _band(rows: list[np.ndarray]) -> Band:
-    """The first row is the curve, the others its resamples."""
+    """Return the first row as the curve, in a band of the others, its resamples."""
     low, high = np.percentile(np.stack(rows[1:] or rows), [2.5, 97.5], axis=0)
     return Band(GRID, rows[0], low, high)
 
 
 def reliability(predicted: np.ndarray, true: np.ndarray, patients: np.ndarray, resamples: int = 500) -> Band:
-    """Share of true answers over the mean predicted probability, in bins of equal numbers of samples.
+    """Return the share of true samples over their mean predicted probability, in bins of equal numbers of samples.
 
     Args:
-        predicted: (N,) probability of an answer.
-        true: (N,) bool, whether it was so.
-        patients: (N,) the woman of each sample.
-        resamples: How many, for the band.
+        predicted: (N,) probability of being true.
+        true: (N,) bool.
+        patients: (N,) the patient of each sample.
+        resamples: Number of resamples of the band.
     """
     order = np.argsort(predicted, kind="stable")
     bins = [

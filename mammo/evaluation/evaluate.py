@@ -1,4 +1,4 @@
-"""A predictions table of samples, films or women, judged: its choices, its metrics by part and head, its counts."""
+"""The evaluation of a predictions table of samples, images or patients: what it chooses, its metrics and counts."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,90 +9,71 @@ from mammo.datasets.findings import PARTS
 from mammo.evaluation.bootstrap import Value
 from mammo.evaluation.metrics import evaluate
 from mammo.evaluation.operating_point import Operating
-from mammo.evaluation.predictions import Answers, choices, of_part
-from mammo.reports.markdown import markdown
+from mammo.evaluation.predictions import Predictions, by_head, choices
 
-SHOWN = (
-    *("accuracy", "balanced_accuracy", "auroc", "average_precision", "sensitivity", "specificity", "precision", "f1"),
-    *("accuracy_at_threshold", "sensitivity_at_threshold", "specificity_at_threshold"),
-    *("sensitivity_at_specificity_90", "specificity_at_specificity_90", "mcc", "quadratic_kappa"),
-    *("brier", "brier_calibrated", "ece", "ece_calibrated"),
-)
-BRIEFLY = (
-    *("accuracy", "balanced_accuracy", "auroc", "average_precision", "sensitivity", "specificity"),
-    *("sensitivity_at_threshold", "specificity_at_threshold", "mcc", "quadratic_kappa", "brier", "brier_calibrated"),
-)
-
-Metrics = dict[str, dict[str, Value]]  # head, metric
+Metrics = dict[str, dict[str, Value]]  # by head and name
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A predictions table of samples, films or women: what was chosen on it, and by part its answers and metrics.
+class Evaluation:
+    """What a predictions table chooses, and what it says by split.
 
     Attributes:
         operating: By head.
-        answers: By part and head.
-        metrics: By part and head, of the parts that have answers.
-        counts: By part: samples, of each class and altogether, and women.
+        predictions: By split and head.
+        metrics: By split and head, of the splits that have samples.
+        counts: By split: samples, of each class and altogether, and patients.
     """
 
     operating: dict[str, Operating]
-    answers: dict[str, dict[str, Answers]]
+    predictions: dict[str, dict[str, Predictions]]
     metrics: dict[str, Metrics]
     counts: dict[str, dict[str, int]]
 
     def as_json(self) -> dict[str, Any]:
-        """As `metrics.json` holds it."""
+        """Return the content of `metrics.json`."""
         plain = {
-            part: {head: {name: value.as_json() for name, value in values.items()} for head, values in heads.items()}
-            for part, heads in self.metrics.items()
+            split: {head: {name: value.as_json() for name, value in values.items()} for head, values in heads.items()}
+            for split, heads in self.metrics.items()
         }
         return {"n": self.counts, "operating": {head: vars(one) for head, one in self.operating.items()}} | plain
 
     def flat(self, suffix: str = "") -> dict[str, float]:
-        """`<part><suffix>/<head>/<metric>`: value, of those that are defined."""
+        """Return `<split><suffix>/<head>/<metric>`: value, for each value that is defined."""
         return {
-            f"{part}{suffix}/{head}/{name}": value.value
-            for part, heads in self.metrics.items()
+            f"{split}{suffix}/{head}/{name}": value.value
+            for split, heads in self.metrics.items()
             for head, values in heads.items()
             for name, value in values.items()
             if value.value is not None
         }
 
 
-def judge(
-    predictions: pd.DataFrame, classes: list[str], rule: str | float, select_on: str, parts: tuple[str, ...] = PARTS
-) -> Judged:
-    """What a predictions table says.
+def evaluate_table(
+    table: pd.DataFrame, classes: list[str], rule: str | float, select_on: str, splits: tuple[str, ...] = PARTS
+) -> Evaluation:
+    """Return the evaluation of a predictions table.
 
     Args:
-        predictions: Of one seed and fold.
-        classes: Its classes.
-        rule: Of the threshold.
-        select_on: The part that chooses it, and the temperature.
-        parts: To be evaluated.
+        table: Of one seed and fold.
+        classes: Its class names.
+        rule: Of the threshold, see `operating_point.choose`.
+        select_on: The split that chooses it, and the temperature.
+        splits: To be evaluated.
     """
-    operating = choices(predictions, classes, rule, select_on)
-    answers = {part: of_part(predictions, classes, part) for part in parts}
+    operating = choices(table, classes, rule, select_on)
+    predictions = {split: by_head(table, classes, split) for split in splits}
     metrics = {
-        part: {head: evaluate(one, operating[head]) for head, one in heads.items()}
-        for part, heads in answers.items()
+        split: {head: evaluate(one, operating[head]) for head, one in heads.items()}
+        for split, heads in predictions.items()
         if heads
     }
-    return Judged(operating, answers, metrics, {part: _counts(heads, classes) for part, heads in answers.items()})
+    return Evaluation(operating, predictions, metrics, {s: _counts(heads, classes) for s, heads in predictions.items()})
 
 
-def _counts(heads: dict[str, Answers], classes: list[str]) -> dict[str, int]:
+def _counts(heads: dict[str, Predictions], classes: list[str]) -> dict[str, int]:
     if not heads:
-        return dict.fromkeys(["samples", *classes, "women"], 0)
+        return dict.fromkeys(["samples", *classes, "patients"], 0)
     any_head = next(iter(heads.values()))
     by_class = {name: int((any_head.labels == i).sum()) for i, name in enumerate(classes)}
-    return {"samples": len(any_head), **by_class, "women": len(set(any_head.patients))}
-
-
-def metrics_table(metrics: Metrics, counts: dict[str, int], shown: tuple[str, ...] = SHOWN) -> list[str]:
-    """The lines of a part's table, a column a head."""
-    header = [f"n = {counts['samples']}, {counts['women']} women", *metrics]
-    names = [name for name in shown if any(name in values for values in metrics.values())]
-    return markdown(header, [[name, *(str(values.get(name, "")) for values in metrics.values())] for name in names])
+    return {"samples": len(any_head), **by_class, "patients": len(set(any_head.patients))}

@@ -1,103 +1,120 @@
-"""Which of a run's doings let the answer leak: derived from its configuration, its split and its choices."""
+"""The leaks of a run: derived from its configuration, its split and how its choices were made, never declared."""
 
-from pathlib import Path
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from mammo.config import Config
+from mammo.datasets.findings import SAMPLE
 from mammo.errors import InputError
-from mammo.evaluation.operating_point import Operating, choose
-from mammo.evaluation.predictions import of_part
-from mammo.tables import read_json
+from mammo.evaluation.operating_point import Operating
+from mammo.evaluation.predictions import choices
 
 
-def run_config(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The provenance and the configuration of a run.
+@dataclass(frozen=True)
+class Leak:
+    """One way in which a run's numbers are better than a new patient's would be.
 
-    Raises:
-        InputError: It is of a version that noted less than is needed here.
+    Attributes:
+        kind: The same in every fold of an experiment.
+        n: Number of images, patients, samples or heads that it concerns.
+        text: In words, without the number.
     """
-    provenance = read_json(folder / "provenance.json")
-    config = provenance["config"]
-    if not {"threshold", "select_on"} <= set(config):
-        raise InputError(
-            f"{folder} is a run of an earlier version of mammo, which noted less than its report needs now; "
-            f"evaluate it again: python train.py fit=false ckpt_path={folder}"
-        )
-    return provenance, config
 
+    kind: str
+    n: int
+    text: str
 
-def protocol(config: dict[str, Any]) -> str:
-    """The protocol in words of the command line."""
-    data, fold = config["data"], config["data"]["fold"]
-    drawn = config["split"]["name"].startswith("paper")
-    folds = "" if fold is None else f", {'draw' if drawn else 'fold'} {fold} of {data['folds']}"
-    mode, method = config["augment"]["mode"], config["augment"].get("method", "geometric")
-    drawn_by = "" if mode == "none" or method == "geometric" else f", augment.method={method}"
-    chosen = "" if config["select_on"] == "val" else f", select_on={config['select_on']}"
-    return f"split={config['split']['name']}{folds}, crop={config['crop']['name']}, augment={mode}{drawn_by}{chosen}"
+    def __str__(self) -> str:
+        return f"{self.text} (n = {self.n})"
 
 
 def leaks(
+    config: Config,
     split_audit: dict[str, Any],
-    provenance: dict[str, Any],
-    predictions: pd.DataFrame,
+    crop_leak: str | None,
+    table: pd.DataFrame,
+    classes: list[str],
     operating: dict[str, Operating],
-) -> list[str]:
-    """The reasons, none for an honest run.
+    learnt: Iterable[str] = (),
+) -> list[Leak]:
+    """Return the leaks of a run; none of an honest one.
 
     Args:
-        split_audit: What `data.split.audit_split` found.
-        provenance: Of the run, with its resolved configuration; an evaluation lists what its checkpoint had learnt.
-        predictions: The run's table.
-        operating: The thresholds and temperatures that are used on it.
+        config: As it was resolved.
+        split_audit: From `datasets.split.audit_split`.
+        crop_leak: In words, what the crop tells of the class; None if nothing.
+        table: The run's predictions.
+        classes: Class names.
+        operating: The thresholds and temperatures that are used on it, by head.
+        learnt: The patients or images tested that the checkpoint of an evaluation had learnt.
     """
-    config, found = provenance["config"], []
-    if copied := split_audit["films_on_two_sides"]:
-        found.append(
-            f"{len(copied)} films have augmented copies on two sides: they were augmented before the split (split=copy)"
-        )
-    if crossing := split_audit["women_on_two_sides"]:
-        found.append(f"{len(crossing)} women have films on two sides of the split (split={config['split']['name']})")
-    if config["crop"]["name"] == "scaled_lesion":
-        found.append(
-            "windows are scaled by the annotated radius: nobody knows it of a new film, and it differs between classes"
-        )
-    if config["select_on"] == "test":
-        found.append("epoch, heads, temperature and threshold were chosen on the test part (select_on=test)")
-    if learnt := provenance.get("tested_on_learnt"):
-        found.append(
-            f"{len(learnt)} of the women or films tested were learnt by the checkpoint (ckpt_path, another split)"
-        )
-    if heads := chosen_elsewhere(operating, predictions, provenance):
-        found.append(
-            f"threshold or temperature of {', '.join(heads)} is not what the {config['select_on']} part chooses"
-        )
-    return found
+    tested = len(table.loc[table["split"] == "test", SAMPLE].drop_duplicates())
+    elsewhere = chosen_elsewhere(config, table, classes, operating)
+    found = [
+        Leak(
+            "copies_in_two_splits", len(split_audit["images_in_two_splits"]),
+            "images have augmented copies in two splits: they were augmented before the split (split=copy)",
+        ),
+        Leak(
+            "patients_in_two_splits", len(split_audit["patients_in_two_splits"]),
+            f"patients have images in two splits (split={config.split.name})",
+        ),
+        Leak("crop", tested if crop_leak else 0, crop_leak or ""),
+        Leak(
+            "selected_on_test", tested if config.select_on == "test" else 0,
+            "epoch, heads, temperature and threshold were chosen on the test part (select_on=test)",
+        ),
+        Leak(
+            "tested_on_learnt", len(list(learnt)),
+            "patients or images of the test part were learnt by the checkpoint (ckpt_path, another split)",
+        ),
+        Leak(
+            "chosen_elsewhere", len(elsewhere),
+            f"threshold or temperature of {', '.join(elsewhere)} is not what the {config.select_on} part chooses",
+        ),
+    ]  # fmt: skip
+    return [leak for leak in found if leak.n]
+
+
+def united(several: Iterable[list[Leak]]) -> list[Leak]:
+    """Return the leaks of several folds or seeds, one of each kind: the one of the largest n."""
+    by_kind: dict[str, Leak] = {}
+    for leak in (leak for of_one in several for leak in of_one):
+        by_kind[leak.kind] = max(by_kind.get(leak.kind, leak), leak, key=lambda one: one.n)
+    return list(by_kind.values())
 
 
 def chosen_elsewhere(
-    operating: dict[str, Operating], predictions: pd.DataFrame, provenance: dict[str, Any]
+    config: Config, table: pd.DataFrame, classes: list[str], operating: dict[str, Operating]
 ) -> list[str]:
-    """Heads whose threshold or temperature does not come out when it is chosen again from the rows that may choose."""
-    config = provenance["config"]
-    rule = config["threshold"]
-    may_choose = of_part(predictions, provenance["classes"], config["select_on"])
-    again = {head: choose(a.labels, a.probabilities, a.score, rule) for head, a in may_choose.items()}
-    return [head for head, one in operating.items() if one != again.get(head, Operating(str(rule)))]
+    """Return the heads whose threshold or temperature is not what the rows that may choose would choose again."""
+    again = choices(table, classes, config.threshold, config.select_on)
+    return [head for head, one in operating.items() if one != again[head]]
 
 
-def check_labels(predictions: pd.DataFrame, samples: pd.DataFrame) -> None:
-    """Each row is labelled as the sample it was cut from.
+def check_labels(table: pd.DataFrame, samples: pd.DataFrame) -> None:
+    """Refuse predictions of which a row has another label than its sample in `samples.csv`.
 
     Raises:
-        InputError: One is not.
+        InputError: One has; names it.
     """
-    cut = predictions["sample_id"].str.replace(r"\.c\d+$", "", regex=True)
-    true = cut.map(samples.set_index("sample_id")["label"])
-    if (wrong := (true != predictions["label"]).to_numpy().nonzero()[0]).size:
-        row = predictions.iloc[wrong[0]]
+    true = table[SAMPLE[:3]].merge(samples[[*SAMPLE[:3], "label"]], how="left")["label"]
+    if (wrong := (true.to_numpy(object) != table["label"].to_numpy(object)).nonzero()[0]).size:
         raise InputError(
-            f"predictions.csv: {len(wrong)} labels are not those of samples.csv: {row['sample_id']} is "
-            f"{true.iloc[wrong[0]]}, found {row['label']}; train.py writes both tables, and nobody else changes one"
+            f"predictions.csv: {len(wrong)} labels are not those of samples.csv: "
+            f"{table['image_id'].iloc[wrong[0]]} is {true.iloc[wrong[0]]}, found {table['label'].iloc[wrong[0]]}; "
+            "train.py writes both tables, and nobody else changes one"
         )
+
+
+def protocol(config: Config) -> str:
+    """Return the protocol in words of the command line."""
+    data, augment = config.data, config.augment
+    drawn = config.split.name.startswith("paper")
+    folds = "" if data.fold is None else f", {'draw' if drawn else 'fold'} {data.fold} of {data.folds}"
+    method = "" if augment.mode == "none" or augment.method == "geometric" else f", augment.method={augment.method}"
+    chosen = "" if config.select_on == "val" else f", select_on={config.select_on}"
+    return f"split={config.split.name}{folds}, crop={config.crop.name}, augment={augment.mode}{method}{chosen}"

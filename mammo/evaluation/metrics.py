@@ -1,42 +1,86 @@
-"""Metrics from labels and predictions, with intervals by bootstrap over women. Fractions throughout.
+"""The metrics of one head, with intervals by bootstrap over patients. Fractions throughout.
 
-Equations (1) to (5) of Behery et al. 2023 for accuracy, sensitivity, specificity, precision and F1. Every metric
+Equations (1) to (5) of Behery et al. 2023 give accuracy, sensitivity, specificity, precision and F1. Every metric
 is computed for many weightings of the samples at once: the first is the plain one, the others are resamples.
 """
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from mammo.datasets.labels import task_of
 from mammo.evaluation.bootstrap import RESAMPLES, Value, bootstrap_weights, interval
 from mammo.evaluation.operating_point import Operating
-from mammo.evaluation.predictions import Answers
+from mammo.evaluation.predictions import Predictions
 
 FLOOR = 1e-12
-AT_THRESHOLD = [
-    f"{name}_at_{threshold}"
-    for threshold in ("threshold", "specificity_90")
-    for name in ("accuracy", "sensitivity", "specificity")
-]
+AT_THRESHOLD = ("accuracy", "sensitivity", "specificity")  # at thresholds that validation chose
 
 
-def confusion_metrics(tp: float, tn: float, fp: float, fn: float) -> dict[str, float]:
-    """Accuracy, sensitivity, specificity, precision, F1, balanced accuracy and MCC of four counts; undefined is NaN."""
-    arrays = _from_counts(*(np.asarray([count], float) for count in (tp, tn, fp, fn)))
-    return {name: float(values[0]) for name, values in arrays.items()}
+@dataclass(frozen=True)
+class Case:
+    """N samples and the class that each is called, under W weightings; arrays are (N,), weights (W, N).
+
+    Attributes:
+        labels: Class numbers; of one class against the rest, 1 is that class.
+        called: Class numbers.
+        score: Higher for class 1.
+        probabilities: (N, classes).
+        weights: How often each sample counts.
+    """
+
+    labels: np.ndarray
+    called: np.ndarray
+    score: np.ndarray
+    probabilities: np.ndarray
+    weights: np.ndarray
+
+    @cached_property
+    def counts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """(W,) true positives, true negatives, false positives and false negatives."""
+        truth, called = self.labels == 1, self.called == 1
+        pairs = (truth & called, ~truth & ~called, ~truth & called, truth & ~called)
+        tp, tn, fp, fn = (self.weights @ pair.astype(float) for pair in pairs)
+        return tp, tn, fp, fn
+
+    @property
+    def eyes(self) -> tuple[np.ndarray, np.ndarray]:
+        """(N, classes) labels and called classes, 1 in the column of the class."""
+        identity = np.eye(self.probabilities.shape[1])
+        return identity[self.labels], identity[self.called]
 
 
-def _from_counts(tp: np.ndarray, tn: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> dict[str, np.ndarray]:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        sensitivity, specificity = tp / (tp + fn), tn / (tn + fp)
-        return {
-            "accuracy": (tp + tn) / (tp + tn + fp + fn),
-            "sensitivity": sensitivity,
-            "specificity": specificity,
-            "precision": tp / (tp + fp),
-            "f1": 2 * tp / (2 * tp + fp + fn),
-            "balanced_accuracy": (sensitivity + specificity) / 2,
-            "mcc": (tp * tn - fp * fn) / np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)),
-        }
+@dataclass(frozen=True)
+class Metric:
+    """How a metric is computed, its range, and which patients it rests on.
+
+    Attributes:
+        of: From a case to its (W,) values; NaN where undefined.
+        rests_on: `all` patients, those with a `positive` or a `negative` sample, or those of the `rarest` class.
+        low: Lowest value.
+        high: Highest value.
+        by_class: True if it is of one class against the rest, false if of the probabilities of all classes.
+    """
+
+    of: Callable[[Case], np.ndarray]
+    rests_on: str = "rarest"
+    low: float = 0.0
+    high: float = 1.0
+    by_class: bool = True
+
+
+def _of_counts(formula: Callable[..., np.ndarray]) -> Callable[[Case], np.ndarray]:
+    return lambda case: formula(*case.counts)
+
+
+def _balanced(tp: np.ndarray, tn: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
+    return (tp / (tp + fn) + tn / (tn + fp)) / 2
+
+
+def _mcc(tp: np.ndarray, tn: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
+    return (tp * tn - fp * fn) / np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
 
 
 def weighted_auroc(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -65,133 +109,162 @@ def sum_by_level(values: np.ndarray, level: np.ndarray) -> np.ndarray:
     return np.add.reduceat(values[:, order], starts, axis=1)
 
 
-def evaluate(answers: Answers, operating: Operating, resamples: int = RESAMPLES) -> dict[str, Value]:
-    """All metrics of one head on one part, with their intervals by woman.
-
-    Args:
-        answers: Of the head.
-        operating: What its validation answers chose.
-        resamples: How many, for the intervals.
-
-    Returns:
-        With two classes, the positive one's metrics by plain name and both as `<metric>/<class>`; with several,
-        `accuracy`, macro means by plain name, and one against the rest as `<metric>/<class>`; `quadratic_kappa`
-        where they are the classes of a task in which they are ordered.
-    """
-    arrays = weighted_metrics(answers, bootstrap_weights(answers.patients, resamples), operating)
-    values = {name: interval(array, *support(answers, name)) for name, array in arrays.items()}
-    if answers.score is not None:
-        for name in AT_THRESHOLD:
-            values.setdefault(name, Value(None, reason="no validation scores to choose a threshold on"))
-    for name, table in (
-        ("ece", answers.probabilities),
-        ("ece_calibrated", operating.calibrated(answers.probabilities)),
-    ):
-        if name == "ece" or operating.temperature is not None:
-            values[name] = Value(expected_calibration_error(answers.right, table.max(axis=1)))
-    return values
+def _accuracy(case: Case) -> np.ndarray:
+    return (case.weights @ (case.labels == case.called)) / case.weights.sum(axis=1)
 
 
-def support(answers: Answers, metric: str) -> tuple[int, float, float]:
-    """How many women a metric rests on, and its range."""
-    plain, _, of = metric.partition("/")
-    women = [len(np.unique(answers.patients[answers.labels == i])) for i in range(len(answers.classes))]
-    count = min(women)
-    if plain.startswith(("accuracy", "brier")):
-        count = len(np.unique(answers.patients))
-    elif plain.startswith(("sensitivity", "specificity")) and len(women) == 2:
-        positive = answers.classes.index(of) if of else 1
-        count = women[positive if plain.startswith("sensitivity") else 1 - positive]
-    several = len(women) > 2
-    return (
-        count,
-        -1.0 if plain in ("mcc", "quadratic_kappa") else 0.0,
-        2.0 if plain.startswith("brier") and several else 1.0,
+def _multiclass_mcc(case: Case) -> np.ndarray:
+    """Gorodkin 2004: the correlation of two categorical assignments."""
+    weights, (truth, called) = case.weights, case.eyes
+    total, right = weights.sum(axis=1), weights @ (case.labels == case.called)
+    true_counts, called_counts = weights @ truth, weights @ called
+    return (right * total - (true_counts * called_counts).sum(axis=1)) / np.sqrt(
+        (total**2 - (called_counts**2).sum(axis=1)) * (total**2 - (true_counts**2).sum(axis=1))
     )
 
 
-def weighted_metrics(answers: Answers, weights: np.ndarray, operating: Operating) -> dict[str, np.ndarray]:
-    """(W,) values of each metric of `evaluate` but the calibration error, for each of (W, N) weightings."""
-    labels, chosen, score, classes = answers.labels, answers.called, answers.score, answers.classes
-    arrays: dict[str, np.ndarray] = {}
-    per_class = [
-        _one_against_rest(labels == i, chosen == i, class_score(answers, i), weights) for i in range(len(classes))
-    ]
-    if len(classes) == 2:
-        arrays |= per_class[1]
-    else:
-        arrays |= {name: np.mean([one[name] for one in per_class], axis=0) for name in per_class[0]}
-        with np.errstate(invalid="ignore"):
-            arrays["accuracy"] = (weights @ (labels == chosen)) / weights.sum(axis=1)
-        arrays["balanced_accuracy"] = arrays["sensitivity"]
-        arrays["mcc"] = _multiclass_mcc(labels, chosen, weights, len(classes))
-        if (task := task_of(classes)) and task.ordered:
-            arrays["quadratic_kappa"] = quadratic_kappa(labels, chosen, weights, len(classes))
-    arrays["brier"] = _brier(labels, answers.probabilities, weights)
-    if operating.temperature is not None:
-        arrays["brier_calibrated"] = _brier(labels, operating.calibrated(answers.probabilities), weights)
-    for suffix, threshold in (("threshold", operating.threshold), ("specificity_90", operating.threshold_90)):
-        if threshold is not None and score is not None:
-            at = _from_counts(*_counts(labels == 1, score > threshold, weights))
-            arrays |= {f"{name}_at_{suffix}": at[name] for name in ("accuracy", "sensitivity", "specificity")}
-    for name, one in zip(classes, per_class, strict=True):
+def _quadratic_kappa(case: Case) -> np.ndarray:
+    """Cohen 1968: the agreement of two assignments to ordered classes, weighted by the square of their distance."""
+    weights, (truth, called) = case.weights, case.eyes
+    squared = np.subtract.outer(np.arange(truth.shape[1]), np.arange(truth.shape[1])) ** 2
+    true_counts, called_counts = weights @ truth, weights @ called
+    observed = (weights @ squared[case.labels, case.called]) * weights.sum(axis=1)
+    return 1 - observed / ((true_counts @ squared) * called_counts).sum(axis=1)
+
+
+def _brier(case: Case) -> np.ndarray:
+    """Mean squared distance of the probabilities; of two classes, that of the positive one's alone."""
+    classes = case.probabilities.shape[1]
+    squared = ((case.probabilities - case.eyes[0]) ** 2).sum(axis=1) / (2 if classes == 2 else 1)
+    return (case.weights @ squared) / case.weights.sum(axis=1)
+
+
+def _calibration_error(case: Case, bins: int = 10) -> np.ndarray:
+    """Mean distance of confidence and accuracy over bins of equal width (Guo et al. 2017)."""
+    confidence, right = case.probabilities.max(axis=1), (case.labels == case.called).astype(float)
+    which = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps, total = [], case.weights.sum(axis=1)
+    for members in (np.flatnonzero(which == one) for one in np.unique(which)):
+        weights = np.take(case.weights, members, axis=1)
+        mass = weights.sum(axis=1)
+        means = [(weights * values[members]).sum(axis=1) / np.maximum(mass, FLOOR) for values in (right, confidence)]
+        gaps.append(abs(means[0] - means[1]) * (mass / total))
+    return np.stack(gaps, axis=1).sum(axis=1)
+
+
+METRICS = {
+    "accuracy": Metric(_of_counts(lambda tp, tn, fp, fn: (tp + tn) / (tp + tn + fp + fn)), "all"),
+    "sensitivity": Metric(_of_counts(lambda tp, tn, fp, fn: tp / (tp + fn)), "positive"),
+    "specificity": Metric(_of_counts(lambda tp, tn, fp, fn: tn / (tn + fp)), "negative"),
+    "precision": Metric(_of_counts(lambda tp, tn, fp, fn: tp / (tp + fp))),
+    "f1": Metric(_of_counts(lambda tp, tn, fp, fn: 2 * tp / (2 * tp + fp + fn))),
+    "balanced_accuracy": Metric(_of_counts(_balanced)),
+    "mcc": Metric(_of_counts(_mcc), low=-1.0),
+    "auroc": Metric(lambda case: weighted_auroc(case.labels == 1, case.score, case.weights)),
+    "average_precision": Metric(lambda case: weighted_average_precision(case.labels == 1, case.score, case.weights)),
+    "brier": Metric(_brier, "all", by_class=False),
+    "ece": Metric(_calibration_error, "all", by_class=False),
+}
+SEVERAL = {  # of three classes or more, in place of the mean over the classes
+    "accuracy": Metric(_accuracy, "all"),
+    "mcc": Metric(_multiclass_mcc, low=-1.0),
+    "quadratic_kappa": Metric(_quadratic_kappa, low=-1.0),  # where the classes are ordered
+    "brier": Metric(_brier, "all", high=2.0, by_class=False),
+}
+
+
+def find_metric(name: str, classes: int) -> Metric:
+    """Return the metric behind a name of `evaluate`, such as `sensitivity_at_threshold` or `f1/normal`."""
+    plain, _, of = name.partition("/")
+    known = METRICS | SEVERAL if classes > 2 and not of else METRICS
+    return known[plain.partition("_at_")[0].removesuffix("_calibrated")]
+
+
+def confusion_metrics(tp: float, tn: float, fp: float, fn: float) -> dict[str, float]:
+    """Return the metrics of the paper's equations (1) to (5) of four counts; undefined is NaN."""
+    labels, called = np.array([1, 0, 0, 1]), np.array([1, 0, 1, 0])
+    case = Case(labels, called, called, np.eye(2)[called], np.array([[tp, tn, fp, fn]], float))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return {name: float(METRICS[name].of(case)[0]) for name in list(METRICS)[:5]}
+
+
+def evaluate(
+    predictions: Predictions, operating: Operating | None = None, resamples: int = RESAMPLES
+) -> dict[str, Value]:
+    """Return all metrics of one head for one split, with their intervals by patient.
+
+    Args:
+        predictions: Of the head.
+        operating: What its predictions for the validation part chose; None: nothing.
+        resamples: Number of resamples of the intervals.
+
+    Returns:
+        With two classes, the positive one's metrics by plain name and both as `<metric>/<class>`; with several,
+        macro means by plain name (`SEVERAL` apart), and one against the rest as `<metric>/<class>`;
+        `quadratic_kappa` where they are the classes of a task in which they are ordered.
+    """
+    arrays = weighted_metrics(predictions, bootstrap_weights(predictions.patients, resamples), operating)
+    values = {name: interval(array, *support(predictions, name)) for name, array in arrays.items()}
+    if predictions.score is not None:
+        for name in (f"{one}_at_{chosen}" for chosen in ("threshold", "specificity_90") for one in AT_THRESHOLD):
+            values.setdefault(name, Value(None, reason="no validation scores to choose a threshold on"))
+    return values
+
+
+def support(predictions: Predictions, name: str) -> tuple[int, float, float]:
+    """Return the number of patients that a metric rests on, and its lowest and highest value."""
+    metric, of = find_metric(name, len(predictions.classes)), name.partition("/")[2]
+    patients = [len(np.unique(predictions.patients[predictions.labels == i])) for i in range(len(predictions.classes))]
+    count = min(patients)
+    if metric.rests_on == "all":
+        count = len(np.unique(predictions.patients))
+    elif metric.rests_on != "rarest" and len(patients) == 2:
+        positive = predictions.classes.index(of) if of else 1
+        count = patients[positive if metric.rests_on == "positive" else 1 - positive]
+    return count, metric.low, metric.high
+
+
+def weighted_metrics(
+    predictions: Predictions, weights: np.ndarray, operating: Operating | None = None
+) -> dict[str, np.ndarray]:
+    """Return the (W,) values of each metric of `evaluate` for each of (W, N) weightings of the samples."""
+    labels, called, score, classes = predictions.labels, predictions.called, predictions.score, predictions.classes
+    operating, by_class = operating or Operating(), {k: metric for k, metric in METRICS.items() if metric.by_class}
+
+    def case(index: int, said: np.ndarray) -> Case:
+        score = class_score(predictions, index)
+        return Case((labels == index).astype(int), said, score, predictions.probabilities, weights)
+
+    def at_once(probabilities: np.ndarray) -> Case:
+        return Case(labels, called, probabilities[:, 1], probabilities, weights)
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        cases = [case(index, (called == index).astype(int)) for index in range(len(classes))]
+        each = [{name: metric.of(one) for name, metric in by_class.items()} for one in cases]
+        plain, calibrated = at_once(predictions.probabilities), at_once(operating.calibrated(predictions.probabilities))
+        if len(classes) == 2:
+            arrays = dict(each[1])
+        else:
+            arrays = {name: np.mean([one[name] for one in each], axis=0) for name in by_class}
+            arrays["balanced_accuracy"] = arrays["sensitivity"]
+            ordered = (task := task_of(classes)) and task.ordered
+            several = [name for name, one in SEVERAL.items() if one.by_class and (ordered or name != "quadratic_kappa")]
+            arrays |= {name: SEVERAL[name].of(plain) for name in several}
+        for name in ("brier", "ece"):
+            arrays[name] = METRICS[name].of(plain)
+            if operating.temperature is not None:
+                arrays[f"{name}_calibrated"] = METRICS[name].of(calibrated)
+        for suffix, threshold in (("threshold", operating.threshold), ("specificity_90", operating.threshold_90)):
+            if threshold is not None and score is not None:
+                at = case(1, (score > threshold).astype(int))
+                arrays |= {f"{name}_at_{suffix}": METRICS[name].of(at) for name in AT_THRESHOLD}
+    for name, one in zip(classes, each, strict=True):
         arrays |= {f"{metric}/{name}": values for metric, values in one.items()}
     return arrays
 
 
-def class_score(answers: Answers, index: int) -> np.ndarray:
-    """(N,) what orders the samples by one class."""
-    if answers.score is None:
-        return answers.probabilities[:, index]
-    return answers.score if index == 1 else -answers.score
-
-
-def _brier(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Mean squared distance of the probabilities; of two classes, that of the positive one's alone."""
-    truth = np.eye(probabilities.shape[1])[labels]
-    squared = ((probabilities - truth) ** 2).sum(axis=1) / (2 if probabilities.shape[1] == 2 else 1)
-    with np.errstate(invalid="ignore"):
-        return (weights @ squared) / weights.sum(axis=1)
-
-
-def _counts(truth: np.ndarray, called: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, ...]:
-    pairs = ((truth & called), (~truth & ~called), (~truth & called), (truth & ~called))
-    return tuple(weights @ pair.astype(float) for pair in pairs)
-
-
-def _one_against_rest(
-    truth: np.ndarray, called: np.ndarray, score: np.ndarray, weights: np.ndarray
-) -> dict[str, np.ndarray]:
-    return _from_counts(*_counts(truth, called, weights)) | {
-        "auroc": weighted_auroc(truth, score, weights),
-        "average_precision": weighted_average_precision(truth, score, weights),
-    }
-
-
-def _multiclass_mcc(labels: np.ndarray, chosen: np.ndarray, weights: np.ndarray, classes: int) -> np.ndarray:
-    """Gorodkin 2004: the correlation of two categorical assignments."""
-    truth, called = np.eye(classes)[labels], np.eye(classes)[chosen]
-    total, right = weights.sum(axis=1), weights @ (labels == chosen)
-    true_counts, called_counts = weights @ truth, weights @ called
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return (right * total - (true_counts * called_counts).sum(axis=1)) / np.sqrt(
-            (total**2 - (called_counts**2).sum(axis=1)) * (total**2 - (true_counts**2).sum(axis=1))
-        )
-
-
-def quadratic_kappa(labels: np.ndarray, chosen: np.ndarray, weights: np.ndarray, classes: int) -> np.ndarray:
-    """(W,) agreement of two assignments to ordered classes, weighted by the square of their distance (Cohen 1968)."""
-    squared = np.subtract.outer(np.arange(classes), np.arange(classes)) ** 2
-    true_counts, called_counts = weights @ np.eye(classes)[labels], weights @ np.eye(classes)[chosen]
-    observed = (weights @ squared[labels, chosen]) * weights.sum(axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return 1 - observed / ((true_counts @ squared) * called_counts).sum(axis=1)
-
-
-def expected_calibration_error(right: np.ndarray, confidence: np.ndarray, bins: int = 10) -> float:
-    """Mean distance of confidence and accuracy over bins of equal width (Guo et al. 2017)."""
-    which = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = [
-        abs(right[which == b].mean() - confidence[which == b].mean()) * (which == b).mean() for b in np.unique(which)
-    ]
-    return float(np.sum(gaps))
+def class_score(predictions: Predictions, index: int) -> np.ndarray:
+    """(N,) score that orders the samples by one class."""
+    if predictions.score is None:
+        return predictions.probabilities[:, index]
+    return predictions.score if index == 1 else -predictions.score

@@ -1,4 +1,4 @@
-"""What is chosen on validation and then frozen: the threshold of a head, and the temperature of its probabilities."""
+"""The choices that validation makes for a head and that are then frozen: its threshold and temperature."""
 
 import math
 from dataclasses import dataclass
@@ -35,14 +35,14 @@ class Operating:
 
 
 def check_rule(rule: object) -> None:
-    """The rule is `youden`, or a sensitivity that is required."""
+    """Refuse a rule that is neither `youden` nor a required sensitivity."""
     required = isinstance(rule, int | float) and not isinstance(rule, bool) and 0 < rule <= 1
     if rule != "youden" and not required:
         raise InputError(f"threshold={rule}: expected youden, or a required sensitivity above 0 and up to 1")
 
 
 def choose(labels: np.ndarray, probabilities: np.ndarray, score: np.ndarray | None, rule: str | float) -> Operating:
-    """The choices of a head from its validation samples.
+    """Return the choices of a head from its validation samples.
 
     Args:
         labels: (N,) class numbers.
@@ -63,7 +63,7 @@ def choose(labels: np.ndarray, probabilities: np.ndarray, score: np.ndarray | No
 
 
 def temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """The temperature of the least log loss (Guo et al. 2017), between 0.05 and 20."""
+    """Return the temperature of the least log loss (Guo et al. 2017), between 0.05 and 20."""
     logits = np.log(np.maximum(probabilities, FLOOR))
 
     def loss(log_temperature: float) -> float:
@@ -74,7 +74,7 @@ def temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
 
 def _threshold(positive: np.ndarray, score: np.ndarray, rule: str | float) -> float:
-    """Halfway between two scores, so that no sample lies on it."""
+    """Return a threshold halfway between two scores, so that no sample lies on it."""
     levels = np.unique(score)
     between = np.r_[levels[0] - 1.0, (levels[1:] + levels[:-1]) / 2]
     sensitivity = (score[positive] > between[:, None]).mean(axis=1)
@@ -87,6 +87,6 @@ def _threshold(positive: np.ndarray, score: np.ndarray, rule: str | float) -> fl
 
 
 def threshold_at_specificity(positive: np.ndarray, score: np.ndarray, specificity: float) -> float:
-    """The lowest threshold, calling positive what is above it, at which this share of negatives is negative."""
+    """Return the lowest threshold, calling positive what is above it, at which this share of negatives is negative."""
     negatives = np.sort(score[~positive])
     return float(negatives[max(math.ceil(specificity * len(negatives)) - 1, 0)])

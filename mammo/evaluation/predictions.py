@@ -1,4 +1,4 @@
-"""The answers of one head on one part of a predictions table, as arrays; and what its validation answers choose."""
+"""The predictions table, one row per sample and head, and its rows of one head as arrays. Scores are logits."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -6,16 +6,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from mammo.datasets.findings import SAMPLE
 from mammo.errors import InputError
 from mammo.evaluation.operating_point import Operating, choose
-from mammo.tables import read_predictions
 
 BASELINES = ("shortcuts", "majority")  # heads that see no lesion
+COLUMNS = [*SAMPLE, "patient", "split", "fold", "seed", "head", "label"]
+TYPES = dict.fromkeys(COLUMNS, str) | dict.fromkeys(SAMPLE[1:], "Int64")
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What a head says of N samples.
+class Predictions:
+    """The predictions of one head for N samples.
 
     Attributes:
         classes: Names; of two, the second is positive.
@@ -23,8 +25,8 @@ class Answers:
         probabilities: (N, classes); the predicted class is the most probable one.
         score: (N,) score of the positive class, which has more distinct values than its probability; None where
             there are several classes.
-        patients: (N,) the woman of each sample.
-        samples: (N,) sample ids.
+        patients: (N,) the patient of each sample.
+        samples: (N,) the columns `SAMPLE` of each sample.
     """
 
     classes: tuple[str, ...]
@@ -32,15 +34,28 @@ class Answers:
     probabilities: np.ndarray
     score: np.ndarray | None
     patients: np.ndarray
-    samples: np.ndarray
+    samples: pd.MultiIndex
+
+    @classmethod
+    def of(cls, table: pd.DataFrame, classes: list[str]) -> "Predictions":
+        """Return the rows of a predictions table, which are of one head each."""
+        score = table["score"].to_numpy(float)
+        return cls(
+            tuple(classes),
+            table["label"].map({name: i for i, name in enumerate(classes)}).to_numpy(),
+            table[[f"p_{name}" for name in classes]].to_numpy(float),
+            None if np.isnan(score).any() else score,
+            table["patient"].to_numpy(str),
+            pd.MultiIndex.from_frame(table[SAMPLE]),
+        )
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, mask: np.ndarray) -> "Answers":
+    def __getitem__(self, mask: np.ndarray) -> "Predictions":
         score = None if self.score is None else self.score[mask]
         columns = (self.labels[mask], self.probabilities[mask], score, self.patients[mask], self.samples[mask])
-        return Answers(self.classes, *columns)
+        return Predictions(self.classes, *columns)
 
     @property
     def called(self) -> np.ndarray:
@@ -49,71 +64,118 @@ class Answers:
 
     @property
     def right(self) -> np.ndarray:
-        """(N,) bool, whether that is its label."""
+        """(N,) bool, true where the most probable class is the label."""
         return self.called == self.labels
 
-    def calibrated(self, operating: Operating) -> "Answers":
-        """The same with calibrated probabilities, from which the score is taken too: comparable between folds."""
+    @property
+    def confusion(self) -> np.ndarray:
+        """(classes, classes) samples by actual and by called class."""
+        counts = np.zeros((len(self.classes), len(self.classes)), int)
+        np.add.at(counts, (self.labels, self.called), 1)
+        return counts
+
+    @property
+    def n(self) -> str:
+        """The number of samples and patients, in words."""
+        return f"{self.samples.nunique()} of {len(np.unique(self.patients))} patients"
+
+    def calibrated(self, operating: Operating) -> "Predictions":
+        """Return these with calibrated probabilities, and their score taken from them: comparable between folds."""
         probabilities = operating.calibrated(self.probabilities)
         return replace(self, probabilities=probabilities, score=probabilities[:, 1] if len(self.classes) == 2 else None)
 
 
-def answers(table: pd.DataFrame, classes: list[str]) -> Answers:
-    """Those of the rows of a predictions table, of one head each."""
-    score = table["score"].to_numpy(float)
-    return Answers(
-        tuple(classes),
-        table["label"].map({name: i for i, name in enumerate(classes)}).to_numpy(),
-        table[[f"p_{name}" for name in classes]].to_numpy(float),
-        None if np.isnan(score).any() else score,
-        table["patient"].to_numpy(str),
-        table["sample_id"].to_numpy(str),
-    )
-
-
-def of_part(predictions: pd.DataFrame, classes: list[str], part: str) -> dict[str, Answers]:
-    """By head, of the samples of a part."""
-    samples = originals(predictions)
-    inside = samples[samples["split"] == part]
-    return {str(head): answers(table, classes) for head, table in inside.groupby("head", sort=False)}
-
-
-def originals(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Without the copies of an expanded training part, which are no samples of their own."""
-    copy = predictions["sample_id"].str.contains(r"\.c\d+$")
-    if (copy & (predictions["split"] != "train")).any():
-        return predictions  # they were dealt as if they were samples
-    return predictions[~copy]
-
-
-def choices(
-    predictions: pd.DataFrame, classes: list[str], rule: str | float = "youden", part: str = "val"
-) -> dict[str, Operating]:
-    """What each head's answers on validation choose; nothing where there is no validation part."""
-    chosen_on = of_part(predictions, classes, part)
-    heads = [str(head) for head in predictions["head"].unique()]
-    return {
-        head: choose(a.labels, a.probabilities, a.score, rule) if (a := chosen_on.get(head)) else Operating(str(rule))
-        for head in heads
-    }
-
-
-def concatenated(several: list[Answers]) -> Answers:
-    """All of them in one, say the folds of a sweep."""
+def concatenated(several: list[Predictions]) -> Predictions:
+    """Return all of them in one, say the folds of a sweep."""
     scores = [one.score for one in several if one.score is not None]
-    return Answers(
+    return Predictions(
         several[0].classes,
         np.concatenate([one.labels for one in several]),
         np.concatenate([one.probabilities for one in several]),
         np.concatenate(scores) if len(scores) == len(several) else None,
         np.concatenate([one.patients for one in several]),
-        np.concatenate([one.samples for one in several]),
+        pd.MultiIndex.from_frame(pd.concat([one.samples.to_frame() for one in several])),
     )
 
 
-def read_tested(path: Path) -> tuple[pd.DataFrame, list[str]]:
-    """A predictions table that has a test part, and its classes."""
-    predictions, classes = read_predictions(path)
-    if not (predictions["split"] == "test").any():
+def by_head(table: pd.DataFrame, classes: list[str], split: str) -> dict[str, Predictions]:
+    """Return the predictions of each head for the samples of a split (`train`, `val` or `test`)."""
+    samples = originals(table)
+    inside = samples[samples["split"] == split]
+    return {str(head): Predictions.of(rows, classes) for head, rows in inside.groupby("head", sort=False)}
+
+
+def originals(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table without the copies of an expanded training part, which are no samples of their own."""
+    copy = table["copy"] > 0
+    if (copy & (table["split"] != "train")).any():
+        return table  # they were dealt as if they were samples
+    return table[~copy]
+
+
+def choices(
+    table: pd.DataFrame, classes: list[str], rule: str | float = "youden", split: str = "val"
+) -> dict[str, Operating]:
+    """Return what each head's predictions for a split choose; nothing where the split has no samples."""
+    chosen_on = by_head(table, classes, split)
+    heads = [str(head) for head in table["head"].unique()]
+    return {
+        head: choose(p.labels, p.probabilities, p.score, rule) if (p := chosen_on.get(head)) else Operating(str(rule))
+        for head in heads
+    }
+
+
+def head_table(
+    rows: pd.DataFrame,
+    head: str,
+    score: np.ndarray | None,
+    probabilities: np.ndarray,
+    classes: list[str],
+    *,
+    fold: int | None,
+    seed: int,
+) -> pd.DataFrame:
+    """Return one head's rows of the predictions table.
+
+    Args:
+        rows: The columns `SAMPLE`, `patient`, `split` and `label` of each sample.
+        head: Name of the head.
+        score: (N,) float32 score of the positive class; None where there are several classes.
+        probabilities: (N, classes).
+        classes: Their names.
+        fold: Number of the split's test fold, if it has folds.
+        seed: Of the run.
+    """
+    table = rows.assign(head=head, fold="" if fold is None else fold, seed=seed)[COLUMNS]
+    table["score"] = [""] * len(rows) if score is None else [f"{value:.9g}" for value in score.astype(np.float32)]
+    for index, name in enumerate(classes):
+        table[f"p_{name}"] = [f"{value:.9g}" for value in probabilities[:, index].astype(np.float32)]
+    return table
+
+
+def read_predictions(path: Path, *, tested: bool = False) -> tuple[pd.DataFrame, list[str]]:
+    """Return a predictions table and its class names; scores and probabilities are float64, an absent score NaN.
+
+    Args:
+        path: A CSV file with `COLUMNS`, `score` and a column `p_<class>` for each class.
+        tested: True if it needs rows of the test part.
+
+    Raises:
+        InputError: There is no such file, a column is missing, or no row is of the test part.
+    """
+    if not path.is_file():
+        raise InputError(f"no predictions at {path}; name a run folder that `train.py` has finished")
+    try:
+        table = pd.read_csv(path, dtype=TYPES)
+    except (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise InputError(f"{path}: expected a table of predictions as CSV, found none ({str(error).strip()})") from None
+    classes = [column.removeprefix("p_") for column in table.columns if column.startswith("p_")]
+    missing = [column for column in [*COLUMNS, "score"] if column not in table.columns]
+    if missing or len(classes) < 2:
+        expected = ", ".join([*COLUMNS, "score", "p_<class>..."])
+        raise InputError(f"{path}: expected columns {expected}; missing {missing}")
+    if unknown := sorted(set(table["label"]) - set(classes)):
+        raise InputError(f"{path}: label '{unknown[0]}' has no column p_{unknown[0]}")
+    if tested and not (table["split"] == "test").any():
         raise InputError(f"{path}: no row has split=test; expected a table of predictions with a test part")
-    return predictions, classes
+    return table, classes

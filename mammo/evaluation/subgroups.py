@@ -1,19 +1,18 @@
-"""How a head does on parts of the test films: by finding, severity, density and lesion size; and beside shortcuts."""
+"""One head on subgroups of the test samples (by finding, severity, density, lesion size), and beside shortcuts."""
 
-import re
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
+from mammo.datasets.findings import SAMPLE
 from mammo.evaluation.bootstrap import Value, bootstrap_weights, difference, interval
-from mammo.evaluation.metrics import class_score, support, weighted_auroc, weighted_metrics
-from mammo.evaluation.operating_point import Operating
-from mammo.evaluation.predictions import Answers
+from mammo.evaluation.metrics import class_score, support, weighted_auroc
+from mammo.evaluation.predictions import BASELINES, Predictions
 
 
-def strata(samples: pd.DataFrame) -> list[tuple[str, np.ndarray]]:
-    """Names and masks of the strata of samples (rows of `samples.csv`); lesion size in thirds of these."""
+def subgroups(samples: pd.DataFrame) -> list[tuple[str, np.ndarray]]:
+    """Return names and masks of the subgroups of samples (rows of `samples.csv`); lesion size in thirds of these."""
     found = []
     for column in ("finding", "severity", "density"):
         for value in sorted(set(samples[column].dropna()) - {"NORM"}):  # which is severity normal
@@ -29,62 +28,64 @@ def strata(samples: pd.DataFrame) -> list[tuple[str, np.ndarray]]:
     return [(name, mask) for name, mask in found if mask.any()]
 
 
-def by_stratum(samples: pd.DataFrame, heads: dict[str, Answers]) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of a table: n, women, AUROC and accuracy of each head in each stratum of its samples."""
+def by_subgroup(samples: pd.DataFrame, heads: dict[str, Predictions]) -> tuple[list[str], list[list[str]]]:
+    """Return header and rows of a table: n, patients, AUROC and accuracy of each head in each subgroup."""
     tested = heads["majority"]
     facts = facts_of(samples, tested)
     areas = [head for head in heads if len(tested.classes) == 2 and head != "majority"]
-    header = ["stratum", "n", "women"]
+    header = ["subgroup", "n", "patients"]
     for head in heads:
         header += [f"{head} AUROC"] * (head in areas) + [f"{head} accuracy"]
     rows = []
-    for name, mask in strata(facts):
+    for name, mask in subgroups(facts):
         cells = [name, str(mask.sum()), str(len(set(tested.patients[mask])))]
-        for head, answers in heads.items():
-            cells += [str(auroc(answers, mask))] * (head in areas) + [str(accuracy(answers, mask))]
+        for head, one in heads.items():
+            cells += [str(auroc(one, mask))] * (head in areas) + [str(accuracy(one, mask))]
         rows.append(cells)
     return header, rows
 
 
-def facts_of(samples: pd.DataFrame, tested: Answers) -> pd.DataFrame:
-    """The rows of `samples.csv` of the samples that were tested, in their order; a copy has those of its original."""
-    return samples.set_index("sample_id").loc[[re.sub(r"\.c\d+$", "", sample) for sample in tested.samples]]
+def facts_of(samples: pd.DataFrame, tested: Predictions) -> pd.DataFrame:
+    """Return the rows of `samples.csv` of the samples tested, in their order; a copy has those of its original."""
+    named = tested.samples.to_frame(index=False)[SAMPLE[:3]]
+    return named.merge(samples, how="left", on=SAMPLE[:3], validate="many_to_one")
 
 
-def one_liner(samples: pd.DataFrame, tested: Answers) -> Value:
-    """AUROC of centre-minus-surround brightness alone, which has learnt nothing, for the positive of two classes."""
+def one_liner(samples: pd.DataFrame, tested: Predictions) -> Value:
+    """Return the AUROC of centre-minus-surround brightness alone, which has learnt nothing, for the positive class."""
     score = facts_of(samples, tested)["contrast"].to_numpy(float)
     return auroc(replace(tested, score=score), np.ones(len(tested), bool))
 
 
-def accuracy(answers: Answers, mask: np.ndarray) -> Value:
-    """Of the samples of a stratum."""
-    inside = answers[mask]
+def accuracy(predictions: Predictions, mask: np.ndarray) -> Value:
+    """Return the accuracy for the samples of a subgroup."""
+    inside = predictions[mask]
     weights = bootstrap_weights(inside.patients)
     with np.errstate(invalid="ignore"):
         shares = (weights * inside.right).sum(axis=1) / weights.sum(axis=1)
     return interval(shares, len(np.unique(inside.patients)))
 
 
-def auroc(answers: Answers, mask: np.ndarray) -> Value:
-    """Of a stratum's samples; where all are of one class, of them against every sample of the other one."""
-    positive = answers.labels == 1
-    if len(answers.classes) != 2 or positive.all() or not positive.any():
+def auroc(predictions: Predictions, mask: np.ndarray) -> Value:
+    """Return the AUROC for a subgroup; where all its samples are of one class, against every sample of the other."""
+    positive = predictions.labels == 1
+    if len(predictions.classes) != 2 or positive.all() or not positive.any():
         return Value(None, reason="undefined: it needs two classes")
     if positive[mask].all() or not positive[mask].any():
         mask = mask | (positive != positive[mask][0])
-    inside = answers[mask]
+    inside = predictions[mask]
     array = weighted_auroc(inside.labels == 1, class_score(inside, 1), bootstrap_weights(inside.patients))
     return interval(array, *support(inside, "auroc"))
 
 
-def beyond_shortcuts(heads: dict[str, Answers]) -> dict[str, Value]:
-    """By head that sees the crops: its AUROC less that of the shortcuts, paired by woman."""
+def beyond_shortcuts(heads: dict[str, Predictions]) -> dict[str, Value]:
+    """Return, for each head that sees the crops, its AUROC less that of the shortcuts, paired by patient."""
     weights = bootstrap_weights(heads["shortcuts"].patients)
-    areas = {name: weighted_metrics(answers, weights, Operating())["auroc"] for name, answers in heads.items()}
-    women = support(heads["shortcuts"], "auroc")[0]
-    return {
-        name: difference(area - areas["shortcuts"], women)
-        for name, area in areas.items()
-        if name not in ("shortcuts", "majority")
-    }
+
+    def area(head: str) -> np.ndarray:  # of several classes, the mean over them
+        one = heads[head]
+        classes = [1] if len(one.classes) == 2 else range(len(one.classes))
+        return np.mean([weighted_auroc(one.labels == i, class_score(one, i), weights) for i in classes], axis=0)
+
+    patients, shortcuts = support(heads["shortcuts"], "auroc")[0], area("shortcuts")
+    return {head: difference(area(head) - shortcuts, patients) for head in heads if head not in BASELINES}

@@ -1,131 +1,151 @@
-"""Systems side by side in one table: Markdown, CSV and a figure."""
+"""Experiments side by side in one table, with their paired differences: Markdown, CSV and a figure."""
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from mammo import figures
 from mammo.errors import InputError
-from mammo.evaluation import compare as comparison
 from mammo.evaluation.bootstrap import Value
+from mammo.evaluation.compare import Pair, check_paired, compare, pairs
+from mammo.evaluation.experiments import Experiment, Mean, mean, pooled_auroc
 from mammo.evaluation.predictions import BASELINES
-from mammo.files import write_text
-from mammo.reports.experiments import Mean, System, mean, pooled_auroc, read_systems
-from mammo.reports.markdown import markdown
-from mammo.tables import write_table
+from mammo.evaluation.significance import holm
+from mammo.files import write_table, write_text
+from mammo.reports.experiments import read_experiments
+from mammo.reports.markdown import markdown, signed
 
 METRICS = (
     *("auroc", "average_precision", "accuracy", "balanced_accuracy", "sensitivity", "specificity"),
     *("sensitivity_at_threshold", "specificity_at_threshold", "brier", "brier_calibrated"),
 )
 MOST_PAIRS = 40
-COLUMNS = ["system", "head", "AUROC", "SD folds", "SD seeds", "pooled AUROC", "accuracy", "balanced accuracy", "n"]
+COLUMNS = ["experiment", "head", "AUROC", "SD folds", "SD seeds", "pooled AUROC", "accuracy", "balanced accuracy", "n"]
+PAIRED = ["first less second", "n", "AUROC", "could show", "p", "Holm", "accuracy", "could show", "p", "Holm"]
+
+Row = tuple[Experiment, str, dict[str, Mean], Value | None]  # with its head, metrics and pooled area
 
 
 def write(folder: Path) -> Path:
-    """Writes `leaderboard.md`, `.csv` and `.png` of a sweep folder; returns the first."""
-    systems = read_systems([folder])
-    rows = results(systems)
+    """Write `leaderboard.md`, `.csv` and `.png` of a sweep folder; return the first."""
+    experiments = read_experiments([folder])
+    rows = results(experiments)
     write_table(as_table(rows), folder / "leaderboard.csv")
     figures.save(forest(rows), folder / "leaderboard.png")
     path = folder / "leaderboard.md"
-    lines = [*text(systems, rows), "", "![leaderboard](leaderboard.png)", "", *_compared(systems), ""]
+    lines = [*text(experiments, rows), "", "![leaderboard](leaderboard.png)", "", *_compared(experiments), ""]
     write_text("\n".join(lines), path)
     return path
 
 
-def _compared(systems: list[System]) -> list[str]:
-    """The paired differences where they are few, and all systems tested the same films."""
-    asked = comparison.pairs(systems)
+def _compared(experiments: list[Experiment]) -> list[str]:
+    """Return the paired differences where they are few, and all experiments tested the same samples."""
+    asked = pairs(experiments)
     try:
         for (first, _), (second, _) in asked:
-            comparison.check_paired(first, second)
+            check_paired(first, second)
     except InputError as error:
         return [f"No paired differences: {error}."]
     if len(asked) > MOST_PAIRS:
         return [f"{len(asked)} pairs are too many to test at once: name some, `python -m mammo report <run> <run>`."]
-    return comparison.text([comparison.compare(*pair) for pair in asked])
+    return paired([compare(*pair) for pair in asked])
 
 
 def side_by_side(paths: list[Path]) -> str:
-    """The table of several runs, sweeps or tables of predictions, and their paired differences.
+    """Return the table of several runs, sweeps or tables of predictions, and their paired differences.
 
     Raises:
-        InputError: The test films of two differ.
+        InputError: Two have not tested the same samples.
     """
-    systems = read_systems(paths)
-    found = [comparison.compare(*pair) for pair in comparison.pairs(systems)]
-    return "\n".join([*text(systems, results(systems)), "", *comparison.text(found)])
+    experiments = read_experiments(paths)
+    found = [compare(*pair) for pair in pairs(experiments)]
+    return "\n".join([*text(experiments, results(experiments)), "", *paired(found)])
 
 
-Row = tuple[System, str, dict[str, Mean], Value | None]
-
-
-def results(systems: list[System]) -> list[Row]:
-    """System, head, metrics and pooled area of each, the highest mean area first; baselines included."""
+def results(experiments: list[Experiment]) -> list[Row]:
+    """Return the results of each head of each experiment, the highest mean area first; baselines included."""
     rows: list[Row] = []
-    for system in systems:
-        for head in system.heads:
-            found = {metric: one for metric, (one, _) in mean(system, head).items() if metric in METRICS}
-            rows.append((system, head, found, None if head == "majority" else pooled_auroc(system, head)))
+    for experiment in experiments:
+        for head in experiment.heads:
+            found = {metric: one for metric, one in mean(experiment, head).items() if metric in METRICS}
+            rows.append((experiment, head, found, None if head == "majority" else pooled_auroc(experiment, head)))
     return sorted(rows, key=lambda row: -(row[2]["auroc"].value.value or 0))
 
 
-def text(systems: list[System], rows: list[Row]) -> list[str]:
-    """The lines of the table, protocols and leaks first."""
+def text(experiments: list[Experiment], rows: list[Row]) -> list[str]:
+    """Return the lines of the table, protocols and leaks first."""
     lines = ["# Leaderboard", ""]
-    for system in systems:
-        of = f"{system.task}, {system.protocol}" if system.protocol else "from its predictions alone"
-        leaks = f"Leaks: {'; '.join(system.leaks) if system.leaks else 'none found'}." if system.protocol else ""
-        lines.append(f"- **{system.label}**: {of}; {system.folds} folds x {system.seeds} seeds. {leaks}".rstrip())
-    lines += ["", "AUROC and accuracies are means over the folds' own; intervals are 95 %, by bootstrap over women. "]
-    lines[-1] += "Pooled: all films of a seed at once, from probabilities calibrated on each fold's validation part."
-    return [*lines, "", *markdown(COLUMNS, [_cells(*row) for row in rows])]
+    for one in experiments:
+        of = f"{one.task}, {one.protocol}" if one.protocol else "from its predictions alone"
+        leaks = f" Leaks: {one.leaks_text}." if one.protocol else ""
+        lines.append(f"- **{one.label}**: {of}; {one.folds} folds x {one.seeds} seeds.{leaks}")
+    said = (
+        "AUROC and accuracies are means over the folds' own, with 95 % intervals by bootstrap over patients. "
+        "Pooled: all samples of a seed at once, from probabilities calibrated on each fold's validation part."
+    )
+    return [*lines, "", said, "", *markdown(COLUMNS, [_cells(*row) for row in rows])]
 
 
-def _cells(system: System, head: str, found: dict[str, Mean], pooled: Value | None) -> list[str]:
-    answers = system.tested(head)
-    n = f"{len(set(answers.samples))} of {len(set(answers.patients))} women"
+def _cells(experiment: Experiment, head: str, found: dict[str, Mean], pooled: Value | None) -> list[str]:
     area = found["auroc"]
     spreads = ["" if spread is None else f"{spread:.3f}" for spread in (area.over_folds, area.over_seeds)]
     shown = [str(found[name].value) for name in ("accuracy", "balanced_accuracy")]
-    return [system.label, head, str(area.value), *spreads, "" if pooled is None else str(pooled), *shown, n]
+    of_all = "" if pooled is None else str(pooled)
+    return [experiment.label, head, str(area.value), *spreads, of_all, *shown, experiment.tested(head).n]
+
+
+def paired(found: list[Pair]) -> list[str]:
+    """Return the lines of the table, differences first, then tests; p values corrected over all tests of the table."""
+    known = [(row, metric) for row, pair in enumerate(found) for metric, p in pair.p.items() if p is not None]
+    corrected = holm(np.array([found[row].p[metric] for row, metric in known], float)).tolist() if known else []
+    by_test: dict[tuple[int, str], float] = dict(zip(known, corrected, strict=True))
+    rows = []
+    for number, pair in enumerate(found):
+        cells = [pair.name, pair.n]
+        for metric in ("auroc", "accuracy"):
+            p = pair.p[metric]
+            shown = ["", ""] if p is None else [f"{p:.3g}", f"{by_test[number, metric]:.3g}"]
+            cells += [signed(pair.differences[metric]), f"{pair.detectable[metric]:.3f}", *shown]
+        rows.append(cells)
+    return [
+        "## Paired differences",
+        "",
+        "By patient, with 95 % intervals; `could show` is the smallest true difference that so many patients would "
+        "show with power 0.8. p of AUROC: DeLong's test clustered by patient (Obuchowski 1997); of accuracy: each "
+        "patient's predictions swapped as a whole; Holm's correction over all tests of this table.",
+        "",
+        *markdown(PAIRED, rows),
+    ]
 
 
 def as_table(rows: list[Row]) -> pd.DataFrame:
-    """One row per system, head and metric; fractions."""
+    """Return one row per experiment, head and metric; fractions."""
     lines = []
-    for system, head, found, pooled in rows:
-        answers = system.tested(head)
-        facts = {"system": system.label, "task": system.task, "protocol": system.protocol, "head": head}
-        sizes = {"samples": len(set(answers.samples)), "women": len(set(answers.patients))}
-        sizes |= {"folds": system.folds, "seeds": system.seeds}
-        leaks = "; ".join(system.leaks)
-        means = {**found, **({"auroc_pooled": Mean(pooled, None, None)} if pooled else {})}
-        for metric, one in means.items():
-            value = one.value
+    for experiment, head, found, pooled in rows:
+        tested = experiment.tested(head)
+        facts = {"experiment": experiment.label, "task": experiment.task, "protocol": experiment.protocol, "head": head}
+        sizes = {"samples": tested.samples.nunique(), "patients": len(set(tested.patients))}
+        sizes |= {"folds": experiment.folds, "seeds": experiment.seeds}
+        values = {metric: (one.value, one.over_folds, one.over_seeds) for metric, one in found.items()}
+        for metric, (value, *spreads) in (values | ({"auroc_pooled": (pooled, None, None)} if pooled else {})).items():
             numbers = {"value": value.value, "low": value.low, "high": value.high}
-            spreads = {"sd_folds": one.over_folds, "sd_seeds": one.over_seeds}
-            lines.append({**facts, "metric": metric, **numbers, **spreads, **sizes, "leaks": leaks})
+            numbers |= dict(zip(("sd_folds", "sd_seeds"), spreads, strict=True))
+            leaks = "; ".join(leak.text for leak in experiment.leaks)
+            lines.append({**facts, "metric": metric, **numbers, **sizes, "leaks": leaks})
     return pd.DataFrame(lines).round(6)
 
 
 def forest(rows: list[Row]) -> "figures.Figure":
-    """AUROC and accuracy of each system and head, the majority class beside them."""
+    """Draw AUROC and accuracy of each experiment and head, the majority class beside them."""
     majority = {row[0].label: row[2]["accuracy"].value for row in rows if row[1] == "majority"}
     shown = [row for row in rows if row[1] != "majority"]
     several = len({row[0].label for row in rows}) > 1
-    labels = [f"{system.label}, {head}" if several else head for system, head, *_ in shown]
-    emphasis = [head not in BASELINES for _, head, *_ in shown]
-    panels: list[figures.Panel] = [
-        ("AUROC, mean over folds", {"classifier": [found["auroc"].value for *_, found, _ in shown]}, {0.5: "chance"}),
-        (
-            "accuracy",
-            {
-                "classifier": [found["accuracy"].value for *_, found, _ in shown],
-                "majority class": [Value(majority[system.label].value) for system, *_ in shown],
-            },
-            {},
-        ),
-    ]
-    return figures.forest(labels, [panels], emphasis)
+    labels = [f"{experiment.label}, {head}" if several else head for experiment, head, *_ in shown]
+    accuracies = {
+        "classifier": [found["accuracy"].value for *_, found, _ in shown],
+        "majority class": [Value(majority[experiment.label].value) for experiment, *_ in shown],
+    }
+    areas = {"classifier": [found["auroc"].value for *_, found, _ in shown]}
+    panels: list[figures.Panel] = [("AUROC, mean over folds", areas, {0.5: "chance"}), ("accuracy", accuracies, {})]
+    return figures.forest(labels, [panels], [head not in BASELINES for _, head, *_ in shown])

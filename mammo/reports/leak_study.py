@@ -9,18 +9,18 @@ import pandas as pd
 from mammo import figures
 from mammo.errors import InputError
 from mammo.evaluation.bootstrap import Value, difference
+from mammo.evaluation.experiments import Experiment, mean
 from mammo.evaluation.predictions import BASELINES
-from mammo.files import write_text
-from mammo.reports.experiments import System, mean, read_systems
+from mammo.files import write_table, write_text
+from mammo.reports.experiments import read_experiments
 from mammo.reports.markdown import markdown, signed
-from mammo.tables import write_table
 
 HONEST = "honest"  # the recipe itself
 
 
 @dataclass(frozen=True)
 class Turn:
-    """One leak: its options of the group `leak_study`, and whether it is the training part that is tested."""
+    """One leak: its options of the group `leak_study`; `on_train` where the training part is tested."""
 
     name: str
     leaky: str
@@ -34,7 +34,7 @@ TURNS = [
     Turn("windows scaled by the radius", "scaled_lesion", "fixed"),
     Turn("augmentation before the split", "augment_first", "expand"),
     Turn("all choices on the test part", "select_on_test"),
-    Turn("tested on the training films", HONEST, on_train=True),
+    Turn("tested on the training images", HONEST, on_train=True),
     Turn("all together, but the last", "all"),
     Turn("all together", "all", on_train=True),
 ]
@@ -44,7 +44,7 @@ COLUMNS = ["leak", "head", "accuracy", "honest twin", "majority", "AUROC", "hone
 
 @dataclass(frozen=True)
 class Result:
-    """A turn for one recipe and head: leaky and honest metrics, the AUROC gained, the majority's accuracy, n."""
+    """The result of a turn for one recipe and head: leaky and honest metrics, AUROC gained, the majority's accuracy."""
 
     recipe: str
     turn: Turn
@@ -57,30 +57,33 @@ class Result:
 
 
 def write(folder: Path) -> Path:
-    """Writes `leak_study.md`, `.csv` and `.png` of a sweep folder; returns the first."""
-    systems = read_systems([folder])
-    found = results(systems)
-    write_table(as_table(found, systems), folder / "leak_study.csv")
+    """Write `leak_study.md`, `.csv` and `.png` of a sweep folder; return the first."""
+    experiments = read_experiments([folder])
+    found = results(experiments)
+    write_table(as_table(found, experiments[0].task), folder / "leak_study.csv")
     figures.save(forest(found), folder / "leak_study.png")
     path = folder / "leak_study.md"
-    write_text("\n".join([*text(found, systems), "", "![audit](leak_study.png)", ""]), path)
+    write_text("\n".join([*text(found, experiments), "", "![leak study](leak_study.png)", ""]), path)
     return path
 
 
-def results(systems: list[System]) -> list[Result]:
-    """All turns that the systems have, by recipe."""
-    recipes: dict[str, dict[str | None, System]] = {}
-    for system in systems:
-        words = [word for word in system.label.split(", ") if not word.startswith("leak_study=")]
-        recipes.setdefault(", ".join(words), {})[system.leak_study] = system
+def results(experiments: list[Experiment]) -> list[Result]:
+    """Return all turns that the experiments have, by recipe.
+
+    Raises:
+        InputError: A twin that is to be honest leaks.
+    """
+    recipes: dict[str, dict[str | None, Experiment]] = {}
+    for experiment in experiments:
+        recipes.setdefault(experiment.recipe, {})[experiment.leak_study] = experiment
     found = []
-    for recipe, by_dial in recipes.items():
+    for recipe, by_option in recipes.items():
         for turn in TURNS:
-            if turn.leaky in by_dial and turn.twin in by_dial:
-                pair = by_dial[turn.leaky], by_dial[turn.twin]
+            if turn.leaky in by_option and turn.twin in by_option:
+                pair = by_option[turn.leaky], by_option[turn.twin]
                 if pair[1].leaks:
                     raise InputError(
-                        f"{pair[1].label} is to be the honest twin and leaks: {pair[1].leaks[0]}; "
+                        f"{pair[1].label} is to be the honest twin and leaks: {pair[1].leaks[0].text}; "
                         "start sweep=leak_study from an honest recipe"
                     )
                 heads = [head for head in pair[0].heads if head not in BASELINES]
@@ -88,33 +91,33 @@ def results(systems: list[System]) -> list[Result]:
     return found
 
 
-def _result(recipe: str, turn: Turn, head: str, leaky: System, twin: System) -> Result:
+def _result(recipe: str, turn: Turn, head: str, leaky: Experiment, twin: Experiment) -> Result:
     part = "train" if turn.on_train else "test"
-    women = np.union1d(leaky.tested(head, part).patients, twin.tested(head).patients)
-    one, two = mean(leaky, head, part, women), mean(twin, head, "test", women)
-    answers = leaky.tested(head, part)
+    tested = leaky.tested(head, part)
+    everyone = np.union1d(tested.patients, twin.tested(head).patients)
+    one, two = mean(leaky, head, part, everyone), mean(twin, head, "test", everyone)
     return Result(
         recipe,
         turn,
         head,
-        {metric: one[metric][0].value for metric in ("accuracy", "auroc")},
-        {metric: two[metric][0].value for metric in ("accuracy", "auroc")},
-        difference(one["auroc"][1] - two["auroc"][1], len(women)),
-        mean(leaky, "majority", part, women)["accuracy"][0].value,
-        f"{len(set(answers.samples))} of {len(set(answers.patients))} women",
+        {metric: one[metric].value for metric in ("accuracy", "auroc")},
+        {metric: two[metric].value for metric in ("accuracy", "auroc")},
+        difference(one["auroc"].resampled - two["auroc"].resampled, len(everyone)),
+        mean(leaky, "majority", part, everyone)["accuracy"].value,
+        tested.n,
     )
 
 
-def text(found: list[Result], systems: list[System]) -> list[str]:
-    """The lines of the tables, one a recipe."""
-    first = systems[0]
+def text(found: list[Result], experiments: list[Experiment]) -> list[str]:
+    """Return the lines of the tables, one for each recipe."""
+    first = experiments[0]
     lines = [
         f"# The leak study: {first.task}",
         "",
         f"- {first.folds} folds (of the paper's split: draws) x {first.seeds} seeds; means over them, intervals 95 % "
-        "by woman. Positive classes, n and majority class are those of the leaky side.",
+        "by patient. Positive classes, n and majority class are those of the leaky run.",
         "- Each leak stands beside the honest twin that differs from it in that one thing; `AUROC gained` is the "
-        "difference, drawn by woman.",
+        "difference, drawn by patient.",
         "- Behery et al. 2023 report accuracies of 0.9777 (VGG16) and 0.9288 (Inception-v3).",
     ]
     for recipe in dict.fromkeys(result.recipe for result in found):
@@ -128,26 +131,25 @@ def text(found: list[Result], systems: list[System]) -> list[str]:
         ]  # fmt: skip
         lines += ["", f"## {recipe}", ""] if recipe else [""]
         lines += markdown(COLUMNS, rows)
-    lines += ["", "What each side leaks:", ""]
-    return [*lines, *(f"- {s.label}: {'; '.join(s.leaks) if s.leaks else 'none found'}." for s in systems)]
+    return [*lines, "", "Leaks of each run:", "", *(f"- {one.label}: {one.leaks_text}." for one in experiments)]
 
 
-def as_table(found: list[Result], systems: list[System]) -> pd.DataFrame:
-    """One row per recipe, turn, head, side and metric; fractions."""
+def as_table(found: list[Result], task: str) -> pd.DataFrame:
+    """Return one row per recipe, turn, head, run (leaky or honest) and metric; fractions."""
     lines = []
     for r in found:
-        facts = {"task": systems[0].task, "recipe": r.recipe, "leak": r.turn.name, "head": r.head, "n": r.n}
-        sides = {"leaky": r.leaky, "honest twin": r.honest, "gained": {"auroc": r.gained}}
-        sides["majority"] = {"accuracy": r.majority}
-        for side, metrics in sides.items():
+        facts = {"task": task, "recipe": r.recipe, "leak": r.turn.name, "head": r.head, "n": r.n}
+        runs = {"leaky": r.leaky, "honest twin": r.honest, "gained": {"auroc": r.gained}}
+        runs["majority"] = {"accuracy": r.majority}
+        for run, metrics in runs.items():
             for metric, value in metrics.items():
                 numbers = {"value": value.value, "low": value.low, "high": value.high}
-                lines.append({**facts, "side": side, "metric": metric, **numbers})
+                lines.append({**facts, "run": run, "metric": metric, **numbers})
     return pd.DataFrame(lines).round(6)
 
 
 def forest(found: list[Result]) -> "figures.Figure":
-    """Leaky beside honest: a column per recipe and head, accuracy above AUROC."""
+    """Draw leaky beside honest: a column per recipe and head, accuracy above AUROC."""
     columns = list(dict.fromkeys((r.recipe, r.head) for r in found))
     turns = list(dict.fromkeys(r.turn.name for r in found))
     panels: list[list[figures.Panel]] = []

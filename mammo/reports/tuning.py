@@ -6,13 +6,13 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from mammo.errors import InputError
-from mammo.files import write_text
+from mammo.files import read_json, write_table, write_text
 from mammo.reports.markdown import markdown
-from mammo.tables import read_json, write_table
+from mammo.run_folder import RunFolder
 
 
 def write(folder: Path) -> Path:
-    """Writes `tune.md` and `tune.csv` of a sweep folder; returns the first.
+    """Write `tune.md` and `tune.csv` of a sweep folder; return the first.
 
     Raises:
         InputError: No trial has ended with the objective.
@@ -37,7 +37,7 @@ def write(folder: Path) -> Path:
 
 
 def _trials(folder: Path) -> pd.DataFrame:
-    """A row of each trial that has ended, the best first: its job, what was drawn, and last its objective."""
+    """Return a row for each trial that has ended, the best first: its job, what was drawn, and last its objective."""
     sweeper = OmegaConf.load(folder / "multirun.yaml").hydra.sweeper
     rows = []
     for ended in sorted(folder.glob("*/finished.json")):  # those of a sweep that was cut too: they are of one study
@@ -53,7 +53,7 @@ def _trials(folder: Path) -> pd.DataFrame:
 
 
 def _on_test(job: Path, head: str) -> str:
-    found = read_json(job / "metrics.json")["test"][head]
+    found = RunFolder(job).metrics["test"][head]
     shown = []
     for metric in ("auroc", "accuracy"):
         value = found[metric]

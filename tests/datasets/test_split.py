@@ -45,7 +45,7 @@ def test_no_woman_crosses_a_split_for_any_seed(seed):
     for fold in (None, 0, 4):
         split = split_films(archive(), name="patient", seed=seed, shares=SHARES, fold=fold, folds=5)
         assert split.groupby("patient")["split"].nunique().eq(1).all()
-        assert audit_split(split)["women_on_two_sides"] == []
+        assert audit_split(split)["patients_in_two_splits"] == []
 
 
 def test_the_parts_have_their_shares_of_women_of_every_type():
@@ -80,7 +80,7 @@ def test_splits_by_film_and_the_papers_cut_women_in_two_and_the_audit_counts_the
         split = split_films(archive(), name=name, seed=0, shares=SHARES)
         audit = check_split(split, name)
         sides = split.groupby("patient")["split"].nunique()
-        assert len(audit["women_on_two_sides"]) == (sides > 1).sum() > 20
+        assert len(audit["patients_in_two_splits"]) == (sides > 1).sum() > 20
 
 
 def test_the_papers_twin_has_its_sizes_and_cuts_no_woman():
@@ -90,7 +90,7 @@ def test_the_papers_twin_has_its_sizes_and_cuts_no_woman():
         counts = classes(split, table)
         normal, abnormal = counts.loc["train"]
         assert 52 <= normal <= 54 and 42 <= abnormal <= 43
-        assert check_split(split, "paper_by_patient")["women_on_two_sides"] == []
+        assert check_split(split, "paper_by_patient")["patients_in_two_splits"] == []
 
 
 def test_a_fold_of_the_papers_split_is_another_draw_of_it():
@@ -106,7 +106,7 @@ def test_copies_are_dealt_as_if_they_were_films_and_the_audit_counts_them():
         {"train": 0.6, "val": 0.2, "test": 0.2}, abs=0.01
     )
     audit = audit_split(split)
-    assert len(audit["films_on_two_sides"]) > 300 and len(audit["women_on_two_sides"]) > 150
+    assert len(audit["images_in_two_splits"]) > 300 and len(audit["patients_in_two_splits"]) > 150
 
 
 def test_a_woman_on_two_sides_is_an_error_under_the_split_by_woman():

@@ -53,6 +53,6 @@ def run_folder(folder, table, overrides=(), *, crossing=(), **config):
     data = CONFIG["data"] | {"fold": None if table["fold"].iloc[0] == "" else int(table["fold"].iloc[0])}
     whole = CONFIG | {"seed": int(table["seed"].iloc[0]), "data": data} | config
     (folder / "provenance.json").write_text(json.dumps({"config": whole, "classes": ["normal", "abnormal"]}))
-    audit = {"women_on_two_sides": list(crossing), "films_on_two_sides": []}
+    audit = {"patients_in_two_splits": list(crossing), "images_in_two_splits": []}
     (folder / "split_audit.json").write_text(json.dumps(audit))
     return folder

@@ -1,0 +1,148 @@
+"""An experiment: one configuration with its jobs of several folds and seeds, and the means of its metrics over them."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mammo.evaluation.bootstrap import Value, bootstrap_weights, interval
+from mammo.evaluation.leaks import Leak
+from mammo.evaluation.metrics import support, weighted_metrics
+from mammo.evaluation.operating_point import Operating
+from mammo.evaluation.predictions import Predictions, concatenated
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: its predictions by split and head, and what those for its validation part chose, by head."""
+
+    seed: int
+    fold: int | None
+    predictions: dict[str, dict[str, Predictions]]
+    operating: dict[str, Operating]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A configuration and its jobs.
+
+    Attributes:
+        label: The settings that distinguish it from the others.
+        jobs: By seed and fold.
+        task: Name.
+        protocol: In words; empty where only a table of predictions is known.
+        leaks: One of each kind, of all jobs.
+        recipe: The label without the option of the leak study.
+        leak_study: That option; None where it is no part of a leak study.
+    """
+
+    label: str
+    jobs: list[Job]
+    task: str = ""
+    protocol: str = ""
+    leaks: list[Leak] = field(default_factory=list)
+    recipe: str = ""
+    leak_study: str | None = None
+
+    def tested(self, head: str, split: str = "test") -> Predictions:
+        """Return the predictions of a head for a split, of all jobs."""
+        return concatenated([job.predictions[split][head] for job in self.jobs])
+
+    @property
+    def heads(self) -> list[str]:
+        """The heads that every job has."""
+        first, *others = (job.predictions["test"] for job in self.jobs)
+        return [head for head in first if all(head in other for other in others)]
+
+    @property
+    def folds(self) -> int:
+        """The number of folds."""
+        return len({job.fold for job in self.jobs})
+
+    @property
+    def seeds(self) -> int:
+        """The number of seeds."""
+        return len({job.seed for job in self.jobs})
+
+    @property
+    def leaks_text(self) -> str:
+        """The leaks in words."""
+        return "; ".join(leak.text for leak in self.leaks) or "none found"
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A metric's mean over jobs, with its interval by patient, and its spreads; a spread of one is None.
+
+    Attributes:
+        value: The mean.
+        resampled: (1 + resamples,) means, the plain one first.
+        over_folds: Standard deviation over folds, mean over seeds.
+        over_seeds: Standard deviation over seeds of the means over folds.
+    """
+
+    value: Value
+    resampled: np.ndarray
+    over_folds: float | None
+    over_seeds: float | None
+
+
+def mean(
+    experiment: Experiment, head: str, split: str = "test", patients: np.ndarray | None = None
+) -> dict[str, Mean]:
+    """Return the mean over jobs of each metric that all of them have.
+
+    A patient is drawn with all samples of all folds and seeds, so one interval holds for the mean. Means that are
+    to be subtracted are of the same `patients`, who are then drawn alike.
+    """
+    tested = experiment.tested(head, split)
+    everyone = np.unique(tested.patients if patients is None else patients)
+    drawn = bootstrap_weights(everyone)
+    by_job = []
+    for job in experiment.jobs:
+        one = job.predictions[split][head]
+        weights = drawn[:, np.searchsorted(everyone, one.patients)]
+        by_job.append(weighted_metrics(one, weights, job.operating[head]))
+    seeds = np.array([job.seed for job in experiment.jobs])
+    return {
+        metric: _mean(np.stack([one[metric] for one in by_job]), seeds, support(tested, metric))
+        for metric in by_job[0]
+        if all(metric in one for one in by_job)
+    }
+
+
+def _mean(values: np.ndarray, seeds: np.ndarray, rests_on: tuple[int, float, float]) -> Mean:
+    """Return the mean of the (jobs, 1 + resamples) values of jobs of these seeds."""
+    there = np.isfinite(values)
+    with np.errstate(invalid="ignore"):  # NaN where no job has a value
+        means = np.where(there, values, 0).sum(axis=0) / there.sum(axis=0)
+    by_seed = [values[seeds == seed, 0] for seed in dict.fromkeys(seeds.tolist())]
+    spreads = [np.nanstd(folds, ddof=1) for folds in by_seed if np.isfinite(folds).sum() > 1]
+    of_seeds = [np.nanmean(folds) for folds in by_seed if not np.isnan(folds).all()]
+    return Mean(
+        interval(means, *rests_on),
+        means,
+        float(np.mean(spreads)) if spreads else None,
+        float(np.std(of_seeds, ddof=1)) if len(of_seeds) > 1 else None,
+    )
+
+
+def pooled_auroc(experiment: Experiment, head: str) -> Value | None:
+    """Return the area over all samples at once, from probabilities calibrated in each fold, mean over seeds.
+
+    None where the folds of a seed test a sample twice, there is one fold, or nothing was calibrated.
+    """
+    if experiment.folds < 2 or any(job.operating[head].temperature is None for job in experiment.jobs):
+        return None
+    seeds: dict[int, list[Predictions]] = {}
+    for job in experiment.jobs:
+        seeds.setdefault(job.seed, []).append(job.predictions["test"][head].calibrated(job.operating[head]))
+    areas = []
+    tested = experiment.tested(head)
+    everyone = np.unique(tested.patients)
+    drawn = bootstrap_weights(everyone)
+    for folds in seeds.values():
+        of_seed = concatenated(folds)
+        if not of_seed.samples.is_unique:
+            return None
+        areas.append(weighted_metrics(of_seed, drawn[:, np.searchsorted(everyone, of_seed.patients)])["auroc"])
+    return interval(np.mean(areas, axis=0), *support(tested, "auroc"))

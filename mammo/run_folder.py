@@ -1,0 +1,132 @@
+"""The run folder: the one place that knows the names of its files. Opening one reads nothing."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from safetensors.numpy import load_file, save
+
+from mammo.config import Config
+from mammo.datasets.findings import SAMPLE
+from mammo.errors import InputError
+from mammo.evaluation.leaks import Leak, leaks
+from mammo.evaluation.operating_point import Operating
+from mammo.evaluation.predictions import TYPES, read_predictions
+from mammo.files import read_json, whole, write_table
+
+if TYPE_CHECKING:
+    from mammo.models.heads import FittedHead
+
+NEEDED = ("config", "classes", "crop")  # of provenance.json
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run's folder. Each property reads its file when it is asked for; a missing one is an InputError of one line."""
+
+    path: Path
+
+    def file(self, name: str) -> Path:
+        """Return the path of a file of the folder.
+
+        Raises:
+            InputError: It is not there.
+        """
+        if not (self.path / name).is_file():
+            raise InputError(f"no {name} in {self.path}; name a run folder that `train.py` has finished")
+        return self.path / name
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """How the run was made: its configuration, classes, crop facts, versions, command."""
+        found: dict[str, Any] = read_json(self.file("provenance.json"))
+        if missing := [key for key in NEEDED if key not in found]:
+            raise InputError(
+                f"{self.path}: provenance.json lacks {', '.join(missing)}: another version of mammo wrote it; train again"
+            )
+        return found
+
+    @property
+    def config(self) -> Config:
+        """The configuration as it was resolved."""
+        return Config.of(self.provenance["config"])
+
+    @property
+    def crop(self) -> dict[str, Any]:
+        """The facts `leak`, `caption` and `several_per_image` of the crop."""
+        return dict(self.provenance["crop"])
+
+    @property
+    def job(self) -> dict[str, Any]:
+        """The settings that its line of the command, or of a sweep, said; none where nothing noted them."""
+        return dict(read_json(self.path / "job.json")["settings"]) if (self.path / "job.json").is_file() else {}
+
+    @property
+    def selection(self) -> dict[str, Any]:
+        """What was chosen: the epoch, and the hyperparameters of the heads."""
+        return dict(read_json(self.file("selection.json")))
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The content of metrics.json."""
+        return dict(read_json(self.file("metrics.json")))
+
+    @property
+    def leaks(self) -> list[Leak]:
+        """The leaks that the report found."""
+        return [Leak(**leak) for leak in self.metrics["leaks"]]
+
+    @property
+    def report(self) -> str:
+        """The report, in Markdown."""
+        return self.file("report.md").read_text()
+
+    @property
+    def split(self) -> pd.DataFrame:
+        """`image_id`, `patient` and `split`; `copy` too where copies were dealt."""
+        return pd.read_csv(self.file("split.csv"), dtype=TYPES)
+
+    @property
+    def split_audit(self) -> dict[str, Any]:
+        """What the split leaks."""
+        return dict(read_json(self.file("split_audit.json")))
+
+    @property
+    def samples(self) -> pd.DataFrame:
+        """One row per sample: identity, finding, label, place and shortcut features."""
+        return pd.read_csv(self.file("samples.csv"), dtype=TYPES)
+
+    def predictions(self) -> tuple[pd.DataFrame, list[str]]:
+        """Return the predictions table, which has a test part, and the class names."""
+        return read_predictions(self.path / "predictions.csv", tested=True)
+
+    def find_leaks(self, table: pd.DataFrame, operating: dict[str, Operating]) -> list[Leak]:
+        """Return the run's leaks, derived again, where `operating` is used on its predictions table."""
+        provenance = self.provenance
+        classes, learnt = provenance["classes"], provenance.get("tested_on_learnt", ())
+        return leaks(self.config, self.split_audit, self.crop["leak"], table, classes, operating, learnt)
+
+    def write_features(self, features: np.ndarray, rows: pd.DataFrame) -> None:
+        """Write (N, D) float32 features, and the table that names their rows in the same order."""
+        with whole(self.path / "features.safetensors") as temporary:
+            temporary.write_bytes(save({"features": np.ascontiguousarray(features, np.float32)}))
+        write_table(rows[[*SAMPLE, "patient", "split", "label"]], self.path / "features.csv")
+
+    def features(self) -> tuple[np.ndarray, pd.DataFrame]:
+        """Return the (N, D) float32 features, and the table that names their rows in the same order."""
+        rows = pd.read_csv(self.file("features.csv"), dtype=TYPES)
+        return load_file(self.file("features.safetensors"))["features"], rows
+
+    @property
+    def checkpoint(self) -> Path:
+        """The path of the weights of the chosen epoch."""
+        return self.file("checkpoints/best.ckpt")
+
+    def heads(self) -> dict[str, "FittedHead"]:
+        """Return the fitted heads by name."""
+        from mammo.models.heads import load_head  # noqa: PLC0415 - scikit-learn, which no reader of tables needs
+
+        chosen = self.selection["heads"]
+        return {name: load_head(self.file(f"heads/{name}.skops"), **how) for name, how in chosen.items()}
