@@ -1,7 +1,7 @@
-"""The findings table: one row per finding, or per film without one, known before a pixel is read.
+"""The findings table: one row per finding, or per image without one, known before a pixel is read.
 
-Lengths in pixels from the top left corner, spacing in millimetres. Columns that describe a film (all but
-those of the finding) are constant within it; `patient` is unique across data sets.
+Lengths in pixels from the top left corner, spacing in millimetres. Columns that describe an image (all but those of
+the finding) are constant within it. `image_id` and `patient` are unique across data sets, and nothing parses them.
 """
 
 from pathlib import Path
@@ -17,70 +17,77 @@ STRING, INTEGER, REAL = "string", "Int64", "Float64"  # pandas types that hold a
 COLUMNS = {
     "dataset": STRING,
     "image_id": STRING,
-    "finding_id": INTEGER,  # 1, 2, ... within the film; 0 where the film has no finding
+    "finding_id": INTEGER,  # 1, 2, ... within the image; 0 where it has no finding
     "path": STRING,
     "patient": STRING,
-    "side": STRING,
-    "view": STRING,
+    "exam": STRING,
+    "laterality": STRING,
+    "view": STRING,  # MLO, CC, ML, XCCL, ...
     "density": STRING,
     "finding": STRING,
-    "severity": STRING,
-    "x_px": REAL,
+    "severity": STRING,  # missing: unknown, which is not normal
+    "severity_source": STRING,
+    "x_px": REAL,  # of a circle, or of a point
     "y_px": REAL,
     "radius_px": REAL,
-    "x0_px": REAL,
+    "x0_px": REAL,  # of a box
     "y0_px": REAL,
     "x1_px": REAL,
     "y1_px": REAL,
     "mask_path": STRING,
-    "spacing_mm": REAL,
+    "spacing_mm": REAL,  # side of a pixel; missing: unknown
     "official_split": STRING,
 }
-IMAGE_COLUMNS = ["path", "patient", "side", "view", "density", "spacing_mm", "official_split"]
+IMAGE_COLUMNS = ["path", "patient", "exam", "laterality", "view", "density", "spacing_mm", "official_split"]
 ALLOWED = {
-    "side": {"left", "right"},
-    "view": {"MLO", "CC"},
+    "laterality": {"left", "right"},
     "severity": {"normal", "benign", "malignant"},
+    "severity_source": {"pathology", "follow_up", "birads", "patient_label", "unstated"},
     "official_split": set(PARTS),
 }
-REQUIRED = ["dataset", "image_id", "finding_id", "path", "patient", "severity"]
+REQUIRED = ["dataset", "image_id", "finding_id", "path", "patient"]
+TOGETHER = [["x_px", "y_px"], ["x0_px", "y0_px", "x1_px", "y1_px"]]
 
 
 def findings_table(rows: list[dict[str, object]] | pd.DataFrame) -> pd.DataFrame:
-    """The validated table of `rows`; columns that a data set does not know are missing values.
+    """Return the validated table of `rows`. Columns that are not there become missing values; others stay as they are.
 
     Raises:
-        InputError: An unknown column or value, a missing required value, a repeated key, or a film that
-            contradicts itself; the line names the film.
+        InputError: An unknown value, a missing required value, half a point or box, a repeated key, or an image that
+            contradicts itself; the line names the image.
     """
-    given = pd.DataFrame(rows, dtype=object) if isinstance(rows, list) else rows
-    unknown = set(given.columns) - set(COLUMNS)
-    if unknown:
-        raise InputError(f"findings table: unknown columns {sorted(unknown)}; expected some of {list(COLUMNS)}")
+    given = (pd.DataFrame(rows, dtype=object) if isinstance(rows, list) else rows).reset_index(drop=True)
     table = pd.DataFrame({name: given.get(name, pd.NA) for name in COLUMNS}, index=range(len(given))).astype(COLUMNS)
+    table = table.join(given[[column for column in given if column not in COLUMNS]])
     for column in REQUIRED:
-        if table[column].isna().any():
-            film = table.loc[table[column].isna(), "image_id"].iloc[0]
-            raise InputError(f"findings table: no {column} for {film}; every row needs one")
+        _refuse(table, table[column].isna(), f"has no {column}; every row needs one")
     for column, values in ALLOWED.items():
-        wrong = table.loc[~table[column].isin(values) & table[column].notna(), ["image_id", column]]
-        if len(wrong):
-            image_id, value = wrong.iloc[0]
-            raise InputError(f"findings table: {image_id} has {column} '{value}'; expected one of {sorted(values)}")
-    repeated = table.duplicated(KEY)
-    if repeated.any():
-        raise InputError(f"findings table: two rows have the key {tuple(table.loc[repeated, KEY].iloc[0])}")
-    distinct = table.groupby("image_id", sort=False)[IMAGE_COLUMNS].nunique(dropna=False)
-    films, columns = (distinct > 1).to_numpy().nonzero()
-    if len(films):
-        raise InputError(
-            f"findings table: rows of film {distinct.index[films[0]]} disagree on its {distinct.columns[columns[0]]}"
-        )
+        wrong = ~table[column].isin(values) & table[column].notna()
+        _refuse(table, wrong, f"has {column} '{{{column}}}'; expected one of {sorted(values)}")
+    for columns in TOGETHER:
+        _refuse(table, table[columns].isna().sum(axis=1).between(1, len(columns) - 1), f"lacks one of {columns}")
+    flat = (table["x1_px"] <= table["x0_px"]) | (table["y1_px"] <= table["y0_px"])
+    _refuse(table, flat, "has a box whose x1_px or y1_px is not above its x0_px or y0_px")
+    _refuse(table, table["spacing_mm"] <= 0, "has spacing_mm {spacing_mm}; expected millimetres, larger than 0")
+    _refuse(table, table.duplicated(KEY), "has two rows with finding_id {finding_id}")
+    distinct = table.groupby("image_id", sort=False)[["dataset", *IMAGE_COLUMNS]].nunique(dropna=False)
+    images, columns = (distinct > 1).to_numpy().nonzero()
+    if len(images):
+        image_id, column = distinct.index[images[0]], distinct.columns[columns[0]]
+        raise InputError(f"findings table: rows of image {image_id} disagree on its {column}")
     return table
 
 
+def _refuse(table: pd.DataFrame, wrong: pd.Series, why: str) -> None:
+    """Raise an error that names the first image whose row is wrong."""
+    wrong = wrong.fillna(False).astype(bool)
+    if wrong.any():
+        row = table[wrong].iloc[0]
+        raise InputError(f"findings table: {row['image_id']} {why.format_map(row)}")
+
+
 def read_findings(path: Path) -> pd.DataFrame:
-    """The validated findings table of a CSV file.
+    """Return the validated findings table of a CSV file.
 
     Raises:
         InputError: It cannot be read, or is no findings table; names the file.

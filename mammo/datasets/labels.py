@@ -8,11 +8,13 @@ import yaml
 
 from mammo.config import TaskConfig
 from mammo.datasets.findings import IMAGE_COLUMNS
+from mammo.datasets.geometry import with_circles
 from mammo.errors import InputError
 from mammo.paths import conf
 
-WORST = {"normal": 0, "benign": 1, "malignant": 2}
-SHOWN = ["finding_id", "finding", "severity", "radius_px"]  # what a square shows of a film
+WORST = {"normal": 0, "benign": 1, "malignant": 3}
+UNKNOWN = 2  # a benign finding beside one of unknown severity leaves the image's severity unknown
+SHOWN = ["finding_id", "finding", "severity", "radius_px"]  # what a square shows of an image
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,10 @@ class Labels:
             raise InputError(f"task.classes: a value belongs to two classes; expected each of {sorted(twice)} once")
         return cls(tuple(map(str, task.classes)), task.column, dict(pairs), task.ordered)
 
+    def label(self, table: pd.DataFrame) -> pd.Series:
+        """Return the class of each row of a findings table, missing where it takes no part in the task."""
+        return table[self.column].astype("string").map(self.of)
+
     @property
     def of_lesions(self) -> bool:
         """True if a class is that of a lesion, which lies somewhere, the first the least alarming; else of an image."""
@@ -76,7 +82,7 @@ def task_of(classes: tuple[str, ...]) -> Labels | None:
 
 
 def check_task(task: Labels, table: pd.DataFrame) -> None:
-    """A findings table that lacks a class of the task names the tasks that it has all classes of."""
+    """Refuse a findings table that lacks a class of the task; the line names the tasks that it has all classes of."""
     if missing := _missing(task, table):
         possible = [name for name, other in known_tasks().items() if not _missing(other, table)]
         raise InputError(
@@ -86,36 +92,40 @@ def check_task(task: Labels, table: pd.DataFrame) -> None:
 
 
 def _missing(task: Labels, table: pd.DataFrame) -> list[str]:
-    found = set(table[task.column].map(task.of).dropna())
+    found = set(task.label(table).dropna()) if task.column in table else set()
     return [name for name in task.classes if name not in found]
 
 
 def worst_findings(table: pd.DataFrame, of: str = "image_id") -> pd.DataFrame:
-    """One row per film, its worst finding (the first of equals), in the order of the table."""
-    worst_first = table.assign(_rank=table["severity"].map(WORST)).sort_values("_rank", ascending=False, kind="stable")
+    """Return one row per image, its worst finding (the first of equals), in the order of the table."""
+    rank = table["severity"].map(WORST).astype(float).fillna(UNKNOWN)
+    worst_first = table.assign(_rank=rank).sort_values("_rank", ascending=False, kind="stable")
     return worst_first.drop_duplicates(of).drop(columns="_rank").sort_index()
 
 
 def findings_in(squares: pd.DataFrame, findings: pd.DataFrame) -> pd.DataFrame:
-    """Pairs of a square and a finding of its film whose circle's centre lies in it.
+    """Return the pairs of a square and a finding of its image whose centre lies in it.
 
     Args:
-        squares: `image_id`, the centre `x_px, y_px` and the side `side_px`, in pixels of the film.
+        squares: `image_id`, the centre `x_px, y_px` and the side `size_px`, in pixels of the film.
         findings: A findings table.
 
     Returns:
         `image_id` and `SHOWN` of the finding, and `square`, the number of the square's row.
     """
-    numbered = squares[["image_id", "x_px", "y_px", "side_px"]].assign(square=range(len(squares)))
-    drawn = findings.dropna(subset="radius_px")[["image_id", "x_px", "y_px", *SHOWN]]
-    pairs = numbered.merge(drawn, on="image_id", suffixes=("", "_circle"))
-    reach = pairs["side_px"] / 2
-    inside = [(pairs[f"{axis}_circle"] - pairs[axis]).abs() <= reach for axis in ("x_px", "y_px")]
+    numbered = squares[["image_id", "x_px", "y_px", "size_px"]].assign(square=range(len(squares)))
+    placed = with_circles(findings[findings["image_id"].isin(squares["image_id"])]).dropna(subset="x_px")
+    pairs = numbered.merge(placed[["image_id", "x_px", "y_px", *SHOWN]], on="image_id", suffixes=("", "_finding"))
+    reach = pairs["size_px"] / 2
+    inside = [(pairs[f"{axis}_finding"] - pairs[axis]).abs() <= reach for axis in ("x_px", "y_px")]
     return pairs.loc[inside[0] & inside[1], ["image_id", *SHOWN, "square"]]
 
 
 def shown_in(squares: pd.DataFrame, findings: pd.DataFrame) -> pd.DataFrame:
-    """`SHOWN` of each square: of the worst finding in it; without one, those of a normal film, and no number."""
+    """Return `SHOWN` of each square: of the worst finding in it; without one, those of a normal image."""
     worst = worst_findings(findings_in(squares, findings), of="square").set_index("square")
-    rows = worst.reindex(range(len(squares)))[SHOWN].set_axis(squares.index)
-    return rows.fillna({"finding": "NORM", "severity": "normal"})
+    healthy = pd.DataFrame({"finding_id": 0, "finding": "NORM", "severity": "normal"}, range(len(squares)))
+    rows = worst.reindex(range(len(squares)))[SHOWN]
+    empty = ~rows.index.isin(worst.index)
+    rows.loc[empty, list(healthy)] = healthy[empty]
+    return rows.set_axis(squares.index)

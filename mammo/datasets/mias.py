@@ -1,19 +1,18 @@
 """mini-MIAS: 322 films of 161 women as PGM files, one text file of findings, one manifest of pixels."""
 
 import csv
-import hashlib
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from mammo.datasets import download
+from mammo.datasets.film import Film, pixel_digest, read_film
 from mammo.datasets.findings import findings_table
 from mammo.errors import InputError
 from mammo.paths import home
-from mammo.preprocessing.breast import pixel_digest, read_pgm
 
 TISSUES = ("F", "G", "D")  # fatty, fatty-glandular, dense-glandular
 FINDINGS = ("CALC", "CIRC", "SPIC", "MISC", "ARCH", "ASYM")
@@ -34,12 +33,17 @@ class MIAS:
     - Oddities: `mdb059` has no circle; `mdb216`, `mdb233` and `mdb245` say `*NOTE 3*` instead (calcifications
       spread over the film). `mdb226` has three rows, `mdb005 132 144 223 239 249` two; `mdb144` is benign and
       malignant. y counts from the bottom: it is flipped in `parse_info`, and nowhere else.
-    - Licence: research only, not to be sold; no official split.
+    - No official split.
 
     Source: http://peipa.essex.ac.uk/info/mias.html
     """
 
     name = "mias"
+    licence = "research only, not to be sold"
+    citation = (
+        "J. Suckling et al., The Mammographic Image Analysis Society digital mammogram database, "
+        "Exerpta Medica International Congress Series 1069 (1994) 375-378"
+    )
     url = "http://peipa.essex.ac.uk/pix/mias/all-mias.tar.gz"
 
     def __init__(self, *, root: str | None = None, archive: str | None = None, download: bool = True) -> None:
@@ -47,23 +51,26 @@ class MIAS:
         named = archive or os.environ.get("MAMMO_MIAS_ARCHIVE")
         self.archive = Path(named).expanduser() if named else None
         self.download = download
+        self._manifest: dict[str, str] = {}
 
     @property
     def manifest_path(self) -> Path:
-        """CSV of `image_id, sha256`: the digest of each film's pixels."""
+        """The path of a CSV of `image_id, sha256`: the digest of each film's pixels."""
         return Path(__file__).with_name("mias_sha256.csv")
 
     def manifest(self) -> dict[str, str]:
-        """The SHA-256 of each film's pixels, by film."""
-        with self.manifest_path.open(newline="") as file:
-            return {row["image_id"]: row["sha256"] for row in csv.DictReader(file)}
+        """Return the SHA-256 of each film's pixels, by film."""
+        if not self._manifest:
+            with self.manifest_path.open(newline="") as file:
+                self._manifest = {row["image_id"]: row["sha256"] for row in csv.DictReader(file)}
+        return self._manifest
 
-    def manifest_digest(self) -> str:
-        """SHA-256 of the manifest, which names the films and all their pixels."""
-        return hashlib.sha256(self.manifest_path.read_bytes()).hexdigest()
+    def digest(self, image_id: str) -> str | None:
+        """Return the SHA-256 of a film's pixels, as the manifest says."""
+        return self.manifest()[image_id]
 
     def prepare(self) -> None:
-        """Climbs the ladder until the films lie in `root`: folder there, archive on disk, download.
+        """Climb the ladder until the films lie in `root`: folder there, archive on disk, download.
 
         Raises:
             FileNotFoundError: None of the rungs holds; says where it looked and what to do.
@@ -84,15 +91,15 @@ class MIAS:
         download.extract(target, self.root, expected=expected_member)
 
     def nowhere(self, target: Path, why: str) -> str:
-        """The line that says where the films were looked for and the two things to do."""
+        """Return the line that says where the films were looked for and the two things to do."""
         return (
             f"no mini-MIAS films: folder {self.root} has no Info.txt; no archive named, none at {target}; "
             f"{why}. Either name the archive, data.archive=<path to all-mias.tar.gz> or MAMMO_MIAS_ARCHIVE, "
             "or run `python -m mammo data fetch` where there is a network"
         )
 
-    def index(self) -> pd.DataFrame:
-        """The findings table (see `mammo.datasets.findings`).
+    def findings(self) -> pd.DataFrame:
+        """Return the findings table (see `mammo.datasets.findings`).
 
         Raises:
             FileNotFoundError: A film of the manifest is missing; names the first and counts them.
@@ -117,31 +124,35 @@ class MIAS:
         return findings_table([{"dataset": self.name, "path": str(self.path(row["image_id"])), **row} for row in rows])
 
     def path(self, image_id: object) -> Path:
-        """Where a film lies."""
+        """Return where a film lies."""
         return self.root / f"{image_id}.pgm"
 
-    def read(self, image_id: str, digests: dict[str, str] | None = None) -> np.ndarray:
-        """The pixels of a film, (1024, 1024) uint8, compared with the manifest.
+    def read(self, image_id: str) -> Film:
+        """Return a film of (1024, 1024) uint8, compared with the manifest.
 
         Raises:
             InputError: The film is truncated or altered; names its path.
         """
         path = self.path(image_id)
-        pixels = read_pgm(path)
-        if pixel_digest(pixels) != (digests or self.manifest())[image_id]:
+        film = read_film(path)
+        if pixel_digest(film.pixels) != self.manifest()[image_id]:
             raise InputError(f"{path}: pixels differ from the manifest; delete {self.root} and fetch again")
-        return pixels
+        return replace(film, spacing_mm=SPACING_MM, laterality=_laterality(int(image_id[3:])), view="MLO")
+
+
+def _laterality(number: int) -> str:
+    return "right" if number % 2 else "left"
 
 
 def expected_member(name: str) -> int | None:
-    """The largest size in bytes that the archive's member may have; None for a name it cannot hold."""
+    """Return the largest size in bytes that the archive's member may have; None for a name it cannot hold."""
     if name in ("Info.txt", "Licence.txt", "README", "README.txt"):
         return 100_000
     return SIDE_PX * SIDE_PX + 100 if FILM.fullmatch(name) else None
 
 
 def parse_info(text: str, source: str = "Info.txt", dataset: str = "mias") -> list[dict[str, object]]:
-    """Rows of a findings table from the text of Info.txt, without `dataset` and `path`.
+    """Return the rows of a findings table from the text of Info.txt, without `dataset` and `path`.
 
     The file's y counts from the bottom; here it counts from the top. Density stays the file's letter.
     Patients are named after the data set.
@@ -185,7 +196,7 @@ def _parse_row(fields: list[str], dataset: str) -> dict[str, object]:
         "image_id": image_id,
         "finding_id": 0,
         "patient": f"{dataset}-{(number + 1) // 2:03d}",
-        "side": "right" if number % 2 else "left",
+        "laterality": _laterality(number),
         "view": "MLO",
         "density": tissue,
         "finding": finding,

@@ -7,11 +7,11 @@ from rich.console import Console
 from rich.progress import track
 
 from mammo.datasets.drawing import Finding, draw
+from mammo.datasets.film import pixel_digest, write_pgm
 from mammo.datasets.mias import MIAS, SIDE_PX
 from mammo.errors import InputError
 from mammo.files import workshop
 from mammo.paths import home
-from mammo.preprocessing.breast import pixel_digest, write_pgm
 
 VERSION = "v1"  # of the drawing: raise it with every change of a pixel, so that no old folder passes for a new one
 HEADER = """SYNTHETIC FILMS, in the layout of the MIAS MiniMammographic Database.
@@ -60,7 +60,7 @@ DECK = 161  # women of the two tables
 
 
 def deal(seed: int, women: int) -> list[tuple[str, list[Finding], list[Finding]]]:
-    """Tissue and findings without circles, right and left, of each woman: every 161 women make mini-MIAS's table.
+    """Return each woman's tissue and her findings without circles, right and left: 161 women make mini-MIAS's table.
 
     Classes are spread evenly over the 161, and the awkward women come second, fourth, ..., so that few women have all
     sorts. More women only append.
@@ -103,6 +103,8 @@ class Phantom(MIAS):
     """
 
     name = "phantom"
+    licence = "that of the program"
+    citation = "none: synthetic films, drawn by mammo.datasets.phantom"
 
     def __init__(self, *, root: str | None = None, women: int = 60, film_seed: int = 0) -> None:
         if not all(isinstance(value, int) for value in (women, film_seed)):
@@ -116,7 +118,7 @@ class Phantom(MIAS):
 
     @property
     def manifest_path(self) -> Path:
-        """CSV of `image_id, sha256`: it lies beside the films, as it depends on the seed."""
+        """The path of a CSV of `image_id, sha256`: it lies beside the films, as it depends on the seed."""
         return self.root / "manifest.csv"
 
     @property
@@ -125,7 +127,7 @@ class Phantom(MIAS):
         return f"Phantom {VERSION} of {self.women} women, film_seed {self.film_seed}"
 
     def prepare(self) -> None:
-        """Draws the films into `root`, unless its Info.txt is there: all or nothing.
+        """Draw the films into `root`, unless its Info.txt is there: all or nothing.
 
         Raises:
             InputError: `root` holds other things.
@@ -168,6 +170,6 @@ class Phantom(MIAS):
 
 
 def info_row(finding: Finding) -> str:
-    """A finding as Info.txt says it, where y counts from the bottom."""
+    """Return a finding as Info.txt says it, where y counts from the bottom."""
     circle = {"*": " *NOTE 3* ", "-": ""}.get(finding.mark, f" {finding.x} {SIDE_PX - 1 - finding.y} {finding.radius}")
     return f"{finding.kind} {finding.severity}{circle}"

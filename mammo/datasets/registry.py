@@ -1,25 +1,29 @@
-"""The data sets by name: one row each."""
+"""The data sets by name: one row each, and more where a user adds them."""
 
-from inspect import signature
 from typing import Any
 
+from mammo.config import DataConfig
+from mammo.datasets.base import Dataset
 from mammo.datasets.mias import MIAS
 from mammo.datasets.phantom import Phantom
 from mammo.errors import InputError
+from mammo.targets import build
 
-DATASETS: dict[str, type[MIAS]] = {data.name: data for data in (MIAS, Phantom)}
+DATASETS: dict[str, Any] = {"mias": MIAS, "phantom": Phantom}  # a class, or another callable that returns a Dataset
+GENERAL = ("spacing_mm", "batch_size", "workers", "cache", "fold", "folds")  # keys of how any data set is loaded
+CONTRACT = ("name", "licence", "citation", "prepare", "findings", "read", "digest")
 
 
-def open_dataset(name: str, **settings: Any) -> MIAS:
-    """The data set of that name; an unknown name or setting lists what there is.
+def open_dataset(config: DataConfig) -> Dataset:
+    """Return the data set of these settings, made with those that its constructor takes.
 
-    Args:
-        name: A key of `DATASETS`.
-        **settings: Arguments of its class.
+    Raises:
+        InputError: An unknown name, a class that is none or cannot be imported, or a setting that it does not take.
     """
-    if name not in DATASETS:
-        raise InputError(f"data set '{name}' is unknown; expected one of {', '.join(DATASETS)}")
-    known = list(signature(DATASETS[name]).parameters)
-    if unknown := sorted(set(settings) - set(known)):
-        raise InputError(f"data set '{name}' has no setting {', '.join(unknown)}; expected some of {', '.join(known)}")
-    return DATASETS[name](**settings)
+    dataset = build("data", config, DATASETS, GENERAL)
+    if lacking := [name for name in CONTRACT if not hasattr(dataset, name)]:
+        raise InputError(
+            f"data: {type(dataset).__name__} is no data set, it has no {', '.join(lacking)}; "
+            "expected what mammo.datasets.base.Dataset lists"
+        )
+    return dataset

@@ -1,4 +1,4 @@
-"""Which film is for training, validation and test: by woman, by film, by copy, or as the paper; and what that leaks."""
+"""The split: which image is for training, validation and test, dealt by patient, image, copy or as the paper did."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ from mammo.datasets.findings import PARTS
 from mammo.datasets.labels import worst_findings
 from mammo.errors import InputError
 
-PAPER_TRAIN = {False: (54, 207), True: (43, 115)}  # normal and abnormal films: Behery et al. 2023, Table 2
+PAPER_TRAIN = {False: (54, 207), True: (43, 115)}  # normal and abnormal images: Behery et al. 2023, Table 2
 
 
 def deal(strata: Sequence[object], shares: list[float], rng: np.random.Generator) -> np.ndarray:
-    """Deals items to parts in proportion to `shares`, each stratum evenly; returns (items,) part numbers.
+    """Deal items to parts in proportion to `shares`, each stratum evenly; return (items,) part numbers.
 
     Items are shuffled within their stratum, strata follow each other, and each item goes to the part that is
     furthest behind its share: linear in the number of items.
@@ -34,7 +34,7 @@ def deal(strata: Sequence[object], shares: list[float], rng: np.random.Generator
     return parts
 
 
-def split_films(
+def split_images(
     table: pd.DataFrame,
     *,
     name: str,
@@ -45,56 +45,56 @@ def split_films(
     copies: int = 0,
     stratify: str = "severity",
 ) -> pd.DataFrame:
-    """The split, one row per film: `image_id, patient, split`, the last one of train, val, test.
+    """Return the split, one row per image: `image_id, patient, split`, the last one of train, val, test.
 
     Args:
         table: A findings table.
-        name: `patient` (no woman on two sides); `film` (films are dealt as if they were women); `copy` (the copies
-            of an augmentation that came first are, a row each with its number in `copy`); `paper` (54 / 43 films
-            for training, 153 / 72 for test, no validation; other archives in these proportions); or
-            `paper_by_patient` (as near to those numbers as whole women come).
-        seed: Of the dealing; the same films, seed and shares give the same split.
+        name: `patient` (no patient is in two splits); `image` (images are dealt as if they were patients); `copy` (the
+            copies of an augmentation that came first are, a row each with its number in `copy`); `paper` (54 / 43
+            images for training, 153 / 72 for test, no validation; other archives in these proportions, images of
+            unknown severity in test); or `paper_by_patient` (as near to those numbers as whole patients come).
+        seed: Of the dealing; the same images, seed and shares give the same split.
         shares: Of train, val and test, without folds.
         fold: If given, test is this one of `folds`, and validation is dealt from the rest. The paper's splits have
             no folds: there it is one of so many draws.
         folds: How many.
-        copies: Of each film beside the original, for `copy`.
-        stratify: Column of the table whose values on a woman's films, those of their worst findings, are her type.
+        copies: Of each image beside the original, for `copy`.
+        stratify: Column of the table whose values on a patient's images, of their worst findings, are her type.
 
     Raises:
         InputError: An unknown name, a fold out of range, shares that are none.
     """
-    films = worst_findings(table)[["image_id", "patient", "severity", "finding"]].reset_index(drop=True)
+    kept = ["image_id", "patient"]
+    images = worst_findings(table)[list(dict.fromkeys([*kept, "severity", stratify]))].reset_index(drop=True)
     check_fold(fold, folds)
     if name in PAPER:
         rng = np.random.default_rng([seed, 0xBE4E2, *([] if fold is None else [fold])])
-        return films[["image_id", "patient"]].assign(split=PAPER[name](films, rng))
+        return images[kept].assign(split=PAPER[name](images, rng))
     if name not in UNITS:
         raise InputError(f"split.name={name} is unknown; expected one of {', '.join([*UNITS, *PAPER])}")
     if shares is None or len(shares) != 3 or min(shares) < 0 or sum(shares) <= 0:
         raise InputError(f"split.shares={shares}: expected three shares, of train, val and test, none negative")
-    kept = ["image_id", "patient"]
     if name == "copy":
         if not copies:
             raise InputError("split=copy deals the copies of an augmentation that came first; add augment=expand")
-        films = films.merge(pd.DataFrame({"copy": range(copies + 1)}), how="cross")
-        films["item"] = films["image_id"] + ".c" + films["copy"].astype("string")
+        images = images.merge(pd.DataFrame({"copy": range(copies + 1)}), how="cross")
+        images["item"] = images["image_id"] + ".c" + images["copy"].astype("string")
         kept.append("copy")
-    return films[kept].assign(split=_dealt_parts(films, UNITS[name], seed, list(shares), fold, folds, stratify))
+    return images[kept].assign(split=_dealt_parts(images, UNITS[name], seed, list(shares), fold, folds, stratify))
 
 
 def check_fold(fold: int | None, folds: int) -> None:
-    """A fold out of range is an error."""
+    """Refuse a fold that is out of range."""
     if fold is not None and not (folds >= 2 and 0 <= fold < folds):
         raise InputError(f"data.fold={fold} is out of range; with data.folds={folds} expected 0 to {folds - 1}")
 
 
 def _dealt_parts(
-    films: pd.DataFrame, unit: str, seed: int, shares: list[float], fold: int | None, folds: int, stratify: str
+    images: pd.DataFrame, unit: str, seed: int, shares: list[float], fold: int | None, folds: int, stratify: str
 ) -> np.ndarray:
-    # A woman's type: what her worst breast has, and whether one breast or both are abnormal.
-    typed = films.sort_values(["image_id"]).fillna({stratify: ""})
-    kinds = typed.groupby(unit)[stratify].agg(lambda films_: tuple(sorted(films_)))
+    # A patient's type: what her worst breast has, and whether one breast or both are abnormal; "" is unknown.
+    typed = images.sort_values(["image_id"]).astype({stratify: "string"}).fillna({stratify: ""})
+    kinds = typed.groupby(unit)[stratify].agg(lambda values: tuple(sorted(values)))
     units, strata = list(kinds.index), list(kinds)
     rng = np.random.default_rng([seed, 0x5B117])
     if fold is None:
@@ -104,29 +104,30 @@ def _dealt_parts(
         rest = (dealt != fold).nonzero()[0]
         parts = np.full(len(units), "test", dtype=object)
         parts[rest] = np.array(PARTS, dtype=object)[deal([strata[i] for i in rest], shares[:2], rng)]
-    return films[unit].map(dict(zip(units, parts, strict=True))).to_numpy()
+    return images[unit].map(dict(zip(units, parts, strict=True))).to_numpy()
 
 
-def _paper_parts(films: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
-    parts = np.full(len(films), "test", dtype=object)
+def _paper_parts(images: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
+    parts = np.full(len(images), "test", dtype=object)
     for abnormal, (train, of) in PAPER_TRAIN.items():
-        members = ((films["severity"] != "normal") == abnormal).to_numpy().nonzero()[0]
+        members = ((images["severity"] != "normal") == abnormal).fillna(False).to_numpy(bool).nonzero()[0]
         parts[rng.permutation(members)[: round(len(members) * train / of)]] = "train"
     return parts
 
 
-def _paper_parts_by_patient(films: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
-    """Women in random order, those with an abnormal film first; each one trains whose films still fit."""
-    abnormal = films["severity"] != "normal"
-    counts = pd.DataFrame({"patient": films["patient"], True: abnormal, False: ~abnormal}).groupby("patient").sum()
+def _paper_parts_by_patient(images: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
+    """Take patients in random order, those with an abnormal image first; each one trains whose images still fit."""
+    normal = images["severity"] == "normal"
+    kinds = {True: (~normal).fillna(False).astype(bool), False: normal.fillna(False).astype(bool)}
+    counts = pd.DataFrame({"patient": images["patient"], **kinds}).groupby("patient").sum()  # type: ignore[dict-item]
     left = {kind: round(int(counts[kind].sum()) * train / of) for kind, (train, of) in PAPER_TRAIN.items()}
     counts = counts.iloc[rng.permutation(len(counts))].sort_values(True, key=lambda n: n == 0, kind="stable")
     chosen = set()
-    for woman, normal, ill in zip(counts.index, counts[False], counts[True], strict=True):
-        if ill <= left[True] and normal <= left[False]:
-            left = {True: left[True] - ill, False: left[False] - normal}
-            chosen.add(woman)
-    return np.where(films["patient"].isin(chosen), "train", "test")
+    for patient, well, ill in zip(counts.index, counts[False], counts[True], strict=True):
+        if ill <= left[True] and well <= left[False]:
+            left = {True: left[True] - ill, False: left[False] - well}
+            chosen.add(patient)
+    return np.where(images["patient"].isin(chosen), "train", "test")
 
 
 UNITS = {"patient": "patient", "image": "image_id", "copy": "item"}  # what is dealt
@@ -134,11 +135,11 @@ PAPER = {"paper": _paper_parts, "paper_by_patient": _paper_parts_by_patient}
 
 
 def audit_split(split: pd.DataFrame) -> dict[str, object]:
-    """What a split leaks: counts of films and women by part, and the women and films that are on two sides."""
+    """Return what a split leaks: images and patients by part, and those that are in two of them."""
 
     def crossing(unit: str) -> list[str]:
-        sides = split.groupby(unit)["split"].nunique()
-        return sorted(map(str, sides.index[sides > 1]))
+        parts = split.groupby(unit)["split"].nunique()
+        return sorted(map(str, parts.index[parts > 1]))
 
     return {
         "images": {part: int(split.loc[split["split"] == part, "image_id"].nunique()) for part in PARTS},
@@ -149,9 +150,9 @@ def audit_split(split: pd.DataFrame) -> dict[str, object]:
 
 
 def check_split(split: pd.DataFrame, name: str) -> dict[str, object]:
-    """The audit; a woman on two sides is an error unless the split's name admits it."""
+    """Return the audit; refuse a patient in two splits unless the split's name admits it."""
     audit = audit_split(split)
     crossing = audit["patients_in_two_splits"]
     if crossing and name in ("patient", "paper_by_patient"):
-        raise InputError(f"split={name}: woman {crossing[0]} is on two sides; a woman's films belong to one part")  # type: ignore[index]
+        raise InputError(f"split={name}: patient {crossing[0]} is in two splits; a patient's images belong to one")  # type: ignore[index]
     return audit

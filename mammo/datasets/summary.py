@@ -1,51 +1,47 @@
-"""What a data set holds: counts from its findings table, and a picture of some of its films."""
+"""The summary of a data set: counts from its findings table, and a picture of some of its films."""
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from mammo import figures
+from mammo.datasets.base import Dataset
+from mammo.datasets.geometry import with_circles
 from mammo.datasets.labels import worst_findings
-from mammo.datasets.mias import MIAS
 
 
 def counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
-    """Counts by what is counted: films, women, findings by class and severity, films by severity and density."""
-    films = worst_findings(table)
-    abnormal = films[films["severity"] != "normal"].groupby("patient").size()
-    women = films["patient"].nunique()
+    """Return counts by what is counted: images, patients, findings by class and severity, images by density."""
+    images = worst_findings(table)
+    abnormal = images[images["severity"].isin(["benign", "malignant"])].groupby("patient").size()
+    patients = images["patient"].nunique()
+    placed = table[["x_px", "x0_px", "mask_path"]].notna().any(axis=1)
     by = {
-        "all": {
-            "films": len(films),
-            "women": women,
-            "rows": len(table),
-            "circles": int(table["radius_px"].notna().sum()),
-        },
-        "women with": {
-            "no abnormal breast": women - len(abnormal),
+        "all": {"images": len(images), "patients": patients, "rows": len(table), "places": int(placed.sum())},
+        "patients with": {
+            "no abnormal image": patients - len(abnormal),
             "one": int((abnormal == 1).sum()),
-            "both": int((abnormal == 2).sum()),
+            "more": int((abnormal > 1).sum()),
         },
     }
-    for name, column in (("films by severity", films["severity"]), ("films by density", films["density"])):
-        by[name] = {str(value): int(count) for value, count in column.value_counts().items()}
-    for name, column in (("rows by severity", table["severity"]), ("rows by class", table["finding"])):
-        by[name] = {str(value): int(count) for value, count in column.value_counts().items()}
+    for what, rows in (("images", images), ("rows", table)):
+        for name, column in (("severity", "severity"), ("density" if what == "images" else "class",) * 2):
+            values = rows["finding" if column == "class" else column].fillna("unknown").value_counts()
+            by[f"{what} by {name}"] = {str(value): int(count) for value, count in values.items()}
     return by
 
 
-def picture(dataset: MIAS, table: pd.DataFrame) -> Figure:
-    """Two films of each class where there are so many, with their circles."""
-    chosen = list(dict.fromkeys(table.groupby("finding", sort=False).head(2)["image_id"]))
+def picture(dataset: Dataset, table: pd.DataFrame) -> Figure:
+    """Draw two films of each class where there are so many, with the circles of their findings."""
+    chosen = list(dict.fromkeys(table.fillna({"finding": "-"}).groupby("finding", sort=False).head(2)["image_id"]))
     circles: list[list[tuple[float, float, float]]] = []
     names: list[str] = []
     pixels: list[np.ndarray] = []
-    for film in chosen:
-        rows = table[table["image_id"] == film]
+    for image in chosen:
+        rows = with_circles(table[table["image_id"] == image])
         drawn = rows.dropna(subset="radius_px")[["x_px", "y_px", "radius_px"]]
         circles.append([(float(x), float(y), float(r)) for x, y, r in drawn.to_numpy()])
-        names.append(
-            f"{film} {rows['density'].iloc[0]} {', '.join(dict.fromkeys(rows['finding']))} {rows['severity'].iloc[0]}"
-        )
-        pixels.append(dataset.read(str(film)))
+        said = [rows["density"].iloc[0], ", ".join(dict.fromkeys(rows["finding"].dropna())), rows["severity"].iloc[0]]
+        names.append(" ".join([image, *(str(word) for word in said if not pd.isna(word))]))
+        pixels.append(dataset.read(str(image)).levels8())
     return figures.films(pixels, circles, names)

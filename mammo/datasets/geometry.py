@@ -1,0 +1,71 @@
+"""Where a finding lies: centre, box and radius from whichever of circle, box and mask is there. Pixels, top left."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from mammo.datasets.film import read_film
+from mammo.errors import InputError
+
+CIRCLE = ["x_px", "y_px", "radius_px"]
+BOX = ["x0_px", "y0_px", "x1_px", "y1_px"]
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The place of a finding on its film, in pixels from the top left corner.
+
+    Attributes:
+        x_px, y_px: The centre of the circle, else of the box, else of the box around the mask.
+        radius_px: Of the circle, else half of the box's longer side; None where only a point is known.
+        box: Left, top, right and bottom edge, of the circle where there is no other.
+        mask_path: A film whose levels above 0 are the finding; None without one.
+    """
+
+    x_px: float
+    y_px: float
+    radius_px: float | None
+    box: tuple[float, ...]
+    mask_path: str | None = None
+
+    def mask(self) -> np.ndarray | None:
+        """Return the mask, (height, width) bool, as its file says."""
+        return None if self.mask_path is None else read_film(self.mask_path).pixels > 0
+
+
+def geometry(row: pd.Series) -> Geometry | None:
+    """Return where the finding of a row of the findings table lies; None where nothing says it.
+
+    A mask's file is read only where there is neither a circle nor a box.
+
+    Raises:
+        InputError: The mask cannot be read or is empty.
+    """
+    path = None if pd.isna(row["mask_path"]) else str(row["mask_path"])
+    edges = [] if pd.isna(row["x0_px"]) else [float(row[column]) for column in BOX]
+    pointed = pd.notna(row["x_px"])
+    if not edges and path is not None and not pointed:
+        rows, columns = (read_film(path).pixels > 0).nonzero()
+        if not len(rows):
+            raise InputError(f"{path}: the mask of {row['image_id']} is empty; expected levels above 0 on the finding")
+        edges = [float(edge) for edge in (columns.min(), rows.min(), columns.max(), rows.max())]
+    radius = None if pd.isna(row["radius_px"]) else float(row["radius_px"])
+    if edges:
+        left, top, right, bottom = edges
+        radius = radius or max(right - left, bottom - top) / 2
+        x, y = (left + right) / 2, (top + bottom) / 2
+    elif not pointed:
+        return None
+    if pointed:
+        x, y = float(row["x_px"]), float(row["y_px"])
+    reach = radius or 0.0
+    return Geometry(x, y, radius, tuple(edges) or (x - reach, y - reach, x + reach, y + reach), path)
+
+
+def with_circles(findings: pd.DataFrame) -> pd.DataFrame:
+    """Return a findings table whose `x_px, y_px, radius_px` hold each finding's geometry, whatever it was given by."""
+    lacking = findings.index[findings["radius_px"].isna() & findings[["x0_px", "mask_path"]].notna().any(axis=1)]
+    found = [geometry(row) for _, row in findings.loc[lacking].iterrows()]
+    circles = pd.DataFrame([[one.x_px, one.y_px, one.radius_px] for one in found if one], lacking, CIRCLE, "Float64")
+    return findings.assign(**{key: findings[key].fillna(circles[key]) for key in CIRCLE})
