@@ -126,7 +126,7 @@ class RunFolder:
 
     def heads(self) -> dict[str, "FittedHead"]:
         """Return the fitted heads by name."""
-        from mammo.models.heads import load_head  # noqa: PLC0415 - scikit-learn, which no reader of tables needs
+        from mammo.models.heads_io import load_head  # noqa: PLC0415 - scikit-learn, which no reader of tables needs
 
         chosen = self.selection["heads"]
         return {name: load_head(self.file(f"heads/{name}.skops"), **how) for name, how in chosen.items()}

@@ -4,6 +4,7 @@ A task says what is learnt: `target` (from findings to classes, known before a p
 `rows` (what is written down of each sample).
 """
 
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -16,6 +17,7 @@ from torchmetrics import MeanMetric, Metric, MetricCollection
 from mammo.config import Config
 from mammo.datasets.findings import PARTS
 from mammo.models.network import build_network
+from mammo.processes import checkpoint_io
 
 Batch = dict[str, Tensor]
 
@@ -55,6 +57,10 @@ class Task(L.LightningModule):
     def shown(self, logits: Tensor) -> Tensor:
         """Return what the watched metrics compare with the targets."""
         raise NotImplementedError
+
+    def restore(self, checkpoint: Path) -> None:
+        """Take the weights of a checkpoint."""
+        self.load_state_dict(checkpoint_io.read(checkpoint)["state_dict"])
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Note which epoch the weights are from."""

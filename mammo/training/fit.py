@@ -61,6 +61,8 @@ def fit_and_predict(
         logger=logger,
         callbacks=[Guard(prepared), *callbacks, features],
     )
+    if weights is not None:
+        task.restore(weights)  # before the outputs of the frozen part are asked for
     data = MammogramDataModule(prepared, config.data, config.seed)
     if weights is None:
         trainer.fit(task, datamodule=data, ckpt_path=last)
