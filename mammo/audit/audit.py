@@ -1,4 +1,4 @@
-"""The audit of any data: women, films, findings and pixels on two sides of a split, or that would be on two."""
+"""The audit of any data: patients, images, findings and pixels that are in two splits, or that would be in two."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,16 +12,15 @@ from mammo.audit.duplicates import Pairs, find_pairs
 from mammo.audit.hashes import cache_of, records
 from mammo.audit.sources import find_films, place, read_split
 from mammo.datasets.findings import STRING
-from mammo.datasets.registry import DATASETS, open_dataset
-from mammo.errors import InputError
 
 SHOWN = 12  # pairs of the contact sheet
 _TITLE = 34  # characters of a name above its film
+_WORDS = {2: "two", 3: "three"}
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two films of the same pixels: their names, what is said of each, the proof, and their thumbnails."""
+    """Two films of the same pixels: their names, the split or patient of each, the proof, and their thumbnails."""
 
     names: tuple[str, str]
     where: tuple[str, str]
@@ -35,12 +34,12 @@ class Pair:
 
 @dataclass
 class Audit:
-    """What an audit found.
+    """The findings of an audit.
 
     Attributes:
-        compared: What was compared with what, one line.
+        compared: One line that says what was compared with what.
         leaks: One line each.
-        notes: What is no leak but worth knowing, one line each.
+        notes: Facts that are no leak but worth knowing, one line each.
         pairs: The leaks by pixels, worst first.
     """
 
@@ -50,14 +49,14 @@ class Audit:
     pairs: list[Pair] = field(default_factory=list)
 
     def lines(self) -> Iterator[str]:
-        """What is printed."""
+        """Yield the lines that are printed."""
         yield f"compared: {self.compared}"
         yield from (f"note: {note}" for note in self.notes)
         yield from (f"leak: {leak}" for leak in self.leaks)
         yield f"leaks: {len(self.leaks)}" if self.leaks else "no leak found"
 
     def draw(self, path: Path) -> None:
-        """Writes the contact sheet of the worst pairs."""
+        """Write the contact sheet of the worst pairs."""
         worst = self.pairs[:SHOWN]
         titles = [
             (f"{_short(pair.names[0])}\n{pair.where[0]}", f"{_short(pair.names[1])}\n{pair.where[1]}") for pair in worst
@@ -67,117 +66,112 @@ class Audit:
         self.notes.append(f"the worst {len(worst)} of {len(self.pairs)} pairs are drawn in {path}")
 
 
-def locate(source: str | None) -> Path:
-    """The table or folder that is meant; the name of a data set means its folder."""
-    if source is None:
-        raise InputError("audit: expected a findings table, a folder of films, a data set or --split, found none")
-    if source in DATASETS and not Path(source).exists():
-        dataset = open_dataset(source)
-        dataset.index()
-        return dataset.root
-    return Path(source)
-
-
-def audit(source: str | None, split: Path | None = None) -> Audit:
-    """Audits films, or a split, or films by the sides that a split gives them.
-
-    Args:
-        source: A findings table, a folder of films or the name of a data set; None audits the split's rows alone.
-        split: As `inventory.read_split` takes it; None leaves the sides that table or folder give.
+def audit_split(split: Path) -> Audit:
+    """Audit the rows of a split by their names alone; `split` as `sources.read_split` takes it.
 
     Raises:
-        InputError: Neither is given, or one cannot be used.
+        InputError: It cannot be read.
     """
-    found = Audit()
-    rows = None if split is None else read_split(split)
-    if source is None and rows is not None:
-        found.compared = f"{_count(rows)}; no pixels, as no films were named"
-        found.leaks += crossing(rows)
-        return found
-    path = locate(source)
-    films = find_films(path)
-    if rows is None:
-        rows = films.assign(image_id=films["name"], finding=pd.NA, copy=pd.NA).dropna(subset="side")
+    rows = read_split(split)
+    return Audit(f"{_count(rows)}; no pixels, as no films were named", list(crossing(rows)))
+
+
+def audit_films(source: Path, split: Path | None = None) -> Audit:
+    """Audit films by their pixels, and by the names of the splits that they are in.
+
+    Args:
+        source: A findings table or a folder of films.
+        split: A split as `sources.read_split` takes it; None leaves the splits that table or folders give.
+
+    Raises:
+        InputError: One of them cannot be used.
+    """
+    films, notes = find_films(source)
+    if split is None:
+        rows = films.assign(image_id=films["name"]).dropna(subset="split")
+        rows = rows.reindex(columns=[*rows.columns, "finding_id", "patch", "copy"])
     else:
+        rows = read_split(split)
         films = place(films, rows)
         if absent := set(rows["image_id"]) - set(films["image_id"]):
-            found.notes.append(f"{len(absent)} films of the split are not there, the first is {min(absent)}")
-        if beside := films["side"].isna().sum():
-            found.notes.append(f"{beside} films are not in the split")
-        women = films.drop_duplicates("image_id").set_index("image_id")["patient"]
-        rows["patient"] = rows["patient"].fillna(rows["image_id"].map(women).astype(STRING))
-    found.leaks += crossing(rows)
-    by_pixels(films, records([Path(film) for film in films["path"]], cache_of(path)), found)
+            notes.append(f"{len(absent)} images of the split are not among the films, the first is {min(absent)}")
+        if beside := films["split"].isna().sum():
+            notes.append(f"{beside} films are not in the split")
+        patients = films.drop_duplicates("image_id").set_index("image_id")["patient"]
+        rows["patient"] = rows["patient"].fillna(rows["image_id"].map(patients).astype(STRING))
+    found = Audit(notes=notes, leaks=list(crossing(rows)))
+    by_pixels(films, records([Path(film) for film in films["path"]], cache_of(source)), found)
     return found
 
 
 def crossing(rows: pd.DataFrame) -> Iterator[str]:
-    """Women, findings and films that are on two sides, told by their names alone.
-
-    Args:
-        rows: Of `inventory.read_split`.
-    """
-    for woman, group in _on_two_sides(rows, ["patient"]):
-        one_each = group.drop_duplicates("side")
-        films = ", ".join(f"{film} ({side})" for film, side in zip(one_each["image_id"], one_each["side"], strict=True))
-        yield f"woman {woman[0]} is on two sides: {films}"
-    lesions = rows[rows["finding"].notna() & (rows["finding"] != "0")]
+    """Yield a line for each patient, finding and image that is in several splits; `rows` as of `read_split`."""
+    for (patient,), group in _in_several(rows, ["patient"]):
+        one_each = group.drop_duplicates("split")
+        images = ", ".join(f"{name} ({part})" for name, part in zip(one_each["image_id"], one_each["split"], strict=True))
+        yield f"patient {patient} is {_splits(group)}: {images}"
     told = set()
-    for (film, finding), group in _on_two_sides(lesions, ["image_id", "finding"]):
-        told.add(film)
-        yield f"{_copies(group)}finding {finding} of film {film} on two sides: {', '.join(sorted(set(group['side'])))}"
-    for (film,), group in _on_two_sides(rows, ["image_id"]):
-        if film not in told:
-            yield f"{_copies(group)}film {film} on two sides: {', '.join(sorted(set(group['side'])))}"
+    lesions = rows[rows["finding_id"].notna() & (rows["finding_id"] != "0")]
+    for (image, finding), group in _in_several(lesions, ["image_id", "finding_id"]):
+        told.add(image)
+        yield _crossed(f"finding {finding} of image {image}", group)
+    for (image,), group in _in_several(rows, ["image_id"]):
+        if image not in told:
+            yield _crossed(f"image {image}", group)
 
 
-def _on_two_sides(rows: pd.DataFrame, key: list[str]) -> Iterator[tuple[tuple[str, ...], pd.DataFrame]]:
-    crossed = rows[rows.groupby(key)["side"].transform("nunique") > 1]
-    return iter(crossed.groupby(key))
+def _in_several(rows: pd.DataFrame, key: list[str]) -> Iterator[tuple[tuple[str, ...], pd.DataFrame]]:
+    return iter(rows[rows.groupby(key)["split"].transform("nunique") > 1].groupby(key))
 
 
-def _copies(group: pd.DataFrame) -> str:
+def _crossed(name: str, group: pd.DataFrame) -> str:
+    parts = ", ".join(sorted(set(group["split"])))
     if (group["copy"].notna() & (group["copy"] != "0")).any():
-        return "augmented copies of "
-    return "crops of " if len(group) > group["side"].nunique() or group["finding"].notna().any() else ""
+        return f"augmented copies of {name} are {_splits(group)}: {parts}"
+    if len(group) > group["split"].nunique() or group[["finding_id", "patch"]].notna().any(axis=None):
+        return f"crops of {name} are {_splits(group)}: {parts}"
+    return f"{name} is {_splits(group)}: {parts}"
+
+
+def _splits(group: pd.DataFrame) -> str:
+    return f"in {_WORDS[group['split'].nunique()]} splits"
 
 
 def by_pixels(films: pd.DataFrame, described: np.ndarray, found: Audit) -> Pairs:
-    """Adds to `found` what the films' pixels tell.
+    """Add to `found` the films that have the same pixels, and what was compared; return the pairs near by hash.
 
     Args:
-        films: Of `inventory.find_films`.
+        films: The table of `sources.find_films`.
         described: Their records, of `mammo.audit.hashes`.
-        found: Is added to.
+        found: The audit that is added to.
     """
     pairs = find_pairs(described)
-    any_side = films["side"].notna().any()
-    names, sides, women = (
-        films[column].to_numpy(dtype=object, na_value=None) for column in ("name", "side", "patient")
+    splits_known = films["split"].notna().any()
+    names, splits, patients = (
+        films[column].to_numpy(dtype=object, na_value=None) for column in ("name", "split", "patient")
     )
     same = within = unplaced = 0
     for one, other, symmetry, alike in pairs.same():
         same += 1
-        proof = f"correlation {alike:.3f}, {symmetry}"
-        told = sides if any_side else women
-        where = tuple(str(told[film]) if any_side else f"woman {told[film] or 'unknown'}" for film in (one, other))
+        where = [str(splits[film]) if splits_known else f"patient {patients[film] or 'unknown'}" for film in (one, other)]
         thumbs = described["thumb"][one], described["thumb"][other]
-        pair = Pair((names[one], names[other]), (where[0], where[1]), proof, thumbs)
-        if any_side and None in (sides[one], sides[other]):
+        pair = Pair(
+            (names[one], names[other]), (where[0], where[1]), f"correlation {alike:.3f}, {symmetry}", thumbs
+        )
+        if splits_known and None in (splits[one], splits[other]):
             unplaced += 1
-        elif any_side and len({*sides[one].split("+"), *sides[other].split("+")}) == 1:
+        elif splits_known and len({*splits[one].split("+"), *splits[other].split("+")}) == 1:
             within += 1
-        elif not any_side and women[one] == women[other] is not None:
-            found.notes.append(f"the same pixels in two films of one woman: {pair}")
+        elif not splits_known and patients[one] == patients[other] is not None:
+            found.notes.append(f"two films of one patient have the same pixels: {pair}")
         else:
             found.pairs.append(pair)
-            found.leaks.append(
-                f"the same pixels {'on two sides' if any_side else 'would leak under any split'}: {pair}"
-            )
+            leak = "the same pixels are in two splits" if splits_known else "the same pixels would leak under any split"
+            found.leaks.append(f"{leak}: {pair}")
     if within:
-        found.notes.append(f"{within} pairs of the same pixels within a side")
+        found.notes.append(f"{within} pairs of films with the same pixels are within one split")
     if unplaced:
-        found.notes.append(f"{unplaced} pairs of the same pixels with a film that is on no side")
+        found.notes.append(f"{unplaced} pairs of films with the same pixels have a film that is in no split")
     total = len(films) * (len(films) - 1) // 2
     found.compared = (
         f"{_count(films)}; {total:,} pairs, {len(pairs.first):,} near by hash, {same:,} with the same pixels"
@@ -186,11 +180,11 @@ def by_pixels(films: pd.DataFrame, described: np.ndarray, found: Audit) -> Pairs
 
 
 def _count(rows: pd.DataFrame) -> str:
-    films = rows["image_id" if "name" not in rows else "name"]
-    unknown = films[rows["patient"].isna()].nunique()
-    without = f" and {unknown:,} of unknown women" if unknown else ""
-    sides = ", ".join(f"{count:,} {side}" for side, count in films.groupby(rows["side"]).nunique().items())
-    return f"{films.nunique():,} films of {rows['patient'].nunique():,} women{without}; {sides or 'no sides'}"
+    images = rows["image_id" if "name" not in rows else "name"]
+    unknown = images[rows["patient"].isna()].nunique()
+    without = f" and {unknown:,} of unknown patients" if unknown else ""
+    parts = ", ".join(f"{count:,} {part}" for part, count in images.groupby(rows["split"]).nunique().items())
+    return f"{images.nunique():,} images of {rows['patient'].nunique():,} patients{without}; {parts or 'no splits'}"
 
 
 def _short(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Copies with known alterations, planted among films: how many of them the audit finds, and how many it makes up."""
+"""The benchmark of the audit: it plants altered copies among films, and counts those found and those made up."""
 
 import tempfile
 import time
@@ -49,21 +49,26 @@ CHOICES = [(), *((one,) for one in ALTERATIONS)] + [
 
 
 def altered(film: np.ndarray, how: tuple[str, ...], rng: np.random.Generator) -> np.ndarray:
-    """The film (height, width) uint8 after the alterations of those names, one after the other."""
+    """Return the film (height, width) uint8 after the alterations of those names, one after the other."""
     for name in how:
         film = np.ascontiguousarray(ALTERATIONS[name](film, rng))
     return film
 
 
 def benchmark(source: Path, copies: int, seed: int) -> tuple[list[str], list[str]]:
-    """Plants altered copies of random films in a temporary folder, and audits films and copies together.
+    """Plant altered copies of random films in a temporary folder, and audit films and copies together.
+
+    Args:
+        source: A findings table or a folder of films.
+        copies: The number of copies, at least 1.
+        seed: The seed of the choice of films and of the alterations.
 
     Returns:
-        What was counted, and the copies missed and the false pairs, one line each.
+        The counts; and the copies missed and the false pairs, one line each.
     """
-    films = find_films(source)
+    films, _ = find_films(source)
     if copies < 1:
-        raise InputError(f"--planted {copies}: expected at least 1 copy")
+        raise InputError(f"copies is {copies}; use 1 or more")
     rng = np.random.default_rng([seed, 0xC0B1E5])
     order = np.concatenate([rng.permutation(len(films)) for _ in range(-(-copies // len(films)))])[:copies]
     hows = [CHOICES[place % len(CHOICES)] for place in range(copies)]
@@ -75,8 +80,8 @@ def benchmark(source: Path, copies: int, seed: int) -> tuple[list[str], list[str
             rows.append(
                 [f"{path.stem} of {films['name'][film]} ({', '.join(how) or 'identical'})", path.stem, str(path)]
             )
-        planted = pd.DataFrame(rows, columns=FILMS[:3]).assign(patient=pd.NA, side=pd.NA)
-        together = pd.concat([films, planted.astype("string")], ignore_index=True).assign(side=pd.NA)
+        planted = pd.DataFrame(rows, columns=FILMS[:3]).assign(patient=pd.NA, split=pd.NA)
+        together = pd.concat([films, planted.astype("string")], ignore_index=True).assign(split=pd.NA)
         start = time.perf_counter()
         pairs = by_pixels(together, records([Path(path) for path in together["path"]]), found := Audit())
         seconds = time.perf_counter() - start

@@ -1,4 +1,4 @@
-"""Audits the arithmetic of a published claim: can any counts of films give its numbers, and what do they say?
+"""The arithmetic of a published claim: which counts of films can give its numbers.
 
 A number with a decimal point and no more than 1 is a fraction (0.9777, 1.0), any other is per cent (97.77, 98, 1), and
 one that ends in % always is. A number stands for the interval that its digits leave open, rounded or truncated, and
@@ -19,7 +19,7 @@ import numpy as np
 from mammo.errors import InputError
 
 METRICS = ("accuracy", "sensitivity", "specificity", "precision", "f1")
-COUNTS = ("n", "n_pos", "n_neg", "n_train", "n_test", "films_per_woman")
+COUNTS = ("n", "n_pos", "n_neg", "n_train", "n_test", "films_per_patient")
 PARTS = ("train", "test")
 # From lowest to highest, in halves of the last digit around the number; then whether the highest itself is left out.
 # Ties may have been rounded up, down or to even, so both ends belong.
@@ -28,7 +28,7 @@ MOST_DECIMALS = 8  # keeps products within 64 bits
 MOST_FILMS = 1_000_000
 MOST_FILMS_UNKNOWN = 3_000  # with the number of positives unknown, time and memory grow with its square
 LISTED = 6
-# Women of mini-MIAS by their two films: one of them abnormal, none, both. 207 normal films, 115 abnormal.
+# Patients of mini-MIAS by their two films: one of them abnormal, none, both. 207 normal films, 115 abnormal.
 MIAS_ONE, MIAS_NONE, MIAS_BOTH = 101, 53, 7
 MIAS_FILMS = (207, 115)
 
@@ -42,14 +42,14 @@ class Number:
     text: str  # as a reader sees it, so that 98 shows as 98 %
 
     def numerators(self, denominator: int, rule: str) -> tuple[int, int]:
-        """The lowest and the highest count that is this fraction of `denominator`; none where the first is higher."""
+        """Return the lowest and highest count that is this fraction of `denominator`; none if the first is higher."""
         if denominator == 0:
             return 0, 0 if self.digits == 0 else -1
         low, high, left_out = self._halves(rule)
         return -(-low * denominator // (2 * self.scale)), (high * denominator - left_out) // (2 * self.scale)
 
     def denominators(self, numerators: np.ndarray, rule: str) -> tuple[np.ndarray, np.ndarray]:
-        """The lowest and the highest count of which each of the (R,) `numerators` is this fraction."""
+        """Return the lowest and highest count of which each of the (R,) `numerators` is this fraction."""
         low, high, left_out = self._halves(rule)
         scaled = numerators * (2 * self.scale)
         least = np.maximum(-(-(scaled + left_out) // high), 0 if self.digits == 0 else 1)
@@ -64,14 +64,14 @@ class Number:
 
 @dataclass(frozen=True)
 class Claim:
-    """What was published of one test part of `n` films; `n_pos` positive ones and the training part may be unknown."""
+    """A published result on a test part of `n` films; its `n_pos` positives and the training part may be unknown."""
 
     n: int
     n_pos: int | None
     numbers: dict[str, Number]
     n_train: int | None
     train: tuple[int, int] | None
-    films_per_woman: int
+    films_per_patient: int
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,11 @@ class Matrices:
     rows: np.ndarray
 
     def count(self) -> int:
-        """How many matrices the rows hold."""
+        """Return the number of matrices that the rows hold."""
         return int((self.rows[:, 3] - self.rows[:, 2] + 1).sum())
 
     def cells(self) -> dict[str, tuple[int, int]]:
-        """Lowest and highest of each count, of the positives, of the larger class and of the right answers."""
+        """Return the range of each count, of the positives, of the larger class and of the right answers."""
         positives, tp, least, most = self.rows.T
         larger = np.maximum(positives, self.n - positives)
         ends = {
@@ -101,14 +101,14 @@ class Matrices:
         return {name: (int(low.min()), int(high.max())) for name, (low, high) in ends.items()}
 
     def each(self) -> Iterable[tuple[int, int, int, int]]:
-        """The matrices as (tp, tn, fp, fn), one after the other."""
+        """Yield the matrices as (tp, tn, fp, fn)."""
         for positives, tp, least, most in self.rows.tolist():
             for fp in range(least, most + 1):
                 yield tp, self.n - positives - fp, fp, positives - tp
 
 
 def read_claim(words: list[str]) -> Claim:
-    """A claim from words `key=value`: METRICS, COUNTS, and `train=` or `test=` as normal,abnormal films."""
+    """Read a claim from words `key=value`: METRICS, COUNTS, and `train=` or `test=` as normal,abnormal films."""
     values: dict[str, str] = {}
     for word in words:
         key, equals, value = word.partition("=")
@@ -137,8 +137,8 @@ def read_claim(words: list[str]) -> Claim:
         raise InputError(f"expected n_pos= where n is above {MOST_FILMS_UNKNOWN}, found n={n} alone; give n_pos=")
     train = parts.get("train")
     n_train = _agreed("n_train", counts.get("n_train"), sum(train) if train else None)
-    if (films := counts.get("films_per_woman", 2)) < 1:
-        raise InputError("expected films_per_woman of 1 or more, found 0; say films_per_woman=2")
+    if (films := counts.get("films_per_patient", 2)) < 1:
+        raise InputError("expected films_per_patient of 1 or more, found 0; say films_per_patient=2")
     return Claim(n, n_pos, numbers, n_train, train, films)
 
 
@@ -178,14 +178,14 @@ def _number(key: str, text: str) -> Number:
 
 
 def matrices(claim: Claim, rule: str, only: Iterable[str] = METRICS) -> Matrices:
-    """All confusion matrices that give the claim's numbers (or `only` some) by a rule of RULES."""
+    """Return all confusion matrices that give the claim's numbers (or `only` some) by a rule of RULES."""
     numbers = {name: claim.numbers[name] for name in only if name in claim.numbers}
     possible = range(claim.n + 1) if claim.n_pos is None else [claim.n_pos]
     return Matrices(claim.n, np.concatenate([_rows(claim.n, positives, numbers, rule) for positives in possible]))
 
 
 def _rows(n: int, positives: int, numbers: dict[str, Number], rule: str) -> np.ndarray:
-    """Given the positives and the true positives, every metric is monotonic in the false positives: an interval."""
+    """Return the rows: given positives and true positives, each metric is monotonic in the false positives."""
     negatives = n - positives
     first, last = numbers["sensitivity"].numerators(positives, rule) if "sensitivity" in numbers else (0, positives)
     tp = np.arange(first, min(last, positives) + 1)
@@ -205,7 +205,7 @@ def _rows(n: int, positives: int, numbers: dict[str, Number], rule: str) -> np.n
 
 
 def conflict(claim: Claim) -> list[str]:
-    """The fewest of the claim's numbers that no matrix gives together, rounded or truncated; none if all agree."""
+    """Return the fewest of the claim's numbers that no matrix gives together; none if all agree."""
     for size in range(1, len(claim.numbers) + 1):
         for names in itertools.combinations(claim.numbers, size):
             if not len(matrices(claim, "either", names).rows):
@@ -214,15 +214,15 @@ def conflict(claim: Claim) -> list[str]:
 
 
 def wilson(right: float, n: float) -> tuple[float, float]:
-    """The 95 % interval of a fraction (Wilson 1927); counts need not be whole."""
+    """Return the 95 % interval of a fraction (Wilson 1927); counts need not be whole."""
     z2, share = NormalDist().inv_cdf(0.975) ** 2, right / n
     middle = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = math.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n))) / (1 + z2 / n)
     return max(middle - half, 0.0), min(middle + half, 1.0)
 
 
-def whole_women(normal: int, abnormal: int) -> tuple[int, int, int] | None:
-    """Women of mini-MIAS with one, no and two abnormal films, who together have these films; None if none can."""
+def whole_patients(normal: int, abnormal: int) -> tuple[int, int, int] | None:
+    """Return how many patients of mini-MIAS, with one, no and two abnormal films, have these films; else None."""
     for both in range(MIAS_BOTH + 1):
         one = abnormal - 2 * both
         none, odd = divmod(normal - one, 2)

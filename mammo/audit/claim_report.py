@@ -1,4 +1,4 @@
-"""The audit of a published claim in a few lines of plain text, the verdict first."""
+"""The report on a published claim: a few lines of plain text, the verdict first."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -15,34 +15,34 @@ from mammo.audit.claim import (
     conflict,
     matrices,
     read_claim,
-    whole_women,
+    whole_patients,
     wilson,
 )
 
 
 def audit(words: list[str]) -> tuple[bool, str]:
-    """Whether the claim is arithmetically possible, and the lines that say so; words as of `read_claim`."""
+    """Return True if the claim is arithmetically possible, and the lines that say why; words as of `read_claim`."""
     claim = read_claim(words)
-    # Right answers alone are counted the same whatever the classes: with all films negative, no square of n to search.
+    # Accuracy alone does not depend on the classes: with all films negative there is no square of n to search.
     open_classes = claim.n_pos is None and set(claim.numbers) == {"accuracy"}
     counted = replace(claim, n_pos=0) if open_classes else claim
     found = {rule: matrices(counted, rule) for rule in RULES}
     if not len(found["either"].rows):
-        return False, "\n".join([*_impossible(claim, counted), *_women(claim)])
+        return False, "\n".join([*_impossible(claim, counted), *_patients(claim)])
     kept = {rule: found[rule] for rule in ("rounded", "truncated") if len(found[rule].rows)}
     lines = [_verdict(claim, set(kept))]
     kept = kept or {"rounded in part, truncated in part": found["either"]}
     cells = [one.cells() for one in kept.values()]
     over = {name: (min(one[name][0] for one in cells), max(one[name][1] for one in cells)) for name in cells[0]}
-    low, interval = _right_answers(claim, over["right"])
+    low, interval = _correct(claim, over["right"])
     if open_classes:
-        lines += ["Confusion matrix: open, as only right answers are counted; give n_pos= or more numbers.", interval]
-        lines += ["Majority class: not known; give n_pos= or test=normal,abnormal."]
+        lines += ["Confusion matrix: unknown, because accuracy alone does not tell it; give n_pos= or more numbers.", interval]
+        lines += ["Majority class: unknown; give n_pos= or test=normal,abnormal."]
     else:
         lines += [*_matrices(kept), interval, _majority(claim, over, low)]
     if claim.n_pos is None and not open_classes and over["positives"][0] == over["positives"][1]:
         claim = replace(claim, n_pos=over["positives"][0])
-    return True, "\n".join([*lines, *_women(claim)])
+    return True, "\n".join([*lines, *_patients(claim)])
 
 
 def _verdict(claim: Claim, rules: set[str]) -> str:
@@ -61,7 +61,7 @@ def _impossible(claim: Claim, counted: Claim) -> list[str]:
     together = " together" if len(names) > 1 else ""
     lines = [
         f"Impossible: no counts of {_films(claim)} give {_given(claim, names)}{together}, rounded or truncated. "
-        f"(A mean over folds, runs or classes is no such count: then ask for the counts.)"
+        f"(A mean over folds, runs or classes need not be such a count; ask its authors for the counts.)"
     ]
     of = {"accuracy": claim.n}
     if claim.n_pos is not None:
@@ -87,16 +87,16 @@ def _matrices(kept: dict[str, Matrices]) -> list[str]:
     return [f"Confusion matrix, {rules}: {said}." for said, rules in lines.items()]
 
 
-def _right_answers(claim: Claim, right: tuple[int, int]) -> tuple[float, str]:
-    """The lower end of the widest interval, and the line with the intervals."""
+def _correct(claim: Claim, right: tuple[int, int]) -> tuple[float, str]:
+    """Return the lower end of the widest interval, and the line with the intervals."""
     counts = _share(right[0], claim.n) if right[0] == right[1] else f"{_ends(right)} of {claim.n}"
     low, high = (wilson(count, claim.n)[end] for end, count in enumerate(right))
-    line = f"Right answers: {counts}; Wilson 95 % interval by films {_percents(low, high)}."
+    line = f"Correct predictions: {counts}; Wilson 95 % interval by films {_percents(low, high)}."
     if (films := claim.films_per_woman) > 1:
         low, high = (wilson(count / films, claim.n / films)[end] for end, count in enumerate(right))
         line += (
-            f" A woman's films are not independent, so the true one is wider: "
-            f"{_percents(low, high)} if her {films} are always right or wrong together."
+            f" The films of one patient are not independent, so the true interval is wider: "
+            f"{_percents(low, high)} if a patient's {films} films are always right or wrong together."
         )
     return low, line
 
@@ -105,59 +105,59 @@ def _majority(claim: Claim, over: dict[str, tuple[int, int]], low: float) -> str
     (fewest, most), (worst, best) = over["larger"], over["right"]
     if fewest != most:
         return (
-            f"Majority class: {_ends(over['larger'])} of {claim.n} right, as {_ends(over['positives'])} positive films "
-            f"are possible; give n_pos= or test=normal,abnormal."
+            f"Majority class: {_ends(over['larger'])} of {claim.n} correct, because {_ends(over['positives'])} positive "
+            f"films are possible; give n_pos= or test=normal,abnormal."
         )
     if worst <= most < best:
-        stands = "the claim may be above it or not"
+        stands = "the claim may or may not be above it"
     elif worst <= most:
         stands = "the claim is not above it"
     else:
         beyond = "beyond the widest interval" if low > most / claim.n else "but within the widest interval"
-        stands = f"the claim has {_ends((worst - most, best - most))} films more, {beyond}"
-    return f"Majority class: one answer for all has {_share(most, claim.n)} right; {stands}."
+        stands = f"the claim has {_ends((worst - most, best - most))} correct films more, {beyond}"
+    return f"Majority class: predicting it for every film has {_share(most, claim.n)} correct; {stands}."
 
 
-def _women(claim: Claim) -> list[str]:
-    """Whether so many films can be of women who are each on one side: counts may refute it, never prove it."""
-    films, n = claim.films_per_woman, claim.n
+def _patients(claim: Claim) -> list[str]:
+    """Return what the counts say of patients in both parts: they may prove that there is one, never that none is."""
+    films, n = claim.films_per_patient, claim.n
     if films == 1:
         return []
-    if claim.n_train is None:
-        if n % films == 0:
-            return [f"Women: {n} test films may be {n // films} whole women; counts cannot show that they are."]
-        return [
-            f"Women: {n} test films cannot be whole women of {films}: some woman has another film in training "
-            f"or unused; give n_train= or train=normal,abnormal."
-        ]
-    return [_two_sides(claim, claim.n_train)]
+    if claim.n_train is not None:
+        return [_two_parts(claim, claim.n_train)]
+    if n % films == 0:
+        return [f"Patients: {n} test films may be all films of {n // films} patients; counts cannot show that they are."]
+    return [
+        f"Patients: {n} test films cannot be all films of patients with {films}: some patient has another film in "
+        f"training or unused; give n_train= or train=normal,abnormal."
+    ]
 
 
-def _two_sides(claim: Claim, n_train: int) -> str:
-    films, total, parts = claim.films_per_woman, n_train + claim.n, f"{n_train} train and {claim.n} test films"
+def _two_parts(claim: Claim, n_train: int) -> str:
+    films, total, parts = claim.films_per_patient, n_train + claim.n, f"{n_train} train and {claim.n} test films"
     if films == 2 and claim.train and claim.n_pos is not None:
         normal, abnormal = claim.train
         if (normal + claim.n - claim.n_pos, abnormal + claim.n_pos) == MIAS_FILMS:
             return _mias(normal, abnormal)
     if total % films:
-        return f"Women: {parts} together are not whole women of {films}; whether one is cut cannot be told."
+        return f"Patients: {parts} together are not all films of patients with {films}; a leak cannot be excluded."
     if claim.n % films:
         mias = (films, total) == (2, sum(MIAS_FILMS))
         why = f"{total} are all films of mini-MIAS, so" if mias else "unless films were left out,"
-        return f"Women: {parts} cannot be whole women of {films}: {why} at least one woman is in both, a leak."
-    return f"Women: {parts} may be whole women of {films}; counts cannot show that they are."
+        return f"Patients: {parts} split a patient with {films} films: {why} at least one patient is in both, a leak."
+    return f"Patients: {parts} may be split by patients with {films} films; counts cannot show that they are."
 
 
 def _mias(normal: int, abnormal: int) -> str:
-    known = f"mini-MIAS has {MIAS_ONE} women with one abnormal film of two, {MIAS_BOTH} with two, {MIAS_NONE} with none"
-    if (women := whole_women(normal, abnormal)) is None:
+    known = f"mini-MIAS has {MIAS_ONE} patients with one abnormal film of two, {MIAS_BOTH} with two, {MIAS_NONE} with none"
+    if (patients := whole_patients(normal, abnormal)) is None:
         return (
-            f"Women: no whole women have the {normal} normal and {abnormal} abnormal films of train ({known}): "
-            f"at least one woman is in both train and test, a leak."
+            f"Patients: no choice of patients has the {normal} normal and {abnormal} abnormal films of train ({known}): "
+            f"at least one patient is in both train and test, a leak."
         )
-    one, none, both = women
+    one, none, both = patients
     return (
-        f"Women: {one + none + both} whole women can have the {normal} normal and {abnormal} abnormal films of train "
+        f"Patients: {one + none + both} patients can have the {normal} normal and {abnormal} abnormal films of train "
         f"({one} with one abnormal, {both} with two, {none} with none; {known}); counts cannot show that they do."
     )
 

@@ -1,4 +1,4 @@
-"""Which films show the same pixels: perceptual hashes propose pairs, aligned pixels decide them."""
+"""Films that show the same pixels: perceptual hashes propose pairs, aligned pixels decide them."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +15,7 @@ from mammo.audit.hashes import SIDE, SYMMETRIES, turned
 # Of 256: copies of real films differ by at most 56; of their 51,681 distinct pairs 164 are as near as this.
 NEAR_BITS = 64
 # Aligned correlation from which two films are one. On mini-MIAS altered copies reach 0.88 or more, most of them 0.95,
-# and distinct films at most 0.65 (`python -m mammo audit mias --planted 200` prints both): this lies in the middle.
+# and distinct films at most 0.65 (`mammo audit benchmark mias` prints both): this lies in the middle.
 SAME = 0.78
 # Side, iterations, and the correlation below which films are told apart there: copies of real films reach 0.84 at a
 # quarter of the resolution and 0.78 at half of it, while nine of ten pairs near by hash go no further.
@@ -48,7 +48,7 @@ class Pairs:
 
 
 def find_pairs(records: np.ndarray) -> Pairs:
-    """Proposes by hash and decides by pixels all pairs of films, records as of `mammo.audit.hashes`."""
+    """Propose pairs of films by hash and decide them by pixels; `records` as of `mammo.audit.hashes`."""
     first, second, symmetry = propose(records["hashes"])
 
     def decide(pair: int) -> float:
@@ -93,7 +93,7 @@ def propose(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """How alike two thumbnails (side, side) uint8 are in their fine structure once aligned, at most 1.
+    """Return the correlation of the fine structure of two thumbnails (side, side) uint8 once aligned, at most 1.
 
     What differs between films of two breasts is texture, and what they share is outline: so only the high-pass
     counts, each place weighed by its own contrast, and nothing that is black or white in one of them.

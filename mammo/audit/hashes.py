@@ -1,4 +1,4 @@
-"""Films as they are compared: eight perceptual hashes and a thumbnail each, read by threads and kept on disk."""
+"""Eight perceptual hashes and a thumbnail of each film, read by threads and kept on disk."""
 
 import hashlib
 from collections.abc import Sequence
@@ -27,12 +27,12 @@ RECORD = np.dtype([("key", "S64"), ("hashes", "<u8", (len(SYMMETRIES), _BITS**2 
 
 
 def turned(pixels: np.ndarray, symmetry: int) -> np.ndarray:
-    """A square by one of `SYMMETRIES`."""
+    """Return a square turned by one of `SYMMETRIES`."""
     return np.ascontiguousarray(np.rot90(pixels[:, ::-1] if symmetry >= 4 else pixels, symmetry % 4))
 
 
 def read_film(path: Path) -> np.ndarray:
-    """Any image as (height, width) uint8; levels of more than 8 bit from their 0.1th to their 99.9th percentile.
+    """Read any image as (height, width) uint8; more than 8 bits are scaled from their 0.1th to 99.9th percentile.
 
     Raises:
         InputError: Not an image that can be read; names the path.
@@ -50,7 +50,7 @@ def read_film(path: Path) -> np.ndarray:
 
 
 def record(film: np.ndarray, key: bytes = b"") -> np.ndarray:
-    """The record of a film (height, width) uint8, of type `RECORD`."""
+    """Return the record of a film (height, width) uint8, of type `RECORD`."""
     thumb = cv2.resize(film, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     small = cv2.resize(thumb, (4 * _BITS, 4 * _BITS), interpolation=cv2.INTER_AREA)
     bits = [
@@ -61,7 +61,7 @@ def record(film: np.ndarray, key: bytes = b"") -> np.ndarray:
 
 
 def records(paths: Sequence[Path], cache: Path | None = None) -> np.ndarray:
-    """The records of the films, (films,) of type `RECORD`, in the order of `paths`.
+    """Return the records of the films, (films,) of type `RECORD`, in the order of `paths`.
 
     Args:
         paths: The films.
@@ -89,7 +89,7 @@ def records(paths: Sequence[Path], cache: Path | None = None) -> np.ndarray:
 
 
 def cache_of(source: Path) -> Path:
-    """The file in `MAMMO_HOME` of the records of the films of one folder or table."""
+    """Return the file in `MAMMO_HOME` that keeps the records of one folder's or table's films."""
     return home() / "hashes" / f"{VERSION}-{hashlib.sha256(str(source.resolve()).encode()).hexdigest()[:20]}.npy"
 
 

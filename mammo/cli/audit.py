@@ -1,0 +1,81 @@
+"""`mammo audit`: films, splits and published claims. It ends with 0 (nothing found), 1 (found) or 2 (bad input)."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help=__doc__, no_args_is_help=True)
+Source = Annotated[str, typer.Argument(help="a findings table (CSV), a folder of films, or a data set's name")]
+FOUND = 1
+
+
+def _located(source: str) -> Path:
+    """Return the table or folder of that path; a data set's name means its folder."""
+    from mammo.cli.data import opened
+    from mammo.datasets.registry import DATASETS
+
+    if source not in DATASETS or Path(source).exists():
+        return Path(source)
+    dataset = opened(source)
+    dataset.index()
+    return dataset.root
+
+
+@app.command()
+def films(
+    source: Source,
+    split: Annotated[Path | None, typer.Option(help="CSV of image_id, patient, split; or a run folder")] = None,
+    sheet: Annotated[Path, typer.Option(help="PNG to write of the pairs that leak")] = Path("leaks.png"),
+) -> None:
+    """Find patients, images and pixels that are in two splits, or would be under any split."""
+    from mammo.audit.audit import audit_films
+
+    found = audit_films(_located(source), split)
+    if found.pairs:
+        found.draw(sheet)
+    _end(found.lines(), found=bool(found.leaks))
+
+
+@app.command()
+def split(
+    path: Annotated[Path, typer.Argument(help="CSV of image_id, patient, split [finding_id, copy]; or a run folder")],
+) -> None:
+    """Find patients, images and findings that are in two splits, by their names alone."""
+    from mammo.audit.audit import audit_split
+
+    found = audit_split(path)
+    _end(found.lines(), found=bool(found.leaks))
+
+
+@app.command()
+def claim(
+    words: Annotated[
+        list[str], typer.Argument(help="n=225 accuracy=97.77 sensitivity=95.83 train=54,43 test=153,72 ...")
+    ],
+) -> None:
+    """Audit the arithmetic of a published claim; 1 means that no counts of films can give its numbers."""
+    from mammo.audit.claim_report import audit
+
+    possible, text = audit(words)
+    _end([text], found=not possible)
+
+
+@app.command()
+def benchmark(
+    source: Source,
+    copies: Annotated[int, typer.Option(help="how many altered copies are planted")] = 200,
+    seed: Annotated[int, typer.Option(help="of the choice of films and of the alterations")] = 0,
+) -> None:
+    """Plant altered copies among films, and count those that the audit finds; 1 means missed or false pairs."""
+    from mammo.audit import benchmark as benchmarks
+
+    lines, failures = benchmarks.benchmark(_located(source), copies, seed)
+    _end([*lines, *failures], found=bool(failures))
+
+
+def _end(lines: Iterable[str], *, found: bool) -> None:
+    typer.echo("\n".join(lines))
+    if found:
+        raise typer.Exit(FOUND)

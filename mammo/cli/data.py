@@ -1,0 +1,90 @@
+"""`mammo data`: fetch, verify or summarise a data set; show or clear caches."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mammo.errors import InputError
+
+if TYPE_CHECKING:
+    from mammo.datasets.mias import MIAS
+
+app = typer.Typer(help="Fetch, verify or summarise a data set; show or clear caches.", no_args_is_help=True)
+Name = Annotated[str, typer.Argument(help="mias or phantom")]
+Root = Annotated[str | None, typer.Option(help="folder of the films [default: below MAMMO_HOME]")]
+Archive = Annotated[str | None, typer.Option(help="mias: path of all-mias.tar.gz [default: MAMMO_MIAS_ARCHIVE]")]
+Women = Annotated[int | None, typer.Option(help="phantom: how many women are drawn, two films each")]
+FilmSeed = Annotated[int | None, typer.Option(help="phantom: seed of the drawing")]
+
+
+def opened(name: str, **settings: object) -> "MIAS":
+    """Return the data set of that name with the settings that are given; None leaves a setting as it is."""
+    from mammo.datasets.registry import open_dataset
+
+    return open_dataset(name, **{key: value for key, value in settings.items() if value is not None})
+
+
+@app.command()
+def fetch(
+    name: Name = "mias", root: Root = None, archive: Archive = None, women: Women = None, film_seed: FilmSeed = None
+) -> None:
+    """Bring the films to disk from an archive or by download; the phantom's are drawn."""
+    dataset = opened(name, root=root, archive=archive, women=women, film_seed=film_seed)
+    dataset.prepare()
+    typer.echo(f"{dataset.index()['image_id'].nunique()} films in {dataset.root}")
+
+
+@app.command()
+def verify(name: Name = "mias", root: Root = None, women: Women = None, film_seed: FilmSeed = None) -> None:
+    """Compare the pixels of every film on disk with the manifest, and list all that differ."""
+    dataset = opened(name, root=root, women=women, film_seed=film_seed)
+    digests, wrong = dataset.manifest(), 0
+    for image_id in sorted(digests):
+        try:
+            dataset.read(image_id, digests)
+        except InputError as error:
+            wrong += 1
+            typer.echo(str(error))
+    if wrong:
+        raise InputError(f"{wrong} of {len(digests)} films are missing or altered; fetch the data set again")
+    dataset.index()
+    typer.echo(f"{len(digests)} films in {dataset.root} match the manifest, and Info.txt describes them")
+
+
+@app.command()
+def summary(
+    name: Name = "mias",
+    root: Root = None,
+    women: Women = None,
+    film_seed: FilmSeed = None,
+    picture: Annotated[Path | None, typer.Option(help="PNG to write [default: <name>-films.png]")] = None,
+) -> None:
+    """Count classes, tissue, severity and patients; draw sample films with their circles."""
+    from mammo import figures
+    from mammo.datasets import summary as summaries
+
+    dataset = opened(name, root=root, women=women, film_seed=film_seed)
+    table = dataset.index()
+    for title, counts in summaries.counts(table).items():
+        typer.echo(f"{title + ':':19}" + ", ".join(f"{count} {value}" for value, count in counts.items()))
+    path = picture or Path(f"{name}-films.png")
+    figures.save(summaries.picture(dataset, table), path)
+    typer.echo(f"{'picture:':19}{path}")
+
+
+@app.command("cache")
+def cache_(
+    clear: Annotated[bool, typer.Option("--clear", help="remove all of it")] = False,
+    limit: Annotated[str | None, typer.Option(help="keep at most this much, say 5GB; the oldest goes first")] = None,
+) -> None:
+    """Show how much is cached of crops, frozen features, GANs and audits, and where; all of it can be made again."""
+    from mammo.paths import home
+    from mammo.preprocessing import cache
+
+    if clear:
+        cache.clear(home())
+    if limit is not None:
+        cache.bound(home(), cache.parse_bytes(limit))
+    for kind, (files, size) in cache.sizes(home()).items():
+        typer.echo(f"{kind + ':':8}{size / 1e6:10,.1f} MB in {files:,} files  {home() / kind}")
