@@ -126,8 +126,9 @@ def table(folder: Path) -> list[str]:
     for key, experiments in index.groupby("key", sort=False):
         facts = experiments.iloc[0]
         seen = f"{facts['seen']}; {facts['network']}, {facts['image_size']} px, {facts['trained']}; {facts['head']}"
-        found = {split: _numbers(folder / f"{key}_{split}.csv", facts["head"]) for split in experiments["split"]}
-        cells = [f"`{key}`", facts["task"], seen, *(next(iter(found.values()))[name] for name in ("n", "majority"))]
+        splits = [split for split in SPLITS if split in set(experiments["split"])]
+        found = {split: _numbers(folder / f"{key}_{split}.csv", facts["head"]) for split in splits}
+        cells = [f"`{key}`", facts["task"], seen, *(found[splits[0]][name] for name in ("n", "majority"))]
         cells.append(found.get("patient", {}).get("shortcuts", ""))
         cells += [found.get(split, {}).get(metric, "") for split in SPLITS for metric in ("accuracy", "auroc")]
         rows.append([*cells, f"{facts['authors']}: {facts['claimed']:.4f}".rstrip("0")])

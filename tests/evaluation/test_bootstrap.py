@@ -1,4 +1,4 @@
-"""Intervals: by woman, inside the range, never degenerate where data are few."""
+"""Intervals: by patient, inside the range, never degenerate where data are few."""
 
 import numpy as np
 import pytest
@@ -6,26 +6,26 @@ import pytest
 from mammo.evaluation.bootstrap import bootstrap_weights, difference, interval
 
 
-def test_women_are_resampled_as_a_whole():
+def test_patients_are_resampled_as_a_whole():
     weights = bootstrap_weights(np.array(["a", "b", "a", "c", "b", "a"]), 200)
     assert (weights[0] == 1).all()
     assert (weights[:, 0] == weights[:, 2]).all() and (weights[:, 1] == weights[:, 4]).all()
     assert (weights[1:, [0, 1, 3]].sum(axis=1) == 3).all()
 
 
-def test_films_of_a_woman_that_agree_count_as_one():
-    """Counting films instead of women would make the interval narrower by a factor of the root of two."""
+def test_images_of_a_patient_that_agree_count_as_one():
+    """Counting images instead of patients would make the interval narrower by a factor of the root of two."""
     right = np.random.default_rng(0).random(80) < 0.7
-    women = np.arange(80)
+    patients = np.arange(80)
     ones, twos = (
-        interval((weights * np.repeat(right, films)).sum(axis=1) / weights.sum(axis=1), 80)
-        for films in (1, 2)
-        for weights in [bootstrap_weights(np.repeat(women, films))]
+        interval((weights * np.repeat(right, images)).sum(axis=1) / weights.sum(axis=1), 80)
+        for images in (1, 2)
+        for weights in [bootstrap_weights(np.repeat(patients, images))]
     )
     assert (ones.low, ones.high) == pytest.approx((twos.low, twos.high))
 
 
-def test_nothing_wrong_among_few_women_is_no_certainty():
+def test_nothing_wrong_among_few_patients_is_no_certainty():
     found = interval(np.ones(100), 10)
     assert found.value == found.high == 1.0 and 0.5 < found.low < 0.75  # Wilson's, of ten
 
@@ -37,8 +37,8 @@ def test_an_interval_stays_in_its_range_and_holds_its_value():
         assert lowest <= found.low <= found.value <= found.high <= 1.0
 
 
-def test_one_woman_gives_no_interval_and_women_who_agree_are_no_certainty():
-    """Every woman has one film right of two: no resample differs, and yet another woman may."""
+def test_one_patient_gives_no_interval_and_patients_who_agree_are_no_certainty():
+    """Every patient has one image right of two: no resample differs, and yet another patient may."""
     assert interval(np.array([0.7, 0.7, 0.6]), 1).low is None
     assert interval(np.full(100, 0.5), 1).low is None
     alike = interval(np.full(100, 0.5), 30)

@@ -1,20 +1,20 @@
-"""Comparisons: paired by woman, refused where the test films differ, corrected for how many there are."""
+"""Comparisons: paired by patient, refused where the test samples differ, corrected for how many there are."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from mammo.errors import InputError
-from mammo.evaluation.compare import compare, pairs, text
+from mammo.evaluation.compare import compare, pairs
 from mammo.reports import leaderboard
-from mammo.reports.experiments import read_systems
+from mammo.reports.experiments import read_experiments
 from tests.evaluation.tables import predictions
 
 
 def written(folder, **tables):
     for name, table in tables.items():
         table.to_csv(folder / f"{name}.csv", index=False)
-    return read_systems([folder / f"{name}.csv" for name in tables])
+    return read_experiments([folder / f"{name}.csv" for name in tables])
 
 
 def test_a_difference_is_narrower_paired_than_its_sides_are(tmp_path):
@@ -42,45 +42,45 @@ def test_the_order_of_rows_does_not_matter(tmp_path):
     assert found.differences["auroc"].value == 0 and found.p == {"auroc": 1.0, "accuracy": 1.0}
 
 
-def test_runs_of_other_films_are_not_paired_and_the_line_names_one(tmp_path):
+def test_runs_of_other_images_are_not_paired_and_the_line_names_one(tmp_path):
     table = predictions(30)
-    fewer = table[table["sample_id"] != "mdb005"]
-    systems = written(tmp_path, whole=table, fewer=fewer)
-    with pytest.raises(InputError, match="1 test samples are of one alone, mdb005 of whole"):
-        compare((systems[0], "svm"), (systems[1], "svm"))
+    fewer = table[table["image_id"] != "mdb005"]
+    experiments = written(tmp_path, whole=table, fewer=fewer)
+    with pytest.raises(InputError, match="mdb005 of whole"):
+        compare((experiments[0], "svm"), (experiments[1], "svm"))
     with pytest.raises(InputError, match="cannot be paired"):
         leaderboard.side_by_side([tmp_path / "whole.csv", tmp_path / "fewer.csv"])
 
 
 def test_other_folds_are_not_paired(tmp_path):
     folds = [predictions(fold=f) for f in (0, 1)]
-    systems = written(tmp_path, two=pd.concat(folds), one=folds[0])
-    with pytest.raises(InputError, match="they have 2 and 1 jobs"):
-        compare((systems[0], "svm"), (systems[1], "svm"))
+    experiments = written(tmp_path, two=pd.concat(folds), one=folds[0])
+    with pytest.raises(InputError, match="2 and 1 jobs"):
+        compare((experiments[0], "svm"), (experiments[1], "svm"))
 
 
-def test_another_task_on_the_same_films_is_not_paired(tmp_path):
+def test_another_task_on_the_same_images_is_not_paired(tmp_path):
     table = predictions(30)
     other = table.rename(columns={"p_normal": "p_F", "p_abnormal": "p_D"})
     other["label"] = other["label"].map({"normal": "F", "abnormal": "D"})
-    systems = written(tmp_path, abnormality=table, density=other)
-    with pytest.raises(InputError, match="their classes are normal, abnormal and F, D; compare runs of one task"):
-        compare((systems[0], "svm"), (systems[1], "svm"))
+    experiments = written(tmp_path, abnormality=table, density=other)
+    with pytest.raises(InputError, match="normal, abnormal and F, D"):
+        compare((experiments[0], "svm"), (experiments[1], "svm"))
 
 
 def test_tests_of_one_table_are_corrected_together(tmp_path):
-    systems = written(tmp_path, first=predictions(60, strength=3), second=predictions(60, strength=0.5))
-    found = [compare(*pair) for pair in pairs(systems)]
-    assert len(found) == 2 + 3 + 3  # two heads between systems, three pairs of heads in each
-    rows = [line.split(" | ") for line in text(found) if line.startswith("| ") and "---" not in line][1:]
+    experiments = written(tmp_path, first=predictions(60, strength=3), second=predictions(60, strength=0.5))
+    found = [compare(*pair) for pair in pairs(experiments)]
+    assert len(found) == 2 + 3 + 3  # two heads between experiments, three pairs of heads in each
+    rows = [line.split(" | ") for line in leaderboard.paired(found) if line.startswith("| ") and "---" not in line][1:]
     plain = min(float(row[4]) for row in rows)
     corrected = min(float(row[5]) for row in rows)
     assert corrected == pytest.approx(16 * plain, rel=0.02)  # Holm: the smallest of sixteen
 
 
-def test_systems_side_by_side_show_protocol_n_interval_and_baseline(tmp_path):
+def test_experiments_side_by_side_show_protocol_n_interval_and_baseline(tmp_path):
     written(tmp_path, first=predictions(60), second=predictions(60, strength=2))
     shown = leaderboard.side_by_side([tmp_path / "first.csv", tmp_path / "second.csv"])
     rows = [line for line in shown.partition("## Paired")[0].splitlines() if line.startswith("| first |")]
-    assert any("majority" in row for row in rows) and all("of 20 women" in row for row in rows)
+    assert any("majority" in row for row in rows) and all("of 20 patients" in row for row in rows)
     assert "could show" in shown

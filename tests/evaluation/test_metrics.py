@@ -1,22 +1,24 @@
-"""Numbers: the paper's forty cells, scikit-learn's definitions, and intervals by woman."""
+"""Numbers: the paper's forty cells, scikit-learn's definitions, and intervals by patient."""
 
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn import metrics as sk
 
 from mammo.evaluation.bootstrap import bootstrap_weights
 from mammo.evaluation.metrics import (
+    METRICS,
+    SEVERAL,
+    Case,
     evaluate,
-    expected_calibration_error,
-    quadratic_kappa,
     weighted_auroc,
     weighted_average_precision,
 )
 from mammo.evaluation.operating_point import Operating
-from mammo.evaluation.predictions import Answers
-from mammo.reports.markdown import paper_rows
+from mammo.evaluation.predictions import Predictions
+from mammo.reports.paper import paper_rows
 
 # Behery et al. 2023, Tables 3 and 4: TP TN FP FN ACC RECALL SPE PPV F, from the counts of Figures 6 and 8.
 TABLES = {
@@ -40,7 +42,7 @@ def test_the_papers_four_counts_give_all_cells_of_its_tables(table):
 
 
 def answered(labels, probabilities, score, patients, classes):
-    return Answers(tuple(classes), labels, probabilities, score, patients, np.arange(len(labels)).astype(str))
+    return Predictions(tuple(classes), labels, probabilities, score, patients, pd.MultiIndex.from_product([range(len(labels)), [0]]))
 
 
 def made(n=300, classes=("normal", "abnormal"), seed=0):
@@ -54,7 +56,7 @@ def made(n=300, classes=("normal", "abnormal"), seed=0):
 
 def test_two_classes_agree_with_scikit_learn():
     a = made()
-    found = evaluate(a, Operating(), resamples=50)
+    found = evaluate(a, resamples=50)
     labels, called = a.labels, a.called
     expected = {
         "accuracy": sk.accuracy_score(labels, called),
@@ -76,7 +78,7 @@ def test_two_classes_agree_with_scikit_learn():
 @pytest.mark.parametrize("classes", [("F", "G", "D"), tuple("abcdefg")])
 def test_several_classes_agree_with_scikit_learn_in_macro_means_and_one_against_the_rest(classes):
     a = made(classes=classes)
-    found = evaluate(a, Operating(), resamples=20)
+    found = evaluate(a, resamples=20)
     labels, called = a.labels, a.called
     expected = {
         "accuracy": sk.accuracy_score(labels, called),
@@ -111,25 +113,27 @@ RADIOLOGISTS = [[21, 12, 0, 0], [4, 17, 1, 0], [3, 9, 15, 2], [0, 0, 0, 1]]
 def test_quadratic_kappa_is_that_of_a_published_example():
     counts = np.array(RADIOLOGISTS)
     first, second = np.indices(counts.shape).reshape(2, -1)
-    assert quadratic_kappa(first, second, counts.reshape(1, -1), 4).round(4) == [0.6714]
+    case = Case(first, second, second, np.eye(4)[second], counts.reshape(1, -1))
+    assert SEVERAL["quadratic_kappa"].of(case).round(4) == [0.6714]
 
 
 def test_quadratic_kappa_is_of_ordered_classes_and_agrees_with_scikit_learn_on_every_resample():
     a = made(60, ("normal", "benign", "malignant"))
     weights = bootstrap_weights(a.patients, 30)
-    for row, kappa in zip(weights, quadratic_kappa(a.labels, a.called, weights, 3), strict=True):
+    case = Case(a.labels, a.called, a.labels, a.probabilities, weights)
+    for row, kappa in zip(weights, SEVERAL["quadratic_kappa"].of(case), strict=True):
         again = np.repeat(np.arange(60), row.astype(int))
         assert kappa == pytest.approx(sk.cohen_kappa_score(a.labels[again], a.called[again], weights="quadratic"))
-    found = evaluate(a, Operating(), resamples=20)["quadratic_kappa"]
+    found = evaluate(a, resamples=20)["quadratic_kappa"]
     assert found.value == pytest.approx(sk.cohen_kappa_score(a.labels, a.called, weights="quadratic"))
     for classes in (tuple("abc"), ("NORM", "CALC", "CIRC", "SPIC", "MISC", "ARCH", "ASYM"), ("normal", "abnormal")):
-        assert "quadratic_kappa" not in evaluate(made(60, classes), Operating(), resamples=2)
+        assert "quadratic_kappa" not in evaluate(made(60, classes), resamples=2)
 
 
 def test_a_kappa_below_zero_has_its_interval_below_zero_too():
     a = made(200, ("F", "G", "D"))
     opposed = answered(a.labels, a.probabilities[:, ::-1], None, a.patients, a.classes)
-    found = evaluate(opposed, Operating(), resamples=200)["quadratic_kappa"]
+    found = evaluate(opposed, resamples=200)["quadratic_kappa"]
     assert -1 < found.low < found.value < found.high < 0
 
 
@@ -150,7 +154,7 @@ def test_resampled_areas_are_those_of_the_repeated_samples():
 
 def test_what_is_undefined_is_null_with_a_reason_and_never_nan():
     a = answered(np.array([0, 0, 0]), np.eye(2)[[0, 0, 0]], np.zeros(3), np.array(list("xyz")), ["a", "b"])
-    found = evaluate(a, Operating(), resamples=20)
+    found = evaluate(a, resamples=20)
     for name in ("sensitivity", "precision", "auroc", "sensitivity_at_threshold"):
         assert found[name].value is None and found[name].as_json()["reason"]
     assert found["accuracy"].value == 1.0 and "reason" not in found["accuracy"].as_json()
@@ -165,13 +169,35 @@ def test_the_threshold_and_the_temperature_stand_beside_the_plain_metrics():
     assert found["brier_calibrated"].value == pytest.approx(sk.brier_score_loss(a.labels, sharper[:, 1]))
 
 
-def test_all_metrics_of_the_archive_with_intervals_take_less_than_five_seconds():
+def test_every_value_has_an_interval_or_says_why_not_in_five_seconds_for_the_archive():
     start = time.perf_counter()
-    evaluate(made(322), Operating(threshold=0.0, threshold_90=1.0, temperature=1.0))
+    for classes in (("normal", "abnormal"), ("F", "G", "D")):
+        for patients in (2, 322):
+            a = made(patients, classes)
+            for operating in (Operating(), Operating(threshold=0.0, threshold_90=1.0, temperature=1.0)):
+                for name, value in evaluate(a, operating).items():
+                    if value.low is None or value.high is None or value.value is None:
+                        assert value.reason, name
+                    else:
+                        assert value.low <= value.value <= value.high, name
     assert time.perf_counter() - start < 5
 
 
-def test_calibration_error_is_the_gap_of_confidence_and_accuracy():
-    confidence = np.array([0.95] * 10 + [0.55] * 10)
-    right = np.array([1] * 5 + [0] * 5 + [1] * 5 + [0] * 5)
-    assert expected_calibration_error(right, confidence) == pytest.approx((0.45 + 0.05) / 2)
+def calibration_error(right, confidence):
+    """Guo et al. 2017, as 0.1.0 computed it."""
+    which = np.minimum((confidence * 10).astype(int), 9)
+    bins = [which == b for b in np.unique(which)]
+    return sum(abs(right[of].mean() - confidence[of].mean()) * of.mean() for of in bins)
+
+
+@pytest.mark.parametrize("classes", [("normal", "abnormal"), ("F", "G", "D")])
+def test_the_calibration_error_of_a_resample_is_that_of_the_repeated_samples(classes):
+    a = made(120, classes)
+    weights, confidence = bootstrap_weights(a.patients, 10), a.probabilities.max(axis=1)
+    found = METRICS["ece"].of(Case(a.labels, a.called, a.labels, a.probabilities, weights))
+    assert found[0] == pytest.approx(calibration_error(a.right, confidence), abs=1e-12)
+    for row, error in zip(weights, found, strict=True):
+        again = np.repeat(np.arange(120), row.astype(int))
+        assert error == pytest.approx(calibration_error(a.right[again], confidence[again]))
+    calibrated = evaluate(a, Operating(temperature=2.0), resamples=200)["ece_calibrated"]
+    assert calibrated.low < calibrated.value < calibrated.high

@@ -1,4 +1,4 @@
-"""Strata, and what sees no lesion beside what does."""
+"""Subgroups, and what sees no lesion beside what does."""
 
 import numpy as np
 import pandas as pd
@@ -6,9 +6,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from mammo.evaluation.metrics import evaluate
-from mammo.evaluation.operating_point import Operating
-from mammo.evaluation.predictions import answers, of_part
-from mammo.evaluation.subgroups import accuracy, auroc, beyond_shortcuts, one_liner, strata
+from mammo.evaluation.predictions import Predictions, by_head
+from mammo.evaluation.subgroups import accuracy, auroc, beyond_shortcuts, one_liner, subgroups
 from mammo.reports.run import shortcut_verdict
 from tests.evaluation.tables import predictions
 
@@ -24,8 +23,8 @@ def samples():
     return pd.DataFrame(facts | {"radius_px": radius, "spacing_mm": 0.2})
 
 
-def test_strata_are_by_finding_severity_density_and_thirds_of_lesion_size():
-    found = {name: mask.sum() for name, mask in strata(samples())}
+def test_subgroups_are_by_finding_severity_density_and_thirds_of_lesion_size():
+    found = {name: mask.sum() for name, mask in subgroups(samples())}
     assert found == {
         "finding CIRC": 4, "finding SPIC": 2, "severity benign": 3, "severity malignant": 3, "severity normal": 6,
         "density D": 6, "density F": 6, "lesion radius up to 2.7 mm": 2, "lesion radius 2.7 to 4.3 mm": 2,
@@ -33,9 +32,9 @@ def test_strata_are_by_finding_severity_density_and_thirds_of_lesion_size():
     }  # fmt: skip
 
 
-def test_a_stratum_of_one_class_stands_against_all_of_the_other_and_a_mixed_one_within():
+def test_a_subgroup_of_one_class_stands_against_all_of_the_other_and_a_mixed_one_within():
     table = predictions(45).query("head == 'softmax'")
-    a = answers(table, CLASSES)
+    a = Predictions.of(table, CLASSES)
     some = np.zeros(len(a), bool)
     some[1:40:2] = True  # abnormal all
     against = some | (a.labels == 0)
@@ -46,19 +45,20 @@ def test_a_stratum_of_one_class_stands_against_all_of_the_other_and_a_mixed_one_
 
 
 def test_the_one_liner_is_the_area_under_brightness_alone():
-    a = answers(predictions(45).query("head == 'majority'"), CLASSES)
-    facts = pd.DataFrame({"sample_id": a.samples, "contrast": np.random.default_rng(0).normal(size=len(a))})
+    a = Predictions.of(predictions(45).query("head == 'majority'").assign(copy=[0, 2] * 45), CLASSES)
+    contrast = np.random.default_rng(0).normal(size=len(a))
+    facts = a.samples.to_frame(index=False).drop(columns="copy").assign(contrast=contrast)
     shuffled = facts.sample(frac=1, random_state=0)
     assert one_liner(shuffled, a).value == pytest.approx(roc_auc_score(a.labels, facts["contrast"]))
 
 
 def verdict(shortcuts, network):
-    """Of shortcuts and a network of such strength, on 60 women tested."""
+    """The line on shortcuts and a network of such strength, on 60 patients tested."""
     table = predictions(180, strength=network, heads=("softmax",))
     told = table["label"].eq("abnormal") * shortcuts + np.random.default_rng(1).normal(size=len(table))
     table["score"] = table["score"].mask(table["head"] == "shortcuts", told)
-    heads = of_part(table, CLASSES, "test")
-    return shortcut_verdict(evaluate(heads["shortcuts"], Operating())["auroc"], beyond_shortcuts(heads))
+    heads = by_head(table, CLASSES, "test")
+    return shortcut_verdict(evaluate(heads["shortcuts"], resamples=500)["auroc"], beyond_shortcuts(heads))
 
 
 @pytest.mark.parametrize(

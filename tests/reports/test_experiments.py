@@ -1,4 +1,4 @@
-"""Systems: means over folds and seeds, by woman; what groups runs and what sets them apart."""
+"""Experiments: means over folds and seeds, by patient; what groups runs and what sets them apart."""
 
 import json
 
@@ -8,7 +8,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from mammo.errors import InputError
-from mammo.reports.experiments import mean, pooled_auroc, read_systems
+from mammo.evaluation.experiments import mean, pooled_auroc
+from mammo.reports.experiments import read_experiments
 from tests.evaluation.tables import predictions, run_folder
 
 
@@ -18,7 +19,7 @@ def sweep(folder, seeds=(0, 1), folds=(0, 1), **kwargs):
     names = []
     for number, table in enumerate(tables):
         names.append(f"job{number}")
-        run_folder(folder / names[-1], table, ["sweep=folds", "data.fold=0", "seed=0"])
+        run_folder(folder / names[-1], table, {"sweep": "folds", "data.fold": 0, "seed": 0})
     (folder / "jobs.json").write_text(json.dumps(names))
     return tables
 
@@ -30,13 +31,13 @@ def own_area(table, head="softmax"):
 
 def test_the_mean_is_over_the_folds_own_areas_and_the_spreads_are_over_folds_and_seeds(tmp_path):
     tables = sweep(tmp_path)
-    (system,) = read_systems([tmp_path])
+    (experiment,) = read_experiments([tmp_path])
     areas = np.array([own_area(table) for table in tables]).reshape(2, 2)  # seed, fold
-    found = mean(system, "softmax")["auroc"][0]
+    found = mean(experiment, "softmax")["auroc"]
     assert found.value.value == pytest.approx(areas.mean())
     assert found.over_folds == pytest.approx(areas.std(axis=1, ddof=1).mean())
     assert found.over_seeds == pytest.approx(areas.mean(axis=1).std(ddof=1))
-    assert (system.folds, system.seeds) == (2, 2)
+    assert (experiment.folds, experiment.seeds) == (2, 2)
 
 
 def test_a_second_seed_of_the_same_answers_adds_no_certainty(tmp_path):
@@ -44,7 +45,7 @@ def test_a_second_seed_of_the_same_answers_adds_no_certainty(tmp_path):
     for name, tables in (("one", [once]), ("two", [once, once.assign(seed=1)])):
         pd.concat(tables).to_csv(tmp_path / f"{name}.csv", index=False)
     one, two = (
-        mean(s, "softmax")["auroc"][0].value for s in read_systems([tmp_path / "one.csv", tmp_path / "two.csv"])
+        mean(e, "softmax")["auroc"].value for e in read_experiments([tmp_path / "one.csv", tmp_path / "two.csv"])
     )
     assert (one.low, one.high) == pytest.approx((two.low, two.high))
 
@@ -52,30 +53,30 @@ def test_a_second_seed_of_the_same_answers_adds_no_certainty(tmp_path):
 def test_a_table_of_predictions_gives_what_its_sweep_gives(tmp_path):
     tables = sweep(tmp_path / "sweep")
     pd.concat(tables).to_csv(tmp_path / "table.csv", index=False)
-    of_sweep, of_table = read_systems([tmp_path / "sweep", tmp_path / "table.csv"])
+    of_sweep, of_table = read_experiments([tmp_path / "sweep", tmp_path / "table.csv"])
     for head in of_sweep.heads:
-        assert mean(of_sweep, head)["auroc"][0] == mean(of_table, head)["auroc"][0]
+        assert mean(of_sweep, head)["auroc"].value == mean(of_table, head)["auroc"].value
     assert pooled_auroc(of_sweep, "svm") == pooled_auroc(of_table, "svm")
 
 
-def test_folds_are_pooled_only_after_calibration_and_when_no_film_is_tested_twice(tmp_path):
+def test_folds_are_pooled_only_after_calibration_and_when_no_image_is_tested_twice(tmp_path):
     folds = [predictions(60, fold=f, strength=2, noise=f) for f in (0, 1)]
     shifted = folds[1].assign(p_abnormal=lambda t: t["p_abnormal"] ** 3)
     shifted["p_normal"] = 1 - shifted["p_abnormal"]
     for name, second in (("plain", folds[1]), ("no_val", folds[1][folds[1]["split"] != "val"]), ("same", folds[0])):
         pd.concat([folds[0], second.assign(fold=1)]).to_csv(tmp_path / f"{name}.csv", index=False)
-    plain, no_val, same = read_systems([tmp_path / f"{name}.csv" for name in ("plain", "no_val", "same")])
+    plain, no_val, same = read_experiments([tmp_path / f"{name}.csv" for name in ("plain", "no_val", "same")])
     assert pooled_auroc(plain, "softmax").value > 0.7
     assert pooled_auroc(no_val, "softmax") is None and pooled_auroc(same, "softmax") is None
 
 
-def test_runs_that_differ_in_more_than_fold_and_seed_are_systems_of_their_own(tmp_path):
+def test_runs_that_differ_in_more_than_fold_and_seed_are_experiments_of_their_own(tmp_path):
     for number, model in enumerate(("vgg16", "vgg16", "inception")):
         table = predictions(seed=number)
-        run_folder(tmp_path / f"job{number}", table, [f"model={model}", f"seed={number}"], model={"name": model})
+        run_folder(tmp_path / f"job{number}", table, {"model": model, "seed": number}, model={"name": model})
     (tmp_path / "jobs.json").write_text(json.dumps([f"job{n}" for n in range(3)]))
-    found = read_systems([tmp_path])
-    assert [(system.label, len(system.jobs)) for system in found] == [("model=inception", 1), ("model=vgg16", 2)]
+    found = read_experiments([tmp_path])
+    assert [(one.label, len(one.jobs)) for one in found] == [("model=inception", 1), ("model=vgg16", 2)]
 
 
 def test_tables_of_the_same_name_are_told_apart_by_their_folders(tmp_path):
@@ -83,21 +84,31 @@ def test_tables_of_the_same_name_are_told_apart_by_their_folders(tmp_path):
     for path in paths:
         path.parent.mkdir()
         predictions().to_csv(path, index=False)
-    first, second = read_systems(paths)
+    first, second = read_experiments(paths)
     assert first.label == "predictions" and second.label == f"{paths[1]}: predictions"
 
 
 def test_leaks_are_told_once_for_all_folds(tmp_path):
-    for fold, women in ((0, ["p1"]), (1, ["p1", "p2"])):
-        run_folder(tmp_path / f"job{fold}", predictions(fold=fold), crossing=women, split={"name": "image"})
+    for fold, crossing in ((0, ["p1"]), (1, ["p1", "p2"])):
+        run_folder(tmp_path / f"job{fold}", predictions(fold=fold), crossing=crossing, split={"name": "image"})
     (tmp_path / "jobs.json").write_text(json.dumps(["job0", "job1"]))
-    (system,) = read_systems([tmp_path])
-    assert system.leaks == ["women have films on two sides of the split (split=image)"]
+    (experiment,) = read_experiments([tmp_path])
+    assert [(leak.kind, leak.n) for leak in experiment.leaks] == [("patients_in_two_splits", 2)]
 
 
 def test_what_is_no_run_is_refused(tmp_path):
     with pytest.raises(InputError, match="expected a run folder, a sweep folder or a table"):
-        read_systems([tmp_path])
+        read_experiments([tmp_path])
     (tmp_path / "multirun.yaml").touch()
     with pytest.raises(InputError, match="a sweep that has not ended; go on with it"):
-        read_systems([tmp_path])
+        read_experiments([tmp_path])
+
+
+def test_a_label_is_what_was_said_of_an_experiment_as_a_command_line_says_it(tmp_path):
+    said = [{"heads": ["svm", "knn"], "model.weights": None, "data.fold": n, "aug": n > 1} for n in range(4)]
+    for number, settings in enumerate(said):
+        run_folder(tmp_path / f"job{number}", predictions(fold=number % 2), settings)
+    run_folder(tmp_path / "alone", predictions(), {"seed": 3, "heads": ["svm", "knn"], "model.weights": None})
+    (tmp_path / "jobs.json").write_text(json.dumps([f"job{n}" for n in range(4)]))
+    labels = [one.label for one in read_experiments([tmp_path, tmp_path / "alone"])]
+    assert labels == ["aug=false", "aug=true", 'heads=["svm", "knn"], model.weights=null']

@@ -1,0 +1,59 @@
+"""A predictions table: its identities, its parts, and what is none."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mammo.errors import InputError
+from mammo.evaluation.predictions import Predictions, by_head, head_table, originals, read_predictions
+from tests.evaluation.tables import predictions
+
+CLASSES = ["normal", "abnormal"]
+
+
+def test_a_table_comes_back_as_it_was_written_whatever_its_ids_look_like(tmp_path):
+    rows = predictions(3).query("head == 'svm'").assign(image_id=["1.2", "1", "1.2.3", "1.2.p3", "01", "1.2.c1"])
+    table = head_table(rows, "svm", rows["score"].to_numpy(), rows[["p_normal", "p_abnormal"]].to_numpy(), CLASSES,
+                       fold=1, seed=2)  # fmt: skip
+    table.to_csv(tmp_path / "predictions.csv", index=False)
+    found, classes = read_predictions(tmp_path / "predictions.csv")
+    assert classes == CLASSES and found["image_id"].tolist() == rows["image_id"].tolist()
+    assert found["finding_id"].tolist() == rows["finding_id"].tolist() and set(found["fold"]) == {"1"}
+    assert found["score"].to_numpy(np.float32).tolist() == rows["score"].to_numpy(np.float32).tolist()
+    assert Predictions.of(found, classes).samples.is_unique
+
+
+def test_copies_of_the_training_part_are_no_samples_unless_they_were_dealt_as_such():
+    table = predictions(6)
+    both = pd.concat([table, table[table["split"] == "train"].assign(copy=1)])
+    assert len(originals(both)) == len(table)
+    dealt = pd.concat([both, table[table["split"] == "test"].assign(copy=1)])
+    assert len(originals(dealt)) == len(dealt)
+    assert len(by_head(both, CLASSES, "train")["svm"]) == (table.query("head == 'svm'")["split"] == "train").sum()
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"label": "odd"}, "label 'odd' has no column p_odd"),
+        ({"patch": None}, "missing .'patch'"),
+        ({"finding_id": "first"}, "expected a table of predictions as CSV"),
+        ({"split": "val"}, "split=test"),
+    ],
+)
+def test_what_is_no_table_of_predictions_is_one_line(tmp_path, change, match):
+    table = predictions(3)
+    for column, value in change.items():
+        table = table.drop(columns=column) if value is None else table.assign(**{column: value})
+    table.to_csv(tmp_path / "table.csv", index=False)
+    with pytest.raises(InputError, match=match):
+        read_predictions(tmp_path / "table.csv", tested=True)
+
+
+def test_neither_a_picture_nor_nothing_is_a_table(tmp_path):
+    for name, content in (("picture.png", b"\x89PNG"), ("empty.csv", b"")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match="expected a table of predictions as CSV"):
+            read_predictions(tmp_path / name)
+    with pytest.raises(InputError, match=r"no predictions at .*none\.csv"):
+        read_predictions(tmp_path / "none.csv")

@@ -1,0 +1,65 @@
+"""The run folder: it opens without reading, and what is missing is one line."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mammo.errors import InputError
+from mammo.files import read_json, write_json
+from mammo.run_folder import RunFolder
+from tests.evaluation.tables import predictions, run_folder
+
+FILES = ("provenance", "config", "selection", "metrics", "leaks", "report", "split", "split_audit", "samples", "checkpoint")
+
+
+@pytest.mark.parametrize("what", FILES)
+def test_a_folder_that_is_no_run_is_one_line_and_nothing_is_read_before_it_is_asked_for(tmp_path, what):
+    run = RunFolder(tmp_path)
+    with pytest.raises(InputError, match=f"in {tmp_path}") as caught:
+        getattr(run, what)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_run_of_another_version_is_one_line_that_names_what_is_missing(tmp_path):
+    run = RunFolder(run_folder(tmp_path / "run", predictions(6)))
+    known = run.provenance
+    for key in ("config", "crop"):
+        (run.path / "provenance.json").write_text(json.dumps({k: v for k, v in known.items() if k != key}))
+        with pytest.raises(InputError, match=rf"provenance\.json lacks {key}"):
+            _ = run.config
+    (run.path / "provenance.json").write_text("{")
+    with pytest.raises(InputError, match="expected JSON"):
+        _ = run.config
+
+
+def test_features_come_back_with_the_names_of_their_rows(tmp_path):
+    rows = predictions(3).query("head == 'svm'").assign(copy=[0, 0, 1, 2, 0, 0], image_id="1.2.840")
+    RunFolder(tmp_path).write_features(np.eye(6), rows)
+    features, named = RunFolder(tmp_path).features()
+    assert features.dtype == np.float32 and (features == np.eye(6)).all()
+    assert list(named) == ["image_id", "finding_id", "patch", "copy", "patient", "split", "label"]
+    assert named["copy"].tolist() == [0, 0, 1, 2, 0, 0] and set(named["image_id"]) == {"1.2.840"}
+
+
+def test_a_run_is_opened_and_reported_without_torch():
+    code = "import sys, mammo.run_folder, mammo.reports.run; print([m for m in ('torch', 'sklearn') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_nan_never_reaches_a_json_file_and_the_file_before_stays_whole(tmp_path):
+    write_json({"a": 1}, tmp_path / "m.json")
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json({"a": float("nan")}, tmp_path / "m.json")
+    assert read_json(tmp_path / "m.json") == {"a": 1}
+
+
+def test_a_table_is_read_with_the_types_of_its_identities(tmp_path):
+    table = pd.DataFrame({"image_id": ["007", "1e5"], "finding_id": [0, 3], "patch": [0, 0], "label": ["a", "b"]})
+    table.assign(patient="01", radius_px=[None, 2.5]).to_csv(tmp_path / "samples.csv", index=False)
+    found = RunFolder(tmp_path).samples
+    assert found["image_id"].tolist() == ["007", "1e5"] and found["patient"].tolist() == ["01", "01"]
+    assert found["radius_px"].isna().tolist() == [True, False]
