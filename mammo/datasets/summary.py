@@ -24,10 +24,13 @@ def counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
             "more": int((abnormal > 1).sum()),
         },
     }
-    for what, rows in (("images", images), ("rows", table)):
-        for name, column in (("severity", "severity"), ("density" if what == "images" else "class",) * 2):
-            values = rows["finding" if column == "class" else column].fillna("unknown").value_counts()
-            by[f"{what} by {name}"] = {str(value): int(count) for value, count in values.items()}
+    for name, column in (
+        ("images by severity", images["severity"]),
+        ("images by density", images["density"]),
+        ("rows by severity", table["severity"]),
+        ("rows by class", table["finding"]),
+    ):
+        by[name] = {str(value): int(count) for value, count in column.fillna("unknown").value_counts().items()}
     return by
 
 

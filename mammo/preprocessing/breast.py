@@ -1,59 +1,22 @@
-"""Films as arrays: PGM in and out, the breast found, cleaned, mirrored and scaled. Grey levels are uint8."""
+"""The breast on a film: found, cleaned, mirrored and scaled; and squares cut from it. Grey levels fill their dtype."""
 
-import hashlib
 import itertools
 import math
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from mammo.datasets.film import Film
 from mammo.errors import InputError
-
-_PGM_HEADER = re.compile(rb"P5\s+(\d+)\s+(\d+)\s+(\d+)\s")
-
-
-def read_pgm(path: Path) -> np.ndarray:
-    """An 8-bit binary PGM as (height, width) uint8.
-
-    Raises:
-        InputError: Unreadable, not such a file, or of the wrong length; names the path.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); fetch the data set again") from error
-    header = _PGM_HEADER.match(data)
-    if header is None:
-        raise InputError(f"{path}: not a binary PGM; fetch the data set again")
-    width, height, largest = map(int, header.groups())
-    if largest > 255 or len(data) - header.end() != width * height:
-        raise InputError(
-            f"{path}: expected {width} x {height} pixels of 8 bit, found {len(data) - header.end()} bytes; "
-            "the film is truncated or altered, fetch the data set again"
-        )
-    return np.frombuffer(data, np.uint8, offset=header.end()).reshape(height, width)
-
-
-def write_pgm(path: Path, pixels: np.ndarray) -> None:
-    """Writes (height, width) uint8 as a binary PGM, with the header that MIAS has."""
-    height, width = pixels.shape
-    path.write_bytes(f"P5\n{width} {height}\n255\n".encode() + pixels.astype(np.uint8).tobytes())
-
-
-def pixel_digest(pixels: np.ndarray) -> str:
-    """SHA-256 of a film's pixels, row by row from the top; its header does not count."""
-    return hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()
-
 
 @dataclass(frozen=True)
 class Breast:
     """A film's breast alone: chest wall at column 0, nipple to the right, all else black.
 
     Attributes:
-        pixels: (height, width) uint8, grey levels scaled to this film.
+        pixels: (height, width) uint8 or uint16, grey levels scaled to this film.
         mask: (height, width) bool, true on the breast.
         box: top, bottom and right edge of the breast in pixels; its left edge is 0.
         mirrored: The film showed the chest wall on its right.
@@ -67,30 +30,30 @@ class Breast:
     chest_px: int
 
     def from_film(self, x_px: float, y_px: float, film_width: int) -> tuple[float, float]:
-        """A point of the film in coordinates of `pixels`."""
+        """Return a point of the film in coordinates of `pixels`."""
         return (film_width - 1 - x_px if self.mirrored else x_px) - self.chest_px, y_px
 
     def to_film(self, x_px: float, y_px: float, film_width: int) -> tuple[float, float]:
-        """A point of `pixels` in coordinates of the film."""
+        """Return a point of `pixels` in coordinates of the film."""
         return (film_width - 1 - x_px - self.chest_px if self.mirrored else x_px + self.chest_px), y_px
 
     def reaches(self, x_px: float, y_px: float, reach_px: float) -> bool:
-        """Whether the breast lies within `reach_px` of a point."""
+        """Return true if the breast lies within `reach_px` of a point."""
         rows, columns = np.nonzero(self.mask)
         return bool((np.hypot(columns - x_px, rows - y_px) <= reach_px).any())
 
     def place(self, x_px: float, y_px: float) -> tuple[float, float]:
-        """A point as shares of the breast's width in its row, at most 1, and of its height."""
+        """Return a point as shares of the breast's width in its row, at most 1, and of its height."""
         top, bottom, _ = self.box
         return min(x_px / self.row_width(y_px), 1.0), (y_px - top) / (bottom - top)
 
     def row_width(self, y_px: float) -> int:
-        """How far the breast reaches to the right in one row, in pixels, at least 1."""
+        """Return the rightmost column of the breast in one row plus 1, in pixels, at least 1."""
         row = self.mask[min(max(round(y_px), self.box[0]), self.box[1] - 1)]
         return int(np.flatnonzero(row).max(initial=0)) + 1
 
     def grid(self, side_px: int, stride_px: int) -> list[tuple[float, float]]:
-        """Centres of squares over the breast, from the chest wall on and from its top to its bottom.
+        """Return the centres of squares over the breast, from the chest wall on and from its top to its bottom.
 
         Rows move closer together than `stride_px` so that none lies beyond the film, where there is only a
         reflection. Kept are the squares a quarter of which is breast: on mini-MIAS 118 of 119 circles have their
@@ -111,17 +74,25 @@ _COARSE = 256  # pixels a side on which the breast is found: 0.8 mm each on MIAS
 _ABOVE_BASE = 12  # grey levels above the film's base that are breast: seen to follow the skin on all 322 MIAS films
 
 
-def find_breast(film: np.ndarray, side: str | None, path: Path | str = "film") -> Breast:
-    """Finds the breast on a film (height, width) uint8, removes labels and borders, scales its grey levels.
+def find_breast(film: Film, laterality: str | None, path: Path | str = "film", bits: int = 8) -> Breast:
+    """Find the breast on a film, remove labels and borders, scale its grey levels.
 
-    The breast is the largest bright region once thin bridges to labels and borders are cut. A right breast has
-    its chest wall on the right of the film, a left one on the left; where `side` is not known, it is where the
-    breast is taller. The 1st and 99.5th percentile of grey become 0 and 255.
+    The breast is the largest bright region once thin bridges to labels and borders are cut; it is found in 8 bits,
+    whatever the film's depth. A right breast has its chest wall on the right of the film, a left one on the left;
+    where laterality is not known, it is where the breast is taller. The 1st and 99.5th percentile of grey become
+    black and white.
+
+    Args:
+        film: Of any depth.
+        laterality: left, right or None.
+        path: For the error.
+        bits: Of a level of the result, 8 or 16.
 
     Raises:
         InputError: No breast on the film; names `path`.
     """
-    coarse = cv2.medianBlur(cv2.resize(film, (_COARSE, _COARSE), interpolation=cv2.INTER_AREA), 5)
+    levels, white = film.pixels, 2**bits - 1
+    coarse = cv2.medianBlur(cv2.resize(film.levels8(), (_COARSE, _COARSE), interpolation=cv2.INTER_AREA), 5)
     counts = np.bincount(coarse[coarse > 0], minlength=256)[1:50]
     base = (
         int(counts.argmax()) + 1 if counts.sum() > 0.05 * coarse.size else 0
@@ -133,22 +104,24 @@ def find_breast(film: np.ndarray, side: str | None, path: Path | str = "film") -
         raise InputError(f"{path}: no breast found; is it a mammogram with a dark background?")
     region = (labels == 1 + stats[1:, cv2.CC_STAT_AREA].argmax()).astype(np.uint8)
     region = cv2.morphologyEx(region, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (15, 15)))
-    mask = cv2.resize(region * 255, film.shape[::-1], interpolation=cv2.INTER_LINEAR) > 127
+    mask = cv2.resize(region * 255, levels.shape[::-1], interpolation=cv2.INTER_LINEAR) > 127
 
     columns = np.flatnonzero(mask.any(axis=0))
     left, right = int(columns[0]), int(columns[-1]) + 1
     edge = max((right - left) // 10, 1)
     taller_right = bool(mask[:, right - edge : right].sum() > mask[:, left : left + edge].sum())
-    mirrored = taller_right if side is None else side == "right"
+    laterality = laterality or film.laterality
+    mirrored = taller_right if laterality is None else laterality == "right"
     if mirrored:
-        film, mask, left, right = film[:, ::-1], mask[:, ::-1], film.shape[1] - right, film.shape[1] - left
-    left += _dark_columns(film, mask, left)
-    film, mask = film[:, left:], np.ascontiguousarray(mask[:, left:])
-    low, high = np.percentile(film[mask], [1.0, 99.5])
-    scaled = np.clip((film.astype(np.float32) - low) * (255.0 / max(high - low, 1.0)), 0, 255)
+        width = levels.shape[1]
+        levels, mask, left, right = levels[:, ::-1], mask[:, ::-1], width - right, width - left
+    left += _dark_columns(levels, mask, left)
+    levels, mask = levels[:, left:], np.ascontiguousarray(mask[:, left:])
+    low, high = np.percentile(levels[mask], [1.0, 99.5])
+    scaled = np.clip((levels.astype(np.float32) - low) * (white / max(high - low, 1.0)), 0, white)
     rows = np.flatnonzero(mask.any(axis=1))
     return Breast(
-        pixels=(scaled * mask).astype(np.uint8),
+        pixels=(scaled * mask).astype(np.uint8 if bits == 8 else np.uint16),
         mask=mask,
         box=(int(rows[0]), int(rows[-1]) + 1, right - left),
         mirrored=mirrored,
@@ -156,15 +129,15 @@ def find_breast(film: np.ndarray, side: str | None, path: Path | str = "film") -
     )
 
 
-def _dark_columns(film: np.ndarray, mask: np.ndarray, left: int) -> int:
-    """How many columns at the chest wall belong to the film's edge: the coarse mask reaches a little beyond."""
+def _dark_columns(levels: np.ndarray, mask: np.ndarray, left: int) -> int:
+    """Count the columns at the chest wall that belong to the film's edge: the coarse mask reaches a little beyond."""
     strip = slice(left, left + 16)
-    levels = (film[:, strip] * mask[:, strip]).sum(axis=0) / np.maximum(mask[:, strip].sum(axis=0), 1)
-    return int((levels >= 0.8 * levels[-1]).argmax())
+    means = (levels[:, strip] * mask[:, strip]).sum(axis=0) / np.maximum(mask[:, strip].sum(axis=0), 1)
+    return int((means >= 0.8 * means[-1]).argmax())
 
 
 def brightest_blob(breast: Breast, x_px: float, y_px: float, reach_px: float, spacing_mm: float) -> tuple[float, float]:
-    """Centre of the brightest blob of the breast within `reach_px` of a point, in pixels.
+    """Return the centre of the brightest blob of the breast within `reach_px` of a point, in pixels.
 
     A blob is a maximum of the film smoothed by a Gaussian of 3 mm. Of the scales and of the differences of Gaussians
     tried on training and validation films, it leaves the least to centre-minus-surround brightness.
@@ -186,7 +159,7 @@ def brightest_blob(breast: Breast, x_px: float, y_px: float, reach_px: float, sp
 
 
 def cut(pixels: np.ndarray, x_px: float, y_px: float, side_px: int) -> np.ndarray:
-    """The square of `side_px` centred on a point; what lies beyond the film is its reflection, never black."""
+    """Return the square of `side_px` centred on a point; what lies beyond the film is its reflection, never black."""
     x0, y0 = round(x_px - (side_px - 1) / 2), round(y_px - (side_px - 1) / 2)
     height, width = pixels.shape
     top, left = max(-y0, 0), max(-x0, 0)
@@ -196,13 +169,13 @@ def cut(pixels: np.ndarray, x_px: float, y_px: float, side_px: int) -> np.ndarra
 
 
 def resize(pixels: np.ndarray, side_px: int) -> np.ndarray:
-    """A square of `side_px`, by area where it shrinks and cubically where it grows."""
+    """Return the square resized to `side_px`, by area where it shrinks and cubically where it grows."""
     method = cv2.INTER_AREA if pixels.shape[0] > side_px else cv2.INTER_CUBIC
     return cv2.resize(pixels, (side_px, side_px), interpolation=method)
 
 
 def contrast(crop: np.ndarray) -> float:
-    """Centre-minus-surround brightness of a square crop, in grey levels: the classifier that has learnt nothing.
+    """Return the centre-minus-surround brightness of a square crop, in its levels: the score that has learnt nothing.
 
     The centre is the disc of half the side in diameter, the surround the ring around it up to the side's.
     """

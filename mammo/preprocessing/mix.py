@@ -1,4 +1,4 @@
-"""Ways to make one square of two: how much of each pixel is the first's, as shares in [0, 1].
+"""Ways to make one square of two. Each returns which share of each pixel is the first's, in [0, 1].
 
 Each takes the side in pixels, a share in [0, 1] of the first and a generator, and returns an array that broadcasts to
 (side, side); its mean is the first's share of the label, where labels are shared.
@@ -10,7 +10,7 @@ import numpy as np
 
 
 def crossover(side: int, share: float, rng: np.random.Generator) -> np.ndarray:
-    """The first above a line and the second below, or left and right of it; the line lies in the middle 60 %.
+    """Take the first above a line and the second below, or left and right of it; the line lies in the middle 60 %.
 
     One-point crossover, in the manner of Raj et al. 2022 (doi 10.1016/j.cmpb.2022.106716). A child may lose the
     lesions of both parents and keeps their class.
@@ -20,12 +20,12 @@ def crossover(side: int, share: float, rng: np.random.Generator) -> np.ndarray:
 
 
 def mixup(side: int, share: float, rng: np.random.Generator) -> np.ndarray:
-    """The same share of the first everywhere: Zhang et al. 2018 (arXiv 1710.09412)."""
+    """Take the same share of the first everywhere: Zhang et al. 2018 (arXiv 1710.09412)."""
     return np.full((1, 1), share)
 
 
 def cutmix(side: int, share: float, rng: np.random.Generator) -> np.ndarray:
-    """A square box of the second of area 1 - share, cut off at the border: Yun et al. 2019 (arXiv 1905.04899)."""
+    """Take a square box of the second, of area 1 - share, cut off at the border: Yun et al. 2019 (arXiv 1905.04899)."""
     half = round(side * math.sqrt(1 - share) / 2)
     y, x = rng.integers(side, size=2)
     weights = np.ones((side, side))
@@ -34,5 +34,5 @@ def cutmix(side: int, share: float, rng: np.random.Generator) -> np.ndarray:
 
 
 def blend(first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Two uint8 squares as one; where the weights are 0 or 1 its pixels are those of one of them."""
-    return np.rint(weights * first + (1 - weights) * second).astype(np.uint8)
+    """Return two squares, uint8 or uint16, as one; where the weights are 0 or 1 its pixels are those of one of them."""
+    return np.rint(weights * first + (1 - weights) * second).astype(first.dtype)

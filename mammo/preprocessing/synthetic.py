@@ -6,7 +6,7 @@ checkerboards), whose discriminator sees real and made crops shifted (Zhao et al
 heart), and of which the running mean of the weights is kept. With some hundred crops and steps it makes blurred ones.
 
 A made crop comes from all training crops of its class. Inside the training part it is therefore independent of no
-woman, and folds of a head's tuning that withhold the woman it is named for do not withhold her: they flatter. The
+patient, and folds of a head's tuning that withhold the patient it is named for do not withhold her: they flatter. The
 validation and test parts are untouched.
 """
 
@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mammo.errors import InputError
 from mammo.paths import home
 from mammo.preprocessing.augment import draw_seed
 from mammo.preprocessing.cache import Store, digest
@@ -35,18 +36,23 @@ RATE, BETAS = 1e-3, (0.5, 0.99)
 SHIFT = 8  # pixels
 KEPT = 0.99  # of the running mean of the generator's weights, at each step
 MOST = 500  # training crops of a class of which all pairs are compared
-Draw = tuple[str, int]  # sample_id, draw
+Draw = tuple[str, int]  # the name of a sample, draw
 
 
 def synthesise(crops: np.ndarray, draws: list[Draw], *, steps: int, seed: int) -> dict[Draw, np.ndarray]:
-    """Synthetic crops (SIDE, SIDE) uint8 of one class, one for each draw; from the cache where they are there.
+    """Return synthetic crops (SIDE, SIDE) uint8 of one class, one for each draw; from the cache where they are there.
 
     Args:
         crops: The class's training crops (n, SIDE, SIDE) uint8.
         draws: What is asked for; each depends on its name, the crops, `steps` and `seed`, and not on the others.
         steps: Of the training.
         seed: Of the training and the draws.
+
+    Raises:
+        InputError: The crops have 16 bits.
     """
+    if crops.dtype != np.uint8:
+        raise InputError("augment.method=gan makes crops of 8 bits; use crop.bits=8")
     facts = {
         "crops": hashlib.sha256(np.ascontiguousarray(crops).tobytes()).hexdigest(),
         "network": [SIDE, LATENT, WIDTH, BATCH, RATE, BETAS, SHIFT, KEPT],
@@ -55,7 +61,7 @@ def synthesise(crops: np.ndarray, draws: list[Draw], *, steps: int, seed: int) -
         "torch": torch.__version__,
     }
     cache = Store(home() / "gans" / digest(facts))
-    keys = {f"{sample_id}.c{draw}": (sample_id, draw) for sample_id, draw in draws}
+    keys = {f"{name}.c{draw}": (name, draw) for name, draw in draws}
     with cache.building():
         made = cache.load(keys)
         if missing := {key: draw for key, draw in keys.items() if key not in made}:
@@ -67,7 +73,7 @@ def synthesise(crops: np.ndarray, draws: list[Draw], *, steps: int, seed: int) -
 
 
 def _single_threaded(work: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Runs on one thread, among which no sum is split, and so the same for any number of devices and cores.
+    """Run on one thread, among which no sum is split, and so the same for any number of devices and cores.
 
     The global random state, from which layers draw their first weights, is as it was.
     """
@@ -87,15 +93,15 @@ def _generate(crops: np.ndarray, draws: dict[str, Draw], steps: int, seed: int) 
     generator = _train(real, steps, torch.Generator().manual_seed(seed))
     made = {}
     with torch.inference_mode():
-        for key, (sample_id, draw) in draws.items():  # one by one: no crop depends on its neighbours
-            noise = torch.Generator().manual_seed(draw_seed(seed, draw, sample_id))
+        for key, (name, draw) in draws.items():  # one by one: no crop depends on its neighbours
+            noise = torch.Generator().manual_seed(draw_seed(seed, draw, name))
             square = generator(torch.randn(1, LATENT, 1, 1, generator=noise))[0, 0]
             made[key] = (square * half + middle).round().clamp(0, 255).to(torch.uint8)
     return made
 
 
 def _train(real: Tensor, steps: int, rng: torch.Generator) -> nn.Module:
-    """The generator, in eval mode, after so many steps of both networks with the non-saturating loss."""
+    """Return the generator, in eval mode, after so many steps of both networks with the non-saturating loss."""
     generator, discriminator = _initialised(_generator(), rng), _initialised(_discriminator(), rng)
     mean = copy.deepcopy(generator).eval()
     of_generator, of_discriminator = (
@@ -118,7 +124,7 @@ def _train(real: Tensor, steps: int, rng: torch.Generator) -> nn.Module:
 
 
 def _generator() -> nn.Sequential:
-    """From (B, LATENT, 1, 1) to (B, 1, SIDE, SIDE) in [-1, 1]."""
+    """Return the network from (B, LATENT, 1, 1) to (B, 1, SIDE, SIDE) in [-1, 1]."""
     layers: list[nn.Module] = [nn.ConvTranspose2d(LATENT, 8 * WIDTH, 4, bias=False)]  # (B, 8 WIDTH, 4, 4)
     for channels in (8 * WIDTH, 4 * WIDTH, 2 * WIDTH):
         layers += [nn.BatchNorm2d(channels), nn.ReLU(), nn.Upsample(scale_factor=2)]
@@ -128,7 +134,7 @@ def _generator() -> nn.Sequential:
 
 
 def _discriminator() -> nn.Sequential:
-    """From (B, 1, SIDE, SIDE) to logits (B, 1) of being real."""
+    """Return the network from (B, 1, SIDE, SIDE) to logits (B, 1) of being real."""
     layers: list[nn.Module] = [nn.Conv2d(1, WIDTH, 4, 2, 1), nn.LeakyReLU(0.2)]
     for channels in (WIDTH, 2 * WIDTH, 4 * WIDTH):
         layers += [nn.Conv2d(channels, 2 * channels, 4, 2, 1), nn.BatchNorm2d(2 * channels), nn.LeakyReLU(0.2)]
@@ -136,7 +142,7 @@ def _discriminator() -> nn.Sequential:
 
 
 def _initialised(net: nn.Module, rng: torch.Generator) -> nn.Module:
-    """torch's own first weights, from a generator of ours; biases are 0."""
+    """Draw torch's own first weights from a generator of ours; biases are 0."""
     for layer in net.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             nn.init.kaiming_uniform_(layer.weight, a=5**0.5, generator=rng)
@@ -146,14 +152,14 @@ def _initialised(net: nn.Module, rng: torch.Generator) -> nn.Module:
 
 
 def _shifted(x: Tensor, rng: torch.Generator) -> Tensor:
-    """Each of (B, 1, SIDE, SIDE) shifted by up to SHIFT pixels, its border reflected."""
+    """Shift each of (B, 1, SIDE, SIDE) by up to SHIFT pixels, its border reflected."""
     padded = F.pad(x, (SHIFT,) * 4, mode="reflect")
     corners = torch.randint(2 * SHIFT + 1, (len(x), 2), generator=rng).tolist()
     return torch.stack([one[:, y : y + SIDE, x_ : x_ + SIDE] for one, (y, x_) in zip(padded, corners, strict=True)])
 
 
 def compare(made: dict[Draw, np.ndarray], crops: np.ndarray, ids: list[str]) -> pd.DataFrame:
-    """How far synthetic crops of a class lie from what they were learnt from: near 0 means that one was copied.
+    """Measure the distance of synthetic crops of a class to what they were learnt from: near 0, one was copied.
 
     Distances are root mean squares of grey levels in [0, 1].
 
@@ -163,7 +169,7 @@ def compare(made: dict[Draw, np.ndarray], crops: np.ndarray, ids: list[str]) -> 
         ids: Their names.
 
     Returns:
-        `sample_id, draw, nearest, distance` of each; and, as a yardstick, `between_p5, between_median` of the
+        `name, draw, nearest, distance` of each; and, as a yardstick, `between_p5, between_median` of the
         distances between distinct training crops (the first MOST).
     """
     flat = crops.reshape(len(crops), -1).astype(np.float32) / 255
@@ -172,17 +178,17 @@ def compare(made: dict[Draw, np.ndarray], crops: np.ndarray, ids: list[str]) -> 
         return np.sqrt(((flat - square.reshape(-1)) ** 2).mean(axis=1))
 
     rows = []
-    for (sample_id, draw), square in made.items():
+    for (name, draw), square in made.items():
         far = distances(square.astype(np.float32) / 255)
-        rows.append((sample_id, draw, ids[far.argmin()], float(far.min())))
+        rows.append((name, draw, ids[far.argmin()], float(far.min())))
     between = np.concatenate([distances(flat[i])[:i] for i in range(1, len(flat[:MOST]))])
     p5, median = np.percentile(between, (5, 50))
-    table = pd.DataFrame(rows, columns=["sample_id", "draw", "nearest", "distance"])
+    table = pd.DataFrame(rows, columns=["name", "draw", "nearest", "distance"])
     return table.assign(between_p5=p5, between_median=median)
 
 
 def summary(compared: pd.DataFrame) -> str:
-    """One line of `compare`'s tables of all classes."""
+    """Return one line of `compare`'s tables of all classes."""
     near, far, between = compared["distance"].min(), compared["distance"].max(), compared["between_p5"].min()
     return (
         f"gan: {len(compared)} synthetic crops, the nearest training crop at {near:.3f} to {far:.3f} (root mean square "
