@@ -68,7 +68,6 @@ def resolved(*overrides):
 def prepared_of(config):
     """The samples of a run, without a network."""
     from mammo.datasets.base import load_findings
-
     from mammo.datasets.registry import open_dataset
     from mammo.training.prepare import prepare, split_of
 

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from lightning.pytorch.callbacks import EarlyStopping
-from mammo.run_folder import RunFolder
 from sklearn.preprocessing import StandardScaler
 
 from mammo.datasets.split import split_films
@@ -15,6 +14,7 @@ from mammo.evaluation import evaluate as judged
 from mammo.evaluation.predictions import choices
 from mammo.models import heads
 from mammo.models.heads import fit_head
+from mammo.run_folder import RunFolder
 from mammo.runs import write
 from mammo.runs.train import train
 from mammo.training import fit, prepare

@@ -8,7 +8,6 @@ import sys
 import pandas as pd
 import pytest
 import torch
-from mammo.run_folder import RunFolder
 from safetensors.torch import load_file, save_file
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import KNeighborsClassifier
@@ -22,6 +21,7 @@ from mammo.files import read_json
 from mammo.models.heads import HEADS, Head
 from mammo.processes import peers
 from mammo.reports import run as report
+from mammo.run_folder import RunFolder
 from mammo.runs import log as run
 from mammo.runs.train import train
 from mammo.tasks.classification import build_task

@@ -2,10 +2,10 @@
 
 import pandas as pd
 import pytest
-from mammo.run_folder import RunFolder
 
 from mammo.models.backbones import BACKBONES
 from mammo.models.heads import HEADS
+from mammo.run_folder import RunFolder
 from mammo.runs.train import train
 from tests.conftest import resolved
 

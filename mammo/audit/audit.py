@@ -108,7 +108,9 @@ def crossing(rows: pd.DataFrame) -> Iterator[str]:
     """Yield a line for each patient, finding and image that is in several splits; `rows` as of `read_split`."""
     for (patient,), group in _in_several(rows, ["patient"]):
         one_each = group.drop_duplicates("split")
-        images = ", ".join(f"{name} ({part})" for name, part in zip(one_each["image_id"], one_each["split"], strict=True))
+        images = ", ".join(
+            f"{name} ({part})" for name, part in zip(one_each["image_id"], one_each["split"], strict=True)
+        )
         yield f"patient {patient} is {_splits(group)}: {images}"
     told = set()
     lesions = rows[rows["finding_id"].notna() & (rows["finding_id"] != "0")]
@@ -153,11 +155,11 @@ def by_pixels(films: pd.DataFrame, described: np.ndarray, found: Audit) -> Pairs
     same = within = unplaced = 0
     for one, other, symmetry, alike in pairs.same():
         same += 1
-        where = [str(splits[film]) if splits_known else f"patient {patients[film] or 'unknown'}" for film in (one, other)]
+        where = [
+            str(splits[film]) if splits_known else f"patient {patients[film] or 'unknown'}" for film in (one, other)
+        ]
         thumbs = described["thumb"][one], described["thumb"][other]
-        pair = Pair(
-            (names[one], names[other]), (where[0], where[1]), f"correlation {alike:.3f}, {symmetry}", thumbs
-        )
+        pair = Pair((names[one], names[other]), (where[0], where[1]), f"correlation {alike:.3f}, {symmetry}", thumbs)
         if splits_known and None in (splits[one], splits[other]):
             unplaced += 1
         elif splits_known and len({*splits[one].split("+"), *splits[other].split("+")}) == 1:

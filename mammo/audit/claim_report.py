@@ -36,7 +36,10 @@ def audit(words: list[str]) -> tuple[bool, str]:
     over = {name: (min(one[name][0] for one in cells), max(one[name][1] for one in cells)) for name in cells[0]}
     low, interval = _correct(claim, over["right"])
     if open_classes:
-        lines += ["Confusion matrix: unknown, because accuracy alone does not tell it; give n_pos= or more numbers.", interval]
+        lines += [
+            "Confusion matrix: unknown, because accuracy alone does not tell it; give n_pos= or more numbers.",
+            interval,
+        ]
         lines += ["Majority class: unknown; give n_pos= or test=normal,abnormal."]
     else:
         lines += [*_matrices(kept), interval, _majority(claim, over, low)]
@@ -126,7 +129,9 @@ def _patients(claim: Claim) -> list[str]:
     if claim.n_train is not None:
         return [_two_parts(claim, claim.n_train)]
     if n % films == 0:
-        return [f"Patients: {n} test films may be all films of {n // films} patients; counts cannot show that they are."]
+        return [
+            f"Patients: {n} test films may be all films of {n // films} patients; counts cannot show that they are."
+        ]
     return [
         f"Patients: {n} test films cannot be all films of patients with {films}: some patient has another film in "
         f"training or unused; give n_train= or train=normal,abnormal."
@@ -149,7 +154,9 @@ def _two_parts(claim: Claim, n_train: int) -> str:
 
 
 def _mias(normal: int, abnormal: int) -> str:
-    known = f"mini-MIAS has {MIAS_ONE} patients with one abnormal film of two, {MIAS_BOTH} with two, {MIAS_NONE} with none"
+    known = (
+        f"mini-MIAS has {MIAS_ONE} patients with one abnormal film of two, {MIAS_BOTH} with two, {MIAS_NONE} with none"
+    )
     if (patients := whole_patients(normal, abnormal)) is None:
         return (
             f"Patients: no choice of patients has the {normal} normal and {abnormal} abnormal films of train ({known}): "

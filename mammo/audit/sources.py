@@ -91,7 +91,9 @@ def read_split(path: Path) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, dtype=STRING)
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise InputError(f"{path}: expected a split as CSV, found none that can be read ({str(error).strip()})") from None
+        raise InputError(
+            f"{path}: expected a split as CSV, found none that can be read ({str(error).strip()})"
+        ) from None
     named = table.rename(columns={"official_split": "split"} if "split" not in table else {})
     named = named.rename(columns={"sample_id": "image_id"} if "image_id" not in table else {})
     if not {"split", "image_id"} <= set(named):
@@ -104,7 +106,9 @@ def read_split(path: Path) -> pd.DataFrame:
     rows = pd.DataFrame({column: named.get(column, pd.NA) for column in columns}, index=named.index).astype(STRING)
     for column in ("image_id", "split"):
         if rows[column].isna().any():
-            raise InputError(f"{path}: row {int(rows[column].isna().argmax()) + 2} has no {column}; every row needs one")
+            raise InputError(
+                f"{path}: row {int(rows[column].isna().argmax()) + 2} has no {column}; every row needs one"
+            )
     known = rows["split"].str.lower().map(SPLITS).astype(STRING)
     if known.isna().any():
         wrong = rows.loc[known.isna(), "split"].iloc[0]

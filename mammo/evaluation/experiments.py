@@ -86,9 +86,7 @@ class Mean:
     over_seeds: float | None
 
 
-def mean(
-    experiment: Experiment, head: str, split: str = "test", patients: np.ndarray | None = None
-) -> dict[str, Mean]:
+def mean(experiment: Experiment, head: str, split: str = "test", patients: np.ndarray | None = None) -> dict[str, Mean]:
     """Return the mean over jobs of each metric that all of them have.
 
     A patient is drawn with all samples of all folds and seeds, so one interval holds for the mean. Means that are

@@ -11,6 +11,7 @@ import numpy as np
 from mammo.datasets.film import Film
 from mammo.errors import InputError
 
+
 @dataclass(frozen=True)
 class Breast:
     """A film's breast alone: chest wall at column 0, nipple to the right, all else black.

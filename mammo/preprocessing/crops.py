@@ -1,25 +1,57 @@
-"""From films to samples: which squares are cut from each film, grey uint8, one row of a table each.
+"""Crops: what is cut from each image, grey, one row of a table each. All points are in pixels of the film.
 
-All points are in pixels of the film; `side_px` is the side that is shown.
+A crop says which samples an image gives, and three facts that reports, leaks and the guard read. A crop of your own is
+a class with the same members, named by `crop._target_`.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
+from mammo.config import CropConfig
+from mammo.datasets.film import Film
+from mammo.datasets.geometry import with_circles
 from mammo.datasets.labels import SHOWN, Labels, findings_in, shown_in, worst_findings
 from mammo.errors import InputError
 from mammo.preprocessing.cutting import Ask, Cutter, Square
+from mammo.targets import build
 
-RECENTRE_MM = 8.0  # how far a window may move to the brightest blob
-# What is seen of a sample without looking at a lesion: numbers of `squares.NUMBERS`.
-SHORTCUTS = ["breast_mm2", "across", "down", "side_px", "mean_grey", "black", "contrast"]
-KEPT = ["image_id", "finding_id", "patient", "split", "density", "finding", "severity", "radius_px", "spacing_mm"]
+RECENTRE_MM = 8.0  # how far a window may move to the brightest blob, and how far off the breast a lesion may lie
+# Seen of a sample without looking at a lesion: numbers of `cutting.NUMBERS`.
+SHORTCUTS = ["breast_mm2", "across", "down", "size_px", "mean_grey", "black", "contrast"]
+KEPT = ["patient", "split", "density", "finding", "severity", "radius_px", "spacing_mm"]
+CENTRED = "Windows are centred on the annotated lesion: this is classification, not detection"
+
+Made = tuple[list[dict[str, Any]], list[str]]  # rows of the table with their pixels, and notes
+
+
+class Crop(Protocol):
+    """What is cut from each image.
+
+    Attributes:
+        leak: Why the crops tell the class by themselves; None where nothing is known to.
+        caption: What a reader of the numbers must know of the crops; None where nothing.
+        several_per_image: True if numbers by image are the ones to read.
+    """
+
+    leak: str | None
+    caption: str | None
+    several_per_image: bool
+
+    def cut(self, rows: pd.DataFrame, findings: pd.DataFrame, labels: Labels, cutter: Cutter, seed: int) -> Made:
+        """Return the samples of an image's findings, and notes of what is left out.
+
+        Args:
+            rows: The findings with their `label`, missing where one takes no part in the task, and their `split`.
+            findings: All findings.
+            labels: The task's.
+            cutter: Gives the squares that are asked for.
+            seed: Of whatever is drawn.
+        """
 
 
 @dataclass(frozen=True)
@@ -27,10 +59,10 @@ class Crops:
     """The samples of a run.
 
     Attributes:
-        table: One row per sample: `sample_id`, the columns of its finding, `label`, the centre `x_px, y_px` and
-            the side `side_px` of its square on the film, and `SHORTCUTS`.
-        pixels: Of each sample (stored, stored) uint8, in the order of the table; where they come from the cache,
-            they are memory-mapped.
+        table: One row per sample: `name, image_id, finding_id, patch`, the columns of its finding, `label`, the centre
+            `x_px, y_px` and the side `size_px` of its square on the film, and `SHORTCUTS`.
+        pixels: Of each sample (stored, stored) uint8 or uint16, in the order of the table; memory-mapped where they
+            come from the cache.
         shown: Side in pixels of the central part that an unaugmented sample shows.
         notes: What was left out, a line each.
     """
@@ -41,190 +73,247 @@ class Crops:
     notes: list[str]
 
     def centre(self, sample: int) -> np.ndarray:
-        """What an unaugmented sample shows, (shown, shown) uint8."""
+        """Return what an unaugmented sample shows, (shown, shown)."""
         start = (len(self.pixels[sample]) - self.shown) // 2
         return self.pixels[sample][start : start + self.shown, start : start + self.shown]
 
+    def mean_grey(self, sample: int) -> float:
+        """Return the mean of what an unaugmented sample shows, in levels of 8 bits."""
+        shown = self.centre(sample)
+        return float(shown.mean() * (255 / np.iinfo(shown.dtype).max))
 
-def cut_crops(
-    table: pd.DataFrame,
-    read: Callable[[str], np.ndarray],
-    task: Labels,
+
+class Whole:
+    """The whole breast, aspect kept: one sample per image, labelled by its worst finding."""
+
+    leak, caption, several_per_image = None, None, False
+
+    def cut(self, rows: pd.DataFrame, findings: pd.DataFrame, labels: Labels, cutter: Cutter, seed: int) -> Made:
+        """Return one sample per image."""
+        rows = worst_findings(rows).dropna(subset="label")
+        squares = cutter(rows, [Ask("whole")] * len(rows))
+        return [_sample(row, square, row["image_id"]) for row, (square,) in _zip(rows, squares)], []
+
+
+class Lesion:
+    """A window of fixed size per lesion, and one per normal image where lesions lie in the breast.
+
+    Args:
+        window_mm: Side of the window.
+        recentre: True moves each window to the brightest blob within 8 mm of its point.
+        without_circle: `exclude` leaves out lesions without a place; `breast` centres their window on the breast.
+    """
+
+    leak, caption, several_per_image = None, CENTRED, False
+
+    def __init__(self, window_mm: float = 22.4, recentre: bool = True, without_circle: str = "exclude") -> None:
+        self.window_mm, self.recentre, self.without_circle = window_mm, recentre, without_circle
+
+    def size_px(self, row: pd.Series) -> int:
+        """Return the side of a finding's window."""
+        return round(self.window_mm / row["spacing_mm"])
+
+    def cut(self, rows: pd.DataFrame, findings: pd.DataFrame, labels: Labels, cutter: Cutter, seed: int) -> Made:
+        """Return lesions first: the backgrounds lie where those of the training and validation parts lie."""
+        rows = with_circles(rows.dropna(subset="label"))
+        _require_spacing(rows)
+        normal = (rows["severity"] == "normal").fillna(False).astype(bool)
+        lesions, normals = rows[~normal], rows[normal]
+        named = lesions["image_id"] + _mark(findings) + lesions["finding_id"].astype("string")
+        drawn = lesions[lesions["x_px"].notna()]
+        points = [self._ask(row, "point", (row["x_px"], row["y_px"])) for _, row in drawn.iterrows()]
+        on_breast = {row.name: square for row, found in _zip(drawn, cutter(drawn, points)) for square in found}
+        off = lesions[~lesions.index.isin(on_breast)]
+        shown = dict(on_breast)
+        if self.without_circle == "breast":
+            middles = cutter(off, [self._ask(row, "middle") for _, row in off.iterrows()])
+            shown |= {row.name: square for row, (square,) in _zip(off, middles)}
+        samples = [_sample(row, shown[row.name], named[row.name]) for _, row in lesions.iterrows() if row.name in shown]
+        places = [
+            (on_breast[index].numbers["asked_across"], on_breast[index].numbers["asked_down"])
+            for index in lesions.index[lesions["split"] != "test"]
+            if index in on_breast
+        ]
+        if len(normals) and not places:
+            raise InputError("no background can be placed: no lesion of the training and validation parts has a place")
+        asks = []
+        for _, row in normals.iterrows():
+            rng = np.random.default_rng([seed, 0xBAC6, *str(row["image_id"]).encode()])
+            asks.append(self._ask(row, "place", places[rng.integers(len(places))]))
+        backgrounds = cutter(normals, asks)
+        samples += [_sample(row, square, row["image_id"]) for row, (square,) in _zip(normals, backgrounds)]
+        names = ", ".join(named[off.index])
+        return samples, [f"{len(off)} findings have no place on the breast ({names}): {self.without_circle}"] * bool(
+            len(off)
+        )
+
+    def _ask(self, row: pd.Series, kind: str, at: tuple[float, float] | None = None) -> Ask:
+        reach = RECENTRE_MM / row["spacing_mm"]
+        within = reach if kind == "point" else 0.0
+        return Ask(kind, self.size_px(row), at, within_px=within, reach_px=reach if self.recentre else 0.0)
+
+
+class ScaledLesion(Lesion):
+    """A window scaled by the lesion: it leaks the class by its scale.
+
+    Args:
+        factor: Side of the window over the lesion's diameter.
+        window_mm: Side of the window of a normal image.
+        recentre: See `Lesion`.
+        without_circle: See `Lesion`.
+    """
+
+    leak = "windows are scaled by the annotated radius: nobody knows it of a new film, and it differs between classes"
+
+    def __init__(
+        self, factor: float = 1.25, window_mm: float = 22.4, recentre: bool = False, without_circle: str = "exclude"
+    ) -> None:
+        super().__init__(window_mm, recentre, without_circle)
+        self.factor = factor
+
+    def size_px(self, row: pd.Series) -> int:
+        """Return the side of a finding's window, at least 16 pixels."""
+        if pd.isna(row["radius_px"]):
+            return super().size_px(row)
+        return max(round(2 * self.factor * row["radius_px"]), 16)
+
+
+class Grid:
+    """The whole breast of each image, and windows of fixed size in a grid over it (after Oyelade and Ezugwu 2021).
+
+    A window is labelled by the worst finding whose centre lies in it, or by the image where the task is of images. One
+    without a finding is like a normal image: a task that has no class for those leaves it out. Where a finding lies in
+    no window, any could show it, and none can be labelled. Such an image is left out: with its whole breast alone it
+    would stand out among those that have windows, and it is never a normal one.
+
+    Args:
+        window_mm: Side of a window.
+        stride_mm: From window to window; None: side by side.
+    """
+
+    leak, caption, several_per_image = None, None, True
+
+    def __init__(self, window_mm: float = 44.8, stride_mm: float | None = None) -> None:
+        self.window_mm, self.stride_mm = window_mm, window_mm if stride_mm is None else stride_mm
+        if self.stride_mm > window_mm:
+            raise InputError(f"crop.stride_mm={stride_mm}: expected millimetres up to crop.window_mm={window_mm}")
+
+    def cut(self, rows: pd.DataFrame, findings: pd.DataFrame, labels: Labels, cutter: Cutter, seed: int) -> Made:
+        """Return the whole breast and the windows of each image all of whose findings take part in the task."""
+        rows = worst_findings(rows[rows["label"].notna().groupby(rows["image_id"]).transform("all")])
+        _require_spacing(rows)
+        samples: list[dict[str, Any]] = []
+        off, unlabelled, mark = [], 0, _mark(findings)
+        grids = [
+            Ask("grid", round(self.window_mm / mm), stride_px=round(self.stride_mm / mm)) for mm in rows["spacing_mm"]
+        ]
+        cut = cutter(pd.concat([rows, rows]), [Ask("whole")] * len(rows) + grids)  # at once: each film is read once
+        placed = with_circles(findings)
+        for (_, row), (whole,), grid in zip(rows.iterrows(), cut[: len(rows)], cut[len(rows) :], strict=True):
+            patches = [_sample(row, square, f"{row['image_id']}{mark}p{n}", n) for n, square in enumerate(grid, 1)]
+            squares = pd.DataFrame(patches, columns=["image_id", "x_px", "y_px", "size_px"])
+            own = placed[placed["image_id"] == row["image_id"]]
+            lesions = own.loc[own["severity"] != "normal", "finding_id"]
+            if labels.of_lesions and not lesions.isin(findings_in(squares, own)["finding_id"]).all():
+                off.append(str(row["image_id"]))
+                continue
+            samples.append(_sample(row, whole, row["image_id"]))
+            for patch, shown in zip(patches, shown_in(squares, own).to_dict("records"), strict=True):
+                label = labels.of.get((row.to_dict() | shown)[labels.column])
+                if label is None:
+                    unlabelled += 1
+                else:
+                    samples.append(patch | {key: shown[key] for key in SHOWN} | {"label": label})
+        if not samples:
+            raise InputError("no sample: every image of the task has a finding that lies in no window; take crop=whole")
+        notes = [f"{len(off)} images have a finding in no window ({', '.join(off)}): left out"] if off else []
+        if unlabelled:
+            notes.append(f"{unlabelled} windows without a finding have no class: the annotation tells which have one")
+        return samples, notes
+
+
+CROPS: dict[str, Any] = {"whole": Whole, "lesion": Lesion, "scaled_lesion": ScaledLesion, "grid": Grid}
+
+
+def build_crop(config: CropConfig) -> Crop:
+    """Return the crop of these settings, made with those that its class takes.
+
+    Raises:
+        InputError: An unknown name, or a setting that the crop does not take.
+    """
+    crop: Crop = build("crop", config, CROPS, ("bits",))
+    return crop
+
+
+def cut_samples(
+    crop: Crop,
+    findings: pd.DataFrame,
+    read: Callable[[str], Film],
+    labels: Labels,
     *,
-    name: str,
     image_size: int,
     margin: float,
     seed: int,
-    window_mm: float | None = None,
-    recentre: bool = False,
-    without_circle: str = "exclude",
-    factor: float | None = None,
-    stride_mm: float | None = None,
-    digests: dict[str, str] | None = None,
+    bits: int = 8,
+    digest: Callable[[str], str | None] | None = None,
     cache: Path | None = None,
 ) -> Crops:
-    """Cuts every sample of a task.
+    """Cut every sample of a task.
 
     Args:
-        table: A findings table with the column `split`.
-        read: From `image_id` to the film's pixels, (height, width) uint8.
-        task: A finding whose label takes no part in it gives no sample.
-        name: `whole` (the breast, aspect kept, one sample per film, its worst finding), `lesion` (a fixed window
-            per circle, and one per normal film at a place drawn from where the lesions of the training and
-            validation parts lie), `radius` (a window scaled by the circle: it leaks the class by its scale),
-            `patches` (the breast, as `whole`, and fixed windows in a grid over it; see `_patches`).
+        crop: What is cut from each image.
+        findings: A findings table with the column `split`.
+        read: From `image_id` to the film.
+        labels: A finding whose label takes no part in the task gives no sample.
         image_size: Side in pixels of what is shown.
         margin: Stored side over shown side, at least 1.
         seed: Of the places of the backgrounds.
-        window_mm: Side of the fixed window.
-        recentre: Whether each fixed window moves to the brightest blob within 8 mm of its point.
-        without_circle: `exclude`, or `breast` (the window is centred on the breast).
-        factor: Side of a scaled window over the circle's diameter.
-        stride_mm: From patch to patch.
-        digests: The digest of each film's pixels, by `image_id`; needed by a cache.
+        bits: Of a stored grey level, 8 or 16.
+        digest: From `image_id` to what names a film's pixels, for the cache.
         cache: Folder where squares are kept, so that each is cut once; None keeps none.
 
     Raises:
-        InputError: An unknown name or setting, or no sample is left.
+        InputError: No sample is left, or millimetres are needed and an image does not say its spacing.
     """
-    if name not in ("whole", "lesion", "scaled_lesion", "grid"):
-        raise InputError(f"crop.name={name} is unknown; expected one of whole, lesion, scaled_lesion, grid")
-    if without_circle not in ("exclude", "breast"):
-        raise InputError(f"crop.without_circle={without_circle}: expected exclude or breast")
-    if name != "whole" and not (window_mm and window_mm > 0):
-        raise InputError(f"crop.window_mm={window_mm}: expected a side in millimetres, larger than 0")
-    if name == "grid" and not (stride_mm and 0 < stride_mm <= (window_mm or 0.0)):
-        raise InputError(f"crop.stride_mm={stride_mm}: expected millimetres, larger than 0 and up to crop.window_mm")
-    rows = table.assign(label=table[task.column].map(task.of))
-    if name == "grid":  # a patch may show any finding of its film: all have to take part in the task
-        rows = rows[rows["label"].notna().groupby(rows["image_id"]).transform("all")]
-    rows = (worst_findings(rows) if name in ("whole", "grid") else rows).dropna(subset="label")
-    if rows.empty:
-        raise InputError(f"no sample: no finding of this data set has a {task.column} that the task knows")
+    rows = findings.assign(label=labels.label(findings))
+    if rows["label"].isna().all():
+        raise InputError(f"no sample: no finding of this data set has a {labels.column} that the task knows")
     notes = []
-    if absent := set(table["image_id"]) - set(rows["image_id"]):
-        notes.append(f"{len(absent)} films take no part in the task")
-    cutter = Cutter(read, shown=image_size, margin=margin, digests=digests, home=cache)
-    if name == "whole":
-        wholes = cutter(rows, [Ask("whole")] * len(rows))
-        samples = [_sample(row, square, str(row["image_id"])) for row, (square,) in _zip(rows, wholes)]
-    elif name == "grid":
-        samples, said = _patches(rows, cutter, table, task, window_mm or 0.0, stride_mm or 0.0)
-        notes += said
-    else:
-        side = _Side(window_mm or 0.0, factor if name == "scaled_lesion" else None)
-        samples, off = _windows(rows, cutter, side, seed, recentre and name == "lesion", without_circle)
-        if off:
-            notes.append(f"{len(off)} findings have no circle on the breast ({', '.join(off)}): {without_circle}")
-    samples.sort(key=itemgetter("_order"))
+    if absent := set(rows["image_id"]) - set(rows.dropna(subset="label")["image_id"]):
+        notes.append(f"{len(absent)} images take no part in the task")
+    if unknown := int(findings[labels.column].isna().sum()):
+        notes.append(f"{unknown} findings of unknown {labels.column} are left out")
+    cutter = Cutter(read, shown=image_size, margin=margin, bits=bits, digest_of=digest, home=cache)
+    samples, said = crop.cut(rows, findings, labels, cutter, seed)
+    samples.sort(key=lambda sample: sample["_order"])
     pixels = [sample.pop("_pixels") for sample in samples]
-    described = pd.DataFrame(samples).drop(columns="_order").reset_index(drop=True).astype({"finding_id": "Int64"})
-    return Crops(described, pixels, image_size, notes)
+    table = pd.DataFrame(samples).drop(columns="_order").reset_index(drop=True)
+    return Crops(table.astype({"finding_id": "Int64", "patch": "Int64"}), pixels, image_size, notes + said)
 
 
-@dataclass(frozen=True)
-class _Side:
-    """The side of a window: a fixed one in millimetres, or a multiple of the circle's diameter."""
+def _require_spacing(rows: pd.DataFrame) -> None:
+    """Refuse images that do not say how large a pixel is."""
+    if rows["spacing_mm"].isna().any():
+        image = rows.loc[rows["spacing_mm"].isna(), "image_id"].iloc[0]
+        raise InputError(
+            f"this crop is cut in millimetres, and image {image} has no spacing_mm; "
+            "set data.spacing_mm to the side of a pixel, or take crop=whole"
+        )
 
-    window_mm: float
-    factor: float | None
 
-    def px(self, row: pd.Series) -> int:
-        if self.factor is None or pd.isna(row["radius_px"]):
-            return round(self.window_mm / row["spacing_mm"])
-        return max(round(2 * self.factor * row["radius_px"]), 16)
+def _mark(findings: pd.DataFrame) -> str:
+    """Return what stands between an image and the number of its finding in a sample's name, so that names differ."""
+    return "#" if findings["image_id"].str.contains(".", regex=False).any() else "."
 
 
 def _zip(rows: pd.DataFrame, squares: list[list[Square]]) -> Iterator[tuple[pd.Series, list[Square]]]:
     return ((row, of_row) for (_, row), of_row in zip(rows.iterrows(), squares, strict=True))
 
 
-def _patches(
-    rows: pd.DataFrame, cutter: Cutter, findings: pd.DataFrame, task: Labels, window_mm: float, stride_mm: float
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """The whole breast of each film, and the patches of a grid over it (after Oyelade and Ezugwu 2021).
-
-    A patch is labelled by the worst finding whose circle's centre lies in it, or by the film where the task is of
-    films. One without a finding is like a normal film: a task that has no class for those leaves it out. Where a
-    finding lies in no patch, any could show it, and none can be labelled. Such a film is left out: with its whole
-    breast alone it would stand out among those that have patches, and it is never a normal one.
-
-    Returns the samples, and notes of what is left out.
-    """
-    samples: list[dict[str, Any]] = []
-    off, unlabelled = [], 0
-    spacing = rows["spacing_mm"]
-    grids = [Ask("grid", round(window_mm / mm), stride_px=round(stride_mm / mm)) for mm in spacing]
-    cut = cutter(pd.concat([rows, rows]), [Ask("whole")] * len(rows) + grids)  # at once: each film is read once
-    for (_, row), (whole,), grid in zip(rows.iterrows(), cut[: len(rows)], cut[len(rows) :], strict=True):
-        patches = [_sample(row, square, f"{row['image_id']}.p{number}") for number, square in enumerate(grid, start=1)]
-        squares = pd.DataFrame(patches, columns=["image_id", "x_px", "y_px", "side_px"])
-        own = findings[findings["image_id"] == row["image_id"]]
-        lesions = own.loc[own["severity"] != "normal", "finding_id"]
-        if task.of_lesions and not lesions.isin(findings_in(squares, own)["finding_id"]).all():
-            off.append(str(row["image_id"]))
-            continue
-        samples.append(_sample(row, whole, str(row["image_id"])))
-        for patch, shown in zip(patches, shown_in(squares, own).to_dict("records"), strict=True):
-            label = task.of.get((row.to_dict() | shown)[task.column])
-            if label is None:
-                unlabelled += 1
-            else:
-                samples.append(patch | {key: shown[key] for key in SHOWN} | {"label": label})
-    if not samples:
-        raise InputError("no sample: every film of the task has a finding that lies in no patch; take crop=whole")
-    notes = [f"{len(off)} films have a finding in no patch ({', '.join(off)}): left out"] if off else []
-    if unlabelled:
-        notes.append(f"{unlabelled} patches without a finding have no class: which have one, the annotation tells")
-    return samples, notes
-
-
-def _windows(
-    rows: pd.DataFrame, cutter: Cutter, side: _Side, seed: int, recentre: bool, without_circle: str
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """Lesions first: the backgrounds lie where those of the training and validation parts lie in the breast.
-
-    Returns the samples, and the names of the findings that have no circle on the breast.
-    """
-
-    def ask(row: pd.Series, kind: str, at: tuple[float, float] | None = None) -> Ask:
-        reach = RECENTRE_MM / row["spacing_mm"]
-        return Ask(
-            kind, side.px(row), at, within_px=reach if kind == "point" else 0.0, reach_px=reach if recentre else 0.0
-        )
-
-    normal = rows["severity"] == "normal"
-    lesions, normals = rows[~normal], rows[normal]
-    named = lesions["image_id"] + "." + lesions["finding_id"].astype("string")
-    drawn = lesions[lesions["radius_px"].notna()]
-    circles = cutter(drawn, [ask(row, "point", (row["x_px"], row["y_px"])) for _, row in drawn.iterrows()])
-    on_breast = {row.name: square for row, found in _zip(drawn, circles) for square in found}
-    off = lesions[~lesions.index.isin(on_breast)]
-    if without_circle == "breast":
-        middles = cutter(off, [ask(row, "middle") for _, row in off.iterrows()])
-        shown = on_breast | {row.name: square for row, (square,) in _zip(off, middles)}
-    else:
-        shown = on_breast
-    samples = [_sample(row, shown[row.name], named[row.name]) for _, row in lesions.iterrows() if row.name in shown]
-    places = [
-        (on_breast[index].numbers["asked_across"], on_breast[index].numbers["asked_down"])
-        for index in lesions.index[lesions["split"] != "test"]
-        if index in on_breast
-    ]
-    if normal.any() and not places:
-        raise InputError("no background can be placed: no lesion of the training and validation parts has a circle")
-    asks = []
-    for _, row in normals.iterrows():
-        rng = np.random.default_rng([seed, 0xBAC6, *str(row["image_id"]).encode()])
-        asks.append(ask(row, "place", places[rng.integers(len(places))]))
-    backgrounds = cutter(normals, asks)
-    samples += [_sample(row, square, str(row["image_id"])) for row, (square,) in _zip(normals, backgrounds)]
-    return samples, named[off.index].tolist()
-
-
-def _sample(row: pd.Series, square: Square, name: str) -> dict[str, Any]:
-    """A row of the table, with its pixels and its order among the findings."""
+def _sample(row: pd.Series, square: Square, name: str, patch: int = 0) -> dict[str, Any]:
+    """Return a row of the table, with its pixels and its order among the findings."""
     numbers = {key: value for key, value in square.numbers.items() if key in ("x_px", "y_px", *SHORTCUTS)}
-    numbers["side_px"] = round(numbers["side_px"])
+    numbers["size_px"] = round(numbers["size_px"])
+    identity = {"name": str(name), "image_id": row["image_id"], "finding_id": row["finding_id"], "patch": patch}
     kept = {key: row[key] for key in [*KEPT, "label"]}
-    return {"sample_id": name, **kept, **numbers, "_pixels": square.pixels, "_order": row.name}
+    return identity | kept | numbers | {"_pixels": square.pixels, "_order": row.name}

@@ -1,4 +1,4 @@
-"""Squares cut from films, grey uint8, with what is measured on them: asked for by numbers, cut once, and kept.
+"""Squares cut from films, with what is measured on them: asked for by numbers, cut once, and kept.
 
 A square is stored wider than it is shown, by `margin`, so that a rotated training crop has no black corners.
 """
@@ -16,30 +16,32 @@ import pandas as pd
 import torch
 from rich.progress import track
 
+from mammo.datasets.film import Film, pixel_digest
 from mammo.preprocessing.breast import Breast, brightest_blob, contrast, cut, find_breast, resize
 from mammo.preprocessing.cache import Store, digest
 
-VERSION = 1  # of this file and of `images`: raise it with every change of a pixel or number, so that no old one is used
+VERSION = 2  # of this file and of `breast`: raise it with every change of a pixel or number, so no old one is used
 BLOCK_BYTES = 64 << 20  # of squares held before they are written
 AHEAD = 32  # films, decoded, held at once
-# What is measured on a square: its centre in pixels of the film and its side; its place in the breast, as shares of the
-# breast's width in that row and of its height, and that place before it moved to a blob; the breast's area in mm2; mean
-# grey, share of black and `images.contrast` of what is shown.
+# Measured on a square: its centre in pixels of the film and its side; its place in the breast, as shares of the breast's
+# width in that row and of its height, and that place before it moved to a blob; the breast's area in mm2 (in pixels
+# where the spacing is unknown); mean grey in levels of 8 bits, share of black and `breast.contrast` of what is shown.
 NUMBERS = [
-    "x_px", "y_px", "side_px", "across", "down", "asked_across", "asked_down",
+    "x_px", "y_px", "size_px", "across", "down", "asked_across", "asked_down",
     "breast_mm2", "mean_grey", "black", "contrast",
 ]  # fmt: skip
+Place = tuple[str, str | None, str, float | None]  # image_id, laterality, path, spacing_mm
 
 
 @dataclass(frozen=True)
 class Ask:
-    """Which squares of a film are wanted: plain numbers, so that their digest names the squares.
+    """The squares of a film that are wanted: plain numbers, so that their digest names the squares.
 
     Attributes:
         kind: `whole` (the breast, aspect kept), `point` (one around a point of the film, none where the breast is
             farther than `within_px`), `middle` (of the breast), `place` (one at a place in the breast) or `grid`
             (several over it).
-        side_px: Of the square on the film; that of `whole` is the breast's.
+        size_px: Side of the square on the film; that of `whole` is the breast's.
         at: The point in pixels, or the place in shares.
         within_px: How far a point may lie off the breast.
         reach_px: How far the square moves to the brightest blob; 0: it stays.
@@ -47,7 +49,7 @@ class Ask:
     """
 
     kind: str
-    side_px: int = 0
+    size_px: int = 0
     at: tuple[float, float] | None = None
     within_px: float = 0.0
     reach_px: float = 0.0
@@ -56,7 +58,7 @@ class Ask:
 
 @dataclass(frozen=True)
 class Square:
-    """One square: (stored, stored) uint8, and `NUMBERS` by name."""
+    """One square, (stored, stored) uint8 or uint16, and `NUMBERS` by name."""
 
     pixels: np.ndarray
     numbers: dict[str, float]
@@ -66,33 +68,36 @@ class Cutter:
     """Cuts what is asked for, or takes it from a store.
 
     Args:
-        read: From `image_id` to the film's pixels, (height, width) uint8.
+        read: From `image_id` to the film.
         shown: Side in pixels of what an unaugmented sample shows.
         margin: Stored side over shown side, at least 1.
-        digests: The digest of each film's pixels, by `image_id`; needed by a store.
+        bits: Of a stored grey level, 8 or 16.
+        digest_of: From `image_id` to what names the film's pixels; None where only the pixels do.
         home: The folder of the store; None: nothing is kept.
     """
 
     def __init__(
         self,
-        read: Callable[[str], np.ndarray],
+        read: Callable[[str], Film],
         *,
         shown: int,
         margin: float,
-        digests: dict[str, str] | None = None,
+        bits: int = 8,
+        digest_of: Callable[[str], str | None] | None = None,
         home: Path | None = None,
     ) -> None:
-        self.read, self.shown, self.digests = read, shown, digests or {}
+        self.read, self.shown, self.margin, self.bits, self.digest_of = read, shown, margin, bits, digest_of
         self.stored = math.ceil(shown * margin)
-        self.margin = margin
-        facts = {"version": VERSION, "opencv": cv2.__version__, "shown": shown, "margin": margin}
+        facts = {"version": VERSION, "opencv": cv2.__version__, "shown": shown, "margin": margin, "bits": bits}
         self.store = None if home is None else Store(home / digest(facts))
+        self.known: dict[str, str] = {}  # digests of films
 
     def __call__(self, rows: pd.DataFrame, asks: Sequence[Ask]) -> list[list[Square]]:
-        """The squares of each row of a findings table: of each ask there may be none, one or several."""
-        films = [
-            (str(film), None if pd.isna(side) else str(side), str(path), float(spacing))
-            for film, side, path, spacing in rows[["image_id", "side", "path", "spacing_mm"]].itertuples(index=False)
+        """Return the squares of each row of a findings table: of each ask there may be none, one or several."""
+        columns = rows[["image_id", "laterality", "path", "spacing_mm"]].astype(object)
+        films: list[Place] = [
+            (str(image), *(None if pd.isna(one) else one for one in facts))  # type: ignore[misc]
+            for image, *facts in columns.itertuples(index=False)
         ]
         wanted = list(zip(films, asks, strict=True))
         if self.store is None:
@@ -110,9 +115,13 @@ class Cutter:
             found = self.store.load_all(names)
         return [_squares(found[key].numpy(), found[f"{key}.numbers"].numpy()) for key in keys]
 
-    def _key(self, film: tuple[str, str | None, str, float], ask: Ask) -> str:
-        image_id, side, _, spacing_mm = film
-        return digest({"film": self.digests[image_id], "side": side, "spacing": spacing_mm, **asdict(ask)})
+    def _key(self, film: Place, ask: Ask) -> str:
+        image_id, laterality, _, spacing_mm = film
+        if image_id not in self.known:
+            named = self.digest_of(image_id) if self.digest_of else None
+            self.known[image_id] = named or pixel_digest(self.read(image_id).pixels)
+        facts = {"film": self.known[image_id], "laterality": laterality, "spacing": spacing_mm}
+        return digest(facts | asdict(ask))
 
     def _fill(self, missing: list[tuple[str, Any]]) -> None:
         block: dict[str, torch.Tensor] = {}
@@ -127,16 +136,17 @@ class Cutter:
             self.store.store(block)  # type: ignore[union-attr]
 
     def _cut(self, wanted: list[tuple[Any, Any]]) -> Iterator[tuple[Any, tuple[np.ndarray, np.ndarray]]]:
-        """Of each name, the squares (n, stored, stored) and their numbers (n, NUMBERS); films are read once each."""
+        """Yield each name with its squares (n, stored, stored) and their numbers (n, NUMBERS); films are read once."""
         of_film: dict[Any, list[tuple[Any, Ask]]] = {}
         for name, (film, ask) in wanted:
             of_film.setdefault(film, []).append((name, ask))
 
-        def cut_film(film: tuple[str, str | None, str, float]) -> list[tuple[Any, tuple[np.ndarray, np.ndarray]]]:
-            image_id, side, path, spacing_mm = film
-            pixels = self.read(image_id)
-            breast = find_breast(pixels, side, path)
-            return [(name, self._squares_of(breast, pixels.shape[1], spacing_mm, ask)) for name, ask in of_film[film]]
+        def cut_film(place: Place) -> list[tuple[Any, tuple[np.ndarray, np.ndarray]]]:
+            image_id, laterality, path, spacing_mm = place
+            film = self.read(image_id)
+            breast = find_breast(film, laterality, path or image_id, self.bits)
+            width = film.pixels.shape[1]
+            return [(name, self._squares_of(breast, width, spacing_mm, ask)) for name, ask in of_film[place]]
 
         films = list(of_film)
         with ThreadPoolExecutor(4) as pool:
@@ -144,43 +154,47 @@ class Cutter:
                 for made in pool.map(cut_film, films[start : start + AHEAD]):
                     yield from made
 
-    def _squares_of(self, breast: Breast, width_px: int, spacing_mm: float, ask: Ask) -> tuple[np.ndarray, np.ndarray]:
+    def _squares_of(
+        self, breast: Breast, width_px: int, spacing_mm: float | None, ask: Ask
+    ) -> tuple[np.ndarray, np.ndarray]:
         squares, numbers = [], []
-        area = breast.mask.sum() * spacing_mm**2
+        area = breast.mask.sum() * (spacing_mm or 1.0) ** 2
         inset = (self.stored - self.shown) // 2
-        for point, side in _points(breast, width_px, ask):
+        levels = 255 / np.iinfo(breast.pixels.dtype).max  # levels of 8 bits for each of the breast's
+        for point, size in _points(breast, width_px, ask):
             asked = breast.place(*point)
-            centre = brightest_blob(breast, *point, ask.reach_px, spacing_mm) if ask.reach_px else point
-            square = resize(cut(breast.pixels, *centre, math.ceil(side * self.margin)), self.stored)
+            moves = bool(ask.reach_px) and spacing_mm is not None
+            centre = brightest_blob(breast, *point, ask.reach_px, spacing_mm or 1.0) if moves else point
+            square = resize(cut(breast.pixels, *centre, math.ceil(size * self.margin)), self.stored)
             shown = square[inset : inset + self.shown, inset : inset + self.shown]
-            seen = (shown.mean(), (shown == 0).mean(), contrast(shown))
+            seen = (shown.mean() * levels, (shown == 0).mean(), contrast(shown) * levels)
             squares.append(square)
-            numbers.append([*breast.to_film(*centre, width_px), side, *breast.place(*centre), *asked, area, *seen])
+            numbers.append([*breast.to_film(*centre, width_px), size, *breast.place(*centre), *asked, area, *seen])
         return (
-            np.array(squares, np.uint8).reshape(-1, self.stored, self.stored),
+            np.array(squares, breast.pixels.dtype).reshape(-1, self.stored, self.stored),
             np.array(numbers, np.float64).reshape(-1, len(NUMBERS)),
         )
 
 
 def _points(breast: Breast, width_px: int, ask: Ask) -> Iterator[tuple[tuple[float, float], int]]:
-    """The centre of each square, in coordinates of the breast, and its side."""
+    """Yield the centre of each square, in coordinates of the breast, and its side."""
     top, bottom, right = breast.box
     if ask.kind == "whole":
-        side = max(bottom - top, right)
-        yield (side / 2, (top + bottom) / 2), side
+        size = max(bottom - top, right)
+        yield (size / 2, (top + bottom) / 2), size
     elif ask.kind == "middle":
-        yield ((right - 1) / 2, (top + bottom - 1) / 2), ask.side_px
+        yield ((right - 1) / 2, (top + bottom - 1) / 2), ask.size_px
     elif ask.kind == "grid":
-        for point in breast.grid(ask.side_px, ask.stride_px):
-            yield point, ask.side_px
+        for point in breast.grid(ask.size_px, ask.stride_px):
+            yield point, ask.size_px
     elif ask.at is not None and ask.kind == "place":
         across, down = ask.at
         y = top + down * (bottom - top)
-        yield (across * breast.row_width(y), y), ask.side_px
+        yield (across * breast.row_width(y), y), ask.size_px
     elif ask.at is not None:
         point = breast.from_film(*ask.at, width_px)
         if breast.reaches(*point, ask.within_px):
-            yield point, ask.side_px
+            yield point, ask.size_px
 
 
 def _squares(pixels: np.ndarray, numbers: np.ndarray) -> list[Square]:

@@ -10,8 +10,8 @@ import torch
 from rich.progress import track
 from torch import Tensor, nn
 
-from mammo.paths import home
 from mammo.datasets.film import pixel_digest
+from mammo.paths import home
 from mammo.preprocessing.cache import Store, digest
 from mammo.training.samples import Draw, Samples
 

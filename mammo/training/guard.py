@@ -91,6 +91,6 @@ def check_labels(prepared: Prepared, samples: Samples) -> None:
                 f"{len(wrong)} labels of the {name} are not those of their findings: {table['name'][wrong[0]]} is "
                 f"{true[wrong[0]]}, found {found[wrong[0]]}"
             )
-    grey = [samples.crops.centre(sample).mean() for sample in range(len(table))]
+    grey = [samples.crops.mean_grey(sample) for sample in range(len(table))]
     if (wrong := np.flatnonzero(~np.isclose(grey, table["mean_grey"]))).size:
         raise RuntimeError(f"the pixels of {table['name'][wrong[0]]} are not those that were cut for it")

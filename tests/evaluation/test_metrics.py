@@ -42,7 +42,9 @@ def test_the_papers_four_counts_give_all_cells_of_its_tables(table):
 
 
 def answered(labels, probabilities, score, patients, classes):
-    return Predictions(tuple(classes), labels, probabilities, score, patients, pd.MultiIndex.from_product([range(len(labels)), [0]]))
+    return Predictions(
+        tuple(classes), labels, probabilities, score, patients, pd.MultiIndex.from_product([range(len(labels)), [0]])
+    )
 
 
 def made(n=300, classes=("normal", "abnormal"), seed=0):

@@ -18,7 +18,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from mammo.run_folder import RunFolder
 from omegaconf import OmegaConf
 
 from mammo.config import Config
@@ -27,6 +26,7 @@ from mammo.errors import InputError, message_for_user
 from mammo.files import owned, scratch, whole, workshop, write_text
 from mammo.processes import devices, resume
 from mammo.processes.checkpoint_io import WholeFiles
+from mammo.run_folder import RunFolder
 from mammo.runs.train import train
 from mammo.tasks.base import Task
 from mammo.tasks.classification import build_task
