@@ -120,7 +120,7 @@ def _flat(metrics: object, path: str = "") -> list[str]:
     if isinstance(metrics, dict):
         kept = metrics.items() if "ece" not in path else [("value", metrics["value"])]  # 0.1.0: without an interval
         return [line for key, one in kept for line in _flat(one, f"{path}/{NOW.get(key, key)}".strip("/"))]
-    return [f"{path} {json.dumps(metrics)}"]
+    return [f"{path} {json.dumps(metrics).replace('one woman', 'one patient')}"]
 
 
 def digest(path: Path) -> str:

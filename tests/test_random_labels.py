@@ -16,7 +16,7 @@ from mammo.datasets.phantom import Phantom
 from mammo.datasets.registry import open_dataset
 from mammo.evaluation.metrics import evaluate
 from mammo.evaluation.operating_point import Operating
-from mammo.evaluation.predictions import head_table
+from mammo.evaluation.predictions import Predictions, head_table
 from mammo.models.heads import fit_head, withheld
 from mammo.preprocessing.crops import cut_samples
 from mammo.training import prepare
