@@ -7,8 +7,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from mammo.errors import InputError
+from mammo.files import read_json
 from mammo.reports import literature
-from mammo.tables import read_json
 from tests.conftest import CONF, composed
 from tests.evaluation.tables import predictions, run_folder
 
