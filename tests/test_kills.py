@@ -26,7 +26,7 @@ KINDS = {  # how often each is killed, and with which settings
     "two devices": (5, ["model=compact", "model.image_size=64", "trainer.max_epochs=6", "trainer.devices=2"]),
 }
 SAME = [
-    "predictions.csv", "metrics.json", "features.safetensors", "features.csv", "curves.csv", "choices.json",
+    "predictions.csv", "metrics.json", "features.safetensors", "features.csv", "curves.csv", "selection.json",
     "split.csv", "samples.csv",
 ]  # fmt: skip
 # What is written in turn: each tells what is under way once it is there. Every other kill waits for one of them.

@@ -10,12 +10,12 @@ from sklearn.preprocessing import StandardScaler
 
 from mammo.datasets.split import split_films
 from mammo.errors import InputError
-from mammo.evaluation import evaluate as judged
+from mammo.evaluation import evaluate
 from mammo.evaluation.predictions import choices
 from mammo.models.heads import fit_head
+from mammo.run_folder import RunFolder
 from mammo.runs import settings
 from mammo.runs.train import train
-from mammo.tables import read_json
 from mammo.training import callbacks, datamodule
 from mammo.training.datamodule import MammogramDataModule
 from mammo.training.guard import check_labels
@@ -39,18 +39,17 @@ def honest_run(run):
 
 
 def leaks(folder):
-    return read_json(folder / "metrics.json")["leaks"]
+    return {leak.kind: leak for leak in RunFolder(folder).leaks}
 
 
-def test_an_honest_run_has_no_reason(honest_run):
-    assert leaks(honest_run) == []
+def test_an_honest_run_has_no_leak(honest_run):
+    assert leaks(honest_run) == {}
 
 
-def test_what_the_configuration_asks_for_is_a_reason_each(run):
-    copies, women, choices_ = leaks(run("split=copy", "augment=expand", "augment.copies=1", "select_on=test"))
-    assert "augmented copies on two sides" in copies
-    assert "women have films on two sides" in women
-    assert "were chosen on the test part" in choices_
+def test_what_the_configuration_asks_for_is_a_leak_each(run):
+    found = leaks(run("split=copy", "augment=expand", "augment.copies=1", "select_on=test"))
+    assert set(found) == {"copies_in_two_splits", "patients_in_two_splits", "selected_on_test"}
+    assert found["copies_in_two_splits"].n > found["patients_in_two_splits"].n > 10
 
 
 def moved(table, **how):
@@ -170,11 +169,10 @@ def on_test(predictions, classes, rule, part):
     return choices(predictions, classes, rule, "test")
 
 
-def test_a_threshold_that_validation_did_not_choose_is_a_reason(run, monkeypatch):
-    monkeypatch.setattr(judged, "choices", on_test)
-    (reason,) = leaks(run())
-    assert "threshold or temperature of softmax, svm" in reason
-    assert "is not what the val part chooses" in reason
+def test_a_threshold_that_validation_did_not_choose_is_a_leak(run, monkeypatch):
+    monkeypatch.setattr(evaluate, "choices", on_test)
+    (leak,) = leaks(run()).values()
+    assert leak.kind == "chosen_elsewhere" and "softmax, svm" in leak.text
 
 
 def rolled(array):
@@ -244,7 +242,7 @@ def test_predictions_whose_labels_were_shuffled_are_an_error(run, monkeypatch):
 
 def test_the_thresholds_that_are_written_can_be_chosen_again_from_validation(honest_run):
     table = pd.read_csv(honest_run / "predictions.csv").query("head == 'svm' and split == 'val'")
-    threshold = read_json(honest_run / "metrics.json")["operating"]["svm"]["threshold"]
+    threshold = RunFolder(honest_run).metrics["operating"]["svm"]["threshold"]
     positive = table["label"] == "abnormal"
 
     def gain(at):

@@ -12,11 +12,9 @@ import pytest
 
 from mammo.datasets.phantom import Phantom
 from mammo.evaluation.metrics import evaluate
-from mammo.evaluation.operating_point import Operating
-from mammo.evaluation.predictions import answers
+from mammo.evaluation.predictions import Predictions, head_table
 from mammo.models.heads import fit_head, withheld
 from mammo.preprocessing.crops import Crops, cut_crops
-from mammo.tables import head_table
 from mammo.training import datamodule
 from mammo.training.datamodule import MammogramDataModule
 from mammo.training.guard import check_labels
@@ -78,7 +76,7 @@ def area(source, split, seed, shares, copies):
     outputs = head.score(features), head.probabilities(features)
     table = head_table(rows, "svm", *outputs, CLASSES, fold=None, seed=seed)
     numbers = table.assign(**table[["score", "p_normal", "p_abnormal"]].astype(float))
-    return evaluate(answers(numbers[numbers["split"] == "test"], CLASSES), Operating())["auroc"]
+    return evaluate(Predictions.of(numbers[numbers["split"] == "test"], CLASSES))["auroc"]
 
 
 def benchmark(source, seeds, shares=(0.6, 0.2, 0.2), copies=5):

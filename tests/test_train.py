@@ -23,13 +23,14 @@ from mammo.reports import run as report
 from mammo.runs import settings
 from mammo.runs import write as run
 from mammo.runs.train import train
-from mammo.tables import read_features, read_json
+from mammo.files import read_json
+from mammo.run_folder import RunFolder
 from tests.conftest import CONF, SHARES, SMALL, composed
 
 FILES = [
     "split.csv", "split_audit.json", "samples.csv", "predictions.csv", "metrics.json", "features.safetensors",
     "features.csv", "heads/svm.skops", "checkpoints/best.ckpt", "curves.csv", "report.md", "provenance.json",
-    "choices.json", "figures/augmentation.png", "figures/curves.png", "figures/confusion_softmax.png",
+    "selection.json", "figures/augmentation.png", "figures/curves.png", "figures/confusion_softmax.png",
     "figures/confusion_svm.png",
 ]  # fmt: skip
 
@@ -39,7 +40,7 @@ def test_a_run_folder_is_complete_and_its_tables_agree(job):
     assert [name for name in FILES if not (folder / name).is_file()] == []
     assert not list(folder.rglob("*.tmp"))
     predictions = pd.read_csv(folder / "predictions.csv")
-    features, rows = read_features(folder)
+    features, rows = RunFolder(folder).features()
     assert len(features) == len(rows) == 32
     for head in ("softmax", "svm", "majority"):
         assert predictions.loc[predictions["head"] == head, "sample_id"].tolist() == rows["sample_id"].tolist()
@@ -60,7 +61,7 @@ def test_a_head_that_somebody_adds_stands_in_tables_and_report(job, monkeypatch)
 
 def test_a_run_without_heads_ends_in_a_report(job):
     folder, metrics = job("heads=[]", "trainer.max_epochs=1")
-    assert read_json(folder / "choices.json")["heads"] == {} and not list((folder / "heads").iterdir())
+    assert read_json(folder / "selection.json")["heads"] == {} and not list((folder / "heads").iterdir())
     assert {key.split("/")[1] for key in metrics if key.startswith("test/")} == {"softmax", "shortcuts", "majority"}
     assert "- softmax: accuracy " in (folder / "report.md").read_text()
 
@@ -79,7 +80,7 @@ def test_the_time_of_each_head_is_printed_and_in_no_table(job, caplog):
         folder, _ = job("heads=[knn,lda]", "trainer.max_epochs=1")
     lines = [record.getMessage() for record in caplog.records if record.getMessage().startswith("head ")]
     assert [re.fullmatch(r"head   (\w+): {.*}, tuned and .*, \d+\.\d s", line)[1] for line in lines] == ["knn", "lda"]
-    for head in read_json(folder / "choices.json")["heads"].values():
+    for head in read_json(folder / "selection.json")["heads"].values():
         assert set(head) == {"chosen", "how"}
 
 
@@ -126,7 +127,7 @@ def test_what_was_watched_is_what_the_predictions_say(job):
     """torchmetrics chose the epoch; the table gives the final number; they are the same number."""
     folder, metrics = job("trainer.max_epochs=3")
     curves = pd.read_csv(folder / "curves.csv")
-    epoch = read_json(folder / "choices.json")["epoch"]
+    epoch = read_json(folder / "selection.json")["epoch"]
     assert epoch["number"] == curves.loc[curves["val/auroc"].idxmax(), "epoch"]
     assert metrics["val/softmax/auroc"] == pytest.approx(curves["val/auroc"].max(), abs=1e-6)
 
@@ -140,7 +141,7 @@ def test_a_frozen_trunk_runs_once_per_distinct_sample(job, vgg_trunk, passes):
     passes.clear()
     again, _ = job(weights, "augment.copies=2", "heads=[svm]", "optim.lr_head=0.01")
     assert sum(passes) == 0
-    first, second = (read_features(f)[0] for f in (folder, again))
+    first, second = (RunFolder(f).features()[0] for f in (folder, again))
     assert (first == second).all()
 
 
@@ -252,7 +253,7 @@ def test_all_heads_need_no_more_forward_passes_than_one(job, vgg_trunk, monkeypa
 
 def test_a_cached_trunk_gives_what_an_uncached_one_gives(job, vgg_trunk):
     folder, _ = job(f"model.weights={vgg_trunk}", "augment=none", "trainer.precision=32-true")
-    features, rows = read_features(folder)
+    features, rows = RunFolder(folder).features()
     provenance = read_json(folder / "provenance.json")
     from mammo.tasks.classification import Classifier
     from mammo.training.datamodule import MammogramDataModule
@@ -317,7 +318,7 @@ def test_an_evaluation_does_not_change_what_the_checkpoint_is(job, override, mes
 def test_a_trained_last_block_runs_on_a_cached_prefix(job, vgg_trunk):
     folder, _ = job(f"model.weights={vgg_trunk}", "model.trainable=last_block", "trainer.max_epochs=1")
     assert read_json(folder / "provenance.json")["frozen_stages"] == 5  # the input and four blocks
-    assert read_json(folder / "choices.json")["heads"]["svm"]["how"] == "tuned and calibrated on validation"
+    assert read_json(folder / "selection.json")["heads"]["svm"]["how"] == "tuned and calibrated on validation"
 
 
 def test_only_films_that_give_samples_count_in_the_audit(job):
@@ -367,7 +368,7 @@ def test_leaks_are_derived_from_what_was_done(job, overrides, reason):
 
 def test_the_last_epoch_counts_where_there_is_no_validation_part(job):
     folder, metrics = job("protocol=paper")
-    assert read_json(folder / "choices.json")["epoch"] == {"number": 2, "how": "the last, fixed before"}
+    assert read_json(folder / "selection.json")["epoch"] == {"number": 2, "how": "the last, fixed before"}
     curves = pd.read_csv(folder / "curves.csv")
     assert {"train/loss", "test/loss"} <= set(curves.columns) and not any(c.startswith("val/") for c in curves.columns)
     assert metrics["test/softmax/auroc"] == pytest.approx(curves["test/auroc"].iloc[-1], abs=1e-6)
@@ -390,7 +391,7 @@ def test_choices_on_the_test_part_are_made_there_and_told(job):
     assert "chosen on the test part" in reason
     curves = pd.read_csv(folder / "curves.csv")
     assert metrics["test/softmax/auroc"] == pytest.approx(curves["test/auroc"].max(), abs=1e-6)
-    assert read_json(folder / "choices.json")["heads"]["svm"]["how"] == "tuned and calibrated on test"
+    assert read_json(folder / "selection.json")["heads"]["svm"]["how"] == "tuned and calibrated on test"
 
 
 def test_a_report_begins_with_protocol_and_leaks_and_no_accuracy_lacks_interval_n_and_baselines(job):
@@ -450,13 +451,13 @@ def test_films_and_women_stand_beside_their_patches_each_once(job):
     assert (samples.groupby("image_id")["split"].nunique() == 1).all() and written["leaks"] == []
     films = samples.groupby("image_id").agg({"split": "first", "label": lambda of: "abnormal" in set(of)})
     assert written["by_image"]["rule"] == "max" and written["by_image"]["left_out"] == 0
-    assert written["by_image"]["n"]["test"] | {"women": 4} == {
+    assert written["by_image"]["n"]["test"] | {"patients": 4} == {
         "samples": (films["split"] == "test").sum(),
         "abnormal": films.query("split == 'test'")["label"].sum(),
         "normal": (~films.query("split == 'test'")["label"]).sum(),
-        "women": 4,
+        "patients": 4,
     }
-    assert written["by_patient"]["n"]["test"]["samples"] == written["by_patient"]["n"]["test"]["women"]
+    assert written["by_patient"]["n"]["test"]["samples"] == written["by_patient"]["n"]["test"]["patients"]
     rows = pd.read_csv(folder / "predictions.csv").query("head == 'svm' and split == 'test'").groupby("image_id")
     area = roc_auc_score(rows["label"].agg(lambda of: "abnormal" in set(of)), rows["score"].max())
     assert metrics["test_by_image/svm/auroc"] == pytest.approx(area)

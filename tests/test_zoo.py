@@ -8,7 +8,7 @@ from mammo.models.backbones import BACKBONES
 from mammo.models.heads import HEADS
 from mammo.runs import settings
 from mammo.runs.train import train
-from mammo.tables import read_features
+from mammo.run_folder import RunFolder
 from tests.conftest import CONF
 
 
@@ -18,7 +18,7 @@ def test_a_backbone_trains_gives_features_fits_every_head_and_is_evaluated_again
     row = BACKBONES[name]
     side = row.min_side + -row.min_side % row.step
     folder, metrics = job(f"model={name}", f"model.image_size={side}", "heads=all", "trainer.max_epochs=1")
-    features, rows = read_features(folder)
+    features, rows = RunFolder(folder).features()
     assert features.shape == (len(rows), row.width)
     predictions = pd.read_csv(folder / "predictions.csv")
     assert set(predictions["head"]) == {"softmax", *HEADS, "shortcuts", "majority"}

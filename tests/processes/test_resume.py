@@ -24,13 +24,13 @@ from mammo.files import owned, scratch, whole, workshop, write_text
 from mammo.processes import devices, resume
 from mammo.runs import settings
 from mammo.runs.train import train
-from mammo.tables import write_features
+from mammo.run_folder import RunFolder
 from mammo.tasks.classification import Classifier
 from mammo.training import callbacks
 from mammo.training.checkpoints import STOPPED, Kept, WholeFiles
 from tests.conftest import SHARES, SMALL, composed
 
-SAME = ["predictions.csv", "metrics.json", "features.safetensors", "curves.csv", "choices.json"]
+SAME = ["predictions.csv", "metrics.json", "features.safetensors", "curves.csv", "selection.json"]
 STEPS = 4  # of each epoch
 
 
@@ -255,7 +255,7 @@ def test_a_full_disk_is_told_in_one_line(tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:
         with pytest.raises(OSError, match="File too large") as features:
-            write_features(tmp_path, np.zeros((1000, 100)), pd.DataFrame())
+            RunFolder(tmp_path).write_features(np.zeros((1000, 100)), pd.DataFrame())
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert message_for_user(features.value) == "a file: File too large; free space, then go on with resume=<folder>"

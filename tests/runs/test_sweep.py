@@ -272,6 +272,7 @@ def test_jobs_of_an_earlier_configuration_in_the_folder_stay_out_of_the_table(tm
     """Hydra writes a job's `.hydra` again when the sweep comes to it, also to find it finished."""
     for name, moment in (("now", 200), ("before", 50)):
         folder = run_folder(tmp_path / name, predictions())
+        (folder / ".hydra").mkdir()
         (folder / ".hydra" / "config.yaml").touch()
         os.utime(folder / ".hydra" / "config.yaml", (moment, moment))
     (tmp_path / "multirun.yaml").touch()
