@@ -1,6 +1,7 @@
 """The run folder: the one place that knows the names of its files. Opening one reads nothing."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,12 +44,11 @@ class RunFolder:
         """How the run was made: its configuration, classes, crop facts, versions, command."""
         found: dict[str, Any] = read_json(self.file("provenance.json"))
         if missing := [key for key in NEEDED if key not in found]:
-            raise InputError(
-                f"{self.path}: provenance.json lacks {', '.join(missing)}: another version of mammo wrote it; train again"
-            )
+            said = f"{self.path}: provenance.json lacks {', '.join(missing)}"
+            raise InputError(f"{said}: another version of mammo wrote it; train again")
         return found
 
-    @property
+    @cached_property
     def config(self) -> Config:
         """The configuration as it was resolved."""
         return Config.of(self.provenance["config"])

@@ -130,7 +130,9 @@ def test_a_source_of_images_is_evaluated_by_image(tmp_path):
 
 def test_an_experiment_that_leaks_by_patient_is_told_so(tmp_path):
     literature.collect([swept(tmp_path / "sweep", crop_leak="windows are scaled")], tmp_path / "tables")
-    assert any("doe2020, by patient, leaks: windows are scaled" in line for line in literature.table(tmp_path / "tables"))
+    assert any(
+        "doe2020, by patient, leaks: windows are scaled" in line for line in literature.table(tmp_path / "tables")
+    )
 
 
 def test_one_experiment_is_one_configuration_each_fold_once_and_one_table_one_data_set(tmp_path):

@@ -13,7 +13,18 @@ from mammo.files import read_json, write_json
 from mammo.run_folder import RunFolder
 from tests.evaluation.tables import predictions, run_folder
 
-FILES = ("provenance", "config", "selection", "metrics", "leaks", "report", "split", "split_audit", "samples", "checkpoint")
+FILES = (
+    "provenance",
+    "config",
+    "selection",
+    "metrics",
+    "leaks",
+    "report",
+    "split",
+    "split_audit",
+    "samples",
+    "checkpoint",
+)
 
 
 @pytest.mark.parametrize("what", FILES)
@@ -46,7 +57,9 @@ def test_features_come_back_with_the_names_of_their_rows(tmp_path):
 
 
 def test_a_run_is_opened_and_reported_without_torch():
-    code = "import sys, mammo.run_folder, mammo.reports.run; print([m for m in ('torch', 'sklearn') if m in sys.modules])"
+    code = (
+        "import sys, mammo.run_folder, mammo.reports.run; print([m for m in ('torch', 'sklearn') if m in sys.modules])"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 

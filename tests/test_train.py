@@ -17,14 +17,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from mammo.datasets.labels import find_task
 from mammo.datasets.phantom import Phantom
 from mammo.errors import InputError
+from mammo.files import read_json
 from mammo.models.heads import HEADS, Head
 from mammo.processes import peers
 from mammo.reports import run as report
+from mammo.run_folder import RunFolder
 from mammo.runs import settings
 from mammo.runs import write as run
 from mammo.runs.train import train
-from mammo.files import read_json
-from mammo.run_folder import RunFolder
 from tests.conftest import CONF, SHARES, SMALL, composed
 
 FILES = [

@@ -6,9 +6,9 @@ from hydra import compose, initialize_config_dir
 
 from mammo.models.backbones import BACKBONES
 from mammo.models.heads import HEADS
+from mammo.run_folder import RunFolder
 from mammo.runs import settings
 from mammo.runs.train import train
-from mammo.run_folder import RunFolder
 from tests.conftest import CONF
 
 

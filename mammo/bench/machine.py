@@ -8,8 +8,8 @@ from typing import Any
 
 from mammo import __version__
 from mammo.errors import InputError
-from mammo.processes import devices
 from mammo.files import write_json
+from mammo.processes import devices
 
 PACKAGES = ["torch", "torchvision", "lightning", "albumentations", "opencv-python-headless", "scikit-learn", "pandas"]
 

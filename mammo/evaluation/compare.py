@@ -5,6 +5,7 @@ from itertools import combinations
 
 import numpy as np
 
+from mammo.datasets.findings import SAMPLE
 from mammo.errors import InputError
 from mammo.evaluation.bootstrap import Value, difference, standard_error
 from mammo.evaluation.experiments import Experiment, mean
@@ -52,9 +53,9 @@ def check_paired(first: Experiment, second: Experiment) -> None:
                 f"{apart}: seed {jobs[0].seed}, fold {jobs[0].fold} stands against seed {jobs[1].seed}, "
                 f"fold {jobs[1].fold}; compare the same folds and seeds"
             )
-        if odd := sorted(set(ours.samples) ^ set(theirs.samples)):
-            of = [first.label if sample in set(ours.samples) else second.label for sample in odd[:3]]
-            named = [f"{sample[0]} of {label}" for sample, label in zip(odd, of, strict=False)]
+        ids = [set(one.samples.itertuples(index=False, name=None)) for one in (ours, theirs)]
+        if odd := sorted(ids[0] ^ ids[1]):
+            named = [f"{one[0]} of {(first if one in ids[0] else second).label}" for one in odd[:3]]
             raise InputError(
                 f"{apart}: {len(odd)} test samples are of one alone, {', '.join(named)}"
                 f"{', ...' if len(odd) > 3 else ''}; compare runs of one task, split, seed and crop"
@@ -111,7 +112,7 @@ def compare(first: Classifier, second: Classifier) -> Pair:
 
 def _order(predictions: Predictions) -> np.ndarray:
     """Return the numbers of the samples in their order by name."""
-    return predictions.samples.argsort()
+    return predictions.samples.reset_index(drop=True).sort_values(SAMPLE).index.to_numpy()
 
 
 def _delong(both: list[tuple[Predictions, Predictions]]) -> float | None:

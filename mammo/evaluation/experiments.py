@@ -1,5 +1,6 @@
 """An experiment: one configuration with its jobs of several folds and seeds, and the means of its metrics over them."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -87,9 +88,13 @@ class Mean:
 
 
 def mean(
-    experiment: Experiment, head: str, split: str = "test", patients: np.ndarray | None = None
+    experiment: Experiment,
+    head: str,
+    split: str = "test",
+    patients: np.ndarray | None = None,
+    metrics: Collection[str] = ("auroc", "accuracy"),
 ) -> dict[str, Mean]:
-    """Return the mean over jobs of each metric that all of them have.
+    """Return the mean over jobs of each of these metrics that all of them have.
 
     A patient is drawn with all samples of all folds and seeds, so one interval holds for the mean. Means that are
     to be subtracted are of the same `patients`, who are then drawn alike.
@@ -101,7 +106,7 @@ def mean(
     for job in experiment.jobs:
         one = job.predictions[split][head]
         weights = drawn[:, np.searchsorted(everyone, one.patients)]
-        by_job.append(weighted_metrics(one, weights, job.operating[head]))
+        by_job.append(weighted_metrics(one, weights, job.operating[head], metrics))
     seeds = np.array([job.seed for job in experiment.jobs])
     return {
         metric: _mean(np.stack([one[metric] for one in by_job]), seeds, support(tested, metric))
@@ -142,7 +147,8 @@ def pooled_auroc(experiment: Experiment, head: str) -> Value | None:
     drawn = bootstrap_weights(everyone)
     for folds in seeds.values():
         of_seed = concatenated(folds)
-        if not of_seed.samples.is_unique:
+        if of_seed.samples.duplicated().any():
             return None
-        areas.append(weighted_metrics(of_seed, drawn[:, np.searchsorted(everyone, of_seed.patients)])["auroc"])
+        weights = drawn[:, np.searchsorted(everyone, of_seed.patients)]
+        areas.append(weighted_metrics(of_seed, weights, only=["auroc"])["auroc"])
     return interval(np.mean(areas, axis=0), *support(tested, "auroc"))

@@ -4,9 +4,9 @@ Equations (1) to (5) of Behery et al. 2023 give accuracy, sensitivity, specifici
 is computed for many weightings of the samples at once: the first is the plain one, the others are resamples.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property, partial
 
 import numpy as np
 
@@ -225,42 +225,52 @@ def support(predictions: Predictions, name: str) -> tuple[int, float, float]:
 
 
 def weighted_metrics(
-    predictions: Predictions, weights: np.ndarray, operating: Operating | None = None
+    predictions: Predictions,
+    weights: np.ndarray,
+    operating: Operating | None = None,
+    only: Collection[str] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Return the (W,) values of each metric of `evaluate` for each of (W, N) weightings of the samples."""
+    """Return the (W,) values of each metric of `evaluate`, or `only` of some, for each of (W, N) weightings."""
     labels, called, score, classes = predictions.labels, predictions.called, predictions.score, predictions.classes
-    operating, by_class = operating or Operating(), {k: metric for k, metric in METRICS.items() if metric.by_class}
+    several, operating = len(classes) > 2, operating or Operating()
 
-    def case(index: int, said: np.ndarray) -> Case:
-        score = class_score(predictions, index)
-        return Case((labels == index).astype(int), said, score, predictions.probabilities, weights)
+    def against_rest(index: int, said: np.ndarray) -> Case:
+        return Case(labels == index, said, class_score(predictions, index), predictions.probabilities, weights)
 
     def at_once(probabilities: np.ndarray) -> Case:
         return Case(labels, called, probabilities[:, 1], probabilities, weights)
 
+    @cache
+    def one(name: str, index: int) -> np.ndarray:
+        return METRICS[name].of(cases[index])
+
+    def macro(name: str) -> np.ndarray:
+        return np.mean([one(name, index) for index in range(len(classes))], axis=0)
+
+    cases = [against_rest(index, called == index) for index in range(len(classes))]
+    by_class = [name for name, metric in METRICS.items() if metric.by_class]
+    found = {name: partial(macro, name) if several else partial(one, name, 1) for name in by_class}
+    if several:
+        found["balanced_accuracy"] = partial(macro, "sensitivity")
+        ordered = (task := task_of(classes)) and task.ordered
+        found |= {
+            name: partial(metric.of, at_once(predictions.probabilities))
+            for name, metric in SEVERAL.items()
+            if ordered or name != "quadratic_kappa"
+        }
+    for name in ("brier", "ece"):
+        found[name] = partial(METRICS[name].of, at_once(predictions.probabilities))
+        if operating.temperature is not None:
+            calibrated = operating.calibrated(predictions.probabilities)
+            found[f"{name}_calibrated"] = partial(METRICS[name].of, at_once(calibrated))
+    for suffix, threshold in (("threshold", operating.threshold), ("specificity_90", operating.threshold_90)):
+        if threshold is not None and score is not None:
+            at = against_rest(1, score > threshold)
+            found |= {f"{name}_at_{suffix}": partial(METRICS[name].of, at) for name in AT_THRESHOLD}
+    for index, of in enumerate(classes):
+        found |= {f"{name}/{of}": partial(one, name, index) for name in by_class}
     with np.errstate(divide="ignore", invalid="ignore"):
-        cases = [case(index, (called == index).astype(int)) for index in range(len(classes))]
-        each = [{name: metric.of(one) for name, metric in by_class.items()} for one in cases]
-        plain, calibrated = at_once(predictions.probabilities), at_once(operating.calibrated(predictions.probabilities))
-        if len(classes) == 2:
-            arrays = dict(each[1])
-        else:
-            arrays = {name: np.mean([one[name] for one in each], axis=0) for name in by_class}
-            arrays["balanced_accuracy"] = arrays["sensitivity"]
-            ordered = (task := task_of(classes)) and task.ordered
-            several = [name for name, one in SEVERAL.items() if one.by_class and (ordered or name != "quadratic_kappa")]
-            arrays |= {name: SEVERAL[name].of(plain) for name in several}
-        for name in ("brier", "ece"):
-            arrays[name] = METRICS[name].of(plain)
-            if operating.temperature is not None:
-                arrays[f"{name}_calibrated"] = METRICS[name].of(calibrated)
-        for suffix, threshold in (("threshold", operating.threshold), ("specificity_90", operating.threshold_90)):
-            if threshold is not None and score is not None:
-                at = case(1, (score > threshold).astype(int))
-                arrays |= {f"{name}_at_{suffix}": METRICS[name].of(at) for name in AT_THRESHOLD}
-    for name, one in zip(classes, each, strict=True):
-        arrays |= {f"{metric}/{name}": values for metric, values in one.items()}
-    return arrays
+        return {name: compute() for name, compute in found.items() if only is None or name in only}
 
 
 def class_score(predictions: Predictions, index: int) -> np.ndarray:

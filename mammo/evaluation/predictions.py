@@ -26,7 +26,7 @@ class Predictions:
         score: (N,) score of the positive class, which has more distinct values than its probability; None where
             there are several classes.
         patients: (N,) the patient of each sample.
-        samples: (N,) the columns `SAMPLE` of each sample.
+        samples: (N rows) the columns `SAMPLE`, which name each sample.
     """
 
     classes: tuple[str, ...]
@@ -34,7 +34,7 @@ class Predictions:
     probabilities: np.ndarray
     score: np.ndarray | None
     patients: np.ndarray
-    samples: pd.MultiIndex
+    samples: pd.DataFrame
 
     @classmethod
     def of(cls, table: pd.DataFrame, classes: list[str]) -> "Predictions":
@@ -46,7 +46,7 @@ class Predictions:
             table[[f"p_{name}" for name in classes]].to_numpy(float),
             None if np.isnan(score).any() else score,
             table["patient"].to_numpy(str),
-            pd.MultiIndex.from_frame(table[SAMPLE]),
+            table[SAMPLE],
         )
 
     def __len__(self) -> int:
@@ -54,7 +54,7 @@ class Predictions:
 
     def __getitem__(self, mask: np.ndarray) -> "Predictions":
         score = None if self.score is None else self.score[mask]
-        columns = (self.labels[mask], self.probabilities[mask], score, self.patients[mask], self.samples[mask])
+        columns = (self.labels[mask], self.probabilities[mask], score, self.patients[mask], self.samples.iloc[mask])
         return Predictions(self.classes, *columns)
 
     @property
@@ -77,7 +77,7 @@ class Predictions:
     @property
     def n(self) -> str:
         """The number of samples and patients, in words."""
-        return f"{self.samples.nunique()} of {len(np.unique(self.patients))} patients"
+        return f"{len(self.samples.drop_duplicates())} of {len(np.unique(self.patients))} patients"
 
     def calibrated(self, operating: Operating) -> "Predictions":
         """Return these with calibrated probabilities, and their score taken from them: comparable between folds."""
@@ -94,7 +94,7 @@ def concatenated(several: list[Predictions]) -> Predictions:
         np.concatenate([one.probabilities for one in several]),
         np.concatenate(scores) if len(scores) == len(several) else None,
         np.concatenate([one.patients for one in several]),
-        pd.MultiIndex.from_frame(pd.concat([one.samples.to_frame() for one in several])),
+        pd.concat([one.samples for one in several]),
     )
 
 

@@ -68,7 +68,7 @@ def results(experiments: list[Experiment]) -> list[Row]:
     rows: list[Row] = []
     for experiment in experiments:
         for head in experiment.heads:
-            found = {metric: one for metric, one in mean(experiment, head).items() if metric in METRICS}
+            found = mean(experiment, head, metrics=METRICS)
             rows.append((experiment, head, found, None if head == "majority" else pooled_auroc(experiment, head)))
     return sorted(rows, key=lambda row: -(row[2]["auroc"].value.value or 0))
 
@@ -125,7 +125,7 @@ def as_table(rows: list[Row]) -> pd.DataFrame:
     for experiment, head, found, pooled in rows:
         tested = experiment.tested(head)
         facts = {"experiment": experiment.label, "task": experiment.task, "protocol": experiment.protocol, "head": head}
-        sizes = {"samples": tested.samples.nunique(), "patients": len(set(tested.patients))}
+        sizes = {"samples": len(tested.samples.drop_duplicates()), "patients": len(set(tested.patients))}
         sizes |= {"folds": experiment.folds, "seeds": experiment.seeds}
         values = {metric: (one.value, one.over_folds, one.over_seeds) for metric, one in found.items()}
         for metric, (value, *spreads) in (values | ({"auroc_pooled": (pooled, None, None)} if pooled else {})).items():

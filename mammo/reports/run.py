@@ -49,7 +49,8 @@ def write(folder: Path) -> dict[str, float]:
     evaluation = evaluate_table(table, classes, config.threshold, config.select_on)
     units = _by_units(run, table, classes)
     leaks = run.find_leaks(table, evaluation.operating)
-    facts = {"task": config.task.name, "protocol": protocol(config), "leaks": [vars(leak) for leak in leaks]}
+    facts: dict[str, Any] = {"task": config.task.name, "protocol": protocol(config)}
+    facts["leaks"] = [vars(leak) for leak in leaks]
     facts |= evaluation.as_json()
     for unit, (one, left_out) in units.items():
         facts[f"by_{unit}"] = {"rule": config.aggregate, "left_out": left_out, **one.as_json()}

@@ -13,8 +13,8 @@ from mammo.datasets.labels import find_task
 from mammo.errors import InputError
 from mammo.evaluation import aggregate as units
 from mammo.evaluation.operating_point import check_rule
-from mammo.models.heads import HEADS, find_head
 from mammo.files import read_json
+from mammo.models.heads import HEADS, find_head
 
 LIMITS: list[tuple[str, Callable[[Any], bool], str]] = [
     ("seed", lambda v: isinstance(v, int) and v >= 0, "a whole number, 0 or larger"),

@@ -22,9 +22,9 @@ from omegaconf import OmegaConf
 from mammo.errors import InputError, message_for_user
 from mammo.files import owned, scratch, whole, workshop, write_text
 from mammo.processes import devices, resume
+from mammo.run_folder import RunFolder
 from mammo.runs import settings
 from mammo.runs.train import train
-from mammo.run_folder import RunFolder
 from mammo.tasks.classification import Classifier
 from mammo.training import callbacks
 from mammo.training.checkpoints import STOPPED, Kept, WholeFiles
