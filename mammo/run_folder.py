@@ -14,7 +14,7 @@ from mammo.datasets.findings import SAMPLE
 from mammo.errors import InputError
 from mammo.evaluation.leaks import Leak, leaks
 from mammo.evaluation.operating_point import Operating
-from mammo.evaluation.predictions import TYPES, read_predictions
+from mammo.evaluation.predictions import TYPES, choices, read_predictions
 from mammo.files import read_json, whole, write_table
 
 if TYPE_CHECKING:
@@ -102,11 +102,13 @@ class RunFolder:
         """Return the predictions table, which has a test part, and the class names."""
         return read_predictions(self.path / "predictions.csv", tested=True)
 
-    def find_leaks(self, table: pd.DataFrame, operating: dict[str, Operating]) -> list[Leak]:
-        """Return the run's leaks, derived again, where `operating` is used on its predictions table."""
-        provenance = self.provenance
-        classes, learnt = provenance["classes"], provenance.get("tested_on_learnt", ())
-        return leaks(self.config, self.split_audit, self.crop["leak"], table, classes, operating, learnt)
+    def find_leaks(
+        self, table: pd.DataFrame, classes: list[str], operating: dict[str, Operating] | None = None
+    ) -> list[Leak]:
+        """Return the run's leaks, derived again; `operating` is used on its table, by default what that chooses."""
+        config, learnt = self.config, self.provenance.get("tested_on_learnt", ())
+        operating = operating or choices(table, classes, config.threshold, config.select_on)
+        return leaks(config, self.split_audit, self.crop["leak"], table, classes, operating, learnt)
 
     def write_features(self, features: np.ndarray, rows: pd.DataFrame) -> None:
         """Write (N, D) float32 features, and the table that names their rows in the same order."""

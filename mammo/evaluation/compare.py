@@ -17,21 +17,13 @@ Classifier = tuple[Experiment, str]  # and one of its heads
 
 @dataclass(frozen=True)
 class Pair:
-    """A first classifier less a second one.
+    """A first classifier less a second one; dictionaries are by metric, `auroc` and `accuracy`."""
 
-    Attributes:
-        name: Of both.
-        n: Samples and patients, in words.
-        differences: By metric, `auroc` and `accuracy`.
-        detectable: By metric, the smallest difference that so many patients would show with power 0.8.
-        p: By metric, of DeLong's test and of the permutation by patient; None where there is none.
-    """
-
-    name: str
-    n: str
+    name: str  # of both
+    n: str  # samples and patients, in words
     differences: dict[str, Value]
-    detectable: dict[str, float]
-    p: dict[str, float | None]
+    detectable: dict[str, float]  # the smallest difference that so many patients would show with power 0.8
+    p: dict[str, float | None]  # of DeLong's test and of the permutation by patient; None where there is none
 
 
 def check_paired(first: Experiment, second: Experiment) -> None:
@@ -92,9 +84,8 @@ def compare(first: Classifier, second: Classifier) -> Pair:
     tested = ours.tested(head)
     apart = {metric: one[metric].resampled - two[metric].resampled for metric in ("auroc", "accuracy")}
     both = [
-        (of_first[_order(of_first)], of_second[_order(of_second)])
+        (_sorted(job.predictions["test"][head]), _sorted(other.predictions["test"][other_head]))
         for job, other in zip(ours.jobs, theirs.jobs, strict=True)
-        for of_first, of_second in [(job.predictions["test"][head], other.predictions["test"][other_head])]
     ]
     right = [np.concatenate([pair[i].right for pair in both]) for i in (0, 1)]
     swapped = permutation_test(right[0], right[1], np.concatenate([pair[0].patients for pair in both]))
@@ -110,9 +101,8 @@ def compare(first: Classifier, second: Classifier) -> Pair:
     )
 
 
-def _order(predictions: Predictions) -> np.ndarray:
-    """Return the numbers of the samples in their order by name."""
-    return predictions.samples.reset_index(drop=True).sort_values(SAMPLE).index.to_numpy()
+def _sorted(predictions: Predictions) -> Predictions:
+    return predictions[predictions.samples.reset_index(drop=True).sort_values(SAMPLE).index.to_numpy()]
 
 
 def _delong(both: list[tuple[Predictions, Predictions]]) -> float | None:

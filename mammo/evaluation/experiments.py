@@ -24,25 +24,15 @@ class Job:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A configuration and its jobs.
+    """A configuration and its jobs."""
 
-    Attributes:
-        label: The settings that distinguish it from the others.
-        jobs: By seed and fold.
-        task: Name.
-        protocol: In words; empty where only a table of predictions is known.
-        leaks: One of each kind, of all jobs.
-        recipe: The label without the option of the leak study.
-        leak_study: That option; None where it is no part of a leak study.
-    """
-
-    label: str
-    jobs: list[Job]
+    label: str  # the settings that distinguish it from the others
+    jobs: list[Job]  # by seed and fold
     task: str = ""
-    protocol: str = ""
-    leaks: list[Leak] = field(default_factory=list)
-    recipe: str = ""
-    leak_study: str | None = None
+    protocol: str = ""  # in words; empty where only a table of predictions is known
+    leaks: list[Leak] = field(default_factory=list)  # one of each kind, of all jobs
+    recipe: str = ""  # the label without the option of the leak study
+    leak_study: str | None = None  # that option
 
     def tested(self, head: str, split: str = "test") -> Predictions:
         """Return the predictions of a head for a split, of all jobs."""
@@ -72,19 +62,12 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Mean:
-    """A metric's mean over jobs, with its interval by patient, and its spreads; a spread of one is None.
-
-    Attributes:
-        value: The mean.
-        resampled: (1 + resamples,) means, the plain one first.
-        over_folds: Standard deviation over folds, mean over seeds.
-        over_seeds: Standard deviation over seeds of the means over folds.
-    """
+    """A metric's mean over jobs, with its interval by patient, and its spreads; a spread of one is None."""
 
     value: Value
-    resampled: np.ndarray
-    over_folds: float | None
-    over_seeds: float | None
+    resampled: np.ndarray  # (1 + resamples,) means, the plain one first
+    over_folds: float | None  # standard deviation, mean over seeds
+    over_seeds: float | None  # standard deviation of the means over folds
 
 
 def mean(

@@ -21,21 +21,13 @@ AT_THRESHOLD = ("accuracy", "sensitivity", "specificity")  # at thresholds that 
 
 @dataclass(frozen=True)
 class Case:
-    """N samples and the class that each is called, under W weightings; arrays are (N,), weights (W, N).
+    """N samples and the class that each is called, under W weightings."""
 
-    Attributes:
-        labels: Class numbers; of one class against the rest, 1 is that class.
-        called: Class numbers.
-        score: Higher for class 1.
-        probabilities: (N, classes).
-        weights: How often each sample counts.
-    """
-
-    labels: np.ndarray
-    called: np.ndarray
-    score: np.ndarray
-    probabilities: np.ndarray
-    weights: np.ndarray
+    labels: np.ndarray  # (N,) class numbers; of one class against the rest, true where it is that class
+    called: np.ndarray  # (N,) the same
+    score: np.ndarray  # (N,) higher for class 1
+    probabilities: np.ndarray  # (N, classes)
+    weights: np.ndarray  # (W, N) how often each sample counts
 
     @cached_property
     def counts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -54,33 +46,17 @@ class Case:
 
 @dataclass(frozen=True)
 class Metric:
-    """How a metric is computed, its range, and which patients it rests on.
+    """How a metric is computed, its range, and which patients it rests on."""
 
-    Attributes:
-        of: From a case to its (W,) values; NaN where undefined.
-        rests_on: `all` patients, those with a `positive` or a `negative` sample, or those of the `rarest` class.
-        low: Lowest value.
-        high: Highest value.
-        by_class: True if it is of one class against the rest, false if of the probabilities of all classes.
-    """
-
-    of: Callable[[Case], np.ndarray]
-    rests_on: str = "rarest"
+    of: Callable[[Case], np.ndarray]  # (W,) values; NaN where undefined
+    rests_on: str = "rarest"  # class; or `all` patients, or those with a `positive` or a `negative` sample
     low: float = 0.0
     high: float = 1.0
-    by_class: bool = True
+    by_class: bool = True  # of one class against the rest; else of the probabilities of all classes
 
 
 def _of_counts(formula: Callable[..., np.ndarray]) -> Callable[[Case], np.ndarray]:
     return lambda case: formula(*case.counts)
-
-
-def _balanced(tp: np.ndarray, tn: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
-    return (tp / (tp + fn) + tn / (tn + fp)) / 2
-
-
-def _mcc(tp: np.ndarray, tn: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
-    return (tp * tn - fp * fn) / np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
 
 
 def weighted_auroc(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -107,10 +83,6 @@ def sum_by_level(values: np.ndarray, level: np.ndarray) -> np.ndarray:
     order = np.argsort(level, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(level[order]) > 0])
     return np.add.reduceat(values[:, order], starts, axis=1)
-
-
-def _accuracy(case: Case) -> np.ndarray:
-    return (case.weights @ (case.labels == case.called)) / case.weights.sum(axis=1)
 
 
 def _multiclass_mcc(case: Case) -> np.ndarray:
@@ -158,15 +130,18 @@ METRICS = {
     "specificity": Metric(_of_counts(lambda tp, tn, fp, fn: tn / (tn + fp)), "negative"),
     "precision": Metric(_of_counts(lambda tp, tn, fp, fn: tp / (tp + fp))),
     "f1": Metric(_of_counts(lambda tp, tn, fp, fn: 2 * tp / (2 * tp + fp + fn))),
-    "balanced_accuracy": Metric(_of_counts(_balanced)),
-    "mcc": Metric(_of_counts(_mcc), low=-1.0),
+    "balanced_accuracy": Metric(_of_counts(lambda tp, tn, fp, fn: (tp / (tp + fn) + tn / (tn + fp)) / 2)),
+    "mcc": Metric(
+        _of_counts(lambda tp, tn, fp, fn: (tp * tn - fp * fn) / ((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)) ** 0.5),
+        low=-1.0,
+    ),
     "auroc": Metric(lambda case: weighted_auroc(case.labels == 1, case.score, case.weights)),
     "average_precision": Metric(lambda case: weighted_average_precision(case.labels == 1, case.score, case.weights)),
     "brier": Metric(_brier, "all", by_class=False),
     "ece": Metric(_calibration_error, "all", by_class=False),
 }
 SEVERAL = {  # of three classes or more, in place of the mean over the classes
-    "accuracy": Metric(_accuracy, "all"),
+    "accuracy": Metric(lambda case: (case.weights @ (case.labels == case.called)) / case.weights.sum(axis=1), "all"),
     "mcc": Metric(_multiclass_mcc, low=-1.0),
     "quadratic_kappa": Metric(_quadratic_kappa, low=-1.0),  # where the classes are ordered
     "brier": Metric(_brier, "all", high=2.0, by_class=False),
@@ -199,9 +174,8 @@ def evaluate(
         resamples: Number of resamples of the intervals.
 
     Returns:
-        With two classes, the positive one's metrics by plain name and both as `<metric>/<class>`; with several,
-        macro means by plain name (`SEVERAL` apart), and one against the rest as `<metric>/<class>`;
-        `quadratic_kappa` where they are the classes of a task in which they are ordered.
+        By `<metric>/<class>` each class against the rest; by plain name the positive one's of two classes, or of
+        several their macro means and `SEVERAL`, with `quadratic_kappa` where a task orders them.
     """
     arrays = weighted_metrics(predictions, bootstrap_weights(predictions.patients, resamples), operating)
     values = {name: interval(array, *support(predictions, name)) for name, array in arrays.items()}

@@ -17,24 +17,14 @@ TYPES = dict.fromkeys(COLUMNS, str) | dict.fromkeys(SAMPLE[1:], "Int64")
 
 @dataclass(frozen=True)
 class Predictions:
-    """The predictions of one head for N samples.
+    """The predictions of one head for N samples."""
 
-    Attributes:
-        classes: Names; of two, the second is positive.
-        labels: (N,) class numbers.
-        probabilities: (N, classes); the predicted class is the most probable one.
-        score: (N,) score of the positive class, which has more distinct values than its probability; None where
-            there are several classes.
-        patients: (N,) the patient of each sample.
-        samples: (N rows) the columns `SAMPLE`, which name each sample.
-    """
-
-    classes: tuple[str, ...]
-    labels: np.ndarray
-    probabilities: np.ndarray
-    score: np.ndarray | None
-    patients: np.ndarray
-    samples: pd.DataFrame
+    classes: tuple[str, ...]  # of two, the second is positive
+    labels: np.ndarray  # (N,) class numbers
+    probabilities: np.ndarray  # (N, classes); the predicted class is the most probable one
+    score: np.ndarray | None  # (N,) of the positive class of two, with more distinct values than its probability
+    patients: np.ndarray  # (N,) the patient of each sample
+    samples: pd.DataFrame  # (N, 4) the columns `SAMPLE`
 
     @classmethod
     def of(cls, table: pd.DataFrame, classes: list[str]) -> "Predictions":
@@ -139,11 +129,11 @@ def head_table(
 
     Args:
         rows: The columns `SAMPLE`, `patient`, `split` and `label` of each sample.
-        head: Name of the head.
-        score: (N,) float32 score of the positive class; None where there are several classes.
+        head: Name.
+        score: (N,) score of the positive class; None where there are several classes.
         probabilities: (N, classes).
         classes: Their names.
-        fold: Number of the split's test fold, if it has folds.
+        fold: Number of the test fold; None where there are none.
         seed: Of the run.
     """
     table = rows.assign(head=head, fold="" if fold is None else fold, seed=seed)[COLUMNS]

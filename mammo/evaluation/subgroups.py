@@ -59,10 +59,8 @@ def one_liner(samples: pd.DataFrame, tested: Predictions) -> Value:
 def accuracy(predictions: Predictions, mask: np.ndarray) -> Value:
     """Return the accuracy for the samples of a subgroup."""
     inside = predictions[mask]
-    weights = bootstrap_weights(inside.patients)
-    with np.errstate(invalid="ignore"):
-        shares = (weights * inside.right).sum(axis=1) / weights.sum(axis=1)
-    return interval(shares, len(np.unique(inside.patients)))
+    array = weighted_metrics(inside, bootstrap_weights(inside.patients), only=["accuracy"])["accuracy"]
+    return interval(array, *support(inside, "accuracy"))
 
 
 def auroc(predictions: Predictions, mask: np.ndarray) -> Value:
