@@ -41,7 +41,7 @@ class RunFolder:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """How the run was made: its configuration, classes, crop facts, versions, command."""
+        """The origin of the run: its configuration, classes, crop facts, versions, command."""
         found: dict[str, Any] = read_json(self.file("provenance.json"))
         if missing := [key for key in NEEDED if key not in found]:
             said = f"{self.path}: provenance.json lacks {', '.join(missing)}"
@@ -65,7 +65,7 @@ class RunFolder:
 
     @property
     def selection(self) -> dict[str, Any]:
-        """What was chosen: the epoch, and the hyperparameters of the heads."""
+        """The choices made: the epoch, and the hyperparameters of the heads."""
         return dict(read_json(self.file("selection.json")))
 
     @property
@@ -90,7 +90,7 @@ class RunFolder:
 
     @property
     def split_audit(self) -> dict[str, Any]:
-        """What the split leaks."""
+        """The patients and images by split, and those in two splits."""
         return dict(read_json(self.file("split_audit.json")))
 
     @property

@@ -16,7 +16,7 @@ Metrics = dict[str, dict[str, Value]]  # by head and name
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a predictions table chooses, and what it says by split."""
+    """The choices made on a predictions table, and its metrics by split."""
 
     operating: dict[str, Operating]  # by head
     predictions: dict[str, dict[str, Predictions]]  # by split and head

@@ -46,7 +46,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Metric:
-    """How a metric is computed, its range, and which patients it rests on."""
+    """A metric: its formula, its range, and the patients that it rests on."""
 
     of: Callable[[Case], np.ndarray]  # (W,) values; NaN where undefined
     rests_on: str = "rarest"  # class; or `all` patients, or those with a `positive` or a `negative` sample
