@@ -1,4 +1,4 @@
-"""`mammo report`, `compare`, `evaluate` and `literature`: numbers again from the tables of runs and of anybody."""
+"""Numbers again from the tables of runs and of anybody: `mammo report`, `compare`, `evaluate`, `literature`."""
 
 from pathlib import Path
 from typing import Annotated

@@ -6,7 +6,7 @@ import pytest
 
 from mammo.audit.sources import find_films, place, read_split
 from mammo.errors import InputError
-from mammo.preprocessing.breast import write_pgm
+from mammo.datasets.film import write_pgm
 
 
 def folder_of(root, *names):
