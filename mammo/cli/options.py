@@ -31,7 +31,8 @@ def check_choices(arguments: list[str], conf: Path) -> None:
     """
     flags: Any = get_args_parser()
     flags.error = _refuse
-    flags.parse_args(arguments)
+    if odd := [word for word in flags.parse_known_args(arguments)[1] if word.startswith("-")]:
+        _refuse(f"no such option: {odd[0]}")
     parser = OverridesParser.create()
     for argument in arguments:
         group, separator, _ = argument.partition("=")
