@@ -1,83 +1,114 @@
-"""The commands beside training work on what is there, and say what is not."""
+"""The commands beside training work on what is there, and say on one line, with status 2, what is not."""
 
-import re
-from pathlib import Path
+import subprocess
+import sys
+import time
 
 import pytest
 from typer.testing import CliRunner
 
+from mammo.cli import train
 from mammo.cli.main import app
-from mammo.errors import InputError
+from tests.conftest import CONF
+
+RESULTS = CONF.parent / "docs" / "results"
 
 
-def said(*arguments):
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result.output
+def ended(*words):
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    return result.exit_code, result.output
 
 
-def test_fetch_draws_the_phantom_and_verify_finds_it_whole(tmp_path):
-    settings = [f"root={tmp_path / 'films'}", "women=2"]
-    assert "4 films in" in said("data", "fetch", "phantom", *settings)
-    assert "4 films in" in said("data", "verify", "phantom", *settings)
+def said(*words):
+    status, output = ended(*words)
+    assert status == 0, output
+    return output
 
 
-def test_verify_names_every_film_that_differs(tmp_path):
-    settings = [f"root={tmp_path / 'films'}", "women=2"]
-    said("data", "fetch", "phantom", *settings)
+def test_fetch_draws_the_phantom_and_verify_names_every_film_that_differs(tmp_path):
+    words = ["phantom", "--root", tmp_path / "films", "--women", 2]
+    assert "4 films in" in said("data", "fetch", *words)
+    assert "4 films in" in said("data", "verify", *words)
     for film in ("mdb002", "mdb003"):
         path = tmp_path / "films" / f"{film}.pgm"
         path.write_bytes(path.read_bytes()[:-7])
-    with pytest.raises(InputError, match=r"(?s)mdb002\.pgm.*mdb003\.pgm.*2 of 4 films"):
-        said("data", "verify", "phantom", *settings)
+    status, output = ended("data", "verify", *words)
+    assert status == 2 and "mdb002.pgm" in output and "mdb003.pgm" in output
+    assert output.splitlines()[-1].startswith("error: 2 of 4 films")
 
 
 def test_summary_counts_and_draws(phantom, tmp_path):
     picture = tmp_path / "films.png"
-    output = said("data", "summary", "phantom", f"root={phantom.root}", "--picture", picture)
-    assert "32 films, 16 women" in output
+    output = said("data", "summary", "phantom", "--root", phantom.root, "--women", 16, "--picture", picture)
+    assert "32 images, 16 patients" in output
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.realdata
 def test_the_real_films_are_counted_as_they_are(mias, tmp_path):
-    output = said("data", "summary", "mias", f"root={mias.root}", "--picture", tmp_path / "films.png")
+    output = said("data", "summary", "mias", "--root", mias.root, "--picture", tmp_path / "films.png")
     for line in (
-        "322 films, 161 women, 330 rows, 119 circles",
+        "322 images, 161 patients, 330 rows, 119 places",
         "207 normal, 63 benign, 52 malignant",
-        "53 no abnormal breast, 101 one, 7 both",
+        "53 no abnormal image, 101 one, 7 more",
     ):
         assert line in output
 
 
 def test_a_claim_is_audited_and_an_impossible_one_ends_with_1():
-    assert "Possible only as truncated" in said("audit", "--claim", "n=225", "accuracy=97.77", "sensitivity=95.83")
-    result = CliRunner().invoke(app, ["audit", "--claim", "n=225", "accuracy=97.5"])
-    assert result.exit_code == 1 and result.output.startswith("Impossible")
+    assert "Possible only as truncated" in said("audit", "claim", "n=225", "accuracy=97.77", "sensitivity=95.83")
+    status, output = ended("audit", "claim", "n=225", "accuracy=97.5")
+    assert status == 1 and output.startswith("Impossible")
 
 
-def test_the_readme_shows_what_the_audit_of_a_claim_says():
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
-    command, shown = re.search(r"mammo (audit --claim .+)\n```\n\n```text\n((?:.+\n)+)```", readme).groups()
-    assert said(*command.split()) == shown
+def test_a_table_of_predictions_is_evaluated_by_its_rows_or_by_unit():
+    table = RESULTS / "vgg_malignancy.csv"
+    assert "auroc" in said("evaluate", table, "--unit", "patient", "--rule", "max")
+    assert "`behery2023" in said("literature", RESULTS / "literature")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("words", "message"),
     [
-        (["data", "summary", "nobody"], "expected one of mias, phantom"),
-        (["data", "verify", "mias", "archive"], "expected key=value"),
-        (["report", "nowhere"], "no predictions at nowhere"),
-        (["report", "nowhere", "--unit", "image"], "--unit is of one table of predictions"),
-        (["audit"], "expected a findings table, a folder of films"),
-        (["audit", "--claim", "n=225"], "expected one of accuracy"),
+        ("", "Missing command"),
+        ("nope", "nope"),
+        ("data summary nobody", "data.name=nobody is unknown; expected one of mias, phantom"),
+        ("data summary no_lab.Films", "data._target_=no_lab.Films: cannot be imported"),
+        ("data fetch mias --women 3", "data.women=3 does nothing with data=mias"),
+        ("data verify phantom --root nowhere", "data fetch phantom"),
+        ("data cache --limit many", "many"),
+        ("report nowhere", "nowhere"),
+        ("report README.md", "use mammo evaluate README.md"),
+        ("compare nowhere", "nowhere alone"),
+        ("compare nowhere elsewhere", "nowhere: expected a run folder"),
+        ("evaluate docs", "use mammo report docs"),
+        ("evaluate docs/results/vgg_whole.csv --rule median", "median"),
+        ("evaluate docs/results/vgg_whole.csv --unit breast", "breast"),
+        ("literature a b", "--to"),
+        ("audit films nowhere", "nowhere"),
+        ("audit claim n=225", "expected one of accuracy"),
+        ("bench speed", "speed"),
     ],
 )
-def test_bad_arguments_are_one_line(arguments, message):
-    with pytest.raises(InputError, match=message):
-        said(*arguments)
+def test_bad_input_is_one_line_and_status_2(words, message, monkeypatch):
+    monkeypatch.chdir(CONF.parent)
+    status, output = ended(*words.split())
+    assert status == 2 and output.startswith("error: ") and message in output
+    assert output.count("\n") == 1
 
 
-def test_what_is_not_there_says_how_to_get_it(tmp_path):
-    with pytest.raises(FileNotFoundError, match="python -m mammo data fetch mias"):
-        said("data", "summary", "mias", f"root={tmp_path}")
+def test_the_words_of_train_are_passed_on_untouched(monkeypatch):
+    passed = []
+    monkeypatch.setattr(train, "main", passed.append)
+    words = ["model=inception", "-m", "+trainer.x=true", "seed=0,1", "--help", "resume=a b"]
+    said("train", *words)
+    assert passed == [words]
+
+
+def test_a_program_ends_with_2_and_mammo_answers_at_once():
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "mammo", "--help"], check=True, capture_output=True, cwd=CONF.parent)
+    assert time.perf_counter() - start < 0.7
+    program = [sys.executable, "-m", "mammo", "train", "model=nope"]
+    process = subprocess.run(program, check=False, capture_output=True, text=True, cwd=CONF.parent)
+    assert process.returncode == 2 and process.stderr.startswith("error: model=nope") and process.stderr.count("\n") == 1

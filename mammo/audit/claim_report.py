@@ -95,7 +95,7 @@ def _correct(claim: Claim, right: tuple[int, int]) -> tuple[float, str]:
     counts = _share(right[0], claim.n) if right[0] == right[1] else f"{_ends(right)} of {claim.n}"
     low, high = (wilson(count, claim.n)[end] for end, count in enumerate(right))
     line = f"Correct predictions: {counts}; Wilson 95 % interval by films {_percents(low, high)}."
-    if (films := claim.films_per_woman) > 1:
+    if (films := claim.films_per_patient) > 1:
         low, high = (wilson(count / films, claim.n / films)[end] for end, count in enumerate(right))
         line += (
             f" The films of one patient are not independent, so the true interval is wider: "

@@ -1,4 +1,4 @@
-"""`mammo audit`: films, splits and published claims. It ends with 0 (nothing found), 1 (found) or 2 (bad input)."""
+"""Audit films, splits and published claims: ends with 0 (nothing found), 1 (found) or 2 (could not look)."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help=__doc__, no_args_is_help=True)
+app = typer.Typer(help=__doc__)
 Source = Annotated[str, typer.Argument(help="a findings table (CSV), a folder of films, or a data set's name")]
 FOUND = 1
 
@@ -19,8 +19,8 @@ def _located(source: str) -> Path:
     if source not in DATASETS or Path(source).exists():
         return Path(source)
     dataset = opened(source)
-    dataset.index()
-    return dataset.root
+    dataset.findings()  # or it says how the films are fetched
+    return dataset.root  # type: ignore[attr-defined]
 
 
 @app.command()

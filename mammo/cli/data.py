@@ -1,4 +1,4 @@
-"""`mammo data`: fetch, verify or summarise a data set; show or clear caches."""
+"""Fetch, verify or summarise a data set; show or clear caches."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,21 +8,23 @@ import typer
 from mammo.errors import InputError
 
 if TYPE_CHECKING:
-    from mammo.datasets.mias import MIAS
+    from mammo.datasets.base import Dataset
 
-app = typer.Typer(help="Fetch, verify or summarise a data set; show or clear caches.", no_args_is_help=True)
-Name = Annotated[str, typer.Argument(help="mias or phantom")]
+app = typer.Typer(help=__doc__)
+Name = Annotated[str, typer.Argument(help="mias, phantom, or a class of your own, say my_lab.Films")]
 Root = Annotated[str | None, typer.Option(help="folder of the films [default: below MAMMO_HOME]")]
 Archive = Annotated[str | None, typer.Option(help="mias: path of all-mias.tar.gz [default: MAMMO_MIAS_ARCHIVE]")]
 Women = Annotated[int | None, typer.Option(help="phantom: how many women are drawn, two films each")]
 FilmSeed = Annotated[int | None, typer.Option(help="phantom: seed of the drawing")]
 
 
-def opened(name: str, **settings: object) -> "MIAS":
-    """Return the data set of that name with the settings that are given; None leaves a setting as it is."""
+def opened(name: str, **settings: object) -> "Dataset":
+    """Return the data set of that name, or of a class `module.Class`, with the settings that are given."""
+    from mammo.config import DataConfig
     from mammo.datasets.registry import open_dataset
 
-    return open_dataset(name, **{key: value for key, value in settings.items() if value is not None})
+    given = {key: value for key, value in settings.items() if value is not None}
+    return open_dataset(DataConfig(**({"_target_": name} if "." in name else {"name": name}), **given))  # type: ignore[arg-type]
 
 
 @app.command()
@@ -32,24 +34,27 @@ def fetch(
     """Bring the films to disk from an archive or by download; the phantom's are drawn."""
     dataset = opened(name, root=root, archive=archive, women=women, film_seed=film_seed)
     dataset.prepare()
-    typer.echo(f"{dataset.index()['image_id'].nunique()} films in {dataset.root}")
+    typer.echo(f"{dataset.findings()['image_id'].nunique()} films in {_place(dataset)}")
 
 
 @app.command()
 def verify(name: Name = "mias", root: Root = None, women: Women = None, film_seed: FilmSeed = None) -> None:
-    """Compare the pixels of every film on disk with the manifest, and list all that differ."""
+    """Read every film on disk, compare its pixels with the manifest where there is one, and list all that differ."""
     dataset = opened(name, root=root, women=women, film_seed=film_seed)
-    digests, wrong = dataset.manifest(), 0
-    for image_id in sorted(digests):
+    images, wrong = sorted(set(dataset.findings()["image_id"])), 0
+    for image_id in images:
         try:
-            dataset.read(image_id, digests)
+            dataset.read(image_id)
         except InputError as error:
             wrong += 1
             typer.echo(str(error))
     if wrong:
-        raise InputError(f"{wrong} of {len(digests)} films are missing or altered; fetch the data set again")
-    dataset.index()
-    typer.echo(f"{len(digests)} films in {dataset.root} match the manifest, and Info.txt describes them")
+        raise InputError(f"{wrong} of {len(images)} films are missing or altered; fetch the data set again")
+    typer.echo(f"{len(images)} films in {_place(dataset)} are whole")
+
+
+def _place(dataset: "Dataset") -> object:
+    return getattr(dataset, "root", dataset.name)
 
 
 @app.command()
@@ -63,9 +68,10 @@ def summary(
     """Count classes, tissue, severity and patients; draw sample films with their circles."""
     from mammo import figures
     from mammo.datasets import summary as summaries
+    from mammo.datasets.base import load_findings
 
     dataset = opened(name, root=root, women=women, film_seed=film_seed)
-    table = dataset.index()
+    table = load_findings(dataset)
     for title, counts in summaries.counts(table).items():
         typer.echo(f"{title + ':':19}" + ", ".join(f"{count} {value}" for value, count in counts.items()))
     path = picture or Path(f"{name}-films.png")

@@ -2,7 +2,9 @@
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
+from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, QuotedString
 from hydra.errors import HydraException
@@ -18,15 +20,19 @@ PLUGINS = {  # choices that belong to an extra, and what it brings
 
 
 def check_choices(arguments: list[str], conf: Path) -> None:
-    """Every group's option on the command line has its file; Hydra would say so on as many lines as there are.
+    """Refuse a flag that is none of Hydra's, and an option without its file; Hydra would take many lines to say so.
 
     Args:
         arguments: The command line.
         conf: The folder of groups.
 
     Raises:
-        InputError: An option has none.
+        InputError: There is one.
     """
+    flags: Any = get_args_parser()
+    flags.error = _refuse
+    if odd := [word for word in flags.parse_known_args(arguments)[1] if word.startswith("-")]:
+        _refuse(f"no such option: {odd[0]}")
     parser = OverridesParser.create()
     for argument in arguments:
         group, separator, _ = argument.partition("=")
@@ -46,6 +52,10 @@ def check_choices(arguments: list[str], conf: Path) -> None:
         for option in asked:
             if option != "null" and option not in options:
                 raise InputError(f"{group}={option} is unknown; expected one of {', '.join(options)}")
+
+
+def _refuse(message: str) -> None:
+    raise InputError(f"{message}; see python train.py --help")
 
 
 def _plain(value: object) -> str:

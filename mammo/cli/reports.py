@@ -1,11 +1,15 @@
-"""`mammo report`, `compare`, `evaluate` and `literature`: numbers again from the tables of runs and of anybody."""
+"""Numbers again from the tables of runs and of anybody: `mammo report`, `compare`, `evaluate`, `literature`."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mammo.errors import InputError
+
+Unit = StrEnum("Unit", ["image", "patient"])
+Rule = StrEnum("Rule", ["mean", "max"])
 
 
 def report(
@@ -38,8 +42,8 @@ def compare(
 
 def evaluate(
     table: Annotated[Path, typer.Argument(help="a table of predictions (CSV)")],
-    unit: Annotated[str | None, typer.Option(help="image or patient [default: the table's own rows]")] = None,
-    rule: Annotated[str, typer.Option(help="from rows to an image or patient: mean or max")] = "mean",
+    unit: Annotated[Unit | None, typer.Option(help="[default: the table's own rows]")] = None,
+    rule: Annotated[Rule, typer.Option(help="from rows to an image or patient")] = Rule.mean,
 ) -> None:
     """Evaluate anybody's table of predictions, with intervals by patient."""
     from mammo.reports import run

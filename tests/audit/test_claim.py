@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from mammo.audit.claim import MIAS_BOTH, MIAS_FILMS, MIAS_NONE, MIAS_ONE, matrices, read_claim, whole_women, wilson
+from mammo.audit.claim import MIAS_BOTH, MIAS_FILMS, MIAS_NONE, MIAS_ONE, matrices, read_claim, whole_patients, wilson
 from mammo.audit.claim_report import audit
 from mammo.errors import InputError
 from tests.evaluation.test_metrics import TABLES
@@ -153,31 +153,31 @@ def test_few_matrices_are_listed_and_many_are_counted():
     assert "Confusion matrix, rounded or truncated: tp 2, tn 3, fp 3, fn 2." in both
 
 
-def test_right_answers_have_an_interval_by_films_and_a_wider_one_by_women():
+def test_right_answers_have_an_interval_by_films_and_a_wider_one_by_patients():
     low, high = wilson(220, 225)
     exact = binomtest(220, 225).proportion_ci(method="wilson")
     assert (low, high) == pytest.approx((exact.low, exact.high))
     text = audit(["n=225", "accuracy=97.77"])[1]
-    assert "220 of 225 (97.78 %); Wilson 95 % interval by films 94.9 to 99.0 %. A woman's films are not" in text
+    assert "220 of 225 (97.78 %); Wilson 95 % interval by films 94.9 to 99.0 %. The films of one patient are not" in text
     assert "the true one is wider: 93.1 to 99.3 % if her 2 are always right or wrong together" in text
-    alone = audit(["n=225", "accuracy=97.77", "films_per_woman=1"])[1]
+    alone = audit(["n=225", "accuracy=97.77", "films_per_patient=1"])[1]
     assert "wider" not in alone and "Women" not in alone
 
 
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ("n=225 accuracy=97.77", "Majority class: not known; give n_pos="),
-        ("n=225 accuracy=97.77 sensitivity=95.83", "120 to 201 of 225 right, as 24 to 120 positive films are possible"),
+        ("n=225 accuracy=97.77", "Majority class: unknown; give n_pos="),
+        ("n=225 accuracy=97.77 sensitivity=95.83", "120 to 201 of 225 correct, because 24 to 120 positive films are possible"),
         (
             "n=225 n_neg=153 accuracy=97.77",
-            "153 of 225 (68.00 %) right; the claim has 67 films more, beyond the widest interval",
+            "153 of 225 (68.00 %) correct; the claim has 67 correct films more, beyond the widest interval",
         ),
-        ("test=152,72 accuracy=71", "the claim has 6 to 9 films more, but within the widest interval"),
+        ("test=152,72 accuracy=71", "the claim has 6 to 9 correct films more, but within the widest interval"),
         ("n=225 n_pos=72 accuracy=60.00", "the claim is not above it"),
         ("n=225 n_pos=72 accuracy=68.00", "the claim is not above it"),
-        ("n=225 n_pos=72 sensitivity=95.83", "the claim may be above it or not"),
-        ("n=200 n_pos=63 specificity=100 accuracy=69", "the claim may be above it or not"),
+        ("n=225 n_pos=72 sensitivity=95.83", "the claim may or may not be above it"),
+        ("n=200 n_pos=63 specificity=100 accuracy=69", "the claim may or may not be above it"),
     ],
 )
 def test_the_claim_stands_beside_the_majority_class(words, line):
@@ -187,31 +187,31 @@ def test_the_claim_stands_beside_the_majority_class(words, line):
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ("n=225", "225 test films cannot be whole women of 2: some woman has another film in training or unused"),
-        ("n=224", "224 test films may be 112 whole women; counts cannot show that they are"),
-        ("n=225 n_train=97", "322 are all films of mini-MIAS, so at least one woman is in both, a leak"),
-        ("n=33 n_train=67", "unless films were left out, at least one woman is in both, a leak"),
-        ("n=33 n_train=66", "together are not whole women of 2; whether one is cut cannot be told"),
-        ("n=64 n_train=258", "258 train and 64 test films may be whole women of 2"),
-        ("n=66 films_per_woman=4", "66 test films cannot be whole women of 4"),
-        ("n=64 n_train=258 films_per_woman=4", "together are not whole women of 4; whether one is cut cannot be told"),
-        ("n=64 n_train=260 films_per_woman=4", "may be whole women of 4"),
-        ("n=66 n_train=258 films_per_woman=4", "258 train and 66 test films cannot be whole women of 4"),
-        ("test=153,72 train=54,43", "no whole women have the 54 normal and 43 abnormal films of train"),
-        ("test=197,15 train=10,100", "no whole women have the 10 normal and 100 abnormal films of train"),
-        ("test=41,23 train=166,92", "whole women can have the 166 normal and 92 abnormal films of train"),
+        ("n=225", "225 test films cannot be all films of patients with 2: some patient has another film in training or unused"),
+        ("n=224", "224 test films may be all films of 112 patients"),
+        ("n=225 n_train=97", "at least one patient is in both, a leak"),
+        ("n=33 n_train=67", "at least one patient is in both, a leak"),
+        ("n=33 n_train=66", "a leak cannot be excluded"),
+        ("n=64 n_train=258", "258 train and 64 test films may be split by patients with 2 films"),
+        ("n=66 films_per_patient=4", "66 test films cannot be all films of patients with 4"),
+        ("n=64 n_train=258 films_per_patient=4", "a leak cannot be excluded"),
+        ("n=64 n_train=260 films_per_patient=4", "may be split by patients with 4 films"),
+        ("n=66 n_train=258 films_per_patient=4", "258 train and 66 test films split a patient with 4 films"),
+        ("test=153,72 train=54,43", "no choice of patients has the 54 normal and 43 abnormal films of train"),
+        ("test=197,15 train=10,100", "no choice of patients has the 10 normal and 100 abnormal films of train"),
+        ("test=41,23 train=166,92", "patients can have the 166 normal and 92 abnormal films of train"),
     ],
 )
-def test_counts_of_films_tell_when_a_woman_must_be_cut_in_two(words, line):
+def test_counts_of_films_tell_when_a_patient_must_be_in_both_parts(words, line):
     assert line in audit([*words.split(), "accuracy=50"])[1]
 
 
-def test_classes_that_follow_from_the_numbers_serve_to_look_for_whole_women():
+def test_classes_that_follow_from_the_numbers_serve_to_look_for_whole_patients():
     words = ["n=225", "accuracy=97.78", "sensitivity=95.83", "specificity=98.69", "train=54,43"]
-    assert "no whole women have the 54 normal" in audit(words)[1]
+    assert "no choice of patients has the 54 normal" in audit(words)[1]
 
 
-def test_whole_women_are_found_exactly_where_some_choice_of_women_has_these_films():
+def test_whole_patients_are_found_exactly_where_some_choice_of_patients_has_these_films():
     """All 102 x 54 x 8 choices; what one part can have, the rest of the data set can have too."""
     every = {
         (one + 2 * none, one + 2 * both)
@@ -221,15 +221,15 @@ def test_whole_women_are_found_exactly_where_some_choice_of_women_has_these_film
     }
     assert max(every) == MIAS_FILMS
     for normal, abnormal in itertools.product(range(MIAS_FILMS[0] + 1), range(MIAS_FILMS[1] + 1)):
-        women = whole_women(normal, abnormal)
-        assert (women is not None) == ((normal, abnormal) in every)
-        if women:
-            assert (women[0] + 2 * women[1], women[0] + 2 * women[2]) == (normal, abnormal)
+        patients = whole_patients(normal, abnormal)
+        assert (patients is not None) == ((normal, abnormal) in every)
+        if patients:
+            assert (patients[0] + 2 * patients[1], patients[0] + 2 * patients[2]) == (normal, abnormal)
 
 
 @pytest.mark.realdata
-def test_the_women_of_mini_mias_are_those_of_its_films(mias):
-    films = mias.index().groupby("image_id").first()
+def test_the_patients_of_mini_mias_are_those_of_its_films(mias):
+    films = mias.findings().groupby("image_id").first()
     abnormal = (films["severity"] != "normal").groupby(films["patient"]).sum()
     assert abnormal.value_counts().to_dict() == {1: MIAS_ONE, 0: MIAS_NONE, 2: MIAS_BOTH}
 
@@ -254,7 +254,7 @@ def test_the_women_of_mini_mias_are_those_of_its_films(mias):
         ("n=225 n_neg=226 accuracy=97", "expected no more positive or negative films"),
         ("n=225 train=97 accuracy=97", "expected two counts, normal and abnormal films, found train=97"),
         ("n=225 train=54,43 n_train=96 accuracy=97", "expected one value of n_train"),
-        ("n=225 films_per_woman=0 accuracy=97", "expected films_per_woman of 1 or more"),
+        ("n=225 films_per_patient=0 accuracy=97", "expected films_per_patient of 1 or more"),
         ("n=4000 f1=97", "found n=4000 alone; give n_pos="),
     ],
 )

@@ -1,4 +1,4 @@
-"""Altered copies of a film are found by its pixels; other films, the woman's other breast included, are not."""
+"""Altered copies of a film are found by its pixels; other films, the patient's other breast included, are not."""
 
 import resource
 import time
@@ -30,7 +30,7 @@ def test_a_copy_is_found_however_it_was_altered(films, described, how):
         assert [(one, other) for one, other, _, _ in found] == [(film, len(films))]
 
 
-def test_distinct_films_and_the_two_breasts_of_a_woman_are_not_taken_for_one(described):
+def test_distinct_films_and_the_two_breasts_of_a_patient_are_not_taken_for_one(described):
     pairs = find_pairs(described)
     assert len(pairs.first) and list(pairs.same()) == []
 

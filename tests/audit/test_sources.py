@@ -1,4 +1,4 @@
-"""What is audited is read from tables, folders and splits; what cannot be used is one line."""
+"""Tables, folders and splits give what is audited; what cannot be used is one line."""
 
 import numpy as np
 import pandas as pd
@@ -6,7 +6,7 @@ import pytest
 
 from mammo.audit.sources import find_films, place, read_split
 from mammo.errors import InputError
-from mammo.preprocessing.breast import write_pgm
+from mammo.datasets.film import write_pgm
 
 
 def folder_of(root, *names):
@@ -21,9 +21,9 @@ def written(path, text):
     return path
 
 
-def test_a_folders_name_is_the_side_of_its_films(tmp_path):
-    films = find_films(folder_of(tmp_path, "Train/a.pgm", "data/VALID/benign/b.pgm", "test/c.pgm", "d.pgm"))
-    assert dict(zip(films["name"], films["side"].fillna("none"), strict=True)) == {
+def test_a_folders_name_is_the_split_of_its_films(tmp_path):
+    films, _ = find_films(folder_of(tmp_path, "Train/a.pgm", "data/VALID/benign/b.pgm", "test/c.pgm", "d.pgm"))
+    assert dict(zip(films["name"], films["split"].fillna("none"), strict=True)) == {
         "Train/a.pgm": "train",
         "data/VALID/benign/b.pgm": "val",
         "test/c.pgm": "test",
@@ -31,51 +31,65 @@ def test_a_folders_name_is_the_side_of_its_films(tmp_path):
     }
 
 
-def test_an_info_file_names_the_women(phantom):
-    films = find_films(phantom.root)
+def test_an_info_file_names_the_patients(phantom):
+    films, _ = find_films(phantom.root)
     assert len(films) == 32 and films["patient"].nunique() == 16
 
 
-def test_a_tables_paths_are_relative_to_it_and_its_official_split_is_the_side(tmp_path):
+def test_a_tables_paths_are_relative_to_it_and_its_official_split_is_the_split_of_its_films(tmp_path):
     text = (
         "dataset,image_id,finding_id,path,patient,severity,official_split\n"
         "own,a,1,films/a.png,w1,benign,train\nown,a,2,films/a.png,w1,malignant,train\nown,b,0,films/b.png,w2,normal,test\n"
     )
-    films = find_films(written(tmp_path / "films.csv", text))
+    films, _ = find_films(written(tmp_path / "films.csv", text))
     assert films["path"].tolist() == [str(tmp_path / "films/a.png"), str(tmp_path / "films/b.png")]
-    assert films[["name", "patient", "side"]].to_numpy().tolist() == [["a", "w1", "train"], ["b", "w2", "test"]]
+    assert films[["name", "patient", "split"]].to_numpy().tolist() == [["a", "w1", "train"], ["b", "w2", "test"]]
 
 
-def test_a_split_names_films_by_stem_or_by_path_and_tells_their_women(tmp_path):
-    films = find_films(folder_of(tmp_path / "films", "x/a.pgm", "y/a.pgm", "y/b.pgm"))
+def test_a_split_names_films_by_stem_or_by_path_and_tells_their_patients(tmp_path):
+    films, _ = find_films(folder_of(tmp_path / "films", "x/a.pgm", "y/a.pgm", "y/b.pgm"))
     rows = read_split(
         written(tmp_path / "split.csv", "image_id,patient,split\nx/a,w1,train\ny/a.pgm,w2,test\nb,w2,valid\n")
     )
     placed = place(films, rows)
-    assert placed["side"].tolist() == ["train", "test", "val"]
+    assert placed["split"].tolist() == ["train", "test", "val"]
     assert placed["patient"].tolist() == ["w1", "w2", "w2"]
 
 
-def test_a_sample_id_tells_film_finding_and_copy(tmp_path):
-    text = "sample_id,split\nmdb001.1.c3,train\nmdb002,test\nmdb003.2,val\nmdb004.c1,test\n"
+def test_a_rows_finding_patch_and_copy_are_columns_and_no_name_is_taken_apart(tmp_path):
+    uid = "1.3.6.1.4.1.9590.100.1.2.c3"
+    text = f"image_id,finding_id,patch,copy,split\n{uid},1,0,3,train\nmdb002.p4,,,,test\n"
     rows = read_split(written(tmp_path / "samples.csv", text)).astype(object).fillna("")
-    assert rows[["image_id", "finding", "copy"]].to_numpy().tolist() == [
-        ["mdb001", "1", "3"],
-        ["mdb002", "", ""],
-        ["mdb003", "2", ""],
-        ["mdb004", "", "1"],
+    assert rows[["image_id", "finding_id", "patch", "copy"]].to_numpy().tolist() == [
+        [uid, "1", "0", "3"],
+        ["mdb002.p4", "", "", ""],
     ]
+    rows = read_split(written(tmp_path / "samples.csv", f"sample_id,split\n{uid}.1,train\n"))
+    assert rows["image_id"].tolist() == [f"{uid}.1"] and rows["finding_id"].isna().all()
+
+
+def test_an_info_file_of_other_films_is_a_note(tmp_path, phantom):
+    folder_of(tmp_path, "a.png", "b.png")
+    info = (phantom.root / "Info.txt").read_text()
+    for text, why in ((info, "does not describe these films, for example a"), ("readings of 2019", "not that of mini-MIAS")):
+        written(tmp_path / "Info.txt", text)
+        films, notes = find_films(tmp_path)
+        assert films["patient"].isna().all() and len(notes) == 1 and why in notes[0]
+    folder_of(tmp_path, "mdb999.pgm")
+    written(tmp_path / "Info.txt", info)
+    films, notes = find_films(tmp_path)
+    assert films["patient"].isna().all() and "for example mdb999" in notes[0]
 
 
 def test_a_run_folder_stands_for_its_split(tmp_path):
     written(tmp_path / "split.csv", "image_id,patient,split\nmdb001,mias-001,train\n")
-    assert read_split(tmp_path)["side"].tolist() == ["train"]
+    assert read_split(tmp_path)["split"].tolist() == ["train"]
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("image_id,part\na,train\n", "expected the columns split and image_id or sample_id, found image_id, part"),
+        ("image_id,part\na,train\n", "split and image_id, found image_id, part"),
         ("image_id,split\na,learn\n", "split 'learn' is unknown; expected one of train"),
         ("image_id,split\na,train\n,test\n", "row 3 has no image_id"),
         ("image_id,split\na,\n", "row 2 has no split"),
@@ -93,7 +107,7 @@ def test_a_bad_split_is_one_line(tmp_path, text, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("image_id,label\na,1\n", "unknown columns .'label'"),
+        ("image_id,label\na,1\n", "findings table"),
         ("dataset,image_id,finding_id,path,patient,severity\nown,a,one,a.png,w,normal\n", "'one'"),
         ("dataset,image_id,finding_id,path,patient,severity\nown,a,0,a.png,w,odd\n", "a has severity 'odd'"),
         ("dataset,image_id,finding_id,path,patient,severity\n", "no film"),
@@ -107,16 +121,16 @@ def test_a_bad_table_is_one_line(tmp_path, text, message):
 
 
 def test_what_holds_no_films_says_so(tmp_path):
-    with pytest.raises(InputError, match="expected films"):
+    with pytest.raises(InputError, match="expected films .*found none"):
         find_films(tmp_path)
     with pytest.raises(InputError, match="nowhere: expected a findings table"):
         find_films(tmp_path / "nowhere")
-    with pytest.raises(InputError, match=r"expected one side in its path, found \['test', 'train'\]"):
+    with pytest.raises(InputError, match=r"expected one split in its path, found \['test', 'train'\]"):
         find_films(folder_of(tmp_path, "train/test/a.pgm"))
 
 
 def test_a_split_of_other_films_says_so():
-    films = pd.DataFrame({"name": ["a.pgm"], "image_id": ["a"], "patient": [None], "side": [None]}, dtype="string")
-    rows = pd.DataFrame({"image_id": ["z"], "patient": [None], "side": ["train"]}, dtype="string")
+    films = pd.DataFrame({"name": ["a.pgm"], "image_id": ["a"], "patient": [None], "split": [None]}, dtype="string")
+    rows = pd.DataFrame({"image_id": ["z"], "patient": [None], "split": ["train"]}, dtype="string")
     with pytest.raises(InputError, match=r"names none of the 1 films: expected image_ids such as a, found z"):
         place(films, rows)

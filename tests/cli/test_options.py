@@ -14,6 +14,7 @@ from tests.conftest import CONF
         ("loss=focal,hinge", "loss=hinge is unknown; expected one of balanced, confusion, cross_entropy, focal$"),
         ("augment=twirl", "augment=twirl is unknown; expected one of .*online"),
         ("+experiment=doe2020", "expected one of behery2023_inception"),
+        ("--nope", "--nope; see"),
     ],
 )
 def test_an_unknown_option_lists_the_known_on_one_line(argument, message):
@@ -32,7 +33,7 @@ def test_options_sweeps_of_them_and_what_is_no_group_pass():
         "data.fold=1",
         "--help",
     ]
-    check_choices([*lines, "split=choice(patient,film)", "task=cancer", "model='vgg16'", "model=vgg16,"], CONF)
+    check_choices([*lines, "split=choice(patient,image)", "task=density", "model='vgg16'", "model=vgg16,"], CONF)
 
 
 @pytest.mark.parametrize("argument", ["sweep=tune", "hydra/launcher=joblib", "hydra/launcher=submitit_slurm"])
