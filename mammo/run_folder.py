@@ -19,6 +19,7 @@ from mammo.files import read_json, whole, write_table
 
 if TYPE_CHECKING:
     from mammo.models.heads import FittedHead
+    from mammo.models.network import Network
 
 NEEDED = ("config", "classes", "crop")  # of provenance.json
 
@@ -132,3 +133,14 @@ class RunFolder:
 
         chosen = self.selection["heads"]
         return {name: load_head(self.file(f"heads/{name}.skops"), **how) for name, how in chosen.items()}
+
+    def network(self) -> "Network":
+        """Return the network with the weights of the chosen epoch, in eval mode."""
+        from mammo.datasets.labels import Labels  # noqa: PLC0415
+        from mammo.tasks.classification import build_task  # noqa: PLC0415 - torch, likewise
+
+        config = self.config
+        frozen_stages = self.provenance["frozen_stages"]
+        task = build_task(config, Labels.from_config(config.task), frozen_stages=frozen_stages)
+        task.restore(self.checkpoint)
+        return task.net.eval()

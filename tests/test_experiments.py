@@ -7,7 +7,6 @@ import pytest
 from omegaconf import OmegaConf
 
 from mammo.errors import InputError
-from mammo.files import read_json
 from mammo.reports import literature
 from tests.conftest import CONF, composed
 from tests.evaluation.tables import predictions, run_folder
@@ -51,7 +50,8 @@ def test_every_experiment_is_named_here():
 def test_an_experiment_is_what_its_source_says(name):
     taken, head = EXPERIMENTS[name]
     cfg = composed(f"experiment={name}")
-    assert {key: OmegaConf.select(cfg, key) for key in taken} == taken
+    said = {"task.name" if key == "task" else key: value for key, value in taken.items()}
+    assert {key: OmegaConf.select(cfg, key) for key in said} == said
     assert (cfg.source.key, cfg.source.head) == (name, head)
     assert head == "softmax" or head in cfg.heads
     assert f"python train.py experiment={name}" in (CONF / "experiment" / f"{name}.yaml").read_text().splitlines()[1]

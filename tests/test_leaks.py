@@ -49,7 +49,7 @@ def test_an_honest_run_has_no_reason(honest_run):
 
 def test_what_the_configuration_asks_for_is_a_reason_each(run):
     copies, patients, chosen = leaks(run("split=copy", "augment=expand", "augment.copies=1", "select_on=test"))
-    assert [copies, patients, chosen] == ["copies", "patients", "selection"]
+    assert [copies, patients, chosen] == ["copies_in_two_splits", "patients_in_two_splits", "selected_on_test"]
 
 
 def moved(table, **how):
@@ -168,7 +168,7 @@ def on_test(predictions, classes, rule, part):
 
 def test_a_threshold_that_validation_did_not_choose_is_a_reason(run, monkeypatch):
     monkeypatch.setattr(judged, "choices", on_test)
-    assert leaks(run()) == ["threshold"]
+    assert leaks(run()) == ["chosen_elsewhere"]
 
 
 def rolled(array):

@@ -1,5 +1,6 @@
 """An experiment: one configuration with its jobs of several folds and seeds, and the means of its metrics over them."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,25 +24,15 @@ class Job:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A configuration and its jobs.
+    """A configuration and its jobs."""
 
-    Attributes:
-        label: The settings that distinguish it from the others.
-        jobs: By seed and fold.
-        task: Name.
-        protocol: In words; empty where only a table of predictions is known.
-        leaks: One of each kind, of all jobs.
-        recipe: The label without the option of the leak study.
-        leak_study: That option; None where it is no part of a leak study.
-    """
-
-    label: str
-    jobs: list[Job]
+    label: str  # the settings that distinguish it from the others
+    jobs: list[Job]  # by seed and fold
     task: str = ""
-    protocol: str = ""
-    leaks: list[Leak] = field(default_factory=list)
-    recipe: str = ""
-    leak_study: str | None = None
+    protocol: str = ""  # in words; empty where only a table of predictions is known
+    leaks: list[Leak] = field(default_factory=list)  # one of each kind, of all jobs
+    recipe: str = ""  # the label without the option of the leak study
+    leak_study: str | None = None  # that option
 
     def tested(self, head: str, split: str = "test") -> Predictions:
         """Return the predictions of a head for a split, of all jobs."""
@@ -71,23 +62,22 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Mean:
-    """A metric's mean over jobs, with its interval by patient, and its spreads; a spread of one is None.
-
-    Attributes:
-        value: The mean.
-        resampled: (1 + resamples,) means, the plain one first.
-        over_folds: Standard deviation over folds, mean over seeds.
-        over_seeds: Standard deviation over seeds of the means over folds.
-    """
+    """A metric's mean over jobs, with its interval by patient, and its spreads; a spread of one is None."""
 
     value: Value
-    resampled: np.ndarray
-    over_folds: float | None
-    over_seeds: float | None
+    resampled: np.ndarray  # (1 + resamples,) means, the plain one first
+    over_folds: float | None  # standard deviation, mean over seeds
+    over_seeds: float | None  # standard deviation of the means over folds
 
 
-def mean(experiment: Experiment, head: str, split: str = "test", patients: np.ndarray | None = None) -> dict[str, Mean]:
-    """Return the mean over jobs of each metric that all of them have.
+def mean(
+    experiment: Experiment,
+    head: str,
+    split: str = "test",
+    patients: np.ndarray | None = None,
+    metrics: Collection[str] = ("auroc", "accuracy"),
+) -> dict[str, Mean]:
+    """Return the mean over jobs of each of these metrics that all of them have.
 
     A patient is drawn with all samples of all folds and seeds, so one interval holds for the mean. Means that are
     to be subtracted are of the same `patients`, who are then drawn alike.
@@ -99,7 +89,7 @@ def mean(experiment: Experiment, head: str, split: str = "test", patients: np.nd
     for job in experiment.jobs:
         one = job.predictions[split][head]
         weights = drawn[:, np.searchsorted(everyone, one.patients)]
-        by_job.append(weighted_metrics(one, weights, job.operating[head]))
+        by_job.append(weighted_metrics(one, weights, job.operating[head], metrics))
     seeds = np.array([job.seed for job in experiment.jobs])
     return {
         metric: _mean(np.stack([one[metric] for one in by_job]), seeds, support(tested, metric))
@@ -140,7 +130,8 @@ def pooled_auroc(experiment: Experiment, head: str) -> Value | None:
     drawn = bootstrap_weights(everyone)
     for folds in seeds.values():
         of_seed = concatenated(folds)
-        if not of_seed.samples.is_unique:
+        if of_seed.samples.duplicated().any():
             return None
-        areas.append(weighted_metrics(of_seed, drawn[:, np.searchsorted(everyone, of_seed.patients)])["auroc"])
+        weights = drawn[:, np.searchsorted(everyone, of_seed.patients)]
+        areas.append(weighted_metrics(of_seed, weights, only=["auroc"])["auroc"])
     return interval(np.mean(areas, axis=0), *support(tested, "auroc"))
