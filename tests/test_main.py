@@ -111,4 +111,6 @@ def test_a_program_ends_with_2_and_mammo_answers_at_once():
     assert time.perf_counter() - start < 0.7
     program = [sys.executable, "-m", "mammo", "train", "model=nope"]
     process = subprocess.run(program, check=False, capture_output=True, text=True, cwd=CONF.parent)
-    assert process.returncode == 2 and process.stderr.startswith("error: model=nope") and process.stderr.count("\n") == 1
+    assert (
+        process.returncode == 2 and process.stderr.startswith("error: model=nope") and process.stderr.count("\n") == 1
+    )

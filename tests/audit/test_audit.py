@@ -63,7 +63,10 @@ def test_two_films_of_the_same_pixels_of_one_patient_are_a_note(films, tmp_path)
     mirrored(films / "mdb001.pgm", films / "again" / "mdb002.png")
     code, said = audited("films", films, "--sheet", tmp_path / "sheet.png")
     assert code == 0
-    assert "note: two films of one patient have the same pixels: again/mdb002.png (patient mias-001) and mdb001.pgm" in said
+    assert (
+        "note: two films of one patient have the same pixels: again/mdb002.png (patient mias-001) and mdb001.pgm"
+        in said
+    )
     assert not (tmp_path / "sheet.png").exists()
 
 
@@ -131,7 +134,10 @@ def test_a_film_in_two_splits_leaks_its_copy_on_either(films, tmp_path):
     split = written(tmp_path / "split.csv", "image_id,split\nmdb001,train\nmdb001,test\ncopy,train\nx,val\n")
     code, said = audited("films", films, "--split", split, "--sheet", tmp_path / "sheet.png")
     assert code == 1 and "copy.png (train) and mdb001.pgm (test+train)" in said
-    assert "note: 1 images of the split are not among the films, the first is x\nnote: 5 films are not in the split\n" in said
+    assert (
+        "note: 1 images of the split are not among the films, the first is x\nnote: 5 films are not in the split\n"
+        in said
+    )
 
 
 def test_what_cannot_be_looked_at_ends_with_2_on_one_line(tmp_path, films):

@@ -71,7 +71,10 @@ def test_a_rows_finding_patch_and_copy_are_columns_and_no_name_is_taken_apart(tm
 def test_an_info_file_of_other_films_is_a_note(tmp_path, phantom):
     folder_of(tmp_path, "a.png", "b.png")
     info = (phantom.root / "Info.txt").read_text()
-    for text, why in ((info, "does not describe these films, for example a"), ("readings of 2019", "not that of mini-MIAS")):
+    for text, why in (
+        (info, "does not describe these films, for example a"),
+        ("readings of 2019", "not that of mini-MIAS"),
+    ):
         written(tmp_path / "Info.txt", text)
         films, notes = find_films(tmp_path)
         assert films["patient"].isna().all() and len(notes) == 1 and why in notes[0]
