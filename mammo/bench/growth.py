@@ -13,8 +13,8 @@ from mammo import figures
 from mammo.bench import machine
 from mammo.bench.protocol import EVERY_S, pss_bytes
 from mammo.errors import InputError
-from mammo.reports.markdown import markdown
 from mammo.paths import home
+from mammo.reports.markdown import markdown
 
 FILMS = (322, 1000, 3220)
 ROWS = (1_000, 10_000, 100_000, 1_000_000)
@@ -23,7 +23,7 @@ SMALL = ["data=phantom", "model=compact", "model.image_size=64", "data.batch_siz
 
 
 def measure(overrides: list[str], *, say: Callable[[str], None]) -> dict[str, Any]:
-    """Measure a first and a second run on phantoms of several sizes; findings table, split and audit of several lengths.
+    """Measure a first and a second run on phantoms of several sizes; tables, split and audit of several lengths.
 
     Raises:
         InputError: A run failed.
@@ -103,6 +103,6 @@ def draw(found: dict[str, Any], to: Path) -> None:
     }
     lines = []
     for (of, name), rows in series.items():
-        columns = [[row[key] for row in rows] for key in (of, "seconds", "peak_bytes")]
-        lines.append((of, name, *columns[:2], [peak / 1e6 for peak in columns[2]]))
+        megabytes = [row["peak_bytes"] / 1e6 for row in rows]
+        lines.append((of, name, [row[of] for row in rows], [row["seconds"] for row in rows], megabytes))
     figures.save(figures.growth(lines), to / "growth.png")

@@ -10,7 +10,7 @@ from mammo import __version__
 from mammo.config import Config, register
 from mammo.errors import InputError
 from mammo.files import write_json
-from mammo.processes import devices
+from mammo.runs.provenance import versions
 
 PACKAGES = ["torch", "torchvision", "lightning", "albumentations", "opencv-python-headless", "scikit-learn", "pandas"]
 
@@ -26,7 +26,7 @@ def describe(command: list[str]) -> dict[str, Any]:
         "extensions": extensions,
         "memory_gb": round(memory / 1e9, 1),
         "system": platform.platform(),
-        "versions": {"mammo": __version__, "python": platform.python_version()} | devices.versions(PACKAGES),
+        "versions": {"mammo": __version__, "python": platform.python_version()} | versions(PACKAGES),
         "command": " ".join(["python -m mammo", *command]),
     }
 

@@ -13,9 +13,9 @@ import torch
 from mammo.bench import machine
 from mammo.bench.protocol import Measured, uncounted
 from mammo.errors import InputError
-from mammo.reports.markdown import markdown
 from mammo.models.backbones import BACKBONES, find_backbone
 from mammo.processes import devices
+from mammo.reports.markdown import markdown
 
 FORMATS = {"channels_last": True, "contiguous": False}
 POLICIES = {"keras": "float32", "keras bfloat16": "mixed_bfloat16"}

@@ -38,12 +38,12 @@ def serve(build: Callable[[dict[str, Any]], dict[str, Action]]) -> None:
 
 
 def uncounted(device: str) -> int:
-    """Return the batches before those that are counted: on a GPU every core has a worker with two of them in its queue."""
+    """Return the batches before those that are counted: on a GPU every core has a worker with two in its queue."""
     return FIRST if device == "cpu" else max(FIRST, 2 * (os.cpu_count() or 1))
 
 
 def timed(step: Callable[[], object], count: int, wait: Callable[[], object] | None = None) -> list[float]:
-    """Return seconds of each of `count` steps; where one has to wait for a device that runs behind, their mean, once."""
+    """Return seconds of each of `count` steps; where one has to wait for a device that runs behind, one mean."""
     step()  # the first of a kind is slower
     if wait is not None:
         wait()
@@ -137,7 +137,7 @@ class Measured:
 
 
 def pss_bytes(pid: int) -> int:
-    """Return the proportional set size of a process and its descendants: a page that several map is divided among them."""
+    """Return the proportional set size of a process and its descendants: a page that several map is shared out."""
     total = 0
     for one in [pid, *_descendants(pid)]:
         with contextlib.suppress(OSError):

@@ -13,8 +13,8 @@ from typing import Any
 
 from mammo.bench import machine
 from mammo.errors import InputError
-from mammo.reports.markdown import markdown
 from mammo.paths import home
+from mammo.reports.markdown import markdown
 
 FROZEN = ["model.trainable=head", "model.pool=avg", "early_stopping.patience=null", "trainer.max_epochs=30"]
 START = {

@@ -34,7 +34,7 @@ LOADED = 20  # batches that are loaded for each that is trained on: loading is s
 
 
 class Ticks(Callback):
-    """Notes when each batch ended; on a GPU, which runs behind, when the first that count began and the last had ended."""
+    """Notes when each batch ended; on a GPU, which runs behind, when the first counted one began and the last ended."""
 
     def __init__(self, device: str) -> None:
         self.device, self.first = device, uncounted(device)

@@ -194,7 +194,7 @@ def test_the_claim_stands_beside_the_majority_class(words, line):
     [
         (
             "n=225",
-            "225 test films cannot be all films of patients with 2: some patient has another film in training or unused",
+            "225 test films cannot be all films of patients with 2: some patient has another film in training",
         ),
         ("n=224", "224 test films may be all films of 112 patients"),
         ("n=225 n_train=97", "at least one patient is in both, a leak"),
