@@ -1,4 +1,4 @@
-"""Arrays in, matplotlib figures out; nothing is shown on a screen. Pictures are PNG."""
+"""Figures drawn from arrays by matplotlib; nothing is shown on a screen. Pictures are PNG."""
 
 from pathlib import Path
 from typing import Any
@@ -24,26 +24,26 @@ FEW = 4  # curves whose bands can be told apart
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Writes a figure as PNG, 100 dots per inch."""
+    """Write a figure as PNG, 100 dots per inch."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole(path) as temporary:
         figure.savefig(temporary, dpi=100, bbox_inches="tight", facecolor="white", format="png")
 
 
 def read(path: Path) -> np.ndarray:
-    """A saved figure as (height, width, 3) float in [0, 1]."""
+    """Return a saved figure as (height, width, 3) float in [0, 1]."""
     return imread(path)[..., :3]
 
 
 def figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, np.ndarray]:
-    """A figure of that size in inches, and its axes (rows, columns)."""
+    """Return a figure of that size in inches, and its axes (rows, columns)."""
     drawn = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(drawn)
     return drawn, drawn.subplots(rows, columns, squeeze=False)
 
 
 def confusion(counts: np.ndarray, classes: list[str], title: str) -> Figure:
-    """Counts (actual, predicted), as Figures 6 and 8 of Behery et al. 2023: the positive class first."""
+    """Draw counts (actual, predicted), as Figures 6 and 8 of Behery et al. 2023: the positive class first."""
     drawn, axes = figure(1.6 + 0.9 * len(classes), 1.4 + 0.8 * len(classes))
     axis: Axes = axes[0, 0]
     axis.imshow(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
@@ -60,7 +60,7 @@ def confusion(counts: np.ndarray, classes: list[str], title: str) -> Figure:
 
 
 def curves(table: pd.DataFrame, watched: str, title: str) -> Figure:
-    """Accuracy, AUROC and loss by epoch of the training and the watched part, as Figures 7 and 9."""
+    """Draw accuracy, AUROC and loss by epoch of the training and the watched part, as Figures 7 and 9."""
     drawn, axes = figure(11, 3.2, columns=3)
     for axis, metric in zip(axes[0], ("accuracy", "auroc", "loss"), strict=True):
         for part, colour in (("train", GREY), (watched, BLUE)):
@@ -76,11 +76,11 @@ def curves(table: pd.DataFrame, watched: str, title: str) -> Figure:
 
 
 def roc_and_pr(heads: dict[str, list[Any]], share: float, title: str) -> Figure:
-    """ROC and precision-recall curves, of few heads with their bands (`x, y, low, high`); chance is dotted.
+    """Draw ROC and precision-recall curves, of few heads with their bands (`x, y, low, high`); chance is dotted.
 
     Args:
         heads: The two curves of each head.
-        share: Of the positives, which is the precision of chance.
+        share: Share of positive samples, which is the precision of chance.
         title: Over both.
     """
     several = len(heads) > FEW
@@ -99,16 +99,16 @@ def roc_and_pr(heads: dict[str, list[Any]], share: float, title: str) -> Figure:
         drawn.legend(*axes[0, 0].get_legend_handles_labels(), frameon=False, loc="outside right center")
     else:
         axes[0, 0].legend(frameon=False, loc="lower right")
-    drawn.suptitle(title if several else f"{title}; 95 % bands by woman", fontsize=10)
+    drawn.suptitle(title if several else f"{title}; 95 % bands by patient", fontsize=10)
     return drawn
 
 
 def reliability(heads: dict[str, list[Any]], positive: str | None) -> Figure:
-    """Share of true answers over predicted probability, by head: before and after calibration on validation.
+    """Draw the share of true samples over predicted probability by head, before and after calibration on validation.
 
     Args:
         heads: The two curves of each head with their bands; the second is None where nothing was calibrated.
-        positive: Whose probability; None: that of the most probable class.
+        positive: The class whose probability it is; None: the most probable class.
     """
     columns = min(len(heads), FEW)
     rows = -(-len(heads) // columns)
@@ -138,7 +138,7 @@ Panel = tuple[str, dict[str, list[Any]], dict[float, str]]
 
 
 def forest(labels: list[str], panels: list[list[Panel]], emphasis: list[bool] | None = None) -> Figure:
-    """Values with their intervals, a line for each label; panels in rows; lines without emphasis are grey."""
+    """Draw values with their intervals, a line for each label; panels in rows; lines without emphasis are grey."""
     rows, columns = len(panels), len(panels[0])
     drawn = Figure(figsize=(3.2 + 3.1 * columns, rows * (1.2 + 0.36 * len(labels))), layout="constrained")
     FigureCanvasAgg(drawn)
@@ -154,8 +154,8 @@ def forest(labels: list[str], panels: list[list[Panel]], emphasis: list[bool] | 
             axis.plot([], [], marker=marker, color=colour, markerfacecolor=_fill(marker, colour), label=name, ls="")
         for number, (place, name) in enumerate(lines.items()):
             axis.axvline(place, color="black", linewidth=0.9, linestyle=(0, (4, 2)))
-            side = ("left", "right")[number] if len(lines) > 1 else "center"  # two lines may lie close together
-            axis.text(place, -0.72, f" {name} ", ha=side, va="bottom", fontsize=7)
+            at = ("left", "right")[number] if len(lines) > 1 else "center"  # two lines may lie close together
+            axis.text(place, -0.72, f" {name} ", ha=at, va="bottom", fontsize=7)
         axis.set_ylim(len(labels) - 0.4, -0.7)
         axis.set_yticks(range(len(labels)), labels if column == 0 else [])
         axis.set_xlabel(title, fontsize=9)
@@ -183,7 +183,7 @@ def _square(axis: Axes) -> None:
 
 
 def image_grid(images: list[np.ndarray], names: list[str], columns: int) -> Figure:
-    """Grey uint8 squares in rows, each under its name."""
+    """Draw grey uint8 squares in rows, each under its name."""
     rows = -(-len(images) // columns)
     drawn, axes = figure(1.7 * columns, 1.9 * rows, rows, columns)
     for axis in axes.flat:
@@ -195,7 +195,7 @@ def image_grid(images: list[np.ndarray], names: list[str], columns: int) -> Figu
 
 
 def films(pixels: list[np.ndarray], circles: list[list[tuple[float, float, float]]], names: list[str]) -> Figure:
-    """Whole films with their circles (x, y, radius in pixels, from the top left)."""
+    """Draw whole films with their circles (x, y, radius in pixels, from the top left)."""
     drawn = image_grid(pixels, names, columns=4)
     for axis, drawn_circles in zip(drawn.axes, circles, strict=False):
         for x, y, radius in drawn_circles:
@@ -204,7 +204,7 @@ def films(pixels: list[np.ndarray], circles: list[list[tuple[float, float, float
 
 
 def pairs(images: list[tuple[np.ndarray, np.ndarray]], names: list[tuple[str, str]], captions: list[str]) -> Figure:
-    """Pairs of grey uint8 squares side by side, two pairs in a row, each film under its name, each pair captioned."""
+    """Draw pairs of grey uint8 squares, two pairs in a row, each image under its name, each pair captioned."""
     rows = -(-len(images) // 2)
     drawn = Figure(figsize=(10.4, 3.1 * rows), layout="constrained")
     FigureCanvasAgg(drawn)
@@ -219,7 +219,7 @@ def pairs(images: list[tuple[np.ndarray, np.ndarray]], names: list[tuple[str, st
 
 
 def growth(lines: list[tuple[str, str, list[int], list[float], list[float]]]) -> Figure:
-    """Seconds above and memory below, one column for each thing that is counted; dotted: in proportion to its number.
+    """Draw seconds above and memory below, a column for each thing counted; dotted: in proportion to its number.
 
     Args:
         lines: What is counted, the line's name, how many, seconds, megabytes.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """Gives a temporary name to write to, which becomes `path` when nothing went wrong.
+    """Give a temporary name to write to, which becomes `path` when nothing went wrong.
 
     A full disk or a kill so leaves the file that was there before; what a kill leaves of the temporary one goes when
     the file is written again. Two processes may write one file at once.
@@ -35,7 +35,7 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 def write_text(text: str, path: Path) -> None:
-    """Writes a text whole."""
+    """Write a text, whole or not at all."""
     with whole(path) as temporary:
         temporary.write_text(text)
 
@@ -66,12 +66,12 @@ def write_table(table: "pd.DataFrame", path: Path) -> None:
 
 
 def owned() -> str:
-    """The start of a temporary name that tells which process of which machine it belongs to."""
+    """Return the start of a temporary name that tells which process of which machine it belongs to."""
     return f"{socket.gethostname()}-{os.getpid()}-"
 
 
 def remove_abandoned(folder: Path, pattern: str) -> None:
-    """Removes what `pattern` finds that is `owned` by a process of this machine that is gone."""
+    """Remove what `pattern` finds that is `owned` by a process of this machine that is gone."""
     for path in folder.glob(pattern):
         owner = re.search(rf"{re.escape(socket.gethostname())}-(\d+)-", path.name)
         if owner and not Path("/proc", owner[1]).exists() and Path("/proc/self").exists():
@@ -79,7 +79,7 @@ def remove_abandoned(folder: Path, pattern: str) -> None:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Removes the temporary files below a folder that is this process's alone."""
+    """Remove the temporary files below a folder that is this process's alone."""
     for path in folder.rglob("*.tmp"):
         if re.fullmatch(r".+-\d+-.+\.tmp", path.name):
             path.unlink(missing_ok=True)
@@ -87,7 +87,7 @@ def remove_unfinished(folder: Path) -> None:
 
 @contextmanager
 def workshop(target: Path) -> Iterator[Path]:
-    """A folder beside `target` to make it in; those of processes that were killed are removed."""
+    """Give a folder beside `target` to make it in; those of processes that were killed are removed."""
     remove_abandoned(target.parent, f".{target.name}-*")
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-{owned()}", dir=target.parent) as folder:
         yield Path(folder)
@@ -95,7 +95,7 @@ def workshop(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def scratch(folder: Path, rank: int) -> Iterator[None]:
-    """Has all temporary files of a job's process, and of processes that it starts, in one folder, emptied at both ends.
+    """Keep all temporary files of a job's process, and of those that it starts, in one folder, emptied at both ends.
 
     Its name follows from that of the job's folder: so what a kill left behind goes when the job goes on. It is not in
     the job's folder, whose path may be too long for a socket. What several devices need of shared memory goes too.

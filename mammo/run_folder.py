@@ -1,6 +1,7 @@
 """The run folder: the one place that knows the names of its files. Opening one reads nothing."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from mammo.datasets.findings import SAMPLE
 from mammo.errors import InputError
 from mammo.evaluation.leaks import Leak, leaks
 from mammo.evaluation.operating_point import Operating
-from mammo.evaluation.predictions import TYPES, read_predictions
+from mammo.evaluation.predictions import TYPES, choices, read_predictions
 from mammo.files import read_json, whole, write_table
 
 if TYPE_CHECKING:
@@ -40,15 +41,14 @@ class RunFolder:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """How the run was made: its configuration, classes, crop facts, versions, command."""
+        """The origin of the run: its configuration, classes, crop facts, versions, command."""
         found: dict[str, Any] = read_json(self.file("provenance.json"))
         if missing := [key for key in NEEDED if key not in found]:
-            raise InputError(
-                f"{self.path}: provenance.json lacks {', '.join(missing)}: another version of mammo wrote it; train again"
-            )
+            said = f"{self.path}: provenance.json lacks {', '.join(missing)}"
+            raise InputError(f"{said}: another version of mammo wrote it; train again")
         return found
 
-    @property
+    @cached_property
     def config(self) -> Config:
         """The configuration as it was resolved."""
         return Config.of(self.provenance["config"])
@@ -65,7 +65,7 @@ class RunFolder:
 
     @property
     def selection(self) -> dict[str, Any]:
-        """What was chosen: the epoch, and the hyperparameters of the heads."""
+        """The choices made: the epoch, and the hyperparameters of the heads."""
         return dict(read_json(self.file("selection.json")))
 
     @property
@@ -90,7 +90,7 @@ class RunFolder:
 
     @property
     def split_audit(self) -> dict[str, Any]:
-        """What the split leaks."""
+        """The patients and images by split, and those in two splits."""
         return dict(read_json(self.file("split_audit.json")))
 
     @property
@@ -102,11 +102,13 @@ class RunFolder:
         """Return the predictions table, which has a test part, and the class names."""
         return read_predictions(self.path / "predictions.csv", tested=True)
 
-    def find_leaks(self, table: pd.DataFrame, operating: dict[str, Operating]) -> list[Leak]:
-        """Return the run's leaks, derived again, where `operating` is used on its predictions table."""
-        provenance = self.provenance
-        classes, learnt = provenance["classes"], provenance.get("tested_on_learnt", ())
-        return leaks(self.config, self.split_audit, self.crop["leak"], table, classes, operating, learnt)
+    def find_leaks(
+        self, table: pd.DataFrame, classes: list[str], operating: dict[str, Operating] | None = None
+    ) -> list[Leak]:
+        """Return the run's leaks, derived again; `operating` is used on its table, by default what that chooses."""
+        config, learnt = self.config, self.provenance.get("tested_on_learnt", ())
+        operating = operating or choices(table, classes, config.threshold, config.select_on)
+        return leaks(config, self.split_audit, self.crop["leak"], table, classes, operating, learnt)
 
     def write_features(self, features: np.ndarray, rows: pd.DataFrame) -> None:
         """Write (N, D) float32 features, and the table that names their rows in the same order."""

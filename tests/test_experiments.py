@@ -7,8 +7,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from mammo.errors import InputError
+from mammo.files import read_json
 from mammo.reports import literature
-from mammo.tables import read_json
 from tests.conftest import CONF, composed
 from tests.evaluation.tables import predictions, run_folder
 
@@ -80,17 +80,12 @@ SOURCE = {"key": "doe2020", "authors": "Doe et al. 2020", "method": "CNN", "accu
 
 
 def swept(folder, *, source=SOURCE, data="phantom", **config):
-    """A sweep of two folds by woman and by film; returns the folders."""
-    whole = {"model": {"name": "vgg16", "weights": None, "trainable": "head", "image_size": 32},
-             "trainer": {"max_epochs": 1}, "loss": {"name": "cross_entropy"}, "aggregate": "mean",
-             "source": source} | config  # fmt: skip
+    """A sweep of two folds by patient and by image; returns its folder."""
+    whole = {"model": {"weights": None, "image_size": 32}, "source": source, "data": {"name": data}} | config
     for split, strength in (("patient", 0.5), ("image", 2.0)):
         for fold in (0, 1):
             table = predictions(fold=fold, strength=strength)
-            job = run_folder(folder / f"{split}{fold}", table, **{"split": {"name": split}} | whole)
-            provenance = read_json(job / "provenance.json") | {"frozen_stages": 0}
-            provenance["config"]["data"]["name"] = data
-            (job / "provenance.json").write_text(json.dumps(provenance))
+            run_folder(folder / f"{split}{fold}", table, **{"split": {"name": split}} | whole)
     (folder / "jobs.json").write_text(json.dumps(sorted(job.name for job in folder.iterdir())))
     return folder
 
@@ -102,17 +97,17 @@ def test_the_table_is_computed_from_the_predictions_and_says_whose_claim_stands_
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert header.endswith("| claimed by its authors, on their data and task, not re-run |")
     assert cells[0] == "`doe2020`" and cells[-1] == "Doe et al. 2020: 0.97"
-    assert cells[3:5] == ["60 of 30 women, 2 folds", "0.500"]
+    assert cells[3:5] == ["60 of 30 patients, 2 folds", "0.500"]
     (tested, folds), _ = (
         (table[table["head"] == "softmax"], table["fold"].nunique())
         for table in (pd.read_csv(tmp_path / "tables" / f"doe2020_{split}.csv") for split in ("patient", "image"))
     )
     right = (tested["p_abnormal"] > 0.5) == (tested["label"] == "abnormal")
     assert folds == 2 and cells[6].startswith(f"{right.groupby(tested['fold']).mean().mean():.3f} (")
-    assert float(cells[9][:5]) > float(cells[7][:5])  # by film they were made easier
+    assert float(cells[9][:5]) > float(cells[7][:5])  # by image they were made easier
 
 
-def test_a_system_that_is_run_again_replaces_its_rows_and_leaves_the_others(tmp_path):
+def test_an_experiment_that_is_run_again_replaces_its_rows_and_leaves_the_others(tmp_path):
     out = tmp_path / "tables"
     literature.collect([swept(tmp_path / "one"), swept(tmp_path / "two", source=SOURCE | {"key": "roe2021"})], out)
     literature.collect([swept(tmp_path / "three", source=SOURCE | {"accuracy": 0.5})], out)
@@ -123,23 +118,25 @@ def test_a_system_that_is_run_again_replaces_its_rows_and_leaves_the_others(tmp_
     ]  # fmt: skip
 
 
-def test_a_source_of_films_is_judged_by_films(tmp_path):
+def test_a_source_of_images_is_evaluated_by_image(tmp_path):
     sweep = swept(tmp_path / "sweep", source=SOURCE | {"unit": "image"})
     for job in sweep.glob("*/predictions.csv"):
         table = pd.read_csv(job)
-        patches = [table.assign(sample_id=table["image_id"] + f".p{patch}") for patch in range(3)]
+        patches = [table.assign(patch=patch) for patch in range(3)]
         pd.concat(patches).to_csv(job, index=False)
     literature.collect([sweep], tmp_path / "tables")
     judged = pd.read_csv(tmp_path / "tables" / "doe2020_patient.csv")
-    assert (judged["sample_id"] == judged["image_id"]).all() and not judged.duplicated(["sample_id", "head"]).any()
+    assert not judged[["finding_id", "patch"]].any(axis=None) and not judged.duplicated(["image_id", "head"]).any()
 
 
-def test_a_system_that_leaks_by_woman_is_told_so(tmp_path):
-    literature.collect([swept(tmp_path / "sweep", crop={"name": "scaled_lesion"})], tmp_path / "tables")
-    assert any("doe2020, by woman, leaks: windows are scaled" in line for line in literature.table(tmp_path / "tables"))
+def test_an_experiment_that_leaks_by_patient_is_told_so(tmp_path):
+    literature.collect([swept(tmp_path / "sweep", crop_leak="windows are scaled")], tmp_path / "tables")
+    assert any(
+        "doe2020, by patient, leaks: windows are scaled" in line for line in literature.table(tmp_path / "tables")
+    )
 
 
-def test_one_system_is_one_configuration_each_fold_once_and_one_table_one_data_set(tmp_path):
+def test_one_experiment_is_one_configuration_each_fold_once_and_one_table_one_data_set(tmp_path):
     one = swept(tmp_path / "one")
     other = swept(tmp_path / "other", loss={"name": "focal"})
     real = swept(tmp_path / "real", data="mias", source=SOURCE | {"key": "roe2021"})
@@ -155,7 +152,7 @@ def test_one_system_is_one_configuration_each_fold_once_and_one_table_one_data_s
 
 def test_runs_without_a_source_and_folders_without_tables_are_one_line(tmp_path):
     for number, settings in enumerate(({"source": None}, {"split": {"name": "paper"}})):
-        with pytest.raises(InputError, match="no run of an experiment with a source, by patient or film"):
+        with pytest.raises(InputError, match="no run of an experiment with a source, by patient or image"):
             literature.collect([swept(tmp_path / f"sweep{number}", **settings)], tmp_path / "tables")
     with pytest.raises(InputError, match=r"no literature\.csv in it"):
         literature.table(tmp_path)

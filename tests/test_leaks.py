@@ -8,7 +8,7 @@ import pytest
 from lightning.pytorch.callbacks import EarlyStopping
 from sklearn.preprocessing import StandardScaler
 
-from mammo.datasets.split import split_films
+from mammo.datasets.split import split_images
 from mammo.errors import InputError
 from mammo.evaluation import evaluate as judged
 from mammo.evaluation.predictions import choices
@@ -54,26 +54,26 @@ def test_what_the_configuration_asks_for_is_a_reason_each(run):
 
 def moved(table, **how):
     """A split of which one training woman's second film is tested."""
-    split = split_films(table, **how)
+    split = split_images(table, **how)
     split.loc[split.index[(split["split"] == "train") & split["patient"].duplicated()][0], "split"] = "test"
     return split
 
 
 def renamed(table, **how):
     """The same, and by her film's name she is another woman there."""
-    honest, split = split_films(table, **how), moved(table, **how)
+    honest, split = split_images(table, **how), moved(table, **how)
     split.loc[split["split"] != honest["split"], "patient"] = "somebody"
     return split
 
 
 def augmented_first(table, **how):
     """Copies are dealt as if they were films."""
-    return split_films(table, **how | {"name": "copy", "copies": 2})
+    return split_images(table, **how | {"name": "copy", "copies": 2})
 
 
 @pytest.mark.parametrize("leaky", [moved, renamed, augmented_first])
 def test_a_split_that_lets_a_woman_cross_is_an_error(run, monkeypatch, leaky):
-    monkeypatch.setattr(prepare, "split_films", leaky)
+    monkeypatch.setattr(prepare, "split_images", leaky)
     with pytest.raises(InputError, match=r"patient"):
         run()
 

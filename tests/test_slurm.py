@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mammo.tables import read_json
+from mammo.files import read_json
 from tests.conftest import CONF, SHARES
 
 PROGRAMS = ("slurmctld", "slurmd", "srun", "sbatch", "scontrol", "munged")

@@ -50,9 +50,9 @@ def run_job(composed: DictConfig) -> float | None:
         config = settings.resolve(composed, list(hydra_cfg.overrides.task))
         with resume.held(folder) if rank == 0 else nullcontext():
             config, metrics = resume.begin(folder, config, of_sweep=of_sweep, main=rank == 0)
+            if rank == 0:
+                sweep.write_job(folder, list(hydra_cfg.overrides.task))
             if metrics is None:
-                if rank == 0:
-                    sweep.write_job(folder, list(hydra_cfg.overrides.task))
                 with scratch(folder, rank):
                     metrics = launch(train, config, folder)
                 if rank == 0:

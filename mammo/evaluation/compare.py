@@ -5,6 +5,7 @@ from itertools import combinations
 
 import numpy as np
 
+from mammo.datasets.findings import SAMPLE
 from mammo.errors import InputError
 from mammo.evaluation.bootstrap import Value, difference, standard_error
 from mammo.evaluation.experiments import Experiment, mean
@@ -16,21 +17,13 @@ Classifier = tuple[Experiment, str]  # and one of its heads
 
 @dataclass(frozen=True)
 class Pair:
-    """A first classifier less a second one.
+    """A first classifier less a second one; dictionaries are by metric, `auroc` and `accuracy`."""
 
-    Attributes:
-        name: Of both.
-        n: Samples and patients, in words.
-        differences: By metric, `auroc` and `accuracy`.
-        detectable: By metric, the smallest difference that so many patients would show with power 0.8.
-        p: By metric, of DeLong's test and of the permutation by patient; None where there is none.
-    """
-
-    name: str
-    n: str
+    name: str  # of both
+    n: str  # samples and patients, in words
     differences: dict[str, Value]
-    detectable: dict[str, float]
-    p: dict[str, float | None]
+    detectable: dict[str, float]  # the smallest difference that so many patients would show with power 0.8
+    p: dict[str, float | None]  # of DeLong's test and of the permutation by patient; None where there is none
 
 
 def check_paired(first: Experiment, second: Experiment) -> None:
@@ -52,9 +45,9 @@ def check_paired(first: Experiment, second: Experiment) -> None:
                 f"{apart}: seed {jobs[0].seed}, fold {jobs[0].fold} stands against seed {jobs[1].seed}, "
                 f"fold {jobs[1].fold}; compare the same folds and seeds"
             )
-        if odd := sorted(set(ours.samples) ^ set(theirs.samples)):
-            of = [first.label if sample in set(ours.samples) else second.label for sample in odd[:3]]
-            named = [f"{sample[0]} of {label}" for sample, label in zip(odd, of, strict=False)]
+        ids = [set(one.samples.itertuples(index=False, name=None)) for one in (ours, theirs)]
+        if odd := sorted(ids[0] ^ ids[1]):
+            named = [f"{one[0]} of {(first if one in ids[0] else second).label}" for one in odd[:3]]
             raise InputError(
                 f"{apart}: {len(odd)} test samples are of one alone, {', '.join(named)}"
                 f"{', ...' if len(odd) > 3 else ''}; compare runs of one task, split, seed and crop"
@@ -91,9 +84,8 @@ def compare(first: Classifier, second: Classifier) -> Pair:
     tested = ours.tested(head)
     apart = {metric: one[metric].resampled - two[metric].resampled for metric in ("auroc", "accuracy")}
     both = [
-        (of_first[_order(of_first)], of_second[_order(of_second)])
+        (_sorted(job.predictions["test"][head]), _sorted(other.predictions["test"][other_head]))
         for job, other in zip(ours.jobs, theirs.jobs, strict=True)
-        for of_first, of_second in [(job.predictions["test"][head], other.predictions["test"][other_head])]
     ]
     right = [np.concatenate([pair[i].right for pair in both]) for i in (0, 1)]
     swapped = permutation_test(right[0], right[1], np.concatenate([pair[0].patients for pair in both]))
@@ -109,9 +101,8 @@ def compare(first: Classifier, second: Classifier) -> Pair:
     )
 
 
-def _order(predictions: Predictions) -> np.ndarray:
-    """Return the numbers of the samples in their order by name."""
-    return predictions.samples.argsort()
+def _sorted(predictions: Predictions) -> Predictions:
+    return predictions[predictions.samples.reset_index(drop=True).sort_values(SAMPLE).index.to_numpy()]
 
 
 def _delong(both: list[tuple[Predictions, Predictions]]) -> float | None:

@@ -55,14 +55,7 @@ def _band(rows: list[np.ndarray]) -> Band:
 
 
 def reliability(predicted: np.ndarray, true: np.ndarray, patients: np.ndarray, resamples: int = 500) -> Band:
-    """Return the share of true samples over their mean predicted probability, in bins of equal numbers of samples.
-
-    Args:
-        predicted: (N,) probability of being true.
-        true: (N,) bool.
-        patients: (N,) the patient of each sample.
-        resamples: Number of resamples of the band.
-    """
+    """Return the share of `true` samples over their mean `predicted` probability, in bins of equal numbers."""
     order = np.argsort(predicted, kind="stable")
     bins = [
         part

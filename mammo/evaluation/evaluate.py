@@ -16,19 +16,12 @@ Metrics = dict[str, dict[str, Value]]  # by head and name
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a predictions table chooses, and what it says by split.
+    """The choices made on a predictions table, and its metrics by split."""
 
-    Attributes:
-        operating: By head.
-        predictions: By split and head.
-        metrics: By split and head, of the splits that have samples.
-        counts: By split: samples, of each class and altogether, and patients.
-    """
-
-    operating: dict[str, Operating]
-    predictions: dict[str, dict[str, Predictions]]
-    metrics: dict[str, Metrics]
-    counts: dict[str, dict[str, int]]
+    operating: dict[str, Operating]  # by head
+    predictions: dict[str, dict[str, Predictions]]  # by split and head
+    metrics: dict[str, Metrics]  # by split and head, of the splits that have samples
+    counts: dict[str, dict[str, int]]  # by split: samples, of each class and altogether, and patients
 
     def as_json(self) -> dict[str, Any]:
         """Return the content of `metrics.json`."""

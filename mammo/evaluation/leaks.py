@@ -15,17 +15,11 @@ from mammo.evaluation.predictions import choices
 
 @dataclass(frozen=True)
 class Leak:
-    """One way in which a run's numbers are better than a new patient's would be.
+    """One way in which a run's numbers are better than a new patient's would be."""
 
-    Attributes:
-        kind: The same in every fold of an experiment.
-        n: Number of images, patients, samples or heads that it concerns.
-        text: In words, without the number.
-    """
-
-    kind: str
-    n: int
-    text: str
+    kind: str  # the same in every fold of an experiment
+    n: int  # number of images, patients, samples or heads that it concerns
+    text: str  # in words, without the number
 
     def __str__(self) -> str:
         return f"{self.text} (n = {self.n})"
@@ -45,37 +39,27 @@ def leaks(
     Args:
         config: As it was resolved.
         split_audit: From `datasets.split.audit_split`.
-        crop_leak: In words, what the crop tells of the class; None if nothing.
-        table: The run's predictions.
-        classes: Class names.
+        crop_leak: What the crop tells of the class, in words; None if nothing.
+        table: The run's predictions, of these `classes`.
+        classes: Names.
         operating: The thresholds and temperatures that are used on it, by head.
-        learnt: The patients or images tested that the checkpoint of an evaluation had learnt.
+        learnt: The patients or images tested that the checkpoint had learnt.
     """
     tested = len(table.loc[table["split"] == "test", SAMPLE].drop_duplicates())
-    elsewhere = chosen_elsewhere(config, table, classes, operating)
+    again = choices(table, classes, config.threshold, config.select_on)
+    elsewhere = [head for head, one in operating.items() if one != again[head]]
+    copied, crossing = len(split_audit["images_in_two_splits"]), len(split_audit["patients_in_two_splits"])
+    on_test = "epoch, heads, temperature and threshold were chosen on the test part (select_on=test)"
+    learnt_text = "patients or images of the test part were learnt by the checkpoint (ckpt_path, another split)"
+    chosen = f"threshold or temperature of {', '.join(elsewhere)} is not what the {config.select_on} part chooses"
     found = [
-        Leak(
-            "copies_in_two_splits", len(split_audit["images_in_two_splits"]),
-            "images have augmented copies in two splits: they were augmented before the split (split=copy)",
-        ),
-        Leak(
-            "patients_in_two_splits", len(split_audit["patients_in_two_splits"]),
-            f"patients have images in two splits (split={config.split.name})",
-        ),
+        Leak("copies_in_two_splits", copied, "images were augmented before the split, into two splits (split=copy)"),
+        Leak("patients_in_two_splits", crossing, f"patients have images in two splits (split={config.split.name})"),
         Leak("crop", tested if crop_leak else 0, crop_leak or ""),
-        Leak(
-            "selected_on_test", tested if config.select_on == "test" else 0,
-            "epoch, heads, temperature and threshold were chosen on the test part (select_on=test)",
-        ),
-        Leak(
-            "tested_on_learnt", len(list(learnt)),
-            "patients or images of the test part were learnt by the checkpoint (ckpt_path, another split)",
-        ),
-        Leak(
-            "chosen_elsewhere", len(elsewhere),
-            f"threshold or temperature of {', '.join(elsewhere)} is not what the {config.select_on} part chooses",
-        ),
-    ]  # fmt: skip
+        Leak("selected_on_test", tested if config.select_on == "test" else 0, on_test),
+        Leak("tested_on_learnt", len(list(learnt)), learnt_text),
+        Leak("chosen_elsewhere", len(elsewhere), chosen),
+    ]
     return [leak for leak in found if leak.n]
 
 
@@ -85,14 +69,6 @@ def united(several: Iterable[list[Leak]]) -> list[Leak]:
     for leak in (leak for of_one in several for leak in of_one):
         by_kind[leak.kind] = max(by_kind.get(leak.kind, leak), leak, key=lambda one: one.n)
     return list(by_kind.values())
-
-
-def chosen_elsewhere(
-    config: Config, table: pd.DataFrame, classes: list[str], operating: dict[str, Operating]
-) -> list[str]:
-    """Return the heads whose threshold or temperature is not what the rows that may choose would choose again."""
-    again = choices(table, classes, config.threshold, config.select_on)
-    return [head for head, one in operating.items() if one != again[head]]
 
 
 def check_labels(table: pd.DataFrame, samples: pd.DataFrame) -> None:

@@ -4,9 +4,9 @@ Equations (1) to (5) of Behery et al. 2023 give accuracy, sensitivity, specifici
 is computed for many weightings of the samples at once: the first is the plain one, the others are resamples.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property, partial
 
 import numpy as np
 
@@ -21,21 +21,13 @@ AT_THRESHOLD = ("accuracy", "sensitivity", "specificity")  # at thresholds that 
 
 @dataclass(frozen=True)
 class Case:
-    """N samples and the class that each is called, under W weightings; arrays are (N,), weights (W, N).
+    """N samples and the class that each is called, under W weightings."""
 
-    Attributes:
-        labels: Class numbers; of one class against the rest, 1 is that class.
-        called: Class numbers.
-        score: Higher for class 1.
-        probabilities: (N, classes).
-        weights: How often each sample counts.
-    """
-
-    labels: np.ndarray
-    called: np.ndarray
-    score: np.ndarray
-    probabilities: np.ndarray
-    weights: np.ndarray
+    labels: np.ndarray  # (N,) class numbers; of one class against the rest, true where it is that class
+    called: np.ndarray  # (N,) the same
+    score: np.ndarray  # (N,) higher for class 1
+    probabilities: np.ndarray  # (N, classes)
+    weights: np.ndarray  # (W, N) how often each sample counts
 
     @cached_property
     def counts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -54,33 +46,17 @@ class Case:
 
 @dataclass(frozen=True)
 class Metric:
-    """How a metric is computed, its range, and which patients it rests on.
+    """A metric: its formula, its range, and the patients that it rests on."""
 
-    Attributes:
-        of: From a case to its (W,) values; NaN where undefined.
-        rests_on: `all` patients, those with a `positive` or a `negative` sample, or those of the `rarest` class.
-        low: Lowest value.
-        high: Highest value.
-        by_class: True if it is of one class against the rest, false if of the probabilities of all classes.
-    """
-
-    of: Callable[[Case], np.ndarray]
-    rests_on: str = "rarest"
+    of: Callable[[Case], np.ndarray]  # (W,) values; NaN where undefined
+    rests_on: str = "rarest"  # class; or `all` patients, or those with a `positive` or a `negative` sample
     low: float = 0.0
     high: float = 1.0
-    by_class: bool = True
+    by_class: bool = True  # of one class against the rest; else of the probabilities of all classes
 
 
 def _of_counts(formula: Callable[..., np.ndarray]) -> Callable[[Case], np.ndarray]:
     return lambda case: formula(*case.counts)
-
-
-def _balanced(tp: np.ndarray, tn: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
-    return (tp / (tp + fn) + tn / (tn + fp)) / 2
-
-
-def _mcc(tp: np.ndarray, tn: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
-    return (tp * tn - fp * fn) / np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
 
 
 def weighted_auroc(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -107,10 +83,6 @@ def sum_by_level(values: np.ndarray, level: np.ndarray) -> np.ndarray:
     order = np.argsort(level, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(level[order]) > 0])
     return np.add.reduceat(values[:, order], starts, axis=1)
-
-
-def _accuracy(case: Case) -> np.ndarray:
-    return (case.weights @ (case.labels == case.called)) / case.weights.sum(axis=1)
 
 
 def _multiclass_mcc(case: Case) -> np.ndarray:
@@ -158,15 +130,18 @@ METRICS = {
     "specificity": Metric(_of_counts(lambda tp, tn, fp, fn: tn / (tn + fp)), "negative"),
     "precision": Metric(_of_counts(lambda tp, tn, fp, fn: tp / (tp + fp))),
     "f1": Metric(_of_counts(lambda tp, tn, fp, fn: 2 * tp / (2 * tp + fp + fn))),
-    "balanced_accuracy": Metric(_of_counts(_balanced)),
-    "mcc": Metric(_of_counts(_mcc), low=-1.0),
+    "balanced_accuracy": Metric(_of_counts(lambda tp, tn, fp, fn: (tp / (tp + fn) + tn / (tn + fp)) / 2)),
+    "mcc": Metric(
+        _of_counts(lambda tp, tn, fp, fn: (tp * tn - fp * fn) / ((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)) ** 0.5),
+        low=-1.0,
+    ),
     "auroc": Metric(lambda case: weighted_auroc(case.labels == 1, case.score, case.weights)),
     "average_precision": Metric(lambda case: weighted_average_precision(case.labels == 1, case.score, case.weights)),
     "brier": Metric(_brier, "all", by_class=False),
     "ece": Metric(_calibration_error, "all", by_class=False),
 }
 SEVERAL = {  # of three classes or more, in place of the mean over the classes
-    "accuracy": Metric(_accuracy, "all"),
+    "accuracy": Metric(lambda case: (case.weights @ (case.labels == case.called)) / case.weights.sum(axis=1), "all"),
     "mcc": Metric(_multiclass_mcc, low=-1.0),
     "quadratic_kappa": Metric(_quadratic_kappa, low=-1.0),  # where the classes are ordered
     "brier": Metric(_brier, "all", high=2.0, by_class=False),
@@ -199,9 +174,8 @@ def evaluate(
         resamples: Number of resamples of the intervals.
 
     Returns:
-        With two classes, the positive one's metrics by plain name and both as `<metric>/<class>`; with several,
-        macro means by plain name (`SEVERAL` apart), and one against the rest as `<metric>/<class>`;
-        `quadratic_kappa` where they are the classes of a task in which they are ordered.
+        By `<metric>/<class>` each class against the rest; by plain name the positive one's of two classes, or of
+        several their macro means and `SEVERAL`, with `quadratic_kappa` where a task orders them.
     """
     arrays = weighted_metrics(predictions, bootstrap_weights(predictions.patients, resamples), operating)
     values = {name: interval(array, *support(predictions, name)) for name, array in arrays.items()}
@@ -225,42 +199,52 @@ def support(predictions: Predictions, name: str) -> tuple[int, float, float]:
 
 
 def weighted_metrics(
-    predictions: Predictions, weights: np.ndarray, operating: Operating | None = None
+    predictions: Predictions,
+    weights: np.ndarray,
+    operating: Operating | None = None,
+    only: Collection[str] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Return the (W,) values of each metric of `evaluate` for each of (W, N) weightings of the samples."""
+    """Return the (W,) values of each metric of `evaluate`, or `only` of some, for each of (W, N) weightings."""
     labels, called, score, classes = predictions.labels, predictions.called, predictions.score, predictions.classes
-    operating, by_class = operating or Operating(), {k: metric for k, metric in METRICS.items() if metric.by_class}
+    several, operating = len(classes) > 2, operating or Operating()
 
-    def case(index: int, said: np.ndarray) -> Case:
-        score = class_score(predictions, index)
-        return Case((labels == index).astype(int), said, score, predictions.probabilities, weights)
+    def against_rest(index: int, said: np.ndarray) -> Case:
+        return Case(labels == index, said, class_score(predictions, index), predictions.probabilities, weights)
 
     def at_once(probabilities: np.ndarray) -> Case:
         return Case(labels, called, probabilities[:, 1], probabilities, weights)
 
+    @cache
+    def one(name: str, index: int) -> np.ndarray:
+        return METRICS[name].of(cases[index])
+
+    def macro(name: str) -> np.ndarray:
+        return np.mean([one(name, index) for index in range(len(classes))], axis=0)
+
+    cases = [against_rest(index, called == index) for index in range(len(classes))]
+    by_class = [name for name, metric in METRICS.items() if metric.by_class]
+    found = {name: partial(macro, name) if several else partial(one, name, 1) for name in by_class}
+    if several:
+        found["balanced_accuracy"] = partial(macro, "sensitivity")
+        ordered = (task := task_of(classes)) and task.ordered
+        found |= {
+            name: partial(metric.of, at_once(predictions.probabilities))
+            for name, metric in SEVERAL.items()
+            if ordered or name != "quadratic_kappa"
+        }
+    for name in ("brier", "ece"):
+        found[name] = partial(METRICS[name].of, at_once(predictions.probabilities))
+        if operating.temperature is not None:
+            calibrated = operating.calibrated(predictions.probabilities)
+            found[f"{name}_calibrated"] = partial(METRICS[name].of, at_once(calibrated))
+    for suffix, threshold in (("threshold", operating.threshold), ("specificity_90", operating.threshold_90)):
+        if threshold is not None and score is not None:
+            at = against_rest(1, score > threshold)
+            found |= {f"{name}_at_{suffix}": partial(METRICS[name].of, at) for name in AT_THRESHOLD}
+    for index, of in enumerate(classes):
+        found |= {f"{name}/{of}": partial(one, name, index) for name in by_class}
     with np.errstate(divide="ignore", invalid="ignore"):
-        cases = [case(index, (called == index).astype(int)) for index in range(len(classes))]
-        each = [{name: metric.of(one) for name, metric in by_class.items()} for one in cases]
-        plain, calibrated = at_once(predictions.probabilities), at_once(operating.calibrated(predictions.probabilities))
-        if len(classes) == 2:
-            arrays = dict(each[1])
-        else:
-            arrays = {name: np.mean([one[name] for one in each], axis=0) for name in by_class}
-            arrays["balanced_accuracy"] = arrays["sensitivity"]
-            ordered = (task := task_of(classes)) and task.ordered
-            several = [name for name, one in SEVERAL.items() if one.by_class and (ordered or name != "quadratic_kappa")]
-            arrays |= {name: SEVERAL[name].of(plain) for name in several}
-        for name in ("brier", "ece"):
-            arrays[name] = METRICS[name].of(plain)
-            if operating.temperature is not None:
-                arrays[f"{name}_calibrated"] = METRICS[name].of(calibrated)
-        for suffix, threshold in (("threshold", operating.threshold), ("specificity_90", operating.threshold_90)):
-            if threshold is not None and score is not None:
-                at = case(1, (score > threshold).astype(int))
-                arrays |= {f"{name}_at_{suffix}": METRICS[name].of(at) for name in AT_THRESHOLD}
-    for name, one in zip(classes, each, strict=True):
-        arrays |= {f"{metric}/{name}": values for metric, values in one.items()}
-    return arrays
+        return {name: compute() for name, compute in found.items() if only is None or name in only}
 
 
 def class_score(predictions: Predictions, index: int) -> np.ndarray:

@@ -17,24 +17,14 @@ TYPES = dict.fromkeys(COLUMNS, str) | dict.fromkeys(SAMPLE[1:], "Int64")
 
 @dataclass(frozen=True)
 class Predictions:
-    """The predictions of one head for N samples.
+    """The predictions of one head for N samples."""
 
-    Attributes:
-        classes: Names; of two, the second is positive.
-        labels: (N,) class numbers.
-        probabilities: (N, classes); the predicted class is the most probable one.
-        score: (N,) score of the positive class, which has more distinct values than its probability; None where
-            there are several classes.
-        patients: (N,) the patient of each sample.
-        samples: (N,) the columns `SAMPLE` of each sample.
-    """
-
-    classes: tuple[str, ...]
-    labels: np.ndarray
-    probabilities: np.ndarray
-    score: np.ndarray | None
-    patients: np.ndarray
-    samples: pd.MultiIndex
+    classes: tuple[str, ...]  # of two, the second is positive
+    labels: np.ndarray  # (N,) class numbers
+    probabilities: np.ndarray  # (N, classes); the predicted class is the most probable one
+    score: np.ndarray | None  # (N,) of the positive class of two, with more distinct values than its probability
+    patients: np.ndarray  # (N,) the patient of each sample
+    samples: pd.DataFrame  # (N, 4) the columns `SAMPLE`
 
     @classmethod
     def of(cls, table: pd.DataFrame, classes: list[str]) -> "Predictions":
@@ -46,7 +36,7 @@ class Predictions:
             table[[f"p_{name}" for name in classes]].to_numpy(float),
             None if np.isnan(score).any() else score,
             table["patient"].to_numpy(str),
-            pd.MultiIndex.from_frame(table[SAMPLE]),
+            table[SAMPLE],
         )
 
     def __len__(self) -> int:
@@ -54,7 +44,7 @@ class Predictions:
 
     def __getitem__(self, mask: np.ndarray) -> "Predictions":
         score = None if self.score is None else self.score[mask]
-        columns = (self.labels[mask], self.probabilities[mask], score, self.patients[mask], self.samples[mask])
+        columns = (self.labels[mask], self.probabilities[mask], score, self.patients[mask], self.samples.iloc[mask])
         return Predictions(self.classes, *columns)
 
     @property
@@ -77,7 +67,7 @@ class Predictions:
     @property
     def n(self) -> str:
         """The number of samples and patients, in words."""
-        return f"{self.samples.nunique()} of {len(np.unique(self.patients))} patients"
+        return f"{len(self.samples.drop_duplicates())} of {len(np.unique(self.patients))} patients"
 
     def calibrated(self, operating: Operating) -> "Predictions":
         """Return these with calibrated probabilities, and their score taken from them: comparable between folds."""
@@ -94,7 +84,7 @@ def concatenated(several: list[Predictions]) -> Predictions:
         np.concatenate([one.probabilities for one in several]),
         np.concatenate(scores) if len(scores) == len(several) else None,
         np.concatenate([one.patients for one in several]),
-        pd.MultiIndex.from_frame(pd.concat([one.samples.to_frame() for one in several])),
+        pd.concat([one.samples for one in several]),
     )
 
 
@@ -139,11 +129,11 @@ def head_table(
 
     Args:
         rows: The columns `SAMPLE`, `patient`, `split` and `label` of each sample.
-        head: Name of the head.
-        score: (N,) float32 score of the positive class; None where there are several classes.
+        head: Name.
+        score: (N,) score of the positive class; None where there are several classes.
         probabilities: (N, classes).
         classes: Their names.
-        fold: Number of the split's test fold, if it has folds.
+        fold: Number of the test fold; None where there are none.
         seed: Of the run.
     """
     table = rows.assign(head=head, fold="" if fold is None else fold, seed=seed)[COLUMNS]

@@ -7,7 +7,7 @@ import pandas as pd
 
 from mammo.datasets.findings import SAMPLE
 from mammo.evaluation.bootstrap import Value, bootstrap_weights, difference, interval
-from mammo.evaluation.metrics import class_score, support, weighted_auroc
+from mammo.evaluation.metrics import class_score, support, weighted_auroc, weighted_metrics
 from mammo.evaluation.predictions import BASELINES, Predictions
 
 
@@ -47,8 +47,7 @@ def by_subgroup(samples: pd.DataFrame, heads: dict[str, Predictions]) -> tuple[l
 
 def facts_of(samples: pd.DataFrame, tested: Predictions) -> pd.DataFrame:
     """Return the rows of `samples.csv` of the samples tested, in their order; a copy has those of its original."""
-    named = tested.samples.to_frame(index=False)[SAMPLE[:3]]
-    return named.merge(samples, how="left", on=SAMPLE[:3], validate="many_to_one")
+    return tested.samples[SAMPLE[:3]].merge(samples, how="left", on=SAMPLE[:3], validate="many_to_one")
 
 
 def one_liner(samples: pd.DataFrame, tested: Predictions) -> Value:
@@ -60,10 +59,8 @@ def one_liner(samples: pd.DataFrame, tested: Predictions) -> Value:
 def accuracy(predictions: Predictions, mask: np.ndarray) -> Value:
     """Return the accuracy for the samples of a subgroup."""
     inside = predictions[mask]
-    weights = bootstrap_weights(inside.patients)
-    with np.errstate(invalid="ignore"):
-        shares = (weights * inside.right).sum(axis=1) / weights.sum(axis=1)
-    return interval(shares, len(np.unique(inside.patients)))
+    array = weighted_metrics(inside, bootstrap_weights(inside.patients), only=["accuracy"])["accuracy"]
+    return interval(array, *support(inside, "accuracy"))
 
 
 def auroc(predictions: Predictions, mask: np.ndarray) -> Value:
@@ -81,11 +78,6 @@ def auroc(predictions: Predictions, mask: np.ndarray) -> Value:
 def beyond_shortcuts(heads: dict[str, Predictions]) -> dict[str, Value]:
     """Return, for each head that sees the crops, its AUROC less that of the shortcuts, paired by patient."""
     weights = bootstrap_weights(heads["shortcuts"].patients)
-
-    def area(head: str) -> np.ndarray:  # of several classes, the mean over them
-        one = heads[head]
-        classes = [1] if len(one.classes) == 2 else range(len(one.classes))
-        return np.mean([weighted_auroc(one.labels == i, class_score(one, i), weights) for i in classes], axis=0)
-
-    patients, shortcuts = support(heads["shortcuts"], "auroc")[0], area("shortcuts")
-    return {head: difference(area(head) - shortcuts, patients) for head in heads if head not in BASELINES}
+    areas = {name: weighted_metrics(one, weights, only=["auroc"])["auroc"] for name, one in heads.items()}
+    patients = support(heads["shortcuts"], "auroc")[0]
+    return {name: difference(areas[name] - areas["shortcuts"], patients) for name in heads if name not in BASELINES}

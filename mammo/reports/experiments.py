@@ -86,7 +86,7 @@ def _experiment(label: str, runs: list[RunFolder], shared: set[tuple[str, str]])
     for run in runs:
         config, (table, classes) = run.config, run.predictions()
         jobs.append(_job(table, classes, config.seed, config.data.fold, config.threshold, config.select_on))
-        leaks.append(run.find_leaks(table, jobs[-1].operating))
+        leaks.append(run.find_leaks(table, classes, jobs[-1].operating))
     jobs.sort(key=lambda job: (job.seed, -1 if job.fold is None else job.fold))
     config, words = runs[0].config, _words(runs[0].job)
     in_words = protocol(replace(config, data=replace(config.data, fold=None)))

@@ -1,6 +1,7 @@
 """Experiments side by side in one table, with their paired differences: Markdown, CSV and a figure."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,10 +34,9 @@ def write(folder: Path) -> Path:
     rows = results(experiments)
     write_table(as_table(rows), folder / "leaderboard.csv")
     figures.save(forest(rows), folder / "leaderboard.png")
-    path = folder / "leaderboard.md"
     lines = [*text(experiments, rows), "", "![leaderboard](leaderboard.png)", "", *_compared(experiments), ""]
-    write_text("\n".join(lines), path)
-    return path
+    write_text("\n".join(lines), folder / "leaderboard.md")
+    return folder / "leaderboard.md"
 
 
 def _compared(experiments: list[Experiment]) -> list[str]:
@@ -68,7 +68,7 @@ def results(experiments: list[Experiment]) -> list[Row]:
     rows: list[Row] = []
     for experiment in experiments:
         for head in experiment.heads:
-            found = {metric: one for metric, one in mean(experiment, head).items() if metric in METRICS}
+            found = mean(experiment, head, metrics=METRICS)
             rows.append((experiment, head, found, None if head == "majority" else pooled_auroc(experiment, head)))
     return sorted(rows, key=lambda row: -(row[2]["auroc"].value.value or 0))
 
@@ -122,17 +122,19 @@ def paired(found: list[Pair]) -> list[str]:
 def as_table(rows: list[Row]) -> pd.DataFrame:
     """Return one row per experiment, head and metric; fractions."""
     lines = []
-    for experiment, head, found, pooled in rows:
-        tested = experiment.tested(head)
-        facts = {"experiment": experiment.label, "task": experiment.task, "protocol": experiment.protocol, "head": head}
-        sizes = {"samples": tested.samples.nunique(), "patients": len(set(tested.patients))}
-        sizes |= {"folds": experiment.folds, "seeds": experiment.seeds}
-        values = {metric: (one.value, one.over_folds, one.over_seeds) for metric, one in found.items()}
-        for metric, (value, *spreads) in (values | ({"auroc_pooled": (pooled, None, None)} if pooled else {})).items():
-            numbers = {"value": value.value, "low": value.low, "high": value.high}
-            numbers |= dict(zip(("sd_folds", "sd_seeds"), spreads, strict=True))
-            leaks = "; ".join(leak.text for leak in experiment.leaks)
-            lines.append({**facts, "metric": metric, **numbers, **sizes, "leaks": leaks})
+    for one, head, found, pooled in rows:
+        tested = one.tested(head)
+        facts = {"experiment": one.label, "task": one.task, "protocol": one.protocol, "head": head}
+        sizes: dict[str, Any] = {
+            "samples": len(tested.samples.drop_duplicates()),
+            "patients": len(set(tested.patients)),
+        }
+        sizes |= {"folds": one.folds, "seeds": one.seeds, "leaks": "; ".join(leak.text for leak in one.leaks)}
+        values = [(metric, of.value, of.over_folds, of.over_seeds) for metric, of in found.items()]
+        values += [("auroc_pooled", pooled, None, None)] if pooled else []
+        for metric, value, folds, seeds in values:
+            numbers = {"value": value.value, "low": value.low, "high": value.high, "sd_folds": folds, "sd_seeds": seeds}
+            lines.append({**facts, "metric": metric, **numbers, **sizes})
     return pd.DataFrame(lines).round(6)
 
 

@@ -44,16 +44,13 @@ COLUMNS = ["leak", "head", "accuracy", "honest twin", "majority", "AUROC", "hone
 
 @dataclass(frozen=True)
 class Result:
-    """The result of a turn for one recipe and head: leaky and honest metrics, AUROC gained, the majority's accuracy."""
+    """The result of a turn for one recipe and head."""
 
     recipe: str
     turn: Turn
     head: str
-    leaky: dict[str, Value]
-    honest: dict[str, Value]
-    gained: Value
-    majority: Value
     n: str
+    values: dict[str, dict[str, Value]]  # by run (leaky, honest twin), or gained, or majority; by metric
 
 
 def write(folder: Path) -> Path:
@@ -62,9 +59,9 @@ def write(folder: Path) -> Path:
     found = results(experiments)
     write_table(as_table(found, experiments[0].task), folder / "leak_study.csv")
     figures.save(forest(found), folder / "leak_study.png")
-    path = folder / "leak_study.md"
-    write_text("\n".join([*text(found, experiments), "", "![leak study](leak_study.png)", ""]), path)
-    return path
+    lines = [*text(found, experiments), "", "![leak study](leak_study.png)", ""]
+    write_text("\n".join(lines), folder / "leak_study.md")
+    return folder / "leak_study.md"
 
 
 def results(experiments: list[Experiment]) -> list[Result]:
@@ -92,20 +89,17 @@ def results(experiments: list[Experiment]) -> list[Result]:
 
 
 def _result(recipe: str, turn: Turn, head: str, leaky: Experiment, twin: Experiment) -> Result:
-    part = "train" if turn.on_train else "test"
-    tested = leaky.tested(head, part)
+    split = "train" if turn.on_train else "test"
+    tested = leaky.tested(head, split)
     everyone = np.union1d(tested.patients, twin.tested(head).patients)
-    one, two = mean(leaky, head, part, everyone), mean(twin, head, "test", everyone)
-    return Result(
-        recipe,
-        turn,
-        head,
-        {metric: one[metric].value for metric in ("accuracy", "auroc")},
-        {metric: two[metric].value for metric in ("accuracy", "auroc")},
-        difference(one["auroc"].resampled - two["auroc"].resampled, len(everyone)),
-        mean(leaky, "majority", part, everyone)["accuracy"].value,
-        tested.n,
-    )
+    one, two = mean(leaky, head, split, everyone), mean(twin, head, "test", everyone)
+    values = {
+        "leaky": {metric: found.value for metric, found in one.items()},
+        "honest twin": {metric: found.value for metric, found in two.items()},
+        "gained": {"auroc": difference(one["auroc"].resampled - two["auroc"].resampled, len(everyone))},
+        "majority": {"accuracy": mean(leaky, "majority", split, everyone)["accuracy"].value},
+    }
+    return Result(recipe, turn, head, tested.n, values)
 
 
 def text(found: list[Result], experiments: list[Experiment]) -> list[str]:
@@ -121,14 +115,11 @@ def text(found: list[Result], experiments: list[Experiment]) -> list[str]:
         "- Behery et al. 2023 report accuracies of 0.9777 (VGG16) and 0.9288 (Inception-v3).",
     ]
     for recipe in dict.fromkeys(result.recipe for result in found):
-        rows = [
-            [
-                r.turn.name, r.head, str(r.leaky["accuracy"]), str(r.honest["accuracy"]), str(r.majority),
-                str(r.leaky["auroc"]), str(r.honest["auroc"]), signed(r.gained), r.n,
-            ]
-            for r in found
-            if r.recipe == recipe
-        ]  # fmt: skip
+        rows = []
+        for r in (result for result in found if result.recipe == recipe):
+            accuracies = [str(r.values[run]["accuracy"]) for run in ("leaky", "honest twin", "majority")]
+            areas = [str(r.values[run]["auroc"]) for run in ("leaky", "honest twin")]
+            rows.append([r.turn.name, r.head, *accuracies, *areas, signed(r.values["gained"]["auroc"]), r.n])
         lines += ["", f"## {recipe}", ""] if recipe else [""]
         lines += markdown(COLUMNS, rows)
     return [*lines, "", "Leaks of each run:", "", *(f"- {one.label}: {one.leaks_text}." for one in experiments)]
@@ -139,9 +130,7 @@ def as_table(found: list[Result], task: str) -> pd.DataFrame:
     lines = []
     for r in found:
         facts = {"task": task, "recipe": r.recipe, "leak": r.turn.name, "head": r.head, "n": r.n}
-        runs = {"leaky": r.leaky, "honest twin": r.honest, "gained": {"auroc": r.gained}}
-        runs["majority"] = {"accuracy": r.majority}
-        for run, metrics in runs.items():
+        for run, metrics in r.values.items():
             for metric, value in metrics.items():
                 numbers = {"value": value.value, "low": value.low, "high": value.high}
                 lines.append({**facts, "run": run, "metric": metric, **numbers})
@@ -156,13 +145,14 @@ def forest(found: list[Result]) -> "figures.Figure":
     for metric, lines in (("accuracy", PAPER), ("auroc", {0.5: "chance"})):
         row: list[figures.Panel] = []
         for recipe, head in columns:
-            of = {r.turn.name: r for r in found if (r.recipe, r.head) == (recipe, head)}
+            of = {r.turn.name: r.values for r in found if (r.recipe, r.head) == (recipe, head)}
             series: dict[str, list[Value | None]] = {
-                "leaky": [of[turn].leaky[metric] if turn in of else None for turn in turns],
-                "honest twin": [of[turn].honest[metric] if turn in of else None for turn in turns],
+                run: [of[turn][run][metric] if turn in of else None for turn in turns]
+                for run in ("leaky", "honest twin")
             }
             if metric == "accuracy":
-                series["majority class"] = [Value(of[turn].majority.value) if turn in of else None for turn in turns]
+                majority = [of[turn]["majority"][metric].value if turn in of else None for turn in turns]
+                series["majority class"] = [Value(value) for value in majority]
             row.append((f"{metric.replace('auroc', 'AUROC')}: {recipe + ', ' if recipe else ''}{head}", series, lines))
         panels.append(row)
     return figures.forest(turns, panels)

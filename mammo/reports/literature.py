@@ -14,7 +14,7 @@ from mammo.errors import InputError
 from mammo.evaluation.aggregate import by_unit
 from mammo.evaluation.experiments import mean
 from mammo.evaluation.leaks import united
-from mammo.evaluation.predictions import BASELINES, choices
+from mammo.evaluation.predictions import BASELINES
 from mammo.files import read_json, write_table, write_text
 from mammo.reports.experiments import JOBS, read_experiments
 from mammo.reports.markdown import markdown
@@ -28,9 +28,8 @@ CLAIMED = "claimed by its authors, on their data and task, not re-run"
 def write(folder: Path) -> Path:
     """Write `literature/` and `literature.md` of a sweep folder; return the second."""
     collect([folder], folder / "literature")
-    path = folder / "literature.md"
-    write_text("\n".join([*table(folder / "literature"), ""]), path)
-    return path
+    write_text("\n".join([*table(folder / "literature"), ""]), folder / "literature.md")
+    return folder / "literature.md"
 
 
 def collect(sweeps: list[Path], folder: Path) -> None:
@@ -74,20 +73,16 @@ def _tested(run: RunFolder) -> pd.DataFrame:
 
 def _facts(runs: list[RunFolder]) -> dict[str, Any]:
     """Return the row of an experiment's jobs under one split."""
-    found, folds, leaks = [], [], []
-    for run in runs:
-        config, (predictions, classes) = run.config, run.predictions()
-        found.append(_settings(run))
-        folds.append((config.seed, config.data.fold))
-        leaks.append(run.find_leaks(predictions, choices(predictions, classes, config.threshold, config.select_on)))
+    found, folds = [_settings(run) for run in runs], {(run.config.seed, run.config.data.fold) for run in runs}
     key, split = found[0]["key"], found[0]["split"]
     for other in found[1:]:
         if differ := [name for name in found[0] if other[name] != found[0][name]]:
             said = f"{differ[0]} {found[0][differ[0]]} and {other[differ[0]]}"
             raise InputError(f"{key}, split={split} was run in two ways, {said}; name the sweep of one")
-    if len(set(folds)) < len(folds):
+    if len(folds) < len(runs):
         raise InputError(f"{key}, split={split} was run twice with the same seed and fold; name one of the sweeps")
-    return found[0] | {"leaks": "; ".join(sorted(leak.text for leak in united(leaks)))}
+    leaks = united(run.find_leaks(*run.predictions()) for run in runs)
+    return found[0] | {"leaks": "; ".join(sorted(leak.text for leak in leaks))}
 
 
 def _settings(run: RunFolder) -> dict[str, Any]:
@@ -135,9 +130,8 @@ def table(folder: Path) -> list[str]:
     ours = [f"{metric} {words}" for words in SPLITS.values() for metric in ("accuracy", "AUROC")]
     header = ["experiment", "task", "what is seen; network; head", "n", "majority class"]
     header += ["shortcuts' AUROC by patient", *ours, CLAIMED]
-    notes = []
-    if "phantom" in set(index["data"]):
-        notes = ["**Synthetic films: our numbers say that the programs run, and nothing about mammograms.**", ""]
+    synthetic = "**Synthetic films: our numbers say that the programs run, and nothing about mammograms.**"
+    notes = [synthetic, ""] if "phantom" in set(index["data"]) else []
     leaky = index[(index["leaks"] != "") & (index["split"] == "patient")]
     notes += [f"**{row.key}, by patient, leaks: {row.leaks}.**\n" for row in leaky.itertuples()]
     return [*notes, *markdown(header, rows)]

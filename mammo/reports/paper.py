@@ -10,12 +10,7 @@ PAPER_COLUMNS = ["Data", "TP", "TN", "FP", "FN", "ACC", "RECALL", "SPE", "PPV", 
 
 
 def paper_rows(counts: np.ndarray, classes: list[str]) -> list[list[str]]:
-    """Return the rows of the tables: each class as the positive one, per cent truncated.
-
-    Args:
-        counts: (classes, classes) samples by actual and predicted class.
-        classes: Names.
-    """
+    """Return the rows of the tables from (actual, predicted) counts: each class as the positive one, in per cent."""
     rows = []
     for index in reversed(range(len(classes))):
         tp = int(counts[index, index])

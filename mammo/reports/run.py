@@ -1,10 +1,12 @@
 """From the tables of a run folder to `metrics.json`, figures and `report.md`; needs nothing beside the folder."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from mammo.config import Config
 from mammo.datasets.findings import PARTS
 from mammo.datasets.labels import Labels, task_of
 from mammo.errors import InputError
@@ -21,22 +23,20 @@ from mammo.reports.markdown import markdown, signed
 from mammo.reports.paper import PAPER_COLUMNS, paper_rows
 from mammo.run_folder import RunFolder
 
-BRIEFLY = (
-    *("accuracy", "balanced_accuracy", "auroc", "average_precision", "sensitivity", "specificity"),
-    *("sensitivity_at_threshold", "specificity_at_threshold", "mcc", "quadratic_kappa", "brier", "brier_calibrated"),
-)
 SHOWN = (
     *("accuracy", "balanced_accuracy", "auroc", "average_precision", "sensitivity", "specificity", "precision", "f1"),
     *("accuracy_at_threshold", "sensitivity_at_threshold", "specificity_at_threshold"),
     *("sensitivity_at_specificity_90", "specificity_at_specificity_90", "mcc", "quadratic_kappa"),
     *("brier", "brier_calibrated", "ece", "ece_calibrated"),
 )
+BRIEFLY = [name for name in SHOWN if not name.endswith("_90") and not name.startswith(("precision", "f1", "ece"))]
 HEADS = {
     "softmax": "the network's own output",
     "shortcuts": "a logistic regression on density, breast area, the crop's place and size, mean grey, share of black "
     "and centre-minus-surround brightness",
     "majority": "the most frequent class of the training part",
 }
+WHERE = {"val": "validation, and frozen", "test": "the test part, a leak"}
 
 Units = dict[str, tuple[Evaluation, int]]  # by `image` or `patient`: with the number of those left out
 
@@ -47,9 +47,10 @@ def write(folder: Path) -> dict[str, float]:
     config, samples, (table, classes) = run.config, run.samples, run.predictions()
     check_labels(table, samples)
     evaluation = evaluate_table(table, classes, config.threshold, config.select_on)
-    units = _by_units(run, table, classes)
-    leaks = run.find_leaks(table, evaluation.operating)
-    facts = {"task": config.task.name, "protocol": protocol(config), "leaks": [vars(leak) for leak in leaks]}
+    units = _by_units(config, table, classes)
+    leaks = run.find_leaks(table, classes, evaluation.operating)
+    facts: dict[str, Any] = {"task": config.task.name, "protocol": protocol(config)}
+    facts["leaks"] = [vars(leak) for leak in leaks]
     facts |= evaluation.as_json()
     for unit, (one, left_out) in units.items():
         facts[f"by_{unit}"] = {"rule": config.aggregate, "left_out": left_out, **one.as_json()}
@@ -74,13 +75,7 @@ def write(folder: Path) -> dict[str, float]:
 
 
 def from_predictions(path: Path, unit: str | None = None, rule: str = "mean") -> str:
-    """Return the test metrics of a predictions table alone, as Markdown.
-
-    Args:
-        path: A table of predictions.
-        unit: A key of `UNITS`, to evaluate images or patients; None: samples.
-        rule: A key of `RULES`, from samples to a unit.
-    """
+    """Return the test metrics of a predictions table alone, by a unit of `UNITS` or by sample, as Markdown."""
     table, classes = read_predictions(path, tested=True)
     several = len(table.groupby(["seed", "fold"], dropna=False)) > 1
     note = "`_at_threshold`: by youden, `_calibrated`: by temperature, both on its split=val rows."
@@ -98,13 +93,12 @@ def from_predictions(path: Path, unit: str | None = None, rule: str = "mean") ->
     return "\n".join([*metrics_table(evaluation.metrics["test"], evaluation.counts["test"]), "", note])
 
 
-def _by_units(run: RunFolder, table: pd.DataFrame, classes: list[str]) -> Units:
+def _by_units(config: Config, table: pd.DataFrame, classes: list[str]) -> Units:
     """Return the evaluations by patient, and by image where an image has several samples."""
-    config, units = run.config, {}
+    units, chosen = {}, (config.threshold, config.select_on)
     for unit, column in UNITS.items():
         if unit == "patient" or originals(table).duplicated(["split", "head", column]).any():
             of_units, left_out = by_unit(table, Labels.from_config(config.task), unit, config.aggregate)
-            chosen = (config.threshold, config.select_on)
             units[unit] = evaluate_table(of_units, classes, *chosen, splits=("val", "test")), left_out
     return units
 
@@ -114,10 +108,9 @@ def _first_lines(
 ) -> list[str]:
     """Return protocol, leaks and test metrics: by sample, or by image where an image has many samples."""
     config, crop, selection = run.config, run.crop, run.selection
-    images = units["image"][0] if crop["several_per_image"] and "image" in units else None
     shown, what = evaluation, "samples"
-    if images and images.metrics.get("test"):
-        shown, what = images, f"images, each from its samples (aggregate={config.aggregate}),"
+    if crop["several_per_image"] and "image" in units and "test" in units["image"][0].metrics:
+        shown, what = units["image"][0], f"images, each from its samples (aggregate={config.aggregate}),"
     test, counts = shown.predictions["test"], shown.counts["test"]
     lines = [f"# {config.task.name} by {config.model.name} on {config.data.name}", ""]
     if config.data.name == "phantom":
@@ -185,11 +178,9 @@ def _metrics_lines(run: RunFolder, samples: pd.DataFrame, evaluation: Evaluation
 
 def _unit_lines(unit: str, evaluation: Evaluation, left_out: int, rule: str, select_on: str) -> list[str]:
     """Return the section of images or patients."""
-    lines = [f"## Test by {unit}", "", f"The prediction of {'an' if unit == 'image' else 'a'} {unit} is "]
-    lines[-1] += f"{RULES[rule]} (aggregate={rule})."
+    lines = [f"## Test by {unit}", "", f"Each {unit} has {RULES[rule]} (aggregate={rule})."]
     if evaluation.metrics.get(select_on):
-        where = "validation" if select_on == "val" else "the test part, a leak"
-        lines[-1] += f" Threshold and temperature were chosen on such predictions of {where}."
+        lines[-1] += f" Threshold and temperature were chosen on such predictions of {WHERE[select_on]}."
     lines[-1] += f" {left_out} left out, whose samples are of two classes." * bool(left_out)
     if "test" not in evaluation.metrics:
         return [*lines, "", "None is left.", ""]
@@ -201,9 +192,8 @@ def _operating_lines(operating: dict[str, Operating], select_on: str, two: bool)
     chosen = {head: one for head, one in operating.items() if one.temperature is not None and head not in BASELINES}
     if not chosen:
         return ["No validation part: threshold 0.5, probabilities as they are.", ""]
-    where = "validation and frozen" if select_on == "val" else "the test part, a leak"
-    lines = [f"Chosen on {where}: the temperature (`_calibrated` is after it)"]
-    lines[0] += ", and the score above which a sample is called positive." if two else "."
+    also = ", and the score above which a sample is called positive" if two else ""
+    lines = [f"Chosen on {WHERE[select_on]}: the temperature (`_calibrated` is after it){also}."]
     rows = [
         [head, f"{one.temperature:.3f}", "" if one.threshold is None else f"{one.threshold:.4g}", one.rule]
         for head, one in chosen.items()
@@ -219,7 +209,7 @@ def _paper_lines(evaluation: Evaluation, classes: list[str]) -> list[str]:
     return lines
 
 
-def metrics_table(metrics: Metrics, counts: dict[str, int], shown: tuple[str, ...] = SHOWN) -> list[str]:
+def metrics_table(metrics: Metrics, counts: dict[str, int], shown: Sequence[str] = SHOWN) -> list[str]:
     """Return the lines of a split's table, a column for each head."""
     header = [f"n = {counts['samples']}, {counts['patients']} patients", *metrics]
     names = [name for name in shown if any(name in values for values in metrics.values())]

@@ -6,6 +6,7 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from mammo.errors import InputError
+from mammo.evaluation.bootstrap import Value
 from mammo.files import read_json, write_table, write_text
 from mammo.reports.markdown import markdown
 from mammo.run_folder import RunFolder
@@ -54,9 +55,4 @@ def _trials(folder: Path) -> pd.DataFrame:
 
 def _on_test(job: Path, head: str) -> str:
     found = RunFolder(job).metrics["test"][head]
-    shown = []
-    for metric in ("auroc", "accuracy"):
-        value = found[metric]
-        if value["value"] is not None:
-            shown.append(f"{metric} {value['value']:.3f} ({value['low']:.3f} to {value['high']:.3f})")
-    return ", ".join(shown)
+    return ", ".join(f"{metric} {Value(**found[metric])}" for metric in ("auroc", "accuracy"))

@@ -152,9 +152,7 @@ class Leaderboard(Callback):
         """Aggregates the jobs of this sweep; those of an earlier configuration in the same folder are left out."""
         folder = Path(config.hydra.sweep.dir)
         started = (folder / "multirun.yaml").stat().st_mtime_ns
-        jobs = [
-            path.parent.parent for path in folder.glob("*/.hydra/config.yaml") if path.stat().st_mtime_ns >= started
-        ]
+        jobs = [path.parent for path in folder.glob(f"*/{JOB}") if path.stat().st_mtime_ns >= started]
         write_json(sorted(job.name for job in jobs), folder / JOBS)
         try:
             log.info("%s", write(folder))

@@ -4,11 +4,12 @@
 """
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import norm
 
 from mammo.evaluation.bootstrap import RESAMPLES, bootstrap_weights, interval
-from mammo.evaluation.metrics import METRICS, Case, support
+from mammo.evaluation.metrics import support, weighted_metrics
 from mammo.evaluation.predictions import Predictions
 
 ASKED = ("auroc", "accuracy", "sensitivity", "specificity")
@@ -24,7 +25,7 @@ def archive(rng, patients, distance, own):
     score = (noise + distance * (labels - 0.5)).ravel()
     probabilities = np.stack([norm.cdf(-score), norm.cdf(score)], axis=1)
     named = np.repeat(np.arange(patients), 2)
-    return Predictions(("normal", "abnormal"), labels.ravel(), probabilities, score, named, named)
+    return Predictions(("normal", "abnormal"), labels.ravel(), probabilities, score, named, pd.DataFrame())
 
 
 def coverage(patients, distance, own, sets, resamples):
@@ -36,9 +37,9 @@ def coverage(patients, distance, own, sets, resamples):
     for number in range(sets):
         one = archive(rng, patients, distance, own)
         weights = bootstrap_weights(one.patients, resamples, number)
-        case = Case(one.labels, one.called, one.score, one.probabilities, weights)
+        arrays = weighted_metrics(one, weights, only=ASKED)
         for metric in ASKED:
-            found = interval(METRICS[metric].of(case), *support(one, metric))
+            found = interval(arrays[metric], *support(one, metric))
             inside[metric] += found.low <= truth[metric] <= found.high
     return {metric: count / sets for metric, count in inside.items()}
 

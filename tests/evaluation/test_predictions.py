@@ -20,7 +20,7 @@ def test_a_table_comes_back_as_it_was_written_whatever_its_ids_look_like(tmp_pat
     assert classes == CLASSES and found["image_id"].tolist() == rows["image_id"].tolist()
     assert found["finding_id"].tolist() == rows["finding_id"].tolist() and set(found["fold"]) == {"1"}
     assert found["score"].to_numpy(np.float32).tolist() == rows["score"].to_numpy(np.float32).tolist()
-    assert Predictions.of(found, classes).samples.is_unique
+    assert not Predictions.of(found, classes).samples.duplicated().any()
 
 
 def test_copies_of_the_training_part_are_no_samples_unless_they_were_dealt_as_such():

@@ -47,7 +47,7 @@ def test_a_subgroup_of_one_class_stands_against_all_of_the_other_and_a_mixed_one
 def test_the_one_liner_is_the_area_under_brightness_alone():
     a = Predictions.of(predictions(45).query("head == 'majority'").assign(copy=[0, 2] * 45), CLASSES)
     contrast = np.random.default_rng(0).normal(size=len(a))
-    facts = a.samples.to_frame(index=False).drop(columns="copy").assign(contrast=contrast)
+    facts = a.samples.drop(columns="copy").assign(contrast=contrast)
     shuffled = facts.sample(frac=1, random_state=0)
     assert one_liner(shuffled, a).value == pytest.approx(roc_auc_score(a.labels, facts["contrast"]))
 

@@ -10,6 +10,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from threadpoolctl import threadpool_limits
 
+from mammo.config import AugmentConfig
 from mammo.errors import InputError
 from mammo.models.baselines import majority, shortcuts
 from mammo.models.heads import HEADS, Head, fit_head, inner_folds
@@ -92,9 +93,9 @@ def test_copies_that_show_other_women_are_said_to_flatter_the_choice():
     features, labels, rows = data()
     assert "flatter" in fit_head("svm_linear", features, labels, rows, trained_trunk=False, mixed_copies=True).how
     assert "flatter" not in fit_head("svm_linear", features, labels, rows, trained_trunk=False).how
-    assert Augment(mode="expand", copies=1, method="crossover").mixes_copies
-    assert not Augment(mode="expand", copies=1).mixes_copies
-    assert not Augment(mode="online", copies=1, method="gan").mixes_copies
+    assert Augment(AugmentConfig("expand", "crossover")).mixes_copies
+    assert not Augment(AugmentConfig("expand")).mixes_copies
+    assert not Augment(AugmentConfig("online", "gan")).mixes_copies
 
 
 def test_a_womans_samples_and_their_copies_lie_in_one_inner_fold():

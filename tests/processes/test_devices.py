@@ -47,7 +47,7 @@ def test_gradients_of_five_steps_do_not_depend_on_the_number_of_devices(phantom,
     """In float32, without dropout, batch norm frozen, class-weighted: two devices' are those of all their batches."""
     lines = [
         *SMALL, f"data.root={phantom.root}", "model=resnet18", "model.trainable=all", "model.dropout=0",
-        "model.image_size=64", "trainer.precision=32-true", SHARES, "split=image", "trainer.max_epochs=3",
+        "model.image_size=64", "trainer.precision=32-true", SHARES, "split=image", "trainer.max_epochs=3", "optim.lr_head=1e-6",
     ]  # fmt: skip
     found = []
     for count in (1, 2):

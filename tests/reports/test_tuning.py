@@ -36,7 +36,7 @@ def test_validation_orders_the_trials_and_test_is_told_of_the_best_alone(tmp_pat
     )
     text = tuning.write(folder).read_text()
     assert "Best of 3 trials by val/softmax/auroc: `b`." in text
-    assert "its softmax: auroc 0.512 (0.412 to 0.612)." in text
+    assert "its softmax: auroc 0.512 (0.412 to 0.612), accuracy undefined." in text
     assert "0.9" not in text and "0.412" in text  # what test says of the others stands nowhere
     table = pd.read_csv(folder / "tune.csv")
     assert table["job"].tolist() == ["b", "c", "a"]

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,18 +18,20 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
+from mammo.config import Config, register
 from mammo.errors import InputError
 from mammo.processes import resume
 from mammo.runs import sweep
 from tests.evaluation.tables import predictions, run_folder
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TABLES = ["leaderboard.md", "leaderboard.csv", "leaderboard.png", "jobs.json"]
 
 
 def composed(*overrides):
     """A job's configuration with Hydra's own part, as it is when a sweep starts the job."""
     sweep.register()
+    register()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         return compose("config", overrides=list(overrides), return_hydra_config=True)
 
@@ -122,16 +125,16 @@ def test_resume_stands_alone_and_needs_a_sweep(tmp_path, others, message):
 
 
 def test_a_changed_configuration_is_not_a_finished_job(tmp_path):
-    config, metrics = {"seed": 0, "fit": True, "ckpt_path": None}, {"test/svm/auroc": 0.5}
+    config, metrics = Config(), {"test/svm/auroc": 0.5}
 
     def begun(config, *, of_sweep):
-        resume.finish(tmp_path, {"seed": 0, "fit": True, "ckpt_path": None}, metrics)
+        resume.finish(tmp_path, Config(), metrics)
         return resume.begin(tmp_path, config, of_sweep=of_sweep, main=True)[1]
 
-    assert begun(config | {"seed": 1}, of_sweep=True) is None
+    assert begun(replace(config, seed=1), of_sweep=True) is None
     assert begun(config, of_sweep=True) == metrics
     assert begun(config, of_sweep=False) is None  # a run is run when it is asked for
-    assert begun(config | {"ckpt_path": "last"}, of_sweep=False) == metrics
+    assert begun(replace(config, ckpt_path="last"), of_sweep=False) == metrics
 
 
 def command(phantom, folder, *overrides):
@@ -269,11 +272,11 @@ def session(number):
 
 
 def test_jobs_of_an_earlier_configuration_in_the_folder_stay_out_of_the_table(tmp_path):
-    """Hydra writes a job's `.hydra` again when the sweep comes to it, also to find it finished."""
+    """A job's `job.json` is written again when the sweep comes to it, also to find it finished."""
     for name, moment in (("now", 200), ("before", 50)):
         folder = run_folder(tmp_path / name, predictions())
-        (folder / ".hydra" / "config.yaml").touch()
-        os.utime(folder / ".hydra" / "config.yaml", (moment, moment))
+        sweep.write_job(folder, ["seed=0"])
+        os.utime(folder / "job.json", (moment, moment))
     (tmp_path / "multirun.yaml").touch()
     os.utime(tmp_path / "multirun.yaml", (100, 100))
     hydra = {"sweep": {"dir": str(tmp_path)}, "runtime": {"choices": {"sweep": None}}}
