@@ -32,7 +32,7 @@ def every_matrix(n):
 
 
 def meant(fraction, percent, rule):
-    """Whether a number of per cent stands for the fraction, by definition and in exact arithmetic."""
+    """Tell if a number of per cent stands for the fraction, by definition and in exact arithmetic."""
     unit = Fraction(1, 10 ** len(percent.partition(".")[2]))
     beyond = 100 * fraction - Fraction(percent)
     return 0 <= beyond < unit if rule == "truncated" else abs(beyond) <= unit / 2
@@ -57,7 +57,7 @@ def test_each_cell_of_the_papers_tables_is_possible_alone_as_truncated(row):
 @pytest.mark.parametrize("rule", ["rounded", "truncated"])
 @pytest.mark.parametrize("name", NAMES)
 def test_every_number_alone_has_the_matrices_of_plain_enumeration(name, rule):
-    """Of eight films, whose eighths are ties of rounding and edges of truncation."""
+    """Eight films, whose eighths are ties of rounding and edges of truncation."""
     everything = every_matrix(8)
     for number in ["0", "12", "13", "12.4", "12.5", "33.3", "37", "38", "49", "50", "66", "67", "99", "99.9", "100"]:
         expected = sorted(matrix for matrix, values in everything.items() if meant(values[name], number, rule))
