@@ -15,7 +15,12 @@ from mammo.cli.main import app
 from mammo.errors import InputError
 from mammo.processes import devices
 
-MODEL = {"name": "compact", "weights": None, "trainable": "all", "pool": "avg", "image_size": 32}
+
+def given(model="compact", side=32, batch=4):
+    """The settings of a bare loop."""
+    words = ["data=phantom", f"model={model}", "model.weights=null", "model.trainable=all", f"data.batch_size={batch}"]
+    words += [f"model.image_size={side}", "trainer.accelerator=cpu", "trainer.precision=32-true"]
+    return {"config": machine.configuration(words).as_dict(), "prepared": False}
 
 
 def test_steps_are_timed_one_by_one_and_the_first_is_not_counted():
@@ -24,15 +29,14 @@ def test_steps_are_timed_one_by_one_and_the_first_is_not_counted():
     assert len(seconds) == 3 and seconds[1] > 0.05 > max(seconds[0], seconds[2])
 
 
-def test_of_a_device_that_runs_behind_one_mean_is_told_after_a_wait():
+def test_a_device_that_runs_behind_gives_one_mean_after_a_wait():
     done = []
     (mean,) = timed(lambda: done.append("step"), 4, wait=lambda: done.append("wait"))
     assert done == ["step", "wait", *["step"] * 4, "wait"] and mean >= 0
 
 
 def test_the_bare_loop_answers_and_its_memory_is_seen(tmp_path):
-    settings = {"model": MODEL, "batch": 4, "precision": "32-true", "device": "cpu", "prepared": False}
-    process = Measured("bare_loop", settings, python=sys.executable, log=tmp_path / "log")
+    process = Measured("bare_loop", given(), python=sys.executable, log=tmp_path / "log")
     try:
         assert process.actions == ["predict", "train"]
         built = process.peak_bytes
@@ -49,20 +53,17 @@ def test_the_bare_loop_answers_and_its_memory_is_seen(tmp_path):
 def test_the_bare_loop_trains_the_auxiliary_head_too_and_is_shown_what_the_network_makes_of_grey(monkeypatch):
     losses, plain = [], torch.nn.functional.cross_entropy
     monkeypatch.setattr(bare_loop.F, "cross_entropy", lambda *given: losses.append(1) or plain(*given))
-    model = MODEL | {"name": "inception", "image_size": 299}
-    bare_loop.build({"model": model, "batch": 2, "precision": "32-true", "device": "cpu", "prepared": False})["train"](
-        0
-    )
+    bare_loop.build(given("inception", 299, batch=2))["train"](0)
     assert len(losses) == 2
 
 
 def test_a_process_that_dies_tells_its_last_line(tmp_path):
-    with pytest.raises(RuntimeError, match=r"log ended: .*KeyError: 'prepared'"):
-        Measured("bare_loop", {}, python=sys.executable, log=tmp_path / "log")
+    with pytest.raises(RuntimeError, match=r"log ended: .*Error: "):  # it has no Keras
+        Measured("keras_loop", {}, python=sys.executable, log=tmp_path / "log")
 
 
 def test_the_memory_of_children_counts():
-    """Of a small process whose child is large; this one gives memory back before a fork, and would shrink."""
+    """A small process has a large child; this one gives memory back before a fork, and would shrink."""
     code = "x = bytearray(80_000_000); x[::4096] = b'1' * len(x[::4096]); print(flush=True); input()"
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {code!r}])"
     with subprocess.Popen(
@@ -76,16 +77,16 @@ def test_the_memory_of_children_counts():
 def test_the_trainers_loop_gives_as_many_steps_as_it_is_asked_for(phantom):
     from mammo.bench import trainer_loop
 
-    cfg = machine.configuration(
+    config = machine.configuration(
         ["data=phantom", "data.women=16", f"data.root={phantom.root}", "model=compact", "model.image_size=32",
          "data.batch_size=2", "data.workers=0", "split.shares=[0.5,0.25,0.25]", "trainer.accelerator=cpu"]
     )  # fmt: skip
-    actions = trainer_loop.build({"cfg": cfg})
+    actions = trainer_loop.build({"config": config.as_dict()})
     assert set(actions) == {"train", "predict", "features", "load"}
     for name, action in actions.items():
         seconds = action(2)
         assert len(seconds) == 2 and min(seconds) > 0, name
-    with pytest.raises(InputError, match="16 training samples are too few for 54 batches; use fewer --steps"):
+    with pytest.raises(InputError, match="54 batches; use fewer --steps"):
         actions["train"](50)
 
 
@@ -113,7 +114,7 @@ def test_rates_are_by_the_median_step_and_set_against_the_bare_loop_and_keras():
     )
     assert shown["loading"] == "1,600" and shown["peak MB"] == "2,000"
     text = "\n".join(models.tables({"rows": [ROW]}))
-    assert "| training   | 8.0   | 4.0   | 5.3" in text and "| 2.00       | 1.50" in text
+    assert "| training | 8.0 | 4.0 | 5.3" in text and "| 2.00 | 1.50" in text
     assert "Keras" not in "\n".join(
         models.tables(
             {"rows": [ROW | {"seconds": {who: ROW["seconds"][who] for who in ("mammo", "bare", "prepared")}}]}
@@ -131,7 +132,7 @@ def test_growth_is_drawn_and_told(tmp_path):
     }  # fmt: skip
     growth.draw(found, tmp_path)
     assert (tmp_path / "growth.png").stat().st_size > 10_000
-    assert "| 1,000 | first | 10.0    | 1,000" in "\n".join(growth.tables(found))
+    assert "| 1,000 | first | 10.0 | 1,000" in "\n".join(growth.tables(found))
 
 
 def test_a_command_is_watched_and_a_failure_told():
@@ -145,10 +146,10 @@ def test_a_command_is_watched_and_a_failure_told():
 
 def test_a_table_of_many_rows_is_split_and_audited_and_a_leak_would_be_an_error(monkeypatch):
     tables.main(400)
-    split = tables.split_films
-    monkeypatch.setattr(tables, "split_films", lambda *given, **how: split(*given, **how | {"name": "image"}))
+    split = tables.split_images
+    monkeypatch.setattr(tables, "split_images", lambda *given, **how: split(*given, **how | {"name": "image"}))
     monkeypatch.setattr(tables, "check_split", lambda *_: None)
-    with pytest.raises(RuntimeError, match="is on two sides"):
+    with pytest.raises(RuntimeError, match="is in two splits"):
         tables.main(400)
 
 
@@ -159,23 +160,21 @@ def test_runs_are_set_against_the_one_without_cache():
         "start": {"mammo --help": [0.3, 0.1, 0.2]},
     }
     text = "\n".join(runs.tables(found))
-    assert "| again               | 10.0    | 4.0" in text and "| 10.0 " in text.splitlines()[-5] and "0.20" in text
+    assert "| again | 10.0 | 4.0" in text and "| 10.0 " in text.splitlines()[-5] and "0.20" in text
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["speed"], "bench speed is unknown; expected models, profile, runs or growth"),
-        (["--against", "keras"], "--keras-python <an interpreter"),
-        (["--models", "vgg17"], "model 'vgg17' is unknown"),
-        (["models", "no.such=1", "--models", "compact", "--devices", "cpu"], "no.such=1: Could not override"),
-        (["models", "trainer.precision=32-true"], "trainer.precision=32-true is measured row by row; leave it out"),
+        (["models", "--models", "vgg17"], "vgg17"),
+        (["models", "--batch", "0"], "--batch"),
+        (["models", "no.such=1", "--models", "compact", "--devices", "cpu"], "no.such"),
+        (["models", "trainer.precision=32-true"], "trainer.precision=32-true"),
     ],
 )
 def test_bad_arguments_are_one_line(arguments, message):
-    with pytest.raises(InputError, match=message) as error:
-        CliRunner().invoke(app, ["bench", *arguments], catch_exceptions=False)
-    assert "\n" not in str(error.value)
+    result = CliRunner().invoke(app, ["bench", *arguments])
+    assert result.exit_code == 2 and message in result.output and result.output.count("\n") == 1
 
 
 def test_the_profile_tells_convolutions_from_the_rest(monkeypatch):
@@ -185,4 +184,4 @@ def test_the_profile_tells_convolutions_from_the_rest(monkeypatch):
     assert list(row["ms"]) == [*profile.COLUMNS, "the rest"]
     assert min(row["ms"][kind] for kind in ("convolutions, backward", "forward", "batch norm", "pooling", "relu")) > 0
     assert row["ms"]["the rest"] < sum(row["ms"].values()) / 2
-    assert profile.tables(found)[-1].startswith("| compact 224 | 32-true   |")
+    assert profile.tables(found)[-1].startswith("| compact 224 | 32-true |")

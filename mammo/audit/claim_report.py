@@ -108,8 +108,8 @@ def _majority(claim: Claim, over: dict[str, tuple[int, int]], low: float) -> str
     (fewest, most), (worst, best) = over["larger"], over["right"]
     if fewest != most:
         return (
-            f"Majority class: {_ends(over['larger'])} of {claim.n} correct, because {_ends(over['positives'])} positive "
-            f"films are possible; give n_pos= or test=normal,abnormal."
+            f"Majority class: {_ends(over['larger'])} of {claim.n} correct, because {_ends(over['positives'])} "
+            f"positive films are possible; give n_pos= or test=normal,abnormal."
         )
     if worst <= most < best:
         stands = "the claim may or may not be above it"
@@ -159,8 +159,8 @@ def _mias(normal: int, abnormal: int) -> str:
     )
     if (patients := whole_patients(normal, abnormal)) is None:
         return (
-            f"Patients: no choice of patients has the {normal} normal and {abnormal} abnormal films of train ({known}): "
-            f"at least one patient is in both train and test, a leak."
+            f"Patients: no choice of patients has the {normal} normal and {abnormal} abnormal films of train "
+            f"({known}): at least one patient is in both train and test, a leak."
         )
     one, none, both = patients
     return (

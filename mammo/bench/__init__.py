@@ -1,1 +1,1 @@
-"""How fast and how large: measured beside a bare PyTorch loop, and beside Keras, in one run."""
+"""Speed and memory, measured beside a bare PyTorch loop and beside Keras, in one run."""

@@ -7,27 +7,30 @@ import torch
 from torch.nn import functional as F
 
 from mammo.bench.protocol import Action, serve, timed
-from mammo.models.network import build_network
+from mammo.config import Config
+from mammo.models.network import build_network, linear_head
 from mammo.processes import devices
 
 
 def build(settings: dict[str, Any]) -> dict[str, Action]:
-    """Training and prediction.
+    """Return training and prediction.
 
     Args:
-        settings: `model` (arguments of `build_network`), `batch`, `precision`, `device`, and `prepared`: whether the
-            process is set up as a run's is (`Plan.prepare`), or as anybody's.
+        settings: `config`, that of a run, and `prepared`: True if the process is set up as a run's is, else as
+            anybody's is.
     """
+    config = Config.of(settings["config"])
+    plan, batch, side = devices.plan_of(config.trainer), config.data.batch_size, config.model.image_size
     if settings["prepared"]:
-        devices.plan(settings["device"], 1, settings["precision"]).prepare()
-    device, side = settings["device"], settings["model"]["image_size"]
-    net = build_network(**settings["model"], classes=2).to(device)
-    images = torch.randint(0, 256, (settings["batch"], 1, side, side), dtype=torch.uint8, device=device)
+        plan.prepare()
+    device = plan.accelerator
+    net = build_network(config.model, lambda width: linear_head(width, 2, config.model.dropout), classes=2).to(device)
+    images = torch.randint(0, 256, (batch, 1, side, side), dtype=torch.uint8, device=device)
     x = net.body.get_submodule("input")(images)  # normalised, three channels, once
     net.body.input = torch.nn.Identity()
-    y = torch.randint(0, 2, (settings["batch"],), device=device)
+    y = torch.randint(0, 2, (batch,), device=device)
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-4, fused=True)
-    half = settings["precision"] == "bf16-mixed"
+    half = plan.precision == "bf16-mixed"
 
     def train() -> None:
         with torch.autocast(device, torch.bfloat16, enabled=half):

@@ -1,4 +1,4 @@
-"""How time and memory grow: whole runs against the number of films, tables against the number of rows."""
+"""Time and memory as films grow: whole runs against the number of films, tables against the number of rows."""
 
 import os
 import subprocess
@@ -14,6 +14,7 @@ from mammo.bench import machine
 from mammo.bench.protocol import EVERY_S, pss_bytes
 from mammo.errors import InputError
 from mammo.paths import home
+from mammo.reports.markdown import markdown
 
 FILMS = (322, 1000, 3220)
 ROWS = (1_000, 10_000, 100_000, 1_000_000)
@@ -22,14 +23,14 @@ SMALL = ["data=phantom", "model=compact", "model.image_size=64", "data.batch_siz
 
 
 def measure(overrides: list[str], *, say: Callable[[str], None]) -> dict[str, Any]:
-    """A first and a second run on phantoms of several sizes; findings table, split and audit of several lengths.
+    """Measure a first and a second run on phantoms of several sizes; tables, split and audit of several lengths.
 
     Raises:
         InputError: A run failed.
     """
     found: dict[str, Any] = {"films": [], "rows": []}
     for films in FILMS:
-        data = ["phantom", f"women={films // 2}"]
+        data = ["phantom", "--women", str(films // 2)]
         subprocess.run([sys.executable, "-m", "mammo", "data", "fetch", *data], check=True, stdout=subprocess.DEVNULL)
         with tempfile.TemporaryDirectory(prefix="mammo-bench-") as folder:
             for cached in (False, True):
@@ -48,7 +49,7 @@ def measure(overrides: list[str], *, say: Callable[[str], None]) -> dict[str, An
 
 
 def _own_home(folder: Path) -> dict[str, str]:
-    """The environment of a run whose caches are its own and whose films are everybody's."""
+    """Return the environment of a run whose caches are its own and whose films are everybody's."""
     (folder / "home").mkdir(exist_ok=True)
     for films in home().glob("phantom-*"):
         if not (folder / "home" / films.name).exists():
@@ -57,7 +58,7 @@ def _own_home(folder: Path) -> dict[str, str]:
 
 
 def watched(command: list[str], env: dict[str, str]) -> tuple[float, int]:
-    """Seconds that a command takes, and its largest proportional set size in bytes, children included.
+    """Return the seconds that a command takes, and its largest proportional set size in bytes, children included.
 
     Looking ten times a second costs the command a few per cent of its time.
 
@@ -77,41 +78,31 @@ def watched(command: list[str], env: dict[str, str]) -> tuple[float, int]:
 
 
 def tables(found: dict[str, Any]) -> list[str]:
-    """The tables as lines of Markdown."""
-    films = [
-        [
-            f"{row['films']:,}",
-            "again" if row["cached"] else "first",
-            f"{row['seconds']:.1f}",
-            f"{row['peak_bytes'] / 1e6:,.0f}",
-        ]
-        for row in found["films"]
-    ]
-    rows = [[f"{row['rows']:,}", f"{row['seconds']:.1f}", f"{row['peak_bytes'] / 1e6:,.0f}"] for row in found["rows"]]
+    """Return the tables as lines of Markdown."""
+
+    def measured(row: dict[str, Any]) -> list[str]:
+        return [f"{row['seconds']:.1f}", f"{row['peak_bytes'] / 1e6:,.0f}"]
+
+    films = [[f"{row['films']:,}", "again" if row["cached"] else "first", *measured(row)] for row in found["films"]]
+    rows = [[f"{row['rows']:,}", *measured(row)] for row in found["rows"]]
     return [
         f"`train.py {' '.join(SMALL)}`, drawing of the phantom not counted.", "",
-        *machine.markdown(["films", "run", "seconds", "peak MB"], films), "",
-        "Findings table read and checked, split by woman, split audited.", "",
-        *machine.markdown(["rows", "seconds", "peak MB"], rows),
+        *markdown(["films", "run", "seconds", "peak MB"], films), "",
+        "Findings table read and checked, split by patient, split audited.", "",
+        *markdown(["rows", "seconds", "peak MB"], rows),
     ]  # fmt: skip
 
 
 def draw(found: dict[str, Any], to: Path) -> None:
-    """Writes `growth.png`: seconds and memory against films, and against rows."""
+    """Draw `growth.png`: seconds and memory against films, and against rows."""
     to.mkdir(parents=True, exist_ok=True)
     series = {
         ("films", "first run"): [row for row in found["films"] if not row["cached"]],
         ("films", "again, from caches"): [row for row in found["films"] if row["cached"]],
         ("rows", "tables"): found["rows"],
     }
-    lines = [
-        (
-            of,
-            name,
-            [row[of] for row in rows],
-            [row["seconds"] for row in rows],
-            [row["peak_bytes"] / 1e6 for row in rows],
-        )
-        for (of, name), rows in series.items()
-    ]
+    lines = []
+    for (of, name), rows in series.items():
+        megabytes = [row["peak_bytes"] / 1e6 for row in rows]
+        lines.append((of, name, [row[of] for row in rows], [row["seconds"] for row in rows], megabytes))
     figures.save(figures.growth(lines), to / "growth.png")

@@ -11,7 +11,7 @@ NETWORKS = {"vgg16": keras.applications.VGG16, "inception": keras.applications.I
 
 
 def build(settings: dict[str, Any]) -> dict[str, Action]:
-    """Training and prediction on arrays that are in memory.
+    """Return training and prediction on arrays that are in memory.
 
     Args:
         settings: `name`, `side`, `batch`, and `policy`, Keras's name of the precision.

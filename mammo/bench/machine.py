@@ -1,4 +1,4 @@
-"""What a measurement was made on and with, and where it is written."""
+"""The machine and the versions of a measurement, and where it is written."""
 
 import os
 import platform
@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from mammo import __version__
+from mammo.config import Config, register
 from mammo.errors import InputError
 from mammo.files import write_json
-from mammo.processes import devices
+from mammo.runs.provenance import versions
 
 PACKAGES = ["torch", "torchvision", "lightning", "albumentations", "opencv-python-headless", "scikit-learn", "pandas"]
 
 
 def describe(command: list[str]) -> dict[str, Any]:
-    """Processor, memory, system, versions and the command."""
+    """Return processor, memory, system, versions and the command."""
     info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").is_file() else ""
     model = re.search(r"^model name\s*: (.+)$", info, re.MULTILINE)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -25,32 +26,32 @@ def describe(command: list[str]) -> dict[str, Any]:
         "extensions": extensions,
         "memory_gb": round(memory / 1e9, 1),
         "system": platform.platform(),
-        "versions": {"mammo": __version__, "python": platform.python_version()} | devices.versions(PACKAGES),
+        "versions": {"mammo": __version__, "python": platform.python_version()} | versions(PACKAGES),
         "command": " ".join(["python -m mammo", *command]),
     }
 
 
-def configuration(overrides: list[str]) -> dict[str, Any]:
-    """A run's configuration under these overrides, from the checkout that this package lies in.
+def configuration(overrides: list[str]) -> Config:
+    """Return a run's configuration under these overrides, from the checkout that this package lies in.
 
     Raises:
         InputError: There is no checkout around it, or an override does not fit.
     """
     from hydra import compose, initialize_config_dir
     from hydra.errors import HydraException
-    from omegaconf import OmegaConf
 
-    conf = checkout() / "conf"
+    from mammo.runs.settings import resolve
+
+    register()
     try:
-        with initialize_config_dir(str(conf), version_base="1.3"):
-            found: Any = OmegaConf.to_container(compose("config", overrides=overrides), resolve=True)
+        with initialize_config_dir(str(checkout() / "conf"), version_base="1.3"):
+            return resolve(compose("config", overrides=overrides), overrides)
     except HydraException as error:
         raise InputError(f"{' '.join(overrides)}: {str(error).splitlines()[0]}") from None
-    return dict(found)
 
 
 def checkout() -> Path:
-    """The folder with `train.py` and `conf/`.
+    """Return the folder with `train.py` and `conf/`.
 
     Raises:
         InputError: This package lies elsewhere.
@@ -61,15 +62,8 @@ def checkout() -> Path:
     return folder
 
 
-def markdown(columns: list[str], rows: list[list[str]]) -> list[str]:
-    """A table of Markdown, its columns aligned so that it reads on a screen too."""
-    widths = [max(len(row[column]) for row in [columns, *rows]) for column in range(len(columns))]
-    lines = [columns, ["-" * width for width in widths], *rows]
-    return ["| " + " | ".join(f"{cell:{w}}" for cell, w in zip(line, widths, strict=True)) + " |" for line in lines]
-
-
 def write(name: str, lines: list[str], found: dict[str, Any], to: Path) -> None:
-    """Writes `<name>.md` and `<name>.json` into a folder, with what they were made on."""
+    """Write `<name>.md` and `<name>.json` into a folder, with what they were made on."""
     to.mkdir(parents=True, exist_ok=True)
     machine = found["machine"]
     versions = ", ".join(f"{package} {number}" for package, number in machine["versions"].items())

@@ -15,6 +15,7 @@ from mammo.bench.protocol import Measured, uncounted
 from mammo.errors import InputError
 from mammo.models.backbones import BACKBONES, find_backbone
 from mammo.processes import devices
+from mammo.reports.markdown import markdown
 
 FORMATS = {"channels_last": True, "contiguous": False}
 POLICIES = {"keras": "float32", "keras bfloat16": "mixed_bfloat16"}
@@ -37,7 +38,7 @@ def measure(
     keras_python: str | None,
     say: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Measures every combination that is there; each one's processes take turns, round by round.
+    """Measure every combination that is there; each one's processes take turns, round by round.
 
     Args:
         overrides: Of the configuration.
@@ -46,8 +47,8 @@ def measure(
         batch: Images a step.
         rounds: How often all take their turn; medians are over all steps of all rounds.
         steps: Of each turn.
-        compiled: Whether `model.compile=true` is measured too.
-        quick: Whether nothing but the default precision and memory format is measured.
+        compiled: True if `model.compile=true` is measured too.
+        quick: True if the default precision and memory format alone are measured.
         keras_python: An interpreter that has Keras and TensorFlow; None leaves them out.
         say: Is told each row.
     """
@@ -63,16 +64,15 @@ def measure(
         taken = {line.partition("=")[0] for line in chosen} - {"model.image_size"}
         if wrong := [line for line in overrides if line.partition("=")[0] in taken]:
             raise InputError(f"bench: {wrong[0]} is measured row by row; leave it out, or see bench --help")
-        cfg = machine.configuration([*chosen, *overrides])
-        model = cfg["model"]
-        bare = {"model": model, "batch": batch, "precision": precision, "device": device, "prepared": False}
-        keras = {"name": name, "side": model["image_size"], "batch": batch}
-        asked = {"mammo": ("trainer_loop", {"cfg": cfg}), "bare": ("bare_loop", bare)}
-        asked["prepared"] = ("bare_loop", bare | {"prepared": True})
+        config = machine.configuration([*chosen, *overrides])
+        given, size = {"config": config.as_dict()}, config.model.image_size
+        keras = {"name": name, "side": size, "batch": batch}
+        asked = {"mammo": ("trainer_loop", given), "bare": ("bare_loop", given | {"prepared": False})}
+        asked["prepared"] = ("bare_loop", given | {"prepared": True})
         if keras_python and name in ("vgg16", "inception") and last and not compile_ and device == "cpu":
             asked |= {who: ("keras_loop", keras | {"policy": policy}) for who, policy in POLICIES.items()}
         row = {"backbone": name, "device": device, "precision": precision, "format": shape, "compiled": compile_}
-        row |= {"batch": batch, "side": model["image_size"]} | _turns(asked, rounds, steps, keras_python)
+        row |= {"batch": batch, "side": size} | _turns(asked, rounds, steps, keras_python)
         rows.append(row)
         say("  ".join(f"{column} {cell}" for column, cell in zip(COLUMNS, cells(row), strict=True) if cell))
     return {"rows": rows}
@@ -89,12 +89,12 @@ def _combinations(names: list[str], kinds: list[str], compiled: bool, quick: boo
 
 
 def side(name: str) -> int:
-    """Of the images that a backbone is measured on, in pixels."""
+    """Return the side of the images that a backbone is measured on, in pixels."""
     return 299 if find_backbone(name).aux_after else 224
 
 
 def _turns(asked: dict[str, Any], rounds: int, steps: int, keras_python: str | None) -> dict[str, Any]:
-    """Seconds of each step of each action of each process, and their peaks of memory."""
+    """Return seconds of each step of each action of each process, and their peaks of memory."""
     seconds: dict[str, dict[str, list[float]]] = {who: {} for who in asked}
     with tempfile.TemporaryDirectory(prefix="mammo-bench-") as folder:
         started = {}
@@ -116,13 +116,13 @@ def _turns(asked: dict[str, Any], rounds: int, steps: int, keras_python: str | N
 
 
 def rate(row: dict[str, Any], who: str, action: str) -> float | None:
-    """Images a second, by the median step; None where it was not measured."""
+    """Return images a second, by the median step; None where it was not measured."""
     seconds = row["seconds"].get(who, {}).get(action)
     return row["batch"] / median(seconds) if seconds else None
 
 
 def cells(row: dict[str, Any]) -> list[str]:
-    """A row of the table."""
+    """Return a row of the table."""
     train, *bare = (rate(row, who, "train") or 0.0 for who in ("mammo", "bare", "prepared"))
     shape = row["format"] + (", compiled" if row["compiled"] else "")
     peaks = row["peak_bytes"]
@@ -140,9 +140,9 @@ def _shown(value: float | None) -> str:
 
 
 def tables(found: dict[str, Any]) -> list[str]:
-    """The tables as lines of Markdown: all combinations, then Keras's."""
+    """Return the tables as lines of Markdown: all combinations, then Keras's."""
     rows = found["rows"]
-    lines = ["Images a second, by the median step.", "", *machine.markdown(COLUMNS, [cells(row) for row in rows])]
+    lines = ["Images a second, by the median step.", "", *markdown(COLUMNS, [cells(row) for row in rows])]
     against = [row for row in rows if "keras" in row["seconds"]]
     if against:
         columns = ["backbone", "mammo, precision", "step", "mammo", *POLICIES, *(f"over {who}" for who in POLICIES)]
@@ -156,10 +156,10 @@ def tables(found: dict[str, Any]) -> list[str]:
                 "training" if action == "train" else "prediction",
             ]
             table.append([*who, _shown(ours), *map(_shown, theirs), *(f"{ours / their:.2f}" for their in theirs)])
-        lines += ["", "Beside Keras on TensorFlow, in the same rounds.", "", *machine.markdown(columns, table)]
+        lines += ["", "Beside Keras on TensorFlow, in the same rounds.", "", *markdown(columns, table)]
     return lines
 
 
 def known(names: str) -> list[str]:
-    """Backbones from their names, joined by commas; `all` are all."""
+    """Return the backbones of names that commas join; `all` are all."""
     return list(BACKBONES) if names == "all" else [name for name in names.split(",") if find_backbone(name)]

@@ -1,4 +1,4 @@
-"""Where the time of a training step goes: the bare loop, set up as a run is, under PyTorch's profiler, on a CPU."""
+"""The time of a training step by operator: the bare loop, set up as a run is, under PyTorch's profiler, on a CPU."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ from torch.profiler import ProfilerActivity, profile
 from mammo.bench import bare_loop, machine
 from mammo.bench.models import side
 from mammo.processes import devices
+from mammo.reports.markdown import markdown
 
 KINDS = {  # parts of an operator's name
     "convolution_backward": "convolutions, backward", "mkldnn_convolution": "forward", "batch_norm": "batch norm",
@@ -16,7 +17,7 @@ COLUMNS = list(dict.fromkeys(KINDS.values()))
 
 
 def measure(*, names: list[str], batch: int, steps: int) -> dict[str, Any]:
-    """Milliseconds an image of each kind of operator, its own time without those that it calls.
+    """Return milliseconds an image of each kind of operator, its own time without those that it calls.
 
     Args:
         names: Backbones.
@@ -26,10 +27,10 @@ def measure(*, names: list[str], batch: int, steps: int) -> dict[str, Any]:
     rows = []
     for name in names:
         chosen = ["data=phantom", f"model={name}", "model.weights=null", f"model.image_size={side(name)}"]
-        model = machine.configuration([*chosen, "model.trainable=all"])["model"]
+        chosen += ["model.trainable=all", f"data.batch_size={batch}", "trainer.accelerator=cpu"]
         for precision in ["bf16-mixed"] * devices.has_bfloat16("cpu") + ["32-true"]:
-            settings = {"model": model, "batch": batch, "precision": precision, "device": "cpu", "prepared": True}
-            train = bare_loop.build(settings)["train"]
+            config = machine.configuration([*chosen, f"trainer.precision={precision}"])
+            train = bare_loop.build({"config": config.as_dict(), "prepared": True})["train"]
             train(steps)
             with profile(activities=[ProfilerActivity.CPU]) as seen:
                 train(steps - 1)  # and a first one, which is not timed
@@ -42,11 +43,11 @@ def measure(*, names: list[str], batch: int, steps: int) -> dict[str, Any]:
 
 
 def tables(found: dict[str, Any]) -> list[str]:
-    """The table as lines of Markdown."""
+    """Return the table as lines of Markdown."""
     rows = []
     for row in found["rows"]:
         total = sum(row["ms"].values())
         shares = [f"{ms:.1f} ({ms / total:.0%})" if ms else "" for ms in row["ms"].values()]
         rows.append([row["backbone"], row["precision"], f"{total:.1f}", *shares])
     columns = ["backbone", "precision", "ms an image", *COLUMNS, "the rest"]
-    return [f"Training steps of {found['batch']} images.", "", *machine.markdown(columns, rows)]
+    return [f"Training steps of {found['batch']} images.", "", *markdown(columns, rows)]

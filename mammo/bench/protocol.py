@@ -21,7 +21,7 @@ Action = Callable[[int], list[float]]
 
 
 def serve(build: Callable[[dict[str, Any]], dict[str, Action]]) -> None:
-    """The process that is measured: builds from the first argument, then answers until its input ends.
+    """Be the process that is measured: build from the first argument, then answer until the input ends.
 
     Whatever else it prints goes to standard error.
 
@@ -38,12 +38,12 @@ def serve(build: Callable[[dict[str, Any]], dict[str, Action]]) -> None:
 
 
 def uncounted(device: str) -> int:
-    """Batches before those that are counted: on a GPU every core has a worker with two of them in its queue."""
+    """Return the batches before those that are counted: on a GPU every core has a worker with two in its queue."""
     return FIRST if device == "cpu" else max(FIRST, 2 * (os.cpu_count() or 1))
 
 
 def timed(step: Callable[[], object], count: int, wait: Callable[[], object] | None = None) -> list[float]:
-    """Seconds of each of `count` steps; where one has to wait for a device that runs behind, their mean, once."""
+    """Return seconds of each of `count` steps; where one has to wait for a device that runs behind, one mean."""
     step()  # the first of a kind is slower
     if wait is not None:
         wait()
@@ -90,12 +90,12 @@ class Measured:
             self.actions: list[str] = self._answer()
 
     def watch(self, name: str, count: int) -> None:
-        """So many steps, with an eye on its memory."""
+        """Ask for so many steps, with an eye on its memory."""
         with self._watched():
             self.ask(name, count)
 
     def ask(self, name: str, count: int) -> list[float]:
-        """Seconds of each of so many steps."""
+        """Return seconds of each of so many steps."""
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps([name, count]) + "\n")
         self.process.stdin.flush()
@@ -126,7 +126,7 @@ class Measured:
             thread.join()
 
     def close(self) -> None:
-        """Ends it, one way or the other."""
+        """End it, one way or the other."""
         assert self.process.stdin is not None
         with contextlib.suppress(OSError):
             self.process.stdin.close()
@@ -137,7 +137,7 @@ class Measured:
 
 
 def pss_bytes(pid: int) -> int:
-    """The proportional set size of a process and its descendants: a page that several map is divided among them."""
+    """Return the proportional set size of a process and its descendants: a page that several map is shared out."""
     total = 0
     for one in [pid, *_descendants(pid)]:
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Whole commands: what caches save, and how soon a program answers."""
+"""Whole commands measured: what caches save, and how soon a program answers."""
 
 import os
 import re
@@ -14,6 +14,7 @@ from typing import Any
 from mammo.bench import machine
 from mammo.errors import InputError
 from mammo.paths import home
+from mammo.reports.markdown import markdown
 
 FROZEN = ["model.trainable=head", "model.pool=avg", "early_stopping.patience=null", "trainer.max_epochs=30"]
 START = {
@@ -24,7 +25,7 @@ START = {
 
 
 def measure(overrides: list[str], *, rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
-    """Runs `train.py` on caches of their own, each line a run; then five folds with all heads; then what starts fast.
+    """Run `train.py` on caches of their own, each line a run; then five folds with all heads; then what starts fast.
 
     Args:
         overrides: Of every run: `model.weights=` must name weights that can be frozen.
@@ -81,7 +82,7 @@ def _seconds(arguments: list[str], rounds: int) -> list[float]:
 
 
 def tables(found: dict[str, Any]) -> list[str]:
-    """The tables as lines of Markdown."""
+    """Return the tables as lines of Markdown."""
     uncached = found["runs"]["30 epochs, no cache"]["seconds"]
     rows = [
         [name, f"{run['seconds']:.1f}", f"{run['imports']:.1f}", f"{run['computed']:,}",
@@ -97,4 +98,4 @@ def tables(found: dict[str, Any]) -> list[str]:
         "command",
     ]
     started = [[name, f"{median(seconds):.2f}"] for name, seconds in found["start"].items()]
-    return [*machine.markdown(columns, rows), "", *machine.markdown(["start", "seconds, median"], started)]
+    return [*markdown(columns, rows), "", *markdown(["start", "seconds, median"], started)]

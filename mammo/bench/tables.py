@@ -1,4 +1,4 @@
-"""A findings table of so many made-up rows: read, checked, split by woman, audited; a process of its own."""
+"""A findings table of so many made-up rows: read, checked, split by patient, audited; a process of its own."""
 
 import sys
 import tempfile
@@ -10,11 +10,11 @@ import pandas as pd
 from mammo.audit import audit
 from mammo.audit.sources import read_split
 from mammo.datasets.findings import read_findings
-from mammo.datasets.split import check_split, split_films
+from mammo.datasets.split import check_split, split_images
 
 
 def made(rows: int) -> pd.DataFrame:
-    """Films of women, two each, a third of them with a finding."""
+    """Return images of patients, two each, a third of them with a finding."""
     rng, film = np.random.default_rng(0), np.arange(rows)
     severity = rng.choice(["normal", "benign", "malignant"], rows, p=[0.65, 0.2, 0.15])
     circle = np.where(severity == "normal", np.nan, 300.0)
@@ -22,18 +22,18 @@ def made(rows: int) -> pd.DataFrame:
     return pd.DataFrame({
         "dataset": "made", "image_id": "f" + names, "finding_id": (severity != "normal").astype(int),
         "path": "films/f" + names + ".png", "patient": "w" + pd.Series(film // 2).astype(str).str.zfill(7),
-        "side": np.where(film % 2, "left", "right"), "view": "MLO", "density": rng.choice(list("FGD"), rows),
+        "laterality": np.where(film % 2, "left", "right"), "view": "MLO", "density": rng.choice(list("FGD"), rows),
         "finding": np.where(severity == "normal", "NORM", "CIRC"), "severity": severity,
         "x_px": circle, "y_px": circle, "radius_px": circle / 10, "spacing_mm": 0.2,
     })  # fmt: skip
 
 
 def main(rows: int) -> None:
-    """All steps; a woman on two sides would be an error."""
+    """Run all steps; a patient in two splits would be an error."""
     with tempfile.TemporaryDirectory(prefix="mammo-bench-") as folder:
         path = Path(folder, "table.csv")
         made(rows).to_csv(path, index=False)
-        split = split_films(read_findings(path), name="patient", seed=0, shares=[0.6, 0.2, 0.2])
+        split = split_images(read_findings(path), name="patient", seed=0, shares=[0.6, 0.2, 0.2])
         check_split(split, "patient")
         split.to_csv(path, index=False)
         if leaks := list(audit.crossing(read_split(path))):

@@ -17,19 +17,24 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from mammo.bench.protocol import Action, serve, timed, uncounted
+from mammo.config import Config
+from mammo.datasets.base import load_findings
+from mammo.datasets.registry import open_dataset
 from mammo.errors import InputError
 from mammo.preprocessing.cache import Store
 from mammo.processes import devices
-from mammo.runs import write as run
-from mammo.tasks.classification import Classifier
+from mammo.runs.log import quieten
+from mammo.runs.write import tensorboard
+from mammo.tasks.classification import build_task
 from mammo.training.datamodule import MammogramDataModule
 from mammo.training.frozen import BLOCK, compute
+from mammo.training.prepare import prepare, split_of
 
 LOADED = 20  # batches that are loaded for each that is trained on: loading is so much faster
 
 
 class Ticks(Callback):
-    """When each batch ended; of a GPU, which runs behind, when the first that count began and the last had ended."""
+    """Notes when each batch ended; on a GPU, which runs behind, when the first counted one began and the last ended."""
 
     def __init__(self, device: str) -> None:
         self.device, self.first = device, uncounted(device)
@@ -41,15 +46,15 @@ class Ticks(Callback):
         self.times.append(time.perf_counter())
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, *at: Any) -> None:
-        """Of training."""
+        """Note the end of a training batch."""
         self._tick(trainer, at[1], int(trainer.num_training_batches) - 1)
 
     def on_predict_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, *at: Any) -> None:
-        """Of prediction."""
+        """Note the end of a batch of prediction."""
         self._tick(trainer, at[1], int(trainer.num_predict_batches[0]) - 1)
 
     def seconds(self) -> list[float]:
-        """Of each batch after the first ones; of a GPU their mean, once."""
+        """Return seconds of each batch after the first ones; on a GPU their mean, once."""
         counted = self.times[self.first - 1 :]
         if self.device == "cuda":
             return [(counted[-1] - counted[0]) / (len(counted) - 1)]
@@ -57,70 +62,71 @@ class Ticks(Callback):
 
 
 def build(settings: dict[str, Any]) -> dict[str, Action]:
-    """Training, prediction, feature extraction and loading.
+    """Return training, prediction, feature extraction and loading.
 
     Args:
-        settings: `cfg`, a run's configuration.
+        settings: `config`, that of a run.
     """
-    cfg = settings["cfg"]
-    run.quieten()
-    L.seed_everything(cfg["seed"], workers=True, verbose=False)
+    config = Config.of(settings["config"])
+    quieten()
+    L.seed_everything(config.seed, workers=True, verbose=False)
     folder = Path(tempfile.mkdtemp(prefix="mammo-bench-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    plan = devices.plan(cfg["trainer"]["accelerator"], cfg["trainer"]["devices"], cfg["trainer"]["precision"])
+    plan = devices.plan_of(config.trainer)
     plan.prepare()
-    data = MammogramDataModule.of(cfg)
-    data.load()
-    classifier = Classifier(model=cfg["model"], classes=list(data.task.classes), loss=cfg["loss"], **cfg["optim"])
-    classifier.weigh(data.class_counts())
+    dataset = open_dataset(config.data)
+    dataset.prepare()
+    findings = load_findings(dataset, config.data.spacing_mm)
+    prepared = prepare(dataset, findings, split_of(findings, config), config)
+    data, batch = MammogramDataModule(prepared, config.data, config.seed), config.data.batch_size
+    task = build_task(config, prepared.labels, prepared.class_counts())
 
     def trainer(count: int, ticks: Ticks) -> L.Trainer:
         needed = uncounted(plan.accelerator) + count
         limits = {"limit_train_batches": needed, "limit_predict_batches": needed, "limit_val_batches": 0}
-        if needed > min(len(data.train), len(data.described)) // data.batch_size:
-            raise InputError(f"{len(data.train)} training samples are too few for {needed} batches; use fewer --steps")
+        if needed > (there := min(len(prepared.train), len(prepared.described))) // batch:
+            raise InputError(f"{there} training samples are too few for {needed} batches; use fewer --steps")
         return L.Trainer(
-            **cfg["trainer"] | plan.trainer_settings() | limits | {"max_epochs": 1, "enable_progress_bar": False},
+            max_epochs=1,
+            deterministic=config.trainer.deterministic,
+            **config.trainer.more | plan.trainer_settings() | limits | {"enable_progress_bar": False},
             enable_checkpointing=False,
             default_root_dir=folder,
-            logger=run.tensorboard(folder),
+            logger=tensorboard(folder),
             callbacks=[ticks],
         )
 
     def train(count: int) -> list[float]:
         ticks = Ticks(plan.accelerator)
-        trainer(count, ticks).fit(classifier, datamodule=data)
+        trainer(count, ticks).fit(task, datamodule=data)
         return ticks.seconds()
 
     def predict(count: int) -> list[float]:
         ticks = Ticks(plan.accelerator)
-        trainer(count, ticks).predict(classifier, datamodule=data, return_predictions=False)
+        trainer(count, ticks).predict(task, datamodule=data, return_predictions=False)
         return ticks.seconds()
 
     def features(count: int) -> list[float]:
-        """All stages as a frozen trunk, whose outputs are written to a cache."""
-        stages = len(classifier.net.trunk) + len(classifier.net.body)
-        frozen = Classifier(
-            model=cfg["model"] | {"frozen_stages": stages}, classes=["a", "b"], loss=cfg["loss"], **cfg["optim"]
-        )
-        used = trainer(1, Ticks(plan.accelerator))
-        device = used.strategy.root_device
-        trunk = frozen.net.trunk.to(device)
-        wanted = {str(row): (data.described, sample, 0) for row, (sample, _) in enumerate(data.described.rows[:BLOCK])}
+        """Measure all stages as a frozen part, whose outputs are written to a cache."""
+        stages = len(task.net.frozen) + len(task.net.body)
+        used, device = trainer(1, Ticks(plan.accelerator)), torch.device(plan.accelerator)
+        frozen = build_task(config, prepared.labels, frozen_stages=stages).net.frozen.to(device)
+        rows, context = prepared.described.rows[:BLOCK], used.precision_plugin.forward_context
+        wanted = {str(row): (prepared.described, sample, 0) for row, (sample, _) in enumerate(rows)}
 
         def block() -> None:
-            compute(trunk, wanted, Store(folder), device, used.precision_plugin.forward_context, progress=False)
+            compute(frozen, wanted, Store(folder), device, context, progress=False)
 
         wait = torch.cuda.synchronize if plan.accelerator == "cuda" else None
-        return [seconds * data.batch_size / BLOCK for seconds in timed(block, count, wait)]
+        return [seconds * batch / BLOCK for seconds in timed(block, count, wait)]
 
-    loader = torch.utils.data.DataLoader(data.train, batch_size=data.batch_size, sampler=_epochs(data))
+    loader = torch.utils.data.DataLoader(prepared.train, batch_size=batch, sampler=_epochs(data))
     load = functools.partial(_load, iter(loader))
     return {"train": train, "predict": predict, "features": features, "load": load}
 
 
 def _load(batches: Iterator[Any], count: int) -> list[float]:
-    """On one core, in this process: batches as the model gets them, with all of their augmentation."""
+    """Load batches as the model gets them, with all of their augmentation, on one core, in this process."""
     threads = torch.get_num_threads(), cv2.getNumThreads()
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
     if cores:
@@ -138,7 +144,7 @@ def _load(batches: Iterator[Any], count: int) -> list[float]:
 
 
 def _epochs(data: MammogramDataModule) -> Any:
-    """Rows and epochs without end."""
+    """Yield rows and epochs without end."""
     sampler: Any = data.train_dataloader().sampler
     epoch = 0
     while True:

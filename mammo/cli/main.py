@@ -16,18 +16,19 @@ UsageError: Any = typer.BadParameter.__bases__[0]  # of click, which typer has i
 class Program(TyperGroup):
     """Ends every command on bad input with one line and status 2, be it the command's own or typer's."""
 
-    def main(self, *words: Any, standalone_mode: bool = True, **more: Any) -> Any:
+    def main(self, *words: Any, **more: Any) -> Any:
         """Run a command, and end the process with its status."""
         try:
-            sys.exit(super().main(*words, standalone_mode=False, **more))
+            sys.exit(super().main(*words, **more | {"standalone_mode": False}))
         except typer.Abort:
             sys.exit(130)
         except UsageError as error:
             path = error.ctx.command_path if error.ctx else "mammo"
-            said: str | None = f"{error.format_message().rstrip('.')}; see {path} --help"
+            said = f"{error.format_message().rstrip('.')}; see {path} --help"
         except Exception as error:
-            if (said := message_for_user(error)) is None:
+            if (line := message_for_user(error)) is None:
                 raise
+            said = line
         typer.echo(f"error: {' '.join(said.split())}", err=True)
         sys.exit(BAD_INPUT)
 

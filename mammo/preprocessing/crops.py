@@ -104,7 +104,9 @@ class Lesion:
         without_circle: `exclude` leaves out lesions without a place; `breast` centres their window on the breast.
     """
 
-    leak, caption, several_per_image = None, CENTRED, False
+    leak: str | None = None
+    caption: str | None = CENTRED
+    several_per_image = False
 
     def __init__(self, window_mm: float = 22.4, recentre: bool = True, without_circle: str = "exclude") -> None:
         self.window_mm, self.recentre, self.without_circle = window_mm, recentre, without_circle

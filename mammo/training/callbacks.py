@@ -101,8 +101,8 @@ class Features(Callback):
             torch.distributed.all_gather_object(everyone, self.batches)
         if trainer.is_global_zero:
             task: Any = pl_module
-            rows = len(trainer.predict_dataloaders.dataset)  # type: ignore[attr-defined]
-            arrays = merge([batch for batches in everyone for batch in batches], rows)
+            described: Any = trainer.predict_dataloaders
+            arrays = merge([batch for batches in everyone for batch in batches], len(described.dataset))
             self.outputs = Outputs(arrays["features"], arrays["logits"], task.chosen_epoch)
 
 

@@ -1,4 +1,4 @@
-"""The audit names what is in two splits, or would be; it ends with 1 then, with 0 where it looked, 2 where it could not."""
+"""The audit names what is in two splits, or would be; it ends with 1 then, else with 0, or 2 if it could not look."""
 
 import shutil
 

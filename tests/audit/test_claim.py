@@ -32,7 +32,7 @@ def every_matrix(n):
 
 
 def meant(fraction, percent, rule):
-    """Whether a number of per cent stands for the fraction, by definition and in exact arithmetic."""
+    """Tell if a number of per cent stands for the fraction, by definition and in exact arithmetic."""
     unit = Fraction(1, 10 ** len(percent.partition(".")[2]))
     beyond = 100 * fraction - Fraction(percent)
     return 0 <= beyond < unit if rule == "truncated" else abs(beyond) <= unit / 2
@@ -57,7 +57,7 @@ def test_each_cell_of_the_papers_tables_is_possible_alone_as_truncated(row):
 @pytest.mark.parametrize("rule", ["rounded", "truncated"])
 @pytest.mark.parametrize("name", NAMES)
 def test_every_number_alone_has_the_matrices_of_plain_enumeration(name, rule):
-    """Of eight films, whose eighths are ties of rounding and edges of truncation."""
+    """Eight films, whose eighths are ties of rounding and edges of truncation."""
     everything = every_matrix(8)
     for number in ["0", "12", "13", "12.4", "12.5", "33.3", "37", "38", "49", "50", "66", "67", "99", "99.9", "100"]:
         expected = sorted(matrix for matrix, values in everything.items() if meant(values[name], number, rule))
@@ -161,9 +161,9 @@ def test_right_answers_have_an_interval_by_films_and_a_wider_one_by_patients():
     assert (
         "220 of 225 (97.78 %); Wilson 95 % interval by films 94.9 to 99.0 %. The films of one patient are not" in text
     )
-    assert "the true one is wider: 93.1 to 99.3 % if her 2 are always right or wrong together" in text
+    assert "true interval is wider: 93.1 to 99.3 % if a patient's 2 films are always right or wrong together" in text
     alone = audit(["n=225", "accuracy=97.77", "films_per_patient=1"])[1]
-    assert "wider" not in alone and "Women" not in alone
+    assert "wider" not in alone and "not independent" not in alone
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_the_claim_stands_beside_the_majority_class(words, line):
     [
         (
             "n=225",
-            "225 test films cannot be all films of patients with 2: some patient has another film in training or unused",
+            "225 test films cannot be all films of patients with 2: some patient has another film in training",
         ),
         ("n=224", "224 test films may be all films of 112 patients"),
         ("n=225 n_train=97", "at least one patient is in both, a leak"),

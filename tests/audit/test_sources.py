@@ -124,7 +124,7 @@ def test_a_bad_table_is_one_line(tmp_path, text, message):
 
 
 def test_what_holds_no_films_says_so(tmp_path):
-    with pytest.raises(InputError, match="expected films .*found none"):
+    with pytest.raises(InputError, match=r"expected films .*found none"):
         find_films(tmp_path)
     with pytest.raises(InputError, match="nowhere: expected a findings table"):
         find_films(tmp_path / "nowhere")

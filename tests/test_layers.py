@@ -1,0 +1,138 @@
+"""Imports go one way, heavy packages are fenced, programs answer at once, and files stay short: a dozen rules."""
+
+import ast
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# Each package or file of mammo, with all of mammo that it may import.
+BELOW = {
+    "errors": "",
+    "paths": "",
+    "files": "errors",
+    "config": "errors",
+    "targets": "errors",
+    "figures": "files",
+    "datasets": "config errors figures files paths targets",
+    "preprocessing": "config datasets errors files paths targets",
+    "models": "config datasets errors files paths targets",
+    "processes": "config errors files paths",
+    "tasks": "config datasets errors models preprocessing processes targets",
+    "training": "config datasets errors files models paths preprocessing processes targets tasks",
+    "evaluation": "config datasets errors files",
+    "run_folder": "config datasets errors evaluation files models",
+    "reports": "config datasets errors evaluation figures files paths run_folder",
+    "audit": "datasets errors figures files paths",
+}
+UP = {
+    "bench": {"cli"},
+    "runs": {"cli", "bench", "audit"},
+    "cli": set(),
+    "testing": {"cli", "bench", "audit"},
+}  # not these
+FENCED = {  # third-party packages, and who may import them
+    "hydra": "cli config runs bench",
+    "omegaconf": "cli config runs processes reports",
+    "lightning": "runs tasks training processes bench",
+    "torch": "models preprocessing processes tasks training bench run_folder testing",
+    "torchvision": "models",
+    "torchmetrics": "tasks",
+    "sklearn": "models",
+    "skops": "models",
+    "albumentations": "preprocessing",
+    "cv2": "datasets preprocessing audit bench testing",
+    "matplotlib": "figures datasets runs",
+    "statsmodels": "evaluation",
+    "imagehash": "audit",
+    "PIL": "audit",
+    "typer": "cli",
+    "optuna": "runs",
+    "keras": "bench",
+    "yaml": "datasets",
+}
+LONG = {"models/backbones.py": 324, "preprocessing/crops.py": 319}  # may only shrink: a table of fourteen rows; crops
+LARGEST = 0.15  # share of the lines that a package may have
+
+FILES = {path.relative_to(ROOT / "mammo"): path.read_text() for path in sorted((ROOT / "mammo").rglob("*.py"))}
+
+
+def imports(text, here):
+    """Names that a file imports: `mammo.x.y` as far as it is a module, and third-party packages."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from (one.name for one in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{here}: expected an absolute import"
+            for one in node.names:
+                full = f"{node.module}.{one.name}"
+                module = ROOT / full.replace(".", "/")
+                yield full if module.with_suffix(".py").is_file() or module.is_dir() else str(node.module)
+
+
+def part_of(path):
+    return path.parts[0].removesuffix(".py")
+
+
+IMPORTS = {path: sorted(set(imports(text, path))) for path, text in FILES.items()}
+OURS = {path: {name for name in names if name.split(".")[0] == "mammo"} for path, names in IMPORTS.items()}
+
+
+def test_imports_go_one_way():
+    parts = {part_of(path) for path in FILES} - {"__init__", "__main__"}
+    assert parts <= set(BELOW) | set(UP), "a new package needs its row"
+    for path, names in OURS.items():
+        part, others = part_of(path), {name.split(".")[1] for name in names if "." in name} - {part_of(path)}
+        if part in BELOW:
+            assert others <= set(BELOW[part].split()), path
+        else:
+            assert not others & UP.get(part, set()), path
+
+
+def test_no_file_imports_itself_by_way_of_others():
+    module = {".".join(["mammo", *path.with_suffix("").parts]).removesuffix(".__init__"): path for path in FILES}
+    left = {name: OURS[path] & set(module) - {name} for name, path in module.items()}
+    while free := [name for name, needs in left.items() if not needs]:
+        left = {name: needs - set(free) for name, needs in left.items() if name not in free}
+    assert not left, f"a cycle is among {sorted(left)}"
+
+
+@pytest.mark.parametrize("package", FENCED)
+def test_a_third_party_package_is_imported_where_it_belongs(package):
+    users = {part_of(path) for path, names in IMPORTS.items() if package in {name.split(".")[0] for name in names}}
+    assert users <= set(FENCED[package].split())
+
+
+def test_light_modules_stay_light():
+    heavy = "{'torch', 'lightning', 'hydra', 'sklearn', 'skops', 'albumentations'}"
+    steps = [
+        ("mammo, mammo.files, mammo.paths, mammo.errors", f"{heavy} | {{'numpy', 'pandas', 'omegaconf', 'typer'}}"),
+        ("mammo.cli.main", f"{heavy} | {{'numpy', 'pandas', 'omegaconf'}}"),
+        ("mammo.run_folder, mammo.reports.run, mammo.audit.audit, mammo.datasets.registry", heavy),
+    ]
+    code = "import sys\n" + "".join(
+        f"import {names}\nfound = ({barred}) & set(sys.modules)\nassert not found, found\n" for names, barred in steps
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_the_program_answers_before_two_seconds():
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "train.py", "--help"], check=True, cwd=ROOT, capture_output=True)
+    assert time.perf_counter() - start < 2
+
+
+def test_no_file_is_long():
+    lengths = {path.as_posix(): text.count("\n") for path, text in FILES.items()}
+    assert {name: length for name, length in lengths.items() if length > 300} == LONG
+
+
+def test_no_package_holds_too_much():
+    lines = {}
+    for path, text in FILES.items():
+        lines[part_of(path)] = lines.get(part_of(path), 0) + text.count("\n")
+    largest = max(lines, key=lines.get)
+    assert lines[largest] < LARGEST * sum(lines.values()), largest

@@ -1,0 +1,62 @@
+"""The words of the project: docstrings begin as sentences do, and links of the documents lead somewhere."""
+
+import ast
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+FORBIDDEN = {"Of", "What", "How", "Whether", "That", "Those", "As"}
+# Files with a docstring that still begins with one of these: the list may only shrink, and is exact.
+LEFT = {
+    "mammo/config.py",
+    "mammo/datasets/__init__.py",
+    "mammo/datasets/drawing.py",
+    "mammo/models/backbones.py",
+    "mammo/preprocessing/cache.py",
+    "mammo/preprocessing/crops.py",
+    "mammo/processes/peers.py",
+    "mammo/processes/resume.py",
+    "mammo/runs/log.py",
+    "mammo/runs/sweep.py",
+    "mammo/tasks/__init__.py",
+    "mammo/training/callbacks.py",
+    "mammo/training/checkpoints.py",
+    "mammo/training/prepare.py",
+    "tests/conftest.py",
+    "tests/evaluation/test_operating_point.py",
+    "tests/preprocessing/test_augment.py",
+    "tests/preprocessing/test_cache.py",
+    "tests/preprocessing/test_crops.py",
+    "tests/processes/test_resume.py",
+    "tests/tasks/test_classification.py",
+    "tests/test_random_labels.py",
+}
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def first_words(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and (text := ast.get_docstring(node)):
+            yield re.split(r"\W", text, maxsplit=1)[0]
+
+
+def test_docstrings_begin_as_sentences_do():
+    files = sorted([*(ROOT / "mammo").rglob("*.py"), *(ROOT / "tests").rglob("*.py"), ROOT / "train.py"])
+    assert {str(path.relative_to(ROOT)) for path in files if FORBIDDEN & set(first_words(path))} == LEFT
+
+
+def anchors(path):
+    titles = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_local_links_lead_somewhere():
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
+        for link in LINK.findall(page.read_text()):
+            if "://" in link:
+                continue
+            target, _, anchor = link.partition("#")
+            place = (page.parent / target).resolve() if target else page
+            assert place.exists(), f"{page.name}: {link}"
+            if anchor and place.suffix == ".md":
+                assert anchor in anchors(place), f"{page.name}: {link}"
