@@ -13,8 +13,12 @@ import pandas as pd
 import torch
 
 from mammo.config import Config, LossConfig, ModelConfig, TaskConfig
+from mammo.datasets.base import Dataset, load_findings
+from mammo.datasets.film import Film, pixel_digest
+from mammo.datasets.geometry import geometry
 from mammo.datasets.labels import Labels
 from mammo.datasets.labels import check_task as require_classes
+from mammo.datasets.registry import CONTRACT
 from mammo.errors import InputError
 from mammo.models.backbones import BACKBONES, Backbone
 from mammo.models.heads import HEADS, Head, fit_head
@@ -22,6 +26,53 @@ from mammo.models.heads_io import load_head, save_head
 from mammo.models.losses import LOSSES, CrossEntropy, build_loss
 from mammo.models.network import build_network, linear_head
 from mammo.tasks.classification import build_task
+
+
+def check_dataset(dataset: Dataset) -> None:
+    """Check a data set: its table, every film, and that both say the same.
+
+    Args:
+        dataset: It is prepared, and every film is read.
+
+    Raises:
+        InputError: A member is missing, the table or a film is wrong, a finding lies outside its film, or what should
+            be the same twice is not; the line names the image.
+    """
+    who = type(dataset).__name__
+    if lacking := [name for name in CONTRACT if not hasattr(dataset, name)]:
+        _fail(who, f"no {', '.join(lacking)}", "what mammo.datasets.base.Dataset lists")
+    dataset.prepare()
+    table = load_findings(dataset)
+    if not table.equals(load_findings(dataset)):
+        _fail(who, "another table when findings() is called again", "the same")
+    digests: dict[str, str] = {}
+    for image_id, rows in table.groupby("image_id", sort=False):
+        film, again = dataset.read(image_id), dataset.read(image_id)
+        if not isinstance(film, Film) or film.pixels.ndim != 2 or film.pixels.dtype not in (np.uint8, np.uint16):
+            _fail(f"{who}, {image_id}", "no Film of (height, width) uint8 or uint16", "one; see mammo.datasets.film")
+        if not np.array_equal(film.pixels, again.pixels):
+            _fail(f"{who}, {image_id}", "other pixels when it is read again", "the same")
+        if int(film.pixels.max()) > film.max_level:
+            _fail(f"{who}, {image_id}", f"level {film.pixels.max()} above its max_level {film.max_level}", "none above")
+        known = rows["laterality"].iloc[0]
+        if film.laterality is not None and pd.notna(known) and film.laterality != known:
+            _fail(f"{who}, {image_id}", f"a {film.laterality} film in a row that says {known}", "the same laterality")
+        named = dataset.digest(image_id)
+        if named != dataset.digest(image_id):
+            _fail(f"{who}, {image_id}", "another digest when it is asked for again", "the same, or None")
+        if named is not None and digests.setdefault(named, pixel_digest(film.pixels)) != pixel_digest(film.pixels):
+            _fail(f"{who}, {image_id}", "the digest of another film", "one that tells their pixels apart, or None")
+        height, width = film.pixels.shape
+        for _, row in rows.iterrows():
+            place = geometry(row)
+            if place is not None and not (0 <= place.x_px < width and 0 <= place.y_px < height):
+                _fail(f"{who}, {image_id}", f"finding {row['finding_id']} at {place.x_px:g}, {place.y_px:g}",
+                      f"a place on its film of {width} x {height} pixels, counted from the top left")  # fmt: skip
+            mask = None if place is None else place.mask()
+            if mask is not None and mask.shape != film.pixels.shape:
+                _fail(
+                    f"{who}, {image_id}", f"a mask of {mask.shape[::-1]}", f"one of its film's size, {(width, height)}"
+                )
 
 
 def check_backbone(backbone: Backbone) -> None:
@@ -39,24 +90,21 @@ def check_backbone(backbone: Backbone) -> None:
         stages = [stage for stage, _ in backbone.stages(backbone.build(side))]
         if backbone.last_block not in stages:
             _fail(name, f"last_block={backbone.last_block}", f"one of its stages, {', '.join(stages)}")
-        for trainable in ("all", "last_block"):
-            config = ModelConfig(name=name, weights=None, image_size=side, trainable=trainable)
-            net = build_network(config, lambda width: linear_head(width, 2, 0.0), classes=2).eval()
-            pixels = torch.randint(0, 256, (2, 1, side, side), dtype=torch.uint8)
-            with torch.inference_mode():
-                maps, features, logits = net.maps(pixels), net.features(pixels), net(pixels)
-                again = net(pixels)
-            if maps.ndim != 4 or len(maps) != 2:
-                _fail(name, f"a map of shape {tuple(maps.shape)}", "(B, C, rows, columns); mend as_map")
-            if tuple(features.shape) != (2, backbone.width):
-                _fail(name, f"features of shape {tuple(features.shape)}", f"(B, {backbone.width}), its width")
-            if not torch.isfinite(logits).all() or not torch.equal(logits, again):
-                _fail(name, "logits that are not finite, or differ when computed again", "the same finite ones")
-        for path in (backbone.cam,):
-            try:
-                net.layer(path)
-            except AttributeError:
-                _fail(name, f"cam={path}", "a stage, or <stage>.<path in it>")
+        config = ModelConfig(name=name, weights=None, image_size=side, trainable="all")
+        net = build_network(config, lambda width: linear_head(width, 2, 0.0), classes=2).eval()
+        pixels = torch.randint(0, 256, (2, 1, side, side), dtype=torch.uint8)
+        with torch.inference_mode():
+            maps, features = net.maps(pixels), net.features(pixels)
+        if maps.ndim != 4 or len(maps) != 2:
+            _fail(name, f"a map of shape {tuple(maps.shape)}", "(B, C, rows, columns); mend as_map")
+        if tuple(features.shape) != (2, backbone.width):
+            _fail(name, f"features of shape {tuple(features.shape)}", f"(B, {backbone.width}), its width")
+        if not torch.isfinite(features).all() or not torch.equal(features, net.features(pixels)):
+            _fail(name, "features that are not finite, or differ when computed again", "the same finite ones")
+        try:
+            net.layer(backbone.cam)
+        except AttributeError:
+            _fail(name, f"cam={backbone.cam}", "a stage, or <stage>.<path in it>")
     finally:
         del BACKBONES[name]
 
@@ -86,7 +134,7 @@ def check_head(head: Head) -> None:
                 _fail(
                     "head",
                     f"probabilities of shape {first.shape}",
-                    f"({len(labels)}, {classes}), each row summing to 1",
+                    f"({len(labels)}, {classes}), rows that sum to 1",
                 )
             if (right := float((first.argmax(axis=1) == labels).mean())) < 0.8:
                 _fail("head", f"{right:.0%} right where classes lie apart", "80 % or more")

@@ -23,7 +23,7 @@ def ran(folder, *overrides):
 
 @pytest.mark.parametrize("crop", ["whole", "lesion", "grid"])
 def test_it_trains_and_is_reported_with_every_crop(tmp_path, crop):
-    run = ran(tmp_path, f"crop={crop}", *([] if crop == "whole" else ["data.spacing_mm=0.1"]))
+    run = ran(tmp_path, f"crop={crop}", *([] if crop == "whole" else ["data.spacing_mm=0.1", "crop.window_mm=6"]))
     table, classes = read_predictions(run.path / "predictions.csv")
     assert classes == ["normal", "abnormal"] and {"train", "val", "test"} == set(table["split"])
     assert table["image_id"].str.count(r"\.").min() > 3  # UIDs, whole

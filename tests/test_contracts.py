@@ -15,7 +15,7 @@ from mammo.models.heads import HEADS, Head
 from mammo.models.losses import LOSSES, CrossEntropy
 from tests.conftest import CONF
 
-HEAVY = ("densenet201", "efficientnet_b0", "vgg19", "resnet50", "shallow_deep", "alexnet", "convnext_tiny")
+HEAVY = {*BACKBONES} - {"resnet18", "compact", "alexnet_modified", "swin_t"}
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,10 @@ def test_a_backbone_keeps_its_contract(name):
     check_backbone(BACKBONES[name])
 
 
-@pytest.mark.parametrize("name", sorted(HEADS))
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) if name in ("boosting", "mlp", "lda") else name for name in HEADS],
+)
 def test_a_head_keeps_its_contract(name):
     check_head(HEADS[name])
 
