@@ -51,7 +51,7 @@ def test_a_square_shows_the_worst_finding_whose_centre_lies_in_it_and_else_a_nor
     circles = {"x_px": [10.0, 12.0, 90.0, None], "y_px": [10.0, 12.0, 10.0, None], "radius_px": [5.0, 6.0, 40.0, None]}
     facts = {"finding_id": [1, 2, 3, 4], "finding": ["CALC", "SPIC", "CIRC", "ARCH"]}
     rows = {"image_id": ["a", "a", "a", "b"], "severity": ["benign", "malignant", "benign", "malignant"]}
-    places = {"x_px": [10.0, 60.0, 90.0, 10.0], "y_px": 10.0, "side_px": [20, 20, 2, 20]}
+    places = {"x_px": [10.0, 60.0, 90.0, 10.0], "y_px": 10.0, "size_px": [20, 20, 2, 20]}
     squares = pd.DataFrame({"image_id": ["a", "a", "a", "b"]} | places)
     shown = shown_in(squares, pd.DataFrame(rows | facts | circles))
     assert shown["finding"].tolist() == ["SPIC", "NORM", "CIRC", "NORM"]  # 60: the third's circle reaches it, no more

@@ -27,7 +27,7 @@ def phantom(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def table(phantom):
-    return phantom.index()
+    return phantom.findings()
 
 
 @pytest.fixture
@@ -59,12 +59,12 @@ def spectral_slope(patch):
 
 def test_every_film_is_there_and_is_what_the_manifest_says(phantom, table):
     assert sorted(table["image_id"].unique()) == [f"mdb{number:03d}" for number in range(1, 2 * WOMEN + 1)]
-    assert {phantom.read(image_id).shape for image_id in table["image_id"]} == {(1024, 1024)}
+    assert {phantom.read(image_id).pixels.shape for image_id in table["image_id"]} == {(1024, 1024)}
 
 
 def test_films_come_in_pairs_of_one_woman_right_then_left_with_one_density(table):
     films = table.drop_duplicates("image_id")
-    assert films["side"].tolist() == ["right", "left"] * WOMEN
+    assert films["laterality"].tolist() == ["right", "left"] * WOMEN
     assert films.groupby("patient").size().eq(2).all()
     assert films.groupby("patient")["density"].nunique().eq(1).all()
 
@@ -82,7 +82,7 @@ def test_an_altered_film_is_refused_by_name(tmp_path):
         data.read("mdb003")
     film.unlink()
     with pytest.raises(FileNotFoundError, match=r"mdb003\.pgm"):
-        data.index()
+        data.findings()
 
 
 def test_twelve_women_have_all_awkward_rows(phantom, table):
@@ -94,7 +94,7 @@ def test_twelve_women_have_all_awkward_rows(phantom, table):
     assert "*NOTE 3*" in text
     assert {1, 2, 3} == set(per_film)
     assert rows.groupby("image_id")["severity"].nunique().max() == 2, "a benign and a malignant row on one film"
-    assert (rows.groupby("patient")["side"].nunique() == 2).any(), "a woman with two abnormal breasts"
+    assert (rows.groupby("patient")["laterality"].nunique() == 2).any(), "a woman with two abnormal breasts"
     without = rows[rows["radius_px"].isna()]
     assert {"CIRC", "CALC"} <= set(without["finding"])
 
@@ -166,21 +166,21 @@ def test_calcifications_without_a_circle_are_spread_over_the_breast():
 
 def test_circles_lie_on_the_breast(phantom, table):
     for row in table.dropna(subset="radius_px").itertuples():
-        assert phantom.read(row.image_id)[int(row.y_px), int(row.x_px)] > 50
+        assert phantom.read(row.image_id).pixels[int(row.y_px), int(row.x_px)] > 50
 
 
 def test_the_chest_wall_is_on_the_right_of_odd_films(phantom, table):
     for row in table.drop_duplicates("image_id").itertuples():
-        film = phantom.read(row.image_id)
+        film = phantom.read(row.image_id).pixels
         columns = (film > 0).mean(axis=0) > 0.05
         first, last = columns.nonzero()[0][[0, -1]]
         rows = slice(400, 600)  # below all labels
         left, right = film[rows, first + 40 : first + 60].mean(), film[rows, last - 60 : last - 40].mean()
-        assert (right > left) == (row.side == "right")
+        assert (right > left) == (row.laterality == "right")
 
 
 def test_padding_is_black(phantom):
-    film = phantom.read("mdb001")
+    film = phantom.read("mdb001").pixels
     assert (film == 0).all(axis=0).sum() > 10
 
 
@@ -188,7 +188,7 @@ def test_the_texture_falls_off_as_that_of_real_films(phantom):
     """Real films: 2.94 +- 0.22 in the median over windows of 256 pixels inside the breast."""
     slopes = []
     for number in range(1, 2 * WOMEN + 1):
-        film = phantom.read(f"mdb{number:03d}").astype(float)
+        film = phantom.read(f"mdb{number:03d}").pixels.astype(float)
         for y, x in ((300, 400), (450, 400), (450, 300), (450, 500)):
             patch = film[y : y + 256, x : x + 256]
             if patch.min() > 90:
@@ -243,4 +243,4 @@ def test_two_processes_may_prepare_at_once(tmp_path):
     both = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL) for _ in range(2)]
     assert [process.wait(60) for process in both] == [0, 0]
     assert [path.name for path in tmp_path.iterdir()] == ["films"]
-    assert len(Phantom(root=str(tmp_path / "films"), women=2).index()) >= 4
+    assert len(Phantom(root=str(tmp_path / "films"), women=2).findings()) >= 4
