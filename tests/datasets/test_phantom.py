@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -14,15 +15,8 @@ from mammo.datasets.mias import parse_info
 from mammo.datasets.phantom import Phantom, deal, info_row
 from mammo.errors import InputError
 
-WOMEN = 12
+WOMEN = 16  # of the fixture `phantom`, whose first twelve are the awkward ones
 CIRCLED = ["CIRC", "SPIC", "MISC", "ARCH", "ASYM", "CALC"]
-
-
-@pytest.fixture(scope="module")
-def phantom(tmp_path_factory):
-    data = Phantom(root=str(tmp_path_factory.mktemp("phantom") / "films"), women=WOMEN)
-    data.prepare()
-    return data
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +80,8 @@ def test_an_altered_film_is_refused_by_name(tmp_path):
 
 
 def test_twelve_women_have_all_awkward_rows(phantom, table):
-    text = (phantom.root / "Info.txt").read_text()
-    rows = table[table["severity"] != "normal"]
+    text = (phantom.root / "Info.txt").read_text().partition("mdb025")[0]
+    rows = table[(table["severity"] != "normal") & (table["image_id"] <= "mdb024")]
     per_film = rows.groupby("image_id").size()
     assert "SYNTHETIC" in text
     assert " NORM \n" in text, "trailing space"
@@ -99,7 +93,7 @@ def test_twelve_women_have_all_awkward_rows(phantom, table):
     assert {"CIRC", "CALC"} <= set(without["finding"])
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_161_women_have_exactly_the_counts_of_mini_mias(seed):
     table = dealt_table(seed)
     assert len(table) == 330
@@ -136,19 +130,22 @@ def test_the_seed_alone_decides_the_pixels(phantom, tmp_path):
     assert not set(few.values()) & set(other.manifest().values())
 
 
-@pytest.mark.parametrize("women", [1, 0, -3])
-def test_fewer_than_two_women_are_refused(women):
-    with pytest.raises(InputError, match="at least 2 women"):
-        Phantom(women=women)
+def test_fewer_than_two_women_are_refused():
+    with pytest.raises(InputError, match=r"data\.women"):
+        Phantom(women=1)
+
+
+@cache
+def healthy(side):
+    return draw(0, 5, side, "G", [])[0]
 
 
 @pytest.mark.parametrize("kind", CIRCLED)
-@pytest.mark.parametrize("side", [1, 2])
-@pytest.mark.parametrize("severity", ["B", "M"])
+@pytest.mark.parametrize(("side", "severity"), [(1, "B"), (2, "M")])
 def test_a_lesion_lies_in_its_circle_and_nowhere_else(kind, side, severity):
     film, (finding,) = draw(0, 5, side, "G", [Finding(kind, severity)])
     (row,) = parse_info(f"mdb{8 + side:03d} G {info_row(finding)}")
-    without, _ = draw(0, 5, side, "G", [])
+    without = healthy(side)
     change = (film.astype(float) - without) ** 2
     y, x = np.mgrid[:1024, :1024]
     inside = np.hypot(x - row["x_px"], y - row["y_px"]) <= row["radius_px"] + 2

@@ -29,7 +29,7 @@ def classes(split: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     return split.assign(abnormal=abnormal).groupby(["split", "abnormal"]).size().unstack(fill_value=0)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_a_rare_finding_is_in_every_part_of_every_fold_where_patients_are_typed_by_it(seed):
     table = archive()
     table["finding"] = table["severity"].map({"normal": "NORM", "benign": "MISC", "malignant": "MISC"})
@@ -40,7 +40,7 @@ def test_a_rare_finding_is_in_every_part_of_every_fold_where_patients_are_typed_
         assert {(part, "ARCH") for part in ("train", "val", "test")} <= set(counts.index)
 
 
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("seed", range(5))
 def test_no_patient_crosses_a_split_for_any_seed(seed):
     for fold in (None, 0, 4):
         split = split_images(archive(), name="patient", seed=seed, shares=SHARES, fold=fold, folds=5)

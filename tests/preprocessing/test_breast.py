@@ -41,6 +41,13 @@ def test_a_right_breast_is_the_mirror_image_of_a_left_one():
     assert np.median(differing[left.mask[:height, : width - 50]]) <= 2
 
 
+def test_the_breast_is_where_it_was_on_a_film_of_12_bits():
+    few = find_breast(film(), "left")
+    many = find_breast_on(Film((film().astype(int) * 4095 // 255).astype(np.uint16), 4095), "left", bits=16)
+    assert many.box == few.box and many.chest_px == few.chest_px and np.array_equal(many.mask, few.mask)
+    assert many.pixels.dtype == np.uint16 and many.pixels.max() == 65535
+
+
 @pytest.mark.parametrize("laterality", ["left", "right"])
 def test_the_laterality_is_seen_where_it_is_not_known(laterality):
     assert find_breast(film(laterality), None).mirrored == (laterality == "right")
