@@ -1,0 +1,135 @@
+"""Break the code on purpose, one small change at a time: each must make its test fail.
+
+    python tests/mutations.py            # all
+    python tests/mutations.py auroc y    # those whose name begins so
+
+Each change is made in a copy of the tree, and only its test is run there. First the tests run as they are: one that
+does not pass then is said to be broken, and shows nothing. It ends with 1 unless every change is caught.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+LEAKS, SAMPLES = "tests/test_leaks.py", "tests/training/test_datamodule.py"
+METRICS, SPLIT = "tests/evaluation/test_metrics.py", "tests/datasets/test_split.py"
+HEADS, CROPS = "tests/models/test_heads.py", "tests/preprocessing/test_crops.py"
+SIGNIFICANCE, DOWNLOAD = "tests/evaluation/test_significance.py", "tests/datasets/test_download.py"
+BOOTSTRAP, RESUME = "tests/evaluation/test_bootstrap.py", "tests/processes/test_resume.py"
+DUPLICATES, MIAS = "tests/audit/test_duplicates.py", "tests/datasets/test_mias.py"
+AUGMENT, BREAST = "tests/preprocessing/test_augment.py", "tests/preprocessing/test_breast.py"
+
+# Name: file of mammo, text before, text after, file of the test, and part of its name.
+MUTATIONS = {
+    # leaks
+    "train on test": ("training/datamodule.py", "samples = self.prepared.train\n", "samples = self.prepared.described\n", LEAKS, "honest_run_has"),
+    "stop on test": ("training/prepare.py", 'self.watched = self.select_on if self.chooses else "test"', 'self.watched = "test"', SAMPLES, "watches_test"),
+    "watch test rows": ("training/prepare.py", "self._samples(self.rows_of[self.watched])", 'self._samples(self.rows_of["test"])', LEAKS, "honest_run_has"),
+    "nothing withheld": ("models/heads.py", 'isin(["train", select_on])', 'isin(["train", "val", "test"])', LEAKS, "scaler_or_a_head"),
+    "heads see test": ("models/heads.py", 'for part in ("train", select_on))', 'for part in ("train", "test"))', HEADS, "no_head_sees"),
+    "tuning by row": ("models/heads.py", ".split(labels, labels, patients))", ".split(labels, labels, np.arange(len(labels))))", HEADS, "inner_fold"),
+    "threshold on test": ("evaluation/predictions.py", "chosen_on = by_head(table, classes, split)", 'chosen_on = by_head(table, classes, "test")', LEAKS, "thresholds_that_are_written"),
+    "guard of rows": ("training/guard.py", "if strangers := [row for row in rows if parts.get(row) != part]:", "if strangers := []:", LEAKS, "training_on_test_rows"),
+    "guard of pools": ("training/guard.py", "if strangers := {*prepared.pool, *samples.pool.tolist()} - train:", "if strangers := set():", LEAKS, "takes_from_test"),
+    "guard of labels": ("training/guard.py", "if (wrong := np.flatnonzero(np.asarray(found) != np.asarray(true))).size:", "if (wrong := np.zeros(0, int)).size:", LEAKS, "patch_whose_label"),
+    "guard of monitors": ("training/guard.py", 'if monitor.partition("/")[0] != select_on:', "if not monitor:", LEAKS, "by_a_metric_of_test"),
+    "copies across": ("datasets/split.py", "parts.index[parts > 1]", "parts.index[parts > 3]", SPLIT, "copies_are_dealt"),
+    "split unchecked": ("datasets/split.py", 'if crossing and name in ("patient", "paper_by_patient"):', "if not name:", SPLIT, "is_an_error_under"),
+    "pool of all": ("training/prepare.py", 'for sample, _ in rows_of["train"]})', "for part in rows_of.values() for sample, _ in part})", SAMPLES, "partner_is_another"),
+    "mixed with itself": ("training/samples.py", "self.pool[self.pool != sample]", "self.pool[self.pool == sample]", SAMPLES, "partner_is_another"),
+    "network of all": ("training/prepare.py", "members = [sample for sample in pool if classes[sample] == label]", "members = [sample for sample in range(len(classes)) if classes[sample] == label]", SAMPLES, "network_that_makes"),
+    "copies of test": ("training/prepare.py", 'range(copies + 1) if part == "train" else [0]', "range(copies + 1)", SAMPLES, "expansion_is"),
+    "backgrounds of test": ("preprocessing/crops.py", 'lesions["split"] != "test"', 'lesions["split"] != "none"', CROPS, "backgrounds_know"),
+    "labels unchecked": ("evaluation/leaks.py", '(true.to_numpy(object) != table["label"].to_numpy(object)).nonzero()', "(true.to_numpy(object) != true.to_numpy(object)).nonzero()", "tests/evaluation/test_leaks.py", "labelled_as_their"),
+    "selection untold": ("evaluation/leaks.py", 'if config.select_on == "test"', 'if config.select_on == "nothing"', "tests/evaluation/test_leaks.py", "each_doing"),
+    # films, findings, crops
+    "y unflipped": ("datasets/mias.py", "float(SIDE_PX - 1 - y)", "float(y)", MIAS, "y_is_flipped"),
+    "y off by one": ("datasets/mias.py", "float(SIDE_PX - 1 - y)", "float(SIDE_PX - y)", MIAS, "y_is_flipped"),
+    "laterality mirrored": ("datasets/mias.py", '"right" if number % 2 else "left"', '"left" if number % 2 else "right"', MIAS, "right_and_left"),
+    "altered film": ("datasets/mias.py", "if pixel_digest(film.pixels) != self.manifest()[image_id]:", "if False:", MIAS, "altered_film_is"),
+    "right unmirrored": ("preprocessing/breast.py", 'laterality == "right"', 'laterality == "left"', BREAST, "mirror_image"),
+    "spacing of MIAS": ("preprocessing/crops.py", 'round(self.window_mm / row["spacing_mm"])', "round(self.window_mm / 0.2)", CROPS, "physical_size"),
+    "recentred afar": ("preprocessing/crops.py", "RECENTRE_MM = 8.0", "RECENTRE_MM = 40.0", CROPS, "recentring"),
+    "no margin": ("preprocessing/augment.py", "(1 + config.scale) + 2 * config.shift", "(1 + config.scale)", AUGMENT, "reaches_beyond"),
+    "one draw": ("preprocessing/augment.py", "[seed, draw, zlib.crc32(name.encode())]", "[seed, draw, 0]", AUGMENT, "each_change"),
+    # splits
+    "dealt by image": ("datasets/split.py", '"patient": "patient", "image"', '"patient": "image_id", "image"', SPLIT, "crosses_a_split"),
+    "fold too many": ("datasets/split.py", "0 <= fold < folds", "0 <= fold <= folds", SPLIT, "make_no_split"),
+    "folds alike": ("datasets/split.py", "(dealt != fold)", "(dealt != 0)", SPLIT, "folds_test_every"),
+    # metrics
+    "ties of the auroc": ("evaluation/metrics.py", "(up * (below + down / 2))", "(up * below)", METRICS, "two_classes_agree"),
+    "sensitivity swapped": ("evaluation/metrics.py", '"sensitivity": Metric(_of_counts(lambda tp, tn, fp, fn: tp / (tp + fn))', '"sensitivity": Metric(_of_counts(lambda tp, tn, fp, fn: tn / (tn + fp))', METRICS, "two_classes_agree"),
+    "specificity swapped": ("evaluation/metrics.py", '"specificity": Metric(_of_counts(lambda tp, tn, fp, fn: tn / (tn + fp))', '"specificity": Metric(_of_counts(lambda tp, tn, fp, fn: tp / (tp + fn))', METRICS, "two_classes_agree"),
+    "brier doubled": ("evaluation/metrics.py", "/ (2 if classes == 2 else 1)", "/ 1", METRICS, "two_classes_agree"),
+    "ece unweighted": ("evaluation/metrics.py", "abs(means[0] - means[1]) * (mass / total)", "abs(means[0] - means[1])", METRICS, "calibration_error"),
+    "wilson of a claim": ("audit/claim.py", "z2 / (4 * n * n)", "z2 / (2 * n * n)", "tests/audit/test_claim.py", "interval_by_films"),
+    "rounding of a claim": ("audit/claim.py", '"rounded": (-1, 1, 0)', '"rounded": (0, 1, 0)', "tests/audit/test_claim.py", "plain_enumeration"),
+    "bootstrap by image": ("evaluation/bootstrap.py", "np.unique(patients, return_inverse=True)", "np.unique(np.arange(len(patients)), return_inverse=True)", BOOTSTRAP, "as_a_whole"),
+    "interval too narrow": ("evaluation/bootstrap.py", "t.ppf(0.975, patients - 1) ** 2", "t.ppf(0.84, patients - 1) ** 2", "tests/evaluation/test_coverage.py", "about_as_often"),
+    "DeLong by image": ("evaluation/significance.py", "for row in (values - areas[:, None]) / number])", "for row in abs(values - areas[:, None]) / number])", SIGNIFICANCE, "obuchowskis"),
+    "one factor of DeLong": ("evaluation/significance.py", "counts / (counts - 1)", "counts / counts", SIGNIFICANCE, "is_delongs"),
+    "permuted by image": ("evaluation/significance.py", "np.bincount(member, lead).astype(int)", "lead", SIGNIFICANCE, "enumeration_of_all"),
+    "Bonferroni for Holm": ("evaluation/significance.py", 'method="holm"', 'method="bonferroni"', SIGNIFICANCE, "test_holm"),
+    "required sensitivity": ("evaluation/operating_point.py", ">= float(rule))[-1]", ">= float(rule))[0]", "tests/evaluation/test_operating_point.py", "required_sensitivity"),
+    # samplers, losses
+    "rows repeated": ("training/samples.py", "range(rank, rows, world)", "range(0, rows)", SAMPLES, "each_row_once"),
+    "ranks alike": ("training/samples.py", "batches[self.done :, self.rank]", "batches[self.done :, 0]", SAMPLES, "batches_together"),
+    "weights of classes": ("models/losses.py", "counts.sum() / len(counts) / counts if", "counts / counts.sum() if", "tests/tasks/test_classification.py", "weigh_alike"),
+    "power of the focal loss": ("models/losses.py", "missing**self.gamma", "missing", "tests/models/test_losses.py", "lin_et_al"),
+    # what is cut, killed or damaged
+    "other settings go on": ("processes/resume.py", "digest(started) != digest(own)", "digest(started) != digest(started)", RESUME, "own_configuration_alone"),
+    "finished for all": ("processes/resume.py", 'if record["digest"] == digest(own):', "if False:", RESUME, "beside_a_finished_run"),
+    "half a file": ("files.py", 'temporary = path.with_name(f"{owned()}{path.name}.tmp")', "temporary = path", RESUME, "written_whole"),
+    "checksum unread": ("datasets/download.py", "while stream.read(CHUNK_BYTES):", "while False:", DOWNLOAD, "wrong_checksum"),
+    "truncated download": ("datasets/download.py", "(done := file.tell()) != expected", "(done := file.tell()) > expected", DOWNLOAD, "announces_more"),
+    "other range": ("datasets/download.py", 'span.startswith(f"bytes {have}-")', "bool(span)", DOWNLOAD, "range_other_than"),
+    # audit
+    "same too soon": ("audit/duplicates.py", "SAME = 0.78", "SAME = 0.3", DUPLICATES, "two_breasts"),
+    "same too late": ("audit/duplicates.py", "SAME = 0.78", "SAME = 0.995", DUPLICATES, "copy_is_found"),
+    "hashes too far": ("audit/duplicates.py", "NEAR_BITS = 64", "NEAR_BITS = 4", DUPLICATES, "copy_is_found"),
+    "patients unaudited": ("audit/audit.py", '_in_several(rows, ["patient"])', '_in_several(rows, ["image_id"])', "tests/audit/test_audit.py", "patient_in_two_splits"),
+}  # fmt: skip
+
+
+def main(names: list[str]) -> int:
+    """Try the changes of these names, or all; return 1 if one is not caught."""
+    chosen = {key: value for key, value in MUTATIONS.items() if not names or key.startswith(tuple(names))}
+    with tempfile.TemporaryDirectory(prefix="mammo-mutations-") as folder:
+        copy, bad = Path(folder, "tree"), 0
+        shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv", "outputs", "*.egg-info", "__pycache__"))
+        passing = {test: tried(copy, test)[0] == 0 for test in dict.fromkeys(value[3:] for value in chosen.values())}
+        for name, (file, before, after, *test) in chosen.items():
+            path = copy / "mammo" / file
+            honest, seconds = path.read_text(), 0.0
+            if honest.count(before) != 1:
+                said = "text not found, or found twice"
+            elif not passing[tuple(test)]:
+                said = "its test is broken, or not found"
+            else:
+                path.write_text(honest.replace(before, after))
+                status, seconds = tried(copy, tuple(test))
+                path.write_text(honest)
+                said = "caught" if status == 1 else "SURVIVED"
+            bad += said != "caught"
+            print(f"{said:10}{seconds:5.1f} s  {name}: {file}, {test[0]} -k {test[1]}", flush=True)
+    print(f"{len(chosen) - bad} of {len(chosen)} caught")
+    return int(bad > 0)
+
+
+def tried(copy: Path, test: tuple[str, str]) -> tuple[int, float]:
+    """Run one test in the copy; return pytest's status, 1 for a failure, and the seconds that it took."""
+    start = time.perf_counter()
+    how = ["-n", "0", "-x", "-q", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", *how, test[0], "-k", test[1]]
+    env = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+    ended = subprocess.run(command, cwd=copy, env=env, capture_output=True, check=False)
+    return ended.returncode, time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
