@@ -5,11 +5,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from matplotlib.image import imsave
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: a worker has one core, and more threads would wait
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # what is tested is promised of a CPU
 
+from mammo import figures
 from mammo.config import register
 from mammo.datasets.download import extract
 from mammo.datasets.mias import MIAS, expected_member
@@ -28,6 +30,28 @@ def _own_home(tmp_path_factory):
         patch.setenv("MAMMO_HOME", str(tmp_path_factory.mktemp("home")))
         patch.delenv("MAMMO_MIAS_ARCHIVE", raising=False)
         yield
+
+
+DRAW = figures.save
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _sketched():
+    """Figures are made and written as one grey pixel, which saves half of a run's time; `drawn` has them as they are."""
+
+    def sketch(figure, path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        imsave(path, [[0.5, 0.5], [0.5, 0.5]], cmap="gray")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "save", sketch)
+        yield
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Figures are drawn."""
+    monkeypatch.setattr(figures, "save", DRAW)
 
 
 @pytest.fixture(scope="session")

@@ -2,13 +2,13 @@
 
 import pandas as pd
 import pytest
-from mammo.testing import check_dataset
 
 from mammo.errors import InputError
 from mammo.evaluation.predictions import read_predictions
 from mammo.processes.resume import begin
 from mammo.run_folder import RunFolder
 from mammo.runs.train import train
+from mammo.testing import check_dataset
 from tests.clinic import Clinic
 from tests.conftest import resolved
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 import torch
 import yaml
-from mammo.testing import check_backbone, check_dataset, check_head, check_loss, check_task
 from sklearn.ensemble import RandomForestClassifier
 
 from mammo.config import LossConfig, TaskConfig
@@ -13,6 +12,7 @@ from mammo.errors import InputError
 from mammo.models.backbones import BACKBONES
 from mammo.models.heads import HEADS, Head
 from mammo.models.losses import LOSSES, CrossEntropy
+from mammo.testing import check_backbone, check_dataset, check_head, check_loss, check_task
 from tests.conftest import CONF
 
 HEAVY = {*BACKBONES} - {"resnet18", "compact", "alexnet_modified", "swin_t"}

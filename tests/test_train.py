@@ -35,7 +35,7 @@ FILES = [
 ]  # fmt: skip
 
 
-def test_a_run_folder_is_complete_and_its_tables_agree(job):
+def test_a_run_folder_is_complete_and_its_tables_agree(job, drawn):
     folder, metrics = job()
     assert [name for name in FILES if not (folder / name).is_file()] == []
     assert not list(folder.rglob("*.tmp"))

@@ -168,7 +168,7 @@ class ScaledLesion(Lesion):
     leak = "windows are scaled by the annotated radius: nobody knows it of a new film, and it differs between classes"
 
     def __init__(
-        self, factor: float = 1.25, window_mm: float = 22.4, recentre: bool = False, without_circle: str = "exclude"
+        self, factor: float = 1.25, window_mm: float = 22.4, recentre: bool = True, without_circle: str = "exclude"
     ) -> None:
         super().__init__(window_mm, recentre, without_circle)
         self.factor = factor
@@ -195,7 +195,7 @@ class Grid:
 
     leak, caption, several_per_image = None, None, True
 
-    def __init__(self, window_mm: float = 44.8, stride_mm: float | None = None) -> None:
+    def __init__(self, window_mm: float = 22.4, stride_mm: float | None = None) -> None:
         self.window_mm, self.stride_mm = window_mm, window_mm if stride_mm is None else stride_mm
         if self.stride_mm > window_mm:
             raise InputError(f"crop.stride_mm={stride_mm}: expected millimetres up to crop.window_mm={window_mm}")

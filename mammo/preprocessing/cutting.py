@@ -23,9 +23,9 @@ from mammo.preprocessing.cache import Store, digest
 VERSION = 2  # of this file and of `breast`: raise it with every change of a pixel or number, so no old one is used
 BLOCK_BYTES = 64 << 20  # of squares held before they are written
 AHEAD = 32  # films, decoded, held at once
-# Measured on a square: its centre in pixels of the film and its side; its place in the breast, as shares of the breast's
-# width in that row and of its height, and that place before it moved to a blob; the breast's area in mm2 (in pixels
-# where the spacing is unknown); mean grey in levels of 8 bits, share of black and `breast.contrast` of what is shown.
+# Measured on a square: its centre in pixels of the film and its side; its place in the breast, as shares of the
+# breast's width in that row and of its height, and that place before it moved to a blob; the breast's area in mm2 (in
+# pixels where the spacing is unknown); mean grey in levels of 8 bits, black share and `contrast` of what is shown.
 NUMBERS = [
     "x_px", "y_px", "size_px", "across", "down", "asked_across", "asked_down",
     "breast_mm2", "mean_grey", "black", "contrast",

@@ -9,7 +9,7 @@ import lightning as L
 import numpy as np
 from lightning.pytorch.callbacks import Callback
 
-from mammo.datasets.findings import PARTS
+from mammo.datasets.findings import PARTS, findings_table
 from mammo.datasets.labels import shown_in
 from mammo.training.prepare import Prepared
 from mammo.training.samples import Samples
@@ -76,7 +76,8 @@ def check_pool(prepared: Prepared, samples: Samples) -> None:
 
 def check_labels(prepared: Prepared, samples: Samples) -> None:
     """Require that labels are those of the findings, read once more, and pixels those that were cut for them."""
-    table, findings, labels = samples.crops.table, prepared.dataset.findings(), prepared.labels
+    table, labels = samples.crops.table, prepared.labels
+    findings = findings_table(prepared.dataset.findings())
     keys = ["image_id", "finding_id"]
     true = table[keys].merge(findings, on=keys, how="left", validate="many_to_one")[labels.column].map(labels.of)
     if prepared.crop.several_per_image:  # told by their place, not by the number that they carry

@@ -5,7 +5,7 @@ import pytest
 
 from mammo.datasets.findings import COLUMNS, read_findings
 from mammo.errors import InputError
-from tests.data.test_crop import archive
+from tests.preprocessing.test_crops import archive
 
 
 def test_a_table_comes_back_as_it_was_written(tmp_path):
@@ -16,7 +16,7 @@ def test_a_table_comes_back_as_it_was_written(tmp_path):
 
 def test_columns_that_are_not_there_are_missing_values_and_whole_numbers_may_have_a_point(tmp_path):
     (tmp_path / "t.csv").write_text(
-        "image_id,dataset,finding_id,path,patient,severity,x_px\na,d,1.0,a.png,p,benign,3\nb,d,0,b.png,p,normal,\n"
+        "image_id,dataset,finding_id,path,patient,severity,x_px,y_px\na,d,1.0,a.png,p,benign,3,4\nb,d,0,b.png,p,normal,,\n"
     )
     table = read_findings(tmp_path / "t.csv")
     assert dict(table.dtypes.astype(str)) == COLUMNS
@@ -24,17 +24,29 @@ def test_columns_that_are_not_there_are_missing_values_and_whole_numbers_may_hav
     assert table["density"].isna().all()
 
 
+def test_columns_of_the_users_own_are_kept(tmp_path):
+    archive().assign(scanner=range(11)).to_csv(tmp_path / "table.csv", index=False)
+    table = read_findings(tmp_path / "table.csv")
+    assert table["scanner"].tolist() == list(range(11))
+    assert table["split"].tolist() == archive()["split"].tolist()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"x_px": "far"}, "far"),
-        ({"patient": None}, "no patient for mdb001; every row needs one"),
-        ({"severity": "worse"}, "mdb001 has severity 'worse'; expected one of"),
-        ({"colour": "grey"}, r"unknown columns \['colour'\]"),
+        ({"patient": None}, "mdb001 .*patient"),
+        ({"severity": "worse"}, "mdb001 .*severity 'worse'; expected one of"),
+        ({"laterality": "L"}, "mdb001 .*laterality 'L'; expected one of"),
+        ({"x0_px": 3.0}, "mdb001 .*x0_px.*y1_px"),
+        ({"x0_px": 3.0, "y0_px": 3.0, "x1_px": 9.0, "y1_px": 3.0}, "mdb001 .*y1_px"),
+        ({"spacing_mm": 0.0}, "mdb001 .*spacing_mm"),
+        ({"finding_id": 1}, "mdb001 .*finding_id 1"),
+        ({"density": list("FGFFFFFFFFF")}, "mdb001 .*density"),
     ],
 )
 def test_what_is_wrong_is_told_with_the_file(tmp_path, change, message):
     archive().drop(columns="split").astype(object).assign(**change).to_csv(tmp_path / "table.csv", index=False)
-    with pytest.raises(InputError, match=rf"table\.csv: expected a findings table .*{message}") as error:
+    with pytest.raises(InputError, match=rf"table\.csv: .*{message}") as error:
         read_findings(tmp_path / "table.csv")
     assert "\n" not in str(error.value)

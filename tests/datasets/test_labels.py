@@ -26,7 +26,7 @@ def test_a_task_is_known_by_its_classes_and_each_of_its_values_leads_to_one(name
     assert task_of(task.classes[::-1]) is None
 
 
-def test_density_is_of_films_and_all_else_of_lesions():
+def test_density_is_of_images_and_all_else_of_lesions():
     assert {name for name in EVERY if not find_task(name).of_lesions} == {"density"}
     assert {name for name in EVERY if not find_task(name).ordered} == {"finding"}
 
@@ -34,11 +34,10 @@ def test_density_is_of_films_and_all_else_of_lesions():
 @pytest.mark.parametrize(
     ("name", "columns", "message"),
     [
-        ("density", {}, "no finding of class F, G, D, .* give: abnormality, severity, malignancy, distortion$"),
-        ("density", {"density": ["F", "F", "D"]}, "no finding of class G, .* give: abnormality"),
-        ("finding", {"density": ["F", "G", "D"]}, "of class CALC, SPIC, MISC, ASYM, .* malignancy, density, dist"),
-        ("malignancy", {"severity": ["normal", "benign", "benign"]}, "of class malignant, .* give: abnormality, dist"),
-        ("severity", {"severity": "normal", "finding": None}, "of class benign, malignant, .* give: none$"),
+        ("density", {}, "F, G, D, .* give: abnormality, distortion, malignancy, severity$"),
+        ("finding", {"density": ["F", "G", "D"]}, "CALC, SPIC, MISC, ASYM, .* density, distortion, malignancy"),
+        ("malignancy", {"severity": ["normal", "benign", "benign"]}, "class malignant, .* give: abnormality, dist"),
+        ("severity", {"severity": "normal", "finding": None}, "class benign, malignant, .* give: none$"),
     ],
 )
 def test_a_data_set_without_a_class_of_the_task_says_in_one_line_which_tasks_it_can_give(name, columns, message):
@@ -47,13 +46,15 @@ def test_a_data_set_without_a_class_of_the_task_says_in_one_line_which_tasks_it_
     assert "\n" not in str(error.value)
 
 
-def test_a_square_shows_the_worst_finding_whose_centre_lies_in_it_and_else_a_normal_film():
+def test_a_square_shows_the_worst_finding_whose_centre_lies_in_it_and_else_a_normal_image():
     circles = {"x_px": [10.0, 12.0, 90.0, None], "y_px": [10.0, 12.0, 10.0, None], "radius_px": [5.0, 6.0, 40.0, None]}
     facts = {"finding_id": [1, 2, 3, 4], "finding": ["CALC", "SPIC", "CIRC", "ARCH"]}
     rows = {"image_id": ["a", "a", "a", "b"], "severity": ["benign", "malignant", "benign", "malignant"]}
-    places = {"x_px": [10.0, 60.0, 90.0, 10.0], "y_px": 10.0, "side_px": [20, 20, 2, 20]}
+    unknown = {"x0_px": None, "y0_px": None, "x1_px": None, "y1_px": None, "mask_path": None}
+    places = {"x_px": [10.0, 60.0, 90.0, 10.0], "y_px": 10.0, "size_px": [20, 20, 2, 20]}
     squares = pd.DataFrame({"image_id": ["a", "a", "a", "b"]} | places)
-    shown = shown_in(squares, pd.DataFrame(rows | facts | circles))
+    shown = shown_in(squares, pd.DataFrame(rows | facts | circles | unknown))
     assert shown["finding"].tolist() == ["SPIC", "NORM", "CIRC", "NORM"]  # 60: the third's circle reaches it, no more
     assert shown["severity"].tolist() == ["malignant", "normal", "benign", "normal"]
-    assert shown["finding_id"].isna().tolist() == shown["radius_px"].isna().tolist() == [False, True, False, True]
+    assert shown["finding_id"].tolist() == [2, 0, 3, 0]
+    assert shown["radius_px"].isna().tolist() == [False, True, False, True]

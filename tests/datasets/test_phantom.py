@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -14,20 +15,13 @@ from mammo.datasets.mias import parse_info
 from mammo.datasets.phantom import Phantom, deal, info_row
 from mammo.errors import InputError
 
-WOMEN = 12
+WOMEN = 16  # of the fixture `phantom`, whose first twelve are the awkward ones
 CIRCLED = ["CIRC", "SPIC", "MISC", "ARCH", "ASYM", "CALC"]
 
 
 @pytest.fixture(scope="module")
-def phantom(tmp_path_factory):
-    data = Phantom(root=str(tmp_path_factory.mktemp("phantom") / "films"), women=WOMEN)
-    data.prepare()
-    return data
-
-
-@pytest.fixture(scope="module")
 def table(phantom):
-    return phantom.index()
+    return phantom.findings()
 
 
 @pytest.fixture
@@ -59,12 +53,12 @@ def spectral_slope(patch):
 
 def test_every_film_is_there_and_is_what_the_manifest_says(phantom, table):
     assert sorted(table["image_id"].unique()) == [f"mdb{number:03d}" for number in range(1, 2 * WOMEN + 1)]
-    assert {phantom.read(image_id).shape for image_id in table["image_id"]} == {(1024, 1024)}
+    assert {phantom.read(image_id).pixels.shape for image_id in table["image_id"]} == {(1024, 1024)}
 
 
 def test_films_come_in_pairs_of_one_woman_right_then_left_with_one_density(table):
     films = table.drop_duplicates("image_id")
-    assert films["side"].tolist() == ["right", "left"] * WOMEN
+    assert films["laterality"].tolist() == ["right", "left"] * WOMEN
     assert films.groupby("patient").size().eq(2).all()
     assert films.groupby("patient")["density"].nunique().eq(1).all()
 
@@ -82,24 +76,24 @@ def test_an_altered_film_is_refused_by_name(tmp_path):
         data.read("mdb003")
     film.unlink()
     with pytest.raises(FileNotFoundError, match=r"mdb003\.pgm"):
-        data.index()
+        data.findings()
 
 
 def test_twelve_women_have_all_awkward_rows(phantom, table):
-    text = (phantom.root / "Info.txt").read_text()
-    rows = table[table["severity"] != "normal"]
+    text = (phantom.root / "Info.txt").read_text().partition("mdb025")[0]
+    rows = table[(table["severity"] != "normal") & (table["image_id"] <= "mdb024")]
     per_film = rows.groupby("image_id").size()
     assert "SYNTHETIC" in text
     assert " NORM \n" in text, "trailing space"
     assert "*NOTE 3*" in text
     assert {1, 2, 3} == set(per_film)
     assert rows.groupby("image_id")["severity"].nunique().max() == 2, "a benign and a malignant row on one film"
-    assert (rows.groupby("patient")["side"].nunique() == 2).any(), "a woman with two abnormal breasts"
+    assert (rows.groupby("patient")["laterality"].nunique() == 2).any(), "a woman with two abnormal breasts"
     without = rows[rows["radius_px"].isna()]
     assert {"CIRC", "CALC"} <= set(without["finding"])
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_161_women_have_exactly_the_counts_of_mini_mias(seed):
     table = dealt_table(seed)
     assert len(table) == 330
@@ -136,19 +130,22 @@ def test_the_seed_alone_decides_the_pixels(phantom, tmp_path):
     assert not set(few.values()) & set(other.manifest().values())
 
 
-@pytest.mark.parametrize("women", [1, 0, -3])
-def test_fewer_than_two_women_are_refused(women):
-    with pytest.raises(InputError, match="at least 2 women"):
-        Phantom(women=women)
+def test_fewer_than_two_women_are_refused():
+    with pytest.raises(InputError, match=r"data\.women"):
+        Phantom(women=1)
+
+
+@cache
+def healthy(side):
+    return draw(0, 5, side, "G", [])[0]
 
 
 @pytest.mark.parametrize("kind", CIRCLED)
-@pytest.mark.parametrize("side", [1, 2])
-@pytest.mark.parametrize("severity", ["B", "M"])
+@pytest.mark.parametrize(("side", "severity"), [(1, "B"), (2, "M")])
 def test_a_lesion_lies_in_its_circle_and_nowhere_else(kind, side, severity):
     film, (finding,) = draw(0, 5, side, "G", [Finding(kind, severity)])
     (row,) = parse_info(f"mdb{8 + side:03d} G {info_row(finding)}")
-    without, _ = draw(0, 5, side, "G", [])
+    without = healthy(side)
     change = (film.astype(float) - without) ** 2
     y, x = np.mgrid[:1024, :1024]
     inside = np.hypot(x - row["x_px"], y - row["y_px"]) <= row["radius_px"] + 2
@@ -166,21 +163,21 @@ def test_calcifications_without_a_circle_are_spread_over_the_breast():
 
 def test_circles_lie_on_the_breast(phantom, table):
     for row in table.dropna(subset="radius_px").itertuples():
-        assert phantom.read(row.image_id)[int(row.y_px), int(row.x_px)] > 50
+        assert phantom.read(row.image_id).pixels[int(row.y_px), int(row.x_px)] > 50
 
 
 def test_the_chest_wall_is_on_the_right_of_odd_films(phantom, table):
     for row in table.drop_duplicates("image_id").itertuples():
-        film = phantom.read(row.image_id)
+        film = phantom.read(row.image_id).pixels
         columns = (film > 0).mean(axis=0) > 0.05
         first, last = columns.nonzero()[0][[0, -1]]
         rows = slice(400, 600)  # below all labels
         left, right = film[rows, first + 40 : first + 60].mean(), film[rows, last - 60 : last - 40].mean()
-        assert (right > left) == (row.side == "right")
+        assert (right > left) == (row.laterality == "right")
 
 
 def test_padding_is_black(phantom):
-    film = phantom.read("mdb001")
+    film = phantom.read("mdb001").pixels
     assert (film == 0).all(axis=0).sum() > 10
 
 
@@ -188,7 +185,7 @@ def test_the_texture_falls_off_as_that_of_real_films(phantom):
     """Real films: 2.94 +- 0.22 in the median over windows of 256 pixels inside the breast."""
     slopes = []
     for number in range(1, 2 * WOMEN + 1):
-        film = phantom.read(f"mdb{number:03d}").astype(float)
+        film = phantom.read(f"mdb{number:03d}").pixels.astype(float)
         for y, x in ((300, 400), (450, 400), (450, 300), (450, 500)):
             patch = film[y : y + 256, x : x + 256]
             if patch.min() > 90:
@@ -243,4 +240,4 @@ def test_two_processes_may_prepare_at_once(tmp_path):
     both = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL) for _ in range(2)]
     assert [process.wait(60) for process in both] == [0, 0]
     assert [path.name for path in tmp_path.iterdir()] == ["films"]
-    assert len(Phantom(root=str(tmp_path / "films"), women=2).index()) >= 4
+    assert len(Phantom(root=str(tmp_path / "films"), women=2).findings()) >= 4

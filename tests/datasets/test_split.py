@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from mammo.datasets.findings import findings_table
-from mammo.datasets.split import audit_split, check_split, deal, split_films
+from mammo.datasets.split import audit_split, check_split, deal, split_images
 from mammo.errors import InputError
 
 SHARES = [0.6, 0.2, 0.2]
@@ -29,38 +29,38 @@ def classes(split: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     return split.assign(abnormal=abnormal).groupby(["split", "abnormal"]).size().unstack(fill_value=0)
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_a_rare_finding_is_in_every_part_of_every_fold_where_women_are_typed_by_it(seed):
+@pytest.mark.parametrize("seed", range(3))
+def test_a_rare_finding_is_in_every_part_of_every_fold_where_patients_are_typed_by_it(seed):
     table = archive()
     table["finding"] = table["severity"].map({"normal": "NORM", "benign": "MISC", "malignant": "MISC"})
     table.loc[table.index[table["finding"] == "MISC"][::10], "finding"] = "ARCH"  # eleven films of eleven women
     for fold in range(5):
-        split = split_films(table, name="patient", seed=seed, shares=SHARES, fold=fold, stratify="finding")
+        split = split_images(table, name="patient", seed=seed, shares=SHARES, fold=fold, stratify="finding")
         counts = split.merge(table[["image_id", "finding"]])[["split", "finding"]].value_counts()
         assert {(part, "ARCH") for part in ("train", "val", "test")} <= set(counts.index)
 
 
-@pytest.mark.parametrize("seed", range(25))
-def test_no_woman_crosses_a_split_for_any_seed(seed):
+@pytest.mark.parametrize("seed", range(5))
+def test_no_patient_crosses_a_split_for_any_seed(seed):
     for fold in (None, 0, 4):
-        split = split_films(archive(), name="patient", seed=seed, shares=SHARES, fold=fold, folds=5)
+        split = split_images(archive(), name="patient", seed=seed, shares=SHARES, fold=fold, folds=5)
         assert split.groupby("patient")["split"].nunique().eq(1).all()
         assert audit_split(split)["patients_in_two_splits"] == []
 
 
-def test_the_parts_have_their_shares_of_women_of_every_type():
+def test_the_parts_have_their_shares_of_patients_of_every_type():
     table = archive()
-    split = split_films(table, name="patient", seed=3, shares=SHARES)
+    split = split_images(table, name="patient", seed=3, shares=SHARES)
     kinds = table.groupby("patient")["severity"].agg(lambda s: tuple(sorted(s)))
-    women = split.drop_duplicates("patient").set_index("patient")["split"]
+    patients = split.drop_duplicates("patient").set_index("patient")["split"]
     for kind, members in kinds.groupby(kinds):
         for part, share in zip(("train", "val", "test"), SHARES, strict=True):
-            assert abs((women[members.index] == part).sum() - share * len(members)) <= 1.5, (kind, part)
+            assert abs((patients[members.index] == part).sum() - share * len(members)) <= 1.5, (kind, part)
 
 
-def test_folds_test_every_film_once_and_keep_a_validation_part():
+def test_folds_test_every_image_once_and_keep_a_validation_part():
     table = archive()
-    splits = [split_films(table, name="patient", seed=1, shares=SHARES, fold=fold, folds=5) for fold in range(5)]
+    splits = [split_images(table, name="patient", seed=1, shares=SHARES, fold=fold, folds=5) for fold in range(5)]
     tested = pd.concat([split.loc[split["split"] == "test", "image_id"] for split in splits])
     assert sorted(tested) == sorted(table["image_id"].unique())
     assert all({"train", "val", "test"} == set(split["split"]) for split in splits)
@@ -69,24 +69,24 @@ def test_folds_test_every_film_once_and_keep_a_validation_part():
 def test_the_paper_split_has_exactly_the_counts_of_table_2_for_any_seed():
     table = archive(none=53, one=101, both=7)  # 322 films, 115 of them abnormal
     for seed in range(10):
-        counts = classes(split_films(table, name="paper", seed=seed), table)
+        counts = classes(split_images(table, name="paper", seed=seed), table)
         assert counts.loc["train"].tolist() == [54, 43]
         assert counts.loc["test"].tolist() == [153, 72]
         assert "val" not in counts.index
 
 
-def test_splits_by_film_and_the_papers_cut_women_in_two_and_the_audit_counts_them():
+def test_splits_by_image_and_the_papers_cut_patients_in_two_and_the_audit_counts_them():
     for name in ("image", "paper"):
-        split = split_films(archive(), name=name, seed=0, shares=SHARES)
+        split = split_images(archive(), name=name, seed=0, shares=SHARES)
         audit = check_split(split, name)
-        sides = split.groupby("patient")["split"].nunique()
-        assert len(audit["patients_in_two_splits"]) == (sides > 1).sum() > 20
+        parts = split.groupby("patient")["split"].nunique()
+        assert len(audit["patients_in_two_splits"]) == (parts > 1).sum() > 20
 
 
-def test_the_papers_twin_has_its_sizes_and_cuts_no_woman():
+def test_the_papers_twin_has_its_sizes_and_cuts_no_patient():
     table = archive()
     for seed in range(10):
-        split = split_films(table, name="paper_by_patient", seed=seed)
+        split = split_images(table, name="paper_by_patient", seed=seed)
         counts = classes(split, table)
         normal, abnormal = counts.loc["train"]
         assert 52 <= normal <= 54 and 42 <= abnormal <= 43
@@ -95,12 +95,12 @@ def test_the_papers_twin_has_its_sizes_and_cuts_no_woman():
 
 def test_a_fold_of_the_papers_split_is_another_draw_of_it():
     table = archive()
-    draws = [split_films(table, name="paper", seed=0, fold=fold)["split"].tolist() for fold in (0, 0, 1)]
+    draws = [split_images(table, name="paper", seed=0, fold=fold)["split"].tolist() for fold in (0, 0, 1)]
     assert draws[0] == draws[1] != draws[2]
 
 
-def test_copies_are_dealt_as_if_they_were_films_and_the_audit_counts_them():
-    split = split_films(archive(), name="copy", seed=0, shares=SHARES, copies=5)
+def test_copies_are_dealt_as_if_they_were_images_and_the_audit_counts_them():
+    split = split_images(archive(), name="copy", seed=0, shares=SHARES, copies=5)
     assert len(split) == 6 * 322 and not split.duplicated(["image_id", "copy"]).any()
     assert split["split"].value_counts(normalize=True).to_dict() == pytest.approx(
         {"train": 0.6, "val": 0.2, "test": 0.2}, abs=0.01
@@ -109,23 +109,23 @@ def test_copies_are_dealt_as_if_they_were_films_and_the_audit_counts_them():
     assert len(audit["images_in_two_splits"]) > 300 and len(audit["patients_in_two_splits"]) > 150
 
 
-def test_a_woman_on_two_sides_is_an_error_under_the_split_by_woman():
-    split = split_films(archive(), name="patient", seed=0, shares=SHARES)
+def test_a_patient_in_two_splits_is_an_error_under_the_split_by_patient():
+    split = split_images(archive(), name="patient", seed=0, shares=SHARES)
     split.loc[0, "split"] = "test" if split.loc[1, "split"] != "test" else "train"
-    with pytest.raises(InputError, match="made-0 is on two sides"):
+    with pytest.raises(InputError, match="made-0 is in two splits"):
         check_split(split, "patient")
 
 
 def test_the_same_seed_gives_the_same_split_and_another_seed_another():
-    splits = [split_films(archive(), name="patient", seed=seed, shares=SHARES) for seed in (5, 5, 6)]
+    splits = [split_images(archive(), name="patient", seed=seed, shares=SHARES) for seed in (5, 5, 6)]
     first, again, other = (split["split"].tolist() for split in splits)
     assert first == again != other
 
 
-def test_the_order_of_the_table_does_not_matter_to_the_women_dealt():
+def test_the_order_of_the_table_does_not_matter_to_the_patients_dealt():
     table = archive()
-    ours = split_films(table, name="patient", seed=2, shares=SHARES).set_index("image_id")["split"]
-    shuffled = split_films(table.iloc[::-1], name="patient", seed=2, shares=SHARES).set_index("image_id")["split"]
+    ours = split_images(table, name="patient", seed=2, shares=SHARES).set_index("image_id")["split"]
+    shuffled = split_images(table.iloc[::-1], name="patient", seed=2, shares=SHARES).set_index("image_id")["split"]
     assert ours.sort_index().equals(shuffled.sort_index())
 
 
@@ -137,13 +137,13 @@ def test_dealing_is_fair_for_a_hundred_thousand_items():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"name": "patient", "shares": SHARES, "fold": 5}, "data.fold=5 is out of range.*0 to 4"),
-        ({"name": "patient", "shares": SHARES, "fold": -1}, "out of range"),
-        ({"name": "copy", "shares": SHARES}, "add augment=expand"),
-        ({"name": "random"}, "expected one of patient, film, copy, paper, paper_by_patient"),
-        ({"name": "image", "shares": [1.0]}, "three shares"),
+        ({"name": "patient", "shares": SHARES, "fold": 5}, r"data\.fold=5"),
+        ({"name": "patient", "shares": SHARES, "fold": -1}, r"data\.fold=-1"),
+        ({"name": "copy", "shares": SHARES}, "augment=expand"),
+        ({"name": "random"}, "patient, image, copy, paper, paper_by_patient"),
+        ({"name": "image", "shares": [1.0]}, r"split\.shares"),
     ],
 )
 def test_settings_that_make_no_split_are_refused(settings, message):
     with pytest.raises(InputError, match=message):
-        split_films(archive(), seed=0, **settings)
+        split_images(archive(), seed=0, **settings)

@@ -1,15 +1,22 @@
 """Samples: which squares, from which films, at which places, with which labels."""
 
+from functools import cache
+from inspect import Parameter, signature
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from mammo.config import Config, CropConfig, DataConfig
+from mammo.datasets.film import Film, write_pgm
 from mammo.datasets.findings import findings_table
 from mammo.datasets.labels import find_task
+from mammo.datasets.registry import DATASETS
 from mammo.errors import InputError
-from mammo.preprocessing.crops import SHORTCUTS, cut_crops
+from mammo.preprocessing.crops import CROPS, SHORTCUTS, build_crop, cut_samples
 
 SIDE = 1024
+GRID = {"name": "grid", "window_mm": 44.8}
 PARTS = ["train"] * 6 + ["val"] * 2 + ["test"] * 2
 
 
@@ -17,7 +24,7 @@ def row(number: int, finding_id: int = 0, circle: tuple[float, float, float] | N
     film = f"mdb{number:03d}"
     return {
         "dataset": "made", "image_id": film, "finding_id": finding_id, "path": film, "patient": f"p{(number + 1) // 2}",
-        "side": "right" if number % 2 else "left", "density": "F", "finding": "CIRC" if finding_id else "NORM",
+        "laterality": "right" if number % 2 else "left", "density": "F", "finding": "CIRC" if finding_id else "NORM",
         "severity": severity, "spacing_mm": 0.2,
     } | (dict(zip(("x_px", "y_px", "radius_px"), circle, strict=True)) if circle else {})  # fmt: skip
 
@@ -37,7 +44,8 @@ def archive() -> pd.DataFrame:
     return table.assign(split=[PARTS[int(image_id[3:]) - 1] for image_id in table["image_id"]])
 
 
-def read(image_id: str) -> np.ndarray:
+@cache
+def read(image_id: str) -> Film:
     """A breast whose texture is its film's own, a bright dot at each lesion."""
     number = int(image_id[3:])
     y, x = np.mgrid[:SIDE, :SIDE]
@@ -47,36 +55,36 @@ def read(image_id: str) -> np.ndarray:
     table = archive()
     for _, lesion in table[(table["image_id"] == image_id) & table["x_px"].notna()].iterrows():
         pixels[(x - lesion["x_px"]) ** 2 + (y - lesion["y_px"]) ** 2 < 15**2] = 250
-    return pixels.astype(np.uint8)
+    return Film.of(pixels.astype(np.uint8))
 
 
-def crops(table=None, task="abnormality", **settings):
-    defaults = {"name": "lesion", "image_size": 64, "margin": 1.0, "seed": 0, "window_mm": 22.4}
-    if settings.get("name") == "whole":
-        del defaults["window_mm"]
-    return cut_crops(archive() if table is None else table, read, find_task(task), **defaults | settings)
+def crops(table=None, task="abnormality", read=read, image_size=64, margin=1.0, bits=8, **settings):
+    still = {} if settings.get("name") in ("whole", "grid") else {"name": "lesion", "recentre": False}
+    crop = build_crop(Config.of({"crop": still | settings}).crop)
+    how = {"image_size": image_size, "margin": margin, "bits": bits, "seed": 0}
+    return cut_samples(crop, archive() if table is None else table, read, find_task(task), **how)
 
 
-def test_whole_breasts_give_one_sample_a_film_labelled_by_its_worst_finding():
-    found = crops(name="whole", task="severity").table.set_index("sample_id")
+def test_whole_breasts_give_one_sample_an_image_labelled_by_its_worst_finding():
+    found = crops(name="whole", task="severity").table.set_index("name")
     assert list(found.index) == [f"mdb{n:03d}" for n in range(1, 11)]
     assert found.loc["mdb001", "label"] == "malignant"
     assert found.loc["mdb002", "label"] == "normal"
 
 
-def test_several_lesions_of_a_film_give_several_samples():
-    found = crops(task="severity").table.set_index("sample_id")
+def test_several_lesions_of_an_image_give_several_samples():
+    found = crops(task="severity").table.set_index("name")
     assert found.loc["mdb001.1", "label"] == "benign"
     assert found.loc["mdb001.2", "label"] == "malignant"
     assert "mdb002" in found.index and "mdb001" not in found.index
 
 
-def test_films_without_a_circle_are_left_out_or_centred_on_the_breast_and_counted_aloud():
+def test_lesions_without_a_place_are_left_out_or_centred_on_the_breast_and_counted_aloud():
     out, kept = crops(), crops(without_circle="breast")
-    assert "mdb005.1" not in set(out.table["sample_id"])
-    assert "mdb005.1" in set(kept.table["sample_id"])
+    assert "mdb005.1" not in set(out.table["name"])
+    assert "mdb005.1" in set(kept.table["name"])
     for found in (out, kept):
-        assert any("1 findings have no circle on the breast (mdb005.1)" in note for note in found.notes)
+        assert any("1 findings" in note and "mdb005.1" in note for note in found.notes)
 
 
 def test_the_label_follows_the_pixels():
@@ -88,10 +96,10 @@ def test_the_label_follows_the_pixels():
 
 def test_a_window_has_one_physical_size_and_only_the_leaky_one_follows_the_radius():
     fixed, scaled = crops().table, crops(name="scaled_lesion", factor=1.25).table
-    assert set(fixed["side_px"]) == {112}
+    assert set(fixed["size_px"]) == {112}
     lesions = scaled[scaled["label"] == "abnormal"]
-    assert lesions["side_px"].tolist() == [round(2.5 * r) for r in lesions["radius_px"]]
-    assert set(scaled.loc[scaled["label"] == "normal", "side_px"]) == {112}
+    assert lesions["size_px"].tolist() == [round(2.5 * r) for r in lesions["radius_px"]]
+    assert set(scaled.loc[scaled["label"] == "normal", "size_px"]) == {112}
 
 
 def test_backgrounds_know_nothing_of_the_test_lesions():
@@ -109,7 +117,7 @@ def test_backgrounds_know_nothing_of_the_test_lesions():
 def test_backgrounds_lie_on_the_breast_at_heights_where_lesions_lie():
     found = crops().table.query("label == 'normal'")
     assert found["y_px"].between(400, 620).all()
-    assert (found["side_px"] == 112).all()
+    assert (found["size_px"] == 112).all()
 
 
 def test_recentring_moves_a_window_to_the_blob_and_at_most_8_mm():
@@ -133,28 +141,28 @@ def test_the_margin_shows_more_around_and_the_same_in_the_middle():
 def test_a_task_leaves_out_the_films_that_it_does_not_know():
     found = crops(name="whole", task="malignancy")
     assert set(found.table["label"]) == {"benign", "malignant"}
-    assert any("5 films take no part" in note for note in found.notes)
+    assert any(note.startswith("5 images") for note in found.notes)
 
 
 def patches(table=None, task="abnormality", **settings):
     """Those of a task in a table of samples, whole breasts left out."""
-    found = crops(table, task, **{"name": "grid", "window_mm": 44.8, "stride_mm": 44.8} | settings).table
-    return found[found["sample_id"] != found["image_id"]]
+    found = crops(table, task, **GRID | settings).table
+    return found[found["patch"] > 0]
 
 
 def held(patch, table):
     """The findings of an archive whose circle's centre a patch holds."""
     own = table[(table["image_id"] == patch["image_id"]) & table["radius_px"].notna()]
-    reach = patch["side_px"] / 2
+    reach = patch["size_px"] / 2
     return own[((own["x_px"] - patch["x_px"]).abs() < reach) & ((own["y_px"] - patch["y_px"]).abs() < reach)]
 
 
 @pytest.mark.parametrize("stride_mm", [44.8, 30.0])
 def test_patches_cover_the_breast_and_lie_on_it_and_on_the_film(stride_mm):
     film = patches(stride_mm=stride_mm).query("image_id == 'mdb002'")
-    breast, covered = read("mdb002") > 0, np.zeros((SIDE, SIDE), int)
+    breast, covered = read("mdb002").pixels > 0, np.zeros((SIDE, SIDE), int)
     for _, patch in film.iterrows():
-        top, left = (round(patch[axis] - (patch["side_px"] - 1) / 2) for axis in ("y_px", "x_px"))
+        top, left = (round(patch[axis] - (patch["size_px"] - 1) / 2) for axis in ("y_px", "x_px"))
         square = slice(top, top + 224), slice(left, left + 224)
         covered[square] += 1
         assert top >= 0 and left >= 0 and breast[square].mean() > 0.24
@@ -168,8 +176,8 @@ def test_a_positive_patch_holds_a_circles_centre_and_a_healthy_one_none():
     for _, patch in found.iterrows():
         inside = held(patch, table)
         assert (patch["label"] == "abnormal") == bool(len(inside))
-        assert pd.isna(patch["finding_id"]) or patch["finding_id"] in set(inside["finding_id"])
-        assert pd.isna(patch["finding_id"]) == (patch["severity"] == "normal") == pd.isna(patch["radius_px"])
+        assert patch["finding_id"] == 0 or patch["finding_id"] in set(inside["finding_id"])
+        assert (patch["finding_id"] == 0) == (patch["severity"] == "normal") == pd.isna(patch["radius_px"])
     assert set(found.loc[found["label"] == "abnormal", "image_id"]) == {"mdb001", "mdb003", "mdb007", "mdb009"}
 
 
@@ -177,13 +185,11 @@ def test_a_positive_patch_shows_its_lesion_on_right_breasts_and_left_ones():
     table = archive()
     table.loc[table["image_id"] == "mdb002", ["finding", "severity", "finding_id"]] = ["CIRC", "benign", 1]
     table.loc[table["image_id"] == "mdb002", ["x_px", "y_px", "radius_px"]] = [200.0, 300.0, 20.0]
-    film = read("mdb002").copy()
+    film = read("mdb002").pixels.copy()
     film[285:315, 185:215] = 250
-    found = cut_crops(
-        table, lambda name: film if name == "mdb002" else read(name), find_task("abnormality"), name="grid",
-        image_size=224, margin=1.0, seed=0, window_mm=44.8, stride_mm=44.8,
-    )  # fmt: skip
-    positive = found.table[(found.table["label"] == "abnormal") & (found.table["sample_id"] != found.table["image_id"])]
+    changed = lambda name: Film.of(film) if name == "mdb002" else read(name)  # noqa: E731
+    found = crops(table, read=changed, image_size=224, **GRID)
+    positive = found.table[(found.table["label"] == "abnormal") & (found.table["patch"] > 0)]
     assert {"mdb001", "mdb002"} <= set(positive["image_id"])
     for sample, patch in positive.iterrows():
         for _, lesion in held(patch, table).iterrows():
@@ -195,15 +201,15 @@ def test_a_positive_patch_shows_its_lesion_on_right_breasts_and_left_ones():
 
 def test_a_film_whose_finding_lies_in_no_patch_is_left_out_and_told():
     """With its whole breast alone it would stand out among those that have patches, and it is never a normal one."""
-    found = crops(name="grid", window_mm=44.8, stride_mm=44.8)
+    found = crops(**GRID)
     assert "mdb005" not in set(found.table["image_id"])
-    assert found.notes == ["1 films have a finding in no patch (mdb005): left out"]
+    assert len(found.notes) == 1 and "(mdb005)" in found.notes[0]
     assert "mdb005" in set(patches(task="density", table=of_three_densities())["image_id"])
 
 
 def test_films_of_which_none_gives_a_patch_are_refused():
     table = archive()
-    with pytest.raises(InputError, match="every film of the task has a finding that lies in no patch"):
+    with pytest.raises(InputError, match="crop=whole"):
         patches(table[table["image_id"] == "mdb005"], task="severity")
 
 
@@ -214,10 +220,10 @@ def of_three_densities():
 
 
 def test_a_patch_of_a_task_without_a_healthy_class_is_one_that_holds_a_finding():
-    notes = crops(task="malignancy", name="grid", window_mm=44.8, stride_mm=44.8).notes
-    assert "patches without a finding have no class" in notes[-1]
-    found = patches(task="malignancy")
-    assert set(found["label"]) == {"benign", "malignant"} and found["finding_id"].notna().all()
+    whole = crops(task="malignancy", **GRID)
+    found = whole.table[whole.table["patch"] > 0]
+    assert "windows without a finding have no class" in whole.notes[-1]
+    assert set(found["label"]) == {"benign", "malignant"} and (found["finding_id"] > 0).all()
     assert all(len(held(patch, archive())) for _, patch in found.iterrows())
 
 
@@ -234,23 +240,26 @@ def test_a_film_with_a_finding_that_takes_no_part_gives_no_patch_and_no_whole_br
     table = archive()
     table.loc[table["image_id"] == "mdb003", "finding"] = "ARCH"
     table.loc[(table["image_id"] == "mdb001") & (table["finding_id"] == 2), "finding"] = "ARCH"  # the other is CIRC
-    found = crops(table, "distortion", name="grid", window_mm=44.8, stride_mm=44.8).table
+    found = crops(table, "distortion", **GRID).table
     assert set(found["image_id"]) == {"mdb003", "mdb002", "mdb004", "mdb006", "mdb008", "mdb010"}
     assert set(found.loc[found["label"] == "distortion", "image_id"]) == {"mdb003"}
 
 
 def test_the_ids_of_patches_are_unique_and_are_not_those_of_copies():
-    found = crops(name="grid", window_mm=44.8, stride_mm=44.8).table["sample_id"]
-    assert found.is_unique and not found.str.contains(r"\.c\d+$").any()
+    found = crops(**GRID).table
+    assert found["name"].is_unique and not found["name"].str.contains(r"\.c\d+$").any()
+    numbered = found[found["patch"] > 0]
+    assert numbered["name"].tolist() == (numbered["image_id"] + ".p" + numbered["patch"].astype("string")).tolist()
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"name": "breast"}, "expected one of whole, lesion, scaled_lesion, grid"),
-        ({"without_circle": "guess"}, "expected exclude or breast"),
-        ({"name": "grid", "stride_mm": 0}, "crop.stride_mm=0: expected millimetres"),
-        ({"name": "grid", "stride_mm": 30.0}, "up to crop.window_mm"),
+        ({"without_circle": "guess"}, "crop.without_circle=guess: expected exclude or breast"),
+        ({"name": "grid", "stride_mm": 0}, r"crop\.stride_mm=0.0: expected"),
+        ({"name": "grid", "stride_mm": 30.0}, "crop.window_mm=22.4"),
+        ({"name": "whole", "factor": 2.0}, "crop.factor=2.0"),
     ],
 )
 def test_unknown_settings_list_the_known(settings, message):
@@ -259,16 +268,67 @@ def test_unknown_settings_list_the_known(settings, message):
 
 
 def test_an_unknown_task_lists_the_known():
-    with pytest.raises(InputError, match="expected one of abnormality, severity, malignancy, density, finding, "):
+    with pytest.raises(InputError, match="abnormality, density, distortion, finding, malignancy, severity"):
         find_task("cancer")
 
 
 def test_what_is_seen_without_a_lesion_is_that_of_the_crop_and_the_breast():
-    crops = cut_crops(archive(), read, find_task("abnormality"), name="lesion", image_size=112, margin=1.0, seed=0,
-                      window_mm=22.4, recentre=False)  # fmt: skip
-    table = crops.table
+    found = crops(image_size=112)
+    table = found.table
     assert set(SHORTCUTS) <= set(table.columns) and table[SHORTCUTS].notna().all().all()
-    assert table["mean_grey"].to_numpy() == pytest.approx(np.stack(crops.pixels).mean(axis=(1, 2)))
-    assert table["black"].to_numpy() == pytest.approx((np.stack(crops.pixels) == 0).mean(axis=(1, 2)))
+    assert table["mean_grey"].to_numpy() == pytest.approx(np.stack(found.pixels).mean(axis=(1, 2)))
+    assert table["black"].to_numpy() == pytest.approx((np.stack(found.pixels) == 0).mean(axis=(1, 2)))
     assert table["across"].between(0, 1).all() and table["down"].between(0, 1).all()
     assert table.groupby("image_id")["breast_mm2"].nunique().max() == 1 and table["breast_mm2"].min() > 1000
+
+
+@pytest.mark.parametrize("given", ["box", "mask"])
+def test_a_finding_with_a_box_or_a_mask_alone_has_a_window_centred_on_it(given, tmp_path):
+    rows = archive().iloc[[0]].assign(x_px=pd.NA, y_px=pd.NA, radius_px=pd.NA)
+    edges = [701.0, 380.0, 741.0, 440.0]
+    if given == "box":
+        rows[["x0_px", "y0_px", "x1_px", "y1_px"]] = edges
+    else:
+        mask = np.zeros((SIDE, SIDE), np.uint8)
+        mask[380:441, 701:742] = 255
+        write_pgm(tmp_path / "mask.pgm", mask)
+        rows["mask_path"] = str(tmp_path / "mask.pgm")
+    table = crops(rows, name="scaled_lesion", factor=2.0).table
+    assert table[["x_px", "y_px", "size_px"]].astype(float).to_numpy().tolist() == [[721.0, 410.0, 120.0]]
+
+
+@pytest.mark.parametrize("name", ["lesion", "grid"])
+def test_millimetres_need_a_spacing_and_the_whole_breast_does_not(name):
+    table = archive().assign(spacing_mm=pd.NA)
+    with pytest.raises(InputError, match=r"data\.spacing_mm"):
+        crops(table, name=name)
+    assert len(crops(table, name="whole").table) == 10
+
+
+def test_a_finding_of_unknown_severity_is_left_out_and_counted():
+    table = archive()
+    table.loc[table["image_id"].isin(["mdb003", "mdb004"]), "severity"] = pd.NA
+    found = crops(table)
+    assert not {"mdb003", "mdb004"} & set(found.table["image_id"])
+    assert any(note.startswith("2 findings of unknown severity") for note in found.notes)
+
+
+def test_crops_of_16_bits_are_those_of_8_to_one_level():
+    few, many = crops(), crops(bits=16)
+    assert {one.dtype.name for one in many.pixels} == {"uint16"} and few.table["name"].equals(many.table["name"])
+    assert np.abs(np.stack(many.pixels).astype(int) // 257 - np.stack(few.pixels)).max() <= 1
+    assert many.mean_grey(0) == pytest.approx(few.mean_grey(0), abs=1)
+
+
+def test_names_differ_where_one_image_is_called_as_anothers_finding_would_be():
+    table = archive()
+    table["image_id"] = table["image_id"].replace("mdb002", "mdb001.1")
+    found = crops(table, read=lambda name: read("mdb002" if name == "mdb001.1" else name)).table
+    assert found["name"].is_unique and {"mdb001", "mdb001.1"} <= set(found["image_id"])
+
+
+@pytest.mark.parametrize(("classes", "config"), [(CROPS, CropConfig()), (DATASETS, DataConfig())])
+def test_a_default_of_a_class_is_the_configurations_or_saying_it_would_do_nothing(classes, config):
+    for cls in classes.values():
+        for one in signature(cls).parameters.values():
+            assert one.default in (getattr(config, one.name), Parameter.empty), (cls, one.name)
