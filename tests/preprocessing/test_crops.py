@@ -97,6 +97,7 @@ def test_the_label_follows_the_pixels():
 def test_a_window_has_one_physical_size_and_only_the_leaky_one_follows_the_radius():
     fixed, scaled = crops().table, crops(name="scaled_lesion", factor=1.25).table
     assert set(fixed["size_px"]) == {112}
+    assert set(crops(archive().assign(spacing_mm=0.1)).table["size_px"]) == {224}
     lesions = scaled[scaled["label"] == "abnormal"]
     assert lesions["size_px"].tolist() == [round(2.5 * r) for r in lesions["radius_px"]]
     assert set(scaled.loc[scaled["label"] == "normal", "size_px"]) == {112}
