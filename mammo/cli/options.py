@@ -31,7 +31,9 @@ def check_choices(arguments: list[str], conf: Path) -> None:
     """
     flags: Any = get_args_parser()
     flags.error = _refuse
-    if odd := [word for word in flags.parse_known_args(arguments)[1] if word.startswith("-")]:
+    known, others = flags.parse_known_args(arguments)
+    folders = [conf, *([Path(known.config_dir)] if known.config_dir else [])]
+    if odd := [word for word in others if word.startswith("-")]:
         _refuse(f"no such option: {odd[0]}")
     parser = OverridesParser.create()
     for argument in arguments:
@@ -45,7 +47,7 @@ def check_choices(arguments: list[str], conf: Path) -> None:
             override = parser.parse_override(argument)
         except HydraException:
             continue  # Hydra itself says what is wrong with it
-        options = sorted(path.stem for path in (conf / group).glob("*.yaml"))
+        options = sorted(path.stem for folder in folders for path in (folder / group).glob("*.yaml"))
         if isinstance(override.value(), Glob):
             continue  # names files that are there
         asked = override.sweep_string_iterator() if override.is_sweep_override() else [_plain(override.value())]
