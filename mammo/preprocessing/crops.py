@@ -122,20 +122,19 @@ class Lesion:
         normal = (rows["severity"] == "normal").fillna(False).astype(bool)
         lesions, normals = rows[~normal], rows[normal]
         named = lesions["image_id"] + _mark(findings) + lesions["finding_id"].astype("string")
-        drawn = lesions[lesions["x_px"].notna()]
+        drawn = lesions.dropna(subset="x_px")
         points = [self._ask(row, "point", (row["x_px"], row["y_px"])) for _, row in drawn.iterrows()]
-        on_breast = {row.name: square for row, found in _zip(drawn, cutter(drawn, points)) for square in found}
-        off = lesions[~lesions.index.isin(on_breast)]
-        shown = dict(on_breast)
+        shown = {row.name: square for row, found in _zip(drawn, cutter(drawn, points)) for square in found}
+        off = lesions[~lesions.index.isin(shown)]
+        places = [
+            (square.numbers["asked_across"], square.numbers["asked_down"])
+            for index, square in shown.items()
+            if lesions.at[index, "split"] != "test"
+        ]
         if self.without_circle == "breast":
             middles = cutter(off, [self._ask(row, "middle") for _, row in off.iterrows()])
             shown |= {row.name: square for row, (square,) in _zip(off, middles)}
         samples = [_sample(row, shown[row.name], named[row.name]) for _, row in lesions.iterrows() if row.name in shown]
-        places = [
-            (on_breast[index].numbers["asked_across"], on_breast[index].numbers["asked_down"])
-            for index in lesions.index[lesions["split"] != "test"]
-            if index in on_breast
-        ]
         if len(normals) and not places:
             raise InputError("no background can be placed: no lesion of the training and validation parts has a place")
         asks = []
@@ -144,10 +143,8 @@ class Lesion:
             asks.append(self._ask(row, "place", places[rng.integers(len(places))]))
         backgrounds = cutter(normals, asks)
         samples += [_sample(row, square, row["image_id"]) for row, (square,) in _zip(normals, backgrounds)]
-        names = ", ".join(named[off.index])
-        return samples, [f"{len(off)} findings have no place on the breast ({names}): {self.without_circle}"] * bool(
-            len(off)
-        )
+        note = f"{len(off)} findings have no place on the breast ({', '.join(named[off.index])}): {self.without_circle}"
+        return samples, [note] if len(off) else []
 
     def _ask(self, row: pd.Series, kind: str, at: tuple[float, float] | None = None) -> Ask:
         reach = RECENTRE_MM / row["spacing_mm"]
