@@ -117,9 +117,10 @@ def _paper_parts(images: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
 
 def _paper_parts_by_patient(images: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
     """Take patients in random order, those with an abnormal image first; each one trains whose images still fit."""
-    normal = images["severity"] == "normal"
-    kinds = {True: (~normal).fillna(False).astype(bool), False: normal.fillna(False).astype(bool)}
-    counts = pd.DataFrame({"patient": images["patient"], **kinds}).groupby("patient").sum()  # type: ignore[dict-item]
+    normal = images["severity"] == "normal"  # missing where the severity is, which then counts as neither
+    kinds: dict[object, pd.Series] = {True: (~normal).fillna(False).astype(bool)}
+    kinds |= {False: normal.fillna(False).astype(bool), "patient": images["patient"]}
+    counts = pd.DataFrame(kinds).groupby("patient").sum()
     left = {kind: round(int(counts[kind].sum()) * train / of) for kind, (train, of) in PAPER_TRAIN.items()}
     counts = counts.iloc[rng.permutation(len(counts))].sort_values(True, key=lambda n: n == 0, kind="stable")
     chosen = set()
