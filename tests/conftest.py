@@ -37,7 +37,7 @@ DRAW = figures.save
 
 @pytest.fixture(autouse=True, scope="session")
 def _sketched():
-    """Figures are made and written as one grey pixel, which saves half of a run's time; `drawn` has them as they are."""
+    """Figures are made and written as one grey pixel, which saves half of a run's time; `drawn` draws them."""
 
     def sketch(figure, path):
         path.parent.mkdir(parents=True, exist_ok=True)
