@@ -109,7 +109,7 @@ def job(phantom, tmp_path_factory):
     def start(*overrides):
         folder = tmp_path_factory.mktemp("run")
         lines = [*SMALL, f"data.root={phantom.root}", "model.image_size=32", *overrides]
-        if not any(line.startswith(("model", "experiment", "protocol")) for line in overrides):
+        if not any(line.startswith(("model", "experiment")) for line in overrides):
             lines.insert(0, "model=compact")  # a second less than VGG16 to build and to keep
         lines.insert(0, SHARES)
         return folder, train(resolved(*{line.partition("=")[0]: line for line in lines}.values()), folder)
