@@ -1,6 +1,5 @@
 """The bench measures what it says: processes answer, medians and ratios are right, bad input is one line."""
 
-import os
 import subprocess
 import sys
 import time
@@ -122,7 +121,7 @@ def test_rates_are_by_the_median_step_and_set_against_the_bare_loop_and_keras():
     )
 
 
-def test_growth_is_drawn_and_told(tmp_path):
+def test_growth_is_drawn_and_told(tmp_path, drawn):
     found = {
         "films": [
             {"films": n, "cached": cached, "seconds": n / 100, "peak_bytes": n * 1e6}
@@ -136,12 +135,12 @@ def test_growth_is_drawn_and_told(tmp_path):
 
 
 def test_a_command_is_watched_and_a_failure_told():
-    seconds, peak = growth.watched(
-        [sys.executable, "-c", "import time; x = b'1' * 50_000_000; time.sleep(0.5)"], dict(os.environ)
-    )
-    assert seconds > 0.5 and peak > 50e6
+    code = "import time; x = b'1' * 50_000_000; time.sleep(0.5); print('done')"
+    seconds, peak, text = machine.ran(["-c", code], watch=True)
+    assert seconds > 0.5 and peak > 50e6 and text == "done\n"
+    assert machine.ran(["-c", "pass"])[1] == 0
     with pytest.raises(InputError, match="no such thing"):
-        growth.watched([sys.executable, "-c", "raise SystemExit('no such thing')"], dict(os.environ))
+        machine.ran(["-c", "raise SystemExit('no such thing')"])
 
 
 def test_a_table_of_many_rows_is_split_and_audited_and_a_leak_would_be_an_error(monkeypatch):
