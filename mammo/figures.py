@@ -189,7 +189,7 @@ def image_grid(images: list[np.ndarray], names: list[str], columns: int) -> Figu
     for axis in axes.flat:
         axis.set_axis_off()
     for axis, image, name in zip(axes.flat, images, names, strict=False):
-        axis.imshow(image, cmap="gray", vmin=0, vmax=255)
+        axis.imshow(image, cmap="gray", vmin=0, vmax=np.iinfo(image.dtype).max)
         axis.set_title(name, fontsize=8)
     return drawn
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mammo.models.heads import FittedHead
     from mammo.models.network import Network
 
-NEEDED = ("config", "classes", "crop")  # of provenance.json
+NEEDED = ("config", "classes", "crop", "dataset")  # of provenance.json
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ DRAW = figures.save
 
 @pytest.fixture(autouse=True, scope="session")
 def _sketched():
-    """Figures are made and written as one grey pixel, which saves half of a run's time; `drawn` has them as they are."""
+    """Figures are made and written as one grey pixel, which saves half of a run's time; `drawn` draws them."""
 
     def sketch(figure, path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -109,7 +109,7 @@ def job(phantom, tmp_path_factory):
     def start(*overrides):
         folder = tmp_path_factory.mktemp("run")
         lines = [*SMALL, f"data.root={phantom.root}", "model.image_size=32", *overrides]
-        if not any(line.startswith(("model", "experiment", "protocol")) for line in overrides):
+        if not any(line.startswith(("model", "experiment")) for line in overrides):
             lines.insert(0, "model=compact")  # a second less than VGG16 to build and to keep
         lines.insert(0, SHARES)
         return folder, train(resolved(*{line.partition("=")[0]: line for line in lines}.values()), folder)

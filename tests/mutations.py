@@ -101,7 +101,9 @@ def main(names: list[str]) -> int:
     chosen = {key: value for key, value in MUTATIONS.items() if not names or key.startswith(tuple(names))}
     with tempfile.TemporaryDirectory(prefix="mammo-mutations-") as folder:
         copy, bad = Path(folder, "tree"), 0
-        shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv", "outputs", "*.egg-info", "__pycache__"))
+        shutil.copytree(
+            ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv", "outputs", "*.egg-info", "__pycache__")
+        )
         passing = passing_now(copy, [value[3:] for value in chosen.values()])
         for name, (file, before, after, *test) in chosen.items():
             path = copy / "mammo" / file

@@ -55,6 +55,7 @@ REAL_RUNS = {
     "mias_behery2023_vgg16": f"experiment=behery2023_vgg16 model.weights={VGG16} trainer.max_epochs=1",
     "mias_behery2023_inception": f"experiment=behery2023_inception model.weights={INCEPTION} trainer.max_epochs=1",
 }
+PINNED = json.loads(Path(__file__).with_suffix(".json").read_text())["digests"]
 OF_0_1_0 = {  # words of its command line
     "crop=scaled_lesion": "crop=radius",
     "crop=grid": "crop=patches",
@@ -83,7 +84,8 @@ def run(checkout: Path, out: Path, names: list[str]) -> None:
             print(f"{name}: status {ended.returncode}\n{(ended.stdout + ended.stderr)[-2000:]}", flush=True)
             continue
         (out / f"{name}.txt").write_text("\n".join(lines(folder)) + "\n")
-        print(f"{name}: {digest(out / f'{name}.txt')}", flush=True)
+        found = digest(out / f"{name}.txt")
+        print(f"{name}: {found}{', as 0.1.0' if found == PINNED.get(name) else ''}", flush=True)
 
 
 def _last_of_each_key(command: list[str]) -> list[str]:
@@ -124,8 +126,8 @@ def _flat(metrics: object, path: str = "") -> list[str]:
 
 
 def digest(path: Path) -> str:
-    """Return sixteen hexadecimal digits of a file's SHA-256."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    """Return sixteen hexadecimal digits that name a file's lines, in whatever order."""
+    return hashlib.sha256("\n".join(sorted(path.read_text().splitlines())).encode()).hexdigest()[:16]
 
 
 def compare(before: Path, after: Path) -> int:

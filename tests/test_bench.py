@@ -121,7 +121,7 @@ def test_rates_are_by_the_median_step_and_set_against_the_bare_loop_and_keras():
     )
 
 
-def test_growth_is_drawn_and_told(tmp_path, drawn):
+def test_growth_is_drawn_and_told(drawn, tmp_path):
     found = {
         "films": [
             {"films": n, "cached": cached, "seconds": n / 100, "peak_bytes": n * 1e6}

@@ -57,7 +57,12 @@ def test_an_experiment_is_what_its_source_says(name):
     assert f"python train.py experiment={name}" in (CONF / "experiment" / f"{name}.yaml").read_text().splitlines()[1]
 
 
-@pytest.mark.parametrize("name", sorted(EXPERIMENTS))
+FEW = ("behery2023_inception", "desai2021", "gao2018", "ting2019")  # of each kind one; the others with `-m slow`
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in FEW else pytest.param(name, marks=pytest.mark.slow) for name in sorted(EXPERIMENTS)]
+)
 def test_an_experiment_leaves_a_complete_run_folder(job, name):
     folder, metrics = job(f"experiment={name}", "trainer.max_epochs=1", *SMALLER.get(name, []))
     assert [file for file in FILES if not (folder / file).is_file()] == []

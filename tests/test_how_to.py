@@ -21,7 +21,7 @@ FILES = {name: text for name, text in NAMED if name != "check"}
 CHECKS = [text for name, text in NAMED if name == "check"]
 LINES = [shlex.split(text.replace("\\\n", "")) for kind, text in BLOCKS if kind == "sh"]
 SMALL = ["model.weights=null", "model.image_size=32", "data.batch_size=4", "data.workers=0", "trainer.max_epochs=1",
-         "split.shares=[0.4,0.3,0.3]", "augment=none", "hydra.run.dir=run"]  # fmt: skip
+         "split.shares=[0.4,0.3,0.3]", "augment=none", "trainer.precision=32-true", "hydra.run.dir=run"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

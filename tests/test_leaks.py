@@ -25,11 +25,13 @@ from tests.conftest import SHARES, prepared_of, resolved
 
 
 @pytest.fixture(scope="module")
-def run(job, vgg_trunk):
+def run(job, resnet_trunk):
     """One epoch on a frozen trunk; returns the run folder."""
 
     def start(*overrides):
-        return job("trainer.max_epochs=1", "augment=none", f"model.weights={vgg_trunk}", *overrides)[0]
+        return job(
+            "trainer.max_epochs=1", "augment=none", "model=resnet18", f"model.weights={resnet_trunk}", *overrides
+        )[0]
 
     return start
 

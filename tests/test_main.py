@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 
 import pytest
 from typer.testing import CliRunner
@@ -105,10 +104,7 @@ def test_the_words_of_train_are_passed_on_untouched(monkeypatch):
     assert passed == [words]
 
 
-def test_a_program_ends_with_2_and_mammo_answers_at_once():
-    start = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "mammo", "--help"], check=True, capture_output=True, cwd=CONF.parent)
-    assert time.perf_counter() - start < 0.7
+def test_a_program_ends_with_2():
     program = [sys.executable, "-m", "mammo", "train", "model=nope"]
     process = subprocess.run(program, check=False, capture_output=True, text=True, cwd=CONF.parent)
     assert (

@@ -109,9 +109,9 @@ def passes(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("method", "distinct"), [("crossover", 32 + 2 * 16), ("cutmix", 32 + 2 * 16), ("gan", 32 + 16)]
 )
-def test_every_augmentation_runs_on_a_trunks_cached_outputs(job, vgg_trunk, passes, method, distinct):
+def test_every_augmentation_runs_on_a_trunks_cached_outputs(job, resnet_trunk, passes, method, distinct):
     few = "augment.steps=2" if method == "gan" else "augment.copies=2"
-    folder, _ = job(f"augment={method}", few, f"model.weights={vgg_trunk}")
+    folder, _ = job(f"augment={method}", few, "model=resnet18", f"model.weights={resnet_trunk}")
     assert 32 < sum(passes) <= distinct + 15  # the last block is filled up to 16
     assert f"augment.method={method}" in (folder / "report.md").read_text()
     if method == "gan":
@@ -132,14 +132,14 @@ def test_what_was_watched_is_what_the_predictions_say(job):
     assert metrics["val/softmax/auroc"] == pytest.approx(curves["val/auroc"].max(), abs=1e-6)
 
 
-def test_a_frozen_trunk_runs_once_per_distinct_sample(job, vgg_trunk, passes):
-    weights = f"model.weights={vgg_trunk}"
-    folder, _ = job(weights, "augment.copies=2")
+def test_a_frozen_trunk_runs_once_per_distinct_sample(job, resnet_trunk, passes):
+    weights = ("model=resnet18", f"model.weights={resnet_trunk}")
+    folder, _ = job(*weights, "augment.copies=2")
     samples = pd.read_csv(folder / "samples.csv")
     most = 32 + 2 * (samples["split"] == "train").sum()  # each film, and two draws of each training film
     assert 32 <= sum(passes) <= most + 15  # the last block is filled up to 16
     passes.clear()
-    again, _ = job(weights, "augment.copies=2", "heads=[svm]", "optim.lr_head=0.01")
+    again, _ = job(*weights, "augment.copies=2", "heads=[svm]", "optim.lr_head=0.01")
     assert sum(passes) == 0
     first, second = (RunFolder(f).features()[0] for f in (folder, again))
     assert (first == second).all()
@@ -173,7 +173,7 @@ def test_folds_and_seeds_need_no_more_passes_than_there_are_distinct_samples(job
     assert len(kept(tmp_path)) == len(set(kept(tmp_path)))
 
 
-@pytest.mark.parametrize("augment", ["online", "mixup"])
+@pytest.mark.parametrize("augment", ["online", pytest.param("mixup", marks=pytest.mark.slow)])
 def test_a_run_without_cache_gives_the_same_to_rounding(job, resnet_trunk, passes, tmp_path, augment):
     common = (
         "model=resnet18",
@@ -226,8 +226,8 @@ def test_trunk_outputs_are_not_used_where_what_made_them_has_changed(job, resnet
         assert needed() >= 32
 
 
-@pytest.mark.parametrize("trainable", ["head", "last_block"])
-def test_all_heads_need_no_more_forward_passes_than_one(job, vgg_trunk, monkeypatch, tmp_path, trainable):
+@pytest.mark.parametrize("trainable", ["head", pytest.param("last_block", marks=pytest.mark.slow)])
+def test_all_heads_need_no_more_forward_passes_than_one(job, resnet_trunk, monkeypatch, tmp_path, trainable):
     stage, passes = torch.nn.Conv2d.forward, []
 
     def counted(self, x):
@@ -241,7 +241,7 @@ def test_all_heads_need_no_more_forward_passes_than_one(job, vgg_trunk, monkeypa
     def needed(heads):
         monkeypatch.setenv("MAMMO_HOME", str(tmp_path / heads))  # a cache of its own
         passes.clear()
-        common = (f"model.weights={vgg_trunk}", f"model.trainable={trainable}", "augment.copies=2")
+        common = ("model=resnet18", f"model.weights={resnet_trunk}", f"model.trainable={trainable}", "augment.copies=2")
         folder, _ = job(*common, f"heads={heads}", "trainer.max_epochs=1")
         table = pd.read_csv(folder / "predictions.csv")
         assert set(table["head"]) - {"softmax", "shortcuts", "majority"} == (set(HEADS) if heads == "all" else {heads})
@@ -251,8 +251,8 @@ def test_all_heads_need_no_more_forward_passes_than_one(job, vgg_trunk, monkeypa
     assert everything == one and one[0] > 0
 
 
-def test_a_cached_trunk_gives_what_an_uncached_one_gives(job, vgg_trunk):
-    folder, _ = job(f"model.weights={vgg_trunk}", "augment=none", "trainer.precision=32-true")
+def test_a_cached_trunk_gives_what_an_uncached_one_gives(job, resnet_trunk):
+    folder, _ = job("model=resnet18", f"model.weights={resnet_trunk}", "augment=none", "trainer.precision=32-true")
     features, rows = RunFolder(folder).features()
     config = RunFolder(folder).config
     prepared = prepared_of(config)
@@ -280,10 +280,10 @@ def test_an_evaluation_without_training_writes_the_same_report(job):
     assert [line for line in kept[0] if line] == [line for line in kept[1] if line]
 
 
-def test_an_evaluation_needs_no_weights_file_but_its_checkpoint(job, vgg_trunk, tmp_path):
+def test_an_evaluation_needs_no_weights_file_but_its_checkpoint(job, resnet_trunk, tmp_path):
     path = tmp_path / "trunk.safetensors"
-    path.write_bytes(vgg_trunk.read_bytes())
-    folder, _ = job(f"model.weights={path}", "trainer.max_epochs=1")
+    path.write_bytes(resnet_trunk.read_bytes())
+    folder, _ = job("model=resnet18", f"model.weights={path}", "trainer.max_epochs=1")
     path.unlink()
     again = evaluated(folder, "no-file")
     assert (again / "predictions.csv").read_bytes() == (folder / "predictions.csv").read_bytes()
@@ -303,9 +303,11 @@ def test_an_evaluation_does_not_change_what_the_checkpoint_is(job, override, mes
         evaluated(folder, "changed", override)
 
 
-def test_a_trained_last_block_runs_on_a_cached_prefix(job, vgg_trunk):
-    folder, _ = job(f"model.weights={vgg_trunk}", "model.trainable=last_block", "trainer.max_epochs=1")
-    assert read_json(folder / "provenance.json")["frozen_stages"] == 5  # the input and four blocks
+def test_a_trained_last_block_runs_on_a_cached_prefix(job, resnet_trunk):
+    folder, _ = job(
+        "model=resnet18", f"model.weights={resnet_trunk}", "model.trainable=last_block", "trainer.max_epochs=1"
+    )
+    assert read_json(folder / "provenance.json")["frozen_stages"] == 8  # the input, the stem and three of four layers
     assert read_json(folder / "selection.json")["heads"]["svm"]["how"] == "tuned and calibrated on validation"
 
 
@@ -576,13 +578,13 @@ def launched(cwd, *arguments):
 
 
 def test_two_devices_and_a_sweep_of_them_give_each_film_once(phantom, tmp_path):
-    own = ["trainer.devices=2", "heads=[knn]", f"data.root={phantom.root}", "model.image_size=75", SHARES, *SMALL[:-1]]
-    done = launched(tmp_path, "-m", "model=vgg16,inception", "trainer.max_epochs=1", *own)
+    own = ["trainer.devices=2", "heads=[knn]", f"data.root={phantom.root}", "model.image_size=32", SHARES, *SMALL[:-1]]
+    done = launched(tmp_path, "-m", "model=resnet18,compact", "trainer.max_epochs=1", *own)
     assert done.returncode == 0, done.stderr[-3000:]
     (sweep,) = (tmp_path / "outputs").glob("*/*")
     jobs = sorted(path for path in sweep.iterdir() if path.is_dir())
-    assert [path.name.rpartition("_")[0] for path in jobs] == ["inception", "vgg16"]
-    assert "model=inception" in (sweep / "leaderboard.md").read_text()
+    assert [path.name.rpartition("_")[0] for path in jobs] == ["compact", "resnet18"]
+    assert "model=compact" in (sweep / "leaderboard.md").read_text()
     for path in jobs:
         predictions = pd.read_csv(path / "predictions.csv")
         assert not predictions.duplicated([*SAMPLE, "head"]).any()

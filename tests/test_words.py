@@ -10,7 +10,6 @@ FORBIDDEN = {"Of", "What", "How", "Whether", "That", "Those", "As"}
 LEFT = {
     "mammo/config.py",
     "mammo/datasets/__init__.py",
-    "mammo/datasets/drawing.py",
     "mammo/models/backbones.py",
     "mammo/preprocessing/cache.py",
     "mammo/preprocessing/crops.py",

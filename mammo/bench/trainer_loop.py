@@ -48,7 +48,7 @@ class Ticks(Callback):
             torch.cuda.synchronize()
         self.times.append(time.perf_counter())
 
-    on_predict_batch_end = on_train_batch_end
+    on_predict_batch_end = on_train_batch_end  # type: ignore[assignment]
 
     def seconds(self) -> list[float]:
         """Return seconds of each batch after the first ones; on a GPU their mean, once."""

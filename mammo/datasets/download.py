@@ -9,7 +9,8 @@ import time
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -24,7 +25,7 @@ CHUNK_BYTES = 1 << 20
 
 
 def fetch(url: str, target: Path, *, attempts: int = 5, timeout_s: float = 30.0) -> Path:
-    """Downloads `url` to `target`, by way of `<target>.part`, from which a later attempt or process goes on.
+    """Download `url` to `target`, by way of `<target>.part`, from which a later attempt or process goes on.
 
     Raises:
         OSError: Not complete after all attempts, or refused (4xx: at once); says what is kept and what to do.
@@ -62,7 +63,7 @@ def fetch(url: str, target: Path, *, attempts: int = 5, timeout_s: float = 30.0)
 
 
 def _receive(url: str, file: BinaryIO, tag: Path, timeout_s: float, show: Callable[[int, int | None], None]) -> None:
-    """One request for what `file` lacks; returns when it is whole. `tag` holds size and version of what is there."""
+    """Ask once for what `file` lacks; return when it is whole. `tag` holds size and version of what is there."""
     have = file.tell()
     size, _, version = tag.read_text("latin-1").partition("\n") if have and tag.exists() else ("", "", "")
     headers = ({"Range": f"bytes={have}-"} if have else {}) | ({"If-Range": version} if version else {})
@@ -98,32 +99,42 @@ def _receive(url: str, file: BinaryIO, tag: Path, timeout_s: float, show: Callab
         raise ConnectionError(f"{expected} bytes announced, {done} received")
 
 
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Give an empty folder that becomes `folder` when nothing went wrong, or if another process was faster, goes.
+
+    Raises:
+        InputError: `folder` holds other things.
+    """
+    folder = folder.resolve()  # a rename would replace a link, not what it leads to
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with workshop(folder) as temporary:
+        made = temporary / folder.name  # the temporary folder itself is closed to the user's group
+        made.mkdir()
+        yield made
+        try:
+            made.rename(folder)
+        except OSError as error:
+            if lacking := {path.name for path in made.iterdir()} - {path.name for path in folder.glob("*")}:
+                why = f"{error.strerror}, and {min(lacking)} is not in it; delete it or name another folder"
+                raise InputError(f"{folder}: {why}") from error
+
+
 def extract(archive: Path, folder: Path, *, expected: Callable[[str], int | None]) -> None:
-    """Unpacks a tar or tar.gz of plain files, at most one sub-folder deep, flat into `folder`: all or nothing.
+    """Unpack a tar or tar.gz of plain files, at most one sub-folder deep, flat into `folder`: all or nothing.
 
     `expected` gives the largest size in bytes of a file of that name, None where no such file belongs there.
 
     Raises:
         InputError: The archive is damaged or holds what it should not (names the member); `folder` holds other things.
     """
-    folder = folder.resolve()  # a rename would replace a link, not what it leads to
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with workshop(folder) as temporary:
-        unpacked = temporary / folder.name  # the temporary folder itself is closed to the user's group
-        unpacked.mkdir()
+    with whole_folder(folder) as unpacked:
         try:
             with tarfile.open(archive) as tar:
                 _unpack(tar, archive, unpacked, expected)
         except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
             why = str(error).partition("\n")[0].rstrip(":")
             raise InputError(f"{archive}: truncated or corrupt ({why}); delete it and fetch again") from error
-        try:
-            unpacked.rename(folder)
-        except OSError as error:
-            lacking = {path.name for path in unpacked.iterdir()} - {path.name for path in folder.glob("*")}
-            if lacking:  # else another process was faster
-                why = f"{error.strerror}, and {min(lacking)} of {archive} is not in it"
-                raise InputError(f"{folder}: {why}; delete it or name another folder") from error
 
 
 def _unpack(tar: tarfile.TarFile, archive: Path, folder: Path, expected: Callable[[str], int | None]) -> None:

@@ -1,4 +1,4 @@
-"""How a phantom film is drawn: anatomy, texture, lesions, artefacts. Its seeds decide all.
+"""The drawing of a phantom film: anatomy, texture, lesions, artefacts. Its seeds decide all.
 
 Lengths in pixels of 0.2 mm, grey levels 0 to 255. A breast is drawn with its chest wall at x = 0 and mirrored onto
 the films of right breasts. The file is long because it is one drawing: nothing in it serves anything else.
@@ -12,6 +12,8 @@ import numpy as np
 from scipy import fft
 
 from mammo.datasets.mias import SIDE_PX
+
+Rng = np.random.Generator
 
 # Radii of mini-MIAS's circles: median and spread of the logarithm; those of CALC apart, benign clusters are small
 RADII = {"CALC B": (13, 0.55), "CALC M": (36, 0.5), "CIRC": (44, 0.5), "SPIC": (46, 0.55), "MISC": (40, 0.45)}
@@ -51,7 +53,7 @@ class Breast:
 
 
 def anatomy(seed: int, woman: int, side: int, tissue: str) -> Breast:
-    """One of a woman's two breasts: hers, with small differences."""
+    """Return one of a woman's two breasts: hers, with small differences."""
     hers, own = np.random.default_rng([seed, woman]), np.random.default_rng([seed, woman, side])
     scan = int(hers.choice(4, p=SHARES[tissue]))
     width = WIDTHS[scan] + int(hers.integers(0, 3))
@@ -74,14 +76,14 @@ def anatomy(seed: int, woman: int, side: int, tissue: str) -> Breast:
 
 @lru_cache(maxsize=32)
 def gain(rows: int, columns: int, slope: float) -> np.ndarray:
-    """Amplitudes, (rows, columns // 2 + 1) float32, whose power falls with frequency ** -slope."""
+    """Return amplitudes, (rows, columns // 2 + 1) float32, whose power falls with frequency ** -slope."""
     square = (fft.fftfreq(rows) ** 2)[:, None] + fft.rfftfreq(columns) ** 2
     square[0, 0] = np.inf
     return (square ** (-slope / 4)).astype(np.float32)
 
 
-def noise(rng: np.random.Generator, height: int, width: int, slope: float) -> np.ndarray:
-    """A field of (height, width) float32, mean 0 and deviation 1, whose power falls with frequency ** -slope."""
+def noise(rng: Rng, height: int, width: int, slope: float) -> np.ndarray:
+    """Return a field of (height, width) float32, mean 0 and deviation 1, whose power falls with frequency ** -slope."""
     rows, columns = fft.next_fast_len(height, real=True), fft.next_fast_len(width, real=True)
     amplitude = gain(rows, columns, slope)
     white = rng.standard_normal((2, *amplitude.shape), dtype=np.float32)
@@ -90,17 +92,17 @@ def noise(rng: np.random.Generator, height: int, width: int, slope: float) -> np
 
 
 def ridges(field: np.ndarray, width: float) -> np.ndarray:
-    """Lines, 0 to 1, where a field crosses zero."""
+    """Return lines, 0 to 1, where a field crosses zero."""
     return 1 / (1 + (field / width) ** 2)
 
 
 def sigmoid(field: np.ndarray) -> np.ndarray:
-    """From 0 to 1, half at 0."""
+    """Return a number from 0 to 1 for each, half at 0."""
     return 0.5 + 0.5 * np.tanh(field / 2)
 
 
-def strands(rng: np.random.Generator, breast: Breast, count: int) -> np.ndarray:
-    """Ducts, vessels and ligaments, (1024, width) float32, 0 to about 1: random walks that head for the nipple."""
+def strands(rng: Rng, breast: Breast, count: int) -> np.ndarray:
+    """Return ducts, vessels and ligaments, (1024, width) float32, 0 to about 1: random walks towards the nipple."""
     start = rng.uniform([-80, 60], [breast.nipple[0], SIDE_PX], (count, 2))
     ahead = np.array([breast.nipple[0] + 60, breast.nipple[1]]) - start
     turns = np.cumsum(rng.normal(0, 0.10, (count, 60)), axis=1) + rng.normal(0, 0.45, (count, 1))
@@ -117,8 +119,8 @@ def strands(rng: np.random.Generator, breast: Breast, count: int) -> np.ndarray:
     return (fine + 0.6 * broad) / 255
 
 
-def texture(rng: np.random.Generator, breast: Breast, depth: np.ndarray) -> np.ndarray:
-    """Grey levels above the fat's, (1024, width): glandular tissue, strands towards the nipple, texture, muscle."""
+def texture(rng: Rng, breast: Breast, depth: np.ndarray) -> np.ndarray:
+    """Return grey levels above the fat's, (1024, width): glandular tissue, strands, texture, muscle."""
     y, x = np.mgrid[:SIDE_PX, : breast.width].astype(np.float32)
     nipple_x, nipple_y = breast.nipple
     coarse = noise(rng, SIDE_PX // 8, SIDE_PX // 8, 3.2)
@@ -149,8 +151,8 @@ def texture(rng: np.random.Generator, breast: Breast, depth: np.ndarray) -> np.n
     return grey * (1 - 0.6 * muscle) + muscle * over
 
 
-def place(rng: np.random.Generator, breast: Breast, depth: np.ndarray, findings: list[Finding]) -> list[Finding]:
-    """The findings with their circles: within the breast, off the muscle, apart from each other."""
+def place(rng: Rng, breast: Breast, depth: np.ndarray, findings: list[Finding]) -> list[Finding]:
+    """Return the findings with their circles: within the breast, off the muscle, apart from each other."""
     placed: list[Finding] = []
     for finding in findings:
         middle, spread = RADII.get(f"{finding.kind} {finding.severity}") or RADII[finding.kind]
@@ -164,8 +166,8 @@ def place(rng: np.random.Generator, breast: Breast, depth: np.ndarray, findings:
     return placed
 
 
-def add_lesion(rng: np.random.Generator, grey: np.ndarray, finding: Finding) -> None:
-    """Draws a mass, a distortion or an asymmetry into the grey levels (1024, width)."""
+def add_lesion(rng: Rng, grey: np.ndarray, finding: Finding) -> None:
+    """Draw a mass, a distortion or an asymmetry into the grey levels (1024, width)."""
     radius, worse = finding.radius, finding.severity == "M"
     reach = int(1.3 * radius) + 3
     top, start = max(finding.y - reach, 0), max(finding.x - reach, 0)
@@ -186,17 +188,14 @@ def add_lesion(rng: np.random.Generator, grey: np.ndarray, finding: Finding) -> 
         body *= 0.45 + 0.6 * np.sqrt(np.clip(1 - (distance / (core * edge)) ** 2, 0, 1))
     body *= 1 + (0.3 if finding.kind in ("ASYM", "MISC") else 0.1) * noise(rng, part.shape[0], part.shape[1], 3.0)
     if finding.kind in ("SPIC", "ARCH"):
-        spikes = spicules(
-            rng, part, (middle_x, middle_y), radius, int(rng.integers(24, 40) if worse else rng.integers(14, 24))
-        )
+        count = int(rng.integers(24, 40) if worse else rng.integers(14, 24))
+        spikes = spicules(rng, part, (middle_x, middle_y), radius, count)
         body += (30 + radius / 4) * spikes * np.clip(1.25 - distance, 0, 1)
     part += body * sigmoid((1.08 - distance) / 0.04)
 
 
-def spicules(
-    rng: np.random.Generator, part: np.ndarray, middle: tuple[int, int], radius: int, count: int
-) -> np.ndarray:
-    """Lines of the shape of `part`, 0 to 1, that radiate from a point."""
+def spicules(rng: Rng, part: np.ndarray, middle: tuple[int, int], radius: int, count: int) -> np.ndarray:
+    """Return lines of the shape of `part`, 0 to 1, that radiate from a point."""
     canvas = np.zeros(part.shape, np.uint8)
     for turn in rng.uniform(0, 2 * np.pi, count):
         far = np.linspace(0.05, rng.uniform(0.6, 1.05), 8)
@@ -206,8 +205,8 @@ def spicules(
     return cv2.GaussianBlur(np.float32(canvas), (0, 0), 0.8 + radius / 90) / 255
 
 
-def add_specks(rng: np.random.Generator, grey: np.ndarray, points: np.ndarray, worse: bool, largest: float) -> None:
-    """Draws calcifications at points (n, 2) into the grey levels: round and large, or fine and irregular."""
+def add_specks(rng: Rng, grey: np.ndarray, points: np.ndarray, worse: bool, largest: float) -> None:
+    """Draw calcifications at points (n, 2) into the grey levels: round and large, or fine and irregular."""
     canvas = np.zeros(grey.shape, np.uint8)
     for point in points:
         if worse:
@@ -219,10 +218,8 @@ def add_specks(rng: np.random.Generator, grey: np.ndarray, points: np.ndarray, w
     grey += cv2.GaussianBlur(canvas.astype(np.float32), (0, 0), 0.6) * (0.4 if worse else 0.33)
 
 
-def add_calcifications(
-    rng: np.random.Generator, grey: np.ndarray, finding: Finding, breast: Breast, depth: np.ndarray
-) -> None:
-    """Draws a cluster, or specks all over the breast, into the grey levels (1024, width)."""
+def add_calcifications(rng: Rng, grey: np.ndarray, finding: Finding, breast: Breast, depth: np.ndarray) -> None:
+    """Draw a cluster, or specks all over the breast, into the grey levels (1024, width)."""
     worse = finding.severity == "M"
     if finding.mark == "*":
         y, x = ((depth > 45) & (np.arange(breast.width) > breast.muscle[:, None] + 20)).nonzero()
@@ -235,8 +232,8 @@ def add_calcifications(
     return add_specks(rng, grey, points, worse, min(2.6, 0.35 * finding.radius))
 
 
-def add_label(rng: np.random.Generator, grey: np.ndarray, at: int, side: int, plate: bool) -> None:
-    """Draws the film's letters from column `at` on, dark on a bright plate or faint on black, some mirrored."""
+def add_label(rng: Rng, grey: np.ndarray, at: int, side: int, plate: bool) -> None:
+    """Draw the film's letters from column `at` on, dark on a bright plate or faint on black, some mirrored."""
     label, ink = np.zeros((150, 130), np.uint8), int(rng.integers(50, 150))
     if plate:
         ink = 25
@@ -251,8 +248,8 @@ def add_label(rng: np.random.Generator, grey: np.ndarray, at: int, side: int, pl
     np.maximum(part, label[:, : part.shape[1]], out=part)
 
 
-def add_artefacts(rng: np.random.Generator, grey: np.ndarray, breast: Breast, side: int) -> None:
-    """Draws label, bright strip, tape, scratch and dust into the grey levels, each on its share of films."""
+def add_artefacts(rng: Rng, grey: np.ndarray, breast: Breast, side: int) -> None:
+    """Draw label, bright strip, tape, scratch and dust into the grey levels, each on its share of films."""
     plate, label, strip, tape, scratch = rng.random(5) < (0.4, 0.75, 0.15, 0.12, 0.12)
     if label:
         add_label(rng, grey, max(breast.width - 120, int(breast.skin[:140].max()) + 12), side, plate)
@@ -267,7 +264,7 @@ def add_artefacts(rng: np.random.Generator, grey: np.ndarray, breast: Breast, si
 
 
 def draw(seed: int, woman: int, side: int, tissue: str, findings: list[Finding]) -> tuple[np.ndarray, list[Finding]]:
-    """A film, (1024, 1024) uint8, of a woman's right (1) or left (2) breast, and its findings with circles."""
+    """Return a film, (1024, 1024) uint8, of a woman's right (1) or left (2) breast, its findings with circles."""
     breast = anatomy(seed, woman, side, tissue)
     rng, lesions, artefacts = np.random.default_rng([seed, woman, side, 1]).spawn(3)
     inside = (np.arange(breast.width) < breast.skin[:, None]).astype(np.uint8)

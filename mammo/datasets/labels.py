@@ -111,21 +111,22 @@ def findings_in(squares: pd.DataFrame, findings: pd.DataFrame) -> pd.DataFrame:
         findings: A findings table.
 
     Returns:
-        `image_id` and `SHOWN` of the finding, and `square`, the number of the square's row.
+        The columns of the finding, and `square`, the number of the square's row.
     """
     numbered = squares[["image_id", "x_px", "y_px", "size_px"]].assign(square=range(len(squares)))
     placed = with_circles(findings[findings["image_id"].isin(squares["image_id"])]).dropna(subset="x_px")
-    pairs = numbered.merge(placed[["image_id", "x_px", "y_px", *SHOWN]], on="image_id", suffixes=("", "_finding"))
+    pairs = numbered.merge(placed, on="image_id", suffixes=("", "_finding"))
     reach = pairs["size_px"] / 2
     inside = [(pairs[f"{axis}_finding"] - pairs[axis]).abs() <= reach for axis in ("x_px", "y_px")]
-    return pairs.loc[inside[0] & inside[1], ["image_id", *SHOWN, "square"]]
+    return pairs[inside[0] & inside[1]]
 
 
-def shown_in(squares: pd.DataFrame, findings: pd.DataFrame) -> pd.DataFrame:
-    """Return `SHOWN` of each square: of the worst finding in it; without one, those of a normal image."""
+def shown_in(squares: pd.DataFrame, findings: pd.DataFrame, column: str = "severity") -> pd.DataFrame:
+    """Return `SHOWN`, and the task's column where it is of lesions, of the worst finding in each square.
+
+    Of a square without a finding they are those of a normal image.
+    """
     worst = worst_findings(findings_in(squares, findings), of="square").set_index("square")
-    healthy = pd.DataFrame({"finding_id": 0, "finding": "NORM", "severity": "normal"}, range(len(squares)))
-    rows = worst.reindex(range(len(squares)))[SHOWN]
-    empty = ~rows.index.isin(worst.index)
-    rows.loc[empty, list(healthy)] = healthy[empty]
+    rows = worst.reindex(range(len(squares)))[[*SHOWN, *({column} - {*SHOWN, *IMAGE_COLUMNS})]]
+    rows.loc[~rows.index.isin(worst.index), SHOWN[:3]] = [0, "NORM", "normal"]
     return rows.set_axis(squares.index)

@@ -82,21 +82,17 @@ class MIAS:
                 raise FileNotFoundError(f"no archive at {self.archive}, which data.archive or MAMMO_MIAS_ARCHIVE names")
             return download.extract(self.archive, self.root, expected=expected_member)
         target = self.root.with_name("all-mias.tar.gz")
-        if not (self.download or target.is_file()):
-            raise FileNotFoundError(self.nowhere(target, f"no download from {self.url}, data.download=false"))
         try:
+            if not (self.download or target.is_file()):
+                raise OSError(f"none from {self.url}, data.download=false")
             download.fetch(self.url, target)
         except OSError as error:
-            raise FileNotFoundError(self.nowhere(target, f"download failed: {error}")) from error
+            raise FileNotFoundError(
+                f"no mini-MIAS films: folder {self.root} has no Info.txt; no archive named, none at {target}; "
+                f"download: {error}. Either name the archive, data.archive=<path to all-mias.tar.gz> or "
+                "MAMMO_MIAS_ARCHIVE, or run `python -m mammo data fetch` where there is a network"
+            ) from error
         download.extract(target, self.root, expected=expected_member)
-
-    def nowhere(self, target: Path, why: str) -> str:
-        """Return the line that says where the films were looked for and the two things to do."""
-        return (
-            f"no mini-MIAS films: folder {self.root} has no Info.txt; no archive named, none at {target}; "
-            f"{why}. Either name the archive, data.archive=<path to all-mias.tar.gz> or MAMMO_MIAS_ARCHIVE, "
-            "or run `python -m mammo data fetch` where there is a network"
-        )
 
     def findings(self) -> pd.DataFrame:
         """Return the findings table (see `mammo.datasets.findings`).

@@ -6,11 +6,11 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from mammo.datasets.download import whole_folder
 from mammo.datasets.drawing import Finding, draw
 from mammo.datasets.film import pixel_digest, write_pgm
 from mammo.datasets.mias import MIAS, SIDE_PX
 from mammo.errors import InputError
-from mammo.files import workshop
 from mammo.paths import home
 
 VERSION = "v1"  # of the drawing: raise it with every change of a pixel, so that no old folder passes for a new one
@@ -22,40 +22,17 @@ Columns: film, tissue, class, severity, x, y (from the bottom left corner) and r
 
 # Women of mini-MIAS (its Info.txt), counted: tissue of those without a finding, and of those with one circled finding
 PLAIN = {
-    "NORM": "F15 G16 D22",
-    "CALC B": "F2 G3 D2",
-    "CALC M": "F3 G1 D2",
-    "CIRC B": "F5 G4 D3",
-    "CIRC M": "F1 G2",
-    "SPIC B": "F2 G4 D5",
-    "SPIC M": "F3 G3 D2",
-    "MISC B": "F2 G3 D1",
-    "MISC M": "F4 G2 D1",
-    "ARCH B": "F4 G2 D2",
-    "ARCH M": "F2 G4 D3",
-    "ASYM B": "F1 G2 D3",
-    "ASYM M": "F2 G2 D4",
-}
+    "NORM": "F15 G16 D22", "CALC B": "F2 G3 D2", "CALC M": "F3 G1 D2", "CIRC B": "F5 G4 D3", "CIRC M": "F1 G2",
+    "SPIC B": "F2 G4 D5", "SPIC M": "F3 G3 D2", "MISC B": "F2 G3 D1", "MISC M": "F4 G2 D1",
+    "ARCH B": "F4 G2 D2", "ARCH M": "F2 G4 D3", "ASYM B": "F1 G2 D3", "ASYM M": "F2 G2 D4",
+}  # fmt: skip
 # The others, as tissue: right breast | left breast; `-` marks a finding without a circle, `*` one with NOTE 3
 AWKWARD = [
-    "F: | MISC B, MISC M",
-    "D: | CALC M *",
-    "G: CALC M | CALC B",
-    "D: | CALC B, CALC B, CALC B",
-    "F: CIRC B - |",
-    "D: CALC M, CALC M | CALC B",
-    "F: CIRC B, CIRC B |",
-    "G: CALC M * |",
-    "G: CIRC B | CIRC B",
-    "F: CALC M * |",
-    "F: CIRC B | ASYM M",
-    "D: ARCH M | ARCH B",
-    "F: | CIRC B, CIRC B",
-    "F: CIRC M | CIRC B",
-    "G: CALC M | CALC B",
-    "D: CALC B, CALC B |",
-    "D: CALC M, CALC M |",
-]
+    "F: | MISC B, MISC M", "D: | CALC M *", "G: CALC M | CALC B", "D: | CALC B, CALC B, CALC B", "F: CIRC B - |",
+    "D: CALC M, CALC M | CALC B", "F: CIRC B, CIRC B |", "G: CALC M * |", "G: CIRC B | CIRC B", "F: CALC M * |",
+    "F: CIRC B | ASYM M", "D: ARCH M | ARCH B", "F: | CIRC B, CIRC B", "F: CIRC M | CIRC B", "G: CALC M | CALC B",
+    "D: CALC B, CALC B |", "D: CALC M, CALC M |",
+]  # fmt: skip
 DECK = 161  # women of the two tables
 
 
@@ -83,7 +60,7 @@ def deal(seed: int, women: int) -> list[tuple[str, list[Finding], list[Finding]]
 
 
 def read_card(card: str) -> tuple[str, list[Finding], list[Finding]]:
-    """Tissue, right and left findings from a line such as those of `AWKWARD`."""
+    """Return tissue, right and left findings from a line such as those of `AWKWARD`."""
     sides: list[list[Finding]] = [[], []]
     for side, rows in zip(sides, card[2:].split("|"), strict=True):
         for row in filter(str.strip, rows.split(",")):
@@ -139,18 +116,8 @@ class Phantom(MIAS):
                     f"{self.root}: not {self.drawn}; delete the folder, name another, or leave data.root out"
                 )
             return
-        root = self.root.resolve()  # a rename would replace a link, not what it leads to
-        root.parent.mkdir(parents=True, exist_ok=True)
-        with workshop(root) as temporary:
-            folder = temporary / root.name  # the temporary folder itself is closed to the user's group
-            folder.mkdir()
+        with whole_folder(self.root) as folder:
             self._write(folder)
-            try:
-                folder.rename(root)
-            except OSError as error:
-                if not (root / "Info.txt").is_file():  # else another process was faster
-                    why = f"{root}: {error.strerror}, and no Info.txt is in it"
-                    raise InputError(f"{why}; delete it or name another folder") from error
 
     def _write(self, folder: Path) -> None:
         lines, digests = [], ["image_id,sha256"]

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -118,8 +119,8 @@ def _paper_parts(images: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
 def _paper_parts_by_patient(images: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
     """Take patients in random order, those with an abnormal image first; each one trains whose images still fit."""
     normal = images["severity"] == "normal"
-    kinds = {True: (~normal).fillna(False).astype(bool), False: normal.fillna(False).astype(bool)}
-    counts = pd.DataFrame({"patient": images["patient"], **kinds}).groupby("patient").sum()  # type: ignore[dict-item]
+    kinds: dict[Any, pd.Series] = {True: (~normal).fillna(False).astype(bool), False: normal.fillna(False).astype(bool)}
+    counts = pd.DataFrame({"patient": images["patient"]} | kinds).groupby("patient").sum()
     left = {kind: round(int(counts[kind].sum()) * train / of) for kind, (train, of) in PAPER_TRAIN.items()}
     counts = counts.iloc[rng.permutation(len(counts))].sort_values(True, key=lambda n: n == 0, kind="stable")
     chosen = set()

@@ -15,7 +15,7 @@ import pandas as pd
 from mammo.config import CropConfig
 from mammo.datasets.film import Film
 from mammo.datasets.geometry import with_circles
-from mammo.datasets.labels import SHOWN, Labels, findings_in, shown_in, worst_findings
+from mammo.datasets.labels import Labels, findings_in, shown_in, worst_findings
 from mammo.errors import InputError
 from mammo.preprocessing.cutting import Ask, Cutter, Square
 from mammo.targets import build
@@ -122,20 +122,19 @@ class Lesion:
         normal = (rows["severity"] == "normal").fillna(False).astype(bool)
         lesions, normals = rows[~normal], rows[normal]
         named = lesions["image_id"] + _mark(findings) + lesions["finding_id"].astype("string")
-        drawn = lesions[lesions["x_px"].notna()]
+        drawn = lesions.dropna(subset="x_px")
         points = [self._ask(row, "point", (row["x_px"], row["y_px"])) for _, row in drawn.iterrows()]
-        on_breast = {row.name: square for row, found in _zip(drawn, cutter(drawn, points)) for square in found}
-        off = lesions[~lesions.index.isin(on_breast)]
-        shown = dict(on_breast)
+        shown = {row.name: square for row, found in _zip(drawn, cutter(drawn, points)) for square in found}
+        off = lesions[~lesions.index.isin(shown)]
+        places = [
+            (square.numbers["asked_across"], square.numbers["asked_down"])
+            for index, square in shown.items()
+            if lesions.at[index, "split"] != "test"
+        ]
         if self.without_circle == "breast":
             middles = cutter(off, [self._ask(row, "middle") for _, row in off.iterrows()])
             shown |= {row.name: square for row, (square,) in _zip(off, middles)}
         samples = [_sample(row, shown[row.name], named[row.name]) for _, row in lesions.iterrows() if row.name in shown]
-        places = [
-            (on_breast[index].numbers["asked_across"], on_breast[index].numbers["asked_down"])
-            for index in lesions.index[lesions["split"] != "test"]
-            if index in on_breast
-        ]
         if len(normals) and not places:
             raise InputError("no background can be placed: no lesion of the training and validation parts has a place")
         asks = []
@@ -144,10 +143,8 @@ class Lesion:
             asks.append(self._ask(row, "place", places[rng.integers(len(places))]))
         backgrounds = cutter(normals, asks)
         samples += [_sample(row, square, row["image_id"]) for row, (square,) in _zip(normals, backgrounds)]
-        names = ", ".join(named[off.index])
-        return samples, [f"{len(off)} findings have no place on the breast ({names}): {self.without_circle}"] * bool(
-            len(off)
-        )
+        note = f"{len(off)} findings have no place on the breast ({', '.join(named[off.index])}): {self.without_circle}"
+        return samples, [note] if len(off) else []
 
     def _ask(self, row: pd.Series, kind: str, at: tuple[float, float] | None = None) -> Ask:
         reach = RECENTRE_MM / row["spacing_mm"]
@@ -215,19 +212,17 @@ class Grid:
             patches = [_sample(row, square, f"{row['image_id']}{mark}p{n}", n) for n, square in enumerate(grid, 1)]
             squares = pd.DataFrame(patches, columns=["image_id", "x_px", "y_px", "size_px"])
             own = placed[placed["image_id"] == row["image_id"]]
-            lesions = own.loc[own["severity"] != "normal", "finding_id"]
+            lesions = own.loc[own["finding_id"] > 0, "finding_id"]
             if labels.of_lesions and not lesions.isin(findings_in(squares, own)["finding_id"]).all():
                 off.append(str(row["image_id"]))
                 continue
             samples.append(_sample(row, whole, row["image_id"]))
-            for patch, shown in zip(patches, shown_in(squares, own).to_dict("records"), strict=True):
-                label = labels.of.get((row.to_dict() | shown)[labels.column])
+            for patch, shown in zip(patches, shown_in(squares, own, labels.column).to_dict("records"), strict=True):
+                label = labels.of.get(str((row.to_dict() | shown)[labels.column]))
                 if label is None:
                     unlabelled += 1
                 else:
-                    samples.append(patch | {key: shown[key] for key in SHOWN} | {"label": label})
-        if not samples:
-            raise InputError("no sample: every image of the task has a finding that lies in no window; take crop=whole")
+                    samples.append(patch | {key: shown[key] for key in shown if key in patch} | {"label": label})
         notes = [f"{len(off)} images have a finding in no window ({', '.join(off)}): left out"] if off else []
         if unlabelled:
             notes.append(f"{unlabelled} windows without a finding have no class: the annotation tells which have one")
@@ -287,9 +282,17 @@ def cut_samples(
         notes.append(f"{unknown} findings of unknown {labels.column} are left out")
     cutter = Cutter(read, shown=image_size, margin=margin, bits=bits, digest_of=digest, home=cache)
     samples, said = crop.cut(rows, findings, labels, cutter, seed)
+    if not samples:
+        raise InputError(f"no sample is left: {'; '.join([*notes, *said])}; take crop=whole")
     samples.sort(key=lambda sample: sample["_order"])
     pixels = [sample.pop("_pixels") for sample in samples]
-    table = pd.DataFrame(samples).drop(columns="_order").reset_index(drop=True)
+    table = pd.DataFrame(samples).drop(columns="_order")
+    unmeasured = table["spacing_mm"].isna()
+    if unmeasured.all():
+        notes.append("no image has spacing_mm: breast_mm2 is in pixels")
+    elif unmeasured.any():  # not in units that differ from row to row
+        table.loc[unmeasured, "breast_mm2"] = 0.0
+        notes.append(f"{table.loc[unmeasured, 'image_id'].nunique()} images have no spacing_mm: their breast_mm2 is 0")
     return Crops(table.astype({"finding_id": "Int64", "patch": "Int64"}), pixels, image_size, notes + said)
 
 

@@ -103,6 +103,9 @@ class Cutter:
         if self.store is None:
             made = {number: arrays for number, arrays in self._cut(list(enumerate(wanted)))}
             return [_squares(*made[number]) for number in range(len(wanted))]
+        with ThreadPoolExecutor(4) as pool:
+            unnamed = list({film[0] for film in films} - set(self.known))
+            self.known |= zip(unnamed, pool.map(self._name, unnamed), strict=True)
         keys = [self._key(*one) for one in wanted]
         names = {name for key in keys for name in (key, f"{key}.numbers")}
         found = self.store.load(names)
@@ -115,11 +118,15 @@ class Cutter:
             found = self.store.load_all(names)
         return [_squares(found[key].numpy(), found[f"{key}.numbers"].numpy()) for key in keys]
 
+    def _name(self, image_id: str) -> str:
+        """Return what names the pixels of a film: what the data set says, else a digest of them."""
+        if (given := self.digest_of(image_id) if self.digest_of else None) is not None:
+            return given
+        film = self.read(image_id)
+        return f"{pixel_digest(film.pixels)} {film.pixels.dtype} {film.pixels.shape} {film.max_level} {film.laterality}"
+
     def _key(self, film: Place, ask: Ask) -> str:
         image_id, laterality, _, spacing_mm = film
-        if image_id not in self.known:
-            named = self.digest_of(image_id) if self.digest_of else None
-            self.known[image_id] = named or pixel_digest(self.read(image_id).pixels)
         facts = {"film": self.known[image_id], "laterality": laterality, "spacing": spacing_mm}
         return digest(facts | asdict(ask))
 

@@ -112,8 +112,8 @@ def _first_lines(
     if crop["several_per_image"] and "image" in units and "test" in units["image"][0].metrics:
         shown, what = units["image"][0], f"images, each from its samples (aggregate={config.aggregate}),"
     test, counts = shown.predictions["test"], shown.counts["test"]
-    lines = [f"# {config.task.name} by {config.model.name} on {config.data.name}", ""]
-    if config.data.name == "phantom":
+    lines = [f"# {config.task.name} by {config.model.name} on {run.provenance['dataset']['name']}", ""]
+    if run.provenance["dataset"]["name"] == "phantom":
         lines += ["**Synthetic films: these numbers say that the program runs, and nothing about mammograms.**", ""]
     lines += [
         f"- Protocol: {protocol(config)}; seed {config.seed}.",

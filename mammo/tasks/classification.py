@@ -41,7 +41,7 @@ class Classification(Task):
 
     def target(self, findings: pd.DataFrame) -> pd.Series:
         """Return the class name of each row of a findings table; missing where it takes no part in the task."""
-        return findings[self.labels.column].map(self.labels.of)
+        return self.labels.label(findings)
 
     def build_head(self, width: int) -> nn.Module:
         """Return dropout and one linear layer."""

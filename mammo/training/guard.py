@@ -79,10 +79,11 @@ def check_labels(prepared: Prepared, samples: Samples) -> None:
     table, labels = samples.crops.table, prepared.labels
     findings = findings_table(prepared.dataset.findings())
     keys = ["image_id", "finding_id"]
-    true = table[keys].merge(findings, on=keys, how="left", validate="many_to_one")[labels.column].map(labels.of)
+    true = table[keys].merge(findings, on=keys, how="left", validate="many_to_one")
+    true = labels.label(true)
     if prepared.crop.several_per_image:  # told by their place, not by the number that they carry
         images = table[["image_id"]].merge(findings.drop_duplicates("image_id"), how="left")
-        by_place = images.assign(**shown_in(table, findings))[labels.column].map(labels.of)
+        by_place = labels.label(images.assign(**shown_in(table, findings, labels.column)))
         true = true.where(table["patch"] == 0, by_place)
     true = true.fillna("no finding")
     given = np.asarray(labels.classes)[samples.labels]

@@ -141,7 +141,7 @@ def prepare(dataset: Dataset, findings: pd.DataFrame, split: pd.DataFrame, confi
     augment, crop = Augment(config.augment), build_crop(config.crop)
     check_split(split, config.split.name)
     check = _Check(config, labels, split, augment)
-    check(findings.assign(label=findings[labels.column].map(labels.of)))  # before any film is read
+    check(findings.assign(label=labels.label(findings)))  # before any film is read
     dealt_copies = "copy" in split
     parts = split.drop_duplicates("image_id").set_index("image_id")["split"]
     crops = cut_samples(

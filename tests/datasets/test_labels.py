@@ -3,7 +3,8 @@
 import pandas as pd
 import pytest
 
-from mammo.datasets.labels import check_task, find_task, known_tasks, shown_in, task_of
+from mammo.config import TaskConfig
+from mammo.datasets.labels import Labels, check_task, find_task, known_tasks, shown_in, task_of, worst_findings
 from mammo.errors import InputError
 
 EVERY = {"abnormality", "severity", "malignancy", "density", "finding", "distortion"}  # a task stands here, or fails
@@ -53,8 +54,29 @@ def test_a_square_shows_the_worst_finding_whose_centre_lies_in_it_and_else_a_nor
     unknown = {"x0_px": None, "y0_px": None, "x1_px": None, "y1_px": None, "mask_path": None}
     places = {"x_px": [10.0, 60.0, 90.0, 10.0], "y_px": 10.0, "size_px": [20, 20, 2, 20]}
     squares = pd.DataFrame({"image_id": ["a", "a", "a", "b"]} | places)
-    shown = shown_in(squares, pd.DataFrame(rows | facts | circles | unknown))
+    unknown["shape"] = ["round", "oval", "round", "oval"]  # a user's own column of lesions
+    shown = shown_in(squares, pd.DataFrame(rows | facts | circles | unknown), "shape")
+    assert shown["shape"].fillna("-").tolist() == ["oval", "-", "round", "-"]
     assert shown["finding"].tolist() == ["SPIC", "NORM", "CIRC", "NORM"]  # 60: the third's circle reaches it, no more
     assert shown["severity"].tolist() == ["malignant", "normal", "benign", "normal"]
     assert shown["finding_id"].tolist() == [2, 0, 3, 0]
     assert shown["radius_px"].isna().tolist() == [False, True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("severities", "worst"),
+    [(["benign", None], None), (["malignant", None], "malignant"), (["benign", "malignant"], "malignant"),
+     (["normal", "benign"], "benign"), ([None, "benign"], None), (["benign"], "benign")],
+)  # fmt: skip
+def test_an_image_with_a_finding_of_unknown_severity_is_malignant_for_sure_or_unknown(severities, worst):
+    rows = pd.DataFrame({"image_id": "a", "severity": pd.array(severities, "string")})
+    found = worst_findings(rows)["severity"].iloc[0]
+    assert pd.isna(found) if worst is None else found == worst
+
+
+def test_a_label_may_rest_on_a_users_own_column_of_numbers_and_is_missing_where_the_value_is():
+    task = Labels.from_config(TaskConfig(column="birads", classes={"low": [1, 2], "high": [4, 5]}))
+    labels = task.label(pd.DataFrame({"birads": pd.array([1, 5, 3, None], "Int64")}))
+    assert labels.fillna("-").tolist() == ["low", "high", "-", "-"]
+    with pytest.raises(InputError, match="of class low, high"):
+        check_task(task, table())

@@ -147,3 +147,16 @@ def test_dealing_is_fair_for_a_hundred_thousand_items():
 def test_settings_that_make_no_split_are_refused(settings, message):
     with pytest.raises(InputError, match=message):
         split_images(archive(), seed=0, **settings)
+
+
+@pytest.mark.parametrize("name", ["patient", "image", "paper", "paper_by_patient"])
+def test_images_of_unknown_severity_are_dealt_and_are_no_normal_ones(name):
+    table = archive()
+    unknown = table["severity"].eq("normal") & (np.arange(len(table)) % 9 == 0)
+    table["severity"] = table["severity"].mask(unknown)
+    split = split_images(table, name=name, seed=0, shares=SHARES).set_index("image_id")["split"]
+    assert len(split) == len(table) and split.notna().all()
+    if name.startswith("paper"):
+        assert set(split[table.loc[unknown, "image_id"]]) == {"test"} or name == "paper_by_patient"
+        left = table[~unknown & table["severity"].eq("normal")]
+        assert (split[left["image_id"]] == "train").sum() == pytest.approx(54 / 207 * len(left), abs=3)

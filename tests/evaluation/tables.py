@@ -63,7 +63,13 @@ def run_folder(folder, table, settings=None, *, crossing=(), crop_leak=None, **c
         section = whole.get(key)
         whole[key] = {**section, **value} if isinstance(section, dict) else value
     crop = {"leak": crop_leak, "caption": None, "several_per_image": False}
-    known = {"config": whole, "classes": ["normal", "abnormal"], "crop": crop, "frozen_stages": 0}
+    known = {
+        "config": whole,
+        "classes": ["normal", "abnormal"],
+        "crop": crop,
+        "dataset": {"name": "mias"},
+        "frozen_stages": 0,
+    }
     audit = {"patients_in_two_splits": list(crossing), "images_in_two_splits": []}
     for name, content in (
         ("provenance", known), ("split_audit", audit), ("job", {"settings": settings or {}}),

@@ -70,6 +70,15 @@ def test_online_epochs_draw_anew_or_among_the_cached_copies():
     assert set(cached) == {1, 2, 3, 4}
 
 
+def test_sixteen_bits_are_drawn_as_eight_are():
+    augment = augment_of()
+    square = stored(augment)
+    for draw in range(4):
+        eight, sixteen = (augment(one, SHOWN, seed=1, draw=draw, name="a") for one in (square, square * np.uint16(257)))
+        assert sixteen.dtype == np.uint16
+        assert np.abs(eight - sixteen / 257.0).max() <= 1
+
+
 def test_without_augmentation_nothing_is_stored_beyond_what_is_shown():
     assert Augment(AugmentConfig(mode="none")).margin == 1.0
 

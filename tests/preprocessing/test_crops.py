@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mammo.config import Config, CropConfig, DataConfig
+from mammo.config import Config, CropConfig, DataConfig, TaskConfig
 from mammo.datasets.film import Film, write_pgm
 from mammo.datasets.findings import findings_table
-from mammo.datasets.labels import find_task
+from mammo.datasets.labels import Labels, find_task
 from mammo.datasets.registry import DATASETS
 from mammo.errors import InputError
-from mammo.preprocessing.crops import CROPS, SHORTCUTS, build_crop, cut_samples
+from mammo.preprocessing.crops import CROPS, SHORTCUTS, Lesion, build_crop, cut_samples
 
 SIDE = 1024
 GRID = {"name": "grid", "window_mm": 44.8}
@@ -62,7 +62,8 @@ def crops(table=None, task="abnormality", read=read, image_size=64, margin=1.0, 
     still = {} if settings.get("name") in ("whole", "grid") else {"name": "lesion", "recentre": False}
     crop = build_crop(Config.of({"crop": still | settings}).crop)
     how = {"image_size": image_size, "margin": margin, "bits": bits, "seed": 0}
-    return cut_samples(crop, archive() if table is None else table, read, find_task(task), **how)
+    labels = task if isinstance(task, Labels) else find_task(task)
+    return cut_samples(crop, archive() if table is None else table, read, labels, **how)
 
 
 def test_whole_breasts_give_one_sample_an_image_labelled_by_its_worst_finding():
@@ -97,6 +98,7 @@ def test_the_label_follows_the_pixels():
 def test_a_window_has_one_physical_size_and_only_the_leaky_one_follows_the_radius():
     fixed, scaled = crops().table, crops(name="scaled_lesion", factor=1.25).table
     assert set(fixed["size_px"]) == {112}
+    assert set(crops(archive().assign(spacing_mm=0.1)).table["size_px"]) == {224}
     lesions = scaled[scaled["label"] == "abnormal"]
     assert lesions["size_px"].tolist() == [round(2.5 * r) for r in lesions["radius_px"]]
     assert set(scaled.loc[scaled["label"] == "normal", "size_px"]) == {112}
@@ -295,6 +297,51 @@ def test_a_finding_with_a_box_or_a_mask_alone_has_a_window_centred_on_it(given, 
         rows["mask_path"] = str(tmp_path / "mask.pgm")
     table = crops(rows, name="scaled_lesion", factor=2.0).table
     assert table[["x_px", "y_px", "size_px"]].astype(float).to_numpy().tolist() == [[721.0, 410.0, 120.0]]
+
+
+def test_a_lesion_of_unknown_severity_and_place_keeps_its_image_out_of_a_grid():
+    """Any patch could show it, where the task is not of severities."""
+    table = archive()
+    table["severity"] = table["severity"].mask(table["image_id"] == "mdb005")
+    table["finding"] = table["finding"].mask(table["image_id"] == "mdb001", "ARCH")
+    assert "mdb005" not in set(crops(table, "distortion", **GRID).table["image_id"])
+
+
+def test_a_patch_has_the_value_of_its_own_lesion_in_a_users_column_and_none_without_a_lesion():
+    shapes = Labels.from_config(TaskConfig(column="shape", classes={"round": [1], "oval": [2]}))
+    table = archive()
+    table = table.assign(shape=table["finding_id"].replace(0, pd.NA))[table["x_px"].notna()]
+    found = crops(table, shapes, **GRID | {"window_mm": 20.0}).table.query("patch > 0")
+    assert set(found["label"]) == {"round", "oval"} and (found["finding_id"] > 0).all()
+    both = found[found["image_id"] == "mdb001"]
+    assert dict(zip(both["finding_id"], both["label"], strict=True)) == {1: "round", 2: "oval"}
+
+
+def test_areas_are_in_one_unit_whatever_spacings_are_known():
+    table = archive()
+    every, some, none = (
+        crops(table.assign(spacing_mm=table["spacing_mm"].mask(unknown)), name="whole")
+        for unknown in ([False] * len(table), table["image_id"] == "mdb002", [True] * len(table))
+    )
+    area, known = every.table["breast_mm2"], every.table["image_id"] != "mdb002"
+    assert some.table["breast_mm2"].tolist() == area.where(known, 0).tolist()
+    assert none.table["breast_mm2"].to_numpy() == pytest.approx(area.to_numpy() / 0.04)
+    assert [len(found.notes) for found in (every, some, none)] == [0, 1, 1]
+
+
+def test_lesions_of_which_none_has_a_place_are_refused_in_one_line():
+    table = archive()
+    with pytest.raises(InputError, match=r"mdb005\.1") as error:
+        crops(table[table["image_id"] == "mdb005"], "severity")
+    assert "\n" not in str(error.value)
+
+
+def test_a_crop_of_a_users_own_is_made_with_its_arguments():
+    own = build_crop(CropConfig(_target_=f"{__name__}.Lesion", arguments={"window_mm": 5.0}))
+    assert isinstance(own, Lesion) and own.window_mm == 5.0
+    for wrong in ({"_target_": "tests.nowhere.Crop"}, {"_target_": f"{__name__}.Lesion", "arguments": {"depth": 1}}):
+        with pytest.raises(InputError, match=r"crop\._target_"):
+            build_crop(CropConfig(**wrong))
 
 
 @pytest.mark.parametrize("name", ["lesion", "grid"])

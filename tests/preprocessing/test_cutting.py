@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from mammo.datasets.film import Film
 from mammo.preprocessing import cutting as squares
 from mammo.preprocessing.cutting import Ask, Cutter
 from tests.preprocessing.test_crops import archive, read
@@ -24,15 +25,15 @@ DIGESTS = {f"mdb{number:03d}": f"pixels of {number}" for number in range(1, 11)}
 def cut(tmp_path):
     """Cuts one ask of mdb001; returns its squares and how many films were read for it."""
 
-    def run(ask=LESION, digests=DIGESTS, home=tmp_path, shown=64, margin=1.25, **row):
+    def run(ask=LESION, digests=DIGESTS, home=tmp_path, shown=64, margin=1.25, bits=8, film=read, **row):
         films = []
 
         def counted(image_id):
             films.append(image_id)
-            return read(image_id)
+            return film(image_id)
 
         rows = archive().iloc[[0]].assign(**row)
-        cutter = Cutter(counted, shown=shown, margin=margin, digest_of=digests.get, home=home)
+        cutter = Cutter(counted, shown=shown, margin=margin, bits=bits, digest_of=digests.get, home=home)
         return cutter(rows, [ask])[0], len(films)
 
     return run
@@ -77,6 +78,7 @@ def test_another_ask_is_not_answered_from_the_cache(cut, name):
         {"digests": DIGESTS | {"mdb001": "other pixels"}},
         {"shown": 65},
         {"margin": 1.3},
+        {"bits": 16},
         {"laterality": "left"},
         {"spacing_mm": 0.1},
     ],
@@ -123,6 +125,16 @@ def test_a_change_of_what_is_cut_or_measured_raises_the_version(cut):
     (square,), _ = cut(home=None)
     measured = [*square.numbers.values(), float(square.pixels.mean()), float(square.pixels.std())]
     assert (squares.VERSION, measured) == (2, pytest.approx(PINNED, rel=1e-3))
+
+
+def test_films_without_a_digest_are_named_by_their_pixels_and_their_white(cut):
+    def white(image_id):
+        return Film(read(image_id).pixels, 200)
+
+    def moved(image_id):
+        return Film.of(np.roll(read(image_id).pixels, 1, axis=0))
+
+    assert [cut(digests={}, film=film)[1] for film in (read, read, moved, white, read)] == [2, 1, 2, 2, 1]
 
 
 def test_what_does_not_matter_is_answered_from_the_cache(cut):

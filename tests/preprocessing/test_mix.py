@@ -27,6 +27,12 @@ def test_a_cut_leaves_pixels_as_they_are(mix):
         assert ((child == first) | (child == second)).all()
 
 
+def test_two_squares_of_sixteen_bits_stay_of_sixteen():
+    first, second = (np.full((SIDE, SIDE), level, np.uint16) for level in (60000, 1000))
+    child = blend(first, second, mixup(SIDE, 0.25, np.random.default_rng(0)))
+    assert child.dtype == np.uint16 and set(child.ravel()) == {15750}
+
+
 def test_a_child_is_cut_once_along_a_line_in_the_middle():
     rng = np.random.default_rng(0)
     whole = [np.broadcast_to(crossover(SIDE, share, rng), (SIDE, SIDE)) for share in np.linspace(0, 1, 21)]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from mammo.errors import InputError
 from mammo.preprocessing.synthetic import SIDE, compare, summary, synthesise
 
 DRAWS = [("a", 1), ("a", 2), ("b", 1)]
@@ -59,6 +60,11 @@ def test_what_was_made_is_cached_until_a_crop_changes(make, crops, monkeypatch):
     changed[0, 0, 0] ^= 255
     with pytest.raises(pytest.fail.Exception, match="trained again"):
         synthesise(changed, DRAWS, steps=3, seed=0)
+
+
+def test_crops_of_sixteen_bits_are_refused_in_one_line(crops):
+    with pytest.raises(InputError, match=r"crop\.bits=8"):
+        synthesise(crops.astype(np.uint16), DRAWS, steps=3, seed=0)
 
 
 def test_a_copied_crop_is_at_distance_0_and_a_grey_level_is_a_255th(crops):

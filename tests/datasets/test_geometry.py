@@ -1,0 +1,55 @@
+"""A finding's place comes from whichever of circle, box and mask is there."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mammo.datasets.film import write_pgm
+from mammo.datasets.findings import findings_table
+from mammo.datasets.geometry import geometry, with_circles
+from mammo.errors import InputError
+
+CIRCLE = {"x_px": 10.0, "y_px": 20.0, "radius_px": 5.0}
+BOX = {"x0_px": 4.0, "y0_px": 6.0, "x1_px": 14.0, "y1_px": 10.0}
+
+
+def row(**place):
+    given = {"dataset": "d", "image_id": "1.2.3", "finding_id": 1, "path": "a", "patient": "p", "severity": "benign"}
+    return findings_table([given | place])
+
+
+@pytest.fixture
+def mask(tmp_path):
+    pixels = np.zeros((30, 20), np.uint8)
+    pixels[6:11, 4:15] = 1
+    write_pgm(tmp_path / "mask.pgm", pixels)
+    return {"mask_path": str(tmp_path / "mask.pgm")}
+
+
+def test_a_place_comes_from_whichever_of_circle_box_and_mask_is_there(mask):
+    where = [geometry(row(**place).iloc[0]) for place in (CIRCLE, BOX, mask, CIRCLE | BOX, {"x_px": 1, "y_px": 2}, {})]
+    assert [one and (one.x_px, one.y_px, one.radius_px) for one in where] == [
+        (10, 20, 5), (9, 8, 5), (9, 8, 5), (10, 20, 5), (1, 2, None), None,
+    ]  # fmt: skip
+    assert where[0].box == (5, 15, 15, 25) and where[1].box == where[2].box == where[3].box == (4, 6, 14, 10)
+    assert where[2].mask().sum() == 55 and where[1].mask() is None
+
+
+def test_a_mask_is_read_only_where_nothing_else_says_the_place(mask):
+    nowhere = {"mask_path": "nowhere.png"}
+    assert geometry(row(**BOX, **nowhere).iloc[0]).mask_path == "nowhere.png"
+    with pytest.raises(InputError, match=r"nowhere\.png"):
+        geometry(row(**nowhere).iloc[0])
+    write_pgm(Path(mask["mask_path"]), np.zeros((30, 20), np.uint8))
+    with pytest.raises(InputError, match=r"mask\.pgm.*1\.2\.3"):
+        geometry(row(**mask).iloc[0])
+
+
+def test_circles_stand_for_boxes_and_masks_in_a_whole_table_and_the_rest_is_as_it_was(mask):
+    table = pd.concat([row(**place) for place in (CIRCLE, BOX, mask, {})], ignore_index=True)
+    circles = with_circles(table)
+    assert circles["x_px"].tolist()[:3] == [10, 9, 9] and circles["radius_px"].tolist()[:3] == [5, 5, 5]
+    assert circles["x_px"].isna().tolist() == [False, False, False, True]
+    assert circles.drop(columns=list(CIRCLE)).equals(table.drop(columns=list(CIRCLE)))
