@@ -44,7 +44,7 @@ MUTATIONS = {
     "mixed with itself": ("training/samples.py", "self.pool[self.pool != sample]", "self.pool[self.pool == sample]", SAMPLES, "partner_is_another"),
     "network of all": ("training/prepare.py", "members = [sample for sample in pool if classes[sample] == label]", "members = [sample for sample in range(len(classes)) if classes[sample] == label]", SAMPLES, "network_that_makes"),
     "copies of test": ("training/prepare.py", 'range(copies + 1) if part == "train" else [0]', "range(copies + 1)", SAMPLES, "expansion_is"),
-    "backgrounds of test": ("preprocessing/crops.py", 'lesions["split"] != "test"', 'lesions["split"] != "none"', CROPS, "backgrounds_know"),
+    "backgrounds of test": ("preprocessing/crops.py", '"split"] != "test"', '"split"] != "none"', CROPS, "backgrounds_know"),
     "labels unchecked": ("evaluation/leaks.py", '(true.to_numpy(object) != table["label"].to_numpy(object)).nonzero()', "(true.to_numpy(object) != true.to_numpy(object)).nonzero()", "tests/evaluation/test_leaks.py", "labelled_as_their"),
     "selection untold": ("evaluation/leaks.py", 'if config.select_on == "test"', 'if config.select_on == "nothing"', "tests/evaluation/test_leaks.py", "each_doing"),
     # films, findings, crops

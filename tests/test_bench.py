@@ -1,6 +1,5 @@
 """The bench measures what it says: processes answer, medians and ratios are right, bad input is one line."""
 
-import os
 import subprocess
 import sys
 import time
@@ -35,19 +34,42 @@ def test_a_device_that_runs_behind_gives_one_mean_after_a_wait():
     assert done == ["step", "wait", *["step"] * 4, "wait"] and mean >= 0
 
 
-def test_the_bare_loop_answers_and_its_memory_is_seen(tmp_path):
-    process = Measured("bare_loop", given(), python=sys.executable, log=tmp_path / "log")
+SERVER = """
+import sys, time
+from mammo.bench.protocol import serve
+
+def build(settings):
+    held = b"1" * settings["bytes"]
+    time.sleep(0.3)
+    return {"train": lambda count, held=held: [0.5] * count}
+
+serve(build)
+"""
+
+
+def test_a_process_answers_and_its_memory_is_seen(tmp_path):
+    (tmp_path / "server.py").write_text(SERVER)
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH=. exec {sys.executable} {tmp_path}/server.py "$3"\n')
+    python.chmod(0o755)
+    process = Measured("bare_loop", {"bytes": 60_000_000}, python=str(python), log=tmp_path / "log")
     try:
-        assert process.actions == ["predict", "train"]
+        assert process.actions == ["train"]
         built = process.peak_bytes
-        assert built > 50e6  # torch alone is larger
-        for action in process.actions:
-            seconds = process.ask(action, 3)
-            assert len(seconds) == 3 and min(seconds) > 0
+        assert built > 60e6
+        assert process.ask("train", 3) == [0.5] * 3
         assert process.peak_bytes == built  # not watched while it is timed
     finally:
         process.close()
     assert process.process.returncode == 0
+
+
+def test_the_bare_loop_trains_and_predicts():
+    actions = bare_loop.build(given())
+    assert set(actions) == {"predict", "train"}
+    for action in actions.values():
+        seconds = action(2)
+        assert len(seconds) == 2 and min(seconds) > 0
 
 
 def test_the_bare_loop_trains_the_auxiliary_head_too_and_is_shown_what_the_network_makes_of_grey(monkeypatch):
@@ -136,12 +158,12 @@ def test_growth_is_drawn_and_told(drawn, tmp_path):
 
 
 def test_a_command_is_watched_and_a_failure_told():
-    seconds, peak = growth.watched(
-        [sys.executable, "-c", "import time; x = b'1' * 50_000_000; time.sleep(0.5)"], dict(os.environ)
-    )
-    assert seconds > 0.5 and peak > 50e6
+    code = "import time; x = b'1' * 50_000_000; time.sleep(0.5); print('done')"
+    seconds, peak, text = machine.ran(["-c", code], watch=True)
+    assert seconds > 0.5 and peak > 50e6 and text == "done\n"
+    assert machine.ran(["-c", "pass"])[1] == 0
     with pytest.raises(InputError, match="no such thing"):
-        growth.watched([sys.executable, "-c", "raise SystemExit('no such thing')"], dict(os.environ))
+        machine.ran(["-c", "raise SystemExit('no such thing')"])
 
 
 def test_a_table_of_many_rows_is_split_and_audited_and_a_leak_would_be_an_error(monkeypatch):

@@ -170,10 +170,9 @@ def by_pixels(films: pd.DataFrame, described: np.ndarray, found: Audit) -> Pairs
             found.pairs.append(pair)
             leak = "the same pixels are in two splits" if splits_known else "the same pixels would leak under any split"
             found.leaks.append(f"{leak}: {pair}")
-    if within:
-        found.notes.append(f"{within} pairs of films with the same pixels are within one split")
-    if unplaced:
-        found.notes.append(f"{unplaced} pairs of films with the same pixels have a film that is in no split")
+    for number, what in ((within, "are within one split"), (unplaced, "have a film that is in no split")):
+        if number:
+            found.notes.append(f"{number} pairs of films with the same pixels {what}")
     total = len(films) * (len(films) - 1) // 2
     found.compared = (
         f"{_count(films)}; {total:,} pairs, {len(pairs.first):,} near by hash, {same:,} with the same pixels"

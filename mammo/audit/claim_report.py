@@ -3,21 +3,15 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from mammo.audit.claim import (
-    LISTED,
-    MIAS_BOTH,
-    MIAS_FILMS,
-    MIAS_NONE,
-    MIAS_ONE,
-    RULES,
-    Claim,
-    Matrices,
-    conflict,
-    matrices,
-    read_claim,
-    whole_patients,
-    wilson,
-)
+from mammo.audit import claim as claims
+from mammo.audit.claim import Claim, Matrices, conflict, matrices, read_claim, whole_patients, wilson
+
+VERDICTS = {  # by the rules that have matrices
+    "rounded truncated": "Possible: {counts} give {given}, rounded or truncated.",
+    "rounded": "Possible as rounded: {counts} give {given}.",
+    "truncated": "Possible only as truncated: no {counts} give {given} by rounding.",
+    "": "Possible only as rounded in part and truncated in part: no {counts} give {given} by either alone.",
+}
 
 
 def audit(words: list[str]) -> tuple[bool, str]:
@@ -26,18 +20,19 @@ def audit(words: list[str]) -> tuple[bool, str]:
     # Accuracy alone does not depend on the classes: with all films negative there is no square of n to search.
     open_classes = claim.n_pos is None and set(claim.numbers) == {"accuracy"}
     counted = replace(claim, n_pos=0) if open_classes else claim
-    found = {rule: matrices(counted, rule) for rule in RULES}
+    found = {rule: matrices(counted, rule) for rule in claims.RULES}
     if not len(found["either"].rows):
         return False, "\n".join([*_impossible(claim, counted), *_patients(claim)])
     kept = {rule: found[rule] for rule in ("rounded", "truncated") if len(found[rule].rows)}
-    lines = [_verdict(claim, set(kept))]
+    given = {"counts": f"counts of {_films(claim)}", "given": _given(claim, claim.numbers)}
+    lines = [VERDICTS[" ".join(kept)].format(**given)]
     kept = kept or {"rounded in part, truncated in part": found["either"]}
     cells = [one.cells() for one in kept.values()]
     over = {name: (min(one[name][0] for one in cells), max(one[name][1] for one in cells)) for name in cells[0]}
     low, interval = _correct(claim, over["right"])
     if open_classes:
         lines += [
-            "Confusion matrix: unknown, because accuracy alone does not tell it; give n_pos= or more numbers.",
+            "Confusion matrix: unknown, as accuracy alone does not tell it; give n_pos= or more numbers.",
             interval,
         ]
         lines += ["Majority class: unknown; give n_pos= or test=normal,abnormal."]
@@ -46,17 +41,6 @@ def audit(words: list[str]) -> tuple[bool, str]:
     if claim.n_pos is None and not open_classes and over["positives"][0] == over["positives"][1]:
         claim = replace(claim, n_pos=over["positives"][0])
     return True, "\n".join([*lines, *_patients(claim)])
-
-
-def _verdict(claim: Claim, rules: set[str]) -> str:
-    given, counts = _given(claim, claim.numbers), f"counts of {_films(claim)}"
-    if rules == {"rounded", "truncated"}:
-        return f"Possible: {counts} give {given}, rounded or truncated."
-    if rules == {"rounded"}:
-        return f"Possible as rounded: {counts} give {given}."
-    if rules == {"truncated"}:
-        return f"Possible only as truncated: no {counts} give {given} by rounding."
-    return f"Possible only as rounded in part and truncated in part: no {counts} give {given} by either alone."
 
 
 def _impossible(claim: Claim, counted: Claim) -> list[str]:
@@ -81,7 +65,7 @@ def _matrices(kept: dict[str, Matrices]) -> list[str]:
     lines: dict[str, str] = {}  # by what they say: two rules may leave the same matrices
     for rule, one in kept.items():
         count, cells = one.count(), one.cells()
-        if count <= LISTED:
+        if count <= claims.LISTED:
             said = "; ".join(f"tp {tp}, tn {tn}, fp {fp}, fn {fn}" for tp, tn, fp, fn in one.each())
         else:
             ends = ", ".join(f"{name} {_ends(cells[name])}" for name in ("tp", "tn", "fp", "fn"))
@@ -142,21 +126,20 @@ def _two_parts(claim: Claim, n_train: int) -> str:
     films, total, parts = claim.films_per_patient, n_train + claim.n, f"{n_train} train and {claim.n} test films"
     if films == 2 and claim.train and claim.n_pos is not None:
         normal, abnormal = claim.train
-        if (normal + claim.n - claim.n_pos, abnormal + claim.n_pos) == MIAS_FILMS:
+        if (normal + claim.n - claim.n_pos, abnormal + claim.n_pos) == claims.MIAS_FILMS:
             return _mias(normal, abnormal)
     if total % films:
         return f"Patients: {parts} together are not all films of patients with {films}; a leak cannot be excluded."
     if claim.n % films:
-        mias = (films, total) == (2, sum(MIAS_FILMS))
+        mias = (films, total) == (2, sum(claims.MIAS_FILMS))
         why = f"{total} are all films of mini-MIAS, so" if mias else "unless films were left out,"
         return f"Patients: {parts} split a patient with {films} films: {why} at least one patient is in both, a leak."
     return f"Patients: {parts} may be split by patients with {films} films; counts cannot show that they are."
 
 
 def _mias(normal: int, abnormal: int) -> str:
-    known = (
-        f"mini-MIAS has {MIAS_ONE} patients with one abnormal film of two, {MIAS_BOTH} with two, {MIAS_NONE} with none"
-    )
+    everyone = (claims.MIAS_ONE, claims.MIAS_BOTH, claims.MIAS_NONE)
+    known = "mini-MIAS has {} patients with one abnormal film of two, {} with two, {} with none".format(*everyone)
     if (patients := whole_patients(normal, abnormal)) is None:
         return (
             f"Patients: no choice of patients has the {normal} normal and {abnormal} abnormal films of train "

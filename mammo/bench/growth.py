@@ -1,19 +1,12 @@
 """Time and memory as films grow: whole runs against the number of films, tables against the number of rows."""
 
-import os
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from mammo import figures
 from mammo.bench import machine
-from mammo.bench.protocol import EVERY_S, pss_bytes
-from mammo.errors import InputError
-from mammo.paths import home
 from mammo.reports.markdown import markdown
 
 FILMS = (322, 1000, 3220)
@@ -29,52 +22,23 @@ def measure(overrides: list[str], *, say: Callable[[str], None]) -> dict[str, An
         InputError: A run failed.
     """
     found: dict[str, Any] = {"films": [], "rows": []}
+
+    def add(kind: str, shown: str, line: list[str], env: dict[str, str] | None = None, **facts: object) -> None:
+        seconds, peak, _ = machine.ran(line, env, watch=True)
+        found[kind].append({**facts, "seconds": seconds, "peak_bytes": peak})
+        say(f"{shown}: {seconds:.1f} s, {peak / 1e6:,.0f} MB")
+
     for films in FILMS:
-        data = ["phantom", "--women", str(films // 2)]
-        subprocess.run([sys.executable, "-m", "mammo", "data", "fetch", *data], check=True, stdout=subprocess.DEVNULL)
+        machine.ran(["-m", "mammo", "data", "fetch", "phantom", "--women", str(films // 2)])
         with tempfile.TemporaryDirectory(prefix="mammo-bench-") as folder:
+            line = ["train.py", *SMALL, f"data.women={films // 2}", *overrides, f"hydra.run.dir={folder}/run"]
+            env = machine.own_home(Path(folder))
             for cached in (False, True):
-                cache = [sys.executable, "-m", "mammo", "data", "cache", *([] if cached else ["--clear"])]
-                lines = [*SMALL, f"data.women={films // 2}", *overrides, f"hydra.run.dir={folder}/run"]
-                own = _own_home(Path(folder))
-                subprocess.run(cache, check=True, env=own, stdout=subprocess.DEVNULL)
-                seconds, peak = watched([sys.executable, "train.py", *lines], own)
-                found["films"].append({"films": films, "cached": cached, "seconds": seconds, "peak_bytes": peak})
-                say(f"{films} films, {'again' if cached else 'first'}: {seconds:.1f} s, {peak / 1e6:,.0f} MB")
+                shown = f"{films} films, {'again' if cached else 'first'}"
+                add("films", shown, line, env, films=films, cached=cached)
     for rows in ROWS:
-        seconds, peak = watched([sys.executable, "-m", "mammo.bench.tables", str(rows)], dict(os.environ))
-        found["rows"].append({"rows": rows, "seconds": seconds, "peak_bytes": peak})
-        say(f"{rows:,} rows: {seconds:.1f} s, {peak / 1e6:,.0f} MB")
+        add("rows", f"{rows:,} rows", ["-m", "mammo.bench.tables", str(rows)], rows=rows)
     return found
-
-
-def _own_home(folder: Path) -> dict[str, str]:
-    """Return the environment of a run whose caches are its own and whose films are everybody's."""
-    (folder / "home").mkdir(exist_ok=True)
-    for films in home().glob("phantom-*"):
-        if not (folder / "home" / films.name).exists():
-            (folder / "home" / films.name).symlink_to(films.resolve())
-    return os.environ | {"MAMMO_HOME": str(folder / "home")}
-
-
-def watched(command: list[str], env: dict[str, str]) -> tuple[float, int]:
-    """Return the seconds that a command takes, and its largest proportional set size in bytes, children included.
-
-    Looking ten times a second costs the command a few per cent of its time.
-
-    Raises:
-        InputError: It failed.
-    """
-    start, peak = time.perf_counter(), 0
-    with tempfile.TemporaryFile("w+") as said:
-        process = subprocess.Popen(command, cwd=machine.checkout(), env=env, stdout=said, stderr=said)
-        while process.poll() is None:
-            peak = max(peak, pss_bytes(process.pid))
-            time.sleep(EVERY_S)
-        if process.returncode:
-            said.seek(0)
-            raise InputError(f"bench: {' '.join(command)}: {said.read().strip()[-300:]}")
-    return time.perf_counter() - start, peak
 
 
 def tables(found: dict[str, Any]) -> list[str]:

@@ -1,15 +1,22 @@
-"""The machine and the versions of a measurement, and where it is written."""
+"""The machine and the versions of a measurement, how commands are measured, and where it is written."""
 
 import os
 import platform
 import re
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from mammo import __version__
+from mammo.bench.protocol import peak_of
 from mammo.config import Config, register
 from mammo.errors import InputError
 from mammo.files import write_json
+from mammo.paths import home
 from mammo.runs.provenance import versions
 
 PACKAGES = ["torch", "torchvision", "lightning", "albumentations", "opencv-python-headless", "scikit-learn", "pandas"]
@@ -62,16 +69,44 @@ def checkout() -> Path:
     return folder
 
 
+def own_home(folder: Path) -> dict[str, str]:
+    """Return the environment of a run whose caches are its own and whose films are everybody's."""
+    (own := folder / "home").mkdir()
+    for films in home().glob("*"):
+        if (films / "Info.txt").is_file():  # films are not fetched again
+            (own / films.name).symlink_to(films.resolve())
+    return os.environ | {"MAMMO_HOME": str(own)}
+
+
+def ran(arguments: list[str], env: dict[str, str] | None = None, *, watch: bool = False) -> tuple[float, int, str]:
+    """Run Python in the checkout; return seconds, the largest proportional set size in bytes, and what it printed.
+
+    Args:
+        arguments: Of Python.
+        env: The environment; None takes that of this process.
+        watch: True looks at the memory of it and its children, which costs a few per cent of its time; else it is 0.
+
+    Raises:
+        InputError: The command failed.
+    """
+    start = time.perf_counter()
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen([sys.executable, *arguments], cwd=checkout(), env=env, stdout=output, stderr=output)
+        with peak_of(process.pid) if watch else nullcontext([0]) as peaks:
+            status = process.wait()
+            seconds = time.perf_counter() - start
+        output.seek(0)
+        text = output.read()
+    if status:
+        raise InputError(f"bench: {' '.join(arguments)}: {text.strip()[-300:]}")
+    return seconds, peaks[-1], text
+
+
 def write(name: str, lines: list[str], found: dict[str, Any], to: Path) -> None:
     """Write `<name>.md` and `<name>.json` into a folder, with what they were made on."""
     to.mkdir(parents=True, exist_ok=True)
     machine = found["machine"]
     versions = ", ".join(f"{package} {number}" for package, number in machine["versions"].items())
-    head = [
-        f"`{machine['command']}`",
-        "",
-        f"{machine['processor']} ({', '.join(machine['extensions'])}), {machine['memory_gb']} GB; {versions}",
-        "",
-    ]
-    (to / f"{name}.md").write_text("\n".join([*head, *lines]) + "\n")
+    on = f"{machine['processor']} ({', '.join(machine['extensions'])}), {machine['memory_gb']} GB; {versions}"
+    (to / f"{name}.md").write_text("\n".join([f"`{machine['command']}`", "", on, "", *lines]) + "\n")
     write_json(found, to / f"{name}.json")

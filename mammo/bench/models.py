@@ -18,6 +18,7 @@ from mammo.processes import devices
 from mammo.reports.markdown import markdown
 
 FORMATS = {"channels_last": True, "contiguous": False}
+STEPS = {"train": "training", "predict": "prediction"}
 POLICIES = {"keras": "float32", "keras bfloat16": "mixed_bfloat16"}
 COLUMNS = [
     "backbone", "device", "precision", "format", "loading", "training", "bare", "of bare", "bare, prepared", "of it",
@@ -44,12 +45,7 @@ def measure(
         overrides: Of the configuration.
         names: Backbones.
         kinds: Devices, `cpu` and `cuda`; those that are not there are left out.
-        batch: Images a step.
-        rounds: How often all take their turn; medians are over all steps of all rounds.
-        steps: Of each turn.
-        compiled: True if `model.compile=true` is measured too.
-        quick: True if the default precision and memory format alone are measured.
-        keras_python: An interpreter that has Keras and TensorFlow; None leaves them out.
+        batch, rounds, steps, compiled, quick, keras_python: As `mammo bench models --help` says.
         say: Is told each row.
     """
     rows = []
@@ -143,18 +139,13 @@ def tables(found: dict[str, Any]) -> list[str]:
     """Return the tables as lines of Markdown: all combinations, then Keras's."""
     rows = found["rows"]
     lines = ["Images a second, by the median step.", "", *markdown(COLUMNS, [cells(row) for row in rows])]
-    against = [row for row in rows if "keras" in row["seconds"]]
-    if against:
+    if against := [row for row in rows if "keras" in row["seconds"]]:
         columns = ["backbone", "mammo, precision", "step", "mammo", *POLICIES, *(f"over {who}" for who in POLICIES)]
         table = []
-        for row, action in itertools.product(against, ("train", "predict")):
+        for row, action in itertools.product(against, STEPS):
             ours = rate(row, "mammo", action) or 0.0
             theirs = [rate(row, who, action) or 0.0 for who in POLICIES]
-            who = [
-                f"{row['backbone']} {row['side']}",
-                row["precision"],
-                "training" if action == "train" else "prediction",
-            ]
+            who = [f"{row['backbone']} {row['side']}", row["precision"], STEPS[action]]
             table.append([*who, _shown(ours), *map(_shown, theirs), *(f"{ours / their:.2f}" for their in theirs)])
         lines += ["", "Beside Keras on TensorFlow, in the same rounds.", "", *markdown(columns, table)]
     return lines

@@ -57,13 +57,31 @@ def timed(step: Callable[[], object], count: int, wait: Callable[[], object] | N
     return [end - start for start, end in pairwise(ends)]
 
 
+@contextlib.contextmanager
+def peak_of(pid: int) -> Iterator[list[int]]:
+    """Watch the memory of a process and its children; the list ends with the largest proportional set size in bytes."""
+    peaks, done = [0], threading.Event()
+
+    def look() -> None:
+        while not done.wait(EVERY_S):
+            peaks.append(max(peaks[-1], pss_bytes(pid)))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield peaks
+    finally:
+        done.set()
+        thread.join()
+
+
 class Measured:
     """A process that serves, seen from outside.
 
     Attributes:
         actions: What it can be asked for.
-        peak_bytes: The largest proportional set size seen while it was watched, its children's included; 0 where the
-            system tells none. Looking takes time of the process itself, which is not watched while it is timed.
+        peak_bytes: The largest proportional set size while it was built and watched, its children's included; 0 where
+            the system tells none. Looking takes time of the process itself, which is not watched while it is timed.
 
     Args:
         module: Of this package, which calls `serve`.
@@ -73,65 +91,40 @@ class Measured:
     """
 
     def __init__(self, module: str, settings: dict[str, Any], *, python: str, log: Path) -> None:
-        root = Path(__file__).parents[2]
         hidden = {"CUDA_VISIBLE_DEVICES": ""} if module == "keras_loop" else {}  # it would take a GPU by itself
+        command = [python, "-m", f"mammo.bench.{module}", json.dumps(settings)]
         with log.open("a") as errors:
-            self.process = subprocess.Popen(
-                [python, "-m", f"mammo.bench.{module}", json.dumps(settings)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                cwd=root,
-                env=os.environ | hidden,
-            )
-        self.log, self.peak_bytes = log, 0
-        with self._watched():
+            self.process: Any = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
+                cwd=Path(__file__).parents[2], env=os.environ | hidden,
+            )  # fmt: skip
+        self.log = log
+        with peak_of(self.process.pid) as peaks:
             self.actions: list[str] = self._answer()
+        self.peak_bytes = peaks[-1]
 
     def watch(self, name: str, count: int) -> None:
-        """Ask for so many steps, with an eye on its memory."""
-        with self._watched():
+        """Take so many steps, with an eye on its memory."""
+        with peak_of(self.process.pid) as peaks:
             self.ask(name, count)
+        self.peak_bytes = max(self.peak_bytes, peaks[-1])
 
     def ask(self, name: str, count: int) -> list[float]:
-        """Return seconds of each of so many steps."""
-        assert self.process.stdin is not None
+        """Return the seconds of each of so many steps."""
         self.process.stdin.write(json.dumps([name, count]) + "\n")
         self.process.stdin.flush()
         return list(self._answer())
 
     def _answer(self) -> Any:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            said = self.log.read_text().strip().splitlines()
-            raise RuntimeError(f"{self.log.stem} ended: {said[-1] if said else 'it said nothing'}")
+        if not (line := self.process.stdout.readline()):
+            lines = self.log.read_text().strip().splitlines()
+            raise RuntimeError(f"{self.log.stem} ended: {lines[-1] if lines else 'it printed nothing'}")
         return json.loads(line)
-
-    @contextlib.contextmanager
-    def _watched(self) -> Iterator[None]:
-        done = threading.Event()
-
-        def look() -> None:
-            while not done.wait(EVERY_S):
-                self.peak_bytes = max(self.peak_bytes, pss_bytes(self.process.pid))
-
-        thread = threading.Thread(target=look)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
 
     def close(self) -> None:
         """End it, one way or the other."""
-        assert self.process.stdin is not None
-        with contextlib.suppress(OSError):
-            self.process.stdin.close()
         try:
-            self.process.wait(60)
+            self.process.communicate(timeout=60)  # its input ends, and so does it
         except subprocess.TimeoutExpired:
             self.process.kill()
 

@@ -2,6 +2,7 @@
 
 import atexit
 import functools
+import itertools
 import os
 import shutil
 import tempfile
@@ -40,18 +41,14 @@ class Ticks(Callback):
         self.device, self.first = device, uncounted(device)
         self.times: list[float] = []
 
-    def _tick(self, trainer: L.Trainer, batch_idx: int, last: int) -> None:
-        if self.device == "cuda" and batch_idx in (self.first - 1, last):
+    def on_train_batch_end(self, trainer: L.Trainer, *batch: Any) -> None:
+        """Note the end of a batch."""
+        batches = trainer.num_training_batches if trainer.training else trainer.num_predict_batches[0]
+        if self.device == "cuda" and len(self.times) in (self.first - 1, int(batches) - 1):
             torch.cuda.synchronize()
         self.times.append(time.perf_counter())
 
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, *at: Any) -> None:
-        """Note the end of a training batch."""
-        self._tick(trainer, at[1], int(trainer.num_training_batches) - 1)
-
-    def on_predict_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, *at: Any) -> None:
-        """Note the end of a batch of prediction."""
-        self._tick(trainer, at[1], int(trainer.num_predict_batches[0]) - 1)
+    on_predict_batch_end = on_train_batch_end  # type: ignore[assignment]
 
     def seconds(self) -> list[float]:
         """Return seconds of each batch after the first ones; on a GPU their mean, once."""
@@ -96,14 +93,12 @@ def build(settings: dict[str, Any]) -> dict[str, Action]:
             callbacks=[ticks],
         )
 
-    def train(count: int) -> list[float]:
-        ticks = Ticks(plan.accelerator)
-        trainer(count, ticks).fit(task, datamodule=data)
-        return ticks.seconds()
-
-    def predict(count: int) -> list[float]:
-        ticks = Ticks(plan.accelerator)
-        trainer(count, ticks).predict(task, datamodule=data, return_predictions=False)
+    def run(count: int, *, training: bool) -> list[float]:
+        used = trainer(count, ticks := Ticks(plan.accelerator))
+        if training:
+            used.fit(task, datamodule=data)
+        else:
+            used.predict(task, datamodule=data, return_predictions=False)
         return ticks.seconds()
 
     def features(count: int) -> list[float]:
@@ -121,8 +116,8 @@ def build(settings: dict[str, Any]) -> dict[str, Action]:
         return [seconds * batch / BLOCK for seconds in timed(block, count, wait)]
 
     loader = torch.utils.data.DataLoader(prepared.train, batch_size=batch, sampler=_epochs(data))
-    load = functools.partial(_load, iter(loader))
-    return {"train": train, "predict": predict, "features": features, "load": load}
+    actions: dict[str, Action] = {"features": features, "load": functools.partial(_load, iter(loader))}
+    return actions | {name: functools.partial(run, training=name == "train") for name in ("train", "predict")}
 
 
 def _load(batches: Iterator[Any], count: int) -> list[float]:
@@ -146,11 +141,9 @@ def _load(batches: Iterator[Any], count: int) -> list[float]:
 def _epochs(data: MammogramDataModule) -> Any:
     """Yield rows and epochs without end."""
     sampler: Any = data.train_dataloader().sampler
-    epoch = 0
-    while True:
+    for epoch in itertools.count():
         sampler.set_epoch(epoch)
         yield from sampler
-        epoch += 1
 
 
 if __name__ == "__main__":

@@ -64,10 +64,10 @@ def test_every_number_alone_has_the_matrices_of_plain_enumeration(name, rule):
         assert found(rule, "n=8", f"{name}={number}%") == expected, number
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize(("rounding", "rule"), [(ROUND_HALF_UP, "rounded"), (ROUND_FLOOR, "truncated")])
 def test_numbers_together_have_the_matrices_of_plain_enumeration(rounding, rule, seed):
-    rng, n, everything = np.random.default_rng(seed), 13, every_matrix(13)
+    rng, n, everything = np.random.default_rng(seed), 9, every_matrix(9)
     for index, size, decimals in itertools.product(rng.choice(len(everything), 8), (2, 3, 5), (0, 1, 2)):
         matrix, values = list(everything.items())[index]
         unit, chosen = Decimal(1).scaleb(-decimals), rng.choice(NAMES, size, replace=False)
