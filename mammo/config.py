@@ -39,7 +39,7 @@ def _checked(default: Any, fits: Callable[[Any], bool], expected: str) -> Any:
 
 @dataclass
 class TaskConfig:
-    """What is told apart: classes, and the column of the findings table that decides (`datasets.labels.Labels`)."""
+    """A task tells classes apart by the column of the findings table that decides (`datasets.labels.Labels`)."""
 
     name: str = "abnormality"
     column: str = "severity"
@@ -49,7 +49,7 @@ class TaskConfig:
 
 @dataclass
 class DataConfig:
-    """Which films, and how they are loaded. A data set of your own is `_target_` with its `arguments`."""
+    """The films, and how they are loaded. A data set of your own is `_target_` with its `arguments`."""
 
     name: str = "mias"  # a row of datasets.registry.DATASETS
     _target_: str | None = None  # the import path of a class of your own, say my_lab.Films
@@ -69,7 +69,7 @@ class DataConfig:
 
 @dataclass
 class SplitConfig:
-    """Who trains, who chooses and who is tested."""
+    """The dealing of images to training, validation and test."""
 
     name: str = "patient"  # patient, image, copy, paper or paper_by_patient
     shares: list[float] | None = field(default_factory=lambda: [0.6, 0.2, 0.2])  # of train, val and test
@@ -77,7 +77,7 @@ class SplitConfig:
 
 @dataclass
 class CropConfig:
-    """What the network sees of a film. Each crop takes the keys that it names; a crop of your own is `_target_`."""
+    """The part of a film that is seen. Each crop takes the keys that it names; a crop of your own is `_target_`."""
 
     name: str = "whole"  # a row of preprocessing.crops.CROPS
     _target_: str | None = None  # the import path of a class of your own
@@ -92,7 +92,7 @@ class CropConfig:
 
 @dataclass
 class AugmentConfig:
-    """How training samples are drawn: a method, and the geometric set that all methods share."""
+    """The draws of training samples: a method, and the geometric set that all methods share."""
 
     mode: str = _one_of("online", "none", "expand", "online")
     method: str = "geometric"  # a row of preprocessing.augment.METHODS
@@ -122,7 +122,7 @@ class ModelConfig:
 
 @dataclass
 class LossConfig:
-    """What training makes small. Each loss takes the keys that it names."""
+    """The number that training makes small. Each loss takes the keys that it names."""
 
     name: str = "cross_entropy"  # a row of models.losses.LOSSES
     class_weights: str = _one_of("balanced", "balanced", "none")  # in inverse proportion to the training part, or none
@@ -142,7 +142,7 @@ class OptimConfig:
 
 @dataclass
 class EarlyStoppingConfig:
-    """When training stops early; without a validation part it does not."""
+    """Training stops early on a validation part; without one it does not."""
 
     patience: int | None = 10  # epochs without a better val/auroc; null: never
 

@@ -1,4 +1,4 @@
-"""Where things lie: data and caches in `MAMMO_HOME`, the configuration beside or inside the package."""
+"""The places of things: data and caches in `MAMMO_HOME`, the configuration beside or inside the package."""
 
 import os
 from pathlib import Path

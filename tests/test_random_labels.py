@@ -18,7 +18,7 @@ from mammo.evaluation.metrics import evaluate
 from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.predictions import Predictions, head_table
 from mammo.models.heads import fit_head, withheld
-from mammo.preprocessing.crops import cut_samples
+from mammo.preprocessing.crop_table import cut_samples
 from mammo.training import prepare
 from mammo.training.guard import check_labels
 from tests.conftest import ARCHIVE, resolved

@@ -20,7 +20,6 @@ from mammo.errors import InputError, message_for_user
 from mammo.paths import conf
 from mammo.processes import peers, resume
 from mammo.runs import sweep
-from mammo.runs.plugins import load_plugins
 
 PROGRAM = "MAMMO_PROGRAM"  # the variable with the number of the process that the user started
 
@@ -82,16 +81,9 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         peers.check_named(sys.argv[1:])
         sys.argv[1:] = resume.resumed(sys.argv[1:])
-        load_plugins(plugins_named(sys.argv[1:]))
         check_choices(sys.argv[1:], conf())
         if (together := peers.peers()) and together.rank:
             sys.argv.append("hydra.output_subdir=null")  # the first one writes it down
         run_job()
     except (InputError, CompactHydraException, InterpolationResolutionError) as error:
         end(" ".join(str(error).split()))
-
-
-def plugins_named(arguments: list[str]) -> list[str]:
-    """Return the modules of `plugins=[a,b]` on the command line, which add options to groups."""
-    said = [word.partition("=")[2] for word in arguments if word.startswith("plugins=")]
-    return [name for word in said for name in word.strip("[]").split(",") if name]

@@ -1,1 +1,1 @@
-"""What lies on disk: films, findings, splits."""
+"""Films and findings as they lie on disk, and splits of them."""

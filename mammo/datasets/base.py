@@ -63,5 +63,7 @@ def load_findings(dataset: Dataset, spacing_mm: float | None = None) -> pd.DataF
 def dataset_digest(dataset: Dataset, findings: pd.DataFrame) -> str:
     """Return a SHA-256 that names the images, their patients and, where `digest` says them, their pixels."""
     images = findings.drop_duplicates("image_id").sort_values("image_id")
-    facts = [[one, patient, dataset.digest(one)] for one, patient in zip(images["image_id"], images["patient"])]  # noqa: B905
+    facts = [
+        [one, patient, dataset.digest(one)] for one, patient in zip(images["image_id"], images["patient"], strict=True)
+    ]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Where a finding lies: centre, box and radius from whichever of circle, box and mask is there. Pixels, top left."""
+"""The place of a finding: centre, box and radius from whichever of circle, box and mask is there. Pixels, top left."""
 
 from dataclasses import dataclass
 
@@ -67,5 +67,7 @@ def with_circles(findings: pd.DataFrame) -> pd.DataFrame:
     """Return a findings table whose `x_px, y_px, radius_px` hold each finding's geometry, whatever it was given by."""
     lacking = findings.index[findings["radius_px"].isna() & findings[["x0_px", "mask_path"]].notna().any(axis=1)]
     found = [geometry(row) for _, row in findings.loc[lacking].iterrows()]
-    circles = pd.DataFrame([[one.x_px, one.y_px, one.radius_px] for one in found if one], lacking, CIRCLE, "Float64")
+    circles = pd.DataFrame(
+        [[one.x_px, one.y_px, one.radius_px] for one in found if one is not None], lacking, CIRCLE, "Float64"
+    )
     return findings.assign(**{key: findings[key].fillna(circles[key]) for key in CIRCLE})

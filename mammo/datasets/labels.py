@@ -43,8 +43,9 @@ class Labels:
         if not task.classes or len(task.classes) < 2:
             raise InputError(f"task.classes={task.classes}: expected two classes or more, each with its values")
         pairs = [(str(value), str(name)) for name, values in task.classes.items() for value in values]
-        if len(twice := {value for value, _ in pairs}) < len(pairs):
-            raise InputError(f"task.classes: a value belongs to two classes; expected each of {sorted(twice)} once")
+        values = [value for value, _ in pairs]
+        if twice := sorted({value for value in values if values.count(value) > 1}):
+            raise InputError(f"task.classes: {', '.join(twice)} belongs to two classes; expected each value once")
         return cls(tuple(map(str, task.classes)), task.column, dict(pairs), task.ordered)
 
     def label(self, table: pd.DataFrame) -> pd.Series:

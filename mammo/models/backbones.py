@@ -8,30 +8,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 import torchvision.models as tv
 from torch import Tensor, nn
 from torchvision.models.vision_transformer import interpolate_embeddings
 
 from mammo.errors import InputError
+from mammo.models.layers import ClassToken, Embed, Mean, Shallow, alexnet_modified, compact
 
 Stages = list[tuple[str, nn.Module]]
 State = dict[str, Tensor]
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALF = ((0.5,) * 3, (0.5,) * 3)  # what torchvision's transform_input makes of ImageNet's normalisation
 GREY = ((0.5,), (0.25,))  # one channel: for networks that have never seen a photograph
-
-
-class Mean(nn.Module):
-    """The mean of each channel's map; unlike AdaptiveAvgPool2d its gradient is deterministic on a GPU."""
-
-    def __init__(self, over: tuple[int, int] = (2, 3)) -> None:
-        super().__init__()
-        self.over = over
-
-    def forward(self, x: Tensor) -> Tensor:
-        """From (B, C, H, W), or what has its rows and columns at `over`, to (B, C)."""
-        return x.mean(dim=self.over)
 
 
 @dataclass(frozen=True)
@@ -75,7 +63,7 @@ class Backbone:
     aux_after: str | None = None
 
     def absent(self, key: str) -> bool:
-        """Whether a key of the state dict is absent from a file that holds the trunk alone."""
+        """Tell whether a key of the state dict is absent from a file that holds the trunk alone."""
         return key.startswith(self.classifier)
 
 
@@ -97,79 +85,6 @@ def _children(*left_out: str) -> Callable[[Any], Stages]:
 
 def _features(model: Any) -> Stages:
     return [(f"features_{name}", layer) for name, layer in model.features.named_children()]
-
-
-class Embed(nn.Module):
-    """A vision transformer's tokens: the class token and the patches, each with its place."""
-
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.patches, self.dropout = model.conv_proj, model.encoder.dropout
-        self.class_token, self.places = model.class_token, model.encoder.pos_embedding
-
-    def forward(self, x: Tensor) -> Tensor:
-        """From (B, 3, H, W) to (B, 1 + patches, width)."""
-        patches = self.patches(x).flatten(2).transpose(1, 2)
-        tokens = torch.cat([self.class_token.expand(len(x), -1, -1), patches], dim=1)
-        return self.dropout(tokens + self.places)
-
-
-class ClassToken(nn.Module):
-    """The first token."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """From (B, tokens, width) to (B, width)."""
-        return x[:, 0]
-
-
-class Shallow(nn.Module):
-    """Four convolutions that draw a second image beside the film; at first it is the film itself.
-
-    Gao et al. 2018 teach theirs with the recombined images of contrast-enhanced mammography. There are none here:
-    this one learns from the labels, through the deep network.
-    """
-
-    def __init__(self, width: int = 16) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        for channels in (3, width, width):
-            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
-        last = nn.Conv2d(width, 1, 3, padding=1)
-        for parameter in last.parameters():
-            nn.init.zeros_(parameter)
-        self.layers = nn.Sequential(*layers, last)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The second of three channels (B, 3, H, W) becomes the drawn image."""
-        return torch.cat([x[:, :1], x[:, 1:2] + self.layers(x), x[:, 2:]], dim=1)
-
-
-def _block(channels: int, *widths: int, kernel: int = 3, stride: int = 1, pool: int = 2) -> nn.Module:
-    """Convolutions with batch norm, and a pooling by two."""
-    layers: list[nn.Module] = []
-    for width in widths:
-        layers += [nn.Conv2d(channels, width, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(width)]
-        layers += [nn.ReLU(inplace=True)]
-        channels = width
-    return nn.Sequential(*layers, nn.MaxPool2d(pool, 2))
-
-
-def _compact(side: int) -> nn.Module:
-    """Five convolutions, 0.24 million weights: what a few hundred films can teach from nothing."""
-    widths = (1, 16, 32, 64, 128, 128)
-    model = nn.Sequential()
-    for i in range(5):
-        model.add_module(f"block{i + 1}", _block(widths[i], widths[i + 1]))
-    return model
-
-
-def _alexnet_modified(side: int) -> nn.Module:
-    """AlexNet's five convolutions, each with batch norm; the last map's mean in place of 58 million weights."""
-    model = nn.Sequential()
-    model.add_module("block1", _block(1, 64, kernel=11, stride=4, pool=3))
-    model.add_module("block2", _block(64, 192, kernel=5, pool=3))
-    model.add_module("block3", _block(192, 384, 256, 256, pool=3))
-    return model
 
 
 def _old_densenet_keys(state: State, side: int) -> State:
@@ -241,7 +156,7 @@ BACKBONES = {
         fc_side=6,
     ),
     "alexnet_modified": Backbone(
-        _alexnet_modified,
+        alexnet_modified,
         None,
         stages=_children(),
         last_block="block3",
@@ -252,7 +167,7 @@ BACKBONES = {
         normalise=GREY,
     ),
     "compact": Backbone(
-        _compact,
+        compact,
         None,
         stages=_children(),
         last_block="block5",

@@ -42,7 +42,7 @@ class Store:
         self.folder = folder
 
     def load(self, keys: Collection[str]) -> dict[str, torch.Tensor]:
-        """Those of `keys` that are there, memory-mapped. A file that cannot be read is removed, to be made again."""
+        """Return those of `keys` that are there, memory-mapped. A file that cannot be read is removed."""
         found: dict[str, torch.Tensor] = {}
         for path in sorted(self.folder.glob("*.safetensors")):
             try:
@@ -124,7 +124,7 @@ def _files(home: Path) -> list[Path]:
 
 
 def sizes(home: Path) -> dict[str, tuple[int, int]]:
-    """Of each kind of cache, how many files it has and how many bytes."""
+    """Return the number of files and of bytes of each kind of cache."""
     found = dict.fromkeys(KINDS, (0, 0))
     for path in _files(home):
         kind = path.relative_to(home).parts[0]

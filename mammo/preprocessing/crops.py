@@ -1,19 +1,16 @@
-"""Crops: what is cut from each image, grey, one row of a table each. All points are in pixels of the film.
+"""Crops: the squares that are cut from each image, grey, one row of a table each. All points are in pixels of the film.
 
 A crop says which samples an image gives, and three facts that reports, leaks and the guard read. A crop of your own is
 a class with the same members, named by `crop._target_`.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
 from mammo.config import CropConfig
-from mammo.datasets.film import Film
 from mammo.datasets.geometry import with_circles
 from mammo.datasets.labels import Labels, findings_in, shown_in, worst_findings
 from mammo.errors import InputError
@@ -30,7 +27,7 @@ Made = tuple[list[dict[str, Any]], list[str]]  # rows of the table with their pi
 
 
 class Crop(Protocol):
-    """What is cut from each image.
+    """A rule that says which samples an image gives.
 
     Attributes:
         leak: Why the crops tell the class by themselves; None where nothing is known to.
@@ -52,35 +49,6 @@ class Crop(Protocol):
             cutter: Gives the squares that are asked for.
             seed: Of whatever is drawn.
         """
-
-
-@dataclass(frozen=True)
-class Crops:
-    """The samples of a run.
-
-    Attributes:
-        table: One row per sample: `name, image_id, finding_id, patch`, the columns of its finding, `label`, the centre
-            `x_px, y_px` and the side `size_px` of its square on the film, and `SHORTCUTS`.
-        pixels: Of each sample (stored, stored) uint8 or uint16, in the order of the table; memory-mapped where they
-            come from the cache.
-        shown: Side in pixels of the central part that an unaugmented sample shows.
-        notes: What was left out, a line each.
-    """
-
-    table: pd.DataFrame
-    pixels: list[np.ndarray]
-    shown: int
-    notes: list[str]
-
-    def centre(self, sample: int) -> np.ndarray:
-        """Return what an unaugmented sample shows, (shown, shown)."""
-        start = (len(self.pixels[sample]) - self.shown) // 2
-        return self.pixels[sample][start : start + self.shown, start : start + self.shown]
-
-    def mean_grey(self, sample: int) -> float:
-        """Return the mean of what an unaugmented sample shows, in levels of 8 bits."""
-        shown = self.centre(sample)
-        return float(shown.mean() * (255 / np.iinfo(shown.dtype).max))
 
 
 class Whole:
@@ -240,60 +208,6 @@ def build_crop(config: CropConfig) -> Crop:
     """
     crop: Crop = build("crop", config, CROPS, ("bits",))
     return crop
-
-
-def cut_samples(
-    crop: Crop,
-    findings: pd.DataFrame,
-    read: Callable[[str], Film],
-    labels: Labels,
-    *,
-    image_size: int,
-    margin: float,
-    seed: int,
-    bits: int = 8,
-    digest: Callable[[str], str | None] | None = None,
-    cache: Path | None = None,
-) -> Crops:
-    """Cut every sample of a task.
-
-    Args:
-        crop: What is cut from each image.
-        findings: A findings table with the column `split`.
-        read: From `image_id` to the film.
-        labels: A finding whose label takes no part in the task gives no sample.
-        image_size: Side in pixels of what is shown.
-        margin: Stored side over shown side, at least 1.
-        seed: Of the places of the backgrounds.
-        bits: Of a stored grey level, 8 or 16.
-        digest: From `image_id` to what names a film's pixels, for the cache.
-        cache: Folder where squares are kept, so that each is cut once; None keeps none.
-
-    Raises:
-        InputError: No sample is left, or millimetres are needed and an image does not say its spacing.
-    """
-    rows = findings.assign(label=labels.label(findings))
-    if rows["label"].isna().all():
-        raise InputError(f"no sample: no finding of this data set has a {labels.column} that the task knows")
-    notes = []
-    if absent := set(rows["image_id"]) - set(rows.dropna(subset="label")["image_id"]):
-        notes.append(f"{len(absent)} images take no part in the task")
-    if unknown := int(findings[labels.column].isna().sum()):
-        notes.append(f"{unknown} findings of unknown {labels.column} are left out")
-    cutter = Cutter(read, shown=image_size, margin=margin, bits=bits, digest_of=digest, home=cache)
-    samples, said = crop.cut(rows, findings, labels, cutter, seed)
-    if not samples:
-        raise InputError(f"no sample is left: {'; '.join([*notes, *said])}; take crop=whole")
-    samples.sort(key=lambda sample: sample["_order"])
-    pixels = [sample.pop("_pixels") for sample in samples]
-    table = pd.DataFrame(samples).drop(columns="_order")
-    unmeasured = table["spacing_mm"].isna()
-    if unmeasured.all():
-        notes.append("no image has spacing_mm: breast_mm2 is in pixels")
-    elif unmeasured.any():  # not in units that differ from row to row
-        table.loc[unmeasured, "breast_mm2"] = 0.0
-        notes.append(f"{table.loc[unmeasured, 'image_id'].nunique()} images have no spacing_mm: their breast_mm2 is 0")
-    return Crops(table.astype({"finding_id": "Int64", "patch": "Int64"}), pixels, image_size, notes + said)
 
 
 def _require_spacing(rows: pd.DataFrame) -> None:

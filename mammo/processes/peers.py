@@ -38,7 +38,7 @@ class Peers:
 
 
 def peers() -> Peers | None:
-    """What the environment tells of this process's peers; None where it was started alone."""
+    """Return what the environment tells of this process's peers; None where it was started alone."""
     env = os.environ
     if "TORCHELASTIC_RUN_ID" in env:  # asked first: srun may have started one torchrun on each machine
         return Peers("torchrun", int(env["RANK"]), int(env["WORLD_SIZE"]), int(env["GROUP_WORLD_SIZE"]))
@@ -49,7 +49,7 @@ def peers() -> Peers | None:
 
 
 def join() -> None:
-    """What one engine sees to and the other does not; called before torch is loaded.
+    """Do what one engine sees to and the other does not, before torch is loaded.
 
     Under srun a process takes the cores that Slurm gave it, under torchrun it ends when that is killed.
     """
@@ -84,7 +84,7 @@ def run_name() -> str:
 
 
 def started(process: int) -> float:
-    """When a process was started, in seconds since the epoch."""
+    """Return when a process was started, in seconds since the epoch."""
     ticks = float(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19])
     booted = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime"))
     return float(booted.split()[1]) + ticks / os.sysconf("SC_CLK_TCK")
@@ -100,7 +100,7 @@ def end_with(parent: int) -> None:
 
 
 def help_out(parent: int, *_: object) -> None:
-    """Of a loader's worker, which ends with its parent: a signal to stop goes to all processes, and is not for it."""
+    """Prepare a loader's worker: it ends with its parent, and a signal to stop, sent to all, is not for it."""
     end_with(parent)
     for number in STOP:
         signal.signal(number, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""How a run, or a sweep, that was cut goes on: by its own command line, in its own folder."""
+"""A run, or a sweep, that was cut goes on by its own command line, in its own folder."""
 
 import contextlib
 import fcntl

@@ -1,4 +1,4 @@
-"""What is said while a run is at work: counts, the model, the devices, and how long each part took."""
+"""The log of a run: counts, the model, the devices, and how long each part took."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""Where a run came from: command, configuration, versions, commit, digests of data and weights."""
+"""The origin of a run: command, configuration, versions, commit, digests of data and weights."""
 
 import platform
 import subprocess

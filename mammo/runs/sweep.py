@@ -26,13 +26,13 @@ STORAGE_TRIES = 10
 
 
 def register() -> None:
-    """Makes `${job_name:}` and `${run_name:}` known to the configuration."""
+    """Make `${job_name:}` and `${run_name:}` known to the configuration."""
     OmegaConf.register_new_resolver("job_name", _job_name, replace=True)
     OmegaConf.register_new_resolver("run_name", peers.run_name, use_cache=True, replace=True)
 
 
 def _job_name(_root_: DictConfig) -> str:
-    """What the sweep varies, as this job has it, and the digest of all its configuration."""
+    """Return what the sweep varies, as this job has it, and the digest of all its configuration."""
     hydra = HydraConfig.get()
     swept = _swept(Path(hydra.sweep.dir) / "multirun.yaml")
     words = []
@@ -49,7 +49,7 @@ def _job_name(_root_: DictConfig) -> str:
 
 
 def _swept(record: Path) -> set[str] | None:
-    """The keys that a sweep's record gives several values; None where there is no record, and so no sweep."""
+    """Return the keys that a sweep's record gives several values; None where there is no record, and so no sweep."""
     if not record.is_file():
         return None
     params = OmegaConf.load(record).hydra.sweeper.get("params") or {}
@@ -59,7 +59,7 @@ def _swept(record: Path) -> set[str] | None:
 
 
 def check_job(cfg: DictConfig) -> None:
-    """A sweep's jobs say each key once, and a sweep is run as one.
+    """Require that a sweep's jobs say each key once, and that a sweep is run as one.
 
     Raises:
         InputError: Otherwise.
@@ -104,7 +104,7 @@ def _plain(value: Any) -> Any:
 
 
 def write(folder: Path) -> Path:
-    """Writes the table that a sweep ends with; returns it."""
+    """Write the table that a sweep ends with; return it."""
     from mammo.reports import leaderboard, leak_study, literature, tuning
 
     tables = {"leak_study": leak_study.write, "literature": literature.write, "tune": tuning.write}
@@ -113,7 +113,7 @@ def write(folder: Path) -> Path:
 
 
 def open_study(storage: str, name: str, direction: str) -> None:
-    """Makes the study that a tuning sweep's workers share, unless it is there.
+    """Make the study that a tuning sweep's workers share, unless it is there.
 
     Of workers that start at once all but the first fail of tables that are half made, and try again.
 
@@ -133,10 +133,10 @@ def open_study(storage: str, name: str, direction: str) -> None:
 
 
 class Leaderboard(Callback):
-    """Before a sweep its record, which not every sweeper writes; after it, its jobs in one table."""
+    """Writes the record of a sweep before it, which not every sweeper does, and its table after it."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """What was asked for: jobs are named by it, and `resume=` goes on with it."""
+        """Write what was asked for: jobs are named by it, and `resume=` goes on with it."""
         folder = Path(config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
         write_text(OmegaConf.to_yaml(config), folder / "multirun.yaml")
@@ -149,7 +149,7 @@ class Leaderboard(Callback):
                 sys.exit(peers.BAD_INPUT)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Aggregates the jobs of this sweep; those of an earlier configuration in the same folder are left out."""
+        """Aggregate the jobs of this sweep; those of an earlier configuration in the same folder are left out."""
         folder = Path(config.hydra.sweep.dir)
         started = (folder / "multirun.yaml").stat().st_mtime_ns
         jobs = [path.parent for path in folder.glob(f"*/{JOB}") if path.stat().st_mtime_ns >= started]

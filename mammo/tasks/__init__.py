@@ -1,1 +1,1 @@
-"""What a network learns: its target, loss and what is written down."""
+"""Tasks of a network: target, loss, and the rows that are written down."""

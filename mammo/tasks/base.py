@@ -4,10 +4,12 @@ A task says what is learnt: `target` (from findings to classes, known before a p
 `rows` (what is written down of each sample).
 """
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
 import lightning as L
+import pandas as pd
 import torch
 from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor, nn
@@ -22,7 +24,7 @@ from mammo.processes import checkpoint_io
 Batch = dict[str, Tensor]
 
 
-class Task(L.LightningModule):
+class Task(L.LightningModule, ABC):
     """Trains a network on batches `{"x", "y", "other", "share", "row"}`; `x` is what the frozen part made of pixels.
 
     Args:
@@ -42,21 +44,25 @@ class Task(L.LightningModule):
         self.losses = nn.ModuleDict({f"{part}_": MeanMetric(nan_strategy="disable") for part in PARTS})
         self.chosen_epoch: int | None = None  # of the checkpoint that was loaded, from 1
 
+    @abstractmethod
+    def target(self, findings: pd.DataFrame) -> pd.Series:
+        """Return what each row of a findings table is to be; missing where it takes no part in the task."""
+
+    @abstractmethod
     def build_head(self, width: int) -> nn.Module:
         """Return the layers from (B, width) features to logits (B, classes)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Return the loss of a batch from its logits (B, classes)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def rows(self, features: Tensor) -> Batch:
         """Return what is written down of (B, D) features."""
-        raise NotImplementedError
 
+    @abstractmethod
     def shown(self, logits: Tensor) -> Tensor:
         """Return what the watched metrics compare with the targets."""
-        raise NotImplementedError
 
     def restore(self, checkpoint: Path) -> None:
         """Take the weights of a checkpoint."""

@@ -1,4 +1,4 @@
-"""What happens around training: checkpoints, curves, and at the end the outputs of every described row."""
+"""Lightning callbacks around training: checkpoints, curves, and at the end the outputs of every described row."""
 
 import logging
 from dataclasses import dataclass
@@ -69,7 +69,7 @@ class Curves(Callback):
 
 @dataclass(frozen=True)
 class Outputs:
-    """What the trained network makes of the described rows, in their order.
+    """Features and logits of the described rows, in their order.
 
     Attributes:
         features: (N, D) float32, penultimate.

@@ -1,4 +1,4 @@
-"""What is kept of a training: the best epoch, and all that a run needs to go on as if it had not been cut."""
+"""Checkpoints of a training: the best epoch, and all that a run needs to go on as if it had not been cut."""
 
 import logging
 import os
@@ -97,7 +97,7 @@ class Cut(Callback):
         self._listen(self._ask)
 
     def on_predict_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """What comes after training is done again in full: nothing of it is kept."""
+        """Obey a signal at once: what comes after training is done again in full."""
         self._listen(lambda *_: sys.exit(STOPPED))
         if self.requeue:
             signal.signal(signal.SIGUSR2, self.requeue)

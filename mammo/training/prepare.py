@@ -15,7 +15,8 @@ from mammo.errors import InputError
 from mammo.paths import home
 from mammo.preprocessing.augment import Augment
 from mammo.preprocessing.breast import resize
-from mammo.preprocessing.crops import SHORTCUTS, Crop, Crops, build_crop, cut_samples
+from mammo.preprocessing.crop_table import Crops, cut_samples
+from mammo.preprocessing.crops import SHORTCUTS, Crop, build_crop
 from mammo.preprocessing.synthetic import SIDE, compare, summary, synthesise
 from mammo.training.samples import Draw, Row, Samples
 
@@ -87,7 +88,7 @@ class Prepared:
 
     @property
     def notes(self) -> list[str]:
-        """What a reader of the report must know, a line each."""
+        """The facts that a reader of the report must know, a line each."""
         compared = self.compared()
         return [*self.crops.notes, *([] if compared is None else [summary(compared)])]
 
@@ -140,8 +141,9 @@ def prepare(dataset: Dataset, findings: pd.DataFrame, split: pd.DataFrame, confi
     labels = Labels.from_config(config.task)
     augment, crop = Augment(config.augment), build_crop(config.crop)
     check_split(split, config.split.name)
-    check = _Check(config, labels, split, augment)
-    check(findings.assign(label=labels.label(findings)))  # before any film is read
+    _check_rows(
+        findings.assign(label=labels.label(findings)), config, labels, split, augment
+    )  # before any film is read
     dealt_copies = "copy" in split
     parts = split.drop_duplicates("image_id").set_index("image_id")["split"]
     crops = cut_samples(
@@ -156,7 +158,7 @@ def prepare(dataset: Dataset, findings: pd.DataFrame, split: pd.DataFrame, confi
         digest=dataset.digest,
         cache=home() / "crops" if config.data.cache else None,
     )
-    check(crops.table)  # again: an image may have given no sample
+    _check_rows(crops.table, config, labels, split, augment)  # again: an image may have given no sample
     classes = crops.table["label"].map({name: i for i, name in enumerate(labels.classes)}).to_numpy()
     rows_of = deal_rows(split, crops.table["image_id"], augment.offline_copies)
     synthetic = _synthesise(crops, classes, rows_of, augment, labels, config.seed) if augment.method.synthetic else None
@@ -233,37 +235,26 @@ def _synthesise(
     return made
 
 
-@dataclass(frozen=True)
-class _Check:
-    """Refuses rows (`image_id`, `label`) with which a run cannot train or be judged."""
-
-    config: Config
-    labels: Labels
-    split: pd.DataFrame
-    augment: Augment
-
-    def __call__(self, rows: pd.DataFrame) -> None:
-        """Require every class in every part, and a training part that fills a batch."""
-        rows = rows[["image_id", "label"]].reset_index().merge(self.split, on="image_id")
-        parts = [part for part in PARTS if (self.split["split"] == part).any()]
-        for required in ("train", "test"):
-            if required not in parts:
-                raise InputError(f"the split leaves no image for {required}; change split.shares")
-        for part in parts:
-            if missing := set(self.labels.classes) - set(rows.loc[rows["split"] == part, "label"]):
-                raise InputError(
-                    f"the {part} part has no sample of class {', '.join(sorted(missing))}; "
-                    "use more images, another seed or other shares"
-                )
-        least, counts = self.augment.method.least, rows[rows["split"] == "train"].groupby("label")["index"].nunique()
-        if counts.min() < least:
+def _check_rows(rows: pd.DataFrame, config: Config, labels: Labels, split: pd.DataFrame, augment: Augment) -> None:
+    """Require every class in every part among rows (`image_id`, `label`), and a training part that fills a batch."""
+    rows = rows[["image_id", "label"]].reset_index().merge(split, on="image_id")
+    parts = [part for part in PARTS if (split["split"] == part).any()]
+    for required in ("train", "test"):
+        if required not in parts:
+            raise InputError(f"the split leaves no image for {required}; change split.shares")
+    for part in parts:
+        if missing := set(labels.classes) - set(rows.loc[rows["split"] == part, "label"]):
             raise InputError(
-                f"augment.method={self.config.augment.method}: expected {least} training samples of each class, "
-                f"found {counts.min()} of {counts.idxmin()}; use augment.method=geometric"
+                f"the {part} part has no sample of class {', '.join(sorted(missing))}; "
+                "use more images, another seed or other shares"
             )
-        copies = 0 if "copy" in rows else self.augment.offline_copies
-        train = int(((rows["split"] == "train") & rows["label"].notna()).sum()) * (1 + copies)
-        if (batch := self.config.data.batch_size) > train:
-            raise InputError(
-                f"data.batch_size is {batch}, but the training part has {train} samples; use {train} or fewer"
-            )
+    least, counts = augment.method.least, rows[rows["split"] == "train"].groupby("label")["index"].nunique()
+    if counts.min() < least:
+        raise InputError(
+            f"augment.method={config.augment.method}: expected {least} training samples of each class, "
+            f"found {counts.min()} of {counts.idxmin()}; use augment.method=geometric"
+        )
+    copies = 0 if "copy" in rows else augment.offline_copies
+    train = int(((rows["split"] == "train") & rows["label"].notna()).sum()) * (1 + copies)
+    if (batch := config.data.batch_size) > train:
+        raise InputError(f"data.batch_size is {batch}, but the training part has {train} samples; use {train} or fewer")

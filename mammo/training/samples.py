@@ -9,7 +9,7 @@ from torch.utils.data import Dataset, Sampler
 
 from mammo.preprocessing.augment import Augment
 from mammo.preprocessing.breast import resize
-from mammo.preprocessing.crops import Crops
+from mammo.preprocessing.crop_table import Crops
 from mammo.preprocessing.mix import blend
 
 Row = tuple[int, int | None]  # sample, copy; no copy: drawn anew each epoch

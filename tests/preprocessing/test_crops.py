@@ -13,7 +13,8 @@ from mammo.datasets.findings import findings_table
 from mammo.datasets.labels import Labels, find_task
 from mammo.datasets.registry import DATASETS
 from mammo.errors import InputError
-from mammo.preprocessing.crops import CROPS, SHORTCUTS, Lesion, build_crop, cut_samples
+from mammo.preprocessing.crop_table import cut_samples
+from mammo.preprocessing.crops import CROPS, SHORTCUTS, Lesion, build_crop
 
 SIDE = 1024
 GRID = {"name": "grid", "window_mm": 44.8}
