@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from mammo.errors import InputError
 
@@ -203,7 +203,7 @@ class Config:
         try:
             made: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), plain))
         except OmegaConfBaseException as error:
-            raise InputError(f"{getattr(error, 'full_key', '')}: {str(error).splitlines()[0]}") from None
+            raise InputError(explained(error)) from None
         _check(made, "")
         return made
 
@@ -225,6 +225,16 @@ def _check(section: Any, prefix: str) -> None:
             continue
         elif "fits" in one.metadata and (isinstance(value, bool) or not one.metadata["fits"](value)):
             raise InputError(f"{key}={value}: expected {one.metadata['expected']}")
+
+
+def explained(error: BaseException) -> str:
+    """Return the line for what Hydra or OmegaConf refuses: a key that there is not, or a value of another type."""
+    cause = error.__cause__ or error
+    key, section = getattr(cause, "full_key", None), getattr(cause, "object_type", None)
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError) and dataclasses.is_dataclass(section):
+        return f"{key} is no setting; expected one of {', '.join(one.name for one in fields(section))}"
+    lines = dict.fromkeys([key or str(error).partition("\n")[0], str(cause).partition("\n")[0]])
+    return ": ".join(lines)
 
 
 def register() -> None:

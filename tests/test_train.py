@@ -607,7 +607,7 @@ def test_two_devices_evaluate_as_one_does(job, phantom, tmp_path):
     ("arguments", "said"),
     [
         (["task=cancer"], "task=cancer is unknown; expected one of abnormality"),
-        (["nonsense=1"], "Could not override 'nonsense'. To append to your config use +nonsense=1"),
+        (["nonsense=1"], "nonsense is no setting; expected one of task, data"),
         (["data.root=${oc.env:NO_SUCH}"], "KeyError raised while resolving interpolation: "),
         (["-m", "model.dropout=2"], "model.dropout=2.0: expected"),
     ],

@@ -86,4 +86,4 @@ def main(arguments: list[str] | None = None) -> None:
             sys.argv.append("hydra.output_subdir=null")  # the first one writes it down
         run_job()
     except (InputError, CompactHydraException, InterpolationResolutionError) as error:
-        end(" ".join(str(error).split()))
+        end(configuration.explained(error))

@@ -11,7 +11,7 @@ from functools import cache, cached_property, partial
 import numpy as np
 
 from mammo.datasets.labels import task_of
-from mammo.evaluation.bootstrap import RESAMPLES, Value, bootstrap_weights, interval
+from mammo.evaluation.bootstrap import RESAMPLES, Value, biased_interval, bootstrap_weights, interval
 from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.predictions import Predictions
 
@@ -53,6 +53,7 @@ class Metric:
     low: float = 0.0
     high: float = 1.0
     by_class: bool = True  # of one class against the rest; else of the probabilities of all classes
+    biased: bool = False  # too high in small samples
 
 
 def _of_counts(formula: Callable[..., np.ndarray]) -> Callable[[Case], np.ndarray]:
@@ -138,7 +139,7 @@ METRICS = {
     "auroc": Metric(lambda case: weighted_auroc(case.labels == 1, case.score, case.weights)),
     "average_precision": Metric(lambda case: weighted_average_precision(case.labels == 1, case.score, case.weights)),
     "brier": Metric(_brier, "all", by_class=False),
-    "ece": Metric(_calibration_error, "all", by_class=False),
+    "ece": Metric(_calibration_error, "all", by_class=False, biased=True),
 }
 SEVERAL = {  # of three classes or more, in place of the mean over the classes
     "accuracy": Metric(lambda case: (case.weights @ (case.labels == case.called)) / case.weights.sum(axis=1), "all"),
@@ -178,7 +179,11 @@ def evaluate(
         several their macro means and `SEVERAL`, with `quadratic_kappa` where a task orders them.
     """
     arrays = weighted_metrics(predictions, bootstrap_weights(predictions.patients, resamples), operating)
-    values = {name: interval(array, *support(predictions, name)) for name, array in arrays.items()}
+    values = {}
+    for name, array in arrays.items():
+        patients, low, high = support(predictions, name)
+        biased = find_metric(name, len(predictions.classes)).biased
+        values[name] = biased_interval(array, patients) if biased else interval(array, patients, low, high)
     if predictions.score is not None:
         for name in (f"{one}_at_{chosen}" for chosen in ("threshold", "specificity_90") for one in AT_THRESHOLD):
             values.setdefault(name, Value(None, reason="no validation scores to choose a threshold on"))

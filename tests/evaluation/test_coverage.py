@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
-from mammo.evaluation.bootstrap import RESAMPLES, bootstrap_weights, interval
+from mammo.evaluation.bootstrap import RESAMPLES, biased_interval, bootstrap_weights, interval
 from mammo.evaluation.metrics import support, weighted_metrics
 from mammo.evaluation.predictions import Predictions
 
@@ -48,6 +48,22 @@ def coverage(patients, distance, own, sets, resamples):
 def test_intervals_cover_about_as_often_as_they_say(patients):
     for metric, share in coverage(patients, 1.0, 0.5, sets=200, resamples=100).items():
         assert 0.90 <= share <= 0.99, metric
+
+
+@pytest.mark.parametrize(("excess", "least"), [(0.0, 0.75), (0.1, 0.90), (0.3, 0.90)])
+def test_the_interval_of_a_calibration_error_holds_it(excess, least):
+    """Of confidences that are too high by `excess`; of perfect ones less often, as the estimate is never below 0."""
+    rng, inside, patients = np.random.default_rng(0), 0, np.repeat(np.arange(33), 2)
+    for number in range(200):
+        confidence = rng.uniform(0.5, 1, len(patients))
+        labels = (rng.random(len(patients)) < confidence - excess).astype(int)
+        both = np.stack([1 - confidence, confidence], axis=1)
+        one = Predictions(("normal", "abnormal"), labels, both, confidence, patients, pd.DataFrame())
+        found = biased_interval(
+            weighted_metrics(one, bootstrap_weights(patients, 100, number), only=["ece"])["ece"], 33
+        )
+        inside += found.low <= excess <= found.high
+    assert least <= inside / 200 <= 0.99
 
 
 @pytest.mark.slow
