@@ -233,6 +233,7 @@ def explained(error: BaseException) -> str:
     key, section = getattr(cause, "full_key", None), getattr(cause, "object_type", None)
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and dataclasses.is_dataclass(section):
         return f"{key} is no setting; expected one of {', '.join(one.name for one in fields(section))}"
+    key = key or getattr(error, "override", None)  # of an override that cannot be read
     lines = dict.fromkeys([key or str(error).partition("\n")[0], str(cause).partition("\n")[0]])
     return ": ".join(lines)
 
