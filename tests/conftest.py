@@ -1,4 +1,4 @@
-"""What all tests share: a home of their own, small runs, and the real films where there are any."""
+"""Fixtures that all tests share: a home of their own, small runs, and the real films where there are any."""
 
 import os
 import shutil

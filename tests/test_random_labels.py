@@ -95,7 +95,7 @@ def benchmark(source, seeds, shares=(0.6, 0.2, 0.2), copies=5):
 
 
 def covering(found):
-    """How many intervals hold 0.5."""
+    """Count the intervals that hold 0.5."""
     _, lows, highs = found
     return int(((lows <= 0.5) & (highs >= 0.5)).sum())
 

@@ -34,9 +34,7 @@ def end(line: str) -> NoReturn:
 def run_job(composed: DictConfig) -> float | None:
     """Run the job on its devices unless it is done, and return the objective."""
     from mammo.files import scratch
-    from mammo.processes.launch import launch
     from mammo.runs import settings
-    from mammo.runs.train import train
 
     if multiprocessing.current_process().name.startswith("Loky"):  # joblib's
         peers.end_with(int(os.environ[PROGRAM]))  # or it would go on with the sweep alone
@@ -47,6 +45,9 @@ def run_job(composed: DictConfig) -> float | None:
     try:
         sweep.check_job(composed)
         config = settings.resolve(composed, list(hydra_cfg.overrides.task))
+        from mammo.processes.launch import launch  # torch and the rest: bad input is told without them
+        from mammo.runs.train import train
+
         with resume.held(folder) if rank == 0 else nullcontext():
             config, metrics = resume.begin(folder, config, of_sweep=of_sweep, main=rank == 0)
             if rank == 0:

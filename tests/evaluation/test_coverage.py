@@ -52,7 +52,7 @@ def test_intervals_cover_about_as_often_as_they_say(patients):
 
 @pytest.mark.parametrize(("excess", "least"), [(0.0, 0.75), (0.1, 0.90), (0.3, 0.90)])
 def test_the_interval_of_a_calibration_error_holds_it(excess, least):
-    """Of confidences that are too high by `excess`; of perfect ones less often, as the estimate is never below 0."""
+    """Confidences are too high by `excess`; perfect ones are held less often, as the estimate is never below 0."""
     rng, inside, patients = np.random.default_rng(0), 0, np.repeat(np.arange(33), 2)
     for number in range(200):
         confidence = rng.uniform(0.5, 1, len(patients))

@@ -1,4 +1,4 @@
-"""What validation chooses: thresholds by their definition, a temperature that is found again."""
+"""Choices of validation: thresholds by their definition, a temperature that is found again."""
 
 import numpy as np
 import pytest

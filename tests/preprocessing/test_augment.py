@@ -1,4 +1,4 @@
-"""What a sample looks like depends on (seed, draw, sample), and is never black at the corners."""
+"""The look of a sample depends on (seed, draw, sample), and is never black at the corners."""
 
 import numpy as np
 import pytest

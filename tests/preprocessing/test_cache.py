@@ -67,7 +67,7 @@ def test_a_digest_depends_on_every_fact_and_not_on_their_order():
 
 
 def build(folder, start, made):
-    """What every user of a store does: look, wait, look again, make what is lacking."""
+    """Do as every user of a store: look, wait, look again, make what is lacking."""
     store = Store(folder)
     start.wait()
     if "a" not in store.load(["a"]):

@@ -148,7 +148,7 @@ def test_a_task_leaves_out_the_films_that_it_does_not_know():
 
 
 def patches(table=None, task="abnormality", **settings):
-    """Those of a task in a table of samples, whole breasts left out."""
+    """The samples of a task in a table of samples, whole breasts left out."""
     found = crops(table, task, **GRID | settings).table
     return found[found["patch"] > 0]
 

@@ -46,8 +46,8 @@ def launched(cwd, *arguments, env=None):
 def test_gradients_of_five_steps_do_not_depend_on_the_number_of_devices(phantom, tmp_path):
     """In float32, without dropout, batch norm frozen, class-weighted: two devices' are those of all their batches."""
     lines = [
-        *SMALL, f"data.root={phantom.root}", "model=resnet18", "model.trainable=all", "model.dropout=0",
-        "model.image_size=64", "trainer.precision=32-true", SHARES, "split=image", "trainer.max_epochs=3",
+        *SMALL, f"data.root={phantom.root}", "model=compact", "model.trainable=all", "model.dropout=0",
+        "model.image_size=32", "trainer.precision=32-true", SHARES, "split=image", "trainer.max_epochs=3",
         "optim.lr_head=1e-6",  # so small that AdamW makes no difference of a rounding error
     ]  # fmt: skip
     found = []

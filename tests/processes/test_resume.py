@@ -40,7 +40,7 @@ STEPS = 4  # of each epoch
 
 @pytest.fixture(scope="module")
 def config(phantom):
-    """Of a run that trains with dropout, augmentation and a loader's worker."""
+    """The settings of a run that trains with dropout, augmentation and a loader's worker."""
 
     def of(*overrides):
         lines = [*SMALL, f"data.root={phantom.root}", SHARES, "model=compact", "model.image_size=32", "heads=[knn]"]
@@ -131,7 +131,7 @@ def test_submitit_requeues_a_job_when_all_is_kept(config, uncut, tmp_path, monke
 
 
 def test_a_signal_to_all_processes_ends_none_of_the_loaders_workers(config, uncut, tmp_path, monkeypatch):
-    """As Slurm sends it."""
+    """Slurm sends it so."""
     cfg, plain = config("ckpt_path=last", "data.workers=2"), os.kill
 
     def to_all(process, number):
@@ -279,7 +279,7 @@ class Payload:
 @pytest.mark.parametrize("step", ["go on", "evaluate"])
 @pytest.mark.parametrize("fault", ["a pickle", "a part of it"])
 def test_a_checkpoint_is_read_without_pickle(config, uncut, tmp_path, monkeypatch, step, fault):
-    """Of a run that goes on, and of one that is evaluated; half a file is told in the same line."""
+    """A checkpoint of a run that goes on, and of one that is evaluated; half a file is told in the same line."""
     folder = tmp_path / "run"
     shutil.copytree(uncut, folder)
     best = folder / "checkpoints" / "best.ckpt"
@@ -324,7 +324,7 @@ def test_temporary_files_of_a_job_lie_in_one_folder_that_is_emptied_when_it_goes
 
 
 def record(folder, task, *, written=None, finished=False):
-    """What Hydra leaves of a run."""
+    """The files that Hydra leaves of a run."""
     (folder / ".hydra").mkdir(parents=True)
     hydra = {"hydra": {"overrides": {"task": task, "hydra": ["hydra.run.dir=elsewhere", "hydra.verbose=true"]}}}
     OmegaConf.save(OmegaConf.create(hydra), folder / ".hydra" / "hydra.yaml")

@@ -1,4 +1,4 @@
-"""What trains at which rate, and what the loss counts."""
+"""Rates of what trains, and what the loss counts."""
 
 from types import SimpleNamespace
 
@@ -83,7 +83,7 @@ def test_a_mixed_sample_learns_from_both_classes_by_their_shares():
 
 
 def test_what_a_loss_learns_gets_there_in_the_steps_of_a_default_run_and_is_kept_in_the_checkpoint():
-    """Of four tenths of the labels of a class being wrong, a network that knows the truth is told within 360 steps."""
+    """Where four tenths of the labels of a class are wrong, a network that knows the truth is told within 360 steps."""
     module = task(name="confusion", trace=0.01)
     module._trainer = SimpleNamespace(estimated_stepping_batches=360, max_epochs=30)
     made = module.configure_optimizers()
