@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from matplotlib.image import imsave
 
@@ -32,26 +33,32 @@ def _own_home(tmp_path_factory):
         yield
 
 
-DRAW = figures.save
+DRAWN = {name: getattr(figures, name) for name in ("save", "figure")}
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _sketched():
-    """Figures are made and written as one grey pixel, which saves half of a run's time; `drawn` draws them."""
+    """All of a figure goes on one pair of axes and is written as grey, which saves half of a run; `drawn` draws it."""
 
     def sketch(figure, path):
         path.parent.mkdir(parents=True, exist_ok=True)
         imsave(path, [[0.5, 0.5], [0.5, 0.5]], cmap="gray")
 
+    def one_axes(width, height, rows=1, columns=1):
+        figure, axes = DRAWN["figure"](width, height)
+        return figure, np.full((rows, columns), axes[0, 0])
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(figures, "save", sketch)
+        patch.setattr(figures, "figure", one_axes)
         yield
 
 
 @pytest.fixture
 def drawn(monkeypatch):
     """Figures are drawn."""
-    monkeypatch.setattr(figures, "save", DRAW)
+    for name, function in DRAWN.items():
+        monkeypatch.setattr(figures, name, function)
 
 
 @pytest.fixture(scope="session")

@@ -64,13 +64,18 @@ def test_each_extension_keeps_its_contract(lab, check, monkeypatch):
     runpy.run_path("check.py")
 
 
-def test_films_of_sixteen_bits_with_boxes_train(lab):
-    run = trained(lab, LINES[0], "model=compact", "heads=[knn]")
+def has_the_boxes(run, lab):
     assert set(run.samples["image_id"]) <= set(pd.read_csv(lab / "films" / "boxes.csv")["image"])
     assert (run.samples["finding_id"] == 1).any()
+
+
+@pytest.mark.slow
+def test_films_of_sixteen_bits_with_boxes_train(lab):
+    has_the_boxes(trained(lab, LINES[0], "model=compact", "heads=[knn]"), lab)
 
 
 def test_all_extensions_train_together(lab):
     run = trained(lab, LINES[-1])
     assert (run.config.model.name, run.config.loss.name, run.config.task.name) == ("resnet34", "generalised", "mass")
     assert {"forest"} < set(run.predictions()[0]["head"])
+    has_the_boxes(run, lab)

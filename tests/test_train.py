@@ -20,6 +20,7 @@ from mammo.errors import InputError
 from mammo.files import read_json
 from mammo.models.heads import HEADS, Head
 from mammo.processes import peers
+from mammo.processes.launch import launch
 from mammo.reports import run as report
 from mammo.run_folder import RunFolder
 from mammo.runs import log as run
@@ -522,23 +523,31 @@ DELTAS = {  # groups that change the recipe, and are no part of it
     ],
     "sweep": ["folds", "leak_study", "literature", "tune"],
 }  # fmt: skip
-OPTIONS = [
-    f"{group.name}={path.stem}"
+OPTIONS = {
+    group.name: [path.stem for path in sorted(group.glob("*.yaml"))]
     for group in sorted(CONF.iterdir())
-    if group.is_dir() and group.name not in ("experiment", "protocol")
-    for path in sorted(group.glob("*.yaml"))
-]
+    if group.is_dir() and group.name not in ("experiment", "protocol", "sweep", "leak_study")
+}
 
 
-@pytest.mark.parametrize("option", OPTIONS)
-def test_every_option_composes(option):
-    group, name = option.split("=")
-    cfg = composed(option)
-    if group in cfg:
-        settings = ("mode", "method", "name", "class_weights")  # one of them is what the option is called
-        assert name in [cfg[group].get(key) for key in settings]
-    else:
-        assert option in {f"{group}={name}" for name in DELTAS[group]}
+@pytest.mark.parametrize("turn", range(max(map(len, OPTIONS.values()))))
+def test_every_option_composes(turn):
+    """One of each group at a time."""
+    chosen = {group: names[turn % len(names)] for group, names in OPTIONS.items()}
+    cfg = composed(*(f"{group}={name}" for group, name in chosen.items()))
+    for group, name in chosen.items():  # one of the settings is what the option is called
+        assert name in [cfg[group].get(key) for key in ("mode", "method", "name", "class_weights")]
+
+
+@pytest.mark.parametrize("option", [f"{group}={name}" for group, names in DELTAS.items() for name in names])
+def test_every_change_of_the_recipe_composes(option):
+    composed(option)
+
+
+def test_every_change_of_the_recipe_is_named_here():
+    assert {group: sorted(path.stem for path in (CONF / group).glob("*.yaml")) for group in DELTAS} == {
+        group: sorted(names) for group, names in DELTAS.items()
+    }
 
 
 @pytest.mark.parametrize(
@@ -577,19 +586,31 @@ def launched(cwd, *arguments):
     return subprocess.run(line, check=False, cwd=cwd, capture_output=True, text=True, timeout=300)
 
 
-def test_two_devices_and_a_sweep_of_them_give_each_film_once(phantom, tmp_path):
-    own = ["trainer.devices=2", "heads=[knn]", f"data.root={phantom.root}", "model.image_size=32", SHARES, *SMALL[:-1]]
-    done = launched(tmp_path, "-m", "model=resnet18,compact", "trainer.max_epochs=1", *own)
+def each_film_once(folder, images):
+    predictions = pd.read_csv(folder / "predictions.csv")
+    assert not predictions.duplicated([*SAMPLE, "head"]).any()
+    assert predictions["image_id"].nunique() == images
+    assert json.loads((folder / "provenance.json").read_text())["devices"] == "2 cpu"
+
+
+TWO = ["trainer.devices=2", "heads=[knn]", "model.image_size=32", SHARES, *SMALL[:-1], "trainer.max_epochs=1"]
+
+
+def test_two_devices_give_each_film_once(phantom, tmp_path):
+    launch(train, resolved(*TWO, "model=compact", f"data.root={phantom.root}"), tmp_path)
+    each_film_once(tmp_path, 32)
+
+
+@pytest.mark.slow
+def test_a_sweep_on_two_devices_gives_each_film_once(phantom, tmp_path):
+    done = launched(tmp_path, "-m", "model=resnet18,compact", *TWO, f"data.root={phantom.root}")
     assert done.returncode == 0, done.stderr[-3000:]
     (sweep,) = (tmp_path / "outputs").glob("*/*")
     jobs = sorted(path for path in sweep.iterdir() if path.is_dir())
     assert [path.name.rpartition("_")[0] for path in jobs] == ["compact", "resnet18"]
     assert "model=compact" in (sweep / "leaderboard.md").read_text()
     for path in jobs:
-        predictions = pd.read_csv(path / "predictions.csv")
-        assert not predictions.duplicated([*SAMPLE, "head"]).any()
-        assert predictions["image_id"].nunique() == 32
-        assert json.loads((path / "provenance.json").read_text())["devices"] == "2 cpu"
+        each_film_once(path, 32)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["outputs"] and not list(sweep.rglob("last.ckpt"))
 
 
