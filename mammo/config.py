@@ -57,7 +57,7 @@ class DataConfig:
     root: str | None = None  # the folder of the films; null: below MAMMO_HOME
     archive: str | None = None  # mias: the path of all-mias.tar.gz; null: MAMMO_MIAS_ARCHIVE, else a download
     download: bool = True  # mias: whether films that are not there are downloaded
-    women: int = 60  # phantom: how many women are drawn, two films each
+    patients: int = 60  # phantom: the number of patients that are drawn, with two films each
     film_seed: int = 0  # phantom: the seed of the drawing
     spacing_mm: float | None = _number(None, 1e-3)  # of films that do not say how large a pixel is
     batch_size: int = _whole(16, 1)  # of all devices together

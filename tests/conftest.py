@@ -19,8 +19,8 @@ from mammo.datasets.mias import MIAS, expected_member
 from mammo.datasets.phantom import Phantom
 
 CONF = Path(__file__).parents[1] / "conf"
-SMALL = ["data=phantom", "data.women=16", "data.batch_size=8", "data.workers=0", "trainer.max_epochs=2"]
-SHARES = "split.shares=[0.5,0.25,0.25]"  # so that each part of 16 women has both classes
+SMALL = ["data=phantom", "data.patients=16", "data.batch_size=8", "data.workers=0", "trainer.max_epochs=2"]
+SHARES = "split.shares=[0.5,0.25,0.25]"  # so that each part of 16 patients has both classes
 SHARED_ARCHIVE = Path(__file__).parents[2] / "shared" / "data" / "all-mias.tar.gz"
 ARCHIVE = Path(os.environ.get("MAMMO_MIAS_ARCHIVE") or SHARED_ARCHIVE)  # noted before the fixture below hides it
 
@@ -74,8 +74,8 @@ def mias(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def phantom(tmp_path_factory):
-    """Sixteen women who do not exist, drawn once."""
-    dataset = Phantom(root=str(tmp_path_factory.mktemp("films") / "phantom"), women=16)
+    """Sixteen patients who do not exist, drawn once."""
+    dataset = Phantom(root=str(tmp_path_factory.mktemp("films") / "phantom"), patients=16)
     dataset.prepare()
     return dataset
 

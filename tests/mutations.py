@@ -21,7 +21,7 @@ METRICS, SPLIT = "tests/evaluation/test_metrics.py", "tests/datasets/test_split.
 HEADS, CROPS = "tests/models/test_heads.py", "tests/preprocessing/test_crops.py"
 SIGNIFICANCE, DOWNLOAD = "tests/evaluation/test_significance.py", "tests/datasets/test_download.py"
 BOOTSTRAP, RESUME = "tests/evaluation/test_bootstrap.py", "tests/processes/test_resume.py"
-DUPLICATES, MIAS = "tests/audit/test_duplicates.py", "tests/datasets/test_mias.py"
+DUPLICATES, MIAS = "tests/auditing/test_duplicates.py", "tests/datasets/test_mias.py"
 AUGMENT, BREAST = "tests/preprocessing/test_augment.py", "tests/preprocessing/test_breast.py"
 
 # Name: file of mammo, text before, text after, file of the test, and part of its name.
@@ -67,8 +67,8 @@ MUTATIONS = {
     "specificity swapped": ("evaluation/metrics.py", '"specificity": Metric(_of_counts(lambda tp, tn, fp, fn: tn / (tn + fp))', '"specificity": Metric(_of_counts(lambda tp, tn, fp, fn: tp / (tp + fn))', METRICS, "two_classes_agree"),
     "brier doubled": ("evaluation/metrics.py", "/ (2 if classes == 2 else 1)", "/ 1", METRICS, "two_classes_agree"),
     "ece unweighted": ("evaluation/metrics.py", "abs(means[0] - means[1]) * (mass / total)", "abs(means[0] - means[1])", METRICS, "calibration_error"),
-    "wilson of a claim": ("audit/claim.py", "z2 / (4 * n * n)", "z2 / (2 * n * n)", "tests/audit/test_claim.py", "interval_by_films"),
-    "rounding of a claim": ("audit/claim.py", '"rounded": (-1, 1, 0)', '"rounded": (0, 1, 0)', "tests/audit/test_claim.py", "number_alone_has"),
+    "wilson of a claim": ("auditing/claim.py", "z2 / (4 * n * n)", "z2 / (2 * n * n)", "tests/auditing/test_claim.py", "interval_by_films"),
+    "rounding of a claim": ("auditing/claim.py", '"rounded": (-1, 1, 0)', '"rounded": (0, 1, 0)', "tests/auditing/test_claim.py", "number_alone_has"),
     "bootstrap by image": ("evaluation/bootstrap.py", "np.unique(patients, return_inverse=True)", "np.unique(np.arange(len(patients)), return_inverse=True)", BOOTSTRAP, "as_a_whole"),
     "interval too narrow": ("evaluation/bootstrap.py", "t.ppf(0.975, patients - 1) ** 2", "t.ppf(0.84, patients - 1) ** 2", "tests/evaluation/test_coverage.py", "about_as_often"),
     "DeLong by image": ("evaluation/significance.py", "for row in (values - areas[:, None]) / number])", "for row in abs(values - areas[:, None]) / number])", SIGNIFICANCE, "obuchowskis"),
@@ -89,10 +89,10 @@ MUTATIONS = {
     "truncated download": ("datasets/download.py", "(done := file.tell()) != expected", "(done := file.tell()) > expected", DOWNLOAD, "announces_more"),
     "other range": ("datasets/download.py", 'span.startswith(f"bytes {have}-")', "bool(span)", DOWNLOAD, "range_other_than"),
     # audit
-    "same too soon": ("audit/duplicates.py", "SAME = 0.78", "SAME = 0.3", DUPLICATES, "two_breasts"),
-    "same too late": ("audit/duplicates.py", "SAME = 0.78", "SAME = 0.995", DUPLICATES, "copy_is_found"),
-    "hashes too far": ("audit/duplicates.py", "NEAR_BITS = 64", "NEAR_BITS = 4", DUPLICATES, "copy_is_found"),
-    "patients unaudited": ("audit/audit.py", '_in_several(rows, ["patient"])', '_in_several(rows, ["image_id"])', "tests/audit/test_audit.py", "patient_in_two_splits"),
+    "same too soon": ("auditing/duplicates.py", "SAME = 0.78", "SAME = 0.3", DUPLICATES, "two_breasts"),
+    "same too late": ("auditing/duplicates.py", "SAME = 0.78", "SAME = 0.995", DUPLICATES, "copy_is_found"),
+    "hashes too far": ("auditing/duplicates.py", "NEAR_BITS = 64", "NEAR_BITS = 4", DUPLICATES, "copy_is_found"),
+    "patients unaudited": ("auditing/audit.py", '_in_several(rows, ["patient"])', '_in_several(rows, ["image_id"])', "tests/auditing/test_audit.py", "patient_in_two_splits"),
 }  # fmt: skip
 
 

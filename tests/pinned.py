@@ -42,7 +42,7 @@ RUNS = {
     "density": f"{SMALL} task=density",
     "severity": f"{SMALL} task=severity crop=lesion loss=confusion",
     "malignancy": f"{SMALL} task=malignancy crop=lesion crop.without_circle=breast loss=focal",
-    "finding": f"{SMALL} task=finding crop=lesion data.women=161 threshold=0.9",
+    "finding": f"{SMALL} task=finding crop=lesion data.patients=161 threshold=0.9",
     "image": f"{SMALL} split=image select_on=test",
     "copy": f"{SMALL} split=copy augment=expand",
     "paper": f"{SMALL} protocol=paper",
@@ -57,6 +57,7 @@ REAL_RUNS = {
 }
 PINNED = json.loads(Path(__file__).with_suffix(".json").read_text())["digests"]
 OF_0_1_0 = {  # words of its command line
+    "data.patients=161": "data.women=161",
     "crop=scaled_lesion": "crop=radius",
     "crop=grid": "crop=patches",
     "split=image": "split=film",

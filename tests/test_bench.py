@@ -100,7 +100,7 @@ def test_the_trainers_loop_gives_as_many_steps_as_it_is_asked_for(phantom):
     from mammo.bench import trainer_loop
 
     config = machine.configuration(
-        ["data=phantom", "data.women=16", f"data.root={phantom.root}", "model=compact", "model.image_size=32",
+        ["data=phantom", "data.patients=16", f"data.root={phantom.root}", "model=compact", "model.image_size=32",
          "data.batch_size=2", "data.workers=0", "split.shares=[0.5,0.25,0.25]", "trainer.accelerator=cpu"]
     )  # fmt: skip
     actions = trainer_loop.build({"config": config.as_dict()})

@@ -30,11 +30,11 @@ EXPERIMENTS = {
     "thomaz2017": ({"task": "density", "model.name": "vgg16", "model.trainable": "head"}, "mlp"),
     "desai2021": ({"task": "malignancy", "heads": "mlp"}, "softmax"),
 }
-# What sixteen women, 32 pixels and one epoch need beside it.
+# What sixteen patients, 32 pixels and one epoch need beside it.
 SMALLER = {
     "behery2023_inception": ["model.image_size=75"],
     "omonigho2020": ["model.image_size=63"],
-    "oyelade2021": ["data.women=40", "data.root=null", "split.shares=[0.34,0.33,0.33]"],
+    "oyelade2021": ["data.patients=40", "data.root=null", "split.shares=[0.34,0.33,0.33]"],
     "dhivya2020": ["augment.steps=2"],
     **{key: ["split.shares=[0.34,0.33,0.33]"] for key in ("shi2019", "lopez_almazan2022", "sadad2021", "thomaz2017")},
 }

@@ -103,7 +103,7 @@ def unequal(cut, whole):
 def test_a_killed_run_ends_as_the_one_that_nobody_killed(kind, phantom, resnet_trunk, tmp_path):
     count, own = KINDS[kind]
     common = [
-        "data=phantom", f"data.root={phantom.root}", "data.women=16", "split.shares=[0.5,0.25,0.25]", *own,
+        "data=phantom", f"data.root={phantom.root}", "data.patients=16", "split.shares=[0.5,0.25,0.25]", *own,
         "data.batch_size=4", "optim.lr_head=0.003", "early_stopping.patience=4", "heads=[svm,knn]",
     ]  # fmt: skip
     if kind == "frozen trunk":

@@ -26,13 +26,13 @@ BELOW = {
     "evaluation": "config datasets errors files",
     "run_folder": "config datasets errors evaluation files models tasks",
     "reports": "config datasets errors evaluation figures files paths run_folder",
-    "audit": "datasets errors figures files paths",
+    "auditing": "datasets errors figures files paths",
 }
 UP = {
     "bench": {"cli"},
-    "runs": {"cli", "bench", "audit"},
+    "runs": {"cli", "bench", "auditing"},
     "cli": set(),
-    "testing": {"cli", "bench", "audit"},
+    "testing": {"cli", "bench", "auditing"},
 }  # not these
 FENCED = {  # third-party packages, and who may import them
     "hydra": "cli config runs bench",
@@ -44,11 +44,11 @@ FENCED = {  # third-party packages, and who may import them
     "sklearn": "models",
     "skops": "models",
     "albumentations": "preprocessing",
-    "cv2": "datasets preprocessing audit bench testing",
+    "cv2": "datasets preprocessing auditing bench testing",
     "matplotlib": "figures datasets runs",
     "statsmodels": "evaluation",
-    "imagehash": "audit",
-    "PIL": "audit",
+    "imagehash": "auditing",
+    "PIL": "auditing",
     "typer": "cli",
     "optuna": "runs",
     "keras": "bench",
@@ -111,7 +111,7 @@ def test_light_modules_stay_light():
     steps = [
         ("mammo, mammo.files, mammo.paths, mammo.errors", f"{heavy} | {{'numpy', 'pandas', 'omegaconf', 'typer'}}"),
         ("mammo.cli.main", f"{heavy} | {{'numpy', 'pandas', 'omegaconf'}}"),
-        ("mammo.run_folder, mammo.reports.run, mammo.audit.audit, mammo.datasets.registry", heavy),
+        ("mammo.run_folder, mammo.reports.run, mammo.auditing.audit, mammo.datasets.registry", heavy),
     ]
     code = "import sys\n" + "".join(
         f"import {names}\nfound = ({barred}) & set(sys.modules)\nassert not found, found\n" for names, barred in steps

@@ -55,14 +55,14 @@ def test_what_the_configuration_asks_for_is_a_reason_each(run):
 
 
 def moved(table, **how):
-    """A split of which one training woman's second film is tested."""
+    """A split of which one training patient's second film is tested."""
     split = split_images(table, **how)
     split.loc[split.index[(split["split"] == "train") & split["patient"].duplicated()][0], "split"] = "test"
     return split
 
 
 def renamed(table, **how):
-    """The same, and by her film's name she is another woman there."""
+    """The same, and by her film's name she is another patient there."""
     honest, split = split_images(table, **how), moved(table, **how)
     split.loc[split["split"] != honest["split"], "patient"] = "somebody"
     return split
@@ -74,7 +74,7 @@ def augmented_first(table, **how):
 
 
 @pytest.mark.parametrize("leaky", [moved, renamed, augmented_first])
-def test_a_split_that_lets_a_woman_cross_is_an_error(run, monkeypatch, leaky):
+def test_a_split_that_lets_a_patient_cross_is_an_error(run, monkeypatch, leaky):
     monkeypatch.setattr(prepare, "split_images", leaky)
     with pytest.raises(InputError, match=r"patient"):
         run()
@@ -196,7 +196,7 @@ def test_labels_that_do_not_follow_their_films_are_an_error(run, honest_run, mon
 
 
 def test_a_patch_whose_label_is_not_that_of_its_place_is_an_error(phantom):
-    data = prepared_of(resolved("data=phantom", f"data.root={phantom.root}", "data.women=16", SHARES, "crop=grid",
+    data = prepared_of(resolved("data=phantom", f"data.root={phantom.root}", "data.patients=16", SHARES, "crop=grid",
                                 "data.batch_size=4", "model.image_size=32", "augment=none"))  # fmt: skip
     check_labels(data, data.described)
     table = data.crops.table

@@ -25,7 +25,7 @@ def said(*words):
 
 
 def test_fetch_draws_the_phantom_and_verify_names_every_film_that_differs(tmp_path):
-    words = ["phantom", "--root", tmp_path / "films", "--women", 2]
+    words = ["phantom", "--root", tmp_path / "films", "--patients", 2]
     assert "4 films in" in said("data", "fetch", *words)
     assert "4 films in" in said("data", "verify", *words)
     for film in ("mdb002", "mdb003"):
@@ -38,7 +38,7 @@ def test_fetch_draws_the_phantom_and_verify_names_every_film_that_differs(tmp_pa
 
 def test_summary_counts_and_draws(phantom, tmp_path):
     picture = tmp_path / "films.png"
-    output = said("data", "summary", "phantom", "--root", phantom.root, "--women", 16, "--picture", picture)
+    output = said("data", "summary", "phantom", "--root", phantom.root, "--patients", 16, "--picture", picture)
     assert "32 images, 16 patients" in output
     assert picture.read_bytes().startswith(b"\x89PNG")
 
@@ -74,7 +74,7 @@ def test_a_table_of_predictions_is_evaluated_by_its_rows_or_by_unit(monkeypatch)
         ("nope", "nope"),
         ("data summary nobody", "data.name=nobody is unknown; expected one of mias, phantom"),
         ("data summary no_lab.Films", "data._target_=no_lab.Films: cannot be imported"),
-        ("data fetch mias --women 3", "data.women=3 does nothing with data=mias"),
+        ("data fetch mias --patients 3", "data.patients=3 does nothing with data=mias"),
         ("data verify phantom --root nowhere", "data fetch phantom"),
         ("data cache --limit many", "many"),
         ("report nowhere", "nowhere"),

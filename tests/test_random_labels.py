@@ -1,8 +1,8 @@
 """With labels that mean nothing an honest protocol finds nothing, and the leaky ones find something.
 
-Each woman gets a label by the toss of a coin, both her films the same; split, crops, copies, head and intervals are the
-program's own. Only the features are cheaper than a network's: levels of grey and of its slope, whatever the
-orientation, by which a film's copy is known again, and a woman's other film a little.
+Each patient gets a label by the toss of a coin, both her films the same; split, crops, copies, head and intervals are
+the program's own. Only the features are cheaper than a network's: levels of grey and of its slope, whatever the
+orientation, by which a film's copy is known again, and a patient's other film a little.
 
 `python -m pytest -m slow -n 0 -s tests/test_random_labels.py` prints the table for 20 seeds.
 """
@@ -100,21 +100,21 @@ def covering(found):
     return int(((lows <= 0.5) & (highs >= 0.5)).sum())
 
 
-def test_random_labels_are_not_learnt_by_woman_but_by_copies(phantom, cut_once):
-    source = ["data=phantom", f"data.root={phantom.root}", f"data.women={phantom.women}"]
+def test_random_labels_are_not_learnt_by_patient_but_by_copies(phantom, cut_once):
+    source = ["data=phantom", f"data.root={phantom.root}", f"data.patients={phantom.patients}"]
     found = benchmark(source, seeds=5, shares=(0.5, 0, 0.5))
     assert covering(found["by patient"]) >= 4
     assert found["augmentation first"][0].mean() > 0.6
 
 
 @pytest.mark.slow
-def test_random_labels_of_161_women_and_20_seeds(request, cut_once, tmp_path):
+def test_random_labels_of_161_patients_and_20_seeds(request, cut_once, tmp_path):
     if ARCHIVE.is_file():
         source = [f"data.root={request.getfixturevalue('mias').root}"]
     else:
-        films = Phantom(root=str(tmp_path), women=161)
+        films = Phantom(root=str(tmp_path), patients=161)
         films.prepare()
-        source = ["data=phantom", f"data.root={films.root}", f"data.women={films.women}"]
+        source = ["data=phantom", f"data.root={films.root}", f"data.patients={films.patients}"]
     found = benchmark(source, seeds=20)
     assert covering(found["by patient"]) >= 16
     areas = found["by image"][0]

@@ -167,7 +167,7 @@ def slurm(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def settings(phantom):
-    small = ["data=phantom", f"data.root={phantom.root}", "data.women=16", "data.batch_size=4", "model=compact"]
+    small = ["data=phantom", f"data.root={phantom.root}", "data.patients=16", "data.batch_size=4", "model=compact"]
     return [*small, SHARES, "model.image_size=64", "optim.lr_head=0.003", "early_stopping.patience=null"]
 
 

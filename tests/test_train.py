@@ -392,7 +392,7 @@ def test_a_report_begins_with_protocol_and_leaks_and_no_accuracy_lacks_interval_
 
 @pytest.fixture
 def various(monkeypatch):
-    """The phantom's women, of whom every second one has findings of all classes on her left breast: so has any part."""
+    """The phantom's patients; every second one has findings of all classes on her left breast, so any part has them."""
     honest = Phantom.findings
 
     def findings(self):
@@ -411,7 +411,7 @@ def various(monkeypatch):
 @pytest.mark.parametrize("task", ["severity", "density", "finding", "distortion"])  # the other two run elsewhere
 def test_a_task_of_any_classes_runs_from_the_table_of_findings_to_the_figures(job, request, task):
     how = ["trainer.max_epochs=1", "split.shares=[0.34,0.33,0.33]"]
-    if task in ("finding", "distortion"):  # 16 women have too few of them
+    if task in ("finding", "distortion"):  # 16 patients have too few of them
         request.getfixturevalue("various")
         how += ["crop=lesion", "seed=1"]
     folder, metrics = job(f"task={task}", *how)
@@ -426,10 +426,10 @@ def test_a_task_of_any_classes_runs_from_the_table_of_findings_to_the_figures(jo
     text = (folder / "report.md").read_text()
     assert "## Test by subgroup" in text and ("| quadratic_kappa |" in text) == (task in ("severity", "density"))
     assert ("by_image" in written) == (task == "finding")  # of which a film has six windows
-    assert (written["by_patient"]["left_out"] > 0) == (task == "finding")  # women of six findings
+    assert (written["by_patient"]["left_out"] > 0) == (task == "finding")  # patients of six findings
 
 
-def test_films_and_women_stand_beside_their_patches_each_once(job):
+def test_films_and_patients_stand_beside_their_patches_each_once(job):
     how = ("crop=grid", "crop.window_mm=80", "aggregate=max", "objective=val_by_image/svm/auroc")
     folder, metrics = job(*how, "trainer.max_epochs=1")
     samples, written = pd.read_csv(folder / "samples.csv"), read_json(folder / "metrics.json")

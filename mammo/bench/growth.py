@@ -29,9 +29,9 @@ def measure(overrides: list[str], *, say: Callable[[str], None]) -> dict[str, An
         say(f"{shown}: {seconds:.1f} s, {peak / 1e6:,.0f} MB")
 
     for films in FILMS:
-        machine.ran(["-m", "mammo", "data", "fetch", "phantom", "--women", str(films // 2)])
+        machine.ran(["-m", "mammo", "data", "fetch", "phantom", "--patients", str(films // 2)])
         with tempfile.TemporaryDirectory(prefix="mammo-bench-") as folder:
-            line = ["train.py", *SMALL, f"data.women={films // 2}", *overrides, f"hydra.run.dir={folder}/run"]
+            line = ["train.py", *SMALL, f"data.patients={films // 2}", *overrides, f"hydra.run.dir={folder}/run"]
             env = machine.own_home(Path(folder))
             for cached in (False, True):
                 shown = f"{films} films, {'again' if cached else 'first'}"

@@ -50,9 +50,9 @@ def measure(
     """
     rows = []
     for name, device, precision, (shape, last), compile_ in _combinations(names, kinds, compiled, quick):
-        women = -(-batch * (steps + uncounted(device)) * 5 // 6) + 20  # 60 % of two films each train
+        patients = -(-batch * (steps + uncounted(device)) * 5 // 6) + 20  # 60 % of two films each train
         chosen = [  # of which nothing can be overridden: a row is named by it
-            *("data=phantom", f"data.women={women}", f"data.batch_size={batch}"),
+            *("data=phantom", f"data.patients={patients}", f"data.batch_size={batch}"),
             *(f"model={name}", "model.weights=null", f"model.image_size={side(name)}", "model.trainable=all"),
             *(f"model.channels_last={last}", f"model.compile={compile_}"),
             *(f"trainer.accelerator={device}", f"trainer.precision={precision}"),

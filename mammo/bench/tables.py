@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mammo.audit import audit
-from mammo.audit.sources import read_split
+from mammo.auditing import audit
+from mammo.auditing.sources import read_split
 from mammo.datasets.findings import read_findings
 from mammo.datasets.split import check_split, split_images
 

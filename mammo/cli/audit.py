@@ -30,7 +30,7 @@ def films(
     sheet: Annotated[Path, typer.Option(help="PNG to write of the pairs that leak")] = Path("leaks.png"),
 ) -> None:
     """Find patients, images and pixels that are in two splits, or would be under any split."""
-    from mammo.audit.audit import audit_films
+    from mammo.auditing.audit import audit_films
 
     found = audit_films(_located(source), split)
     if found.pairs:
@@ -43,7 +43,7 @@ def split(
     path: Annotated[Path, typer.Argument(help="CSV of image_id, patient, split [finding_id, copy]; or a run folder")],
 ) -> None:
     """Find patients, images and findings that are in two splits, by their names alone."""
-    from mammo.audit.audit import audit_split
+    from mammo.auditing.audit import audit_split
 
     found = audit_split(path)
     _end(found.lines(), found=bool(found.leaks))
@@ -56,7 +56,7 @@ def claim(
     ],
 ) -> None:
     """Audit the arithmetic of a published claim; 1 means that no counts of films can give its numbers."""
-    from mammo.audit.claim_report import audit
+    from mammo.auditing.claim_report import audit
 
     possible, text = audit(words)
     _end([text], found=not possible)
@@ -69,7 +69,7 @@ def benchmark(
     seed: Annotated[int, typer.Option(help="of the choice of films and of the alterations")] = 0,
 ) -> None:
     """Plant altered copies among films, and count those that the audit finds; 1 means missed or false pairs."""
-    from mammo.audit import benchmark as benchmarks
+    from mammo.auditing import benchmark as benchmarks
 
     lines, failures = benchmarks.benchmark(_located(source), copies, seed)
     _end([*lines, *failures], found=bool(failures))

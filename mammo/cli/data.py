@@ -14,7 +14,7 @@ app = typer.Typer(help=__doc__)
 Name = Annotated[str, typer.Argument(help="mias, phantom, or a class of your own, say my_lab.Films")]
 Root = Annotated[str | None, typer.Option(help="folder of the films [default: below MAMMO_HOME]")]
 Archive = Annotated[str | None, typer.Option(help="mias: path of all-mias.tar.gz [default: MAMMO_MIAS_ARCHIVE]")]
-Women = Annotated[int | None, typer.Option(help="phantom: how many women are drawn, two films each")]
+Patients = Annotated[int | None, typer.Option(help="phantom: the number of patients that are drawn, two films each")]
 FilmSeed = Annotated[int | None, typer.Option(help="phantom: seed of the drawing")]
 
 
@@ -29,18 +29,22 @@ def opened(name: str, **settings: object) -> "Dataset":
 
 @app.command()
 def fetch(
-    name: Name = "mias", root: Root = None, archive: Archive = None, women: Women = None, film_seed: FilmSeed = None
+    name: Name = "mias",
+    root: Root = None,
+    archive: Archive = None,
+    patients: Patients = None,
+    film_seed: FilmSeed = None,
 ) -> None:
     """Bring the films to disk from an archive or by download; the phantom's are drawn."""
-    dataset = opened(name, root=root, archive=archive, women=women, film_seed=film_seed)
+    dataset = opened(name, root=root, archive=archive, patients=patients, film_seed=film_seed)
     dataset.prepare()
     typer.echo(f"{dataset.findings()['image_id'].nunique()} films in {_place(dataset)}")
 
 
 @app.command()
-def verify(name: Name = "mias", root: Root = None, women: Women = None, film_seed: FilmSeed = None) -> None:
+def verify(name: Name = "mias", root: Root = None, patients: Patients = None, film_seed: FilmSeed = None) -> None:
     """Read every film on disk, compare its pixels with the manifest where there is one, and list all that differ."""
-    dataset = opened(name, root=root, women=women, film_seed=film_seed)
+    dataset = opened(name, root=root, patients=patients, film_seed=film_seed)
     images, wrong = sorted(set(dataset.findings()["image_id"])), 0
     for image_id in images:
         try:
@@ -61,7 +65,7 @@ def _place(dataset: "Dataset") -> object:
 def summary(
     name: Name = "mias",
     root: Root = None,
-    women: Women = None,
+    patients: Patients = None,
     film_seed: FilmSeed = None,
     picture: Annotated[Path | None, typer.Option(help="PNG to write [default: <name>-films.png]")] = None,
 ) -> None:
@@ -70,7 +74,7 @@ def summary(
     from mammo.datasets import summary as summaries
     from mammo.datasets.base import load_findings
 
-    dataset = opened(name, root=root, women=women, film_seed=film_seed)
+    dataset = opened(name, root=root, patients=patients, film_seed=film_seed)
     table = load_findings(dataset)
     for title, counts in summaries.counts(table).items():
         typer.echo(f"{title + ':':19}" + ", ".join(f"{count} {value}" for value, count in counts.items()))

@@ -52,9 +52,9 @@ class Breast:
     chest: float  # grey level of the muscle
 
 
-def anatomy(seed: int, woman: int, side: int, tissue: str) -> Breast:
-    """Return one of a woman's two breasts: hers, with small differences."""
-    hers, own = np.random.default_rng([seed, woman]), np.random.default_rng([seed, woman, side])
+def anatomy(seed: int, patient: int, side: int, tissue: str) -> Breast:
+    """Return one of a patient's two breasts: hers, with small differences."""
+    hers, own = np.random.default_rng([seed, patient]), np.random.default_rng([seed, patient, side])
     scan = int(hers.choice(4, p=SHARES[tissue]))
     width = WIDTHS[scan] + int(hers.integers(0, 3))
     fat = {"F": 125, "G": 123, "D": 118}[tissue] + 9 * hers.standard_normal() + 2 * own.standard_normal()
@@ -263,10 +263,10 @@ def add_artefacts(rng: Rng, grey: np.ndarray, breast: Breast, side: int) -> None
     grey[tuple(dust.astype(int).T)] += rng.uniform(20, 90)
 
 
-def draw(seed: int, woman: int, side: int, tissue: str, findings: list[Finding]) -> tuple[np.ndarray, list[Finding]]:
-    """Return a film, (1024, 1024) uint8, of a woman's right (1) or left (2) breast, its findings with circles."""
-    breast = anatomy(seed, woman, side, tissue)
-    rng, lesions, artefacts = np.random.default_rng([seed, woman, side, 1]).spawn(3)
+def draw(seed: int, patient: int, side: int, tissue: str, findings: list[Finding]) -> tuple[np.ndarray, list[Finding]]:
+    """Return a film, (1024, 1024) uint8, of a patient's right (1) or left (2) breast, its findings with circles."""
+    breast = anatomy(seed, patient, side, tissue)
+    rng, lesions, artefacts = np.random.default_rng([seed, patient, side, 1]).spawn(3)
     inside = (np.arange(breast.width) < breast.skin[:, None]).astype(np.uint8)
     depth = cv2.distanceTransform(inside, cv2.DIST_L2, 5)
     grey = breast.fat + texture(rng, breast, depth)

@@ -1,4 +1,4 @@
-"""The phantom: drawn films of women who do not exist, in exactly mini-MIAS's layout."""
+"""The phantom: drawn films of patients who do not exist, in exactly the layout of mini-MIAS."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ Drawn by mammo.datasets.phantom: no woman was examined, and nothing here may be 
 Columns: film, tissue, class, severity, x, y (from the bottom left corner) and radius in pixels.
 """
 
-# Women of mini-MIAS (its Info.txt), counted: tissue of those without a finding, and of those with one circled finding
+# Patients of mini-MIAS (its Info.txt), counted: tissue of those without a finding, and of those with one circled one
 PLAIN = {
     "NORM": "F15 G16 D22", "CALC B": "F2 G3 D2", "CALC M": "F3 G1 D2", "CIRC B": "F5 G4 D3", "CIRC M": "F1 G2",
     "SPIC B": "F2 G4 D5", "SPIC M": "F3 G3 D2", "MISC B": "F2 G3 D1", "MISC M": "F4 G2 D1",
@@ -33,17 +33,17 @@ AWKWARD = [
     "F: CIRC B | ASYM M", "D: ARCH M | ARCH B", "F: | CIRC B, CIRC B", "F: CIRC M | CIRC B", "G: CALC M | CALC B",
     "D: CALC B, CALC B |", "D: CALC M, CALC M |",
 ]  # fmt: skip
-DECK = 161  # women of the two tables
+DECK = 161  # patients of the two tables
 
 
-def deal(seed: int, women: int) -> list[tuple[str, list[Finding], list[Finding]]]:
-    """Return each woman's tissue and her findings without circles, right and left: 161 women make mini-MIAS's table.
+def deal(seed: int, patients: int) -> list[tuple[str, list[Finding], list[Finding]]]:
+    """Return each patient's tissue and findings, right and left, without circles: 161 make mini-MIAS's table.
 
-    Classes are spread evenly over the 161, and the awkward women come second, fourth, ..., so that few women have all
-    sorts. More women only append.
+    Classes are spread evenly over the 161. The awkward patients come second, fourth and so on, so that a few patients
+    show all kinds of rows. A larger number only appends patients.
     """
     dealt: list[tuple[str, list[Finding], list[Finding]]] = []
-    for deck in range(-(-women // DECK)):
+    for deck in range(-(-patients // DECK)):
         rng = np.random.default_rng([seed, 0, deck])
         cards: list[tuple[float, str]] = []
         for kind, tissues in PLAIN.items():
@@ -56,7 +56,7 @@ def deal(seed: int, women: int) -> list[tuple[str, list[Finding], list[Finding]]
         for place, card in enumerate(AWKWARD):
             order.insert(2 * place + 1, card)
         dealt += [read_card(card) for card in order]
-    return dealt[:women]
+    return dealt[:patients]
 
 
 def read_card(card: str) -> tuple[str, list[Finding], list[Finding]]:
@@ -70,11 +70,11 @@ def read_card(card: str) -> tuple[str, list[Finding], list[Finding]]:
 
 
 class Phantom(MIAS):
-    """Films of women who do not exist, for tests, demonstrations and pictures: no result on them means anything.
+    """Drawn films of patients who do not exist, for tests, demonstrations and pictures; results on them mean nothing.
 
-    - Any number of women from 2 on, two films each. Of every 161 women tissue, classes, severities and awkward rows
-      are mini-MIAS's exactly; which woman has what depends on the seed.
-    - A film depends on the seed and its number alone: more women only append.
+    - Any number of patients from 2 on, with two films each. For every 161 patients, the tissue, classes, severities
+      and awkward rows are exactly those of mini-MIAS; the seed decides which patient has what.
+    - A film depends on the seed and its number alone: a larger number of patients only appends films.
     - Circles lie within the breast; their radii follow mini-MIAS's by class. Lesions are drawn by a few simple rules,
       so they are easier to learn than real ones.
     """
@@ -83,15 +83,15 @@ class Phantom(MIAS):
     licence = "that of the program"
     citation = "none: synthetic films, drawn by mammo.datasets.phantom"
 
-    def __init__(self, *, root: str | None = None, women: int = 60, film_seed: int = 0) -> None:
-        if not all(isinstance(value, int) for value in (women, film_seed)):
-            raise InputError(f"data.women={women}, data.film_seed={film_seed}: expected whole numbers")
-        if women < 2:
-            raise InputError(f"a phantom has at least 2 women, found {women}; set data.women")
+    def __init__(self, *, root: str | None = None, patients: int = 60, film_seed: int = 0) -> None:
+        if not all(isinstance(value, int) for value in (patients, film_seed)):
+            raise InputError(f"data.patients={patients}, data.film_seed={film_seed}: expected whole numbers")
+        if patients < 2:
+            raise InputError(f"data.patients={patients}: a phantom has at least 2 patients; set a larger number")
         if film_seed < 0:
-            raise InputError(f"a phantom's seed is 0 or larger, found {film_seed}; set data.film_seed")
-        super().__init__(root=root or str(home() / f"phantom-{women}-{film_seed}-{VERSION}"), download=False)
-        self.women, self.film_seed = women, film_seed
+            raise InputError(f"data.film_seed={film_seed}: expected 0 or larger")
+        super().__init__(root=root or str(home() / f"phantom-{patients}-{film_seed}-{VERSION}"), download=False)
+        self.patients, self.film_seed = patients, film_seed
 
     @property
     def manifest_path(self) -> Path:
@@ -101,7 +101,7 @@ class Phantom(MIAS):
     @property
     def drawn(self) -> str:
         """The line of Info.txt that says what the films were drawn from."""
-        return f"Phantom {VERSION} of {self.women} women, film_seed {self.film_seed}"
+        return f"Phantom {VERSION} of {self.patients} women, film_seed {self.film_seed}"
 
     def prepare(self) -> None:
         """Draw the films into `root`, unless its Info.txt is there: all or nothing.
@@ -121,12 +121,12 @@ class Phantom(MIAS):
 
     def _write(self, folder: Path) -> None:
         lines, digests = [], ["image_id,sha256"]
-        dealt = deal(self.film_seed, self.women)
-        bar = track(dealt, f"drawing {2 * self.women} films", console=Console(stderr=True))
-        for woman, (tissue, *breasts) in enumerate(bar, start=1):
+        dealt = deal(self.film_seed, self.patients)
+        bar = track(dealt, f"drawing {2 * self.patients} films", console=Console(stderr=True))
+        for patient, (tissue, *breasts) in enumerate(bar, start=1):
             for side, findings in enumerate(breasts, start=1):
-                image_id = f"mdb{2 * woman - 2 + side:03d}"
-                film, placed = draw(self.film_seed, woman, side, tissue, findings)
+                image_id = f"mdb{2 * patient - 2 + side:03d}"
+                film, placed = draw(self.film_seed, patient, side, tissue, findings)
                 write_pgm(folder / f"{image_id}.pgm", film)
                 digests.append(f"{image_id},{pixel_digest(film)}")
                 lines += [f"{image_id} {tissue} {row}" for row in map(info_row, placed)] or [

@@ -69,11 +69,11 @@ def test_a_row_may_have_no_circle(line):
     assert not set(CIRCLE) & set(row)
 
 
-def test_films_2k_minus_1_and_2k_are_one_woman_right_and_left():
+def test_films_2k_minus_1_and_2k_are_one_patient_right_and_left():
     rows = {row["image_id"]: row for row in parse_info("".join(f"mdb{n:03d} F NORM\n" for n in range(1, 323)))}
-    women = [rows[f"mdb{n:03d}"]["patient"] for n in range(1, 323)]
-    assert women[0::2] == women[1::2]
-    assert len(set(women)) == 161
+    patients = [rows[f"mdb{n:03d}"]["patient"] for n in range(1, 323)]
+    assert patients[0::2] == patients[1::2]
+    assert len(set(patients)) == 161
     assert [row["laterality"] for row in rows.values()] == ["right", "left"] * 161
 
 
@@ -268,7 +268,7 @@ def numbers(table):
 
 
 @pytest.mark.realdata
-def test_there_are_322_mlo_films_of_161_women_in_330_rows(table):
+def test_there_are_322_mlo_films_of_161_patients_in_330_rows(table):
     assert len(table) == 330
     assert numbers(table) == list(range(1, 323))
     assert table["patient"].nunique() == 161
@@ -280,10 +280,10 @@ def test_there_are_322_mlo_films_of_161_women_in_330_rows(table):
 @pytest.mark.realdata
 def test_film_2k_minus_1_is_a_womans_right_breast_and_film_2k_her_left(table):
     films = table.drop_duplicates("image_id")
-    for _, woman in films.groupby("patient"):
-        right, left = numbers(woman)
+    for _, patient in films.groupby("patient"):
+        right, left = numbers(patient)
         assert right % 2 == 1 and left == right + 1
-        assert list(woman["laterality"]) == ["right", "left"]
+        assert list(patient["laterality"]) == ["right", "left"]
 
 
 @pytest.mark.realdata
@@ -321,7 +321,7 @@ def test_seven_films_have_several_rows_and_one_is_benign_and_malignant(table):
 
 
 @pytest.mark.realdata
-def test_101_women_have_one_abnormal_breast_7_two_and_53_none(table):
+def test_101_patients_have_one_abnormal_breast_7_two_and_53_none(table):
     films = table.drop_duplicates("image_id")
     breasts = (films["severity"] != "normal").groupby(films["patient"]).sum()
     assert breasts.value_counts().to_dict() == {1: 101, 0: 53, 2: 7}

@@ -30,12 +30,12 @@ def blank(monkeypatch):
     monkeypatch.setattr(module, "draw", lambda *args: (np.zeros((1024, 1024), np.uint8), args[-1]))
 
 
-def dealt_table(seed, women=161):
+def dealt_table(seed, patients=161):
     """The table of an Info.txt whose circles are all alike."""
     rows = []
-    for woman, (tissue, *breasts) in enumerate(deal(seed, women), start=1):
+    for patient, (tissue, *breasts) in enumerate(deal(seed, patients), start=1):
         for side, findings in enumerate(breasts, start=1):
-            film = f"mdb{2 * woman - 2 + side:03d} {tissue}"
+            film = f"mdb{2 * patient - 2 + side:03d} {tissue}"
             circled = [replace(finding, x=500, y=500, radius=9) for finding in findings]
             rows += [f"{film} {info_row(finding)}" for finding in circled] or [f"{film} NORM "]
     return pd.DataFrame(parse_info("\n".join(rows), dataset="phantom"))
@@ -56,7 +56,7 @@ def test_every_film_is_there_and_is_what_the_manifest_says(phantom, table):
     assert {phantom.read(image_id).pixels.shape for image_id in table["image_id"]} == {(1024, 1024)}
 
 
-def test_films_come_in_pairs_of_one_woman_right_then_left_with_one_density(table):
+def test_films_come_in_pairs_of_one_patient_right_then_left_with_one_density(table):
     films = table.drop_duplicates("image_id")
     assert films["laterality"].tolist() == ["right", "left"] * WOMEN
     assert films.groupby("patient").size().eq(2).all()
@@ -68,7 +68,7 @@ def test_patients_are_not_those_of_mini_mias(table):
 
 
 def test_an_altered_film_is_refused_by_name(tmp_path):
-    data = Phantom(root=str(tmp_path / "films"), women=2)
+    data = Phantom(root=str(tmp_path / "films"), patients=2)
     data.prepare()
     film = data.path("mdb003")
     film.write_bytes(film.read_bytes()[:-1] + b"\x7f")
@@ -79,7 +79,7 @@ def test_an_altered_film_is_refused_by_name(tmp_path):
         data.findings()
 
 
-def test_twelve_women_have_all_awkward_rows(phantom, table):
+def test_twelve_patients_have_all_awkward_rows(phantom, table):
     text = (phantom.root / "Info.txt").read_text().partition("mdb025")[0]
     rows = table[(table["severity"] != "normal") & (table["image_id"] <= "mdb024")]
     per_film = rows.groupby("image_id").size()
@@ -88,13 +88,13 @@ def test_twelve_women_have_all_awkward_rows(phantom, table):
     assert "*NOTE 3*" in text
     assert {1, 2, 3} == set(per_film)
     assert rows.groupby("image_id")["severity"].nunique().max() == 2, "a benign and a malignant row on one film"
-    assert (rows.groupby("patient")["laterality"].nunique() == 2).any(), "a woman with two abnormal breasts"
+    assert (rows.groupby("patient")["laterality"].nunique() == 2).any(), "a patient with two abnormal breasts"
     without = rows[rows["radius_px"].isna()]
     assert {"CIRC", "CALC"} <= set(without["finding"])
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_161_women_have_exactly_the_counts_of_mini_mias(seed):
+def test_161_patients_have_exactly_the_counts_of_mini_mias(seed):
     table = dealt_table(seed)
     assert len(table) == 330
     assert table["finding"].value_counts().to_dict() == {
@@ -111,18 +111,18 @@ def test_seeds_differ_in_who_has_what():
     assert not dealt_table(0).equals(dealt_table(1))
 
 
-def test_more_women_only_append():
+def test_more_patients_only_append():
     assert deal(3, 400)[:50] == deal(3, 50)
 
 
-def test_thousands_of_women_have_films_of_four_digits():
-    table = dealt_table(0, women=2000)
+def test_thousands_of_patients_have_films_of_four_digits():
+    table = dealt_table(0, patients=2000)
     assert table["image_id"].nunique() == 4000
     assert table["patient"].iloc[-1] == "phantom-2000"
 
 
 def test_the_seed_alone_decides_the_pixels(phantom, tmp_path):
-    same, other = (Phantom(root=str(tmp_path / str(seed)), women=2, film_seed=seed) for seed in (0, 1))
+    same, other = (Phantom(root=str(tmp_path / str(seed)), patients=2, film_seed=seed) for seed in (0, 1))
     same.prepare()
     other.prepare()
     films, few = phantom.manifest(), same.manifest()
@@ -130,9 +130,9 @@ def test_the_seed_alone_decides_the_pixels(phantom, tmp_path):
     assert not set(few.values()) & set(other.manifest().values())
 
 
-def test_fewer_than_two_women_are_refused():
-    with pytest.raises(InputError, match=r"data\.women"):
-        Phantom(women=1)
+def test_fewer_than_two_patients_are_refused():
+    with pytest.raises(InputError, match=r"data\.patients"):
+        Phantom(patients=1)
 
 
 @cache
@@ -201,7 +201,7 @@ def test_noise_has_the_slope_asked_for(slope):
 
 
 def test_dense_breasts_are_brighter_than_fatty_ones():
-    levels = {tissue: [draw(0, woman, 1, tissue, [])[0] for woman in range(1, 5)] for tissue in "FD"}
+    levels = {tissue: [draw(0, patient, 1, tissue, [])[0] for patient in range(1, 5)] for tissue in "FD"}
     bright = {
         tissue: np.mean([np.percentile(f[400:][f[400:] > 40], 75) for f in films]) for tissue, films in levels.items()
     }
@@ -209,7 +209,7 @@ def test_dense_breasts_are_brighter_than_fatty_ones():
 
 
 def test_prepare_leaves_a_complete_folder_alone(blank, tmp_path):
-    data = Phantom(root=str(tmp_path / "films"), women=2)
+    data = Phantom(root=str(tmp_path / "films"), patients=2)
     data.prepare()
     digests = {path.name: path.stat().st_mtime_ns for path in data.root.iterdir()}
     data.prepare()
@@ -223,7 +223,7 @@ def test_an_interruption_leaves_nothing_behind(error, monkeypatch, tmp_path):
 
     monkeypatch.setattr(module, "write_pgm", fail)
     with pytest.raises(error):
-        Phantom(root=str(tmp_path / "films"), women=2).prepare()
+        Phantom(root=str(tmp_path / "films"), patients=2).prepare()
     assert not list(tmp_path.iterdir())
 
 
@@ -231,13 +231,15 @@ def test_a_folder_of_other_things_is_refused_and_kept(blank, tmp_path):
     (tmp_path / "films").mkdir()
     (tmp_path / "films" / "mine.txt").write_text("mine")
     with pytest.raises(InputError, match=r"Info\.txt is not in it"):
-        Phantom(root=str(tmp_path / "films"), women=2).prepare()
+        Phantom(root=str(tmp_path / "films"), patients=2).prepare()
     assert [path.name for path in tmp_path.rglob("*")] == ["films", "mine.txt"]
 
 
 def test_two_processes_may_prepare_at_once(tmp_path):
-    code = f"from mammo.datasets.phantom import Phantom; Phantom(root={str(tmp_path / 'films')!r}, women=2).prepare()"
+    code = (
+        f"from mammo.datasets.phantom import Phantom; Phantom(root={str(tmp_path / 'films')!r}, patients=2).prepare()"
+    )
     both = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL) for _ in range(2)]
     assert [process.wait(60) for process in both] == [0, 0]
     assert [path.name for path in tmp_path.iterdir()] == ["films"]
-    assert len(Phantom(root=str(tmp_path / "films"), women=2).findings()) >= 4
+    assert len(Phantom(root=str(tmp_path / "films"), patients=2).findings()) >= 4

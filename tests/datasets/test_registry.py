@@ -53,8 +53,8 @@ def test_a_users_class_gets_the_keys_that_it_takes_and_its_arguments():
     dataset = open_dataset(DataConfig(_target_=OWN, root="films", spacing_mm=0.1, arguments={"scale": 3}))
     assert isinstance(dataset, Own) and (dataset.root, dataset.scale) == ("films", 3)
     assert open_dataset(DataConfig(_target_=OWN)).root is None
-    phantom = open_dataset(DataConfig(name="phantom", women=8, film_seed=2))
-    assert (phantom.women, phantom.film_seed) == (8, 2)
+    phantom = open_dataset(DataConfig(name="phantom", patients=8, film_seed=2))
+    assert (phantom.patients, phantom.film_seed) == (8, 2)
 
 
 def test_a_row_may_be_added(monkeypatch):
@@ -66,7 +66,7 @@ def test_a_row_may_be_added(monkeypatch):
     ("settings", "named"),
     [
         ({"name": "inbreast"}, "data.name=inbreast .*mias, phantom"),
-        ({"name": "mias", "women": 40}, "data.women=40 does nothing with data=mias"),
+        ({"name": "mias", "patients": 40}, "data.patients=40 does nothing with data=mias"),
         ({"name": "phantom", "archive": "a.tar"}, "data.archive=a.tar does nothing with data=phantom"),
         ({"_target_": OWN, "download": False}, "data.download=False does nothing"),
         ({"_target_": OWN, "arguments": {"depth": 3}}, "depth"),

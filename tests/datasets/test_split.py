@@ -14,13 +14,13 @@ SHARES = [0.6, 0.2, 0.2]
 def archive(none: int = 53, one: int = 101, both: int = 7) -> pd.DataFrame:
     """Women with no, one and two abnormal breasts; a third of the findings malignant."""
     rows = []
-    for woman in range(none + one + both):
+    for patient in range(none + one + both):
         for breast in range(2):
-            abnormal = woman >= none + one or (woman >= none and breast == woman % 2)
-            severity = ("malignant" if woman % 3 == 0 else "benign") if abnormal else "normal"
-            film = f"film{2 * woman + breast:04d}"
+            abnormal = patient >= none + one or (patient >= none and breast == patient % 2)
+            severity = ("malignant" if patient % 3 == 0 else "benign") if abnormal else "normal"
+            film = f"film{2 * patient + breast:04d}"
             rows.append({"dataset": "made", "image_id": film, "finding_id": int(abnormal), "path": film,
-                         "patient": f"made-{woman}", "severity": severity})  # fmt: skip
+                         "patient": f"made-{patient}", "severity": severity})  # fmt: skip
     return findings_table(rows)
 
 
@@ -33,7 +33,7 @@ def classes(split: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
 def test_a_rare_finding_is_in_every_part_of_every_fold_where_patients_are_typed_by_it(seed):
     table = archive()
     table["finding"] = table["severity"].map({"normal": "NORM", "benign": "MISC", "malignant": "MISC"})
-    table.loc[table.index[table["finding"] == "MISC"][::10], "finding"] = "ARCH"  # eleven films of eleven women
+    table.loc[table.index[table["finding"] == "MISC"][::10], "finding"] = "ARCH"  # eleven films of eleven patients
     for fold in range(5):
         split = split_images(table, name="patient", seed=seed, shares=SHARES, fold=fold, stratify="finding")
         counts = split.merge(table[["image_id", "finding"]])[["split", "finding"]].value_counts()

@@ -20,15 +20,15 @@ from mammo.preprocessing.augment import Augment
 NAMES = {"svm", "svm_linear", "logistic", "lda", "knn", "mlp", "boosting"}
 
 
-def data(seed=0, women=60, width=8, classes=2):
-    """Features of two films a woman; the classes lie two standard deviations apart."""
+def data(seed=0, patients=60, width=8, classes=2):
+    """Features of two films a patient; the classes lie two standard deviations apart."""
     rng = np.random.default_rng(seed)
-    labels = rng.integers(0, classes, 2 * women)
-    features = rng.normal(size=(2 * women, width)).astype(np.float32)
+    labels = rng.integers(0, classes, 2 * patients)
+    features = rng.normal(size=(2 * patients, width)).astype(np.float32)
     features[:, 0] += 2 * labels
-    patients = np.repeat([f"p{i}" for i in range(women)], 2)
-    split = np.repeat(["train"] * (women - 30) + ["val"] * 15 + ["test"] * 15, 2)
-    return features, labels, pd.DataFrame({"patient": patients, "split": split})
+    names = np.repeat([f"p{i}" for i in range(patients)], 2)
+    split = np.repeat(["train"] * (patients - 30) + ["val"] * 15 + ["test"] * 15, 2)
+    return features, labels, pd.DataFrame({"patient": names, "split": split})
 
 
 def test_every_head_is_named_here():
@@ -58,7 +58,7 @@ def test_a_head_that_selects_on_test_is_tuned_and_calibrated_there_and_says_so()
 
 
 def test_shortcuts_learn_from_the_training_part_alone_from_numbers_and_words():
-    _, labels, rows = data(women=200)
+    _, labels, rows = data(patients=200)
     rng = np.random.default_rng(0)
     words = np.where(rng.random(400) < 0.85, np.array(["F", "D"])[labels], "G")
     seen = pd.DataFrame({"breast_mm2": rng.normal(size=400), "density": words})
@@ -89,7 +89,7 @@ def test_without_validation_a_trained_trunks_head_says_that_its_features_saw_the
     assert "have seen their labels" in fit_head("svm", features, labels, rows, trained_trunk=True).how
 
 
-def test_copies_that_show_other_women_are_said_to_flatter_the_choice():
+def test_copies_that_show_other_patients_are_said_to_flatter_the_choice():
     features, labels, rows = data()
     assert "flatter" in fit_head("svm_linear", features, labels, rows, trained_trunk=False, mixed_copies=True).how
     assert "flatter" not in fit_head("svm_linear", features, labels, rows, trained_trunk=False).how
@@ -98,14 +98,14 @@ def test_copies_that_show_other_women_are_said_to_flatter_the_choice():
     assert not Augment(AugmentConfig("online", "gan")).mixes_copies
 
 
-def test_a_womans_samples_and_their_copies_lie_in_one_inner_fold():
+def test_a_patients_samples_and_their_copies_lie_in_one_inner_fold():
     _, labels, rows = data()
     patients = np.repeat(rows["patient"].to_numpy(), 6)
     for fit, held in inner_folds(np.repeat(labels, 6), patients):
         assert not set(patients[fit]) & set(patients[held])
 
 
-def test_too_few_women_for_folds_is_one_clear_line():
+def test_too_few_patients_for_folds_is_one_clear_line():
     with pytest.raises(InputError, match="at least two patients"):
         inner_folds(np.array([0, 0, 0, 0, 1, 1]), np.array(["a", "b", "d", "e", "c", "c"]))
 
@@ -113,7 +113,7 @@ def test_too_few_women_for_folds_is_one_clear_line():
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("name", sorted(HEADS))
 def test_probabilities_are_calibrated_and_learn_what_can_be_learnt(name, classes):
-    features, labels, rows = data(women=120, classes=classes)
+    features, labels, rows = data(patients=120, classes=classes)
     head = fit_head(name, features, labels, rows, trained_trunk=False)
     test = (rows["split"] == "test").to_numpy()
     probabilities = head.probabilities(features)
@@ -142,11 +142,11 @@ def test_a_saved_head_gives_the_same_answers_as_it_and_as_one_fitted_again(name,
 
 @pytest.mark.parametrize("name", sorted(HEADS))
 def test_seven_classes_of_which_one_is_rare_are_learnt_without_a_warning(name):
-    women = [24, 20, 15, 12, 12, 10, 8]
-    labels = np.tile(np.repeat(np.arange(7), women), 2)
+    patients = [24, 20, 15, 12, 12, 10, 8]
+    labels = np.tile(np.repeat(np.arange(7), patients), 2)
     features = np.random.default_rng(0).normal(size=(len(labels), 16)).astype(np.float32)
     features[np.arange(len(labels)), labels] += 5
-    split = np.repeat(["train", "test"], sum(women))
+    split = np.repeat(["train", "test"], sum(patients))
     rows = pd.DataFrame({"patient": [f"p{i}" for i in range(len(labels))], "split": split})
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -157,7 +157,7 @@ def test_seven_classes_of_which_one_is_rare_are_learnt_without_a_warning(name):
 
 
 @pytest.mark.parametrize("name", sorted(HEADS))
-def test_the_fewest_women_that_can_be_tuned_on_are_enough_for_each_head(name):
+def test_the_fewest_patients_that_can_be_tuned_on_are_enough_for_each_head(name):
     labels = np.array([0] * 4 + [1] * 2 + [0, 1])
     features = np.random.default_rng(0).normal(size=(8, 600)).astype(np.float32)
     rows = pd.DataFrame({"patient": list("abcdefgh"), "split": ["train"] * 6 + ["test"] * 2})
@@ -175,7 +175,7 @@ def test_a_head_that_cannot_learn_from_one_film_of_each_class_says_so():
 
 @pytest.mark.parametrize("name", sorted(HEADS))
 def test_a_head_gives_the_same_on_any_number_of_threads(name):
-    features, labels, rows = data(women=150, width=600)
+    features, labels, rows = data(patients=150, width=600)
 
     def answers(threads):
         with threadpool_limits(threads):

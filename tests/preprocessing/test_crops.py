@@ -217,9 +217,9 @@ def test_films_of_which_none_gives_a_patch_are_refused():
 
 
 def of_three_densities():
-    """The archive, each woman's films of one density."""
+    """The archive, each patient's films of one density."""
     table = archive()
-    return table.assign(density=[["F", "G", "D"][int(woman[1:]) % 3] for woman in table["patient"]])
+    return table.assign(density=[["F", "G", "D"][int(patient[1:]) % 3] for patient in table["patient"]])
 
 
 def test_a_patch_of_a_task_without_a_healthy_class_is_one_that_holds_a_finding():

@@ -164,7 +164,7 @@ def test_a_sweep_is_not_started_once_by_each_process(monkeypatch):
 @pytest.mark.slow
 def test_five_folds_on_two_devices(phantom, tmp_path):
     """One folder a job, no stray one; each film is tested once."""
-    small = [*SMALL, "data.women=60", "data.batch_size=8", "model=compact", "model.image_size=64"]
+    small = [*SMALL, "data.patients=60", "data.batch_size=8", "model=compact", "model.image_size=64"]
     done = launched(tmp_path, "-m", "sweep=folds", "trainer.devices=2", *small)
     assert done.returncode == 0, done.stderr[-3000:]
     assert [path.name for path in tmp_path.iterdir()] == ["outputs"]
@@ -290,7 +290,7 @@ def test_two_devices_on_the_real_films_test_the_same_ones(tmp_path):
 @pytest.mark.slow
 def test_with_dropout_two_devices_come_to_an_auroc_within_the_spread_of_seeds(phantom, tmp_path):
     """The copies of dropout differ between one device and two, as they do between two seeds."""
-    common = [*SMALL, "data.women=150", "model=compact", "model.image_size=64", "trainer.max_epochs=8", "heads=[]"]
+    common = [*SMALL, "data.patients=150", "model=compact", "model.image_size=64", "trainer.max_epochs=8", "heads=[]"]
     common += ["crop=lesion", "optim.lr_head=0.003", "data.fold=0"]
     found = {}
     for name, own in {**{f"seed{s}": [f"seed={s}"] for s in range(5)}, "two": ["trainer.devices=2"]}.items():

@@ -138,7 +138,7 @@ def test_a_changed_configuration_is_not_a_finished_job(tmp_path):
 
 
 def command(phantom, folder, *overrides):
-    small = ["data=phantom", "data.women=16", "data.batch_size=8", "data.workers=0", "trainer.max_epochs=1"]
+    small = ["data=phantom", "data.patients=16", "data.batch_size=8", "data.workers=0", "trainer.max_epochs=1"]
     small += [f"data.root={phantom.root}", "model=compact", "model.image_size=32", "split.shares=[0.5,0.25,0.25]"]
     return [sys.executable, str(ROOT / "train.py"), "-m", *overrides, *small, f"hydra.sweep.dir={folder}"]
 

@@ -18,7 +18,7 @@ from tests.conftest import SHARES, prepared_of, resolved
 @pytest.fixture
 def module(phantom):
     def build(*overrides):
-        own = ["data=phantom", f"data.root={phantom.root}", "data.women=16", SHARES, "model.image_size=48"]
+        own = ["data=phantom", f"data.root={phantom.root}", "data.patients=16", SHARES, "model.image_size=48"]
         lines = {line.partition("=")[0]: line for line in [*own, "data.batch_size=4", "data.workers=0", *overrides]}
         config = resolved(*lines.values())
         return MammogramDataModule(prepared_of(config), config.data, config.seed)

@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from mammo.audit.benchmark import CHOICES, altered
-from mammo.audit.duplicates import NEAR_BITS, SAME, correlation, find_pairs, propose
-from mammo.audit.hashes import RECORD, SIDE, SYMMETRIES, read_film, record, turned
+from mammo.auditing.benchmark import CHOICES, altered
+from mammo.auditing.duplicates import NEAR_BITS, SAME, correlation, find_pairs, propose
+from mammo.auditing.hashes import RECORD, SIDE, SYMMETRIES, read_film, record, turned
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from mammo.audit import claim as claims
-from mammo.audit.claim import Claim, Matrices, conflict, matrices, read_claim, whole_patients, wilson
+from mammo.auditing import claim as claims
+from mammo.auditing.claim import Claim, Matrices, conflict, matrices, read_claim, whole_patients, wilson
 
 VERDICTS = {  # by the rules that have matrices
     "rounded truncated": "Possible: {counts} give {given}, rounded or truncated.",

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from mammo.audit.hashes import read_film
+from mammo.auditing.hashes import read_film
 from mammo.cli.main import app
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mammo.audit.sources import find_films, place, read_split
+from mammo.auditing.sources import find_films, place, read_split
 from mammo.datasets.film import write_pgm
 from mammo.errors import InputError
 

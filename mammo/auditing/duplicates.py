@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from mammo.audit.hashes import SIDE, SYMMETRIES, turned
+from mammo.auditing.hashes import SIDE, SYMMETRIES, turned
 
 # Of 256: copies of real films differ by at most 56; of their 51,681 distinct pairs 164 are as near as this.
 NEAR_BITS = 64
@@ -48,7 +48,7 @@ class Pairs:
 
 
 def find_pairs(records: np.ndarray) -> Pairs:
-    """Propose pairs of films by hash and decide them by pixels; `records` as of `mammo.audit.hashes`."""
+    """Propose pairs of films by hash and decide them by pixels; `records` as of `mammo.auditing.hashes`."""
     first, second, symmetry = propose(records["hashes"])
 
     def decide(pair: int) -> float:

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from mammo import figures
-from mammo.audit.duplicates import Pairs, find_pairs
-from mammo.audit.hashes import cache_of, records
-from mammo.audit.sources import find_films, place, read_split
+from mammo.auditing.duplicates import Pairs, find_pairs
+from mammo.auditing.hashes import cache_of, records
+from mammo.auditing.sources import find_films, place, read_split
 from mammo.datasets.findings import STRING
 
 SHOWN = 12  # pairs of the contact sheet
@@ -144,7 +144,7 @@ def by_pixels(films: pd.DataFrame, described: np.ndarray, found: Audit) -> Pairs
 
     Args:
         films: The table of `sources.find_films`.
-        described: Their records, of `mammo.audit.hashes`.
+        described: Their records, of `mammo.auditing.hashes`.
         found: The audit that is added to.
     """
     pairs = find_pairs(described)

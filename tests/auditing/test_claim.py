@@ -8,8 +8,17 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from mammo.audit.claim import MIAS_BOTH, MIAS_FILMS, MIAS_NONE, MIAS_ONE, matrices, read_claim, whole_patients, wilson
-from mammo.audit.claim_report import audit
+from mammo.auditing.claim import (
+    MIAS_BOTH,
+    MIAS_FILMS,
+    MIAS_NONE,
+    MIAS_ONE,
+    matrices,
+    read_claim,
+    whole_patients,
+    wilson,
+)
+from mammo.auditing.claim_report import audit
 from mammo.errors import InputError
 from tests.evaluation.test_metrics import TABLES
 

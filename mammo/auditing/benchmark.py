@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from mammo.audit.audit import Audit, by_pixels
-from mammo.audit.duplicates import SAME
-from mammo.audit.hashes import read_film, records
-from mammo.audit.sources import FILMS, find_films
+from mammo.auditing.audit import Audit, by_pixels
+from mammo.auditing.duplicates import SAME
+from mammo.auditing.hashes import read_film, records
+from mammo.auditing.sources import FILMS, find_films
 from mammo.errors import InputError
 
 Alteration = Callable[[np.ndarray, np.random.Generator], np.ndarray]

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mammo.audit import hashes
-from mammo.audit.hashes import cache_of, read_film, records
+from mammo.auditing import hashes
+from mammo.auditing.hashes import cache_of, read_film, records
 from mammo.errors import InputError
 
 
