@@ -5,6 +5,7 @@ Defaults, ranges and the meaning of each key stand here; an option in `conf/` sa
 """
 
 import dataclasses
+import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -134,7 +135,7 @@ class LossConfig:
 class OptimConfig:
     """AdamW and its schedule: a linear warm-up, then a cosine down to zero."""
 
-    lr_trunk: float = _number(1e-5, 0)  # of what came from a weights file
+    lr_backbone: float = _number(1e-5, 0)  # of what came from a weights file
     lr_head: float = _number(1e-3, 0)  # of what did not
     weight_decay: float = _number(0.01, 0)
     warmup_epochs: float = _number(1.0, 0)
@@ -229,13 +230,28 @@ def _check(section: Any, prefix: str) -> None:
 
 def explained(error: BaseException) -> str:
     """Return the line for what Hydra or OmegaConf refuses: a key that there is not, or a value of another type."""
+    if isinstance(error, InputError):
+        return str(error)
     cause = error.__cause__ or error
     key, section = getattr(cause, "full_key", None), getattr(cause, "object_type", None)
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and dataclasses.is_dataclass(section):
-        return f"{key} is no setting; expected one of {', '.join(one.name for one in fields(section))}"
+        return f"{key} is no setting; {meant(str(key), [one.name for one in fields(section)])}"
     key = key or getattr(error, "override", None)  # of an override that cannot be read
     lines = dict.fromkeys([key or str(error).partition("\n")[0], str(cause).partition("\n")[0]])
     return ": ".join(lines)
+
+
+def meant(key: str, expected: list[str]) -> str:
+    """Return the rest of the line for a key that there is not: the key that was probably meant, else those expected."""
+    section, _, last = key.rpartition(".")
+    known = {f"{group}.{one.name}": one.name for group, of in GROUPS.items() for one in fields(of)}
+    known |= {one.name: one.name for one in fields(Config)}
+    near = difflib.get_close_matches(last, expected, 1, cutoff=0.75)
+    if near:
+        return f"did you mean {section}.{near[0]}?" if section else f"did you mean {near[0]}?"
+    elsewhere = [path for path, name in known.items() if name == last and path != key]
+    elsewhere = elsewhere or [path for path, name in known.items() if last in name.split("_")]  # say epochs, lr
+    return f"did you mean {' or '.join(elsewhere)}?" if elsewhere else f"expected one of {', '.join(expected)}"
 
 
 def register() -> None:

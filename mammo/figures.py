@@ -20,7 +20,8 @@ STYLES: list[tuple[str, Any]] = [
     *((BLUE, "-"), (RED, "--"), ("#009e73", "-."), ("#cc79a7", ":"), ("#000000", (0, (5, 1))), ("#e69f00", "-")),
     *(("#56b4e9", "--"), ("#8c564b", "-."), (BLUE, ":"), (RED, "-")),
 ]
-FEW = 4  # curves whose bands can be told apart
+FEW = 4  # panels in a row
+BANDS = 2  # curves whose bands can be told apart
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -76,14 +77,14 @@ def curves(table: pd.DataFrame, watched: str, title: str) -> Figure:
 
 
 def roc_and_pr(heads: dict[str, list[Any]], share: float, title: str) -> Figure:
-    """Draw ROC and precision-recall curves, of few heads with their bands (`x, y, low, high`); chance is dotted.
+    """Draw ROC and precision-recall curves, of one or two heads with their bands by patient; chance is dotted.
 
     Args:
         heads: The two curves of each head.
         share: Share of positive samples, which is the precision of chance.
         title: Over both.
     """
-    several = len(heads) > FEW
+    several = len(heads) > BANDS
     drawn, axes = figure(11 if several else 9, 4.4, columns=2)
     for axis, panel, chance in ((axes[0, 0], 0, (0, 1)), (axes[0, 1], 1, (share, share))):
         axis.plot((0, 1), chance, color=GREY, linewidth=1, linestyle=(0, (1, 2)))

@@ -10,5 +10,6 @@ def home() -> Path:
 
 
 def conf() -> Path:
-    """Return the folder of the configuration's groups."""
-    return Path(__file__).resolve().parents[1] / "conf"
+    """Return the folder of the configuration's groups: inside an installed package, beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    return package / "conf" if (package / "conf").is_dir() else package.parent / "conf"

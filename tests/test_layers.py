@@ -29,6 +29,8 @@ BELOW = {
     "auditing": "datasets errors figures files paths",
 }
 UP = {
+    "api": {"cli", "bench"},
+    "inference": {"cli", "bench", "auditing", "runs", "reports"},
     "bench": {"cli"},
     "runs": {"cli", "bench", "auditing"},
     "cli": set(),

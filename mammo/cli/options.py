@@ -1,13 +1,16 @@
 """The options of the command line's groups, `model=`, `loss=`, `experiment=`: the files in `conf/<group>/`."""
 
 import importlib.util
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, QuotedString
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
 
 from mammo.errors import InputError
 
@@ -54,6 +57,50 @@ def check_choices(arguments: list[str], conf: Path) -> None:
         for option in asked:
             if option != "null" and option not in options:
                 raise InputError(f"{group}={option} is unknown; expected one of {', '.join(options)}")
+
+
+def check_line(arguments: list[str], conf: Path) -> None:
+    """Compose a command line and check it before Hydra makes a folder; each value of a sweep is checked once.
+
+    Args:
+        arguments: The command line.
+        conf: The folder of groups.
+
+    Raises:
+        InputError: What is wrong with it; Hydra's own errors are passed on.
+    """
+    from mammo.runs import checks, settings
+
+    known, _ = get_args_parser().parse_known_args(arguments)
+    if known.cfg or known.help or known.hydra_help or known.info or known.shell_completion:
+        return
+    where = [f"hydra.searchpath=[file://{Path(known.config_dir).absolute()}]"] if known.config_dir else []
+    for line in lines_of(known.overrides, sweep=known.multirun):
+        with initialize_config_dir(str(conf), version_base="1.3"):
+            composed = compose("config", [*line, *where], return_hydra_config=True)
+        hydra_cfg: Any = OmegaConf.to_container(composed.hydra, resolve=False)
+        if (name := hydra_cfg["runtime"]["choices"].get("sweep")) and not known.multirun:
+            raise InputError(f"sweep={name} is a sweep of jobs: add -m, python train.py -m sweep={name}")
+        own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+        config = settings.resolve(own, [one for one in line if not one.startswith("hydra")])
+        named = hydra_cfg["sweep" if known.multirun else "run"]["dir"]
+        checks.check(config, Path("outputs" if "${" in named else named))
+
+
+def lines_of(overrides: list[str], *, sweep: bool, most: int = 20) -> list[list[str]]:
+    """Return the lines of single runs to check: a sweep's with each of its values once, at most so many of a key."""
+    if not sweep:
+        return [overrides]
+    parsed = OverridesParser.create().parse_overrides(overrides)
+    plain = [one.input_line for one in parsed if not one.is_sweep_override()]
+    swept = {
+        one.key_or_group: [f"{one.key_or_group}={value}" for value in islice(one.sweep_string_iterator(), most)]
+        for one in parsed
+        if one.is_sweep_override() and not isinstance(one.value(), Glob)
+    }
+    first = {key: values[0] for key, values in swept.items()}
+    others = [first | {key: value} for key, values in swept.items() for value in values[1:]]
+    return [[*plain, *line.values()] for line in [first, *others]]
 
 
 def _refuse(message: str) -> None:

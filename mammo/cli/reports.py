@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -41,16 +41,41 @@ def compare(
 
 
 def evaluate(
-    table: Annotated[Path, typer.Argument(help="a table of predictions (CSV)")],
-    unit: Annotated[Unit | None, typer.Option(help="[default: the table's own rows]")] = None,
-    rule: Annotated[Rule, typer.Option(help="from rows to an image or patient")] = Rule.mean,
+    tables: Annotated[list[Path], typer.Argument(help="tables of predictions (CSV); several are compared in pairs")],
+    by: Annotated[str, typer.Option(help="column of the patient; row: each row is one of its own")] = "patient",
+    positive: Annotated[str | None, typer.Option(help="the positive one of two classes")] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="names of the table's columns, say label=truth,score=prob,p_malignant=Cancer")
+    ] = None,
+    threshold: Annotated[float | None, typer.Option(help="call a sample positive above this score")] = None,
+    unit: Annotated[Unit | None, typer.Option(help="evaluate images or patients [default: the rows]")] = None,
+    rule: Annotated[
+        Rule, typer.Option(help="from rows to an image or patient: their mean, or the highest")
+    ] = Rule.mean,
+    out: Annotated[Path | None, typer.Option(help="folder for the report, its numbers and figures")] = None,
 ) -> None:
-    """Evaluate anybody's table of predictions, with intervals by patient."""
-    from mammo.reports import run
+    """Evaluate anybody's predictions: patient, label, and score or p_<class>; intervals are by patient."""
+    from mammo.reports import external, leaderboard
 
-    if table.is_dir():
-        raise InputError(f"{table} is a folder, and evaluate takes one table of predictions; use mammo report {table}")
-    typer.echo(run.from_predictions(table, unit, rule))
+    how: dict[str, Any] = {"by": None if by == "row" else by, "positive": positive, "columns": named_columns(columns)}
+    for table in tables:
+        if table.is_dir():
+            raise InputError(f"{table} is a folder, and evaluate takes tables of predictions; use mammo report {table}")
+    found = [external.evaluate_external(one, **how, threshold=threshold, unit=unit, rule=rule) for one in tables]
+    for table, one in zip(tables, found, strict=True):
+        typer.echo(f"## {table}\n" * (len(found) > 1) + str(one))
+        if out is not None:
+            typer.echo(f"written: {one.save(out / table.stem if len(found) > 1 else out)}")
+    if len(found) > 1:
+        typer.echo(leaderboard.compared([one.external for one in found]))
+
+
+def named_columns(words: str | None) -> dict[str, str]:
+    """Return the columns that `label=truth,score=prob` names, ours first."""
+    pairs = [word.partition("=") for word in words.split(",")] if words else []
+    if odd := [name for name, separator, _ in pairs if not separator]:
+        raise InputError(f"--columns {odd[0]}: expected <name here>=<name in the table>, say label=truth,score=prob")
+    return {name.strip(): theirs.strip() for name, _, theirs in pairs}
 
 
 def literature(

@@ -15,12 +15,13 @@ from omegaconf import DictConfig
 from omegaconf.errors import InterpolationResolutionError
 
 from mammo import config as configuration
-from mammo.cli.options import check_choices
+from mammo.cli.options import check_choices, check_line
 from mammo.errors import InputError, message_for_user
 from mammo.paths import conf
 from mammo.processes import peers, resume
 from mammo.runs import sweep
 
+EXPECTED = (InputError, CompactHydraException, InterpolationResolutionError)
 PROGRAM = "MAMMO_PROGRAM"  # the variable with the number of the process that the user started
 
 
@@ -45,14 +46,14 @@ def run_job(composed: DictConfig) -> float | None:
     try:
         sweep.check_job(composed)
         config = settings.resolve(composed, list(hydra_cfg.overrides.task))
-        from mammo.processes.launch import launch  # torch and the rest: bad input is told without them
-        from mammo.runs.train import train
-
         with resume.held(folder) if rank == 0 else nullcontext():
             config, metrics = resume.begin(folder, config, of_sweep=of_sweep, main=rank == 0)
             if rank == 0:
                 sweep.write_job(folder, list(hydra_cfg.overrides.task))
             if metrics is None:
+                from mammo.processes.launch import launch  # torch and the rest: bad input is told without them
+                from mammo.runs.train import train
+
                 with scratch(folder, rank):
                     metrics = launch(train, config, folder)
                 if rank == 0:
@@ -66,6 +67,17 @@ def run_job(composed: DictConfig) -> float | None:
         end(line)
 
 
+def checked(arguments: list[str]) -> list[str]:
+    """Return the command line to run, of which all is known to be right that can be known without a film or torch."""
+    configuration.register()
+    sweep.register()
+    peers.check_named(arguments)
+    arguments = resume.resumed(arguments)
+    check_choices(arguments, conf())
+    check_line(arguments, conf())
+    return arguments
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line.
 
@@ -76,15 +88,11 @@ def main(arguments: list[str] | None = None) -> None:
         sys.argv[1:] = arguments
     os.environ[PROGRAM] = str(os.getpid())
     os.environ["HYDRA_FULL_ERROR"] = "1"  # or it would end with 1 whatever was wrong
-    configuration.register()
-    sweep.register()
     peers.join()
     try:
-        peers.check_named(sys.argv[1:])
-        sys.argv[1:] = resume.resumed(sys.argv[1:])
-        check_choices(sys.argv[1:], conf())
+        sys.argv[1:] = checked(sys.argv[1:])
         if (together := peers.peers()) and together.rank:
             sys.argv.append("hydra.output_subdir=null")  # the first one writes it down
         run_job()
-    except (InputError, CompactHydraException, InterpolationResolutionError) as error:
+    except EXPECTED as error:
         end(configuration.explained(error))

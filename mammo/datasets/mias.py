@@ -81,6 +81,10 @@ class MIAS:
             if not self.archive.is_file():
                 raise FileNotFoundError(f"no archive at {self.archive}, which data.archive or MAMMO_MIAS_ARCHIVE names")
             return download.extract(self.archive, self.root, expected=expected_member)
+        if self.root.is_dir() and any(self.root.iterdir()):
+            raise InputError(
+                f"{self.root} has no Info.txt, so it is no folder of mini-MIAS; name another, or leave data.root out"
+            )
         target = self.root.with_name("all-mias.tar.gz")
         try:
             if not (self.download or target.is_file()):

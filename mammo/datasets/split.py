@@ -71,17 +71,22 @@ def split_images(
     if name in PAPER:
         rng = np.random.default_rng([seed, 0xBE4E2, *([] if fold is None else [fold])])
         return images[kept].assign(split=PAPER[name](images, rng))
-    if name not in UNITS:
-        raise InputError(f"split.name={name} is unknown; expected one of {', '.join([*UNITS, *PAPER])}")
-    if shares is None or len(shares) != 3 or min(shares) < 0 or sum(shares) <= 0:
-        raise InputError(f"split.shares={shares}: expected three shares, of train, val and test, none negative")
+    check_shares(shares, name)
     if name == "copy":
         if not copies:
             raise InputError("split=copy deals the copies of an augmentation that came first; add augment=expand")
         images = images.merge(pd.DataFrame({"copy": range(copies + 1)}), how="cross")
         images["item"] = images["image_id"] + ".c" + images["copy"].astype("string")
         kept.append("copy")
-    return images[kept].assign(split=_dealt_parts(images, UNITS[name], seed, list(shares), fold, folds, stratify))
+    return images[kept].assign(split=_dealt_parts(images, UNITS[name], seed, list(shares or ()), fold, folds, stratify))
+
+
+def check_shares(shares: list[float] | None, name: str) -> None:
+    """Refuse an unknown split, and shares that are no three numbers where the split needs them."""
+    if name not in (*UNITS, *PAPER):
+        raise InputError(f"split.name={name} is unknown; expected one of {', '.join([*UNITS, *PAPER])}")
+    if name in UNITS and (shares is None or len(shares) != 3 or min(shares) < 0 or sum(shares) <= 0):
+        raise InputError(f"split.shares={shares}: expected three shares, of train, val and test, none negative")
 
 
 def check_fold(fold: int | None, folds: int) -> None:

@@ -78,12 +78,19 @@ def biased_interval(array: np.ndarray, patients: int) -> Value:
     return Value(float(array[0]), float(max(array[0] - 2 * bias - reach, 0)), float(min(array[0] + reach, 1)))
 
 
-def difference(array: np.ndarray, patients: int) -> Value:
-    """Return a difference of two metrics from (1 + resamples,) values, with Student's interval of their error."""
+def difference(array: np.ndarray, patients: int, widest: float = 1.0) -> Value:
+    """Return a difference of two metrics from (1 + resamples,) values, with Student's interval of their error.
+
+    Args:
+        array: NaN where undefined.
+        patients: Number that it rests on.
+        widest: The largest difference there can be, at which the interval ends.
+    """
     if not np.isfinite(array[0]):
         return Value(None, reason="undefined: a count in its denominator is zero")
     reach = standard_error(array) * t.ppf(0.975, max(patients - 1, 1))
-    return Value(float(array[0]), float(array[0] - reach), float(array[0] + reach))
+    low, high = (np.clip(array[0] + sign * reach, -widest, widest) for sign in (-1, 1))
+    return Value(float(array[0]), float(low), float(high))
 
 
 def standard_error(array: np.ndarray) -> float:

@@ -52,6 +52,11 @@ def check_paired(first: Experiment, second: Experiment) -> None:
                 f"{apart}: {len(odd)} test samples are of one alone, {', '.join(named)}"
                 f"{', ...' if len(odd) > 3 else ''}; compare runs of one task, split, seed and crop"
             )
+        labels = [one.samples.assign(label=one.labels).sort_values(SAMPLE) for one in (ours, theirs)]
+        other = labels[0]["label"].to_numpy() != labels[1]["label"].to_numpy()
+        if other.any():
+            named = labels[0]["image_id"].to_numpy()[other][0]
+            raise InputError(f"{apart}: {int(other.sum())} samples have two labels, the first of them is {named}")
     if len(first.jobs) != len(second.jobs):
         raise InputError(
             f"{apart}: they have {len(first.jobs)} and {len(second.jobs)} jobs; compare the same folds and seeds"
@@ -66,6 +71,9 @@ def pairs(experiments: list[Experiment]) -> list[tuple[Classifier, Classifier]]:
     heads = {one.label: [head for head in one.heads if head != "majority"] for one in experiments}
     found: list[tuple[Classifier, Classifier]] = []
     for first, second in combinations(experiments, 2):
+        single = [heads[one.label] for one in (first, second)]
+        if len(single[0]) == len(single[1]) == 1 and single[0] != single[1]:
+            found.append(((first, single[0][0]), (second, single[1][0])))
         found += [
             ((first, head), (second, head))
             for head in heads[first.label]
@@ -82,13 +90,16 @@ def compare(first: Classifier, second: Classifier) -> Pair:
     check_paired(ours, theirs)
     one, two = mean(ours, head), mean(theirs, other_head)
     tested = ours.tested(head)
-    apart = {metric: one[metric].resampled - two[metric].resampled for metric in ("auroc", "accuracy")}
+    metrics = [metric for metric in ("auroc", "accuracy") if metric in one and metric in two]
+    apart = {metric: one[metric].resampled - two[metric].resampled for metric in metrics}
     both = [
         (_sorted(job.predictions["test"][head]), _sorted(other.predictions["test"][other_head]))
         for job, other in zip(ours.jobs, theirs.jobs, strict=True)
     ]
-    right = [np.concatenate([pair[i].right for pair in both]) for i in (0, 1)]
-    swapped = permutation_test(right[0], right[1], np.concatenate([pair[0].patients for pair in both]))
+    swapped = None
+    if "accuracy" in metrics:
+        right = [np.concatenate([pair[i].right for pair in both]) for i in (0, 1)]
+        swapped = permutation_test(right[0], right[1], np.concatenate([pair[0].patients for pair in both]))
     same = ours.label == theirs.label
     names = [h if same else e.label if head == other_head else f"{e.label} {h}" for e, h in (first, second)]
     tail = f" ({ours.label})" if same else f" ({head})" if head == other_head else ""

@@ -43,7 +43,12 @@ class Evaluation:
 
 
 def evaluate_table(
-    table: pd.DataFrame, classes: list[str], rule: str | float, select_on: str, splits: tuple[str, ...] = PARTS
+    table: pd.DataFrame,
+    classes: list[str],
+    rule: str | float,
+    select_on: str,
+    splits: tuple[str, ...] = PARTS,
+    operating: dict[str, Operating] | None = None,
 ) -> Evaluation:
     """Return the evaluation of a predictions table.
 
@@ -53,8 +58,9 @@ def evaluate_table(
         rule: Of the threshold, see `operating_point.choose`.
         select_on: The split that chooses it, and the temperature.
         splits: To be evaluated.
+        operating: The choices of each head; None: what `select_on` chooses.
     """
-    operating = choices(table, classes, rule, select_on)
+    operating = operating or choices(table, classes, rule, select_on)
     predictions = {split: by_head(table, classes, split) for split in splits}
     metrics = {
         split: {head: evaluate(one, operating[head]) for head, one in heads.items()}

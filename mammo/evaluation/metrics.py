@@ -16,6 +16,7 @@ from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.predictions import Predictions
 
 FLOOR = 1e-12
+RANKING = ("auroc", "average_precision")  # all that scores without probabilities give
 AT_THRESHOLD = ("accuracy", "sensitivity", "specificity")  # at thresholds that validation chose
 
 
@@ -62,6 +63,7 @@ def _of_counts(formula: Callable[..., np.ndarray]) -> Callable[[Case], np.ndarra
 
 def weighted_auroc(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """(W,) area under the ROC curve for each of (W, N) weightings; ties count half; NaN where a class is absent."""
+    positive = np.asarray(positive, bool)  # ~ of numbers would be another thing
     _, level = np.unique(score, return_inverse=True)
     up = sum_by_level(weights * positive, level)  # (W, levels)
     down = sum_by_level(weights * ~positive, level)
@@ -248,6 +250,8 @@ def weighted_metrics(
             found |= {f"{name}_at_{suffix}": partial(METRICS[name].of, at) for name in AT_THRESHOLD}
     for index, of in enumerate(classes):
         found |= {f"{name}/{of}": partial(one, name, index) for name in by_class}
+    if not predictions.decides:
+        found = {name: of for name, of in found.items() if name in RANKING or "_at_" in name}
     with np.errstate(divide="ignore", invalid="ignore"):
         return {name: compute() for name, compute in found.items() if only is None or name in only}
 

@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from mammo.errors import InputError
@@ -58,12 +57,14 @@ def choose(labels: np.ndarray, probabilities: np.ndarray, score: np.ndarray | No
         str(rule),
         _threshold(positive, score, rule) if chooses and score is not None else None,
         threshold_at_specificity(positive, score, 0.9) if chooses and score is not None else None,
-        temperature(labels, probabilities),
+        None if np.isnan(probabilities).any() else temperature(labels, probabilities),
     )
 
 
 def temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Return the temperature of the least log loss (Guo et al. 2017), between 0.05 and 20."""
+    from scipy.optimize import minimize_scalar  # noqa: PLC0415 - half a second, which a wrong setting need not wait for
+
     logits = np.log(np.maximum(probabilities, FLOOR))
 
     def loss(log_temperature: float) -> float:

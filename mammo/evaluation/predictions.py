@@ -48,6 +48,11 @@ class Predictions:
         return Predictions(self.classes, *columns)
 
     @property
+    def decides(self) -> bool:
+        """True if there are probabilities; without them the scores rank, and call nothing without a threshold."""
+        return not np.isnan(self.probabilities).any()
+
+    @property
     def called(self) -> np.ndarray:
         """(N,) the most probable class of each sample."""
         return self.probabilities.argmax(axis=1)

@@ -10,8 +10,9 @@ import pandas as pd
 
 from mammo.errors import InputError
 from mammo.evaluation.experiments import Experiment, Job
+from mammo.evaluation.external import External, read_external
 from mammo.evaluation.leaks import protocol, united
-from mammo.evaluation.predictions import by_head, choices, read_predictions
+from mammo.evaluation.predictions import by_head, choices
 from mammo.files import read_json
 from mammo.run_folder import RunFolder
 
@@ -28,7 +29,7 @@ def read_experiments(paths: Iterable[Path]) -> list[Experiment]:
     found: list[Experiment] = []
     for path in paths:
         if path.is_file():
-            of_path = [_of_table(path)]
+            of_path = [experiment_of(read_external(path))]
         elif (path / JOBS).is_file():
             of_path = _of_folders([RunFolder(path / name) for name in read_json(path / JOBS)])
         elif (path / "predictions.csv").is_file():
@@ -45,13 +46,13 @@ def read_experiments(paths: Iterable[Path]) -> list[Experiment]:
     return found
 
 
-def _of_table(path: Path) -> Experiment:
-    table, classes = read_predictions(path, tested=True)
+def experiment_of(external: External) -> Experiment:
+    """Return a table of predictions from any source as an experiment."""
     jobs = []
-    for (seed, fold), rows in table.groupby(["seed", "fold"], dropna=False, sort=True):
+    for (seed, fold), rows in external.table.groupby(["seed", "fold"], dropna=False, sort=True):
         number = None if pd.isna(fold) or fold == "" else int(float(fold))
-        jobs.append(_job(rows, classes, int(seed), number))
-    return Experiment(path.stem, jobs)
+        jobs.append(_job(rows, external.classes, int(float(seed)), number))
+    return Experiment(Path(external.name).name.partition(".")[0], jobs)
 
 
 def _job(

@@ -1,5 +1,6 @@
 """Experiments side by side in one table, with their paired differences: Markdown, CSV and a figure."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ from mammo.errors import InputError
 from mammo.evaluation.bootstrap import Value
 from mammo.evaluation.compare import Pair, check_paired, compare, pairs
 from mammo.evaluation.experiments import Experiment, Mean, mean, pooled_auroc
+from mammo.evaluation.external import External
 from mammo.evaluation.predictions import BASELINES
 from mammo.evaluation.significance import holm
 from mammo.files import write_table, write_text
-from mammo.reports.experiments import read_experiments
+from mammo.reports.experiments import experiment_of, read_experiments
 from mammo.reports.markdown import markdown, signed
 
 METRICS = (
@@ -63,6 +65,34 @@ def side_by_side(paths: list[Path]) -> str:
     return "\n".join([*text(experiments, results(experiments)), "", *paired(found)])
 
 
+def compared(several: list[External]) -> str:
+    """Return the paired differences of tables of predictions from any source.
+
+    Raises:
+        InputError: They are not of the same samples, or nothing says which rows belong together.
+    """
+    names = [one.name for one in several]
+    if not all(one.identified for one in several):
+        several = _identified(several)
+    experiments = [
+        replace(experiment_of(one), label=one.name if names.count(one.name) == 1 else f"{one.name} {number}")
+        for number, one in enumerate(several, start=1)
+    ]
+    return "\n".join(paired([compare(*pair) for pair in pairs(experiments)]))
+
+
+def _identified(several: list[External]) -> list[External]:
+    """Return tables whose rows are known again: by their patients, or by an order that all of them share."""
+    tables = [one.table for one in several]
+    if not any(table.duplicated(["patient", "head", "fold", "seed", "split"]).any() for table in tables):
+        return [replace(one, table=one.table.assign(image_id=one.table["patient"])) for one in several]
+    order = [table[["patient", "label"]].reset_index(drop=True) for table in tables]
+    if any(one.identified for one in several) or not all(order[0].equals(other) for other in order[1:]):
+        names = " and ".join(one.name for one in several)
+        raise InputError(f"{names} cannot be paired: give each a column image_id, by which rows are known again")
+    return several
+
+
 def results(experiments: list[Experiment]) -> list[Row]:
     """Return the results of each head of each experiment, the highest mean area first; baselines included."""
     rows: list[Row] = []
@@ -79,7 +109,9 @@ def text(experiments: list[Experiment], rows: list[Row]) -> list[str]:
     for one in experiments:
         of = f"{one.task}, {one.protocol}" if one.protocol else "from its predictions alone"
         leaks = f" Leaks: {one.leaks_text}." if one.protocol else ""
-        lines.append(f"- **{one.label}**: {of}; {one.folds} folds x {one.seeds} seeds.{leaks}")
+        classes = one.tested(one.heads[0]).classes
+        positive = f" Positive class: {classes[1]}." if len(classes) == 2 else ""
+        lines.append(f"- **{one.label}**: {of}; {one.folds} folds x {one.seeds} seeds.{positive}{leaks}")
     said = (
         "AUROC and accuracies are means over the folds' own, with 95 % intervals by bootstrap over patients. "
         "Pooled: all samples of a seed at once, from probabilities calibrated on each fold's validation part."
@@ -90,7 +122,7 @@ def text(experiments: list[Experiment], rows: list[Row]) -> list[str]:
 def _cells(experiment: Experiment, head: str, found: dict[str, Mean], pooled: Value | None) -> list[str]:
     area = found["auroc"]
     spreads = ["" if spread is None else f"{spread:.3f}" for spread in (area.over_folds, area.over_seeds)]
-    shown = [str(found[name].value) for name in ("accuracy", "balanced_accuracy")]
+    shown = [str(found[name].value) if name in found else "" for name in ("accuracy", "balanced_accuracy")]
     of_all = "" if pooled is None else str(pooled)
     return [experiment.label, head, str(area.value), *spreads, of_all, *shown, experiment.tested(head).n]
 
@@ -106,7 +138,10 @@ def paired(found: list[Pair]) -> list[str]:
         for metric in ("auroc", "accuracy"):
             p = pair.p[metric]
             shown = ["", ""] if p is None else [f"{p:.3g}", f"{by_test[number, metric]:.3g}"]
-            cells += [signed(pair.differences[metric]), f"{pair.detectable[metric]:.3f}", *shown]
+            if metric in pair.differences:
+                cells += [signed(pair.differences[metric]), f"{pair.detectable[metric]:.3f}", *shown]
+            else:
+                cells += [""] * 4
         rows.append(cells)
     return [
         "## Paired differences",

@@ -8,17 +8,16 @@ import pandas as pd
 
 from mammo.config import Config
 from mammo.datasets.findings import PARTS
-from mammo.datasets.labels import Labels, task_of
-from mammo.errors import InputError
+from mammo.datasets.labels import Labels
 from mammo.evaluation.aggregate import RULES, UNITS, by_unit
 from mammo.evaluation.bootstrap import Value
 from mammo.evaluation.evaluate import Evaluation, Metrics, evaluate_table
 from mammo.evaluation.leaks import Leak, check_labels, protocol
 from mammo.evaluation.operating_point import Operating
-from mammo.evaluation.predictions import BASELINES, originals, read_predictions
+from mammo.evaluation.predictions import BASELINES, originals
 from mammo.evaluation.subgroups import beyond_shortcuts, by_subgroup, one_liner
 from mammo.files import write_json, write_text
-from mammo.reports import leaderboard, run_figures
+from mammo.reports import run_figures
 from mammo.reports.markdown import markdown, signed
 from mammo.reports.paper import PAPER_COLUMNS, paper_rows
 from mammo.run_folder import RunFolder
@@ -61,7 +60,7 @@ def write(folder: Path) -> dict[str, float]:
         *_first_lines(run, samples, evaluation, units, leaks),
         *("", "## Samples", "", *_counts_table(classes, evaluation.counts, run.provenance["train_rows"]), ""),
         *_metrics_lines(run, samples, evaluation, units),
-        *_paper_lines(evaluation, classes),
+        *(_paper_lines(evaluation, classes) if config.split.name.startswith("paper") else []),
         *("## Figures", ""),
     ]
     for image in sorted((folder / "figures").glob("*.png")):
@@ -72,25 +71,6 @@ def write(folder: Path) -> dict[str, float]:
     for unit, (one, _) in units.items():
         flat |= one.flat(f"_by_{unit}")
     return flat
-
-
-def from_predictions(path: Path, unit: str | None = None, rule: str = "mean") -> str:
-    """Return the test metrics of a predictions table alone, by a unit of `UNITS` or by sample, as Markdown."""
-    table, classes = read_predictions(path, tested=True)
-    several = len(table.groupby(["seed", "fold"], dropna=False)) > 1
-    note = "`_at_threshold`: by youden, `_calibrated`: by temperature, both on its split=val rows."
-    if unit is not None:
-        labels = task_of(tuple(classes))
-        if labels is None:
-            raise InputError(f"{path}: classes {', '.join(classes)} are of no task; leave --unit out")
-        table, left_out = by_unit(table, labels, unit, rule)
-        if several:
-            raise InputError(f"{path}: several seeds or folds; --unit takes a table of one")
-        note += f" By {unit}, from {RULES[rule]}; {left_out} left out, of two classes."
-    if several:
-        return leaderboard.side_by_side([path])
-    evaluation = evaluate_table(table, classes, "youden", "val", splits=("test",))
-    return "\n".join([*metrics_table(evaluation.metrics["test"], evaluation.counts["test"]), "", note])
 
 
 def _by_units(config: Config, table: pd.DataFrame, classes: list[str]) -> Units:
@@ -136,7 +116,10 @@ def _first_lines(
         brightness = one_liner(samples, test["majority"])
         lines += [f"- Centre-minus-surround brightness alone, which has learnt nothing: AUROC {brightness}."]
     if config.task.name == "abnormality":
-        lines += ["- Positive means abnormal, benign findings included; the paper's tables say 'cancer' for it."]
+        paper = "; the tables of Behery et al. 2023 call it cancer" * config.split.name.startswith("paper")
+        lines += [f"- Positive means abnormal, benign findings included{paper}."]
+    elif positive := _positive(run):
+        lines += [f"- Positive means {positive}."]
     lines += [f"- Weights of epoch {selection['epoch']['number']}: {selection['epoch']['how']}."]
     lines += [f"- Head {name}: {how['how']}; {_settings(how['chosen'])}." for name, how in selection["heads"].items()]
     return [*lines, *(f"- {note}." for note in run.provenance["notes"]), "", "No diagnostic use."]
@@ -163,7 +146,7 @@ def _metrics_lines(run: RunFolder, samples: pd.DataFrame, evaluation: Evaluation
         lines += [f"## {split.capitalize()}: metrics with 95 % intervals", ""]
         if split == "train":
             lines += ["Seen in training: these say how far it fitted, not how well it classifies.", ""]
-        lines += [*metrics_table(evaluation.metrics[split], evaluation.counts[split]), ""]
+        lines += [*metrics_table(evaluation.metrics[split], evaluation.counts[split], positive=_positive(run)), ""]
         if split == "test":
             tested = evaluation.predictions["test"]
             header, rows = by_subgroup(samples, tested)
@@ -172,11 +155,13 @@ def _metrics_lines(run: RunFolder, samples: pd.DataFrame, evaluation: Evaluation
             lines += _operating_lines(evaluation.operating, config.select_on, two)
             lines += ["## Test by subgroup", "", *(note if two else []), *markdown(header, rows), ""]
             for unit, (one, left_out) in units.items():
-                lines += _unit_lines(unit, one, left_out, config.aggregate, config.select_on)
+                lines += _unit_lines(unit, one, left_out, config.aggregate, config.select_on, _positive(run))
     return lines
 
 
-def _unit_lines(unit: str, evaluation: Evaluation, left_out: int, rule: str, select_on: str) -> list[str]:
+def _unit_lines(
+    unit: str, evaluation: Evaluation, left_out: int, rule: str, select_on: str, positive: str | None
+) -> list[str]:
     """Return the section of images or patients."""
     lines = [f"## Test by {unit}", "", f"Each {unit} has {RULES[rule]} (aggregate={rule})."]
     if evaluation.metrics.get(select_on):
@@ -184,7 +169,7 @@ def _unit_lines(unit: str, evaluation: Evaluation, left_out: int, rule: str, sel
     lines[-1] += f" {left_out} left out, whose samples are of two classes." * bool(left_out)
     if "test" not in evaluation.metrics:
         return [*lines, "", "None is left.", ""]
-    return [*lines, "", *metrics_table(evaluation.metrics["test"], evaluation.counts["test"], BRIEFLY), ""]
+    return [*lines, "", *metrics_table(evaluation.metrics["test"], evaluation.counts["test"], BRIEFLY, positive), ""]
 
 
 def _operating_lines(operating: dict[str, Operating], select_on: str, two: bool) -> list[str]:
@@ -209,11 +194,20 @@ def _paper_lines(evaluation: Evaluation, classes: list[str]) -> list[str]:
     return lines
 
 
-def metrics_table(metrics: Metrics, counts: dict[str, int], shown: Sequence[str] = SHOWN) -> list[str]:
-    """Return the lines of a split's table, a column for each head."""
-    header = [f"n = {counts['samples']}, {counts['patients']} patients", *metrics]
+def metrics_table(
+    metrics: Metrics, counts: dict[str, int], shown: Sequence[str] = SHOWN, positive: str | None = None
+) -> list[str]:
+    """Return the lines of a split's table, a column for each head; of two classes it names the positive one."""
+    of = f"; positive: {positive}, {counts[positive]}" if positive else ""
+    header = [f"n = {counts['samples']}, {counts['patients']} patients{of}", *metrics]
     names = [name for name in shown if any(name in values for values in metrics.values())]
     return markdown(header, [[name, *(str(values.get(name, "")) for values in metrics.values())] for name in names])
+
+
+def _positive(run: RunFolder) -> str | None:
+    """Return the positive one of two classes."""
+    classes = run.provenance["classes"]
+    return classes[1] if len(classes) == 2 else None
 
 
 def _counts_table(classes: list[str], counts: dict[str, dict[str, int]], train_rows: int) -> list[str]:

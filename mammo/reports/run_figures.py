@@ -21,34 +21,50 @@ def draw(folder: Path, config: Config, evaluation: Evaluation, epochs: pd.DataFr
         evaluation: Of its samples.
         epochs: The content of `curves.csv`; None if nothing was trained.
     """
-    heads, classes = evaluation.predictions["test"], list(evaluation.predictions["test"]["majority"].classes)
-    two, model = len(classes) == 2, config.model.name
+    model, heads = config.model.name, evaluation.predictions["test"]
+    classes = list(heads["majority"].classes)
     for head, one in heads.items():
         if head not in BASELINES:
             drawn = figures.confusion(one.confusion[::-1, ::-1], classes[::-1], f"{model}, {head}, test")
             figures.save(drawn, folder / f"confusion_{head}.png")
-    seen = {head: one for head, one in heads.items() if head != "majority"}
-    labels = heads["majority"].labels
+    draw_heads(folder, evaluation, "test")
+    if epochs is not None:
+        watched = "val" if "val/loss" in epochs else "test"
+        chose_nothing = watched == "test" and config.select_on == "val"
+        note = " (test is drawn, and chose nothing)" if chose_nothing else ""
+        figures.save(figures.curves(epochs, watched, f"{model}{note}"), folder / "curves.png")
+
+
+def draw_heads(folder: Path, evaluation: Evaluation, title: str) -> None:
+    """Draw ROC and precision-recall of each class, and reliability, of all heads but the majority class.
+
+    Args:
+        folder: For the PNG files.
+        evaluation: With a test split.
+        title: What was tested.
+    """
+    seen = {head: one for head, one in evaluation.predictions["test"].items() if head != "majority"}
+    first = next(iter(seen.values()))
+    labels, classes = first.labels, list(first.classes)
+    two = len(classes) == 2
     for index, name in list(enumerate(classes))[1 if two else 0 :]:
         drawn_by = (curves.roc, curves.precision_recall)
         bands = {
             head: [curve(one.labels == index, class_score(one, index), one.patients) for curve in drawn_by]
             for head, one in seen.items()
         }
-        drawn = figures.roc_and_pr(bands, float((labels == index).mean()), f"{name}, test, n = {len(labels)}")
+        drawn = figures.roc_and_pr(
+            bands, float((labels == index).mean()), f"positive: {name}; {title}, n = {len(labels)}"
+        )
         figures.save(drawn, folder / ("roc.png" if two else f"roc_{name}.png"))
     reliable = {
         head: [_reliability(one), _reliability(one.calibrated(operating)) if operating.temperature else None]
         for head, one in seen.items()
-        if head != "shortcuts"
+        if head != "shortcuts" and one.decides
         for operating in [evaluation.operating[head]]
     }
-    figures.save(figures.reliability(reliable, classes[1] if two else None), folder / "reliability.png")
-    if epochs is not None:
-        watched = "val" if "val/loss" in epochs else "test"
-        chose_nothing = watched == "test" and config.select_on == "val"
-        note = " (test is drawn, and chose nothing)" if chose_nothing else ""
-        figures.save(figures.curves(epochs, watched, f"{model}{note}"), folder / "curves.png")
+    if reliable:
+        figures.save(figures.reliability(reliable, classes[1] if two else None), folder / "reliability.png")
 
 
 def _reliability(predictions: Predictions) -> curves.Band:

@@ -13,8 +13,8 @@ from mammo.datasets.labels import Labels
 from mammo.errors import InputError
 from mammo.evaluation.aggregate import UNITS, check_rule
 from mammo.evaluation.operating_point import check_rule as check_threshold
-from mammo.models.heads import HEADS, find_head
 from mammo.run_folder import RunFolder
+from mammo.runs import checks
 from mammo.runs.plugins import load_plugins
 
 
@@ -27,17 +27,15 @@ def resolve(composed: DictConfig, overrides: list[str]) -> Config:
     plain: Any = OmegaConf.to_container(composed, resolve=True)
     config = Config.of(plain)
     load_plugins(config.plugins)
+    heads = known_heads(config)
     if config.fit and config.ckpt_path not in (None, "last"):
         raise InputError("ckpt_path names a run to evaluate: add fit=false; or say ckpt_path=last to go on with one")
     if not config.fit:
         if config.ckpt_path is None:
             raise InputError("fit=false evaluates a run: name its folder, ckpt_path=outputs/<date>/<time>")
         config = _of_run(RunFolder(Path(config.ckpt_path)), overrides, config)
-    config.heads = (
-        list(HEADS) if config.heads == "all" else [config.heads] if isinstance(config.heads, str) else config.heads
-    )
-    for head in config.heads:
-        find_head(head)
+    config.heads = heads if config.heads == "all" else [config.heads] if isinstance(config.heads, str) else config.heads
+    checks.known_name("heads", config.heads, ("all", *heads))
     check_threshold(config.threshold)
     check_rule(config.aggregate, Labels.from_config(config.task))
     part, head, _ = [*str(config.objective).split("/", 2), "", ""][:3]
@@ -48,6 +46,15 @@ def resolve(composed: DictConfig, overrides: list[str]) -> Config:
             f"objective={config.objective}: expected null or <part>/<head>/<metric>, say val/softmax/auroc"
         )
     return config
+
+
+def known_heads(config: Config) -> list[str]:
+    """Return the names of the heads: the built-in ones, or where a plugin may have added one, those of the table."""
+    if not config.plugins:
+        return list(checks.HEADS)
+    from mammo.models.heads import HEADS  # scikit-learn, which takes a second
+
+    return list(HEADS)
 
 
 def _of_run(run: RunFolder, overrides: list[str], composed: Config) -> Config:

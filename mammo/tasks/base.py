@@ -131,7 +131,7 @@ class Task(L.LightningModule, ABC):
             [
                 {
                     "params": parameters,
-                    "lr": optim.lr_trunk if loaded else optim.lr_head,
+                    "lr": optim.lr_backbone if loaded else optim.lr_head,
                     "weight_decay": optim.weight_decay if decays else 0.0,
                 }
                 for (loaded, decays), parameters in groups.items()

@@ -70,5 +70,7 @@ def fit_and_predict(
     trainer.predict(task, datamodule=data, ckpt_path=best, return_predictions=False)
     found = features.outputs
     if found is not None and not (np.isfinite(found.logits).all() and np.isfinite(found.features).all()):
-        raise InputError("the network's outputs are not finite: the training diverged; lower optim.lr_trunk, lr_head")
+        raise InputError(
+            "the network's outputs are not finite: the training diverged; lower optim.lr_backbone, lr_head"
+        )
     return found

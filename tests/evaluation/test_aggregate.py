@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 from mammo.datasets.labels import find_task, known_tasks
 from mammo.errors import InputError
 from mammo.evaluation.aggregate import by_unit, check_rule
-from mammo.reports.run import from_predictions
+from mammo.reports.external import evaluate_external
 
 
 def table(task, samples, copies=False):
@@ -120,10 +120,9 @@ def test_a_table_of_predictions_alone_gives_the_numbers_of_patients(tmp_path):
     rows.to_csv(tmp_path / "table.csv", index=False)
     tested = rows.query("head == 'svm' and split == 'test'").groupby("patient")
     area = roc_auc_score(tested["label"].agg(lambda of: "abnormal" in set(of)), tested["score"].max())
-    said = from_predictions(tmp_path / "table.csv", "patient", "max")
-    assert "| n = 20, 20 patients |" in said and "0 left out" in said
-    (line,) = [line for line in said.splitlines() if line.startswith("| auroc |")]
-    assert line.split("|")[3].strip().startswith(f"{area:.3f}")
+    found = evaluate_external(tmp_path / "table.csv", unit="patient", rule="max")
+    assert "| n = 20, 20 patients; positive: abnormal" in found.text and "0 left out" in found.text
+    assert found["svm"]["auroc"].value == pytest.approx(area)
 
 
 def test_the_majority_class_of_patients_is_that_of_the_training_parts_patients_and_not_of_their_images():

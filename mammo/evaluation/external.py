@@ -1,0 +1,294 @@
+"""Predictions from any source: a table read strictly, with a note for everything that had to be understood.
+
+Needed are a patient, a label, and a score or the probability of each class (`p_<class>`). What cannot be used is
+refused by its rows; nothing is guessed.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mammo.datasets.findings import PARTS, SAMPLE
+from mammo.datasets.labels import known_tasks
+from mammo.errors import InputError
+from mammo.evaluation.predictions import COLUMNS
+from mammo.evaluation.raw_table import RawTable, as_word, first_of
+
+SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
+          "test": "test", "testing": "test", "holdout": "test"}  # fmt: skip
+PAIRS = [("negative", "positive"), ("neg", "pos"), ("no", "yes"), ("false", "true"), ("healthy", "diseased"),
+         ("normal", "cancer"), ("benign", "cancer"), ("no cancer", "cancer"), ("control", "case")]  # fmt: skip
+SUM_WITHIN = 0.02  # how far probabilities that were rounded for print may be from a sum of 1
+CONTINUOUS = 0.9  # share of distinct scores from which two equal rows are a mistake, and no coincidence
+
+
+@dataclass
+class External:
+    """Predictions from any source, in the form of the predictions table.
+
+    Attributes:
+        table: The predictions table, see `evaluation.predictions`; without probabilities its `p_<class>` are NaN.
+        classes: Class names; of two, the second is positive.
+        notes: What was understood of the source, a line each.
+        name: Of the source.
+    """
+
+    table: pd.DataFrame
+    classes: list[str]
+    notes: list[str] = field(default_factory=list)
+    name: str = "predictions"
+    identified: bool = True  # False if no column names the images: then rows are told apart by their order alone
+
+
+def read_external(
+    source: "Path | str | pd.DataFrame",
+    *,
+    by: str | None = "patient",
+    positive: object = None,
+    columns: Mapping[str, str] | None = None,
+) -> External:
+    """Read a table of predictions.
+
+    Args:
+        source: A CSV file (comma, semicolon or tab; also .gz or .xz) or a DataFrame, one row per sample.
+        by: The column of the patient: a patient's rows are drawn together for the intervals. None: each row is a
+            patient of its own.
+        positive: The positive one of two classes. None: 1 of 0 and 1, true, or the second class of a known task
+            (`abnormal`, `malignant`, ...); other words have to be told.
+        columns: From the names used here (`label`, `score`, `p_<class>`, `image_id`, `split`, ...) to the table's own.
+
+    Raises:
+        InputError: A column is missing, or rows cannot be used; the line names them.
+    """
+    named = dict(columns or {}) | ({} if by in (None, "patient") else {"patient": str(by)})
+    return _Reader(RawTable(source, named, [*COLUMNS, "score"]), by).read(positive)
+
+
+class _Reader:
+    """Turns the columns of a table into those of the predictions table, one after the other."""
+
+    def __init__(self, raw: RawTable, by: str | None) -> None:
+        self.raw, self.name, self.notes, self.by = raw, raw.name, raw.notes, by
+
+    def read(self, positive: object) -> External:
+        """Return the predictions."""
+        patient = self._patients()
+        probable = [str(one) for one in self.raw.raw.columns if str(one).startswith("p_") and len(str(one)) > 2]
+        if "label" not in self.raw or not (probable or "score" in self.raw):
+            lacking = "label" if "label" not in self.raw else "score, nor p_<class>"
+            raise InputError(
+                f"{self.name}: no column {lacking}; {self.raw.found()}; expected patient, label, and score or "
+                "p_<class>, or name them by columns, say label=<its name>"
+            )
+        label = self._labels()
+        classes = self._classes(label, [one[2:] for one in probable], positive)
+        label = label.map(_same_names(label, classes, self.name))
+        table = self._identities(patient).assign(label=label.astype("string"))
+        numbers = self._probabilities(probable, classes)
+        score = self.raw.numbers("score") if "score" in self.raw and len(classes) == 2 else None
+        if len(classes) == 2:
+            score, numbers = self._ranked(score, numbers, classes)
+        table["score"] = np.nan if score is None else score
+        for one in classes:
+            table[f"p_{one}"] = np.nan if numbers is None else numbers[one]
+        self._no_duplicates(table)
+        unused = [str(one) for one in self.raw.raw.columns if one not in {*table.columns, *probable, self.by}]
+        self.notes += [f"columns that are not used: {', '.join(unused)}"] if unused else []
+        self._say(table, classes)
+        return External(table, classes, self.notes, Path(self.name).name, "image_id" in self.raw)
+
+    def _patients(self) -> pd.Series:
+        if self.by is None:
+            self.notes.append("each row is taken as a patient of its own")
+            return pd.Series([f"row {number}" for number in range(1, len(self.raw) + 1)], dtype="string")
+        if "patient" not in self.raw:
+            raise InputError(
+                f"{self.name}: no column patient; {self.raw.found()}; name it, say by=PatientID (--by PatientID); "
+                "by=None (--by row) takes each row as a patient of its own"
+            )
+        patient = self.raw.words("patient")
+        self.raw.refuse(patient.isna(), "patient is empty; intervals are by patient, so each row needs one")
+        spellings = patient.drop_duplicates()
+        folded = spellings.str.lower().str.replace(r"^0+(?=\d)", "", regex=True)
+        if (alike := folded.duplicated(keep=False)).any():
+            some = ", ".join(spellings[alike].iloc[:2])
+            self.notes.append(f"**patients {some} are taken as different ones; write one patient in one way**")
+        return patient
+
+    def _labels(self) -> pd.Series:
+        """Return the labels as words: 1.0 is 1, TRUE is true."""
+        label = self.raw.words("label")
+        self.raw.refuse(label.isna(), "label is missing; leave the row out, or label it")
+        numbers = pd.to_numeric(label, errors="coerce")
+        if numbers.notna().all() and (numbers == numbers.round()).all():
+            return numbers.astype(int).astype("string")
+        folded = label.str.lower()
+        if set(folded) <= {"true", "false"}:
+            return folded
+        first = dict(zip(folded[::-1], label[::-1], strict=True))  # the first spelling of each
+        if len(first) < label.nunique():
+            self.notes.append("labels that differ in capitals alone are taken as one")
+        return folded.map(first).astype("string")
+
+    def _classes(self, label: pd.Series, named: list[str], positive: object) -> list[str]:
+        """Return the class names; of two, the positive one last."""
+        found = list(dict.fromkeys(label))
+        if len(named) > 1:
+            classes = named
+        elif named:
+            (one,) = named
+            others = [name for name in found if _key(name) != _key(one)]
+            if len(others) > 1:
+                raise InputError(
+                    f"{self.name}: labels are {', '.join(found)}, and of these p_{one} alone is there; "
+                    "give each class its column p_<class>"
+                )
+            classes = [*(others or [f"not {one}"]), one]
+        else:
+            classes = sorted(found)
+        if len(classes) != 2:
+            if not named:
+                count = f"{len(found)} classes ({', '.join(sorted(found)[:5])}{', ...' * (len(found) > 5)})"
+                raise InputError(
+                    f"{self.name}: label has {count}, and a score tells two apart; give each class its p_<class>"
+                    if len(found) > 2
+                    else f"{self.name}: every label is {found[0]}; expected two classes"
+                )  # fmt: skip
+            if positive is not None:
+                raise InputError(f"{self.name}: positive={positive} is for two classes, found {len(classes)}")
+            known = [list(task.classes) for task in known_tasks().values()]
+            return next((one for one in known if sorted(one) == sorted(classes)), classes)
+        ours = len(named) == 2 and all(column in self.raw for column in [*COLUMNS, "score"])  # positive: the second
+        return self._positive_last(classes, positive, certain=len(named) == 1 or ours)
+
+    def _positive_last(self, classes: list[str], positive: object, *, certain: bool) -> list[str]:
+        if positive is not None:
+            wanted = [one for one in classes if _key(one) == _key(as_word(positive))]
+            if not wanted:
+                raise InputError(f"{self.name}: positive={positive} is no class; expected {' or '.join(classes)}")
+            return [*(one for one in classes if one != wanted[0]), wanted[0]]
+        if certain:
+            return classes
+        by_key = {_key(one): one for one in classes}
+        pairs = [*PAIRS, *(task.classes for task in known_tasks().values() if len(task.classes) == 2)]
+        for pair in pairs:
+            if set(by_key) == {_key(one) for one in pair}:
+                return [by_key[_key(one)] for one in pair]
+        if set(by_key) in ({"0", "1"}, {"-1", "1"}):
+            return [by_key["0" if "0" in by_key else "-1"], by_key["1"]]
+        raise InputError(
+            f"{self.name}: which of {' and '.join(classes)} is the positive class? Say positive={classes[1]} "
+            f"(--positive {classes[1]})"
+        )
+
+    def _identities(self, patient: pd.Series) -> pd.DataFrame:
+        """Return the identity of each row: its own columns where they are there."""
+        table = pd.DataFrame({"image_id": [str(number) for number in range(1, len(self.raw) + 1)]}, dtype="string")
+        if "image_id" in self.raw:
+            table["image_id"] = self.raw.words("image_id")
+            self.raw.refuse(table["image_id"].isna(), "image_id is missing")
+            pairs = pd.DataFrame({"image_id": table["image_id"], "patient": patient})
+            several = pairs.groupby("image_id")["patient"].transform("nunique") > 1
+            self.raw.refuse(several, "an image is of two patients; each image belongs to one")
+        for one in SAMPLE[1:]:
+            table[one] = pd.array(
+                self.raw.numbers(one).astype(int) if one in self.raw else [0] * len(table), dtype="Int64"
+            )
+        table["patient"] = patient
+        table["split"] = "test"
+        if "split" in self.raw:
+            given = self.raw.words("split")
+            table["split"] = given.str.lower().map(SPLITS)
+            self.raw.refuse(
+                table["split"].isna(),
+                f"split is {first_of(given, table['split'].isna())}; expected one of {', '.join(PARTS)}",
+            )
+            if not (table["split"] == "test").any():
+                raise InputError(f"{self.name}: no row has split=test; expected predictions of a test split")
+        for one, default in (("fold", ""), ("seed", "0"), ("head", "score")):
+            table[one] = self.raw.words(one).fillna(default) if one in self.raw else default
+        return table.astype(dict.fromkeys(("split", "fold", "seed", "head"), "string"))
+
+    def _probabilities(self, probable: list[str], classes: list[str]) -> dict[str, np.ndarray] | None:
+        """Return the probability of each class."""
+        if not probable:
+            return None
+        numbers = {one[2:]: self.raw.numbers(one) for one in probable}
+        for name, values in numbers.items():
+            hint = "; these may be per cent: divide them by 100" if values.max() > 1.5 and values.min() >= 0 else ""
+            self.raw.refuse((values < 0) | (values > 1), f"p_{name} is outside 0 to 1{hint}")
+        if len(numbers) == 1:
+            ((name, values),) = numbers.items()
+            return {one: values if _key(one) == _key(name) else 1 - values for one in classes}
+        sums = np.sum(list(numbers.values()), axis=0)
+        off = abs(sums - 1) > SUM_WITHIN
+        self.raw.refuse(off, f"the probabilities have the sum {first_of(pd.Series(sums.round(4)), off)}; expected 1")
+        return numbers
+
+    def _ranked(
+        self, score: np.ndarray | None, numbers: dict[str, np.ndarray] | None, classes: list[str]
+    ) -> tuple[np.ndarray, dict[str, np.ndarray] | None]:
+        """Return the score of the positive class, and the probabilities of both where they are known."""
+        negative, positive = classes
+        if score is None:
+            return numbers[positive], numbers  # type: ignore[index]
+        if numbers is not None:
+            ranks = [pd.Series(one).rank() for one in (score, numbers[positive])]
+            if len(score) > 2 and ranks[0].std() and ranks[1].std() and ranks[0].corr(ranks[1]) < -0.5:
+                self.notes.append(f"**score falls while p_{positive} rises: is one of them that of {negative}?**")
+            return score, numbers
+        if score.min() >= 0 and score.max() <= 1:
+            self.notes.append(f"the scores lie between 0 and 1 and are taken as probabilities of {positive}")
+            return score, {negative: 1 - score, positive: score}
+        self.notes.append("the scores are no probabilities: they rank, and decide nothing without a threshold")
+        return score, None
+
+    def _no_duplicates(self, table: pd.DataFrame) -> None:
+        key = ["split", "head", "fold", "seed"]
+        if "image_id" in self.raw:
+            self.raw.refuse(
+                table.duplicated([*SAMPLE, *key]),
+                "the same image is there before; give each once, or tell samples apart by finding_id or patch",
+            )
+            return
+        values = [one for one in table.columns if one not in SAMPLE]
+        twice = table.duplicated(values)
+        rest = [one for one in self.raw.raw.columns if one not in table.columns]
+        twice &= self.raw.raw[rest].duplicated() if rest else True
+        if not twice.any():
+            return
+        scores = table.loc[~twice, [one for one in values if one == "score" or one.startswith("p_")]]
+        if len(scores.drop_duplicates()) > CONTINUOUS * len(scores):
+            why = "the same as a row before; give each once, or tell images apart by a column image_id"
+            self.raw.refuse(twice, why)
+        self.notes.append(f"{int(twice.sum())} rows equal others; the scores have few values, so they are kept")
+
+    def _say(self, table: pd.DataFrame, classes: list[str]) -> None:
+        tested = table[table["split"] == "test"]
+        if len(classes) == 2:
+            self.notes.insert(0, f"positive class: {classes[1]}; negative class: {classes[0]}")
+        if (count := tested["patient"].nunique()) < 2:
+            self.notes.append("**all rows are of one patient: there are no intervals by patient**")
+        elif self.by is not None and count == len(tested) > 1 and tested["head"].nunique() == 1:
+            self.notes.append("each patient has one row")
+        if tested["score"].nunique() == 2 and len(tested) > 2:
+            self.notes.append("**the scores have two values, so they are decisions: AUROC is that of one point**")
+
+
+def _key(name: object) -> str:
+    """Return what two spellings of a class have in common: 1.0 is 1, Yes is yes."""
+    word = str(name).strip().lower()
+    return str(int(float(word))) if re.fullmatch(r"[-+]?\d+\.0+", word) else word
+
+
+def _same_names(label: pd.Series, classes: list[str], table: str) -> dict[str, str]:
+    """Return the class of each label, whatever its spelling."""
+    by_key = {_key(one): one for one in classes}
+    unknown = [one for one in dict.fromkeys(label) if _key(one) not in by_key]
+    if unknown:
+        raise InputError(f"{table}: label {unknown[0]} has no column p_{unknown[0]}; classes are {', '.join(classes)}")
+    return {one: by_key[_key(one)] for one in dict.fromkeys(label)}

@@ -1,0 +1,143 @@
+"""Predictions from any source, evaluated: numbers with intervals by patient, words, and figures."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from mammo.datasets.labels import Labels, task_of
+from mammo.errors import InputError
+from mammo.evaluation.aggregate import RULES, by_unit
+from mammo.evaluation.bootstrap import Value
+from mammo.evaluation.evaluate import Evaluation, evaluate_table
+from mammo.evaluation.external import External, read_external
+from mammo.evaluation.operating_point import Operating
+from mammo.files import write_json, write_text
+from mammo.reports import leaderboard, run_figures
+from mammo.reports.experiments import experiment_of
+from mammo.reports.run import SHOWN, metrics_table
+
+CHOSEN = (
+    "`_at_threshold` is at a threshold that the rows with split=val chose; `_calibrated` is after their temperature."
+)
+GIVEN = "`_at_threshold` is at the threshold that was given."
+UNCHOSEN = "No row has split=val, so that no threshold and no temperature could be chosen; --threshold gives one."
+
+
+@dataclass
+class ExternalEvaluation:
+    """The evaluation of a table of predictions.
+
+    Attributes:
+        external: The table as it was understood.
+        metrics: By head and name, of the test split; `evaluation["auroc"]` is short for the only head's.
+        text: The report, in Markdown.
+        evaluation: The parts that figures are drawn from; None of a table of several folds or seeds.
+    """
+
+    external: External
+    metrics: dict[str, dict[str, Value]]
+    text: str
+    evaluation: Evaluation | None = None
+
+    def __getitem__(self, name: str) -> "Value | dict[str, Value]":
+        """Return a metric of the only head, or all metrics of a head."""
+        if name in self.metrics:
+            return self.metrics[name]
+        if len(self.metrics) > 1:
+            raise KeyError(f"{name}: the table has several heads, {', '.join(self.metrics)}; name one first")
+        (only,) = self.metrics.values()
+        return only[name]
+
+    def __str__(self) -> str:
+        return self.text
+
+    def _repr_markdown_(self) -> str:
+        return self.text
+
+    def save(self, folder: Path | str) -> Path:
+        """Write report.md, metrics.json, roc.png and, of probabilities, reliability.png into a folder; return it."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        lines = [self.text, ""]
+        plain = {head: {name: one.as_json() for name, one in of.items()} for head, of in self.metrics.items()}
+        facts = {"classes": self.external.classes, "notes": self.external.notes, "test": plain}
+        write_json(facts, folder / "metrics.json")
+        if self.evaluation is not None:
+            run_figures.draw_heads(folder, self.evaluation, self.external.name)
+            lines += [f"![{one.stem}]({one.name})\n" for one in sorted(folder.glob("*.png"))]
+        write_text("\n".join(lines), folder / "report.md")
+        return folder
+
+
+def evaluate_external(
+    source: "Path | str | pd.DataFrame",
+    *,
+    by: str | None = "patient",
+    positive: object = None,
+    columns: Mapping[str, str] | None = None,
+    threshold: float | None = None,
+    unit: str | None = None,
+    rule: str = "mean",
+) -> ExternalEvaluation:
+    """Evaluate a table of predictions from any source.
+
+    Args:
+        source: See `evaluation.external.read_external`, as for `by`, `positive` and `columns`.
+        by: The column of the patient.
+        positive: The positive class of two.
+        columns: From the names used here to the table's own.
+        threshold: The score above which a sample is called positive. None: what the rows with split=val choose.
+        unit: `image` or `patient`: evaluate these, each from its rows, instead of the rows.
+        rule: How a unit is made of its rows: `mean`, or `max` for the most alarming one.
+
+    Raises:
+        InputError: The table cannot be used; the line names the rows.
+    """
+    external = read_external(source, by=by, positive=positive, columns=columns)
+    table, classes, notes = external.table, external.classes, external.notes
+    if threshold is not None and len(classes) > 2:
+        raise InputError(f"threshold={threshold} is for two classes; this table has {len(classes)}")
+    several = len(table[["seed", "fold"]].drop_duplicates()) > 1
+    if unit is not None:
+        if several:
+            raise InputError(f"{external.name}: several seeds or folds; unit={unit} needs a table of one")
+        table, left_out = by_unit(table, task_of(tuple(classes)) or _labels(classes), unit, rule)
+        notes = [*notes, f"evaluated by {unit}, from {RULES[rule]}; {left_out} left out, of two classes"]
+    if several:
+        one = experiment_of(external)
+        rows = leaderboard.results([one])
+        found = {head: {name: mean.value for name, mean in means.items()} for _, head, means, _ in rows}
+        text = "\n".join([*_notes(notes), "", *leaderboard.text([one], rows)])
+        return ExternalEvaluation(external, found, text)
+    evaluation = evaluate_table(table, classes, "youden", "val", splits=("test",))
+    if threshold is not None:
+        evaluation = evaluate_table(table, classes, "youden", "val", ("test",), _given(table, threshold))
+    found = evaluation.metrics["test"]
+    for head, values in found.items():
+        if (values["auroc"].high or 1) < 0.5:
+            notes = [
+                *notes,
+                f"**{head}: AUROC is below 0.5: is the score that of {classes[0]}, or positive={classes[0]}?**",
+            ]
+    names = [name for name in SHOWN if any(name in of and of[name].value is not None for of in found.values())]
+    positive_class = classes[1] if len(classes) == 2 else None
+    shown = metrics_table(found, evaluation.counts["test"], names, positive_class)
+    chose = CHOSEN if (table["split"] == "val").any() else UNCHOSEN
+    said = GIVEN if threshold is not None else chose
+    return ExternalEvaluation(external, found, "\n".join([*_notes(notes), "", *shown, "", said]), evaluation)
+
+
+def _given(table: pd.DataFrame, threshold: float) -> dict[str, Operating]:
+    return {str(head): Operating("given", threshold) for head in table["head"].unique()}
+
+
+def _labels(classes: list[str]) -> Labels:
+    """Return a task of these classes, of which each is worse than the one before."""
+    return Labels(tuple(classes), "label", {one: one for one in classes})
+
+
+def _notes(notes: list[str]) -> list[str]:
+    lines = [f"- {note[:1].upper()}{note[1:]}." for note in notes]
+    return ["Intervals are 95 %, by bootstrap over patients.", "", *lines]

@@ -1,0 +1,113 @@
+"""The checks that need no film and no torch, so that a wrong name, path or device is told within a second."""
+
+import difflib
+import os
+from collections.abc import Iterable
+from dataclasses import fields
+from pathlib import Path
+
+from mammo.config import Config, TrainerConfig, meant
+from mammo.datasets.registry import open_dataset
+from mammo.datasets.split import check_fold, check_shares
+from mammo.errors import InputError
+from mammo.paths import home
+
+# The built-in rows of the tables that import torch; a test compares them. A plugin may add rows, so that with
+# `plugins` a name is looked up later, in the table itself.
+HEADS = ("svm", "svm_linear", "logistic", "lda", "knn", "mlp", "boosting")
+LOSSES = ("cross_entropy", "focal", "confusion")
+METHODS = ("geometric", "crossover", "mixup", "cutmix", "gan")
+CROPS = ("whole", "lesion", "scaled_lesion", "grid")
+SIDES = {  # the smallest side of an input, in pixels, by backbone
+    "vgg16": 32, "vgg19": 32, "inception": 75, "resnet18": 32, "resnet50": 32, "densenet201": 32, "alexnet": 63,
+    "alexnet_modified": 63, "efficientnet_b0": 32, "convnext_tiny": 32, "vit_b_16": 32, "swin_t": 32, "compact": 32,
+    "shallow_deep": 32,
+}  # fmt: skip
+TRAINER = (  # Lightning's arguments that may be added, `+trainer.<name>=`
+    "accumulate_grad_batches", "benchmark", "check_val_every_n_epoch", "detect_anomaly", "gradient_clip_algorithm",
+    "gradient_clip_val", "limit_train_batches", "limit_val_batches", "max_steps", "max_time", "min_epochs", "min_steps",
+    "overfit_batches", "profiler", "reload_dataloaders_every_n_epochs", "sync_batchnorm", "val_check_interval",
+)  # fmt: skip
+PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
+OWN_TRAINER = [one.name for one in fields(TrainerConfig) if one.name != "more"]
+ACCELERATORS = ("auto", "cpu", "cuda", "gpu")
+
+
+def check(config: Config, folder: Path | None = None) -> None:
+    """Refuse settings that cannot run, without reading a film.
+
+    Args:
+        config: As it was resolved.
+        folder: Where the run will be written; None where that is not known.
+
+    Raises:
+        InputError: The first setting that is wrong, by its key.
+    """
+    if not config.plugins:
+        known_name("loss.name", config.loss.name, LOSSES)
+        known_name("model.name", config.model.name, SIDES)
+        if config.model.image_size < SIDES[config.model.name]:
+            raise InputError(
+                f"model.image_size={config.model.image_size} is too small for {config.model.name}; "
+                f"use {SIDES[config.model.name]} or more"
+            )
+        if config.crop._target_ is None:
+            known_name("crop.name", config.crop.name, CROPS)
+    known_name("augment.method", config.augment.method, METHODS)
+    check_fold(config.data.fold, config.data.folds)
+    check_shares(config.split.shares, config.split.name)
+    _check_machine(config)
+    weights = config.model.weights
+    if weights not in (None, "imagenet") and config.fit and not Path(str(weights)).is_file():
+        raise InputError(f"model.weights={weights}: no such file; expected imagenet, null or a .safetensors file")
+    if config.data.archive is not None and not Path(config.data.archive).expanduser().is_file():
+        raise InputError(f"data.archive={config.data.archive}: no such file; name the path of all-mias.tar.gz")
+    open_dataset(config.data)
+    check_writable(home(), "MAMMO_HOME")
+    if folder is not None:
+        check_writable(folder, "the run's folder")
+
+
+def known_name(key: str, names: str | list[str], known: Iterable[str]) -> None:
+    """Refuse a name that is none of the known; the line has the one that was probably meant."""
+    known = list(known)
+    for name in [names] if isinstance(names, str) else names:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, 1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise InputError(f"{key}={name} is unknown; {hint}expected one of {', '.join(known)}")
+
+
+def _check_machine(config: Config) -> None:
+    """Refuse an accelerator, a number of processes or a precision that this machine does not have."""
+    trainer = config.trainer
+    for name in trainer.more:
+        if name not in TRAINER:
+            raise InputError(f"trainer.{name} is no setting; {meant(f'trainer.{name}', [*OWN_TRAINER, *TRAINER])}")
+    known_name("trainer.accelerator", trainer.accelerator, ACCELERATORS)
+    known_name("trainer.precision", trainer.precision, PRECISIONS)
+    gpu = any(Path("/dev").glob("nvidia*")) or Path("/dev/kfd").exists()
+    if trainer.accelerator in ("cuda", "gpu") and not gpu:
+        raise InputError(f"trainer.accelerator={trainer.accelerator}: this machine has no GPU; use auto or cpu")
+    cores = os.cpu_count() or 1
+    if not gpu and isinstance(trainer.devices, int) and not 1 <= trainer.devices <= cores:
+        raise InputError(
+            f"trainer.devices={trainer.devices}: this machine has {cores} CPU cores, one process each; "
+            f"expected 1 to {cores}"
+        )
+
+
+def check_writable(folder: Path, what: str) -> None:
+    """Refuse a folder that cannot be made or written, before anything is computed for it.
+
+    Args:
+        folder: It need not be there yet.
+        what: Its purpose, for the error.
+    """
+    there = folder.absolute()
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir():
+        raise InputError(f"{what} cannot be {folder}: {there} is a file; name another folder")
+    if not os.access(there, os.W_OK | os.X_OK) or there == Path("/proc"):
+        raise InputError(f"{what} cannot be {folder}: {there} may not be written by you; name another folder")

@@ -1,0 +1,201 @@
+"""Predictions from any source: right ones give scikit-learn's numbers, wrong ones are said or refused by row."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import accuracy_score, average_precision_score, brier_score_loss, roc_auc_score
+from typer.testing import CliRunner
+
+from mammo.cli.main import app
+from mammo.errors import InputError
+from mammo.evaluation.external import read_external
+from mammo.reports.external import evaluate_external
+
+
+def table(rows=60, **columns):
+    """Two samples a patient, scores that overlap."""
+    rng = np.random.default_rng(0)
+    label = np.tile([0, 1], rows // 2)
+    score = 1 / (1 + np.exp(-(rng.normal(size=rows) + label)))
+    patients = [f"P{number // 2:03d}" for number in range(rows)]
+    return pd.DataFrame({"patient": patients, "label": label, "score": score}).assign(**columns)
+
+
+def test_the_numbers_are_those_of_scikit_learn():
+    given = table(400)
+    found, truth, score = evaluate_external(given), given["label"], given["score"]
+    expected = {
+        "auroc": roc_auc_score(truth, score),
+        "average_precision": average_precision_score(truth, score),
+        "accuracy": accuracy_score(truth, score > 0.5),
+        "brier": brier_score_loss(truth, score),
+    }
+    for name, value in expected.items():
+        assert found[name].value == pytest.approx(value, abs=1e-12), name
+        assert found[name].low < value < found[name].high
+
+
+def test_intervals_are_by_patient():
+    """Each patient's rows five times over add nothing that was not known."""
+    one, five = (pd.concat([table(200)] * times).assign(image_id=range(200 * times)) for times in (1, 5))
+    widths = [found["auroc"].high - found["auroc"].low for found in map(evaluate_external, (one, five))]
+    assert widths[1] == pytest.approx(widths[0], rel=0.05)
+    by_row = evaluate_external(five, by=None)["auroc"]
+    assert by_row.high - by_row.low < widths[1] / 1.7
+
+
+@pytest.mark.parametrize(
+    ("labels", "positive"),
+    [
+        ([0, 1], None), ([False, True], None), ([-1, 1], None), ([0.0, 1.0], None), (["0", "1"], None),
+        (["normal", "abnormal"], None), (["benign", "malignant"], None), (["No", "Yes"], None), (["NEG", "POS"], None),
+        (["True ", "False"][::-1], None), ([2, 1], 1), (["well", "ill"], "ill"), (["a", "b"], "B"),
+    ],
+)  # fmt: skip
+def test_the_positive_class_is_known_or_told_whatever_the_order(labels, positive):
+    given = table()
+    area = roc_auc_score(given["label"], given["score"])
+    worded = given.assign(label=[labels[one] for one in given["label"]])
+    for turned in (worded, worded.iloc[::-1], worded[["score", "label", "patient"]]):
+        found = evaluate_external(turned, positive=positive)
+        assert found["auroc"].value == pytest.approx(area, abs=1e-12)
+        assert f"positive: {found.external.classes[1]}" in found.text
+
+
+def test_the_order_of_the_columns_of_probabilities_does_not_matter():
+    given = table()
+    both = given.assign(label=given["label"].map({0: "neg", 1: "pos"}), p_pos=given["score"], p_neg=1 - given["score"])
+    for columns in (["p_pos", "p_neg"], ["p_neg", "p_pos"], ["p_pos"], ["p_neg"]):
+        found = evaluate_external(both[["patient", "label", *columns]], positive="pos")
+        assert found["auroc"].value == pytest.approx(roc_auc_score(given["label"], given["score"]), abs=1e-12)
+        assert found["sensitivity"].value == ((given["score"] > 0.5) & (given["label"] == 1)).sum() / 30
+
+
+def test_scores_that_are_no_probabilities_rank_and_decide_by_a_threshold_alone():
+    given = table(score=lambda t: np.log(t["score"] / (1 - t["score"])))
+    found = evaluate_external(given)
+    assert set(found["score"]) >= {"auroc", "average_precision"} and "accuracy" not in found["score"]
+    decided = evaluate_external(given, threshold=0.0)
+    assert decided["accuracy_at_threshold"].value == ((given["score"] > 0) == (given["label"] == 1)).mean()
+
+
+@pytest.mark.parametrize("classes", [["F", "G", "D"], ["low", "mid", "high"]])
+def test_several_classes_have_a_probability_each(classes):
+    given = table(90)
+    label = np.resize(classes, 90)
+    rng = np.random.default_rng(1)
+    chances = rng.dirichlet([1, 1, 1], 90)
+    several = given[["patient"]].assign(label=label, **{f"p_{one}": chances[:, i] for i, one in enumerate(classes)})
+    found = evaluate_external(several)
+    assert found["accuracy"].value == (np.array(classes)[chances.argmax(axis=1)] == label).mean()
+
+
+def changed(row, column, value):
+    def change(given):
+        given = given.astype({column: object})
+        given.loc[row, column] = value
+        return given
+
+    return change
+
+
+PER_CENT = {"p_1": lambda t: 100 * t["score"], "p_0": lambda t: 100 - 100 * t["score"]}
+PROBABLE = {"p_1": lambda t: t["score"], "p_0": lambda t: 1 - t["score"]}
+WRONG = {
+    "missing score": (changed(4, "score", np.nan), "row 5: score is missing"),
+    "empty score": (changed(4, "score", ""), "row 5: score is missing"),
+    "endless score": (changed(4, "score", np.inf), "row 5: score is infinite"),
+    "score in words": (changed(4, "score", "high"), "row 5: score .*high"),
+    "empty patient": (changed(4, "patient", " "), "row 5: patient is empty"),
+    "all patients empty": (lambda t: t.assign(patient=""), "patient is empty"),
+    "missing label": (changed(4, "label", None), "row 5: label is missing"),
+    "third label": (changed(4, "label", 2), "3 classes"),
+    "one label": (lambda t: t.assign(label=1), "every label is 1"),
+    "half label": (changed(4, "label", 0.5), "3 classes"),
+    "which is positive": (lambda t: t.assign(label=np.where(t["label"], "x", "y")), "positive"),
+    "rows twice": (lambda t: pd.concat([t, t[:5]]), "rows 61, 62, 63 and 2 more: .*same"),
+    "an image twice": (lambda t: t.assign(image_id=["i"] * 2 + [f"i{n}" for n in range(58)]), "row 2: .*image"),
+    "an image of two patients": (lambda t: t.assign(image_id=[f"i{n % 30}" for n in range(60)]), "two patients"),
+    "per cent": (lambda t: t.assign(**PER_CENT), "per cent"),
+    "no sum of one": (lambda t: t.assign(**PROBABLE).pipe(changed(4, "p_0", 0.9)), "row 5: .*sum"),
+    "negative probability": (lambda t: t.assign(**PROBABLE).pipe(changed(4, "p_0", -0.1)), "row 5: p_0"),
+    "missing probability": (lambda t: t.assign(**PROBABLE).pipe(changed(4, "p_0", np.nan)), "row 5: p_0"),
+    "label without probability": (lambda t: t.assign(**PROBABLE).pipe(changed(4, "label", 7)), "label 7"),
+    "no patient": (lambda t: t.drop(columns="patient"), "no column patient"),
+    "no label": (lambda t: t.drop(columns="label"), "no column label"),
+    "no score": (lambda t: t.drop(columns="score"), "no column score"),
+    "no rows": (lambda t: t[:0], "no rows"),
+    "no test rows": (lambda t: t.assign(split="train"), "split=test"),
+    "odd split": (lambda t: t.assign(split="fold7"), "split is fold7"),
+    "odd finding": (lambda t: t.assign(finding_id="x"), "row.* finding_id"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_table_is_refused_by_its_rows_from_python_and_from_a_file(name, tmp_path):
+    change, said = WRONG[name]
+    given = change(table())
+    with pytest.raises(InputError, match=said):
+        read_external(given)
+    given.to_csv(tmp_path / "t.csv", index=False)
+    result = CliRunner().invoke(app, ["evaluate", str(tmp_path / "t.csv")])
+    assert result.exit_code == 2 and len(result.stderr.strip().splitlines()) == 1
+    assert "t.csv" in result.stderr
+
+
+SAID = {
+    "blanks": (lambda t: t.assign(patient=t["patient"] + " "), "blanks around the values of patient"),
+    "capitals": (lambda t: t.rename(columns={"patient": "Patient"}), "Patient is taken as patient"),
+    "two spellings": (changed(4, "patient", "p001"), "P001, p001|p001, P001"),
+    "unused": (lambda t: t.assign(age=50), "not used: age"),
+    "decisions": (lambda t: t.assign(score=(t["score"] > 0.5).astype(int)), "they are decisions"),
+    "one patient": (lambda t: t.assign(patient="P"), "one patient"),
+    "the other way round": (lambda t: t.assign(score=1 - t["score"]), "below 0.5"),
+    "label in two spellings": (lambda t: t.assign(label=np.where(t["label"], "yes", "no")).pipe(changed(1, "label", "YES")), "capitals"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_what_had_to_be_understood_is_said(name):
+    change, said = SAID[name]
+    found = evaluate_external(change(table(120 if name == "the other way round" else 60)))
+    assert re.search(said, found.text, re.IGNORECASE)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize(("separator", "decimal"), [(",", "."), (";", ","), ("\t", ",")])
+def test_a_spreadsheets_file_is_read_whatever_its_encoding_and_separator(tmp_path, encoding, separator, decimal):
+    given = table(patient=[f"Müller {number // 2}" for number in range(60)])
+    given.to_csv(tmp_path / "t.csv", index=False, encoding=encoding, sep=separator, decimal=decimal)
+    found = evaluate_external(tmp_path / "t.csv")
+    assert found["auroc"].value == pytest.approx(roc_auc_score(given["label"], given["score"]), abs=1e-12)
+    assert found.external.table["patient"].iloc[0] == "Müller 0"
+
+
+def test_columns_are_mapped_and_two_tables_compared(tmp_path):
+    given = table(120).rename(columns={"patient": "PatientID", "label": "truth", "score": "prob"})
+    given.assign(image_id=range(120)).to_csv(tmp_path / "a.csv", index=False)
+    given.assign(image_id=range(120), prob=given["prob"].round(1)).to_csv(tmp_path / "b.csv", index=False)
+    line = ["evaluate", str(tmp_path / "a.csv"), str(tmp_path / "b.csv"), "--by", "PatientID"]
+    line += ["--columns", "label=truth,score=prob", "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, line)
+    assert result.exit_code == 0, result.output
+    assert "Paired differences" in result.output and "a.csv - b.csv" in result.output
+    assert {one.name for one in (tmp_path / "out" / "a").iterdir()} == {
+        "report.md", "metrics.json", "roc.png", "reliability.png",
+    }  # fmt: skip
+
+
+def test_tables_of_other_samples_or_labels_are_not_compared(tmp_path):
+    one = table().assign(image_id=range(60))
+    others = {
+        "labels": one.assign(label=1 - one["label"]), "samples": one.assign(image_id=range(1, 61)),
+        "unnamed": table(80),
+    }  # fmt: skip
+    one.to_csv(tmp_path / "one.csv", index=False)
+    for name, other in others.items():
+        other.to_csv(tmp_path / f"{name}.csv", index=False)
+        result = CliRunner().invoke(app, ["evaluate", str(tmp_path / "one.csv"), str(tmp_path / f"{name}.csv")])
+        assert result.exit_code == 2 and len(result.stderr.strip().splitlines()) == 1, name

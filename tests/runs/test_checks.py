@@ -1,0 +1,106 @@
+"""A wrong line is told without torch, within a second, and leaves no folder."""
+
+import inspect
+import subprocess
+import sys
+
+import lightning as L
+import pytest
+
+from mammo.config import DataConfig
+from mammo.errors import InputError
+from mammo.models.backbones import BACKBONES
+from mammo.models.heads import HEADS
+from mammo.models.losses import LOSSES
+from mammo.preprocessing.augment import METHODS
+from mammo.preprocessing.crops import CROPS
+from mammo.processes import devices
+from mammo.runs import checks
+from tests.conftest import CONF, resolved
+
+LINES = {
+    "heads=svmm": "heads=svmm .*svm",
+    "heads=[svm,foo]": "heads=foo",
+    "optim.lr_head=fast": "optim.lr_head",
+    "crop.window_mm=-1": "crop.window_mm=-1",
+    "model.weights=nope.safetensors": "model.weights=nope.safetensors",
+    "data.archive=nope.tgz": "data.archive=nope.tgz",
+    "trainer.devices=9999": "trainer.devices=9999",
+    "trainer.max_epoch=3": r"did you mean trainer\.max_epochs\?",
+    "+trainer.max_epoch=3": r"did you mean trainer\.max_epochs\?",
+    "+trainer.foo=3": "trainer.foo",
+    "batch_size=3": r"did you mean data\.batch_size\?",
+    "lr=0.1": r"optim\.lr_head",
+    "+model.foo=1": "model.foo",
+    "data.fold=7": "data.fold=7",
+    "threshold=1.5": "threshold=1.5",
+    "model.name=vgg99": "model.name=vgg99",
+    "loss.name=l": "loss.name=l",
+    "crop.name=x": "crop.name=x",
+    "augment.method=zoom": "augment.method=zoom",
+    "split.name=foo": "split.name=foo",
+    "split.shares=[1,2]": "split.shares",
+    "data.name=foo": "data.name=foo",
+    "data._target_=my.Films": "data._target_=my.Films",
+    "plugins=[x.py]": "plugins=x.py",
+    "hydra.run.dir=/proc/x": "/proc/x",
+    "model.image_size=7": "model.image_size=7",
+    "data=phantom data.patients=1": "data.patients=1",
+    "fit=false": "fit=false",
+    "trainer.precision=8": "trainer.precision=8",
+    "-m seed=0,1 heads=svmm": "heads=svmm",
+    "-m optim.lr_head=0.1,fast": "optim.lr_head",
+    "-m sweep=folds threshold=3": "threshold=3",
+    "sweep=folds": "add -m",
+}  # fmt: skip
+CODE = """
+import re, sys
+sys.path.insert(0, {root!r})
+from mammo.cli import train
+lines = {lines!r}
+for line, said in lines.items():
+    try:
+        train.checked(line.split())
+    except train.EXPECTED as error:
+        told = train.configuration.explained(error)
+        assert re.search(said, told) and "\\n" not in told, (line, told)
+    else:
+        raise AssertionError(line)
+heavy = {{"torch", "lightning", "sklearn", "skops", "scipy.optimize"}} & set(sys.modules)
+assert not heavy, heavy
+"""
+
+
+def test_a_wrong_line_is_told_without_heavy_imports_and_leaves_nothing(tmp_path):
+    """All in one process, whose modules tell what was imported on the way."""
+    code = CODE.format(root=str(CONF.parent), lines=LINES)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_names_are_those_of_the_tables():
+    assert list(checks.HEADS) == list(HEADS) and set(checks.LOSSES) == set(LOSSES)
+    assert set(checks.METHODS) == set(METHODS) and set(checks.CROPS) == set(CROPS)
+    assert {name: row.min_side for name, row in BACKBONES.items()} == checks.SIDES
+    assert devices.PRECISIONS == checks.PRECISIONS
+    assert set(checks.TRAINER) < set(inspect.signature(L.Trainer).parameters)
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_computed(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    config = resolved("data=phantom", "model=compact")
+    checks.check(config, tmp_path / "new" / "run")
+    with pytest.raises(InputError, match="file"):
+        checks.check(config, tmp_path / "file" / "run")
+    monkeypatch.setenv("MAMMO_HOME", str(tmp_path / "file"))
+    with pytest.raises(InputError, match="MAMMO_HOME"):
+        checks.check(config)
+
+
+def test_a_folder_of_other_films_is_not_downloaded_into(tmp_path):
+    from mammo.datasets.registry import open_dataset
+
+    (tmp_path / "film.png").touch()
+    with pytest.raises(InputError, match=r"Info\.txt"):
+        open_dataset(DataConfig(root=str(tmp_path))).prepare()
