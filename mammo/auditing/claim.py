@@ -134,7 +134,7 @@ def read_claim(words: list[str]) -> Claim:
         raise InputError(f"n={n} is smaller than the number of positive or negative films; correct the counts")
     numbers = {key: _number(key, values[key]) for key in METRICS if key in values}
     if not numbers:
-        raise InputError(f"no metric is given; add one of {', '.join(METRICS)}, such as accuracy=97.77")
+        raise InputError(f"no metric is given; expected one of {', '.join(METRICS)}, such as accuracy=97.77")
     if n_pos is None and n > MOST_FILMS_UNKNOWN and set(numbers) != {"accuracy"}:
         raise InputError(
             f"n={n} is above {MOST_FILMS_UNKNOWN}, and the number of positive films is unknown; give n_pos="
