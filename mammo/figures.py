@@ -1,4 +1,4 @@
-"""Figures drawn from arrays by matplotlib; nothing is shown on a screen. Pictures are PNG."""
+"""Figures drawn from arrays by matplotlib and saved as PNG; nothing is shown on a screen."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from mammo.files import whole
 
 BLUE, RED, GREY = "#0072b2", "#d55e00", "#777777"
-# Okabe and Ito 2008: told apart by the colour-blind; with the line styles also in grey print.
+# Okabe and Ito 2008: the colour-blind can tell these colours apart; the line styles serve grey print.
 STYLES: list[tuple[str, Any]] = [
     *((BLUE, "-"), (RED, "--"), ("#009e73", "-."), ("#cc79a7", ":"), ("#000000", (0, (5, 1))), ("#e69f00", "-")),
     *(("#56b4e9", "--"), ("#8c564b", "-."), (BLUE, ":"), (RED, "-")),
@@ -37,14 +37,14 @@ def read(path: Path) -> np.ndarray:
 
 
 def figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, np.ndarray]:
-    """Return a figure of that size in inches, and its axes (rows, columns)."""
+    """Return a figure of this width and height in inches, and its axes (rows, columns)."""
     drawn = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(drawn)
     return drawn, drawn.subplots(rows, columns, squeeze=False)
 
 
 def confusion(counts: np.ndarray, classes: list[str], title: str) -> Figure:
-    """Draw counts (actual, predicted), as Figures 6 and 8 of Behery et al. 2023: the positive class first."""
+    """Draw counts (actual, predicted) as in Figures 6 and 8 of Behery et al. 2023, with the positive class first."""
     drawn, axes = figure(1.6 + 0.9 * len(classes), 1.4 + 0.8 * len(classes))
     axis: Axes = axes[0, 0]
     axis.imshow(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
@@ -61,7 +61,7 @@ def confusion(counts: np.ndarray, classes: list[str], title: str) -> Figure:
 
 
 def curves(table: pd.DataFrame, watched: str, title: str) -> Figure:
-    """Draw accuracy, AUROC and loss by epoch of the training and the watched part, as Figures 7 and 9."""
+    """Draw accuracy, AUROC and loss by epoch on train and the watched split, as in Figures 7 and 9 of that paper."""
     drawn, axes = figure(11, 3.2, columns=3)
     for axis, metric in zip(axes[0], ("accuracy", "auroc", "loss"), strict=True):
         for part, colour in (("train", GREY), (watched, BLUE)):
@@ -80,9 +80,9 @@ def roc_and_pr(heads: dict[str, list[Any]], share: float, title: str) -> Figure:
     """Draw ROC and precision-recall curves, of one or two heads with their bands by patient; chance is dotted.
 
     Args:
-        heads: The two curves of each head.
-        share: Share of positive samples, which is the precision of chance.
-        title: Over both.
+        heads: The two curves of each head, each with `x, y, low, high`.
+        share: The share of positive samples, which is the precision of chance.
+        title: The title over both panels.
     """
     several = len(heads) > BANDS
     drawn, axes = figure(11 if several else 9, 4.4, columns=2)
@@ -105,11 +105,11 @@ def roc_and_pr(heads: dict[str, list[Any]], share: float, title: str) -> Figure:
 
 
 def reliability(heads: dict[str, list[Any]], positive: str | None) -> Figure:
-    """Draw the share of true samples over predicted probability by head, before and after calibration on validation.
+    """Draw the share of true samples against predicted probability, a panel per head, before and after calibration.
 
     Args:
-        heads: The two curves of each head with their bands; the second is None where nothing was calibrated.
-        positive: The class whose probability it is; None: the most probable class.
+        heads: The curves of each head before and after, with bands; the second is None if nothing was calibrated.
+        positive: The class whose probability is drawn; None means the most probable class.
     """
     columns = min(len(heads), FEW)
     rows = -(-len(heads) // columns)
@@ -134,12 +134,12 @@ def reliability(heads: dict[str, list[Any]], positive: str | None) -> Figure:
     return drawn
 
 
-# A title, values (`value, low, high`) of each label by name of the series, and vertical lines by their place.
+# Title; values (`value, low, high`), one per label, by name of the series; names of vertical lines by their position.
 Panel = tuple[str, dict[str, list[Any]], dict[float, str]]
 
 
 def forest(labels: list[str], panels: list[list[Panel]], emphasis: list[bool] | None = None) -> Figure:
-    """Draw values with their intervals, a line for each label; panels in rows; lines without emphasis are grey."""
+    """Draw values with their intervals, one line per label, panels in rows; lines without emphasis are grey."""
     rows, columns = len(panels), len(panels[0])
     drawn = Figure(figsize=(3.2 + 3.1 * columns, rows * (1.2 + 0.36 * len(labels))), layout="constrained")
     FigureCanvasAgg(drawn)
@@ -184,7 +184,7 @@ def _square(axis: Axes) -> None:
 
 
 def image_grid(images: list[np.ndarray], names: list[str], columns: int) -> Figure:
-    """Draw grey uint8 squares in rows, each under its name."""
+    """Draw grey images in rows, each under its name."""
     rows = -(-len(images) // columns)
     drawn, axes = figure(1.7 * columns, 1.9 * rows, rows, columns)
     for axis in axes.flat:
@@ -205,7 +205,7 @@ def films(pixels: list[np.ndarray], circles: list[list[tuple[float, float, float
 
 
 def pairs(images: list[tuple[np.ndarray, np.ndarray]], names: list[tuple[str, str]], captions: list[str]) -> Figure:
-    """Draw pairs of grey uint8 squares, two pairs in a row, each image under its name, each pair captioned."""
+    """Draw pairs of grey uint8 images, two pairs in a row, with a name for each image and a caption for each pair."""
     rows = -(-len(images) // 2)
     drawn = Figure(figsize=(10.4, 3.1 * rows), layout="constrained")
     FigureCanvasAgg(drawn)
@@ -220,10 +220,10 @@ def pairs(images: list[tuple[np.ndarray, np.ndarray]], names: list[tuple[str, st
 
 
 def growth(lines: list[tuple[str, str, list[int], list[float], list[float]]]) -> Figure:
-    """Draw seconds above and memory below, a column for each thing counted; dotted: in proportion to its number.
+    """Draw seconds above and memory below, a column for each thing counted; dotted lines are in proportion to it.
 
     Args:
-        lines: What is counted, the line's name, how many, seconds, megabytes.
+        lines: For each line: the thing counted, the name, the numbers, seconds, megabytes.
     """
     counted = list(dict.fromkeys(of for of, *_ in lines))
     drawn, axes = figure(4.6 * len(counted), 6, rows=2, columns=len(counted))

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and a place for those that only a running process needs."""
+"""Files that are written completely or not at all, and folders for temporary files."""
 
 import hashlib
 import json
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """Give a temporary name to write to, which becomes `path` when nothing went wrong.
+    """Yield a temporary path to write to, which is renamed to `path` if no error occurs.
 
-    A full disk or a kill so leaves the file that was there before; what a kill leaves of the temporary one goes when
-    the file is written again. Two processes may write one file at once.
+    So a full disk or a kill leaves the previous file unchanged; a temporary file that a kill leaves behind is removed
+    when the file is written again. Two processes may write the same file at once.
     """
     remove_abandoned(path.parent, f"*-{path.name}.tmp")
     temporary = path.with_name(f"{owned()}{path.name}.tmp")
@@ -35,13 +35,13 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 def write_text(text: str, path: Path) -> None:
-    """Write a text, whole or not at all."""
+    """Write a text completely or not at all."""
     with whole(path) as temporary:
         temporary.write_text(text)
 
 
 def write_json(content: object, path: Path) -> None:
-    """Write JSON whole, or not at all; NaN is an error."""
+    """Write JSON completely or not at all; NaN is an error."""
     write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", path)
 
 
@@ -49,29 +49,29 @@ def read_json(path: Path) -> Any:
     """Read JSON.
 
     Raises:
-        InputError: There is no such file, or it holds no JSON.
+        InputError: The file does not exist or is not JSON.
     """
     if not path.is_file():
         raise InputError(f"no {path.name} in {path.parent}; name a run folder that `train.py` has finished")
     try:
         return json.loads(path.read_text())
     except ValueError as error:
-        raise InputError(f"{path}: expected JSON, found none ({error})") from None
+        raise InputError(f"{path}: expected JSON, but it cannot be read ({error})") from None
 
 
 def write_table(table: "pd.DataFrame", path: Path) -> None:
-    """Write a table as CSV, whole or not at all."""
+    """Write a table as CSV completely or not at all."""
     with whole(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
 
 
 def owned() -> str:
-    """Return the start of a temporary name that tells which process of which machine it belongs to."""
+    """Return the prefix of a temporary name: the machine and the process that it belongs to."""
     return f"{socket.gethostname()}-{os.getpid()}-"
 
 
 def remove_abandoned(folder: Path, pattern: str) -> None:
-    """Remove what `pattern` finds that is `owned` by a process of this machine that is gone."""
+    """Remove files and folders that match `pattern` and are `owned` by a process of this machine that has ended."""
     for path in folder.glob(pattern):
         owner = re.search(rf"{re.escape(socket.gethostname())}-(\d+)-", path.name)
         if owner and not Path("/proc", owner[1]).exists() and Path("/proc/self").exists():
@@ -79,7 +79,7 @@ def remove_abandoned(folder: Path, pattern: str) -> None:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove the temporary files below a folder that is this process's alone."""
+    """Remove the temporary files below a folder that only this process uses."""
     for path in folder.rglob("*.tmp"):
         if re.fullmatch(r".+-\d+-.+\.tmp", path.name):
             path.unlink(missing_ok=True)
@@ -87,7 +87,7 @@ def remove_unfinished(folder: Path) -> None:
 
 @contextmanager
 def workshop(target: Path) -> Iterator[Path]:
-    """Give a folder beside `target` to make it in; those of processes that were killed are removed."""
+    """Yield a temporary folder beside `target` in which to make it; such folders of killed processes are removed."""
     remove_abandoned(target.parent, f".{target.name}-*")
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-{owned()}", dir=target.parent) as folder:
         yield Path(folder)
@@ -95,10 +95,10 @@ def workshop(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def scratch(folder: Path, rank: int) -> Iterator[None]:
-    """Keep all temporary files of a job's process, and of those that it starts, in one folder, emptied at both ends.
+    """Keep all temporary files of a job's process and its children in one folder, which is removed before and after.
 
-    Its name follows from that of the job's folder: so what a kill left behind goes when the job goes on. It is not in
-    the job's folder, whose path may be too long for a socket. What several devices need of shared memory goes too.
+    The folder's name is derived from the job's folder, so a resumed job removes what a killed one left behind, with its
+    semaphores in shared memory. It is not in the job's folder, whose path may be too long for a socket.
     """
     before, name = os.environ.get("TMPDIR"), hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]
     own = Path(tempfile.gettempdir(), f"mammo-{name}-{rank}")

@@ -1,4 +1,4 @@
-"""Objects made from a group of the configuration: a row of a table by its name, or a user's class (`_target_`)."""
+"""Objects built from a group of the configuration: a class known by its name, or a user's class (`_target_`)."""
 
 import importlib
 import sys
@@ -12,14 +12,14 @@ from mammo.errors import InputError
 
 
 def find_target(path: str, key: str) -> Any:
-    """Return what an import path names, say `my_lab.Films`; modules of the current folder are found.
+    """Import an object by its path, such as `my_lab.Films`; modules in the current folder are found.
 
     Args:
-        path: Module and name.
-        key: The setting that named it, for the error.
+        path: The module and the name, joined by a dot.
+        key: The setting that holds the path, for the error.
 
     Raises:
-        InputError: There is no such module or name.
+        InputError: The module or the name does not exist.
     """
     module, _, name = path.rpartition(".")
     if (here := str(Path.cwd())) not in sys.path:
@@ -31,18 +31,18 @@ def find_target(path: str, key: str) -> Any:
 
 
 def build(group: str, config: Any, known: Mapping[str, Any], general: Collection[str] = ()) -> Any:
-    """Return the object that a group of the configuration asks for.
+    """Build the object that a group of the configuration describes.
 
     Its class gets the keys that differ from their defaults, those that it requires, and `arguments`.
 
     Args:
-        group: Its name, for errors.
-        config: Its dataclass, with `name`, `_target_` and `arguments`.
-        known: The classes by name.
-        general: Further keys that are no class's own.
+        group: The name of the group, for errors.
+        config: The dataclass of the group, with `name`, `_target_` and `arguments`.
+        known: The built-in classes by name.
+        general: Further keys of the group, which no class takes.
 
     Raises:
-        InputError: An unknown name, a class that cannot be imported, or a key that the class does not take.
+        InputError: The name is unknown, the class cannot be imported, or it does not take a key.
     """
     if config._target_ is None and config.name not in known:
         names = ", ".join(known)

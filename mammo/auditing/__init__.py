@@ -1,1 +1,1 @@
-"""The audit of anybody's films, splits and claims."""
+"""Audits of anybody's films, splits and published claims."""

@@ -1,4 +1,4 @@
-"""The audit of any data: patients, images, findings and pixels that are in two splits, or that would be in two."""
+"""The audit of any data: it finds patients, images, findings and pixels that are in two splits, or could be."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,14 +13,14 @@ from mammo.auditing.hashes import cache_of, records
 from mammo.auditing.sources import find_films, place, read_split
 from mammo.datasets.findings import STRING
 
-SHOWN = 12  # pairs of the contact sheet
-_TITLE = 34  # characters of a name above its film
+SHOWN = 12  # pairs on the contact sheet, at most
+_TITLE = 34  # characters of a name above its film, at most
 _WORDS = {2: "two", 3: "three"}
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two films of the same pixels: their names, the split or patient of each, the proof, and their thumbnails."""
+    """Two films with the same pixels: their names, the split or patient of each, the proof, and thumbnails."""
 
     names: tuple[str, str]
     where: tuple[str, str]
@@ -34,13 +34,13 @@ class Pair:
 
 @dataclass
 class Audit:
-    """The findings of an audit.
+    """The result of an audit.
 
     Attributes:
-        compared: One line that says what was compared with what.
-        leaks: One line each.
-        notes: Facts that are no leak but worth knowing, one line each.
-        pairs: The leaks by pixels, worst first.
+        compared: What was compared, in one line.
+        leaks: The leaks, one line each.
+        notes: Other facts worth knowing, one line each.
+        pairs: The pairs of films that leak by their pixels, the worst first.
     """
 
     compared: str = ""
@@ -49,14 +49,14 @@ class Audit:
     pairs: list[Pair] = field(default_factory=list)
 
     def lines(self) -> Iterator[str]:
-        """Yield the lines that are printed."""
+        """Yield the lines to print."""
         yield f"compared: {self.compared}"
         yield from (f"note: {note}" for note in self.notes)
         yield from (f"leak: {leak}" for leak in self.leaks)
         yield f"leaks: {len(self.leaks)}" if self.leaks else "no leak found"
 
     def draw(self, path: Path) -> None:
-        """Write the contact sheet of the worst pairs."""
+        """Draw a contact sheet of the worst pairs into the file `path`, and add a note about it."""
         worst = self.pairs[:SHOWN]
         titles = [
             (f"{_short(pair.names[0])}\n{pair.where[0]}", f"{_short(pair.names[1])}\n{pair.where[1]}") for pair in worst
@@ -67,13 +67,13 @@ class Audit:
 
 
 def audit_split(split: Path) -> Audit:
-    """Audit the rows of a split by their names alone; `split` as `sources.read_split` takes it.
+    """Audit a split by the names in its rows alone; `split` is a path for `sources.read_split`.
 
     Raises:
-        InputError: It cannot be read.
+        InputError: The split cannot be read.
     """
     rows = read_split(split)
-    return Audit(f"{_count(rows)}; no pixels, as no films were named", list(crossing(rows)))
+    return Audit(f"{_count(rows)}; no pixels, because no films were given", list(crossing(rows)))
 
 
 def audit_films(source: Path, split: Path | None = None) -> Audit:
@@ -81,10 +81,10 @@ def audit_films(source: Path, split: Path | None = None) -> Audit:
 
     Args:
         source: A findings table or a folder of films.
-        split: A split as `sources.read_split` takes it; None leaves the splits that table or folders give.
+        split: A path for `sources.read_split`; None uses the splits that the table or the folders give.
 
     Raises:
-        InputError: One of them cannot be used.
+        InputError: The source or the split cannot be used.
     """
     films, notes = find_films(source)
     if split is None:
@@ -105,7 +105,7 @@ def audit_films(source: Path, split: Path | None = None) -> Audit:
 
 
 def crossing(rows: pd.DataFrame) -> Iterator[str]:
-    """Yield a line for each patient, finding and image that is in several splits; `rows` as of `read_split`."""
+    """Yield a line for each patient, finding and image that is in several splits; `rows` come from `read_split`."""
     for (patient,), group in _in_several(rows, ["patient"]):
         one_each = group.drop_duplicates("split")
         images = ", ".join(
@@ -140,12 +140,12 @@ def _splits(group: pd.DataFrame) -> str:
 
 
 def by_pixels(films: pd.DataFrame, described: np.ndarray, found: Audit) -> Pairs:
-    """Add to `found` the films that have the same pixels, and what was compared; return the pairs near by hash.
+    """Add the films with the same pixels, and what was compared, to `found`; return the pairs with near hashes.
 
     Args:
-        films: The table of `sources.find_films`.
-        described: Their records, of `mammo.auditing.hashes`.
-        found: The audit that is added to.
+        films: The table from `sources.find_films`.
+        described: The records of the films, from `hashes.records`.
+        found: The audit to add to.
     """
     pairs = find_pairs(described)
     splits_known = films["split"].notna().any()

@@ -1,4 +1,4 @@
-"""The benchmark of the audit: it plants altered copies among films, and counts those found and those made up."""
+"""The benchmark of the audit: it plants altered copies of films, and counts the found, the missed and false pairs."""
 
 import tempfile
 import time
@@ -49,22 +49,22 @@ CHOICES = [(), *((one,) for one in ALTERATIONS)] + [
 
 
 def altered(film: np.ndarray, how: tuple[str, ...], rng: np.random.Generator) -> np.ndarray:
-    """Return the film (height, width) uint8 after the alterations of those names, one after the other."""
+    """Apply the named alterations to a film (height, width) uint8, one after the other, and return it."""
     for name in how:
         film = np.ascontiguousarray(ALTERATIONS[name](film, rng))
     return film
 
 
 def benchmark(source: Path, copies: int, seed: int) -> tuple[list[str], list[str]]:
-    """Plant altered copies of random films in a temporary folder, and audit films and copies together.
+    """Write altered copies of random films to a temporary folder, and audit films and copies together.
 
     Args:
         source: A findings table or a folder of films.
         copies: The number of copies, at least 1.
-        seed: The seed of the choice of films and of the alterations.
+        seed: Decides the films and the alterations.
 
     Returns:
-        The counts; and the copies missed and the false pairs, one line each.
+        The counts, and the missed copies and false pairs, one line each.
     """
     films, _ = find_films(source)
     if copies < 1:

@@ -1,9 +1,9 @@
-"""The arithmetic of a published claim: which counts of films can give its numbers.
+"""The arithmetic of a published claim: the counts of films that can give its numbers.
 
-A number with a decimal point and no more than 1 is a fraction (0.9777, 1.0), any other is per cent (97.77, 98, 1), and
-one that ends in % always is. A number stands for the interval that its digits leave open, rounded or truncated, and
-all arithmetic is on integers: no tolerance decides.
-Sensitivity, precision and F1 are the positive class's; 0 / 0 counts as 0, which is what common software prints.
+A number with a decimal point that is at most 1 is a fraction (0.9777, 1.0). Any other number is per cent (97.77, 98,
+1), and so is one that ends in %. A number stands for all values that round or truncate to its digits. All arithmetic
+is on integers, so there is no tolerance. Sensitivity, precision and F1 are those of the positive class; 0 / 0 counts
+as 0, as common software prints it.
 """
 
 import itertools
@@ -21,35 +21,35 @@ from mammo.errors import InputError
 METRICS = ("accuracy", "sensitivity", "specificity", "precision", "f1")
 COUNTS = ("n", "n_pos", "n_neg", "n_train", "n_test", "films_per_patient")
 PARTS = ("train", "test")
-# From lowest to highest, in halves of the last digit around the number; then whether the highest itself is left out.
-# Ties may have been rounded up, down or to even, so both ends belong.
+# The lowest and highest value, in halves of the last digit from the number; then 1 if the highest itself is excluded.
+# Ties may have been rounded up, down or to even, so rounding includes both ends.
 RULES = {"rounded": (-1, 1, 0), "truncated": (0, 2, 1), "either": (-1, 2, 1)}
 MOST_DECIMALS = 8  # keeps products within 64 bits
 MOST_FILMS = 1_000_000
-MOST_FILMS_UNKNOWN = 3_000  # with the number of positives unknown, time and memory grow with its square
+MOST_FILMS_UNKNOWN = 3_000  # if the number of positives is unknown: time and memory grow with the square
 LISTED = 6
-# Patients of mini-MIAS by their two films: one of them abnormal, none, both. 207 normal films, 115 abnormal.
+# Patients of mini-MIAS with one, no and two abnormal films of two; it has 207 normal and 115 abnormal films.
 MIAS_ONE, MIAS_NONE, MIAS_BOTH = 101, 53, 7
 MIAS_FILMS = (207, 115)
 
 
 @dataclass(frozen=True)
 class Number:
-    """A published fraction: `digits` of `scale`, so 97.77 % is 9777 of 10,000."""
+    """A published fraction, `digits` / `scale`: 97.77 % is 9777 / 10,000."""
 
     digits: int
     scale: int
-    text: str  # as a reader sees it, so that 98 shows as 98 %
+    text: str  # as printed in the report: 98 becomes 98 %
 
     def numerators(self, denominator: int, rule: str) -> tuple[int, int]:
-        """Return the lowest and highest count that is this fraction of `denominator`; none if the first is higher."""
+        """Return the lowest and highest count that is this fraction of `denominator`; if low > high there is none."""
         if denominator == 0:
             return 0, 0 if self.digits == 0 else -1
         low, high, left_out = self._halves(rule)
         return -(-low * denominator // (2 * self.scale)), (high * denominator - left_out) // (2 * self.scale)
 
     def denominators(self, numerators: np.ndarray, rule: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return the lowest and highest count of which each of the (R,) `numerators` is this fraction."""
+        """Return the lowest and highest total of which each of the `numerators` (R,) is this fraction."""
         low, high, left_out = self._halves(rule)
         scaled = numerators * (2 * self.scale)
         least = np.maximum(-(-(scaled + left_out) // high), 0 if self.digits == 0 else 1)
@@ -64,7 +64,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Claim:
-    """A published result on a test part of `n` films; its `n_pos` positives and the training part may be unknown."""
+    """A published result on `n` test films; the number of positives and the training split may be unknown."""
 
     n: int
     n_pos: int | None
@@ -76,17 +76,17 @@ class Claim:
 
 @dataclass(frozen=True)
 class Matrices:
-    """Confusion matrices of `n` films: rows (R, 4) of positives, true positives, fewest and most false positives."""
+    """Confusion matrices of `n` films; `rows` (R, 4): positives, true positives, fewest and most false positives."""
 
     n: int
     rows: np.ndarray
 
     def count(self) -> int:
-        """Return the number of matrices that the rows hold."""
+        """Return the number of matrices."""
         return int((self.rows[:, 3] - self.rows[:, 2] + 1).sum())
 
     def cells(self) -> dict[str, tuple[int, int]]:
-        """Return the range of each count, of the positives, of the larger class and of the right answers."""
+        """Return the range of each of the four counts, the positives, the larger class and the correct predictions."""
         positives, tp, least, most = self.rows.T
         larger = np.maximum(positives, self.n - positives)
         ends = {
@@ -108,14 +108,14 @@ class Matrices:
 
 
 def read_claim(words: list[str]) -> Claim:
-    """Read a claim from words `key=value`: METRICS, COUNTS, and `train=` or `test=` as normal,abnormal films."""
+    """Read a claim from words `key=value`; a key is one of METRICS, COUNTS or PARTS (value: normal,abnormal films)."""
     values: dict[str, str] = {}
     for word in words:
         key, equals, value = word.partition("=")
         if not equals or key not in METRICS + COUNTS + PARTS or key in values:
             raise InputError(
                 f"expected key=value, each of {', '.join(METRICS + COUNTS + PARTS)} at most once, "
-                f"found '{word}'; say n=225 accuracy=97.77"
+                f"found '{word}'; write, for example, n=225 accuracy=97.77"
             )
         values[key] = value
     counts = {key: _count(key, values[key]) for key in COUNTS if key in values}
@@ -125,33 +125,37 @@ def read_claim(words: list[str]) -> Claim:
     both = None if n_pos is None or n_neg is None else n_pos + n_neg
     n = _agreed("n", counts.get("n"), counts.get("n_test"), both)
     if not n or n > MOST_FILMS:
-        raise InputError(f"expected n=, the films of the test part, from 1 to {MOST_FILMS}, found {n}; say n=225")
+        raise InputError(
+            f"n is {'missing' if n is None else n}; give the number of test films, 1 to {MOST_FILMS}, such as n=225"
+        )
     if n_pos is None and n_neg is not None:
         n_pos = n - n_neg
     if n_pos is not None and not 0 <= n_pos <= n:
-        raise InputError(f"expected no more positive or negative films than n={n}, found more; correct the counts")
+        raise InputError(f"n={n} is smaller than the number of positive or negative films; correct the counts")
     numbers = {key: _number(key, values[key]) for key in METRICS if key in values}
     if not numbers:
-        raise InputError(f"expected one of {', '.join(METRICS)}, found none; say n={n} accuracy=97.77")
+        raise InputError(f"no metric is given; expected one of {', '.join(METRICS)}, such as accuracy=97.77")
     if n_pos is None and n > MOST_FILMS_UNKNOWN and set(numbers) != {"accuracy"}:
-        raise InputError(f"expected n_pos= where n is above {MOST_FILMS_UNKNOWN}, found n={n} alone; give n_pos=")
+        raise InputError(
+            f"n={n} is above {MOST_FILMS_UNKNOWN}, and the number of positive films is unknown; give n_pos="
+        )
     train = parts.get("train")
     n_train = _agreed("n_train", counts.get("n_train"), sum(train) if train else None)
     if (films := counts.get("films_per_patient", 2)) < 1:
-        raise InputError("expected films_per_patient of 1 or more, found 0; say films_per_patient=2")
+        raise InputError("films_per_patient is 0; use 1 or more")
     return Claim(n, n_pos, numbers, n_train, train, films)
 
 
 def _count(key: str, text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", text):
-        raise InputError(f"expected a count of films, found {key}={text}; say {key}=225")
+        raise InputError(f"{key}={text} is not a count of films; use a whole number, such as {key}=225")
     return int(text)
 
 
 def _pair(key: str, text: str) -> tuple[int, int]:
     normal, comma, abnormal = text.partition(",")
     if not comma:
-        raise InputError(f"expected two counts, normal and abnormal films, found {key}={text}; say {key}=54,43")
+        raise InputError(f"{key}={text} is not two counts; use normal and abnormal films, such as {key}=54,43")
     return _count(key, normal), _count(key, abnormal)
 
 
@@ -159,8 +163,8 @@ def _agreed(key: str, *given: int | None) -> int | None:
     different = sorted({value for value in given if value is not None})
     if len(different) > 1:
         raise InputError(
-            f"expected one value of {key}, found {' and '.join(map(str, different))} (n is of the test part alone, "
-            f"as are n_test, test= and n_pos + n_neg); correct one"
+            f"{key} has the values {' and '.join(map(str, different))}; correct one (n, n_test, test= and "
+            f"n_pos + n_neg all count the test films)"
         )
     return different[0] if different else None
 
@@ -169,8 +173,8 @@ def _number(key: str, text: str) -> Number:
     found = re.fullmatch(r"([0-9]{0,3})\.?([0-9]*)%?", text)
     if not found or not any(found.groups()) or len(found[2]) > MOST_DECIMALS:
         raise InputError(
-            f"expected per cent or a fraction of at most {MOST_DECIMALS} decimals, found {key}={text}; "
-            f"say {key}=97.77 or {key}=0.9777"
+            f"{key}={text} is neither per cent nor a fraction of at most {MOST_DECIMALS} decimals; "
+            f"write {key}=97.77 or {key}=0.9777"
         )
     fraction = "." in text and "%" not in text and float(text) <= 1
     digits, scale = int(found[1] + found[2]), 10 ** (len(found[2]) + (0 if fraction else 2))
@@ -178,14 +182,14 @@ def _number(key: str, text: str) -> Number:
 
 
 def matrices(claim: Claim, rule: str, only: Iterable[str] = METRICS) -> Matrices:
-    """Return all confusion matrices that give the claim's numbers (or `only` some) by a rule of RULES."""
+    """Return all confusion matrices that give the claim's numbers (or those named in `only`) by a rule of RULES."""
     numbers = {name: claim.numbers[name] for name in only if name in claim.numbers}
     possible = range(claim.n + 1) if claim.n_pos is None else [claim.n_pos]
     return Matrices(claim.n, np.concatenate([_rows(claim.n, positives, numbers, rule) for positives in possible]))
 
 
 def _rows(n: int, positives: int, numbers: dict[str, Number], rule: str) -> np.ndarray:
-    """Return the rows: given positives and true positives, each metric is monotonic in the false positives."""
+    """Return `Matrices.rows`; with positives and true positives fixed, a metric is monotonic in the false positives."""
     negatives = n - positives
     first, last = numbers["sensitivity"].numerators(positives, rule) if "sensitivity" in numbers else (0, positives)
     tp = np.arange(first, min(last, positives) + 1)
@@ -205,7 +209,7 @@ def _rows(n: int, positives: int, numbers: dict[str, Number], rule: str) -> np.n
 
 
 def conflict(claim: Claim) -> list[str]:
-    """Return the fewest of the claim's numbers that no matrix gives together; none if all agree."""
+    """Return the smallest set of the claim's numbers that no matrix gives together; it is empty if all agree."""
     for size in range(1, len(claim.numbers) + 1):
         for names in itertools.combinations(claim.numbers, size):
             if not len(matrices(claim, "either", names).rows):
@@ -214,7 +218,7 @@ def conflict(claim: Claim) -> list[str]:
 
 
 def wilson(right: float, n: float) -> tuple[float, float]:
-    """Return the 95 % interval of a fraction (Wilson 1927); counts need not be whole."""
+    """Return the 95 % interval of the fraction `right / n` (Wilson 1927); the counts need not be whole."""
     z2, share = NormalDist().inv_cdf(0.975) ** 2, right / n
     middle = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = math.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n))) / (1 + z2 / n)
@@ -222,7 +226,7 @@ def wilson(right: float, n: float) -> tuple[float, float]:
 
 
 def whole_patients(normal: int, abnormal: int) -> tuple[int, int, int] | None:
-    """Return how many patients of mini-MIAS, with one, no and two abnormal films, have these films; else None."""
+    """Return numbers of mini-MIAS patients with one, no and two abnormal films that sum to these films, or None."""
     for both in range(MIAS_BOTH + 1):
         one = abnormal - 2 * both
         none, odd = divmod(normal - one, 2)

@@ -1,4 +1,4 @@
-"""The report on a published claim: a few lines of plain text, the verdict first."""
+"""The report on a published claim: a few lines of plain text, with the verdict first."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -6,18 +6,18 @@ from dataclasses import replace
 from mammo.auditing import claim as claims
 from mammo.auditing.claim import Claim, Matrices, conflict, matrices, read_claim, whole_patients, wilson
 
-VERDICTS = {  # by the rules that have matrices
+VERDICTS = {  # by the rules that some matrix fits
     "rounded truncated": "Possible: {counts} give {given}, rounded or truncated.",
     "rounded": "Possible as rounded: {counts} give {given}.",
     "truncated": "Possible only as truncated: no {counts} give {given} by rounding.",
-    "": "Possible only as rounded in part and truncated in part: no {counts} give {given} by either alone.",
+    "": "Possible only as rounded in part and truncated in part: no {counts} give {given} by one rule alone.",
 }
 
 
 def audit(words: list[str]) -> tuple[bool, str]:
-    """Return True if the claim is arithmetically possible, and the lines that say why; words as of `read_claim`."""
+    """Return True if the claim is arithmetically possible, and the report; `words` are those of `read_claim`."""
     claim = read_claim(words)
-    # Accuracy alone does not depend on the classes: with all films negative there is no square of n to search.
+    # Accuracy alone does not depend on the classes, so all films may be negative; the search then need not grow as n^2.
     open_classes = claim.n_pos is None and set(claim.numbers) == {"accuracy"}
     counted = replace(claim, n_pos=0) if open_classes else claim
     found = {rule: matrices(counted, rule) for rule in claims.RULES}
@@ -32,7 +32,7 @@ def audit(words: list[str]) -> tuple[bool, str]:
     low, interval = _correct(claim, over["right"])
     if open_classes:
         lines += [
-            "Confusion matrix: unknown, as accuracy alone does not tell it; give n_pos= or more numbers.",
+            "Confusion matrix: unknown, because accuracy alone does not determine it; give n_pos= or more numbers.",
             interval,
         ]
         lines += ["Majority class: unknown; give n_pos= or test=normal,abnormal."]
@@ -48,7 +48,7 @@ def _impossible(claim: Claim, counted: Claim) -> list[str]:
     together = " together" if len(names) > 1 else ""
     lines = [
         f"Impossible: no counts of {_films(claim)} give {_given(claim, names)}{together}, rounded or truncated. "
-        f"(A mean over folds, runs or classes need not be such a count; ask its authors for the counts.)"
+        f"(A mean over folds, runs or classes may differ from every such fraction; ask the authors for the counts.)"
     ]
     of = {"accuracy": claim.n}
     if claim.n_pos is not None:
@@ -62,7 +62,7 @@ def _impossible(claim: Claim, counted: Claim) -> list[str]:
 
 
 def _matrices(kept: dict[str, Matrices]) -> list[str]:
-    lines: dict[str, str] = {}  # by what they say: two rules may leave the same matrices
+    lines: dict[str, str] = {}  # keyed by text, because two rules may leave the same matrices
     for rule, one in kept.items():
         count, cells = one.count(), one.cells()
         if count <= claims.LISTED:
@@ -101,12 +101,12 @@ def _majority(claim: Claim, over: dict[str, tuple[int, int]], low: float) -> str
         stands = "the claim is not above it"
     else:
         beyond = "beyond the widest interval" if low > most / claim.n else "but within the widest interval"
-        stands = f"the claim has {_ends((worst - most, best - most))} correct films more, {beyond}"
-    return f"Majority class: predicting it for every film has {_share(most, claim.n)} correct; {stands}."
+        stands = f"the claim has {_ends((worst - most, best - most))} more correct films, {beyond}"
+    return f"Majority class: predicting it for every film gets {_share(most, claim.n)} correct; {stands}."
 
 
 def _patients(claim: Claim) -> list[str]:
-    """Return what the counts say of patients in both parts: they may prove that there is one, never that none is."""
+    """Return the line on patients in both splits: counts may prove that there is one, never that there is none."""
     films, n = claim.films_per_patient, claim.n
     if films == 1:
         return []
@@ -117,8 +117,8 @@ def _patients(claim: Claim) -> list[str]:
             f"Patients: {n} test films may be all films of {n // films} patients; counts cannot show that they are."
         ]
     return [
-        f"Patients: {n} test films cannot be all films of patients with {films}: some patient has another film in "
-        f"training or unused; give n_train= or train=normal,abnormal."
+        f"Patients: {n} test films cannot be all films of patients with {films} each: some patient has another "
+        f"film in training or unused; give n_train= or train=normal,abnormal."
     ]
 
 
@@ -129,7 +129,7 @@ def _two_parts(claim: Claim, n_train: int) -> str:
         if (normal + claim.n - claim.n_pos, abnormal + claim.n_pos) == claims.MIAS_FILMS:
             return _mias(normal, abnormal)
     if total % films:
-        return f"Patients: {parts} together are not all films of patients with {films}; a leak cannot be excluded."
+        return f"Patients: {parts} together are not all films of patients with {films} each; a leak cannot be excluded."
     if claim.n % films:
         mias = (films, total) == (2, sum(claims.MIAS_FILMS))
         why = f"{total} are all films of mini-MIAS, so" if mias else "unless films were left out,"

@@ -1,4 +1,4 @@
-"""Films that show the same pixels: perceptual hashes propose pairs, aligned pixels decide them."""
+"""Films with the same pixels: perceptual hashes propose pairs, and the correlation of aligned pixels decides."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,15 +12,15 @@ from rich.progress import track
 
 from mammo.auditing.hashes import SIDE, SYMMETRIES, turned
 
-# Of 256: copies of real films differ by at most 56; of their 51,681 distinct pairs 164 are as near as this.
+# Of 256 bits. Altered copies of mini-MIAS films differ by 56 or less; 164 of 51,681 pairs of other films are this near.
 NEAR_BITS = 64
-# Aligned correlation from which two films are one. On mini-MIAS altered copies reach 0.88 or more, most of them 0.95,
-# and distinct films at most 0.65 (`mammo audit benchmark mias` prints both): this lies in the middle.
+# Correlation after alignment from which two films have the same pixels. On mini-MIAS altered copies reach at least
+# 0.88, most of them 0.95, and distinct films at most 0.65 (`mammo audit benchmark mias` prints both).
 SAME = 0.78
-# Side, iterations, and the correlation below which films are told apart there: copies of real films reach 0.84 at a
-# quarter of the resolution and 0.78 at half of it, while nine of ten pairs near by hash go no further.
+# Side, iterations, and the correlation below which a pair is rejected at this side. Copies of real films reach 0.84 at
+# a quarter of the resolution and 0.78 at half of it; nine of ten pairs with near hashes are rejected there.
 _LEVELS = ((SIDE // 4, 30, 0.70), (SIDE // 2, 15, 0.65), (SIDE, 10, -1.0))
-_BLOCK = 512  # films compared with all others at once
+_BLOCK = 512  # films that are compared with all others at once
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class Pairs:
     """Pairs of films that the hashes proposed.
 
     Attributes:
-        first: (pairs,) positions of the films.
-        second: (pairs,) those of their partners, each larger than its `first`.
-        symmetry: (pairs,) how the second film is turned to be the first, positions in `SYMMETRIES`.
-        correlation: (pairs,) after alignment; NaN where a lower resolution was enough to tell them apart.
+        first: (pairs,) row numbers of the first films.
+        second: (pairs,) row numbers of the second films, each larger than its `first`.
+        symmetry: (pairs,) positions in `SYMMETRIES`: the turn that makes the second film like the first.
+        correlation: (pairs,) after alignment, at most 1; NaN if a lower resolution sufficed to reject the pair.
     """
 
     first: np.ndarray
@@ -40,7 +40,7 @@ class Pairs:
     correlation: np.ndarray
 
     def same(self) -> Iterator[tuple[int, int, str, float]]:
-        """The pairs whose pixels are the same (first, second, symmetry, correlation), the clearest first."""
+        """Yield first, second, symmetry and correlation of the pairs with the same pixels, the clearest first."""
         for pair in np.argsort(-self.correlation, kind="stable"):
             if self.correlation[pair] >= SAME:
                 how = SYMMETRIES[self.symmetry[pair]]
@@ -48,7 +48,7 @@ class Pairs:
 
 
 def find_pairs(records: np.ndarray) -> Pairs:
-    """Propose pairs of films by hash and decide them by pixels; `records` as of `mammo.auditing.hashes`."""
+    """Propose pairs of films by hash and decide by pixels; `records` come from `mammo.auditing.hashes.records`."""
     first, second, symmetry = propose(records["hashes"])
 
     def decide(pair: int) -> float:
@@ -64,7 +64,7 @@ def find_pairs(records: np.ndarray) -> Pairs:
 
 
 def propose(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pairs whose hashes differ by at most `NEAR_BITS` under some symmetry, the nearest one each.
+    """Return the pairs whose hashes differ by at most `NEAR_BITS` under some symmetry, each with its nearest symmetry.
 
     Args:
         hashes: (films, symmetries, words) uint64.
@@ -93,13 +93,13 @@ def propose(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Return the correlation of the fine structure of two thumbnails (side, side) uint8 once aligned, at most 1.
+    """Align two thumbnails (side, side) uint8 and return the correlation of their fine structure, at most 1.
 
-    What differs between films of two breasts is texture, and what they share is outline: so only the high-pass
-    counts, each place weighed by its own contrast, and nothing that is black or white in one of them.
+    Films of different breasts share their outline and differ in texture. So only high-pass values count, divided by
+    the local contrast, and only where neither film is black or white.
 
     Returns:
-        NaN where a lower resolution tells them apart.
+        NaN if a lower resolution suffices to reject the pair.
     """
     if np.array_equal(one, other):
         return 1.0
@@ -118,12 +118,12 @@ def correlation(one: np.ndarray, other: np.ndarray) -> float:
 def _aligned(one: np.ndarray, other: np.ndarray, warp: np.ndarray, iterations: int) -> tuple[float, np.ndarray]:
     fine, fine_other = _fine(one), _fine(other)
     stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, iterations, 1e-3)
-    with suppress(cv2.error):  # where no alignment is found they are compared as they lie
+    with suppress(cv2.error):  # if no alignment is found, compare without one
         _, warp = cv2.findTransformECC(fine, fine_other, warp.copy(), cv2.MOTION_AFFINE, stop, None, 5)
     size, back = one.shape[::-1], cv2.WARP_INVERSE_MAP
     moved = cv2.warpAffine(fine_other, warp, size, flags=back | cv2.INTER_LINEAR)
     seen = _telling(one) & cv2.warpAffine(_telling(other), warp, size, flags=back | cv2.INTER_NEAREST)
-    if seen.mean() < 0.02:  # too little is left to tell
+    if seen.mean() < 0.02:  # too few pixels to decide
         return 0.0, warp
     left, right = fine[seen > 0], moved[seen > 0]
     left, right = left - left.mean(), right - right.mean()
@@ -137,7 +137,7 @@ def _fine(film: np.ndarray) -> np.ndarray:
 
 
 def _telling(film: np.ndarray) -> np.ndarray:
-    # Neither clipped nor next to what is, and not in the margin that a crop of another film may lack.
+    # Exclude clipped pixels, their neighbours, and the margin that a cropped copy may lack.
     seen = cv2.erode(((film > 3) & (film < 252)).astype(np.uint8), np.ones((5, 5), np.uint8))
     margin = len(film) // 32
     inner = np.zeros_like(seen)

@@ -1,4 +1,4 @@
-"""Eight perceptual hashes and a thumbnail of each film, read by threads and kept on disk."""
+"""Eight perceptual hashes and a thumbnail of each film, computed in threads and cached on disk."""
 
 import hashlib
 from collections.abc import Sequence
@@ -16,33 +16,33 @@ from mammo.errors import InputError
 from mammo.files import whole
 from mammo.paths import home
 
-VERSION = "v1"  # of the records: raise it with every change of a hash or a thumbnail
-SIDE = 256  # pixels a side of a thumbnail
+VERSION = "v1"  # of the records; raise it whenever a hash or a thumbnail changes
+SIDE = 256  # of a thumbnail, in pixels
 SYMMETRIES = [
     "not turned", "rotated by 90", "rotated by 180", "rotated by 270",
     "mirrored", "mirrored and rotated by 90", "mirrored and rotated by 180", "mirrored and rotated by 270",
 ]  # fmt: skip
-_BITS = 16  # a side of the hash: 0.01 % of distinct films lie as near as the worst copy, with 8 it is 1.4 %
+_BITS = 16  # along a side of the hash: 0.01 % of distinct pairs are as near as the worst copy; with 8 bits 1.4 %
 RECORD = np.dtype([("key", "S64"), ("hashes", "<u8", (len(SYMMETRIES), _BITS**2 // 64)), ("thumb", "u1", (SIDE, SIDE))])
 
 
 def turned(pixels: np.ndarray, symmetry: int) -> np.ndarray:
-    """Return a square turned by one of `SYMMETRIES`."""
+    """Return a square image turned by one of `SYMMETRIES`, given by its position."""
     return np.ascontiguousarray(np.rot90(pixels[:, ::-1] if symmetry >= 4 else pixels, symmetry % 4))
 
 
 def read_film(path: Path) -> np.ndarray:
-    """Read any image as (height, width) uint8; more than 8 bits are scaled from their 0.1th to 99.9th percentile.
+    """Read an image as (height, width) uint8; deeper levels are scaled from their 0.1th to 99.9th percentile.
 
     Raises:
-        InputError: Not an image that can be read; names the path.
+        InputError: The file is not an image that can be read.
     """
     try:
         pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
     except (OSError, cv2.error):
         pixels = None
     if pixels is None:
-        raise InputError(f"{path}: expected an image (pgm, png, jpg, tif, bmp), found none; mend or remove the film")
+        raise InputError(f"{path}: expected an image (pgm, png, jpg, tif, bmp), found none; mend or remove the file")
     if pixels.dtype != np.uint8:
         low, high = np.percentile(pixels, [0.1, 99.9])
         pixels = np.clip((pixels - low) * (255.0 / max(high - low, 1e-9)), 0, 255).astype(np.uint8)
@@ -50,7 +50,7 @@ def read_film(path: Path) -> np.ndarray:
 
 
 def record(film: np.ndarray, key: bytes = b"") -> np.ndarray:
-    """Return the record of a film (height, width) uint8, of type `RECORD`."""
+    """Return the record of a film (height, width) uint8 as a `RECORD`."""
     thumb = cv2.resize(film, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     small = cv2.resize(thumb, (4 * _BITS, 4 * _BITS), interpolation=cv2.INTER_AREA)
     bits = [
@@ -61,12 +61,12 @@ def record(film: np.ndarray, key: bytes = b"") -> np.ndarray:
 
 
 def records(paths: Sequence[Path], cache: Path | None = None) -> np.ndarray:
-    """Return the records of the films, (films,) of type `RECORD`, in the order of `paths`.
+    """Return the records of films, (films,) of type `RECORD`, in the order of `paths`.
 
     Args:
-        paths: The films.
-        cache: A file of records, from which films of the same path, size and time are taken; replaced by
-            the records of these films when any was lacking. None reads all.
+        paths: The files of the films.
+        cache: A file of records; films of the same path, size and time are taken from it. If any is missing, the
+            file is replaced by the records of these films. None reads all films.
     """
     keys = [_key(path) for path in paths]
     known = _cached(cache)
@@ -89,7 +89,7 @@ def records(paths: Sequence[Path], cache: Path | None = None) -> np.ndarray:
 
 
 def cache_of(source: Path) -> Path:
-    """Return the file in `MAMMO_HOME` that keeps the records of one folder's or table's films."""
+    """Return the path in `MAMMO_HOME` of the records of a folder's or table's films."""
     return home() / "hashes" / f"{VERSION}-{hashlib.sha256(str(source.resolve()).encode()).hexdigest()[:20]}.npy"
 
 
@@ -104,7 +104,7 @@ def _key(path: Path) -> bytes:
 def _cached(cache: Path | None) -> np.ndarray:
     if cache is not None and cache.is_file():
         try:
-            known = np.load(cache, mmap_mode="r", allow_pickle=False)  # 10,000 films are 660 MB: read as they are used
+            known = np.load(cache, mmap_mode="r", allow_pickle=False)  # 10,000 films have 660 MB: read on demand
             if known.dtype == RECORD and known.ndim == 1:
                 return known
         except (OSError, EOFError, ValueError):

@@ -1,4 +1,4 @@
-"""The films of a table or folder with their patients and splits, and the rows of a split; identities are columns."""
+"""The films of a table or folder with their patients and splits, and the rows of a split."""
 
 from pathlib import Path
 
@@ -14,16 +14,16 @@ FILMS = ["name", "image_id", "path", "patient", "split"]
 
 
 def find_films(source: Path) -> tuple[pd.DataFrame, list[str]]:
-    """Return the films of a findings table or of a folder, and notes on what was not used.
+    """Return the films of a findings table or of a folder, and notes.
 
-    In a folder every image below it counts. A folder named train, val, valid, validation or test is a split, and an
-    Info.txt of mini-MIAS names the patients of its films.
+    In a folder, all images below it are films. A sub-folder named train, val, valid, validation or test is a split, and
+    mini-MIAS's Info.txt gives the patients of its films.
 
     Returns:
-        A table of `name, image_id, path, patient, split`, the last two where known; and the notes, one line each.
+        A table of `name, image_id, path, patient, split`, the last two missing if unknown; and notes, one line each.
 
     Raises:
-        InputError: There is no such table or folder, or no film in it.
+        InputError: The table or folder does not exist, or has no film.
     """
     notes: list[str] = []
     if source.is_dir():
@@ -60,7 +60,7 @@ def _of_folder(folder: Path) -> tuple[pd.DataFrame, list[str]]:
 
 
 def _mias_patients(info: Path, films: list[Path]) -> tuple[dict[str, str], list[str]]:
-    """Return the patient of each image that Info.txt describes, if it is mini-MIAS's and describes these films."""
+    """Return the patient of each image in Info.txt, if the file is mini-MIAS's and describes these films; and notes."""
     if not info.is_file():
         return {}, []
     try:
@@ -76,24 +76,22 @@ def _mias_patients(info: Path, films: list[Path]) -> tuple[dict[str, str], list[
 
 
 def read_split(path: Path) -> pd.DataFrame:
-    """Return the rows of a split: `image_id, patient, finding_id, patch, copy, split`, text, missing where unknown.
+    """Return the rows of a split as text: `image_id, patient, finding_id, patch, copy, split`, missing if unknown.
 
-    A name is never taken apart: which finding, patch or copy a row is, its columns say.
+    Names are never parsed: the finding, patch and copy of a row come from its columns alone.
 
     Args:
-        path: A CSV with `image_id` (or `sample_id`, then the image's name) and `split` (or `official_split`), or a
-            run folder that has a split.csv.
+        path: A CSV with `image_id` (or `sample_id` in its place) and `split` (or `official_split`), or a run folder
+            with a split.csv.
 
     Raises:
-        InputError: There is no such file, a column or value is missing, or a split is unknown.
+        InputError: The file does not exist, a column or value is missing, or a split is unknown.
     """
     path = path / "split.csv" if path.is_dir() else path
     try:
         table = pd.read_csv(path, dtype=STRING)
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise InputError(
-            f"{path}: expected a split as CSV, found none that can be read ({str(error).strip()})"
-        ) from None
+        raise InputError(f"{path}: expected a split as CSV; it cannot be read ({str(error).strip()})") from None
     named = table.rename(columns={"official_split": "split"} if "split" not in table else {})
     named = named.rename(columns={"sample_id": "image_id"} if "image_id" not in table else {})
     if not {"split", "image_id"} <= set(named):
@@ -101,7 +99,9 @@ def read_split(path: Path) -> pd.DataFrame:
             f"{path}: expected the columns split and image_id, found {', '.join(table)}; a run's split.csv has them"
         )
     if "fold" in named and named["fold"].nunique() > 1:
-        raise InputError(f"{path}: expected one fold, found {named['fold'].nunique()}; audit each fold's rows alone")
+        raise InputError(
+            f"{path}: expected one fold, found {named['fold'].nunique()}; audit the rows of each fold separately"
+        )
     columns = ["image_id", "patient", "finding_id", "patch", "copy", "split"]
     rows = pd.DataFrame({column: named.get(column, pd.NA) for column in columns}, index=named.index).astype(STRING)
     for column in ("image_id", "split"):
@@ -117,10 +117,10 @@ def read_split(path: Path) -> pd.DataFrame:
 
 
 def place(films: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the films with the splits of `rows`, and with their patients where the films' own were unknown.
+    """Return the films with the splits of `rows`, and with the patients of `rows` where the films' own are unknown.
 
-    A row's image_id is a film's name, its name without the ending, or the stem of its file. It becomes the film's
-    image_id. A film in two splits has both, joined by a plus.
+    The image_id of a row is a film's name, its name without the extension, or the stem of its file; it becomes the
+    image_id of the film. A film in two splits gets both, joined by a plus.
 
     Raises:
         InputError: The rows name none of the films.

@@ -1,1 +1,1 @@
-"""Speed and memory, measured beside a bare PyTorch loop and beside Keras, in one run."""
+"""Measurements of speed and memory, beside a bare PyTorch loop and Keras."""

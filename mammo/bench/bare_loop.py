@@ -1,4 +1,4 @@
-"""The limit: a bare PyTorch loop with the same network, its tensors already on the device."""
+"""The limit of speed: a bare PyTorch loop with the same network, whose tensors are already on the device."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,11 +13,11 @@ from mammo.processes import devices
 
 
 def build(settings: dict[str, Any]) -> dict[str, Action]:
-    """Return training and prediction.
+    """Return the actions: training and prediction.
 
     Args:
-        settings: `config`, that of a run, and `prepared`: True if the process is set up as a run's is, else as
-            anybody's is.
+        settings: `config`, the configuration of a run, and `prepared`: True sets the process up for speed, as a run
+            does.
     """
     config = Config.of(settings["config"])
     plan, batch, side = devices.plan_of(config.trainer), config.data.batch_size, config.model.image_size
@@ -26,7 +26,7 @@ def build(settings: dict[str, Any]) -> dict[str, Action]:
     device = plan.accelerator
     net = build_network(config.model, lambda width: linear_head(width, 2, config.model.dropout), classes=2).to(device)
     images = torch.randint(0, 256, (batch, 1, side, side), dtype=torch.uint8, device=device)
-    x = net.body.get_submodule("input")(images)  # normalised, three channels, once
+    x = net.body.get_submodule("input")(images)  # normalise and make three channels once, before the steps
     net.body.input = torch.nn.Identity()
     y = torch.randint(0, 2, (batch,), device=device)
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-4, fused=True)

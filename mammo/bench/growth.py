@@ -1,4 +1,4 @@
-"""Time and memory as films grow: whole runs against the number of films, tables against the number of rows."""
+"""Time and memory of whole runs by the number of films, and of tables by the number of rows."""
 
 import tempfile
 from collections.abc import Callable
@@ -11,15 +11,15 @@ from mammo.reports.markdown import markdown
 
 FILMS = (322, 1000, 3220)
 ROWS = (1_000, 10_000, 100_000, 1_000_000)
-# A network whose own time does not hide that of films, tables, heads and report.
+# The network is small, so that its own time does not hide that of films, tables, heads and the report.
 SMALL = ["data=phantom", "model=compact", "model.image_size=64", "data.batch_size=16", "trainer.max_epochs=2"]
 
 
 def measure(overrides: list[str], *, say: Callable[[str], None]) -> dict[str, Any]:
-    """Measure a first and a second run on phantoms of several sizes; tables, split and audit of several lengths.
+    """Measure two runs on each of several sizes of phantom, and split and audit of tables of several lengths.
 
     Raises:
-        InputError: A run failed.
+        InputError: A command failed.
     """
     found: dict[str, Any] = {"films": [], "rows": []}
 
@@ -58,7 +58,7 @@ def tables(found: dict[str, Any]) -> list[str]:
 
 
 def draw(found: dict[str, Any], to: Path) -> None:
-    """Draw `growth.png`: seconds and memory against films, and against rows."""
+    """Draw seconds and memory against films and rows into `growth.png` in the folder `to`."""
     to.mkdir(parents=True, exist_ok=True)
     series = {
         ("films", "first run"): [row for row in found["films"] if not row["cached"]],

@@ -1,4 +1,4 @@
-"""The paper's stack, Keras on TensorFlow: the same backbone, batch, size and optimiser. Run by a Python that has it."""
+"""The paper's stack, Keras on TensorFlow, with the same backbone, batch, size and optimiser. Needs Keras."""
 
 from typing import Any
 
@@ -11,17 +11,17 @@ NETWORKS = {"vgg16": keras.applications.VGG16, "inception": keras.applications.I
 
 
 def build(settings: dict[str, Any]) -> dict[str, Action]:
-    """Return training and prediction on arrays that are in memory.
+    """Return the actions: training and prediction on arrays in memory.
 
     Args:
-        settings: `name`, `side`, `batch`, and `policy`, Keras's name of the precision.
+        settings: `name` of the backbone, `side` in pixels, `batch` size, and `policy`, Keras's name of the precision.
     """
     keras.mixed_precision.set_global_policy(settings["policy"])
     shape = (settings["side"], settings["side"], 3)
-    trunk = NETWORKS[settings["name"]](weights=None, include_top=False, pooling="avg", input_shape=shape)
-    dropped = keras.layers.Dropout(0.5)(trunk.output)
+    backbone = NETWORKS[settings["name"]](weights=None, include_top=False, pooling="avg", input_shape=shape)
+    dropped = keras.layers.Dropout(0.5)(backbone.output)
     logits = keras.layers.Dense(2, dtype="float32")(dropped)
-    model = keras.Model(trunk.input, logits)
+    model = keras.Model(backbone.input, logits)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.AdamW(1e-4), loss)
     rng = np.random.default_rng(0)

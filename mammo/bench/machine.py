@@ -1,4 +1,4 @@
-"""The machine and the versions of a measurement, how commands are measured, and where it is written."""
+"""The machine and package versions of a measurement, the commands that it runs, and the files that it writes."""
 
 import os
 import platform
@@ -23,7 +23,7 @@ PACKAGES = ["torch", "torchvision", "lightning", "albumentations", "opencv-pytho
 
 
 def describe(command: list[str]) -> dict[str, Any]:
-    """Return processor, memory, system, versions and the command."""
+    """Return the processor, memory, system and package versions, and the bench's command."""
     info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").is_file() else ""
     model = re.search(r"^model name\s*: (.+)$", info, re.MULTILINE)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -39,10 +39,10 @@ def describe(command: list[str]) -> dict[str, Any]:
 
 
 def configuration(overrides: list[str]) -> Config:
-    """Return a run's configuration under these overrides, from the checkout that this package lies in.
+    """Return a run's configuration with these overrides, from the checkout of this package.
 
     Raises:
-        InputError: There is no checkout around it, or an override does not fit.
+        InputError: The package is not in a checkout, or an override is invalid.
     """
     from hydra import compose, initialize_config_dir
     from hydra.errors import HydraException
@@ -61,16 +61,16 @@ def checkout() -> Path:
     """Return the folder with `train.py` and `conf/`.
 
     Raises:
-        InputError: This package lies elsewhere.
+        InputError: The package is not in a checkout.
     """
     folder = Path(__file__).parents[2]
     if not (folder / "train.py").is_file():
-        raise InputError(f"bench runs train.py of a checkout; found none in {folder}: clone it, pip install -e .")
+        raise InputError(f"bench needs train.py, and {folder} has none; clone the repository and run pip install -e .")
     return folder
 
 
 def own_home(folder: Path) -> dict[str, str]:
-    """Return the environment of a run whose caches are its own and whose films are everybody's."""
+    """Return the environment of a run that has its own caches below `folder` and shares the films of `MAMMO_HOME`."""
     (own := folder / "home").mkdir()
     for films in home().glob("*"):
         if (films / "Info.txt").is_file():  # films are not fetched again
@@ -79,12 +79,13 @@ def own_home(folder: Path) -> dict[str, str]:
 
 
 def ran(arguments: list[str], env: dict[str, str] | None = None, *, watch: bool = False) -> tuple[float, int, str]:
-    """Run Python in the checkout; return seconds, the largest proportional set size in bytes, and what it printed.
+    """Run Python in the checkout; return seconds, the largest proportional set size in bytes, and the output.
 
     Args:
-        arguments: Of Python.
-        env: The environment; None takes that of this process.
-        watch: True looks at the memory of it and its children, which costs a few per cent of its time; else it is 0.
+        arguments: The arguments of Python.
+        env: The environment; None means that of this process.
+        watch: True measures the memory of the process and its children, which slows it by a few per cent; without it
+            the size is 0.
 
     Raises:
         InputError: The command failed.
@@ -98,12 +99,12 @@ def ran(arguments: list[str], env: dict[str, str] | None = None, *, watch: bool 
         output.seek(0)
         text = output.read()
     if status:
-        raise InputError(f"bench: {' '.join(arguments)}: {text.strip()[-300:]}")
+        raise InputError(f"bench: {' '.join(arguments)} failed: {text.strip()[-300:]}")
     return seconds, peaks[-1], text
 
 
 def write(name: str, lines: list[str], found: dict[str, Any], to: Path) -> None:
-    """Write `<name>.md` and `<name>.json` into a folder, with what they were made on."""
+    """Write `<name>.md` and `<name>.json` into the folder `to`, with the machine and the command."""
     to.mkdir(parents=True, exist_ok=True)
     machine = found["machine"]
     versions = ", ".join(f"{package} {number}" for package, number in machine["versions"].items())

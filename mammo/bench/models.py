@@ -1,4 +1,4 @@
-"""Backbones at each precision, memory format and device: this project beside the bare loop, and beside Keras."""
+"""The speed of backbones at each precision, memory format and device, beside the bare loop and Keras."""
 
 import itertools
 import sys
@@ -39,19 +39,19 @@ def measure(
     keras_python: str | None,
     say: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Measure every combination that is there; each one's processes take turns, round by round.
+    """Measure every available combination; its processes take turns, round by round.
 
     Args:
-        overrides: Of the configuration.
-        names: Backbones.
-        kinds: Devices, `cpu` and `cuda`; those that are not there are left out.
-        batch, rounds, steps, compiled, quick, keras_python: As `mammo bench models --help` says.
-        say: Is told each row.
+        overrides: Overrides of the configuration.
+        names: Names of backbones.
+        kinds: Devices, `cpu` and `cuda`; those that the machine lacks are left out.
+        batch, rounds, steps, compiled, quick, keras_python: See `mammo bench models --help`.
+        say: Is called with each row as text.
     """
     rows = []
     for name, device, precision, (shape, last), compile_ in _combinations(names, kinds, compiled, quick):
-        patients = -(-batch * (steps + uncounted(device)) * 5 // 6) + 20  # 60 % of two films each train
-        chosen = [  # of which nothing can be overridden: a row is named by it
+        patients = -(-batch * (steps + uncounted(device)) * 5 // 6) + 20  # each has 2 films, 60 % of films are in train
+        chosen = [  # the bench sets these itself, so they cannot be overridden
             *("data=phantom", f"data.patients={patients}", f"data.batch_size={batch}"),
             *(f"model={name}", "model.weights=null", f"model.image_size={side(name)}", "model.trainable=all"),
             *(f"model.channels_last={last}", f"model.compile={compile_}"),
@@ -59,7 +59,9 @@ def measure(
         ]
         taken = {line.partition("=")[0] for line in chosen} - {"model.image_size"}
         if wrong := [line for line in overrides if line.partition("=")[0] in taken]:
-            raise InputError(f"bench: {wrong[0]} is measured row by row; leave it out, or see bench --help")
+            raise InputError(
+                f"bench: {wrong[0]} cannot be set, as the bench sets it for each row; leave it out, or see bench --help"
+            )
         config = machine.configuration([*chosen, *overrides])
         given, size = {"config": config.as_dict()}, config.model.image_size
         keras = {"name": name, "side": size, "batch": batch}
@@ -85,12 +87,12 @@ def _combinations(names: list[str], kinds: list[str], compiled: bool, quick: boo
 
 
 def side(name: str) -> int:
-    """Return the side of the images that a backbone is measured on, in pixels."""
+    """Return the side in pixels of the images that a backbone is measured on."""
     return 299 if find_backbone(name).aux_after else 224
 
 
 def _turns(asked: dict[str, Any], rounds: int, steps: int, keras_python: str | None) -> dict[str, Any]:
-    """Return seconds of each step of each action of each process, and their peaks of memory."""
+    """Return the seconds of each step by process and action, and the peak memory of each process."""
     seconds: dict[str, dict[str, list[float]]] = {who: {} for who in asked}
     with tempfile.TemporaryDirectory(prefix="mammo-bench-") as folder:
         started = {}
@@ -112,13 +114,13 @@ def _turns(asked: dict[str, Any], rounds: int, steps: int, keras_python: str | N
 
 
 def rate(row: dict[str, Any], who: str, action: str) -> float | None:
-    """Return images a second, by the median step; None where it was not measured."""
+    """Return images per second of the median step; None if the action was not measured."""
     seconds = row["seconds"].get(who, {}).get(action)
     return row["batch"] / median(seconds) if seconds else None
 
 
 def cells(row: dict[str, Any]) -> list[str]:
-    """Return a row of the table."""
+    """Return the cells of a row of the table."""
     train, *bare = (rate(row, who, "train") or 0.0 for who in ("mammo", "bare", "prepared"))
     shape = row["format"] + (", compiled" if row["compiled"] else "")
     peaks = row["peak_bytes"]
@@ -152,5 +154,5 @@ def tables(found: dict[str, Any]) -> list[str]:
 
 
 def known(names: str) -> list[str]:
-    """Return the backbones of names that commas join; `all` are all."""
+    """Return the backbones of a comma-separated list; `all` means every backbone."""
     return list(BACKBONES) if names == "all" else [name for name in names.split(",") if find_backbone(name)]

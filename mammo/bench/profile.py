@@ -1,4 +1,4 @@
-"""The time of a training step by operator: the bare loop, set up as a run is, under PyTorch's profiler, on a CPU."""
+"""The time of a training step by operator: the bare loop under PyTorch's profiler on a CPU, set up as in a run."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from mammo.bench.models import side
 from mammo.processes import devices
 from mammo.reports.markdown import markdown
 
-KINDS = {  # parts of an operator's name
+KINDS = {  # by a part of the operator's name
     "convolution_backward": "convolutions, backward", "mkldnn_convolution": "forward", "batch_norm": "batch norm",
     "_pool": "pooling", "relu": "relu", "threshold": "relu",
 }  # fmt: skip
@@ -17,12 +17,12 @@ COLUMNS = list(dict.fromkeys(KINDS.values()))
 
 
 def measure(*, names: list[str], batch: int, steps: int) -> dict[str, Any]:
-    """Return milliseconds an image of each kind of operator, its own time without those that it calls.
+    """Measure the milliseconds per image of each kind of operator, without the operators that it calls.
 
     Args:
-        names: Backbones.
-        batch: Images a step.
-        steps: How many are watched, after as many that are not.
+        names: Names of backbones.
+        batch: Images per step.
+        steps: The number of profiled steps, after as many without the profiler.
     """
     rows = []
     for name in names:
@@ -33,7 +33,7 @@ def measure(*, names: list[str], batch: int, steps: int) -> dict[str, Any]:
             train = bare_loop.build({"config": config.as_dict(), "prepared": True})["train"]
             train(steps)
             with profile(activities=[ProfilerActivity.CPU]) as seen:
-                train(steps - 1)  # and a first one, which is not timed
+                train(steps - 1)  # plus the first step of `timed`
             spent = dict.fromkeys([*COLUMNS, "the rest"], 0.0)
             for event in seen.key_averages():
                 kind = next((kind for part, kind in KINDS.items() if part in event.key), "the rest")

@@ -1,6 +1,6 @@
-"""Processes that are measured side by side: one line of JSON asks for some steps, one tells how long each took.
+"""The protocol of measured processes: one line of JSON asks for steps, one line answers with the seconds of each.
 
-Nothing but the standard library is imported here: a Python without this project's packages runs it too.
+Only the standard library is imported here, so that a Python without this project's packages can run it.
 """
 
 import contextlib
@@ -15,18 +15,18 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-FIRST = 4  # batches that are not counted: workers start, and fill their queues
-EVERY_S = 0.1  # between two looks at the memory
+FIRST = 4  # batches that are not counted, while loader workers start and fill their queues
+EVERY_S = 0.1  # between two measurements of the memory
 Action = Callable[[int], list[float]]
 
 
 def serve(build: Callable[[dict[str, Any]], dict[str, Action]]) -> None:
-    """Be the process that is measured: build from the first argument, then answer until the input ends.
+    """Build the actions from the first argument of this process, then answer requests until the input ends.
 
-    Whatever else it prints goes to standard error.
+    All other output of the process goes to standard error.
 
     Args:
-        build: From the settings to its actions, by name; each takes how many steps and returns seconds for each.
+        build: Makes actions by name from the settings; an action takes a number of steps and returns seconds for each.
     """
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
@@ -38,13 +38,13 @@ def serve(build: Callable[[dict[str, Any]], dict[str, Action]]) -> None:
 
 
 def uncounted(device: str) -> int:
-    """Return the batches before those that are counted: on a GPU every core has a worker with two in its queue."""
+    """Return the number of batches not to count; on a GPU every core has a worker with two batches in its queue."""
     return FIRST if device == "cpu" else max(FIRST, 2 * (os.cpu_count() or 1))
 
 
 def timed(step: Callable[[], object], count: int, wait: Callable[[], object] | None = None) -> list[float]:
-    """Return seconds of each of `count` steps; where one has to wait for a device that runs behind, one mean."""
-    step()  # the first of a kind is slower
+    """Return the seconds of each of `count` steps, or only their mean if a device runs behind (`wait` waits for it)."""
+    step()  # the first step is slower
     if wait is not None:
         wait()
     ends = [time.perf_counter()]
@@ -76,22 +76,22 @@ def peak_of(pid: int) -> Iterator[list[int]]:
 
 
 class Measured:
-    """A process that serves, seen from outside.
+    """A measured process that runs `serve`, seen from outside.
 
     Attributes:
-        actions: What it can be asked for.
-        peak_bytes: The largest proportional set size while it was built and watched, its children's included; 0 where
-            the system tells none. Looking takes time of the process itself, which is not watched while it is timed.
+        actions: The names of its actions.
+        peak_bytes: The largest proportional set size, with children, while it was built and watched; 0 if the system
+            gives none. Watching slows the process down, so it is not watched while it is timed.
 
     Args:
-        module: Of this package, which calls `serve`.
-        settings: For its `build`.
+        module: A module of this package that calls `serve`.
+        settings: The settings for its `build`.
         python: The interpreter.
-        log: Where its standard error goes.
+        log: The file for its standard error.
     """
 
     def __init__(self, module: str, settings: dict[str, Any], *, python: str, log: Path) -> None:
-        hidden = {"CUDA_VISIBLE_DEVICES": ""} if module == "keras_loop" else {}  # it would take a GPU by itself
+        hidden = {"CUDA_VISIBLE_DEVICES": ""} if module == "keras_loop" else {}  # Keras would use a GPU unasked
         command = [python, "-m", f"mammo.bench.{module}", json.dumps(settings)]
         with log.open("a") as errors:
             self.process: Any = subprocess.Popen(
@@ -104,13 +104,13 @@ class Measured:
         self.peak_bytes = peaks[-1]
 
     def watch(self, name: str, count: int) -> None:
-        """Take so many steps, with an eye on its memory."""
+        """Take `count` steps of an action while its memory is watched."""
         with peak_of(self.process.pid) as peaks:
             self.ask(name, count)
         self.peak_bytes = max(self.peak_bytes, peaks[-1])
 
     def ask(self, name: str, count: int) -> list[float]:
-        """Return the seconds of each of so many steps."""
+        """Take `count` steps of an action and return the seconds of each."""
         self.process.stdin.write(json.dumps([name, count]) + "\n")
         self.process.stdin.flush()
         return list(self._answer())
@@ -122,15 +122,15 @@ class Measured:
         return json.loads(line)
 
     def close(self) -> None:
-        """End it, one way or the other."""
+        """End the process; kill it if it has not ended after a minute."""
         try:
-            self.process.communicate(timeout=60)  # its input ends, and so does it
+            self.process.communicate(timeout=60)  # this closes its input, which ends it
         except subprocess.TimeoutExpired:
             self.process.kill()
 
 
 def pss_bytes(pid: int) -> int:
-    """Return the proportional set size of a process and its descendants: a page that several map is shared out."""
+    """Return the proportional set size of a process and its descendants; a shared page is divided among its users."""
     total = 0
     for one in [pid, *_descendants(pid)]:
         with contextlib.suppress(OSError):

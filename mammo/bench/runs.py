@@ -1,4 +1,4 @@
-"""Whole commands measured: what caches save, and how soon a program answers."""
+"""The time of whole commands: the gain from caches, and the start of programs."""
 
 import re
 import tempfile
@@ -30,15 +30,15 @@ COLUMNS = ["train.py", "seconds", "of these imports", "samples computed once", "
 
 
 def measure(overrides: list[str], *, rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
-    """Run `train.py` on caches of their own, each line a run; then five folds with all heads; then what starts fast.
+    """Time the commands of `RUNS`, one after the other on caches that are empty at first, and then those of `START`.
 
     Args:
-        overrides: Of every run: `model.weights=` must name weights that can be frozen.
-        rounds: How often what starts fast is started, three times at least.
-        say: Is told each line.
+        overrides: Overrides of every run; `model.weights=` must name weights that can be frozen.
+        rounds: The number of starts of each command of `START`, at least three.
+        say: Is called with each line.
 
     Raises:
-        InputError: A run failed; says with what.
+        InputError: A run failed; the message has the end of its output.
     """
     runs: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="mammo-bench-") as folder:

@@ -1,4 +1,4 @@
-"""A findings table of so many made-up rows: read, checked, split by patient, audited; a process of its own."""
+"""A program that makes a findings table of a given length, then reads, checks, splits and audits it."""
 
 import sys
 import tempfile
@@ -14,7 +14,7 @@ from mammo.datasets.split import check_split, split_images
 
 
 def made(rows: int) -> pd.DataFrame:
-    """Return images of patients, two each, a third of them with a finding."""
+    """Return a findings table of `rows` images, two per patient, a third of them with a finding."""
     rng, film = np.random.default_rng(0), np.arange(rows)
     severity = rng.choice(["normal", "benign", "malignant"], rows, p=[0.65, 0.2, 0.15])
     circle = np.where(severity == "normal", np.nan, 300.0)
@@ -29,7 +29,7 @@ def made(rows: int) -> pd.DataFrame:
 
 
 def main(rows: int) -> None:
-    """Run all steps; a patient in two splits would be an error."""
+    """Run all steps on a table of `rows` rows; raise an error if a patient is in two splits."""
     with tempfile.TemporaryDirectory(prefix="mammo-bench-") as folder:
         path = Path(folder, "table.csv")
         made(rows).to_csv(path, index=False)

@@ -1,4 +1,4 @@
-"""The same network as a user runs it: this project's loaders, module and precision, in Lightning's Trainer."""
+"""The same network as in a run: this project's loaders, module and precision, in Lightning's Trainer."""
 
 import atexit
 import functools
@@ -31,18 +31,18 @@ from mammo.training.datamodule import MammogramDataModule
 from mammo.training.frozen import BLOCK, compute
 from mammo.training.prepare import prepare, split_of
 
-LOADED = 20  # batches that are loaded for each that is trained on: loading is so much faster
+LOADED = 20  # batches per measured step of loading, because loading is much faster than training
 
 
 class Ticks(Callback):
-    """Notes when each batch ended; on a GPU, which runs behind, when the first counted one began and the last ended."""
+    """Record the end of each batch. A GPU runs behind, so it is waited for before and after the counted batches."""
 
     def __init__(self, device: str) -> None:
         self.device, self.first = device, uncounted(device)
         self.times: list[float] = []
 
     def on_train_batch_end(self, trainer: L.Trainer, *batch: Any) -> None:
-        """Note the end of a batch."""
+        """Record the end of a batch."""
         batches = trainer.num_training_batches if trainer.training else trainer.num_predict_batches[0]
         if self.device == "cuda" and len(self.times) in (self.first - 1, int(batches) - 1):
             torch.cuda.synchronize()
@@ -51,7 +51,7 @@ class Ticks(Callback):
     on_predict_batch_end = on_train_batch_end  # type: ignore[assignment]
 
     def seconds(self) -> list[float]:
-        """Return seconds of each batch after the first ones; on a GPU their mean, once."""
+        """Return the seconds of each counted batch, or on a GPU only their mean."""
         counted = self.times[self.first - 1 :]
         if self.device == "cuda":
             return [(counted[-1] - counted[0]) / (len(counted) - 1)]
@@ -59,10 +59,10 @@ class Ticks(Callback):
 
 
 def build(settings: dict[str, Any]) -> dict[str, Action]:
-    """Return training, prediction, feature extraction and loading.
+    """Return the actions: training, prediction, feature extraction and loading.
 
     Args:
-        settings: `config`, that of a run.
+        settings: `config`, the configuration of a run.
     """
     config = Config.of(settings["config"])
     quieten()
@@ -102,7 +102,7 @@ def build(settings: dict[str, Any]) -> dict[str, Action]:
         return ticks.seconds()
 
     def features(count: int) -> list[float]:
-        """Measure all stages as a frozen part, whose outputs are written to a cache."""
+        """Time all stages as a frozen part whose outputs are written to a cache."""
         stages = len(task.net.frozen) + len(task.net.body)
         used, device = trainer(1, Ticks(plan.accelerator)), torch.device(plan.accelerator)
         frozen = build_task(config, prepared.labels, frozen_stages=stages).net.frozen.to(device)
@@ -121,7 +121,7 @@ def build(settings: dict[str, Any]) -> dict[str, Action]:
 
 
 def _load(batches: Iterator[Any], count: int) -> list[float]:
-    """Load batches as the model gets them, with all of their augmentation, on one core, in this process."""
+    """Time the loading of batches, including augmentation, on one core in this process."""
     threads = torch.get_num_threads(), cv2.getNumThreads()
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
     if cores:
@@ -139,7 +139,7 @@ def _load(batches: Iterator[Any], count: int) -> list[float]:
 
 
 def _epochs(data: MammogramDataModule) -> Any:
-    """Yield rows and epochs without end."""
+    """Yield the items of the training sampler, epoch after epoch, without end."""
     sampler: Any = data.train_dataloader().sampler
     for epoch in itertools.count():
         sampler.set_epoch(epoch)

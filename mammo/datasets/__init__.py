@@ -1,1 +1,1 @@
-"""Films and findings as they lie on disk, and splits of them."""
+"""Data sets on disk (films and findings), and their splits."""

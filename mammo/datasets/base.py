@@ -1,4 +1,4 @@
-"""The contract of a data set: a class that satisfies it trains, is reported and is audited as the built-in ones are."""
+"""The contract of a data set. A class that fulfils it can be trained on, reported and audited as a built-in one."""
 
 import hashlib
 import json
@@ -12,11 +12,12 @@ from mammo.errors import InputError
 
 
 class Dataset(Protocol):
-    """Films and what is known of them. `mammo.testing.check_dataset` says what is wrong with one.
+    """A data set gives films and their findings. `mammo.testing.check_dataset` reports what is wrong with one.
 
     Attributes:
         name: One word.
-        licence, citation: What a user of the films has to keep to, and to cite.
+        licence: The terms of use of the films.
+        citation: The publication to cite.
     """
 
     name: str
@@ -24,19 +25,19 @@ class Dataset(Protocol):
     citation: str
 
     def prepare(self) -> None:
-        """Bring the films to disk; do nothing where they are."""
+        """Put the films on disk; do nothing if they are there."""
 
     def findings(self) -> pd.DataFrame:
-        """Return the findings table (see `mammo.datasets.findings`): rows that `findings_table` accepts."""
+        """Return the findings table: rows that `mammo.datasets.findings.findings_table` accepts."""
 
     def read(self, image_id: str) -> Film:
-        """Return the film of an image. Threads call it at once."""
+        """Return the film of an image. Several threads call it at the same time."""
 
     def digest(self, image_id: str) -> str | None:
-        """Return what names the pixels that `read` gives, so that kept crops are found without reading the film.
+        """Return a digest of the pixels that `read` gives, so that cached crops are found without reading the film.
 
-        None: the pixels themselves do, and each run reads all films. Where `read` is `read_film` of a file,
-        `film.file_digest` of it will do.
+        If it is None, each run reads all films and computes the digests itself. If `read` calls `read_film` on a
+        file, return `film.file_digest` of that file.
         """
 
 
@@ -44,24 +45,24 @@ def load_findings(dataset: Dataset, spacing_mm: float | None = None) -> pd.DataF
     """Return the validated findings table of a data set.
 
     Args:
-        dataset: Prepared.
-        spacing_mm: Side of a pixel of images that do not say it (`data.spacing_mm`).
+        dataset: A data set whose `prepare` has been called.
+        spacing_mm: Side of a pixel, for images whose spacing is unknown (`data.spacing_mm`).
 
     Raises:
-        InputError: The table is wrong, or every image says its own spacing.
+        InputError: The table is invalid or empty, or `spacing_mm` is given although every image has a spacing.
     """
     table = findings_table(dataset.findings())
     if table.empty:
-        raise InputError(f"data set {dataset.name}: its findings table is empty; expected a row for each image")
+        raise InputError(f"the findings table of data set {dataset.name} is empty; expected a row for each image")
     if spacing_mm is not None:
         if table["spacing_mm"].notna().all():
-            raise InputError(f"data.spacing_mm={spacing_mm} does nothing: every image says its own; leave it out")
+            raise InputError(f"data.spacing_mm={spacing_mm} does nothing: every image has its own; leave it out")
         table["spacing_mm"] = table["spacing_mm"].fillna(spacing_mm)
     return table
 
 
 def dataset_digest(dataset: Dataset, findings: pd.DataFrame) -> str:
-    """Return a SHA-256 that names the images, their patients and, where `digest` says them, their pixels."""
+    """Return a SHA-256 of the images, their patients and, where `digest` is not None, their pixels."""
     images = findings.drop_duplicates("image_id").sort_values("image_id")
     facts = [
         [one, patient, dataset.digest(one)] for one, patient in zip(images["image_id"], images["patient"], strict=True)

@@ -1,4 +1,4 @@
-"""Files from the network and out of archives: whole under their own name, or not there at all."""
+"""Downloads and archives. A file or folder appears under its own name only when it is complete."""
 
 import fcntl
 import gzip
@@ -20,27 +20,27 @@ from rich.progress import Progress
 from mammo.errors import InputError
 from mammo.files import workshop
 
-BACKOFF_S = 0.3  # pauses before the attempts are 0, 1, 3, 7, ... times this
+BACKOFF_S = 0.3  # the pauses before the attempts are 0, 1, 3, 7, ... times this
 CHUNK_BYTES = 1 << 20
 
 
 def fetch(url: str, target: Path, *, attempts: int = 5, timeout_s: float = 30.0) -> Path:
-    """Download `url` to `target`, by way of `<target>.part`, from which a later attempt or process goes on.
+    """Download `url` to `target` through `<target>.part`, which a later attempt or process continues.
 
     Raises:
-        OSError: Not complete after all attempts, or refused (4xx: at once); says what is kept and what to do.
+        OSError: All attempts failed, or the server refused the request (4xx: no second attempt).
     """
     if target.exists():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     part, tag = target.with_name(f"{target.name}.part"), target.with_name(f"{target.name}.part.tag")
     with part.open("ab") as file, Progress(console=Console(stderr=True)) as bar:
-        fcntl.flock(file, fcntl.LOCK_EX)  # another process may be at it: wait, then see what it left
+        fcntl.flock(file, fcntl.LOCK_EX)  # another process may be downloading: wait, then look at what it left
         file.seek(0, os.SEEK_END)
         if target.exists():
             part.unlink(missing_ok=True)
             return target
-        if os.fstat(file.fileno()).st_nlink == 0:  # removed while we waited
+        if os.fstat(file.fileno()).st_nlink == 0:  # another process removed it while this one waited
             return fetch(url, target, attempts=attempts, timeout_s=timeout_s)
         task, why = bar.add_task(target.name, total=None), ""
         for attempt in range(attempts):
@@ -58,23 +58,24 @@ def fetch(url: str, target: Path, *, attempts: int = 5, timeout_s: float = 30.0)
             part.unlink(missing_ok=True)
             tag.unlink(missing_ok=True)
         raise ConnectionError(
-            f"{url}: {why}; {kept} bytes kept in {part}; run it again to go on, or put the file at {target} yourself"
+            f"{url}: {why}; {kept} bytes are kept in {part}; run the command again to continue, "
+            f"or put the file at {target} yourself"
         )
 
 
 def _receive(url: str, file: BinaryIO, tag: Path, timeout_s: float, show: Callable[[int, int | None], None]) -> None:
-    """Ask once for what `file` lacks; return when it is whole. `tag` holds size and version of what is there."""
+    """Request once what `file` lacks; return when it is complete. `tag` keeps the full size and the version."""
     have = file.tell()
     size, _, version = tag.read_text("latin-1").partition("\n") if have and tag.exists() else ("", "", "")
     headers = ({"Range": f"bytes={have}-"} if have else {}) | ({"If-Range": version} if version else {})
     try:
         response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout_s)
     except urllib.error.HTTPError as error:
-        if error.code != 416:  # this one may say that nothing is lacking
+        if error.code != 416:  # 416 may mean that nothing is missing
             raise
         response = error
     with response:
-        if response.status == 200:  # to a Range too: not supported, or the version is another
+        if response.status == 200:  # the whole file: Range not sent, not supported, or of another version
             file.seek(file.truncate(0))
             size = "" if response.length is None else str(response.length)
             tag.write_text(f"{size}\n{response.headers['ETag'] or response.headers['Last-Modified'] or ''}", "latin-1")
@@ -84,32 +85,32 @@ def _receive(url: str, file: BinaryIO, tag: Path, timeout_s: float, show: Callab
             fits = span.startswith(f"bytes {have}-") if response.status == 206 else span == f"bytes */{have}"
             if not (fits and total.isdecimal() and size in ("", total)):
                 file.seek(file.truncate(0))
-                raise ConnectionError(f"HTTP {response.status}, Content-Range '{span}' does not continue {have} bytes")
+                raise ConnectionError(f"HTTP {response.status}, Content-Range '{span}' does not follow {have} bytes")
             if response.status == 416:
                 return
             size = total
         expected = int(size) if size else None
-        response.length = None  # read as long as something comes, or bytes beyond Content-Length stay unseen
+        response.length = None  # read on beyond Content-Length, so that extra bytes are noticed
         while (expected is None or file.tell() <= expected) and (chunk := response.read1(CHUNK_BYTES)):
             file.write(chunk)
             show(file.tell(), expected)
     file.flush()
     if expected is not None and (done := file.tell()) != expected:
-        file.seek(file.truncate(0 if done > expected else done))  # of too many bytes none is trusted
-        raise ConnectionError(f"{expected} bytes announced, {done} received")
+        file.seek(file.truncate(0 if done > expected else done))  # after extra bytes, none is trusted
+        raise ConnectionError(f"the server announced {expected} bytes and sent {done}")
 
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """Give an empty folder that becomes `folder` when nothing went wrong, or if another process was faster, goes.
+    """Yield an empty folder that is renamed to `folder` at the end, unless an error or a faster process prevents it.
 
     Raises:
-        InputError: `folder` holds other things.
+        InputError: `folder` exists and holds other files.
     """
-    folder = folder.resolve()  # a rename would replace a link, not what it leads to
+    folder = folder.resolve()  # a rename would replace a link, not its target
     folder.parent.mkdir(parents=True, exist_ok=True)
     with workshop(folder) as temporary:
-        made = temporary / folder.name  # the temporary folder itself is closed to the user's group
+        made = temporary / folder.name  # a sub-folder, as the temporary folder is closed to the user's group
         made.mkdir()
         yield made
         try:
@@ -121,12 +122,15 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
 
 def extract(archive: Path, folder: Path, *, expected: Callable[[str], int | None]) -> None:
-    """Unpack a tar or tar.gz of plain files, at most one sub-folder deep, flat into `folder`: all or nothing.
+    """Unpack all files of a tar or tar.gz into `folder`; on an error, none.
 
-    `expected` gives the largest size in bytes of a file of that name, None where no such file belongs there.
+    Args:
+        archive: Holds plain files, at most one sub-folder deep; the sub-folder's name is dropped.
+        folder: The folder to create.
+        expected: Gives the largest size in bytes of a file by its name; None if the name is not expected.
 
     Raises:
-        InputError: The archive is damaged or holds what it should not (names the member); `folder` holds other things.
+        InputError: The archive is damaged or holds something unexpected, or `folder` holds other files.
     """
     with whole_folder(folder) as unpacked:
         try:
@@ -134,7 +138,7 @@ def extract(archive: Path, folder: Path, *, expected: Callable[[str], int | None
                 _unpack(tar, archive, unpacked, expected)
         except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
             why = str(error).partition("\n")[0].rstrip(":")
-            raise InputError(f"{archive}: truncated or corrupt ({why}); delete it and fetch again") from error
+            raise InputError(f"{archive} is truncated or corrupt ({why}); delete it and fetch it again") from error
 
 
 def _unpack(tar: tarfile.TarFile, archive: Path, folder: Path, expected: Callable[[str], int | None]) -> None:
@@ -142,20 +146,21 @@ def _unpack(tar: tarfile.TarFile, archive: Path, folder: Path, expected: Callabl
         path, why = PurePosixPath(member.name), ""
         limit, source = expected(path.name), tar.extractfile(member) if member.isreg() else None
         if path.is_absolute() or ".." in path.parts or len(path.parts) > 2:
-            why = "its path leads elsewhere"
+            why = "its path leads out of the folder"
         elif source is None:
             why = "" if member.isdir() else "it is a link or a device"
         elif limit is None or member.size > limit:
-            why = "no such name belongs there" if limit is None else f"more than {limit} bytes"
+            why = "its name is not expected" if limit is None else f"it has more than {limit} bytes"
         elif (folder / path.name).exists():
-            why = "its name comes twice"
+            why = "its name occurs twice"
         else:
             (folder / path.name).write_bytes(source.read())
         if why:
-            raise InputError(f"{archive}: member '{member.name}' refused, {why}; delete the archive and fetch again")
+            error = f"member '{member.name}' is refused: {why}"
+            raise InputError(f"{archive}: {error}; delete the archive and fetch it again")
     if (stream := tar.fileobj) is not None:
-        stream.seek(tar.offset)  # where tarfile stopped: at the end, but also at a damaged header or a clean cut
+        stream.seek(tar.offset)  # tarfile stops here at the end, but also at a damaged header or a cut
         if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-            raise tarfile.ReadError("no mark at its end")
-        while stream.read(CHUNK_BYTES):  # gzip compares its checksum at the very end
+            raise tarfile.ReadError("its end mark is missing")
+        while stream.read(CHUNK_BYTES):  # gzip checks its checksum at the very end
             pass

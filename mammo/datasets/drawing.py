@@ -1,7 +1,7 @@
-"""The drawing of a phantom film: anatomy, texture, lesions, artefacts. Its seeds decide all.
+"""The drawing of a phantom film: anatomy, texture, lesions and artefacts. The seed determines every pixel.
 
-Lengths in pixels of 0.2 mm, grey levels 0 to 255. A breast is drawn with its chest wall at x = 0 and mirrored onto
-the films of right breasts. The file is long because it is one drawing: nothing in it serves anything else.
+Lengths are in pixels of 0.2 mm, grey levels from 0 to 255. A breast is drawn with its chest wall at x = 0, and
+mirrored for the films of right breasts. The file is long because it is one drawing; nothing else uses its functions.
 """
 
 from dataclasses import dataclass, replace
@@ -15,23 +15,23 @@ from mammo.datasets.mias import SIDE_PX
 
 Rng = np.random.Generator
 
-# Radii of mini-MIAS's circles: median and spread of the logarithm; those of CALC apart, benign clusters are small
+# Radii of mini-MIAS's circles: median, and deviation of the logarithm; CALC by severity, as benign clusters are small
 RADII = {"CALC B": (13, 0.55), "CALC M": (36, 0.5), "CIRC": (44, 0.5), "SPIC": (46, 0.55), "MISC": (40, 0.45)}
 RADII |= {"ARCH": (57, 0.4), "ASYM": (46, 0.5)}
-# Body of a lesion: its radius and softness as shares of the circle's, grey levels above the tissue
+# Body of a lesion: radius and softness as shares of the circle's radius, and grey levels above the tissue
 BODIES = {"CIRC": (0.83, 0.08, 34), "SPIC": (0.36, 0.1, 34), "MISC": (0.55, 0.16, 26), "ARCH": (0.15, 0.2, 5)}
 BODIES |= {"ASYM": (0.66, 0.12, 24)}
-WIDTHS = (400, 512, 650, 1000)  # of mini-MIAS's scans, and their shares by tissue
+WIDTHS = (400, 512, 650, 1000)  # of mini-MIAS's scans; SHARES holds how often each occurs, by tissue
 SHARES = {"F": (0.04, 0.21, 0.55, 0.20), "G": (0.17, 0.41, 0.40, 0.02), "D": (0.25, 0.32, 0.41, 0.02)}
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One row of Info.txt; its circle is 0, 0, 0 until it is placed."""
+    """One row of Info.txt; the circle is 0, 0, 0 until `place` sets it."""
 
     kind: str
     severity: str
-    mark: str = ""  # "*": spread over the film, "-": without a circle in the file
+    mark: str = ""  # "*": spread over the film; "-": has no circle in the file
     x: int = 0
     y: int = 0
     radius: int = 0
@@ -39,21 +39,21 @@ class Finding:
 
 @dataclass(frozen=True)
 class Breast:
-    """A breast before it is drawn; x counts from the chest wall."""
+    """The anatomy of a breast to draw; x counts from the chest wall."""
 
     tissue: str
-    skin: np.ndarray  # (1024,) x of the skin, by row
-    muscle: np.ndarray  # (1024,) x of the pectoral's edge, by row
+    skin: np.ndarray  # (1024,) x of the skin in each row
+    muscle: np.ndarray  # (1024,) x of the edge of the pectoral muscle in each row
     nipple: tuple[float, float]
-    width: int  # of the scan
-    fat: float  # grey level
-    level: float  # of glandular tissue, above fat
+    width: int  # of the scan, in pixels
+    fat: float  # grey level of fat
+    level: float  # grey levels of glandular tissue above fat
     extent: float  # of glandular tissue, as a share of the breast
     chest: float  # grey level of the muscle
 
 
 def anatomy(seed: int, patient: int, side: int, tissue: str) -> Breast:
-    """Return one of a patient's two breasts: hers, with small differences."""
+    """Return one of a patient's two breasts, which differ slightly."""
     hers, own = np.random.default_rng([seed, patient]), np.random.default_rng([seed, patient, side])
     scan = int(hers.choice(4, p=SHARES[tissue]))
     width = WIDTHS[scan] + int(hers.integers(0, 3))
@@ -76,14 +76,14 @@ def anatomy(seed: int, patient: int, side: int, tissue: str) -> Breast:
 
 @lru_cache(maxsize=32)
 def gain(rows: int, columns: int, slope: float) -> np.ndarray:
-    """Return amplitudes, (rows, columns // 2 + 1) float32, whose power falls with frequency ** -slope."""
+    """Return amplitudes (rows, columns // 2 + 1) float32 whose power falls with frequency ** -slope."""
     square = (fft.fftfreq(rows) ** 2)[:, None] + fft.rfftfreq(columns) ** 2
     square[0, 0] = np.inf
     return (square ** (-slope / 4)).astype(np.float32)
 
 
 def noise(rng: Rng, height: int, width: int, slope: float) -> np.ndarray:
-    """Return a field of (height, width) float32, mean 0 and deviation 1, whose power falls with frequency ** -slope."""
+    """Return a field (height, width) float32, mean 0 and deviation 1, whose power falls with frequency ** -slope."""
     rows, columns = fft.next_fast_len(height, real=True), fft.next_fast_len(width, real=True)
     amplitude = gain(rows, columns, slope)
     white = rng.standard_normal((2, *amplitude.shape), dtype=np.float32)
@@ -92,17 +92,17 @@ def noise(rng: Rng, height: int, width: int, slope: float) -> np.ndarray:
 
 
 def ridges(field: np.ndarray, width: float) -> np.ndarray:
-    """Return lines, 0 to 1, where a field crosses zero."""
+    """Return a field of values from 0 to 1 that is largest along the lines where `field` crosses zero."""
     return 1 / (1 + (field / width) ** 2)
 
 
 def sigmoid(field: np.ndarray) -> np.ndarray:
-    """Return a number from 0 to 1 for each, half at 0."""
+    """Return the logistic function of each value."""
     return 0.5 + 0.5 * np.tanh(field / 2)
 
 
 def strands(rng: Rng, breast: Breast, count: int) -> np.ndarray:
-    """Return ducts, vessels and ligaments, (1024, width) float32, 0 to about 1: random walks towards the nipple."""
+    """Return ducts, vessels and ligaments as random walks to the nipple, (1024, width) float32, 0 to about 1."""
     start = rng.uniform([-80, 60], [breast.nipple[0], SIDE_PX], (count, 2))
     ahead = np.array([breast.nipple[0] + 60, breast.nipple[1]]) - start
     turns = np.cumsum(rng.normal(0, 0.10, (count, 60)), axis=1) + rng.normal(0, 0.45, (count, 1))
@@ -120,7 +120,7 @@ def strands(rng: Rng, breast: Breast, count: int) -> np.ndarray:
 
 
 def texture(rng: Rng, breast: Breast, depth: np.ndarray) -> np.ndarray:
-    """Return grey levels above the fat's, (1024, width): glandular tissue, strands, texture, muscle."""
+    """Return the grey levels of gland, strands, texture and muscle above that of fat, (1024, width)."""
     y, x = np.mgrid[:SIDE_PX, : breast.width].astype(np.float32)
     nipple_x, nipple_y = breast.nipple
     coarse = noise(rng, SIDE_PX // 8, SIDE_PX // 8, 3.2)
@@ -128,7 +128,7 @@ def texture(rng: Rng, breast: Breast, depth: np.ndarray) -> np.ndarray:
         cv2.resize(c, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_CUBIC)[:, : breast.width]
         for c in (coarse, cv2.GaussianBlur(coarse, (0, 0), 4))
     )
-    distance, angle = cv2.cartToPolar(x - nipple_x - 60, y - nipple_y)  # fibres meet a little in front of the nipple
+    distance, angle = cv2.cartToPolar(x - nipple_x - 60, y - nipple_y)  # fibres converge just in front of the nipple
     across, along = angle * 260 + 45 * bend, distance * 0.4 + 30 * bend
     strand, other = (
         cv2.remap(noise(rng, 512, 512, 3.0), across, along, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
@@ -143,7 +143,7 @@ def texture(rng: Rng, breast: Breast, depth: np.ndarray) -> np.ndarray:
     gland = sigmoid(form / 0.17) * inside
     fibres = ridges(strand - 0.3, 0.16) * sigmoid(3 * other) + ridges(other + 0.2, 0.12) * sigmoid(3 * slow)
     grey = breast.level * gland * (0.97 + 0.15 * strand + 0.1 * grain)
-    lines = (52 - 0.4 * breast.level) * strands(rng, breast, 240) * sigmoid(2 * slow + 0.5)  # seen best in fat
+    lines = (52 - 0.4 * breast.level) * strands(rng, breast, 240) * sigmoid(2 * slow + 0.5)  # most visible in fat
     grey += inside * (7 * fibres * (0.8 + 0.5 * gland) + lines)
     grey += 5.5 * grain + 4 * slow
     muscle = sigmoid((breast.muscle[:, None] + 4 * bend - x) / 5)
@@ -152,7 +152,7 @@ def texture(rng: Rng, breast: Breast, depth: np.ndarray) -> np.ndarray:
 
 
 def place(rng: Rng, breast: Breast, depth: np.ndarray, findings: list[Finding]) -> list[Finding]:
-    """Return the findings with their circles: within the breast, off the muscle, apart from each other."""
+    """Return the findings with circles in the breast, off the muscle and apart from each other, if there is room."""
     placed: list[Finding] = []
     for finding in findings:
         middle, spread = RADII.get(f"{finding.kind} {finding.severity}") or RADII[finding.kind]
@@ -175,7 +175,7 @@ def add_lesion(rng: Rng, grey: np.ndarray, finding: Finding) -> None:
     down, right = np.mgrid[: part.shape[0], : part.shape[1]].astype(np.float32)
     middle_x, middle_y = finding.x - start, finding.y - top
     distance, angle = cv2.cartToPolar((right - middle_x) / radius, (down - middle_y) / radius)
-    if finding.kind == "ARCH":  # tissue pulled in
+    if finding.kind == "ARCH":  # tissue is pulled in
         pull = 1 + 0.9 * np.exp(-2.5 * distance**2)
         from_x, from_y = middle_x + (right - middle_x) * pull, middle_y + (down - middle_y) * pull
         part[:] = cv2.remap(part.copy(), from_x, from_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
@@ -195,7 +195,7 @@ def add_lesion(rng: Rng, grey: np.ndarray, finding: Finding) -> None:
 
 
 def spicules(rng: Rng, part: np.ndarray, middle: tuple[int, int], radius: int, count: int) -> np.ndarray:
-    """Return lines of the shape of `part`, 0 to 1, that radiate from a point."""
+    """Return lines that radiate from the point `middle`, 0 to 1, in the shape of `part`."""
     canvas = np.zeros(part.shape, np.uint8)
     for turn in rng.uniform(0, 2 * np.pi, count):
         far = np.linspace(0.05, rng.uniform(0.6, 1.05), 8)
@@ -206,7 +206,7 @@ def spicules(rng: Rng, part: np.ndarray, middle: tuple[int, int], radius: int, c
 
 
 def add_specks(rng: Rng, grey: np.ndarray, points: np.ndarray, worse: bool, largest: float) -> None:
-    """Draw calcifications at points (n, 2) into the grey levels: round and large, or fine and irregular."""
+    """Draw calcifications at points (n, 2) into the grey levels: round and large, or fine and irregular if `worse`."""
     canvas = np.zeros(grey.shape, np.uint8)
     for point in points:
         if worse:
@@ -233,7 +233,7 @@ def add_calcifications(rng: Rng, grey: np.ndarray, finding: Finding, breast: Bre
 
 
 def add_label(rng: Rng, grey: np.ndarray, at: int, side: int, plate: bool) -> None:
-    """Draw the film's letters from column `at` on, dark on a bright plate or faint on black, some mirrored."""
+    """Draw the film's letters from column `at`, dark on a bright plate or faint on black, mirrored on some films."""
     label, ink = np.zeros((150, 130), np.uint8), int(rng.integers(50, 150))
     if plate:
         ink = 25
@@ -249,7 +249,7 @@ def add_label(rng: Rng, grey: np.ndarray, at: int, side: int, plate: bool) -> No
 
 
 def add_artefacts(rng: Rng, grey: np.ndarray, breast: Breast, side: int) -> None:
-    """Draw label, bright strip, tape, scratch and dust into the grey levels, each on its share of films."""
+    """Draw a label, a bright strip, tape and a scratch, each on a share of the films, and dust into the grey levels."""
     plate, label, strip, tape, scratch = rng.random(5) < (0.4, 0.75, 0.15, 0.12, 0.12)
     if label:
         add_label(rng, grey, max(breast.width - 120, int(breast.skin[:140].max()) + 12), side, plate)
@@ -264,7 +264,7 @@ def add_artefacts(rng: Rng, grey: np.ndarray, breast: Breast, side: int) -> None
 
 
 def draw(seed: int, patient: int, side: int, tissue: str, findings: list[Finding]) -> tuple[np.ndarray, list[Finding]]:
-    """Return a film, (1024, 1024) uint8, of a patient's right (1) or left (2) breast, its findings with circles."""
+    """Draw a patient's right (side 1) or left (2) breast; return the film (1024, 1024) uint8 and its findings."""
     breast = anatomy(seed, patient, side, tissue)
     rng, lesions, artefacts = np.random.default_rng([seed, patient, side, 1]).spawn(3)
     inside = (np.arange(breast.width) < breast.skin[:, None]).astype(np.uint8)
@@ -278,7 +278,7 @@ def draw(seed: int, patient: int, side: int, tissue: str, findings: list[Finding
             add_lesion(lesions, grey, finding)
     base = rng.lognormal(1.9, 0.6)
     grey = base + grey * (1 - np.exp(-((depth / 53) ** 1.3)))  # the breast thins out towards the skin
-    grey = np.where(grey > 170, 170 + 62 * np.tanh((grey - 170) / 62), grey)  # the film's shoulder
+    grey = np.where(grey > 170, 170 + 62 * np.tanh((grey - 170) / 62), grey)  # film saturates towards white
     add_artefacts(artefacts, grey, breast, side)
     grey += 1.2 * rng.standard_normal(grey.shape, dtype=np.float32)
     film = np.zeros((SIDE_PX, SIDE_PX), np.uint8)

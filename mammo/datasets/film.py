@@ -1,4 +1,4 @@
-"""A film: the pixels of one mammogram as they lie on disk, with what is known of them. Lengths in millimetres."""
+"""A film: the pixels of one mammogram as read from disk, and facts about them. Lengths are in millimetres."""
 
 import hashlib
 import re
@@ -11,7 +11,7 @@ import numpy as np
 from mammo.errors import InputError
 
 _PGM_HEADER = re.compile(rb"P5" + rb"(?:\s|#[^\n]*\n)+(\d+)" * 3 + rb"\s")
-DEPTHS = (8, 10, 12, 14, 16)  # bits of a grey level that scanners give
+DEPTHS = (8, 10, 12, 14, 16)  # bits per grey level that scanners produce
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,10 @@ class Film:
     Attributes:
         pixels: (height, width) uint8 or uint16, bright tissue on a dark ground.
         max_level: The grey level of white, 255 for 8 bits.
-        spacing_mm: Side of a pixel; None where it is unknown.
+        spacing_mm: Side of a pixel; None if unknown.
         laterality: `left`, `right` or None.
         view: MLO, CC or another, or None.
-        notes: What was done to the pixels or guessed about them, a line each.
+        notes: Changes to the pixels and guesses about them, one line each.
     """
 
     pixels: np.ndarray
@@ -39,7 +39,7 @@ class Film:
         return self.pixels.astype(np.float32) / np.float32(self.max_level)
 
     def levels8(self) -> np.ndarray:
-        """Return the grey levels in 8 bits, (height, width) uint8; those of a film of 8 bits are its own."""
+        """Return the grey levels in 8 bits, (height, width) uint8; an 8-bit film is returned unchanged."""
         if self.pixels.dtype == np.uint8 and self.max_level == 255:
             return self.pixels
         return np.rint(np.minimum(self.grey(), 1) * 255).astype(np.uint8)
@@ -50,37 +50,37 @@ class Film:
 
         Args:
             pixels: (height, width) uint8 or uint16.
-            max_level: The grey level of white. None: 255 for uint8; for uint16 the smallest of 2^8-1, 2^10-1, ...,
-                2^16-1 that is not below the largest level, which a note says.
-            **facts: The other attributes of a film.
+            max_level: The grey level of white. If it is None: 255 for uint8; for uint16 the smallest of 2^8-1, 2^10-1,
+                ..., 2^16-1 that is not below the largest level, with a note about it.
+            **facts: The other attributes of the film.
         """
         if max_level is None and pixels.dtype != np.uint8:
             largest = int(pixels.max(initial=0))
             max_level = next(2**bits - 1 for bits in DEPTHS if largest < 2**bits)
-            facts["notes"] = (f"white is taken as level {max_level}, as the largest level is {largest}",)
+            facts["notes"] = (f"white is taken as level {max_level}, because the largest level is {largest}",)
         return cls(pixels, max_level or 255, **facts)  # type: ignore[arg-type]
 
 
 def read_film(path: Path | str) -> Film:
-    """Return the film of a PGM, PNG, TIFF, JPEG or BMP file, told by its content.
+    """Read a film from a PGM, PNG, TIFF, JPEG or BMP file; the content decides, not the name.
 
     Raises:
-        InputError: The file cannot be read, is damaged, or is none of these; the line names the path.
+        InputError: The file cannot be read, is damaged, or has another format.
     """
     path = Path(path)
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); expected a film") from error
+        raise InputError(f"{path} cannot be read ({error.strerror}); expected a film") from error
     if data[128:132] == b"DICM":
-        raise InputError(f"{path}: DICOM is not read yet; convert it to PNG or TIFF of 16 bits")
+        raise InputError(f"{path} is DICOM, which is not supported yet; convert it to a PNG or TIFF of 16 bits")
     if header := _PGM_HEADER.match(data):
         width, height, white = map(int, header.groups())
         form = np.dtype(np.uint8 if white < 256 else ">u2")
         if not 0 < white < 65536 or len(data) - header.end() != width * height * form.itemsize:
             raise InputError(
-                f"{path}: expected {width} x {height} pixels of {8 * form.itemsize} bit, found "
-                f"{len(data) - header.end()} bytes; the film is truncated or altered, fetch it again"
+                f"{path}: expected {width} x {height} pixels of {8 * form.itemsize} bits, found "
+                f"{len(data) - header.end()} bytes; the film is truncated or altered; fetch it again"
             )
         pixels = np.frombuffer(data, form, offset=header.end()).reshape(height, width)
         return Film(pixels.astype(form.newbyteorder("="), copy=False), white)
@@ -90,21 +90,21 @@ def read_film(path: Path | str) -> Film:
         found = None
     if found is None or found.dtype not in (np.uint8, np.uint16):
         what = "nothing that can be read" if found is None else f"levels of type {found.dtype}"
-        raise InputError(f"{path}: expected a PGM, PNG, TIFF, JPEG or BMP of 8 or 16 bit, found {what}; mend the film")
+        raise InputError(f"{path}: expected a PGM, PNG, TIFF, JPEG or BMP of 8 or 16 bits, found {what}; mend it")
     return Film.of(found)
 
 
 def write_pgm(path: Path, pixels: np.ndarray) -> None:
-    """Write (height, width) uint8 as a binary PGM, with the header that MIAS has."""
+    """Write pixels (height, width) uint8 as a binary PGM with the same header as in MIAS."""
     height, width = pixels.shape
     path.write_bytes(f"P5\n{width} {height}\n255\n".encode() + pixels.astype(np.uint8).tobytes())
 
 
 def pixel_digest(pixels: np.ndarray) -> str:
-    """Return the SHA-256 of a film's pixels, row by row from the top; a file's header does not count."""
+    """Return the SHA-256 of a film's pixels, row by row from the top, without the file's header."""
     return hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()
 
 
 def file_digest(path: Path | str) -> str:
-    """Return the SHA-256 of a file's bytes: what `Dataset.digest` may give where `read` is `read_film` of a file."""
+    """Return the SHA-256 of a file's bytes, for `Dataset.digest` of a data set that reads its files by `read_film`."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()

@@ -1,7 +1,7 @@
-"""The findings table: one row per finding, or per image without one, known before a pixel is read.
+"""The findings table: one row per finding, or per image without a finding. No pixel is read for it.
 
-Lengths in pixels from the top left corner, spacing in millimetres. Columns that describe an image (all but those of
-the finding) are constant within it. `image_id` and `patient` are unique across data sets, and nothing parses them.
+Lengths are in pixels from the top left corner, spacing is in millimetres. Columns that describe an image (not the
+finding) are constant within it. `image_id` and `patient` are unique across data sets, and nothing parses them.
 """
 
 from pathlib import Path
@@ -12,12 +12,12 @@ from mammo.errors import InputError
 
 PARTS = ("train", "val", "test")
 KEY = ["dataset", "image_id", "finding_id"]
-SAMPLE = ["image_id", "finding_id", "patch", "copy"]  # name a sample in every table; 0: no finding, patch or copy
-STRING, INTEGER, REAL = "string", "Int64", "Float64"  # pandas types that hold a missing value
+SAMPLE = ["image_id", "finding_id", "patch", "copy"]  # the key of a sample in every table; 0: no finding, patch or copy
+STRING, INTEGER, REAL = "string", "Int64", "Float64"  # pandas types that allow missing values
 COLUMNS = {
     "dataset": STRING,
     "image_id": STRING,
-    "finding_id": INTEGER,  # 1, 2, ... within the image; 0 where it has no finding
+    "finding_id": INTEGER,  # 1, 2, ... within the image; 0 if it has no finding
     "path": STRING,
     "patient": STRING,
     "exam": STRING,
@@ -25,17 +25,17 @@ COLUMNS = {
     "view": STRING,  # MLO, CC, ML, XCCL, ...
     "density": STRING,
     "finding": STRING,
-    "severity": STRING,  # missing: unknown, which is not normal
+    "severity": STRING,  # missing means unknown, not normal
     "severity_source": STRING,
-    "x_px": REAL,  # of a circle, or of a point
+    "x_px": REAL,  # centre of a circle, or a point
     "y_px": REAL,
     "radius_px": REAL,
-    "x0_px": REAL,  # of a box
+    "x0_px": REAL,  # edges of a box
     "y0_px": REAL,
     "x1_px": REAL,
     "y1_px": REAL,
     "mask_path": STRING,
-    "spacing_mm": REAL,  # side of a pixel; missing: unknown
+    "spacing_mm": REAL,  # side of a pixel; missing if unknown
     "official_split": STRING,
 }
 IMAGE_COLUMNS = ["path", "patient", "exam", "laterality", "view", "density", "spacing_mm", "official_split"]
@@ -50,11 +50,11 @@ TOGETHER = [["x_px", "y_px"], ["x0_px", "y0_px", "x1_px", "y1_px"]]
 
 
 def findings_table(rows: list[dict[str, object]] | pd.DataFrame) -> pd.DataFrame:
-    """Return the validated table of `rows`. Columns that are not there become missing values; others stay as they are.
+    """Validate `rows` and return them as a table; absent columns become missing values, further columns are kept.
 
     Raises:
-        InputError: An unknown value, a missing required value, half a point or box, a repeated key, or an image that
-            contradicts itself; the line names the image.
+        InputError: A value is unknown or missing, a point or box is incomplete, a key occurs twice, or the rows of an
+            image disagree. The message names the image.
     """
     given = (pd.DataFrame(rows, dtype=object) if isinstance(rows, list) else rows).reset_index(drop=True)
     table = pd.DataFrame({name: given.get(name, pd.NA) for name in COLUMNS}, index=range(len(given))).astype(COLUMNS)
@@ -69,17 +69,17 @@ def findings_table(rows: list[dict[str, object]] | pd.DataFrame) -> pd.DataFrame
     flat = (table["x1_px"] <= table["x0_px"]) | (table["y1_px"] <= table["y0_px"])
     _refuse(table, flat, "has a box whose x1_px or y1_px is not above its x0_px or y0_px")
     _refuse(table, table["spacing_mm"] <= 0, "has spacing_mm {spacing_mm}; expected millimetres, larger than 0")
-    _refuse(table, table.duplicated(KEY), "has two rows with finding_id {finding_id}")
+    _refuse(table, table.duplicated(KEY), "has two rows with finding_id {finding_id}; expected one")
     distinct = table.groupby("image_id", sort=False)[["dataset", *IMAGE_COLUMNS]].nunique(dropna=False)
     images, columns = (distinct > 1).to_numpy().nonzero()
     if len(images):
         image_id, column = distinct.index[images[0]], distinct.columns[columns[0]]
-        raise InputError(f"findings table: rows of image {image_id} disagree on its {column}")
+        raise InputError(f"findings table: rows of image {image_id} disagree on its {column}; expected one value")
     return table
 
 
 def _refuse(table: pd.DataFrame, wrong: pd.Series, why: str) -> None:
-    """Raise an error that names the first image whose row is wrong."""
+    """Raise an error that names the image of the first wrong row, if there is one."""
     wrong = wrong.fillna(False).astype(bool)
     if wrong.any():
         row = table[wrong].iloc[0]
@@ -87,12 +87,12 @@ def _refuse(table: pd.DataFrame, wrong: pd.Series, why: str) -> None:
 
 
 def read_findings(path: Path) -> pd.DataFrame:
-    """Return the validated findings table of a CSV file.
+    """Read and validate the findings table of a CSV file.
 
     Raises:
-        InputError: It cannot be read, or is no findings table; names the file.
+        InputError: The file cannot be read, or is not a findings table.
     """
     try:
         return findings_table(pd.read_csv(path, dtype=COLUMNS))
-    except (OSError, TypeError, ValueError) as error:  # pandas' errors of parsing are ValueErrors, as is InputError
+    except (OSError, TypeError, ValueError) as error:  # pandas' parsing errors and InputError are ValueErrors
         raise InputError(f"{path}: expected a findings table (CSV); {str(error).strip()}") from None

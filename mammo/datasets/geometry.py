@@ -1,4 +1,4 @@
-"""The place of a finding: centre, box and radius from whichever of circle, box and mask is there. Pixels, top left."""
+"""The place of a finding: centre, radius and box, derived from its circle, box or mask, in pixels from the top left."""
 
 from dataclasses import dataclass
 
@@ -17,10 +17,10 @@ class Geometry:
     """The place of a finding on its film, in pixels from the top left corner.
 
     Attributes:
-        x_px, y_px: The centre of the circle, else of the box, else of the box around the mask.
-        radius_px: Of the circle, else half of the box's longer side; None where only a point is known.
-        box: Left, top, right and bottom edge, of the circle where there is no other.
-        mask_path: A film whose levels above 0 are the finding; None without one.
+        x_px, y_px: The centre of the circle; without one, of the box; without one, of the box around the mask.
+        radius_px: The radius of the circle, else half of the box's longer side; None if only a point is known.
+        box: Left, top, right and bottom edge; without a box, those of the circle.
+        mask_path: A film whose levels are above 0 on the finding; None without a mask.
     """
 
     x_px: float
@@ -30,14 +30,14 @@ class Geometry:
     mask_path: str | None = None
 
     def mask(self) -> np.ndarray | None:
-        """Return the mask, (height, width) bool, as its file says."""
+        """Read the mask, (height, width) bool; None without one."""
         return None if self.mask_path is None else read_film(self.mask_path).pixels > 0
 
 
 def geometry(row: pd.Series) -> Geometry | None:
-    """Return where the finding of a row of the findings table lies; None where nothing says it.
+    """Return the place of the finding in a row of the findings table; None if the row does not give it.
 
-    A mask's file is read only where there is neither a circle nor a box.
+    The file of a mask is read only if there is neither a circle nor a box.
 
     Raises:
         InputError: The mask cannot be read or is empty.
@@ -64,7 +64,7 @@ def geometry(row: pd.Series) -> Geometry | None:
 
 
 def with_circles(findings: pd.DataFrame) -> pd.DataFrame:
-    """Return a findings table whose `x_px, y_px, radius_px` hold each finding's geometry, whatever it was given by."""
+    """Return the findings table with `x_px, y_px, radius_px` filled from boxes and masks where they are missing."""
     lacking = findings.index[findings["radius_px"].isna() & findings[["x0_px", "mask_path"]].notna().any(axis=1)]
     found = [geometry(row) for _, row in findings.loc[lacking].iterrows()]
     circles = pd.DataFrame(

@@ -1,4 +1,4 @@
-"""The tasks: what is to be told apart, as class names and a rule from a finding's row to one of them."""
+"""The tasks: their class names, and the rule that gives a row of the findings table its class."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -13,19 +13,19 @@ from mammo.errors import InputError
 from mammo.paths import conf
 
 WORST = {"normal": 0, "benign": 1, "malignant": 3}
-UNKNOWN = 2  # a benign finding beside one of unknown severity leaves the image's severity unknown
-SHOWN = ["finding_id", "finding", "severity", "radius_px"]  # what a square shows of an image
+UNKNOWN = 2  # worse than benign: an image with a benign finding and an unknown one is unknown
+SHOWN = ["finding_id", "finding", "severity", "radius_px"]  # columns that describe a square of an image
 
 
 @dataclass(frozen=True)
 class Labels:
-    """The classes of a task, and the rule from a finding to one of them.
+    """The classes of a task, and the class of each finding.
 
     Attributes:
-        classes: Names in the order of the network's outputs; of two, the second is positive.
-        column: The column of the findings table that decides.
-        of: The class of each value of that column; a value that is absent takes no part in the task.
-        ordered: True if each class is more of something than the one before.
+        classes: Names in the order of the network's outputs; if there are two, the second is positive.
+        column: The column of the findings table that decides the class.
+        of: The class of each value of that column; rows with other values take no part in the task.
+        ordered: True if the classes are in ascending order, such as of severity.
     """
 
     classes: tuple[str, ...]
@@ -35,10 +35,10 @@ class Labels:
 
     @classmethod
     def from_config(cls, task: TaskConfig) -> "Labels":
-        """Return the labels of a task's settings.
+        """Return the labels that a task's settings describe.
 
         Raises:
-            InputError: Fewer than two classes, or a value that belongs to two of them.
+            InputError: There are fewer than two classes, or a value belongs to two of them.
         """
         if not task.classes or len(task.classes) < 2:
             raise InputError(f"task.classes={task.classes}: expected two classes or more, each with its values")
@@ -49,46 +49,46 @@ class Labels:
         return cls(tuple(map(str, task.classes)), task.column, dict(pairs), task.ordered)
 
     def label(self, table: pd.DataFrame) -> pd.Series:
-        """Return the class of each row of a findings table, missing where it takes no part in the task."""
+        """Return the class of each row of a findings table; missing if the row takes no part in the task."""
         return table[self.column].astype("string").map(self.of)
 
     @property
     def of_lesions(self) -> bool:
-        """True if a class is that of a lesion, which lies somewhere, the first the least alarming; else of an image."""
+        """True if the classes describe lesions, the first being the least alarming; False if they describe images."""
         return self.column not in IMAGE_COLUMNS
 
     @property
     def stratify(self) -> str:
-        """The column by which patients are typed when they are dealt, so that a rare class is in every part."""
+        """The column that stratifies patients when they are assigned to splits, so that each split has every class."""
         return self.column if self.of_lesions else "severity"
 
 
 @cache
 def known_tasks() -> dict[str, Labels]:
-    """Return the tasks of `conf/task`, by name."""
+    """Return the tasks in `conf/task` by name."""
     files = sorted((conf() / "task").glob("*.yaml"))
     return {path.stem: Labels.from_config(TaskConfig(**yaml.safe_load(path.read_text()))) for path in files}
 
 
 def find_task(name: str) -> Labels:
-    """Return the task of that name; an unknown one lists the known."""
+    """Return the task of that name; the error for an unknown name lists the known ones."""
     if name not in known_tasks():
         raise InputError(f"task={name} is unknown; expected one of {', '.join(known_tasks())}")
     return known_tasks()[name]
 
 
 def task_of(classes: tuple[str, ...]) -> Labels | None:
-    """Return the known task whose classes these are, in this order: no two have the same."""
+    """Return the known task with these classes in this order (no two tasks share them), or None."""
     return next((task for task in known_tasks().values() if task.classes == classes), None)
 
 
 def check_task(task: Labels, table: pd.DataFrame) -> None:
-    """Refuse a findings table that lacks a class of the task; the line names the tasks that it has all classes of."""
+    """Refuse a findings table that lacks a class of the task; the error names the tasks whose classes it has."""
     if missing := _missing(task, table):
         possible = [name for name, other in known_tasks().items() if not _missing(other, table)]
         raise InputError(
-            f"this data set has no finding of class {', '.join(missing)}, which its {task.column} would say; "
-            f"tasks that it can give: {', '.join(possible) or 'none'}"
+            f"the data set has no finding of class {', '.join(missing)} in its column {task.column}; "
+            f"set task to one that it can give: {', '.join(possible) or 'none'}"
         )
 
 
@@ -98,21 +98,21 @@ def _missing(task: Labels, table: pd.DataFrame) -> list[str]:
 
 
 def worst_findings(table: pd.DataFrame, of: str = "image_id") -> pd.DataFrame:
-    """Return one row per image, its worst finding (the first of equals), in the order of the table."""
+    """Return the worst finding of each image (the first of equally bad ones), in the order of the table."""
     rank = table["severity"].map(WORST).astype(float).fillna(UNKNOWN)
     worst_first = table.assign(_rank=rank).sort_values("_rank", ascending=False, kind="stable")
     return worst_first.drop_duplicates(of).drop(columns="_rank").sort_index()
 
 
 def findings_in(squares: pd.DataFrame, findings: pd.DataFrame) -> pd.DataFrame:
-    """Return the pairs of a square and a finding of its image whose centre lies in it.
+    """Return the pairs of a square and a finding of the same image whose centre lies in the square.
 
     Args:
         squares: `image_id`, the centre `x_px, y_px` and the side `size_px`, in pixels of the film.
         findings: A findings table.
 
     Returns:
-        The columns of the finding, and `square`, the number of the square's row.
+        The columns of the finding, and `square`, the row number of the square from 0.
     """
     numbered = squares[["image_id", "x_px", "y_px", "size_px"]].assign(square=range(len(squares)))
     placed = with_circles(findings[findings["image_id"].isin(squares["image_id"])]).dropna(subset="x_px")
@@ -123,9 +123,9 @@ def findings_in(squares: pd.DataFrame, findings: pd.DataFrame) -> pd.DataFrame:
 
 
 def shown_in(squares: pd.DataFrame, findings: pd.DataFrame, column: str = "severity") -> pd.DataFrame:
-    """Return `SHOWN`, and the task's column where it is of lesions, of the worst finding in each square.
+    """Return columns of the worst finding in each square: `SHOWN`, and `column` unless it describes images.
 
-    Of a square without a finding they are those of a normal image.
+    A square without a finding gets the values of a normal image.
     """
     worst = worst_findings(findings_in(squares, findings), of="square").set_index("square")
     rows = worst.reindex(range(len(squares)))[[*SHOWN, *({column} - {*SHOWN, *IMAGE_COLUMNS})]]

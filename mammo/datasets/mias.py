@@ -1,4 +1,4 @@
-"""mini-MIAS: 322 films of 161 women as PGM files, one text file of findings, one manifest of pixels."""
+"""mini-MIAS: 322 films of 161 women as PGM files, a text file of findings, and a manifest of the pixels."""
 
 import csv
 import os
@@ -19,7 +19,7 @@ FINDINGS = ("CALC", "CIRC", "SPIC", "MISC", "ARCH", "ASYM")
 SEVERITIES = {"B": "benign", "M": "malignant"}
 SIDE_PX = 1024
 SPACING_MM = 0.2
-ROW = re.compile(r"\s*mdb\d")  # a line of Info.txt that describes a film, be its id malformed
+ROW = re.compile(r"\s*mdb\d")  # a line of Info.txt that describes a film, even if its id is malformed
 FILM = re.compile(r"(mdb\d{3,})\.pgm")
 
 
@@ -29,8 +29,8 @@ class MIAS:
     - 322 films of 161 women: film 2k-1 is a woman's right breast, film 2k her left.
     - 207 normal films, 115 abnormal (63 of them benign only); 101 women have one abnormal breast, 7 two.
     - 330 rows in Info.txt: NORM 207, CALC 30, CIRC 25, ARCH 19, SPIC 19, MISC 15, ASYM 15; 69 benign,
-      54 malignant. 119 of them carry a circle, on 111 films.
-    - Oddities: `mdb059` has no circle; `mdb216`, `mdb233` and `mdb245` say `*NOTE 3*` instead (calcifications
+      54 malignant. 119 of them have a circle, on 111 films.
+    - Oddities: `mdb059` has no circle; `mdb216`, `mdb233` and `mdb245` have `*NOTE 3*` instead (calcifications
       spread over the film). `mdb226` has three rows, `mdb005 132 144 223 239 249` two; `mdb144` is benign and
       malignant. y counts from the bottom: it is flipped in `parse_info`, and nowhere else.
     - No official split.
@@ -55,31 +55,31 @@ class MIAS:
 
     @property
     def manifest_path(self) -> Path:
-        """The path of a CSV of `image_id, sha256`: the digest of each film's pixels."""
+        """The path of a CSV with `image_id, sha256`, the digest of each film's pixels."""
         return Path(__file__).with_name("mias_sha256.csv")
 
     def manifest(self) -> dict[str, str]:
-        """Return the SHA-256 of each film's pixels, by film."""
+        """Return the SHA-256 of each film's pixels by `image_id`."""
         if not self._manifest:
             with self.manifest_path.open(newline="") as file:
                 self._manifest = {row["image_id"]: row["sha256"] for row in csv.DictReader(file)}
         return self._manifest
 
     def digest(self, image_id: str) -> str | None:
-        """Return the SHA-256 of a film's pixels, as the manifest says."""
+        """Return the SHA-256 of a film's pixels from the manifest."""
         return self.manifest()[image_id]
 
     def prepare(self) -> None:
-        """Climb the ladder until the films lie in `root`: folder there, archive on disk, download.
+        """Put the films into `root`: use the folder if it is there, else the archive on disk, else download it.
 
         Raises:
-            FileNotFoundError: None of the rungs holds; says where it looked and what to do.
+            FileNotFoundError: None of the three works; the message says where they were looked for and what to do.
         """
         if (self.root / "Info.txt").is_file():
             return
         if self.archive is not None:
             if not self.archive.is_file():
-                raise FileNotFoundError(f"no archive at {self.archive}, which data.archive or MAMMO_MIAS_ARCHIVE names")
+                raise FileNotFoundError(f"no archive at {self.archive}; mend data.archive or MAMMO_MIAS_ARCHIVE")
             return download.extract(self.archive, self.root, expected=expected_member)
         if self.root.is_dir() and any(self.root.iterdir()):
             raise InputError(
@@ -88,13 +88,13 @@ class MIAS:
         target = self.root.with_name("all-mias.tar.gz")
         try:
             if not (self.download or target.is_file()):
-                raise OSError(f"none from {self.url}, data.download=false")
+                raise OSError(f"{self.url} is not used, because data.download=false")
             download.fetch(self.url, target)
         except OSError as error:
             raise FileNotFoundError(
                 f"no mini-MIAS films: folder {self.root} has no Info.txt; no archive named, none at {target}; "
-                f"download: {error}. Either name the archive, data.archive=<path to all-mias.tar.gz> or "
-                "MAMMO_MIAS_ARCHIVE, or run `python -m mammo data fetch` where there is a network"
+                f"download: {error}. Either name the archive by data.archive=<path to all-mias.tar.gz> or "
+                "MAMMO_MIAS_ARCHIVE, or run `python -m mammo data fetch` with a network connection"
             ) from error
         download.extract(target, self.root, expected=expected_member)
 
@@ -102,7 +102,7 @@ class MIAS:
         """Return the findings table (see `mammo.datasets.findings`).
 
         Raises:
-            FileNotFoundError: A film of the manifest is missing; names the first and counts them.
+            FileNotFoundError: Info.txt or a film of the manifest is missing.
             InputError: Info.txt is malformed, or does not describe the films of the manifest.
         """
         info = self.root / "Info.txt"
@@ -114,29 +114,29 @@ class MIAS:
         films, listed = set(self.manifest()), {str(row["image_id"]) for row in rows}
         if films != listed:
             odd = sorted(films ^ listed)
-            raise InputError(f"{info}: {len(odd)} films are in it or in the manifest but not in both: {odd[0]}, ...")
+            raise InputError(f"{info}: {len(odd)} films are in only one of it and the manifest: {odd[0]}, ...")
         missing = [image_id for image_id in sorted(films) if not self.path(image_id).is_file()]
         if missing:
             raise FileNotFoundError(
                 f"{len(missing)} of {len(films)} films are missing, the first is {self.path(missing[0])}; "
-                f"delete {self.root} and fetch again"
+                f"delete {self.root} and fetch the films again"
             )
         return findings_table([{"dataset": self.name, "path": str(self.path(row["image_id"])), **row} for row in rows])
 
     def path(self, image_id: object) -> Path:
-        """Return where a film lies."""
+        """Return the path of a film."""
         return self.root / f"{image_id}.pgm"
 
     def read(self, image_id: str) -> Film:
-        """Return a film of (1024, 1024) uint8, compared with the manifest.
+        """Return a film, (1024, 1024) uint8, after comparing it with the manifest.
 
         Raises:
-            InputError: The film is truncated or altered; names its path.
+            InputError: The film is truncated or altered.
         """
         path = self.path(image_id)
         film = read_film(path)
         if pixel_digest(film.pixels) != self.manifest()[image_id]:
-            raise InputError(f"{path}: pixels differ from the manifest; delete {self.root} and fetch again")
+            raise InputError(f"{path}: pixels differ from the manifest; delete {self.root} and fetch the films again")
         return replace(film, spacing_mm=SPACING_MM, laterality=_laterality(int(image_id[3:])), view="MLO")
 
 
@@ -145,7 +145,7 @@ def _laterality(number: int) -> str:
 
 
 def expected_member(name: str) -> int | None:
-    """Return the largest size in bytes that the archive's member may have; None for a name it cannot hold."""
+    """Return the largest size in bytes of a member of the archive; None for a name that is not expected."""
     if name in ("Info.txt", "Licence.txt", "README", "README.txt"):
         return 100_000
     return SIDE_PX * SIDE_PX + 100 if FILM.fullmatch(name) else None
@@ -154,11 +154,11 @@ def expected_member(name: str) -> int | None:
 def parse_info(text: str, source: str = "Info.txt", dataset: str = "mias") -> list[dict[str, object]]:
     """Return the rows of a findings table from the text of Info.txt, without `dataset` and `path`.
 
-    The file's y counts from the bottom; here it counts from the top. Density stays the file's letter.
-    Patients are named after the data set.
+    In the file y counts from the bottom, in the rows from the top. Density is the file's letter.
+    `dataset` begins the names of the patients.
 
     Raises:
-        InputError: A malformed row; names its line number.
+        InputError: A row is malformed; the message gives its line number.
     """
     rows: list[dict[str, object]] = []
     seen: dict[str, list[object]] = {}  # the severities of a film's rows so far
@@ -178,10 +178,10 @@ def parse_info(text: str, source: str = "Info.txt", dataset: str = "mias") -> li
         if "normal" not in severities:
             row["finding_id"] = len(severities)
         elif len(severities) > 1:
-            raise InputError(f"{source}, line {number}: film {fields[0]} is normal and has another row")
+            raise InputError(f"{source}, line {number}: film {fields[0]} is normal and has another row; expected one")
         rows.append(row)
     if not rows:
-        raise InputError(f"{source}: no row that describes a film")
+        raise InputError(f"{source}: no row that describes a film; expected lines such as `mdb003 D NORM`")
     return rows
 
 

@@ -1,4 +1,4 @@
-"""The phantom: drawn films of patients who do not exist, in exactly the layout of mini-MIAS."""
+"""The phantom: synthetic films of patients who do not exist, in exactly the layout of mini-MIAS."""
 
 from pathlib import Path
 
@@ -13,20 +13,20 @@ from mammo.datasets.mias import MIAS, SIDE_PX
 from mammo.errors import InputError
 from mammo.paths import home
 
-VERSION = "v1"  # of the drawing: raise it with every change of a pixel, so that no old folder passes for a new one
+VERSION = "v1"  # of the drawing; raise it whenever a pixel changes, so that old folders are not used
 HEADER = """SYNTHETIC FILMS, in the layout of the MIAS MiniMammographic Database.
 
 Drawn by mammo.datasets.phantom: no woman was examined, and nothing here may be taken for a finding about patients.
 Columns: film, tissue, class, severity, x, y (from the bottom left corner) and radius in pixels.
 """
 
-# Patients of mini-MIAS (its Info.txt), counted: tissue of those without a finding, and of those with one circled one
+# Counts of mini-MIAS's patients by tissue, from its Info.txt: those without a finding or with one that has a circle
 PLAIN = {
     "NORM": "F15 G16 D22", "CALC B": "F2 G3 D2", "CALC M": "F3 G1 D2", "CIRC B": "F5 G4 D3", "CIRC M": "F1 G2",
     "SPIC B": "F2 G4 D5", "SPIC M": "F3 G3 D2", "MISC B": "F2 G3 D1", "MISC M": "F4 G2 D1",
     "ARCH B": "F4 G2 D2", "ARCH M": "F2 G4 D3", "ASYM B": "F1 G2 D3", "ASYM M": "F2 G2 D4",
 }  # fmt: skip
-# The others, as tissue: right breast | left breast; `-` marks a finding without a circle, `*` one with NOTE 3
+# All other patients, as tissue: right breast | left breast. `-`: a finding without a circle; `*`: one with NOTE 3
 AWKWARD = [
     "F: | MISC B, MISC M", "D: | CALC M *", "G: CALC M | CALC B", "D: | CALC B, CALC B, CALC B", "F: CIRC B - |",
     "D: CALC M, CALC M | CALC B", "F: CIRC B, CIRC B |", "G: CALC M * |", "G: CIRC B | CIRC B", "F: CALC M * |",
@@ -37,10 +37,10 @@ DECK = 161  # patients of the two tables
 
 
 def deal(seed: int, patients: int) -> list[tuple[str, list[Finding], list[Finding]]]:
-    """Return each patient's tissue and findings, right and left, without circles: 161 make mini-MIAS's table.
+    """Return tissue, right findings and left findings of each patient, without circles; 161 patients equal mini-MIAS.
 
-    Classes are spread evenly over the 161. The awkward patients come second, fourth and so on, so that a few patients
-    show all kinds of rows. A larger number only appends patients.
+    Classes are spread evenly over the 161. The patients of `AWKWARD` come second, fourth and so on, so that a small
+    phantom has all kinds of rows. A larger number of patients only appends some.
     """
     dealt: list[tuple[str, list[Finding], list[Finding]]] = []
     for deck in range(-(-patients // DECK)):
@@ -60,7 +60,7 @@ def deal(seed: int, patients: int) -> list[tuple[str, list[Finding], list[Findin
 
 
 def read_card(card: str) -> tuple[str, list[Finding], list[Finding]]:
-    """Return tissue, right and left findings from a line such as those of `AWKWARD`."""
+    """Return tissue, right and left findings from a line such as those in `AWKWARD`."""
     sides: list[list[Finding]] = [[], []]
     for side, rows in zip(sides, card[2:].split("|"), strict=True):
         for row in filter(str.strip, rows.split(",")):
@@ -70,13 +70,13 @@ def read_card(card: str) -> tuple[str, list[Finding], list[Finding]]:
 
 
 class Phantom(MIAS):
-    """Drawn films of patients who do not exist, for tests, demonstrations and pictures; results on them mean nothing.
+    """Synthetic films of patients who do not exist, for tests and demonstrations. Results on them mean nothing.
 
-    - Any number of patients from 2 on, with two films each. For every 161 patients, the tissue, classes, severities
-      and awkward rows are exactly those of mini-MIAS; the seed decides which patient has what.
-    - A film depends on the seed and its number alone: a larger number of patients only appends films.
-    - Circles lie within the breast; their radii follow mini-MIAS's by class. Lesions are drawn by a few simple rules,
-      so they are easier to learn than real ones.
+    - Any number of patients, at least 2, with two films each. For every 161 patients, the tissue, classes, severities
+      and awkward rows are exactly those of mini-MIAS; the seed decides which patient has which.
+    - A film depends only on the seed and its number, so a larger number of patients only appends films.
+    - Circles lie within the breast; their radii follow those of mini-MIAS by class. Lesions are drawn by a few
+      simple rules, so they are easier to learn than real ones.
     """
 
     name = "phantom"
@@ -87,33 +87,33 @@ class Phantom(MIAS):
         if not all(isinstance(value, int) for value in (patients, film_seed)):
             raise InputError(f"data.patients={patients}, data.film_seed={film_seed}: expected whole numbers")
         if patients < 2:
-            raise InputError(f"data.patients={patients}: a phantom has at least 2 patients; set a larger number")
+            raise InputError(f"data.patients={patients} is too small; a phantom has at least 2 patients")
         if film_seed < 0:
-            raise InputError(f"data.film_seed={film_seed}: expected 0 or larger")
+            raise InputError(f"data.film_seed={film_seed} is negative; expected 0 or larger")
         super().__init__(root=root or str(home() / f"phantom-{patients}-{film_seed}-{VERSION}"), download=False)
         self.patients, self.film_seed = patients, film_seed
 
     @property
     def manifest_path(self) -> Path:
-        """The path of a CSV of `image_id, sha256`: it lies beside the films, as it depends on the seed."""
+        """The path of a CSV with `image_id, sha256`; it lies beside the films, because it depends on the seed."""
         return self.root / "manifest.csv"
 
     @property
     def drawn(self) -> str:
-        """The line of Info.txt that says what the films were drawn from."""
+        """The line of Info.txt that gives the version, patients and seed of the drawing."""
         return f"Phantom {VERSION} of {self.patients} women, film_seed {self.film_seed}"
 
     def prepare(self) -> None:
-        """Draw the films into `root`, unless its Info.txt is there: all or nothing.
+        """Draw all films into `root`, unless its Info.txt is there; on an error, none remains.
 
         Raises:
-            InputError: `root` holds other things.
+            InputError: `root` holds other films or files.
         """
         info = self.root / "Info.txt"
         if info.is_file():
             if self.drawn not in info.read_text(errors="replace").splitlines():
                 raise InputError(
-                    f"{self.root}: not {self.drawn}; delete the folder, name another, or leave data.root out"
+                    f"{self.root} is not {self.drawn}; delete the folder, name another, or leave data.root out"
                 )
             return
         with whole_folder(self.root) as folder:
@@ -137,6 +137,6 @@ class Phantom(MIAS):
 
 
 def info_row(finding: Finding) -> str:
-    """Return a finding as Info.txt says it, where y counts from the bottom."""
+    """Return a finding as Info.txt writes it, with y counted from the bottom."""
     circle = {"*": " *NOTE 3* ", "-": ""}.get(finding.mark, f" {finding.x} {SIDE_PX - 1 - finding.y} {finding.radius}")
     return f"{finding.kind} {finding.severity}{circle}"

@@ -1,4 +1,4 @@
-"""The data sets by name: one row each, and more where a user adds them."""
+"""The data sets by name, one row each; users add their own."""
 
 from typing import Any
 
@@ -10,20 +10,20 @@ from mammo.errors import InputError
 from mammo.targets import build
 
 DATASETS: dict[str, Any] = {"mias": MIAS, "phantom": Phantom}  # a class, or another callable that returns a Dataset
-GENERAL = ("spacing_mm", "batch_size", "workers", "cache", "fold", "folds")  # keys of how any data set is loaded
+GENERAL = ("spacing_mm", "batch_size", "workers", "cache", "fold", "folds")  # keys for loading, which no data set takes
 CONTRACT = ("name", "licence", "citation", "prepare", "findings", "read", "digest")
 
 
 def open_dataset(config: DataConfig) -> Dataset:
-    """Return the data set of these settings, made with those that its constructor takes.
+    """Return the data set that these settings describe.
 
     Raises:
-        InputError: An unknown name, a class that is none or cannot be imported, or a setting that it does not take.
+        InputError: The name is unknown, or the class cannot be imported, is not a data set or does not take a setting.
     """
     dataset = build("data", config, DATASETS, GENERAL)
     if lacking := [name for name in CONTRACT if not hasattr(dataset, name)]:
         raise InputError(
-            f"data: {type(dataset).__name__} is no data set, it has no {', '.join(lacking)}; "
-            "expected what mammo.datasets.base.Dataset lists"
+            f"data: {type(dataset).__name__} is not a data set, because it has no {', '.join(lacking)}; "
+            "add what mammo.datasets.base.Dataset lists"
         )
     return dataset

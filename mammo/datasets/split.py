@@ -1,4 +1,4 @@
-"""The split: which image is for training, validation and test, dealt by patient, image, copy or as the paper did."""
+"""The split of images into train, val and test: by patient, by image, by copy or as in the paper."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ from mammo.datasets.findings import PARTS
 from mammo.datasets.labels import worst_findings
 from mammo.errors import InputError
 
-PAPER_TRAIN = {False: (54, 207), True: (43, 115)}  # normal and abnormal images: Behery et al. 2023, Table 2
+PAPER_TRAIN = {False: (54, 207), True: (43, 115)}  # by abnormal: images in train, in all (Behery et al. 2023, Table 2)
 
 
 def deal(strata: Sequence[object], shares: list[float], rng: np.random.Generator) -> np.ndarray:
-    """Deal items to parts in proportion to `shares`, each stratum evenly; return (items,) part numbers.
+    """Assign items to parts in proportion to `shares`, evenly within each stratum; return (items,) part numbers.
 
-    Items are shuffled within their stratum, strata follow each other, and each item goes to the part that is
-    furthest behind its share: linear in the number of items.
+    Items are shuffled within their stratum, the strata follow each other, and each item goes to the part that is
+    furthest below its share. The time is linear in the number of items.
     """
     order = rng.permutation(len(strata))
     by_stratum: dict[object, list[int]] = defaultdict(list)
@@ -46,24 +46,24 @@ def split_images(
     copies: int = 0,
     stratify: str = "severity",
 ) -> pd.DataFrame:
-    """Return the split, one row per image: `image_id, patient, split`, the last one of train, val, test.
+    """Return the split, one row per image: `image_id, patient, split`, where `split` is train, val or test.
 
     Args:
         table: A findings table.
-        name: `patient` (no patient is in two splits); `image` (images are dealt as if they were patients); `copy` (the
-            copies of an augmentation that came first are, a row each with its number in `copy`); `paper` (54 / 43
-            images for training, 153 / 72 for test, no validation; other archives in these proportions, images of
-            unknown severity in test); or `paper_by_patient` (as near to those numbers as whole patients come).
-        seed: Of the dealing; the same images, seed and shares give the same split.
-        shares: Of train, val and test, without folds.
-        fold: If given, test is this one of `folds`, and validation is dealt from the rest. The paper's splits have
-            no folds: there it is one of so many draws.
-        folds: How many.
-        copies: Of each image beside the original, for `copy`.
-        stratify: Column of the table whose values on a patient's images, of their worst findings, are her type.
+        name: `patient` (no patient is in two splits); `image` (images are assigned regardless of patients); `copy`
+            (augmented copies are assigned regardless of images, a row each with its number in `copy`); `paper` (54
+            normal and 43 abnormal images in train, 153 and 72 in test, none in val; other archives in these
+            proportions, images of unknown severity in test); or `paper_by_patient` (whole patients, as close to
+            these numbers as possible).
+        seed: The same images, seed and shares give the same split.
+        shares: The shares of train, val and test; with a fold, the first two share what is not in the fold.
+        fold: If given, this fold is test. The paper's splits have no folds; there it numbers independent draws.
+        folds: The number of folds.
+        copies: The number of copies of each image beside the original, for `copy`.
+        stratify: The column that stratifies: a patient's stratum is its values on the worst finding of each image.
 
     Raises:
-        InputError: An unknown name, a fold out of range, shares that are none.
+        InputError: The name is unknown, the fold is out of range, or the shares are invalid.
     """
     kept = ["image_id", "patient"]
     images = worst_findings(table)[list(dict.fromkeys([*kept, "severity", stratify]))].reset_index(drop=True)
@@ -74,7 +74,7 @@ def split_images(
     check_shares(shares, name)
     if name == "copy":
         if not copies:
-            raise InputError("split=copy deals the copies of an augmentation that came first; add augment=expand")
+            raise InputError("split=copy splits the copies of an augmentation, and there are none; add augment=expand")
         images = images.merge(pd.DataFrame({"copy": range(copies + 1)}), how="cross")
         images["item"] = images["image_id"] + ".c" + images["copy"].astype("string")
         kept.append("copy")
@@ -86,11 +86,11 @@ def check_shares(shares: list[float] | None, name: str) -> None:
     if name not in (*UNITS, *PAPER):
         raise InputError(f"split.name={name} is unknown; expected one of {', '.join([*UNITS, *PAPER])}")
     if name in UNITS and (shares is None or len(shares) != 3 or min(shares) < 0 or sum(shares) <= 0):
-        raise InputError(f"split.shares={shares}: expected three shares, of train, val and test, none negative")
+        raise InputError(f"split.shares={shares} is invalid; expected three shares (train, val, test), none negative")
 
 
 def check_fold(fold: int | None, folds: int) -> None:
-    """Refuse a fold that is out of range."""
+    """Raise an InputError if the fold is out of range."""
     if fold is not None and not (folds >= 2 and 0 <= fold < folds):
         raise InputError(f"data.fold={fold} is out of range; with data.folds={folds} expected 0 to {folds - 1}")
 
@@ -98,7 +98,7 @@ def check_fold(fold: int | None, folds: int) -> None:
 def _dealt_parts(
     images: pd.DataFrame, unit: str, seed: int, shares: list[float], fold: int | None, folds: int, stratify: str
 ) -> np.ndarray:
-    # A patient's type: what her worst breast has, and whether one breast or both are abnormal; "" is unknown.
+    # The stratum of a patient is the sorted values of all images, so one abnormal breast differs from two; "": unknown.
     typed = images.sort_values(["image_id"]).astype({stratify: "string"}).fillna({stratify: ""})
     kinds = typed.groupby(unit)[stratify].agg(lambda values: tuple(sorted(values)))
     units, strata = list(kinds.index), list(kinds)
@@ -122,7 +122,7 @@ def _paper_parts(images: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
 
 
 def _paper_parts_by_patient(images: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
-    """Take patients in random order, those with an abnormal image first; each one trains whose images still fit."""
+    """Take patients in random order, those with an abnormal image first; put each whose images still fit into train."""
     normal = images["severity"] == "normal"
     kinds: dict[Any, pd.Series] = {True: (~normal).fillna(False).astype(bool), False: normal.fillna(False).astype(bool)}
     counts = pd.DataFrame({"patient": images["patient"]} | kinds).groupby("patient").sum()
@@ -136,12 +136,12 @@ def _paper_parts_by_patient(images: pd.DataFrame, rng: np.random.Generator) -> n
     return np.where(images["patient"].isin(chosen), "train", "test")
 
 
-UNITS = {"patient": "patient", "image": "image_id", "copy": "item"}  # what is dealt
+UNITS = {"patient": "patient", "image": "image_id", "copy": "item"}  # the column whose values are assigned
 PAPER = {"paper": _paper_parts, "paper_by_patient": _paper_parts_by_patient}
 
 
 def audit_split(split: pd.DataFrame) -> dict[str, object]:
-    """Return what a split leaks: images and patients by part, and those that are in two of them."""
+    """Return the number of images and patients in each split, and the names of those in two splits."""
 
     def crossing(unit: str) -> list[str]:
         parts = split.groupby(unit)["split"].nunique()
@@ -156,7 +156,7 @@ def audit_split(split: pd.DataFrame) -> dict[str, object]:
 
 
 def check_split(split: pd.DataFrame, name: str) -> dict[str, object]:
-    """Return the audit; refuse a patient in two splits unless the split's name admits it."""
+    """Return the audit of a split; refuse a patient in two splits unless the kind of split (`name`) allows it."""
     audit = audit_split(split)
     crossing = audit["patients_in_two_splits"]
     if crossing and name in ("patient", "paper_by_patient"):

@@ -11,7 +11,7 @@ from mammo.datasets.labels import worst_findings
 
 
 def counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
-    """Return counts by what is counted: images, patients, findings by class and severity, images by density."""
+    """Count images, patients and rows, in all and by severity, class and density; return the counts by heading."""
     images = worst_findings(table)
     abnormal = images[images["severity"].isin(["benign", "malignant"])].groupby("patient").size()
     patients = images["patient"].nunique()
@@ -35,7 +35,7 @@ def counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
 
 
 def picture(dataset: Dataset, table: pd.DataFrame) -> Figure:
-    """Draw two films of each class where there are so many, with the circles of their findings."""
+    """Draw up to two films of each class, with the circles of their findings."""
     chosen = list(dict.fromkeys(table.fillna({"finding": "-"}).groupby("finding", sort=False).head(2)["image_id"]))
     circles: list[list[tuple[float, float, float]]] = []
     names: list[str] = []

@@ -1,1 +1,1 @@
-"""Devices, the processes of a job, and how a job that was cut goes on."""
+"""Devices, the processes of a job, and the resuming of an interrupted job."""

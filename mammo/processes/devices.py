@@ -1,4 +1,4 @@
-"""The devices that a job runs on, and the precision it computes in."""
+"""The devices that a job runs on, and the precision that it computes in."""
 
 import ctypes
 import functools
@@ -14,20 +14,20 @@ from mammo.errors import InputError
 from mammo.processes import peers
 
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The devices of one process of a job.
+    """The devices and precision of a job, and this process's place in it.
 
     Attributes:
         accelerator: `cpu` or `cuda`.
-        devices: How many on each machine.
-        machines: How many machines.
-        precision: As Lightning names it.
-        rank: Which of the processes this one is.
-        why: What is said of the precision where it was left to the machine.
+        devices: The number of devices on each machine.
+        machines: The number of machines.
+        precision: The precision as Lightning names it.
+        rank: The number of this process, from 0.
+        why: The reason for the precision if it was `auto`, else empty.
     """
 
     accelerator: str
@@ -39,7 +39,7 @@ class Plan:
 
     @property
     def world(self) -> int:
-        """The number of devices in all, each with a process of its own."""
+        """The number of devices on all machines, each with a process of its own."""
         return self.devices * self.machines
 
     @property
@@ -49,14 +49,14 @@ class Plan:
 
     @property
     def progress(self) -> bool:
-        """True if somebody is there to watch a progress bar."""
+        """True if this process shows a progress bar: the main one, on a terminal."""
         return self.main and os.isatty(1)
 
     def prepare(self) -> None:
-        """Set this process up for speed; no number depends on it.
+        """Set this process up for speed; no result depends on it.
 
-        Memory that is about to be written is not filled before, as deterministic algorithms would have it to show who
-        reads it unwritten.
+        With deterministic algorithms torch fills new memory before use, to reveal reads of unwritten memory; that is
+        switched off. On a CPU freed memory is kept.
         """
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         if self.accelerator == "cpu":
@@ -66,24 +66,23 @@ class Plan:
         """Refuse a global batch that the devices cannot share evenly."""
         if batch_size % self.world:
             raise InputError(
-                f"data.batch_size={batch_size} cannot be shared by {self.world} devices; make it a multiple of that"
+                f"data.batch_size={batch_size} cannot be shared by {self.world} devices; use a multiple of that"
             )
 
     @property
     def _strategy(self) -> str:
-        """Lightning's strategy.
+        """The name of Lightning's strategy.
 
-        The sum of three numbers depends on their order, and DDP arranges gradients anew after its first step.
-
-        So a run that goes on would add them in another order. On CPUs they are left as they are; it says of that, once,
-        that it would be faster otherwise. GPUs promise no equal bytes.
+        The sum of three numbers depends on their order, and DDP rearranges gradients after its first step, so a resumed
+        run would add them in another order. On CPUs the order is kept, and DDP warns once that this is slower.
+        Resumed runs on GPUs need not be equal to the last bit.
         """
         if self.accelerator == "cpu" and self.world > 2:
             return "ddp_find_unused_parameters_true"
         return "ddp" if self.world > 1 else "auto"
 
     def trainer_settings(self) -> dict[str, Any]:
-        """Return arguments of Lightning's Trainer."""
+        """Return the arguments of Lightning's Trainer."""
         from lightning.pytorch.plugins.environments import (
             LightningEnvironment,
             SLURMEnvironment,
@@ -102,7 +101,7 @@ class Plan:
             "strategy": self._strategy,
             "plugins": [engines[together.engine]() if together else LightningEnvironment(), WholeFiles()],
             "enable_progress_bar": self.progress,
-            "use_distributed_sampler": False,  # it repeats films to fill up; the datamodule's samplers do not
+            "use_distributed_sampler": False,  # it repeats films, for equal shares; the datamodule's samplers do not
             "num_sanity_val_steps": 0,
             "enable_model_summary": False,
             "log_every_n_steps": 1,
@@ -111,25 +110,25 @@ class Plan:
 
 @functools.cache
 def _keep_freed_memory() -> None:
-    """Keep what a step frees for the next one: an eighth of VGG16's time on a CPU, for 0.1 GB.
+    """Keep the memory that a step frees for the next step: this saves an eighth of VGG16's time on a CPU, for 0.1 GB.
 
-    By default glibc gives pieces of 32 MB and more back to the system, which zeroes them page by page when they are
-    asked for again. The very largest are still given back: kept, they would leave holes (VGG16: 0.3 GB more, and
-    hardly faster). Before a fork all that is free is, or a loader's workers would keep a copy of it.
+    By default glibc returns blocks of 32 MB and more to the system, which zeroes them page by page when they are
+    requested again. The largest blocks are still returned, because they would leave holes (VGG16: 0.3 GB more, and
+    hardly faster). Before a fork all free memory is returned, or a loader's workers would keep a copy of it.
     """
     libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):  # glibc's alone
+    if hasattr(libc, "mallopt"):  # only glibc has it
         if not libc.mallopt(M_MMAP_THRESHOLD, 96 << 20):
-            libc.mallopt(M_MMAP_THRESHOLD, 32 << 20)  # the most that an older glibc takes
+            libc.mallopt(M_MMAP_THRESHOLD, 32 << 20)  # the maximum of an older glibc
         libc.mallopt(M_TRIM_THRESHOLD, 1 << 29)
         os.register_at_fork(before=lambda: libc.malloc_trim(0))
 
 
 def plan(accelerator: str, devices: int | str, precision: str, machines: int = 1) -> Plan:
-    """Resolve `auto` and check that the devices are there, and that each has its process.
+    """Resolve `auto`, and check that the devices exist and that each has its process.
 
     Raises:
-        InputError: An unknown accelerator, more devices than there are, or other processes than were asked for.
+        InputError: The accelerator or precision is unknown, devices are missing, or the number of processes differs.
     """
     gpus = torch.cuda.device_count()
     if accelerator == "auto":
@@ -159,16 +158,16 @@ def _check_peers(devices: int, machines: int) -> None:
     asked = f"trainer.devices={devices} trainer.num_nodes={machines}"
     if together is None:
         if machines > 1:
-            raise InputError(f"{asked}: several machines are started by srun or torchrun, a process for each device")
+            raise InputError(f"{asked}: several machines need srun or torchrun, which starts a process for each device")
     elif (together.world, together.machines) != (devices * machines, machines):
         raise InputError(
             f"{asked}: {together.engine} started {together.world} processes on {together.machines} machines; "
-            "make the two agree"
+            "make the numbers agree"
         )
 
 
 def has_bfloat16(accelerator: str) -> bool:
-    """Tell whether the device computes in bfloat16 itself; where it is emulated it is slower than float32."""
+    """Return True if the device computes in bfloat16 natively; where it is emulated it is slower than float32."""
     if accelerator != "cpu":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     info = Path("/proc/cpuinfo")
@@ -176,5 +175,5 @@ def has_bfloat16(accelerator: str) -> bool:
 
 
 def plan_of(config: TrainerConfig) -> Plan:
-    """Return the devices of a run; see `plan`."""
+    """Return the plan for a run's devices; see `plan`."""
     return plan(config.accelerator, config.devices, config.precision, config.num_nodes)

@@ -1,4 +1,4 @@
-"""The processes of a job: how they are started, and how the first error of any of them is told."""
+"""The launch of a job: it starts the processes, and reports the first error of any of them."""
 
 import contextlib
 import logging
@@ -23,14 +23,15 @@ Job = Callable[[Config, Path], dict[str, float]]
 
 
 def launch(job: Job, config: Config, folder: Path) -> dict[str, float]:
-    """Run a job on its devices: here, or in one new process each, which end together.
+    """Run a job on its devices: in this process, or in one new process per device, which end together.
 
-    Hydra and Lightning would each start the other's processes again; so ranks get the composed configuration and
-    nothing of the command line, and this process keeps no process group for a sweep's next job to trip over.
+    Hydra and Lightning would each start the other's processes again. So the new processes get the composed
+    configuration instead of the command line, and this process keeps no process group, on which a sweep's next job
+    would fail.
     """
     together, count = peers.peers(), plan_of(config.trainer).devices
     if together is not None and together.rank:
-        logging.getLogger().setLevel(logging.ERROR)  # the first one speaks for all
+        logging.getLogger().setLevel(logging.ERROR)  # only the first process logs
     if together is not None or count == 1:
         return job(config, folder)
     from torch.distributed.elastic.multiprocessing import SignalException
@@ -39,7 +40,7 @@ def launch(job: Job, config: Config, folder: Path) -> dict[str, float]:
 
     for name in logging.root.manager.loggerDict:
         if name.startswith("torch.distributed.elastic"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)  # what went wrong is told below, once
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # the error is reported below, once
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "600")  # seconds to write a checkpoint when told to stop
     how = LaunchConfig(
         min_nodes=1,
@@ -74,14 +75,14 @@ def launch(job: Job, config: Config, folder: Path) -> dict[str, float]:
 
 
 def _rank(job: Job, config: Config, folder: Path, said: Path, parent: int, threads: int) -> dict[str, float]:
-    """Run one process of a job. An error ends it, and so the others, which may wait; the first one is what is told."""
+    """Run one process of a job. An error ends all of them, as others may be waiting; the first error is reported."""
     peers.end_with(parent)
     torch.set_num_threads(threads)
     main = os.environ["RANK"] == "0"
     logging.basicConfig(level=logging.INFO if main else logging.ERROR, format="%(message)s")
     try:
         return job(config, folder)
-    except Exception as error:  # before the others lose their connection, and fail of that
+    except Exception as error:  # recorded before the others lose their connection and fail, too
         known = message_for_user(error)
         with contextlib.suppress(FileExistsError), said.open("x") as file:
             file.write(f"input:{known}" if known else f"{os.environ['RANK']}:{traceback.format_exc()}")

@@ -1,4 +1,4 @@
-"""The processes of one job: who has started them together, and that none outlives the one that started it."""
+"""The processes of one job: how they were started together, and how each ends with its parent."""
 
 import ctypes
 import logging
@@ -12,23 +12,23 @@ from typing import NoReturn
 
 from mammo.errors import InputError
 
-STOP = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)  # what Slurm and submitit send before a job's time is up
+STOP = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)  # sent by Slurm and submitit before a job's time is up
 STOPPED = 128 + signal.SIGTERM  # exit status of a run that was told to stop
-BAD_INPUT = 2  # exit status; what ended otherwise may be tried again
-LEAVE_S = 5.0  # for the processes of a job to come to the same end
-PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
-START = "fork" if sys.platform == "linux" else None  # a loader's worker; None: as the system has it
+BAD_INPUT = 2  # exit status; after any other failure a new attempt may succeed
+LEAVE_S = 5.0  # time for all processes of a job to end in the same way
+PR_SET_PDEATHSIG = 1  # from Linux's prctl.h
+START = "fork" if sys.platform == "linux" else None  # start method of a loader's workers; None: the system's default
 
 
 @dataclass(frozen=True)
 class Peers:
-    """This process among those that were started with it.
+    """The processes that were started together with this one.
 
     Attributes:
         engine: `srun` or `torchrun`.
-        rank: Of this process, from 0.
-        world: How many there are.
-        machines: On how many.
+        rank: The number of this process, from 0.
+        world: The number of processes, this one included.
+        machines: The number of machines.
     """
 
     engine: str
@@ -38,9 +38,9 @@ class Peers:
 
 
 def peers() -> Peers | None:
-    """Return what the environment tells of this process's peers; None where it was started alone."""
+    """Read this process's peers from the environment; None if it was started alone."""
     env = os.environ
-    if "TORCHELASTIC_RUN_ID" in env:  # asked first: srun may have started one torchrun on each machine
+    if "TORCHELASTIC_RUN_ID" in env:  # checked first: srun may have started one torchrun on each machine
         return Peers("torchrun", int(env["RANK"]), int(env["WORLD_SIZE"]), int(env["GROUP_WORLD_SIZE"]))
     if int(env.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
         tasks, machines = env["SLURM_STEP_NUM_TASKS"], env["SLURM_STEP_NUM_NODES"]
@@ -49,9 +49,9 @@ def peers() -> Peers | None:
 
 
 def join() -> None:
-    """Do what one engine sees to and the other does not, before torch is loaded.
+    """Prepare this process before torch is loaded, as its engine does not do so itself.
 
-    Under srun a process takes the cores that Slurm gave it, under torchrun it ends when that is killed.
+    Under srun it uses the cores that Slurm gave it; under torchrun it ends when torchrun is killed.
     """
     together = peers()
     if together is not None and together.engine == "srun":
@@ -61,10 +61,10 @@ def join() -> None:
 
 
 def check_named(arguments: list[str]) -> None:
-    """Processes on several machines that torchrun started have no name in common.
+    """Check that the command line names a folder if torchrun started processes on several machines.
 
     Raises:
-        InputError: Nor has the command line a folder for them.
+        InputError: It names none, and such processes have nothing in common from which to derive one.
     """
     together, named = peers(), any(line.startswith(("hydra.run.dir=", "resume=")) for line in arguments)
     if together is not None and together.engine == "torchrun" and together.machines > 1 and not named:
@@ -72,9 +72,9 @@ def check_named(arguments: list[str]) -> None:
 
 
 def run_name() -> str:
-    """Date and time; of processes that were started together, one name that all of them come to.
+    """Return the name of a run: date and time, the same for all processes that were started together.
 
-    Under srun these are the numbers of job and step, so that a job that was requeued finds its folder again.
+    Under srun it is the numbers of the job and the step, so that a requeued job finds its folder again.
     """
     together = peers()
     if together is not None and together.engine == "srun":
@@ -84,34 +84,34 @@ def run_name() -> str:
 
 
 def started(process: int) -> float:
-    """Return when a process was started, in seconds since the epoch."""
+    """Return the start time of a process in seconds since the epoch."""
     ticks = float(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19])
     booted = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime"))
     return float(booted.split()[1]) + ticks / os.sysconf("SC_CLK_TCK")
 
 
 def end_with(parent: int) -> None:
-    """Ends this process when its parent is killed, which can then end nobody; on Linux."""
+    """End this process when its parent is killed, as the parent cannot end it then; on Linux only."""
     libc = ctypes.CDLL(None)
     if hasattr(libc, "prctl"):
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it was killed before this was asked for
+        if os.getppid() != parent:  # the parent was killed before this call
             os._exit(1)
 
 
 def help_out(parent: int, *_: object) -> None:
-    """Prepare a loader's worker: it ends with its parent, and a signal to stop, sent to all, is not for it."""
+    """Prepare a loader's worker: it ends with its parent, and ignores signals to stop, which all processes get."""
     end_with(parent)
     for number in STOP:
         signal.signal(number, signal.SIG_IGN)
 
 
 def leave(status: int) -> NoReturn:
-    """Ends this process, and gives its peers time to come to the same, or the first would have them terminated."""
+    """End this process after giving its peers time to end too; srun and torchrun terminate them when the first ends."""
     if peers() is None:
         sys.exit(status)
     logging.shutdown()
     sys.stdout.flush()
     signal.signal(signal.SIGTERM, lambda *_: os._exit(status))
     time.sleep(LEAVE_S)
-    os._exit(status)  # at once: amid Python's own end that signal would count
+    os._exit(status)  # not sys.exit: SIGTERM during Python's own exit would change the status

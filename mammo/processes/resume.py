@@ -1,4 +1,4 @@
-"""A run, or a sweep, that was cut goes on by its own command line, in its own folder."""
+"""Resuming: an interrupted run or sweep continues with its own command line, in its own folder."""
 
 import contextlib
 import fcntl
@@ -23,35 +23,35 @@ log = logging.getLogger(__name__)
 FINISHED = "finished.json"
 LAST = "ckpt_path=last"
 LOCK = ".lock"
-PATIENCE_S = 10.0  # for processes that are about to end, and files that another one is about to write
+PATIENCE_S = 10.0  # wait for processes that are about to end, and for files about to be written
 
 
 def digest(config: dict[str, Any]) -> str:
-    """Return eight hexadecimal digits that name settings; that a run goes on does not change them."""
+    """Return eight hexadecimal digits that identify settings; `ckpt_path=last` does not change them."""
     named = config | {"ckpt_path": None} if config.get("ckpt_path") == "last" else config
     return hashlib.sha256(json.dumps(named, sort_keys=True, default=str).encode()).hexdigest()[:8]
 
 
 def asked(record: Path) -> dict[str, Any]:
-    """Return the overrides of Hydra's record as they were said: interpolations are for each job to resolve.
+    """Return the overrides in Hydra's record as given, because each job resolves its own interpolations.
 
     Raises:
-        InputError: It is not whole.
+        InputError: The record is incomplete.
     """
     try:
         found: Any = OmegaConf.to_container(OmegaConf.load(record).hydra.overrides, resolve=False)
         return dict(found)
-    except Exception as error:  # whatever half a file makes of YAML
+    except Exception as error:  # half a YAML file raises many kinds
         raise InputError(
-            f"{record}: was killed while it was written; say its line again, with hydra.sweep.dir={record.parent}"
+            f"{record} is incomplete; repeat the command line of the sweep with hydra.sweep.dir={record.parent}"
         ) from error
 
 
 def resumed(arguments: list[str]) -> list[str]:
-    """Return the command line to run: for `resume=<folder>` its own, for `ckpt_path=last` the same with its folder.
+    """Return the command line to run: for `resume=<folder>` that of the folder, for `ckpt_path=last` with the folder.
 
     Raises:
-        InputError: No run or sweep there, something beside `resume=` on the line, or a sweep with `ckpt_path=last`.
+        InputError: The folder has no run or sweep, `resume=` is not alone, or a sweep has `ckpt_path=last`.
     """
     named = [argument for argument in arguments if argument.startswith("resume=")]
     if named:
@@ -60,7 +60,7 @@ def resumed(arguments: list[str]) -> list[str]:
     if LAST not in arguments:
         return arguments
     if {"-m", "--multirun"} & set(arguments):
-        raise InputError(f"{LAST} is of a run; a sweep goes on by resume=<its folder>, and nothing else")
+        raise InputError(f"{LAST} continues a run; continue a sweep with resume=<its folder>, and nothing else")
     together = peers.peers()
     if (together and together.engine == "srun") or any(line.startswith("hydra.run.dir=") for line in arguments):
         return arguments  # the folder is known
@@ -70,7 +70,7 @@ def resumed(arguments: list[str]) -> list[str]:
     records = Path("outputs").glob("*/*/.hydra/hydra.yaml")
     for record in sorted(records, key=lambda path: path.stat().st_mtime_ns, reverse=True):
         folder = record.parents[1]
-        with contextlib.suppress(InputError, PermissionError):  # of records that are not whole, or another user's
+        with contextlib.suppress(InputError, PermissionError):  # skip incomplete and other users' records
             same = sorted(set(_task(folder)) - {LAST}) == task
             if same and not (folder / FINISHED).is_file() and not _taken(folder):
                 return [*arguments, *_into("run", folder)]
@@ -79,7 +79,7 @@ def resumed(arguments: list[str]) -> list[str]:
 
 def _of_folder(folder: Path, others: list[str]) -> list[str]:
     if others:
-        raise InputError(f"resume={folder} goes on with what was started there: leave out {others[0]}")
+        raise InputError(f"resume={folder} keeps the settings of the run or sweep there; leave out {others[0]}")
     sweep, run = folder / "multirun.yaml", folder / ".hydra" / "hydra.yaml"
     if sweep.is_file():
         overrides = asked(sweep)
@@ -94,13 +94,13 @@ def _of_folder(folder: Path, others: list[str]) -> list[str]:
 
 
 def _into(where: str, folder: Path) -> list[str]:
-    """Return the words that lead into a folder; what Hydra wrote of a run stays, or a second kill could tear it."""
+    """Return the overrides that set the folder. Hydra must not rewrite a run's records: a kill could damage them."""
     named = f"hydra.{where}.dir={json.dumps(str(folder), ensure_ascii=False)}"
     return [named] if where == "sweep" else [named, "hydra.output_subdir=null"]
 
 
 def _task(folder: Path) -> list[str]:
-    """Return what was said on a run's line, which Hydra has in two records: equal, they are whole.
+    """Return the overrides of a run. Hydra writes them to two files, which are complete if they are equal.
 
     Raises:
         InputError: The run was killed while Hydra wrote them.
@@ -113,14 +113,14 @@ def _task(folder: Path) -> list[str]:
                 return list(found)
         if time.monotonic() >= deadline:
             raise InputError(
-                f"{folder}: was killed as it began; say its line again, with hydra.run.dir={folder} {LAST}"
+                f"{folder}: the run was killed as it began; repeat its command line with hydra.run.dir={folder} {LAST}"
             )
         time.sleep(0.2)
 
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[bool]:
-    """Yield whether nobody else had the lock, or the file system has none; it is of a file, as NFS locks no folder."""
+    """Yield True if no other process has the lock, or locks do not exist. A file is locked, as NFS locks no folders."""
     free = True
     with (folder / LOCK).open("w") as file:
         try:
@@ -142,7 +142,7 @@ def held(folder: Path) -> Iterator[None]:
     """Hold a job's folder for this process alone; the lock ends with it, however it ends.
 
     Raises:
-        InputError: Another process runs the job.
+        InputError: Another process is running the job.
     """
     deadline = time.monotonic() + PATIENCE_S
     while True:
@@ -151,24 +151,26 @@ def held(folder: Path) -> Iterator[None]:
                 yield
                 return
         if time.monotonic() >= deadline:
-            raise InputError(f"{folder}: another process is at it; wait for it, stop it, or name another folder")
+            raise InputError(
+                f"{folder}: another process is running there; wait for it, stop it, or name another folder"
+            )
         time.sleep(0.2)
 
 
 def begin(folder: Path, config: Config, *, of_sweep: bool, main: bool) -> tuple[Config, dict[str, float] | None]:
-    """Return the settings to run, which say whether the job goes on; and its metrics, where it has ended already.
+    """Return the settings to run, with `ckpt_path=last` if the job continues; and its metrics if it has finished.
 
-    A job of a sweep goes on with what is there of its very settings; a run where it is told to. Elsewhere it starts
-    anew, and what would be gone on with is removed.
+    A job of a sweep continues if its folder has the same settings; a run continues if `ckpt_path=last` asks for it.
+    Otherwise it starts anew, and what could be continued is removed.
 
     Args:
-        folder: Of the job.
-        config: Its own.
-        of_sweep: True for a sweep's job.
+        folder: The folder of the job.
+        config: The settings of the job.
+        of_sweep: True for a job of a sweep.
         main: True for the one process, of several, that removes files.
 
     Raises:
-        InputError: A run is to go on under other settings than it was started with.
+        InputError: A run would continue with settings other than those it was started with.
     """
     goes_on, finished = of_sweep or config.ckpt_path == "last", folder / FINISHED
     own = config.as_dict()
@@ -184,13 +186,13 @@ def begin(folder: Path, config: Config, *, of_sweep: bool, main: bool) -> tuple[
     with contextlib.suppress(FileNotFoundError):
         started = json.loads(provenance.read_text())["config"]
     if goes_on and not of_sweep and started is None:
-        log.info("note   %s: nothing to go on with, a new run starts", LAST)
+        log.info("note   %s: nothing to continue, so a new run starts", LAST)
     if goes_on and started is not None and digest(started) != digest(own):
         other = sorted(key for key in {*started, *own} - {"ckpt_path"} if started.get(key) != own.get(key))
         if not of_sweep:
             raise InputError(
-                f"{LAST}: {folder} was started with another {', '.join(other)}; say all as it was, "
-                f"or resume={folder} alone"
+                f"{LAST}: {folder} was started with another {', '.join(other)}; use the same "
+                f"settings, or resume={folder} alone"
             )
         started = None
     if main and not (goes_on and started is not None):
@@ -201,7 +203,7 @@ def begin(folder: Path, config: Config, *, of_sweep: bool, main: bool) -> tuple[
 
 
 def finish(folder: Path, config: Config, metrics: dict[str, float]) -> None:
-    """Note that a job has ended, and remove what only a running job needs."""
+    """Record that a job has finished, and remove what only a running job needs."""
     record = {"digest": digest(config.as_dict()), "metrics": metrics}
     write_text(json.dumps(record, indent=1) + "\n", folder / FINISHED)
     _clean(folder)

@@ -136,9 +136,9 @@ def test_a_later_process_goes_on_too_and_an_error_says_what_is_kept(serve, tmp_p
     server, target = serve(honest(BODY, most=HALF), honest(BODY)), tmp_path / "films"
     with pytest.raises(OSError) as caught:
         fetch(server.url, target, attempts=1)
-    for part in (server.url, f"{len(BODY)} bytes announced, {HALF} received", f"{HALF} bytes kept in {target}.part"):
+    for part in (server.url, f"announced {len(BODY)} bytes and sent {HALF}", f"{HALF} bytes are kept in {target}.part"):
         assert part in str(caught.value)
-    assert "run it again" in str(caught.value) and "\n" not in str(caught.value)
+    assert "run the command again" in str(caught.value) and "\n" not in str(caught.value)
     assert not target.exists()
     assert_whole(fetch(server.url, target))
     assert ranges(server) == [None, f"bytes={HALF}-"]
@@ -218,7 +218,7 @@ def test_no_server_is_an_error_that_names_the_address(serve, tmp_path):
 
 def test_a_server_that_announces_more_than_it_sends_never_makes_a_file(serve, tmp_path):
     server, target = serve(says(200, BODY, Content_Length=len(BODY) + 1)), tmp_path / "films"
-    with pytest.raises(OSError, match=f"{len(BODY)} received .attempt 3 of 3.; {len(BODY)} bytes kept"):
+    with pytest.raises(OSError, match=f"sent {len(BODY)} .attempt 3 of 3.; {len(BODY)} bytes are kept"):
         fetch(server.url, target, attempts=3)
     assert not target.exists()
     assert (tmp_path / "films.part").read_bytes() == BODY
@@ -227,14 +227,14 @@ def test_a_server_that_announces_more_than_it_sends_never_makes_a_file(serve, tm
 def test_a_size_that_shrinks_to_what_was_sent_is_not_believed(serve, tmp_path):
     lie = says(200, BODY, Content_Length=len(BODY) + 1)
     server = serve(lie, says(416, Content_Range=f"bytes */{len(BODY)}"), lie)
-    with pytest.raises(OSError, match="bytes announced"):
+    with pytest.raises(OSError, match="server announced"):
         fetch(server.url, tmp_path / "films", attempts=3)
     assert not (tmp_path / "films").exists()
 
 
 def test_a_server_that_sends_more_than_it_announces_never_makes_a_file(serve, tmp_path):
     server = serve(says(200, BODY, Content_Length=len(BODY) - 1))
-    with pytest.raises(OSError, match=f"{len(BODY) - 1} bytes announced, {len(BODY)} received"):
+    with pytest.raises(OSError, match=f"announced {len(BODY) - 1} bytes and sent {len(BODY)}"):
         fetch(server.url, tmp_path / "films", attempts=2)
     assert not names(tmp_path), "none of the bytes can be trusted"
 
@@ -357,23 +357,23 @@ def test_a_good_archive_lies_flat_in_the_folder(tmp_path, mode, prefix):
 @pytest.mark.parametrize(
     ("bad", "why"),
     [
-        (member("/a.pgm", b"x"), "leads elsewhere"),
-        (member("../a.pgm", b"x"), "leads elsewhere"),
-        (member("all/../../a.pgm", b"x"), "leads elsewhere"),
-        (member("all/films/a.pgm", b"x"), "leads elsewhere"),
-        (member("../elsewhere", type=tarfile.DIRTYPE), "leads elsewhere"),
+        (member("/a.pgm", b"x"), "leads out of"),
+        (member("../a.pgm", b"x"), "leads out of"),
+        (member("all/../../a.pgm", b"x"), "leads out of"),
+        (member("all/films/a.pgm", b"x"), "leads out of"),
+        (member("../elsewhere", type=tarfile.DIRTYPE), "leads out of"),
         (member("a.pgm", type=tarfile.SYMTYPE, linkname="/etc/passwd"), "link or a device"),
         (member("a.pgm", type=tarfile.LNKTYPE, linkname="Info.txt"), "link or a device"),
         (member("a.pgm", type=tarfile.CHRTYPE, devmajor=1, devminor=3), "link or a device"),
         (member("a.pgm", type=tarfile.FIFOTYPE), "link or a device"),
         (member("a.pgm", bytes(2001)), "more than 2000 bytes"),
-        (member("c.pgm", b"x"), "no such name"),
-        (member("all/Info.txt", b"x"), "comes twice"),
+        (member("c.pgm", b"x"), "not expected"),
+        (member("all/Info.txt", b"x"), "occurs twice"),
     ],
 )
 def test_a_member_that_does_not_belong_is_refused_by_name(tmp_path, bad, why):
     archive = tar(tmp_path / "x.tar.gz", [*good()[:1], bad])
-    with pytest.raises(InputError, match=rf"x\.tar\.gz: member '{re.escape(bad[0].name)}' refused, .*{why}"):
+    with pytest.raises(InputError, match=rf"x\.tar\.gz: member '{re.escape(bad[0].name)}' is refused: .*{why}"):
         extract(archive, tmp_path / "mias", expected=LIMITS.get)
     assert_nothing_but(archive)
 
@@ -382,7 +382,7 @@ def test_a_member_that_does_not_belong_is_refused_by_name(tmp_path, bad, why):
 def test_a_truncated_archive_is_named_with_what_to_do(tmp_path, share):
     archive = tar(tmp_path / "x.tar.gz", good())
     archive.write_bytes(archive.read_bytes()[: int(share * archive.stat().st_size)])
-    with pytest.raises(InputError, match=r"x\.tar\.gz: truncated or corrupt .* delete it and fetch again"):
+    with pytest.raises(InputError, match=r"x\.tar\.gz is truncated or corrupt .* delete it"):
         extract(archive, tmp_path / "mias", expected=LIMITS.get)
     assert_nothing_but(archive)
 

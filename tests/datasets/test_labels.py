@@ -35,10 +35,10 @@ def test_density_is_of_images_and_all_else_of_lesions():
 @pytest.mark.parametrize(
     ("name", "columns", "message"),
     [
-        ("density", {}, "F, G, D, .* give: abnormality, distortion, malignancy, severity$"),
-        ("finding", {"density": ["F", "G", "D"]}, "CALC, SPIC, MISC, ASYM, .* density, distortion, malignancy"),
-        ("malignancy", {"severity": ["normal", "benign", "benign"]}, "class malignant, .* give: abnormality, dist"),
-        ("severity", {"severity": "normal", "finding": None}, "class benign, malignant, .* give: none$"),
+        ("density", {}, "F, G, D .*give: abnormality, distortion, malignancy, severity$"),
+        ("finding", {"density": ["F", "G", "D"]}, "CALC, SPIC, MISC, ASYM .*density, distortion, malignancy"),
+        ("malignancy", {"severity": ["normal", "benign", "benign"]}, "class malignant .*give: abnormality, dist"),
+        ("severity", {"severity": "normal", "finding": None}, "class benign, malignant .*give: none$"),
     ],
 )
 def test_a_data_set_without_a_class_of_the_task_says_in_one_line_which_tasks_it_can_give(name, columns, message):

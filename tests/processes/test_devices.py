@@ -125,9 +125,9 @@ def test_what_started_this_process_and_how_many_peers_it_has(monkeypatch):
 @pytest.mark.parametrize(
     ("environment", "arguments", "message"),
     [
-        ({}, (1, "32-true", 2), "several machines are started by srun or torchrun"),
-        (SRUN, (1, "32-true", 2), "srun started 4 processes on 2 machines; make the two agree"),
-        (SRUN, (1, "32-true", 4), "srun started 4 processes on 2 machines; make the two agree"),
+        ({}, (1, "32-true", 2), "several machines need srun or torchrun"),
+        (SRUN, (1, "32-true", 2), "srun started 4 processes on 2 machines; make the numbers agree"),
+        (SRUN, (1, "32-true", 4), "srun started 4 processes on 2 machines; make the numbers agree"),
     ],
 )
 def test_other_processes_than_were_asked_for_are_refused(monkeypatch, environment, arguments, message):
