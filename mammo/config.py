@@ -72,7 +72,8 @@ class DataConfig:
 class SplitConfig:
     """The dealing of images to training, validation and test."""
 
-    name: str = "patient"  # patient, image, copy, paper or paper_by_patient
+    name: str = "patient"  # patient, image, copy, paper, paper_by_patient, or table
+    table: str | None = None  # table: the path of a CSV of your own, image_id and split (train, val, test)
     shares: list[float] | None = field(default_factory=lambda: [0.6, 0.2, 0.2])  # of train, val and test
 
 

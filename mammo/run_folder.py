@@ -10,14 +10,16 @@ import pandas as pd
 from safetensors.numpy import load_file, save
 
 from mammo.config import Config
-from mammo.datasets.findings import SAMPLE
+from mammo.datasets.findings import PARTS, SAMPLE
 from mammo.errors import InputError
+from mammo.evaluation.bootstrap import Value
 from mammo.evaluation.leaks import Leak, leaks
 from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.predictions import TYPES, choices, read_predictions
 from mammo.files import read_json, whole, write_table
 
 if TYPE_CHECKING:
+    from mammo.inference.predictor import Predictor
     from mammo.models.heads import FittedHead
     from mammo.models.network import Network
 
@@ -70,14 +72,30 @@ class RunFolder:
         return dict(read_json(self.file("selection.json")))
 
     @property
-    def metrics(self) -> dict[str, Any]:
+    def numbers(self) -> dict[str, Any]:
         """The content of metrics.json."""
         return dict(read_json(self.file("metrics.json")))
+
+    def metrics(self, split: str = "test", unit: str | None = None) -> dict[str, dict[str, Value]]:
+        """Return the metrics of a split, by head and name: each has `value`, `low` and `high`.
+
+        Args:
+            split: train, val or test.
+            unit: `image` or `patient`: the metrics of these instead of the samples'.
+
+        Raises:
+            InputError: The run has no such numbers.
+        """
+        numbers = self.numbers if unit is None else self.numbers.get(f"by_{unit}", {})
+        if split not in PARTS or split not in numbers:
+            known = [part for part in PARTS if part in numbers]
+            raise InputError(f"{self.path}: no metrics of {split}{f' by {unit}' if unit else ''}; there are {known}")
+        return {head: {name: Value(**one) for name, one in of.items()} for head, of in numbers[split].items()}
 
     @property
     def leaks(self) -> list[Leak]:
         """The leaks that the report found."""
-        return [Leak(**leak) for leak in self.metrics["leaks"]]
+        return [Leak(**leak) for leak in self.numbers["leaks"]]
 
     @property
     def report(self) -> str:
@@ -133,6 +151,12 @@ class RunFolder:
 
         chosen = self.selection["heads"]
         return {name: load_head(self.file(f"heads/{name}.skops"), **how) for name, how in chosen.items()}
+
+    def predictor(self, head: str = "softmax") -> "Predictor":
+        """Return what answers for new films: `run.predictor("svm")(mammo.read_film("film.png"))`."""
+        from mammo.inference.predictor import Predictor  # noqa: PLC0415 - torch, likewise
+
+        return Predictor(self, head)
 
     def network(self) -> "Network":
         """Return the network with the weights of the chosen epoch, in eval mode."""

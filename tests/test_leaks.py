@@ -42,7 +42,7 @@ def honest_run(run):
 
 
 def leaks(folder):
-    return [leak["kind"] for leak in RunFolder(folder).metrics["leaks"]]
+    return [leak["kind"] for leak in RunFolder(folder).numbers["leaks"]]
 
 
 def test_an_honest_run_has_no_reason(honest_run):
@@ -236,7 +236,7 @@ def test_predictions_whose_labels_were_shuffled_are_an_error(run, monkeypatch):
 
 def test_the_thresholds_that_are_written_can_be_chosen_again_from_validation(honest_run):
     table = pd.read_csv(honest_run / "predictions.csv").query("head == 'svm' and split == 'val'")
-    threshold = RunFolder(honest_run).metrics["operating"]["svm"]["threshold"]
+    threshold = RunFolder(honest_run).numbers["operating"]["svm"]["threshold"]
     positive = table["label"] == "abnormal"
 
     def gain(at):

@@ -55,6 +55,9 @@ class Audit:
         yield from (f"leak: {leak}" for leak in self.leaks)
         yield f"leaks: {len(self.leaks)}" if self.leaks else "no leak found"
 
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
     def draw(self, path: Path) -> None:
         """Draw a contact sheet of the worst pairs into the file `path`, and add a note about it."""
         worst = self.pairs[:SHOWN]
@@ -87,11 +90,23 @@ def audit_films(source: Path, split: Path | None = None) -> Audit:
         InputError: The source or the split cannot be used.
     """
     films, notes = find_films(source)
-    if split is None:
+    return audit_of(films, None if split is None else read_split(split), notes, source)
+
+
+def audit_of(films: pd.DataFrame, rows: pd.DataFrame | None, notes: list[str], source: Path) -> Audit:
+    """Audit films by their pixels, and by the names of the splits that they are in.
+
+    Args:
+        films: The table from `sources.find_films`.
+        rows: The rows of a split from `sources.read_split`; None uses the splits of the films.
+        notes: What is already known of the films, one line each.
+        source: Where they lie: what was computed of their pixels is kept under its name.
+    """
+    notes = list(notes)
+    if rows is None:
         rows = films.assign(image_id=films["name"]).dropna(subset="split")
         rows = rows.reindex(columns=[*rows.columns, "finding_id", "patch", "copy"])
     else:
-        rows = read_split(split)
         films = place(films, rows)
         if absent := set(rows["image_id"]) - set(films["image_id"]):
             notes.append(f"{len(absent)} images of the split are not among the films, the first is {min(absent)}")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from mammo.datasets.base import Dataset, load_findings
 from mammo.datasets.findings import PARTS, STRING, read_findings
 from mammo.datasets.mias import FILM, parse_info
 from mammo.errors import InputError
@@ -37,6 +38,21 @@ def find_films(source: Path) -> tuple[pd.DataFrame, list[str]]:
     else:
         raise InputError(f"{source}: expected a findings table (CSV), a folder of films or a data set, found nothing")
     return films[FILMS].astype(STRING).reset_index(drop=True), notes
+
+
+def films_of(dataset: Dataset) -> tuple[pd.DataFrame, list[str], Path]:
+    """Return the films of a data set whose findings name their files, no notes, and the folder that they lie in.
+
+    Raises:
+        InputError: The findings name no files.
+    """
+    dataset.prepare()
+    table, root = load_findings(dataset).drop_duplicates("image_id"), Path(getattr(dataset, "root", "."))
+    if table["path"].isna().any():
+        raise InputError(f"data set {dataset.name}: its findings have no path for each image; name the folder of films")
+    films = table[["image_id", "path", "patient"]].assign(name=table["image_id"], split=table["official_split"])
+    films["path"] = [str(root / path) for path in films["path"]]
+    return films[FILMS].astype(STRING).reset_index(drop=True), [], root
 
 
 def _of_folder(folder: Path) -> tuple[pd.DataFrame, list[str]]:
@@ -92,6 +108,15 @@ def read_split(path: Path) -> pd.DataFrame:
         table = pd.read_csv(path, dtype=STRING)
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise InputError(f"{path}: expected a split as CSV; it cannot be read ({str(error).strip()})") from None
+    return split_rows(table, str(path))
+
+
+def split_rows(table: pd.DataFrame, path: str) -> pd.DataFrame:
+    """Return the rows of a split as `read_split` does, from a table that is called `path` in errors.
+
+    Raises:
+        InputError: A column or value is missing, or a split is unknown.
+    """
     named = table.rename(columns={"official_split": "split"} if "split" not in table else {})
     named = named.rename(columns={"sample_id": "image_id"} if "image_id" not in table else {})
     if not {"split", "image_id"} <= set(named):

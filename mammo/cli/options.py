@@ -92,7 +92,7 @@ def lines_of(overrides: list[str], *, sweep: bool, most: int = 20) -> list[list[
     if not sweep:
         return [overrides]
     parsed = OverridesParser.create().parse_overrides(overrides)
-    plain = [one.input_line for one in parsed if not one.is_sweep_override()]
+    plain = [str(one.input_line) for one in parsed if not one.is_sweep_override()]
     swept = {
         one.key_or_group: [f"{one.key_or_group}={value}" for value in islice(one.sweep_string_iterator(), most)]
         for one in parsed

@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 from typing import NoReturn
 
@@ -34,30 +33,17 @@ def end(line: str) -> NoReturn:
 @hydra.main(version_base="1.3", config_path=str(conf()), config_name="config")
 def run_job(composed: DictConfig) -> float | None:
     """Run the job on its devices unless it is done, and return the objective."""
-    from mammo.files import scratch
-    from mammo.runs import settings
+    from mammo.runs import job, settings
 
     if multiprocessing.current_process().name.startswith("Loky"):  # joblib's
         peers.end_with(int(os.environ[PROGRAM]))  # or it would go on with the sweep alone
         multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)  # for its devices
-    hydra_cfg, together = HydraConfig.get(), peers.peers()
+    hydra_cfg = HydraConfig.get()
     folder, of_sweep = Path(hydra_cfg.runtime.output_dir), hydra_cfg.mode == RunMode.MULTIRUN
-    rank = together.rank if together else 0
     try:
         sweep.check_job(composed)
         config = settings.resolve(composed, list(hydra_cfg.overrides.task))
-        with resume.held(folder) if rank == 0 else nullcontext():
-            config, metrics = resume.begin(folder, config, of_sweep=of_sweep, main=rank == 0)
-            if rank == 0:
-                sweep.write_job(folder, list(hydra_cfg.overrides.task))
-            if metrics is None:
-                from mammo.processes.launch import launch  # torch and the rest: bad input is told without them
-                from mammo.runs.train import train
-
-                with scratch(folder, rank):
-                    metrics = launch(train, config, folder)
-                if rank == 0:
-                    resume.finish(folder, config, metrics)
+        config, metrics = job.run(config, folder, list(hydra_cfg.overrides.task), of_sweep=of_sweep)
         return settings.objective(config.objective, metrics)
     except Exception as error:
         if (line := message_for_user(error)) is None:

@@ -42,7 +42,7 @@ class MIAS:
     licence = "research only, not to be sold"
     citation = (
         "J. Suckling et al., The Mammographic Image Analysis Society digital mammogram database, "
-        "Exerpta Medica International Congress Series 1069 (1994) 375-378"
+        "Excerpta Medica International Congress Series 1069 (1994) 375-378"
     )
     url = "http://peipa.essex.ac.uk/pix/mias/all-mias.tar.gz"
 
@@ -106,6 +106,8 @@ class MIAS:
             InputError: Info.txt is malformed, or does not describe the films of the manifest.
         """
         info = self.root / "Info.txt"
+        if self.archive is not None:
+            self.prepare()
         if not info.is_file():
             raise FileNotFoundError(
                 f"no films in {self.root}: it has no Info.txt; run `python -m mammo data fetch {self.name}`"

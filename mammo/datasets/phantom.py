@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from rich.console import Console
 from rich.progress import track
 
@@ -118,6 +119,11 @@ class Phantom(MIAS):
             return
         with whole_folder(self.root) as folder:
             self._write(folder)
+
+    def findings(self) -> pd.DataFrame:
+        """Return the findings table of the films, which are drawn if they are not there."""
+        self.prepare()
+        return super().findings()
 
     def _write(self, folder: Path) -> None:
         lines, digests = [], ["image_id,sha256"]

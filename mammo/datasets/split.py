@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -81,10 +82,40 @@ def split_images(
     return images[kept].assign(split=_dealt_parts(images, UNITS[name], seed, list(shares or ()), fold, folds, stratify))
 
 
+def read_split(findings: pd.DataFrame, path: str | None) -> pd.DataFrame:
+    """Return the split of a user's own table, one row per image: `image_id, patient, split`.
+
+    Args:
+        findings: A findings table: its patients count.
+        path: A CSV of `image_id` and `split`.
+
+    Raises:
+        InputError: The file cannot be read, lacks a column, or lacks an image; or an image is in two splits.
+    """
+    if path is None or not Path(path).is_file():
+        raise InputError(f"split.table={path}: no such file; split=table needs a CSV of image_id and split")
+    try:
+        table = pd.read_csv(path, dtype=str)
+    except (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise InputError(f"split.table={path}: expected a CSV, found none ({str(error).strip()})") from None
+    if lacking := [column for column in ("image_id", "split") if column not in table]:
+        raise InputError(f"split.table={path}: no column {lacking[0]}; found {', '.join(table)}")
+    if odd := sorted(set(table["split"].fillna("nothing")) - set(PARTS)):
+        raise InputError(f"split.table={path}: split {odd[0]} is unknown; expected one of {', '.join(PARTS)}")
+    parts = table.drop_duplicates(["image_id", "split"]).set_index("image_id")["split"]
+    if parts.index.has_duplicates:
+        raise InputError(f"split.table={path}: image {parts.index[parts.index.duplicated()][0]} is in two splits")
+    images = findings.drop_duplicates("image_id")[["image_id", "patient"]].reset_index(drop=True)
+    without = images.loc[~images["image_id"].isin(parts.index), "image_id"]
+    if len(without):
+        raise InputError(f"split.table={path}: {len(without)} images have no split, the first is {without.iloc[0]}")
+    return images.assign(split=images["image_id"].map(parts).astype(object))
+
+
 def check_shares(shares: list[float] | None, name: str) -> None:
     """Refuse an unknown split, and shares that are no three numbers where the split needs them."""
-    if name not in (*UNITS, *PAPER):
-        raise InputError(f"split.name={name} is unknown; expected one of {', '.join([*UNITS, *PAPER])}")
+    if name not in (*UNITS, *PAPER, "table"):
+        raise InputError(f"split.name={name} is unknown; expected one of {', '.join([*UNITS, *PAPER, 'table'])}")
     if name in UNITS and (shares is None or len(shares) != 3 or min(shares) < 0 or sum(shares) <= 0):
         raise InputError(f"split.shares={shares} is invalid; expected three shares (train, val, test), none negative")
 
@@ -159,6 +190,6 @@ def check_split(split: pd.DataFrame, name: str) -> dict[str, object]:
     """Return the audit of a split; refuse a patient in two splits unless the kind of split (`name`) allows it."""
     audit = audit_split(split)
     crossing = audit["patients_in_two_splits"]
-    if crossing and name in ("patient", "paper_by_patient"):
+    if crossing and name in ("patient", "paper_by_patient", "table"):
         raise InputError(f"split={name}: patient {crossing[0]} is in two splits; a patient's images belong to one")  # type: ignore[index]
     return audit

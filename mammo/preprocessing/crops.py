@@ -5,6 +5,7 @@ a class with the same members, named by `crop._target_`.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,6 +24,7 @@ SHORTCUTS = ["breast_mm2", "across", "down", "size_px", "mean_grey", "black", "c
 KEPT = ["patient", "split", "density", "finding", "severity", "radius_px", "spacing_mm"]
 CENTRED = "Windows are centred on the annotated lesion: this is classification, not detection"
 
+Look = tuple[list[Ask], str | None]  # squares of a film of which nothing is known, and what is said of them
 Made = tuple[list[dict[str, Any]], list[str]]  # rows of the table with their pixels, and notes
 
 
@@ -55,6 +57,10 @@ class Whole:
     """The whole breast, aspect kept: one sample per image, labelled by its worst finding."""
 
     leak, caption, several_per_image = None, None, False
+
+    def look(self, row: pd.Series, at: tuple[float, float] | None = None) -> Look:
+        """Return the square of a new film: its breast."""
+        return [Ask("whole")], None
 
     def cut(self, rows: pd.DataFrame, findings: pd.DataFrame, labels: Labels, cutter: Cutter, seed: int) -> Made:
         """Return one sample per image."""
@@ -114,6 +120,15 @@ class Lesion:
         note = f"{len(off)} findings have no place on the breast ({', '.join(named[off.index])}): {self.without_circle}"
         return samples, [note] if len(off) else []
 
+    def look(self, row: pd.Series, at: tuple[float, float] | None = None) -> Look:
+        """Return the window around a point of a new film, or windows all over its breast."""
+        _require_spacing(row.to_frame().T)
+        if at is not None:
+            return [self._ask(row, "point", at)], None
+        grid = self._ask(row, "grid")
+        said = "No point was given: windows all over the breast were looked at, and the most alarming one counts."
+        return [replace(grid, stride_px=max(grid.size_px // 2, 1))], said
+
     def _ask(self, row: pd.Series, kind: str, at: tuple[float, float] | None = None) -> Ask:
         reach = RECENTRE_MM / row["spacing_mm"]
         within = reach if kind == "point" else 0.0
@@ -137,6 +152,10 @@ class ScaledLesion(Lesion):
     ) -> None:
         super().__init__(window_mm, recentre, without_circle)
         self.factor = factor
+
+    def look(self, row: pd.Series, at: tuple[float, float] | None = None) -> Look:
+        """Refuse a new film: nobody knows how large its lesion is."""
+        raise InputError("crop=scaled_lesion needs the radius of the lesion, which nobody knows of a new film")
 
     def size_px(self, row: pd.Series) -> int:
         """Return the side of a finding's window, at least 16 pixels."""
@@ -164,6 +183,12 @@ class Grid:
         self.window_mm, self.stride_mm = window_mm, window_mm if stride_mm is None else stride_mm
         if self.stride_mm > window_mm:
             raise InputError(f"crop.stride_mm={stride_mm}: expected millimetres up to crop.window_mm={window_mm}")
+
+    def look(self, row: pd.Series, at: tuple[float, float] | None = None) -> Look:
+        """Return the breast of a new film and the windows over it."""
+        _require_spacing(row.to_frame().T)
+        size, stride = (round(mm / row["spacing_mm"]) for mm in (self.window_mm, self.stride_mm))
+        return [Ask("whole"), Ask("grid", size, stride_px=stride)], None
 
     def cut(self, rows: pd.DataFrame, findings: pd.DataFrame, labels: Labels, cutter: Cutter, seed: int) -> Made:
         """Return the whole breast and the windows of each image all of whose findings take part in the task."""

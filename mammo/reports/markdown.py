@@ -11,3 +11,10 @@ def markdown(header: list[str], rows: list[list[str]]) -> list[str]:
 def signed(value: Value) -> str:
     """Return a difference as text, with its sign."""
     return str(value) if value.value is None else f"{value.value:+.3f} ({value.low:+.3f} to {value.high:+.3f})"
+
+
+class Markdown(str):
+    """Text that a notebook shows as Markdown."""
+
+    def _repr_markdown_(self) -> str:
+        return str(self)

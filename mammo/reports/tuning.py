@@ -54,5 +54,5 @@ def _trials(folder: Path) -> pd.DataFrame:
 
 
 def _on_test(job: Path, head: str) -> str:
-    found = RunFolder(job).metrics["test"][head]
+    found = RunFolder(job).numbers["test"][head]
     return ", ".join(f"{metric} {Value(**found[metric])}" for metric in ("auroc", "accuracy"))

@@ -78,7 +78,7 @@ def provenance_of(
 
 def _learnt(earlier: RunFolder, prepared: Prepared, config: Config) -> list[str]:
     """Return the patients tested today (images, where images were dealt) that an earlier run trained or chose on."""
-    unit = "patient" if config.split.name in ("patient", "paper_by_patient") else "image_id"
+    unit = "patient" if config.split.name in ("patient", "paper_by_patient", "table") else "image_id"
     split, before = prepared.split, earlier.split
     tested = split.loc[split["split"] == "test", unit]
     return sorted(set(before.loc[before["split"] != "test", unit]) & set(tested))

@@ -10,7 +10,7 @@ from mammo.config import Config
 from mammo.datasets.base import Dataset
 from mammo.datasets.findings import PARTS, SAMPLE
 from mammo.datasets.labels import Labels, check_task
-from mammo.datasets.split import check_split, split_images
+from mammo.datasets.split import check_split, read_split, split_images
 from mammo.errors import InputError
 from mammo.paths import home
 from mammo.preprocessing.augment import Augment
@@ -114,6 +114,8 @@ def split_of(findings: pd.DataFrame, config: Config) -> pd.DataFrame:
     """
     labels = Labels.from_config(config.task)
     check_task(labels, findings)
+    if config.split.name == "table":
+        return read_split(findings, config.split.table)
     return split_images(
         findings,
         name=config.split.name,

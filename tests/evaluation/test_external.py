@@ -153,7 +153,9 @@ SAID = {
     "decisions": (lambda t: t.assign(score=(t["score"] > 0.5).astype(int)), "they are decisions"),
     "one patient": (lambda t: t.assign(patient="P"), "one patient"),
     "the other way round": (lambda t: t.assign(score=1 - t["score"]), "below 0.5"),
-    "label in two spellings": (lambda t: t.assign(label=np.where(t["label"], "yes", "no")).pipe(changed(1, "label", "YES")), "capitals"),
+    "label in two spellings": (
+        lambda t: t.assign(label=np.where(t["label"], "yes", "no")).pipe(changed(1, "label", "YES")), "capitals"
+    ),
 }  # fmt: skip
 
 

@@ -1,0 +1,251 @@
+"""The library: what `import mammo` offers beside its modules, each a few lines from films to an answer."""
+
+import inspect
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from mammo.datasets.base import Dataset, load_findings
+from mammo.datasets.labels import find_task
+from mammo.datasets.registry import DATASETS
+from mammo.datasets.split import split_images
+from mammo.errors import InputError
+from mammo.files import write_table
+from mammo.paths import conf
+from mammo.reports.external import ExternalEvaluation, evaluate_external
+from mammo.reports.markdown import Markdown
+from mammo.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from mammo.auditing.audit import Audit
+
+LATER = "configuration"  # of the weights: what the model's and the data set's own settings say
+
+
+def split(
+    findings: pd.DataFrame,
+    *,
+    by: str = "patient",
+    seed: int = 0,
+    shares: Sequence[float] = (0.6, 0.2, 0.2),
+    fold: int | None = None,
+    folds: int = 5,
+    task: str = "abnormality",
+) -> pd.DataFrame:
+    """Split images into train, val and test.
+
+    Args:
+        findings: A findings table, say `films.findings()`.
+        by: `patient`, so that no patient is in two splits; `image`, which leaks; or another of `split=`.
+        seed: The same seed gives the same split.
+        shares: Of train, val and test.
+        fold: If given, this one of `folds` is the test split.
+        folds: The number of folds.
+        task: Patients are spread by its classes, so that a rare class is in every split.
+
+    Returns:
+        One row per image: `image_id`, `patient` and `split` (train, val or test).
+
+    Raises:
+        InputError: An argument is out of range.
+    """
+    table = load_findings(_Table(findings))
+    stratify = find_task(task).stratify
+    return split_images(table, name=by, seed=seed, shares=list(shares), fold=fold, folds=folds, stratify=stratify)
+
+
+def train(
+    films: "Dataset | str",
+    split: pd.DataFrame | None = None,
+    *,
+    crop: Any = "whole",
+    model: str = "vgg16",
+    weights: str | None = LATER,
+    heads: Sequence[str] | str = "svm",
+    task: str | Mapping[str, Any] = "abnormality",
+    out: Path | str | None = None,
+    settings: Sequence[str] = (),
+) -> RunFolder:
+    """Train a network and its heads, and write the run folder with its report.
+
+    Args:
+        films: A data set, or the name of a built-in one.
+        split: One row per image: `image_id` and `split`. None: by patient, as `split=patient` deals.
+        crop: A crop such as `mammo.crops.Lesion(22.4)`, or the name of a built-in one.
+        model: The backbone's name.
+        weights: `imagenet`, a .safetensors file, or None for a network that learns from nothing.
+        heads: Names of scikit-learn heads on the network's features, or `all`.
+        task: The name of a built-in task, or its settings: `name`, `column`, `classes`.
+        out: The run folder. None: outputs/<date>/<time>.
+        settings: Further settings in the words of the command line, say `["trainer.max_epochs=5", "seed=1"]`.
+
+    Returns:
+        The run folder. One that has finished with the same settings is returned as it is.
+
+    Raises:
+        InputError: Something cannot be used; one line says what, and what to do.
+    """
+    from mammo.preprocessing.crops import CROPS
+    from mammo.runs import compose, job
+    from mammo.runs.checks import check_writable
+
+    folder = Path(out) if out is not None else Path("outputs") / time.strftime("%Y-%m-%d/%H-%M-%S")
+    chosen: dict[str, Any] = {"heads": heads if isinstance(heads, str) else list(heads)}
+    line = []
+    for group, name in (("model", model), ("task", task), ("crop", crop)):
+        if isinstance(name, str) and (conf() / group / f"{name}.yaml").is_file():
+            line.append(f"{group}={name}")
+        elif isinstance(name, str):
+            chosen[group] = {"name": name}
+        else:
+            chosen[group] = dict(name) if isinstance(name, Mapping) else settings_of(name, CROPS, group)
+    data = {"name": films} if isinstance(films, str) else settings_of(films, DATASETS, "films")
+    if (conf() / "data" / f"{data.get('name')}.yaml").is_file():
+        line.insert(0, f"data={data['name']}")  # after the model: the phantom has no pretrained weights
+    chosen["data"] = data
+    if weights != LATER:
+        chosen["model"] = chosen.get("model", {}) | {"weights": weights}
+    if split is not None:
+        missing = {"image_id", "split"} - set(split.columns)
+        if missing:
+            raise InputError(f"split has no column {' and '.join(sorted(missing))}; expected image_id and split")
+        check_writable(folder, "the run's folder")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_table(split, folder / "given_split.csv")
+        chosen["split"] = {"name": "table", "table": str(folder / "given_split.csv")}
+    config = compose.config_of([*line, *settings], chosen)
+    job.run(config, folder, [*line, *settings], of_sweep=False)
+    return RunFolder(folder)
+
+
+def load_run(folder: Path | str) -> RunFolder:
+    """Open the folder of a finished run.
+
+    Raises:
+        InputError: It is none.
+    """
+    run = RunFolder(Path(folder))
+    _ = run.provenance
+    return run
+
+
+def evaluate(
+    table: "Path | str | pd.DataFrame",
+    by: str | None = "patient",
+    *,
+    positive: object = None,
+    columns: Mapping[str, str] | None = None,
+    threshold: float | None = None,
+    unit: str | None = None,
+    rule: str = "mean",
+) -> ExternalEvaluation:
+    """Evaluate predictions from any source: metrics with intervals by patient, words and figures.
+
+    Args:
+        table: A CSV file or DataFrame with a patient, a label, and a score or `p_<class>`.
+        by: The column of the patient; None takes each row as a patient of its own.
+        positive: The positive one of two classes; told where the words do not say it.
+        columns: From the names used here (`label`, `score`, `p_<class>`, ...) to the table's own.
+        threshold: The score above which a sample is called positive. None: what rows with split=val choose.
+        unit: `image` or `patient`: evaluate these, each from its rows.
+        rule: How a unit is made of its rows: `mean` or `max`.
+
+    Raises:
+        InputError: The table cannot be used; the line names the rows.
+    """
+    return evaluate_external(
+        table, by=by, positive=positive, columns=columns, threshold=threshold, unit=unit, rule=rule
+    )
+
+
+def compare(*runs: "RunFolder | ExternalEvaluation | Path | str") -> Markdown:
+    """Set runs side by side: each with its intervals, then all paired differences by patient.
+
+    Args:
+        runs: Two or more runs, their folders, or evaluations by `evaluate`: of the same test images.
+
+    Raises:
+        InputError: They were not tested on the same images.
+    """
+    from mammo.reports import leaderboard
+
+    if len(runs) < 2:
+        raise InputError(f"a comparison needs two runs or more, found {len(runs)}")
+    outside = [one for one in runs if isinstance(one, ExternalEvaluation)]
+    if outside and len(outside) < len(runs):
+        raise InputError("a comparison is of runs, or of evaluations; evaluate a run's predictions.csv to compare both")
+    if outside:
+        return Markdown(leaderboard.compared([one.external for one in outside]))
+    return Markdown(leaderboard.side_by_side([one.path if isinstance(one, RunFolder) else Path(one) for one in runs]))  # type: ignore[union-attr, arg-type]
+
+
+def audit(films: "Dataset | Path | str", split: "pd.DataFrame | Path | str | None" = None) -> "Audit":
+    """Find patients, images and pixels that are in two splits, or would be under any split.
+
+    Args:
+        films: A data set, a findings table (CSV), or a folder of films.
+        split: One row per image: `image_id`, `split` and, where the films do not tell, `patient`. None: what the
+            table or the folders say.
+
+    Returns:
+        The audit: its `leaks` and `notes` in words; `print` shows all of it.
+
+    Raises:
+        InputError: The films or the split cannot be used.
+    """
+    from mammo.auditing import audit as auditing
+    from mammo.auditing.sources import films_of, find_films, read_split, split_rows
+
+    if split is None:
+        rows = None
+    else:
+        rows = split_rows(split, "the split") if isinstance(split, pd.DataFrame) else read_split(Path(split))
+    if isinstance(films, Path | str):
+        found, notes = find_films(Path(films))
+        return auditing.audit_of(found, rows, notes, Path(films))
+    table, notes, root = films_of(films)
+    return auditing.audit_of(table, rows, notes, root)
+
+
+class _Table:
+    """A findings table in the place of a data set."""
+
+    name = "the findings"
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        self.table = table
+
+    def findings(self) -> pd.DataFrame:
+        return self.table
+
+
+def settings_of(made: Any, known: Mapping[str, Any], group: str) -> dict[str, Any]:
+    """Return the settings that make an object again, in another process or in a later evaluation.
+
+    Args:
+        made: Its class keeps each argument of its constructor as an attribute of that name.
+        known: The built-in classes by name.
+        group: What it is, for errors.
+
+    Raises:
+        InputError: An argument is no attribute.
+    """
+    cls = type(made)
+    names = [name for name, row in known.items() if row is cls]
+    settings: dict[str, Any] = {"name": names[0]} if names else {"_target_": f"{cls.__module__}.{cls.__qualname__}"}
+    for name, parameter in inspect.signature(cls).parameters.items():
+        if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+            continue
+        if not hasattr(made, name):
+            raise InputError(
+                f"{group}: {cls.__name__} keeps no attribute {name}, by which it could be made again; "
+                f"write self.{name} = {name} in its constructor"
+            )
+        value = getattr(made, name)
+        value = str(value) if isinstance(value, Path) else value
+        if value != parameter.default:
+            settings[name] = value
+    return settings

@@ -1,0 +1,159 @@
+"""A trained run applied to a new film: the same cutting, network and head, and what was assumed of the film."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.special import softmax
+
+from mammo.datasets.film import Film
+from mammo.datasets.findings import findings_table
+from mammo.errors import InputError
+from mammo.evaluation.operating_point import Operating
+from mammo.models.heads import FittedHead
+from mammo.models.network import Network
+from mammo.preprocessing.augment import Augment
+from mammo.preprocessing.crops import build_crop
+from mammo.preprocessing.cutting import Cutter, Square
+from mammo.run_folder import RunFolder
+from mammo.training.frozen import BLOCK
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one film.
+
+    Attributes:
+        head: The head that gave it.
+        probabilities: By class name.
+        score: Of the positive class of two, as in the predictions table; None for several classes.
+        threshold: The score above which validation calls a film positive; None where it chose none.
+        notes: What was assumed of the film, a line each.
+        windows: One row per square that was looked at: its centre `x_px, y_px` and side `size_px` on the film, and
+            its score or probabilities.
+    """
+
+    head: str
+    probabilities: dict[str, float]
+    score: float | None
+    threshold: float | None
+    notes: tuple[str, ...] = ()
+    windows: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
+
+    @property
+    def called(self) -> str:
+        """The class: by the threshold where there is one, else the most probable."""
+        names = list(self.probabilities)
+        if self.threshold is not None and self.score is not None:
+            return names[int(self.score > self.threshold)]
+        return max(names, key=self.probabilities.__getitem__)
+
+    def __str__(self) -> str:
+        shown = ", ".join(f"{name} {value:.3f}" for name, value in self.probabilities.items())
+        return "\n".join([f"{self.called} ({self.head}: {shown})", *self.notes, "No diagnostic use."])
+
+
+class Predictor:
+    """A network and one head of a run; call it with a film.
+
+    Args:
+        run: A finished run.
+        head: One of its heads, or `softmax` for the network's own output.
+
+    Raises:
+        InputError: The run has no such head, or its crop cannot be made of a film of which nothing is known.
+    """
+
+    def __init__(self, run: RunFolder, head: str = "softmax") -> None:
+        known = ["softmax", *run.selection["heads"]]
+        if head not in known:
+            raise InputError(f"{run.path} has no head {head}; it has {', '.join(known)}")
+        self.run, self.head = run, head
+        self.config, self.classes = run.config, list(run.provenance["classes"])
+        self.crop = build_crop(self.config.crop)
+        if not hasattr(self.crop, "look"):
+            raise InputError(f"crop={self.config.crop.name} has no method `look`, so a new film gives it no square")
+        self.operating = Operating(**run.numbers["operating"].get(head, {}))
+        spacings = run.samples["spacing_mm"].dropna().unique()
+        self.spacing_mm = float(spacings[0]) if len(spacings) == 1 else None
+
+    @cached_property
+    def network(self) -> Network:
+        """The network with the weights of the chosen epoch."""
+        return self.run.network()
+
+    @cached_property
+    def fitted(self) -> FittedHead:
+        """The scikit-learn head."""
+        return self.run.heads()[self.head]
+
+    def __call__(self, film: Film, *, at: Point | None = None) -> Prediction:
+        """Return the answer for a film.
+
+        Args:
+            film: From `mammo.read_film`.
+            at: A point x, y in pixels of the film, from the top left, for a run on lesion windows. None: such a run
+                looks at windows all over the breast, and the most alarming one counts.
+
+        Raises:
+            InputError: Millimetres are needed and the film does not say how large a pixel is, or no breast is there.
+        """
+        notes, spacing = list(film.notes), film.spacing_mm
+        if spacing is None and self.spacing_mm is not None:
+            spacing = self.spacing_mm
+            notes.append(f"The film does not say how large a pixel is; {spacing} mm is assumed, as in training.")
+        laterality = film.laterality
+        row = {"dataset": "film", "image_id": "film", "finding_id": 0, "path": "film", "patient": "film"}
+        rows = findings_table(pd.DataFrame([row | {"laterality": laterality, "spacing_mm": spacing}]))
+        asks, said = self.crop.look(rows.iloc[0], at)  # type: ignore[attr-defined]
+        notes += [said] if said else []
+        cutter = Cutter(
+            lambda _: film,
+            shown=self.config.model.image_size,
+            margin=Augment(self.config.augment).margin,
+            bits=self.config.crop.bits,
+        )
+        squares = [one for of in cutter(pd.concat([rows] * len(asks)), asks) for one in of]
+        if not squares:
+            raise InputError("no square of this film can be looked at; is the point on the breast?")
+        score, probabilities = self._answers(squares, cutter)
+        windows = pd.DataFrame([{key: one.numbers[key] for key in ("x_px", "y_px", "size_px")} for one in squares])
+        windows = windows.assign(score=score) if score is not None else windows
+        windows = windows.assign(**{f"p_{name}": probabilities[:, i] for i, name in enumerate(self.classes)})
+        most = self.config.aggregate == "max" or bool(said)
+        if most and len(squares) > 1:
+            alarm = score if score is not None else -probabilities[:, 0]
+            chosen = slice(int(np.argmax(alarm)), int(np.argmax(alarm)) + 1)
+        else:
+            chosen = slice(None)
+        means = self.operating.calibrated(probabilities[chosen].mean(axis=0, keepdims=True))[0]
+        return Prediction(
+            self.head,
+            dict(zip(self.classes, map(float, means), strict=True)),
+            None if score is None else float(score[chosen].mean()),
+            self.operating.threshold,
+            tuple(notes),
+            windows,
+        )
+
+    def _answers(self, squares: list[Square], cutter: Cutter) -> tuple[np.ndarray | None, np.ndarray]:
+        """Return (N,) scores of the positive class, None for several classes, and (N, classes) probabilities."""
+        inset = (cutter.stored - cutter.shown) // 2
+        shown = np.stack([one.pixels[inset:, inset:][: cutter.shown, : cutter.shown] for one in squares])[:, None]
+        filled = np.concatenate([shown, np.repeat(shown[-1:], -len(shown) % BLOCK, axis=0)])  # batches as in training
+        low = self.run.provenance["precision"] == "bf16-mixed"
+        logits, features = [], []
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=low):
+            for start in range(0, len(filled), BLOCK):
+                found = self.network.features(torch.from_numpy(filled[start : start + BLOCK]))
+                features.append(found.float().numpy())
+                logits.append(self.network.head(found).float().numpy())
+        x, z = (np.concatenate(one)[: len(squares)] for one in (features, logits))
+        if self.head != "softmax":
+            return self.fitted.score(x), self.fitted.probabilities(x)
+        margin = z[:, 1] - z[:, 0] if len(self.classes) == 2 else None
+        return margin, softmax(z.astype(np.float64), axis=1)

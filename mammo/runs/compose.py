@@ -1,0 +1,39 @@
+"""The settings of a run that is started from Python: composed as the command line composes them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from mammo import config as configuration
+from mammo.config import Config
+from mammo.errors import InputError
+from mammo.paths import conf
+from mammo.runs import settings
+
+
+def config_of(line: list[str], chosen: Mapping[str, Any]) -> Config:
+    """Return the settings of a run.
+
+    Args:
+        line: Words of the command line, say `["data=phantom", "seed=1"]`.
+        chosen: Settings that stand over them, a dictionary for a group.
+
+    Raises:
+        InputError: A word or setting that there is not, or a value out of range.
+    """
+    configuration.register()
+    if GlobalHydra.instance().is_initialized():
+        GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(conf()), version_base="1.3"):
+            composed = compose("config", overrides=line)
+        OmegaConf.set_struct(composed, False)
+        own = OmegaConf.merge(composed, OmegaConf.create(dict(chosen), flags={"allow_objects": True}))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InputError(configuration.explained(error)) from None
+    return settings.resolve(own, line)  # type: ignore[arg-type]

@@ -1,0 +1,41 @@
+"""One job in its folder: alone there, gone on with where it was cut, and not run again where it has finished."""
+
+from contextlib import nullcontext
+from pathlib import Path
+
+from mammo.config import Config
+from mammo.files import scratch
+from mammo.processes import peers, resume
+from mammo.runs import sweep
+
+
+def run(config: Config, folder: Path, said: list[str], *, of_sweep: bool) -> tuple[Config, dict[str, float]]:
+    """Run a job on its devices unless it is done.
+
+    Args:
+        config: As it was resolved.
+        folder: Of the run.
+        said: The words of the command line that made these settings.
+        of_sweep: True for a job of a sweep, which goes on with what is there.
+
+    Returns:
+        The settings that ran, and the metrics: `<split>[_by_<unit>]/<head>/<metric>`: value.
+
+    Raises:
+        InputError: Another process is at the folder, or something cannot be used.
+    """
+    together = peers.peers()
+    rank = together.rank if together else 0
+    with resume.held(folder) if rank == 0 else nullcontext():
+        config, metrics = resume.begin(folder, config, of_sweep=of_sweep, main=rank == 0)
+        if rank == 0:
+            sweep.write_job(folder, said)
+        if metrics is None:
+            from mammo.processes.launch import launch  # torch and the rest: bad input is told without them
+            from mammo.runs.train import train
+
+            with scratch(folder, rank):
+                metrics = launch(train, config, folder)
+            if rank == 0:
+                resume.finish(folder, config, metrics)
+    return config, metrics
