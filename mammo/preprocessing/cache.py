@@ -50,7 +50,7 @@ class Store:
                     found |= {key: block.get_tensor(key) for key in asked}
                 if asked:
                     with contextlib.suppress(OSError):
-                        os.utime(path)  # `bound` removes what was used last at the end
+                        os.utime(path)  # marks the use: `bound` removes the longest unused first
             except (SafetensorError, OSError):
                 path.unlink(missing_ok=True)
         return found
@@ -139,9 +139,8 @@ def clear(home: Path) -> None:
 
 def bound(home: Path, most: int) -> None:
     """Remove the files that have not been used for longest, until at most `most` bytes are left."""
-    complete = [
-        path for path in _files(home) if path.suffix in (".safetensors", ".npy")
-    ]  # no locks, nothing unfinished
+    # Locks and unfinished files have other suffixes.
+    complete = [path for path in _files(home) if path.suffix in (".safetensors", ".npy")]
     files = sorted((path.stat().st_mtime_ns, path.stat().st_size, path) for path in complete)
     total = sum(size for _, size, _ in files)
     for _, size, path in files:
