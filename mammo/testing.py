@@ -126,7 +126,7 @@ def check_head(head: Head) -> None:
             features = (rng.normal(size=(len(labels), 8)) + 3 * labels[:, None]).astype(np.float32)
             patients = np.repeat(np.arange(len(labels) // classes), classes).astype(str)
             rows = pd.DataFrame({"patient": patients, "split": "train"})
-            fitted = [fit_head(name, features, labels, rows, trained_trunk=False) for _ in range(2)]
+            fitted = [fit_head(name, features, labels, rows, trained_backbone=False) for _ in range(2)]
             first, second = (one.probabilities(features) for one in fitted)
             if not np.array_equal(first, second):
                 _fail("head", "two fits that differ", "the same; seed its estimator (random_state=0)")

@@ -82,7 +82,7 @@ def test_a_split_that_lets_a_patient_cross_is_an_error(run, monkeypatch, leaky):
 
 def test_training_on_test_rows_is_an_error(run, monkeypatch):
     monkeypatch.setattr(MammogramDataModule, "train_dataloader", lambda self: self._once(self.prepared.described))
-    with pytest.raises(RuntimeError, match="leak: training is shown 16 of 32 rows that are not of the train part"):
+    with pytest.raises(RuntimeError, match=r"leak: training .* 32 rows.* 16 .*train part"):
         run()
 
 
@@ -106,7 +106,7 @@ def learnt_from_everyone(monkeypatch):
 )
 def test_augmentation_that_takes_from_test_films_is_an_error(run, monkeypatch, leak, augment):
     leak(monkeypatch)
-    with pytest.raises(RuntimeError, match="leak: augmentation may mix in, or learn from, 16 samples that are not of"):
+    with pytest.raises(RuntimeError, match=r"leak: augmentation .* 16 samples"):
         run(*augment)
 
 
@@ -115,7 +115,7 @@ def test_stopping_early_on_test_rows_is_an_error(run, monkeypatch):
         return self._once(self.prepared._samples(self.prepared.rows_of["test"]))
 
     monkeypatch.setattr(MammogramDataModule, "val_dataloader", test_rows)
-    with pytest.raises(RuntimeError, match=r"leak: .* by val/auroc is shown .* not of the val part"):
+    with pytest.raises(RuntimeError, match=r"leak: .* by val/auroc .* val part"):
         run()
 
 
@@ -126,7 +126,7 @@ def test_stopping_early_by_a_metric_of_test_is_an_error(run, monkeypatch):
         return [*honest(*arguments, **how), EarlyStopping("test/auroc", mode="max", strict=False)]
 
     monkeypatch.setattr(fit, "during_fit", leaky)
-    with pytest.raises(RuntimeError, match="leak: EarlyStopping by test/auroc: expected a number of the val part"):
+    with pytest.raises(RuntimeError, match=r"leak: EarlyStopping by test/auroc.* val part"):
         run()
 
 

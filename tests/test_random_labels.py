@@ -73,7 +73,7 @@ def area(source, split, seed, shares, copies):
     rows = data.rows()
     features = np.array([described(data.described.pixels(*row)[0].numpy()) for row in data.described.rows], np.float32)
     labels = (rows["label"] == CLASSES[1]).to_numpy().astype(int)
-    head = fit_head("svm", withheld(features, rows), labels, rows, trained_trunk=False)
+    head = fit_head("svm", withheld(features, rows), labels, rows, trained_backbone=False)
     outputs = head.score(features), head.probabilities(features)
     table = head_table(rows, "svm", *outputs, CLASSES, fold=None, seed=seed)
     numbers = table.assign(**table[["score", "p_normal", "p_abnormal"]].astype(float))

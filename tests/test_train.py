@@ -492,7 +492,7 @@ def test_the_report_comes_from_the_folder_alone_of_an_earlier_version_too(job):
         (["objective=val/softmx/auroc"], "say val/softmax/auroc"),
         (["objective=val_by_breast/softmax/auroc"], "say val/softmax/auroc"),
         (["aggregate=median"], "aggregate=median: expected mean or max"),
-        (["task=density", "aggregate=max"], "F, G, D is the most alarming one; take mean"),
+        (["task=density", "aggregate=max"], "aggregate=max: .* F, G, D"),
         (["data.film_seed=5"], "not Phantom v1 of 16 women, film_seed 5"),
         (["data.fold=9"], "data.fold=9 is out of range"),
     ],

@@ -49,7 +49,7 @@ def measure(overrides: list[str], *, rounds: int, say: Callable[[str], None]) ->
         for name, line in RUNS.items():
             seconds, _, text = machine.ran(["train.py", *line, *overrides, *folders], env)
             imports = sum(map(float, re.findall(r"^time .*: imports ([\d.]+)", text, re.MULTILINE)))
-            computed = sum(map(int, re.findall(r"^trunk .* (\d+) to compute once", text, re.MULTILINE)))
+            computed = sum(map(int, re.findall(r"^frozen .* (\d+) to compute once", text, re.MULTILINE)))
             runs[name] = {"command": " ".join([*line, *overrides]), "seconds": seconds}
             runs[name] |= {"imports": imports, "computed": computed}
             say(f"{name}: {seconds:.1f} s, {computed} samples computed once")

@@ -1,1 +1,1 @@
-"""From the tables of a run folder to numbers, figures and a report; knows no model and no trainer."""
+"""Turn tables of predictions into numbers. Nothing in here knows a model or a trainer."""

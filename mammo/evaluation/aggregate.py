@@ -1,4 +1,4 @@
-"""Predictions of images and patients from those of their samples, by a stated rule."""
+"""Predictions of images and patients, computed from those of their samples by a stated rule."""
 
 import pandas as pd
 
@@ -9,32 +9,32 @@ from mammo.evaluation.predictions import originals
 UNITS = {"image": "image_id", "patient": "patient"}
 RULES = {
     "mean": "the mean score and probabilities of its samples",
-    "max": "its most alarming sample: of the highest score, or of several classes the least probably of the first",
+    "max": "its most alarming sample: the highest score or, with several classes, the least probability of the first",
 }
 
 
 def check_rule(rule: object, task: Labels) -> None:
-    """Refuse an unknown rule, and `max` for a task that has no least alarming class."""
+    """Refuse an unknown rule, and `max` for a task that has no most alarming class."""
     if rule not in RULES:
         raise InputError(f"aggregate={rule}: expected {' or '.join(RULES)}")
     if rule == "max" and not task.of_lesions:
         raise InputError(
-            f"aggregate=max: none of the classes {', '.join(task.classes)} is the most alarming one; take mean"
+            f"aggregate=max: none of the classes {', '.join(task.classes)} is the most alarming one; use mean"
         )
 
 
 def by_unit(predictions: pd.DataFrame, task: Labels, unit: str, rule: str) -> tuple[pd.DataFrame, int]:
-    """Return the predictions of images or patients from those of their samples, copies left out.
+    """Return the predictions of images or patients, computed from those of their samples without copies.
 
     Args:
         predictions: A predictions table; an image or patient that lies in several splits has a row for each.
-        task: The task of its classes. Where they are of lesions, a unit's class is the worst of its samples'; where
-            those are not ordered, the one beside the first; where they are of images, the one that all samples have.
+        task: The task of the classes. If they are ordered classes of lesions, an image or patient has the worst class
+            of its samples; if they are not ordered, the only one beside the first; otherwise the one they all have.
         unit: A key of `UNITS`.
         rule: A key of `RULES`.
 
     Returns:
-        The table, whose `image_id` is the unit's name, and the number of units left out for having two classes.
+        The table, whose `image_id` is the name of the image or patient; and how many were left out for two classes.
     """
     if unit not in UNITS:
         raise InputError(f"unit={unit}: expected {' or '.join(UNITS)}")
@@ -56,7 +56,7 @@ def by_unit(predictions: pd.DataFrame, task: Labels, unit: str, rule: str) -> tu
     table = table.dropna(subset="label")
     for _, run in table[table["head"] == "majority"].groupby(["fold", "seed"], dropna=False):
         trained = run.loc[run["split"] == "train", "label"]
-        if len(trained):  # how frequent the classes are among units, not among their samples
+        if len(trained):  # the frequencies of the classes among units, not among samples
             table.loc[run.index, [f"p_{name}" for name in task.classes]] = [
                 float((trained == name).mean()) for name in task.classes
             ]
@@ -64,7 +64,7 @@ def by_unit(predictions: pd.DataFrame, task: Labels, unit: str, rule: str) -> tu
 
 
 def _label(found: set[str], task: Labels) -> str | None:
-    """Return the class of a unit whose samples have these; None where none of them is worse than the others."""
+    """Return the class of a unit whose samples have the classes `found`; None if none of them is the worst."""
     ranked = [name for name in task.classes if name in found]
     if task.of_lesions and (task.ordered or (len(ranked) == 2 and ranked[0] == task.classes[0])):
         return ranked[-1]

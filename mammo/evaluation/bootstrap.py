@@ -1,4 +1,4 @@
-"""95 % intervals of metrics by bootstrap over patients: a patient's samples are drawn together, or not at all."""
+"""95 % intervals of metrics by bootstrap over patients: all samples of a patient are drawn together, or none is."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Value:
-    """A metric with its 95 % interval; None, with a reason, where it is undefined."""
+    """A metric with its 95 % interval. An undefined number is None, and `reason` says why."""
 
     value: float | None
     low: float | None = None
@@ -18,7 +18,7 @@ class Value:
     reason: str | None = None
 
     def as_json(self) -> dict[str, object]:
-        """Return it as `metrics.json` holds it."""
+        """Return the value as `metrics.json` holds it."""
         plain: dict[str, object] = {"value": self.value, "low": self.low, "high": self.high}
         return plain | ({"reason": self.reason} if self.reason else {})
 
@@ -29,7 +29,7 @@ class Value:
 
 
 def bootstrap_weights(patients: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
-    """(1 + resamples, N) weights of the samples: ones, then how often each sample's patient was drawn."""
+    """Return (1 + resamples, N) weights of samples: first ones, then how often each sample's patient was drawn."""
     everyone, member = np.unique(patients, return_inverse=True)
     rng = np.random.default_rng(seed)
     drawn = rng.multinomial(len(everyone), np.full(len(everyone), 1 / len(everyone)), size=resamples)
@@ -37,15 +37,15 @@ def bootstrap_weights(patients: np.ndarray, resamples: int = RESAMPLES, seed: in
 
 
 def interval(array: np.ndarray, patients: int, lowest: float = 0.0, highest: float = 1.0) -> Value:
-    """Return a bounded metric's value and interval from (1 + resamples,) values: the plain one, then the resampled.
+    """Return the value and interval of a bounded metric from (1 + resamples,) values, the plain one first.
 
-    The score interval (Wilson 1927) of a proportion of as many samples as the bootstrap's variance implies
-    (Korn and Graubard 1998), with Student's quantile for the number of patients: plain percentiles cover too little
+    This is the score interval (Wilson 1927) of a proportion of as many samples as the bootstrap's variance implies
+    (Korn and Graubard 1998), with Student's quantile for the number of patients. Plain percentiles cover too little
     near the ends of the range and for few patients. `tests/evaluation/test_coverage.py` measures the coverage.
 
     Args:
-        array: NaN where undefined.
-        patients: Number that could have shown the metric; where no resample differs, each counts as one sample.
+        array: (1 + resamples,) values, NaN where undefined.
+        patients: Number of patients that the metric rests on; if no resample differs, each counts as one sample.
         lowest: Lower end of the metric's range.
         highest: Upper end of the metric's range.
     """
@@ -65,11 +65,11 @@ def interval(array: np.ndarray, patients: int, lowest: float = 0.0, highest: flo
 
 
 def biased_interval(array: np.ndarray, patients: int) -> Value:
-    """Return a metric in [0, 1] that is too high in small samples, from (1 + resamples,) values, with its interval.
+    """Return the value and interval of a metric in [0, 1] that is too high in small samples; values as in `interval`.
 
-    The interval is Student's with the error of the resampled values; its lower end lies lower by twice their bias. Over
-    simulated sets of 32 to 200 images it holds a calibration error of 0.1 or 0.3 in 95 to 97 %, and one of 0 in 83 to
-    88 %, where the score interval of `interval` holds them in 80 to 95 %, and never.
+    The interval is Student's with the standard error of the resampled values; its lower end is lowered by twice their
+    bias. In simulated sets of 32 to 200 images it contains a calibration error of 0.1 or 0.3 in 95 to 97 % of the
+    sets, and one of 0 in 83 to 88 %. The score interval of `interval` contains them in 80 to 95 %, and one of 0 never.
     """
     if patients < 2:
         return Value(float(array[0]), reason="no interval: it rests on one patient")
@@ -83,8 +83,8 @@ def difference(array: np.ndarray, patients: int, widest: float = 1.0) -> Value:
 
     Args:
         array: NaN where undefined.
-        patients: Number that it rests on.
-        widest: The largest difference there can be, at which the interval ends.
+        patients: The number of patients that it rests on.
+        widest: The largest difference that is possible; the interval ends there.
     """
     if not np.isfinite(array[0]):
         return Value(None, reason="undefined: a count in its denominator is zero")

@@ -1,4 +1,4 @@
-"""Paired comparisons of experiments and heads on the same test samples, by patient: differences, and tests of them."""
+"""Paired comparisons of experiments and heads on the same test samples: differences and their tests, by patient."""
 
 from dataclasses import dataclass
 from itertools import combinations
@@ -12,25 +12,25 @@ from mammo.evaluation.experiments import Experiment, mean
 from mammo.evaluation.predictions import BASELINES, Predictions
 from mammo.evaluation.significance import delong_mean, permutation_test, smallest_detectable
 
-Classifier = tuple[Experiment, str]  # and one of its heads
+Classifier = tuple[Experiment, str]  # an experiment and one of its heads
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A first classifier less a second one; dictionaries are by metric, `auroc` and `accuracy`."""
+    """The difference of two classifiers, first minus second; the keys of dictionaries are `auroc` and `accuracy`."""
 
-    name: str  # of both
-    n: str  # samples and patients, in words
+    name: str  # of both classifiers
+    n: str  # numbers of samples and patients, in words
     differences: dict[str, Value]
-    detectable: dict[str, float]  # the smallest difference that so many patients would show with power 0.8
-    p: dict[str, float | None]  # of DeLong's test and of the permutation by patient; None where there is none
+    detectable: dict[str, float]  # the smallest difference that this many patients would show with power 0.8
+    p: dict[str, float | None]  # of DeLong's test, and of the permutation test by patient; None if undefined
 
 
 def check_paired(first: Experiment, second: Experiment) -> None:
-    """Refuse two experiments that have not tested the same samples in the same folds and seeds.
+    """Refuse two experiments that did not test the same samples in the same folds and seeds.
 
     Raises:
-        InputError: They have not; names what differs.
+        InputError: The two differ; names the difference.
     """
     apart = f"{first.label} and {second.label} cannot be paired"
     for jobs in zip(first.jobs, second.jobs, strict=False):
@@ -42,14 +42,14 @@ def check_paired(first: Experiment, second: Experiment) -> None:
             )
         if len(first.jobs) > 1 and (jobs[0].seed, jobs[0].fold) != (jobs[1].seed, jobs[1].fold):
             raise InputError(
-                f"{apart}: seed {jobs[0].seed}, fold {jobs[0].fold} stands against seed {jobs[1].seed}, "
+                f"{apart}: the first has seed {jobs[0].seed}, fold {jobs[0].fold}, the second seed {jobs[1].seed}, "
                 f"fold {jobs[1].fold}; compare the same folds and seeds"
             )
         ids = [set(one.samples.itertuples(index=False, name=None)) for one in (ours, theirs)]
         if odd := sorted(ids[0] ^ ids[1]):
             named = [f"{one[0]} of {(first if one in ids[0] else second).label}" for one in odd[:3]]
             raise InputError(
-                f"{apart}: {len(odd)} test samples are of one alone, {', '.join(named)}"
+                f"{apart}: {len(odd)} test samples are in one of them only, {', '.join(named)}"
                 f"{', ...' if len(odd) > 3 else ''}; compare runs of one task, split, seed and crop"
             )
         labels = [one.samples.assign(label=one.labels).sort_values(SAMPLE) for one in (ours, theirs)]
@@ -64,9 +64,9 @@ def check_paired(first: Experiment, second: Experiment) -> None:
 
 
 def pairs(experiments: list[Experiment]) -> list[tuple[Classifier, Classifier]]:
-    """Return the same head of any two experiments, and any two heads of one; the majority class is in every table.
+    """Return the pairs to compare: the same head of two experiments, and two heads of one experiment.
 
-    Baselines are not compared between experiments: they see the same.
+    The majority class is in no pair. Baselines are not compared between experiments, because they see the same.
     """
     heads = {one.label: [head for head in one.heads if head != "majority"] for one in experiments}
     found: list[tuple[Classifier, Classifier]] = []
@@ -85,7 +85,7 @@ def pairs(experiments: list[Experiment]) -> list[tuple[Classifier, Classifier]]:
 
 
 def compare(first: Classifier, second: Classifier) -> Pair:
-    """Return the paired differences of two classifiers, and their tests."""
+    """Return the paired differences of two classifiers, with tests of them."""
     (ours, head), (theirs, other_head) = first, second
     check_paired(ours, theirs)
     one, two = mean(ours, head), mean(theirs, other_head)
@@ -124,5 +124,5 @@ def _delong(both: list[tuple[Predictions, Predictions]]) -> float | None:
         tests.append((one.labels == 1, one.score, two.score, one.patients))
     try:
         return delong_mean(tests).p
-    except InputError:  # a class is of one patient alone
+    except InputError:  # a class has one patient only
         return None

@@ -8,7 +8,7 @@ from mammo.evaluation.bootstrap import bootstrap_weights
 from mammo.evaluation.metrics import sum_by_level
 
 GRID = np.linspace(0, 1, 101)
-PER_BIN = 16  # samples, while that makes 3 to 10 bins
+PER_BIN = 16  # samples in a bin, as long as there are 3 to 10 bins
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,13 @@ class Band:
 
 
 def roc(positive: np.ndarray, score: np.ndarray, patients: np.ndarray, resamples: int = 500) -> Band:
-    """Return sensitivity over 1 - specificity."""
+    """Return the ROC curve: sensitivity over 1 - specificity."""
     up, down = _above(positive, score, bootstrap_weights(patients, resamples))
     return _band([np.interp(GRID, fpr, tpr) for tpr, fpr in zip(up / up[:, -1:], down / down[:, -1:], strict=True)])
 
 
 def precision_recall(positive: np.ndarray, score: np.ndarray, patients: np.ndarray, resamples: int = 500) -> Band:
-    """Return precision over sensitivity: at each sensitivity, that of the first threshold that reaches it."""
+    """Return precision over sensitivity: for each sensitivity, the precision of the first threshold to reach it."""
     up, down = _above(positive, score, bootstrap_weights(patients, resamples))
     precision = up[:, 1:] / np.maximum(up[:, 1:] + down[:, 1:], 1e-12)
     recall = up[:, 1:] / up[:, -1:]
@@ -37,9 +37,9 @@ def precision_recall(positive: np.ndarray, score: np.ndarray, patients: np.ndarr
 
 
 def _above(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the (resamples, 1 + levels) weight of the positives and negatives that lie above each falling threshold.
+    """Return the (resamples, 1 + levels) weights of positives and of negatives above each threshold, highest first.
 
-    Resamples that lack a class are left out.
+    Resamples without positives or without negatives are left out.
     """
     _, level = np.unique(-score, return_inverse=True)
     sums = [np.cumsum(sum_by_level(weights * those, level), axis=1) for those in (positive, ~positive)]
@@ -49,13 +49,13 @@ def _above(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> tupl
 
 
 def _band(rows: list[np.ndarray]) -> Band:
-    """Return the first row as the curve, in a band of the others, its resamples."""
+    """Return the first row as the curve, with a band from the other rows, which are its resamples."""
     low, high = np.percentile(np.stack(rows[1:] or rows), [2.5, 97.5], axis=0)
     return Band(GRID, rows[0], low, high)
 
 
 def reliability(predicted: np.ndarray, true: np.ndarray, patients: np.ndarray, resamples: int = 500) -> Band:
-    """Return the share of `true` samples over their mean `predicted` probability, in bins of equal numbers."""
+    """Return the fraction of `true` samples over their mean `predicted` probability, in bins of equal numbers."""
     order = np.argsort(predicted, kind="stable")
     bins = [
         part

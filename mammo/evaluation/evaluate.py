@@ -1,4 +1,4 @@
-"""The evaluation of a predictions table of samples, images or patients: what it chooses, its metrics and counts."""
+"""The evaluation of a predictions table of samples, images or patients: its choices, metrics and counts."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +20,8 @@ class Evaluation:
 
     operating: dict[str, Operating]  # by head
     predictions: dict[str, dict[str, Predictions]]  # by split and head
-    metrics: dict[str, Metrics]  # by split and head, of the splits that have samples
-    counts: dict[str, dict[str, int]]  # by split: samples, of each class and altogether, and patients
+    metrics: dict[str, Metrics]  # by split and head, for splits that have samples
+    counts: dict[str, dict[str, int]]  # by split: samples in total and of each class, and patients
 
     def as_json(self) -> dict[str, Any]:
         """Return the content of `metrics.json`."""
@@ -32,7 +32,7 @@ class Evaluation:
         return {"n": self.counts, "operating": {head: vars(one) for head, one in self.operating.items()}} | plain
 
     def flat(self, suffix: str = "") -> dict[str, float]:
-        """Return `<split><suffix>/<head>/<metric>`: value, for each value that is defined."""
+        """Return each defined value under the key `<split><suffix>/<head>/<metric>`."""
         return {
             f"{split}{suffix}/{head}/{name}": value.value
             for split, heads in self.metrics.items()
@@ -53,12 +53,12 @@ def evaluate_table(
     """Return the evaluation of a predictions table.
 
     Args:
-        table: Of one seed and fold.
-        classes: Its class names.
-        rule: Of the threshold, see `operating_point.choose`.
-        select_on: The split that chooses it, and the temperature.
-        splits: To be evaluated.
-        operating: The choices of each head; None: what `select_on` chooses.
+        table: The predictions of one seed and fold.
+        classes: The names of the classes.
+        rule: The rule of the threshold, see `operating_point.choose`.
+        select_on: The split that chooses the threshold and the temperature.
+        splits: The splits to evaluate.
+        operating: The threshold and temperature of each head; None: what `select_on` chooses.
     """
     operating = operating or choices(table, classes, rule, select_on)
     predictions = {split: by_head(table, classes, split) for split in splits}

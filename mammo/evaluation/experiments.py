@@ -1,4 +1,4 @@
-"""An experiment: one configuration with its jobs of several folds and seeds, and the means of its metrics over them."""
+"""An experiment: one configuration with its jobs (folds and seeds), and the means of its metrics over the jobs."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from mammo.evaluation.predictions import Predictions, concatenated
 
 @dataclass(frozen=True)
 class Job:
-    """One run: its predictions by split and head, and what those for its validation part chose, by head."""
+    """One run: its predictions by split and head, and the choices made on its validation part by head."""
 
     seed: int
     fold: int | None
@@ -29,13 +29,13 @@ class Experiment:
     label: str  # the settings that distinguish it from the others
     jobs: list[Job]  # by seed and fold
     task: str = ""
-    protocol: str = ""  # in words; empty where only a table of predictions is known
-    leaks: list[Leak] = field(default_factory=list)  # one of each kind, of all jobs
+    protocol: str = ""  # in words; empty if only a table of predictions is known
+    leaks: list[Leak] = field(default_factory=list)  # of all jobs, one of each kind
     recipe: str = ""  # the label without the option of the leak study
     leak_study: str | None = None  # that option
 
     def tested(self, head: str, split: str = "test") -> Predictions:
-        """Return the predictions of a head for a split, of all jobs."""
+        """Return the predictions of a head for a split, of all jobs together."""
         return concatenated([job.predictions[split][head] for job in self.jobs])
 
     @property
@@ -62,12 +62,12 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Mean:
-    """A metric's mean over jobs, with its interval by patient, and its spreads; a spread of one is None."""
+    """A metric's mean over jobs, with its interval by patient and its spreads. The spread of one number is None."""
 
     value: Value
     resampled: np.ndarray  # (1 + resamples,) means, the plain one first
-    over_folds: float | None  # standard deviation, mean over seeds
-    over_seeds: float | None  # standard deviation of the means over folds
+    over_folds: float | None  # standard deviation over the folds of a seed, mean over seeds
+    over_seeds: float | None  # standard deviation over seeds of the means over folds
 
 
 def mean(
@@ -77,10 +77,10 @@ def mean(
     patients: np.ndarray | None = None,
     metrics: Collection[str] = ("auroc", "accuracy"),
 ) -> dict[str, Mean]:
-    """Return the mean over jobs of each of these metrics that all of them have.
+    """Return the mean over jobs of each of the `metrics` that all jobs have.
 
-    A patient is drawn with all samples of all folds and seeds, so one interval holds for the mean. Means that are
-    to be subtracted are of the same `patients`, who are then drawn alike.
+    A patient is drawn with all samples of all folds and seeds, so the mean has one interval. Means that are subtracted
+    later need the same `patients`, who are then drawn alike.
     """
     tested = experiment.tested(head, split)
     everyone = np.unique(tested.patients if patients is None else patients)
@@ -99,7 +99,7 @@ def mean(
 
 
 def _mean(values: np.ndarray, seeds: np.ndarray, rests_on: tuple[int, float, float]) -> Mean:
-    """Return the mean of the (jobs, 1 + resamples) values of jobs of these seeds."""
+    """Return the mean over jobs from their (jobs, 1 + resamples) values and their (jobs,) seeds."""
     there = np.isfinite(values)
     with np.errstate(invalid="ignore"):  # NaN where no job has a value
         means = np.where(there, values, 0).sum(axis=0) / there.sum(axis=0)
@@ -115,9 +115,9 @@ def _mean(values: np.ndarray, seeds: np.ndarray, rests_on: tuple[int, float, flo
 
 
 def pooled_auroc(experiment: Experiment, head: str) -> Value | None:
-    """Return the area over all samples at once, from probabilities calibrated in each fold, mean over seeds.
+    """Return the AUROC over the samples of all folds, from probabilities calibrated in each fold; mean over seeds.
 
-    None where the folds of a seed test a sample twice, there is one fold, or nothing was calibrated.
+    It is None if the folds of a seed test a sample twice, if there is one fold, or if nothing was calibrated.
     """
     if experiment.folds < 2 or any(job.operating[head].temperature is None for job in experiment.jobs):
         return None

@@ -1,4 +1,4 @@
-"""The leaks of a run: derived from its configuration, its split and how its choices were made, never declared."""
+"""The leaks of a run, derived from its configuration, its split and how its choices were made; none is declared."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ from mammo.evaluation.predictions import choices
 
 @dataclass(frozen=True)
 class Leak:
-    """One way in which a run's numbers are better than a new patient's would be."""
+    """One reason why a run's numbers are better than those of new patients would be."""
 
     kind: str  # the same in every fold of an experiment
-    n: int  # number of images, patients, samples or heads that it concerns
+    n: int  # number of images, patients, samples or heads concerned
     text: str  # in words, without the number
 
     def __str__(self) -> str:
@@ -34,26 +34,27 @@ def leaks(
     operating: dict[str, Operating],
     learnt: Iterable[str] = (),
 ) -> list[Leak]:
-    """Return the leaks of a run; none of an honest one.
+    """Return the leaks of a run; an honest run has none.
 
     Args:
-        config: As it was resolved.
-        split_audit: From `datasets.split.audit_split`.
-        crop_leak: What the crop tells of the class, in words; None if nothing.
-        table: The run's predictions, of these `classes`.
-        classes: Names.
-        operating: The thresholds and temperatures that are used on it, by head.
-        learnt: The patients or images tested that the checkpoint had learnt.
+        config: The resolved configuration.
+        split_audit: The result of `datasets.split.audit_split`.
+        crop_leak: Why the crop itself tells the class, in words; None if it does not.
+        table: The predictions of the run.
+        classes: The names of the classes.
+        operating: The thresholds and temperatures in use, by head.
+        learnt: The tested patients or images that the checkpoint has learnt.
     """
     tested = len(table.loc[table["split"] == "test", SAMPLE].drop_duplicates())
     again = choices(table, classes, config.threshold, config.select_on)
     elsewhere = [head for head, one in operating.items() if one != again[head]]
     copied, crossing = len(split_audit["images_in_two_splits"]), len(split_audit["patients_in_two_splits"])
+    copies_text = "copies of images were made before the split and lie in two splits (split=copy)"
     on_test = "epoch, heads, temperature and threshold were chosen on the test part (select_on=test)"
-    learnt_text = "patients or images of the test part were learnt by the checkpoint (ckpt_path, another split)"
-    chosen = f"threshold or temperature of {', '.join(elsewhere)} is not what the {config.select_on} part chooses"
+    learnt_text = "the checkpoint has learnt patients or images of the test part (ckpt_path, another split)"
+    chosen = f"threshold or temperature of {', '.join(elsewhere)} is not the choice of the {config.select_on} part"
     found = [
-        Leak("copies_in_two_splits", copied, "images were augmented before the split, into two splits (split=copy)"),
+        Leak("copies_in_two_splits", copied, copies_text),
         Leak("patients_in_two_splits", crossing, f"patients have images in two splits (split={config.split.name})"),
         Leak("crop", tested if crop_leak else 0, crop_leak or ""),
         Leak("selected_on_test", tested if config.select_on == "test" else 0, on_test),
@@ -64,7 +65,7 @@ def leaks(
 
 
 def united(several: Iterable[list[Leak]]) -> list[Leak]:
-    """Return the leaks of several folds or seeds, one of each kind: the one of the largest n."""
+    """Return the leaks of several folds or seeds, one of each kind: the one with the largest n."""
     by_kind: dict[str, Leak] = {}
     for leak in (leak for of_one in several for leak in of_one):
         by_kind[leak.kind] = max(by_kind.get(leak.kind, leak), leak, key=lambda one: one.n)
@@ -72,22 +73,22 @@ def united(several: Iterable[list[Leak]]) -> list[Leak]:
 
 
 def check_labels(table: pd.DataFrame, samples: pd.DataFrame) -> None:
-    """Refuse predictions of which a row has another label than its sample in `samples.csv`.
+    """Refuse predictions in which a row has another label than its sample in `samples.csv`.
 
     Raises:
-        InputError: One has; names it.
+        InputError: A label differs; names its image.
     """
     true = table[SAMPLE[:3]].merge(samples[[*SAMPLE[:3], "label"]], how="left")["label"]
     if (wrong := (true.to_numpy(object) != table["label"].to_numpy(object)).nonzero()[0]).size:
         raise InputError(
-            f"predictions.csv: {len(wrong)} labels are not those of samples.csv: "
-            f"{table['image_id'].iloc[wrong[0]]} is {true.iloc[wrong[0]]}, found {table['label'].iloc[wrong[0]]}; "
-            "train.py writes both tables, and nobody else changes one"
+            f"predictions.csv: {len(wrong)} labels are not those of samples.csv; for example, "
+            f"{table['image_id'].iloc[wrong[0]]} is {true.iloc[wrong[0]]} there, "
+            f"but {table['label'].iloc[wrong[0]]} here; use both tables as train.py wrote them"
         )
 
 
 def protocol(config: Config) -> str:
-    """Return the protocol in words of the command line."""
+    """Return the protocol in the words of the command line."""
     data, augment = config.data, config.augment
     drawn = config.split.name.startswith("paper")
     folds = "" if data.fold is None else f", {'draw' if drawn else 'fold'} {data.fold} of {data.folds}"

@@ -1,4 +1,4 @@
-"""The metrics of one head, with intervals by bootstrap over patients. Fractions throughout.
+"""The metrics of one head, with intervals by bootstrap over patients. All are fractions, not percentages.
 
 Equations (1) to (5) of Behery et al. 2023 give accuracy, sensitivity, specificity, precision and F1. Every metric
 is computed for many weightings of the samples at once: the first is the plain one, the others are resamples.
@@ -22,10 +22,10 @@ AT_THRESHOLD = ("accuracy", "sensitivity", "specificity")  # at thresholds that 
 
 @dataclass(frozen=True)
 class Case:
-    """N samples and the class that each is called, under W weightings."""
+    """N samples with their labels and predicted classes, under W weightings."""
 
-    labels: np.ndarray  # (N,) class numbers; of one class against the rest, true where it is that class
-    called: np.ndarray  # (N,) the same
+    labels: np.ndarray  # (N,) class numbers; for one class against the rest, true where it is that class
+    called: np.ndarray  # (N,) the same for the predicted class
     score: np.ndarray  # (N,) higher for class 1
     probabilities: np.ndarray  # (N, classes)
     weights: np.ndarray  # (W, N) how often each sample counts
@@ -40,7 +40,7 @@ class Case:
 
     @property
     def eyes(self) -> tuple[np.ndarray, np.ndarray]:
-        """(N, classes) labels and called classes, 1 in the column of the class."""
+        """(N, classes) labels and predicted classes, each with a 1 in the column of the class."""
         identity = np.eye(self.probabilities.shape[1])
         return identity[self.labels], identity[self.called]
 
@@ -50,10 +50,10 @@ class Metric:
     """A metric: its formula, its range, and the patients that it rests on."""
 
     of: Callable[[Case], np.ndarray]  # (W,) values; NaN where undefined
-    rests_on: str = "rarest"  # class; or `all` patients, or those with a `positive` or a `negative` sample
+    rests_on: str = "rarest"  # patients of the `rarest` class, `all`, or those with a `positive` or `negative` sample
     low: float = 0.0
     high: float = 1.0
-    by_class: bool = True  # of one class against the rest; else of the probabilities of all classes
+    by_class: bool = True  # for one class against the rest; else from the probabilities of all classes
     biased: bool = False  # too high in small samples
 
 
@@ -62,7 +62,7 @@ def _of_counts(formula: Callable[..., np.ndarray]) -> Callable[[Case], np.ndarra
 
 
 def weighted_auroc(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(W,) area under the ROC curve for each of (W, N) weightings; ties count half; NaN where a class is absent."""
+    """Return (W,) areas under the ROC curve for (W, N) weightings; ties count half, NaN where a class is absent."""
     positive = np.asarray(positive, bool)  # ~ of numbers would be another thing
     _, level = np.unique(score, return_inverse=True)
     up = sum_by_level(weights * positive, level)  # (W, levels)
@@ -73,7 +73,7 @@ def weighted_auroc(positive: np.ndarray, score: np.ndarray, weights: np.ndarray)
 
 
 def weighted_average_precision(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(W,) average precision (the step-wise area, as scikit-learn defines it) for each of (W, N) weightings."""
+    """Return (W,) average precisions (the step-wise area, as in scikit-learn) for (W, N) weightings."""
     _, level = np.unique(-score, return_inverse=True)
     up, both = sum_by_level(weights * positive, level), sum_by_level(weights, level)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -82,14 +82,14 @@ def weighted_average_precision(positive: np.ndarray, score: np.ndarray, weights:
 
 
 def sum_by_level(values: np.ndarray, level: np.ndarray) -> np.ndarray:
-    """(W, levels) sums of (W, N) values over samples of one level; levels are 0, 1, ... without a gap."""
+    """Return (W, levels) sums of (W, N) values over the samples of each level; levels are 0, 1, ... without a gap."""
     order = np.argsort(level, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(level[order]) > 0])
     return np.add.reduceat(values[:, order], starts, axis=1)
 
 
 def _multiclass_mcc(case: Case) -> np.ndarray:
-    """Gorodkin 2004: the correlation of two categorical assignments."""
+    """Return the correlation of two categorical assignments (Gorodkin 2004)."""
     weights, (truth, called) = case.weights, case.eyes
     total, right = weights.sum(axis=1), weights @ (case.labels == case.called)
     true_counts, called_counts = weights @ truth, weights @ called
@@ -99,7 +99,7 @@ def _multiclass_mcc(case: Case) -> np.ndarray:
 
 
 def _quadratic_kappa(case: Case) -> np.ndarray:
-    """Cohen 1968: the agreement of two assignments to ordered classes, weighted by the square of their distance."""
+    """Return the agreement of two assignments to ordered classes, weighted by squared distance (Cohen 1968)."""
     weights, (truth, called) = case.weights, case.eyes
     squared = np.subtract.outer(np.arange(truth.shape[1]), np.arange(truth.shape[1])) ** 2
     true_counts, called_counts = weights @ truth, weights @ called
@@ -108,14 +108,14 @@ def _quadratic_kappa(case: Case) -> np.ndarray:
 
 
 def _brier(case: Case) -> np.ndarray:
-    """Mean squared distance of the probabilities; of two classes, that of the positive one's alone."""
+    """Return the mean squared error of the probabilities; for two classes, of the positive one's alone."""
     classes = case.probabilities.shape[1]
     squared = ((case.probabilities - case.eyes[0]) ** 2).sum(axis=1) / (2 if classes == 2 else 1)
     return (case.weights @ squared) / case.weights.sum(axis=1)
 
 
 def _calibration_error(case: Case, bins: int = 10) -> np.ndarray:
-    """Mean distance of confidence and accuracy over bins of equal width (Guo et al. 2017)."""
+    """Return the mean distance of confidence and accuracy over bins of equal width (Guo et al. 2017)."""
     confidence, right = case.probabilities.max(axis=1), (case.labels == case.called).astype(float)
     which = np.minimum((confidence * bins).astype(int), bins - 1)
     gaps, total = [], case.weights.sum(axis=1)
@@ -143,10 +143,10 @@ METRICS = {
     "brier": Metric(_brier, "all", by_class=False),
     "ece": Metric(_calibration_error, "all", by_class=False, biased=True),
 }
-SEVERAL = {  # of three classes or more, in place of the mean over the classes
+SEVERAL = {  # for three classes or more, in place of the mean over the classes
     "accuracy": Metric(lambda case: (case.weights @ (case.labels == case.called)) / case.weights.sum(axis=1), "all"),
     "mcc": Metric(_multiclass_mcc, low=-1.0),
-    "quadratic_kappa": Metric(_quadratic_kappa, low=-1.0),  # where the classes are ordered
+    "quadratic_kappa": Metric(_quadratic_kappa, low=-1.0),  # only if the classes are ordered
     "brier": Metric(_brier, "all", high=2.0, by_class=False),
 }
 
@@ -159,7 +159,7 @@ def find_metric(name: str, classes: int) -> Metric:
 
 
 def confusion_metrics(tp: float, tn: float, fp: float, fn: float) -> dict[str, float]:
-    """Return the metrics of the paper's equations (1) to (5) of four counts; undefined is NaN."""
+    """Return the metrics of the paper's equations (1) to (5) from four counts; an undefined one is NaN."""
     labels, called = np.array([1, 0, 0, 1]), np.array([1, 0, 1, 0])
     case = Case(labels, called, called, np.eye(2)[called], np.array([[tp, tn, fp, fn]], float))
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -172,13 +172,13 @@ def evaluate(
     """Return all metrics of one head for one split, with their intervals by patient.
 
     Args:
-        predictions: Of the head.
-        operating: What its predictions for the validation part chose; None: nothing.
+        predictions: The predictions of the head.
+        operating: The choices made on its validation predictions; None if there are none.
         resamples: Number of resamples of the intervals.
 
     Returns:
-        By `<metric>/<class>` each class against the rest; by plain name the positive one's of two classes, or of
-        several their macro means and `SEVERAL`, with `quadratic_kappa` where a task orders them.
+        Under `<metric>/<class>`, each class against the rest. Under the plain name, the positive class's metric if
+        there are two classes; if there are more, the macro mean or the metric of `SEVERAL`.
     """
     arrays = weighted_metrics(predictions, bootstrap_weights(predictions.patients, resamples), operating)
     values = {}
@@ -211,7 +211,7 @@ def weighted_metrics(
     operating: Operating | None = None,
     only: Collection[str] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Return the (W,) values of each metric of `evaluate`, or `only` of some, for each of (W, N) weightings."""
+    """Return the (W,) values of each metric of `evaluate`, or of `only` some, for (W, N) weightings."""
     labels, called, score, classes = predictions.labels, predictions.called, predictions.score, predictions.classes
     several, operating = len(classes) > 2, operating or Operating()
 
@@ -257,7 +257,7 @@ def weighted_metrics(
 
 
 def class_score(predictions: Predictions, index: int) -> np.ndarray:
-    """(N,) score that orders the samples by one class."""
+    """Return the (N,) score that orders the samples by one class."""
     if predictions.score is None:
         return predictions.probabilities[:, index]
     return predictions.score if index == 1 else -predictions.score

@@ -1,4 +1,4 @@
-"""The choices that validation makes for a head and that are then frozen: its threshold and temperature."""
+"""The choices that are made for a head on validation and then fixed: its threshold and temperature."""
 
 import math
 from dataclasses import dataclass
@@ -16,9 +16,10 @@ class Operating:
     """The choices for one head; None where nothing could be chosen.
 
     Attributes:
-        threshold: Score above which a sample is called positive, by `rule`.
-        threshold_90: Score above which 10 % of the negatives of validation lie.
-        temperature: By which log probabilities are divided.
+        rule: The rule of the threshold, see `choose`.
+        threshold: Score above which a sample is called positive.
+        threshold_90: Score above which at most 10 % of the negatives of validation lie.
+        temperature: Number by which log probabilities are divided.
     """
 
     rule: str = "youden"
@@ -27,7 +28,7 @@ class Operating:
     temperature: float | None = None
 
     def calibrated(self, probabilities: np.ndarray) -> np.ndarray:
-        """(N, classes) probabilities at the temperature; unchanged where there is none."""
+        """Return (N, classes) probabilities at the temperature; unchanged if there is none."""
         if self.temperature is None:
             return probabilities
         return softmax(np.log(np.maximum(probabilities, FLOOR)) / self.temperature, axis=1)
@@ -46,8 +47,8 @@ def choose(labels: np.ndarray, probabilities: np.ndarray, score: np.ndarray | No
     Args:
         labels: (N,) class numbers.
         probabilities: (N, classes).
-        score: (N,) score of the positive class of two; None where there are several, which have no threshold.
-        rule: `youden` (largest sum of sensitivity and specificity), or the sensitivity that is required.
+        score: (N,) score of the positive class; None for more than two classes, which have no threshold.
+        rule: `youden` (the largest sum of sensitivity and specificity), or the required sensitivity in (0, 1].
     """
     if len(labels) == 0:
         return Operating(str(rule))
@@ -62,7 +63,7 @@ def choose(labels: np.ndarray, probabilities: np.ndarray, score: np.ndarray | No
 
 
 def temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Return the temperature of the least log loss (Guo et al. 2017), between 0.05 and 20."""
+    """Return the temperature with the smallest log loss (Guo et al. 2017), between 0.05 and 20."""
     from scipy.optimize import minimize_scalar  # noqa: PLC0415 - half a second, which a wrong setting need not wait for
 
     logits = np.log(np.maximum(probabilities, FLOOR))
@@ -84,10 +85,10 @@ def _threshold(positive: np.ndarray, score: np.ndarray, rule: str | float) -> fl
     specificity = (score[~positive] <= between[:, None]).mean(axis=1)
     gain = sensitivity + specificity
     best = np.flatnonzero(gain > gain.max() - 1e-9)
-    return float(between[best[len(best) // 2]])  # of equals, the middle one
+    return float(between[best[len(best) // 2]])  # the middle one of several best
 
 
 def threshold_at_specificity(positive: np.ndarray, score: np.ndarray, specificity: float) -> float:
-    """Return the lowest threshold, calling positive what is above it, at which this share of negatives is negative."""
+    """Return the lowest threshold at which at least this fraction of the negatives is not above it."""
     negatives = np.sort(score[~positive])
     return float(negatives[max(math.ceil(specificity * len(negatives)) - 1, 0)])

@@ -1,4 +1,4 @@
-"""The predictions table, one row per sample and head, and its rows of one head as arrays. Scores are logits."""
+"""The predictions table, one row per sample and head, and its rows of one head as arrays."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,16 +19,16 @@ TYPES = dict.fromkeys(COLUMNS, str) | dict.fromkeys(SAMPLE[1:], "Int64")
 class Predictions:
     """The predictions of one head for N samples."""
 
-    classes: tuple[str, ...]  # of two, the second is positive
+    classes: tuple[str, ...]  # the second of two is positive
     labels: np.ndarray  # (N,) class numbers
     probabilities: np.ndarray  # (N, classes); the predicted class is the most probable one
-    score: np.ndarray | None  # (N,) of the positive class of two, with more distinct values than its probability
+    score: np.ndarray | None  # (N,) logit or decision value of the positive class; None for more than two classes
     patients: np.ndarray  # (N,) the patient of each sample
     samples: pd.DataFrame  # (N, 4) the columns `SAMPLE`
 
     @classmethod
     def of(cls, table: pd.DataFrame, classes: list[str]) -> "Predictions":
-        """Return the rows of a predictions table, which are of one head each."""
+        """Return the predictions that rows of a table hold, all of one head."""
         score = table["score"].to_numpy(float)
         return cls(
             tuple(classes),
@@ -64,7 +64,7 @@ class Predictions:
 
     @property
     def confusion(self) -> np.ndarray:
-        """(classes, classes) samples by actual and by called class."""
+        """(classes, classes) numbers of samples by label (row) and most probable class (column)."""
         counts = np.zeros((len(self.classes), len(self.classes)), int)
         np.add.at(counts, (self.labels, self.called), 1)
         return counts
@@ -75,13 +75,13 @@ class Predictions:
         return f"{len(self.samples.drop_duplicates())} of {len(np.unique(self.patients))} patients"
 
     def calibrated(self, operating: Operating) -> "Predictions":
-        """Return these with calibrated probabilities, and their score taken from them: comparable between folds."""
+        """Return a copy with calibrated probabilities, and a score from them that is comparable between folds."""
         probabilities = operating.calibrated(self.probabilities)
         return replace(self, probabilities=probabilities, score=probabilities[:, 1] if len(self.classes) == 2 else None)
 
 
 def concatenated(several: list[Predictions]) -> Predictions:
-    """Return all of them in one, say the folds of a sweep."""
+    """Return several predictions as one, for example those of the folds of a sweep."""
     scores = [one.score for one in several if one.score is not None]
     return Predictions(
         several[0].classes,
@@ -101,17 +101,17 @@ def by_head(table: pd.DataFrame, classes: list[str], split: str) -> dict[str, Pr
 
 
 def originals(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table without the copies of an expanded training part, which are no samples of their own."""
+    """Return a table without the copies of an expanded training part, which are not samples of their own."""
     copy = table["copy"] > 0
     if (copy & (table["split"] != "train")).any():
-        return table  # they were dealt as if they were samples
+        return table  # copies were dealt to the splits like samples
     return table[~copy]
 
 
 def choices(
     table: pd.DataFrame, classes: list[str], rule: str | float = "youden", split: str = "val"
 ) -> dict[str, Operating]:
-    """Return what each head's predictions for a split choose; nothing where the split has no samples."""
+    """Return the choices of each head on a split; they are None if the split has no samples."""
     chosen_on = by_head(table, classes, split)
     heads = [str(head) for head in table["head"].unique()]
     return {
@@ -133,13 +133,13 @@ def head_table(
     """Return one head's rows of the predictions table.
 
     Args:
-        rows: The columns `SAMPLE`, `patient`, `split` and `label` of each sample.
-        head: Name.
-        score: (N,) score of the positive class; None where there are several classes.
+        rows: A table with the columns `SAMPLE`, `patient`, `split` and `label` of each sample.
+        head: The name of the head.
+        score: (N,) score of the positive class; None for more than two classes.
         probabilities: (N, classes).
-        classes: Their names.
-        fold: Number of the test fold; None where there are none.
-        seed: Of the run.
+        classes: The names of the classes.
+        fold: Number of the test fold; None if there are no folds.
+        seed: The seed of the run.
     """
     table = rows.assign(head=head, fold="" if fold is None else fold, seed=seed)[COLUMNS]
     table["score"] = [""] * len(rows) if score is None else [f"{value:.9g}" for value in score.astype(np.float32)]
@@ -153,7 +153,7 @@ def read_predictions(path: Path, *, tested: bool = False) -> tuple[pd.DataFrame,
 
     Args:
         path: A CSV file with `COLUMNS`, `score` and a column `p_<class>` for each class.
-        tested: True if it needs rows of the test part.
+        tested: True requires rows of the test part.
 
     Raises:
         InputError: There is no such file, a column is missing, or no row is of the test part.
@@ -163,7 +163,7 @@ def read_predictions(path: Path, *, tested: bool = False) -> tuple[pd.DataFrame,
     try:
         table = pd.read_csv(path, dtype=TYPES)
     except (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise InputError(f"{path}: expected a table of predictions as CSV, found none ({str(error).strip()})") from None
+        raise InputError(f"{path}: expected a table of predictions as CSV; reading gave {str(error).strip()}") from None
     classes = [column.removeprefix("p_") for column in table.columns if column.startswith("p_")]
     missing = [column for column in [*COLUMNS, "score"] if column not in table.columns]
     if missing or len(classes) < 2:

@@ -1,7 +1,7 @@
-"""Tests of two classifiers on the same images, and errors of their difference, that count patients, not images.
+"""Tests that compare two classifiers on the same images, and errors of their difference. Both count patients.
 
 A patient's images are alike, so treating them as independent makes errors too small and tests too eager. Here every
-variance sums over patients first, and every permutation moves a patient as a whole. Fractions throughout.
+variance sums over patients first, and every permutation moves a patient as a whole. All numbers are fractions.
 """
 
 import math
@@ -13,12 +13,12 @@ from statsmodels.stats.multitest import multipletests
 
 from mammo.errors import InputError
 
-Scored = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # positive, first, second, clusters, (N,) each
+Scored = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # positive, two scores, patients: (N,) each
 
 
 @dataclass(frozen=True)
 class AreaDifference:
-    """First AUROC less the second, with its standard error and two-sided p; None where it does not vary."""
+    """The first AUROC minus the second, its standard error and two-sided p, which is None if nothing varies."""
 
     difference: float
     standard_error: float
@@ -26,17 +26,17 @@ class AreaDifference:
 
 
 def delong_mean(tests: list[Scored]) -> AreaDifference:
-    """Compare the mean areas under the ROC curves of two classifiers over several tests, say the folds of a sweep.
+    """Compare the mean areas under the ROC curves of two classifiers over several tests, such as the folds of a sweep.
 
-    Obuchowski 1997 (Biometrics 53:567-578): the structural components of DeLong et al. 1988 (Biometrics 44:837-845)
-    are summed within patients. With one image per patient it is DeLong's estimate exactly: the factors I10 / (I10 - 1)
-    and I01 / (I01 - 1), for the patients with a positive and with a negative image, become his 1 / (m - 1) and
-    1 / (n - 1), and the cross term, with I / (I - 1), is zero. All are estimates for many patients: below some 20 of a
-    class they are rough. A patient's deviations are summed over the tests that the patient is in, so that tests that
-    share patients, as those of two seeds do, are not counted as independent.
+    As in Obuchowski 1997 (Biometrics 53:567-578), the structural components of DeLong et al. 1988 (Biometrics
+    44:837-845) are summed within patients. With one image per patient this is exactly DeLong's estimate: the factors
+    I10 / (I10 - 1) and I01 / (I01 - 1), for the patients with a positive and with a negative image, become DeLong's
+    1 / (m - 1) and 1 / (n - 1), and the cross term, with I / (I - 1), is zero. The estimates are made for many
+    patients: with fewer than about 20 in a class they are rough. A patient's deviations are summed over all tests with
+    that patient, so tests that share patients, such as those of two seeds, are not counted as independent.
 
     Args:
-        tests: Of each, (N,) bool labels, two (N,) scores, higher for positive, and the (N,) patients.
+        tests: For each test, (N,) bool labels, two (N,) scores (higher for positive) and the (N,) patients.
 
     Raises:
         InputError: Fewer than two patients have a positive image, or a negative one.
@@ -47,7 +47,7 @@ def delong_mean(tests: list[Scored]) -> AreaDifference:
         areas, up, down, inflated = _deviations(positive, np.stack([first, second]), clusters)
         difference += float(areas[0] - areas[1]) / len(tests)
         at = np.searchsorted(everyone, np.unique(clusters))
-        # From differences of deviations: alike classifiers give zero exactly, not a rounding error to divide by.
+        # Deviations are subtracted first, so equal classifiers give exactly zero and not a rounding error.
         ups[:, at] += (up[:1] - up[1:]) / len(tests)
         downs[:, at] += (down[:1] - down[1:]) / len(tests)
         factors += inflated / len(tests)
@@ -63,7 +63,7 @@ def delong_mean(tests: list[Scored]) -> AreaDifference:
 def _deviations(
     positive: np.ndarray, scores: np.ndarray, clusters: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return (K,) areas; (K, patients) deviations of the positives' and the negatives' components; three factors."""
+    """Return (K,) areas, (K, patients) deviations of the positives' and of the negatives' components, and 3 factors."""
     positive, scores = np.asarray(positive, bool), np.asarray(scores, float)
     _check(len(positive), scores.shape[1:], np.shape(clusters))
     if not np.isfinite(scores).all():
@@ -76,7 +76,7 @@ def _deviations(
             f"found {counts[0]} and {counts[1]}; test more patients"
         )
     ups, downs = int(positive.sum()), int((~positive).sum())
-    # A midrank among all less that among one's own class counts the other class below, ties half.
+    # A midrank among all samples minus the one in its class counts the other class's samples below; ties count half.
     ranks = rankdata(scores, axis=1)
     above = (ranks[:, positive] - rankdata(scores[:, positive], axis=1)) / downs  # (K, positives), V10
     below = 1 - (ranks[:, ~positive] - rankdata(scores[:, ~positive], axis=1)) / ups  # (K, negatives), V01
@@ -91,13 +91,13 @@ def _deviations(
 def permutation_test(first_right: np.ndarray, second_right: np.ndarray, clusters: np.ndarray) -> float:
     """Return the two-sided p of two accuracies on the same images, from swapping predictions patient by patient.
 
-    A swap changes the sign of how many more of the patient's images the first has right, a small integer, so the
-    distribution of the sum over all 2^patients swaps is a convolution: exact for any number of patients, with nothing
-    drawn. With one image per patient it is McNemar's exact test.
+    The first classifier has some more, or fewer, of a patient's images right than the second. A swap changes the sign
+    of this small integer, so the distribution of the sum over all 2^patients swaps is a convolution. It is exact for
+    any number of patients, without random draws. With one image per patient this is McNemar's exact test.
 
     Args:
-        first_right: (N,) bool, true where the first classifier has the image right.
-        second_right: (N,) bool, the second.
+        first_right: (N,) bool, true where the first classifier is right about the image.
+        second_right: (N,) bool, the same for the second classifier.
         clusters: (N,) the patient of each image.
     """
     _check(len(first_right), np.shape(second_right), np.shape(clusters))
@@ -115,7 +115,7 @@ def permutation_test(first_right: np.ndarray, second_right: np.ndarray, clusters
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """Return the (T,) p values of all tests made, corrected to share one level (Holm 1979, Scand. J. Stat. 6:65)."""
+    """Return the (T,) p values of all tests, corrected to share one level (Holm 1979, Scand. J. Stat. 6:65)."""
     p = np.asarray(p, float)
     if not p.size or not ((p >= 0) & (p <= 1)).all():
         raise InputError(f"expected p values between 0 and 1, found {p.tolist()}; leave out tests that are undefined")
@@ -125,8 +125,8 @@ def holm(p: np.ndarray) -> np.ndarray:
 def smallest_detectable(standard_error: float, power: float = 0.8, alpha: float = 0.05) -> float:
     """Return the smallest true difference that a two-sided test at `alpha` would find with probability `power`.
 
-    (z of 1 - alpha / 2, plus z of power) times the standard error of the paired difference: 2.80 errors by default
-    (Bloom 1995, Evaluation Review 19:547-556). In the unit of the error; a smaller one cannot be called absent.
+    It is (z of 1 - alpha / 2, plus z of power) times the standard error of the paired difference: by default 2.80
+    errors (Bloom 1995, Evaluation Review 19:547-556). A smaller difference can exist and stay undetected.
     """
     if not standard_error >= 0:
         raise InputError(f"expected a standard error of 0 or more, found {standard_error}")

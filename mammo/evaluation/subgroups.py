@@ -1,4 +1,4 @@
-"""One head on subgroups of the test samples (by finding, severity, density, lesion size), and beside shortcuts."""
+"""Heads on subgroups of the test samples (finding, severity, density, lesion size), and compared with shortcuts."""
 
 from dataclasses import replace
 
@@ -12,10 +12,10 @@ from mammo.evaluation.predictions import BASELINES, Predictions
 
 
 def subgroups(samples: pd.DataFrame) -> list[tuple[str, np.ndarray]]:
-    """Return names and masks of the subgroups of samples (rows of `samples.csv`); lesion size in thirds of these."""
+    """Return names and masks of the subgroups of samples (rows of `samples.csv`); lesion sizes are cut in thirds."""
     found = []
     for column in ("finding", "severity", "density"):
-        for value in sorted(set(samples[column].dropna()) - {"NORM"}):  # which is severity normal
+        for value in sorted(set(samples[column].dropna()) - {"NORM"}):  # NORM is severity normal
             found.append((f"{column} {value}", (samples[column] == value).to_numpy()))
     radius = (samples["radius_px"] * samples["spacing_mm"]).to_numpy(float)
     if np.isfinite(radius).sum() >= 3:
@@ -29,7 +29,7 @@ def subgroups(samples: pd.DataFrame) -> list[tuple[str, np.ndarray]]:
 
 
 def by_subgroup(samples: pd.DataFrame, heads: dict[str, Predictions]) -> tuple[list[str], list[list[str]]]:
-    """Return header and rows of a table: n, patients, AUROC and accuracy of each head in each subgroup."""
+    """Return the header and rows of a table: n, patients, AUROC and accuracy of each head in each subgroup."""
     tested = heads["majority"]
     facts = facts_of(samples, tested)
     areas = [head for head in heads if len(tested.classes) == 2 and head != "majority"]
@@ -46,12 +46,12 @@ def by_subgroup(samples: pd.DataFrame, heads: dict[str, Predictions]) -> tuple[l
 
 
 def facts_of(samples: pd.DataFrame, tested: Predictions) -> pd.DataFrame:
-    """Return the rows of `samples.csv` of the samples tested, in their order; a copy has those of its original."""
+    """Return the rows of `samples.csv` of the tested samples, in their order; a copy has its original's row."""
     return tested.samples[SAMPLE[:3]].merge(samples, how="left", on=SAMPLE[:3], validate="many_to_one")
 
 
 def one_liner(samples: pd.DataFrame, tested: Predictions) -> Value:
-    """Return the AUROC of centre-minus-surround brightness alone, which has learnt nothing, for the positive class."""
+    """Return the AUROC of centre-minus-surround brightness, which learns nothing, for the positive class."""
     score = facts_of(samples, tested)["contrast"].to_numpy(float)
     return auroc(replace(tested, score=score), np.ones(len(tested), bool))
 
@@ -64,7 +64,7 @@ def accuracy(predictions: Predictions, mask: np.ndarray) -> Value:
 
 
 def auroc(predictions: Predictions, mask: np.ndarray) -> Value:
-    """Return the AUROC for a subgroup; where all its samples are of one class, against every sample of the other."""
+    """Return the AUROC for a subgroup. A subgroup of one class is compared with all samples of the other class."""
     positive = predictions.labels == 1
     if len(predictions.classes) != 2 or positive.all() or not positive.any():
         return Value(None, reason="undefined: it needs two classes")
@@ -76,7 +76,7 @@ def auroc(predictions: Predictions, mask: np.ndarray) -> Value:
 
 
 def beyond_shortcuts(heads: dict[str, Predictions]) -> dict[str, Value]:
-    """Return, for each head that sees the crops, its AUROC less that of the shortcuts, paired by patient."""
+    """Return the AUROC of each head that sees the crops minus that of the shortcuts, paired by patient."""
     weights = bootstrap_weights(heads["shortcuts"].patients)
     areas = {name: weighted_metrics(one, weights, only=["auroc"])["auroc"] for name, one in heads.items()}
     patients = support(heads["shortcuts"], "auroc")[0]

@@ -1,6 +1,6 @@
-"""The backbones: one table. A row says how one of torchvision's models, or one of ours, comes apart.
+"""The table of backbones. A row says how one of torchvision's models, or one of ours, is taken apart.
 
-To add one: a row here and a file in `conf/model/`.
+To add one, write a row here and a file in `conf/model/`.
 """
 
 import re
@@ -18,8 +18,8 @@ from mammo.models.layers import ClassToken, Embed, Mean, Shallow, alexnet_modifi
 Stages = list[tuple[str, nn.Module]]
 State = dict[str, Tensor]
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-HALF = ((0.5,) * 3, (0.5,) * 3)  # what torchvision's transform_input makes of ImageNet's normalisation
-GREY = ((0.5,), (0.25,))  # one channel: for networks that have never seen a photograph
+HALF = ((0.5,) * 3, (0.5,) * 3)  # the result of torchvision's transform_input on ImageNet's normalisation
+GREY = ((0.5,), (0.25,))  # one channel, for networks without weights from photographs
 
 
 @dataclass(frozen=True)
@@ -27,22 +27,22 @@ class Backbone:
     """A row of the table.
 
     Attributes:
-        build: From the side of the input in pixels to the model.
-        weights: torchvision's ImageNet weights; None where there are none.
-        stages: From the model to its layers in order, up to the last map.
-        last_block: The stage from which `trainable=last_block` trains.
+        build: Returns the model for a side of the input in pixels.
+        weights: torchvision's ImageNet weights; None if there are none.
+        stages: Returns the layers of a model in order, up to the last map.
+        last_block: The first stage that trains with `trainable=last_block`.
         cam: The layer whose output Grad-CAM weighs: a stage, or `<stage>.<path in it>`.
-        classifier: How the keys begin that a file of the trunk alone lacks.
+        classifier: Prefixes of the keys that a weights file without the classifier lacks.
         width: Channels of the last map.
-        min_side: Smallest side in pixels of an input that leaves a map.
-        step: The side is a multiple of it.
-        normalise: Mean and standard deviation of the input, of grey levels in [0, 1]; as many as its channels.
-        pool: From the model to what makes (B, width) of the last map.
-        as_map: From the output of `cam` to (B, C, rows, columns).
-        adapt: From a state dict, and the side of the input, to one with the model's keys and shapes.
-        fc: Its fully connected layers up to the penultimate, and their width; None where it has none.
-        fc_side: Side of the map that they take.
-        aux_after: The stage whose output an auxiliary head of the training takes.
+        min_side: Smallest side of an input, in pixels, that leaves a map.
+        step: The side must be a multiple of this number of pixels.
+        normalise: Means and standard deviations of the input's channels, for grey levels in [0, 1].
+        pool: Returns the layer that turns the last map of a model into (B, width).
+        as_map: Turns the output of `cam` into (B, C, rows, columns).
+        adapt: Turns a state dict, for a side of the input, into one with the model's keys and shapes.
+        fc: A function that returns the fully connected layers up to the penultimate one, and their width; or None.
+        fc_side: Side of the map that these layers take.
+        aux_after: The stage whose output an auxiliary head takes in training; None if there is none.
     """
 
     build: Callable[[int], nn.Module]
@@ -63,12 +63,12 @@ class Backbone:
     aux_after: str | None = None
 
     def absent(self, key: str) -> bool:
-        """Tell whether a key of the state dict is absent from a file that holds the trunk alone."""
+        """Tell whether a key of the state dict belongs to the classifier, which a weights file may lack."""
         return key.startswith(self.classifier)
 
 
 def _blocks(model: Any) -> Stages:
-    """The layers of `features`, a block up to each pooling."""
+    """Return the layers of `features` in blocks, each of which ends with a pooling."""
     stages: Stages = []
     block: list[nn.Module] = []
     for layer in model.features:
@@ -88,13 +88,13 @@ def _features(model: Any) -> Stages:
 
 
 def _old_densenet_keys(state: State, side: int) -> State:
-    """torchvision's files are older than its modules, which have no dots in their names."""
+    """Remove dots from the names of layers: torchvision's files are older than its modules, which have none."""
     dotted = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
     return {dotted.sub(r"\1\2", key): value for key, value in state.items()}
 
 
 def _places(state: State, side: int) -> State:
-    """The places of a vision transformer's patches, interpolated to another side of the input."""
+    """Interpolate the position embedding of a vision transformer to another side of the input."""
     return interpolate_embeddings(side, 16, dict(state)) if "encoder.pos_embedding" in state else state
 
 
@@ -120,7 +120,7 @@ BACKBONES = {
     "vgg16": Backbone(lambda side: tv.vgg16(), tv.VGG16_Weights.IMAGENET1K_V1, cam="block5.5", **VGG),
     "vgg19": Backbone(lambda side: tv.vgg19(), tv.VGG19_Weights.IMAGENET1K_V1, cam="block5.7", **VGG),
     "inception": Backbone(
-        lambda side: tv.inception_v3(init_weights=False),  # its truncated normal of 0.1 takes seconds
+        lambda side: tv.inception_v3(init_weights=False),  # its own first weights take seconds to draw
         tv.Inception_V3_Weights.IMAGENET1K_V1,
         stages=_children("AuxLogits", "avgpool", "dropout", "fc"),
         last_block="Mixed_7a",
@@ -233,7 +233,7 @@ BACKBONES = {
 
 
 def find_backbone(name: str) -> Backbone:
-    """The backbone of that name; an unknown one lists the known."""
+    """Return the backbone of that name; the error for an unknown one lists the known ones."""
     if name not in BACKBONES:
-        raise InputError(f"model '{name}' is unknown; expected one of {', '.join(BACKBONES)}")
+        raise InputError(f"model.name={name} is unknown; expected one of {', '.join(BACKBONES)}")
     return BACKBONES[name]

@@ -1,4 +1,4 @@
-"""Baselines that stand beside every head: the majority class, and shortcuts that see no lesion."""
+"""Baselines that are reported beside every head: the majority class, and a classifier of shortcut features."""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ from sklearn.preprocessing import StandardScaler
 
 
 def majority(labels: np.ndarray, rows: pd.DataFrame, classes: int) -> tuple[np.ndarray | None, np.ndarray]:
-    """Return score and probabilities of a head that knows nothing but how frequent the training classes are."""
+    """Return the score and probabilities of a head that knows only how frequent the training classes are."""
     originals = np.asarray(rows["split"] == "train")
     dummy = DummyClassifier(strategy="prior").fit(np.zeros((originals.sum(), 1)), labels[originals])
     probabilities = dummy.predict_proba(np.zeros((len(labels), 1)))
@@ -17,12 +17,12 @@ def majority(labels: np.ndarray, rows: pd.DataFrame, classes: int) -> tuple[np.n
 
 
 def shortcuts(seen: pd.DataFrame, labels: np.ndarray, rows: pd.DataFrame) -> tuple[np.ndarray | None, np.ndarray]:
-    """Return score and probabilities of a logistic regression on what is seen without looking at a lesion.
+    """Return the score and probabilities of a logistic regression on shortcut features, which see no lesion.
 
     Args:
-        seen: (N, columns), numbers or words.
+        seen: (N, columns) shortcut features, numbers or words.
         labels: (N,) class numbers.
-        rows: `split` of each sample; the training part is fitted.
+        rows: A table with the `split` of each sample; the regression is fitted to the training part.
     """
     train = np.asarray(rows["split"] == "train")
     numbers = pd.get_dummies(seen, dtype=float).to_numpy(float)

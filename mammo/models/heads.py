@@ -38,11 +38,11 @@ class Head:
     """A row of the table: an unfitted estimator and the grid that its tuning searches.
 
     Args:
-        estimator: From scikit-learn, seeded, with `decision_function` or `predict_proba`.
-        grid: Values of its parameters.
-        per_width: Parameters whose values are given times D.
-        counts: Parameters that may not exceed the features' rank: neighbours, components.
-        spare: Rows that it needs beyond one of each class.
+        estimator: A seeded estimator of scikit-learn with `decision_function` or `predict_proba`.
+        grid: The values to try, by parameter.
+        per_width: Parameters whose values in `grid` are divided by D, the number of features.
+        counts: Parameters that may not exceed the rank of the features: numbers of neighbours or components.
+        spare: Number of samples that the head needs beyond one of each class.
     """
 
     estimator: BaseEstimator
@@ -52,13 +52,13 @@ class Head:
     spare: int = 0
 
     def searched(self, rows: int, width: int) -> dict[str, list[Any]]:
-        """Return the grid for features (rows, width)."""
+        """Return the grid that is searched for features of shape (rows, width)."""
         found = {key: [v / width for v in values] if key in self.per_width else values
                  for key, values in self.grid.items()}  # fmt: skip
         return found | {key: sorted({min(v, rows - 1, width) for v in found[key]}) for key in self.counts}
 
 
-# Of standardised features, squared norms are about D and squared distances about 2 D: so C and gamma are given times D.
+# Squared norms of standardised features are about D and squared distances about 2 D, so C and gamma go with 1 / D.
 HEADS = {
     "svm": Head(
         make_pipeline(StandardScaler(), SVC(kernel="rbf", class_weight="balanced", cache_size=500)),
@@ -75,18 +75,18 @@ HEADS = {
         {"logisticregression__C": [0.01, 0.1, 1.0, 10.0]},
         per_width=("logisticregression__C",),
     ),
-    "lda": Head(  # one fit takes 23 s at D = 4096; of 64 components, 0.1 s
+    "lda": Head(  # one fit takes 23 s at D = 4096, and 0.1 s with 64 components
         make_pipeline(StandardScaler(), PCA(random_state=0), LinearDiscriminantAnalysis(solver="lsqr")),
         {"pca__n_components": [64], "lineardiscriminantanalysis__shrinkage": ["auto", 0.1, 0.5, 0.9]},
         counts=("pca__n_components",),
         spare=1,
     ),
-    "knn": Head(  # the cosine does not let bright films lie far from all others; weights leave no ties
+    "knn": Head(  # cosine: else bright crops lie far from all others; weights by distance: no ties
         make_pipeline(StandardScaler(), KNeighborsClassifier(weights="distance", metric="cosine", algorithm="brute")),
         {"kneighborsclassifier__n_neighbors": [5, 15, 45]},
         counts=("kneighborsclassifier__n_neighbors",),
     ),
-    "mlp": Head(  # 64 components: a tenth of the time of all; tanh: with kinks, L-BFGS does not converge
+    "mlp": Head(  # 64 components take a tenth of the time; L-BFGS converges with tanh, but not with ReLU
         make_pipeline(
             StandardScaler(),
             PCA(random_state=0),
@@ -95,7 +95,7 @@ HEADS = {
         {"pca__n_components": [64], "mlpclassifier__alpha": [3.0, 10.0, 30.0, 100.0]},
         counts=("pca__n_components",),
     ),
-    "boosting": Head(  # a few features per split: a fortieth of the time of histograms of all, and no worse
+    "boosting": Head(  # few features per split: no worse than histograms of all features, in 1/40 of the time
         GradientBoostingClassifier(n_estimators=60, max_features="sqrt", subsample=0.5, random_state=0),
         {"max_depth": [1, 3]},
     ),
@@ -104,15 +104,15 @@ HEADS = {
 
 @contextmanager
 def steadily() -> Iterator[None]:
-    """Compute in one thread: the sums of several are added in another order, and end in other last digits."""
+    """Compute in one thread: several threads add sums in another order, which changes the last digits."""
     with threadpool_limits(1), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Only one sample available")  # of a class with one film in a fold, by LDA
+        warnings.filterwarnings("ignore", "Only one sample available")  # LDA, if a fold has one image of a class
         yield
 
 
 @dataclass(frozen=True)
 class FittedHead:
-    """A head after its fit: the calibrated classifier, what tuning chose, and how."""
+    """A fitted head: the calibrated classifier, the parameters that tuning chose, and how they were chosen."""
 
     model: CalibratedClassifierCV
     chosen: dict[str, Any]
@@ -120,7 +120,7 @@ class FittedHead:
 
     @steadily()
     def score(self, features: np.ndarray) -> np.ndarray | None:
-        """Return decision values or logits (N,) float32 of the positive class; None where there are several classes."""
+        """Return decision values or logits (N,) float32 of the positive class; None for more than two classes."""
         if len(self.model.classes_) != 2:
             return None
         inner = self.model.calibrated_classifiers_[0].estimator
@@ -135,7 +135,7 @@ class FittedHead:
 
 
 def find_head(name: str) -> Head:
-    """Return the head of that name; an unknown one lists the known."""
+    """Return the head of that name; the error for an unknown one lists the known ones."""
     if name not in HEADS:
         raise InputError(f"head '{name}' is unknown; expected all, or some of {', '.join(HEADS)}")
     return HEADS[name]
@@ -148,36 +148,37 @@ def fit_head(
     labels: np.ndarray,
     rows: pd.DataFrame,
     *,
-    trained_trunk: bool,
+    trained_backbone: bool,
     select_on: str = "val",
     mixed_copies: bool = False,
 ) -> FittedHead:
-    """Tune, fit and calibrate a head. The test part is not looked at, unless it is told to select.
+    """Tune, fit and calibrate a head, without looking at the test part unless `select_on` is test.
 
     Args:
         name: A key of `HEADS`.
         features: (N, D) float32.
         labels: (N,) class numbers.
-        rows: `patient` and `split` of each sample.
-        trained_trunk: True if the features have seen the training labels. Then the grid's point is chosen, and the
-            probabilities calibrated, on validation; else, and where there is no validation, by folds grouped by
-            patient inside the training part.
-        select_on: `val`, or `test`: then the choice is made, and probabilities calibrated, on it: a leak.
-        mixed_copies: True if a copy in the training part shows other patients than the one it is named for:
-            then no fold withholds a patient altogether, and it is said so.
+        rows: A table with the `patient` and `split` of each sample.
+        trained_backbone: True if the features were trained on the labels of the training part. The head is then tuned
+            and calibrated on validation. Otherwise, or without a validation part, it is tuned and calibrated by folds
+            grouped by patient inside the training part.
+        select_on: `val`; or `test`, which tunes and calibrates on the test part: a leak.
+        mixed_copies: True if a copy in the training part shows other patients than the one it is named for. No fold
+            then withholds a patient completely, and `how` says so.
 
     Raises:
-        InputError: Too few samples to learn from.
+        InputError: There are too few samples to learn from.
     """
     head = find_head(name)
     train, val = (np.asarray(rows["split"] == part) for part in ("train", select_on))
     if not np.isfinite(features[train | val]).all():
-        raise RuntimeError(f"leak: head {name} is asked to learn from rows that are withheld from it, or not finite")
-    on_val = (trained_trunk or select_on == "test") and val.any()
+        raise RuntimeError(f"leak: the features that head {name} would learn from are withheld from it, or not finite")
+    on_val = (trained_backbone or select_on == "test") and val.any()
     inner = [] if on_val else inner_folds(labels[train], rows.loc[train, "patient"].to_numpy())
     fewest, classes = min([int(train.sum()), *(len(part) for part, _ in inner)]), len(np.unique(labels[train]))
     if fewest < classes + head.spare:
-        raise InputError(f"head {name} needs more than {classes} samples of {classes} classes in a fold; leave it out")
+        found = f"head {name} needs {classes + head.spare} samples of {classes} classes, but a fold has {fewest}"
+        raise InputError(f"{found}; use more images, or leave the head out")
     part = train | val if on_val else train
     search = GridSearchCV(
         clone(head.estimator),
@@ -195,8 +196,8 @@ def fit_head(
         how = f"tuned and calibrated on {'validation' if select_on == 'val' else select_on}"
         return FittedHead(model.fit(features[val], labels[val]), search.best_params_, how)
     model = CalibratedClassifierCV(best, method="sigmoid", cv=inner, ensemble=False)
-    seen = ", on features that have seen their labels" if trained_trunk else ""
-    seen += ", whose copies show other patients too: they flatter the choice, not the test" if mixed_copies else ""
+    seen = ", on features that were trained on the same labels" if trained_backbone else ""
+    seen += ", whose copies also show other patients: this flatters the choice, not the test" if mixed_copies else ""
     how = f"tuned and calibrated by {len(inner)} folds grouped by patient inside the training part{seen}"
     return FittedHead(model.fit(features[train], labels[train]), search.best_params_, how)
 
@@ -207,16 +208,16 @@ def fit_heads(
     labels: np.ndarray,
     rows: pd.DataFrame,
     *,
-    trained_trunk: bool,
+    trained_backbone: bool,
     select_on: str,
     mixed_copies: bool,
 ) -> dict[str, FittedHead]:
-    """Fit several heads on features from which the rows that no head may see are withheld; see `fit_head`."""
+    """Fit several heads; the features of rows that no head may see are withheld. See `fit_head`."""
     shown, fitted = withheld(features, rows, select_on), {}
     for name in names:
         start = time.perf_counter()
         head = fit_head(
-            name, shown, labels, rows, trained_trunk=trained_trunk, select_on=select_on, mixed_copies=mixed_copies
+            name, shown, labels, rows, trained_backbone=trained_backbone, select_on=select_on, mixed_copies=mixed_copies
         )
         log.info("head   %s: %s, %s, %.1f s", name, head.chosen, head.how, time.perf_counter() - start)
         fitted[name] = head
@@ -230,16 +231,18 @@ def withheld(features: np.ndarray, rows: pd.DataFrame, select_on: str = "val") -
 
 
 def inner_folds(labels: np.ndarray, patients: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return folds for tuning: a patient's samples, copies included, lie in one of them; fewer where classes lack.
+    """Return folds for tuning. All samples of a patient, copies included, lie in one fold, and each has every class.
 
     Raises:
-        InputError: No two folds have every class.
+        InputError: Not even two folds would have every class.
     """
     classes, people = len(np.unique(labels)), len(np.unique(patients))
     for count in range(min(INNER_FOLDS, people, np.bincount(labels).max()), 1, -1):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of a class with few patients: seen to below
+            warnings.simplefilter("ignore", UserWarning)  # a class with few patients: checked below
             pairs = list(StratifiedGroupKFold(count, shuffle=True, random_state=0).split(labels, labels, patients))
         if all(len(np.unique(labels[part])) == classes for pair in pairs for part in pair):
             return pairs
-    raise InputError("a head is tuned by folds: the training part needs at least two patients of each class")
+    raise InputError(
+        "heads are tuned by folds, so the training part needs at least two patients of each class; use more images"
+    )

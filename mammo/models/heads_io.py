@@ -1,4 +1,4 @@
-"""Heads in files without pickle: skops, with one short list of scikit-learn types that are trusted."""
+"""Save and load heads without pickle: by skops, with one short list of trusted scikit-learn types."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from mammo.errors import InputError
 from mammo.files import whole
 from mammo.models.heads import FittedHead
 
-# What skops finds in our own files and does not know; a file with any other type is refused.
+# The types in our own files that skops does not know; a file with any other type is refused.
 TRUSTED = frozenset(
     {
         "sklearn.calibration._CalibratedClassifier",
@@ -23,33 +23,33 @@ TRUSTED = frozenset(
 
 
 def save_head(head: FittedHead, path: Path) -> None:
-    """Save the classifier by skops."""
+    """Save the classifier of a head with skops."""
     with whole(path) as temporary:
-        skops.io.dump(head.model, temporary, compression=ZIP_DEFLATED)  # 420 trees: 2 MB instead of 14
+        skops.io.dump(head.model, temporary, compression=ZIP_DEFLATED)  # 420 trees take 2 MB, not 14
 
 
 def load_head(path: Path, chosen: dict[str, Any], how: str) -> FittedHead:
-    """Load what `save_head` wrote.
+    """Load a head that `save_head` wrote.
 
     Raises:
-        InputError: No such file, one that holds types beyond scikit-learn's known ones, or a damaged one.
+        InputError: The file does not exist, holds types that are not trusted, or is damaged.
     """
     if not path.is_file():
-        raise InputError(f"no head at {path}; name a run folder that has one")
+        raise InputError(f"{path}: the head is not there; name a run folder that has it")
     surplus = sorted(set(skops.io.get_untrusted_types(file=path)) - TRUSTED)
     if surplus:
         raise InputError(f"{path}: holds types that are not trusted: {', '.join(surplus)}; it was not loaded")
     model = skops.io.load(path, trusted=sorted(TRUSTED))
     if not isinstance(model, CalibratedClassifierCV):
-        raise InputError(f"{path}: holds a {type(model).__name__}, not what a run saves as its head; it was not loaded")
+        raise InputError(f"{path}: holds a {type(model).__name__}, expected a calibrated head; it was not loaded")
     inner = model.calibrated_classifiers_[0].estimator
     if not all(_sound(tree.tree_, inner.n_features_in_) for tree in np.ravel(getattr(inner, "estimators_", []))):
-        raise InputError(f"{path}: holds a decision tree that is damaged; it was not loaded")
+        raise InputError(f"{path}: holds a damaged decision tree; it was not loaded")
     return FittedHead(model, chosen, how)
 
 
 def _sound(tree: Any, width: int) -> bool:
-    """Tell whether each node leads on to later ones by a feature that there is; scikit-learn follows it unchecked."""
+    """Tell whether each node leads to later nodes by a feature that exists; scikit-learn does not check this."""
     leaf = tree.children_left == -1
     inside = (tree.feature >= 0) & (tree.feature < width)
     for child in (tree.children_left, tree.children_right):

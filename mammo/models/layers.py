@@ -7,19 +7,19 @@ from torch import Tensor, nn
 
 
 class Mean(nn.Module):
-    """The mean of each channel's map; unlike AdaptiveAvgPool2d its gradient is deterministic on a GPU."""
+    """Takes the mean of each channel's map. Unlike AdaptiveAvgPool2d, its gradient is deterministic on a GPU."""
 
     def __init__(self, over: tuple[int, int] = (2, 3)) -> None:
         super().__init__()
         self.over = over
 
     def forward(self, x: Tensor) -> Tensor:
-        """From (B, C, H, W), or what has its rows and columns at `over`, to (B, C)."""
+        """Return (B, C) from (B, C, H, W); `over` names the dimensions of rows and columns if they lie elsewhere."""
         return x.mean(dim=self.over)
 
 
 class Embed(nn.Module):
-    """A vision transformer's tokens: the class token and the patches, each with its place."""
+    """Makes the tokens of a vision transformer: the class token and the patches, each with its position."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -27,24 +27,24 @@ class Embed(nn.Module):
         self.class_token, self.places = model.class_token, model.encoder.pos_embedding
 
     def forward(self, x: Tensor) -> Tensor:
-        """From (B, 3, H, W) to (B, 1 + patches, width)."""
+        """Return (B, 1 + patches, width) from (B, 3, H, W)."""
         patches = self.patches(x).flatten(2).transpose(1, 2)
         tokens = torch.cat([self.class_token.expand(len(x), -1, -1), patches], dim=1)
         return self.dropout(tokens + self.places)
 
 
 class ClassToken(nn.Module):
-    """The first token."""
+    """Takes the first token."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """From (B, tokens, width) to (B, width)."""
+        """Return (B, width) from (B, tokens, width)."""
         return x[:, 0]
 
 
 class Shallow(nn.Module):
-    """Four convolutions that draw a second image beside the film; at first it is the film itself.
+    """Four convolutions that compute a second image from a crop; before training it equals the crop.
 
-    Gao et al. 2018 teach theirs with the recombined images of contrast-enhanced mammography. There are none here:
+    Gao et al. 2018 train theirs on the recombined images of contrast-enhanced mammography. There are none here, so
     this one learns from the labels, through the deep network.
     """
 
@@ -59,12 +59,12 @@ class Shallow(nn.Module):
         self.layers = nn.Sequential(*layers, last)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The second of three channels (B, 3, H, W) becomes the drawn image."""
+        """Replace the second of three channels (B, 3, H, W) by the computed image."""
         return torch.cat([x[:, :1], x[:, 1:2] + self.layers(x), x[:, 2:]], dim=1)
 
 
 def block(channels: int, *widths: int, kernel: int = 3, stride: int = 1, pool: int = 2) -> nn.Module:
-    """Convolutions with batch norm, and a pooling by two."""
+    """Return convolutions with batch norm, followed by a pooling by two."""
     layers: list[nn.Module] = []
     for width in widths:
         layers += [nn.Conv2d(channels, width, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(width)]
@@ -74,7 +74,7 @@ def block(channels: int, *widths: int, kernel: int = 3, stride: int = 1, pool: i
 
 
 def compact(side: int) -> nn.Module:
-    """Five convolutions, 0.24 million weights: what a few hundred films can teach from nothing."""
+    """Return five convolutions with 0.24 million weights, few enough to train on some hundred images from scratch."""
     widths = (1, 16, 32, 64, 128, 128)
     model = nn.Sequential()
     for i in range(5):
@@ -83,7 +83,7 @@ def compact(side: int) -> nn.Module:
 
 
 def alexnet_modified(side: int) -> nn.Module:
-    """AlexNet's five convolutions, each with batch norm; the last map's mean in place of 58 million weights."""
+    """Return AlexNet's five convolutions with batch norm; the last map's mean replaces 58 million weights."""
     model = nn.Sequential()
     model.add_module("block1", block(1, 64, kernel=11, stride=4, pool=3))
     model.add_module("block2", block(64, 192, kernel=5, pool=3))

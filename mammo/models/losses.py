@@ -1,6 +1,6 @@
-"""The losses: one table. Each takes logits (B, classes) and class numbers (B,), and gives (B,), one loss per sample.
+"""The table of losses. Each takes logits (B, classes) and class numbers (B,), and returns (B,), one loss per sample.
 
-To add one: a row here and a file in `conf/loss/`.
+To add one, write a row here and a file in `conf/loss/`.
 """
 
 from inspect import signature
@@ -13,14 +13,14 @@ from torch.nn import functional as F
 from mammo.config import LossConfig
 from mammo.errors import InputError
 
-TRUSTED_AT_FIRST = 0.9  # the diagonal that a learnt confusion matrix starts from
+TRUSTED_AT_FIRST = 0.9  # the diagonal of a learnt confusion matrix before training
 
 
 class CrossEntropy(nn.Module):
     """Cross-entropy, weighted by class.
 
     Attributes:
-        rate: Learning rate of what the loss itself learns, over that of the network's head.
+        rate: Learning rate of the loss's own parameters, as a multiple of that of the network's head.
     """
 
     rate = 1.0
@@ -35,7 +35,7 @@ class CrossEntropy(nn.Module):
 
 
 class Focal(CrossEntropy):
-    """Lin et al. 2017, equation (5): each sample's cross-entropy times (1 - p)^gamma of its class's probability p."""
+    """Focal loss (Lin et al. 2017, equation (5)): cross-entropy times (1 - p)^gamma, p the true class's probability."""
 
     def __init__(self, classes: int, *, gamma: float) -> None:
         super().__init__(classes)
@@ -44,16 +44,16 @@ class Focal(CrossEntropy):
     def forward(self, logits: Tensor, y: Tensor) -> Tensor:
         """Return (B,) losses."""
         log_p = -F.cross_entropy(logits, y, reduction="none")
-        missing = (-torch.expm1(log_p)).clamp(min=1e-7)  # 1 - p; a root of nothing has no gradient
+        missing = (-torch.expm1(log_p)).clamp(min=1e-7)  # 1 - p; at 0 a root has no gradient
         return -self.weights[y] * missing**self.gamma * log_p  # type: ignore[index]
 
 
 class Confusion(CrossEntropy):
-    """Cross-entropy of the labels that a learnt confusion matrix makes of the network's classes.
+    """Cross-entropy of the labels, which a learnt confusion matrix predicts from the network's classes.
 
-    Tanno et al. 2019, equation (4), with one annotator: rows of the matrix A are true classes, columns labels;
-    the loss is -log (p A)_y + trace * tr(A). The trace pulls the matrix off the identity, so that what the labels
-    have wrong is explained by A and not by the network. The network's own classes are what it predicts.
+    This is Tanno et al. 2019, equation (4), with one annotator. Rows of the matrix A are true classes, columns are
+    labels, and the loss is -log (p A)_y + trace * tr(A). The trace pulls the matrix away from the identity, so that A
+    and not the network explains the errors of the labels. The predictions are the network's own classes.
     """
 
     rate = 30.0  # a few hundred steps of 1e-3 would hardly move a logit
@@ -66,7 +66,7 @@ class Confusion(CrossEntropy):
 
     @property
     def matrix(self) -> Tensor:
-        """Return (classes, classes), the probability of each label (column) for each class (row)."""
+        """Return the (classes, classes) probabilities of each label (column) for each true class (row)."""
         return self.matrix_logits.softmax(dim=1)
 
     def forward(self, logits: Tensor, y: Tensor) -> Tensor:
@@ -79,14 +79,14 @@ LOSSES: dict[str, type[CrossEntropy]] = {"cross_entropy": CrossEntropy, "focal":
 
 
 def build_loss(config: LossConfig, classes: int) -> CrossEntropy:
-    """Build the loss of a name, from the settings that its constructor names.
+    """Build a loss from the settings that its constructor takes.
 
     Args:
-        config: Its name and settings.
-        classes: How many classes there are.
+        config: The name and settings of the loss.
+        classes: Number of classes.
 
     Raises:
-        InputError: An unknown name.
+        InputError: The name is unknown.
     """
     if config.name not in LOSSES:
         raise InputError(f"loss.name={config.name} is unknown; expected one of {', '.join(LOSSES)}")
@@ -99,8 +99,8 @@ def class_weights(rule: str, counts: np.ndarray) -> Tensor:
     """Return (classes,) weights of the loss.
 
     Args:
-        rule: `balanced`: in inverse proportion to the training part's counts, 1 in the mean of its rows; or `none`.
-        counts: (classes,) rows of the training part.
+        rule: `balanced` (inversely proportional to `counts`, with mean 1 over the training rows) or `none` (all 1).
+        counts: (classes,) numbers of training rows.
     """
     weights = counts.sum() / len(counts) / counts if rule == "balanced" else np.ones(len(counts))
     return torch.tensor(weights, dtype=torch.float32)

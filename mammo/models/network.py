@@ -1,8 +1,8 @@
 """The network that is built from a row of the table of backbones, and its three verbs on pixels.
 
-`forward(pixels)` gives logits, `maps(pixels)` the last map, `features(pixels)` the penultimate features; pixels are
-grey, (B, 1, side, side) uint8 or uint16. Inside, a network is three parts in a row: `frozen` (its outputs can be
-kept, see `training.frozen`), `body` (trained, up to the penultimate features) and `head` (dropout, one linear layer).
+`forward(pixels)` returns logits, `maps(pixels)` the last map, `features(pixels)` the penultimate features. Pixels are
+grey, (B, 1, side, side) uint8 or uint16. A network has three parts in sequence: `frozen` (its outputs can be cached,
+see `training.frozen`), `body` (trained, up to the penultimate features) and `head` (dropout and one linear layer).
 """
 
 import hashlib
@@ -17,12 +17,12 @@ from mammo.errors import InputError
 from mammo.models.backbones import Stages, find_backbone
 from mammo.models.weights import load_weights
 
-AUX_MIN_SIDE = 299  # the auxiliary head's pooling and 5 x 5 convolution need Mixed_6e's map of 17 x 17
-AUX_WEIGHT = 0.4  # Szegedy et al. 2016 give none; torchvision's reference training takes 0.4
+AUX_MIN_SIDE = 299  # the auxiliary head's pooling and 5 x 5 convolution need a map of 17 x 17 from Mixed_6e
+AUX_WEIGHT = 0.4  # as in torchvision's reference training; Szegedy et al. 2016 give no value
 
 
 class Grey(nn.Module):
-    """Turns grey pixels into normalised channels: the one place that knows the depth of a crop."""
+    """Turns grey pixels into normalised channels. Only this class knows the bit depth of a crop."""
 
     def __init__(self, mean: tuple[float, ...], std: tuple[float, ...], *, channels_last: bool) -> None:
         super().__init__()
@@ -31,25 +31,25 @@ class Grey(nn.Module):
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (B, C, H, W) float32 of (B, 1, H, W) uint8 or uint16, with as many channels as there are means."""
+        """Return (B, C, H, W) float32 from (B, 1, H, W) uint8 or uint16, with one channel for each mean."""
         largest = torch.iinfo(x.dtype).max
         x = (x.float() / largest - self.mean) / self.std  # type: ignore[operator]
         return x.contiguous(memory_format=self.memory_format)
 
     def extra_repr(self) -> str:
-        """Return the numbers, which are no parameters: they belong to the digest of the frozen part."""
+        """Return the settings as text, so that they enter the digest of the frozen part (they are no parameters)."""
         return f"{self.mean.flatten().tolist()}, {self.std.flatten().tolist()}, {self.memory_format}"  # type: ignore[operator]
 
 
 class Float32(nn.Module):
-    """Runs a layer in float32 outside autocast: in bfloat16 few distinct scores would be left."""
+    """Runs a layer in float32 outside autocast, because bfloat16 would leave few distinct scores."""
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
         self.layer = layer
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return what the layer makes of `x` in float32."""
+        """Return the layer's output for `x`, computed in float32."""
         with torch.autocast(x.device.type, enabled=False):
             return self.layer(x.float())
 
@@ -59,11 +59,11 @@ class Network(nn.Module):
 
     Args:
         stages: The backbone's stages, the input stage first and the pooling last.
-        frozen_stages: How many of them are frozen.
+        frozen_stages: Number of stages that are frozen.
         head: The layers from features to logits.
-        as_map: From the output of the last stage before the pooling to (B, C, h, w).
-        aux: An auxiliary head that learns beside the head; None where there is none.
-        aux_after: The stage whose output it takes.
+        as_map: Turns the output of the last stage before the pooling into (B, C, h, w).
+        aux: An auxiliary head that is trained beside the head; None if there is none.
+        aux_after: The stage whose output the auxiliary head takes.
     """
 
     def __init__(
@@ -83,13 +83,13 @@ class Network(nn.Module):
             (self.frozen if number < frozen_stages else self.body).add_module(name, stage)
         self.head, self.as_map, self.aux, self.aux_after = head, as_map, aux, aux_after
         self.frozen.requires_grad_(False).eval()
-        self.loaded: frozenset[str] = frozenset()  # parameters that came from a file
-        self.weights_digest: str | None = None  # of that file
+        self.loaded: frozenset[str] = frozenset()  # names of parameters loaded from a weights file
+        self.weights_digest: str | None = None  # SHA-256 of that file
         self.compiled = False
 
     @property
     def trains_features(self) -> bool:
-        """True if the features are trained on labels, and not the linear layer alone."""
+        """True if the features are trained on labels; False if the linear layer alone is."""
         return any(True for _ in self.body.parameters())
 
     def train(self, mode: bool = True) -> "Network":
@@ -115,14 +115,14 @@ class Network(nn.Module):
         return self.as_map(pixels)
 
     def features_of(self, outputs: Tensor) -> Tensor:
-        """Return penultimate features (B, D) float32 of what the frozen part made of the pixels."""
+        """Return penultimate features (B, D) float32 from the outputs of the frozen part."""
         return self.body(outputs).float()
 
     def weighted_logits(self, outputs: Tensor) -> Iterator[tuple[float, Tensor]]:
-        """Yield the logits that a training step learns from, each with its weight in the loss.
+        """Yield the logits that a training step learns from, each after its weight in the loss.
 
         Args:
-            outputs: What the frozen part made of the pixels; the pixels themselves where nothing is frozen.
+            outputs: The outputs of the frozen part; the pixels themselves if nothing is frozen.
         """
         x = outputs
         for name, stage in self.body.named_children():
@@ -132,10 +132,10 @@ class Network(nn.Module):
         yield 1.0, self.head(x)
 
     def compile_stages(self) -> None:
-        """Compile each stage in place, at its first batch: names and numbers of parameters stay as they are."""
+        """Compile each stage in place, at its first batch; the names and values of parameters do not change."""
         self.compiled = True
         stages = [*self.frozen, *self.body]
-        limit = torch._dynamo.config.recompile_limit  # of one function: that of nn.Sequential is many stages'
+        limit = torch._dynamo.config.recompile_limit  # per function, and stages share nn.Sequential's
         torch._dynamo.config.recompile_limit = max(limit, 4 * len(stages))
         for stage in stages:
             stage.compile()
@@ -164,18 +164,19 @@ def build_network(
     """Build the network of a backbone.
 
     Args:
-        config: Its settings.
-        head: From the number of features to the layers that make logits of them.
-        classes: How many logits an auxiliary head has.
-        frozen_stages: How many stages are frozen in the checkpoint that will fill the network; no weights are read.
+        config: The settings of the model.
+        head: Returns the layers from features to logits, given the number of features.
+        classes: Number of logits of an auxiliary head.
+        frozen_stages: Number of frozen stages in the checkpoint that will fill the network; no weights file is read
+            then. None follows the settings.
 
     Raises:
-        InputError: An unknown name or setting, an input too small, or weights that do not fit.
+        InputError: A name or setting is unknown, the input is too small, or the weights do not fit.
     """
     backbone = find_backbone(config.name)
     side = config.image_size
     if config.pool == "fc" and backbone.fc is None:
-        raise InputError(f"model.pool=fc: {config.name} has no fully connected layers; use model.pool=avg")
+        raise InputError(f"model.pool=fc, but {config.name} has no fully connected layers; use model.pool=avg")
     if side < backbone.min_side or side % backbone.step:
         multiple = f", a multiple of {backbone.step}" if backbone.step > 1 else ""
         raise InputError(
@@ -225,5 +226,5 @@ def build_network(
 
 
 def linear_head(width: int, classes: int, dropout: float) -> nn.Module:
-    """Return dropout and one linear layer, in float32."""
+    """Return dropout and one linear layer, which runs in float32."""
     return nn.Sequential(nn.Dropout(dropout), Float32(nn.Linear(width, classes)))

@@ -1,4 +1,4 @@
-"""The breast on a film: found, cleaned, mirrored and scaled; and squares cut from it. Grey levels fill their dtype."""
+"""Find, clean, mirror and scale the breast on a film, and cut squares from it. Grey levels fill their dtype's range."""
 
 import itertools
 import math
@@ -14,14 +14,14 @@ from mammo.errors import InputError
 
 @dataclass(frozen=True)
 class Breast:
-    """A film's breast alone: chest wall at column 0, nipple to the right, all else black.
+    """The breast of a film alone: chest wall at column 0, nipple to the right, everything else black.
 
     Attributes:
         pixels: (height, width) uint8 or uint16, grey levels scaled to this film.
         mask: (height, width) bool, true on the breast.
-        box: top, bottom and right edge of the breast in pixels; its left edge is 0.
-        mirrored: The film showed the chest wall on its right.
-        chest_px: Column of the chest wall in the film, after mirroring.
+        box: Top, bottom and right edge of the breast in pixels; its left edge is 0.
+        mirrored: True if the film showed the chest wall on its right and was mirrored.
+        chest_px: Column of the chest wall in the film after mirroring.
     """
 
     pixels: np.ndarray
@@ -39,26 +39,26 @@ class Breast:
         return (film_width - 1 - x_px - self.chest_px if self.mirrored else x_px + self.chest_px), y_px
 
     def reaches(self, x_px: float, y_px: float, reach_px: float) -> bool:
-        """Return true if the breast lies within `reach_px` of a point."""
+        """Tell whether the breast lies within `reach_px` of a point."""
         rows, columns = np.nonzero(self.mask)
         return bool((np.hypot(columns - x_px, rows - y_px) <= reach_px).any())
 
     def place(self, x_px: float, y_px: float) -> tuple[float, float]:
-        """Return a point as shares of the breast's width in its row, at most 1, and of its height."""
+        """Return a point's place: its fractions of the breast's width in that row, at most 1, and of its height."""
         top, bottom, _ = self.box
         return min(x_px / self.row_width(y_px), 1.0), (y_px - top) / (bottom - top)
 
     def row_width(self, y_px: float) -> int:
-        """Return the rightmost column of the breast in one row plus 1, in pixels, at least 1."""
+        """Return the breast's width in one row, from the chest wall to its rightmost pixel; at least 1 pixel."""
         row = self.mask[min(max(round(y_px), self.box[0]), self.box[1] - 1)]
         return int(np.flatnonzero(row).max(initial=0)) + 1
 
     def grid(self, side_px: int, stride_px: int) -> list[tuple[float, float]]:
-        """Return the centres of squares over the breast, from the chest wall on and from its top to its bottom.
+        """Return the centres of squares over the breast, in rows from top to bottom that begin at the chest wall.
 
-        Rows move closer together than `stride_px` so that none lies beyond the film, where there is only a
-        reflection. Kept are the squares a quarter of which is breast: on mini-MIAS 118 of 119 circles have their
-        centre in one.
+        Rows may lie closer together than `stride_px`, so that no square lies beyond the film, where there is only a
+        reflection. A square is kept if at least a quarter of it is breast: on mini-MIAS, 118 of 119 circles then have
+        their centre in a square.
         """
         top, bottom, right = self.box
         down, across = (math.ceil(max(length - side_px, 0) / stride_px) + 1 for length in (bottom - top, right))
@@ -71,38 +71,37 @@ class Breast:
         ]
 
 
-_COARSE = 256  # pixels a side on which the breast is found: 0.8 mm each on MIAS
-_ABOVE_BASE = 12  # grey levels above the film's base that are breast: seen to follow the skin on all 322 MIAS films
+_COARSE = 256  # side in pixels of the small film on which the breast is found: 0.8 mm per pixel on MIAS
+_ABOVE_BASE = 12  # grey levels from the film's base to the breast's edge: follows the skin on all 322 MIAS films
 
 
 def find_breast(film: Film, laterality: str | None, path: Path | str = "film", bits: int = 8) -> Breast:
-    """Find the breast on a film, remove labels and borders, scale its grey levels.
+    """Find the breast on a film, remove labels and borders, and scale the grey levels.
 
-    The breast is the largest bright region once thin bridges to labels and borders are cut; it is found in 8 bits,
-    whatever the film's depth. A right breast has its chest wall on the right of the film, a left one on the left;
-    where laterality is not known, it is where the breast is taller. The 1st and 99.5th percentile of grey become
-    black and white.
+    The breast is the largest bright region after thin bridges to labels and borders are cut. It is found in 8 bits,
+    whatever the film's depth. A right breast has its chest wall on the right of the film, a left breast on the left;
+    if the laterality is unknown, the chest wall is on the side where the breast is taller. The 1st and 99.5th
+    percentiles of the grey levels become black and white.
 
     Args:
-        film: Of any depth.
-        laterality: left, right or None.
-        path: For the error.
-        bits: Of a level of the result, 8 or 16.
+        film: A film of any depth.
+        laterality: left, right or None; None takes the film's own.
+        path: The path that the error names.
+        bits: Bits of a grey level of the result, 8 or 16.
 
     Raises:
-        InputError: No breast on the film; names `path`.
+        InputError: The film shows no breast; names `path`.
     """
     levels, white = film.pixels, 2**bits - 1
     coarse = cv2.medianBlur(cv2.resize(film.levels8(), (_COARSE, _COARSE), interpolation=cv2.INTER_AREA), 5)
     counts = np.bincount(coarse[coarse > 0], minlength=256)[1:50]
-    base = (
-        int(counts.argmax()) + 1 if counts.sum() > 0.05 * coarse.size else 0
-    )  # a film without a visible base is black
+    # The film's base is the grey of its background; if no base is visible, the background is black.
+    base = int(counts.argmax()) + 1 if counts.sum() > 0.05 * coarse.size else 0
     bright = (coarse > base + _ABOVE_BASE).astype(np.uint8)
     bright = cv2.morphologyEx(bright, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (13, 13)))
     regions, labels, stats, _ = cv2.connectedComponentsWithStats(bright)
     if regions < 2:
-        raise InputError(f"{path}: no breast found; is it a mammogram with a dark background?")
+        raise InputError(f"{path}: no breast found; expected a mammogram with a dark background")
     region = (labels == 1 + stats[1:, cv2.CC_STAT_AREA].argmax()).astype(np.uint8)
     region = cv2.morphologyEx(region, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (15, 15)))
     mask = cv2.resize(region * 255, levels.shape[::-1], interpolation=cv2.INTER_LINEAR) > 127
@@ -131,7 +130,7 @@ def find_breast(film: Film, laterality: str | None, path: Path | str = "film", b
 
 
 def _dark_columns(levels: np.ndarray, mask: np.ndarray, left: int) -> int:
-    """Count the columns at the chest wall that belong to the film's edge: the coarse mask reaches a little beyond."""
+    """Count the columns at the chest wall that are the film's dark edge, which the coarse mask includes."""
     strip = slice(left, left + 16)
     means = (levels[:, strip] * mask[:, strip]).sum(axis=0) / np.maximum(mask[:, strip].sum(axis=0), 1)
     return int((means >= 0.8 * means[-1]).argmax())
@@ -140,8 +139,8 @@ def _dark_columns(levels: np.ndarray, mask: np.ndarray, left: int) -> int:
 def brightest_blob(breast: Breast, x_px: float, y_px: float, reach_px: float, spacing_mm: float) -> tuple[float, float]:
     """Return the centre of the brightest blob of the breast within `reach_px` of a point, in pixels.
 
-    A blob is a maximum of the film smoothed by a Gaussian of 3 mm. Of the scales and of the differences of Gaussians
-    tried on training and validation films, it leaves the least to centre-minus-surround brightness.
+    A blob is a maximum of the film smoothed by a Gaussian of 3 mm. Other scales and differences of Gaussians were tried
+    on training and validation films: with this one, centre-minus-surround brightness tells the least about the class.
     """
     sigma_px = 3.0 / spacing_mm
     pad = round(reach_px + 3 * sigma_px)
@@ -160,7 +159,7 @@ def brightest_blob(breast: Breast, x_px: float, y_px: float, reach_px: float, sp
 
 
 def cut(pixels: np.ndarray, x_px: float, y_px: float, side_px: int) -> np.ndarray:
-    """Return the square of `side_px` centred on a point; what lies beyond the film is its reflection, never black."""
+    """Return the square of `side_px` centred on a point; beyond the film it shows a reflection, never black."""
     x0, y0 = round(x_px - (side_px - 1) / 2), round(y_px - (side_px - 1) / 2)
     height, width = pixels.shape
     top, left = max(-y0, 0), max(-x0, 0)
@@ -170,15 +169,16 @@ def cut(pixels: np.ndarray, x_px: float, y_px: float, side_px: int) -> np.ndarra
 
 
 def resize(pixels: np.ndarray, side_px: int) -> np.ndarray:
-    """Return the square resized to `side_px`, by area where it shrinks and cubically where it grows."""
+    """Return the square resized to `side_px`, by averaging areas if it shrinks and cubically if it grows."""
     method = cv2.INTER_AREA if pixels.shape[0] > side_px else cv2.INTER_CUBIC
     return cv2.resize(pixels, (side_px, side_px), interpolation=method)
 
 
 def contrast(crop: np.ndarray) -> float:
-    """Return the centre-minus-surround brightness of a square crop, in its levels: the score that has learnt nothing.
+    """Return the centre-minus-surround brightness of a square crop in grey levels: a score that learns nothing.
 
-    The centre is the disc of half the side in diameter, the surround the ring around it up to the side's.
+    The centre is a disc with half the side as its diameter. The surround is the ring around it, up to a diameter of
+    the whole side.
     """
     side = crop.shape[0]
     down, across = np.mgrid[:side, :side] - (side - 1) / 2

@@ -1,9 +1,8 @@
-"""Arrays on disk that are made once, each named by the digest of all that determines it: none can go stale.
+"""Arrays on disk that are made once. Each is named by the digest of all that determines it, so none is out of date.
 
-A store is a folder of blocks, safetensors files that are memory-mapped when they are read. A block is written under
-a temporary name and renamed: a killed run loses the block it was at. Jobs that lack the same arrays wait for each
-other (`Store.building`), so that each is made once; so do jobs that fill the same store with others. What a store
-holds can be removed whenever no run is at work.
+A store is a folder of blocks: safetensors files that are memory-mapped when they are read. A block is written under
+a temporary name and then renamed, so a killed run loses only the block that it was writing. Jobs that add to the same
+store wait for each other (`Store.building`), so each array is made once. A store can be removed while no run uses it.
 """
 
 import contextlib
@@ -31,18 +30,18 @@ KINDS = ("crops", "trunks", "gans", "hashes")  # folders of MAMMO_HOME whose con
 
 
 def digest(facts: Mapping[str, object]) -> str:
-    """Twenty hexadecimal digits that name `facts`."""
+    """Return twenty hexadecimal digits that name `facts`."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:20]
 
 
 class Store:
-    """Arrays by name in one folder."""
+    """A folder of arrays, each with a name."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def load(self, keys: Collection[str]) -> dict[str, torch.Tensor]:
-        """Return those of `keys` that are there, memory-mapped. A file that cannot be read is removed."""
+        """Return the arrays of `keys` that exist, memory-mapped. A file that cannot be read is removed."""
         found: dict[str, torch.Tensor] = {}
         for path in sorted(self.folder.glob("*.safetensors")):
             try:
@@ -51,30 +50,30 @@ class Store:
                     found |= {key: block.get_tensor(key) for key in asked}
                 if asked:
                     with contextlib.suppress(OSError):
-                        os.utime(path)  # what was used last is removed last
+                        os.utime(path)  # marks the use: `bound` removes the longest unused first
             except (SafetensorError, OSError):
                 path.unlink(missing_ok=True)
         return found
 
     def load_all(self, keys: Collection[str]) -> dict[str, torch.Tensor]:
-        """All of `keys`, which were there or have been stored just now.
+        """Return the arrays of all `keys`, which existed before or have just been stored.
 
         Raises:
-            InputError: Somebody has removed some.
+            InputError: Some arrays are missing.
         """
         found = self.load(keys)
         if lacking := len(set(keys) - set(found)):
             raise InputError(
-                f"{self.folder}: {lacking} cached arrays were removed while a run used them, or another machine has "
-                "them in a folder of its own; run it again, MAMMO_HOME where all machines see it"
+                f"{self.folder}: {lacking} cached arrays are missing; they were removed during the run, or another "
+                "machine has its own folder; run again, and set MAMMO_HOME to a folder that all machines see"
             )
         return found
 
     def store(self, arrays: Mapping[str, torch.Tensor]) -> None:
-        """Adds a block.
+        """Add a block.
 
         Raises:
-            InputError: It cannot be written.
+            InputError: The block cannot be written.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -83,14 +82,14 @@ class Store:
         except OSError as error:
             raise InputError(
                 f"{self.folder}: the cache cannot be written ({error.strerror}); "
-                "free space, say by `python -m mammo data cache --clear`, or run with data.cache=false"
+                "free space, for example with `python -m mammo data cache --clear`, or use data.cache=false"
             ) from error
 
     @contextlib.contextmanager
     def building(self) -> Iterator[None]:
-        """While one job is in here, others wait; look again inside for what is still lacking.
+        """Let one job in at a time; once inside, look again for what is still missing.
 
-        The lock ends with its process. Where the file system has none, two jobs do the same work, and nothing wrong.
+        The lock ends with its process. On a file system without locks two jobs may do the same work, which is harmless.
         """
         with contextlib.suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -107,24 +106,24 @@ class Store:
 
 
 def parse_bytes(text: str) -> int:
-    """Bytes from a number and a unit of ten's powers, say 500MB or 2.5 GB.
+    """Return the bytes of a text such as 500MB or 2.5 GB, whose units are powers of ten.
 
     Raises:
-        InputError: Something else.
+        InputError: The text is not a size.
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kMGT]?)B?", text.strip())
     if match is None:
-        raise InputError(f"'{text}' is no size; expected bytes, say 500MB or 2.5GB")
+        raise InputError(f"'{text}' is not a size; expected bytes such as 500MB or 2.5GB")
     return round(float(match[1]) * 1000 ** " kMGT".index(match[2] or " "))
 
 
 def _files(home: Path) -> list[Path]:
-    """All files of all caches; temporary ones, which a killed run may have left, included."""
+    """Return all files of all caches, with the temporary ones that a killed run may have left."""
     return [path for kind in KINDS for path in sorted((home / kind).rglob("*")) if path.is_file()]
 
 
 def sizes(home: Path) -> dict[str, tuple[int, int]]:
-    """Return the number of files and of bytes of each kind of cache."""
+    """Return the number of files and the number of bytes of each kind of cache."""
     found = dict.fromkeys(KINDS, (0, 0))
     for path in _files(home):
         kind = path.relative_to(home).parts[0]
@@ -133,15 +132,16 @@ def sizes(home: Path) -> dict[str, tuple[int, int]]:
 
 
 def clear(home: Path) -> None:
-    """Removes all caches, and nothing else."""
+    """Remove all caches, and nothing else."""
     for kind in KINDS:
         shutil.rmtree(home / kind, ignore_errors=True)
 
 
 def bound(home: Path, most: int) -> None:
-    """Removes the files that were used longest ago until at most so many bytes are left."""
-    whole = [path for path in _files(home) if path.suffix in (".safetensors", ".npy")]  # no lock, nothing in the making
-    files = sorted((path.stat().st_mtime_ns, path.stat().st_size, path) for path in whole)
+    """Remove the files that have not been used for longest, until at most `most` bytes are left."""
+    # Locks and unfinished files have other suffixes.
+    complete = [path for path in _files(home) if path.suffix in (".safetensors", ".npy")]
+    files = sorted((path.stat().st_mtime_ns, path.stat().st_size, path) for path in complete)
     total = sum(size for _, size, _ in files)
     for _, size, path in files:
         if total <= most:

@@ -1,7 +1,7 @@
-"""Crops: the squares that are cut from each image, grey, one row of a table each. All points are in pixels of the film.
+"""Crops: the grey squares that are cut from each image, one row of a table each. Points are in pixels of the film.
 
-A crop says which samples an image gives, and three facts that reports, leaks and the guard read. A crop of your own is
-a class with the same members, named by `crop._target_`.
+A crop says which samples an image gives, and states three facts that the reports, the leaks and the guard read. A crop
+of your own is a class with the same members, named by `crop._target_`.
 """
 
 from collections.abc import Iterator
@@ -18,8 +18,8 @@ from mammo.errors import InputError
 from mammo.preprocessing.cutting import Ask, Cutter, Square
 from mammo.targets import build
 
-RECENTRE_MM = 8.0  # how far a window may move to the brightest blob, and how far off the breast a lesion may lie
-# Seen of a sample without looking at a lesion: numbers of `cutting.NUMBERS`.
+RECENTRE_MM = 8.0  # largest move of a window to the brightest blob, and largest distance of a lesion from the breast
+# Numbers of `cutting.NUMBERS` that describe a sample without looking at a lesion.
 SHORTCUTS = ["breast_mm2", "across", "down", "size_px", "mean_grey", "black", "contrast"]
 KEPT = ["patient", "split", "density", "finding", "severity", "radius_px", "spacing_mm"]
 CENTRED = "Windows are centred on the annotated lesion: this is classification, not detection"
@@ -32,9 +32,9 @@ class Crop(Protocol):
     """A rule that says which samples an image gives.
 
     Attributes:
-        leak: Why the crops tell the class by themselves; None where nothing is known to.
-        caption: What a reader of the numbers must know of the crops; None where nothing.
-        several_per_image: True if numbers by image are the ones to read.
+        leak: Why the crop itself tells the class; None if no reason is known.
+        caption: What a reader of the numbers must know about the crops; None if nothing.
+        several_per_image: True if an image gives several samples, so that the numbers by image are the ones to read.
     """
 
     leak: str | None
@@ -42,19 +42,19 @@ class Crop(Protocol):
     several_per_image: bool
 
     def cut(self, rows: pd.DataFrame, findings: pd.DataFrame, labels: Labels, cutter: Cutter, seed: int) -> Made:
-        """Return the samples of an image's findings, and notes of what is left out.
+        """Return the samples of these findings, and notes of what is left out.
 
         Args:
-            rows: The findings with their `label`, missing where one takes no part in the task, and their `split`.
-            findings: All findings.
-            labels: The task's.
-            cutter: Gives the squares that are asked for.
-            seed: Of whatever is drawn.
+            rows: The findings with their `split` and `label`; a finding that takes no part in the task has no label.
+            findings: All findings of the data set.
+            labels: The labels of the task.
+            cutter: Cuts the squares that are asked for.
+            seed: Seed of all random choices.
         """
 
 
 class Whole:
-    """The whole breast, aspect kept: one sample per image, labelled by its worst finding."""
+    """The whole breast, its aspect ratio kept: one sample per image, labelled by its worst finding."""
 
     leak, caption, several_per_image = None, None, False
 
@@ -70,10 +70,10 @@ class Whole:
 
 
 class Lesion:
-    """A window of fixed size per lesion, and one per normal image where lesions lie in the breast.
+    """A window of fixed size per lesion, and one per normal image at a place where lesions lie in the breast.
 
     Args:
-        window_mm: Side of the window.
+        window_mm: Side of the window in mm.
         recentre: True moves each window to the brightest blob within 8 mm of its point.
         without_circle: `exclude` leaves out lesions without a place; `breast` centres their window on the breast.
     """
@@ -86,11 +86,11 @@ class Lesion:
         self.window_mm, self.recentre, self.without_circle = window_mm, recentre, without_circle
 
     def size_px(self, row: pd.Series) -> int:
-        """Return the side of a finding's window."""
+        """Return the side of a finding's window, in pixels."""
         return round(self.window_mm / row["spacing_mm"])
 
     def cut(self, rows: pd.DataFrame, findings: pd.DataFrame, labels: Labels, cutter: Cutter, seed: int) -> Made:
-        """Return lesions first: the backgrounds lie where those of the training and validation parts lie."""
+        """Return a window of each lesion and normal image; backgrounds lie where lesions of train and val lie."""
         rows = with_circles(rows.dropna(subset="label"))
         _require_spacing(rows)
         normal = (rows["severity"] == "normal").fillna(False).astype(bool)
@@ -110,15 +110,18 @@ class Lesion:
             shown |= {row.name: square for row, (square,) in _zip(off, middles)}
         samples = [_sample(row, shown[row.name], named[row.name]) for _, row in lesions.iterrows() if row.name in shown]
         if len(normals) and not places:
-            raise InputError("no background can be placed: no lesion of the training and validation parts has a place")
+            raise InputError(
+                "no background can be placed, because no lesion of the training and validation parts has a place; "
+                "use crop=whole"
+            )
         asks = []
         for _, row in normals.iterrows():
             rng = np.random.default_rng([seed, 0xBAC6, *str(row["image_id"]).encode()])
             asks.append(self._ask(row, "place", places[rng.integers(len(places))]))
         backgrounds = cutter(normals, asks)
         samples += [_sample(row, square, row["image_id"]) for row, (square,) in _zip(normals, backgrounds)]
-        note = f"{len(off)} findings have no place on the breast ({', '.join(named[off.index])}): {self.without_circle}"
-        return samples, [note] if len(off) else []
+        note = f"{len(off)} findings have no place on the breast ({', '.join(named[off.index])})"
+        return samples, [f"{note}; crop.without_circle={self.without_circle} applies"] if len(off) else []
 
     def look(self, row: pd.Series, at: tuple[float, float] | None = None) -> Look:
         """Return the window around a point of a new film, or windows all over its breast."""
@@ -136,16 +139,16 @@ class Lesion:
 
 
 class ScaledLesion(Lesion):
-    """A window scaled by the lesion: it leaks the class by its scale.
+    """A window scaled by the lesion: its scale leaks the class.
 
     Args:
-        factor: Side of the window over the lesion's diameter.
-        window_mm: Side of the window of a normal image.
+        factor: Side of the window divided by the diameter of the lesion.
+        window_mm: Side of the window of a normal image in mm.
         recentre: See `Lesion`.
         without_circle: See `Lesion`.
     """
 
-    leak = "windows are scaled by the annotated radius: nobody knows it of a new film, and it differs between classes"
+    leak = "windows are scaled by the annotated radius, which is unknown for a new image and differs between classes"
 
     def __init__(
         self, factor: float = 1.25, window_mm: float = 22.4, recentre: bool = True, without_circle: str = "exclude"
@@ -167,14 +170,14 @@ class ScaledLesion(Lesion):
 class Grid:
     """The whole breast of each image, and windows of fixed size in a grid over it (after Oyelade and Ezugwu 2021).
 
-    A window is labelled by the worst finding whose centre lies in it, or by the image where the task is of images. One
-    without a finding is like a normal image: a task that has no class for those leaves it out. Where a finding lies in
-    no window, any could show it, and none can be labelled. Such an image is left out: with its whole breast alone it
-    would stand out among those that have windows, and it is never a normal one.
+    A window is labelled by the worst finding whose centre lies in it, or like its image if the task is about images.
+    A window without a finding counts as normal; a task without a normal class leaves it out. If a finding lies in no
+    window, any window could show it and none can be labelled, so the image is left out. With its whole breast alone it
+    would stand out among the images that have windows, and such an image is never normal.
 
     Args:
-        window_mm: Side of a window.
-        stride_mm: From window to window; None: side by side.
+        window_mm: Side of a window in mm.
+        stride_mm: Distance from one window to the next in mm; None places them side by side.
     """
 
     leak, caption, several_per_image = None, None, True
@@ -182,7 +185,9 @@ class Grid:
     def __init__(self, window_mm: float = 22.4, stride_mm: float | None = None) -> None:
         self.window_mm, self.stride_mm = window_mm, window_mm if stride_mm is None else stride_mm
         if self.stride_mm > window_mm:
-            raise InputError(f"crop.stride_mm={stride_mm}: expected millimetres up to crop.window_mm={window_mm}")
+            raise InputError(
+                f"crop.stride_mm={stride_mm} is larger than crop.window_mm={window_mm}; use at most as much"
+            )
 
     def look(self, row: pd.Series, at: tuple[float, float] | None = None) -> Look:
         """Return the breast of a new film and the windows over it."""
@@ -191,7 +196,7 @@ class Grid:
         return [Ask("whole"), Ask("grid", size, stride_px=stride)], None
 
     def cut(self, rows: pd.DataFrame, findings: pd.DataFrame, labels: Labels, cutter: Cutter, seed: int) -> Made:
-        """Return the whole breast and the windows of each image all of whose findings take part in the task."""
+        """Return the whole breast and the windows of each image whose findings all take part in the task."""
         rows = worst_findings(rows[rows["label"].notna().groupby(rows["image_id"]).transform("all")])
         _require_spacing(rows)
         samples: list[dict[str, Any]] = []
@@ -199,7 +204,7 @@ class Grid:
         grids = [
             Ask("grid", round(self.window_mm / mm), stride_px=round(self.stride_mm / mm)) for mm in rows["spacing_mm"]
         ]
-        cut = cutter(pd.concat([rows, rows]), [Ask("whole")] * len(rows) + grids)  # at once: each film is read once
+        cut = cutter(pd.concat([rows, rows]), [Ask("whole")] * len(rows) + grids)  # one call: each film is read once
         placed = with_circles(findings)
         for (_, row), (whole,), grid in zip(rows.iterrows(), cut[: len(rows)], cut[len(rows) :], strict=True):
             patches = [_sample(row, square, f"{row['image_id']}{mark}p{n}", n) for n, square in enumerate(grid, 1)]
@@ -216,9 +221,9 @@ class Grid:
                     unlabelled += 1
                 else:
                     samples.append(patch | {key: shown[key] for key in shown if key in patch} | {"label": label})
-        notes = [f"{len(off)} images have a finding in no window ({', '.join(off)}): left out"] if off else []
+        notes = [f"{len(off)} images are left out, for no window holds their finding ({', '.join(off)})"] if off else []
         if unlabelled:
-            notes.append(f"{unlabelled} windows without a finding have no class: the annotation tells which have one")
+            notes.append(f"{unlabelled} windows without a finding have no class in this task and are left out")
         return samples, notes
 
 
@@ -226,27 +231,27 @@ CROPS: dict[str, Any] = {"whole": Whole, "lesion": Lesion, "scaled_lesion": Scal
 
 
 def build_crop(config: CropConfig) -> Crop:
-    """Return the crop of these settings, made with those that its class takes.
+    """Return the crop that the settings describe.
 
     Raises:
-        InputError: An unknown name, or a setting that the crop does not take.
+        InputError: The name is unknown, or the crop does not take one of the settings.
     """
     crop: Crop = build("crop", config, CROPS, ("bits",))
     return crop
 
 
 def _require_spacing(rows: pd.DataFrame) -> None:
-    """Refuse images that do not say how large a pixel is."""
+    """Refuse images whose pixels have no known size."""
     if rows["spacing_mm"].isna().any():
         image = rows.loc[rows["spacing_mm"].isna(), "image_id"].iloc[0]
         raise InputError(
-            f"this crop is cut in millimetres, and image {image} has no spacing_mm; "
-            "set data.spacing_mm to the side of a pixel, or take crop=whole"
+            f"image {image} has no spacing_mm, but this crop is cut in millimetres; "
+            "set data.spacing_mm to the side of a pixel in mm, or use crop=whole"
         )
 
 
 def _mark(findings: pd.DataFrame) -> str:
-    """Return what stands between an image and the number of its finding in a sample's name, so that names differ."""
+    """Return the mark between the image and the number of a finding in a sample's name; it keeps names distinct."""
     return "#" if findings["image_id"].str.contains(".", regex=False).any() else "."
 
 
@@ -255,7 +260,7 @@ def _zip(rows: pd.DataFrame, squares: list[list[Square]]) -> Iterator[tuple[pd.S
 
 
 def _sample(row: pd.Series, square: Square, name: str, patch: int = 0) -> dict[str, Any]:
-    """Return a row of the table, with its pixels and its order among the findings."""
+    """Return a sample's row of the table, with its pixels and its order among the findings."""
     numbers = {key: value for key, value in square.numbers.items() if key in ("x_px", "y_px", *SHORTCUTS)}
     numbers["size_px"] = round(numbers["size_px"])
     identity = {"name": str(name), "image_id": row["image_id"], "finding_id": row["finding_id"], "patch": patch}

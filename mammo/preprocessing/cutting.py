@@ -1,6 +1,6 @@
-"""Squares cut from films, with what is measured on them: asked for by numbers, cut once, and kept.
+"""Cut squares from films and measure numbers on them. Each square is asked for by plain numbers, cut once, and kept.
 
-A square is stored wider than it is shown, by `margin`, so that a rotated training crop has no black corners.
+A square is stored larger than it is shown, by the factor `margin`, so that a rotated crop has no black corners.
 """
 
 import math
@@ -20,12 +20,12 @@ from mammo.datasets.film import Film, pixel_digest
 from mammo.preprocessing.breast import Breast, brightest_blob, contrast, cut, find_breast, resize
 from mammo.preprocessing.cache import Store, digest
 
-VERSION = 2  # of this file and of `breast`: raise it with every change of a pixel or number, so no old one is used
-BLOCK_BYTES = 64 << 20  # of squares held before they are written
-AHEAD = 32  # films, decoded, held at once
-# Measured on a square: its centre in pixels of the film and its side; its place in the breast, as shares of the
-# breast's width in that row and of its height, and that place before it moved to a blob; the breast's area in mm2 (in
-# pixels where the spacing is unknown); mean grey in levels of 8 bits, black share and `contrast` of what is shown.
+VERSION = 2  # raise it if this file or `breast` changes a pixel or a number, so that no old square is used
+BLOCK_BYTES = 64 << 20  # bytes of squares held in memory before they are written
+AHEAD = 32  # decoded films held in memory at once
+# Numbers measured on a square: its centre in pixels of the film, and its side; its place in the breast, in fractions of
+# the breast's width in that row and of its height, and its place before it moved to a blob; the breast's area in mm2
+# (in pixels if the spacing is unknown); mean grey (8 bits), black fraction and `contrast` of the part that is shown.
 NUMBERS = [
     "x_px", "y_px", "size_px", "across", "down", "asked_across", "asked_down",
     "breast_mm2", "mean_grey", "black", "contrast",
@@ -35,17 +35,17 @@ Place = tuple[str, str | None, str, float | None]  # image_id, laterality, path,
 
 @dataclass(frozen=True)
 class Ask:
-    """The squares of a film that are wanted: plain numbers, so that their digest names the squares.
+    """A request for squares of a film, in plain numbers, so that their digest can name the squares.
 
     Attributes:
-        kind: `whole` (the breast, aspect kept), `point` (one around a point of the film, none where the breast is
-            farther than `within_px`), `middle` (of the breast), `place` (one at a place in the breast) or `grid`
-            (several over it).
-        size_px: Side of the square on the film; that of `whole` is the breast's.
-        at: The point in pixels, or the place in shares.
-        within_px: How far a point may lie off the breast.
-        reach_px: How far the square moves to the brightest blob; 0: it stays.
-        stride_px: Of the grid.
+        kind: `whole` (the whole breast, aspect ratio kept), `point` (one square around a point of the film, or none if
+            the breast is farther away than `within_px`), `middle` (one at the middle of the breast), `place` (one at
+            a place in the breast) or `grid` (several over the breast).
+        size_px: Side of the square in pixels of the film; `whole` takes the breast's own size instead.
+        at: The point in pixels, or the place in fractions.
+        within_px: Largest distance of a point from the breast.
+        reach_px: Largest move of the square to the brightest blob; with 0 it stays.
+        stride_px: Distance between neighbouring squares of the grid.
     """
 
     kind: str
@@ -58,22 +58,22 @@ class Ask:
 
 @dataclass(frozen=True)
 class Square:
-    """One square, (stored, stored) uint8 or uint16, and `NUMBERS` by name."""
+    """One square, (stored, stored) uint8 or uint16, and its `NUMBERS` by name."""
 
     pixels: np.ndarray
     numbers: dict[str, float]
 
 
 class Cutter:
-    """Cuts what is asked for, or takes it from a store.
+    """Cuts the squares that are asked for, or takes them from a store.
 
     Args:
-        read: From `image_id` to the film.
-        shown: Side in pixels of what an unaugmented sample shows.
-        margin: Stored side over shown side, at least 1.
-        bits: Of a stored grey level, 8 or 16.
-        digest_of: From `image_id` to what names the film's pixels; None where only the pixels do.
-        home: The folder of the store; None: nothing is kept.
+        read: Returns the film of an `image_id`.
+        shown: Side in pixels of the part that an unaugmented sample shows.
+        margin: Stored side divided by shown side, at least 1.
+        bits: Bits of a stored grey level, 8 or 16.
+        digest_of: Returns the name of a film's pixels from its `image_id`; None takes a digest of the pixels.
+        home: The folder of all stores; None keeps nothing.
     """
 
     def __init__(
@@ -90,10 +90,10 @@ class Cutter:
         self.stored = math.ceil(shown * margin)
         facts = {"version": VERSION, "opencv": cv2.__version__, "shown": shown, "margin": margin, "bits": bits}
         self.store = None if home is None else Store(home / digest(facts))
-        self.known: dict[str, str] = {}  # digests of films
+        self.known: dict[str, str] = {}  # names of the films' pixels, by image_id
 
     def __call__(self, rows: pd.DataFrame, asks: Sequence[Ask]) -> list[list[Square]]:
-        """Return the squares of each row of a findings table: of each ask there may be none, one or several."""
+        """Return the squares of each row of a findings table; an ask may give none, one or several."""
         columns = rows[["image_id", "laterality", "path", "spacing_mm"]].astype(object)
         films: list[Place] = [
             (str(image), *(None if pd.isna(one) else one for one in facts))  # type: ignore[misc]
@@ -119,7 +119,7 @@ class Cutter:
         return [_squares(found[key].numpy(), found[f"{key}.numbers"].numpy()) for key in keys]
 
     def _name(self, image_id: str) -> str:
-        """Return what names the pixels of a film: what the data set says, else a digest of them."""
+        """Return the name of a film's pixels: the one that the data set gives, or else a digest of the pixels."""
         if (given := self.digest_of(image_id) if self.digest_of else None) is not None:
             return given
         film = self.read(image_id)
@@ -143,7 +143,7 @@ class Cutter:
             self.store.store(block)  # type: ignore[union-attr]
 
     def _cut(self, wanted: list[tuple[Any, Any]]) -> Iterator[tuple[Any, tuple[np.ndarray, np.ndarray]]]:
-        """Yield each name with its squares (n, stored, stored) and their numbers (n, NUMBERS); films are read once."""
+        """Yield each name with its squares (n, stored, stored) and numbers (n, NUMBERS); each film is read once."""
         of_film: dict[Any, list[tuple[Any, Ask]]] = {}
         for name, (film, ask) in wanted:
             of_film.setdefault(film, []).append((name, ask))
@@ -167,7 +167,7 @@ class Cutter:
         squares, numbers = [], []
         area = breast.mask.sum() * (spacing_mm or 1.0) ** 2
         inset = (self.stored - self.shown) // 2
-        levels = 255 / np.iinfo(breast.pixels.dtype).max  # levels of 8 bits for each of the breast's
+        levels = 255 / np.iinfo(breast.pixels.dtype).max  # levels of 8 bits per level of the breast
         for point, size in _points(breast, width_px, ask):
             asked = breast.place(*point)
             moves = bool(ask.reach_px) and spacing_mm is not None
@@ -184,7 +184,7 @@ class Cutter:
 
 
 def _points(breast: Breast, width_px: int, ask: Ask) -> Iterator[tuple[tuple[float, float], int]]:
-    """Yield the centre of each square, in coordinates of the breast, and its side."""
+    """Yield the centre of each square, in coordinates of the breast, and its side in pixels."""
     top, bottom, right = breast.box
     if ask.kind == "whole":
         size = max(bottom - top, right)

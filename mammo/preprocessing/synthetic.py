@@ -1,13 +1,13 @@
-"""Synthetic crops: a small generative adversarial network for each class, trained on its training crops alone.
+"""Synthetic crops: a small generative adversarial network (GAN) per class, trained on its training crops alone.
 
-As in Dhivya et al. 2020, "GAN based data augmentation for enhanced tumor classification"; the network is a DCGAN
-(Radford et al. 2016) of 64 pixels a side, grey, that grows by resizing before convolutions (Odena et al. 2016: no
-checkerboards), whose discriminator sees real and made crops shifted (Zhao et al. 2020: few crops are not learnt by
-heart), and of which the running mean of the weights is kept. With some hundred crops and steps it makes blurred ones.
+It follows Dhivya et al. 2020, "GAN based data augmentation for enhanced tumor classification". The network is a grey
+DCGAN (Radford et al. 2016) of 64 x 64 pixels. It resizes before each convolution, which avoids checkerboards (Odena et
+al. 2016). Its discriminator sees all crops shifted, so that it does not learn a few by heart (Zhao et al. 2020). The
+running mean of the generator's weights is kept. With some hundred crops and steps, the synthetic crops are blurred.
 
-A made crop comes from all training crops of its class. Inside the training part it is therefore independent of no
-patient, and folds of a head's tuning that withhold the patient it is named for do not withhold her: they flatter. The
-validation and test parts are untouched.
+A synthetic crop depends on all training crops of its class, so inside the training part it is independent of no
+patient. When a head is tuned by folds, a fold withholds the patient that the crop is named for, but not the influence
+of that patient on the crop: the folds flatter. The validation and test parts are not affected.
 """
 
 import copy
@@ -30,29 +30,29 @@ log = logging.getLogger(__name__)
 
 SIDE = 64
 LATENT = 64
-WIDTH = 16  # channels of the widest maps; they double as the maps halve
+WIDTH = 16  # channels of the largest maps; they double each time the maps halve
 BATCH = 16
 RATE, BETAS = 1e-3, (0.5, 0.99)
 SHIFT = 8  # pixels
-KEPT = 0.99  # of the running mean of the generator's weights, at each step
-MOST = 500  # training crops of a class of which all pairs are compared
-Draw = tuple[str, int]  # the name of a sample, draw
+KEPT = 0.99  # part of the running mean of the generator's weights that each step keeps
+MOST = 500  # largest number of training crops of a class whose pairs are compared
+Draw = tuple[str, int]  # name of a sample, draw
 
 
 def synthesise(crops: np.ndarray, draws: list[Draw], *, steps: int, seed: int) -> dict[Draw, np.ndarray]:
-    """Return synthetic crops (SIDE, SIDE) uint8 of one class, one for each draw; from the cache where they are there.
+    """Return synthetic crops (SIDE, SIDE) uint8 of one class, one for each draw; from the cache if it has them.
 
     Args:
         crops: The class's training crops (n, SIDE, SIDE) uint8.
-        draws: What is asked for; each depends on its name, the crops, `steps` and `seed`, and not on the others.
-        steps: Of the training.
-        seed: Of the training and the draws.
+        draws: The draws that are wanted; each depends on its name, the crops, `steps` and `seed`, not on the others.
+        steps: Number of training steps.
+        seed: Seed of the training and of the draws.
 
     Raises:
         InputError: The crops have 16 bits.
     """
     if crops.dtype != np.uint8:
-        raise InputError("augment.method=gan makes crops of 8 bits; use crop.bits=8")
+        raise InputError("crop.bits is 16, but augment.method=gan makes crops of 8 bits; use crop.bits=8")
     facts = {
         "crops": hashlib.sha256(np.ascontiguousarray(crops).tobytes()).hexdigest(),
         "network": [SIDE, LATENT, WIDTH, BATCH, RATE, BETAS, SHIFT, KEPT],
@@ -65,7 +65,7 @@ def synthesise(crops: np.ndarray, draws: list[Draw], *, steps: int, seed: int) -
     with cache.building():
         made = cache.load(keys)
         if missing := {key: draw for key, draw in keys.items() if key not in made}:
-            log.info("gan: %d steps on %d training crops of a class, then cached", steps, len(crops))
+            log.info("gan: %d steps on %d training crops of a class; the synthetic crops are cached", steps, len(crops))
             generate = _single_threaded(lambda: _generate(crops, missing, steps, seed))
             cache.store(generate)
             made |= generate
@@ -73,9 +73,9 @@ def synthesise(crops: np.ndarray, draws: list[Draw], *, steps: int, seed: int) -
 
 
 def _single_threaded(work: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Run on one thread, among which no sum is split, and so the same for any number of devices and cores.
+    """Run on one thread, so that the result is the same for any number of devices and cores.
 
-    The global random state, from which layers draw their first weights, is as it was.
+    Several threads would split sums. The global random state, from which layers draw their first weights, is restored.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -88,7 +88,7 @@ def _single_threaded(work: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]
 
 def _generate(crops: np.ndarray, draws: dict[str, Draw], steps: int, seed: int) -> dict[str, Tensor]:
     low, high = np.percentile(crops, (1, 99))
-    middle, half = (low + high) / 2, max((high - low) / 2, 1.0) * 1.1  # a window's few grey levels fill the range
+    middle, half = (low + high) / 2, max((high - low) / 2, 1.0) * 1.1  # stretches a window's few grey levels
     real = ((torch.from_numpy(crops).float()[:, None] - middle) / half).clamp(-1, 1)  # (n, 1, SIDE, SIDE)
     generator = _train(real, steps, torch.Generator().manual_seed(seed))
     made = {}
@@ -101,7 +101,7 @@ def _generate(crops: np.ndarray, draws: dict[str, Draw], steps: int, seed: int) 
 
 
 def _train(real: Tensor, steps: int, rng: torch.Generator) -> nn.Module:
-    """Return the generator, in eval mode, after so many steps of both networks with the non-saturating loss."""
+    """Return the generator in eval mode, after `steps` steps of both networks with the non-saturating loss."""
     generator, discriminator = _initialised(_generator(), rng), _initialised(_discriminator(), rng)
     mean = copy.deepcopy(generator).eval()
     of_generator, of_discriminator = (
@@ -117,7 +117,7 @@ def _train(real: Tensor, steps: int, rng: torch.Generator) -> nn.Module:
         of_generator.zero_grad()
         F.softplus(-discriminator(made)).mean().backward()
         of_generator.step()
-        kept = min(KEPT, step / (step + 20))  # the first weights are noise
+        kept = min(KEPT, step / (step + 20))  # forget the random first weights soon
         for running, now in zip(mean.state_dict().values(), generator.state_dict().values(), strict=True):
             running.copy_(running * kept + now * (1 - kept) if now.is_floating_point() else now)
     return mean
@@ -142,7 +142,7 @@ def _discriminator() -> nn.Sequential:
 
 
 def _initialised(net: nn.Module, rng: torch.Generator) -> nn.Module:
-    """Draw torch's own first weights from a generator of ours; biases are 0."""
+    """Draw the first weights as torch does, but from our own random generator; biases are 0."""
     for layer in net.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             nn.init.kaiming_uniform_(layer.weight, a=5**0.5, generator=rng)
@@ -152,25 +152,25 @@ def _initialised(net: nn.Module, rng: torch.Generator) -> nn.Module:
 
 
 def _shifted(x: Tensor, rng: torch.Generator) -> Tensor:
-    """Shift each of (B, 1, SIDE, SIDE) by up to SHIFT pixels, its border reflected."""
+    """Shift each crop of (B, 1, SIDE, SIDE) by up to SHIFT pixels; its border is reflected."""
     padded = F.pad(x, (SHIFT,) * 4, mode="reflect")
     corners = torch.randint(2 * SHIFT + 1, (len(x), 2), generator=rng).tolist()
     return torch.stack([one[:, y : y + SIDE, x_ : x_ + SIDE] for one, (y, x_) in zip(padded, corners, strict=True)])
 
 
 def compare(made: dict[Draw, np.ndarray], crops: np.ndarray, ids: list[str]) -> pd.DataFrame:
-    """Measure the distance of synthetic crops of a class to what they were learnt from: near 0, one was copied.
+    """Measure the distances from synthetic to training crops of a class; a distance near 0 means a copy.
 
     Distances are root mean squares of grey levels in [0, 1].
 
     Args:
-        made: Of one class.
+        made: The synthetic crops of one class, by draw.
         crops: The class's training crops (n, SIDE, SIDE) uint8, two or more.
-        ids: Their names.
+        ids: The names of the training crops.
 
     Returns:
-        `name, draw, nearest, distance` of each; and, as a yardstick, `between_p5, between_median` of the
-        distances between distinct training crops (the first MOST).
+        A table with `name, draw, nearest, distance` of each synthetic crop. As a yardstick, `between_p5` and
+        `between_median` are percentiles of the distances between training crops (the first MOST).
     """
     flat = crops.reshape(len(crops), -1).astype(np.float32) / 255
 
@@ -188,9 +188,9 @@ def compare(made: dict[Draw, np.ndarray], crops: np.ndarray, ids: list[str]) -> 
 
 
 def summary(compared: pd.DataFrame) -> str:
-    """Return one line of `compare`'s tables of all classes."""
+    """Summarise the tables of `compare` of all classes in one line."""
     near, far, between = compared["distance"].min(), compared["distance"].max(), compared["between_p5"].min()
     return (
-        f"gan: {len(compared)} synthetic crops, the nearest training crop at {near:.3f} to {far:.3f} (root mean square "
-        f"of grey levels); 5 % of the pairs of training crops of a class are nearer than {between:.3f}"
+        f"gan: {len(compared)} synthetic crops; their distances to the nearest training crop are {near:.3f} to "
+        f"{far:.3f} (root mean square of grey levels); 5 % of pairs of training crops are closer than {between:.3f}"
     )

@@ -87,7 +87,7 @@ def fit_heads(config: Config, prepared: Prepared, outputs: Outputs, task: Task) 
         outputs.features,
         prepared.targets(),
         prepared.rows(),
-        trained_trunk=task.net.trains_features,
+        trained_backbone=task.net.trains_features,
         select_on=config.select_on,
         mixed_copies=prepared.augment.mixes_copies,
     )

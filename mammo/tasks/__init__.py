@@ -1,1 +1,1 @@
-"""Tasks of a network: target, loss, and the rows that are written down."""
+"""The tasks of a network: the target, the loss, and the outputs that are written for each sample."""

@@ -1,7 +1,7 @@
 """The LightningModule that all tasks share: a network, a loss, an optimiser, and the metrics that are watched.
 
 A task says what is learnt: `target` (from findings to classes, known before a pixel is read), `build_head`, `loss` and
-`rows` (what is written down of each sample).
+`rows` (the outputs that are written for each sample).
 """
 
 from abc import ABC, abstractmethod
@@ -25,13 +25,13 @@ Batch = dict[str, Tensor]
 
 
 class Task(L.LightningModule, ABC):
-    """Trains a network on batches `{"x", "y", "other", "share", "row"}`; `x` is what the frozen part made of pixels.
+    """Trains a network on batches `{"x", "y", "other", "share", "row"}`; `x` is the output of the frozen part.
 
     Args:
-        config: Of the run.
-        classes: How many logits the network has.
-        metrics: What is watched, from predictions (B, classes) and targets (B,).
-        frozen_stages: How many stages are frozen in the checkpoint that will fill the network; None reads the weights.
+        config: The configuration of the run.
+        classes: Number of logits of the network.
+        metrics: The metrics to watch, computed from predictions (B, classes) and targets (B,).
+        frozen_stages: Number of frozen stages in the checkpoint that will fill the network; None reads the weights.
     """
 
     def __init__(self, config: Config, classes: int, metrics: MetricCollection, frozen_stages: int | None) -> None:
@@ -42,11 +42,11 @@ class Task(L.LightningModule, ABC):
         self.net = build_network(config.model, self.build_head, classes=classes, frozen_stages=frozen_stages)
         self.watched = nn.ModuleDict({f"{part}_": metrics.clone(prefix=f"{part}/") for part in PARTS})
         self.losses = nn.ModuleDict({f"{part}_": MeanMetric(nan_strategy="disable") for part in PARTS})
-        self.chosen_epoch: int | None = None  # of the checkpoint that was loaded, from 1
+        self.chosen_epoch: int | None = None  # epoch of the loaded checkpoint, from 1
 
     @abstractmethod
     def target(self, findings: pd.DataFrame) -> pd.Series:
-        """Return what each row of a findings table is to be; missing where it takes no part in the task."""
+        """Return the target of each row of a findings table; missing if the row takes no part in the task."""
 
     @abstractmethod
     def build_head(self, width: int) -> nn.Module:
@@ -58,18 +58,18 @@ class Task(L.LightningModule, ABC):
 
     @abstractmethod
     def rows(self, features: Tensor) -> Batch:
-        """Return what is written down of (B, D) features."""
+        """Return the outputs that are written for features (B, D)."""
 
     @abstractmethod
     def shown(self, logits: Tensor) -> Tensor:
-        """Return what the watched metrics compare with the targets."""
+        """Return the predictions that the watched metrics compare with the targets."""
 
     def restore(self, checkpoint: Path) -> None:
-        """Take the weights of a checkpoint."""
+        """Load the weights of a checkpoint."""
         self.load_state_dict(checkpoint_io.read(checkpoint)["state_dict"])
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Note which epoch the weights are from."""
+        """Note the epoch of the weights."""
         self.chosen_epoch = checkpoint["epoch"] + 1
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -77,7 +77,7 @@ class Task(L.LightningModule, ABC):
         return self.net(pixels)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the loss of a batch, over all logits that learn from it."""
+        """Return the loss of a batch, summed over all logits that learn from it."""
         loss = torch.zeros((), device=self.device)
         for weight, logits in self.net.weighted_logits(batch["x"]):
             loss = loss + weight * self.loss(logits, batch)
@@ -85,12 +85,12 @@ class Task(L.LightningModule, ABC):
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Watch the part that the datamodule says: the one that chooses, or test where nothing does."""
+        """Watch the part that the datamodule names: the one that chooses the epoch, or test if none does."""
         logits = self.net.head(self.net.features_of(batch["x"]))
         self._watch(self.trainer.datamodule.watched, logits, batch["y"], self.loss(logits, batch))  # type: ignore[attr-defined]
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
-        """Return `row` (B,), and what the task writes down of the penultimate features."""
+        """Return `row` (B,), and the task's outputs for the penultimate features."""
         return {"row": batch["row"], **self.rows(self.net.features_of(batch["x"]))}
 
     def _watch(self, part: str, logits: Tensor, y: Tensor, loss: Tensor) -> None:
@@ -106,7 +106,7 @@ class Task(L.LightningModule, ABC):
         return {name: metric.metric_state for name, metric in self._training_metrics().items()}
 
     def restore_metrics(self, states: dict[str, dict[str, Any]]) -> None:
-        """Go on from what `metric_states` gave; from nothing where it is empty."""
+        """Continue from the result of `metric_states`; an empty one changes nothing."""
         metrics = self._training_metrics()
         for name, state in states.items():
             for key, value in state.items():
@@ -117,11 +117,11 @@ class Task(L.LightningModule, ABC):
         return {**dict(watched.items(keep_base=True)), "loss": self.losses["train_"]}
 
     def learnt_by_loss(self) -> list[dict[str, Any]]:
-        """Return the optimiser's groups of what the loss itself learns."""
+        """Return the optimiser's groups of the loss's own parameters; by default there are none."""
         return []
 
     def configure_optimizers(self) -> Any:
-        """Return AdamW, with one rate for what was loaded and one for what is new, and its schedule by step."""
+        """Return AdamW, with one rate for loaded and one for new parameters, and its schedule by step."""
         groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
         for name, parameter in self.net.named_parameters():
             if parameter.requires_grad:

@@ -1,4 +1,4 @@
-"""Classification: a class for each sample, by a loss of the table."""
+"""Classification: one class for each sample, learnt with a loss of the table."""
 
 from typing import Any
 
@@ -19,9 +19,9 @@ class Classification(Task):
     """Tells classes apart.
 
     Args:
-        config: Of the run.
+        config: The configuration of the run.
         labels: The classes, in the order of the logits.
-        counts: (classes,) rows of the training part, by which the loss weighs the classes.
+        counts: (classes,) numbers of training rows, from which the loss takes its class weights.
         frozen_stages: See `Task`.
     """
 
@@ -40,7 +40,7 @@ class Classification(Task):
         )
 
     def target(self, findings: pd.DataFrame) -> pd.Series:
-        """Return the class name of each row of a findings table; missing where it takes no part in the task."""
+        """Return the class name of each row of a findings table; missing if the row takes no part in the task."""
         return self.labels.label(findings)
 
     def build_head(self, width: int) -> nn.Module:
@@ -48,15 +48,15 @@ class Classification(Task):
         return linear_head(width, self.classes, self.dropout)
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """Return the mean over a batch, so that it does not depend on the classes in it.
+        """Return the mean loss of a batch: over its samples, whatever their class weights sum to.
 
-        The loss of a mixed sample is that of its two classes, `y` and `other`, by the `share` of the first.
+        A mixed sample counts with `share` for its class `y`, and with the rest for its class `other`.
         """
         own, other = self.criterion(outputs, batch["y"]), self.criterion(outputs, batch["other"])
         return (batch["share"] * own + (1 - batch["share"]) * other).mean()
 
     def shown(self, logits: Tensor) -> Tensor:
-        """Return probabilities, in float64: equal ones would make ties."""
+        """Return probabilities in float64, because rounding to float32 would make ties."""
         return logits.double().softmax(dim=1)
 
     def rows(self, features: Tensor) -> Batch:
@@ -64,7 +64,7 @@ class Classification(Task):
         return {"features": features, "logits": self.net.head(features)}
 
     def learnt_by_loss(self) -> list[dict[str, Any]]:
-        """Return a group of each parameter of the loss."""
+        """Return one optimiser group for each parameter of the loss."""
         rate = self.optim.lr_head * self.criterion.rate
         return [{"params": [learnt], "lr": rate, "weight_decay": 0.0} for learnt in self.criterion.parameters()]
 

@@ -1,4 +1,4 @@
-"""Lightning callbacks around training: checkpoints, curves, and at the end the outputs of every described row."""
+"""Lightning callbacks: checkpoints and curves during training, and the outputs of every described row at its end."""
 
 import logging
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ log = logging.getLogger(__name__)
 def during_fit(
     folder: Path, chooses: str | None, patience: int | None, *, progress: bool, resumable: bool
 ) -> list[Callback]:
-    """Return checkpoints, early stopping and curves.
+    """Return the callbacks for checkpoints, early stopping and curves.
 
     Args:
-        folder: Of the run.
+        folder: The run folder.
         chooses: The part whose best epoch is kept; None keeps the last epoch.
-        patience: Epochs without a better number before training stops; None: it does not.
-        progress: True shows a bar.
-        resumable: True keeps what a run that is cut goes on with.
+        patience: Epochs without improvement before training stops; None never stops it early.
+        progress: True shows a progress bar.
+        resumable: True keeps the state from which an interrupted run continues.
     """
     monitor = f"{chooses}/auroc" if chooses else None
     kept = folder / "checkpoints"
@@ -37,13 +37,13 @@ def during_fit(
     if monitor and patience is not None:
         chosen.append(Patience(monitor, mode="max", patience=patience))
     chosen.append(Kept(kept, "best", monitor=monitor, full=False))
-    if resumable:  # a linear layer on a frozen part is trained again in less time than its checkpoints take
-        chosen.append(Kept(kept, "last", monitor=None, full=True))  # after `best`, whose score it holds
+    if resumable:  # not for a linear layer on a frozen part: its checkpoints take longer than training it again
+        chosen.append(Kept(kept, "last", monitor=None, full=True))  # after `best`, because it stores the best score
     return chosen
 
 
 class Curves(Callback):
-    """Writes one line per epoch of all that is watched, to `curves.csv` and to the log."""
+    """Writes all watched numbers of each epoch, one line per epoch, to `curves.csv` and to the log."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -54,7 +54,7 @@ class Curves(Callback):
         return {"epochs": self.epochs}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from them."""
+        """Continue after these epochs."""
         self.epochs = state_dict["epochs"]
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -72,9 +72,9 @@ class Outputs:
     """Features and logits of the described rows, in their order.
 
     Attributes:
-        features: (N, D) float32, penultimate.
+        features: (N, D) float32 penultimate features.
         logits: (N, classes) float32.
-        epoch: The epoch of the weights, from 1.
+        epoch: The epoch of the weights, from 1; None if it is not known.
     """
 
     features: np.ndarray
@@ -83,7 +83,7 @@ class Outputs:
 
 
 class Features(Callback):
-    """Gathers the penultimate features of every described row for the scikit-learn heads, in the first process."""
+    """Gathers the penultimate features of every described row in the first process, for the scikit-learn heads."""
 
     def __init__(self) -> None:
         self.batches: list[dict[str, np.ndarray]] = []

@@ -1,4 +1,4 @@
-"""Checkpoints of a training: the best epoch, and all that a run needs to go on as if it had not been cut."""
+"""Checkpoints of a training: the best epoch, and the full state from which an interrupted run continues exactly."""
 
 import logging
 import os
@@ -17,13 +17,13 @@ log = logging.getLogger(__name__)
 
 
 class Kept(ModelCheckpoint):
-    """Keeps a checkpoint under one name, each over the one before.
+    """Keeps a checkpoint under one name; each new one replaces the one before.
 
     Args:
-        folder: Where to.
-        name: Of the file, without `.ckpt`.
-        monitor: The number whose largest value is kept; None keeps the last epoch.
-        full: True keeps all that training goes on with; False the weights alone.
+        folder: The folder of the file.
+        name: The name of the file, without `.ckpt`.
+        monitor: The metric whose best (largest) epoch is kept; None keeps the last epoch.
+        full: True keeps the whole state of the training; False keeps the weights alone.
     """
 
     def __init__(self, folder: Path, name: str, *, monitor: str | None, full: bool) -> None:
@@ -31,13 +31,13 @@ class Kept(ModelCheckpoint):
             folder,
             name,
             monitor=monitor,
-            mode="min" if full else "max",  # without a monitor, all that Lightning tells two of them apart by
+            mode="min" if full else "max",  # without a monitor, only the mode tells Lightning two of them apart
             save_weights_only=not full,
             enable_version_counter=False,
         )
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Lightning would forget the best score of a folder that was moved since."""
+        """Restore the state with the paths of this folder; else Lightning forgets the best score of a moved folder."""
         kept = str(Path(str(self.dirpath), f"{self.filename}.ckpt"))
         paths = {key: kept for key in ("best_model_path", "kth_best_model_path") if state_dict[key]}
         scores = {"best_k_models": dict(zip([kept], state_dict["best_k_models"].values(), strict=False))}
@@ -45,33 +45,33 @@ class Kept(ModelCheckpoint):
 
 
 class Patience(EarlyStopping):
-    """Stops after so many epochs without a better number; at once, where a run goes on that had come to that."""
+    """Stops after `patience` epochs without improvement; a continued run that had reached them stops at once."""
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Lightning would train an epoch more before it looks."""
+        """Check before training, because Lightning would train one more epoch first."""
         trainer.should_stop = self.wait_count >= max(self.patience, 1)
 
 
 class Cut(Callback):
-    """Makes a cut run whole: adds to `last.ckpt` what Lightning leaves out, and writes it when told to stop.
+    """Lets an interrupted run continue exactly: completes `last.ckpt`, and writes it when the run is told to stop.
 
-    That is, of each process its random states and, amid an epoch, its metrics. A signal is obeyed after the batch
-    that all processes are at; at the end of an epoch, after its validation.
+    Lightning leaves out the random states of each process and, within an epoch, its metrics; they are added here.
+    A signal is obeyed after the batch that all processes are working on; at the end of an epoch, after validation.
 
     Args:
-        last: The checkpoint to go on from; None where nothing is kept but the end.
+        last: The checkpoint from which to continue; None if only the final weights are kept.
     """
 
     def __init__(self, last: Path | None) -> None:
         self.last = last
-        self.asked = 0  # by which signal
+        self.asked = 0  # number of the signal that asked to stop; 0 is none
         handler = signal.getsignal(signal.SIGUSR2)
         self.requeue = handler if "SUBMITIT_EXECUTOR" in os.environ and callable(handler) else None
-        self.amid = False  # whether an epoch is under way
+        self.amid = False  # True while a checkpoint is written within an epoch
         self.state: dict[str, Any] | None = None
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Every process comes here, the first one writes."""
+        """Collect the state of every process; the first process writes it."""
         task: Any = pl_module
         own = {"random": torch.get_rng_state(), "metrics": task.metric_states() if self.amid else {}}
         if trainer.strategy.root_device.type == "cuda":
@@ -82,12 +82,12 @@ class Cut(Callback):
             torch.distributed.all_gather_object(checkpoint["processes"], own)
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Keeps this process's own until training starts: nothing is drawn after that which is not drawn again."""
+        """Keep this process's state until training starts, so that random draws before that do not change it."""
         if "processes" in checkpoint:
             self.state = checkpoint["processes"][trainer.global_rank]
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Takes up what was kept, and listens."""
+        """Restore the state that was kept, and listen for signals."""
         task: Any = pl_module
         if self.state is not None:
             task.restore_metrics(self.state["metrics"])
@@ -97,15 +97,15 @@ class Cut(Callback):
         self._listen(self._ask)
 
     def on_predict_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Obey a signal at once: what comes after training is done again in full."""
+        """Obey a signal at once from here on: all that follows training is done again in full anyway."""
         self._listen(lambda *_: sys.exit(STOPPED))
         if self.requeue:
             signal.signal(signal.SIGUSR2, self.requeue)
 
     def _listen(self, handler: Any) -> None:
-        for number in STOP:  # in place of Lightning's own, which would lose the epoch, or go on
+        for number in STOP:  # replaces Lightning's own, which loses the epoch or goes on
             signal.signal(number, handler)
-        if self.requeue:  # submitit has SIGUSR2 for it, and takes this one for a threat
+        if self.requeue:  # submitit stops a job by SIGUSR2, and ignores SIGTERM
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
     def _ask(self, number: int, _: object) -> None:
@@ -117,7 +117,7 @@ class Cut(Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Stops amid an epoch, where no gradients wait for more."""
+        """Stop within an epoch, but only after an optimiser step, when no gradients are pending."""
         step = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         if step and not trainer.is_last_batch and self._stop(trainer):
             if self.last is not None:
@@ -126,20 +126,20 @@ class Cut(Callback):
             self._end(trainer)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Stops between two epochs: the first one has been kept."""
+        """Stop between two epochs; the last one is already saved."""
         if self._stop(trainer):
             self._end(trainer)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Stops after the last epoch."""
+        """Stop after the last epoch."""
         if self._stop(trainer):
             self._end(trainer)
 
     def _end(self, trainer: L.Trainer) -> None:
         if trainer.is_global_zero:
-            kept = "is kept in last.ckpt" if self.last else "is trained again from its start, which is soon done"
+            kept = "is saved in last.ckpt" if self.last else "will start again, which takes little time"
             name = signal.Signals(self.asked).name if self.asked else "a signal"
-            log.warning("stopped by %s: what was trained %s; go on with resume=<folder>", name, kept)
+            log.warning("stopped by %s: the training %s; continue with resume=<folder>", name, kept)
         if self.requeue:
             self.requeue(self.asked, None)
         raise SystemExit(STOPPED)

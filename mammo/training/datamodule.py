@@ -1,4 +1,4 @@
-"""Batches for Lightning: loaders of prepared samples, and nothing else."""
+"""Batches for Lightning: data loaders of the prepared samples, and nothing else."""
 
 import os
 from functools import partial
@@ -22,14 +22,14 @@ class MammogramDataModule(L.LightningDataModule):
 
     Args:
         prepared: The samples.
-        config: Batch size, workers, and whether a frozen part's outputs are kept.
-        seed: Of the order of batches.
+        config: Batch size, workers, and whether the outputs of a frozen part are cached.
+        seed: Seed of the order of the samples.
     """
 
     def __init__(self, prepared: Prepared, config: DataConfig, seed: int) -> None:
         super().__init__()
         self.prepared, self.config, self.seed = prepared, config, seed
-        self.went_to: dict[str, int] = {}  # of a run that goes on: `epoch` and `done` of `EpochSampler`
+        self.went_to: dict[str, int] = {}  # in a continued run: `epoch` and `done` of `EpochSampler`
 
     @property
     def watched(self) -> str:
@@ -37,16 +37,16 @@ class MammogramDataModule(L.LightningDataModule):
         return self.prepared.watched
 
     def setup(self, stage: str | None = None) -> None:
-        """Share what one process made with the others, and compute what a frozen part makes of each sample once."""
+        """Share the first process's synthetic crops, and compute the frozen part's output of each sample once."""
         prepared, trainer = self.prepared, self.trainer
         if prepared.synthetic is not None and trainer and trainer.world_size > 1:
-            # Computed alike by all; on processors that round otherwise, the first one's count.
+            # All processes compute them, and some processors may round differently: the first process's are used.
             prepared.synthetic.update(trainer.strategy.broadcast(prepared.synthetic))
         asked = (prepared.train, prepared.watch, prepared.described) if stage == "fit" else (prepared.described,)
         frozen.attach(trainer, asked, keep=self.config.cache)
 
     def on_after_batch_transfer(self, batch: dict[str, torch.Tensor], dataloader_idx: int) -> dict[str, torch.Tensor]:
-        """Compute what a frozen part makes of a batch, where its outputs are not kept."""
+        """Compute the frozen part's outputs of a batch if they are not cached."""
         return batch if self.config.cache else frozen.applied(self.trainer, batch)
 
     @property
@@ -57,7 +57,7 @@ class MammogramDataModule(L.LightningDataModule):
     def _loader(self, samples: Samples, sampler: Sampler[tuple[int, int]]) -> DataLoader[dict[str, Any]]:
         world = self._process["world"]
         on_cpu = self.trainer is None or self.trainer.strategy.root_device.type == "cpu"
-        # One worker on a CPU loads a hundred times faster than VGG16 trains there; a GPU takes one per core and device.
+        # On a CPU, one worker loads a hundred times faster than VGG16 trains. On GPUs, the devices share all cores.
         workers = 1 if on_cpu else max((os.cpu_count() or 1) // world, 1)
         workers = workers if self.config.workers is None else self.config.workers
         if samples.outputs is not None:
@@ -71,23 +71,23 @@ class MammogramDataModule(L.LightningDataModule):
             pin_memory=not on_cpu,
             worker_init_fn=partial(help_out, os.getpid()),
             multiprocessing_context=START if workers else None,
-            # Its own generator: with the global one, workers would shift the network's dropout.
+            # A generator of its own: drawing from the global one would change the network's dropout.
             generator=torch.Generator().manual_seed(self.seed),
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Return how far training went: whole epochs, and batches of the next one."""
+        """Return how far training went: whole epochs, and batches of the next epoch."""
         trainer: Any = self.trainer
         loop = trainer.fit_loop
         done = loop.epoch_loop.batch_progress.current.processed % trainer.num_training_batches
         return {"epoch": loop.epoch_progress.current.processed, "done": done}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from there; Lightning, which asks for batches before it knows, would begin at the first epoch's."""
+        """Continue from there; Lightning asks for batches too early, and would get those of the first epoch."""
         self.went_to = state_dict
 
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
-        """Return the training part, shuffled; an incomplete last batch is left for another epoch."""
+        """Return the training part, shuffled; the samples of an incomplete last batch are left out of the epoch."""
         samples = self.prepared.train
         share = {"batch_size": self.config.batch_size, "seed": self.seed, **self._process, **self.went_to}
         return self._loader(samples, EpochSampler(len(samples), **share))
@@ -96,7 +96,7 @@ class MammogramDataModule(L.LightningDataModule):
         return self._loader(samples, OnceSampler(len(samples), **self._process))
 
     def val_dataloader(self) -> DataLoader[dict[str, Any]]:
-        """Return the watched part, which chooses; without validation test is watched, and chooses nothing."""
+        """Return the watched part, which chooses the epoch; without validation it is test, and chooses nothing."""
         return self._once(self.prepared.watch)
 
     def predict_dataloader(self) -> DataLoader[dict[str, Any]]:

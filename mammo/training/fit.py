@@ -1,4 +1,4 @@
-"""Lightning's Trainer at work: a task is fitted to the training part, and its outputs of all rows are gathered."""
+"""Lightning's Trainer at work: fit a task to the training part, then gather its outputs for all rows."""
 
 from pathlib import Path
 
@@ -27,20 +27,20 @@ def fit_and_predict(
     weights: Path | None = None,
     last: Path | None = None,
 ) -> Outputs | None:
-    """Train a task on its devices, and compute its outputs of every described row.
+    """Train a task on its devices, and compute its outputs for every described row.
 
     Args:
-        task: To be trained.
+        task: The task to train.
         prepared: The samples.
-        config: Of the run.
-        folder: Of the run: checkpoints and curves are written there.
+        config: The configuration of the run.
+        folder: The run folder, where checkpoints and curves are written.
         plan: The devices.
-        logger: Where curves go.
-        weights: A checkpoint that is evaluated; None trains, and takes the epoch that was chosen.
-        last: A checkpoint that training goes on from.
+        logger: The logger that receives the curves.
+        weights: A checkpoint to evaluate; None trains, and evaluates the chosen epoch.
+        last: A checkpoint from which training continues; None starts from the first epoch.
 
     Returns:
-        The outputs in the first process, None in all others.
+        The outputs in the first process; None in all others.
 
     Raises:
         InputError: The training diverged.
@@ -51,7 +51,7 @@ def fit_and_predict(
         prepared.watched if prepared.chooses else None,
         config.early_stopping.patience,
         progress=plan.progress,
-        resumable=task.net.trains_features or not config.data.cache,  # else it is trained again before that is read
+        resumable=task.net.trains_features or not config.data.cache,  # else training again is faster
     )
     trainer = L.Trainer(
         max_epochs=config.trainer.max_epochs,
@@ -62,7 +62,7 @@ def fit_and_predict(
         callbacks=[Guard(prepared), *callbacks, features],
     )
     if weights is not None:
-        task.restore(weights)  # before the outputs of the frozen part are asked for
+        task.restore(weights)  # before the frozen part computes its outputs
     data = MammogramDataModule(prepared, config.data, config.seed)
     if weights is None:
         trainer.fit(task, datamodule=data, ckpt_path=last)
@@ -71,6 +71,6 @@ def fit_and_predict(
     found = features.outputs
     if found is not None and not (np.isfinite(found.logits).all() and np.isfinite(found.features).all()):
         raise InputError(
-            "the network's outputs are not finite: the training diverged; lower optim.lr_backbone, lr_head"
+            "the network's outputs are not finite: the training diverged; lower optim.lr_backbone or optim.lr_head"
         )
     return found

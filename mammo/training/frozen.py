@@ -1,4 +1,4 @@
-"""The frozen part of a network: its outputs, computed once for each distinct square, and kept on disk."""
+"""The outputs of a network's frozen part, which are computed once for each distinct square and kept on disk."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -17,18 +17,18 @@ from mammo.training.samples import Draw, Samples
 
 log = logging.getLogger(__name__)
 
-BLOCK = 16  # samples per forward pass; always this many, so that no result depends on the rest
-WRITTEN, WRITTEN_BYTES = 256, 64 << 20  # outputs are written when so many, or so large, are held: a kill loses them
-Wanted = tuple[Samples, int, int]  # a draw of a sample
+BLOCK = 16  # samples per forward pass; always this many, so that no result depends on the number of samples
+WRITTEN, WRITTEN_BYTES = 256, 64 << 20  # outputs held before they are written, and their bytes: a kill loses these
+Wanted = tuple[Samples, int, int]  # samples, number of one, draw of it
 
 
 def attach(trainer: Any, asked: Iterable[Samples], *, keep: bool) -> None:
-    """Give samples the outputs of the frozen part of a trainer's network, where it has one.
+    """Give samples the outputs of the frozen part of a trainer's network, if it has one.
 
     Args:
-        trainer: Lightning's, with its task; None where there is none.
-        asked: The samples that will be asked for.
-        keep: True if outputs are computed once and kept; else each batch is computed anew (`applied`).
+        trainer: Lightning's trainer with its task; None if there is none.
+        asked: The samples that will be used.
+        keep: True computes the outputs once and caches them; False computes them for each batch (`applied`).
     """
     if not has_frozen_part(trainer):
         return
@@ -41,7 +41,7 @@ def attach(trainer: Any, asked: Iterable[Samples], *, keep: bool) -> None:
 
 
 def applied(trainer: Any, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return a batch whose pixels are replaced by what the frozen part makes of them, on their device."""
+    """Return a batch whose pixels are replaced by the frozen part's outputs, on the same device."""
     if has_frozen_part(trainer):
         with torch.no_grad(), trainer.precision_plugin.forward_context():
             batch["x"] = trainer.lightning_module.net.frozen(batch["x"])
@@ -55,19 +55,19 @@ def has_frozen_part(trainer: Any) -> bool:
 
 
 def frozen_outputs(trainer: Any, home: Path, asked: Iterable[Samples]) -> dict[Draw, Tensor]:
-    """Return what the frozen part makes of each (sample, draw) that will be asked for, memory-mapped.
+    """Return the frozen part's output of each (sample, draw) that will be used, memory-mapped.
 
-    Each output is named by the digest of its square, in a folder named by the trunk and what else decides its last
-    digits: so heads, seeds, folds and protocols share what they have in common.
+    Each output is named by the digest of its square, in a folder named by the frozen part and all else that decides
+    the last digits. So heads, seeds, folds and protocols share the outputs that they have in common.
 
     Args:
-        trainer: Lightning's, with its model; its devices share the work.
-        home: Of all such folders.
-        asked: Samples that will be asked for.
+        trainer: Lightning's trainer with its task; its devices share the work.
+        home: The folder of all such folders.
+        asked: The samples that will be used.
     """
     net, strategy = trainer.lightning_module.net, trainer.strategy
     names: dict[Draw, str] = {}
-    wanted: dict[str, Wanted] = {}  # no pixels, which are drawn again where they are needed
+    wanted: dict[str, Wanted] = {}  # without pixels, which are drawn again when needed
     for samples in asked:
         for sample, copy in samples.rows:
             for draw in range(1, samples.augment.copies + 1) if copy is None else [copy]:
@@ -81,29 +81,29 @@ def frozen_outputs(trainer: Any, home: Path, asked: Iterable[Samples]) -> dict[D
         "precision": str(trainer.precision),
         "device": strategy.root_device.type,
         "torch": torch.__version__,
-        "threads": torch.get_num_threads(),  # sums are split among them, and rounded
+        "threads": torch.get_num_threads(),  # they split sums, which changes rounding
     }
     store = Store(home / digest(facts))
     outputs = store.load(wanted)
     if strategy.broadcast(len(outputs) < len(wanted)):
         with store.building() if trainer.is_global_zero else nullcontext():
-            strategy.barrier()  # the others find what another run has made meanwhile
+            strategy.barrier()  # all look again, after another run may have filled the store
             there = store.load(wanted)
             missing = [name for name in wanted if name not in there]
-            strategy.barrier()  # and none computes before all have seen the same
+            strategy.barrier()  # no process stores outputs before all have looked
             if missing:
-                log.info("trunk  %d distinct samples, %d to compute once, then cached", len(wanted), len(missing))
+                log.info("frozen %d distinct samples, %d to compute once and cache", len(wanted), len(missing))
             mine = {name: wanted[name] for name in missing[trainer.global_rank :: trainer.world_size]}
-            trunk = net.frozen.to(strategy.root_device)
+            part = net.frozen.to(strategy.root_device)
             context = trainer.precision_plugin.forward_context
-            compute(trunk, mine, store, strategy.root_device, context, progress=trainer.is_global_zero)
+            compute(part, mine, store, strategy.root_device, context, progress=trainer.is_global_zero)
             strategy.barrier()
         outputs = store.load_all(wanted)
     return {draw: outputs[name] for draw, name in names.items()}
 
 
 def compute(
-    trunk: nn.Module,
+    part: nn.Module,
     wanted: dict[str, Wanted],
     store: Store,
     device: torch.device,
@@ -111,23 +111,23 @@ def compute(
     *,
     progress: bool,
 ) -> None:
-    """Put what the frozen part makes of each wanted square into the store.
+    """Store the frozen part's output of each wanted square.
 
     Args:
-        trunk: On its device.
-        wanted: Squares by name.
-        store: Where to.
-        device: That of the trunk.
-        context: Of its precision.
-        progress: Whether a bar is shown.
+        part: The frozen part, on its device.
+        wanted: The squares by name.
+        store: The store of the outputs.
+        device: The device of the frozen part.
+        context: Returns the context that sets the precision.
+        progress: True shows a progress bar.
     """
     names, made = list(wanted), dict[str, Tensor]()
-    for start in track(range(0, len(names), BLOCK), "Frozen trunk", disable=not (names and progress)):
+    for start in track(range(0, len(names), BLOCK), "Frozen part", disable=not (names and progress)):
         block = names[start : start + BLOCK]
         squares = [samples.pixels(sample, draw) for samples, sample, draw in map(wanted.__getitem__, block)]
         filled = torch.stack(squares + squares[-1:] * (BLOCK - len(block)))
         with torch.inference_mode(), context():
-            made |= zip(block, trunk(filled.to(device)).cpu(), strict=False)
+            made |= zip(block, part(filled.to(device)).cpu(), strict=False)
         held = sum(output.nbytes for output in made.values())
         if len(made) >= WRITTEN or held >= WRITTEN_BYTES or start + BLOCK >= len(names):
             store.store(made)

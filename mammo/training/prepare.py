@@ -1,4 +1,4 @@
-"""From findings and a split to the samples of a run: crops, rows of each part, and what was left out. No Lightning."""
+"""Turn findings and a split into the samples of a run: crops, rows of each part, and notes. No Lightning is needed."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -28,16 +28,17 @@ class Prepared:
     Attributes:
         dataset: Where the films came from.
         findings: The findings table.
-        labels: The classes, and the rule from a finding to one of them.
-        split: One row per image: `image_id, patient, split`, and `copy` where copies were dealt.
-        crop: What is cut from each image.
+        labels: The classes, and the rule that gives a finding its class.
+        split: One row per image: `image_id, patient, split`, and `copy` if copies were dealt to the parts.
+        crop: The rule that says what is cut from each image.
         crops: The samples, their pixels, and what was left out.
         classes: (samples,) class numbers.
         augment: How training samples are drawn.
         rows_of: The rows (sample, copy) of each part.
-        seed: Of what each epoch shows.
-        select_on: The part that may choose.
-        synthetic: Synthetic crops by draw, where a network makes them.
+        seed: Seed of what each epoch shows.
+        select_on: The part that chooses the epoch, the heads and the thresholds.
+        synthetic: Synthetic crops by draw; None if the augmentation makes none.
+        audit: The facts that `check_split` found about the rows.
     """
 
     dataset: Dataset
@@ -67,11 +68,11 @@ class Prepared:
         return Samples(self.crops, self.classes, rows, self.augment, self.seed, self.pool, self.synthetic)
 
     def rows(self) -> pd.DataFrame:
-        """Return the described rows, in their order; see `described_rows`."""
+        """Return the table of the described rows; see `described_rows`."""
         return described_rows(self.crops, self.rows_of)
 
     def targets(self) -> np.ndarray:
-        """Return (rows,) the class number of each described row."""
+        """Return the (rows,) class numbers of the described rows."""
         return self.classes[[sample for sample, _ in self.described.rows]]
 
     def shortcuts(self) -> pd.DataFrame:
@@ -83,17 +84,17 @@ class Prepared:
         return self.crops.table[columns].iloc[[sample for sample, _ in self.described.rows]].reset_index(drop=True)
 
     def class_counts(self) -> np.ndarray:
-        """Return (classes,) rows of the training part."""
+        """Return the (classes,) numbers of training rows."""
         return np.bincount(self.classes[[row[0] for row in self.train.rows]], minlength=len(self.labels.classes))
 
     @property
     def notes(self) -> list[str]:
-        """The facts that a reader of the report must know, a line each."""
+        """The facts that a reader of the report must know, one line each."""
         compared = self.compared()
         return [*self.crops.notes, *([] if compared is None else [summary(compared)])]
 
     def compared(self) -> pd.DataFrame | None:
-        """Return the nearest training crop of each synthetic one, by `class`; None where none is made."""
+        """Return the nearest training crop of each synthetic one, with its `class`; None if there are none."""
         if self.synthetic is None:
             return None
         of = dict(zip(self.crops.table["name"], self.classes, strict=True))
@@ -107,10 +108,10 @@ class Prepared:
 
 
 def split_of(findings: pd.DataFrame, config: Config) -> pd.DataFrame:
-    """Deal the images of a findings table to train, val and test; one row per image, or per copy where those are dealt.
+    """Deal the images of a findings table to train, val and test: one row per image, or per copy if copies are dealt.
 
     Raises:
-        InputError: An unknown split, a fold out of range, or shares that are none.
+        InputError: The split is unknown, the fold is out of range, or the shares are not valid.
     """
     labels = Labels.from_config(config.task)
     check_task(labels, findings)
@@ -132,10 +133,10 @@ def prepare(dataset: Dataset, findings: pd.DataFrame, split: pd.DataFrame, confi
     """Cut the samples of a run and deal them to their parts.
 
     Args:
-        dataset: Where the films are read.
+        dataset: The data set, which reads the films.
         findings: Its findings table.
-        split: One row per image, as `datasets.split.split_images` gives it.
-        config: Of the run.
+        split: One row per image, as `datasets.split.split_images` returns it.
+        config: The configuration of the run.
 
     Raises:
         InputError: The data set, or a part, lacks a class; or the batch is larger than the training part.
@@ -143,9 +144,8 @@ def prepare(dataset: Dataset, findings: pd.DataFrame, split: pd.DataFrame, confi
     labels = Labels.from_config(config.task)
     augment, crop = Augment(config.augment), build_crop(config.crop)
     check_split(split, config.split.name)
-    _check_rows(
-        findings.assign(label=labels.label(findings)), config, labels, split, augment
-    )  # before any film is read
+    labelled = findings.assign(label=labels.label(findings))
+    _check_rows(labelled, config, labels, split, augment)  # before any film is read
     dealt_copies = "copy" in split
     parts = split.drop_duplicates("image_id").set_index("image_id")["split"]
     crops = cut_samples(
@@ -164,7 +164,7 @@ def prepare(dataset: Dataset, findings: pd.DataFrame, split: pd.DataFrame, confi
     classes = crops.table["label"].map({name: i for i, name in enumerate(labels.classes)}).to_numpy()
     rows_of = deal_rows(split, crops.table["image_id"], augment.offline_copies)
     synthetic = _synthesise(crops, classes, rows_of, augment, labels, config.seed) if augment.method.synthetic else None
-    # Audited are the rows as they will be used: images that give no sample neither train nor test, and leak nothing.
+    # The audit sees the rows that are used: an image without a sample neither trains nor tests, so it leaks nothing.
     audit = check_split(described_rows(crops, rows_of), config.split.name)
     return Prepared(
         dataset,
@@ -184,12 +184,12 @@ def prepare(dataset: Dataset, findings: pd.DataFrame, split: pd.DataFrame, confi
 
 
 def pool_of(rows_of: dict[str, list[Row]]) -> list[int]:
-    """Return the samples of the training part: what augmentation may take from."""
+    """Return the samples of the training part, the only ones that augmentation may use."""
     return sorted({sample for sample, _ in rows_of["train"]})
 
 
 def described_rows(crops: Crops, rows_of: dict[str, list[Row]]) -> pd.DataFrame:
-    """Return a row for each sample and copy, by part: the columns of `SAMPLE`, `name, patient, split, label`."""
+    """Return one row per sample and copy, part by part: the columns of `SAMPLE`, `name, patient, split, label`."""
     rows = [(sample, copy or 0, part) for part in PARTS for sample, copy in rows_of[part]]
     samples, copies, parts = map(list, zip(*rows, strict=True))
     table = crops.table.iloc[samples].reset_index(drop=True).assign(copy=copies, split=parts)
@@ -197,19 +197,19 @@ def described_rows(crops: Crops, rows_of: dict[str, list[Row]]) -> pd.DataFrame:
 
 
 def learnt_from(crops: Crops, classes: np.ndarray, pool: list[int], label: int) -> tuple[np.ndarray, list[str]]:
-    """Return a class's training crops as the network that makes others sees them, (n, SIDE, SIDE), and their names."""
+    """Return a class's training crops, (n, SIDE, SIDE), from which synthetic crops are learnt, and their names."""
     members = [sample for sample in pool if classes[sample] == label]
     squares = np.stack([resize(crops.pixels[sample], SIDE) for sample in members])
     return squares, crops.table["name"].iloc[members].tolist()
 
 
 def deal_rows(split: pd.DataFrame, images: pd.Series, copies: int) -> dict[str, list[Row]]:
-    """Return the samples and copies of each part: of the training part all copies, or those that it was dealt.
+    """Return the samples and copies of each part. The training part has all copies, unless copies were dealt.
 
     Args:
-        split: One row per image, or per copy of one.
+        split: One row per image, or one per copy of an image.
         images: (samples,) the image of each sample.
-        copies: Of each training sample, beside the original.
+        copies: Number of copies of each training sample, beside the original.
     """
     rows: dict[str, list[Row]] = {part: [] for part in PARTS}
     dealt: dict[str, list[tuple[int, str]]] = {}
@@ -226,7 +226,7 @@ def deal_rows(split: pd.DataFrame, images: pd.Series, copies: int) -> dict[str, 
 def _synthesise(
     crops: Crops, classes: np.ndarray, rows_of: dict[str, list[Row]], augment: Augment, labels: Labels, seed: int
 ) -> dict[Draw, np.ndarray]:
-    """Return a synthetic crop of its sample's class for each sample that is drawn and each of its copies."""
+    """Return a synthetic crop for each copy of each sample that is drawn; it is of the sample's class."""
     pool = pool_of(rows_of)
     drawn = sorted({sample for part in rows_of.values() for sample, copy in part if copy} | set(pool))
     made: dict[Draw, np.ndarray] = {}
@@ -238,12 +238,12 @@ def _synthesise(
 
 
 def _check_rows(rows: pd.DataFrame, config: Config, labels: Labels, split: pd.DataFrame, augment: Augment) -> None:
-    """Require every class in every part among rows (`image_id`, `label`), and a training part that fills a batch."""
+    """Require every class in every part of `rows` (`image_id`, `label`), and a training part that fills a batch."""
     rows = rows[["image_id", "label"]].reset_index().merge(split, on="image_id")
     parts = [part for part in PARTS if (split["split"] == part).any()]
     for required in ("train", "test"):
         if required not in parts:
-            raise InputError(f"the split leaves no image for {required}; change split.shares")
+            raise InputError(f"the {required} part has no image; change split.shares")
     for part in parts:
         if missing := set(labels.classes) - set(rows.loc[rows["split"] == part, "label"]):
             raise InputError(
@@ -253,8 +253,8 @@ def _check_rows(rows: pd.DataFrame, config: Config, labels: Labels, split: pd.Da
     least, counts = augment.method.least, rows[rows["split"] == "train"].groupby("label")["index"].nunique()
     if counts.min() < least:
         raise InputError(
-            f"augment.method={config.augment.method}: expected {least} training samples of each class, "
-            f"found {counts.min()} of {counts.idxmin()}; use augment.method=geometric"
+            f"augment.method={config.augment.method} needs {least} training samples of each class, "
+            f"but {counts.idxmin()} has {counts.min()}; use augment.method=geometric"
         )
     copies = 0 if "copy" in rows else augment.offline_copies
     train = int(((rows["split"] == "train") & rows["label"].notna()).sum()) * (1 + copies)

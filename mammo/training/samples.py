@@ -12,28 +12,27 @@ from mammo.preprocessing.breast import resize
 from mammo.preprocessing.crop_table import Crops
 from mammo.preprocessing.mix import blend
 
-Row = tuple[int, int | None]  # sample, copy; no copy: drawn anew each epoch
+Row = tuple[int, int | None]  # sample, copy; a copy of None is drawn anew in each epoch
 Draw = tuple[str, int]  # name of a sample, draw; draw 0 is the original
-COPIES_SEED = (
-    0  # of draws that are made once: those of an expansion, and the few that the epochs show where a part is frozen
-)
+# Seed of draws that are made once: the copies of an expanded training part, and the few draws on a frozen part.
+COPIES_SEED = 0
 
 
 class Samples(Dataset[dict[str, Any]]):
-    """Gives rows (sample, copy) as `{"x", "y", "other", "share", "row"}`, by (row, epoch): workers hold no state.
+    """Gives rows (sample, copy) as `{"x", "y", "other", "share", "row"}`, by (row, epoch), so workers hold no state.
 
-    `x` is (1, side, side) uint8 or uint16, or what the frozen part made of it. Where two samples became one, its label
-    is `y` by `share` and `other` by the rest; elsewhere `share` is 1 and `other` is `y`.
+    `x` is (1, side, side) uint8 or uint16, or the output of the frozen part. The label of two mixed samples is `y` with
+    weight `share` and `other` with the rest. Otherwise `share` is 1 and `other` is `y`.
 
     Args:
-        crops: All samples.
+        crops: All samples of the run.
         labels: (samples,) class numbers.
-        rows: Which of them.
-        augment: How they are drawn.
-        seed: Of what each epoch shows, and of draws that are new in each epoch. Those that are made once are the same
-            for every seed, so that another seed finds them.
-        pool: The samples that a draw may mix with its own: of the training part alone.
-        synthetic: Squares that stand for a draw's sample, by draw: `copies` of each, which later draws take again.
+        rows: The samples and copies that are given.
+        augment: How samples are drawn.
+        seed: Seed of what each epoch shows, and of draws that are new in each epoch. Draws that are made once are the
+            same for every seed, so that a run with another seed finds them in the cache.
+        pool: The samples that a draw may be mixed with, all of the training part.
+        synthetic: Squares that replace a sample, by draw: `copies` of each sample, which later draws use again.
     """
 
     def __init__(
@@ -49,7 +48,7 @@ class Samples(Dataset[dict[str, Any]]):
         self.crops, self.labels, self.rows, self.augment, self.seed = crops, labels, rows, augment, seed
         self.pool, self.synthetic = np.asarray(pool, int), synthetic
         self.names = crops.table["name"].tolist()
-        self.few = False  # True if epochs choose among a few draws: where a part is frozen, whose outputs are kept
+        self.few = False  # True for a frozen part: epochs choose among few draws, whose outputs are kept
         self.outputs: dict[Draw, torch.Tensor] | None = None
 
     def __len__(self) -> int:
@@ -57,18 +56,18 @@ class Samples(Dataset[dict[str, Any]]):
 
     @property
     def draws_seed(self) -> int:
-        """The seed of the draws: the run's own where each epoch has new ones."""
+        """The seed of the draws: the run's own if each epoch has new draws."""
         return self.seed if self.augment.online and not self.few else COPIES_SEED
 
     def draw(self, row: int, epoch: int) -> int:
-        """Return which draw of its sample a row shows in an epoch; 0 is the original."""
+        """Return the draw of its sample that a row shows in an epoch; 0 is the original."""
         sample, copy = self.rows[row]
         if copy is not None:
             return copy
         return self.augment.online_draw(seed=self.seed, epoch=epoch, name=self.names[sample], few=self.few)
 
     def partner(self, sample: int, draw: int) -> tuple[int, np.ndarray] | None:
-        """Return the sample that a draw is mixed with, and how much of each pixel stays its own; None if nothing is."""
+        """Return the sample that a draw is mixed with, and the draw's own weight at each pixel; None if not mixed."""
         method = self.augment.method
         rng = self.augment.generator(seed=self.draws_seed, draw=draw, name=self.names[sample])
         if method.weights is None or rng is None:
@@ -108,16 +107,16 @@ class Samples(Dataset[dict[str, Any]]):
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """Gives one rank's share of each global batch, as (row, epoch), shuffled from (seed, epoch) alike on all ranks.
+    """Gives one rank its share of each global batch, as (row, epoch), shuffled by (seed, epoch) alike on all ranks.
 
     Args:
-        rows: How many there are.
-        batch_size: Of all ranks together.
-        rank: Of this process.
-        world: How many processes.
-        seed: Of the order.
-        epoch: The first one.
-        done: How many of its batches a run that was cut has trained on.
+        rows: Number of rows.
+        batch_size: Number of rows in a batch of all ranks together.
+        rank: Number of this process.
+        world: Number of processes.
+        seed: Seed of the order.
+        epoch: The first epoch.
+        done: Number of batches of that epoch that an interrupted run has already trained on.
     """
 
     def __init__(
@@ -127,7 +126,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         self.epoch, self.done = epoch, done
 
     def set_epoch(self, epoch: int) -> None:
-        """Take the epoch that Lightning begins."""
+        """Set the epoch that Lightning begins."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -143,7 +142,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
 
 
 class OnceSampler(Sampler[tuple[int, int]]):
-    """Gives one rank's share of an evaluation: each row once over all ranks, none repeated to fill up."""
+    """Gives one rank its share of an evaluation: over all ranks each row once, and none repeated to fill up."""
 
     def __init__(self, rows: int, *, rank: int, world: int) -> None:
         self.share = range(rank, rows, world)

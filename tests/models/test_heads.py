@@ -36,23 +36,23 @@ def test_every_head_is_named_here():
     assert set(HEADS) == NAMES
 
 
-@pytest.mark.parametrize("trained_trunk", [False, True])
+@pytest.mark.parametrize("trained_backbone", [False, True])
 @pytest.mark.parametrize("name", sorted(HEADS))
-def test_no_head_sees_a_test_film(name, trained_trunk):
+def test_no_head_sees_a_test_film(name, trained_backbone):
     features, labels, rows = data()
     test = (rows["split"] == "test").to_numpy()
     poisoned, flipped = features.copy(), labels.copy()
     poisoned[test] = 1e6
     flipped[test] = 1 - flipped[test]
-    honest = fit_head(name, features, labels, rows, trained_trunk=trained_trunk)
-    other = fit_head(name, poisoned, flipped, rows, trained_trunk=trained_trunk)
+    honest = fit_head(name, features, labels, rows, trained_backbone=trained_backbone)
+    other = fit_head(name, poisoned, flipped, rows, trained_backbone=trained_backbone)
     assert honest.chosen == other.chosen
     assert np.array_equal(honest.probabilities(features), other.probabilities(features))
 
 
 def test_a_head_that_selects_on_test_is_tuned_and_calibrated_there_and_says_so():
     features, labels, rows = data()
-    assert fit_head("svm", features, labels, rows, trained_trunk=False, select_on="test").how == (
+    assert fit_head("svm", features, labels, rows, trained_backbone=False, select_on="test").how == (
         "tuned and calibrated on test"
     )
 
@@ -75,24 +75,24 @@ def test_the_validation_part_chooses_only_where_the_features_have_seen_the_train
     poisoned = features.copy()
     poisoned[val] = np.random.default_rng(1).normal(size=poisoned[val].shape)
 
-    def answers(trained_trunk):
-        fitted = [fit_head("svm", x, labels, rows, trained_trunk=trained_trunk) for x in (features, poisoned)]
+    def answers(trained_backbone):
+        fitted = [fit_head("svm", x, labels, rows, trained_backbone=trained_backbone) for x in (features, poisoned)]
         return [head.probabilities(features) for head in fitted]
 
-    assert np.array_equal(*answers(trained_trunk=False))
-    assert not np.array_equal(*answers(trained_trunk=True))
+    assert np.array_equal(*answers(trained_backbone=False))
+    assert not np.array_equal(*answers(trained_backbone=True))
 
 
-def test_without_validation_a_trained_trunks_head_says_that_its_features_saw_the_labels():
+def test_without_validation_a_trained_backbones_head_says_that_its_features_saw_the_labels():
     features, labels, rows = data()
     rows["split"] = rows["split"].replace("val", "train")
-    assert "have seen their labels" in fit_head("svm", features, labels, rows, trained_trunk=True).how
+    assert "trained on the same labels" in fit_head("svm", features, labels, rows, trained_backbone=True).how
 
 
 def test_copies_that_show_other_patients_are_said_to_flatter_the_choice():
     features, labels, rows = data()
-    assert "flatter" in fit_head("svm_linear", features, labels, rows, trained_trunk=False, mixed_copies=True).how
-    assert "flatter" not in fit_head("svm_linear", features, labels, rows, trained_trunk=False).how
+    assert "flatter" in fit_head("svm_linear", features, labels, rows, trained_backbone=False, mixed_copies=True).how
+    assert "flatter" not in fit_head("svm_linear", features, labels, rows, trained_backbone=False).how
     assert Augment(AugmentConfig("expand", "crossover")).mixes_copies
     assert not Augment(AugmentConfig("expand")).mixes_copies
     assert not Augment(AugmentConfig("online", "gan")).mixes_copies
@@ -114,7 +114,7 @@ def test_too_few_patients_for_folds_is_one_clear_line():
 @pytest.mark.parametrize("name", sorted(HEADS))
 def test_probabilities_are_calibrated_and_learn_what_can_be_learnt(name, classes):
     features, labels, rows = data(patients=120, classes=classes)
-    head = fit_head(name, features, labels, rows, trained_trunk=False)
+    head = fit_head(name, features, labels, rows, trained_backbone=False)
     test = (rows["split"] == "test").to_numpy()
     probabilities = head.probabilities(features)
     assert np.allclose(probabilities.sum(axis=1), 1)
@@ -127,11 +127,11 @@ def test_probabilities_are_calibrated_and_learn_what_can_be_learnt(name, classes
         assert (np.diff(probabilities[np.argsort(score), 1]) > -1e-6).all()  # a float32 may round to its neighbour
 
 
-@pytest.mark.parametrize(("classes", "trained_trunk"), [(2, False), (3, True)])
+@pytest.mark.parametrize(("classes", "trained_backbone"), [(2, False), (3, True)])
 @pytest.mark.parametrize("name", sorted(HEADS))
-def test_a_saved_head_gives_the_same_answers_as_it_and_as_one_fitted_again(name, classes, trained_trunk, tmp_path):
+def test_a_saved_head_gives_the_same_answers_as_it_and_as_one_fitted_again(name, classes, trained_backbone, tmp_path):
     features, labels, rows = data(classes=classes)
-    head, twin = (fit_head(name, features, labels, rows, trained_trunk=trained_trunk) for _ in range(2))
+    head, twin = (fit_head(name, features, labels, rows, trained_backbone=trained_backbone) for _ in range(2))
     save_head(head, tmp_path / "saved.skops")
     again = load_head(tmp_path / "saved.skops", head.chosen, head.how)
     for other in (again, twin):
@@ -150,7 +150,7 @@ def test_seven_classes_of_which_one_is_rare_are_learnt_without_a_warning(name):
     rows = pd.DataFrame({"patient": [f"p{i}" for i in range(len(labels))], "split": split})
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        head = fit_head(name, features, labels, rows, trained_trunk=False)
+        head = fit_head(name, features, labels, rows, trained_backbone=False)
     right = head.probabilities(features).argmax(axis=1) == labels
     assert min(right[(labels == i) & (split == "test")].mean() for i in range(7)) > 0.2
     assert head.score(features) is None
@@ -163,14 +163,14 @@ def test_the_fewest_patients_that_can_be_tuned_on_are_enough_for_each_head(name)
     rows = pd.DataFrame({"patient": list("abcdefgh"), "split": ["train"] * 6 + ["test"] * 2})
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        head = fit_head(name, features, labels, rows, trained_trunk=False)
+        head = fit_head(name, features, labels, rows, trained_backbone=False)
     assert np.isfinite(head.score(features)).all() and np.isfinite(head.probabilities(features)).all()
 
 
 def test_a_head_that_cannot_learn_from_one_film_of_each_class_says_so():
     rows = pd.DataFrame({"patient": list("abcd"), "split": "train"})
-    with pytest.raises(InputError, match="head lda needs more than 2 samples"):
-        fit_head("lda", np.eye(4, dtype=np.float32), np.array([0, 0, 1, 1]), rows, trained_trunk=False)
+    with pytest.raises(InputError, match="head lda needs 3 samples"):
+        fit_head("lda", np.eye(4, dtype=np.float32), np.array([0, 0, 1, 1]), rows, trained_backbone=False)
 
 
 @pytest.mark.parametrize("name", sorted(HEADS))
@@ -179,7 +179,7 @@ def test_a_head_gives_the_same_on_any_number_of_threads(name):
 
     def answers(threads):
         with threadpool_limits(threads):
-            return fit_head(name, features, labels, rows, trained_trunk=True).probabilities(features)
+            return fit_head(name, features, labels, rows, trained_backbone=True).probabilities(features)
 
     assert np.array_equal(answers(1), answers(2))
 
@@ -197,13 +197,13 @@ def test_a_file_with_other_types_is_not_loaded(tmp_path):
 def test_a_damaged_tree_is_not_followed(tmp_path):
     """scikit-learn would read beyond the nodes, and the process end."""
     features, labels, rows = data()
-    head = fit_head("boosting", features, labels, rows, trained_trunk=False)
+    head = fit_head("boosting", features, labels, rows, trained_backbone=False)
     tree = head.model.calibrated_classifiers_[0].estimator.estimators_[0, 0].tree_
     state = tree.__getstate__()
     state["nodes"]["left_child"][0] = 10**9
     tree.__setstate__(state)
     save_head(head, tmp_path / "boosting.skops")
-    with pytest.raises(InputError, match=r"boosting\.skops: holds a decision tree that is damaged"):
+    with pytest.raises(InputError, match=r"boosting\.skops: .*decision tree"):
         load_head(tmp_path / "boosting.skops", head.chosen, head.how)
 
 
@@ -222,12 +222,12 @@ def test_the_majority_head_knows_the_training_frequencies_alone():
 def test_a_head_without_decision_values_scores_by_its_logits(monkeypatch):
     monkeypatch.setitem(HEADS, "votes", Head(KNeighborsClassifier(), {"n_neighbors": [3, 9]}))
     features, labels, rows = data()
-    head = fit_head("votes", features, labels, rows, trained_trunk=False)
+    head = fit_head("votes", features, labels, rows, trained_backbone=False)
     assert np.isfinite(head.score(features)).all()
     assert np.corrcoef(head.score(features), head.probabilities(features)[:, 1])[0, 1] > 0.7
 
 
 def test_an_unknown_head_lists_the_known():
-    with pytest.raises(InputError, match="head 'svn' is unknown; expected all, or some of svm, ") as error:
-        fit_head("svn", *data(), trained_trunk=False)
+    with pytest.raises(InputError, match=r"head 'svn' .*svm, ") as error:
+        fit_head("svn", *data(), trained_backbone=False)
     assert set(str(error.value).partition("some of ")[2].split(", ")) == NAMES

@@ -74,4 +74,4 @@ def test_a_copied_crop_is_at_distance_0_and_a_grey_level_is_a_255th(crops):
     assert table["distance"].to_numpy() == pytest.approx([0, 1 / 255], abs=1e-7)
     far = np.sqrt(((crops[0] / 255 - crops[1] / 255) ** 2).mean())
     assert table["between_median"][0] == pytest.approx(far, rel=0.05) and table["between_p5"][0] > 0.1
-    assert summary(table.assign(**{"class": "normal"})).startswith("gan: 2 synthetic crops, the nearest training crop")
+    assert summary(table.assign(**{"class": "normal"})).startswith("gan: 2 synthetic crops")
