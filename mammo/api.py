@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from mammo.datasets.base import Dataset, load_findings
+from mammo.datasets.base import Dataset
+from mammo.datasets.findings import findings_table
 from mammo.datasets.labels import find_task
 from mammo.datasets.registry import DATASETS
 from mammo.datasets.split import split_images
@@ -21,8 +22,23 @@ from mammo.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from mammo.auditing.audit import Audit
+    from mammo.inference.predictor import Predictor
 
 LATER = "configuration"  # of the weights: what the model's and the data set's own settings say
+
+
+class Run(RunFolder):
+    """A run folder that answers for new films."""
+
+    def predictor(self, head: str = "softmax") -> "Predictor":
+        """Return what answers for new films, by one head: `run.predictor("svm")(mammo.read_film("film.png"))`.
+
+        Raises:
+            InputError: The run has no such head, or its crop cannot be made of a new film.
+        """
+        from mammo.inference.predictor import Predictor
+
+        return Predictor(self, head)
 
 
 def split(
@@ -52,7 +68,7 @@ def split(
     Raises:
         InputError: An argument is out of range.
     """
-    table = load_findings(_Table(findings))
+    table = findings_table(findings)
     stratify = find_task(task).stratify
     return split_images(table, name=by, seed=seed, shares=list(shares), fold=fold, folds=folds, stratify=stratify)
 
@@ -68,7 +84,7 @@ def train(
     task: str | Mapping[str, Any] = "abnormality",
     out: Path | str | None = None,
     settings: Sequence[str] = (),
-) -> RunFolder:
+) -> Run:
     """Train a network and its heads, and write the run folder with its report.
 
     Args:
@@ -118,16 +134,16 @@ def train(
         chosen["split"] = {"name": "table", "table": str(folder / "given_split.csv")}
     config = compose.config_of([*line, *settings], chosen)
     job.run(config, folder, [*line, *settings], of_sweep=False)
-    return RunFolder(folder)
+    return Run(folder)
 
 
-def load_run(folder: Path | str) -> RunFolder:
+def load_run(folder: Path | str) -> Run:
     """Open the folder of a finished run.
 
     Raises:
         InputError: It is none.
     """
-    run = RunFolder(Path(folder))
+    run = Run(Path(folder))
     _ = run.provenance
     return run
 
@@ -179,7 +195,7 @@ def compare(*runs: "RunFolder | ExternalEvaluation | Path | str") -> Markdown:
         raise InputError("a comparison is of runs, or of evaluations; evaluate a run's predictions.csv to compare both")
     if outside:
         return Markdown(leaderboard.compared([one.external for one in outside]))
-    return Markdown(leaderboard.side_by_side([one.path if isinstance(one, RunFolder) else Path(one) for one in runs]))  # type: ignore[union-attr, arg-type]
+    return Markdown(leaderboard.side_by_side([one.path if isinstance(one, RunFolder) else Path(one) for one in runs]))  # type: ignore[arg-type]
 
 
 def audit(films: "Dataset | Path | str", split: "pd.DataFrame | Path | str | None" = None) -> "Audit":
@@ -208,18 +224,6 @@ def audit(films: "Dataset | Path | str", split: "pd.DataFrame | Path | str | Non
         return auditing.audit_of(found, rows, notes, Path(films))
     table, notes, root = films_of(films)
     return auditing.audit_of(table, rows, notes, root)
-
-
-class _Table:
-    """A findings table in the place of a data set."""
-
-    name = "the findings"
-
-    def __init__(self, table: pd.DataFrame) -> None:
-        self.table = table
-
-    def findings(self) -> pd.DataFrame:
-        return self.table
 
 
 def settings_of(made: Any, known: Mapping[str, Any], group: str) -> dict[str, Any]:

@@ -19,7 +19,6 @@ from mammo.evaluation.predictions import TYPES, choices, read_predictions
 from mammo.files import read_json, whole, write_table
 
 if TYPE_CHECKING:
-    from mammo.inference.predictor import Predictor
     from mammo.models.heads import FittedHead
     from mammo.models.network import Network
 
@@ -151,12 +150,6 @@ class RunFolder:
 
         chosen = self.selection["heads"]
         return {name: load_head(self.file(f"heads/{name}.skops"), **how) for name, how in chosen.items()}
-
-    def predictor(self, head: str = "softmax") -> "Predictor":
-        """Return what answers for new films: `run.predictor("svm")(mammo.read_film("film.png"))`."""
-        from mammo.inference.predictor import Predictor  # noqa: PLC0415 - torch, likewise
-
-        return Predictor(self, head)
 
     def network(self) -> "Network":
         """Return the network with the weights of the chosen epoch, in eval mode."""

@@ -70,7 +70,7 @@ MUTATIONS = {
     "wilson of a claim": ("auditing/claim.py", "z2 / (4 * n * n)", "z2 / (2 * n * n)", "tests/auditing/test_claim.py", "interval_by_films"),
     "rounding of a claim": ("auditing/claim.py", '"rounded": (-1, 1, 0)', '"rounded": (0, 1, 0)', "tests/auditing/test_claim.py", "number_alone_has"),
     "bootstrap by image": ("evaluation/bootstrap.py", "np.unique(patients, return_inverse=True)", "np.unique(np.arange(len(patients)), return_inverse=True)", BOOTSTRAP, "as_a_whole"),
-    "interval too narrow": ("evaluation/bootstrap.py", "t.ppf(0.975, patients - 1) ** 2", "t.ppf(0.84, patients - 1) ** 2", "tests/evaluation/test_coverage.py", "about_as_often"),
+    "interval too narrow": ("evaluation/bootstrap.py", "stdtrit(patients - 1, 0.975) ** 2", "stdtrit(patients - 1, 0.84) ** 2", "tests/evaluation/test_coverage.py", "about_as_often"),
     "DeLong by image": ("evaluation/significance.py", "for row in (values - areas[:, None]) / number])", "for row in abs(values - areas[:, None]) / number])", SIGNIFICANCE, "obuchowskis"),
     "one factor of DeLong": ("evaluation/significance.py", "counts / (counts - 1)", "counts / counts", SIGNIFICANCE, "is_delongs"),
     "permuted by image": ("evaluation/significance.py", "np.bincount(member, lead).astype(int)", "lead", SIGNIFICANCE, "enumeration_of_all"),

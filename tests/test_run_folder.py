@@ -17,7 +17,7 @@ FILES = (
     "provenance",
     "config",
     "selection",
-    "metrics",
+    "numbers",
     "leaks",
     "report",
     "split",

@@ -508,7 +508,7 @@ def test_bad_settings_end_a_run_before_any_work(job, overrides, message):
         (["ckpt_path=outputs"], "add fit=false"),
         (["fit=false"], "name its folder"),
         (["fit=false", "ckpt_path=nowhere"], "name a run folder"),
-        (["heads=[svn]"], "head 'svn' is unknown"),
+        (["heads=[svn]"], "heads=svn is unknown"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(overrides, message):
@@ -629,7 +629,7 @@ def test_two_devices_evaluate_as_one_does(job, phantom, tmp_path):
     [
         (["task=cancer"], "task=cancer is unknown; expected one of abnormality"),
         (["nonsense=1"], "nonsense is no setting; expected one of task, data"),
-        (["data.root=${oc.env:NO_SUCH}"], "KeyError raised while resolving interpolation: "),
+        (["data.root=${oc.env:NO_SUCH}"], "data.root: KeyError raised while resolving interpolation: "),
         (["-m", "model.dropout=2"], "model.dropout=2.0: expected"),
     ],
     ids=["run", "hydra", "interpolation", "sweep"],

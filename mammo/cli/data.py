@@ -45,6 +45,8 @@ def fetch(
 def verify(name: Name = "mias", root: Root = None, patients: Patients = None, film_seed: FilmSeed = None) -> None:
     """Read every film on disk, compare its pixels with the manifest where there is one, and list all that differ."""
     dataset = opened(name, root=root, patients=patients, film_seed=film_seed)
+    if not Path(root := str(_place(dataset))).is_dir() and hasattr(dataset, "root"):
+        raise InputError(f"no films in {root}; run `python -m mammo data fetch {name}`")
     images, wrong = sorted(set(dataset.findings()["image_id"])), 0
     for image_id in images:
         try:

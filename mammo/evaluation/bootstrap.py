@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t
+from scipy.special import stdtrit  # Student's quantile; scipy.stats takes a second to import
 
 RESAMPLES = 2000
 
@@ -57,7 +57,7 @@ def interval(array: np.ndarray, patients: int, lowest: float = 0.0, highest: flo
     if patients < 2:
         return Value(float(array[0]), reason="no interval: it rests on one patient")
     samples = share * (1 - share) / variance if variance > 0 and 0 < share < 1 else float(patients)
-    z2 = t.ppf(0.975, patients - 1) ** 2
+    z2 = stdtrit(patients - 1, 0.975) ** 2
     centre = (share + z2 / (2 * samples)) / (1 + z2 / samples)
     reach = np.sqrt(z2 * (share * (1 - share) / samples + z2 / (4 * samples**2))) / (1 + z2 / samples)
     low, high = (lowest + (highest - lowest) * np.clip(centre + sign * reach, 0, 1) for sign in (-1, 1))
@@ -73,7 +73,7 @@ def biased_interval(array: np.ndarray, patients: int) -> Value:
     """
     if patients < 2:
         return Value(float(array[0]), reason="no interval: it rests on one patient")
-    reach = standard_error(array) * t.ppf(0.975, patients - 1)
+    reach = standard_error(array) * stdtrit(patients - 1, 0.975)
     bias = max(float(np.nanmean(array[1:])) - array[0], 0.0)
     return Value(float(array[0]), float(max(array[0] - 2 * bias - reach, 0)), float(min(array[0] + reach, 1)))
 
@@ -88,7 +88,7 @@ def difference(array: np.ndarray, patients: int, widest: float = 1.0) -> Value:
     """
     if not np.isfinite(array[0]):
         return Value(None, reason="undefined: a count in its denominator is zero")
-    reach = standard_error(array) * t.ppf(0.975, max(patients - 1, 1))
+    reach = standard_error(array) * stdtrit(max(patients - 1, 1), 0.975)
     low, high = (np.clip(array[0] + sign * reach, -widest, widest) for sign in (-1, 1))
     return Value(float(array[0]), float(low), float(high))
 

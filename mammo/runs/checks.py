@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import sys
 from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
@@ -12,8 +13,7 @@ from mammo.datasets.split import check_fold, check_shares
 from mammo.errors import InputError
 from mammo.paths import home
 
-# The built-in rows of the tables that import torch; a test compares them. A plugin may add rows, so that with
-# `plugins` a name is looked up later, in the table itself.
+# The built-in rows of tables whose modules import torch or scikit-learn; a test compares them.
 HEADS = ("svm", "svm_linear", "logistic", "lda", "knn", "mlp", "boosting")
 LOSSES = ("cross_entropy", "focal", "confusion")
 METHODS = ("geometric", "crossover", "mixup", "cutmix", "gan")
@@ -43,16 +43,15 @@ def check(config: Config, folder: Path | None = None) -> None:
     Raises:
         InputError: The first setting that is wrong, by its key.
     """
-    if not config.plugins:
-        known_name("loss.name", config.loss.name, LOSSES)
-        known_name("model.name", config.model.name, SIDES)
-        if config.model.image_size < SIDES[config.model.name]:
-            raise InputError(
-                f"model.image_size={config.model.image_size} is too small for {config.model.name}; "
-                f"use {SIDES[config.model.name]} or more"
-            )
-        if config.crop._target_ is None:
-            known_name("crop.name", config.crop.name, CROPS)
+    known_name("loss.name", config.loss.name, rows_of("mammo.models.losses", "LOSSES", LOSSES))
+    known_name("model.name", config.model.name, rows_of("mammo.models.backbones", "BACKBONES", SIDES))
+    if config.model.image_size < SIDES.get(config.model.name, 1):
+        raise InputError(
+            f"model.image_size={config.model.image_size} is too small for {config.model.name}; "
+            f"use {SIDES[config.model.name]} or more"
+        )
+    if config.crop._target_ is None:
+        known_name("crop.name", config.crop.name, rows_of("mammo.preprocessing.crops", "CROPS", CROPS))
     known_name("augment.method", config.augment.method, METHODS)
     check_fold(config.data.fold, config.data.folds)
     check_shares(config.split.shares, config.split.name)
@@ -66,6 +65,12 @@ def check(config: Config, folder: Path | None = None) -> None:
     check_writable(home(), "MAMMO_HOME")
     if folder is not None:
         check_writable(folder, "the run's folder")
+
+
+def rows_of(module: str, table: str, built_in: Iterable[str]) -> list[str]:
+    """Return the names of a table's rows: of the table itself where it is loaded, as it is where rows were added."""
+    loaded = sys.modules.get(module)
+    return list(getattr(loaded, table) if loaded else built_in)
 
 
 def known_name(key: str, names: str | list[str], known: Iterable[str]) -> None:

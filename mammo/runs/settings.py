@@ -27,7 +27,7 @@ def resolve(composed: DictConfig, overrides: list[str]) -> Config:
     plain: Any = OmegaConf.to_container(composed, resolve=True)
     config = Config.of(plain)
     load_plugins(config.plugins)
-    heads = known_heads(config)
+    heads = checks.rows_of("mammo.models.heads", "HEADS", checks.HEADS)
     if config.fit and config.ckpt_path not in (None, "last"):
         raise InputError("ckpt_path names a run to evaluate: add fit=false; or say ckpt_path=last to go on with one")
     if not config.fit:
@@ -46,15 +46,6 @@ def resolve(composed: DictConfig, overrides: list[str]) -> Config:
             f"objective={config.objective}: expected null or <part>/<head>/<metric>, say val/softmax/auroc"
         )
     return config
-
-
-def known_heads(config: Config) -> list[str]:
-    """Return the names of the heads: the built-in ones, or where a plugin may have added one, those of the table."""
-    if not config.plugins:
-        return list(checks.HEADS)
-    from mammo.models.heads import HEADS  # scikit-learn, which takes a second
-
-    return list(HEADS)
 
 
 def _of_run(run: RunFolder, overrides: list[str], composed: Config) -> Config:
