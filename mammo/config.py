@@ -44,7 +44,7 @@ class TaskConfig:
 
     name: str = "abnormality"  # the name of the task, as tables and reports print it
     column: str = "severity"  # the column of the findings table that decides the class
-    # each class with the values of the column that it has; with two classes, the second one is positive
+    # each class with its values of the column, as the option of task= says; the second class of two is positive
     classes: Any = None
     ordered: bool = True  # whether each class is more of something than the class before it
 
