@@ -104,7 +104,7 @@ class CropConfig:
 class AugmentConfig:
     """The changes of training samples: a method, and the geometric changes that all methods share."""
 
-    # none; expand: a fixed number of copies; online: new draws in each epoch
+    # none: originals only; expand: a fixed number of copies; online: new draws in each epoch
     mode: str = _one_of("online", "none", "expand", "online")
     method: str = "geometric"  # geometric, crossover, mixup, cutmix or gan
     # expand: copies beside each original; online: the number of fixed draws per sample where a part is frozen
@@ -142,7 +142,7 @@ class LossConfig:
     name: str = "cross_entropy"  # cross_entropy, focal or confusion
     # balanced: classes weigh in inverse proportion to their number in training; none: all alike
     class_weights: str = _one_of("balanced", "balanced", "none")
-    gamma: float = _number(2.0, 0)  # focal: how little well classified samples weigh; 0 is cross-entropy
+    gamma: float = _number(2.0, 0)  # focal: the larger, the less well classified samples weigh; 0: cross-entropy
     # confusion: the weight of its regularisation; with a larger one, labels are trusted less
     trace: float = _number(0.01, 0)
 

@@ -49,7 +49,10 @@ def configuration() -> str:
             lines += ["", f"Default: `{group.name}={group.default}`.", ""]
             lines += _table(("option", "what it is"), ((f"`{one}`", text) for one, text in group.options.items()))
         if group.keys:
-            rows = ((f"`{key.name}`", f"`{key.default}`", key.allowed, key.explanation) for key in group.keys)
+            rows = (
+                (f"`{key.name}`", f"`{key.default}`", key.allowed or "as explained", key.explanation)
+                for key in group.keys
+            )
             lines += ["", *_table(("key", "default", "allowed values", "explanation"), rows)]
     return "\n".join([*lines, ""])
 
@@ -111,6 +114,6 @@ def _row(name: str, said: Any, default: Any, kind: type) -> tuple[str, str, str]
 
 
 def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
-    """Return the lines of a Markdown table; a bar inside a cell does not end it."""
+    """Return the lines of a Markdown table; bars and angle brackets inside a cell are shown as they are."""
     cells = [header, tuple("---" for _ in header), *rows]
-    return [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in cells]
+    return [f"| {' | '.join(cell.replace('|', '&#124;').replace('<', '&lt;') for cell in row)} |" for row in cells]
