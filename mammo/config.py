@@ -1,6 +1,7 @@
 """The configuration: one dataclass per group. Its fields are the keys of the command line and of `conf/*/*.yaml`.
 
 Defaults, ranges and the meaning of each key stand here; an option in `conf/` says only what it changes.
+The comment beside or above a field explains its key to users: `train.py --help` and the reference pages print it.
 `register` makes the dataclasses known to Hydra, so that a wrong key or type ends in one line.
 """
 
@@ -40,131 +41,149 @@ def _checked(default: Any, fits: Callable[[Any], bool], expected: str) -> Any:
 
 @dataclass
 class TaskConfig:
-    """A task tells classes apart by the column of the findings table that decides (`datasets.labels.Labels`)."""
+    """The question that the classifier answers: its classes, from one column of the findings table."""
 
-    name: str = "abnormality"
-    column: str = "severity"
-    classes: Any = None  # each class with the values of the column that it has; of two classes the second is positive
-    ordered: bool = True  # each class is more of something than the one before
+    name: str = "abnormality"  # the name of the task, as tables and reports print it
+    column: str = "severity"  # the column of the findings table that decides the class
+    # each class with its values of the column, as the option of task= says; the second class of two is positive
+    classes: Any = None
+    ordered: bool = True  # whether each class is more of something than the class before it
 
 
 @dataclass
 class DataConfig:
-    """The films, and how they are loaded. A data set of your own is `_target_` with its `arguments`."""
+    """The films, and how they are loaded. For a data set of your own, set `_target_` and its arguments."""
 
-    name: str = "mias"  # a row of datasets.registry.DATASETS
-    _target_: str | None = None  # the import path of a class of your own, say my_lab.Films
-    arguments: Any = field(default_factory=dict)  # of that class
-    root: str | None = None  # the folder of the films; null: below MAMMO_HOME
-    archive: str | None = None  # mias: the path of all-mias.tar.gz; null: MAMMO_MIAS_ARCHIVE, else a download
-    download: bool = True  # mias: whether films that are not there are downloaded
+    name: str = "mias"  # the data set: mias or phantom
+    _target_: str | None = None  # the import path of a data set class of your own, for example my_lab.Films
+    # arguments of that class; add one with a plus, for example +data.year=2021
+    arguments: Any = field(default_factory=dict)
+    root: str | None = None  # the folder of the films; null: a folder below MAMMO_HOME
+    # mias: the path of all-mias.tar.gz; null: the variable MAMMO_MIAS_ARCHIVE, or else a download
+    archive: str | None = None
+    download: bool = True  # mias: whether missing films are downloaded
     patients: int = 60  # phantom: the number of patients that are drawn, with two films each
     film_seed: int = 0  # phantom: the seed of the drawing
-    spacing_mm: float | None = _number(None, 1e-3)  # of films that do not say how large a pixel is
-    batch_size: int = _whole(16, 1)  # of all devices together
-    workers: int | None = _whole(None, 0)  # loader processes per device; null: one on a CPU, on GPUs one per core
-    cache: bool = True  # whether crops and the outputs of a frozen part are kept on disk
-    fold: int | None = _whole(None, 0)  # test is this one of `folds`; null: one split by split.shares
-    folds: int = _whole(5, 2)
+    spacing_mm: float | None = _number(None, 1e-3)  # the side of a pixel in millimetres, for films that do not state it
+    batch_size: int = _whole(16, 1)  # the number of samples in a training step, on all devices together
+    workers: int | None = _whole(None, 0)  # loader processes per device; null: one on a CPU, one per core on GPUs
+    cache: bool = True  # whether crops and the outputs of a frozen part are kept on disk for later runs
+    # the fold that is the test part, counted from 0; null: one split with the sizes of split.shares
+    fold: int | None = _whole(None, 0)
+    folds: int = _whole(5, 2)  # the number of folds
 
 
 @dataclass
 class SplitConfig:
-    """The dealing of images to training, validation and test."""
+    """The rule that deals images to training, validation and test."""
 
-    name: str = "patient"  # patient, image, copy, paper, paper_by_patient, or table
-    table: str | None = None  # table: the path of a CSV of your own, image_id and split (train, val, test)
-    shares: list[float] | None = field(default_factory=lambda: [0.6, 0.2, 0.2])  # of train, val and test
+    name: str = "patient"  # how images are dealt: patient, image, copy, paper, paper_by_patient or table
+    table: str | None = None  # for table, the path of a CSV with image_id and split (train, val or test)
+    # the shares of training, validation and test
+    shares: list[float] | None = field(default_factory=lambda: [0.6, 0.2, 0.2])
 
 
 @dataclass
 class CropConfig:
-    """The part of a film that is seen. Each crop takes the keys that it names; a crop of your own is `_target_`."""
+    """The part of a film that is seen. A crop takes only the keys that concern it. For your own, set `_target_`."""
 
-    name: str = "whole"  # a row of preprocessing.crops.CROPS
-    _target_: str | None = None  # the import path of a class of your own
-    arguments: Any = field(default_factory=dict)  # of that class
-    window_mm: float = _number(22.4, 1e-3)  # side of a window: 112 pixels of 0.2 mm, shown at 224
-    recentre: bool = True  # lesion: on the brightest blob within 8 mm, both classes, which is the hard way
-    without_circle: str = _one_of("exclude", "exclude", "breast")  # a lesion without a place; breast: its middle
-    factor: float = _number(1.25, 1e-3)  # scaled_lesion: side over the lesion's diameter
-    stride_mm: float | None = _number(None, 1e-3)  # grid: from window to window; null: window_mm, side by side
-    bits: int = _one_of(8, 8, 16)  # grey levels of a stored crop
+    name: str = "whole"  # the part of the film that is seen: whole, lesion, scaled_lesion or grid
+    _target_: str | None = None  # the import path of a crop class of your own
+    arguments: Any = field(default_factory=dict)  # arguments of that class; add one with a plus
+    # the side of a window in millimetres; 22.4 is 112 pixels of 0.2 mm, shown at 224
+    window_mm: float = _number(22.4, 1e-3)
+    # lesion: centre each window of both classes on the brightest blob within 8 mm, which is the harder task
+    recentre: bool = True
+    # a lesion without a known place: exclude leaves it out, breast takes the middle of the breast
+    without_circle: str = _one_of("exclude", "exclude", "breast")
+    factor: float = _number(1.25, 1e-3)  # scaled_lesion: the side of the window divided by the diameter of the lesion
+    # grid: the distance between windows in millimetres; null: window_mm, so that they lie side by side
+    stride_mm: float | None = _number(None, 1e-3)
+    bits: int = _one_of(8, 8, 16)  # the bits per pixel of a stored crop
 
 
 @dataclass
 class AugmentConfig:
-    """The draws of training samples: a method, and the geometric set that all methods share."""
+    """The changes of training samples: a method, and the geometric changes that all methods share."""
 
+    # none: originals only; expand: a fixed number of copies; online: new draws in each epoch
     mode: str = _one_of("online", "none", "expand", "online")
-    method: str = "geometric"  # a row of preprocessing.augment.METHODS
-    copies: int = _whole(4, 0)  # expand: beside the original; online: draws to choose from where a part is frozen
-    rate: float = _number(1.0, 0, 1)  # share of the draws that the method makes; the others are geometric alone
-    alpha: float = _number(1.0, 1e-9)  # of the Beta distribution of the first one's share, where two are mixed
-    steps: int = _whole(500, 1)  # gan: of the training of each class's network
-    symmetries: bool = True  # the eight flips, quarter turns and transpositions of a square
-    rotate_deg: float = _number(15.0, 0)  # largest rotation to either side
-    shift: float = _number(0.05, 0)  # largest shift, as a share of the side
-    scale: float = _number(0.1, 0)  # largest change of scale, as a share
+    method: str = "geometric"  # geometric, crossover, mixup, cutmix or gan
+    # expand: copies beside each original; online: the number of fixed draws per sample where a part is frozen
+    copies: int = _whole(4, 0)
+    rate: float = _number(1.0, 0, 1)  # the share of the draws that the method makes; the others are geometric only
+    # mixup and cutmix: the parameter of the Beta distribution of the first image's share
+    alpha: float = _number(1.0, 1e-9)
+    steps: int = _whole(500, 1)  # gan: the training steps of each class's network
+    symmetries: bool = True  # whether the eight flips and quarter turns of a square are drawn
+    rotate_deg: float = _number(15.0, 0)  # the largest rotation to either side, in degrees
+    shift: float = _number(0.05, 0)  # the largest shift, as a share of the side
+    scale: float = _number(0.1, 0)  # the largest change of scale, as a share
 
 
 @dataclass
 class ModelConfig:
     """The network: a backbone, its weights, and how much of it trains."""
 
-    name: str = "vgg16"  # a row of models.backbones.BACKBONES
-    weights: str | None = "imagenet"  # imagenet, a .safetensors file, or null
-    image_size: int = _whole(224, 1)  # side of the input in pixels
-    trainable: str = _one_of("head", "head", "last_block", "all")  # head: what the weights lack, and the last layer
-    pool: str = _one_of("avg", "avg", "fc")  # features: the last map's mean, or the fully connected layers' output
-    dropout: float = _number(0.5, 0, below=1)
-    channels_last: bool = True
-    compile: bool = False  # torch.compile, which takes minutes at first
+    name: str = "vgg16"  # the network: one of the options of model=, or a row that a plugin adds
+    weights: str | None = "imagenet"  # imagenet, the path of a .safetensors file, or null for random weights
+    image_size: int = _whole(224, 1)  # the side of the input in pixels
+    # head: the last layer and all that the weights file lacks; last_block: the last block too; all: everything
+    trainable: str = _one_of("head", "head", "last_block", "all")
+    # the features: avg, the mean of the last map; fc, the output of the fully connected layers
+    pool: str = _one_of("avg", "avg", "fc")
+    dropout: float = _number(0.5, 0, below=1)  # the share of features that is dropped in training
+    channels_last: bool = True  # whether the memory format channels_last is used, which is faster
+    compile: bool = False  # whether torch.compile is used; it takes minutes at first
 
 
 @dataclass
 class LossConfig:
-    """The number that training makes small. Each loss takes the keys that it names."""
+    """The number that training makes small. A loss takes only the keys that concern it."""
 
-    name: str = "cross_entropy"  # a row of models.losses.LOSSES
-    class_weights: str = _one_of("balanced", "balanced", "none")  # in inverse proportion to the training part, or none
-    gamma: float = _number(2.0, 0)  # focal: 0 is cross-entropy
-    trace: float = _number(0.01, 0)  # confusion: weight of its regularisation; larger: labels are trusted less
+    name: str = "cross_entropy"  # cross_entropy, focal or confusion
+    # balanced: classes weigh in inverse proportion to their number in training; none: all alike
+    class_weights: str = _one_of("balanced", "balanced", "none")
+    gamma: float = _number(2.0, 0)  # focal: the larger, the less well classified samples weigh; 0: cross-entropy
+    # confusion: the weight of its regularisation; with a larger one, labels are trusted less
+    trace: float = _number(0.01, 0)
 
 
 @dataclass
 class OptimConfig:
-    """AdamW and its schedule: a linear warm-up, then a cosine down to zero."""
+    """The optimiser AdamW and its schedule: the learning rate rises linearly, then falls to zero along a cosine."""
 
-    lr_backbone: float = _number(1e-5, 0)  # of what came from a weights file
-    lr_head: float = _number(1e-3, 0)  # of what did not
-    weight_decay: float = _number(0.01, 0)
-    warmup_epochs: float = _number(1.0, 0)
+    lr_backbone: float = _number(1e-5, 0)  # the learning rate of the layers that came from a weights file
+    lr_head: float = _number(1e-3, 0)  # the learning rate of all other layers
+    weight_decay: float = _number(0.01, 0)  # the weight decay of AdamW
+    warmup_epochs: float = _number(1.0, 0)  # the epochs in which the learning rate rises to its full value
 
 
 @dataclass
 class EarlyStoppingConfig:
-    """Training stops early on a validation part; without one it does not."""
+    """The rule that stops training early. It needs a validation part; without one, training does not stop early."""
 
-    patience: int | None = 10  # epochs without a better val/auroc; null: never
+    patience: int | None = 10  # stop after this many epochs without a better val/auroc; null: never stop early
 
 
 @dataclass
 class TrainerConfig:
-    """Arguments of Lightning's Trainer; others are added with a plus, say `+trainer.sync_batchnorm=true`."""
+    """Arguments of Lightning's Trainer. Add others with a plus, for example `+trainer.sync_batchnorm=true`."""
 
-    max_epochs: int = _whole(30, 1)
+    max_epochs: int = _whole(30, 1)  # the largest number of epochs
     accelerator: str = "auto"  # auto, cpu or cuda
-    devices: Any = 1  # of each machine; on a CPU, processes
-    num_nodes: int = 1  # machines; more than one is started by srun or torchrun
-    precision: str = "auto"  # bf16-mixed where the processor or GPU has bfloat16, else 32-true
-    deterministic: Any = "warn"  # a few layers have no deterministic gradient on a GPU; true makes them an error
-    more: Any = field(default_factory=dict)  # what was added
+    devices: Any = 1  # the number of devices on each machine; on a CPU, of processes
+    num_nodes: int = 1  # the number of machines; srun or torchrun must start more than one
+    precision: str = "auto"  # auto: bf16-mixed where the processor or GPU has bfloat16, otherwise 32-true
+    # true, false or warn; a few layers have no deterministic gradient on a GPU, and true makes them an error
+    deterministic: Any = "warn"
+    # other arguments of Lightning's Trainer; add one with a plus, for example +trainer.sync_batchnorm=true
+    more: Any = field(default_factory=dict)
 
 
 @dataclass
 class Config:
-    """All of a run's settings."""
+    """All settings of a run."""
 
     task: TaskConfig = field(default_factory=TaskConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -176,17 +195,23 @@ class Config:
     optim: OptimConfig = field(default_factory=OptimConfig)
     early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
-    seed: int = _whole(0, 0)  # of the split, the backgrounds, the augmentation, the weights and the dropout
-    heads: Any = "svm"  # a row of models.heads.HEADS, a list of them, or all; beside the network's own softmax
-    aggregate: str = _one_of("mean", "mean", "max")  # of images and patients from their samples; max: most alarming
-    threshold: Any = "youden"  # chosen on validation and frozen: youden, or a required sensitivity, say 0.9
-    select_on: str = _one_of("val", "val", "test")  # epoch, heads, temperature, threshold; test is a leak
-    objective: str | None = "val/softmax/auroc"  # of a sweep's optimiser: <part>/<head>/<metric> of metrics.json
-    fit: bool = True  # false: evaluate ckpt_path, a run folder, with its own configuration
-    ckpt_path: str | None = None  # last: go on with a run that was cut; with fit=false, a run folder
-    repeats: int = 1  # seeds of sweep=folds
-    source: Any = None  # of an experiment: whose system, and what its authors claim
-    plugins: Any = field(default_factory=list)  # modules or files of your own, which add rows before anything is built
+    seed: int = _whole(0, 0)  # the seed of split, backgrounds, augmentation, weights and dropout
+    # classifiers of the network's features: all, or one or a list of svm, svm_linear, logistic, lda, knn, mlp, boosting
+    heads: Any = "svm"
+    # the number of an image or patient from its samples: their mean, or max, the most alarming one
+    aggregate: str = _one_of("mean", "mean", "max")
+    # the rule that chooses the operating threshold on validation: youden, or a required sensitivity such as 0.9
+    threshold: Any = "youden"
+    # the part that chooses epoch, heads, temperature and threshold; test is a leak
+    select_on: str = _one_of("val", "val", "test")
+    # the number that sweep=tune makes large: <part>/<head>/<metric> as in metrics.json, or null
+    objective: str | None = "val/softmax/auroc"
+    fit: bool = True  # false: evaluate the run in ckpt_path again, with its own configuration, without training
+    ckpt_path: str | None = None  # last: go on with a run that was cut; with fit=false, the folder of a run
+    repeats: int = 1  # the number of seeds of sweep=folds
+    source: Any = None  # of an experiment: the authors of the system, and what they claim
+    # modules or files of your own, which add networks, heads or losses before anything is built
+    plugins: Any = field(default_factory=list)
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> "Config":

@@ -52,16 +52,25 @@ NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port=17102 CPUs=1 RealMemory=
 PartitionName=all Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP
 """
 ONE_CORE = {"OMP_NUM_THREADS": "1"}  # as a node has; a cluster would see to that
-# As in the README, but for the address of the first node, whose name is made up here.
-SCRIPT = """#!/bin/bash
-#SBATCH --nodes=2 --ntasks-per-node=1 --cpus-per-task=1
-#SBATCH --signal=USR1@40 --requeue --open-mode=append
-export MASTER_ADDR=127.0.0.1
-srun --kill-on-bad-exit --cpus-per-task=$SLURM_CPUS_PER_TASK \\
-    {python} {program} trainer.num_nodes=2 ckpt_path=last {arguments}
-case $? in 0|2) exit ;; esac
-[ "${{SLURM_RESTART_COUNT:-0}}" -lt 9 ] && scontrol requeue "$SLURM_JOB_ID"
-"""
+# What this machine has otherwise than the cluster of the page: a core for each node, one task on each, and the address
+# of the first node, whose name is made up here.
+SMALLER = {
+    "--ntasks-per-node=4 --gpus-per-node=4 --cpus-per-task=8 --time=04:00:00": "--ntasks-per-node=1 --cpus-per-task=1",
+    "USR1@90": "USR1@40",
+    "srun ": "export MASTER_ADDR=127.0.0.1\nsrun ",
+    ".venv/bin/python train.py": f"{sys.executable} {ROOT / 'train.py'}",
+    "trainer.devices=4 ": "",
+}
+
+
+def script(arguments):
+    """The script of `docs/how-to/several-devices.md`, for two nodes of one core and these words."""
+    page = (ROOT / "docs/how-to/several-devices.md").read_text()
+    text = re.search(r"^```bash\n(#!/bin/bash\n.*?)^```", page, re.MULTILINE | re.DOTALL).group(1)
+    for theirs, ours in (SMALLER | {"model=inception": " ".join(arguments)}).items():
+        assert text.count(theirs) == 1, theirs
+        text = text.replace(theirs, ours)
+    return text
 
 
 class Slurm:
@@ -103,11 +112,10 @@ class Slurm:
         return len(tasks)
 
     def submit(self, cwd, *arguments, options=()):
-        """Queues the README's script; returns the number of its job."""
-        script = cwd / "job.sh"
-        program = ROOT / "train.py"
-        script.write_text(SCRIPT.format(python=sys.executable, program=program, arguments=" ".join(arguments)))
-        return self("sbatch", "--parsable", *options, str(script), cwd=cwd).strip()
+        """Queues the page's script; returns the number of its job."""
+        job = cwd / "job.sh"
+        job.write_text(script(arguments))
+        return self("sbatch", "--parsable", *options, str(job), cwd=cwd).strip()
 
     def state(self, job):
         shown = self("scontrol", "-o", "show", "job", job)

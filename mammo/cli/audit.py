@@ -6,7 +6,10 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help=__doc__)
+app = typer.Typer(
+    help="Find leaks in films and splits; check published claims.\n\nEnds with 0 (nothing found), 1 (found) or "
+    "2 (could not look)."
+)
 Source = Annotated[str, typer.Argument(help="a findings table (CSV), a folder of films, or a data set's name")]
 FOUND = 1
 
@@ -26,10 +29,12 @@ def _located(source: str) -> Path:
 @app.command()
 def films(
     source: Source,
-    split: Annotated[Path | None, typer.Option(help="CSV of image_id, patient, split; or a run folder")] = None,
-    sheet: Annotated[Path, typer.Option(help="PNG to write of the pairs that leak")] = Path("leaks.png"),
+    split: Annotated[
+        Path | None, typer.Option(help="a CSV file with image_id, patient and split, or a run folder")
+    ] = None,
+    sheet: Annotated[Path, typer.Option(help="picture of the pairs that leak, to write as PNG")] = Path("leaks.png"),
 ) -> None:
-    """Find patients, images and pixels that are in two splits, or would be under any split."""
+    """Find patients, images and pixels that are in two parts of a split, or would be under any split."""
     from mammo.auditing.audit import audit_films
 
     found = audit_films(_located(source), split)
@@ -40,9 +45,11 @@ def films(
 
 @app.command()
 def split(
-    path: Annotated[Path, typer.Argument(help="CSV of image_id, patient, split [finding_id, copy]; or a run folder")],
+    path: Annotated[
+        Path, typer.Argument(help="a CSV file with image_id, patient, split [finding_id, copy], or a run folder")
+    ],
 ) -> None:
-    """Find patients, images and findings that are in two splits, by their names alone."""
+    """Find patients, images and findings that are in two parts of a split, by their names alone."""
     from mammo.auditing.audit import audit_split
 
     found = audit_split(path)
@@ -52,10 +59,10 @@ def split(
 @app.command()
 def claim(
     words: Annotated[
-        list[str], typer.Argument(help="n=225 accuracy=97.77 sensitivity=95.83 train=54,43 test=153,72 ...")
+        list[str], typer.Argument(help="numbers such as n=225 accuracy=97.77 sensitivity=95.83 train=54,43 test=153,72")
     ],
 ) -> None:
-    """Audit the arithmetic of a published claim; 1 means that no counts of films can give its numbers."""
+    """Check the arithmetic of a published claim. It ends with 1 if no counts of films can give its numbers."""
     from mammo.auditing.claim_report import audit
 
     possible, text = audit(words)
@@ -65,10 +72,10 @@ def claim(
 @app.command()
 def benchmark(
     source: Source,
-    copies: Annotated[int, typer.Option(help="how many altered copies are planted")] = 200,
-    seed: Annotated[int, typer.Option(help="of the choice of films and of the alterations")] = 0,
+    copies: Annotated[int, typer.Option(help="the number of altered copies to plant")] = 200,
+    seed: Annotated[int, typer.Option(help="the seed of the choice of films and of their changes")] = 0,
 ) -> None:
-    """Plant altered copies among films, and count those that the audit finds; 1 means missed or false pairs."""
+    """Plant altered copies among films, and count those that the audit finds. It ends with 1 if it errs."""
     from mammo.auditing import benchmark as benchmarks
 
     lines, failures = benchmarks.benchmark(_located(source), copies, seed)

@@ -1,4 +1,7 @@
-"""Measure speed and memory: beside a bare PyTorch loop and Keras, with and without caches, and as films grow."""
+"""Measure speed and memory on this machine.
+
+Models stand beside a bare PyTorch loop and Keras, runs with and without caches, and data sets of several sizes.
+"""
 
 import sys
 from pathlib import Path
@@ -7,11 +10,11 @@ from typing import Annotated, Any
 import typer
 
 app = typer.Typer(help=__doc__)
-Overrides = Annotated[list[str] | None, typer.Argument(help="of the runs' configuration, as of train.py")]
+Overrides = Annotated[list[str] | None, typer.Argument(help="keys of the runs' configuration, as for train.py")]
 Names = Annotated[str, typer.Option("--models", help="backbones, joined by commas, or all")]
-Batch = Annotated[int, typer.Option(min=1, help="images a step")]
-Rounds = Annotated[int, typer.Option(min=1, help="how often all take their turn")]
-Steps = Annotated[int, typer.Option(min=1, help="of each turn; medians are over the steps of all rounds")]
+Batch = Annotated[int, typer.Option(min=1, help="the number of images in a step")]
+Rounds = Annotated[int, typer.Option(min=1, help="the number of turns that each one takes")]
+Steps = Annotated[int, typer.Option(min=1, help="the number of steps in each turn; medians are over all turns")]
 To = Annotated[Path, typer.Option(help="folder for the tables and figures")]
 BENCH = Path("bench")
 
@@ -20,14 +23,16 @@ BENCH = Path("bench")
 def models(
     overrides: Overrides = None,
     names: Names = "vgg16,inception",
-    kinds: Annotated[str, typer.Option("--devices", help="of these those that are there")] = "cpu,cuda",
+    kinds: Annotated[
+        str, typer.Option("--devices", help="devices, joined by commas; those that are not there are left out")
+    ] = "cpu,cuda",
     batch: Batch = 16,
     rounds: Rounds = 3,
     steps: Steps = 3,
     compiled: Annotated[bool, typer.Option("--compile", help="measure model.compile=true too")] = False,
-    quick: Annotated[bool, typer.Option("--quick", help="no other precision or format than the default")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="measure the default precision and format only")] = False,
     keras_python: Annotated[
-        str | None, typer.Option(help="beside Keras: an interpreter that has keras and tensorflow")
+        str | None, typer.Option(help="a Python interpreter with keras and tensorflow, to measure Keras too")
     ] = None,
     to: To = BENCH,
 ) -> None:

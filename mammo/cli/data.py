@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mammo.datasets.base import Dataset
 
 app = typer.Typer(help=__doc__)
-Name = Annotated[str, typer.Argument(help="mias, phantom, or a class of your own, say my_lab.Films")]
+Name = Annotated[str, typer.Argument(help="mias, phantom, or a class of your own, for example my_lab.Films")]
 Root = Annotated[str | None, typer.Option(help="folder of the films [default: below MAMMO_HOME]")]
 Archive = Annotated[str | None, typer.Option(help="mias: path of all-mias.tar.gz [default: MAMMO_MIAS_ARCHIVE]")]
 Patients = Annotated[int | None, typer.Option(help="phantom: the number of patients that are drawn, two films each")]
@@ -88,9 +88,11 @@ def summary(
 @app.command("cache")
 def cache_(
     clear: Annotated[bool, typer.Option("--clear", help="remove all of it")] = False,
-    limit: Annotated[str | None, typer.Option(help="keep at most this much, say 5GB; the oldest goes first")] = None,
+    limit: Annotated[
+        str | None, typer.Option(help="keep at most this much, for example 5GB; what was used longest ago goes first")
+    ] = None,
 ) -> None:
-    """Show how much is cached of crops, frozen features, GANs and audits, and where; all of it can be made again."""
+    """Show the caches of crops, frozen features, GANs and audits. All of it can be made again."""
     from mammo.paths import home
     from mammo.preprocessing import cache
 

@@ -1,12 +1,13 @@
 """The command line `mammo <verb>`, also `python -m mammo <verb>`: each family of verbs has a file beside this one."""
 
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from mammo.cli import audit, bench, data, reports
+from mammo import __version__
+from mammo.cli import audit, bench, data, reference, reports
 from mammo.errors import message_for_user
 
 BAD_INPUT = 2
@@ -35,7 +36,8 @@ class Program(TyperGroup):
 
 app = typer.Typer(
     cls=Program,
-    help="Train, judge and audit classifiers of mammograms. Bad input ends every command with status 2.",
+    help="Train, judge and audit classifiers of mammograms. `mammo train --help` explains every key of a run. "
+    "Bad input ends every command with status 2.",
     add_completion=False,
     rich_markup_mode=None,  # rich's import is a quarter of the time that --help takes
     pretty_exceptions_enable=False,
@@ -43,8 +45,23 @@ app = typer.Typer(
 app.add_typer(data.app, name="data")
 app.add_typer(audit.app, name="audit")
 app.add_typer(bench.app, name="bench")
-for verb in (reports.report, reports.compare, reports.evaluate, reports.literature):
+for verb in (reports.report, reports.compare, reports.evaluate, reports.literature, reference.reference):
     app.command()(verb)
+
+
+def _print_version(*, asked: bool) -> None:
+    if asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Take the options that stand before a verb."""
 
 
 @app.command(
@@ -53,7 +70,10 @@ for verb in (reports.report, reports.compare, reports.evaluate, reports.literatu
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "allow_interspersed_args": False},
 )
 def train(context: typer.Context) -> None:
-    """Train a classifier: the words that follow are those of `python train.py`, say model=inception -m seed=0,1."""
+    """Train a classifier; see mammo train --help for every key.
+
+    The words that follow are those of `python train.py`, for example model=inception -m seed=0,1.
+    """
     from mammo.cli import train as program
 
     program.main(context.args)

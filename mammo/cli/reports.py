@@ -15,7 +15,7 @@ Rule = StrEnum("Rule", ["mean", "max"])
 def report(
     paths: Annotated[list[Path], typer.Argument(help="run folders and sweep folders")],
 ) -> None:
-    """Write the metrics, figures and report of each run or sweep again, from its tables."""
+    """Write the report of each run or sweep again, from its tables."""
     from mammo.reports import run
     from mammo.runs import sweep
 
@@ -80,11 +80,11 @@ def named_columns(words: str | None) -> dict[str, str]:
 
 def literature(
     paths: Annotated[
-        list[Path], typer.Argument(help="sweep folders with runs of conf/experiment and --to, or a folder of tables")
+        list[Path], typer.Argument(help="a folder of tables; with --to, sweep folders with runs of experiments")
     ],
-    to: Annotated[Path | None, typer.Option(help="folder of tables to write or to add to")] = None,
+    to: Annotated[Path | None, typer.Option(help="the folder of tables to write, or to add to")] = None,
 ) -> None:
-    """Print the systems of the literature as run here, beside the claims of their authors."""
+    """Print systems of the literature beside their authors' claims."""
     from mammo.reports import literature as tables
 
     if to is not None:

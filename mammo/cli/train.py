@@ -72,6 +72,11 @@ def main(arguments: list[str] | None = None) -> None:
     """
     if arguments is not None:
         sys.argv[1:] = arguments
+    if {"--help", "-h"} & set(sys.argv[1:]):
+        from mammo.cli.keys import help_text
+
+        print(help_text())  # noqa: T201
+        return
     os.environ[PROGRAM] = str(os.getpid())
     os.environ["HYDRA_FULL_ERROR"] = "1"  # or it would end with 1 whatever was wrong
     peers.join()

@@ -1,0 +1,168 @@
+"""The commands of the documents are valid: training lines compose, other commands and their options exist.
+
+Nothing is run here but the audit of a claim, which takes no time.
+"""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+from hydra import compose, initialize_config_dir
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob
+from omegaconf import OmegaConf
+
+from mammo.cli.main import app
+from mammo.cli.options import check_choices
+from mammo.config import Config, register
+from mammo.runs import sweep
+from tests.conftest import CONF
+
+ROOT = CONF.parent
+OTHERS = {  # no test can check what they say
+    *("pip", "python3", ".venv/bin/pip", "keras/bin/pip", "source", "tensorboard", "ruff", "mypy"),
+    *("case", "[", "scontrol"),
+}
+PAGES = sorted(page for page in (ROOT / "docs").rglob("*.md") if "results" not in page.relative_to(ROOT).parts)
+BLOCK = re.compile(r"^```(?:sh|bash)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+PYTEST = {"-m", "-n", "-s", "0", "kills", "slow", "slurm"}
+
+
+def lines(page):
+    """The commands of a page's blocks, as words."""
+    for block in BLOCK.findall(page.read_text()):
+        for line in re.sub(r"\\\n\s*", "", block).splitlines():
+            words = shlex.split(line, comments=True)
+            while "&&" in words:
+                yield words[: words.index("&&")]
+                words = words[words.index("&&") + 1 :]
+            if words:
+                yield words
+
+
+COMMANDS = [(page.relative_to(ROOT), words) for page in PAGES for words in lines(page)]
+
+
+def after(words, *start):
+    """The words after a sequence of words; None where it is not there."""
+    for at in range(len(words) - len(start) + 1):
+        if words[at : at + len(start)] == list(start):
+            return words[at + len(start) :]
+    return None
+
+
+def kind(words):
+    """The program that a line starts, and the words for it."""
+    if words[0] in OTHERS:
+        return "other", words
+    for name, start in (
+        ("train", ["train.py"]),
+        ("train", ["mammo", "train"]),
+        ("mammo", ["-m", "mammo"]),
+        ("pytest", ["-m", "pytest"]),
+    ):
+        if (rest := after(words, *start)) is not None:
+            return name, rest
+    if words[0] == "mammo":
+        return "mammo", words[1:]
+    if words[0] == "python" and (ROOT / words[1]).is_file():
+        return "script", words[1:]
+    raise AssertionError(f"an unknown program: {words[0]}; add it to OTHERS if no test can check it")
+
+
+def of(name):
+    return {(page, tuple(rest)) for page, words in COMMANDS for found, rest in [kind(words)] if found == name}
+
+
+def test_every_line_starts_a_known_program():
+    assert {kind(words)[0] for _, words in COMMANDS} >= {"train", "mammo", "pytest", "script", "other"}
+
+
+@pytest.fixture(scope="module")
+def hydra():
+    register()
+    sweep.register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        yield lambda overrides: compose("config", overrides=overrides)
+
+
+def first_of(overrides):
+    """Each override with the first of its values; options by a pattern are left out."""
+    parser = OverridesParser.create()
+    for line in overrides:
+        override = parser.parse_override(line)
+        value = override.value()
+        if line.startswith("hydra") or isinstance(value, Glob):
+            continue
+        key, _, _ = line.partition("=")
+        yield f"{key}={next(override.sweep_string_iterator())}" if override.is_sweep_override() else line
+
+
+def test_every_training_line_composes(hydra):
+    """Its options are there, and its keys and values fit; lines that need files of a user are run by test_how_to."""
+    checked = set()
+    for page, words in sorted(of("train")):
+        flags, _ = get_args_parser().parse_known_args(words)
+        overrides = tuple(flags.overrides)
+        if flags.config_dir or "--help" in words or any(word.startswith("resume=") for word in words):
+            continue
+        if overrides in checked:
+            continue
+        checked.add(overrides)
+        check_choices([word for word in words if word.startswith(("-", "hydra")) or "=" in word], CONF)
+        try:
+            Config.of(OmegaConf.to_container(hydra(list(first_of(overrides))), resolve=True))
+        except Exception as error:
+            raise AssertionError(f"{page}: {' '.join(words)}") from error
+    assert len(checked) > 20
+
+
+def test_every_other_command_and_its_options_exist():
+    for page, words in sorted(of("mammo")):
+        command, rest, path = typer.main.get_command(app), list(words), "mammo"
+        while rest and rest[0] in getattr(command, "commands", {}):
+            path = f"{path} {rest[0]}"
+            command = command.commands[rest.pop(0)]
+        if "--help" in rest or "--version" in rest:
+            continue
+        assert not hasattr(command, "commands"), f"{page}: {' '.join(words)}: no such command"
+        try:
+            command.make_context(path, rest)
+        except Exception as error:
+            raise AssertionError(f"{page}: {path} {' '.join(rest)}: {error}") from error
+
+
+def test_tests_and_scripts_that_are_named_are_there():
+    for page, words in of("pytest"):
+        assert all(word in PYTEST or (ROOT / word).exists() for word in words), page
+    for page in PAGES:
+        for named in re.findall(r"`((?:tests|mammo|conf)/[\w/.]+)`", page.read_text()):
+            assert (ROOT / named).exists(), f"{page.name}: {named}"
+
+
+def test_every_how_to_says_what_tests_it():
+    silent = [page.name for page in PAGES if page.parent.name == "how-to" and "tests/" not in page.read_text()]
+    assert silent == []
+
+
+def test_the_audit_of_the_papers_claim_is_as_it_is_shown():
+    from mammo.auditing.claim_report import audit
+
+    page = ROOT / "docs/how-to/audit-claim.md"
+    command = next(words for words in lines(page) if "claim" in words)
+    assert f"```text\n{audit(after(command, 'claim'))[1]}\n```" in page.read_text()
+
+
+@pytest.mark.parametrize("word", ["women", "woman", "twin", "verdict", "the dial"])
+def test_the_pages_keep_to_the_words_of_the_glossary(word):
+    about_mias = {"mini-mias.md", "protocols.md", "configuration.md"}
+    users = {page.name for page in PAGES if re.search(rf"\b{word}\b", page.read_text())}
+    assert users <= (about_mias if word in ("women", "woman") else set())
+
+
+def test_the_pages_are_linked_from_their_index():
+    index = (ROOT / "docs/README.md").read_text()
+    assert [page.name for page in PAGES if page.name != "README.md" and Path(page).name not in index] == []
