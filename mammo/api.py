@@ -105,6 +105,7 @@ def train(
         InputError: Something cannot be used; one line says what, and what to do.
     """
     from mammo.preprocessing.crops import CROPS
+    from mammo.processes.resume import changed
     from mammo.runs import compose, job
     from mammo.runs.checks import check_writable
 
@@ -133,7 +134,9 @@ def train(
         write_table(split, folder / "given_split.csv")
         chosen["split"] = {"name": "table", "table": str(folder / "given_split.csv")}
     config = compose.config_of([*line, *settings], chosen)
-    job.run(config, folder, [*line, *settings], of_sweep=False)
+    if (folder / "provenance.json").is_file() and (other := changed(RunFolder(folder).config, config)):
+        raise InputError(f"out={folder} holds a run of other settings ({', '.join(other)}); name another folder")
+    job.run(config, folder, [*line, *settings], of_sweep=True)  # so that it goes on with what is there
     return Run(folder)
 
 

@@ -54,7 +54,7 @@ def evaluate(
     ] = Rule.mean,
     out: Annotated[Path | None, typer.Option(help="folder for the report, its numbers and figures")] = None,
 ) -> None:
-    """Evaluate anybody's predictions: patient, label, and score or p_<class>; intervals are by patient."""
+    """Evaluate anybody's predictions by patient."""
     from mammo.reports import external, leaderboard
 
     how: dict[str, Any] = {"by": None if by == "row" else by, "positive": positive, "columns": named_columns(columns)}

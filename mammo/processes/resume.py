@@ -32,6 +32,12 @@ def digest(config: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(named, sort_keys=True, default=str).encode()).hexdigest()[:8]
 
 
+def changed(before: Config, now: Config) -> list[str]:
+    """Return the groups and keys that differ between two settings; that a run goes on is no difference."""
+    first, second = before.as_dict(), now.as_dict()
+    return sorted(key for key in {*first, *second} - {"ckpt_path"} if first.get(key) != second.get(key))
+
+
 def asked(record: Path) -> dict[str, Any]:
     """Return the overrides in Hydra's record as given, because each job resolves its own interpolations.
 

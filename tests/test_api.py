@@ -1,0 +1,157 @@
+"""The library: the lines of its page run as they stand, and a predictor gives what the run says."""
+
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import mammo
+from mammo.errors import InputError
+from mammo.evaluation.predictions import read_predictions
+from tests.conftest import CONF
+
+PAGES = CONF.parent / "docs" / "how-to"
+FAST = ["data.workers=0", "data.batch_size=8"]
+
+
+def blocks(page):
+    return re.findall(r"^```python\n(.*?)^```", (PAGES / page).read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def lines_run(tmp_path_factory):
+    """The page's lines, run one after the other in an empty folder: the folder, and their names."""
+    folder, names = tmp_path_factory.mktemp("notebook"), {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for block in blocks("python.md"):
+            exec(compile(block, "python.md", "exec"), names)
+    mammo.HEADS.pop("forest")
+    return folder, names
+
+
+def test_the_lines_of_the_page_run_as_they_stand(lines_run):
+    folder, names = lines_run
+    area = mammo.load_run(folder / "runs/compact").metrics("test")["svm"]["auroc"]
+    assert 0 <= area.low <= area.value <= area.high <= 1
+    assert "Paired differences" in names["comparison"]
+    assert names["judged"]["svm"]["auroc"].value == pytest.approx(area.value, abs=1e-12)
+    assert {one.name for one in (folder / "judged").iterdir()} >= {"report.md", "metrics.json", "roc.png"}
+
+
+def test_the_split_that_was_given_is_the_one_that_was_run(lines_run):
+    folder, names = lines_run
+    used = mammo.load_run(folder / "runs/compact").split.set_index("image_id")["split"]
+    assert used.to_dict() == names["split"].set_index("image_id")["split"].to_dict()
+
+
+def test_a_run_that_has_finished_is_not_run_again(lines_run, monkeypatch):
+    folder, names = lines_run
+    monkeypatch.chdir(folder)
+    before = (folder / "runs/mine/predictions.csv").stat().st_mtime_ns
+    settings = ["trainer.max_epochs=1", "model.image_size=64"]
+    mammo.train(names["films"], names["mine"], model="compact", heads=[], out="runs/mine", settings=settings)
+    assert (folder / "runs/mine/predictions.csv").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("head", ["softmax", "logistic"])
+def test_a_predictor_gives_what_the_predictions_table_says(job, phantom, head):
+    folder, _ = job("heads=[logistic]", "trainer.precision=32-true", "augment=none")
+    run = mammo.load_run(folder)
+    table, classes = read_predictions(folder / "predictions.csv")
+    told = table[table["head"] == head].set_index("image_id")
+    predictor = run.predictor(head)
+    threshold = run.numbers["operating"][head]["threshold"]
+    for image in told.index[:6]:
+        answer = predictor(mammo.read_film(phantom.root / f"{image}.pgm"))
+        assert answer.score == pytest.approx(told.at[image, "score"], abs=1e-4), image
+        assert answer.called == classes[int(told.at[image, "score"] > threshold)]
+        assert answer.windows[f"p_{classes[1]}"].iloc[0] == pytest.approx(told.at[image, f"p_{classes[1]}"], abs=1e-4)
+        assert any("0.2 mm is assumed" in note for note in answer.notes)
+
+
+def test_a_run_has_the_heads_that_it_has(lines_run):
+    folder, _ = lines_run
+    with pytest.raises(InputError, match="no head svmm; it has softmax, svm"):
+        mammo.load_run(folder / "runs/compact").predictor("svmm")
+
+
+def test_another_runs_folder_is_not_overwritten(lines_run):
+    folder, names = lines_run
+    with pytest.raises(InputError, match=r"other settings .*seed"):
+        settings = ["trainer.max_epochs=1", "model.image_size=64", "seed=1"]
+        mammo.train(names["films"], model="compact", heads=[], out=folder / "runs/mine", settings=settings)
+
+
+def test_a_predictor_of_windows_answers_at_a_point_as_the_run_did(job, phantom):
+    folder, _ = job("crop=lesion", "heads=[]", "trainer.precision=32-true", "augment=none")
+    run = mammo.load_run(folder)
+    samples = run.samples.query("severity != 'normal'").drop_duplicates("image_id")
+    findings = phantom.findings().drop_duplicates("image_id").set_index("image_id")
+    told = read_predictions(folder / "predictions.csv")[0].query("head == 'softmax'")
+    for image in samples["image_id"][:4]:
+        at = findings.loc[image, "x_px"], findings.loc[image, "y_px"]
+        answer = run.predictor()(mammo.read_film(phantom.root / f"{image}.pgm"), at=at)
+        assert len(answer.windows) == 1
+        near = told.loc[told["image_id"] == image, "score"]
+        assert np.abs(near - answer.score).min() < 1e-4
+    everywhere = run.predictor()(mammo.read_film(phantom.root / f"{image}.pgm"))
+    assert len(everywhere.windows) > 10 and everywhere.score == everywhere.windows["score"].max()
+
+
+def test_a_wrong_argument_is_one_line(phantom, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    split = mammo.split(phantom.findings(), shares=[0.5, 0.25, 0.25])
+    torn = split.assign(split=np.resize(["train", "val", "test"], len(split)))
+    wrong = {
+        "model.name=vgg17": {"model": "vgg17"},
+        "heads=svmm": {"heads": ["svmm"]},
+        "model.weights=none.safetensors": {"weights": "none.safetensors"},
+        "trainer.max_epoch": {"settings": ["trainer.max_epoch=1"]},
+        "image_id": {"split": split.drop(columns="image_id")},
+        "patient .* is in two splits": {"split": torn, "settings": ["model.image_size=64", *FAST]},
+        "images have no split": {"split": split[:-2], "settings": FAST},
+    }
+    for said, how in wrong.items():
+        with pytest.raises(InputError, match=said) as caught:
+            mammo.train(phantom, **{"split": split, "model": "compact", "heads": [], "out": "run"} | how)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match=r"provenance\.json"):
+        mammo.load_run(tmp_path / "nowhere")
+    with pytest.raises(AttributeError, match="trian"):
+        _ = mammo.trian
+
+
+class Forgetful:
+    """A data set that does not keep its argument."""
+
+    name = licence = citation = "forgetful"
+
+    def __init__(self, depth: int = 1) -> None:
+        self.other = depth
+
+
+def test_a_data_set_that_could_not_be_made_again_is_refused():
+    with pytest.raises(InputError, match=r"self\.depth = depth"):
+        mammo.train(Forgetful(2))
+
+
+def test_the_import_is_light():
+    code = "import time; t = time.perf_counter(); import mammo; print(time.perf_counter() - t); import sys; "
+    code += "print({'torch', 'numpy', 'pandas', 'hydra'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=CONF.parent)
+    seconds, loaded = done.stdout.splitlines()
+    assert float(seconds) < 0.1 and loaded == "set()"
+
+
+def test_a_split_of_ones_own_is_a_setting_too(job, phantom, tmp_path):
+    split = mammo.split(phantom.findings(), shares=[0.5, 0.25, 0.25])
+    split.to_csv(tmp_path / "split.csv", index=False)
+    given = job("split=table", f"split.table={tmp_path / 'split.csv'}", "trainer.max_epochs=1", "heads=[]")[0]
+    dealt = job("trainer.max_epochs=1", "heads=[]")[0]
+    tables = [pd.read_csv(folder / "predictions.csv") for folder in (given, dealt)]
+    pd.testing.assert_frame_equal(*tables)
+    assert "Leaks: none found" in (given / "report.md").read_text()
