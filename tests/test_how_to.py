@@ -1,5 +1,6 @@
 """The page on extensions does what it says: its files are written as they stand, checked, and trained with."""
 
+import os
 import re
 import runpy
 import shlex
@@ -10,6 +11,7 @@ import sys
 import pandas as pd
 import pytest
 
+from mammo import __version__
 from mammo.run_folder import RunFolder
 from tests.clinic import Clinic
 from tests.conftest import CONF
@@ -44,12 +46,44 @@ def lab(tmp_path_factory):
     return folder
 
 
-def trained(lab, line, *more):
+@pytest.fixture(scope="module")
+def mammo(tmp_path_factory):
+    """Runs `mammo` as `pip install .` leaves it, with no checkout in sight."""
+    source, target = (tmp_path_factory.mktemp(name) for name in ("source", "installed"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    for name in ("mammo", "conf"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target", str(target)]
+    subprocess.run([*pip, str(source)], check=True, capture_output=True)
+
+    def run(cwd, *words):
+        env = os.environ | {"PYTHONPATH": str(target)}
+        command = [str(target / "bin" / "mammo"), *words]
+        ended = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return ended.stdout
+
+    return run
+
+
+def trained(mammo, lab, line, *more):
     assert line[:2] == ["python", "train.py"]
-    command = [sys.executable, str(ROOT / "train.py"), *line[2:], *SMALL, *more]
-    ended = subprocess.run(command, cwd=lab, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return RunFolder(lab / "run")
+    mammo(lab, "train", *line[2:], *SMALL, *more)
+    run = RunFolder(lab / "run")
+    assert run.provenance["git_commit"] is None  # the installed package ran
+    return run
+
+
+def test_an_installed_package_explains_itself(mammo, tmp_path):
+    assert mammo(tmp_path, "--version").strip() == __version__
+    assert "crop.window_mm" in mammo(tmp_path, "train", "--help")
+
+
+@pytest.mark.slow
+def test_an_installed_package_trains_on_the_phantom_in_an_empty_folder(mammo, tmp_path):
+    mammo(tmp_path, "train", "data=phantom", "model=compact", "data.patients=16", *SMALL)
+    assert [one.name for one in tmp_path.iterdir()] == ["run"] and (tmp_path / "run" / "report.md").is_file()
 
 
 def test_each_extension_is_short():
@@ -70,14 +104,13 @@ def has_the_boxes(run, lab):
 
 
 @pytest.mark.slow
-def test_films_of_sixteen_bits_with_boxes_train(lab):
-    has_the_boxes(
-        trained(lab, next(line for line in LINES if "data.spacing_mm=0.1" in line), "model=compact", "heads=[knn]"), lab
-    )
+def test_films_of_sixteen_bits_with_boxes_train(mammo, lab):
+    line = next(line for line in LINES if "data.spacing_mm=0.1" in line)
+    has_the_boxes(trained(mammo, lab, line, "model=compact", "heads=[knn]"), lab)
 
 
-def test_all_extensions_train_together(lab):
-    run = trained(lab, LINES[-1])
+def test_all_extensions_train_together(mammo, lab):
+    run = trained(mammo, lab, LINES[-1])
     assert (run.config.model.name, run.config.loss.name, run.config.task.name) == ("resnet34", "generalised", "mass")
     assert {"forest"} < set(run.predictions()[0]["head"])
     has_the_boxes(run, lab)

@@ -75,7 +75,10 @@ def main(arguments: list[str] | None = None) -> None:
     if {"--help", "-h"} & set(sys.argv[1:]):
         from mammo.cli.keys import help_text
 
-        print(help_text())  # noqa: T201
+        try:
+            print(help_text(), flush=True)  # noqa: T201
+        except BrokenPipeError:  # a pager that was closed
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return
     os.environ[PROGRAM] = str(os.getpid())
     os.environ["HYDRA_FULL_ERROR"] = "1"  # or it would end with 1 whatever was wrong

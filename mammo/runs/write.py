@@ -1,6 +1,5 @@
 """The run folder: written with what is known before training, and with what came out."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import pandas as pd
 from lightning.pytorch.loggers import TensorBoardLogger
 from matplotlib.figure import Figure
 from scipy.special import softmax
+from torch.utils.tensorboard.summary import hparams
 
 from mammo import figures
 from mammo.config import Config
@@ -80,20 +80,25 @@ def write_run(
 
 
 def show_in_tensorboard(logger: TensorBoardLogger, run: RunFolder, config: Config, metrics: dict[str, float]) -> None:
-    """Bring the numbers and figures of a report to TensorBoard."""
-    finals = {f"final/{name}": value for name, value in metrics.items() if name.startswith(("val/", "test/"))}
-    logger.log_hyperparams(_flat(config), {name: value for name, value in finals.items() if name.count("/") == 3})
+    """Add the final numbers and the figures to TensorBoard, whose scalars stay the curves of training.
+
+    The numbers stand in HPARAMS, before the few settings that tell runs apart.
+    """
+    shown: dict[str, Any] = {
+        name: value
+        for name, value in metrics.items()
+        if name.startswith("test/") and name.rpartition("/")[2] in ("auroc", "accuracy")
+    }
+    shown |= {
+        "task": config.task.name, "model": config.model.name, "crop": config.crop.name, "split": config.split.name,
+        "augment": config.augment.mode, "loss": config.loss.name, "seed": config.seed, "fold": str(config.data.fold),
+    }  # fmt: skip
+    shown |= {key: str(value) for key, value in run.job.items() if not key.startswith("hydra")}
     for image in sorted((run.path / "figures").glob("*.png")):
         logger.experiment.add_image(image.stem, figures.read(image), 0, dataformats="HWC")
+    for summary in hparams(shown, {}):
+        logger.experiment.file_writer.add_summary(summary)
     logger.finalize("success")
-
-
-def _flat(section: Any, prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for one in dataclasses.fields(section):
-        value, key = getattr(section, one.name), f"{prefix}{one.name}"
-        flat |= _flat(value, f"{key}.") if dataclasses.is_dataclass(value) else {key: str(value)}
-    return flat
 
 
 def _augmentation_grid(prepared: Prepared, images: int = 4, draws: int = 6) -> Figure:

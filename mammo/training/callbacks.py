@@ -33,13 +33,25 @@ def during_fit(
     kept = folder / "checkpoints"
     chosen: list[Callback] = [Curves(folder), Cut(kept / "last.ckpt" if resumable else None)]
     if progress:
-        chosen.append(RichProgressBar())
+        chosen.append(Bar())
     if monitor and patience is not None:
         chosen.append(Patience(monitor, mode="max", patience=patience))
     chosen.append(Kept(kept, "best", monitor=monitor, full=False))
     if resumable:  # not for a linear layer on a frozen part: its checkpoints take longer than training it again
         chosen.append(Kept(kept, "last", monitor=None, full=True))  # after `best`, because it stores the best score
     return chosen
+
+
+class Bar(RichProgressBar):
+    """A progress bar of one line of 80 columns, which counts epochs from 1, as the log does."""
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        """Return the words before the bar."""
+        return f"epoch {current_epoch + 1}/{self.trainer.max_epochs}"
+
+    def get_metrics(self, trainer: Any, pl_module: Any) -> dict[str, Any]:
+        """Return nothing: the log has a line for each epoch."""
+        return {}
 
 
 class Curves(Callback):
