@@ -1,17 +1,22 @@
 """The library: the lines of its page run as they stand, and a predictor gives what the run says."""
 
+import ast
+import inspect
 import re
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pandas as pd
 import pytest
+import torchvision.models as tv
 
 import mammo
 from mammo.errors import InputError
 from mammo.evaluation.predictions import read_predictions
-from tests.conftest import CONF
+from mammo.models import weights
+from tests.conftest import ARCHIVE, CONF
 
 PAGES = CONF.parent / "docs" / "how-to"
 FAST = ["data.workers=0", "data.batch_size=8"]
@@ -19,6 +24,38 @@ FAST = ["data.workers=0", "data.batch_size=8"]
 
 def blocks(page):
     return re.findall(r"^```python\n(.*?)^```", (PAGES / page).read_text(), re.MULTILINE | re.DOTALL)
+
+
+README = re.search(r"^```python\n(.*?)^```", (CONF.parent / "README.md").read_text(), re.MULTILINE | re.DOTALL)[1]
+
+
+def test_the_readmes_lines_call_what_is_there_as_it_is_called():
+    """Every name of the package, every function with its arguments."""
+    called = set()
+    for node in ast.walk(ast.parse(README)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("mammo."):
+            found = mammo
+            for name in ast.unparse(node.func).split(".")[1:]:
+                found = getattr(found, name)
+            inspect.signature(found).bind(*node.args, **{one.arg: one.value for one in node.keywords})
+            called.add(ast.unparse(node.func))
+    assert called >= {f"mammo.{name}" for name in ("split", "train", "load_run", "compare", "evaluate", "audit")}
+
+
+@pytest.mark.slow
+@pytest.mark.realdata
+def test_the_readmes_lines_run_as_they_stand_on_the_real_films(mias, tmp_path, monkeypatch):
+    """ImageNet's weights are drawn at random, as there may be no network; everything else is what the lines say."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(weights, "_from_torchvision", lambda source: (tv.vgg16(weights=None).state_dict(), "drawn"))
+    (tmp_path / "all-mias.tar.gz").symlink_to(ARCHIVE)
+    shutil.copy(mias.root / "mdb001.pgm", "new.png")
+    other = ["model.image_size=64", "trainer.max_epochs=1"]
+    split = mammo.split(mias.findings(), by="patient", seed=0)
+    mammo.train(mias, split, crop="lesion", model="compact", heads=["svm"], out="runs/inception", settings=other)
+    shutil.copy("runs/inception/predictions.csv", "their_predictions.csv")
+    exec(compile(README, "README.md", "exec"), {})
+    assert mammo.load_run("runs/vgg16").config.model.weights == "imagenet"
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,8 @@ OTHERS = {  # no test can check what they say
     *("pip", "python3", ".venv/bin/pip", "keras/bin/pip", "source", "tensorboard", "ruff", "mypy"),
     *("case", "[", "scontrol"),
 }
-PAGES = sorted(page for page in (ROOT / "docs").rglob("*.md") if "results" not in page.relative_to(ROOT).parts)
+DOCS = sorted(page for page in (ROOT / "docs").rglob("*.md") if "results" not in page.relative_to(ROOT).parts)
+PAGES = [ROOT / "README.md", *DOCS]
 BLOCK = re.compile(r"^```(?:sh|bash)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PYTEST = {"-m", "-n", "-s", "0", "kills", "slow", "slurm"}
 
@@ -166,3 +167,7 @@ def test_the_pages_keep_to_the_words_of_the_glossary(word):
 def test_the_pages_are_linked_from_their_index():
     index = (ROOT / "docs/README.md").read_text()
     assert [page.name for page in PAGES if page.name != "README.md" and Path(page).name not in index] == []
+
+
+def test_the_readme_can_be_read_in_one_sitting():
+    assert (ROOT / "README.md").read_text().count("\n") <= 150
