@@ -173,7 +173,7 @@ class TrainerConfig:
     max_epochs: int = _whole(30, 1)  # the largest number of epochs
     accelerator: str = "auto"  # auto, cpu or cuda
     devices: Any = 1  # the number of devices on each machine; on a CPU, of processes
-    num_nodes: int = 1  # the number of machines; srun or torchrun must start more than one
+    num_nodes: int = _whole(1, 1)  # the number of machines; srun or torchrun must start more than one
     precision: str = "auto"  # auto: bf16-mixed where the processor or GPU has bfloat16, otherwise 32-true
     # true, false or warn; a few layers have no deterministic gradient on a GPU, and true makes them an error
     deterministic: Any = "warn"
@@ -208,7 +208,7 @@ class Config:
     objective: str | None = "val/softmax/auroc"
     fit: bool = True  # false: evaluate the run in ckpt_path again, with its own configuration, without training
     ckpt_path: str | None = None  # last: go on with a run that was cut; with fit=false, the folder of a run
-    repeats: int = 1  # the number of seeds of sweep=folds
+    repeats: int = _whole(1, 1)  # the number of seeds of sweep=folds
     source: Any = None  # of an experiment: the authors of the system, and what they claim
     # modules or files of your own, which add networks, heads or losses before anything is built
     plugins: Any = field(default_factory=list)

@@ -14,4 +14,9 @@ def message_for_user(error: Exception) -> str | None:
     """Return the line for an error that the user can mend (bad input, a missing file, a full disk), else None."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return f"{error.filename or 'a file'}: {error.strerror}; free space, then go on with resume=<folder>"
-    return str(error) if isinstance(error, InputError | FileNotFoundError) else None
+    if isinstance(error, PermissionError | FileNotFoundError | NotADirectoryError | IsADirectoryError) or (
+        isinstance(error, OSError) and error.errno == errno.EROFS
+    ):
+        why = {errno.ENOENT: "no such file or folder"}.get(error.errno or 0, (error.strerror or "").lower())
+        return f"{error.filename}: {why}; name another path, or mend this one" if error.errno else str(error)
+    return str(error) if isinstance(error, InputError) else None

@@ -40,7 +40,7 @@ FENCED = {  # third-party packages, and who may import them
     "hydra": "cli config runs bench",
     "omegaconf": "cli config runs processes reports",
     "lightning": "runs tasks training processes bench",
-    "torch": "models preprocessing processes tasks training bench run_folder testing inference",
+    "torch": "models preprocessing processes tasks training bench run_folder runs testing inference",
     "torchvision": "models",
     "torchmetrics": "tasks",
     "sklearn": "models",

@@ -58,7 +58,10 @@ def checked(arguments: list[str]) -> list[str]:
     configuration.register()
     sweep.register()
     peers.check_named(arguments)
-    arguments = resume.resumed(arguments)
+    if any(word.startswith("=") for word in arguments):
+        raise InputError(f"{next(word for word in arguments if word.startswith('='))}: expected <key>=<value>")
+    flags = [word for word in arguments if word in ("-m", "--multirun")]  # Hydra wants it before all other words
+    arguments = resume.resumed([*flags, *(word for word in arguments if word not in flags)])
     check_choices(arguments, conf())
     check_line(arguments, conf())
     return arguments

@@ -4,6 +4,7 @@ import fcntl
 import gzip
 import http.client
 import os
+import socket
 import tarfile
 import time
 import urllib.error
@@ -51,7 +52,8 @@ def fetch(url: str, target: Path, *, attempts: int = 5, timeout_s: float = 30.0)
                 return part.replace(target)
             except (OSError, http.client.HTTPException) as error:
                 why = f"{' '.join(str(error).split()) or type(error).__name__} (attempt {attempt + 1} of {attempts})"
-                if isinstance(error, urllib.error.HTTPError) and error.code < 500:
+                no_network = isinstance(getattr(error, "reason", None), socket.gaierror)
+                if no_network or (isinstance(error, urllib.error.HTTPError) and error.code < 500):
                     break
         kept = file.tell()
         if not kept:
@@ -117,8 +119,8 @@ def whole_folder(folder: Path) -> Iterator[Path]:
             made.rename(folder)
         except OSError as error:
             if lacking := {path.name for path in made.iterdir()} - {path.name for path in folder.glob("*")}:
-                why = f"{error.strerror}, and {min(lacking)} is not in it; delete it or name another folder"
-                raise InputError(f"{folder}: {why}") from error
+                why = f"holds other files, and {min(lacking)} is not among them; name another folder"
+                raise InputError(f"{folder} {why}") from error
 
 
 def extract(archive: Path, folder: Path, *, expected: Callable[[str], int | None]) -> None:

@@ -40,7 +40,8 @@ class Labels:
         Raises:
             InputError: There are fewer than two classes, or a value belongs to two of them.
         """
-        if not task.classes or len(task.classes) < 2:
+        lists = isinstance(task.classes, dict) and all(isinstance(one, list) for one in task.classes.values())
+        if not lists or len(task.classes) < 2:
             raise InputError(f"task.classes={task.classes}: expected two classes or more, each with its values")
         pairs = [(str(value), str(name)) for name, values in task.classes.items() for value in values]
         values = [value for value, _ in pairs]

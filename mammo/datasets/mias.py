@@ -69,6 +69,17 @@ class MIAS:
         """Return the SHA-256 of a film's pixels from the manifest."""
         return self.manifest()[image_id]
 
+    def check_root(self) -> None:
+        """Refuse a folder of other films, before anything is downloaded or drawn for it."""
+        if self.root.exists() and not self.root.is_dir():
+            raise InputError(f"{self.root} is a file; data.root names a folder")
+        others = sorted(self.root.iterdir()) if self.root.is_dir() else []
+        if others and not (self.root / "Info.txt").is_file():  # another process may just have finished it
+            raise InputError(
+                f"{self.root} has no Info.txt but other files, {others[0].name} for example; name another folder by "
+                "data.root, or leave it out"
+            )
+
     def prepare(self) -> None:
         """Put the films into `root`: use the folder if it is there, else the archive on disk, else download it.
 
@@ -81,10 +92,7 @@ class MIAS:
             if not self.archive.is_file():
                 raise FileNotFoundError(f"no archive at {self.archive}; mend data.archive or MAMMO_MIAS_ARCHIVE")
             return download.extract(self.archive, self.root, expected=expected_member)
-        if self.root.is_dir() and any(self.root.iterdir()):
-            raise InputError(
-                f"{self.root} has no Info.txt, so it is no folder of mini-MIAS; name another, or leave data.root out"
-            )
+        self.check_root()
         target = self.root.with_name("all-mias.tar.gz")
         try:
             if not (self.download or target.is_file()):

@@ -113,10 +113,9 @@ class Phantom(MIAS):
         info = self.root / "Info.txt"
         if info.is_file():
             if self.drawn not in info.read_text(errors="replace").splitlines():
-                raise InputError(
-                    f"{self.root} is not {self.drawn}; delete the folder, name another, or leave data.root out"
-                )
+                raise InputError(f"{self.root} is not {self.drawn}; name another folder, or leave data.root out")
             return
+        self.check_root()
         with whole_folder(self.root) as folder:
             self._write(folder)
 

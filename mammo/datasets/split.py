@@ -86,14 +86,28 @@ def read_split(findings: pd.DataFrame, path: str | None) -> pd.DataFrame:
     """Return the split of a user's own table, one row per image: `image_id, patient, split`.
 
     Args:
-        findings: A findings table: its patients count.
-        path: A CSV of `image_id` and `split`.
+        findings: A findings table; its patients count, not those of the user's table.
+        path: The path of a CSV with `image_id` and `split`.
 
     Raises:
-        InputError: The file cannot be read, lacks a column, or lacks an image; or an image is in two splits.
+        InputError: The file cannot be used, or an image has no split.
+    """
+    splits = read_split_table(path)
+    images = findings.drop_duplicates("image_id")[["image_id", "patient"]].reset_index(drop=True)
+    without = images.loc[~images["image_id"].isin(splits.index), "image_id"]
+    if len(without):
+        raise InputError(f"split.table={path}: {len(without)} images have no split, the first is {without.iloc[0]}")
+    return images.assign(split=images["image_id"].map(splits).astype(object))
+
+
+def read_split_table(path: str | None) -> pd.Series:
+    """Return the split of each image, by `image_id`, from a user's own table.
+
+    Raises:
+        InputError: The file cannot be read, lacks a column or has an unknown split, or an image is in two splits.
     """
     if path is None or not Path(path).is_file():
-        raise InputError(f"split.table={path}: no such file; split=table needs a CSV of image_id and split")
+        raise InputError(f"split.table={path}: no such file; split=table needs a CSV with image_id and split")
     try:
         table = pd.read_csv(path, dtype=str)
     except (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
@@ -102,14 +116,10 @@ def read_split(findings: pd.DataFrame, path: str | None) -> pd.DataFrame:
         raise InputError(f"split.table={path}: no column {lacking[0]}; found {', '.join(table)}")
     if odd := sorted(set(table["split"].fillna("nothing")) - set(PARTS)):
         raise InputError(f"split.table={path}: split {odd[0]} is unknown; expected one of {', '.join(PARTS)}")
-    parts = table.drop_duplicates(["image_id", "split"]).set_index("image_id")["split"]
-    if parts.index.has_duplicates:
-        raise InputError(f"split.table={path}: image {parts.index[parts.index.duplicated()][0]} is in two splits")
-    images = findings.drop_duplicates("image_id")[["image_id", "patient"]].reset_index(drop=True)
-    without = images.loc[~images["image_id"].isin(parts.index), "image_id"]
-    if len(without):
-        raise InputError(f"split.table={path}: {len(without)} images have no split, the first is {without.iloc[0]}")
-    return images.assign(split=images["image_id"].map(parts).astype(object))
+    splits = table.drop_duplicates(["image_id", "split"]).set_index("image_id")["split"]
+    if splits.index.has_duplicates:
+        raise InputError(f"split.table={path}: image {splits.index[splits.index.duplicated()][0]} is in two splits")
+    return splits
 
 
 def check_shares(shares: list[float] | None, name: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mammo.config import Config, TrainerConfig, meant
 from mammo.datasets.registry import open_dataset
-from mammo.datasets.split import check_fold, check_shares
+from mammo.datasets.split import check_fold, check_shares, read_split_table
 from mammo.errors import InputError
 from mammo.paths import home
 
@@ -54,17 +54,37 @@ def check(config: Config, folder: Path | None = None) -> None:
         known_name("crop.name", config.crop.name, rows_of("mammo.preprocessing.crops", "CROPS", CROPS))
     known_name("augment.method", config.augment.method, METHODS)
     check_fold(config.data.fold, config.data.folds)
+    if twice := sorted({head for head in config.heads if config.heads.count(head) > 1}):
+        raise InputError(f"heads={config.heads} names {twice[0]} twice; name each once")
+    if config.crop.name == "grid" and (config.crop.stride_mm or 0) > config.crop.window_mm:
+        raise InputError(
+            f"crop.stride_mm={config.crop.stride_mm}: expected up to crop.window_mm={config.crop.window_mm}"
+        )
+    if config.source is not None and not isinstance(config.source, dict):
+        raise InputError(f"source={config.source} is no setting of its own; experiment=<name> brings it")
     check_shares(config.split.shares, config.split.name)
     _check_machine(config)
     weights = config.model.weights
-    if weights not in (None, "imagenet") and config.fit and not Path(str(weights)).is_file():
-        raise InputError(f"model.weights={weights}: no such file; expected imagenet, null or a .safetensors file")
+    if weights not in (None, "imagenet") and config.fit:
+        _check_weights(Path(str(weights)).expanduser())
+    if config.split.name == "table":
+        read_split_table(config.split.table)
     if config.data.archive is not None and not Path(config.data.archive).expanduser().is_file():
         raise InputError(f"data.archive={config.data.archive}: no such file; name the path of all-mias.tar.gz")
     open_dataset(config.data)
     check_writable(home(), "MAMMO_HOME")
     if folder is not None:
         check_writable(folder, "the run's folder")
+
+
+def _check_weights(path: Path) -> None:
+    """Refuse a file that is not there, or does not begin as safetensors do: 8 bytes of a length, then JSON."""
+    said = f"model.weights={path}: expected imagenet, null, or a .safetensors file that exists"
+    if not path.is_file():
+        raise InputError(f"{said}; no such file")
+    with path.open("rb") as file:
+        if file.read(9)[8:] != b"{":
+            raise InputError(f"{said}, found a file of another kind; save it with safetensors.torch.save_file")
 
 
 def rows_of(module: str, table: str, built_in: Iterable[str]) -> list[str]:

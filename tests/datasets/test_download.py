@@ -452,7 +452,7 @@ def test_a_users_files_are_not_overwritten(tmp_path):
     archive, folder = tar(tmp_path / "x.tar.gz", good()), tmp_path / "mias"
     folder.mkdir()
     (folder / "Info.txt").write_text("mine")
-    with pytest.raises(InputError, match=r"mias: .*a\.pgm is not in it; delete it"):
+    with pytest.raises(InputError, match=r"a\.pgm is not among them"):
         extract(archive, folder, expected=LIMITS.get)
     assert (folder / "Info.txt").read_text() == "mine"
     assert names(tmp_path) == ["mias", "x.tar.gz"]
