@@ -57,6 +57,11 @@ def mammo(tmp_path_factory):
     pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target", str(target)]
     subprocess.run([*pip, str(source)], check=True, capture_output=True)
 
+    for part in ("mammo", "conf"):  # every file is there
+        place = target / "mammo" / ("" if part == "mammo" else part)
+        wanted = [one for one in (source / part).rglob("*") if one.suffix in (".py", ".yaml", ".csv")]
+        assert [one for one in wanted if not (place / one.relative_to(source / part)).is_file()] == []
+
     def run(cwd, *words):
         env = os.environ | {"PYTHONPATH": str(target)}
         command = [str(target / "bin" / "mammo"), *words]
