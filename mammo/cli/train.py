@@ -35,7 +35,7 @@ def run_job(composed: DictConfig) -> float | None:
     """Run the job on its devices unless it has finished, and return the objective."""
     from mammo.runs import job, settings
 
-    if multiprocessing.current_process().name.startswith("Loky"):  # joblib's
+    if multiprocessing.current_process().name.startswith("Loky"):  # a worker of joblib
         peers.end_with(int(os.environ[PROGRAM]))  # otherwise it would go on with the sweep after that process is killed
         # A job on several devices starts processes, which needs the default method instead of Loky's.
         multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)

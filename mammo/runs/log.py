@@ -22,7 +22,7 @@ def quieten() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")  # a frozen part stays there
     warnings.filterwarnings("ignore", message=".*your dataloader is not resumable")  # the project's sampler is
-    warnings.filterwarnings("ignore", message="The `srun` command is available")  # shown on a login node
+    warnings.filterwarnings("ignore", message="The `srun` command is available")  # shown on a login node of a cluster
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
     warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")  # by lightning 2.6 on torch 2.15
 

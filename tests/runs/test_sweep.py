@@ -236,7 +236,7 @@ def test_two_workers_tune_one_study(phantom, tmp_path):
     assert [trial.state.name for trial in trials] == ["COMPLETE"] * 4
     assert len({trial.params["optim.lr_head"] for trial in trials}) == 4
     for number in range(2):
-        assert "Best of 2 trials by val/softmax/auroc" in (tmp_path / f"worker{number}" / "tune.md").read_text()
+        assert "best of 2 trials by val/softmax/auroc" in (tmp_path / f"worker{number}" / "tune.md").read_text()
 
 
 @pytest.mark.slow
