@@ -1,4 +1,4 @@
-"""The library: what `import mammo` offers beside its modules, each a few lines from films to an answer."""
+"""The functions that `import mammo` offers: a few lines lead from films to an answer."""
 
 import inspect
 import time
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from mammo.auditing.audit import Audit
     from mammo.inference.predictor import Predictor
 
-LATER = "configuration"  # of the weights: what the model's and the data set's own settings say
+LATER = "configuration"  # weights: the settings of the model and of the data set decide
 
 
 class Run(RunFolder):
-    """A run folder that answers for new films."""
+    """A run folder that can also classify new films."""
 
     def predictor(self, head: str = "softmax") -> "Predictor":
-        """Return what answers for new films, by one head: `run.predictor("svm")(mammo.read_film("film.png"))`.
+        """Return a classifier of new films by one head: `run.predictor("svm")(mammo.read_film("film.png"))`.
 
         Raises:
             InputError: The run has no such head, or its crop cannot be made of a new film.
@@ -55,12 +55,12 @@ def split(
 
     Args:
         findings: A findings table, say `films.findings()`.
-        by: `patient`, so that no patient is in two splits; `image`, which leaks; or another of `split=`.
+        by: `patient`, so that no patient is in two splits; `image`, which leaks; or another option of `split=`.
         seed: The same seed gives the same split.
-        shares: Of train, val and test.
-        fold: If given, this one of `folds` is the test split.
+        shares: The shares of train, val and test.
+        fold: The fold that is the test split, from 0 to `folds` - 1; None splits by `shares`.
         folds: The number of folds.
-        task: Patients are spread by its classes, so that a rare class is in every split.
+        task: The patients of each of its classes are spread over the splits, so that a rare class is in every split.
 
     Returns:
         One row per image: `image_id`, `patient` and `split` (train, val or test).
@@ -89,20 +89,20 @@ def train(
 
     Args:
         films: A data set, or the name of a built-in one.
-        split: One row per image: `image_id` and `split`. None: by patient, as `split=patient` deals.
+        split: One row per image: `image_id` and `split`. None: by patient (`split=patient`).
         crop: A crop such as `mammo.crops.Lesion(22.4)`, or the name of a built-in one.
         model: The backbone's name.
-        weights: `imagenet`, a .safetensors file, or None for a network that learns from nothing.
+        weights: `imagenet`, a .safetensors file, or None for random weights.
         heads: Names of scikit-learn heads on the network's features, or `all`.
         task: The name of a built-in task, or its settings: `name`, `column`, `classes`.
         out: The run folder. None: outputs/<date>/<time>.
         settings: Further settings in the words of the command line, say `["trainer.max_epochs=5", "seed=1"]`.
 
     Returns:
-        The run folder. One that has finished with the same settings is returned as it is.
+        The run folder. A run that has finished with the same settings in this folder is not repeated.
 
     Raises:
-        InputError: Something cannot be used; one line says what, and what to do.
+        InputError: An input cannot be used; one line says what is wrong and what to do.
     """
     from mammo.preprocessing.crops import CROPS
     from mammo.processes.resume import changed
@@ -121,7 +121,7 @@ def train(
             chosen[group] = dict(name) if isinstance(name, Mapping) else settings_of(name, CROPS, group)
     data = {"name": films} if isinstance(films, str) else settings_of(films, DATASETS, "films")
     if (conf() / "data" / f"{data.get('name')}.yaml").is_file():
-        line.insert(0, f"data={data['name']}")  # after the model: the phantom has no pretrained weights
+        line.insert(0, f"data={data['name']}")  # an option may set keys of the model too
     chosen["data"] = data
     if weights != LATER:
         chosen["model"] = chosen.get("model", {}) | {"weights": weights}
@@ -135,8 +135,8 @@ def train(
         chosen["split"] = {"name": "table", "table": str(folder / "given_split.csv")}
     config = compose.config_of([*line, *settings], chosen)
     if (folder / "provenance.json").is_file() and (other := changed(RunFolder(folder).config, config)):
-        raise InputError(f"out={folder} holds a run of other settings ({', '.join(other)}); name another folder")
-    job.run(config, folder, [*line, *settings], of_sweep=True)  # so that it goes on with what is there
+        raise InputError(f"out={folder} has a run with other settings ({', '.join(other)}); name another folder")
+    job.run(config, folder, [*line, *settings], of_sweep=True)  # True continues an unfinished run
     return Run(folder)
 
 
@@ -144,7 +144,7 @@ def load_run(folder: Path | str) -> Run:
     """Open the folder of a finished run.
 
     Raises:
-        InputError: It is none.
+        InputError: It is not a run folder.
     """
     run = Run(Path(folder))
     _ = run.provenance
@@ -161,19 +161,19 @@ def evaluate(
     unit: str | None = None,
     rule: str = "mean",
 ) -> ExternalEvaluation:
-    """Evaluate predictions from any source: metrics with intervals by patient, words and figures.
+    """Evaluate predictions from any source: metrics with intervals by patient, a report and figures.
 
     Args:
         table: A CSV file or DataFrame with a patient, a label, and a score or `p_<class>`.
         by: The column of the patient; None takes each row as a patient of its own.
-        positive: The positive one of two classes; told where the words do not say it.
-        columns: From the names used here (`label`, `score`, `p_<class>`, ...) to the table's own.
-        threshold: The score above which a sample is called positive. None: what rows with split=val choose.
-        unit: `image` or `patient`: evaluate these, each from its rows.
-        rule: How a unit is made of its rows: `mean` or `max`.
+        positive: Which of two classes is positive; needed if the names of the classes do not tell.
+        columns: Maps the names used here (`label`, `score`, `p_<class>`, ...) to the table's own.
+        threshold: The score above which a sample is called positive. None: it is chosen on the rows with split=val.
+        unit: `image` or `patient`, to evaluate these, each from its rows, instead of the rows.
+        rule: How the rows of a unit become one: `mean`, or `max` for the most alarming row.
 
     Raises:
-        InputError: The table cannot be used; the line names the rows.
+        InputError: The table cannot be used; the error names the rows.
     """
     return evaluate_external(
         table, by=by, positive=positive, columns=columns, threshold=threshold, unit=unit, rule=rule
@@ -181,10 +181,10 @@ def evaluate(
 
 
 def compare(*runs: "RunFolder | ExternalEvaluation | Path | str") -> Markdown:
-    """Set runs side by side: each with its intervals, then all paired differences by patient.
+    """Compare runs: each with its intervals, then all paired differences by patient.
 
     Args:
-        runs: Two or more runs, their folders, or evaluations by `evaluate`: of the same test images.
+        runs: Two or more runs, their folders, or evaluations from `evaluate`, all of the same test images.
 
     Raises:
         InputError: They were not tested on the same images.
@@ -192,25 +192,25 @@ def compare(*runs: "RunFolder | ExternalEvaluation | Path | str") -> Markdown:
     from mammo.reports import leaderboard
 
     if len(runs) < 2:
-        raise InputError(f"a comparison needs two runs or more, found {len(runs)}")
+        raise InputError(f"compare needs two runs or more, but found {len(runs)}; add another one")
     outside = [one for one in runs if isinstance(one, ExternalEvaluation)]
     if outside and len(outside) < len(runs):
-        raise InputError("a comparison is of runs, or of evaluations; evaluate a run's predictions.csv to compare both")
+        raise InputError("compare takes runs or evaluations, but found both; evaluate each run's predictions.csv")
     if outside:
         return Markdown(leaderboard.compared([one.external for one in outside]))
     return Markdown(leaderboard.side_by_side([one.path if isinstance(one, RunFolder) else Path(one) for one in runs]))  # type: ignore[arg-type]
 
 
 def audit(films: "Dataset | Path | str", split: "pd.DataFrame | Path | str | None" = None) -> "Audit":
-    """Find patients, images and pixels that are in two splits, or would be under any split.
+    """Find patients, images and pixels that are in two parts of a split, or could be after a random split.
 
     Args:
         films: A data set, a findings table (CSV), or a folder of films.
-        split: One row per image: `image_id`, `split` and, where the films do not tell, `patient`. None: what the
-            table or the folders say.
+        split: One row per image: `image_id`, `split` and, where the films do not tell, `patient`. None: the
+            split that the table or the folders give.
 
     Returns:
-        The audit: its `leaks` and `notes` in words; `print` shows all of it.
+        The audit, with `leaks` and `notes` in words; `print` shows all of it.
 
     Raises:
         InputError: The films or the split cannot be used.
@@ -233,12 +233,12 @@ def settings_of(made: Any, known: Mapping[str, Any], group: str) -> dict[str, An
     """Return the settings that make an object again, in another process or in a later evaluation.
 
     Args:
-        made: Its class keeps each argument of its constructor as an attribute of that name.
+        made: The object. Its class keeps each argument of its constructor as an attribute of that name.
         known: The built-in classes by name.
-        group: What it is, for errors.
+        group: The group of the settings, for errors.
 
     Raises:
-        InputError: An argument is no attribute.
+        InputError: The object lacks such an attribute.
     """
     cls = type(made)
     names = [name for name, row in known.items() if row is cls]
@@ -248,7 +248,7 @@ def settings_of(made: Any, known: Mapping[str, Any], group: str) -> dict[str, An
             continue
         if not hasattr(made, name):
             raise InputError(
-                f"{group}: {cls.__name__} keeps no attribute {name}, by which it could be made again; "
+                f"{group}: {cls.__name__} has no attribute {name}, so it cannot be made again; "
                 f"write self.{name} = {name} in its constructor"
             )
         value = getattr(made, name)

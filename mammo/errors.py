@@ -1,4 +1,4 @@
-"""The errors that a user can mend, and the line that is printed for each."""
+"""The errors that a user can correct, and the line that is printed for each."""
 
 import errno
 
@@ -6,12 +6,12 @@ import errno
 class InputError(ValueError):
     """Input that cannot be used: one line that says what was found, what was expected and what to do.
 
-    The programs print it without a traceback; any other exception is a bug and keeps its own.
+    The programs print this line without a traceback. Any other exception is a bug and shows its traceback.
     """
 
 
 def message_for_user(error: Exception) -> str | None:
-    """Return the line for an error that the user can mend (bad input, a missing file, a full disk), else None."""
+    """Return the line for an error that the user can correct (bad input, a missing file, a full disk), else None."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return f"{error.filename or 'a file'}: {error.strerror}; free space, then go on with resume=<folder>"
     if isinstance(error, PermissionError | FileNotFoundError | NotADirectoryError | IsADirectoryError) or (

@@ -1,4 +1,4 @@
-"""The places of things: data and caches in `MAMMO_HOME`, the configuration beside or inside the package."""
+"""The folders of data and caches (`MAMMO_HOME`) and of the configuration (beside or inside the package)."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The run folder: the one place that knows the names of its files. Opening one reads nothing."""
+"""The run folder. Only this module knows the names of its files. Opening a folder reads nothing."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
     from mammo.models.heads import FittedHead
     from mammo.models.network import Network
 
-NEEDED = ("config", "classes", "crop", "dataset")  # of provenance.json
+NEEDED = ("config", "classes", "crop", "dataset")  # keys of provenance.json
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run's folder. Each property reads its file when it is asked for; a missing one is an InputError of one line."""
+    """A run's folder. Each property reads its file when it is used; a missing file is an InputError."""
 
     path: Path
 
     def file(self, name: str) -> Path:
-        """Return the path of a file of the folder.
+        """Return the path of a file in the folder.
 
         Raises:
-            InputError: It is not there.
+            InputError: The file does not exist.
         """
         if not (self.path / name).is_file():
             raise InputError(f"no {name} in {self.path}; name a run folder that `train.py` has finished")
@@ -47,12 +47,12 @@ class RunFolder:
         found: dict[str, Any] = read_json(self.file("provenance.json"))
         if missing := [key for key in NEEDED if key not in found]:
             said = f"{self.path}: provenance.json lacks {', '.join(missing)}"
-            raise InputError(f"{said}: another version of mammo wrote it; train again")
+            raise InputError(f"{said}, so another version of mammo wrote it; train again")
         return found
 
     @cached_property
     def config(self) -> Config:
-        """The configuration as it was resolved."""
+        """The resolved configuration."""
         return Config.of(self.provenance["config"])
 
     @property
@@ -62,7 +62,7 @@ class RunFolder:
 
     @property
     def job(self) -> dict[str, Any]:
-        """The settings that its line of the command, or of a sweep, said; none where nothing noted them."""
+        """The settings that the command line gave this run; empty if there is no `job.json`."""
         return dict(read_json(self.path / "job.json")["settings"]) if (self.path / "job.json").is_file() else {}
 
     @property
@@ -80,7 +80,7 @@ class RunFolder:
 
         Args:
             split: train, val or test.
-            unit: `image` or `patient`: the metrics of these instead of the samples'.
+            unit: `image` or `patient`, for the metrics of images or patients instead of samples.
 
         Raises:
             InputError: The run has no such numbers.
@@ -88,7 +88,8 @@ class RunFolder:
         numbers = self.numbers if unit is None else self.numbers.get(f"by_{unit}", {})
         if split not in PARTS or split not in numbers:
             known = [part for part in PARTS if part in numbers]
-            raise InputError(f"{self.path}: no metrics of {split}{f' by {unit}' if unit else ''}; there are {known}")
+            found = f"{split}{f' by {unit}' if unit else ''}"
+            raise InputError(f"{self.path} has no metrics of {found}; expected one of {', '.join(known) or 'none'}")
         return {head: {name: Value(**one) for name, one in of.items()} for head, of in numbers[split].items()}
 
     @property
@@ -103,7 +104,7 @@ class RunFolder:
 
     @property
     def split(self) -> pd.DataFrame:
-        """`image_id`, `patient` and `split`; `copy` too where copies were dealt."""
+        """The table of `image_id`, `patient` and `split`, with a column `copy` if copies were dealt."""
         return pd.read_csv(self.file("split.csv"), dtype=TYPES)
 
     @property
@@ -123,7 +124,7 @@ class RunFolder:
     def find_leaks(
         self, table: pd.DataFrame, classes: list[str], operating: dict[str, Operating] | None = None
     ) -> list[Leak]:
-        """Return the run's leaks, derived again; `operating` is used on its table, by default what that chooses."""
+        """Return the run's leaks, derived again; `operating` has the choices in use, by default those of the table."""
         config, learnt = self.config, self.provenance.get("tested_on_learnt", ())
         operating = operating or choices(table, classes, config.threshold, config.select_on)
         return leaks(config, self.split_audit, self.crop["leak"], table, classes, operating, learnt)
@@ -146,7 +147,7 @@ class RunFolder:
 
     def heads(self) -> dict[str, "FittedHead"]:
         """Return the fitted heads by name."""
-        from mammo.models.heads_io import load_head  # noqa: PLC0415 - scikit-learn, which no reader of tables needs
+        from mammo.models.heads_io import load_head  # noqa: PLC0415 - scikit-learn, not needed for tables
 
         chosen = self.selection["heads"]
         return {name: load_head(self.file(f"heads/{name}.skops"), **how) for name, how in chosen.items()}
@@ -154,7 +155,7 @@ class RunFolder:
     def network(self) -> "Network":
         """Return the network with the weights of the chosen epoch, in eval mode."""
         from mammo.datasets.labels import Labels  # noqa: PLC0415
-        from mammo.tasks.classification import build_task  # noqa: PLC0415 - torch, likewise
+        from mammo.tasks.classification import build_task  # noqa: PLC0415 - torch, not needed for tables
 
         config = self.config
         frozen_stages = self.provenance["frozen_stages"]

@@ -1,6 +1,6 @@
-"""Checks of a user's own rows and classes against the contracts; each says in one line what is wrong.
+"""Check your own rows and classes against the contracts; each check says in one line what is wrong.
 
-They are what the project's tests run on its own rows, as scikit-learn's `check_estimator` does.
+The project's tests use these checks for the built-in rows, as scikit-learn does with `check_estimator`.
 """
 
 import tempfile
@@ -29,29 +29,29 @@ from mammo.tasks.classification import build_task
 
 
 def check_dataset(dataset: Dataset) -> None:
-    """Check a data set: its table, every film, and that both say the same.
+    """Check a data set: its table, every film, and that table and films agree.
 
     Args:
-        dataset: It is prepared, and every film is read.
+        dataset: The data set. The check prepares it and reads every film.
 
     Raises:
-        InputError: A member is missing, the table or a film is wrong, a finding lies outside its film, or what should
-            be the same twice is not; the line names the image.
+        InputError: A member is missing, the table or a film is wrong, a finding lies outside its film, or two calls
+            return different things; the error names the image.
     """
     who = type(dataset).__name__
     if lacking := [name for name in CONTRACT if not hasattr(dataset, name)]:
-        _fail(who, f"no {', '.join(lacking)}", "what mammo.datasets.base.Dataset lists")
+        _fail(who, f"no {', '.join(lacking)}", "all members of mammo.datasets.base.Dataset")
     dataset.prepare()
     table = load_findings(dataset)
     if not table.equals(load_findings(dataset)):
-        _fail(who, "another table when findings() is called again", "the same")
+        _fail(who, "a different table in a second call of findings()", "the same table")
     digests: dict[str, str] = {}
     for image_id, rows in table.groupby("image_id", sort=False):
         film, again = dataset.read(image_id), dataset.read(image_id)
         if not isinstance(film, Film) or film.pixels.ndim != 2 or film.pixels.dtype not in (np.uint8, np.uint16):
-            _fail(f"{who}, {image_id}", "no Film of (height, width) uint8 or uint16", "one; see mammo.datasets.film")
+            _fail(f"{who}, {image_id}", "no Film of (height, width) uint8 or uint16", "a Film; see mammo.datasets.film")
         if not np.array_equal(film.pixels, again.pixels):
-            _fail(f"{who}, {image_id}", "other pixels when it is read again", "the same")
+            _fail(f"{who}, {image_id}", "different pixels when it is read again", "the same pixels")
         if int(film.pixels.max()) > film.max_level:
             _fail(f"{who}, {image_id}", f"level {film.pixels.max()} above its max_level {film.max_level}", "none above")
         known = rows["laterality"].iloc[0]
@@ -59,9 +59,9 @@ def check_dataset(dataset: Dataset) -> None:
             _fail(f"{who}, {image_id}", f"a {film.laterality} film in a row that says {known}", "the same laterality")
         named = dataset.digest(image_id)
         if named != dataset.digest(image_id):
-            _fail(f"{who}, {image_id}", "another digest when it is asked for again", "the same, or None")
+            _fail(f"{who}, {image_id}", "a different digest in a second call", "the same digest, or None")
         if named is not None and digests.setdefault(named, pixel_digest(film.pixels)) != pixel_digest(film.pixels):
-            _fail(f"{who}, {image_id}", "the digest of another film", "one that tells their pixels apart, or None")
+            _fail(f"{who}, {image_id}", "the digest of another film", "another digest for other pixels, or None")
         height, width = film.pixels.shape
         for _, row in rows.iterrows():
             place = geometry(row)
@@ -70,19 +70,17 @@ def check_dataset(dataset: Dataset) -> None:
                       f"a place on its film of {width} x {height} pixels, counted from the top left")  # fmt: skip
             mask = None if place is None else place.mask()
             if mask is not None and mask.shape != film.pixels.shape:
-                _fail(
-                    f"{who}, {image_id}", f"a mask of {mask.shape[::-1]}", f"one of its film's size, {(width, height)}"
-                )
+                _fail(f"{who}, {image_id}", f"a mask of {mask.shape[::-1]}", f"the size of its film, {(width, height)}")
 
 
 def check_backbone(backbone: Backbone) -> None:
     """Check a row of the table of backbones.
 
     Args:
-        backbone: The row; its network is built at its smallest side.
+        backbone: The row. Its network is built for the smallest input.
 
     Raises:
-        InputError: A stage, a width or a layer is not what the row says; the line names it.
+        InputError: A stage, a width or a layer differs from the row; the error names it.
     """
     name, side = "checked backbone", -(-max(backbone.min_side, 32) // backbone.step) * backbone.step
     BACKBONES[name] = backbone
@@ -96,11 +94,11 @@ def check_backbone(backbone: Backbone) -> None:
         with torch.inference_mode():
             maps, features = net.maps(pixels), net.features(pixels)
         if maps.ndim != 4 or len(maps) != 2:
-            _fail(name, f"a map of shape {tuple(maps.shape)}", "(B, C, rows, columns); mend as_map")
+            _fail(name, f"a map of shape {tuple(maps.shape)}", "(B, C, rows, columns); correct as_map")
         if tuple(features.shape) != (2, backbone.width):
             _fail(name, f"features of shape {tuple(features.shape)}", f"(B, {backbone.width}), its width")
         if not torch.isfinite(features).all() or not torch.equal(features, net.features(pixels)):
-            _fail(name, "features that are not finite, or differ when computed again", "the same finite ones")
+            _fail(name, "features that are not finite, or differ in a second call", "the same finite features")
         try:
             net.layer(backbone.cam)
         except AttributeError:
@@ -110,15 +108,15 @@ def check_backbone(backbone: Backbone) -> None:
 
 
 def check_head(head: Head) -> None:
-    """Check a row of the table of heads, on made features of two and of three classes.
+    """Check a row of the table of heads, on synthetic features of two and of three classes.
 
     Raises:
         InputError: A parameter that the grid names does not exist, two fits differ, probabilities do not sum to one,
-            nothing is learnt where classes lie apart, or the file of the fitted head cannot be read back.
+            classes that lie far apart are confused, or the file of the fitted head cannot be read back.
     """
     rng = np.random.default_rng(0)
     if unknown := set(head.grid) - set(head.estimator.get_params()):
-        _fail("head", f"grid of {', '.join(sorted(unknown))}", "parameters of its estimator")
+        _fail("head", f"a grid of {', '.join(sorted(unknown))}", "parameters of its estimator")
     HEADS[name := "checked head"] = head
     try:
         for classes in (2, 3):
@@ -129,7 +127,7 @@ def check_head(head: Head) -> None:
             fitted = [fit_head(name, features, labels, rows, trained_backbone=False) for _ in range(2)]
             first, second = (one.probabilities(features) for one in fitted)
             if not np.array_equal(first, second):
-                _fail("head", "two fits that differ", "the same; seed its estimator (random_state=0)")
+                _fail("head", "two fits that differ", "the same fit; seed its estimator (random_state=0)")
             if first.shape != (len(labels), classes) or not np.allclose(first.sum(axis=1), 1):
                 _fail(
                     "head",
@@ -137,12 +135,12 @@ def check_head(head: Head) -> None:
                     f"({len(labels)}, {classes}), rows that sum to 1",
                 )
             if (right := float((first.argmax(axis=1) == labels).mean())) < 0.8:
-                _fail("head", f"{right:.0%} right where classes lie apart", "80 % or more")
+                _fail("head", f"{right:.0%} correct on classes that lie far apart", "80 % or more")
             with tempfile.TemporaryDirectory() as folder:
                 save_head(fitted[0], Path(folder, "head.skops"))
                 loaded = load_head(Path(folder, "head.skops"), fitted[0].chosen, fitted[0].how)
             if not np.array_equal(loaded.probabilities(features), first):
-                _fail("head", "other probabilities after its file was read back", "the same")
+                _fail("head", "different probabilities after its file was read back", "the same probabilities")
     finally:
         del HEADS[name]
 
@@ -151,11 +149,11 @@ def check_loss(loss: type[CrossEntropy], config: LossConfig | None = None) -> No
     """Check a row of the table of losses.
 
     Args:
-        loss: The class.
-        config: The settings that it is built with.
+        loss: The class of the loss.
+        config: The settings with which it is built.
 
     Raises:
-        InputError: It gives no finite loss for each sample, grows as a prediction gets better, or has no gradient.
+        InputError: It has no finite value for each sample, grows as a prediction gets better, or has no gradient.
     """
     LOSSES[name := "checked loss"] = loss
     try:
@@ -170,7 +168,7 @@ def check_loss(loss: type[CrossEntropy], config: LossConfig | None = None) -> No
                 _fail(name, "a wrong prediction that costs less than a right one", "the opposite")
             losses.sum().backward()
             if right.grad is None or not torch.isfinite(right.grad).all():
-                _fail(name, "no finite gradient of the logits", "one")
+                _fail(name, "no finite gradient of the logits", "a finite gradient")
             if not hasattr(made, "rate") or tuple(made.weights.shape) != (classes,):  # type: ignore[arg-type]
                 _fail(name, "no `rate`, or no `weights` of each class", "both, as CrossEntropy has them")
     finally:
@@ -181,11 +179,11 @@ def check_task(task: TaskConfig | dict[str, Any], findings: pd.DataFrame | None 
     """Check a task: its classes, and that each has findings.
 
     Args:
-        task: Its settings, as `conf/task/*.yaml` has them.
+        task: The settings of the task, as in `conf/task/*.yaml`.
         findings: A findings table that the task must fit; None checks the settings alone.
 
     Raises:
-        InputError: Fewer than two classes, a value of two classes, an unknown column, or a class without findings.
+        InputError: There are fewer than two classes, a value is in two, the column is unknown, or a class is empty.
     """
     labels = Labels.from_config(task if isinstance(task, TaskConfig) else TaskConfig(**task))
     if findings is not None:
@@ -198,7 +196,7 @@ def check_task(task: TaskConfig | dict[str, Any], findings: pd.DataFrame | None 
     if tuple(outputs["logits"].shape) != (2, len(labels.classes)):
         _fail("task", f"logits of shape {tuple(outputs['logits'].shape)}", f"(B, {len(labels.classes)})")
     if made.loss(outputs["logits"], batch | {"other": batch["y"]}).ndim:
-        _fail("task", "a loss that is no single number", "the mean over the batch")
+        _fail("task", "a loss that is not a single number", "the mean over the batch")
 
 
 def _fail(who: str, found: str, expected: str) -> NoReturn:

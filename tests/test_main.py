@@ -79,7 +79,7 @@ def test_a_table_of_predictions_is_evaluated_by_its_rows_or_by_unit(monkeypatch)
         ("data cache --limit many", "many"),
         ("report nowhere", "nowhere"),
         ("report README.md", "use mammo evaluate README.md"),
-        ("compare nowhere", "nowhere alone"),
+        ("compare nowhere", "nowhere"),
         ("compare nowhere elsewhere", "nowhere: expected a run folder"),
         ("evaluate docs", "use mammo report docs"),
         ("evaluate docs/results/vgg_whole.csv --rule median", "median"),

@@ -355,7 +355,10 @@ def test_leaks_are_derived_from_what_was_done(job, override, kind):
 
 def test_the_last_epoch_counts_where_there_is_no_validation_part(job):
     folder, metrics = job("protocol=paper")
-    assert read_json(folder / "selection.json")["epoch"] == {"number": 2, "how": "the last, fixed before"}
+    assert read_json(folder / "selection.json")["epoch"] == {
+        "number": 2,
+        "how": "the last epoch, fixed before training",
+    }
     curves = pd.read_csv(folder / "curves.csv")
     assert {"train/loss", "test/loss"} <= set(curves.columns) and not any(c.startswith("val/") for c in curves.columns)
     assert metrics["test/softmax/auroc"] == pytest.approx(curves["test/auroc"].iloc[-1], abs=1e-6)
@@ -384,7 +387,7 @@ def test_a_report_begins_with_protocol_and_leaks_and_no_accuracy_lacks_interval_
     first = (folder / "report.md").read_text().split("## Samples")[0]
     assert first.index("Protocol:") < first.index("Leaks:") < first.index("Test: n =") < first.index("accuracy")
     for head in ("softmax", "svm", "shortcuts", "majority"):
-        assert f"- {head}: accuracy " in first and "AUROC beyond the shortcuts" in first
+        assert f"- {head}: accuracy " in first and "AUROC of the shortcuts" in first
     strata = (folder / "report.md").read_text().split("## Test by subgroup")[1]
     assert "| severity normal |" in strata and "| density " in strata and "| lesion radius up to " in strata
     assert {"roc.png", "reliability.png"} <= {path.name for path in (folder / "figures").iterdir()}

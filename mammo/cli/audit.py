@@ -1,4 +1,4 @@
-"""Audit films, splits and published claims: ends with 0 (nothing found), 1 (found) or 2 (could not look)."""
+"""Audit films, splits and published claims. The exit status is 0 (nothing found), 1 (found) or 2 (could not look)."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,22 +7,22 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(
-    help="Find leaks in films and splits; check published claims.\n\nEnds with 0 (nothing found), 1 (found) or "
-    "2 (could not look)."
+    help="Find leaks in films and splits; check published claims.\n\nThe exit status is 0 (nothing found), 1 (found) "
+    "or 2 (could not look)."
 )
 Source = Annotated[str, typer.Argument(help="a findings table (CSV), a folder of films, or a data set's name")]
 FOUND = 1
 
 
 def _located(source: str) -> Path:
-    """Return the table or folder of that path; a data set's name means its folder."""
+    """Return the path of a table or a folder of films; for the name of a data set, the folder of its films."""
     from mammo.cli.data import opened
     from mammo.datasets.registry import DATASETS
 
     if source not in DATASETS or Path(source).exists():
         return Path(source)
     dataset = opened(source)
-    dataset.findings()  # or it says how the films are fetched
+    dataset.findings()  # if films are missing, its error says how to fetch them
     return dataset.root  # type: ignore[attr-defined]
 
 
@@ -32,9 +32,9 @@ def films(
     split: Annotated[
         Path | None, typer.Option(help="a CSV file with image_id, patient and split, or a run folder")
     ] = None,
-    sheet: Annotated[Path, typer.Option(help="picture of the pairs that leak, to write as PNG")] = Path("leaks.png"),
+    sheet: Annotated[Path, typer.Option(help="PNG to write: a picture of the pairs that leak")] = Path("leaks.png"),
 ) -> None:
-    """Find patients, images and pixels that are in two parts of a split, or would be under any split."""
+    """Find patients, images and pixels that are in two parts of a split, or could be after a random split."""
     from mammo.auditing.audit import audit_films
 
     found = audit_films(_located(source), split)
@@ -49,7 +49,7 @@ def split(
         Path, typer.Argument(help="a CSV file with image_id, patient, split [finding_id, copy], or a run folder")
     ],
 ) -> None:
-    """Find patients, images and findings that are in two parts of a split, by their names alone."""
+    """Find patients, images and findings that are in two parts of a split, from their names alone."""
     from mammo.auditing.audit import audit_split
 
     found = audit_split(path)
@@ -62,7 +62,7 @@ def claim(
         list[str], typer.Argument(help="numbers such as n=225 accuracy=97.77 sensitivity=95.83 train=54,43 test=153,72")
     ],
 ) -> None:
-    """Check the arithmetic of a published claim. It ends with 1 if no counts of films can give its numbers."""
+    """Check the arithmetic of a published claim. The exit status is 1 if no counts of films can give its numbers."""
     from mammo.auditing.claim_report import audit
 
     possible, text = audit(words)
@@ -73,9 +73,9 @@ def claim(
 def benchmark(
     source: Source,
     copies: Annotated[int, typer.Option(help="the number of altered copies to plant")] = 200,
-    seed: Annotated[int, typer.Option(help="the seed of the choice of films and of their changes")] = 0,
+    seed: Annotated[int, typer.Option(help="the seed that chooses the films and their changes")] = 0,
 ) -> None:
-    """Plant altered copies among films, and count those that the audit finds. It ends with 1 if it errs."""
+    """Plant altered copies among films, and count how many the audit finds. The exit status is 1 if it errs."""
     from mammo.auditing import benchmark as benchmarks
 
     lines, failures = benchmarks.benchmark(_located(source), copies, seed)

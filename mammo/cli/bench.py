@@ -1,6 +1,7 @@
 """Measure speed and memory on this machine.
 
-Models stand beside a bare PyTorch loop and Keras, runs with and without caches, and data sets of several sizes.
+It compares networks with a bare PyTorch loop and with Keras, runs with and without caches, and data sets of several
+sizes.
 """
 
 import sys
@@ -10,11 +11,11 @@ from typing import Annotated, Any
 import typer
 
 app = typer.Typer(help=__doc__)
-Overrides = Annotated[list[str] | None, typer.Argument(help="keys of the runs' configuration, as for train.py")]
-Names = Annotated[str, typer.Option("--models", help="backbones, joined by commas, or all")]
+Overrides = Annotated[list[str] | None, typer.Argument(help="settings of the runs, in the words of train.py")]
+Names = Annotated[str, typer.Option("--models", help="names of backbones, separated by commas, or all")]
 Batch = Annotated[int, typer.Option(min=1, help="the number of images in a step")]
-Rounds = Annotated[int, typer.Option(min=1, help="the number of turns that each one takes")]
-Steps = Annotated[int, typer.Option(min=1, help="the number of steps in each turn; medians are over all turns")]
+Rounds = Annotated[int, typer.Option(min=1, help="the number of rounds; each measures everything once")]
+Steps = Annotated[int, typer.Option(min=1, help="the number of steps in a round; medians are over all rounds")]
 To = Annotated[Path, typer.Option(help="folder for the tables and figures")]
 BENCH = Path("bench")
 
@@ -24,7 +25,7 @@ def models(
     overrides: Overrides = None,
     names: Names = "vgg16,inception",
     kinds: Annotated[
-        str, typer.Option("--devices", help="devices, joined by commas; those that are not there are left out")
+        str, typer.Option("--devices", help="devices, separated by commas; those that this machine lacks are left out")
     ] = "cpu,cuda",
     batch: Batch = 16,
     rounds: Rounds = 3,
@@ -36,7 +37,7 @@ def models(
     ] = None,
     to: To = BENCH,
 ) -> None:
-    """Measure backbones beside the bare loop, and beside Keras."""
+    """Compare the speed of backbones with a bare PyTorch loop, and with Keras."""
     from mammo.bench import models as bench
 
     found = bench.measure(
@@ -56,7 +57,7 @@ def models(
 
 @app.command()
 def profile(names: Names = "vgg16,inception", batch: Batch = 16, steps: Steps = 3, to: To = BENCH) -> None:
-    """Measure where the time of a training step goes, on a CPU."""
+    """Measure on a CPU where the time of a training step goes."""
     from mammo.bench import profile as bench
     from mammo.bench.models import known
 
@@ -66,7 +67,7 @@ def profile(names: Names = "vgg16,inception", batch: Batch = 16, steps: Steps = 
 
 @app.command()
 def runs(overrides: Overrides = None, rounds: Rounds = 3, to: To = BENCH) -> None:
-    """Measure whole commands: what caches save, and how soon a program answers."""
+    """Measure whole commands: the time that caches save, and the time until a program answers."""
     from mammo.bench import runs as bench
 
     found = bench.measure(overrides or [], rounds=rounds, say=typer.echo)

@@ -15,11 +15,11 @@ Name = Annotated[str, typer.Argument(help="mias, phantom, or a class of your own
 Root = Annotated[str | None, typer.Option(help="folder of the films [default: below MAMMO_HOME]")]
 Archive = Annotated[str | None, typer.Option(help="mias: path of all-mias.tar.gz [default: MAMMO_MIAS_ARCHIVE]")]
 Patients = Annotated[int | None, typer.Option(help="phantom: the number of patients that are drawn, two films each")]
-FilmSeed = Annotated[int | None, typer.Option(help="phantom: seed of the drawing")]
+FilmSeed = Annotated[int | None, typer.Option(help="phantom: the seed from which the films are drawn")]
 
 
 def opened(name: str, **settings: object) -> "Dataset":
-    """Return the data set of that name, or of a class `module.Class`, with the settings that are given."""
+    """Return the data set of a name or of a class `module.Class`, with all settings that are not None."""
     from mammo.config import DataConfig
     from mammo.datasets.registry import open_dataset
 
@@ -35,7 +35,7 @@ def fetch(
     patients: Patients = None,
     film_seed: FilmSeed = None,
 ) -> None:
-    """Bring the films to disk from an archive or by download; the phantom's are drawn."""
+    """Unpack the films from an archive, or download them; those of the phantom are drawn."""
     dataset = opened(name, root=root, archive=archive, patients=patients, film_seed=film_seed)
     dataset.prepare()
     typer.echo(f"{dataset.findings()['image_id'].nunique()} films in {_place(dataset)}")
@@ -43,7 +43,7 @@ def fetch(
 
 @app.command()
 def verify(name: Name = "mias", root: Root = None, patients: Patients = None, film_seed: FilmSeed = None) -> None:
-    """Read every film on disk, compare its pixels with the manifest where there is one, and list all that differ."""
+    """Read every film on disk, compare its pixels with the manifest if there is one, and list all films that differ."""
     dataset = opened(name, root=root, patients=patients, film_seed=film_seed)
     if not Path(root := str(_place(dataset))).is_dir() and hasattr(dataset, "root"):
         raise InputError(f"no films in {root}; run `python -m mammo data fetch {name}`")
@@ -56,7 +56,7 @@ def verify(name: Name = "mias", root: Root = None, patients: Patients = None, fi
             typer.echo(str(error))
     if wrong:
         raise InputError(f"{wrong} of {len(images)} films are missing or altered; fetch the data set again")
-    typer.echo(f"{len(images)} films in {_place(dataset)} are whole")
+    typer.echo(f"{len(images)} films in {_place(dataset)} are in order")
 
 
 def _place(dataset: "Dataset") -> object:
@@ -87,12 +87,12 @@ def summary(
 
 @app.command("cache")
 def cache_(
-    clear: Annotated[bool, typer.Option("--clear", help="remove all of it")] = False,
+    clear: Annotated[bool, typer.Option("--clear", help="remove all cached files")] = False,
     limit: Annotated[
-        str | None, typer.Option(help="keep at most this much, for example 5GB; what was used longest ago goes first")
+        str | None, typer.Option(help="keep at most this much, for example 5GB; files used longest ago are removed")
     ] = None,
 ) -> None:
-    """Show the caches of crops, frozen features, GANs and audits. All of it can be made again."""
+    """Show the caches of crops, frozen features, GANs and audits. Everything in them can be computed again."""
     from mammo.paths import home
     from mammo.preprocessing import cache
 

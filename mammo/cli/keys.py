@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from mammo import config
 from mammo.paths import conf
 
-ALLOWED = {  # what a type of a field allows, in words; Any is explained by the comment alone
+ALLOWED = {  # the values that the type of a field allows; for Any, the comment of the field says it
     "str": "text",
     "str | None": "text or null",
     "bool": "true or false",
@@ -33,13 +33,13 @@ EXAMPLES = {
     "python train.py model=inception trainer.devices=2": "train Inception-v3 on two devices",
     "python train.py experiment=behery2023_vgg16": "repeat the paper's experiment, with its leaks",
     "python train.py -m sweep=folds repeats=3 model=vgg16,inception heads=all": "compare two networks over folds",
-    "python train.py resume=outputs/2026-01-31/12-00-00": "go on with a run or sweep that was cut",
+    "python train.py resume=outputs/2026-01-31/12-00-00": "go on with a run or sweep that was stopped",
 }
 USE = """Train, judge and report one classifier of mammograms.
 
   python train.py [group=option ...] [key=value ...]       one run
   python train.py -m [group=option,option ...] [...]       a sweep: every combination of the values
-  python train.py resume=<folder of a run or sweep>        go on with what was cut
+  python train.py resume=<folder of a run or sweep>        go on with a run or sweep that was stopped
 
 Other words: --cfg job prints the composed configuration, --config-dir <folder> adds options of your own,
 --hydra-help explains all flags of Hydra. `mammo train` takes the same words.
@@ -51,8 +51,8 @@ class Key:
     """A key of the command line.
 
     Attributes:
-        name: With its group, say `data.batch_size`.
-        default: As it is written in YAML.
+        name: The name with its group, say `data.batch_size`.
+        default: The default value, as it is written in YAML.
         allowed: The allowed values, in words.
         explanation: A phrase or two, without a full stop.
     """
@@ -68,11 +68,11 @@ class Group:
     """A group of keys, of options, or of both.
 
     Attributes:
-        name: Empty for the keys that belong to no group.
+        name: The name; empty for the keys without a group.
         explanation: One or more sentences.
         keys: Its keys, in the order of the dataclass.
-        options: Each option with its explanation; empty where there are none to choose from.
-        default: The option that is chosen where nothing is said.
+        options: Each option with its explanation; empty if the group has keys only.
+        default: The option that is used if the command line names none.
     """
 
     name: str
@@ -86,7 +86,7 @@ OPTIONS_ONLY = {  # groups without keys of their own
     "protocol": "Three settings at once: split, crop and augment.",
     "sweep": "Many runs and one table at the end; needs -m.",
     "experiment": "A system of the literature, in the manner of its source. Each changes several groups.",
-    "leak_study": "One turn of sweep=leak_study: a leak, or an honest counterpart.",
+    "leak_study": "One run of sweep=leak_study: a leak, or an honest counterpart.",
 }
 
 
@@ -103,7 +103,7 @@ def groups() -> list[Group]:
 
 
 def defaults() -> dict[str, str]:
-    """Return the option of each group that `conf/config.yaml` chooses; `null` where it chooses none."""
+    """Return the option of each group that `conf/config.yaml` chooses; `null` if it chooses none."""
     loaded: Any = OmegaConf.to_container(OmegaConf.load(conf() / "config.yaml"))
     chosen = [entry for entry in loaded["defaults"] if isinstance(entry, dict)]
     return {group: _yaml(option) for entry in chosen for group, option in entry.items()}
@@ -164,7 +164,7 @@ def _yaml(value: Any) -> str:
 
 
 def _options(group: str) -> dict[str, str]:
-    """Return the options of a group, each with the comment that its file begins with, or whose system it is."""
+    """Return the options of a group, each with the first comment of its file; experiments with authors and method."""
     explained = _whose if group == "experiment" else _first_comment
     return {path.stem: explained(path) for path in sorted((conf() / group).glob("*.yaml"))}
 

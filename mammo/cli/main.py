@@ -1,4 +1,4 @@
-"""The command line `mammo <verb>`, also `python -m mammo <verb>`: each family of verbs has a file beside this one."""
+"""The command line `mammo <verb>` or `python -m mammo <verb>`; each family of verbs has a file beside this one."""
 
 import sys
 from typing import Annotated, Any
@@ -11,11 +11,12 @@ from mammo.cli import audit, bench, data, reference, reports
 from mammo.errors import message_for_user
 
 BAD_INPUT = 2
-UsageError: Any = typer.BadParameter.__bases__[0]  # of click, which typer has inside itself or beside it
+# The class of click's usage errors. Some versions of typer contain click, and others import it.
+UsageError: Any = typer.BadParameter.__bases__[0]
 
 
 class Program(TyperGroup):
-    """Ends every command on bad input with one line and status 2, be it the command's own or typer's."""
+    """A group whose commands end on bad input with one line and status 2, whether typer or the command found it."""
 
     def main(self, *words: Any, **more: Any) -> Any:
         """Run a command, and end the process with its status."""
@@ -37,7 +38,7 @@ class Program(TyperGroup):
 app = typer.Typer(
     cls=Program,
     help="Train, judge and audit classifiers of mammograms. `mammo train --help` explains every key of a run. "
-    "Bad input ends every command with status 2.",
+    "On bad input every command ends with status 2.",
     add_completion=False,
     rich_markup_mode=None,  # rich's import is a quarter of the time that --help takes
     pretty_exceptions_enable=False,
@@ -61,18 +62,18 @@ def options(
         bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Take the options that stand before a verb."""
+    """Handle the options that stand before a verb."""
 
 
 @app.command(
     add_help_option=False,
-    # Every word is Hydra's: none is an option of this command, and their order stays.
+    # All words go to Hydra in their order; none is an option of this command.
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "allow_interspersed_args": False},
 )
 def train(context: typer.Context) -> None:
     """Train a classifier; see mammo train --help for every key.
 
-    The words that follow are those of `python train.py`, for example model=inception -m seed=0,1.
+    It takes the words of `python train.py`, for example model=inception -m seed=0,1.
     """
     from mammo.cli import train as program
 
@@ -80,5 +81,5 @@ def train(context: typer.Context) -> None:
 
 
 def main() -> None:
-    """Run the words of the process."""
+    """Run the command line of the process."""
     app(prog_name="mammo")

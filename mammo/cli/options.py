@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from mammo.errors import InputError
 
-PLUGINS = {  # choices that belong to an extra, and what it brings
+PLUGINS = {  # options that need an extra, and a module that the extra installs
     "sweep=tune": "hydra_plugins.hydra_optuna_sweeper",
     "hydra/launcher=joblib": "hydra_plugins.hydra_joblib_launcher",
     "hydra/launcher=submitit_local": "hydra_plugins.hydra_submitit_launcher",
@@ -23,14 +23,14 @@ PLUGINS = {  # choices that belong to an extra, and what it brings
 
 
 def check_choices(arguments: list[str], conf: Path) -> None:
-    """Refuse a flag that is none of Hydra's, and an option without its file; Hydra would take many lines to say so.
+    """Refuse an unknown flag, and an unknown option of a group, with one line; Hydra would print many.
 
     Args:
         arguments: The command line.
         conf: The folder of groups.
 
     Raises:
-        InputError: There is one.
+        InputError: A flag or an option is unknown.
     """
     flags: Any = get_args_parser()
     flags.error = _refuse
@@ -49,10 +49,10 @@ def check_choices(arguments: list[str], conf: Path) -> None:
         try:
             override = parser.parse_override(argument)
         except HydraException:
-            continue  # Hydra itself says what is wrong with it
+            continue  # Hydra itself reports the error
         options = sorted(path.stem for folder in folders for path in (folder / group).glob("*.yaml"))
         if isinstance(override.value(), Glob):
-            continue  # names files that are there
+            continue  # a pattern names existing files only
         asked = override.sweep_string_iterator() if override.is_sweep_override() else [_plain(override.value())]
         for option in asked:
             if option != "null" and option not in options:
@@ -60,14 +60,14 @@ def check_choices(arguments: list[str], conf: Path) -> None:
 
 
 def check_line(arguments: list[str], conf: Path) -> None:
-    """Compose a command line and check it before Hydra makes a folder; each value of a sweep is checked once.
+    """Compose a command line and check it before Hydra makes a folder. Each value of a sweep is checked once.
 
     Args:
         arguments: The command line.
         conf: The folder of groups.
 
     Raises:
-        InputError: What is wrong with it; Hydra's own errors are passed on.
+        InputError: A setting is wrong; errors of Hydra itself are passed on.
     """
     from mammo.runs import checks, settings
 
@@ -80,7 +80,7 @@ def check_line(arguments: list[str], conf: Path) -> None:
             composed = compose("config", [*line, *where], return_hydra_config=True)
         hydra_cfg: Any = OmegaConf.to_container(composed.hydra, resolve=False)
         if (name := hydra_cfg["runtime"]["choices"].get("sweep")) and not known.multirun:
-            raise InputError(f"sweep={name} is a sweep of jobs: add -m, python train.py -m sweep={name}")
+            raise InputError(f"sweep={name} starts several jobs; add -m, python train.py -m sweep={name}")
         own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
         config = settings.resolve(own, [one for one in line if not one.startswith("hydra")])
         named = hydra_cfg["sweep" if known.multirun else "run"]["dir"]
@@ -88,7 +88,7 @@ def check_line(arguments: list[str], conf: Path) -> None:
 
 
 def lines_of(overrides: list[str], *, sweep: bool, most: int = 20) -> list[list[str]]:
-    """Return the lines of single runs to check: a sweep's with each of its values once, at most so many of a key."""
+    """Return the lines of single runs to check. For a sweep, each value occurs in one, but at most `most` of a key."""
     if not sweep:
         return [overrides]
     parsed = OverridesParser.create().parse_overrides(overrides)

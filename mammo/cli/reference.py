@@ -61,7 +61,7 @@ def command_line(program: Any) -> str:
     """Return the page of all commands, each with its arguments and options.
 
     Args:
-        program: The command that all others belong to.
+        program: The top command, which contains all others.
     """
     lines = [
         "# Command line",
@@ -73,7 +73,7 @@ def command_line(program: Any) -> str:
         "```",
         "",
         "After an installation, `mammo` is the same as `python -m mammo`. Each command explains itself with `--help`.",
-        "Bad input ends every command with status 2 and one line that says what is wrong.",
+        "On bad input every command ends with status 2 and one line that says what is wrong.",
         WRITTEN,
     ]
     for path, command in commands("mammo", program):
@@ -87,16 +87,16 @@ def command_line(program: Any) -> str:
 
 
 def commands(path: str, command: Any) -> Iterator[tuple[str, Any]]:
-    """Yield a command and all that belong to it, each with the words that call it."""
+    """Yield a command and all commands below it, each with the words that call it."""
     yield path, command
     for name, one in sorted(getattr(command, "commands", {}).items()):
         yield from commands(f"{path} {name}", one)
 
 
 def parameters(command: Any) -> Iterator[tuple[str, Any, Any, type]]:
-    """Yield each argument or option of a command as its function declares it: name, typer's words on it, default, type.
+    """Yield each argument or option of a command as its function declares it: name, typer's declaration, default, type.
 
-    What typer makes of the function differs from version to version; the function does not.
+    The objects that typer makes of the function differ from version to version; the function does not.
     """
     for name, one in inspect.signature(command.callback).parameters.items() if command.callback else ():
         for said in getattr(one.annotation, "__metadata__", ()):

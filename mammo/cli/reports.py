@@ -1,4 +1,4 @@
-"""Numbers again from the tables of runs and of anybody: `mammo report`, `compare`, `evaluate`, `literature`."""
+"""The commands that compute numbers from tables: `mammo report`, `compare`, `evaluate`, `literature`."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -21,7 +21,7 @@ def report(
 
     for path in paths:
         if path.is_file():
-            raise InputError(f"{path} is a table, and a report is of a run folder; use mammo evaluate {path}")
+            raise InputError(f"{path} is a table, but report takes run folders; use mammo evaluate {path}")
         if (path / "multirun.yaml").is_file():
             typer.echo(str(sweep.write(path)))
         else:
@@ -32,35 +32,35 @@ def report(
 def compare(
     paths: Annotated[list[Path], typer.Argument(help="two or more run folders, sweep folders or prediction tables")],
 ) -> None:
-    """Set several runs side by side, with paired differences."""
+    """Compare several runs, with paired differences."""
     from mammo.reports import leaderboard
 
     if len(paths) < 2:
-        raise InputError(f"a comparison needs two or more, found {paths[0]} alone; name another beside it")
+        raise InputError(f"compare needs two paths or more, but found {paths[0]} alone; name another one")
     typer.echo(leaderboard.side_by_side(paths))
 
 
 def evaluate(
     tables: Annotated[list[Path], typer.Argument(help="tables of predictions (CSV); several are compared in pairs")],
-    by: Annotated[str, typer.Option(help="column of the patient; row: each row is one of its own")] = "patient",
-    positive: Annotated[str | None, typer.Option(help="the positive one of two classes")] = None,
+    by: Annotated[str, typer.Option(help="column of the patient; row: each row is a patient of its own")] = "patient",
+    positive: Annotated[str | None, typer.Option(help="which of two classes is positive")] = None,
     columns: Annotated[
         str | None, typer.Option(help="names of the table's columns, say label=truth,score=prob,p_malignant=Cancer")
     ] = None,
     threshold: Annotated[float | None, typer.Option(help="call a sample positive above this score")] = None,
-    unit: Annotated[Unit | None, typer.Option(help="evaluate images or patients [default: the rows]")] = None,
+    unit: Annotated[Unit | None, typer.Option(help="evaluate images or patients instead of rows")] = None,
     rule: Annotated[
-        Rule, typer.Option(help="from rows to an image or patient: their mean, or the highest")
+        Rule, typer.Option(help="how to combine the rows of an image or patient: the mean, or the most alarming row")
     ] = Rule.mean,
     out: Annotated[Path | None, typer.Option(help="folder for the report, its numbers and figures")] = None,
 ) -> None:
-    """Evaluate anybody's predictions by patient."""
+    """Evaluate predictions of any program, with intervals by patient."""
     from mammo.reports import external, leaderboard
 
     how: dict[str, Any] = {"by": None if by == "row" else by, "positive": positive, "columns": named_columns(columns)}
     for table in tables:
         if table.is_dir():
-            raise InputError(f"{table} is a folder, and evaluate takes tables of predictions; use mammo report {table}")
+            raise InputError(f"{table} is a folder, but evaluate takes tables of predictions; use mammo report {table}")
     found = [external.evaluate_external(one, **how, threshold=threshold, unit=unit, rule=rule) for one in tables]
     for table, one in zip(tables, found, strict=True):
         typer.echo(f"## {table}\n" * (len(found) > 1) + str(one))
@@ -71,7 +71,7 @@ def evaluate(
 
 
 def named_columns(words: str | None) -> dict[str, str]:
-    """Return the columns that `label=truth,score=prob` names, ours first."""
+    """Return the columns that `label=truth,score=prob` names: from the names used here to the table's own."""
     pairs = [word.partition("=") for word in words.split(",")] if words else []
     if odd := [name for name, separator, _ in pairs if not separator]:
         raise InputError(f"--columns {odd[0]}: expected <name here>=<name in the table>, say label=truth,score=prob")
@@ -90,5 +90,5 @@ def literature(
     if to is not None:
         tables.collect(paths, to)
     elif len(paths) > 1:
-        raise InputError("several sweeps make one table in a folder; name it with --to <folder>")
+        raise InputError(f"found {len(paths)} folders, which make one table; name the folder for it with --to <folder>")
     typer.echo("\n".join(tables.table(to or paths[0])))

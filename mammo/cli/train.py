@@ -1,4 +1,4 @@
-"""`mammo train`, and `python train.py`: the only Hydra program. It trains one classifier and writes its report."""
+"""The command `mammo train` or `python train.py`: it trains one classifier, writes its report, and alone uses Hydra."""
 
 import multiprocessing
 import os
@@ -21,7 +21,7 @@ from mammo.processes import peers, resume
 from mammo.runs import sweep
 
 EXPECTED = (InputError, CompactHydraException, InterpolationResolutionError)
-PROGRAM = "MAMMO_PROGRAM"  # the variable with the number of the process that the user started
+PROGRAM = "MAMMO_PROGRAM"  # the environment variable with the id of the process that the user started
 
 
 def end(line: str) -> NoReturn:
@@ -32,12 +32,13 @@ def end(line: str) -> NoReturn:
 
 @hydra.main(version_base="1.3", config_path=str(conf()), config_name="config")
 def run_job(composed: DictConfig) -> float | None:
-    """Run the job on its devices unless it is done, and return the objective."""
+    """Run the job on its devices unless it has finished, and return the objective."""
     from mammo.runs import job, settings
 
-    if multiprocessing.current_process().name.startswith("Loky"):  # joblib's
-        peers.end_with(int(os.environ[PROGRAM]))  # or it would go on with the sweep alone
-        multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)  # for its devices
+    if multiprocessing.current_process().name.startswith("Loky"):  # a worker of joblib
+        peers.end_with(int(os.environ[PROGRAM]))  # otherwise it would go on with the sweep after that process is killed
+        # A job on several devices starts processes, which needs the default method instead of Loky's.
+        multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
     hydra_cfg = HydraConfig.get()
     folder, of_sweep = Path(hydra_cfg.runtime.output_dir), hydra_cfg.mode == RunMode.MULTIRUN
     try:
@@ -54,7 +55,7 @@ def run_job(composed: DictConfig) -> float | None:
 
 
 def checked(arguments: list[str]) -> list[str]:
-    """Return the command line to run, of which all is known to be right that can be known without a film or torch."""
+    """Return the command line to run, after all checks that need no film and no torch."""
     configuration.register()
     sweep.register()
     peers.check_named(arguments)
@@ -84,12 +85,12 @@ def main(arguments: list[str] | None = None) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return
     os.environ[PROGRAM] = str(os.getpid())
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # or it would end with 1 whatever was wrong
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # otherwise Hydra ends with status 1 on every error
     peers.join()
     try:
         sys.argv[1:] = checked(sys.argv[1:])
         if (together := peers.peers()) and together.rank:
-            sys.argv.append("hydra.output_subdir=null")  # the first one writes it down
+            sys.argv.append("hydra.output_subdir=null")  # the first process writes it
         run_job()
     except EXPECTED as error:
         end(configuration.explained(error))

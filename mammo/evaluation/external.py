@@ -1,7 +1,7 @@
-"""Predictions from any source: a table read strictly, with a note for everything that had to be understood.
+"""Read a table of predictions from any source strictly, with a note for everything that had to be interpreted.
 
-Needed are a patient, a label, and a score or the probability of each class (`p_<class>`). What cannot be used is
-refused by its rows; nothing is guessed.
+It needs a patient, a label, and a score or the probability of each class (`p_<class>`). Nothing is guessed: if rows
+cannot be used, an error names them.
 """
 
 import re
@@ -22,8 +22,8 @@ SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "
           "test": "test", "testing": "test", "holdout": "test"}  # fmt: skip
 PAIRS = [("negative", "positive"), ("neg", "pos"), ("no", "yes"), ("false", "true"), ("healthy", "diseased"),
          ("normal", "cancer"), ("benign", "cancer"), ("no cancer", "cancer"), ("control", "case")]  # fmt: skip
-SUM_WITHIN = 0.02  # how far probabilities that were rounded for print may be from a sum of 1
-CONTINUOUS = 0.9  # share of distinct scores from which two equal rows are a mistake, and no coincidence
+SUM_WITHIN = 0.02  # allowed distance from a sum of 1, because printed probabilities are rounded
+CONTINUOUS = 0.9  # share of distinct scores above which two equal rows are a mistake, not a coincidence
 
 
 @dataclass
@@ -33,15 +33,15 @@ class External:
     Attributes:
         table: The predictions table, see `evaluation.predictions`; without probabilities its `p_<class>` are NaN.
         classes: Class names; of two, the second is positive.
-        notes: What was understood of the source, a line each.
-        name: Of the source.
+        notes: How the source was interpreted, one line each.
+        name: The name of the source.
     """
 
     table: pd.DataFrame
     classes: list[str]
     notes: list[str] = field(default_factory=list)
     name: str = "predictions"
-    identified: bool = True  # False if no column names the images: then rows are told apart by their order alone
+    identified: bool = True  # False if no column names the images; rows then differ by their order only
 
 
 def read_external(
@@ -55,21 +55,21 @@ def read_external(
 
     Args:
         source: A CSV file (comma, semicolon or tab; also .gz or .xz) or a DataFrame, one row per sample.
-        by: The column of the patient: a patient's rows are drawn together for the intervals. None: each row is a
+        by: The column of the patient. For the intervals, a patient's rows are drawn together. None: each row is a
             patient of its own.
-        positive: The positive one of two classes. None: 1 of 0 and 1, true, or the second class of a known task
-            (`abnormal`, `malignant`, ...); other words have to be told.
-        columns: From the names used here (`label`, `score`, `p_<class>`, `image_id`, `split`, ...) to the table's own.
+        positive: Which of two classes is positive. None: 1 of 0 and 1, true, or the second class of a known pair
+            (`abnormal`, `malignant`, ...). For other classes it must be given.
+        columns: Maps the names used here (`label`, `score`, `p_<class>`, `image_id`, ...) to the table's own.
 
     Raises:
-        InputError: A column is missing, or rows cannot be used; the line names them.
+        InputError: A column is missing, or rows cannot be used; the error names them.
     """
     named = dict(columns or {}) | ({} if by in (None, "patient") else {"patient": str(by)})
     return _Reader(RawTable(source, named, [*COLUMNS, "score"]), by).read(positive)
 
 
 class _Reader:
-    """Turns the columns of a table into those of the predictions table, one after the other."""
+    """A reader that turns the columns of a table into those of the predictions table, one after the other."""
 
     def __init__(self, raw: RawTable, by: str | None) -> None:
         self.raw, self.name, self.notes, self.by = raw, raw.name, raw.notes, by
@@ -116,13 +116,13 @@ class _Reader:
         folded = spellings.str.lower().str.replace(r"^0+(?=\d)", "", regex=True)
         if (alike := folded.duplicated(keep=False)).any():
             some = ", ".join(spellings[alike].iloc[:2])
-            self.notes.append(f"**patients {some} are taken as different ones; write one patient in one way**")
+            self.notes.append(f"**patients {some} are taken as different; write the same patient in one way**")
         return patient
 
     def _labels(self) -> pd.Series:
-        """Return the labels as words: 1.0 is 1, TRUE is true."""
+        """Return the labels as words; 1.0 becomes 1, and TRUE becomes true."""
         label = self.raw.words("label")
-        self.raw.refuse(label.isna(), "label is missing; leave the row out, or label it")
+        self.raw.refuse(label.isna(), "label is missing; label the row, or leave it out")
         numbers = pd.to_numeric(label, errors="coerce")
         if numbers.notna().all() and (numbers == numbers.round()).all():
             return numbers.astype(int).astype("string")
@@ -131,7 +131,7 @@ class _Reader:
             return folded
         first = dict(zip(folded[::-1], label[::-1], strict=True))  # the first spelling of each
         if len(first) < label.nunique():
-            self.notes.append("labels that differ in capitals alone are taken as one")
+            self.notes.append("labels that differ only in capitals are taken as one")
         return folded.map(first).astype("string")
 
     def _classes(self, label: pd.Series, named: list[str], positive: object) -> list[str]:
@@ -144,8 +144,8 @@ class _Reader:
             others = [name for name in found if _key(name) != _key(one)]
             if len(others) > 1:
                 raise InputError(
-                    f"{self.name}: labels are {', '.join(found)}, and of these p_{one} alone is there; "
-                    "give each class its column p_<class>"
+                    f"{self.name}: labels are {', '.join(found)}, but p_{one} is the only column of a probability; "
+                    "give each class a column p_<class>"
                 )
             classes = [*(others or [f"not {one}"]), one]
         else:
@@ -154,22 +154,22 @@ class _Reader:
             if not named:
                 count = f"{len(found)} classes ({', '.join(sorted(found)[:5])}{', ...' * (len(found) > 5)})"
                 raise InputError(
-                    f"{self.name}: label has {count}, and a score tells two apart; give each class its p_<class>"
+                    f"{self.name}: label has {count}, but a score is for two; give each class a column p_<class>"
                     if len(found) > 2
                     else f"{self.name}: every label is {found[0]}; expected two classes"
                 )  # fmt: skip
             if positive is not None:
-                raise InputError(f"{self.name}: positive={positive} is for two classes, found {len(classes)}")
+                raise InputError(f"{self.name}: positive={positive} is for two classes, but there are {len(classes)}")
             known = [list(task.classes) for task in known_tasks().values()]
             return next((one for one in known if sorted(one) == sorted(classes)), classes)
-        ours = len(named) == 2 and all(column in self.raw for column in [*COLUMNS, "score"])  # positive: the second
+        ours = len(named) == 2 and all(column in self.raw for column in [*COLUMNS, "score"])  # the second is positive
         return self._positive_last(classes, positive, certain=len(named) == 1 or ours)
 
     def _positive_last(self, classes: list[str], positive: object, *, certain: bool) -> list[str]:
         if positive is not None:
             wanted = [one for one in classes if _key(one) == _key(as_word(positive))]
             if not wanted:
-                raise InputError(f"{self.name}: positive={positive} is no class; expected {' or '.join(classes)}")
+                raise InputError(f"{self.name}: positive={positive} is not a class; expected {' or '.join(classes)}")
             return [*(one for one in classes if one != wanted[0]), wanted[0]]
         if certain:
             return classes
@@ -186,14 +186,14 @@ class _Reader:
         )
 
     def _identities(self, patient: pd.Series) -> pd.DataFrame:
-        """Return the identity of each row: its own columns where they are there."""
+        """Return the identity of each row, from its own columns if they exist."""
         table = pd.DataFrame({"image_id": [str(number) for number in range(1, len(self.raw) + 1)]}, dtype="string")
         if "image_id" in self.raw:
             table["image_id"] = self.raw.words("image_id")
             self.raw.refuse(table["image_id"].isna(), "image_id is missing")
             pairs = pd.DataFrame({"image_id": table["image_id"], "patient": patient})
             several = pairs.groupby("image_id")["patient"].transform("nunique") > 1
-            self.raw.refuse(several, "an image is of two patients; each image belongs to one")
+            self.raw.refuse(several, "the image belongs to two patients; expected one")
         for one in SAMPLE[1:]:
             table[one] = pd.array(
                 self.raw.numbers(one).astype(int) if one in self.raw else [0] * len(table), dtype="Int64"
@@ -226,7 +226,7 @@ class _Reader:
             return {one: values if _key(one) == _key(name) else 1 - values for one in classes}
         sums = np.sum(list(numbers.values()), axis=0)
         off = abs(sums - 1) > SUM_WITHIN
-        self.raw.refuse(off, f"the probabilities have the sum {first_of(pd.Series(sums.round(4)), off)}; expected 1")
+        self.raw.refuse(off, f"the sum of the probabilities is {first_of(pd.Series(sums.round(4)), off)}; expected 1")
         return numbers
 
     def _ranked(
@@ -239,12 +239,12 @@ class _Reader:
         if numbers is not None:
             ranks = [pd.Series(one).rank() for one in (score, numbers[positive])]
             if len(score) > 2 and ranks[0].std() and ranks[1].std() and ranks[0].corr(ranks[1]) < -0.5:
-                self.notes.append(f"**score falls while p_{positive} rises: is one of them that of {negative}?**")
+                self.notes.append(f"**score falls while p_{positive} rises; check that both are of {positive}**")
             return score, numbers
         if score.min() >= 0 and score.max() <= 1:
             self.notes.append(f"the scores lie between 0 and 1 and are taken as probabilities of {positive}")
             return score, {negative: 1 - score, positive: score}
-        self.notes.append("the scores are no probabilities: they rank, and decide nothing without a threshold")
+        self.notes.append("the scores are not probabilities; AUROC uses their order, but accuracy needs a threshold")
         return score, None
 
     def _no_duplicates(self, table: pd.DataFrame) -> None:
@@ -252,7 +252,7 @@ class _Reader:
         if "image_id" in self.raw:
             self.raw.refuse(
                 table.duplicated([*SAMPLE, *key]),
-                "the same image is there before; give each once, or tell samples apart by finding_id or patch",
+                "the same image is in an earlier row; give it once, or distinguish its samples by finding_id or patch",
             )
             return
         values = [one for one in table.columns if one not in SAMPLE]
@@ -263,24 +263,24 @@ class _Reader:
             return
         scores = table.loc[~twice, [one for one in values if one == "score" or one.startswith("p_")]]
         if len(scores.drop_duplicates()) > CONTINUOUS * len(scores):
-            why = "the same as a row before; give each once, or tell images apart by a column image_id"
+            why = "the same as an earlier row; give it once, or distinguish images by a column image_id"
             self.raw.refuse(twice, why)
-        self.notes.append(f"{int(twice.sum())} rows equal others; the scores have few values, so they are kept")
+        self.notes.append(f"{int(twice.sum())} rows equal earlier ones; they are kept, as the scores have few values")
 
     def _say(self, table: pd.DataFrame, classes: list[str]) -> None:
         tested = table[table["split"] == "test"]
         if len(classes) == 2:
             self.notes.insert(0, f"positive class: {classes[1]}; negative class: {classes[0]}")
         if (count := tested["patient"].nunique()) < 2:
-            self.notes.append("**all rows are of one patient: there are no intervals by patient**")
+            self.notes.append("**all rows are of one patient, so there are no intervals by patient**")
         elif self.by is not None and count == len(tested) > 1 and tested["head"].nunique() == 1:
             self.notes.append("each patient has one row")
         if tested["score"].nunique() == 2 and len(tested) > 2:
-            self.notes.append("**the scores have two values, so they are decisions: AUROC is that of one point**")
+            self.notes.append("**the scores have two values, so they are decisions: AUROC is of one threshold**")
 
 
 def _key(name: object) -> str:
-    """Return what two spellings of a class have in common: 1.0 is 1, Yes is yes."""
+    """Return the common form of the spellings of a class; 1.0 becomes 1, and Yes becomes yes."""
     word = str(name).strip().lower()
     return str(int(float(word))) if re.fullmatch(r"[-+]?\d+\.0+", word) else word
 

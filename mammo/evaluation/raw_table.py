@@ -1,4 +1,4 @@
-"""A table from any source: columns by their names, values as words or numbers, and the rows that cannot be used."""
+"""Read a table from any source: columns by name, values as words or numbers, and errors that name rows."""
 
 import csv
 import gzip
@@ -13,8 +13,16 @@ import pandas as pd
 
 from mammo.errors import InputError
 
-ABSENT = {"", "nan", "none", "null", "n/a", "<na>", "#n/a"}  # in lower case: what spreadsheets write for no value
-NAMED = 3  # rows that an error names
+ABSENT = {
+    "",
+    "nan",
+    "none",
+    "null",
+    "n/a",
+    "<na>",
+    "#n/a",
+}  # what spreadsheets write for a missing value, in lower case
+NAMED = 3  # the number of rows that an error names
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -25,7 +33,7 @@ def _read(path: Path) -> pd.DataFrame:
     try:
         data = {".gz": gzip.decompress, ".xz": lzma.decompress}.get(path.suffix, bytes)(data)
     except (OSError, EOFError, lzma.LZMAError):
-        raise InputError(f"{path}: is not compressed as its name says, or is cut short; write it again") from None
+        raise InputError(f"{path} is not compressed as its name says, or is incomplete; write it again") from None
     for start, encoding in ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"", "utf-8-sig"), (b"", "cp1252")):
         if data.startswith(start):
             try:
@@ -34,27 +42,29 @@ def _read(path: Path) -> pd.DataFrame:
             except UnicodeDecodeError:
                 continue
     else:
-        raise InputError(f"{path}: is no text; expected a table of predictions (CSV)")
+        raise InputError(f"{path} is not text; expected a table of predictions (CSV)")
     first = text.partition("\n")[0]
     if "\0" in first or not first.strip():
-        raise InputError(f"{path}: expected a table of predictions as CSV, found none in its first line")
+        raise InputError(f"{path}: the first line has no column names; expected a table of predictions (CSV)")
     separator = max(",;\t", key=first.count)
     header = next(csv.reader([first.rstrip("\r")], delimiter=separator))
     if twice := sorted({one.strip() for one in header if header.count(one) > 1 and one.strip()}):
-        raise InputError(f"{path}: column {twice[0]} is there twice; leave one out")
+        raise InputError(f"{path} has two columns {twice[0]}; leave one out")
     try:
         return pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False, skipinitialspace=True)
     except (ValueError, pd.errors.ParserError) as error:
-        raise InputError(f"{path}: expected a table of predictions as CSV: {' '.join(str(error).split())}") from None
+        raise InputError(
+            f"{path} cannot be read as a table of predictions (CSV): {' '.join(str(error).split())}"
+        ) from None
 
 
 class RawTable:
-    """The rows of a table, with a note for everything that was read otherwise than it stands there.
+    """The rows of a table, with a note for everything that was changed in reading.
 
     Args:
         source: A CSV file (comma, semicolon or tab; also .gz or .xz), or a DataFrame.
-        columns: From the names used here to the table's own.
-        known: The names whose capitals do not matter.
+        columns: Maps the names used here to the table's own.
+        known: The names that may be written in capitals or small letters.
     """
 
     def __init__(
@@ -62,7 +72,7 @@ class RawTable:
     ) -> None:
         name, raw = (str(source), _read(Path(source))) if isinstance(source, str | Path) else ("the table", source)
         if raw.empty:
-            raise InputError(f"{name}: has no rows; expected one per sample")
+            raise InputError(f"{name} has no rows; expected one per sample")
         self.name, self.notes = name, list[str]()
         raw = raw.reset_index(drop=True)
         own = {str(one): str(one).strip() for one in raw.columns}
@@ -70,9 +80,9 @@ class RawTable:
         self.raw = raw.loc[:, [not re.fullmatch(r"(Unnamed: \d+)?", str(one)) for one in raw.columns]]
         for here, theirs in columns.items():
             if theirs not in self.raw:
-                raise InputError(f"{name}: no column {theirs}, which is to be {here}; {self.found()}")
+                raise InputError(f"{name}: no column {theirs}, which columns names for {here}; {self.found()}")
         if taken := sorted({theirs for theirs in columns.values() if list(columns.values()).count(theirs) > 1}):
-            raise InputError(f"{name}: column {taken[0]} is named twice in columns; name each once")
+            raise InputError(f"{name}: columns names {taken[0]} twice; name each column once")
         renamed = {theirs: here for here, theirs in columns.items()}
         clash = [here for here, theirs in columns.items() if here in self.raw and theirs != here]
         self.raw = self.raw.drop(columns=clash).rename(columns=renamed)
@@ -89,7 +99,7 @@ class RawTable:
         return f"the columns are {', '.join(map(str, self.raw.columns))}"
 
     def _spelling(self, known: set[str]) -> None:
-        """Take `Patient` for `patient`, and say so."""
+        """Rename columns such as `Patient` to `patient`, with a note."""
         for one in list(self.raw.columns):
             lower = str(one).lower()
             wanted = lower if lower in known else f"p_{one[2:]}" if lower.startswith("p_") else None
@@ -98,23 +108,23 @@ class RawTable:
                 self.notes.append(f"column {one} is taken as {wanted}")
 
     def refuse(self, wrong: Iterable[bool], why: str) -> None:
-        """Raise an error that names the rows that are wrong; nothing where there are none."""
+        """Raise an error that names the wrong rows, if there are any."""
         rows = np.flatnonzero(np.asarray(list(wrong), bool)) + 1
         if len(rows):
             named = ", ".join(map(str, rows[:NAMED])) + (f" and {len(rows) - NAMED} more" * (len(rows) > NAMED))
             raise InputError(f"{self.name}: row{'s' * (len(rows) > 1)} {named}: {why}")
 
     def words(self, column: str) -> pd.Series:
-        """Return a column as words without blanks around them; absent ones are missing."""
+        """Return a column as words without blanks around them; empty cells are missing values."""
         given = self.raw[column]
         words = given.map(as_word).astype("string")
         stripped = words.str.strip()
         if (stripped != words).fillna(False).any():
-            self.notes.append(f"blanks around the values of {column} are left out")
+            self.notes.append(f"blanks around the values of {column} are removed")
         return stripped.mask(given.isna() | stripped.str.lower().isin(ABSENT))
 
     def numbers(self, column: str) -> np.ndarray:
-        """Return a column as finite numbers, a decimal comma included."""
+        """Return a column as finite numbers; decimal commas are accepted."""
         words = self.words(column)
         self.refuse(words.isna(), f"{column} is missing; give each row a number, or leave the row out")
         commas = words.str.fullmatch(r"[-+]?\d+,\d+(e[-+]?\d+)?", case=False).fillna(False)
@@ -122,13 +132,13 @@ class RawTable:
             words = words.where(~commas, words.str.replace(",", ".", n=1))
             self.notes.append(f"decimal commas in {column} are read as points")
         numbers = pd.to_numeric(words, errors="coerce").to_numpy(float, na_value=np.nan)
-        self.refuse(np.isnan(numbers), f"{column} is no number ({first_of(words, np.isnan(numbers))}); expected one")
+        self.refuse(np.isnan(numbers), f"{column} is {first_of(words, np.isnan(numbers))}; expected a number")
         self.refuse(~np.isfinite(numbers), f"{column} is infinite; expected a finite number")
         return numbers
 
 
 def as_word(value: object) -> str:
-    """Return a value as a word: a whole number without its point."""
+    """Return a value as a word; whole numbers have no decimal point."""
     if isinstance(value, bool | np.bool_):
         return str(value).lower()
     if isinstance(value, float | np.floating) and np.isfinite(value) and value == int(value):

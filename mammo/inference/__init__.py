@@ -1,1 +1,1 @@
-"""From a run to an answer for a new film."""
+"""Apply a trained run to a new film."""

@@ -1,4 +1,4 @@
-"""A trained run applied to a new film: the same cutting, network and head, and what was assumed of the film."""
+"""Apply a trained run to a new film: with its cutting, network and head, and notes of what is assumed."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -29,12 +29,12 @@ class Prediction:
 
     Attributes:
         head: The head that gave it.
-        probabilities: By class name.
-        score: Of the positive class of two, as in the predictions table; None for several classes.
-        threshold: The score above which validation calls a film positive; None where it chose none.
-        notes: What was assumed of the film, a line each.
-        windows: One row per square that was looked at: its centre `x_px, y_px` and side `size_px` on the film, and
-            its score or probabilities.
+        probabilities: The probability of each class by its name.
+        score: The score of the positive class of two, as in the predictions table; None for several classes.
+        threshold: The score above which a film is called positive, from validation; None if none was chosen.
+        notes: Each assumption about the film, one line each.
+        windows: One row per window: its centre `x_px, y_px` and side `size_px` on the film, and its score and
+            probabilities.
     """
 
     head: str
@@ -46,7 +46,7 @@ class Prediction:
 
     @property
     def called(self) -> str:
-        """The class: by the threshold where there is one, else the most probable."""
+        """The class that the threshold gives, or the most probable class if there is no threshold."""
         names = list(self.probabilities)
         if self.threshold is not None and self.score is not None:
             return names[int(self.score > self.threshold)]
@@ -54,7 +54,7 @@ class Prediction:
 
     def __str__(self) -> str:
         shown = ", ".join(f"{name} {value:.3f}" for name, value in self.probabilities.items())
-        return "\n".join([f"{self.called} ({self.head}: {shown})", *self.notes, "No diagnostic use."])
+        return "\n".join([f"{self.called} ({self.head}: {shown})", *self.notes, "Not for diagnostic use."])
 
 
 class Predictor:
@@ -65,7 +65,7 @@ class Predictor:
         head: One of its heads, or `softmax` for the network's own output.
 
     Raises:
-        InputError: The run has no such head, or its crop cannot be made of a film of which nothing is known.
+        InputError: The run has no such head, or its crop cannot be made of a film without findings.
     """
 
     def __init__(self, run: RunFolder, head: str = "softmax") -> None:
@@ -76,7 +76,7 @@ class Predictor:
         self.config, self.classes = run.config, list(run.provenance["classes"])
         self.crop = build_crop(self.config.crop)
         if not hasattr(self.crop, "look"):
-            raise InputError(f"crop={self.config.crop.name} has no method `look`, so a new film gives it no square")
+            raise InputError(f"crop={self.config.crop.name} cannot cut a new film; give it a method `look`")
         self.operating = Operating(**run.numbers["operating"].get(head, {}))
         spacings = run.samples["spacing_mm"].dropna().unique()
         self.spacing_mm = float(spacings[0]) if len(spacings) == 1 else None
@@ -95,17 +95,17 @@ class Predictor:
         """Return the answer for a film.
 
         Args:
-            film: From `mammo.read_film`.
+            film: A film, as `mammo.read_film` returns it.
             at: A point x, y in pixels of the film, from the top left, for a run on lesion windows. None: such a run
                 looks at windows all over the breast, and the most alarming one counts.
 
         Raises:
-            InputError: Millimetres are needed and the film does not say how large a pixel is, or no breast is there.
+            InputError: The crop needs millimetres but the film gives no pixel size, or there is no breast.
         """
         notes, spacing = list(film.notes), film.spacing_mm
         if spacing is None and self.spacing_mm is not None:
             spacing = self.spacing_mm
-            notes.append(f"The film does not say how large a pixel is; {spacing} mm is assumed, as in training.")
+            notes.append(f"The film does not give the size of a pixel; {spacing} mm is assumed, as in training.")
         laterality = film.laterality
         row = {"dataset": "film", "image_id": "film", "finding_id": 0, "path": "film", "patient": "film"}
         rows = findings_table(pd.DataFrame([row | {"laterality": laterality, "spacing_mm": spacing}]))
@@ -119,7 +119,7 @@ class Predictor:
         )
         squares = [one for of in cutter(pd.concat([rows] * len(asks)), asks) for one in of]
         if not squares:
-            raise InputError("no square of this film can be looked at; is the point on the breast?")
+            raise InputError("no window can be cut from this film; name a point on the breast")
         score, probabilities = self._answers(squares, cutter)
         windows = pd.DataFrame([{key: one.numbers[key] for key in ("x_px", "y_px", "size_px")} for one in squares])
         windows = windows.assign(score=score) if score is not None else windows

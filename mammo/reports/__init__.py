@@ -1,1 +1,1 @@
-"""Numbers in; Markdown, CSV and figures out."""
+"""Write numbers as Markdown, CSV and figures."""

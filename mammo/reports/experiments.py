@@ -1,4 +1,4 @@
-"""The experiments of sweep folders, run folders and tables of predictions, read for setting them side by side."""
+"""Read the experiments of sweep folders, run folders and tables of predictions, so that they can be compared."""
 
 import json
 from collections.abc import Iterable
@@ -16,8 +16,8 @@ from mammo.evaluation.predictions import by_head, choices
 from mammo.files import read_json
 from mammo.run_folder import RunFolder
 
-JOBS = "jobs.json"  # of a sweep folder: the names of its job folders
-REPEATED = ("seed", "data.fold", "sweep")  # what repeats an experiment, and does not make another one
+JOBS = "jobs.json"  # in a sweep folder: the names of its job folders
+REPEATED = ("seed", "data.fold", "sweep")  # these settings repeat an experiment and do not make a new one
 
 
 def read_experiments(paths: Iterable[Path]) -> list[Experiment]:
@@ -35,14 +35,14 @@ def read_experiments(paths: Iterable[Path]) -> list[Experiment]:
         elif (path / "predictions.csv").is_file():
             of_path = _of_folders([RunFolder(path)])
         elif (path / "multirun.yaml").is_file():
-            raise InputError(f"{path}: a sweep that has not ended; go on with it: python train.py resume={path}")
+            raise InputError(f"{path} is a sweep that has not ended; go on with python train.py resume={path}")
         else:
             raise InputError(f"{path}: expected a run folder, a sweep folder or a table of predictions")
         taken = {one.label for one in found}
         found += [replace(e, label=f"{path}: {e.label}") if e.label in taken else e for e in of_path]
     labels = [one.label for one in found]
     if len(set(labels)) < len(labels):
-        raise InputError(f"two experiments are called {max(labels, key=labels.count)}: give each once")
+        raise InputError(f"two experiments have the name {max(labels, key=labels.count)}; give each once")
     return found
 
 
@@ -73,7 +73,7 @@ def _of_folders(runs: list[RunFolder]) -> list[Experiment]:
 
 
 def _words(settings: dict[str, Any]) -> dict[str, str]:
-    """Return the settings of a job that may distinguish it, as words of the command line."""
+    """Return the settings that may distinguish a job, as words of the command line."""
     words = {key: value if isinstance(value, str) else json.dumps(value) for key, value in settings.items()}
     return {key: word for key, word in words.items() if key not in REPEATED}
 

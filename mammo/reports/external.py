@@ -1,4 +1,4 @@
-"""Predictions from any source, evaluated: numbers with intervals by patient, words, and figures."""
+"""Evaluate predictions from any source: numbers with intervals by patient, a report, and figures."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,10 +19,11 @@ from mammo.reports.experiments import experiment_of
 from mammo.reports.run import SHOWN, metrics_table
 
 CHOSEN = (
-    "`_at_threshold` is at a threshold that the rows with split=val chose; `_calibrated` is after their temperature."
+    "Metrics that end in `_at_threshold` or `_calibrated` use the threshold and the temperature of the probabilities "
+    "that were chosen on the rows with split=val."
 )
-GIVEN = "`_at_threshold` is at the threshold that was given."
-UNCHOSEN = "No row has split=val, so that no threshold and no temperature could be chosen; --threshold gives one."
+GIVEN = "Metrics that end in `_at_threshold` use the threshold that was given."
+UNCHOSEN = "No row has split=val, so no threshold and no temperature were chosen. --threshold gives a threshold."
 
 
 @dataclass
@@ -30,10 +31,10 @@ class ExternalEvaluation:
     """The evaluation of a table of predictions.
 
     Attributes:
-        external: The table as it was understood.
-        metrics: By head and name, of the test split; `evaluation["auroc"]` is short for the only head's.
+        external: The table as it was read.
+        metrics: The metrics of the test split by head and name. If there is one head, `judged["auroc"]` is its AUROC.
         text: The report, in Markdown.
-        evaluation: The parts that figures are drawn from; None of a table of several folds or seeds.
+        evaluation: The parts that figures are drawn from; None for a table of several folds or seeds.
     """
 
     external: External
@@ -57,7 +58,7 @@ class ExternalEvaluation:
         return self.text
 
     def save(self, folder: Path | str) -> Path:
-        """Write report.md, metrics.json, roc.png and, of probabilities, reliability.png into a folder; return it."""
+        """Write report.md, metrics.json, roc.png and, for probabilities, reliability.png to a folder; return it."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         lines = [self.text, ""]
@@ -84,13 +85,13 @@ def evaluate_external(
     """Evaluate a table of predictions from any source.
 
     Args:
-        source: See `evaluation.external.read_external`, as for `by`, `positive` and `columns`.
+        source: The table; `evaluation.external.read_external` explains it, and `by`, `positive` and `columns`.
         by: The column of the patient.
         positive: The positive class of two.
-        columns: From the names used here to the table's own.
-        threshold: The score above which a sample is called positive. None: what the rows with split=val choose.
-        unit: `image` or `patient`: evaluate these, each from its rows, instead of the rows.
-        rule: How a unit is made of its rows: `mean`, or `max` for the most alarming one.
+        columns: Maps the names used here to the table's own.
+        threshold: The score above which a sample is called positive. None: it is chosen on the rows with split=val.
+        unit: `image` or `patient`, to evaluate these, each from its rows, instead of the rows.
+        rule: How the rows of a unit become one: `mean`, or `max` for the most alarming row.
 
     Raises:
         InputError: The table cannot be used; the line names the rows.
@@ -102,9 +103,9 @@ def evaluate_external(
     several = len(table[["seed", "fold"]].drop_duplicates()) > 1
     if unit is not None:
         if several:
-            raise InputError(f"{external.name}: several seeds or folds; unit={unit} needs a table of one")
+            raise InputError(f"{external.name} has several seeds or folds; unit={unit} needs a table with one of each")
         table, left_out = by_unit(table, task_of(tuple(classes)) or _labels(classes), unit, rule)
-        notes = [*notes, f"evaluated by {unit}, from {RULES[rule]}; {left_out} left out, of two classes"]
+        notes = [*notes, f"evaluated by {unit}: each takes {RULES[rule]}; {left_out} left out because of two classes"]
     if several:
         one = experiment_of(external)
         rows = leaderboard.results([one])
@@ -119,7 +120,7 @@ def evaluate_external(
         if (values["auroc"].high or 1) < 0.5:
             notes = [
                 *notes,
-                f"**{head}: AUROC is below 0.5: is the score that of {classes[0]}, or positive={classes[0]}?**",
+                f"**{head}: AUROC is below 0.5; check that a high score means {classes[1]} and not {classes[0]}**",
             ]
     names = [name for name in SHOWN if any(name in of and of[name].value is not None for of in found.values())]
     positive_class = classes[1] if len(classes) == 2 else None
@@ -134,10 +135,10 @@ def _given(table: pd.DataFrame, threshold: float) -> dict[str, Operating]:
 
 
 def _labels(classes: list[str]) -> Labels:
-    """Return a task of these classes, of which each is worse than the one before."""
+    """Return a task of these classes, ordered from the least to the most severe."""
     return Labels(tuple(classes), "label", {one: one for one in classes})
 
 
 def _notes(notes: list[str]) -> list[str]:
     lines = [f"- {note[:1].upper()}{note[1:]}." for note in notes]
-    return ["Intervals are 95 %, by bootstrap over patients.", "", *lines]
+    return ["Numbers in brackets are 95 % intervals, from a bootstrap over patients.", "", *lines]

@@ -1,4 +1,4 @@
-"""Experiments side by side in one table, with their paired differences: Markdown, CSV and a figure."""
+"""Compare experiments in one table, with their paired differences: Markdown, CSV and a figure."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -25,9 +25,9 @@ METRICS = (
 )
 MOST_PAIRS = 40
 COLUMNS = ["experiment", "head", "AUROC", "SD folds", "SD seeds", "pooled AUROC", "accuracy", "balanced accuracy", "n"]
-PAIRED = ["first less second", "n", "AUROC", "could show", "p", "Holm", "accuracy", "could show", "p", "Holm"]
+PAIRED = ["first minus second", "n", "AUROC", "could show", "p", "Holm", "accuracy", "could show", "p", "Holm"]
 
-Row = tuple[Experiment, str, dict[str, Mean], Value | None]  # with its head, metrics and pooled area
+Row = tuple[Experiment, str, dict[str, Mean], Value | None]  # with its head, metrics and pooled AUROC
 
 
 def write(folder: Path) -> Path:
@@ -42,23 +42,23 @@ def write(folder: Path) -> Path:
 
 
 def _compared(experiments: list[Experiment]) -> list[str]:
-    """Return the paired differences where they are few, and all experiments tested the same samples."""
+    """Return the paired differences, if there are not too many and all experiments tested the same samples."""
     asked = pairs(experiments)
     try:
         for (first, _), (second, _) in asked:
             check_paired(first, second)
     except InputError as error:
-        return [f"No paired differences: {error}."]
+        return [f"There are no paired differences: {error}."]
     if len(asked) > MOST_PAIRS:
-        return [f"{len(asked)} pairs are too many to test at once: name some, `python -m mammo report <run> <run>`."]
+        return [f"{len(asked)} pairs are too many to test at once; name some: `python -m mammo compare <run> <run>`."]
     return paired([compare(*pair) for pair in asked])
 
 
 def side_by_side(paths: list[Path]) -> str:
-    """Return the table of several runs, sweeps or tables of predictions, and their paired differences.
+    """Return the table and the paired differences of several runs, sweeps or tables of predictions.
 
     Raises:
-        InputError: Two have not tested the same samples.
+        InputError: Two of them have not tested the same samples.
     """
     experiments = read_experiments(paths)
     found = [compare(*pair) for pair in pairs(experiments)]
@@ -69,7 +69,7 @@ def compared(several: list[External]) -> str:
     """Return the paired differences of tables of predictions from any source.
 
     Raises:
-        InputError: They are not of the same samples, or nothing says which rows belong together.
+        InputError: The tables have different samples, or their rows cannot be matched.
     """
     names = [one.name for one in several]
     if not all(one.identified for one in several):
@@ -82,19 +82,19 @@ def compared(several: list[External]) -> str:
 
 
 def _identified(several: list[External]) -> list[External]:
-    """Return tables whose rows are known again: by their patients, or by an order that all of them share."""
+    """Return tables whose rows can be matched: by patient if each has one row, or by a common order of the rows."""
     tables = [one.table for one in several]
     if not any(table.duplicated(["patient", "head", "fold", "seed", "split"]).any() for table in tables):
         return [replace(one, table=one.table.assign(image_id=one.table["patient"])) for one in several]
     order = [table[["patient", "label"]].reset_index(drop=True) for table in tables]
     if any(one.identified for one in several) or not all(order[0].equals(other) for other in order[1:]):
         names = " and ".join(one.name for one in several)
-        raise InputError(f"{names} cannot be paired: give each a column image_id, by which rows are known again")
+        raise InputError(f"the rows of {names} cannot be matched; give each table a column image_id")
     return several
 
 
 def results(experiments: list[Experiment]) -> list[Row]:
-    """Return the results of each head of each experiment, the highest mean area first; baselines included."""
+    """Return the results of each head of each experiment, the highest mean AUROC first; baselines are included."""
     rows: list[Row] = []
     for experiment in experiments:
         for head in experiment.heads:
@@ -107,14 +107,15 @@ def text(experiments: list[Experiment], rows: list[Row]) -> list[str]:
     """Return the lines of the table, protocols and leaks first."""
     lines = ["# Leaderboard", ""]
     for one in experiments:
-        of = f"{one.task}, {one.protocol}" if one.protocol else "from its predictions alone"
+        of = f"{one.task}, {one.protocol}" if one.protocol else "a table of predictions"
         leaks = f" Leaks: {one.leaks_text}." if one.protocol else ""
         classes = one.tested(one.heads[0]).classes
         positive = f" Positive class: {classes[1]}." if len(classes) == 2 else ""
-        lines.append(f"- **{one.label}**: {of}; {one.folds} folds x {one.seeds} seeds.{positive}{leaks}")
+        lines.append(f"- **{one.label}**: {of}; folds: {one.folds}, seeds: {one.seeds}.{positive}{leaks}")
     said = (
-        "AUROC and accuracies are means over the folds' own, with 95 % intervals by bootstrap over patients. "
-        "Pooled: all samples of a seed at once, from probabilities calibrated on each fold's validation part."
+        "AUROC and accuracies are computed in each fold and averaged. Numbers in brackets are 95 % intervals, from a "
+        "bootstrap over patients. SD is the standard deviation over folds or over seeds. The pooled AUROC takes all "
+        "samples of a seed together; each fold's probabilities are calibrated on its validation part."
     )
     return [*lines, "", said, "", *markdown(COLUMNS, [_cells(*row) for row in rows])]
 
@@ -128,7 +129,7 @@ def _cells(experiment: Experiment, head: str, found: dict[str, Mean], pooled: Va
 
 
 def paired(found: list[Pair]) -> list[str]:
-    """Return the lines of the table, differences first, then tests; p values corrected over all tests of the table."""
+    """Return the lines of the table of differences and tests; `Holm` corrects p for all tests of the table."""
     known = [(row, metric) for row, pair in enumerate(found) for metric, p in pair.p.items() if p is not None]
     corrected = holm(np.array([found[row].p[metric] for row, metric in known], float)).tolist() if known else []
     by_test: dict[tuple[int, str], float] = dict(zip(known, corrected, strict=True))
@@ -146,16 +147,17 @@ def paired(found: list[Pair]) -> list[str]:
     return [
         "## Paired differences",
         "",
-        "By patient, with 95 % intervals; `could show` is the smallest true difference that so many patients would "
-        "show with power 0.8. p of AUROC: DeLong's test clustered by patient (Obuchowski 1997); of accuracy: each "
-        "patient's predictions swapped as a whole; Holm's correction over all tests of this table.",
+        "Each row compares two classifiers on the same patients; numbers in brackets are 95 % intervals. `could show` "
+        "is the smallest true difference that so many patients would show with a power of 0.8. `p` of AUROC is from "
+        "DeLong's test, clustered by patient (Obuchowski 1997). `p` of accuracy is from a permutation test that swaps "
+        "all predictions of a patient together. `Holm` is p after Holm's correction for all tests of this table.",
         "",
         *markdown(PAIRED, rows),
     ]
 
 
 def as_table(rows: list[Row]) -> pd.DataFrame:
-    """Return one row per experiment, head and metric; fractions."""
+    """Return one row per experiment, head and metric; values are fractions."""
     lines = []
     for one, head, found, pooled in rows:
         tested = one.tested(head)
@@ -174,7 +176,7 @@ def as_table(rows: list[Row]) -> pd.DataFrame:
 
 
 def forest(rows: list[Row]) -> "figures.Figure":
-    """Draw AUROC and accuracy of each experiment and head, the majority class beside them."""
+    """Draw AUROC and accuracy of each experiment and head, beside those of the majority class."""
     majority = {row[0].label: row[2]["accuracy"].value for row in rows if row[1] == "majority"}
     shown = [row for row in rows if row[1] != "majority"]
     several = len({row[0].label for row in rows}) > 1

@@ -1,4 +1,4 @@
-"""Counts in the form of Tables 3 and 4 of Behery et al. 2023, for the comparison with them alone."""
+"""Counts in the form of Tables 3 and 4 of Behery et al. 2023, only for the comparison with them."""
 
 import math
 
@@ -23,5 +23,5 @@ def paper_rows(counts: np.ndarray, classes: list[str]) -> list[list[str]]:
 
 
 def truncated_percent(fraction: float) -> str:
-    """Return per cent truncated to two decimals, as the paper's tables are."""
+    """Return a fraction as per cent, truncated to two decimals as in the paper's tables."""
     return f"{math.floor(fraction * 10_000 + 1e-9) / 100:.2f}".rstrip("0").rstrip(".")

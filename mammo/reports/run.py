@@ -1,4 +1,4 @@
-"""From the tables of a run folder to `metrics.json`, figures and `report.md`; needs nothing beside the folder."""
+"""Write `metrics.json`, figures and `report.md` from the tables of a run folder; nothing else is needed."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,17 +31,17 @@ SHOWN = (
 BRIEFLY = [name for name in SHOWN if not name.endswith("_90") and not name.startswith(("precision", "f1", "ece"))]
 HEADS = {
     "softmax": "the network's own output",
-    "shortcuts": "a logistic regression on density, breast area, the crop's place and size, mean grey, share of black "
-    "and centre-minus-surround brightness",
-    "majority": "the most frequent class of the training part",
+    "shortcuts": "a baseline: a logistic regression on density, breast area, place and size of the crop, mean grey "
+    "level, share of black pixels, and how much brighter the middle is than its surround",
+    "majority": "a baseline: it always says the most frequent class of the training part",
 }
-WHERE = {"val": "validation, and frozen", "test": "the test part, a leak"}
+WHERE = {"val": "the validation part and then kept fixed", "test": "the test part, which is a leak"}
 
-Units = dict[str, tuple[Evaluation, int]]  # by `image` or `patient`: with the number of those left out
+Units = dict[str, tuple[Evaluation, int]]  # by `image` or `patient`; the number counts those left out
 
 
 def write(folder: Path) -> dict[str, float]:
-    """Write metrics, figures and report; return `<split>[_by_<unit>]/<head>/<metric>`: value, where it is defined."""
+    """Write metrics, figures and report; return all defined metrics, `<split>[_by_<unit>]/<head>/<metric>`: value."""
     run = RunFolder(folder)
     config, samples, (table, classes) = run.config, run.samples, run.predictions()
     check_labels(table, samples)
@@ -86,7 +86,7 @@ def _by_units(config: Config, table: pd.DataFrame, classes: list[str]) -> Units:
 def _first_lines(
     run: RunFolder, samples: pd.DataFrame, evaluation: Evaluation, units: Units, leaks: list[Leak]
 ) -> list[str]:
-    """Return protocol, leaks and test metrics: by sample, or by image where an image has many samples."""
+    """Return the first lines: protocol, leaks and test metrics, by sample, or by image if it has many samples."""
     config, crop, selection = run.config, run.crop, run.selection
     shown, what = evaluation, "samples"
     if crop["several_per_image"] and "image" in units and "test" in units["image"][0].metrics:
@@ -94,12 +94,12 @@ def _first_lines(
     test, counts = shown.predictions["test"], shown.counts["test"]
     lines = [f"# {config.task.name} by {config.model.name} on {run.provenance['dataset']['name']}", ""]
     if run.provenance["dataset"]["name"] == "phantom":
-        lines += ["**Synthetic films: these numbers say that the program runs, and nothing about mammograms.**", ""]
+        lines += ["**Synthetic films: these numbers show that the program runs, not how it does on mammograms.**", ""]
     lines += [
         f"- Protocol: {protocol(config)}; seed {config.seed}.",
         f"- Leaks: {'; '.join(map(str, leaks)) or 'none found'}.",
         f"- Test: n = {counts['samples']} {what} of {counts['patients']} patients. "
-        "Intervals are 95 %, by bootstrap over patients.",
+        "Numbers in brackets are 95 % intervals, from a bootstrap over patients.",
     ]
     for head, values in shown.metrics["test"].items():
         area = "" if head == "majority" else f", AUROC {values['auroc']}"
@@ -109,32 +109,33 @@ def _first_lines(
         lines += [f"- {crop['caption']}."]
     if crop["several_per_image"]:
         lines += [
-            "- Numbers by sample, below, are of several samples of an image: read those by image. "
+            "- An image has several samples. So read the tables by image below, not those by sample. "
             "The epoch and the heads were chosen by sample."
         ]
     elif crop["caption"]:
         brightness = one_liner(samples, test["majority"])
-        lines += [f"- Centre-minus-surround brightness alone, which has learnt nothing: AUROC {brightness}."]
+        lines += [f"- Brightness of the middle minus that of its surround, without any training: AUROC {brightness}."]
     if config.task.name == "abnormality":
-        paper = "; the tables of Behery et al. 2023 call it cancer" * config.split.name.startswith("paper")
-        lines += [f"- Positive means abnormal, benign findings included{paper}."]
+        paper = " The tables of Behery et al. 2023 call it cancer." * config.split.name.startswith("paper")
+        lines += [f"- Positive means abnormal, which includes benign findings.{paper}"]
     elif positive := _positive(run):
         lines += [f"- Positive means {positive}."]
-    lines += [f"- Weights of epoch {selection['epoch']['number']}: {selection['epoch']['how']}."]
+    lines += [f"- The weights are those of epoch {selection['epoch']['number']}: {selection['epoch']['how']}."]
     lines += [f"- Head {name}: {how['how']}; {_settings(how['chosen'])}." for name, how in selection["heads"].items()]
-    return [*lines, *(f"- {note}." for note in run.provenance["notes"]), "", "No diagnostic use."]
+    return [*lines, *(f"- {note}." for note in run.provenance["notes"]), "", "Not for diagnostic use."]
 
 
 def shortcut_verdict(shortcuts: Value, beyond: dict[str, Value]) -> str:
-    """Return a line that says if the crops tell the class by themselves: heads that see no lesion do as well."""
+    """Return a line that compares the heads with the shortcuts, and warns if the crops alone tell the class."""
     shown = ", ".join(f"{head} {signed(value)}" for head, value in beyond.items())
-    line = f"- AUROC beyond the shortcuts, paired by patient: {shown}."
+    line = f"- AUROC minus the AUROC of the shortcuts, on the same patients: {shown}."
+    line += " If an interval contains 0, no difference is shown."
     if shortcuts.low is not None and shortcuts.low > 0.5:
         matched = [head for head, value in beyond.items() if value.low is None or value.low <= 0]
         if matched:
             line += (
                 f" **The crops leak: the shortcuts are above chance, and {' and '.join(matched)} "
-                f"{'is' if len(matched) == 1 else 'are'} not shown to be better than they are.**"
+                f"{'is' if len(matched) == 1 else 'are'} not shown to be better than the shortcuts.**"
             )
     return line
 
@@ -145,12 +146,12 @@ def _metrics_lines(run: RunFolder, samples: pd.DataFrame, evaluation: Evaluation
     for split in reversed(list(evaluation.metrics)):
         lines += [f"## {split.capitalize()}: metrics with 95 % intervals", ""]
         if split == "train":
-            lines += ["Seen in training: these say how far it fitted, not how well it classifies.", ""]
+            lines += ["These samples were used for training, so their numbers do not hold for new images.", ""]
         lines += [*metrics_table(evaluation.metrics[split], evaluation.counts[split], positive=_positive(run)), ""]
         if split == "test":
             tested = evaluation.predictions["test"]
             header, rows = by_subgroup(samples, tested)
-            note = ["A subgroup of one class has its AUROC against all test samples of the other class.", ""]
+            note = ["A subgroup with one class only is compared with all test samples of the other class.", ""]
             two = len(tested["majority"].classes) == 2
             lines += _operating_lines(evaluation.operating, config.select_on, two)
             lines += ["## Test by subgroup", "", *(note if two else []), *markdown(header, rows), ""]
@@ -163,22 +164,23 @@ def _unit_lines(
     unit: str, evaluation: Evaluation, left_out: int, rule: str, select_on: str, positive: str | None
 ) -> list[str]:
     """Return the section of images or patients."""
-    lines = [f"## Test by {unit}", "", f"Each {unit} has {RULES[rule]} (aggregate={rule})."]
+    lines = [f"## Test by {unit}", "", f"Each {unit} takes {RULES[rule]} (aggregate={rule})."]
     if evaluation.metrics.get(select_on):
-        lines[-1] += f" Threshold and temperature were chosen on such predictions of {WHERE[select_on]}."
-    lines[-1] += f" {left_out} left out, whose samples are of two classes." * bool(left_out)
+        lines[-1] += f" Threshold and temperature were chosen on the {unit}s of {WHERE[select_on]}."
+    lines[-1] += f" Left out because their samples have two classes: {left_out}." * bool(left_out)
     if "test" not in evaluation.metrics:
-        return [*lines, "", "None is left.", ""]
+        return [*lines, "", f"No {unit} is left.", ""]
     return [*lines, "", *metrics_table(evaluation.metrics["test"], evaluation.counts["test"], BRIEFLY, positive), ""]
 
 
 def _operating_lines(operating: dict[str, Operating], select_on: str, two: bool) -> list[str]:
-    """Return the choices made on validation, or on test, which is a leak."""
+    """Return the section of the choices that were made on validation, or on test, which is a leak."""
     chosen = {head: one for head, one in operating.items() if one.temperature is not None and head not in BASELINES}
     if not chosen:
-        return ["No validation part: threshold 0.5, probabilities as they are.", ""]
-    also = ", and the score above which a sample is called positive" if two else ""
-    lines = [f"Chosen on {WHERE[select_on]}: the temperature (`_calibrated` is after it){also}."]
+        return ["There is no validation part, so the threshold is 0.5 and the probabilities are used as they are.", ""]
+    lines = [f"These values were chosen on {WHERE[select_on]}. "]
+    lines[0] += "The temperature calibrates the probabilities (`_calibrated`)."
+    lines[0] += " A sample is called positive if its score is above the threshold (`_at_threshold`)." * two
     rows = [
         [head, f"{one.temperature:.3f}", "" if one.threshold is None else f"{one.threshold:.4g}", one.rule]
         for head, one in chosen.items()
@@ -188,7 +190,7 @@ def _operating_lines(operating: dict[str, Operating], select_on: str, two: bool)
 
 def _paper_lines(evaluation: Evaluation, classes: list[str]) -> list[str]:
     lines = ["## Test counts in the form of Tables 3 and 4 of Behery et al. 2023", ""]
-    lines += ["Per cent, truncated to two decimals as the paper's; for that comparison alone. Intervals are above.", ""]
+    lines += ["Per cent, truncated to two decimals as in the paper, only to compare with it. Intervals are above.", ""]
     for head, one in evaluation.predictions["test"].items():
         lines += [f"{head}:", "", *markdown(PAPER_COLUMNS, paper_rows(one.confusion, classes)), ""]
     return lines
@@ -197,15 +199,15 @@ def _paper_lines(evaluation: Evaluation, classes: list[str]) -> list[str]:
 def metrics_table(
     metrics: Metrics, counts: dict[str, int], shown: Sequence[str] = SHOWN, positive: str | None = None
 ) -> list[str]:
-    """Return the lines of a split's table, a column for each head; of two classes it names the positive one."""
-    of = f"; positive: {positive}, {counts[positive]}" if positive else ""
+    """Return the table of a split, with a column for each head; its header names the positive one of two classes."""
+    of = f"; positive: {positive} ({counts[positive]})" if positive else ""
     header = [f"n = {counts['samples']}, {counts['patients']} patients{of}", *metrics]
     names = [name for name in shown if any(name in values for values in metrics.values())]
     return markdown(header, [[name, *(str(values.get(name, "")) for values in metrics.values())] for name in names])
 
 
 def _positive(run: RunFolder) -> str | None:
-    """Return the positive one of two classes."""
+    """Return the positive one of two classes; None for more classes."""
     classes = run.provenance["classes"]
     return classes[1] if len(classes) == 2 else None
 

@@ -13,12 +13,12 @@ from mammo.evaluation.predictions import BASELINES, Predictions
 
 
 def draw(folder: Path, config: Config, evaluation: Evaluation, epochs: pd.DataFrame | None) -> None:
-    """Draw the test predictions of each head, and what was watched in each epoch, into a folder.
+    """Draw the test predictions of each head, and the curves over epochs, into a folder.
 
     Args:
-        folder: For the PNG files.
-        config: Of the run.
-        evaluation: Of its samples.
+        folder: The folder for the PNG files.
+        config: The configuration of the run.
+        evaluation: The evaluation of its samples.
         epochs: The content of `curves.csv`; None if nothing was trained.
     """
     model, heads = config.model.name, evaluation.predictions["test"]
@@ -31,17 +31,17 @@ def draw(folder: Path, config: Config, evaluation: Evaluation, epochs: pd.DataFr
     if epochs is not None:
         watched = "val" if "val/loss" in epochs else "test"
         chose_nothing = watched == "test" and config.select_on == "val"
-        note = " (test is drawn, and chose nothing)" if chose_nothing else ""
+        note = " (test is shown, but not used to choose)" if chose_nothing else ""
         figures.save(figures.curves(epochs, watched, f"{model}{note}"), folder / "curves.png")
 
 
 def draw_heads(folder: Path, evaluation: Evaluation, title: str) -> None:
-    """Draw ROC and precision-recall of each class, and reliability, of all heads but the majority class.
+    """Draw ROC and precision-recall of each class, and reliability, of all heads except the majority class.
 
     Args:
-        folder: For the PNG files.
-        evaluation: With a test split.
-        title: What was tested.
+        folder: The folder for the PNG files.
+        evaluation: An evaluation that has a test split.
+        title: The name of what was tested.
     """
     seen = {head: one for head, one in evaluation.predictions["test"].items() if head != "majority"}
     first = next(iter(seen.values()))

@@ -1,4 +1,4 @@
-"""A tuned sweep: its trials by what validation says of them; what test says, of the best alone."""
+"""The table of a tuning sweep: all trials by their number on validation, and the test result of the best one only."""
 
 from pathlib import Path
 
@@ -26,9 +26,9 @@ def write(folder: Path) -> Path:
     cells = shown.map(lambda value: f"{value:.4g}" if isinstance(value, float) else str(value))
     head = objective.split("/")[1]
     lines = [
-        f"Best of {len(trials)} trials by {objective}: `{best.name}`.",
+        f"The best of {len(trials)} trials by {objective} is `{best.name}`.",
         "",
-        f"On test, which chose nothing, its {head}: {_on_test(best, head)}.",
+        f"On the test part, which was not used to choose, its head {head} has {_on_test(best, head)}.",
         "",
         *markdown(list(cells.columns), cells.to_numpy().tolist()),
         "",
@@ -38,17 +38,17 @@ def write(folder: Path) -> Path:
 
 
 def _trials(folder: Path) -> pd.DataFrame:
-    """Return a row for each trial that has ended, the best first: its job, what was drawn, and last its objective."""
+    """Return a row for each trial that has ended, the best first: its job, its drawn values, and last its objective."""
     sweeper = OmegaConf.load(folder / "multirun.yaml").hydra.sweeper
     rows = []
-    for ended in sorted(folder.glob("*/finished.json")):  # those of a sweep that was cut too: they are of one study
+    for ended in sorted(folder.glob("*/finished.json")):  # also those before a stop: they are of one study
         config = OmegaConf.load(ended.parent / ".hydra" / "config.yaml")
         value = read_json(ended)["metrics"].get(config.objective)
         values = {key: OmegaConf.select(config, key) for key in sweeper.params}
         rows.append({"job": ended.parent.name, **values, str(config.objective): value})
     trials = pd.DataFrame(rows)
     if trials.empty or trials.iloc[:, -1].isna().all():
-        raise InputError(f"{folder}: no trial has ended with a value of its objective")
+        raise InputError(f"{folder}: no trial has ended with a value of its objective; go on with the sweep")
     least = sweeper.direction == "minimize"
     return trials.sort_values(trials.columns[-1], ascending=least, ignore_index=True, kind="stable")
 

@@ -1,4 +1,4 @@
-"""The checks that need no film and no torch, so that a wrong name, path or device is told within a second."""
+"""The checks that need no film and no torch, so that a wrong name, path or device is reported within a second."""
 
 import difflib
 import os
@@ -13,7 +13,7 @@ from mammo.datasets.split import check_fold, check_shares, read_split_table
 from mammo.errors import InputError
 from mammo.paths import home
 
-# The built-in rows of tables whose modules import torch or scikit-learn; a test compares them.
+# The names of the built-in rows of tables whose modules import torch or scikit-learn; a test compares them.
 HEADS = ("svm", "svm_linear", "logistic", "lda", "knn", "mlp", "boosting")
 LOSSES = ("cross_entropy", "focal", "confusion")
 METHODS = ("geometric", "crossover", "mixup", "cutmix", "gan")
@@ -23,7 +23,7 @@ SIDES = {  # the smallest side of an input, in pixels, by backbone
     "alexnet_modified": 63, "efficientnet_b0": 32, "convnext_tiny": 32, "vit_b_16": 32, "swin_t": 32, "compact": 32,
     "shallow_deep": 32,
 }  # fmt: skip
-TRAINER = (  # Lightning's arguments that may be added, `+trainer.<name>=`
+TRAINER = (  # arguments of Lightning's Trainer that may be added with `+trainer.<name>=`
     "accumulate_grad_batches", "benchmark", "check_val_every_n_epoch", "detect_anomaly", "gradient_clip_algorithm",
     "gradient_clip_val", "limit_train_batches", "limit_val_batches", "max_steps", "max_time", "min_epochs", "min_steps",
     "overfit_batches", "profiler", "reload_dataloaders_every_n_epochs", "sync_batchnorm", "val_check_interval",
@@ -37,11 +37,11 @@ def check(config: Config, folder: Path | None = None) -> None:
     """Refuse settings that cannot run, without reading a film.
 
     Args:
-        config: As it was resolved.
-        folder: Where the run will be written; None where that is not known.
+        config: The resolved configuration.
+        folder: The run folder to be written; None if it is not known.
 
     Raises:
-        InputError: The first setting that is wrong, by its key.
+        InputError: A setting is wrong; the line names its key.
     """
     known_name("loss.name", config.loss.name, rows_of("mammo.models.losses", "LOSSES", LOSSES))
     known_name("model.name", config.model.name, rows_of("mammo.models.backbones", "BACKBONES", SIDES))
@@ -88,13 +88,13 @@ def _check_weights(path: Path) -> None:
 
 
 def rows_of(module: str, table: str, built_in: Iterable[str]) -> list[str]:
-    """Return the names of a table's rows: of the table itself where it is loaded, as it is where rows were added."""
+    """Return the names of a table's rows; from the table itself if it is loaded, as plugins may add rows."""
     loaded = sys.modules.get(module)
     return list(getattr(loaded, table) if loaded else built_in)
 
 
 def known_name(key: str, names: str | list[str], known: Iterable[str]) -> None:
-    """Refuse a name that is none of the known; the line has the one that was probably meant."""
+    """Refuse an unknown name; the error suggests the known name that is most similar."""
     known = list(known)
     for name in [names] if isinstance(names, str) else names:
         if name not in known:
@@ -117,7 +117,7 @@ def _check_machine(config: Config) -> None:
     cores = os.cpu_count() or 1
     if not gpu and isinstance(trainer.devices, int) and not 1 <= trainer.devices <= cores:
         raise InputError(
-            f"trainer.devices={trainer.devices}: this machine has {cores} CPU cores, one process each; "
+            f"trainer.devices={trainer.devices}: this machine has {cores} CPU cores, one for each device; "
             f"expected 1 to {cores}"
         )
 
@@ -126,8 +126,8 @@ def check_writable(folder: Path, what: str) -> None:
     """Refuse a folder that cannot be made or written, before anything is computed for it.
 
     Args:
-        folder: It need not be there yet.
-        what: Its purpose, for the error.
+        folder: The folder; it need not exist yet.
+        what: The purpose of the folder, for the error.
     """
     there = folder.absolute()
     while not there.exists() and there != there.parent:
@@ -135,4 +135,4 @@ def check_writable(folder: Path, what: str) -> None:
     if not there.is_dir():
         raise InputError(f"{what} cannot be {folder}: {there} is a file; name another folder")
     if not os.access(there, os.W_OK | os.X_OK) or there == Path("/proc"):
-        raise InputError(f"{what} cannot be {folder}: {there} may not be written by you; name another folder")
+        raise InputError(f"{what} cannot be {folder}: you may not write to {there}; name another folder")

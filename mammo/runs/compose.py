@@ -1,4 +1,4 @@
-"""The settings of a run that is started from Python: composed as the command line composes them."""
+"""The settings of a run that is started from Python; they are composed like those of the command line."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,10 +21,10 @@ def config_of(line: list[str], chosen: Mapping[str, Any]) -> Config:
 
     Args:
         line: Words of the command line, say `["data=phantom", "seed=1"]`.
-        chosen: Settings that stand over them, a dictionary for a group.
+        chosen: Settings that override these words; a group is a dictionary.
 
     Raises:
-        InputError: A word or setting that there is not, or a value out of range.
+        InputError: A word or setting is unknown, or a value is out of range.
     """
     configuration.register()
     if GlobalHydra.instance().is_initialized():

@@ -1,4 +1,4 @@
-"""One job in its folder: alone there, gone on with where it was cut, and not run again where it has finished."""
+"""Run one job in its folder: alone there, from where it was stopped, and not again after it has finished."""
 
 from contextlib import nullcontext
 from pathlib import Path
@@ -10,19 +10,19 @@ from mammo.runs import sweep
 
 
 def run(config: Config, folder: Path, said: list[str], *, of_sweep: bool) -> tuple[Config, dict[str, float]]:
-    """Run a job on its devices unless it is done.
+    """Run a job on its devices unless it has finished.
 
     Args:
-        config: As it was resolved.
-        folder: Of the run.
-        said: The words of the command line that made these settings.
-        of_sweep: True for a job of a sweep, which goes on with what is there.
+        config: The resolved configuration.
+        folder: The run folder.
+        said: The words of the command line that gave these settings.
+        of_sweep: True for a job of a sweep, which continues an unfinished run in the folder.
 
     Returns:
         The settings that ran, and the metrics: `<split>[_by_<unit>]/<head>/<metric>`: value.
 
     Raises:
-        InputError: Another process is at the folder, or something cannot be used.
+        InputError: Another process works in the folder, or a setting or file cannot be used.
     """
     together = peers.peers()
     rank = together.rank if together else 0
@@ -31,7 +31,7 @@ def run(config: Config, folder: Path, said: list[str], *, of_sweep: bool) -> tup
         if rank == 0:
             sweep.write_job(folder, said)
         if metrics is None:
-            from mammo.processes.launch import launch  # torch and the rest: bad input is told without them
+            from mammo.processes.launch import launch  # these import torch, which bad input should not wait for
             from mammo.runs.train import train
 
             with scratch(folder, rank):

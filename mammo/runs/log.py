@@ -17,23 +17,23 @@ log = logging.getLogger(__name__)
 
 
 def quieten() -> None:
-    """Hide Lightning's notes that the run says itself, or means: devices at start, and what is in eval mode."""
+    """Hide Lightning's messages about what the run logs itself (its devices) or does on purpose (eval mode)."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")  # a frozen part stays there
-    warnings.filterwarnings("ignore", message=".*your dataloader is not resumable")  # its sampler is
-    warnings.filterwarnings("ignore", message="The `srun` command is available")  # a login node's
+    warnings.filterwarnings("ignore", message=".*your dataloader is not resumable")  # the project's sampler is
+    warnings.filterwarnings("ignore", message="The `srun` command is available")  # shown on a login node of a cluster
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")  # lightning 2.6 on torch 2.15
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")  # by lightning 2.6 on torch 2.15
 
 
 class Clock:
-    """Measures how long each part of a run took: for the log alone, as tables come out the same each time.
+    """A clock for each part of a run. Only the log shows its times, so that tables are the same in every run.
 
-    It starts with its process, and its first part is the imports; in a sweep's later jobs, with the job.
+    The first clock of a process starts with the process, so its first part is the imports. Later ones start with a job.
     """
 
-    first = True  # of this process
+    first = True  # no clock has been made in this process
 
     def __init__(self) -> None:
         self.laps: list[str] = []
@@ -54,7 +54,7 @@ class Clock:
 
 
 def say_plan(folder: Path, config: Config, prepared: Prepared, task: Task, plan: Plan) -> None:
-    """Log what will be run: patients and samples by part, notes, trained parameters, devices."""
+    """Log the plan of the run: patients and samples of each part, notes, trained parameters, devices."""
     rows = prepared.rows()
     samples = rows[~((rows["copy"] > 0) & (rows["split"] == "train"))]
     for part in PARTS:
@@ -71,11 +71,11 @@ def say_plan(folder: Path, config: Config, prepared: Prepared, task: Task, plan:
     trained = sum(parameter.numel() for parameter in net.parameters() if parameter.requires_grad)
     fresh = sum(size for name, size in sizes.items() if name not in net.loaded)
     if config.fit:
-        shown = f"{trained:,} of {sum(sizes.values()):,} parameters train, {fresh:,} of them from nothing"
+        shown = f"{trained:,} of {sum(sizes.values()):,} parameters are trained, {fresh:,} of them from random values"
         log.info("model  %s: %s", model.name, shown)
         if model.weights is None and model.trainable != "all":
-            log.info("note   model.weights=null: nothing can stay frozen, so all parameters train")
+            log.info("note   model.weights=null: nothing can stay frozen, so all parameters are trained")
     else:
-        log.info("model  %s: nothing trains, all weights are those of %s", model.name, config.ckpt_path)
+        log.info("model  %s: nothing is trained, all weights are those of %s", model.name, config.ckpt_path)
     log.info("run    %d %s, %s%s, batches of %d, into %s", plan.world, plan.accelerator, plan.precision, plan.why,
              config.data.batch_size, folder)  # fmt: skip

@@ -1,4 +1,4 @@
-"""Modules of a user's own, which add rows to the tables of backbones, heads, losses and crops."""
+"""Import the user's own modules, which add rows to the tables of backbones, heads, losses and crops."""
 
 import importlib
 import importlib.util
@@ -12,7 +12,7 @@ def load_plugins(names: list[str] | str | None) -> None:
     """Import modules, or files that end in `.py`, from the working directory; each once in a process.
 
     Raises:
-        InputError: There is none of that name, or it fails; the line tells its error.
+        InputError: A module does not exist, or its import fails; the line tells the error.
     """
     for name in [names] if isinstance(names, str) else names or []:
         if str(Path.cwd()) not in sys.path:

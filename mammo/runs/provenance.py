@@ -32,27 +32,27 @@ def provenance_of(
     goes_on: bool,
     earlier: RunFolder | None,
 ) -> dict[str, Any]:
-    """Return what `provenance.json` holds.
+    """Return the content of `provenance.json`.
 
     Args:
-        run: The folder.
-        config: Of the run.
-        prepared: Its samples.
-        task: Before training.
+        run: The run folder.
+        config: The configuration of the run.
+        prepared: The samples of the run.
+        task: The task before training.
         plan: The devices.
-        goes_on: True if the run was cut, and its folder has its first command.
-        earlier: The run that is evaluated, if nothing trains.
+        goes_on: True if the run was stopped before; the folder then has its first command.
+        earlier: The run that is evaluated, if nothing is trained.
 
     Raises:
-        InputError: The run was begun in another precision.
+        InputError: The run was begun with another precision.
     """
     command = [Path(sys.argv[0]).name, *(word for word in sys.argv[1:] if word != LAST)]
     if goes_on:
         command = run.provenance["command"]
         if run.provenance["precision"] != plan.precision:
             raise InputError(
-                f"{run.path} was trained in {run.provenance['precision']}, which is not what this machine computes in "
-                f"({plan.precision}); go on where it is, or start a new run"
+                f"{run.path} was trained with precision {run.provenance['precision']}, but this machine uses "
+                f"{plan.precision}; continue on a machine like the first one, or start a new run"
             )
     crop, dataset, plain = prepared.crop, prepared.dataset, config.as_dict()
     found: dict[str, Any] = {
@@ -77,7 +77,7 @@ def provenance_of(
 
 
 def _learnt(earlier: RunFolder, prepared: Prepared, config: Config) -> list[str]:
-    """Return the patients tested today (images, where images were dealt) that an earlier run trained or chose on."""
+    """Return the tested patients (images, if images were dealt) that the earlier run trained or chose on."""
     unit = "patient" if config.split.name in ("patient", "paper_by_patient", "table") else "image_id"
     split, before = prepared.split, earlier.split
     tested = split.loc[split["split"] == "test", unit]
@@ -96,7 +96,7 @@ def versions(packages: list[str]) -> dict[str, str]:
 
 
 def _git_commit() -> str | None:
-    """Return the commit of the code that runs, with a mark where it was changed since; None outside a checkout."""
+    """Return the commit of the code, with a mark if files have changed since; None outside a checkout."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
         commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()

@@ -1,4 +1,4 @@
-"""The settings as they will run: composed by Hydra and checked together, or those of a run that is evaluated."""
+"""The settings of a run, checked together: composed by Hydra, or taken from a run that is evaluated."""
 
 from functools import reduce
 from pathlib import Path
@@ -19,20 +19,22 @@ from mammo.runs.plugins import load_plugins
 
 
 def resolve(composed: DictConfig, overrides: list[str]) -> Config:
-    """Return the settings to run: as composed, or with `fit=false` those of `ckpt_path`'s run under these overrides.
+    """Return the settings to run; with `fit=false` those of the run at `ckpt_path`, changed by the overrides.
 
     Raises:
-        InputError: A value out of range, or settings that do not go together.
+        InputError: A value is out of range, or settings do not go together.
     """
     plain: Any = OmegaConf.to_container(composed, resolve=True)
     config = Config.of(plain)
     load_plugins(config.plugins)
     heads = checks.rows_of("mammo.models.heads", "HEADS", checks.HEADS)
     if config.fit and config.ckpt_path not in (None, "last"):
-        raise InputError("ckpt_path names a run to evaluate: add fit=false; or say ckpt_path=last to go on with one")
+        raise InputError(
+            f"ckpt_path={config.ckpt_path} names a run to evaluate; add fit=false, or continue one with ckpt_path=last"
+        )
     if not config.fit:
         if config.ckpt_path is None:
-            raise InputError("fit=false evaluates a run: name its folder, ckpt_path=outputs/<date>/<time>")
+            raise InputError("fit=false needs a run to evaluate; name its folder, ckpt_path=outputs/<date>/<time>")
         config = _of_run(RunFolder(Path(config.ckpt_path)), overrides, config)
     config.heads = heads if config.heads == "all" else [config.heads] if isinstance(config.heads, str) else config.heads
     checks.known_name("heads", config.heads, ("all", *heads))
@@ -49,17 +51,17 @@ def resolve(composed: DictConfig, overrides: list[str]) -> Config:
 
 
 def _of_run(run: RunFolder, overrides: list[str], composed: Config) -> Config:
-    """Return the settings of an earlier run with single keys of its data, protocol and trainer changed."""
+    """Return the settings of an earlier run, with the single keys changed that the overrides name."""
     found, now = run.config.as_dict(), composed.as_dict()
     parse = OverridesParser.create().parse_override
     for override in map(parse, overrides):
         key, value = override.key_or_group, override.value()
-        files_moved = key in ("model", "data") and value == found[key]["name"]  # groups that name files
+        files_moved = key in ("model", "data") and value == found[key]["name"]  # options of these groups may name files
         if key in GROUPS and (now[key] == found[key] or files_moved):
-            continue  # said again, as it was
+            continue  # the same as in that run
         if "." not in key and key not in ("fit", "ckpt_path", "seed", "objective") and found.get(key) != value:
             raise InputError(
-                f"{key}={value}: fit=false has the settings of {run.path}; change single keys, say data.root or seed"
+                f"{key}={value}: fit=false takes the settings of {run.path}; change single keys, say data.root or seed"
             )
         if key.startswith(("model.", "optim.", "loss.")):
             raise InputError(f"{key}={value}: fixed by the checkpoint that fit=false evaluates; leave it out")
@@ -69,14 +71,14 @@ def _of_run(run: RunFolder, overrides: list[str], composed: Config) -> Config:
 
 
 def objective(name: str | None, metrics: dict[str, float]) -> float | None:
-    """Return the number that a sweep's optimiser gets; None where the run has no such part.
+    """Return the metric that a sweep optimises; None if the run has no such part.
 
     Raises:
-        InputError: The part is there, but has no such metric.
+        InputError: The run has the part, but not the metric.
     """
     if name is None or name in metrics:
         return metrics[name] if name else None
     part = name.partition("/")[0]
     if any(key.startswith(f"{part}/") for key in metrics):
-        raise InputError(f"objective={name} is no number of this run; metrics.json lists them")
+        raise InputError(f"objective={name} is not a metric of this run; metrics.json lists them all")
     return None

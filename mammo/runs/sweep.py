@@ -1,4 +1,4 @@
-"""A sweep of jobs: how they are named, and the tables it ends with."""
+"""A sweep of jobs: their names and checks, its record, and the table that it ends with."""
 
 import logging
 import random
@@ -32,7 +32,7 @@ def register() -> None:
 
 
 def _job_name(_root_: DictConfig) -> str:
-    """Return what the sweep varies, as this job has it, and the digest of all its configuration."""
+    """Return the name of a job: its values of what the sweep varies, and a digest of its whole configuration."""
     hydra = HydraConfig.get()
     swept = _swept(Path(hydra.sweep.dir) / "multirun.yaml")
     words = []
@@ -49,7 +49,7 @@ def _job_name(_root_: DictConfig) -> str:
 
 
 def _swept(record: Path) -> set[str] | None:
-    """Return the keys that a sweep's record gives several values; None where there is no record, and so no sweep."""
+    """Return the keys that have several values in a sweep's record; None if there is no record, and so no sweep."""
     if not record.is_file():
         return None
     params = OmegaConf.load(record).hydra.sweeper.get("params") or {}
@@ -59,10 +59,10 @@ def _swept(record: Path) -> set[str] | None:
 
 
 def check_job(cfg: DictConfig) -> None:
-    """Require that a sweep's jobs say each key once, and that a sweep is run as one.
+    """Check that a sweep is run with -m and by one process, tunes on validation, and names each key once.
 
     Raises:
-        InputError: Otherwise.
+        InputError: One of these does not hold.
     """
     hydra, together = HydraConfig.get(), peers.peers()
     if together is not None and together.world > 1 and hydra.mode == RunMode.MULTIRUN:
@@ -72,22 +72,22 @@ def check_job(cfg: DictConfig) -> None:
         )
     name = hydra.runtime.choices.get("sweep")
     if name and hydra.mode != RunMode.MULTIRUN:
-        raise InputError(f"sweep={name} is a sweep of jobs: add -m, python train.py -m sweep={name}")
+        raise InputError(f"sweep={name} starts several jobs; add -m, python train.py -m sweep={name}")
     objective = str(cfg.objective)
     if name == "tune" and not objective.startswith("val"):
-        raise InputError(f"objective={objective}: tuning on anything but validation is a leak; say val/<head>/<metric>")
+        raise InputError(f"objective={objective}: tuning on anything but validation is a leak; use val/<head>/<metric>")
     if name == "tune" and (cfg.split.name.startswith("paper") or not cfg.split.shares[1]):
         raise InputError(
-            "sweep=tune chooses on validation, and this split has none; take split=patient with its shares"
+            "sweep=tune chooses on validation, but this split has no validation part; use split=patient with its shares"
         )
     keys = [override.partition("=")[0] for override in hydra.overrides.task]
     twice = sorted({key for key in keys if keys.count(key) > 1})
     if name and twice:
-        raise InputError(f"{twice[0]} is swept by sweep={name} itself; leave it out, or change data.folds or repeats")
+        raise InputError(f"{twice[0]} is set by sweep={name} itself; leave it out, or change data.folds or repeats")
 
 
 def write_job(folder: Path, overrides: list[str]) -> None:
-    """Write `job.json`: what was said for a job, key by key, so that nobody has to read a command line again."""
+    """Write `job.json`: the settings that the command line gives a job, by key, so that no reader has to parse it."""
     said = {}
     for override in OverridesParser.create().parse_overrides(overrides):
         said[override.key_or_group] = _plain(override.value())
@@ -95,7 +95,7 @@ def write_job(folder: Path, overrides: list[str]) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Return plain data of what Hydra's parser makes of a value."""
+    """Return a value of Hydra's parser as plain data."""
     if isinstance(value, list):
         return [_plain(one) for one in value]
     if isinstance(value, dict):
@@ -104,7 +104,7 @@ def _plain(value: Any) -> Any:
 
 
 def write(folder: Path) -> Path:
-    """Write the table that a sweep ends with; return it."""
+    """Write the table that a sweep ends with, and return its path."""
     from mammo.reports import leaderboard, leak_study, literature, tuning
 
     tables = {"leak_study": leak_study.write, "literature": literature.write, "tune": tuning.write}
@@ -113,9 +113,9 @@ def write(folder: Path) -> Path:
 
 
 def open_study(storage: str, name: str, direction: str) -> None:
-    """Make the study that a tuning sweep's workers share, unless it is there.
+    """Create the study that the workers of a tuning sweep share, unless it exists.
 
-    Of workers that start at once all but the first fail of tables that are half made, and try again.
+    If several workers start at once, all but the first may find unfinished tables and fail. So each tries again.
 
     Raises:
         InputError: The storage cannot be used.
@@ -126,17 +126,17 @@ def open_study(storage: str, name: str, direction: str) -> None:
         try:
             optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
             return
-        except Exception as error:  # of whatever database it is
+        except Exception as error:  # each database has its own errors
             if not left:
                 raise InputError(f"hydra.sweeper.storage={storage}: {str(error).partition(chr(10))[0]}") from error
         time.sleep(random.uniform(0.1, 0.5))
 
 
 class Leaderboard(Callback):
-    """Writes the record of a sweep before it, which not every sweeper does, and its table after it."""
+    """A callback that writes a sweep's record before it starts, as not every sweeper does, and its table at the end."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Write what was asked for: jobs are named by it, and `resume=` goes on with it."""
+        """Write the record, which names the jobs and from which `resume=` goes on."""
         folder = Path(config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
         write_text(OmegaConf.to_yaml(config), folder / "multirun.yaml")
@@ -144,17 +144,17 @@ class Leaderboard(Callback):
         if OmegaConf.select(sweeper, "storage"):
             try:
                 open_study(sweeper.storage, sweeper.study_name, sweeper.direction)
-            except InputError as error:  # Hydra would make a warning of it, and go on
+            except InputError as error:  # Hydra would turn it into a warning and go on
                 print(f"error: {error}", file=sys.stderr)  # noqa: T201
                 sys.exit(peers.BAD_INPUT)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Aggregate the jobs of this sweep; those of an earlier configuration in the same folder are left out."""
+        """Write the table of this sweep's jobs, without those of an earlier configuration in the same folder."""
         folder = Path(config.hydra.sweep.dir)
         started = (folder / "multirun.yaml").stat().st_mtime_ns
         jobs = [path.parent for path in folder.glob(f"*/{JOB}") if path.stat().st_mtime_ns >= started]
         write_json(sorted(job.name for job in jobs), folder / JOBS)
         try:
             log.info("%s", write(folder))
-        except InputError as error:  # Hydra would make a warning of it
+        except InputError as error:  # Hydra would turn it into a warning
             log.error("error: %s", error)

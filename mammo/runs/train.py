@@ -1,4 +1,4 @@
-"""The story of a run, from its configuration to its report: each noun is a file, each line can be called alone."""
+"""The steps of a run, from its configuration to its report; each step can also be called alone."""
 
 import logging
 from pathlib import Path
@@ -27,15 +27,15 @@ log = logging.getLogger(__name__)
 
 
 def train(config: Config, folder: Path) -> dict[str, float]:
-    """Run one job into its run folder, on every device the same; only the first process writes and returns numbers.
+    """Run one job and write its run folder. Every process runs this; only the first one writes and returns numbers.
 
     Args:
-        config: With `ckpt_path=last` the run goes on from the folder's `last.ckpt`, where there is one, and comes to
-            what it would have come to uncut. With `fit=false` the run that `ckpt_path` names is evaluated.
-        folder: Of the run.
+        config: The settings. With `ckpt_path=last` the run continues from the folder's `last.ckpt`, if there is one,
+            and ends as if it had not been stopped. With `fit=false` it evaluates the run that `ckpt_path` names.
+        folder: The run folder.
 
     Returns:
-        `<part>[_by_<unit>]/<head>/<metric>`: value.
+        The metrics, `<part>[_by_<unit>]/<head>/<metric>`: value; in other processes than the first, none.
     """
     clock = Clock()
     quieten()
@@ -66,7 +66,7 @@ def train(config: Config, folder: Path) -> dict[str, float]:
     weights = earlier.checkpoint if earlier else None
     outputs = fit_and_predict(task, prepared, config, folder, plan, logger=logger, weights=weights, last=last)
     clock.lap("training and predictions")
-    if outputs is None:  # another process than the first
+    if outputs is None:  # this is not the first process
         return {}
     fitted = earlier.heads() if earlier else fit_heads(config, prepared, outputs, task)
     write_run(run, config, prepared, outputs, fitted)

@@ -1,4 +1,4 @@
-"""The run folder: written with what is known before training, and with what came out."""
+"""Write the run folder: first the facts that are known before training, then the results."""
 
 from pathlib import Path
 from typing import Any
@@ -25,19 +25,19 @@ from mammo.training.prepare import Prepared
 
 
 def tensorboard(folder: Path, last: Path | None = None) -> TensorBoardLogger:
-    """Return a logger into the run folder; events after the checkpoint that a run goes on from are hidden."""
+    """Return a logger for the run folder that hides events after the checkpoint from which the run continues."""
     step = None if last is None else checkpoint_io.read(last, mmap=True)["global_step"]
     return TensorBoardLogger(save_dir=folder, name="", version="", default_hp_metric=False, purge_step=step)
 
 
 def open_run(run: RunFolder, prepared: Prepared, provenance: dict[str, Any], *, goes_on: bool) -> None:
-    """Write what is known before training: tables, provenance and pictures of what will be seen.
+    """Write what is known before training: tables, provenance and pictures of augmented crops.
 
     Args:
-        run: The folder.
-        prepared: The samples.
-        provenance: Of the run.
-        goes_on: True keeps the events of TensorBoard that are there.
+        run: The run folder.
+        prepared: The samples of the run.
+        provenance: The content of `provenance.json`.
+        goes_on: True keeps the existing events of TensorBoard.
     """
     if not goes_on:
         for events in run.path.glob("events.out.tfevents.*"):
@@ -74,15 +74,15 @@ def write_run(
     write_table(pd.concat(tables), run.path / "predictions.csv")
     for name, head in heads.items():
         save_head(head, run.path / f"heads/{name}.skops")
-    how = f"best {prepared.watched}/auroc" if prepared.chooses else "the last, fixed before"
+    how = f"the best {prepared.watched}/auroc" if prepared.chooses else "the last epoch, fixed before training"
     chosen = {name: {"chosen": head.chosen, "how": head.how} for name, head in heads.items()}
     write_json({"epoch": {"number": outputs.epoch, "how": how}, "heads": chosen}, run.path / "selection.json")
 
 
 def show_in_tensorboard(logger: TensorBoardLogger, run: RunFolder, config: Config, metrics: dict[str, float]) -> None:
-    """Add the final numbers and the figures to TensorBoard, whose scalars stay the curves of training.
+    """Add the final numbers and the figures to TensorBoard. Its scalars remain the training curves only.
 
-    The numbers stand in HPARAMS, before the few settings that tell runs apart.
+    HPARAMS shows the numbers first, then the few settings that distinguish runs.
     """
     shown: dict[str, Any] = {
         name: value
@@ -102,7 +102,7 @@ def show_in_tensorboard(logger: TensorBoardLogger, run: RunFolder, config: Confi
 
 
 def _augmentation_grid(prepared: Prepared, images: int = 4, draws: int = 6) -> Figure:
-    """Draw originals of the training part in the first column, draws of each beside it."""
+    """Draw crops of the training part in the first column, and random changes of each beside it."""
     train, augment = prepared.train, prepared.augment
     samples = sorted({sample for sample, _ in train.rows})[:: max(len(train) // (images * 7), 1)][:images]
     columns = range(draws if augment.online else min(augment.offline_copies + 1, draws))
@@ -112,7 +112,7 @@ def _augmentation_grid(prepared: Prepared, images: int = 4, draws: int = 6) -> F
 
 
 def _synthetic_grid(prepared: Prepared, compared: pd.DataFrame, columns: int = 8) -> Figure:
-    """Draw synthetic crops of each class, those nearest to a training crop first, and that crop below."""
+    """Draw synthetic crops of each class, sorted by distance to the nearest training crop, and that crop below each."""
     squares: list[np.ndarray] = []
     names: list[str] = []
     crops = dict(zip(prepared.crops.table["name"], prepared.crops.pixels, strict=True))

@@ -436,7 +436,7 @@ def test_a_run_does_not_go_on_in_another_precision(config, tmp_path, monkeypatch
             train(cfg, tmp_path)
     here = json.loads((tmp_path / "provenance.json").read_text())["precision"]
     monkeypatch.setattr(devices, "has_bfloat16", lambda _: here == "32-true")
-    with pytest.raises(InputError, match=f"was trained in {here}, which is not what this machine computes in"):
+    with pytest.raises(InputError, match=f"precision {here}, "):
         train(cfg, tmp_path)
 
 

@@ -100,7 +100,7 @@ def test_what_is_no_run_is_refused(tmp_path):
     with pytest.raises(InputError, match="expected a run folder, a sweep folder or a table"):
         read_experiments([tmp_path])
     (tmp_path / "multirun.yaml").touch()
-    with pytest.raises(InputError, match="a sweep that has not ended; go on with it"):
+    with pytest.raises(InputError, match="resume="):
         read_experiments([tmp_path])
 
 

@@ -35,8 +35,8 @@ def test_validation_orders_the_trials_and_test_is_told_of_the_best_alone(tmp_pat
         tmp_path, [("a", 0.1, 0.6, 0.9), ("b", 0.2, 0.8, 0.512), ("c", 0.3, 0.7, 0.8), ("cut", 0.4, None, 0)]
     )
     text = tuning.write(folder).read_text()
-    assert "Best of 3 trials by val/softmax/auroc: `b`." in text
-    assert "its softmax: auroc 0.512 (0.412 to 0.612), accuracy undefined." in text
+    assert "3 trials by val/softmax/auroc is `b`." in text
+    assert "auroc 0.512 (0.412 to 0.612), accuracy undefined." in text
     assert "0.9" not in text and "0.412" in text  # what test says of the others stands nowhere
     table = pd.read_csv(folder / "tune.csv")
     assert table["job"].tolist() == ["b", "c", "a"]
@@ -46,7 +46,7 @@ def test_validation_orders_the_trials_and_test_is_told_of_the_best_alone(tmp_pat
 
 def test_where_less_is_better_the_least_is_the_best(tmp_path):
     folder = sweep(tmp_path, [("a", 0.1, 0.6, 0.9), ("b", 0.2, 0.8, 0.5)], "minimize")
-    assert "Best of 2 trials by val/softmax/auroc: `a`." in tuning.write(folder).read_text()
+    assert "2 trials by val/softmax/auroc is `a`." in tuning.write(folder).read_text()
 
 
 def test_a_sweep_whose_trials_all_failed_has_no_table(tmp_path):
