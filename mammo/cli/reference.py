@@ -105,7 +105,8 @@ def parameters(command: Any) -> Iterator[tuple[str, Any, Any, type]]:
 
 def _row(name: str, said: Any, default: Any, kind: type) -> tuple[str, str, str]:
     option, required = isinstance(said, typer.models.OptionInfo), default is inspect.Parameter.empty
-    shown = (said.param_decls or [f"--{name.replace('_', '-')}"])[0] if option else name
+    own = said.default if str(said.default).startswith("--") else None  # typer keeps the first name there
+    shown = (own or (said.param_decls or [f"--{name.replace('_', '-')}"])[0]) if option else name
     enums: list[Any] = [part for part in (kind, *get_args(kind)) if isinstance(part, EnumType)]
     choices = [one.value for part in enums for one in part]
     words = [said.help or "", f"({' or '.join(choices)})" if choices else ""]

@@ -211,6 +211,9 @@ class _Reader:
                 raise InputError(f"{self.name}: no row has split=test; expected predictions of a test split")
         for one, default in (("fold", ""), ("seed", "0"), ("head", "score")):
             table[one] = self.raw.words(one).fillna(default) if one in self.raw else default
+            if one != "head":
+                odd = ~table[one].astype("string").str.fullmatch(r"(\d+(\.0)?)?").fillna(True)
+                self.raw.refuse(odd, f"{one} is {first_of(table[one], odd)}; expected a whole number")
         return table.astype(dict.fromkeys(("split", "fold", "seed", "head"), "string"))
 
     def _probabilities(self, probable: list[str], classes: list[str]) -> dict[str, np.ndarray] | None:

@@ -26,14 +26,15 @@ def read_experiments(paths: Iterable[Path]) -> list[Experiment]:
     Raises:
         InputError: A path is none of these, or two experiments have one name.
     """
-    found: list[Experiment] = []
+    paths, found = list(paths), list[Experiment]()
+    single = [RunFolder(path) for path in paths if not (path / JOBS).is_file() and (path / "predictions.csv").is_file()]
     for path in paths:
         if path.is_file():
             of_path = [experiment_of(read_external(path))]
         elif (path / JOBS).is_file():
             of_path = _of_folders([RunFolder(path / name) for name in read_json(path / JOBS)])
         elif (path / "predictions.csv").is_file():
-            of_path = _of_folders([RunFolder(path)])
+            of_path = _of_folders([RunFolder(path)], _shared(single))
         elif (path / "multirun.yaml").is_file():
             raise InputError(f"{path} is a sweep that has not ended; go on with python train.py resume={path}")
         else:
@@ -62,10 +63,15 @@ def _job(
     return Job(seed, fold, predictions, choices(table, classes, rule, select_on))
 
 
-def _of_folders(runs: list[RunFolder]) -> list[Experiment]:
+def _shared(runs: list[RunFolder]) -> set[tuple[str, str]]:
+    """Return the words that all of several runs have, which distinguish none of them."""
+    return set.intersection(*(set(_words(run.job).items()) for run in runs)) if len(runs) > 1 else set()
+
+
+def _of_folders(runs: list[RunFolder], shared: set[tuple[str, str]] | None = None) -> list[Experiment]:
     """Return one experiment for each configuration, in the order of their labels."""
     said = [_words(run.job) for run in runs]
-    shared = set.intersection(*(set(words.items()) for words in said)) if len(runs) > 1 else set()
+    shared = _shared(runs) if shared is None else shared
     members: dict[str, list[RunFolder]] = {}
     for run, words in zip(runs, said, strict=True):
         members.setdefault(_label(words, without=shared), []).append(run)

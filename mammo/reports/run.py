@@ -121,7 +121,7 @@ def _first_lines(
     elif positive := _positive(run):
         lines += [f"- Positive means {positive}."]
     lines += [f"- The weights are those of epoch {selection['epoch']['number']}: {selection['epoch']['how']}."]
-    lines += [f"- Head {name}: {how['how']}; {_settings(how['chosen'])}." for name, how in selection["heads"].items()]
+    lines += [f"- Head {name}: {how['how']}{_settings(how['chosen'])}." for name, how in selection["heads"].items()]
     return [*lines, *(f"- {note}." for note in run.provenance["notes"]), "", "Not for diagnostic use."]
 
 
@@ -224,4 +224,6 @@ def _counts_table(classes: list[str], counts: dict[str, dict[str, int]], train_r
 
 def _settings(chosen: dict[str, Any]) -> str:
     shown = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in chosen.items()}
-    return ", ".join(f"{name.split('__')[-1]} {value}" for name, value in shown.items())
+    return "".join(
+        f"{', ' if at else '; '}{name.split('__')[-1]} {one}" for at, (name, one) in enumerate(shown.items())
+    )

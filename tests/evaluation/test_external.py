@@ -128,6 +128,7 @@ WRONG = {
     "no score": (lambda t: t.drop(columns="score"), "no column score"),
     "no rows": (lambda t: t[:0], "no rows"),
     "no test rows": (lambda t: t.assign(split="train"), "split=test"),
+    "odd fold": (lambda t: t.assign(fold="a"), "fold is a"),
     "odd split": (lambda t: t.assign(split="fold7"), "split is fold7"),
     "odd finding": (lambda t: t.assign(finding_id="x"), "row.* finding_id"),
 }  # fmt: skip
