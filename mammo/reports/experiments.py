@@ -46,12 +46,16 @@ def read_experiments(paths: Iterable[Path]) -> list[Experiment]:
 
 
 def _of_table(path: Path) -> Experiment:
-    table, classes = read_predictions(path, tested=True)
+    return Experiment(path.stem.removesuffix(".csv"), jobs_of(*read_predictions(path, tested=True)))
+
+
+def jobs_of(table: pd.DataFrame, classes: list[str]) -> list[Job]:
+    """Return the jobs of an experiment's predictions table, by seed and fold."""
     jobs = []
     for (seed, fold), rows in table.groupby(["seed", "fold"], dropna=False, sort=True):
         number = None if pd.isna(fold) or fold == "" else int(float(fold))
         jobs.append(_job(rows, classes, int(seed), number))
-    return Experiment(path.stem, jobs)
+    return jobs
 
 
 def _job(
