@@ -11,7 +11,6 @@ from mammo.reports import literature
 from tests.conftest import CONF, composed
 from tests.evaluation.tables import predictions, run_folder
 
-ROOT = CONF.parent
 # What each takes from its source, and the head that stands for it.
 EXPERIMENTS = {
     "behery2023_vgg16": ({"model.name": "vgg16", "split.name": "paper", "augment.copies": 5}, "svm"),
@@ -161,9 +160,3 @@ def test_runs_without_a_source_and_folders_without_tables_are_one_line(tmp_path)
             literature.collect([swept(tmp_path / f"sweep{number}", **settings)], tmp_path / "tables")
     with pytest.raises(InputError, match=r"no literature\.csv in it"):
         literature.table(tmp_path)
-
-
-def test_the_readmes_table_comes_from_the_committed_predictions():
-    readme = (ROOT / "README.md").read_text()
-    shown = readme.partition("<!-- literature -->")[2].partition("<!-- /literature -->")[0]
-    assert "\n".join(literature.table(ROOT / "docs" / "results" / "literature")) in shown

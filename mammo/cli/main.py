@@ -43,7 +43,14 @@ app = typer.Typer(
 app.add_typer(data.app, name="data")
 app.add_typer(audit.app, name="audit")
 app.add_typer(bench.app, name="bench")
-for verb in (reports.report, reports.compare, reports.evaluate, reports.literature):
+for verb in (
+    reports.report,
+    reports.compare,
+    reports.evaluate,
+    reports.literature,
+    reports.leak_study,
+    reports.results,
+):
     app.command()(verb)
 
 

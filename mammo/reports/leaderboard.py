@@ -1,5 +1,6 @@
 """Experiments side by side in one table, with their paired differences: Markdown, CSV and a figure."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ METRICS = (
     *("sensitivity_at_threshold", "specificity_at_threshold", "brier", "brier_calibrated"),
 )
 MOST_PAIRS = 40
+SHOWN = ("auroc", "accuracy", "balanced_accuracy")  # metrics of the table
 COLUMNS = ["experiment", "head", "AUROC", "SD folds", "SD seeds", "pooled AUROC", "accuracy", "balanced accuracy", "n"]
 PAIRED = ["first less second", "n", "AUROC", "could show", "p", "Holm", "accuracy", "could show", "p", "Holm"]
 
@@ -63,12 +65,12 @@ def side_by_side(paths: list[Path]) -> str:
     return "\n".join([*text(experiments, results(experiments)), "", *paired(found)])
 
 
-def results(experiments: list[Experiment]) -> list[Row]:
+def results(experiments: list[Experiment], metrics: Collection[str] = METRICS) -> list[Row]:
     """Return the results of each head of each experiment, the highest mean area first; baselines included."""
     rows: list[Row] = []
     for experiment in experiments:
         for head in experiment.heads:
-            found = mean(experiment, head, metrics=METRICS)
+            found = mean(experiment, head, metrics=metrics)
             rows.append((experiment, head, found, None if head == "majority" else pooled_auroc(experiment, head)))
     return sorted(rows, key=lambda row: -(row[2]["auroc"].value.value or 0))
 
@@ -84,7 +86,12 @@ def text(experiments: list[Experiment], rows: list[Row]) -> list[str]:
         "AUROC and accuracies are means over the folds' own, with 95 % intervals by bootstrap over patients. "
         "Pooled: all samples of a seed at once, from probabilities calibrated on each fold's validation part."
     )
-    return [*lines, "", said, "", *markdown(COLUMNS, [_cells(*row) for row in rows])]
+    return [*lines, "", said, "", *table(rows)]
+
+
+def table(rows: list[Row]) -> list[str]:
+    """Return the lines of the table alone; the rows need `SHOWN` of their metrics."""
+    return markdown(COLUMNS, [_cells(*row) for row in rows])
 
 
 def _cells(experiment: Experiment, head: str, found: dict[str, Mean], pooled: Value | None) -> list[str]:
@@ -96,7 +103,20 @@ def _cells(experiment: Experiment, head: str, found: dict[str, Mean], pooled: Va
 
 
 def paired(found: list[Pair]) -> list[str]:
-    """Return the lines of the table, differences first, then tests; p values corrected over all tests of the table."""
+    """Return the lines of the section, differences first, then tests."""
+    return [
+        "## Paired differences",
+        "",
+        "By patient, with 95 % intervals; `could show` is the smallest true difference that so many patients would "
+        "show with power 0.8. p of AUROC: DeLong's test clustered by patient (Obuchowski 1997); of accuracy: each "
+        "patient's predictions swapped as a whole; Holm's correction over all tests of this table.",
+        "",
+        *paired_table(found),
+    ]
+
+
+def paired_table(found: list[Pair]) -> list[str]:
+    """Return the lines of the table alone; p values are corrected over all its tests."""
     known = [(row, metric) for row, pair in enumerate(found) for metric, p in pair.p.items() if p is not None]
     corrected = holm(np.array([found[row].p[metric] for row, metric in known], float)).tolist() if known else []
     by_test: dict[tuple[int, str], float] = dict(zip(known, corrected, strict=True))
@@ -108,15 +128,7 @@ def paired(found: list[Pair]) -> list[str]:
             shown = ["", ""] if p is None else [f"{p:.3g}", f"{by_test[number, metric]:.3g}"]
             cells += [signed(pair.differences[metric]), f"{pair.detectable[metric]:.3f}", *shown]
         rows.append(cells)
-    return [
-        "## Paired differences",
-        "",
-        "By patient, with 95 % intervals; `could show` is the smallest true difference that so many patients would "
-        "show with power 0.8. p of AUROC: DeLong's test clustered by patient (Obuchowski 1997); of accuracy: each "
-        "patient's predictions swapped as a whole; Holm's correction over all tests of this table.",
-        "",
-        *markdown(PAIRED, rows),
-    ]
+    return markdown(PAIRED, rows)
 
 
 def as_table(rows: list[Row]) -> pd.DataFrame:
