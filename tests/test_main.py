@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from mammo.cli import train
 from mammo.cli.main import app
 from tests.conftest import CONF
+from tests.evaluation.tables import predictions, run_folder
 
 RESULTS = CONF.parent / "docs" / "results"
 
@@ -65,6 +66,14 @@ def test_a_table_of_predictions_is_evaluated_by_its_rows_or_by_unit(monkeypatch)
     assert "auroc" in said("evaluate", table, "--unit", "patient", "--rule", "max")
     monkeypatch.setattr("mammo.reports.literature.table", lambda folder: [f"of {folder.name}"])  # see tests/reports
     assert said("literature", RESULTS / "literature") == "of literature\n"
+
+
+def test_a_leak_study_is_printed_again_from_the_tables_that_were_kept_of_it(tmp_path):
+    run_folder(tmp_path / "sweep" / "honest", predictions(60), {"leak_study": "honest"})
+    (tmp_path / "sweep" / "jobs.json").write_text('["honest"]')
+    printed = said("leak-study", tmp_path / "sweep", "--to", tmp_path / "tables" / "honest")
+    assert "| tested on the training images | softmax |" in printed
+    assert printed == said("leak-study", tmp_path / "tables" / "honest") == said("leak-study", tmp_path / "sweep")
 
 
 def test_the_tables_of_pages_are_written_and_the_changed_pages_are_named(tmp_path):

@@ -44,7 +44,7 @@ TURNS = [
     Turn("all together, except the last", "all"),
     Turn("all together", "all", on_train=True),
 ]
-PAPER = {0.9777: "97.77", 0.9288: "92.88"}  # accuracies of Behery et al. 2023
+PAPER = {0.9777: "97.77 %", 0.9288: "92.88 %"}  # accuracies of Behery et al. 2023
 RUNS, LEAKS, PREDICTIONS = "runs.csv", "leaks.csv", "predictions.csv.xz"
 COUNTERPART = "honest counterpart"
 COLUMNS = ["leak", "recipe", "head", "accuracy", "accuracy of its honest counterpart", "majority class"]

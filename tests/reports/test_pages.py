@@ -5,9 +5,9 @@ import shutil
 import pytest
 
 from mammo.errors import InputError
-from mammo.reports import pages
+from mammo.reports import leak_study, pages
 from tests.conftest import CONF
-from tests.evaluation.tables import predictions
+from tests.evaluation.tables import predictions, run_folder
 
 RESULTS = CONF.parent / "docs" / "results"
 MARK = "# Title\n\n{}\n<!-- table: {} -->\nstale\n<!-- /table -->\nafter\n"
@@ -21,15 +21,15 @@ def emptied(folder, names):
     return folder
 
 
-def committed():
-    names = sorted(page.name for page in RESULTS.glob("*.md") if pages.BEGIN in page.read_text())
-    return [name for name in names if name != "leak-study.md"]
+COMMITTED = sorted(page.name for page in RESULTS.glob("*.md") if pages.BEGIN in page.read_text())
+QUICK = [name for name in COMMITTED if name != "leak-study.md"]
 
 
-def test_the_pages_are_what_the_command_writes_from_the_committed_predictions(tmp_path):
-    folder = emptied(tmp_path / "results", committed())
-    assert pages.fill(folder) == committed()
-    for name in committed():
+@pytest.mark.parametrize("names", [QUICK, pytest.param(["leak-study.md"], marks=pytest.mark.slow)], ids=", ".join)
+def test_the_pages_are_what_the_command_writes_from_the_committed_predictions(tmp_path, names):
+    folder = emptied(tmp_path / "results", names)
+    assert pages.fill(folder) == names
+    for name in names:
         assert (folder / name).read_bytes() == (RESULTS / name).read_bytes(), f"{name}: run python -m mammo results"
 
 
@@ -78,6 +78,20 @@ def test_a_mark_that_names_no_table_is_refused_and_nothing_is_written(tmp_path, 
         pages.fill(tmp_path)
     assert "\n" not in str(found.value)
     assert "stale" in (tmp_path / "a.md").read_text() if text != "prose" else True
+
+
+def test_a_leak_study_is_a_picture_and_a_table_and_its_leaks_are_told(tmp_path):
+    for name in ("honest", "image"):
+        run_folder(tmp_path / name, predictions(60), {"leak_study": name}, crossing=["p001"] * (name == "image"))
+    (tmp_path / "jobs.json").write_text('["honest", "image"]')
+    leak_study.collect(tmp_path, tmp_path / "pages" / "study" / "lab")
+    marks = [MARK.format("", f"{kind} study/lab") for kind in ("leak_study", "leaks")]
+    (tmp_path / "pages" / "page.md").write_text("".join(marks))
+    assert pages.fill(tmp_path / "pages") == ["page.md"]
+    text = (tmp_path / "pages" / "page.md").read_text()
+    assert "](study_lab.png)\n\n| leak | head |" in text and (tmp_path / "pages" / "study_lab.png").is_file()
+    assert "| split by image, not by patient | softmax |" in text
+    assert "| `image` | split=patient, crop=whole, augment=none | patients have images in two splits" in text
 
 
 def test_single_splits_and_folds_are_computed_from_tables_of_predictions(tmp_path):
