@@ -35,7 +35,7 @@ def bootstrap_weights(patients: np.ndarray, resamples: int = RESAMPLES, seed: in
     return np.vstack([np.ones(len(patients)), _drawn(len(everyone), resamples, seed)[:, member]]).astype(float)
 
 
-@lru_cache(maxsize=8)  # tables are of few numbers of patients, and ask for the same draws again and again
+@lru_cache(maxsize=1)  # all metrics and heads of a table ask for the same draws; those of many patients are large
 def _drawn(patients: int, resamples: int, seed: int) -> np.ndarray:
     """(resamples, patients) how often each patient is drawn."""
     return np.random.default_rng(seed).multinomial(patients, np.full(patients, 1 / patients), size=resamples)
