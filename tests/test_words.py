@@ -7,7 +7,6 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 FORBIDDEN = {"Of", "What", "How", "Whether", "That", "Those", "As"}
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-COMING = {"docs/results/README.md", "docs/results/speed.md"}
 
 
 def first_words(path):

@@ -46,7 +46,8 @@ app = typer.Typer(
 app.add_typer(data.app, name="data")
 app.add_typer(audit.app, name="audit")
 app.add_typer(bench.app, name="bench")
-for verb in (reports.report, reports.compare, reports.evaluate, reports.literature, reference.reference):
+TABLES = (reports.literature, reports.leak_study, reports.results)
+for verb in (reports.report, reports.compare, reports.evaluate, *TABLES, reference.reference):
     app.command()(verb)
 
 

@@ -1,4 +1,4 @@
-"""The commands that compute numbers from tables: `mammo report`, `compare`, `evaluate`, `literature`."""
+"""The commands that compute numbers from tables: report, compare, evaluate, literature, leak-study and results."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -92,3 +92,28 @@ def literature(
     elif len(paths) > 1:
         raise InputError(f"found {len(paths)} folders, which make one table; name the folder for it with --to <folder>")
     typer.echo("\n".join(tables.table(to or paths[0])))
+
+
+def leak_study(
+    path: Annotated[Path, typer.Argument(help="a sweep folder of sweep=leak_study, or a folder of its tables")],
+    to: Annotated[Path | None, typer.Option(help="folder of tables to write, enough to print the study again")] = None,
+) -> None:
+    """Print the leak study: each leak beside the honest counterpart that differs from it in that one thing."""
+    from mammo.reports import leak_study as tables
+
+    if to is not None:
+        tables.collect(path, to)
+    experiments = tables.read(to or path)
+    typer.echo("\n".join(tables.text(tables.results(experiments), experiments)))
+
+
+def results(
+    folder: Annotated[Path, typer.Argument(help="folder of pages, with the tables that they name beside them")] = Path(
+        "docs/results"
+    ),
+) -> None:
+    """Compute the tables of the pages of results again, from the predictions beside them."""
+    from mammo.reports import pages
+
+    changed = pages.fill(folder)
+    typer.echo("\n".join(f"{folder / name} changed" for name in changed) or f"{folder}: no page changed")

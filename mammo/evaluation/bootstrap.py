@@ -1,6 +1,7 @@
 """95 % intervals of metrics by bootstrap over patients: all samples of a patient are drawn together, or none is."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.special import stdtrit  # Student's quantile; scipy.stats takes a second to import
@@ -31,9 +32,13 @@ class Value:
 def bootstrap_weights(patients: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
     """Return (1 + resamples, N) weights of samples: first ones, then how often each sample's patient was drawn."""
     everyone, member = np.unique(patients, return_inverse=True)
-    rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(len(everyone), np.full(len(everyone), 1 / len(everyone)), size=resamples)
-    return np.vstack([np.ones(len(patients)), drawn[:, member]]).astype(float)
+    return np.vstack([np.ones(len(patients)), _drawn(len(everyone), resamples, seed)[:, member]]).astype(float)
+
+
+@lru_cache(maxsize=1)  # all metrics and heads of a table ask for the same draws; those of many patients are large
+def _drawn(patients: int, resamples: int, seed: int) -> np.ndarray:
+    """(resamples, patients) how often each patient is drawn."""
+    return np.random.default_rng(seed).multinomial(patients, np.full(patients, 1 / patients), size=resamples)
 
 
 def interval(array: np.ndarray, patients: int, lowest: float = 0.0, highest: float = 1.0) -> Value:

@@ -1,5 +1,7 @@
 """The predictions table, one row per sample and head, and its rows of one head as arrays."""
 
+import gzip
+import lzma
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from mammo.evaluation.operating_point import Operating, choose
 BASELINES = ("shortcuts", "majority")  # heads that see no lesion
 COLUMNS = [*SAMPLE, "patient", "split", "fold", "seed", "head", "label"]
 TYPES = dict.fromkeys(COLUMNS, str) | dict.fromkeys(SAMPLE[1:], "Int64")
+NO_TABLE = (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError, EOFError, lzma.LZMAError, gzip.BadGzipFile)
 
 
 @dataclass(frozen=True)
@@ -152,7 +155,7 @@ def read_predictions(path: Path, *, tested: bool = False) -> tuple[pd.DataFrame,
     """Return a predictions table and its class names; scores and probabilities are float64, an absent score NaN.
 
     Args:
-        path: A CSV file with `COLUMNS`, `score` and a column `p_<class>` for each class.
+        path: A CSV file with `COLUMNS`, `score` and a column `p_<class>` for each class; .xz and .gz are compressed.
         tested: True requires rows of the test part.
 
     Raises:
@@ -162,7 +165,7 @@ def read_predictions(path: Path, *, tested: bool = False) -> tuple[pd.DataFrame,
         raise InputError(f"no predictions at {path}; name a run folder that `train.py` has finished")
     try:
         table = pd.read_csv(path, dtype=TYPES)
-    except (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+    except NO_TABLE as error:
         raise InputError(f"{path}: expected a table of predictions as CSV; reading gave {str(error).strip()}") from None
     classes = [column.removeprefix("p_") for column in table.columns if column.startswith("p_")]
     missing = [column for column in [*COLUMNS, "score"] if column not in table.columns]

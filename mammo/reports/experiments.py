@@ -49,11 +49,17 @@ def read_experiments(paths: Iterable[Path]) -> list[Experiment]:
 
 def experiment_of(external: External) -> Experiment:
     """Return a table of predictions from any source as an experiment."""
+    name = Path(external.name).name.partition(".")[0]
+    return Experiment(name, jobs_of(external.table, external.classes))
+
+
+def jobs_of(table: pd.DataFrame, classes: list[str]) -> list[Job]:
+    """Return the jobs of an experiment's predictions table, by seed and fold."""
     jobs = []
-    for (seed, fold), rows in external.table.groupby(["seed", "fold"], dropna=False, sort=True):
+    for (seed, fold), rows in table.groupby(["seed", "fold"], dropna=False, sort=True):
         number = None if pd.isna(fold) or fold == "" else int(float(fold))
-        jobs.append(_job(rows, external.classes, int(float(seed)), number))
-    return Experiment(Path(external.name).name.partition(".")[0], jobs)
+        jobs.append(_job(rows, classes, int(float(seed)), number))
+    return jobs
 
 
 def _job(

@@ -1,5 +1,6 @@
 """Compare experiments in one table, with their paired differences: Markdown, CSV and a figure."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ METRICS = (
     *("sensitivity_at_threshold", "specificity_at_threshold", "brier", "brier_calibrated"),
 )
 MOST_PAIRS = 40
+SHOWN = ("auroc", "accuracy", "balanced_accuracy")  # metrics of the table
 COLUMNS = ["experiment", "head", "AUROC", "SD folds", "SD seeds", "pooled AUROC", "accuracy", "balanced accuracy", "n"]
 PAIRED = ["first minus second", "n", "AUROC", "could show", "p", "Holm", "accuracy", "could show", "p", "Holm"]
 
@@ -93,12 +95,12 @@ def _identified(several: list[External]) -> list[External]:
     return several
 
 
-def results(experiments: list[Experiment]) -> list[Row]:
+def results(experiments: list[Experiment], metrics: Collection[str] = METRICS) -> list[Row]:
     """Return the results of each head of each experiment, the highest mean AUROC first; baselines are included."""
     rows: list[Row] = []
     for experiment in experiments:
         for head in experiment.heads:
-            found = mean(experiment, head, metrics=METRICS)
+            found = mean(experiment, head, metrics=metrics)
             rows.append((experiment, head, found, None if head == "majority" else pooled_auroc(experiment, head)))
     return sorted(rows, key=lambda row: -(row[2]["auroc"].value.value or 0))
 
@@ -117,7 +119,12 @@ def text(experiments: list[Experiment], rows: list[Row]) -> list[str]:
         "bootstrap over patients. SD is the standard deviation over folds or over seeds. The pooled AUROC takes all "
         "samples of a seed together; each fold's probabilities are calibrated on its validation part."
     )
-    return [*lines, "", said, "", *markdown(COLUMNS, [_cells(*row) for row in rows])]
+    return [*lines, "", said, "", *table(rows)]
+
+
+def table(rows: list[Row]) -> list[str]:
+    """Return the lines of the table alone; the rows need `SHOWN` of their metrics."""
+    return markdown(COLUMNS, [_cells(*row) for row in rows])
 
 
 def _cells(experiment: Experiment, head: str, found: dict[str, Mean], pooled: Value | None) -> list[str]:
@@ -129,6 +136,20 @@ def _cells(experiment: Experiment, head: str, found: dict[str, Mean], pooled: Va
 
 
 def paired(found: list[Pair]) -> list[str]:
+    """Return the lines of the section of paired differences and their tests."""
+    return [
+        "## Paired differences",
+        "",
+        "Each row compares two classifiers on the same patients; numbers in brackets are 95 % intervals. `could show` "
+        "is the smallest true difference that so many patients would show with a power of 0.8. `p` of AUROC is from "
+        "DeLong's test, clustered by patient (Obuchowski 1997). `p` of accuracy is from a permutation test that swaps "
+        "all predictions of a patient together. `Holm` is p after Holm's correction for all tests of this table.",
+        "",
+        *paired_table(found),
+    ]
+
+
+def paired_table(found: list[Pair]) -> list[str]:
     """Return the lines of the table of differences and tests; `Holm` corrects p for all tests of the table."""
     known = [(row, metric) for row, pair in enumerate(found) for metric, p in pair.p.items() if p is not None]
     corrected = holm(np.array([found[row].p[metric] for row, metric in known], float)).tolist() if known else []
@@ -144,16 +165,7 @@ def paired(found: list[Pair]) -> list[str]:
             else:
                 cells += [""] * 4
         rows.append(cells)
-    return [
-        "## Paired differences",
-        "",
-        "Each row compares two classifiers on the same patients; numbers in brackets are 95 % intervals. `could show` "
-        "is the smallest true difference that so many patients would show with a power of 0.8. `p` of AUROC is from "
-        "DeLong's test, clustered by patient (Obuchowski 1997). `p` of accuracy is from a permutation test that swaps "
-        "all predictions of a patient together. `Holm` is p after Holm's correction for all tests of this table.",
-        "",
-        *markdown(PAIRED, rows),
-    ]
+    return markdown(PAIRED, rows)
 
 
 def as_table(rows: list[Row]) -> pd.DataFrame:

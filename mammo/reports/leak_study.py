@@ -1,6 +1,11 @@
-"""The leak study: each leak beside the honest twin that differs from it in that one thing."""
+"""The leak study: each leak beside the honest counterpart that differs from it in that one thing.
+
+A sweep's predictions are kept as plain tables in a folder: `runs.csv`, a row per experiment; `leaks.csv`, a row per
+leak of an experiment; and `predictions.csv.xz`, the rows from which all numbers are computed.
+"""
 
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +15,10 @@ from mammo import figures
 from mammo.errors import InputError
 from mammo.evaluation.bootstrap import Value, difference
 from mammo.evaluation.experiments import Experiment, mean
-from mammo.evaluation.predictions import BASELINES
+from mammo.evaluation.leaks import Leak
+from mammo.evaluation.predictions import BASELINES, head_table, read_predictions
 from mammo.files import write_table, write_text
-from mammo.reports.experiments import read_experiments
+from mammo.reports.experiments import jobs_of, read_experiments
 from mammo.reports.markdown import markdown, signed
 
 HONEST = "honest"  # the recipe itself
@@ -20,26 +26,29 @@ HONEST = "honest"  # the recipe itself
 
 @dataclass(frozen=True)
 class Turn:
-    """One leak: its options of the group `leak_study`; `on_train` where the training part is tested."""
+    """One leak: its options of the group `leak_study`; `on_train` where the training split is tested."""
 
     name: str
     leaky: str
-    twin: str = HONEST
+    counterpart: str = HONEST
     on_train: bool = False
 
 
 TURNS = [
-    Turn("images dealt, not patients", "image"),
+    Turn("split by image, not by patient", "image"),
     Turn("the paper's split", "paper", "paper_by_patient"),
-    Turn("windows scaled by the radius", "scaled_lesion", "fixed"),
+    Turn("windows scaled by the lesion's radius", "scaled_lesion", "fixed"),
     Turn("augmentation before the split", "augment_first", "expand"),
-    Turn("all choices on the test part", "select_on_test"),
+    Turn("all choices on the test split", "select_on_test"),
     Turn("tested on the training images", HONEST, on_train=True),
-    Turn("all together, but the last", "all"),
+    Turn("all together, except the last", "all"),
     Turn("all together", "all", on_train=True),
 ]
-PAPER = {0.9777: "97.77", 0.9288: "92.88"}  # accuracies of Behery et al. 2023
-COLUMNS = ["leak", "head", "accuracy", "honest twin", "majority", "AUROC", "honest twin", "AUROC gained", "n"]
+PAPER = {0.9777: "97.77 %", 0.9288: "92.88 %"}  # accuracies of Behery et al. 2023
+RUNS, LEAKS, PREDICTIONS = "runs.csv", "leaks.csv", "predictions.csv.xz"
+COUNTERPART = "honest counterpart"
+COLUMNS = ["leak", "recipe", "head", "accuracy", "accuracy of its honest counterpart", "majority class"]
+COLUMNS += ["AUROC", "AUROC of its honest counterpart", "AUROC gained", "n"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +59,7 @@ class Result:
     turn: Turn
     head: str
     n: str
-    values: dict[str, dict[str, Value]]  # by run (leaky, honest twin), or gained, or majority; by metric
+    values: dict[str, dict[str, Value]]  # by run (leaky, its counterpart), or gained, or majority; by metric
 
 
 def write(folder: Path) -> Path:
@@ -64,65 +73,126 @@ def write(folder: Path) -> Path:
     return folder / "leak_study.md"
 
 
-def results(experiments: list[Experiment]) -> list[Result]:
-    """Return all turns that the experiments have, by recipe.
+def collect(sweep: Path, folder: Path) -> None:
+    """Write the predictions and leaks that a sweep's leak study is computed from to a folder.
 
     Raises:
-        InputError: A twin that is to be honest leaks.
+        InputError: No leak of the sweep stands beside its honest counterpart, or that leaks.
+    """
+    experiments = read_experiments([sweep])
+    pairs(experiments)
+    folder.mkdir(parents=True, exist_ok=True)
+    facts = ["label", "recipe", "leak_study", "task", "protocol"]
+    runs = [[getattr(one, fact) for fact in facts] for one in experiments]
+    leaks = [[one.label, leak.kind, leak.n, leak.text] for one in experiments for leak in one.leaks]
+    write_table(pd.DataFrame(runs, columns=facts), folder / RUNS)
+    write_table(pd.DataFrame(leaks, columns=["label", "kind", "n", "text"]), folder / LEAKS)
+    write_table(pd.concat(map(_needed, experiments), ignore_index=True), folder / PREDICTIONS)
+
+
+def _needed(experiment: Experiment) -> pd.DataFrame:
+    """Return the rows of an experiment's predictions that its turns need, with its label in a column `run`."""
+    on_train = experiment.leak_study in {turn.leaky for turn in TURNS if turn.on_train}
+    heads = [head for head in experiment.heads if head not in BASELINES] + ["majority"]
+    tables = []
+    for job, split, head in product(experiment.jobs, ("train", "test") if on_train else ("test",), heads):
+        one = job.predictions[split][head]
+        labels = [one.classes[number] for number in one.labels]
+        rows = one.samples.assign(patient=one.patients, split=split, label=labels)
+        outputs = one.score, one.probabilities, list(one.classes)
+        tables.append(head_table(rows, head, *outputs, fold=job.fold, seed=job.seed))
+    return pd.concat(tables, ignore_index=True).assign(run=experiment.label)
+
+
+def read(folder: Path) -> list[Experiment]:
+    """Return the experiments of a leak study from its sweep folder, or from a folder that `collect` has written."""
+    if not (folder / RUNS).is_file():
+        return read_experiments([folder])
+    table, classes = read_predictions(folder / PREDICTIONS, tested=True)
+    of_run = dict(iter(table.groupby("run")))
+    leaks: dict[str, list[Leak]] = {}
+    for label, *leak in pd.read_csv(folder / LEAKS).itertuples(index=False, name=None):
+        leaks.setdefault(label, []).append(Leak(*leak))
+    return [
+        Experiment(
+            *(run.label, jobs_of(of_run[run.label], classes), run.task, run.protocol),
+            *(leaks.get(run.label, []), run.recipe, run.leak_study),
+        )
+        for run in pd.read_csv(folder / RUNS, keep_default_na=False).itertuples()
+    ]
+
+
+def pairs(experiments: list[Experiment]) -> list[tuple[Turn, Experiment, Experiment]]:
+    """Return all turns that the experiments have, by recipe, each with its leaky run and the honest counterpart.
+
+    Raises:
+        InputError: There is none, or a counterpart that should be honest leaks.
     """
     recipes: dict[str, dict[str | None, Experiment]] = {}
     for experiment in experiments:
         recipes.setdefault(experiment.recipe, {})[experiment.leak_study] = experiment
     found = []
-    for recipe, by_option in recipes.items():
+    for by_option in recipes.values():
         for turn in TURNS:
-            if turn.leaky in by_option and turn.twin in by_option:
-                pair = by_option[turn.leaky], by_option[turn.twin]
-                if pair[1].leaks:
-                    raise InputError(
-                        f"{pair[1].label} is to be the honest twin and leaks: {pair[1].leaks[0].text}; "
-                        "start sweep=leak_study from an honest recipe"
-                    )
-                heads = [head for head in pair[0].heads if head not in BASELINES]
-                found += [_result(recipe, turn, head, *pair) for head in heads]
+            if turn.leaky in by_option and turn.counterpart in by_option:
+                found.append((turn, by_option[turn.leaky], by_option[turn.counterpart]))
+    if not found:
+        raise InputError("no leak stands beside its honest counterpart; run python train.py -m sweep=leak_study")
+    for honest in (pair[2] for pair in found):
+        if honest.leaks:
+            raise InputError(
+                f"{honest.label} should be the honest counterpart, but it leaks: {honest.leaks[0].text}; "
+                "start sweep=leak_study from an honest recipe"
+            )
     return found
 
 
-def _result(recipe: str, turn: Turn, head: str, leaky: Experiment, twin: Experiment) -> Result:
+def results(experiments: list[Experiment]) -> list[Result]:
+    """Return the results of all `pairs` for each head."""
+    found = pairs(experiments)
+    return [_result(head, *pair) for pair in found for head in pair[1].heads if head not in BASELINES]
+
+
+def _result(head: str, turn: Turn, leaky: Experiment, counterpart: Experiment) -> Result:
     split = "train" if turn.on_train else "test"
     tested = leaky.tested(head, split)
-    everyone = np.union1d(tested.patients, twin.tested(head).patients)
-    one, two = mean(leaky, head, split, everyone), mean(twin, head, "test", everyone)
+    everyone = np.union1d(tested.patients, counterpart.tested(head).patients)
+    one, two = mean(leaky, head, split, everyone), mean(counterpart, head, "test", everyone)
     values = {
         "leaky": {metric: found.value for metric, found in one.items()},
-        "honest twin": {metric: found.value for metric, found in two.items()},
+        COUNTERPART: {metric: found.value for metric, found in two.items()},
         "gained": {"auroc": difference(one["auroc"].resampled - two["auroc"].resampled, len(everyone))},
         "majority": {"accuracy": mean(leaky, "majority", split, everyone)["accuracy"].value},
     }
-    return Result(recipe, turn, head, tested.n, values)
+    return Result(leaky.recipe, turn, head, tested.n, values)
 
 
 def text(found: list[Result], experiments: list[Experiment]) -> list[str]:
-    """Return the lines of the tables, one for each recipe."""
+    """Return the lines of the report: the table, and the leaks of each run."""
     first = experiments[0]
     lines = [
         f"# The leak study: {first.task}",
         "",
         f"- {first.folds} folds (of the paper's split: draws) x {first.seeds} seeds; means over them, intervals 95 % "
         "by patient. Positive classes, n and majority class are those of the leaky run.",
-        "- Each leak stands beside the honest twin that differs from it in that one thing; `AUROC gained` is the "
-        "difference, drawn by patient.",
+        "- Each leak stands beside the honest counterpart that differs from it in that one thing; `AUROC gained` is "
+        "the difference, with the same patients drawn for both.",
         "- Behery et al. 2023 report accuracies of 0.9777 (VGG16) and 0.9288 (Inception-v3).",
+        *("", *table(found), "", "Leaks of each run:", ""),
     ]
-    for recipe in dict.fromkeys(result.recipe for result in found):
-        rows = []
-        for r in (result for result in found if result.recipe == recipe):
-            accuracies = [str(r.values[run]["accuracy"]) for run in ("leaky", "honest twin", "majority")]
-            areas = [str(r.values[run]["auroc"]) for run in ("leaky", "honest twin")]
-            rows.append([r.turn.name, r.head, *accuracies, *areas, signed(r.values["gained"]["auroc"]), r.n])
-        lines += ["", f"## {recipe}", ""] if recipe else [""]
-        lines += markdown(COLUMNS, rows)
-    return [*lines, "", "Leaks of each run:", "", *(f"- {one.label}: {one.leaks_text}." for one in experiments)]
+    return [*lines, *(f"- {one.label}: {one.leaks_text}." for one in experiments)]
+
+
+def table(found: list[Result]) -> list[str]:
+    """Return the lines of the table alone, turn by turn; a column says the recipe where there are several."""
+    rows = []
+    for r in sorted(found, key=lambda one: TURNS.index(one.turn)):
+        accuracies = [str(r.values[run]["accuracy"]) for run in ("leaky", COUNTERPART, "majority")]
+        areas = [str(r.values[run]["auroc"]) for run in ("leaky", COUNTERPART)]
+        rows.append([r.turn.name, r.recipe, r.head, *accuracies, *areas, signed(r.values["gained"]["auroc"]), r.n])
+    if len({r.recipe for r in found}) > 1:
+        return markdown(COLUMNS, rows)
+    return markdown(COLUMNS[:1] + COLUMNS[2:], [row[:1] + row[2:] for row in rows])
 
 
 def as_table(found: list[Result], task: str) -> pd.DataFrame:
@@ -138,7 +208,7 @@ def as_table(found: list[Result], task: str) -> pd.DataFrame:
 
 
 def forest(found: list[Result]) -> "figures.Figure":
-    """Draw leaky beside honest: a column per recipe and head, accuracy above AUROC."""
+    """Draw each leak beside its counterpart: a column per recipe and head, accuracy above AUROC."""
     columns = list(dict.fromkeys((r.recipe, r.head) for r in found))
     turns = list(dict.fromkeys(r.turn.name for r in found))
     panels: list[list[figures.Panel]] = []
@@ -147,8 +217,7 @@ def forest(found: list[Result]) -> "figures.Figure":
         for recipe, head in columns:
             of = {r.turn.name: r.values for r in found if (r.recipe, r.head) == (recipe, head)}
             series: dict[str, list[Value | None]] = {
-                run: [of[turn][run][metric] if turn in of else None for turn in turns]
-                for run in ("leaky", "honest twin")
+                run: [of[turn][run][metric] if turn in of else None for turn in turns] for run in ("leaky", COUNTERPART)
             }
             if metric == "accuracy":
                 majority = [of[turn]["majority"][metric].value if turn in of else None for turn in turns]

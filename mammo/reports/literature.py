@@ -1,7 +1,7 @@
 """Experiments of the literature, each run in its manner by patient and by image, beside what its authors claim.
 
 A folder holds it as plain tables: `literature.csv`, a row per experiment and split, and the test predictions of each,
-`<key>_<split>.csv`, from which all numbers are computed.
+`<key>_<split>.csv.xz`, from which all numbers are computed.
 """
 
 from pathlib import Path
@@ -58,7 +58,7 @@ def collect(sweeps: list[Path], folder: Path) -> None:
         raise InputError(f"{folder}: one table is of one data set, found {' and '.join(data)}; name another folder")
     folder.mkdir(parents=True, exist_ok=True)
     for (key, split), members in runs.items():
-        write_table(pd.concat([_tested(run) for run in members], ignore_index=True), folder / f"{key}_{split}.csv")
+        write_table(pd.concat([_tested(run) for run in members], ignore_index=True), folder / f"{key}_{split}.csv.xz")
     write_table(pd.DataFrame(rows).sort_values(["key", "split"]), folder / INDEX)
 
 
@@ -122,7 +122,7 @@ def table(folder: Path) -> list[str]:
         facts = experiments.iloc[0]
         seen = f"{facts['seen']}; {facts['network']}, {facts['image_size']} px, {facts['trained']}; {facts['head']}"
         splits = [split for split in SPLITS if split in set(experiments["split"])]
-        found = {split: _numbers(folder / f"{key}_{split}.csv", facts["head"]) for split in splits}
+        found = {split: _numbers(folder / f"{key}_{split}.csv.xz", facts["head"]) for split in splits}
         cells = [f"`{key}`", facts["task"], seen, *(found[splits[0]][name] for name in ("n", "majority"))]
         cells.append(found.get("patient", {}).get("shortcuts", ""))
         cells += [found.get(split, {}).get(metric, "") for split in SPLITS for metric in ("accuracy", "auroc")]

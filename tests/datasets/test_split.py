@@ -83,7 +83,7 @@ def test_splits_by_image_and_the_papers_cut_patients_in_two_and_the_audit_counts
         assert len(audit["patients_in_two_splits"]) == (parts > 1).sum() > 20
 
 
-def test_the_papers_twin_has_its_sizes_and_cuts_no_patient():
+def test_the_papers_honest_counterpart_has_its_sizes_and_cuts_no_patient():
     table = archive()
     for seed in range(10):
         split = split_images(table, name="paper_by_patient", seed=seed)

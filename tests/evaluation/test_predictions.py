@@ -1,5 +1,8 @@
 """A predictions table: its identities, its parts, and what is none."""
 
+import gzip
+import lzma
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -32,6 +35,15 @@ def test_copies_of_the_training_part_are_no_samples_unless_they_were_dealt_as_su
     assert len(by_head(both, CLASSES, "train")["svm"]) == (table.query("head == 'svm'")["split"] == "train").sum()
 
 
+@pytest.mark.parametrize("end", ["", ".xz", ".gz"])
+def test_a_compressed_table_is_read_as_the_plain_one(tmp_path, end):
+    table = predictions(3)
+    table.to_csv(tmp_path / "plain.csv", index=False)
+    table.to_csv(tmp_path / f"table.csv{end}", index=False)
+    found, classes = read_predictions(tmp_path / f"table.csv{end}", tested=True)
+    assert classes == CLASSES and found.equals(read_predictions(tmp_path / "plain.csv")[0])
+
+
 @pytest.mark.parametrize(
     ("change", "match"),
     [
@@ -51,7 +63,16 @@ def test_what_is_no_table_of_predictions_is_one_line(tmp_path, change, match):
 
 
 def test_neither_a_picture_nor_nothing_is_a_table(tmp_path):
-    for name, content in (("picture.png", b"\x89PNG"), ("empty.csv", b"")):
+    cut = [
+        (f"cut.csv.{end}", of.compress(b"image_id,finding_id\n" * 99)[:-9]) for end, of in (("xz", lzma), ("gz", gzip))
+    ]
+    for name, content in (
+        ("picture.png", b"\x89PNG"),
+        ("empty.csv", b""),
+        ("a.csv.xz", b"?"),
+        ("a.csv.gz", b"?"),
+        *cut,
+    ):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(InputError, match="expected a table of predictions as CSV"):
             read_predictions(tmp_path / name)

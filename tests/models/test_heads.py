@@ -131,10 +131,10 @@ def test_probabilities_are_calibrated_and_learn_what_can_be_learnt(name, classes
 @pytest.mark.parametrize("name", sorted(HEADS))
 def test_a_saved_head_gives_the_same_answers_as_it_and_as_one_fitted_again(name, classes, trained_backbone, tmp_path):
     features, labels, rows = data(classes=classes)
-    head, twin = (fit_head(name, features, labels, rows, trained_backbone=trained_backbone) for _ in range(2))
+    head, repeated = (fit_head(name, features, labels, rows, trained_backbone=trained_backbone) for _ in range(2))
     save_head(head, tmp_path / "saved.skops")
     again = load_head(tmp_path / "saved.skops", head.chosen, head.how)
-    for other in (again, twin):
+    for other in (again, repeated):
         assert other.chosen == head.chosen
         assert np.array_equal(other.probabilities(features), head.probabilities(features))
         assert classes == 3 or np.array_equal(other.score(features), head.score(features))

@@ -1,4 +1,4 @@
-"""The leak study: a leak beside its twin, drawn by the same patients."""
+"""The leak study: a leak beside its honest counterpart, with the same patients drawn for both."""
 
 import json
 
@@ -13,7 +13,7 @@ from tests.evaluation.tables import predictions, run_folder
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory):
-    """The recipe, images dealt, and the paper's split without its twin."""
+    """A sweep of the recipe, the split by image, and the paper's split without its counterpart."""
     tmp_path = tmp_path_factory.mktemp("swept")
     for name, strength in (("honest", 0.0), ("image", 3.0), ("paper", 1.0)):
         for fold in (0, 1):
@@ -36,17 +36,17 @@ def found(experiments):
     return leak_study.results(experiments)
 
 
-def test_each_leak_stands_beside_its_twin_and_one_without_a_twin_is_left_out(found):
+def test_each_leak_stands_beside_its_counterpart_and_one_without_is_left_out(found):
     assert [(r.turn.leaky, r.turn.on_train, r.head) for r in found] == [
         ("image", False, "softmax"), ("image", False, "svm"), ("honest", True, "softmax"), ("honest", True, "svm"),
     ]  # fmt: skip
     image = found[0]
     assert (
         image.values["leaky"]["auroc"].value > 0.9
-        and image.values["honest twin"]["auroc"].low < 0.5 < image.values["honest twin"]["auroc"].high
+        and image.values["honest counterpart"]["auroc"].low < 0.5 < image.values["honest counterpart"]["auroc"].high
     )
     assert image.values["gained"]["auroc"].value == pytest.approx(
-        image.values["leaky"]["auroc"].value - image.values["honest twin"]["auroc"].value
+        image.values["leaky"]["auroc"].value - image.values["honest counterpart"]["auroc"].value
     )
     assert image.values["gained"]["auroc"].low > 0.2
 
@@ -63,13 +63,50 @@ def test_table_and_figure_are_written_with_the_leaks_of_each_run(swept):
     text = leak_study.write(swept).read_text()
     assert "- leak_study=honest: none found." in text and "- leak_study=image: patients have images in" in text
     table = pd.read_csv(swept / "leak_study.csv")
-    assert set(table["run"]) == {"leaky", "honest twin", "gained", "majority"}
+    assert set(table["run"]) == {"leaky", "honest counterpart", "gained", "majority"}
     assert (swept / "leak_study.png").is_file()
 
 
-def test_a_twin_that_leaks_is_refused(tmp_path):
+def test_a_counterpart_that_leaks_is_refused(tmp_path):
     for name in ("honest", "image"):
         run_folder(tmp_path / name, predictions(60), {"leak_study": name}, crossing=["p001"])
     (tmp_path / "jobs.json").write_text(json.dumps(["honest", "image"]))
     with pytest.raises(InputError, match=r"leak_study=honest .* leaks: patients have images"):
         leak_study.results(read_experiments([tmp_path]))
+
+
+def test_the_collected_predictions_give_the_same_study(swept, experiments, found, tmp_path):
+    leak_study.collect(swept, tmp_path / "tables")
+    again = leak_study.read(tmp_path / "tables")
+    assert leak_study.text(leak_study.results(again), again) == leak_study.text(found, experiments)
+    assert [one.leaks for one in again] == [one.leaks for one in experiments]
+    kept = pd.read_csv(tmp_path / "tables" / "predictions.csv.xz")
+    assert set(kept["head"]) == {"softmax", "svm", "majority"}
+    splits = {run: set(rows["split"]) for run, rows in kept.groupby("run")}
+    assert splits["leak_study=honest"] == {"train", "test"} and splits["leak_study=image"] == {"test"}
+
+
+def test_copies_that_are_tested_are_collected_and_those_of_an_expanded_training_split_are_not(tmp_path):
+    table = predictions(60, strength=1.0)
+    copied = pd.concat([table, table.assign(copy=1)])
+    for name, rows in (
+        ("honest", table), ("expand", copied[(copied["split"] == "train") | (copied["copy"] == 0)]),
+        ("augment_first", copied), ("all", copied),
+    ):  # fmt: skip
+        run_folder(tmp_path / name, rows, {"leak_study": name}, crossing=["p001"] * (name in ("augment_first", "all")))
+    (tmp_path / "jobs.json").write_text(json.dumps(["honest", "expand", "augment_first", "all"]))
+    leak_study.collect(tmp_path, tmp_path / "tables")
+    one, two = (leak_study.results(leak_study.read(folder)) for folder in (tmp_path, tmp_path / "tables"))
+    assert leak_study.as_table(one, "").equals(leak_study.as_table(two, ""))
+    kept = pd.read_csv(tmp_path / "tables" / "predictions.csv.xz")
+    assert {run for run, rows in kept.groupby("run") if rows["copy"].any()} == {
+        "leak_study=augment_first", "leak_study=all",
+    }  # fmt: skip
+
+
+def test_a_sweep_without_a_pair_is_refused(tmp_path):
+    run_folder(tmp_path / "image", predictions(60), {"leak_study": "image"})
+    (tmp_path / "jobs.json").write_text(json.dumps(["image"]))
+    with pytest.raises(InputError, match="sweep=leak_study"):
+        leak_study.collect(tmp_path, tmp_path / "tables")
+    assert not (tmp_path / "tables").exists()
