@@ -54,7 +54,7 @@ def evaluate(
     ] = Rule.mean,
     out: Annotated[Path | None, typer.Option(help="folder for the report, its numbers and figures")] = None,
 ) -> None:
-    """Evaluate predictions of any program, with intervals by patient."""
+    """Evaluate predictions of any program, by patient."""
     from mammo.reports import external, leaderboard
 
     how: dict[str, Any] = {"by": None if by == "row" else by, "positive": positive, "columns": named_columns(columns)}
@@ -98,7 +98,7 @@ def leak_study(
     path: Annotated[Path, typer.Argument(help="a sweep folder of sweep=leak_study, or a folder of its tables")],
     to: Annotated[Path | None, typer.Option(help="folder of tables to write, enough to print the study again")] = None,
 ) -> None:
-    """Print the leak study: each leak beside the honest counterpart that differs from it in that one thing."""
+    """Print the leak study: each leak beside its honest counterpart."""
     from mammo.reports import leak_study as tables
 
     if to is not None:
@@ -112,7 +112,7 @@ def results(
         "docs/results"
     ),
 ) -> None:
-    """Compute the tables of the pages of results again, from the predictions beside them."""
+    """Write the tables of the results pages again."""
     from mammo.reports import pages
 
     changed = pages.fill(folder)
