@@ -54,8 +54,9 @@ def test_a_run_folder_is_complete_and_its_tables_agree(job, drawn):
 def test_a_head_that_somebody_adds_stands_in_tables_and_report(job, monkeypatch):
     grid = {"n_neighbors": [3], "weights": ["uniform", "distance"]}
     monkeypatch.setitem(HEADS, "neighbours", Head(KNeighborsClassifier(), grid))
+    monkeypatch.delitem(HEADS, "boosting")  # which takes its time
     folder, metrics = job("heads=all", "trainer.max_epochs=1")
-    assert {f"test/{head}/auroc" for head in ("svm", "boosting", "neighbours")} <= set(metrics)
+    assert {f"test/{head}/auroc" for head in ("svm", "neighbours")} <= set(metrics)
     assert {path.stem for path in (folder / "heads").iterdir()} == set(HEADS)
     assert "n_neighbors 3, weights " in (folder / "report.md").read_text()
 
@@ -162,7 +163,7 @@ def test_folds_and_seeds_need_no_more_passes_than_there_are_distinct_samples(job
         "data.folds=3",
     )
     trained = set()
-    for seed, fold in ((0, 0), (0, 1), (0, 2), (5, 1)):
+    for seed, fold in ((0, 0), (0, 1), (5, 1)):
         passes.clear()
         before = set(kept(tmp_path))
         folder, _ = job(*common, f"data.fold={fold}", f"seed={seed}")
@@ -197,7 +198,10 @@ def test_a_run_without_cache_gives_the_same_to_rounding(job, resnet_trunk, passe
     assert metrics[0] == metrics[1]
 
 
-def test_trunk_outputs_are_not_used_where_what_made_them_has_changed(job, resnet_trunk, passes, tmp_path, monkeypatch):
+@pytest.mark.parametrize("everything", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_frozen_outputs_are_not_used_where_what_made_them_has_changed(
+    job, resnet_trunk, passes, tmp_path, monkeypatch, everything
+):
     monkeypatch.setattr(report, "write", lambda folder: {})
     other, state = tmp_path / "other.safetensors", load_file(resnet_trunk)
     state["conv1.weight"][0] += 1
@@ -211,6 +215,8 @@ def test_trunk_outputs_are_not_used_where_what_made_them_has_changed(job, resnet
 
     assert needed() >= 32 and needed() == 0
     assert needed(weights=other) >= 32
+    if not everything:
+        return
     changes = "model.channels_last=false", "trainer.precision=bf16-mixed", "model.image_size=40", "crop=lesion"
     assert [change for change in changes if needed(change) < 32] == []
     assert needed("augment.rotate_deg=10") >= 32  # squares are stored in another width

@@ -43,6 +43,7 @@ def launched(cwd, *arguments, env=None):
     )
 
 
+@pytest.mark.slow
 def test_gradients_of_five_steps_do_not_depend_on_the_number_of_devices(phantom, tmp_path):
     """In float32, without dropout, batch norm frozen, class-weighted: two devices' are those of all their batches."""
     lines = [

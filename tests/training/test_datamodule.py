@@ -215,7 +215,9 @@ def test_the_papers_97_films_become_582(mias):
 
 
 @pytest.mark.realdata
-@pytest.mark.parametrize("crop", ["whole", "lesion", pytest.param("scaled_lesion", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "crop", ["lesion", *(pytest.param(crop, marks=pytest.mark.slow) for crop in ("whole", "scaled_lesion"))]
+)
 def test_every_real_film_and_finding_gives_its_samples(mias, crop):
     data = prepared_of(resolved(f"data.root={mias.root}", f"crop={crop}", "augment=none", "model.image_size=64"))
     labels = data.crops.table["label"].value_counts().to_dict()
