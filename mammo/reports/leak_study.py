@@ -207,6 +207,27 @@ def as_table(found: list[Result], task: str) -> pd.DataFrame:
     return pd.DataFrame(lines).round(6)
 
 
+def from_table(path: Path) -> list[Result]:
+    """Return the results that a table of `as_table` holds.
+
+    Raises:
+        InputError: The table lacks a column, or names an unknown leak.
+    """
+    table = pd.read_csv(path, keep_default_na=False, dtype={"value": float})
+    lacking = {"recipe", "leak", "head", "n", "run", "metric", "value", "low", "high"} - set(table)
+    unknown = set(table["leak"]) - {turn.name for turn in TURNS} if not lacking else set()
+    if lacking or unknown:
+        raise InputError(f"{path}: expected the table of a leak study; found no {' and no '.join(lacking or unknown)}")
+    found = []
+    for (recipe, leak, head, n), rows in table.groupby(["recipe", "leak", "head", "n"], sort=False):
+        values: dict[str, dict[str, Value]] = {}
+        for row in rows.itertuples():
+            low, high = (float(one) if one != "" else None for one in (row.low, row.high))
+            values.setdefault(row.run, {})[row.metric] = Value(row.value, low, high)
+        found.append(Result(recipe, next(turn for turn in TURNS if turn.name == leak), head, n, values))
+    return found
+
+
 def forest(found: list[Result]) -> "figures.Figure":
     """Draw each leak beside its counterpart: a column per recipe and head, accuracy above AUROC."""
     columns = list(dict.fromkeys((r.recipe, r.head) for r in found))

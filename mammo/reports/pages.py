@@ -86,11 +86,15 @@ def single_splits(path: Path) -> list[str]:
 
 
 def study(folder: Path) -> list[str]:
-    """Return the picture and the table of a leak study; write the picture beside the page."""
-    found = leak_study.results(leak_study.read(folder))
-    picture = f"{folder.parent.name}_{folder.name}.png"
+    """Return the picture and the table of a leak study; write the picture beside the page.
+
+    Args:
+        folder: Its predictions, or the CSV of its metrics, below the page.
+    """
+    found = leak_study.from_table(folder) if folder.is_file() else leak_study.results(leak_study.read(folder))
+    picture = f"{folder.parent.name}_{folder.stem}.png"
     figures.save(leak_study.forest(found), folder.parent.parent / picture)
-    return [f"![The leak study: {folder.name}]({picture})", "", *leak_study.table(found)]
+    return [f"![The leak study: {folder.stem}]({picture})", "", *leak_study.table(found)]
 
 
 def found_leaks(folder: Path) -> list[str]:
