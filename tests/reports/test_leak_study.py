@@ -110,3 +110,12 @@ def test_a_sweep_without_a_pair_is_refused(tmp_path):
     with pytest.raises(InputError, match="sweep=leak_study"):
         leak_study.collect(tmp_path, tmp_path / "tables")
     assert not (tmp_path / "tables").exists()
+
+
+def test_a_table_of_metrics_gives_the_same_table_again(swept, found, tmp_path):
+    path = leak_study.write(swept).with_suffix(".csv")
+    again = leak_study.from_table(path)
+    assert leak_study.table(again) == leak_study.table(found)
+    (tmp_path / "other.csv").write_text("leak,run\nnone,leaky\n")
+    with pytest.raises(InputError, match=r"other\.csv: .*no "):
+        leak_study.from_table(tmp_path / "other.csv")
