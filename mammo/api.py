@@ -1,13 +1,16 @@
 """The functions that `import mammo` offers: a few lines lead from films to an answer."""
 
+import hashlib
 import inspect
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from mammo.config import SplitConfig
 from mammo.datasets.base import Dataset
 from mammo.datasets.findings import findings_table
 from mammo.datasets.labels import find_task
@@ -16,6 +19,7 @@ from mammo.datasets.split import split_images
 from mammo.errors import InputError
 from mammo.files import write_table
 from mammo.paths import conf
+from mammo.processes.resume import changed
 from mammo.reports.external import ExternalEvaluation, evaluate_external
 from mammo.reports.markdown import Markdown
 from mammo.run_folder import RunFolder
@@ -42,7 +46,7 @@ class Run(RunFolder):
 
 
 def split(
-    findings: pd.DataFrame,
+    findings: "pd.DataFrame | Dataset",
     *,
     by: str = "patient",
     seed: int = 0,
@@ -54,7 +58,7 @@ def split(
     """Split images into train, val and test.
 
     Args:
-        findings: A findings table, say `films.findings()`.
+        findings: A findings table, say `films.findings()`, or the data set itself.
         by: `patient`, so that no patient is in two splits; `image`, which leaks; or another option of `split=`.
         seed: The same seed gives the same split.
         shares: The shares of train, val and test.
@@ -68,7 +72,9 @@ def split(
     Raises:
         InputError: An argument is out of range.
     """
-    table = findings_table(findings)
+    table = findings_table(findings if isinstance(findings, pd.DataFrame) else findings.findings())
+    if by == "table" or not isinstance(seed, int) or seed < 0 or len(shares) != 3:
+        raise InputError(f"by={by}, seed={seed}, shares={shares}: expected a rule, a whole number, and three shares")
     stratify = find_task(task).stratify
     return split_images(table, name=by, seed=seed, shares=list(shares), fold=fold, folds=folds, stratify=stratify)
 
@@ -77,11 +83,11 @@ def train(
     films: "Dataset | str",
     split: pd.DataFrame | None = None,
     *,
-    crop: Any = "whole",
-    model: str = "vgg16",
+    crop: Any = None,
+    model: str | None = None,
     weights: str | None = LATER,
-    heads: Sequence[str] | str = "svm",
-    task: str | Mapping[str, Any] = "abnormality",
+    heads: Sequence[str] | str | None = None,
+    task: str | Mapping[str, Any] | None = None,
     out: Path | str | None = None,
     settings: Sequence[str] = (),
 ) -> Run:
@@ -90,13 +96,14 @@ def train(
     Args:
         films: A data set, or the name of a built-in one.
         split: One row per image: `image_id` and `split`. None: by patient (`split=patient`).
-        crop: A crop such as `mammo.crops.Lesion(22.4)`, or the name of a built-in one.
-        model: The backbone's name.
+        crop: A crop such as `mammo.crops.Lesion(22.4)`, or the name of a built-in one. None: `whole`.
+        model: The backbone's name. None: `vgg16`.
         weights: `imagenet`, a .safetensors file, or None for random weights.
-        heads: Names of scikit-learn heads on the network's features, or `all`.
-        task: The name of a built-in task, or its settings: `name`, `column`, `classes`.
+        heads: Names of scikit-learn heads on the network's features, or `all`. None: `svm`.
+        task: The name of a built-in task, or its settings: `name`, `column`, `classes`. None: `abnormality`.
         out: The run folder. None: outputs/<date>/<time>.
-        settings: Further settings in the words of the command line, say `["trainer.max_epochs=5", "seed=1"]`.
+        settings: Further settings in the words of the command line, say `["trainer.max_epochs=5", "seed=1"]`. A
+            setting that an argument gives already is refused.
 
     Returns:
         The run folder. A run that has finished with the same settings in this folder is not repeated.
@@ -105,39 +112,62 @@ def train(
         InputError: An input cannot be used; one line says what is wrong and what to do.
     """
     from mammo.preprocessing.crops import CROPS
-    from mammo.processes.resume import changed
-    from mammo.runs import compose, job
-    from mammo.runs.checks import check_writable
+    from mammo.runs import checks, compose, job, sweep
 
+    if isinstance(settings, str):
+        raise InputError(f"settings={settings}: expected a list of words, say ['seed=1']")
     folder = Path(out) if out is not None else Path("outputs") / time.strftime("%Y-%m-%d/%H-%M-%S")
-    chosen: dict[str, Any] = {"heads": heads if isinstance(heads, str) else list(heads)}
+    chosen: dict[str, Any] = {}
     line = []
-    for group, name in (("model", model), ("task", task), ("crop", crop)):
+    data = {"name": films} if isinstance(films, str) else settings_of(films, DATASETS, "films")
+    groups = {"data": data, "model": model, "task": task, "crop": crop}
+    for group, given in groups.items():
+        name = given.get("name") if group == "data" else given
         if isinstance(name, str) and (conf() / group / f"{name}.yaml").is_file():
             line.append(f"{group}={name}")
-        elif isinstance(name, str):
+        elif isinstance(name, str) and group != "data":
             chosen[group] = {"name": name}
-        else:
-            chosen[group] = dict(name) if isinstance(name, Mapping) else settings_of(name, CROPS, group)
-    data = {"name": films} if isinstance(films, str) else settings_of(films, DATASETS, "films")
-    if (conf() / "data" / f"{data.get('name')}.yaml").is_file():
-        line.insert(0, f"data={data['name']}")  # an option may set keys of the model too
+        elif given is not None and group != "data":
+            chosen[group] = dict(given) if isinstance(given, Mapping) else settings_of(given, CROPS, group)
     chosen["data"] = data
     if weights != LATER:
         chosen["model"] = chosen.get("model", {}) | {"weights": weights}
+    if heads is not None:
+        chosen["heads"] = heads if isinstance(heads, str) else list(heads)
     if split is not None:
-        missing = {"image_id", "split"} - set(split.columns)
-        if missing:
-            raise InputError(f"split has no column {' and '.join(sorted(missing))}; expected image_id and split")
-        check_writable(folder, "the run's folder")
-        folder.mkdir(parents=True, exist_ok=True)
-        write_table(split, folder / "given_split.csv")
-        chosen["split"] = {"name": "table", "table": str(folder / "given_split.csv")}
+        chosen["split"] = {"name": "table", "table": str((folder / f"given_split-{_digest(split)}.csv").absolute())}
+    _no_setting_twice(settings, chosen, {group for group, given in groups.items() if given is not None})
     config = compose.config_of([*line, *settings], chosen)
+    checks.check(config if split is None else replace(config, split=SplitConfig()), folder)
     if (folder / "provenance.json").is_file() and (other := changed(RunFolder(folder).config, config)):
         raise InputError(f"out={folder} has a run with other settings ({', '.join(other)}); name another folder")
-    job.run(config, folder, [*line, *settings], of_sweep=True)  # True continues an unfinished run
+    if split is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_table(split, Path(config.split.table or ""))
+    said = sweep.said([*line, *settings]) | {key: value for key, value in chosen.items() if key != "data"}
+    job.run(config, folder, said, of_sweep=True)  # True continues an unfinished run
     return Run(folder)
+
+
+def _digest(split: pd.DataFrame) -> str:
+    """Return eight hexadecimal digits that name a split, so that another one makes another run."""
+    if not isinstance(split, pd.DataFrame) or (lacking := {"image_id", "split"} - set(split.columns)):
+        found = sorted(lacking) if isinstance(split, pd.DataFrame) else type(split).__name__
+        raise InputError(f"split: expected a table with the columns image_id and split; lacking or found: {found}")
+    rows = split[["image_id", "split"]].astype(str).sort_values(["image_id", "split"])
+    return hashlib.sha256(rows.to_csv(index=False).encode()).hexdigest()[:8]
+
+
+def _no_setting_twice(settings: Sequence[str], chosen: Mapping[str, Any], groups: set[str]) -> None:
+    """Refuse a word of `settings` that an argument gives already."""
+    for word in settings:
+        name = word.partition("=")[0].lstrip("+")
+        group, _, key = name.partition(".")
+        given = chosen.get(group)
+        if name in groups | {"heads"} & set(chosen) or (isinstance(given, dict) and (key in given or group == "split")):
+            raise InputError(f"settings: {word} is given by an argument already; say it once")
+        if "split" in chosen and name == "protocol":
+            raise InputError(f"settings: {word} deals the images, but a split is given; say one of them")
 
 
 def load_run(folder: Path | str) -> Run:

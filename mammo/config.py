@@ -163,7 +163,9 @@ class OptimConfig:
 class EarlyStoppingConfig:
     """The rule that stops training early. It needs a validation part; without one, training does not stop early."""
 
-    patience: int | None = 10  # stop after this many epochs without a better val/auroc; null: never stop early
+    patience: int | None = _whole(
+        10, 1
+    )  # stop after this many epochs without a better val/auroc; null: never stop early
 
 
 @dataclass
@@ -176,7 +178,7 @@ class TrainerConfig:
     num_nodes: int = _whole(1, 1)  # the number of machines; srun or torchrun must start more than one
     precision: str = "auto"  # auto: bf16-mixed where the processor or GPU has bfloat16, otherwise 32-true
     # true, false or warn; a few layers have no deterministic gradient on a GPU, and true makes them an error
-    deterministic: Any = "warn"
+    deterministic: Any = _one_of("warn", True, False, "warn")  # noqa: RUF009 - a field
     # other arguments of Lightning's Trainer; add one with a plus, for example +trainer.sync_batchnorm=true
     more: Any = field(default_factory=dict)
 

@@ -143,6 +143,8 @@ class RunFolder:
     @property
     def checkpoint(self) -> Path:
         """The path of the weights of the chosen epoch."""
+        if not (self.path / "checkpoints/best.ckpt").is_file() and "trained_in" in self.provenance:
+            return RunFolder(Path(self.provenance["trained_in"])).checkpoint  # this run only evaluated it
         return self.file("checkpoints/best.ckpt")
 
     def heads(self) -> dict[str, "FittedHead"]:

@@ -56,16 +56,21 @@ def evaluate(
 ) -> None:
     """Evaluate predictions of any program, by patient."""
     from mammo.reports import external, leaderboard
+    from mammo.runs.checks import check_writable
 
     how: dict[str, Any] = {"by": None if by == "row" else by, "positive": positive, "columns": named_columns(columns)}
     for table in tables:
         if table.is_dir():
             raise InputError(f"{table} is a folder, but evaluate takes tables of predictions; use mammo report {table}")
+    if out is not None:
+        check_writable(out, "--out")
     found = [external.evaluate_external(one, **how, threshold=threshold, unit=unit, rule=rule) for one in tables]
-    for table, one in zip(tables, found, strict=True):
+    stems = [table.stem for table in tables]
+    names = [stem if stems.count(stem) == 1 else f"{stem}-{at}" for at, stem in enumerate(stems, start=1)]
+    for table, name, one in zip(tables, names, found, strict=True):
         typer.echo(f"## {table}\n" * (len(found) > 1) + str(one))
         if out is not None:
-            typer.echo(f"written: {one.save(out / table.stem if len(found) > 1 else out)}")
+            typer.echo(f"written: {one.save(out / name if len(found) > 1 else out)}")
     if len(found) > 1:
         typer.echo(leaderboard.compared([one.external for one in found]))
 

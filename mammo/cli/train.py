@@ -44,7 +44,7 @@ def run_job(composed: DictConfig) -> float | None:
     try:
         sweep.check_job(composed)
         config = settings.resolve(composed, list(hydra_cfg.overrides.task))
-        config, metrics = job.run(config, folder, list(hydra_cfg.overrides.task), of_sweep=of_sweep)
+        config, metrics = job.run(config, folder, sweep.said(list(hydra_cfg.overrides.task)), of_sweep=of_sweep)
         return settings.objective(config.objective, metrics)
     except Exception as error:
         if (line := message_for_user(error)) is None:

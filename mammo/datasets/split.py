@@ -72,7 +72,7 @@ def split_images(
     if name in PAPER:
         rng = np.random.default_rng([seed, 0xBE4E2, *([] if fold is None else [fold])])
         return images[kept].assign(split=PAPER[name](images, rng))
-    check_shares(shares, name)
+    check_shares(shares, name, fold)
     if name == "copy":
         if not copies:
             raise InputError("split=copy splits the copies of an augmentation, and there are none; add augment=expand")
@@ -122,12 +122,15 @@ def read_split_table(path: str | None) -> pd.Series:
     return splits
 
 
-def check_shares(shares: list[float] | None, name: str) -> None:
-    """Refuse an unknown split, and shares that are no three numbers where the split needs them."""
+def check_shares(shares: list[float] | None, name: str, fold: int | None = None) -> None:
+    """Refuse an unknown split, and shares that leave no image for training or test; a fold is a test split."""
     if name not in (*UNITS, *PAPER, "table"):
         raise InputError(f"split.name={name} is unknown; expected one of {', '.join([*UNITS, *PAPER, 'table'])}")
-    if name in UNITS and (shares is None or len(shares) != 3 or min(shares) < 0 or sum(shares) <= 0):
-        raise InputError(f"split.shares={shares} is invalid; expected three shares (train, val, test), none negative")
+    if name not in UNITS:
+        return
+    if shares is None or len(shares) != 3 or min(shares) < 0 or not shares[0] or not (shares[2] or fold is not None):
+        expected = "three shares (train, val, test), none negative, train and test above 0"
+        raise InputError(f"split.shares={shares} is invalid; expected {expected}")
 
 
 def check_fold(fold: int | None, folds: int) -> None:

@@ -4,7 +4,6 @@ It needs a patient, a label, and a score or the probability of each class (`p_<c
 cannot be used, an error names them.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,15 +12,13 @@ import numpy as np
 import pandas as pd
 
 from mammo.datasets.findings import PARTS, SAMPLE
-from mammo.datasets.labels import known_tasks
 from mammo.errors import InputError
+from mammo.evaluation.class_names import class_names, key, same_names
 from mammo.evaluation.predictions import COLUMNS
-from mammo.evaluation.raw_table import RawTable, as_word, first_of
+from mammo.evaluation.raw_table import RawTable, first_of
 
 SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
           "test": "test", "testing": "test", "holdout": "test"}  # fmt: skip
-PAIRS = [("negative", "positive"), ("neg", "pos"), ("no", "yes"), ("false", "true"), ("healthy", "diseased"),
-         ("normal", "cancer"), ("benign", "cancer"), ("no cancer", "cancer"), ("control", "case")]  # fmt: skip
 SUM_WITHIN = 0.02  # allowed distance from a sum of 1, because printed probabilities are rounded
 CONTINUOUS = 0.9  # share of distinct scores above which two equal rows are a mistake, not a coincidence
 
@@ -78,6 +75,9 @@ class _Reader:
         """Return the predictions."""
         patient = self._patients()
         probable = [str(one) for one in self.raw.raw.columns if str(one).startswith("p_") and len(str(one)) > 2]
+        if "score" in self.raw and "label" in self.raw:  # p_id beside a score is no probability
+            classes_there = {key(one) for one in self.raw.words("label").dropna().unique()}
+            probable = probable if {key(one[2:]) for one in probable} & classes_there else []
         if "label" not in self.raw or not (probable or "score" in self.raw):
             lacking = "label" if "label" not in self.raw else "score, nor p_<class>"
             raise InputError(
@@ -85,8 +85,9 @@ class _Reader:
                 "p_<class>, or name them by columns, say label=<its name>"
             )
         label = self._labels()
-        classes = self._classes(label, [one[2:] for one in probable], positive)
-        label = label.map(_same_names(label, classes, self.name))
+        ours = len(probable) == 2 and all(column in self.raw for column in [*COLUMNS, "score"])
+        classes = class_names(self.name, label, [one[2:] for one in probable], positive, ours=ours)
+        label = label.map(same_names(label, classes, self.name))
         table = self._identities(patient).assign(label=label.astype("string"))
         numbers = self._probabilities(probable, classes)
         score = self.raw.numbers("score") if "score" in self.raw and len(classes) == 2 else None
@@ -96,6 +97,7 @@ class _Reader:
         for one in classes:
             table[f"p_{one}"] = np.nan if numbers is None else numbers[one]
         self._no_duplicates(table)
+        self._heads_agree(table)
         unused = [str(one) for one in self.raw.raw.columns if one not in {*table.columns, *probable, self.by}]
         self.notes += [f"columns that are not used: {', '.join(unused)}"] if unused else []
         self._say(table, classes)
@@ -124,7 +126,7 @@ class _Reader:
         label = self.raw.words("label")
         self.raw.refuse(label.isna(), "label is missing; label the row, or leave it out")
         numbers = pd.to_numeric(label, errors="coerce")
-        if numbers.notna().all() and (numbers == numbers.round()).all():
+        if numbers.notna().all() and (numbers == numbers.round()).all() and (numbers.abs() < 1e9).all():
             return numbers.astype(int).astype("string")
         folded = label.str.lower()
         if set(folded) <= {"true", "false"}:
@@ -133,57 +135,6 @@ class _Reader:
         if len(first) < label.nunique():
             self.notes.append("labels that differ only in capitals are taken as one")
         return folded.map(first).astype("string")
-
-    def _classes(self, label: pd.Series, named: list[str], positive: object) -> list[str]:
-        """Return the class names; of two, the positive one last."""
-        found = list(dict.fromkeys(label))
-        if len(named) > 1:
-            classes = named
-        elif named:
-            (one,) = named
-            others = [name for name in found if _key(name) != _key(one)]
-            if len(others) > 1:
-                raise InputError(
-                    f"{self.name}: labels are {', '.join(found)}, but p_{one} is the only column of a probability; "
-                    "give each class a column p_<class>"
-                )
-            classes = [*(others or [f"not {one}"]), one]
-        else:
-            classes = sorted(found)
-        if len(classes) != 2:
-            if not named:
-                count = f"{len(found)} classes ({', '.join(sorted(found)[:5])}{', ...' * (len(found) > 5)})"
-                raise InputError(
-                    f"{self.name}: label has {count}, but a score is for two; give each class a column p_<class>"
-                    if len(found) > 2
-                    else f"{self.name}: every label is {found[0]}; expected two classes"
-                )  # fmt: skip
-            if positive is not None:
-                raise InputError(f"{self.name}: positive={positive} is for two classes, but there are {len(classes)}")
-            known = [list(task.classes) for task in known_tasks().values()]
-            return next((one for one in known if sorted(one) == sorted(classes)), classes)
-        ours = len(named) == 2 and all(column in self.raw for column in [*COLUMNS, "score"])  # the second is positive
-        return self._positive_last(classes, positive, certain=len(named) == 1 or ours)
-
-    def _positive_last(self, classes: list[str], positive: object, *, certain: bool) -> list[str]:
-        if positive is not None:
-            wanted = [one for one in classes if _key(one) == _key(as_word(positive))]
-            if not wanted:
-                raise InputError(f"{self.name}: positive={positive} is not a class; expected {' or '.join(classes)}")
-            return [*(one for one in classes if one != wanted[0]), wanted[0]]
-        if certain:
-            return classes
-        by_key = {_key(one): one for one in classes}
-        pairs = [*PAIRS, *(task.classes for task in known_tasks().values() if len(task.classes) == 2)]
-        for pair in pairs:
-            if set(by_key) == {_key(one) for one in pair}:
-                return [by_key[_key(one)] for one in pair]
-        if set(by_key) in ({"0", "1"}, {"-1", "1"}):
-            return [by_key["0" if "0" in by_key else "-1"], by_key["1"]]
-        raise InputError(
-            f"{self.name}: which of {' and '.join(classes)} is the positive class? Say positive={classes[1]} "
-            f"(--positive {classes[1]})"
-        )
 
     def _identities(self, patient: pd.Series) -> pd.DataFrame:
         """Return the identity of each row, from its own columns if they exist."""
@@ -195,9 +146,9 @@ class _Reader:
             several = pairs.groupby("image_id")["patient"].transform("nunique") > 1
             self.raw.refuse(several, "the image belongs to two patients; expected one")
         for one in SAMPLE[1:]:
-            table[one] = pd.array(
-                self.raw.numbers(one).astype(int) if one in self.raw else [0] * len(table), dtype="Int64"
-            )
+            numbers = self.raw.numbers(one) if one in self.raw else np.zeros(len(table))
+            self.raw.refuse(numbers != numbers.round(), f"{one} is no whole number")
+            table[one] = pd.array(numbers.astype(int), dtype="Int64")
         table["patient"] = patient
         table["split"] = "test"
         if "split" in self.raw:
@@ -214,7 +165,22 @@ class _Reader:
             if one != "head":
                 odd = ~table[one].astype("string").str.fullmatch(r"(\d+(\.0)?)?").fillna(True)
                 self.raw.refuse(odd, f"{one} is {first_of(table[one], odd)}; expected a whole number")
+        if "image_id" not in self.raw:  # the rows of each head are the same samples in the same order
+            order = table.groupby(["split", "head", "fold", "seed"], dropna=False).cumcount()
+            table["image_id"] = (order + 1).astype("string")
         return table.astype(dict.fromkeys(("split", "fold", "seed", "head"), "string"))
+
+    def _heads_agree(self, table: pd.DataFrame) -> None:
+        """Refuse heads with other samples, patients or labels than the first one's."""
+        key = [*SAMPLE, "split", "fold", "seed"]
+        for column in ("patient", "label"):
+            several = table.groupby(key, dropna=False)[column].transform("nunique") > 1
+            self.raw.refuse(several, f"the {column} differs between heads; all heads need the same samples")
+        heads = table["head"].nunique()
+        self.raw.refuse(
+            table.groupby(key, dropna=False)["head"].transform("nunique") != heads,
+            f"not all of the {heads} heads have this sample",
+        )
 
     def _probabilities(self, probable: list[str], classes: list[str]) -> dict[str, np.ndarray] | None:
         """Return the probability of each class."""
@@ -226,7 +192,7 @@ class _Reader:
             self.raw.refuse((values < 0) | (values > 1), f"p_{name} is outside 0 to 1{hint}")
         if len(numbers) == 1:
             ((name, values),) = numbers.items()
-            return {one: values if _key(one) == _key(name) else 1 - values for one in classes}
+            return {one: values if key(one) == key(name) else 1 - values for one in classes}
         sums = np.sum(list(numbers.values()), axis=0)
         off = abs(sums - 1) > SUM_WITHIN
         self.raw.refuse(off, f"the sum of the probabilities is {first_of(pd.Series(sums.round(4)), off)}; expected 1")
@@ -278,20 +244,12 @@ class _Reader:
             self.notes.append("**all rows are of one patient, so there are no intervals by patient**")
         elif self.by is not None and count == len(tested) > 1 and tested["head"].nunique() == 1:
             self.notes.append("each patient has one row")
+        known = set(table.loc[table["split"] != "test", "patient"])
+        if self.by is not None and (both := known & set(tested["patient"])):
+            self.notes.append(
+                f"**{len(both)} patients have rows in test and in another split, {min(both)} for example**"
+            )
+        if lacking := [one for one in classes if one not in set(tested["label"])]:
+            self.notes.append(f"**no test row is {' or '.join(lacking)}, so AUROC and others are undefined**")
         if tested["score"].nunique() == 2 and len(tested) > 2:
             self.notes.append("**the scores have two values, so they are decisions: AUROC is of one threshold**")
-
-
-def _key(name: object) -> str:
-    """Return the common form of the spellings of a class; 1.0 becomes 1, and Yes becomes yes."""
-    word = str(name).strip().lower()
-    return str(int(float(word))) if re.fullmatch(r"[-+]?\d+\.0+", word) else word
-
-
-def _same_names(label: pd.Series, classes: list[str], table: str) -> dict[str, str]:
-    """Return the class of each label, whatever its spelling."""
-    by_key = {_key(one): one for one in classes}
-    unknown = [one for one in dict.fromkeys(label) if _key(one) not in by_key]
-    if unknown:
-        raise InputError(f"{table}: label {unknown[0]} has no column p_{unknown[0]}; classes are {', '.join(classes)}")
-    return {one: by_key[_key(one)] for one in dict.fromkeys(label)}

@@ -71,12 +71,15 @@ class RawTable:
         self, source: "Path | str | pd.DataFrame", columns: Mapping[str, str], known: Iterable[str] = ()
     ) -> None:
         name, raw = (str(source), _read(Path(source))) if isinstance(source, str | Path) else ("the table", source)
+        if not isinstance(raw, pd.DataFrame):
+            raise InputError(f"found a {type(raw).__name__}; expected the path of a CSV file or a DataFrame")
         if raw.empty:
             raise InputError(f"{name} has no rows; expected one per sample")
         self.name, self.notes = name, list[str]()
         raw = raw.reset_index(drop=True)
-        own = {str(one): str(one).strip() for one in raw.columns}
-        raw = raw.rename(columns=own)
+        raw = raw.set_axis([str(one).strip() for one in raw.columns], axis=1)
+        if twice := sorted(raw.columns[raw.columns.duplicated()]):
+            raise InputError(f"{name}: column {twice[0]} is there twice; leave one out")
         self.raw = raw.loc[:, [not re.fullmatch(r"(Unnamed: \d+)?", str(one)) for one in raw.columns]]
         for here, theirs in columns.items():
             if theirs not in self.raw:
@@ -129,6 +132,8 @@ class RawTable:
         self.refuse(words.isna(), f"{column} is missing; give each row a number, or leave the row out")
         commas = words.str.fullmatch(r"[-+]?\d+,\d+(e[-+]?\d+)?", case=False).fillna(False)
         if commas.any():
+            points = words.str.contains(".", regex=False).fillna(False)
+            self.refuse(commas if points.any() else [], f"{column} has a comma, and other rows have points; write one")
             words = words.where(~commas, words.str.replace(",", ".", n=1))
             self.notes.append(f"decimal commas in {column} are read as points")
         numbers = pd.to_numeric(words, errors="coerce").to_numpy(float, na_value=np.nan)

@@ -77,7 +77,8 @@ class Predictor:
         self.crop = build_crop(self.config.crop)
         if not hasattr(self.crop, "look"):
             raise InputError(f"crop={self.config.crop.name} cannot cut a new film; give it a method `look`")
-        self.operating = Operating(**run.numbers["operating"].get(head, {}))
+        units = run.numbers.get("by_image", run.numbers) if run.crop["several_per_image"] else run.numbers
+        self.operating = Operating(**units["operating"].get(head, {}))  # of images, where several windows make one
         spacings = run.samples["spacing_mm"].dropna().unique()
         self.spacing_mm = float(spacings[0]) if len(spacings) == 1 else None
 
@@ -135,7 +136,7 @@ class Predictor:
             self.head,
             dict(zip(self.classes, map(float, means), strict=True)),
             None if score is None else float(score[chosen].mean()),
-            self.operating.threshold,
+            None if said else self.operating.threshold,  # chosen for one window, not for the most alarming of many
             tuple(notes),
             windows,
         )

@@ -1,7 +1,8 @@
 """Evaluate predictions from any source: numbers with intervals by patient, a report, and figures."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -64,6 +65,8 @@ class ExternalEvaluation:
         lines = [self.text, ""]
         plain = {head: {name: one.as_json() for name, one in of.items()} for head, of in self.metrics.items()}
         facts = {"classes": self.external.classes, "notes": self.external.notes, "test": plain}
+        if self.evaluation is not None:
+            facts["operating"] = {head: vars(one) for head, one in self.evaluation.operating.items()}
         write_json(facts, folder / "metrics.json")
         if self.evaluation is not None:
             run_figures.draw_heads(folder, self.evaluation, self.external.name)
@@ -101,10 +104,15 @@ def evaluate_external(
     if threshold is not None and len(classes) > 2:
         raise InputError(f"threshold={threshold} is for two classes; this table has {len(classes)}")
     several = len(table[["seed", "fold"]].drop_duplicates()) > 1
+    if threshold is not None and (several or not math.isfinite(threshold)):
+        raise InputError(f"threshold={threshold}: expected a finite number, and a table with one seed and fold")
+    if unit == "image" and not external.identified:
+        raise InputError(f"{external.name} has no column image_id, so that unit=image cannot be evaluated")
     if unit is not None:
         if several:
             raise InputError(f"{external.name} has several seeds or folds; unit={unit} needs a table with one of each")
         table, left_out = by_unit(table, task_of(tuple(classes)) or _labels(classes), unit, rule)
+        external = replace(external, table=table, identified=True)
         notes = [*notes, f"evaluated by {unit}: each takes {RULES[rule]}; {left_out} left out because of two classes"]
     if several:
         one = experiment_of(external)
@@ -127,6 +135,11 @@ def evaluate_external(
     shown = metrics_table(found, evaluation.counts["test"], names, positive_class)
     chose = CHOSEN if (table["split"] == "val").any() else UNCHOSEN
     said = GIVEN if threshold is not None else chose
+    for head, chosen in evaluation.operating.items():
+        if chosen.threshold is not None:
+            said += f" {head}: threshold {chosen.threshold:.6g}."
+    if threshold is not None and not table.loc[table["split"] == "test", "score"].gt(threshold).any():
+        notes = [*notes, f"**no score lies above the threshold of {threshold:g}**"]
     return ExternalEvaluation(external, found, "\n".join([*_notes(notes), "", *shown, "", said]), evaluation)
 
 
@@ -135,8 +148,8 @@ def _given(table: pd.DataFrame, threshold: float) -> dict[str, Operating]:
 
 
 def _labels(classes: list[str]) -> Labels:
-    """Return a task of these classes, ordered from the least to the most severe."""
-    return Labels(tuple(classes), "label", {one: one for one in classes})
+    """Return a task of these classes; of two, the positive one is the more severe."""
+    return Labels(tuple(classes), "label", {one: one for one in classes}, ordered=len(classes) == 2)
 
 
 def _notes(notes: list[str]) -> list[str]:

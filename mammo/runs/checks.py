@@ -54,24 +54,16 @@ def check(config: Config, folder: Path | None = None) -> None:
         known_name("crop.name", config.crop.name, rows_of("mammo.preprocessing.crops", "CROPS", CROPS))
     known_name("augment.method", config.augment.method, METHODS)
     check_fold(config.data.fold, config.data.folds)
-    if twice := sorted({head for head in config.heads if config.heads.count(head) > 1}):
-        raise InputError(f"heads={config.heads} names {twice[0]} twice; name each once")
-    if config.crop.name == "grid" and (config.crop.stride_mm or 0) > config.crop.window_mm:
-        raise InputError(
-            f"crop.stride_mm={config.crop.stride_mm}: expected up to crop.window_mm={config.crop.window_mm}"
-        )
-    if config.source is not None and not isinstance(config.source, dict):
-        raise InputError(f"source={config.source} is no setting of its own; experiment=<name> brings it")
-    check_shares(config.split.shares, config.split.name)
+    _check_together(config)
     _check_machine(config)
     weights = config.model.weights
     if weights not in (None, "imagenet") and config.fit:
         _check_weights(Path(str(weights)).expanduser())
-    if config.split.name == "table":
-        read_split_table(config.split.table)
     if config.data.archive is not None and not Path(config.data.archive).expanduser().is_file():
         raise InputError(f"data.archive={config.data.archive}: no such file; name the path of all-mias.tar.gz")
-    open_dataset(config.data)
+    dataset = open_dataset(config.data)
+    if hasattr(dataset, "check_root") and config.data.archive is None:
+        dataset.check_root()
     check_writable(home(), "MAMMO_HOME")
     if folder is not None:
         check_writable(folder, "the run's folder")
@@ -101,6 +93,27 @@ def known_name(key: str, names: str | list[str], known: Iterable[str]) -> None:
             near = difflib.get_close_matches(str(name), known, 1)
             hint = f"did you mean {near[0]}? " if near else ""
             raise InputError(f"{key}={name} is unknown; {hint}expected one of {', '.join(known)}")
+
+
+def _check_together(config: Config) -> None:
+    """Refuse settings that do not go together."""
+    if config.split.name == "table" and config.data.fold is not None:
+        raise InputError(f"data.fold={config.data.fold} does nothing with split=table, which has its own parts")
+    if config.split.name == "copy" and config.augment.mode != "expand":
+        raise InputError("split=copy splits the copies of an augmentation, and there are none; add augment=expand")
+    if config.split.name == "table":
+        read_split_table(config.split.table)
+    if twice := sorted({head for head in config.heads if config.heads.count(head) > 1}):
+        raise InputError(f"heads={config.heads} names {twice[0]} twice; name each once")
+    if config.crop.name == "grid" and (config.crop.stride_mm or 0) > config.crop.window_mm:
+        raise InputError(
+            f"crop.stride_mm={config.crop.stride_mm}: expected up to crop.window_mm={config.crop.window_mm}"
+        )
+    if config.source is not None and not isinstance(config.source, dict):
+        raise InputError(f"source={config.source} is no setting of its own; experiment=<name> brings it")
+    check_shares(config.split.shares, config.split.name, config.data.fold)
+    if not (config.trainer.devices == "auto" or isinstance(config.trainer.devices, int)):
+        raise InputError(f"trainer.devices={config.trainer.devices}: expected a whole number, or auto")
 
 
 def _check_machine(config: Config) -> None:

@@ -32,8 +32,9 @@ def config_of(line: list[str], chosen: Mapping[str, Any]) -> Config:
     try:
         with initialize_config_dir(str(conf()), version_base="1.3"):
             composed = compose("config", overrides=line)
-        OmegaConf.set_struct(composed, False)
-        own = OmegaConf.merge(composed, OmegaConf.create(dict(chosen), flags={"allow_objects": True}))
+        own: Any = OmegaConf.to_container(composed, resolve=True)
+        for key, value in chosen.items():
+            own[key] = own[key] | value if key in ("model", "data", "crop") else value  # a task is not a mixture of two
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(configuration.explained(error)) from None
-    return settings.resolve(own, line)  # type: ignore[arg-type]
+    return settings.resolve(OmegaConf.create(own), line)

@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 from mammo.config import Config
 from mammo.files import scratch
@@ -9,13 +10,13 @@ from mammo.processes import peers, resume
 from mammo.runs import sweep
 
 
-def run(config: Config, folder: Path, said: list[str], *, of_sweep: bool) -> tuple[Config, dict[str, float]]:
+def run(config: Config, folder: Path, said: dict[str, Any], *, of_sweep: bool) -> tuple[Config, dict[str, float]]:
     """Run a job on its devices unless it has finished.
 
     Args:
         config: The resolved configuration.
         folder: The run folder.
-        said: The words of the command line that gave these settings.
+        said: The settings that were given, by key: they tell this run from others.
         of_sweep: True for a job of a sweep, which continues an unfinished run in the folder.
 
     Returns:
@@ -26,6 +27,7 @@ def run(config: Config, folder: Path, said: list[str], *, of_sweep: bool) -> tup
     """
     together = peers.peers()
     rank = together.rank if together else 0
+    folder.mkdir(parents=True, exist_ok=True)
     with resume.held(folder) if rank == 0 else nullcontext():
         config, metrics = resume.begin(folder, config, of_sweep=of_sweep, main=rank == 0)
         if rank == 0:

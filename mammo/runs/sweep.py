@@ -86,12 +86,15 @@ def check_job(cfg: DictConfig) -> None:
         raise InputError(f"{twice[0]} is set by sweep={name} itself; leave it out, or change data.folds or repeats")
 
 
-def write_job(folder: Path, overrides: list[str]) -> None:
-    """Write `job.json`: the settings that the command line gives a job, by key, so that no reader has to parse it."""
-    said = {}
-    for override in OverridesParser.create().parse_overrides(overrides):
-        said[override.key_or_group] = _plain(override.value())
-    write_json({"settings": said}, folder / JOB)
+def said(overrides: list[str]) -> dict[str, Any]:
+    """Return the settings that a command line gives, by key."""
+    parsed = OverridesParser.create().parse_overrides(overrides)
+    return {override.key_or_group: _plain(override.value()) for override in parsed}
+
+
+def write_job(folder: Path, settings: dict[str, Any]) -> None:
+    """Write `job.json`: the settings that a job was given, by key, so that no reader has to parse a command line."""
+    write_json({"settings": settings}, folder / JOB)
 
 
 def _plain(value: Any) -> Any:

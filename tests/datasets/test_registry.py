@@ -108,7 +108,9 @@ BROKEN = {
     "no Film": {"read": lambda self, image_id: np.zeros((8, 6), np.uint8)},
     "uint8 or uint16": {"read": film(np.zeros((8, 6), np.float32))},
     "max_level": {"read": film(np.full((8, 6), 300, np.uint16))},
-    "different pixels": {"read": lambda self, _: Film(np.random.default_rng().integers(9, size=(8, 6)).astype("u1"), 255)},
+    "different pixels": {
+        "read": lambda self, _: Film(np.random.default_rng().integers(9, size=(8, 6)).astype("u1"), 255)
+    },
     "a right film": {"read": film(laterality="right")},
     "finding 1 at": {"given": Own.given | {"x_px": [7, None]}},
     "different digest": {"digest": lambda self, image_id: str(np.random.default_rng().random())},

@@ -275,7 +275,7 @@ def test_jobs_of_an_earlier_configuration_in_the_folder_stay_out_of_the_table(tm
     """A job's `job.json` is written again when the sweep comes to it, also to find it finished."""
     for name, moment in (("now", 200), ("before", 50)):
         folder = run_folder(tmp_path / name, predictions())
-        sweep.write_job(folder, ["seed=0"])
+        sweep.write_job(folder, sweep.said(["seed=0"]))
         os.utime(folder / "job.json", (moment, moment))
     (tmp_path / "multirun.yaml").touch()
     os.utime(tmp_path / "multirun.yaml", (100, 100))
