@@ -30,6 +30,13 @@ def _whole(default: int | None, low: int) -> Any:
     return _checked(default, lambda v: isinstance(v, int) and v >= low, f"{null}a whole number, {low} or larger")
 
 
+def _patience(default: int) -> Any:
+    """Return a field that takes null or a whole number, 0 or larger."""
+    return _checked(
+        default, lambda v: v is None or (isinstance(v, int) and v >= 0), "null, or a whole number, 0 or larger"
+    )
+
+
 def _one_of(default: Any, *known: Any) -> Any:
     """Return a field that holds one of a few words."""
     return _checked(default, lambda v: v in known, f"{', '.join(map(str, known[:-1]))} or {known[-1]}")
@@ -163,8 +170,8 @@ class OptimConfig:
 class EarlyStoppingConfig:
     """The rule that stops training early. It needs a validation part; without one, training does not stop early."""
 
-    patience: int | None = _whole(
-        10, 1
+    patience: int | None = _patience(
+        10
     )  # stop after this many epochs without a better val/auroc; null: never stop early
 
 

@@ -123,6 +123,34 @@ def test_another_runs_folder_is_not_overwritten(lines_run):
         mammo.train(names["films"], model="compact", heads=[], out=folder / "runs/mine", settings=settings)
 
 
+def test_another_split_is_another_run(lines_run):
+    folder, names = lines_run
+    other = names["mine"].assign(split=names["mine"]["split"].to_numpy()[::-1])
+    settings = ["trainer.max_epochs=1", "model.image_size=64"]
+    with pytest.raises(InputError, match=r"other settings \(split\)|is in two splits"):
+        mammo.train(names["films"], other, model="compact", heads=[], out=folder / "runs/mine", settings=settings)
+
+
+def test_a_run_needs_no_split_and_takes_a_task_of_ones_own(phantom, tmp_path):
+    task = {"name": "sick", "column": "severity", "classes": {"well": ["normal", "benign"], "sick": ["malignant"]}}
+    settings = ["trainer.max_epochs=1", "model.image_size=32", "split.shares=[0.4,0.3,0.3]", *FAST]
+    run = mammo.train(phantom, task=task, model="compact", heads=[], out=tmp_path / "new", settings=settings)
+    assert run.provenance["classes"] == ["well", "sick"] and run.provenance["command"][0] == "mammo.train"
+    assert run.config.split.name == "patient" and run.job["model"] == "compact"
+
+
+@pytest.mark.parametrize(
+    ("settings", "arguments"),
+    [(["heads=[lda]"], {"heads": ["svm"]}), (["data.patients=30"], {}), (["model=vgg16"], {"model": "compact"}),
+     (["split=image"], {"split": True}), (["protocol=paper"], {"split": True})],
+)  # fmt: skip
+def test_a_setting_that_an_argument_gives_is_not_given_twice(phantom, tmp_path, settings, arguments):
+    split = mammo.split(phantom) if arguments.pop("split", None) else None
+    with pytest.raises(InputError, match=settings[0].split("=")[0]):
+        mammo.train(phantom, split, out=tmp_path / "run", settings=settings, **arguments)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_predictor_of_windows_answers_at_a_point_as_the_run_did(job, phantom):
     folder, _ = job("crop=lesion", "heads=[]", "trainer.precision=32-true", "augment=none")
     run = mammo.load_run(folder)

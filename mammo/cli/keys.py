@@ -7,6 +7,8 @@ import ast
 import dataclasses
 import inspect
 import io
+import shutil
+import textwrap
 import tokenize
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,7 +121,11 @@ def help_text() -> str:
         for key in group.keys:
             allowed = f" ({key.allowed})" if key.allowed else ""
             lines.append(f"  {key.name + '=' + key.default:<32}  {key.explanation}{allowed}")
-    return "\n".join(lines)
+    width = max(80, min(shutil.get_terminal_size((120, 24)).columns, 120))
+    return "\n".join(
+        textwrap.fill(line, width, subsequent_indent=" " * 36, break_on_hyphens=False)
+        for line in "\n".join(lines).split("\n")
+    )
 
 
 def _keys(kind: Any, prefix: str) -> list[Key]:

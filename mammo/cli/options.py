@@ -13,6 +13,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from mammo.errors import InputError
+from mammo.processes import resume
 
 PLUGINS = {  # options that need an extra, and a module that the extra installs
     "sweep=tune": "hydra_plugins.hydra_optuna_sweeper",
@@ -85,6 +86,8 @@ def check_line(arguments: list[str], conf: Path) -> None:
         config = settings.resolve(own, [one for one in line if not one.startswith("hydra")])
         named = hydra_cfg["sweep" if known.multirun else "run"]["dir"]
         checks.check(config, Path("outputs" if "${" in named else named))
+        if "${" not in named and not known.multirun and resume.taken(Path(named)):
+            raise InputError(f"{named}: another process works in this folder; wait for it, or name another folder")
 
 
 def lines_of(overrides: list[str], *, sweep: bool, most: int = 20) -> list[list[str]]:

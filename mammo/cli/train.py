@@ -13,6 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import InterpolationResolutionError
 
+from mammo import __version__
 from mammo import config as configuration
 from mammo.cli.options import check_choices, check_line
 from mammo.errors import InputError, message_for_user
@@ -76,6 +77,9 @@ def main(arguments: list[str] | None = None) -> None:
     """
     if arguments is not None:
         sys.argv[1:] = arguments
+    if "--version" in sys.argv[1:]:
+        print(__version__)  # noqa: T201
+        return
     if {"--help", "-h"} & set(sys.argv[1:]):
         from mammo.cli.keys import help_text
 

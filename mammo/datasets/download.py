@@ -140,7 +140,9 @@ def extract(archive: Path, folder: Path, *, expected: Callable[[str], int | None
                 _unpack(tar, archive, unpacked, expected)
         except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
             why = str(error).partition("\n")[0].rstrip(":")
-            raise InputError(f"{archive} is truncated or corrupt ({why}); delete it and fetch it again") from error
+            raise InputError(
+                f"{archive} is truncated or corrupt ({why}); name a whole archive, or fetch it again"
+            ) from error
 
 
 def _unpack(tar: tarfile.TarFile, archive: Path, folder: Path, expected: Callable[[str], int | None]) -> None:

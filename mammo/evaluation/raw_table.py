@@ -13,15 +13,8 @@ import pandas as pd
 
 from mammo.errors import InputError
 
-ABSENT = {
-    "",
-    "nan",
-    "none",
-    "null",
-    "n/a",
-    "<na>",
-    "#n/a",
-}  # what spreadsheets write for a missing value, in lower case
+# The words for a missing value in spreadsheets, in lower case.
+ABSENT = frozenset(["", "na", "nan", "none", "null", "n/a", "<na>", "#n/a", "-", "."])
 NAMED = 3  # the number of rows that an error names
 
 

@@ -78,7 +78,7 @@ def resumed(arguments: list[str]) -> list[str]:
         folder = record.parents[1]
         with contextlib.suppress(InputError, PermissionError):  # skip incomplete and other users' records
             same = sorted(set(_task(folder)) - {LAST}) == task
-            if same and not (folder / FINISHED).is_file() and not _taken(folder):
+            if same and not (folder / FINISHED).is_file() and not taken(folder):
                 return [*arguments, *_into("run", folder)]
     return arguments
 
@@ -138,7 +138,10 @@ def _locked(folder: Path) -> Iterator[bool]:
         yield free
 
 
-def _taken(folder: Path) -> bool:
+def taken(folder: Path) -> bool:
+    """Tell whether another process works in a folder."""
+    if not (folder / LOCK).is_file():
+        return False
     with _locked(folder) as free:
         return not free
 

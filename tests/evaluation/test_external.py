@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from mammo.cli.main import app
 from mammo.errors import InputError
 from mammo.evaluation.external import read_external
+from mammo.reports import leaderboard
 from mammo.reports.external import evaluate_external
 
 
@@ -108,6 +109,10 @@ WRONG = {
     "empty score": (changed(4, "score", ""), "row 5: score is missing"),
     "endless score": (changed(4, "score", np.inf), "row 5: score is infinite"),
     "score in words": (changed(4, "score", "high"), "row 5: score .*high"),
+    "patient NA": (changed(4, "patient", "NA"), "row 5: patient is empty"),
+    "comma among points": (changed(4, "score", "1,234"), "row 5: score has a comma"),
+    "endless label": (changed(4, "label", np.inf), "3 classes"),
+    "half a finding": (lambda t: t.assign(finding_id=1.5), "finding_id"),
     "empty patient": (changed(4, "patient", " "), "row 5: patient is empty"),
     "all patients empty": (lambda t: t.assign(patient=""), "patient is empty"),
     "missing label": (changed(4, "label", None), "row 5: label is missing"),
@@ -146,7 +151,60 @@ def test_a_wrong_table_is_refused_by_its_rows_from_python_and_from_a_file(name, 
     assert "t.csv" in result.stderr
 
 
+def test_heads_of_one_table_are_paired_by_their_rows_and_must_agree():
+    """Without image_id the rows of each head are the same samples in the same order."""
+    one = table(120)
+    other = one.assign(head="b", score=one["score"].round(1))
+    both = pd.concat([one.assign(head="a"), other])
+    named = pd.concat([frame.assign(image_id=range(120)) for frame in (one.assign(head="a"), other)])
+    by_order, by_name = (evaluate_external(frame) for frame in (both, named))
+    assert by_order["a"]["auroc"] == by_name["a"]["auroc"] and by_order["b"]["auroc"] == by_name["b"]["auroc"]
+    assert "n = 120, 60 patients" in by_order.text
+    with pytest.raises(InputError, match="heads"):
+        evaluate_external(pd.concat([one.assign(head="a"), other[:40]]))
+    with pytest.raises(InputError, match="label differs"):
+        evaluate_external(pd.concat([one.assign(head="a"), other.assign(label=1 - other["label"])]))
+
+
+@pytest.mark.parametrize(("labels", "column"), [(["normal", "abnormal"], "p_normal"), ([0, 1], "p_0")])
+def test_one_probability_of_the_negative_class_does_not_make_it_positive(labels, column):
+    given = table()
+    worded = given.assign(label=[labels[one] for one in given["label"]], **{column: 1 - given["score"]})
+    found = evaluate_external(worded.drop(columns="score"))
+    assert found.external.classes[1] == str(labels[1])
+    assert found["auroc"].value == pytest.approx(roc_auc_score(given["label"], given["score"]), abs=1e-12)
+
+
+def test_columns_that_only_look_like_probabilities_are_not_used():
+    found = evaluate_external(table(p_id=range(60), p_value=0.03))
+    assert "p_id" in found.text and found["auroc"].value > 0.5
+
+
+def test_patients_are_compared_where_patients_are_evaluated():
+    one, other = (
+        evaluate_external(table(120, score=lambda t, k=k: t["score"].round(k)), unit="patient") for k in (3, 1)
+    )
+    with pytest.raises(InputError, match="unit=image"):
+        evaluate_external(table(), unit="image")
+    assert "60 of 60 patients" in leaderboard.compared([one.external, other.external])
+
+
+def test_a_threshold_is_a_finite_number_for_one_fold_and_is_printed():
+    given = table().assign(split=np.repeat(["val", "test"], 30))
+    assert "threshold 0." in evaluate_external(given).text
+    for wrong in (float("nan"), float("inf")):
+        with pytest.raises(InputError, match="threshold"):
+            evaluate_external(table(), threshold=wrong)
+    with pytest.raises(InputError, match="threshold"):
+        evaluate_external(table(fold=[0, 1] * 30), threshold=0.5)
+
+
 SAID = {
+    "patients in two splits": (
+        lambda t: t.assign(split=["val", "test"] * 30), "30 patients have rows in test and in another split"
+    ),
+    "one class tested": (lambda t: t.assign(split=np.where(t["label"], "val", "test")), "no test row is 1"),
+    "above all scores": (lambda t: t.assign(score=t["score"] / 3), "probabilities of 1"),
     "blanks": (lambda t: t.assign(patient=t["patient"] + " "), "blanks around the values of patient"),
     "capitals": (lambda t: t.rename(columns={"patient": "Patient"}), "Patient is taken as patient"),
     "two spellings": (changed(4, "patient", "p001"), "P001, p001|p001, P001"),
