@@ -51,7 +51,7 @@ def films_of(dataset: Dataset) -> tuple[pd.DataFrame, list[str], Path]:
     if table["path"].isna().any():
         raise InputError(f"data set {dataset.name}: its findings have no path for each image; name the folder of films")
     films = table[["image_id", "path", "patient"]].assign(name=table["image_id"], split=table["official_split"])
-    films["path"] = [str(root / path) for path in films["path"]]
+    films["path"] = [str(root / path if (root / path).is_file() else path) for path in films["path"]]
     return films[FILMS].astype(STRING).reset_index(drop=True), [], root
 
 

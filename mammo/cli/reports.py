@@ -55,6 +55,7 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="folder for the report, its numbers and figures")] = None,
 ) -> None:
     """Evaluate predictions of any program, by patient."""
+    from mammo.files import write_text
     from mammo.reports import external, leaderboard
     from mammo.runs.checks import check_writable
 
@@ -72,7 +73,10 @@ def evaluate(
         if out is not None:
             typer.echo(f"written: {one.save(out / name if len(found) > 1 else out)}")
     if len(found) > 1:
-        typer.echo(leaderboard.compared([one.external for one in found]))
+        differences = leaderboard.compared([one.external for one in found])
+        typer.echo(differences)
+        if out is not None:
+            write_text(differences + "\n", out / "paired.md")
 
 
 def named_columns(words: str | None) -> dict[str, str]:

@@ -52,7 +52,10 @@ def check_paired(first: Experiment, second: Experiment) -> None:
                 f"{apart}: {len(odd)} test samples are in one of them only, {', '.join(named)}"
                 f"{', ...' if len(odd) > 3 else ''}; compare runs of one task, split, seed and crop"
             )
-        labels = [one.samples.assign(label=one.labels).sort_values(SAMPLE) for one in (ours, theirs)]
+        both = (ours, theirs)
+        labels = [one.samples.assign(label=one.labels, patient=one.patients).sort_values(SAMPLE) for one in both]
+        if (labels[0]["patient"].to_numpy() != labels[1]["patient"].to_numpy()).any():
+            raise InputError(f"{apart}: the same samples are of other patients in one of them")
         other = labels[0]["label"].to_numpy() != labels[1]["label"].to_numpy()
         if other.any():
             named = labels[0]["image_id"].to_numpy()[other][0]

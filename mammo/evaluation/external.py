@@ -19,6 +19,10 @@ from mammo.evaluation.raw_table import RawTable, first_of
 
 SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
           "test": "test", "testing": "test", "holdout": "test"}  # fmt: skip
+UNUSED = dict.fromkeys(
+    ("model", "reader", "classifier", "algorithm", "method"), "name it as head if it tells classifiers"
+)
+UNUSED |= dict.fromkeys(("set", "subset", "partition", "phase", "part"), "name it as split if it tells train from test")
 SUM_WITHIN = 0.02  # allowed distance from a sum of 1, because printed probabilities are rounded
 CONTINUOUS = 0.9  # share of distinct scores above which two equal rows are a mistake, not a coincidence
 
@@ -100,6 +104,11 @@ class _Reader:
         self._heads_agree(table)
         unused = [str(one) for one in self.raw.raw.columns if one not in {*table.columns, *probable, self.by}]
         self.notes += [f"columns that are not used: {', '.join(unused)}"] if unused else []
+        self.notes += [
+            f"**{one} is not used, so that all its rows count: {UNUSED[one.lower()]}**"
+            for one in unused
+            if one.lower() in UNUSED
+        ]
         self._say(table, classes)
         return External(table, classes, self.notes, Path(self.name).name, "image_id" in self.raw)
 
@@ -115,10 +124,15 @@ class _Reader:
         patient = self.raw.words("patient")
         self.raw.refuse(patient.isna(), "patient is empty; intervals are by patient, so each row needs one")
         spellings = patient.drop_duplicates()
-        folded = spellings.str.lower().str.replace(r"^0+(?=\d)", "", regex=True)
+        bare = spellings.str.lower().str.replace(r"[^\w.]|\.0$", "", regex=True)  # blanks, marks and 1.0
+        folded = bare.str.replace(r"(?<!\d)0+(?=\d)", "", regex=True)
         if (alike := folded.duplicated(keep=False)).any():
             some = ", ".join(spellings[alike].iloc[:2])
             self.notes.append(f"**patients {some} are taken as different; write the same patient in one way**")
+        if (rounded := spellings.str.fullmatch(r"\d\.\d+E\+\d+", case=False).fillna(False)).any():
+            self.notes.append(
+                f"**patient {spellings[rounded].iloc[0]} was rounded by a spreadsheet: several may be one**"
+            )
         return patient
 
     def _labels(self) -> pd.Series:
@@ -162,6 +176,8 @@ class _Reader:
                 raise InputError(f"{self.name}: no row has split=test; expected predictions of a test split")
         for one, default in (("fold", ""), ("seed", "0"), ("head", "score")):
             table[one] = self.raw.words(one).fillna(default) if one in self.raw else default
+            if one == "fold" and one in self.raw:
+                self.raw.refuse((table[one] == "") & (table[one] != "").any(), "fold is empty; give each row its fold")
             if one != "head":
                 odd = ~table[one].astype("string").str.fullmatch(r"(\d+(\.0)?)?").fillna(True)
                 self.raw.refuse(odd, f"{one} is {first_of(table[one], odd)}; expected a whole number")
@@ -207,8 +223,8 @@ class _Reader:
             return numbers[positive], numbers  # type: ignore[index]
         if numbers is not None:
             ranks = [pd.Series(one).rank() for one in (score, numbers[positive])]
-            if len(score) > 2 and ranks[0].std() and ranks[1].std() and ranks[0].corr(ranks[1]) < -0.5:
-                self.notes.append(f"**score falls while p_{positive} rises; check that both are of {positive}**")
+            if len(score) > 2 and ranks[0].std() and ranks[1].std() and ranks[0].corr(ranks[1]) < 0.5:
+                self.notes.append(f"**score and p_{positive} rank the rows differently; AUROC is that of score**")
             return score, numbers
         if score.min() >= 0 and score.max() <= 1:
             self.notes.append(f"the scores lie between 0 and 1 and are taken as probabilities of {positive}")
@@ -226,15 +242,20 @@ class _Reader:
             return
         values = [one for one in table.columns if one not in SAMPLE]
         twice = table.duplicated(values)
-        rest = [one for one in self.raw.raw.columns if one not in table.columns]
+        rest = [one for one in self.raw.raw.columns if one not in table.columns and not self._counts_rows(one)]
         twice &= self.raw.raw[rest].duplicated() if rest else True
         if not twice.any():
             return
         scores = table.loc[~twice, [one for one in values if one == "score" or one.startswith("p_")]]
-        if len(scores.drop_duplicates()) > CONTINUOUS * len(scores):
+        if len(scores.drop_duplicates()) > CONTINUOUS * len(scores) or 2 * twice.sum() >= len(table):
             why = "the same as an earlier row; give it once, or distinguish images by a column image_id"
             self.raw.refuse(twice, why)
         self.notes.append(f"{int(twice.sum())} rows equal earlier ones; they are kept, as the scores have few values")
+
+    def _counts_rows(self, column: str) -> bool:
+        """Tell whether a column only numbers the rows."""
+        numbers = pd.to_numeric(self.raw.raw[column], errors="coerce")
+        return bool((numbers.diff().iloc[1:] == 1).all())
 
     def _say(self, table: pd.DataFrame, classes: list[str]) -> None:
         tested = table[table["split"] == "test"]

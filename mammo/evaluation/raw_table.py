@@ -14,7 +14,9 @@ import pandas as pd
 from mammo.errors import InputError
 
 # The words for a missing value in spreadsheets, in lower case.
-ABSENT = frozenset(["", "na", "nan", "none", "null", "n/a", "<na>", "#n/a", "-", "."])
+ABSENT = frozenset(
+    ["", "na", "nan", "none", "null", "n/a", "<na>", "#n/a", "#ref!", "#value!", "-", ".", "?", "missing", "unknown"]
+)
 NAMED = 3  # the number of rows that an error names
 
 
@@ -36,19 +38,25 @@ def _read(path: Path) -> pd.DataFrame:
                 continue
     else:
         raise InputError(f"{path} is not text; expected a table of predictions (CSV)")
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     first = text.partition("\n")[0]
     if "\0" in first or not first.strip():
-        raise InputError(f"{path}: the first line has no column names; expected a table of predictions (CSV)")
-    separator = max(",;\t", key=first.count)
-    header = next(csv.reader([first.rstrip("\r")], delimiter=separator))
-    if twice := sorted({one.strip() for one in header if header.count(one) > 1 and one.strip()}):
-        raise InputError(f"{path} has two columns {twice[0]}; leave one out")
+        raise InputError(f"{path}: expected a table of predictions as CSV, found none in its first line")
     try:
-        return pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False, skipinitialspace=True)
-    except (ValueError, pd.errors.ParserError) as error:
-        raise InputError(
-            f"{path} cannot be read as a table of predictions (CSV): {' '.join(str(error).split())}"
-        ) from None
+        lines = list(csv.reader(io.StringIO(text), delimiter=max(",;\t", key=first.count), skipinitialspace=True))
+    except csv.Error as error:
+        raise InputError(f"{path}: expected a table of predictions as CSV: {error}") from None
+    header, *rows = lines
+    rows = [row for row in rows if row]
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(header):
+            raise InputError(
+                f"{path}: row {number} has {len(row)} fields, and the header has {len(header)}; a comma in a number or "
+                "name needs quotes or another separator, and row names need a header of their own"
+            )
+        if any("\n" in cell for cell in row):
+            raise InputError(f"{path}: row {number} has a line break inside a cell; is there a stray quotation mark?")
+    return pd.DataFrame(rows, columns=header, dtype=str)
 
 
 class RawTable:
@@ -127,6 +135,8 @@ class RawTable:
         if commas.any():
             points = words.str.contains(".", regex=False).fillna(False)
             self.refuse(commas if points.any() else [], f"{column} has a comma, and other rows have points; write one")
+            thousands = words[commas].str.fullmatch(r"\d{1,3},\d{3}").all() and not commas.all()
+            self.refuse(commas if thousands else [], f"{column} may be a thousand or a decimal; write 1234 or 1.234")
             words = words.where(~commas, words.str.replace(",", ".", n=1))
             self.notes.append(f"decimal commas in {column} are read as points")
         numbers = pd.to_numeric(words, errors="coerce").to_numpy(float, na_value=np.nan)

@@ -54,7 +54,13 @@ class Prediction:
 
     def __str__(self) -> str:
         shown = ", ".join(f"{name} {value:.3f}" for name, value in self.probabilities.items())
-        return "\n".join([f"{self.called} ({self.head}: {shown})", *self.notes, "Not for diagnostic use."])
+        decided = ""
+        if self.threshold is not None and self.score is not None:
+            where = "above" if self.score > self.threshold else "not above"
+            decided = f"The score {self.score:.3g} is {where} the threshold {self.threshold:.3g} that validation chose."
+        return "\n".join(
+            [f"{self.called} ({self.head}: {shown})", *filter(None, [decided]), *self.notes, "Not for diagnostic use."]
+        )
 
 
 class Predictor:

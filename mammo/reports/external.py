@@ -101,13 +101,8 @@ def evaluate_external(
     """
     external = read_external(source, by=by, positive=positive, columns=columns)
     table, classes, notes = external.table, external.classes, external.notes
-    if threshold is not None and len(classes) > 2:
-        raise InputError(f"threshold={threshold} is for two classes; this table has {len(classes)}")
     several = len(table[["seed", "fold"]].drop_duplicates()) > 1
-    if threshold is not None and (several or not math.isfinite(threshold)):
-        raise InputError(f"threshold={threshold}: expected a finite number, and a table with one seed and fold")
-    if unit == "image" and not external.identified:
-        raise InputError(f"{external.name} has no column image_id, so that unit=image cannot be evaluated")
+    _check_asked(external, threshold, unit, rule, several=several)
     if unit is not None:
         if several:
             raise InputError(f"{external.name} has several seeds or folds; unit={unit} needs a table with one of each")
@@ -141,6 +136,19 @@ def evaluate_external(
     if threshold is not None and not table.loc[table["split"] == "test", "score"].gt(threshold).any():
         notes = [*notes, f"**no score lies above the threshold of {threshold:g}**"]
     return ExternalEvaluation(external, found, "\n".join([*_notes(notes), "", *shown, "", said]), evaluation)
+
+
+def _check_asked(external: External, threshold: object, unit: str | None, rule: str, *, several: bool) -> None:
+    """Refuse a threshold, unit or rule that the table cannot be evaluated with."""
+    classes = external.classes
+    if threshold is not None and len(classes) > 2:
+        raise InputError(f"threshold={threshold} is for two classes; this table has {len(classes)}")
+    if rule != "mean" and unit is None:
+        raise InputError(f"rule={rule} does nothing without unit=image or unit=patient")
+    if threshold is not None and (several or not isinstance(threshold, int | float) or not math.isfinite(threshold)):
+        raise InputError(f"threshold={threshold}: expected a finite number, and a table with one seed and fold")
+    if unit == "image" and not external.identified:
+        raise InputError(f"{external.name} has no column image_id, so that unit=image cannot be evaluated")
 
 
 def _given(table: pd.DataFrame, threshold: float) -> dict[str, Operating]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,8 @@ def side_by_side(paths: list[Path]) -> str:
         InputError: Two of them have not tested the same samples.
     """
     experiments = read_experiments(paths)
+    for first, second in combinations(experiments, 2):
+        check_paired(first, second)
     found = [compare(*pair) for pair in pairs(experiments)]
     return "\n".join([*text(experiments, results(experiments)), "", *paired(found)])
 

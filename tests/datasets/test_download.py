@@ -382,7 +382,7 @@ def test_a_member_that_does_not_belong_is_refused_by_name(tmp_path, bad, why):
 def test_a_truncated_archive_is_named_with_what_to_do(tmp_path, share):
     archive = tar(tmp_path / "x.tar.gz", good())
     archive.write_bytes(archive.read_bytes()[: int(share * archive.stat().st_size)])
-    with pytest.raises(InputError, match=r"x\.tar\.gz is truncated or corrupt .* delete it"):
+    with pytest.raises(InputError, match=r"x\.tar\.gz is truncated or corrupt .* fetch it again"):
         extract(archive, tmp_path / "mias", expected=LIMITS.get)
     assert_nothing_but(archive)
 

@@ -133,6 +133,7 @@ WRONG = {
     "no score": (lambda t: t.drop(columns="score"), "no column score"),
     "no rows": (lambda t: t[:0], "no rows"),
     "no test rows": (lambda t: t.assign(split="train"), "split=test"),
+    "half a fold": (lambda t: t.assign(fold=["", *[0] * 59]), "row 1: fold is empty"),
     "odd fold": (lambda t: t.assign(fold="a"), "fold is a"),
     "odd split": (lambda t: t.assign(split="fold7"), "split is fold7"),
     "odd finding": (lambda t: t.assign(finding_id="x"), "row.* finding_id"),
@@ -199,7 +200,40 @@ def test_a_threshold_is_a_finite_number_for_one_fold_and_is_printed():
         evaluate_external(table(fold=[0, 1] * 30), threshold=0.5)
 
 
+FILES = {
+    "unquoted decimal commas": ("patient,score,label\nP1,0,9,malignant\nP2,0,1,benign\n", "row 1 has 4 fields"),
+    "a stray quotation mark": ('patient,score,label\n"P1,0.9,1\nP2,0.1,0\nP3",0.5,1\nP4,0.2,0\n', "line break"),
+    "row names without a header": ("patient,score,label\n1,P1,0.9,1\n2,P2,0.1,0\n", "row 1 has 4 fields"),
+    "thousands": ('patient,score,label\nP1,"1,234",1\nP2,950,0\n', "thousand"),
+    "old line ends": ("patient,score,label\rP1,0.9\rP2,0.1,0\r", "row 1 has 2 fields"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_whose_rows_are_shifted_is_refused(name, tmp_path):
+    text, said = FILES[name]
+    (tmp_path / "t.csv").write_bytes(text.encode())
+    with pytest.raises(InputError, match=said):
+        read_external(tmp_path / "t.csv")
+
+
+def test_every_row_twice_is_refused_whatever_numbers_the_rows(tmp_path):
+    twice = pd.concat([table().round(2)] * 2).reset_index(drop=True)
+    with pytest.raises(InputError, match="row"):
+        read_external(twice)
+    twice.to_csv(tmp_path / "t.csv", index_label="index")
+    with pytest.raises(InputError, match="row"):
+        read_external(tmp_path / "t.csv")
+
+
 SAID = {
+    "two readers": (lambda t: t.assign(reader=["A", "B"] * 30), "reader is not used.*head"),
+    "a split by another name": (lambda t: t.assign(subset=["Training", "Test"] * 30), "subset is not used.*split"),
+    "rounded patients": (lambda t: t.assign(patient=["1.23E+15", *t["patient"][1:]]), "rounded by a spreadsheet"),
+    "two rankings": (
+        lambda t: t.assign(p_1=t["score"].to_numpy()[::-1], p_0=1 - t["score"].to_numpy()[::-1]),
+        "rank the rows differently",
+    ),
     "patients in two splits": (
         lambda t: t.assign(split=["val", "test"] * 30), "30 patients have rows in test and in another split"
     ),
