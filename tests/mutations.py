@@ -39,7 +39,7 @@ MUTATIONS = {
     "guard of labels": ("training/guard.py", "if (wrong := np.flatnonzero(np.asarray(found) != np.asarray(true))).size:", "if (wrong := np.zeros(0, int)).size:", LEAKS, "patch_whose_label"),
     "guard of monitors": ("training/guard.py", 'if monitor.partition("/")[0] != select_on:', "if not monitor:", LEAKS, "by_a_metric_of_test"),
     "copies across": ("datasets/split.py", "parts.index[parts > 1]", "parts.index[parts > 3]", SPLIT, "copies_are_dealt"),
-    "split unchecked": ("datasets/split.py", 'if crossing and name in ("patient", "paper_by_patient"):', "if not name:", SPLIT, "is_an_error_under"),
+    "split unchecked": ("datasets/split.py", 'if crossing and name in ("patient", "paper_by_patient", "table"):', "if not name:", SPLIT, "is_an_error_under"),
     "pool of all": ("training/prepare.py", 'for sample, _ in rows_of["train"]})', "for part in rows_of.values() for sample, _ in part})", SAMPLES, "partner_is_another"),
     "mixed with itself": ("training/samples.py", "self.pool[self.pool != sample]", "self.pool[self.pool == sample]", SAMPLES, "partner_is_another"),
     "network of all": ("training/prepare.py", "members = [sample for sample in pool if classes[sample] == label]", "members = [sample for sample in range(len(classes)) if classes[sample] == label]", SAMPLES, "network_that_makes"),
