@@ -20,7 +20,7 @@ from mammo.errors import InputError
 from mammo.files import write_table
 from mammo.paths import conf
 from mammo.processes.resume import changed
-from mammo.reports.external import ExternalEvaluation, evaluate_external
+from mammo.reports.external import ExternalEvaluation
 from mammo.reports.markdown import Markdown
 from mammo.run_folder import RunFolder
 
@@ -179,35 +179,6 @@ def load_run(folder: Path | str) -> Run:
     run = Run(Path(folder))
     _ = run.provenance
     return run
-
-
-def evaluate(
-    table: "Path | str | pd.DataFrame",
-    by: str | None = "patient",
-    *,
-    positive: object = None,
-    columns: Mapping[str, str] | None = None,
-    threshold: float | None = None,
-    unit: str | None = None,
-    rule: str = "mean",
-) -> ExternalEvaluation:
-    """Evaluate predictions from any source: metrics with intervals by patient, a report and figures.
-
-    Args:
-        table: A CSV file or DataFrame with a patient, a label, and a score or `p_<class>`.
-        by: The column of the patient; None takes each row as a patient of its own.
-        positive: Which of two classes is positive; needed if the names of the classes do not tell.
-        columns: Maps the names used here (`label`, `score`, `p_<class>`, ...) to the table's own.
-        threshold: The score above which a sample is called positive. None: it is chosen on the rows with split=val.
-        unit: `image` or `patient`, to evaluate these, each from its rows, instead of the rows.
-        rule: How the rows of a unit become one: `mean`, or `max` for the most alarming row.
-
-    Raises:
-        InputError: The table cannot be used; the error names the rows.
-    """
-    return evaluate_external(
-        table, by=by, positive=positive, columns=columns, threshold=threshold, unit=unit, rule=rule
-    )
 
 
 def compare(*runs: "RunFolder | ExternalEvaluation | Path | str") -> Markdown:

@@ -24,17 +24,11 @@ def _number(default: float | None, low: float, high: float = float("inf"), *, be
     return _checked(default, lambda v: low <= v <= high and v < below, words)
 
 
-def _whole(default: int | None, low: int) -> Any:
-    """Return a field that holds a whole number, `low` or larger; null where the default is null."""
-    null = "null, or " if default is None else ""
-    return _checked(default, lambda v: isinstance(v, int) and v >= low, f"{null}a whole number, {low} or larger")
-
-
-def _patience(default: int) -> Any:
-    """Return a field that takes null or a whole number, 0 or larger."""
-    return _checked(
-        default, lambda v: v is None or (isinstance(v, int) and v >= 0), "null, or a whole number, 0 or larger"
-    )
+def _whole(default: int | None, low: int, *, null: bool = False) -> Any:
+    """Return a field that takes a whole number, `low` or larger; and null if told, or if the default is null."""
+    null = null or default is None
+    words = f"{'null, or ' * null}a whole number, {low} or larger"
+    return _checked(default, lambda v: (null and v is None) or (isinstance(v, int) and v >= low), words)
 
 
 def _one_of(default: Any, *known: Any) -> Any:
@@ -44,6 +38,9 @@ def _one_of(default: Any, *known: Any) -> Any:
 
 def _checked(default: Any, fits: Callable[[Any], bool], expected: str) -> Any:
     return field(default=default, metadata={"fits": fits, "expected": expected})
+
+
+PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 
 
 @dataclass
@@ -170,9 +167,8 @@ class OptimConfig:
 class EarlyStoppingConfig:
     """The rule that stops training early. It needs a validation part; without one, training does not stop early."""
 
-    patience: int | None = _patience(
-        10
-    )  # stop after this many epochs without a better val/auroc; null: never stop early
+    # stop after this many epochs without a better val/auroc; null: never stop early
+    patience: int | None = _whole(10, 0, null=True)
 
 
 @dataclass
@@ -180,10 +176,12 @@ class TrainerConfig:
     """Arguments of Lightning's Trainer. Add others with a plus, for example `+trainer.sync_batchnorm=true`."""
 
     max_epochs: int = _whole(30, 1)  # the largest number of epochs
-    accelerator: str = "auto"  # auto, cpu or cuda
+    accelerator: str = _one_of("auto", "auto", "cpu", "cuda", "gpu")  # auto, cpu or cuda
     devices: Any = 1  # the number of devices on each machine; on a CPU, of processes
     num_nodes: int = _whole(1, 1)  # the number of machines; srun or torchrun must start more than one
-    precision: str = "auto"  # auto: bf16-mixed where the processor or GPU has bfloat16, otherwise 32-true
+    precision: str = _one_of(
+        "auto", *PRECISIONS
+    )  # auto: bf16-mixed where the processor or GPU has bfloat16, otherwise 32-true
     # true, false or warn; a few layers have no deterministic gradient on a GPU, and true makes them an error
     deterministic: Any = _one_of("warn", True, False, "warn")  # noqa: RUF009 - a field
     # other arguments of Lightning's Trainer; add one with a plus, for example +trainer.sync_batchnorm=true

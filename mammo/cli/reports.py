@@ -65,7 +65,7 @@ def evaluate(
             raise InputError(f"{table} is a folder, but evaluate takes tables of predictions; use mammo report {table}")
     if out is not None:
         check_writable(out, "--out")
-    found = [external.evaluate_external(one, **how, threshold=threshold, unit=unit, rule=rule) for one in tables]
+    found = [external.evaluate(one, **how, threshold=threshold, unit=unit, rule=rule) for one in tables]
     stems = [table.stem for table in tables]
     names = [stem if stems.count(stem) == 1 else f"{stem}-{at}" for at, stem in enumerate(stems, start=1)]
     for table, name, one in zip(tables, names, found, strict=True):

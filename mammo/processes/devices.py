@@ -9,11 +9,10 @@ from typing import Any
 
 import torch
 
-from mammo.config import TrainerConfig
+from mammo.config import PRECISIONS, TrainerConfig
 from mammo.errors import InputError
 from mammo.processes import peers
 
-PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
 
 

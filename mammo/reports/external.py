@@ -75,31 +75,31 @@ class ExternalEvaluation:
         return folder
 
 
-def evaluate_external(
-    source: "Path | str | pd.DataFrame",
-    *,
+def evaluate(
+    table: "Path | str | pd.DataFrame",
     by: str | None = "patient",
+    *,
     positive: object = None,
     columns: Mapping[str, str] | None = None,
     threshold: float | None = None,
     unit: str | None = None,
     rule: str = "mean",
 ) -> ExternalEvaluation:
-    """Evaluate a table of predictions from any source.
+    """Evaluate predictions from any source: metrics with intervals by patient, a report and figures.
 
     Args:
-        source: The table; `evaluation.external.read_external` explains it, and `by`, `positive` and `columns`.
-        by: The column of the patient.
-        positive: The positive class of two.
-        columns: Maps the names used here to the table's own.
+        table: A CSV file or DataFrame with a patient, a label, and a score or `p_<class>`.
+        by: The column of the patient; None takes each row as a patient of its own.
+        positive: Which of two classes is positive; needed if the names of the classes do not tell.
+        columns: Maps the names used here (`label`, `score`, `p_<class>`, ...) to the table's own.
         threshold: The score above which a sample is called positive. None: it is chosen on the rows with split=val.
         unit: `image` or `patient`, to evaluate these, each from its rows, instead of the rows.
         rule: How the rows of a unit become one: `mean`, or `max` for the most alarming row.
 
     Raises:
-        InputError: The table cannot be used; the line names the rows.
+        InputError: The table cannot be used; the error names the rows.
     """
-    external = read_external(source, by=by, positive=positive, columns=columns)
+    external = read_external(table, by=by, positive=positive, columns=columns)
     table, classes, notes = external.table, external.classes, external.notes
     several = len(table[["seed", "fold"]].drop_duplicates()) > 1
     _check_asked(external, threshold, unit, rule, several=several)
@@ -115,12 +115,11 @@ def evaluate_external(
         found = {head: {name: mean.value for name, mean in means.items()} for _, head, means, _ in rows}
         text = "\n".join([*_notes(notes), "", *leaderboard.text([one], rows)])
         return ExternalEvaluation(external, found, text)
-    evaluation = evaluate_table(table, classes, "youden", "val", splits=("test",))
-    if threshold is not None:
-        evaluation = evaluate_table(table, classes, "youden", "val", ("test",), _given(table, threshold))
+    given = None if threshold is None else _given(table, threshold)
+    evaluation = evaluate_table(table, classes, "youden", "val", ("test",), given)
     found = evaluation.metrics["test"]
     for head, values in found.items():
-        if (values["auroc"].high or 1) < 0.5:
+        if len(classes) == 2 and (values["auroc"].high or 1) < 0.5:
             notes = [
                 *notes,
                 f"**{head}: AUROC is below 0.5; check that a high score means {classes[1]} and not {classes[0]}**",

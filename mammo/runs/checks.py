@@ -28,9 +28,7 @@ TRAINER = (  # arguments of Lightning's Trainer that may be added with `+trainer
     "gradient_clip_val", "limit_train_batches", "limit_val_batches", "max_steps", "max_time", "min_epochs", "min_steps",
     "overfit_batches", "profiler", "reload_dataloaders_every_n_epochs", "sync_batchnorm", "val_check_interval",
 )  # fmt: skip
-PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 OWN_TRAINER = [one.name for one in fields(TrainerConfig) if one.name != "more"]
-ACCELERATORS = ("auto", "cpu", "cuda", "gpu")
 
 
 def check(config: Config, folder: Path | None = None) -> None:
@@ -122,8 +120,6 @@ def _check_machine(config: Config) -> None:
     for name in trainer.more:
         if name not in TRAINER:
             raise InputError(f"trainer.{name} is no setting; {meant(f'trainer.{name}', [*OWN_TRAINER, *TRAINER])}")
-    known_name("trainer.accelerator", trainer.accelerator, ACCELERATORS)
-    known_name("trainer.precision", trainer.precision, PRECISIONS)
     gpu = any(Path("/dev").glob("nvidia*")) or Path("/dev/kfd").exists()
     if trainer.accelerator in ("cuda", "gpu") and not gpu:
         raise InputError(f"trainer.accelerator={trainer.accelerator}: this machine has no GPU; use auto or cpu")

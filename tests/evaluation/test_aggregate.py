@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 from mammo.datasets.labels import find_task, known_tasks
 from mammo.errors import InputError
 from mammo.evaluation.aggregate import by_unit, check_rule
-from mammo.reports.external import evaluate_external
+from mammo.reports.external import evaluate
 
 
 def table(task, samples, copies=False):
@@ -120,7 +120,7 @@ def test_a_table_of_predictions_alone_gives_the_numbers_of_patients(tmp_path):
     rows.to_csv(tmp_path / "table.csv", index=False)
     tested = rows.query("head == 'svm' and split == 'test'").groupby("patient")
     area = roc_auc_score(tested["label"].agg(lambda of: "abnormal" in set(of)), tested["score"].max())
-    found = evaluate_external(tmp_path / "table.csv", unit="patient", rule="max")
+    found = evaluate(tmp_path / "table.csv", unit="patient", rule="max")
     assert "| n = 20, 20 patients; positive: abnormal" in found.text and "0 left out" in found.text
     assert found["svm"]["auroc"].value == pytest.approx(area)
 

@@ -12,7 +12,7 @@ from mammo.cli.main import app
 from mammo.errors import InputError
 from mammo.evaluation.external import read_external
 from mammo.reports import leaderboard
-from mammo.reports.external import evaluate_external
+from mammo.reports.external import evaluate
 
 
 def table(rows=60, **columns):
@@ -26,7 +26,7 @@ def table(rows=60, **columns):
 
 def test_the_numbers_are_those_of_scikit_learn():
     given = table(400)
-    found, truth, score = evaluate_external(given), given["label"], given["score"]
+    found, truth, score = evaluate(given), given["label"], given["score"]
     expected = {
         "auroc": roc_auc_score(truth, score),
         "average_precision": average_precision_score(truth, score),
@@ -41,9 +41,9 @@ def test_the_numbers_are_those_of_scikit_learn():
 def test_intervals_are_by_patient():
     """Each patient's rows five times over add nothing that was not known."""
     one, five = (pd.concat([table(200)] * times).assign(image_id=range(200 * times)) for times in (1, 5))
-    widths = [found["auroc"].high - found["auroc"].low for found in map(evaluate_external, (one, five))]
+    widths = [found["auroc"].high - found["auroc"].low for found in map(evaluate, (one, five))]
     assert widths[1] == pytest.approx(widths[0], rel=0.05)
-    by_row = evaluate_external(five, by=None)["auroc"]
+    by_row = evaluate(five, by=None)["auroc"]
     assert by_row.high - by_row.low < widths[1] / 1.7
 
 
@@ -60,7 +60,7 @@ def test_the_positive_class_is_known_or_told_whatever_the_order(labels, positive
     area = roc_auc_score(given["label"], given["score"])
     worded = given.assign(label=[labels[one] for one in given["label"]])
     for turned in (worded, worded.iloc[::-1], worded[["score", "label", "patient"]]):
-        found = evaluate_external(turned, positive=positive)
+        found = evaluate(turned, positive=positive)
         assert found["auroc"].value == pytest.approx(area, abs=1e-12)
         assert f"positive: {found.external.classes[1]}" in found.text
 
@@ -69,16 +69,16 @@ def test_the_order_of_the_columns_of_probabilities_does_not_matter():
     given = table()
     both = given.assign(label=given["label"].map({0: "neg", 1: "pos"}), p_pos=given["score"], p_neg=1 - given["score"])
     for columns in (["p_pos", "p_neg"], ["p_neg", "p_pos"], ["p_pos"], ["p_neg"]):
-        found = evaluate_external(both[["patient", "label", *columns]], positive="pos")
+        found = evaluate(both[["patient", "label", *columns]], positive="pos")
         assert found["auroc"].value == pytest.approx(roc_auc_score(given["label"], given["score"]), abs=1e-12)
         assert found["sensitivity"].value == ((given["score"] > 0.5) & (given["label"] == 1)).sum() / 30
 
 
 def test_scores_that_are_no_probabilities_rank_and_decide_by_a_threshold_alone():
     given = table(score=lambda t: np.log(t["score"] / (1 - t["score"])))
-    found = evaluate_external(given)
+    found = evaluate(given)
     assert set(found["score"]) >= {"auroc", "average_precision"} and "accuracy" not in found["score"]
-    decided = evaluate_external(given, threshold=0.0)
+    decided = evaluate(given, threshold=0.0)
     assert decided["accuracy_at_threshold"].value == ((given["score"] > 0) == (given["label"] == 1)).mean()
 
 
@@ -89,7 +89,7 @@ def test_several_classes_have_a_probability_each(classes):
     rng = np.random.default_rng(1)
     chances = rng.dirichlet([1, 1, 1], 90)
     several = given[["patient"]].assign(label=label, **{f"p_{one}": chances[:, i] for i, one in enumerate(classes)})
-    found = evaluate_external(several)
+    found = evaluate(several)
     assert found["accuracy"].value == (np.array(classes)[chances.argmax(axis=1)] == label).mean()
 
 
@@ -158,46 +158,49 @@ def test_heads_of_one_table_are_paired_by_their_rows_and_must_agree():
     other = one.assign(head="b", score=one["score"].round(1))
     both = pd.concat([one.assign(head="a"), other])
     named = pd.concat([frame.assign(image_id=range(120)) for frame in (one.assign(head="a"), other)])
-    by_order, by_name = (evaluate_external(frame) for frame in (both, named))
+    by_order, by_name = (evaluate(frame) for frame in (both, named))
     assert by_order["a"]["auroc"] == by_name["a"]["auroc"] and by_order["b"]["auroc"] == by_name["b"]["auroc"]
     assert "n = 120, 60 patients" in by_order.text
     with pytest.raises(InputError, match="heads"):
-        evaluate_external(pd.concat([one.assign(head="a"), other[:40]]))
+        evaluate(pd.concat([one.assign(head="a"), other[:40]]))
     with pytest.raises(InputError, match="label differs"):
-        evaluate_external(pd.concat([one.assign(head="a"), other.assign(label=1 - other["label"])]))
+        evaluate(pd.concat([one.assign(head="a"), other.assign(label=1 - other["label"])]))
 
 
 @pytest.mark.parametrize(("labels", "column"), [(["normal", "abnormal"], "p_normal"), ([0, 1], "p_0")])
 def test_one_probability_of_the_negative_class_does_not_make_it_positive(labels, column):
     given = table()
     worded = given.assign(label=[labels[one] for one in given["label"]], **{column: 1 - given["score"]})
-    found = evaluate_external(worded.drop(columns="score"))
+    found = evaluate(worded.drop(columns="score"))
     assert found.external.classes[1] == str(labels[1])
     assert found["auroc"].value == pytest.approx(roc_auc_score(given["label"], given["score"]), abs=1e-12)
 
 
 def test_columns_that_only_look_like_probabilities_are_not_used():
-    found = evaluate_external(table(p_id=range(60), p_value=0.03))
+    found = evaluate(table(p_id=range(60), p_value=0.03))
     assert "p_id" in found.text and found["auroc"].value > 0.5
 
 
 def test_patients_are_compared_where_patients_are_evaluated():
-    one, other = (
-        evaluate_external(table(120, score=lambda t, k=k: t["score"].round(k)), unit="patient") for k in (3, 1)
-    )
-    with pytest.raises(InputError, match="unit=image"):
-        evaluate_external(table(), unit="image")
+    label = np.repeat(np.arange(60) % 2, 2)  # of both images of a patient
+    tables = [table(120, label=label, score=lambda t, k=k: t["score"].round(k)) for k in (3, 1)]
+    one, other = (evaluate(frame, unit="patient") for frame in tables)
+    means = tables[0]["score"].to_numpy().reshape(60, 2).mean(axis=1)
+    assert one["auroc"].value == pytest.approx(roc_auc_score(label[::2], means))
     assert "60 of 60 patients" in leaderboard.compared([one.external, other.external])
+    with pytest.raises(InputError, match="unit=image"):
+        evaluate(table(), unit="image")
 
 
 def test_a_threshold_is_a_finite_number_for_one_fold_and_is_printed():
     given = table().assign(split=np.repeat(["val", "test"], 30))
-    assert "threshold 0." in evaluate_external(given).text
+    assert "threshold 0." in evaluate(given).text
+    assert "no score lies above the threshold of 50" in evaluate(table(), threshold=50).text
     for wrong in (float("nan"), float("inf")):
         with pytest.raises(InputError, match="threshold"):
-            evaluate_external(table(), threshold=wrong)
+            evaluate(table(), threshold=wrong)
     with pytest.raises(InputError, match="threshold"):
-        evaluate_external(table(fold=[0, 1] * 30), threshold=0.5)
+        evaluate(table(fold=[0, 1] * 30), threshold=0.5)
 
 
 FILES = {
@@ -238,7 +241,6 @@ SAID = {
         lambda t: t.assign(split=["val", "test"] * 30), "30 patients have rows in test and in another split"
     ),
     "one class tested": (lambda t: t.assign(split=np.where(t["label"], "val", "test")), "no test row is 1"),
-    "above all scores": (lambda t: t.assign(score=t["score"] / 3), "probabilities of 1"),
     "blanks": (lambda t: t.assign(patient=t["patient"] + " "), "blanks around the values of patient"),
     "capitals": (lambda t: t.rename(columns={"patient": "Patient"}), "Patient is taken as patient"),
     "two spellings": (changed(4, "patient", "p001"), "P001, p001|p001, P001"),
@@ -255,7 +257,7 @@ SAID = {
 @pytest.mark.parametrize("name", SAID)
 def test_what_had_to_be_understood_is_said(name):
     change, said = SAID[name]
-    found = evaluate_external(change(table(120 if name == "the other way round" else 60)))
+    found = evaluate(change(table(120 if name == "the other way round" else 60)))
     assert re.search(said, found.text, re.IGNORECASE)
 
 
@@ -264,7 +266,7 @@ def test_what_had_to_be_understood_is_said(name):
 def test_a_spreadsheets_file_is_read_whatever_its_encoding_and_separator(tmp_path, encoding, separator, decimal):
     given = table(patient=[f"Müller {number // 2}" for number in range(60)])
     given.to_csv(tmp_path / "t.csv", index=False, encoding=encoding, sep=separator, decimal=decimal)
-    found = evaluate_external(tmp_path / "t.csv")
+    found = evaluate(tmp_path / "t.csv")
     assert found["auroc"].value == pytest.approx(roc_auc_score(given["label"], given["score"]), abs=1e-12)
     assert found.external.table["patient"].iloc[0] == "Müller 0"
 

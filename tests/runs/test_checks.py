@@ -14,7 +14,6 @@ from mammo.models.heads import HEADS
 from mammo.models.losses import LOSSES
 from mammo.preprocessing.augment import METHODS
 from mammo.preprocessing.crops import CROPS
-from mammo.processes import devices
 from mammo.runs import checks
 from tests.conftest import CONF, resolved
 
@@ -92,7 +91,6 @@ def test_the_names_are_those_of_the_tables():
     assert list(checks.HEADS) == list(HEADS) and set(checks.LOSSES) == set(LOSSES)
     assert set(checks.METHODS) == set(METHODS) and set(checks.CROPS) == set(CROPS)
     assert {name: row.min_side for name, row in BACKBONES.items()} == checks.SIDES
-    assert devices.PRECISIONS == checks.PRECISIONS
     assert set(checks.TRAINER) < set(inspect.signature(L.Trainer).parameters)
 
 
