@@ -13,7 +13,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from mammo.errors import InputError
-from mammo.processes import resume
+from mammo.processes import peers, resume
 
 PLUGINS = {  # options that need an extra, and a module that the extra installs
     "sweep=tune": "hydra_plugins.hydra_optuna_sweeper",
@@ -72,6 +72,7 @@ def check_line(arguments: list[str], conf: Path) -> None:
     """
     from mammo.runs import checks, settings
 
+    together = peers.peers()
     known, _ = get_args_parser().parse_known_args(arguments)
     if known.cfg or known.help or known.hydra_help or known.info or known.shell_completion:
         return
@@ -86,8 +87,10 @@ def check_line(arguments: list[str], conf: Path) -> None:
         config = settings.resolve(own, [one for one in line if not one.startswith("hydra")])
         named = hydra_cfg["sweep" if known.multirun else "run"]["dir"]
         checks.check(config, Path("outputs" if "${" in named else named))
-        if "${" not in named and not known.multirun and resume.taken(Path(named)):
-            raise InputError(f"{named}: another process works in this folder; wait for it, or name another folder")
+        if "${" not in named and not known.multirun and (together is None or together.rank == 0):
+            resume.wait_until_free(
+                Path(named)
+            )  # before Hydra writes there; the other ranks share the first one's folder
 
 
 def lines_of(overrides: list[str], *, sweep: bool, most: int = 20) -> list[list[str]]:

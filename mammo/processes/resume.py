@@ -78,7 +78,7 @@ def resumed(arguments: list[str]) -> list[str]:
         folder = record.parents[1]
         with contextlib.suppress(InputError, PermissionError):  # skip incomplete and other users' records
             same = sorted(set(_task(folder)) - {LAST}) == task
-            if same and not (folder / FINISHED).is_file() and not taken(folder):
+            if same and not (folder / FINISHED).is_file() and not _taken(folder):
                 return [*arguments, *_into("run", folder)]
     return arguments
 
@@ -138,10 +138,7 @@ def _locked(folder: Path) -> Iterator[bool]:
         yield free
 
 
-def taken(folder: Path) -> bool:
-    """Tell whether another process works in a folder."""
-    if not (folder / LOCK).is_file():
-        return False
+def _taken(folder: Path) -> bool:
     with _locked(folder) as free:
         return not free
 
@@ -164,6 +161,17 @@ def held(folder: Path) -> Iterator[None]:
                 f"{folder}: another process is running there; wait for it, stop it, or name another folder"
             )
         time.sleep(0.2)
+
+
+def wait_until_free(folder: Path) -> None:
+    """Wait for a process that is about to end in a folder.
+
+    Raises:
+        InputError: Another process is running the job.
+    """
+    if (folder / LOCK).is_file():
+        with held(folder):
+            pass
 
 
 def begin(folder: Path, config: Config, *, of_sweep: bool, main: bool) -> tuple[Config, dict[str, float] | None]:

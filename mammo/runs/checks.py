@@ -110,8 +110,6 @@ def _check_together(config: Config) -> None:
     if config.source is not None and not isinstance(config.source, dict):
         raise InputError(f"source={config.source} is no setting of its own; experiment=<name> brings it")
     check_shares(config.split.shares, config.split.name, config.data.fold)
-    if not (config.trainer.devices == "auto" or isinstance(config.trainer.devices, int)):
-        raise InputError(f"trainer.devices={config.trainer.devices}: expected a whole number, or auto")
 
 
 def _check_machine(config: Config) -> None:
@@ -120,6 +118,8 @@ def _check_machine(config: Config) -> None:
     for name in trainer.more:
         if name not in TRAINER:
             raise InputError(f"trainer.{name} is no setting; {meant(f'trainer.{name}', [*OWN_TRAINER, *TRAINER])}")
+    if not (trainer.devices == "auto" or isinstance(trainer.devices, int)):
+        raise InputError(f"trainer.devices={trainer.devices}: expected a whole number, or auto")
     gpu = any(Path("/dev").glob("nvidia*")) or Path("/dev/kfd").exists()
     if trainer.accelerator in ("cuda", "gpu") and not gpu:
         raise InputError(f"trainer.accelerator={trainer.accelerator}: this machine has no GPU; use auto or cpu")

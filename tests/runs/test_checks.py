@@ -7,6 +7,7 @@ import sys
 import lightning as L
 import pytest
 
+from mammo.cli import train
 from mammo.config import DataConfig
 from mammo.errors import InputError
 from mammo.models.backbones import BACKBONES
@@ -14,6 +15,7 @@ from mammo.models.heads import HEADS
 from mammo.models.losses import LOSSES
 from mammo.preprocessing.augment import METHODS
 from mammo.preprocessing.crops import CROPS
+from mammo.processes import peers, resume
 from mammo.runs import checks
 from tests.conftest import CONF, resolved
 
@@ -111,3 +113,18 @@ def test_a_folder_of_other_films_is_not_downloaded_into(tmp_path):
     (tmp_path / "film.png").touch()
     with pytest.raises(InputError, match=r"Info\.txt"):
         open_dataset(DataConfig(root=str(tmp_path))).prepare()
+
+
+def test_a_second_run_leaves_the_records_of_the_first_alone(tmp_path, monkeypatch):
+    """A busy folder is told before Hydra writes there; the other ranks of the same job are not held up."""
+    monkeypatch.setattr(resume, "PATIENCE_S", 0.3)
+    line = ["data=phantom", "model=compact", f"hydra.run.dir={tmp_path / 'run'}"]
+    (tmp_path / "run").mkdir()
+    with resume.held(tmp_path / "run"):
+        with pytest.raises(InputError, match="another process"):
+            train.checked(line)
+        monkeypatch.setattr(peers, "peers", lambda: peers.Peers("torchrun", 1, 2, 1))
+        train.checked(line)
+    monkeypatch.undo()
+    train.checked(line)
+    assert [one.name for one in (tmp_path / "run").iterdir()] == [".lock"]
