@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.patches import Circle
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from mammo.files import whole
 
@@ -66,7 +66,8 @@ def curves(table: pd.DataFrame, watched: str, title: str) -> Figure:
     for axis, metric in zip(axes[0], ("accuracy", "auroc", "loss"), strict=True):
         for part, colour in (("train", GREY), (watched, BLUE)):
             axis.plot(table["epoch"], table[f"{part}/{metric}"], color=colour, label=part, marker=".")
-        axis.set(xlabel="epoch", ylabel=metric)
+        axis.set(xlabel="epoch", ylabel=metric.replace("auroc", "AUROC"))
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         if metric != "loss":
             axis.set_ylim(-0.02, 1.02)
         axis.grid(alpha=0.3)
@@ -118,7 +119,7 @@ def reliability(heads: dict[str, list[Any]], positive: str | None) -> Figure:
         axis.set_axis_off()
     for axis, (head, pair) in zip(axes.flat, heads.items(), strict=False):
         axis.plot((0, 1), (0, 1), color=GREY, linewidth=1, linestyle=(0, (1, 2)))
-        for band, name, marker, (colour, style) in zip(pair, ("before", "calibrated"), "os", STYLES, strict=False):
+        for band, name, marker, (colour, style) in zip(pair, ("before calibration", "calibrated"), "os", STYLES, strict=False):
             if band is not None:
                 reach = [np.maximum(band.y - band.low, 0), np.maximum(band.high - band.y, 0)]
                 axis.errorbar(
