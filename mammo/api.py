@@ -144,8 +144,11 @@ def train(
     if split is not None:
         folder.mkdir(parents=True, exist_ok=True)
         write_table(split, Path(config.split.table or ""))
-    said = sweep.said([*line, *settings]) | {key: value for key, value in chosen.items() if key != "data"}
-    job.run(config, folder, said, of_sweep=True)  # True continues an unfinished run
+    said = sweep.said([*line, *settings]) | {
+        key: value for key, value in chosen.items() if key not in ("data", "split")
+    }
+    said |= {} if split is None else {"split": f"given {_digest(split)}"}  # by content: its path is another in each run
+    job.run(config, folder, said, of_sweep=True, from_python=True)  # of_sweep: an unfinished run is continued
     return Run(folder)
 
 

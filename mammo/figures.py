@@ -119,7 +119,9 @@ def reliability(heads: dict[str, list[Any]], positive: str | None) -> Figure:
         axis.set_axis_off()
     for axis, (head, pair) in zip(axes.flat, heads.items(), strict=False):
         axis.plot((0, 1), (0, 1), color=GREY, linewidth=1, linestyle=(0, (1, 2)))
-        for band, name, marker, (colour, style) in zip(pair, ("before calibration", "calibrated"), "os", STYLES, strict=False):
+        for band, name, marker, (colour, style) in zip(
+            pair, ("before calibration", "calibrated"), "os", STYLES, strict=False
+        ):
             if band is not None:
                 reach = [np.maximum(band.y - band.low, 0), np.maximum(band.high - band.y, 0)]
                 axis.errorbar(

@@ -66,6 +66,12 @@ class RunFolder:
         return dict(read_json(self.path / "job.json")["settings"]) if (self.path / "job.json").is_file() else {}
 
     @property
+    def from_python(self) -> bool:
+        """True if `mammo.train` started the run, and no command line."""
+        path = self.path / "job.json"
+        return path.is_file() and bool(read_json(path).get("from_python"))
+
+    @property
     def selection(self) -> dict[str, Any]:
         """The choices made: the epoch, and the hyperparameters of the heads."""
         return dict(read_json(self.file("selection.json")))

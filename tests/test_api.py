@@ -75,6 +75,7 @@ def test_the_lines_of_the_page_run_as_they_stand(lines_run):
     area = mammo.load_run(folder / "runs/compact").metrics("test")["svm"]["auroc"]
     assert 0 <= area.low <= area.value <= area.high <= 1
     assert "Paired differences" in names["comparison"]
+    assert "**model=compact**" in names["comparison"] and str(folder) not in names["comparison"]
     assert names["judged"]["svm"]["auroc"].value == pytest.approx(area.value, abs=1e-12)
     assert {one.name for one in (folder / "judged").iterdir()} >= {"report.md", "metrics.json", "roc.png"}
 

@@ -10,7 +10,9 @@ from mammo.processes import peers, resume
 from mammo.runs import sweep
 
 
-def run(config: Config, folder: Path, said: dict[str, Any], *, of_sweep: bool) -> tuple[Config, dict[str, float]]:
+def run(
+    config: Config, folder: Path, said: dict[str, Any], *, of_sweep: bool, from_python: bool = False
+) -> tuple[Config, dict[str, float]]:
     """Run a job on its devices unless it has finished.
 
     Args:
@@ -18,6 +20,7 @@ def run(config: Config, folder: Path, said: dict[str, Any], *, of_sweep: bool) -
         folder: The run folder.
         said: The settings that were given, by key: they tell this run from others.
         of_sweep: True for a job of a sweep, which continues an unfinished run in the folder.
+        from_python: True if no command line started the job.
 
     Returns:
         The settings that ran, and the metrics: `<split>[_by_<unit>]/<head>/<metric>`: value.
@@ -31,7 +34,7 @@ def run(config: Config, folder: Path, said: dict[str, Any], *, of_sweep: bool) -
     with resume.held(folder) if rank == 0 else nullcontext():
         config, metrics = resume.begin(folder, config, of_sweep=of_sweep, main=rank == 0)
         if rank == 0:
-            sweep.write_job(folder, said)
+            sweep.write_job(folder, said, from_python=from_python)
         if metrics is None:
             from mammo.processes.launch import launch  # these import torch, which bad input should not wait for
             from mammo.runs.train import train

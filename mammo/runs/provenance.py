@@ -47,7 +47,7 @@ def provenance_of(
         InputError: The run was begun with another precision.
     """
     command = [Path(sys.argv[0]).name, *(word for word in sys.argv[1:] if word != LAST)]
-    if command[0] not in ("train.py", "mammo", "__main__.py"):  # a script or notebook
+    if run.from_python:
         command = ["mammo.train", *(f"{key}={value}" for key, value in run.job.items())]
     if goes_on:
         command = run.provenance["command"]

@@ -92,9 +92,9 @@ def said(overrides: list[str]) -> dict[str, Any]:
     return {override.key_or_group: _plain(override.value()) for override in parsed}
 
 
-def write_job(folder: Path, settings: dict[str, Any]) -> None:
+def write_job(folder: Path, settings: dict[str, Any], *, from_python: bool = False) -> None:
     """Write `job.json`: the settings that a job was given, by key, so that no reader has to parse a command line."""
-    write_json({"settings": settings}, folder / JOB)
+    write_json({"settings": settings} | ({"from_python": True} if from_python else {}), folder / JOB)
 
 
 def _plain(value: Any) -> Any:
