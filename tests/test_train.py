@@ -491,7 +491,7 @@ def test_the_report_comes_from_the_folder_alone_of_an_earlier_version_too(job):
     ("overrides", "message"),
     [
         (["trainer.devices=64"], "trainer.devices=64: this machine has"),
-        (["trainer.accelerator=tpu"], "expected auto, cpu or cuda"),
+        (["trainer.accelerator=tpu"], "expected auto, cpu, cuda or gpu"),
         (["model.weights=nowhere.safetensors"], "a .safetensors file that exists"),
         (["loss.class_weights=some"], "expected balanced or none"),
         (["seed=-1"], "seed=-1: expected a whole number"),
@@ -499,7 +499,7 @@ def test_the_report_comes_from_the_folder_alone_of_an_earlier_version_too(job):
         (["model.dropout=2"], "model.dropout=2.0: expected"),
         (["optim.warmup_epochs=-1"], "optim.warmup_epochs=-1.0: expected"),
         (["trainer.max_epochs=0"], "trainer.max_epochs=0: expected"),
-        (["trainer.precision=foo"], "expected one of auto"),
+        (["trainer.precision=foo"], "expected auto, 32-true"),
         (["crop=lesion", "crop.window_mm=0"], "crop.window_mm=0.0: expected"),
         (["objective=val/softmx/auroc"], "say val/softmax/auroc"),
         (["objective=val_by_breast/softmax/auroc"], "say val/softmax/auroc"),

@@ -1,7 +1,8 @@
 """Altered copies of a film are found by its pixels; other films, the patient's other breast included, are not."""
 
-import resource
+import re
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -91,8 +92,10 @@ def test_ten_thousand_films_take_less_than_ten_minutes_and_two_gigabytes(films):
         described[row] = record(cv2.remap(thumbs[row % len(thumbs)], *places, cv2.INTER_LINEAR))
     for row in range(9500, 10_000):
         described[row] = record(turned(described["thumb"][row - 9500], row % 8))
+    Path("/proc/self/clear_refs").write_text("5")  # the peak so far, which may be another test's
     start = time.perf_counter()
     found = {pair[:2] for pair in find_pairs(described).same()}
-    seconds, gigabytes = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    seconds = time.perf_counter() - start
+    gigabytes = int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) / 2**20
     assert found >= {(film, 9500 + film) for film in range(500)}
     assert seconds < 600 and gigabytes < 2, f"{seconds:.0f} s, {gigabytes:.2f} GB"
