@@ -144,8 +144,8 @@ def _dealt_parts(
 ) -> np.ndarray:
     # The stratum of a patient is the sorted values of all images, so one abnormal breast differs from two; "": unknown.
     typed = images.sort_values(["image_id"]).astype({stratify: "string"}).fillna({stratify: ""})
-    kinds = typed.groupby(unit)[stratify].agg(lambda values: tuple(sorted(values)))
-    units, strata = list(kinds.index), list(kinds)
+    kinds = {name: tuple(sorted(values)) for name, values in typed.groupby(unit)[stratify]}
+    units, strata = list(kinds), list(kinds.values())
     rng = np.random.default_rng([seed, 0x5B117])
     if fold is None:
         parts = np.array(PARTS, dtype=object)[deal(strata, shares, rng)]
