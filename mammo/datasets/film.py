@@ -1,16 +1,17 @@
 """A film: the pixels of one mammogram as read from disk, and facts about them. Lengths are in millimetres."""
 
 import hashlib
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from mammo.errors import InputError
+from mammo.datasets import dicom, pictures
+from mammo.datasets.levels import VOI
+from mammo.datasets.pixels import Pixels, check_bytes
+from mammo.datasets.tags import is_dicom
+from mammo.errors import InputError, UnreadableFilm
 
-_PGM_HEADER = re.compile(rb"P5" + rb"(?:\s|#[^\n]*\n)+(\d+)" * 3 + rb"\s")
 DEPTHS = (8, 10, 12, 14, 16)  # bits per grey level that scanners produce
 
 
@@ -25,6 +26,7 @@ class Film:
         laterality: `left`, `right` or None.
         view: MLO, CC or another, or None.
         notes: Changes to the pixels and guesses about them, one line each.
+        upside_down: True if the file says that its rows run towards the head. The pixels are as they are stored.
     """
 
     pixels: np.ndarray
@@ -33,6 +35,7 @@ class Film:
     laterality: str | None = None
     view: str | None = None
     notes: tuple[str, ...] = ()
+    upside_down: bool = False
 
     def grey(self) -> np.ndarray:
         """Return the grey levels, (height, width) float32 in [0, 1]."""
@@ -61,37 +64,52 @@ class Film:
         return cls(pixels, max_level or 255, **facts)  # type: ignore[arg-type]
 
 
-def read_film(path: Path | str) -> Film:
-    """Read a film from a PGM, PNG, TIFF, JPEG or BMP file; the content decides, not the name.
+def read_film(path: Path | str, voi: str = "first") -> Film:
+    """Read a film from a DICOM, PGM, PNG, TIFF, JPEG or BMP file; the content decides, not the name.
+
+    Args:
+        path: The file.
+        voi: The VOI table or window of a DICOM file to apply: `first` or `none` (`data.voi`).
 
     Raises:
-        InputError: The file cannot be read, is damaged, or has another format.
+        UnreadableFilm: The file cannot be used as a film; the message names the path and the reason.
     """
-    path = Path(path)
+    if voi not in VOI:
+        raise InputError(f"data.voi={voi} is unknown; expected one of {', '.join(VOI)}")
+    pixels, facts = _read(Path(path), voi, mask=False)
+    if facts is None:
+        film = Film.of(pixels.levels, pixels.white)
+        return replace(film, notes=(*pixels.notes, *film.notes))
+    notes = (*pixels.notes, *facts.notes)
+    return Film(
+        pixels.levels, pixels.white or 255, facts.spacing_mm, facts.laterality, facts.view, notes, facts.upside_down
+    )
+
+
+def read_mask(path: Path | str) -> np.ndarray:
+    """Read a mask, (height, width) bool, true where a level is above 0. A mask may be of one level.
+
+    Raises:
+        UnreadableFilm: The file cannot be read as a picture or a DICOM file.
+    """
+    return _read(Path(path), "none", mask=True)[0].levels > 0
+
+
+def _read(path: Path, voi: str, mask: bool) -> tuple[Pixels, dicom.Facts | None]:
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            head = file.read(132)
+            file.seek(0)
+            if is_dicom(head):
+                return dicom.read(file, voi=voi, mask=mask)
+            check_bytes(path.stat().st_size)
+            return pictures.read(file.read(), mask), None
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); expected a film") from error
-    if data[128:132] == b"DICM":
-        raise InputError(f"{path} is DICOM, which is not supported yet; convert it to a PNG or TIFF of 16 bits")
-    if header := _PGM_HEADER.match(data):
-        width, height, white = map(int, header.groups())
-        form = np.dtype(np.uint8 if white < 256 else ">u2")
-        if not 0 < white < 65536 or len(data) - header.end() != width * height * form.itemsize:
-            raise InputError(
-                f"{path}: expected {width} x {height} pixels of {8 * form.itemsize} bits, found "
-                f"{len(data) - header.end()} bytes; the film is truncated or altered; fetch it again"
-            )
-        pixels = np.frombuffer(data, form, offset=header.end()).reshape(height, width)
-        return Film(pixels.astype(form.newbyteorder("="), copy=False), white)
-    try:
-        found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
-    except cv2.error:
-        found = None
-    if found is None or found.dtype not in (np.uint8, np.uint16):
-        what = "nothing that can be read" if found is None else f"levels of type {found.dtype}"
-        raise InputError(f"{path}: expected a PGM, PNG, TIFF, JPEG or BMP of 8 or 16 bits, found {what}; mend it")
-    return Film.of(found)
+        raise UnreadableFilm(f"{path}: it cannot be read ({error.strerror}); expected a film") from None
+    except MemoryError:
+        raise UnreadableFilm(f"{path}: it does not fit into the memory") from None
+    except UnreadableFilm as error:
+        raise UnreadableFilm(f"{path}: {error}") from None
 
 
 def write_pgm(path: Path, pixels: np.ndarray) -> None:

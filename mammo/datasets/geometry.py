@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from mammo.datasets.film import read_film
+from mammo.datasets.film import read_mask
 from mammo.errors import InputError
 
 CIRCLE = ["x_px", "y_px", "radius_px"]
@@ -31,7 +31,7 @@ class Geometry:
 
     def mask(self) -> np.ndarray | None:
         """Read the mask, (height, width) bool; None without one."""
-        return None if self.mask_path is None else read_film(self.mask_path).pixels > 0
+        return None if self.mask_path is None else read_mask(self.mask_path)
 
 
 def geometry(row: pd.Series) -> Geometry | None:
@@ -46,7 +46,7 @@ def geometry(row: pd.Series) -> Geometry | None:
     edges = [] if pd.isna(row["x0_px"]) else [float(row[column]) for column in BOX]
     pointed = pd.notna(row["x_px"])
     if not edges and path is not None and not pointed:
-        rows, columns = (read_film(path).pixels > 0).nonzero()
+        rows, columns = read_mask(path).nonzero()
         if not len(rows):
             raise InputError(f"{path}: the mask of {row['image_id']} is empty; expected levels above 0 on the finding")
         edges = [float(edge) for edge in (columns.min(), rows.min(), columns.max(), rows.max())]

@@ -1,0 +1,251 @@
+"""Mammograms in DICOM: what is refused by its tags, the facts of a film, and its pixels.
+
+Everything that a tag can refuse is refused before a pixel is decoded, with the tag and the reason.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+
+from mammo.datasets.levels import is_inverted, levels_of
+from mammo.datasets.pixels import Pixels, check_content, shown
+from mammo.datasets.stream import Layout, has_pixels, layout_of, read_codes
+from mammo.datasets.tags import Tags, read_tags
+from mammo.errors import UnreadableFilm
+
+_CLASSES = "1.2.840.10008.5.1.4.1.1."
+DIRECTORY = "1.2.840.10008.1.3.10"
+NO_FILMS = {"11.": "a presentation state", "88.": "a structured report", "66.4": "a segmentation", "104.1": "a PDF"}
+TOMOSYNTHESIS = {f"{_CLASSES}13.1.{end}" for end in (3, 4, 5)}
+MAMMOGRAM = {f"{_CLASSES}1.2"}
+FOR_PROCESSING = {f"{_CLASSES}1.{end}.1" for end in (1, 2, 3)}
+VIEWS = {  # code values of SNOMED RT and CT, and the words of their meanings (CID 4014)
+    "CC": ("R-10242", "399162004", "cranio-caudal"),
+    "MLO": ("R-10226", "399368009", "medio-lateral oblique"),
+    "ML": ("R-10224", "399260004", "medio-lateral"),
+    "LM": ("R-10228", "399352003", "latero-medial"),
+    "LMO": ("R-10230", "399099002", "latero-medial oblique"),
+    "FB": ("R-10244", "399196006", "caudo-cranial (from below)"),
+    "SIO": ("R-102D0", "399188001", "superolateral to inferomedial oblique"),
+    "ISO": ("R-40AAA", "441555000", "inferomedial to superolateral oblique"),
+    "XCC": ("R-1024A", "399192008", "cranio-caudal exaggerated"),
+    "XCCL": ("R-1024B", "399101009", "cranio-caudal exaggerated laterally"),
+    "XCCM": ("R-102CF", "399265009", "cranio-caudal exaggerated medially"),
+}
+_SQUARE = 0.01  # the largest relative difference of a pixel's sides
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The facts of one film, without its pixels; the meanings are those of `Film` and `Header`."""
+
+    spacing_mm: float | None
+    laterality: str | None
+    view: str | None
+    upside_down: bool
+    notes: tuple[str, ...]
+
+
+def read(file: BinaryIO, *, voi: str = "first", mask: bool = False, any_modality: bool = False) -> tuple[Pixels, Facts]:
+    """Read a film.
+
+    Args:
+        file: An open file, at its start.
+        voi: `first` or `none`: the VOI table or window to apply.
+        mask: True for a mask: its stored values as they are; it may be of one level.
+        any_modality: True reads other modalities than mammography, too.
+
+    Raises:
+        UnreadableFilm: It is no film, or is damaged.
+    """
+    tags, file = read_tags(file)
+    refuse(tags, has_pixels(file), any_modality=any_modality)
+    layout = layout_of(tags)
+    facts = facts_of(tags)
+    codes, bits = read_codes(file, tags, layout)
+    if mask:
+        return Pixels(codes ^ codes.dtype.type(1 << (bits - 1)) if layout.signed else codes, (1 << bits) - 1), facts
+    check_content(codes)
+    return pixels_of(tags, codes, bits, layout, voi), facts
+
+
+def pixels_of(tags: Tags, codes: np.ndarray, bits: int, layout: Layout, voi: str) -> Pixels:
+    """Return the grey levels of stored values, as `read_codes` gives them."""
+    least, most = int(codes.min()), int(codes.max())
+    smallest = least - (1 << (bits - 1) if layout.signed else 0)
+    levels = levels_of(tags, bits, layout.signed, smallest, voi)
+    if voi == "first" and np.ptp(levels.table[least : most + 1]) == 0:
+        levels = levels_of(tags, bits, layout.signed, smallest, "none")
+        notes: tuple[str, ...] = (*levels.notes, "the window or VOI table left one grey level; left out")
+    else:
+        notes = levels.notes
+    table = levels.table
+    if table.dtype == codes.dtype and np.array_equal(table[: most + 1], np.arange(most + 1)):
+        pixels = codes
+    else:  # in parts: NumPy makes indices of 8 bytes
+        pixels = np.empty(codes.shape, table.dtype)
+        step = max((1 << 20) // codes.shape[1], 1)
+        for start in range(0, codes.shape[0], step):
+            np.take(table, codes[start : start + step], out=pixels[start : start + step], mode="clip")
+    check_content(pixels)
+    return Pixels(pixels, levels.white, notes)
+
+
+def refuse(tags: Tags, has_data: bool, *, any_modality: bool = False) -> None:
+    """Refuse by its tags what is no film of one mammogram.
+
+    Raises:
+        UnreadableFilm: With the tag, its value and the reason.
+    """
+    kind, modality = tags.text("SOPClassUID"), tags.text("Modality").upper()
+    if kind == DIRECTORY:
+        raise UnreadableFilm("it is a DICOMDIR, an index of files; give the films themselves")
+    for end, what in NO_FILMS.items():
+        if kind.startswith(_CLASSES + end):
+            raise UnreadableFilm(f"it is {what} (SOPClassUID {shown(kind)}), not a film")
+    frames = frames_of(tags)
+    if kind in TOMOSYNTHESIS or frames > 1:
+        what = "tomosynthesis" if kind in TOMOSYNTHESIS or modality == "MG" else "an object"
+        raise UnreadableFilm(f"it is {what} of {frames} frames (NumberOfFrames); give the (synthetic) 2D film")
+    if kind in FOR_PROCESSING or "PROCESSING" in tags.text("PresentationIntentType").upper():
+        raise UnreadableFilm("it holds raw detector data (FOR PROCESSING); give the film FOR PRESENTATION")
+    if not any_modality:
+        _refuse_modality(kind, modality, tags.text("BodyPartExamined").upper())
+    if not has_data:
+        raise UnreadableFilm("it has no pixels (no PixelData)")
+    if (samples := tags.whole("SamplesPerPixel")) not in (None, 1):
+        colours = shown(tags.text("PhotometricInterpretation"))
+        raise UnreadableFilm(f"it is in colour (SamplesPerPixel {samples}, {colours}); expected a grey film")
+    is_inverted(tags)
+
+
+def _refuse_modality(kind: str, modality: str, part: str) -> None:
+    if modality == "MG" or (not modality and kind in MAMMOGRAM):
+        return
+    if modality in ("CR", "DX") and part == "BREAST":
+        return
+    body = f" and its BodyPartExamined {shown(part)}" if modality in ("CR", "DX") else ""
+    raise UnreadableFilm(f"its Modality is {shown(modality)}{body}; expected MG, or CR or DX of the BREAST")
+
+
+def frames_of(tags: Tags) -> int:
+    """Return the number of frames; 1 if it is not stated."""
+    return tags.whole("NumberOfFrames") or 1
+
+
+def facts_of(tags: Tags) -> Facts:
+    """Return the facts of a film.
+
+    Raises:
+        UnreadableFilm: Its pixels are not square.
+    """
+    spacing_mm, notes = spacing_of(tags)
+    if not tags.syntax:
+        notes.append("the transfer syntax is not stated; taken by the form of the file")
+    if "PhotometricInterpretation" not in tags:
+        notes.append("PhotometricInterpretation is not stated; MONOCHROME2 is assumed")
+    codes = [*tags.items("ViewModifierCodeSequence")]
+    for view in tags.items("ViewCodeSequence"):
+        codes += view.items("ViewModifierCodeSequence")
+    if any("MAGNIF" in code.text("CodeMeaning").upper() for code in codes):
+        notes.append("a magnification view")
+    return Facts(spacing_mm, laterality_of(tags), view_of(tags), _upside_down(tags), tuple(notes))
+
+
+def spacing_of(tags: Tags) -> tuple[float | None, list[str]]:
+    """Return the side of a pixel in the breast, in mm, and notes about it.
+
+    PixelSpacing counts; but if it is that of the detector and not said to be calibrated, or is absent, it is
+    ImagerPixelSpacing divided by the magnification; then NominalScannedPixelSpacing.
+
+    Raises:
+        UnreadableFilm: The two sides of a pixel differ by more than 1 %.
+    """
+    notes: list[str] = []
+    aspect = [_positive(one) for one in tags.reals("PixelAspectRatio")]
+    if len(aspect) == 2 and None not in aspect:
+        _check_square("PixelAspectRatio", aspect[0], aspect[1])
+    own, imager, scanned = (
+        _spacing(tags, keyword, notes)
+        for keyword in ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
+    )
+    calibrated = bool(tags.text("PixelSpacingCalibrationType")) or own != imager
+    if own is not None and calibrated:
+        return own, notes
+    if imager is None:
+        return scanned, notes
+    factor = _positive(tags.real("EstimatedRadiographicMagnificationFactor"))
+    detector, patient = (_positive(tags.real(f"DistanceSourceTo{end}")) for end in ("Detector", "Patient"))
+    if factor is None and detector is not None and patient is not None:
+        factor = detector / patient
+    if factor is None or not 1 <= factor < 10:
+        return imager, notes
+    if factor > 1:
+        notes.append(f"spacing {imager:g} mm at the detector, divided by the magnification {factor:.4g}")
+    if factor >= 1.4:
+        notes.append("a magnification view")
+    return imager / factor, notes
+
+
+def _spacing(tags: Tags, keyword: str, notes: list[str]) -> float | None:
+    sides = tags.reals(keyword)
+    if not sides:
+        return None
+    usable = [_positive(side) for side in sides[:2]]
+    down, across = usable[0], usable[-1]
+    if down is None or across is None:
+        notes.append(f"{keyword} {shown(chr(92).join(tags.texts(keyword)))} is not usable; left out")
+        return None
+    _check_square(keyword, down, across)
+    return down
+
+
+def _check_square(keyword: str, down: float | None, across: float | None) -> None:
+    if down and across and abs(down - across) > _SQUARE * min(down, across):
+        raise UnreadableFilm(
+            f"its pixels are not square ({keyword} {down:g} x {across:g}); resample it to square pixels"
+        )
+
+
+def _positive(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) and value > 0 else None
+
+
+def laterality_of(tags: Tags) -> str | None:
+    """Return `left` or `right` by the first of the three tags that is filled; None for both or neither."""
+    for keyword in ("ImageLaterality", "Laterality", "FrameLaterality"):
+        if text := tags.text(keyword).upper():
+            return {"L": "left", "R": "right", "LEFT": "left", "RIGHT": "right"}.get(text)
+    return None
+
+
+def view_of(tags: Tags) -> str | None:
+    """Return the view by ViewPosition, else by ViewCodeSequence, else by a CC or MLO in PatientOrientation."""
+    if text := tags.text("ViewPosition").upper():
+        return _view_of_words(text) or text
+    for code in tags.items("ViewCodeSequence"):
+        value = code.text("CodeValue").upper()
+        for view, (old, new, _) in VIEWS.items():
+            if value in (old, new):
+                return view
+        if view_in_words := _view_of_words(code.text("CodeMeaning")):
+            return view_in_words
+    return next((one for one in map(str.upper, tags.texts("PatientOrientation")) if one in ("CC", "MLO")), None)
+
+
+def _view_of_words(text: str) -> str | None:
+    words = "".join(filter(str.isalpha, text.lower()))
+    return next((view for view, (*_, name) in VIEWS.items() if words == "".join(filter(str.isalpha, name))), None)
+
+
+def _upside_down(tags: Tags) -> bool:
+    """Tell whether the rows run towards the head, by the second value of PatientOrientation."""
+    return tags.texts("PatientOrientation")[1:2] != [] and tags.texts("PatientOrientation")[1].upper().startswith("H")
+
+
+def read_facts(file: BinaryIO) -> tuple[Tags, bool]:
+    """Return the tags of a file, and True if it has pixels."""
+    tags, file = read_tags(file)
+    return tags, has_pixels(file)

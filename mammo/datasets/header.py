@@ -1,0 +1,196 @@
+"""The header of a film, read without its pixels, in parallel for many files, and remembered.
+
+Lengths are in millimetres. The patient's name and birth date are never read.
+"""
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass, fields
+from multiprocessing import get_context
+from pathlib import Path
+
+from mammo.datasets import dicom, pictures
+from mammo.datasets.levels import levels_of
+from mammo.datasets.pixels import check_bytes
+from mammo.datasets.stream import has_pixels, layout_of
+from mammo.datasets.tags import Tags, is_dicom, read_tags
+from mammo.errors import UnreadableFilm
+from mammo.paths import home
+
+VERSION = 1  # raise it if a header read by this file or by one that it imports changes
+MANY = 400  # files from which on several processes read: they take half a second to start
+_TABLE = "CREATE TABLE IF NOT EXISTS headers (path TEXT PRIMARY KEY, state TEXT NOT NULL, header TEXT NOT NULL)"
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a film's file says of it, before its pixels are decoded.
+
+    Attributes:
+        path: The file.
+        format: DICOM, PNG, ...; empty if it is none that is read.
+        height, width, bits: The size in pixels, and the bits of a stored level; 0 if unknown.
+        frames: The number of frames.
+        spacing_mm: Side of a pixel; None if unknown.
+        laterality: `left`, `right` or None.
+        view: MLO, CC or another, or None.
+        patient, exam, image_uid: PatientID, StudyInstanceUID and SOPInstanceUID; None if they are not stated.
+        notes: What will be done with the pixels, and guesses about them, one line each.
+        refused: The reason why the file cannot be used as a film; None if none is known before decoding.
+    """
+
+    path: str
+    format: str = ""
+    height: int = 0
+    width: int = 0
+    bits: int = 0
+    frames: int = 1
+    spacing_mm: float | None = None
+    laterality: str | None = None
+    view: str | None = None
+    patient: str | None = None
+    exam: str | None = None
+    image_uid: str | None = None
+    notes: tuple[str, ...] = ()
+    refused: str | None = None
+
+
+def read_header(path: Path | str) -> Header:
+    """Read the header of a film; a file that is none has the reason in `refused`."""
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            head = file.read(132)
+            file.seek(0)
+            if is_dicom(head):
+                return _dicom(str(path), *read_tags(file))
+            check_bytes(path.stat().st_size)
+            frame = pictures.frame_of(file.read())
+            return Header(str(path), frame.format, frame.height, frame.width, frame.bits, notes=frame.notes)
+    except OSError as error:
+        return Header(str(path), refused=f"it cannot be read ({error.strerror})")
+    except MemoryError:
+        return Header(str(path), refused="it does not fit into the memory")
+    except UnreadableFilm as error:
+        return Header(str(path), refused=str(error))
+
+
+def _dicom(path: str, tags: Tags, file: object) -> Header:
+    """Return the header of a DICOM file whose tags are read; one that is refused keeps what is known of it."""
+    known: dict[str, object] = {
+        "frames": dicom.frames_of(tags),
+        "laterality": dicom.laterality_of(tags),
+        "view": dicom.view_of(tags),
+        "patient": tags.text("PatientID") or None,
+        "exam": tags.text("StudyInstanceUID") or None,
+        "image_uid": tags.text("SOPInstanceUID") or None,
+        "height": tags.whole("Rows") or 0,
+        "width": tags.whole("Columns") or 0,
+        "bits": tags.whole("BitsStored") or 0,
+    }
+    try:
+        dicom.refuse(tags, has_pixels(file))  # type: ignore[arg-type]
+        layout, facts = layout_of(tags), dicom.facts_of(tags)
+        known |= {"bits": layout.stored, "spacing_mm": facts.spacing_mm}
+        known["notes"] = (*levels_of(tags, layout.stored, layout.signed).notes, *facts.notes)
+    except UnreadableFilm as error:
+        known["refused"] = str(error)
+    return Header(path, "DICOM", **known)  # type: ignore[arg-type]
+
+
+def read_headers(paths: Iterable[Path | str], remember: bool = True) -> list[Header]:
+    """Read the headers of films, in the order of `paths`.
+
+    Args:
+        paths: The files. Many are read by several processes.
+        remember: True keeps the headers below `MAMMO_HOME`, and takes those that are kept of unchanged files: same
+            path, size and time.
+    """
+    names = [str(path) for path in paths]
+    states = {name: _state(name) for name in names}
+    known = _remembered(states) if remember else {}
+    missing = [name for name in states if name not in known]
+    if len(missing) < MANY:
+        found = list(map(read_header, missing))
+    else:
+        with ProcessPoolExecutor(_cores(), get_context("fork")) as pool:
+            found = list(pool.map(read_header, missing, chunksize=64))
+    if remember and found:
+        _remember(found, states)
+    known |= zip(missing, found, strict=True)
+    return [known[name] for name in names]
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _state(path: str) -> str:
+    """Return what an unchanged file keeps: its size and time, and the version of this reader."""
+    try:
+        facts = Path(path).stat()
+    except OSError:
+        return ""
+    return f"{VERSION} {facts.st_size} {facts.st_mtime_ns}"
+
+
+def _index_path() -> Path:
+    return home() / "headers" / "headers.sqlite"
+
+
+def _index() -> sqlite3.Connection:
+    _index_path().parent.mkdir(parents=True, exist_ok=True)
+    index = sqlite3.connect(_index_path(), timeout=30)
+    index.execute(_TABLE)
+    return index
+
+
+def _remembered(states: dict[str, str]) -> dict[str, Header]:
+    """Return the headers of unchanged files that are kept; a damaged index is removed, and none is."""
+    found: dict[str, Header] = {}
+    keys = {str(Path(name).absolute()): name for name in states}
+    try:
+        with closing(_index()) as index:
+            for part in _parts(list(keys)):
+                marks = ",".join("?" * len(part))
+                for key, state, text in index.execute(
+                    f"SELECT path, state, header FROM headers WHERE path IN ({marks})", part
+                ):
+                    name = keys[key]
+                    if state == states[name]:
+                        found[name] = _header(name, text)
+    except (sqlite3.Error, OSError, ValueError, TypeError) as error:
+        if not isinstance(error, OSError) and "locked" not in str(error):
+            with suppress(OSError):
+                _index_path().unlink(missing_ok=True)
+        return {}
+    return found
+
+
+def _remember(headers: Sequence[Header], states: dict[str, str]) -> None:
+    """Keep headers; if they cannot be kept, the next run reads them again."""
+    rows = [
+        (str(Path(one.path).absolute()), states[one.path], json.dumps(asdict(one)))
+        for one in headers
+        if states[one.path]
+    ]
+    try:
+        with closing(_index()) as index, index:
+            index.executemany("INSERT OR REPLACE INTO headers VALUES (?, ?, ?)", rows)
+    except (sqlite3.Error, OSError):
+        return
+
+
+def _header(name: str, text: str) -> Header:
+    facts = json.loads(text)
+    if set(facts) != {one.name for one in fields(Header)}:
+        raise ValueError("the headers of another version")
+    return Header(**facts | {"path": name, "notes": tuple(facts["notes"])})
+
+
+def _parts(keys: list[str]) -> list[list[str]]:
+    return [keys[start : start + 500] for start in range(0, len(keys), 500)]

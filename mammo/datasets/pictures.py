@@ -1,0 +1,225 @@
+"""Films as pictures: PGM, PNG, TIFF, JPEG and BMP. The content decides the format, not the name.
+
+OpenCV decodes all but PGM. Before it does, the frame of the file is checked: OpenCV fills what is missing with grey.
+"""
+
+import re
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from mammo.datasets.pixels import Pixels, check_bytes, check_content, check_size
+from mammo.datasets.tiff import read_directory
+from mammo.errors import UnreadableFilm
+
+_PGM = re.compile(rb"P5" + rb"(?:\s|#[^\n]*\n)+(\d{1,9})" * 3 + rb"\s")
+_EARLY = "it ends early; fetch the file again"
+_DAMAGED = "it is damaged; fetch the file again"
+_GREY = 8  # the largest difference of the colours of a grey pixel, in levels of 8 bits: a lossy codec makes some
+OTHERS = {  # what a file may be instead of a film, by its first bytes
+    b"<": "a web page or XML", b"PK": "a zip", b"\x1f\x8b": "a gzip file", b"%PDF": "a PDF", b"GIF8": "a GIF",
+    b"RIFF": "a WebP or a film of pictures", b"\0\0\0\x0cjP": "a JPEG 2000 file", b"P2": "a PGM in text form",
+    b"\0\5\x16\7": "a file of macOS beside a film",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A picture's own header: its format, size in pixels, bits of a level, and notes."""
+
+    format: str
+    height: int
+    width: int
+    bits: int
+    notes: tuple[str, ...] = ()
+
+
+def read(data: bytes, mask: bool = False) -> Pixels:
+    """Read a picture.
+
+    Args:
+        data: The bytes of the file.
+        mask: True for a mask: it may be of one level, and of any colour.
+
+    Raises:
+        UnreadableFilm: It is no picture, is damaged, is in colour, or is empty.
+    """
+    check_bytes(len(data))
+    frame = frame_of(data)
+    if frame.format == "PGM":
+        return _read_pgm(data, mask)
+    try:
+        found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        found = None
+    if found is None:
+        raise UnreadableFilm(f"its {frame.format} cannot be decoded: it is damaged, or of a rare kind; fetch it again")
+    if found.dtype not in (np.uint8, np.uint16):
+        raise UnreadableFilm(f"its levels are of type {found.dtype}; expected 8 or 16 bits")
+    if found.shape[:2] != (frame.height, frame.width):
+        raise UnreadableFilm(_DAMAGED)
+    levels, notes = _one_colour(found, mask)
+    if not mask:
+        check_content(levels)
+    return Pixels(np.ascontiguousarray(levels), 255 if levels.dtype == np.uint8 else None, (*frame.notes, *notes))
+
+
+def frame_of(data: bytes) -> Frame:
+    """Return a picture's own header, and check that the file is complete, without decoding it.
+
+    Raises:
+        UnreadableFilm: It is no picture, its size is none of a film, or it ends early.
+    """
+    for magic, name, reader in _FORMATS:
+        if data.startswith(magic):
+            try:
+                frame = reader(data)
+            except (struct.error, IndexError):
+                raise UnreadableFilm(f"it is a {name}, but {_EARLY}") from None
+            check_size(frame.height, frame.width)
+            return frame
+    start = data.lstrip()[:8] if data[:1].isspace() else data[:8]
+    what = next((name for magic, name in OTHERS.items() if start.startswith(magic)), "another file")
+    what = what if data else "an empty file"
+    raise UnreadableFilm(f"it is {what}; expected a film in DICOM, PGM, PNG, TIFF, JPEG or BMP of 8 or 16 bits")
+
+
+def _pgm(data: bytes) -> Frame:
+    header = _PGM.match(data)
+    if header is None:
+        raise UnreadableFilm(f"it begins as a PGM, but {_DAMAGED}")
+    width, height, white = map(int, header.groups())
+    size = 1 if white < 256 else 2
+    if not 0 < white < 65536 or len(data) - header.end() != width * height * size:
+        raise UnreadableFilm(
+            f"expected {width} x {height} pixels of {8 * size} bits, found {len(data) - header.end()} bytes; the film "
+            "is truncated or altered; fetch it again"
+        )
+    return Frame("PGM", height, width, white.bit_length())
+
+
+def _read_pgm(data: bytes, mask: bool) -> Pixels:
+    header = _PGM.match(data)
+    assert header is not None  # frame_of has seen it
+    width, height, white = map(int, header.groups())
+    form = np.dtype(np.uint8 if white < 256 else ">u2")
+    levels = np.frombuffer(data, form, offset=header.end()).reshape(height, width)
+    levels = levels.astype(form.newbyteorder("="), copy=False)
+    if not mask:
+        check_content(levels)
+        if levels.max() > white:
+            raise UnreadableFilm(f"it has level {levels.max()}, and says that white is {white}; {_DAMAGED}")
+    return Pixels(levels, white)
+
+
+def _png(data: bytes) -> Frame:
+    at, seen, found = 8, [], b""
+    while found != b"IEND":
+        length, found = struct.unpack_from(">I4s", data, at)
+        if len(data) < at + 12 + length:
+            raise UnreadableFilm(f"it is a PNG, but {_EARLY}")
+        part = memoryview(data)[at + 4 : at + 8 + length]
+        if zlib.crc32(part) != struct.unpack_from(">I", data, at + 8 + length)[0]:
+            raise UnreadableFilm(f"it is a PNG, but {_DAMAGED}")
+        seen.append(found)
+        at += 12 + length
+    if seen[0] != b"IHDR":
+        raise UnreadableFilm(f"it is a PNG, but {_DAMAGED}")
+    width, height, depth = struct.unpack_from(">IIB", data, 16)
+    check_size(height, width)
+    frames = ("the first of several pictures is read",) if b"acTL" in seen else ()
+    return Frame("PNG", height, width, max(depth, 8), frames)
+
+
+def _jpeg(data: bytes) -> Frame:
+    at, size = 2, (0, 0, 0)
+    turned: tuple[str, ...] = ()
+    while True:
+        marker, kind, length = struct.unpack_from(">BBH", data, at)
+        if marker != 0xFF or (kind != 0xFF and length < 2):
+            raise UnreadableFilm(f"it is a JPEG, but {_DAMAGED}")
+        if kind == 0xFF:  # filling
+            at += 1
+            continue
+        if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
+            size = struct.unpack_from(">BHH", data, at + 4)
+        if kind == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0" and _orientation(data[at + 10 : at + 2 + length]) > 1:
+            turned = ("an EXIF orientation is not applied: findings count in the pixels as they are stored",)
+        at += 2 + length
+        if kind == 0xDA:
+            break
+    if data.find(b"\xff\xd9", at) < 0:
+        raise UnreadableFilm(f"it is a JPEG, but {_EARLY}")
+    return Frame("JPEG", size[1], size[2], size[0], turned)
+
+
+def _orientation(exif: bytes) -> int:
+    """Return the orientation in an EXIF block, from 1 (upright) to 8; 0 if it has none."""
+    try:
+        return int(read_directory(exif).tags.get(274, (0,))[0])
+    except (struct.error, UnreadableFilm, IndexError):
+        return 0
+
+
+def _tiff(data: bytes) -> Frame:
+    directory = read_directory(data)
+    height, width = directory.one(257), directory.one(256)
+    check_size(height, width)
+    starts = directory.tags.get(273) or directory.tags.get(324) or ()
+    counts = directory.tags.get(279) or directory.tags.get(325) or ()
+    plain = directory.one(259, 1) == 1
+    bits = directory.tags.get(258, (1,))
+    if plain and 273 in directory.tags and not counts:
+        counts = (len(data),)  # a writer of one strip may leave its length out
+    if not starts or len(starts) != len(counts) or any(a + b > len(data) for a, b in zip(starts, counts, strict=True)):
+        raise UnreadableFilm(f"it is a TIFF, but {_EARLY}")
+    if plain and sum(counts) < height * width * sum(bits) // 8:
+        raise UnreadableFilm(f"it is a TIFF, but {_EARLY}")
+    if directory.tags.get(339, (1,))[0] != 1 or max(bits) not in (1, 4, 8, 16):
+        raise UnreadableFilm(f"its levels are of {max(bits)} bits, or not whole; save it with whole levels of 8 or 16")
+    notes = ("the first of several pages is read",) if directory.more else ()
+    if directory.one(274, 1) > 1:
+        notes += ("an orientation tag is not applied: findings count in the pixels as they are stored",)
+    return Frame("TIFF", height, width, max(max(bits), 8), notes)
+
+
+def _bmp(data: bytes) -> Frame:
+    start, _, width, height, _, depth, packed = struct.unpack_from("<IIiiHHI", data, 10)
+    if packed == 0 and len(data) < start + (width * depth + 31) // 32 * 4 * abs(height):
+        raise UnreadableFilm(f"it is a BMP, but {_EARLY}")
+    return Frame("BMP", abs(height), width, 8)
+
+
+_FORMATS: list[tuple[bytes, str, Callable[[bytes], Frame]]] = [
+    (b"P5", "PGM", _pgm), (b"\x89PNG\r\n\x1a\n", "PNG", _png), (b"\xff\xd8\xff", "JPEG", _jpeg),
+    (b"II*\0", "TIFF", _tiff), (b"MM\0*", "TIFF", _tiff), (b"II+\0", "TIFF", _tiff), (b"MM\0+", "TIFF", _tiff),
+    (b"BM", "BMP", _bmp),
+]  # fmt: skip
+
+
+def _one_colour(found: np.ndarray, mask: bool) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return the levels of a picture whose colours are equal, (height, width), and notes."""
+    if found.ndim == 2:
+        return found, ()
+    notes: tuple[str, ...] = ()
+    if found.shape[2] in (2, 4):
+        opaque = found[:, :, -1]
+        if opaque.min() < np.iinfo(found.dtype).max:
+            notes = ("transparency is left out",)
+        found = found[:, :, :-1]
+    if found.shape[2] == 1:
+        return found[:, :, 0], notes
+    if mask:
+        return found.max(axis=2), notes
+    unlike = max(_difference(found, 0, 1), _difference(found, 1, 2))
+    if unlike > _GREY * np.iinfo(found.dtype).max / 255:
+        raise UnreadableFilm(f"it is in colour: its colours differ by up to {unlike} levels; expected a grey film")
+    return found[:, :, 1], (*notes, "stored in colour, but grey: the green levels are read")
+
+
+def _difference(found: np.ndarray, first: int, second: int) -> int:
+    return int(cv2.absdiff(np.ascontiguousarray(found[:, :, first]), np.ascontiguousarray(found[:, :, second])).max())

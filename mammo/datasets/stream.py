@@ -1,0 +1,178 @@
+"""The pixel data of a DICOM film, decoded strictly: plain, RLE, JPEG, JPEG-LS or JPEG 2000.
+
+The codestream decides its decoder. Its own header must agree with the film's before a decoder sees it, and its end
+must be there after: a decoder alone would fill what is missing with grey.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+
+from mammo.datasets.pixels import check_bytes, check_size
+from mammo.datasets.tags import Tags
+from mammo.errors import UnreadableFilm
+
+PLAIN = {
+    "1.2.840.10008.1.2": "Implicit VR Little Endian",
+    "1.2.840.10008.1.2.1": "Explicit VR Little Endian",
+    "1.2.840.10008.1.2.1.99": "Deflated Explicit VR Little Endian",
+    "1.2.840.10008.1.2.2": "Explicit VR Big Endian",
+}
+PACKED = {
+    "1.2.840.10008.1.2.5": "RLE Lossless",
+    "1.2.840.10008.1.2.4.50": "JPEG Baseline",
+    "1.2.840.10008.1.2.4.51": "JPEG Extended",
+    "1.2.840.10008.1.2.4.57": "JPEG Lossless",
+    "1.2.840.10008.1.2.4.70": "JPEG Lossless SV1",
+    "1.2.840.10008.1.2.4.80": "JPEG-LS Lossless",
+    "1.2.840.10008.1.2.4.81": "JPEG-LS Near-lossless",
+    "1.2.840.10008.1.2.4.90": "JPEG 2000 Lossless",
+    "1.2.840.10008.1.2.4.91": "JPEG 2000",
+    "1.2.840.10008.1.2.4.201": "High-Throughput JPEG 2000 Lossless",
+    "1.2.840.10008.1.2.4.202": "High-Throughput JPEG 2000 Lossless RPCL",
+    "1.2.840.10008.1.2.4.203": "High-Throughput JPEG 2000",
+}
+LOSSY = {f"1.2.840.10008.1.2.4.{end}" for end in (50, 51, 81, 91, 203)}
+_EARLY = "its pixel data end early; fetch the file again"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The form of the stored values: size in pixels, and bits by the tags of the same names."""
+
+    rows: int
+    columns: int
+    allocated: int
+    stored: int
+    high: int
+    signed: bool
+
+    @property
+    def size(self) -> int:
+        """The bytes of all pixels."""
+        return self.rows * self.columns * self.allocated // 8
+
+
+def layout_of(tags: Tags) -> Layout:
+    """Return the layout of a film. Tags that a film can do without have the value that they must have.
+
+    Raises:
+        UnreadableFilm: The size or the bits are none that a film has, or the transfer syntax is unknown.
+    """
+    if tags.syntax and tags.syntax not in PLAIN | PACKED:
+        raise UnreadableFilm(
+            f"its transfer syntax is {syntax_name(tags.syntax)}, for which no decoder is known; save it as JPEG 2000 "
+            "or without compression"
+        )
+    rows, columns = tags.whole("Rows"), tags.whole("Columns")
+    check_size(rows, columns)
+    allocated = tags.whole("BitsAllocated") or 16
+    stored = tags.whole("BitsStored") or allocated
+    high = tags.whole("HighBit")
+    high = stored - 1 if high is None else high
+    if allocated not in (8, 16) or not 2 <= stored <= allocated or not stored - 1 <= high < allocated:
+        raise UnreadableFilm(
+            f"its BitsAllocated, BitsStored and HighBit are {allocated}, {stored} and {high}; expected 8 or 16, at "
+            "most as many, and 1 less"
+        )
+    return Layout(int(rows or 0), int(columns or 0), allocated, stored, high, tags.whole("PixelRepresentation") == 1)
+
+
+def syntax_name(uid: str) -> str:
+    """Return the name of a transfer syntax with its UID."""
+    from pydicom.uid import UID  # noqa: PLC0415
+
+    name = (PLAIN | PACKED).get(uid) or UID(uid).name
+    return uid if name == uid else f"{name} ({uid})"
+
+
+def has_pixels(file: BinaryIO) -> bool:
+    """Tell whether a file, as `read_tags` left it, stands at its pixels."""
+    place = file.tell()
+    tag = file.read(4)
+    file.seek(place)
+    return tag in (b"\xe0\x7f\x10\0", b"\x7f\xe0\0\x10")
+
+
+def read_codes(file: BinaryIO, tags: Tags, layout: Layout) -> tuple[np.ndarray, int]:
+    """Read the pixels of a file that stands at them.
+
+    Returns:
+        (rows, columns) uint8 or uint16 with the stored values counted from the smallest that can be stored, so that
+        0 is -2048 for signed values of 12 bits; and the bits of a value.
+
+    Raises:
+        UnreadableFilm: The pixels are damaged or incomplete, or a decoder is not installed.
+    """
+    little, length, wide = _element(file)
+    if length == 0xFFFFFFFF:
+        if tags.syntax in PLAIN:
+            raise UnreadableFilm(f"its pixels are compressed, but its transfer syntax is {syntax_name(tags.syntax)}")
+        check_bytes(layout.size)
+        data = b"".join(_fragments(file))
+        values, precision = _decoded(data, layout)
+    else:
+        if tags.syntax in PACKED:
+            raise UnreadableFilm(f"its transfer syntax is {syntax_name(tags.syntax)}, but its pixels are not packed")
+        data = file.read(layout.size + 1)
+        if len(data) < layout.size or length < layout.size:
+            raise UnreadableFilm(f"its pixel data have {min(length, len(data)):,} of {layout.size:,} bytes; {_EARLY}")
+        if layout.allocated == 8 and not little and wide:
+            data = np.frombuffer(data[: len(data) // 2 * 2], "<u2").byteswap().tobytes() + data[len(data) // 2 * 2 :]
+        form = np.dtype(f"{'<' if little else '>'}u{layout.allocated // 8}")
+        values = np.frombuffer(data, form, layout.rows * layout.columns).astype(form.newbyteorder("="), copy=False)
+        precision = layout.allocated
+    return _codes(values.reshape(layout.rows, layout.columns), precision, layout, tags.syntax in LOSSY)
+
+
+def _codes(values: np.ndarray, precision: int, layout: Layout, lossy: bool) -> tuple[np.ndarray, int]:
+    """Take the stored bits of each value, and count from the smallest value that they can hold."""
+    bits = min(layout.stored, precision)
+    mask = (1 << bits) - 1
+    if precision > layout.high and layout.high >= layout.stored:
+        values = values >> (layout.high + 1 - layout.stored)
+    if lossy and not layout.signed:
+        values = np.minimum(values, values.dtype.type(mask))  # a lossy codec overshoots: bits above are no overlay
+    elif bits < 8 * values.itemsize and (layout.signed or values.max() > mask):
+        values = values & values.dtype.type(mask)
+    return (values ^ values.dtype.type(1 << (bits - 1)) if layout.signed else values), bits
+
+
+def _element(file: BinaryIO) -> tuple[bool, int, bool]:
+    """Read the head of the pixel data: True for little endian, the length in bytes, and True for words of 16 bits."""
+    head = file.read(8).ljust(8, b"\0")
+    little = head[:2] == b"\xe0\x7f"
+    order = "<" if little else ">"
+    if head[4:6] in (b"OW", b"OB", b"UN"):
+        return little, struct.unpack(f"{order}I", file.read(4).ljust(4, b"\0"))[0], head[4:6] == b"OW"
+    if head[4:6] in (b"US", b"SS"):
+        return little, struct.unpack(f"{order}H", head[6:])[0], True
+    return little, struct.unpack(f"{order}I", head[4:])[0], True
+
+
+def _fragments(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the fragments of packed pixel data, without the table of offsets that comes first."""
+    first, total = True, 0
+    while len(head := file.read(8)) == 8 and head[:4] == b"\xfe\xff\x00\xe0":
+        length = struct.unpack_from("<I", head, 4)[0]
+        total += length
+        check_bytes(total)
+        if len(data := file.read(length)) < length:
+            raise UnreadableFilm(_EARLY)
+        if not first:
+            yield data
+        first = False
+
+
+def _decoded(data: bytes, layout: Layout) -> tuple[np.ndarray, int]:
+    """Decode a codestream; return the values in a row, and the bits of one."""
+    from mammo.datasets import codestreams  # noqa: PLC0415  # the decoders are loaded if there is something to decode
+
+    if data[:2] == b"\xff\xd8":
+        return codestreams.jpeg(data, layout.rows, layout.columns)
+    if data[:4] == b"\xff\x4f\xff\x51" or data[4:8] == b"jP  ":
+        return codestreams.jpeg2000(data, layout.rows, layout.columns)
+    return codestreams.rle(data, layout.rows, layout.columns, layout.allocated // 8), layout.allocated

@@ -1,0 +1,180 @@
+"""The header of a DICOM file, read leniently: only the tags that are used, each as text or numbers.
+
+No value passes pydicom's validation, so a fault in one tag, used or not, is no fault of the film. The name and the
+birth date of the patient are not among the tags, so they are never read.
+"""
+
+import logging
+import math
+import struct
+import threading
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from typing import BinaryIO
+
+from pydicom import dcmread
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+
+from mammo.datasets.pixels import MOST_BYTES, check_bytes
+from mammo.errors import UnreadableFilm
+
+DEFLATED = "1.2.840.10008.1.2.1.99"
+NUMBERS = {1: "B", 2: "H", 4: "I"}  # bytes of a whole number, and its format
+USED = [
+    "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "PatientID", "Modality", "BodyPartExamined",
+    "PresentationIntentType", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "PresentationLUTShape",
+    "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
+    "PixelPaddingValue", "PixelPaddingRangeLimit", "PixelAspectRatio",
+    "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence",
+    "WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence",
+    "PixelSpacing", "PixelSpacingCalibrationType", "ImagerPixelSpacing", "NominalScannedPixelSpacing",
+    "EstimatedRadiographicMagnificationFactor", "DistanceSourceToDetector", "DistanceSourceToPatient",
+    "ImageLaterality", "Laterality", "FrameLaterality", "ViewPosition", "ViewCodeSequence",
+    "ViewModifierCodeSequence", "PatientOrientation",
+]  # fmt: skip
+_LOCK = threading.Lock()
+
+
+class Tags:
+    """The values of one data set, or of one item of a sequence."""
+
+    def __init__(self, dataset: Dataset, syntax: str = "") -> None:
+        self._dataset = dataset
+        self.syntax = syntax  # the UID of the transfer syntax; empty if the file does not state it
+
+    def __contains__(self, keyword: str) -> bool:
+        return tag_for_keyword(keyword) in self._dataset
+
+    def raw(self, keyword: str) -> tuple[bytes, str, bool]:
+        """Return a value's bytes, its VR (empty if the file does not state it), and True for little endian."""
+        tag = tag_for_keyword(keyword)
+        element = self._dataset.get_item(tag) if tag in self._dataset else None  # type: ignore[arg-type]
+        if isinstance(element, RawDataElement):
+            return element.value or b"", element.VR or "", element.is_little_endian
+        value = getattr(element, "value", None)
+        text = "" if value is None else str(value) if isinstance(value, str) else "\\".join(map(str, _listed(value)))
+        return text.encode("latin-1", "replace"), "LO", True
+
+    def texts(self, keyword: str) -> list[str]:
+        """Return the values of a text; an absent one has none."""
+        text = self.raw(keyword)[0].decode("latin-1")
+        return [one.strip(" \0\t\r\n") for one in text.split("\\")] if text.strip(" \0") else []
+
+    def text(self, keyword: str) -> str:
+        """Return the first value of a text, or an empty one."""
+        return next(iter(self.texts(keyword)), "")
+
+    def reals(self, keyword: str) -> list[float]:
+        """Return the values of decimal numbers; NaN stands for one that is no number."""
+        return [_real(text) for text in self.texts(keyword)]
+
+    def real(self, keyword: str) -> float | None:
+        """Return the first value of a decimal number; None if it is absent, and NaN if it is no number."""
+        return next(iter(self.reals(keyword)), None)
+
+    def wholes(self, keyword: str) -> list[int]:
+        """Return the values of whole numbers, without sign, in whatever VR they are written."""
+        data, vr, little = self.raw(keyword)
+        if vr in ("IS", "DS", "LO", "SH", "CS") or tag_for_keyword(keyword) == 0x00280008:  # NumberOfFrames is text
+            return [int(value) for value in self.reals(keyword) if math.isfinite(value)]
+        size = 4 if vr in ("UL", "SL") else 2
+        form = f"{'<' if little else '>'}{len(data) // size}{NUMBERS[size]}"
+        return list(struct.unpack_from(form, data))
+
+    def whole(self, keyword: str) -> int | None:
+        """Return the first value of a whole number; None if it is absent."""
+        return next(iter(self.wholes(keyword)), None)
+
+    def items(self, keyword: str) -> list["Tags"]:
+        """Return the items of a sequence; one that cannot be read has none."""
+        tag = tag_for_keyword(keyword)
+        if tag not in self._dataset:
+            return []
+        try:
+            with quiet():
+                return [Tags(item) for item in self._dataset[tag].value]  # type: ignore[index]
+        except Exception:  # pydicom parses it here, and damage raises whatever it likes
+            return []
+
+
+def read_tags(file: BinaryIO) -> tuple[Tags, BinaryIO]:
+    """Read the header of a DICOM file.
+
+    Returns:
+        The tags, and the file (inflated where it was deflated), which stands at the pixels, or at its end without any.
+
+    Raises:
+        UnreadableFilm: The header is damaged. The message says nothing of the file's content.
+    """
+    file = _inflated(file)
+    try:
+        with quiet():
+            dataset = dcmread(file, stop_before_pixels=True, force=True, specific_tags=list(USED))
+            syntax = str(dataset.file_meta.get("TransferSyntaxUID") or "").strip(" \0")
+            stored = str(dataset.file_meta.get("MediaStorageSOPClassUID") or "").strip(" \0")
+            if "SOPClassUID" not in dataset and stored:
+                dataset.SOPClassUID = stored
+    except Exception as error:  # pydicom parses damaged bytes here, and they raise whatever they like
+        raise UnreadableFilm(f"its DICOM header is damaged ({type(error).__name__}); fetch the file again") from None
+    return Tags(dataset, syntax), file
+
+
+def is_dicom(head: bytes) -> bool:
+    """Tell whether a file of these first bytes is DICOM, with or without its preamble."""
+    if head[128:132] == b"DICM":
+        return True
+    if head[:4] in (b"\0\x08\0\0", b"\0\x08\0\x05", b"\0\x08\0\x08"):  # big endian, with a VR
+        return head[4:6].isalpha()
+    group, element = struct.unpack_from("<HH", head.ljust(4, b"\0"))
+    known = (group == 2 and element in (0, 1, 2, 0x10)) or (group == 8 and element <= 0x70)
+    length = struct.unpack_from("<I", head.ljust(8, b"\0"), 4)[0]
+    return known and (head[4:6].isalpha() or length < 1 << 16)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep pydicom's warnings and log lines from the terminal, in one thread at a time."""
+    logger = logging.getLogger("pydicom")
+    with _LOCK, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
+        level = logger.level
+        logger.setLevel(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+
+
+def _inflated(file: BinaryIO) -> BinaryIO:
+    """Return a deflated file as one that is not, and another file as it is."""
+    head = file.read(1 << 12)
+    file.seek(0)
+    if DEFLATED.encode() not in head or head[132:140] != b"\2\0\0\0UL\4\0":
+        return file
+    start = 144 + struct.unpack_from("<I", head, 140)[0]
+    meta = file.read(start).replace(DEFLATED.encode(), b"1.2.840.10008.1.2.1\0\0\0")
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        data = inflater.decompress(file.read(MOST_BYTES), MOST_BYTES + 1)
+    except zlib.error:
+        raise UnreadableFilm("its deflated content is damaged; fetch the file again") from None
+    check_bytes(len(data))
+    if not inflater.eof:
+        raise UnreadableFilm("its deflated content ends early; fetch the file again")
+    return BytesIO(meta + data)
+
+
+def _listed(value: object) -> list[object]:
+    return list(value) if isinstance(value, list | tuple) or type(value).__name__ == "MultiValue" else [value]  # type: ignore[call-overload]
+
+
+def _real(text: str) -> float:
+    try:
+        return float(text.replace(",", "."))
+    except ValueError:
+        return math.nan

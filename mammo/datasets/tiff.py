@@ -1,0 +1,49 @@
+"""The first directory of a TIFF: what it says of its picture before anything is decoded. EXIF has the same form."""
+
+import struct
+from dataclasses import dataclass
+
+from mammo.errors import UnreadableFilm
+
+_SIZES = {1: "B", 3: "H", 4: "I", 16: "Q"}  # types of whole numbers, and their formats
+_MOST_TAGS = 4096
+
+
+@dataclass(frozen=True)
+class Directory:
+    """The whole numbers of a directory by their tags; `more` is true if another directory follows."""
+
+    tags: dict[int, tuple[int, ...]]
+    more: bool
+
+    def one(self, tag: int, default: int = 0) -> int:
+        """Return the first number of a tag."""
+        return next(iter(self.tags.get(tag, ())), default)
+
+
+def read_directory(data: bytes) -> Directory:
+    """Read the first directory of a TIFF or BigTIFF, of either byte order.
+
+    Raises:
+        UnreadableFilm: The directory is damaged.
+        struct.error: It ends early.
+    """
+    order = "<" if data[:2] == b"II" else ">"
+    big = struct.unpack_from(f"{order}H", data, 2)[0] == 43
+    start = struct.unpack_from(f"{order}Q", data, 8)[0] if big else struct.unpack_from(f"{order}I", data, 4)[0]
+    number, offset = ("Q", "Q") if big else ("H", "I")
+    size = 20 if big else 12
+    count = struct.unpack_from(f"{order}{number}", data, start)[0]
+    if not 0 < count <= _MOST_TAGS:
+        raise UnreadableFilm("its directory is damaged; fetch the file again")
+    at, tags = start + struct.calcsize(number), {}
+    for place in range(at, at + size * count, size):
+        tag, kind, values = struct.unpack_from(f"{order}HH{offset}", data, place)
+        if kind not in _SIZES:
+            continue
+        form = f"{order}{min(values, len(data))}{_SIZES[kind]}"
+        where = place + 4 + struct.calcsize(offset)
+        if struct.calcsize(form) > struct.calcsize(offset):
+            where = struct.unpack_from(f"{order}{offset}", data, where)[0]
+        tags[tag] = struct.unpack_from(form, data, where)
+    return Directory(tags, struct.unpack_from(f"{order}{offset}", data, at + size * count)[0] > 0)
