@@ -7,7 +7,7 @@ import re
 import struct
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -36,6 +36,7 @@ class Frame:
     width: int
     bits: int
     notes: tuple[str, ...] = ()
+    inverted: bool = False  # the lowest level is white, and OpenCV leaves it so
 
 
 def read(data: bytes, mask: bool = False) -> Pixels:
@@ -53,7 +54,7 @@ def read(data: bytes, mask: bool = False) -> Pixels:
     if frame.format == "PGM":
         return _read_pgm(data, mask)
     try:
-        found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR)
     except cv2.error:
         found = None
     if found is None:
@@ -63,6 +64,8 @@ def read(data: bytes, mask: bool = False) -> Pixels:
     if found.shape[:2] != (frame.height, frame.width):
         raise UnreadableFilm(_DAMAGED)
     levels, notes = _one_colour(found, mask)
+    if frame.inverted:
+        levels = np.iinfo(levels.dtype).max - levels
     if not mask:
         check_content(levels)
     return Pixels(np.ascontiguousarray(levels), 255 if levels.dtype == np.uint8 else None, (*frame.notes, *notes))
@@ -117,7 +120,7 @@ def _read_pgm(data: bytes, mask: bool) -> Pixels:
 
 
 def _png(data: bytes) -> Frame:
-    at, seen, found = 8, [], b""
+    at, seen, found, orientation = 8, [], b"", 0
     while found != b"IEND":
         length, found = struct.unpack_from(">I4s", data, at)
         if len(data) < at + 12 + length:
@@ -126,18 +129,19 @@ def _png(data: bytes) -> Frame:
         if zlib.crc32(part) != struct.unpack_from(">I", data, at + 8 + length)[0]:
             raise UnreadableFilm(f"it is a PNG, but {_DAMAGED}")
         seen.append(found)
+        if found == b"eXIf":
+            orientation = _orientation(bytes(part[4:]))
         at += 12 + length
     if seen[0] != b"IHDR":
         raise UnreadableFilm(f"it is a PNG, but {_DAMAGED}")
     width, height, depth = struct.unpack_from(">IIB", data, 16)
     check_size(height, width)
-    frames = ("the first of several pictures is read",) if b"acTL" in seen else ()
-    return Frame("PNG", height, width, max(depth, 8), frames)
+    notes = ("the first of several pictures is read",) if b"acTL" in seen else ()
+    return _turned(Frame("PNG", height, width, max(depth, 8), notes), orientation)
 
 
 def _jpeg(data: bytes) -> Frame:
-    at, size = 2, (0, 0, 0)
-    turned: tuple[str, ...] = ()
+    at, size, orientation = 2, (0, 0, 0), 0
     while True:
         marker, kind, length = struct.unpack_from(">BBH", data, at)
         if marker != 0xFF or (kind != 0xFF and length < 2):
@@ -147,14 +151,23 @@ def _jpeg(data: bytes) -> Frame:
             continue
         if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
             size = struct.unpack_from(">BHH", data, at + 4)
-        if kind == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0" and _orientation(data[at + 10 : at + 2 + length]) > 1:
-            turned = ("an EXIF orientation is not applied: findings count in the pixels as they are stored",)
+        if kind == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0":
+            orientation = _orientation(data[at + 10 : at + 2 + length])
         at += 2 + length
         if kind == 0xDA:
             break
     if data.find(b"\xff\xd9", at) < 0:
         raise UnreadableFilm(f"it is a JPEG, but {_EARLY}")
-    return Frame("JPEG", size[1], size[2], size[0], turned)
+    return _turned(Frame("JPEG", size[1], size[2], size[0]), orientation)
+
+
+def _turned(frame: Frame, orientation: int) -> Frame:
+    """Return the frame of a picture as it is seen: OpenCV turns it as its orientation says, from 1 to 8."""
+    if not 2 <= orientation <= 8:
+        return frame
+    height, width = (frame.width, frame.height) if orientation >= 5 else (frame.height, frame.width)
+    notes = (*frame.notes, "turned or mirrored, as its orientation says")
+    return replace(frame, height=height, width=width, notes=notes)
 
 
 def _orientation(exif: bytes) -> int:
@@ -182,9 +195,10 @@ def _tiff(data: bytes) -> Frame:
     if directory.tags.get(339, (1,))[0] != 1 or max(bits) not in (1, 4, 8, 16):
         raise UnreadableFilm(f"its levels are of {max(bits)} bits, or not whole; save it with whole levels of 8 or 16")
     notes = ("the first of several pages is read",) if directory.more else ()
-    if directory.one(274, 1) > 1:
-        notes += ("an orientation tag is not applied: findings count in the pixels as they are stored",)
-    return Frame("TIFF", height, width, max(max(bits), 8), notes)
+    white_is_0 = directory.one(262, 1) == 0
+    notes += ("inverted: stored with white as the lowest level",) if white_is_0 else ()
+    frame = Frame("TIFF", height, width, max(max(bits), 8), notes, inverted=white_is_0 and max(bits) == 16)
+    return _turned(frame, directory.one(274, 1))
 
 
 def _bmp(data: bytes) -> Frame:
@@ -205,20 +219,12 @@ def _one_colour(found: np.ndarray, mask: bool) -> tuple[np.ndarray, tuple[str, .
     """Return the levels of a picture whose colours are equal, (height, width), and notes."""
     if found.ndim == 2:
         return found, ()
-    notes: tuple[str, ...] = ()
-    if found.shape[2] in (2, 4):
-        opaque = found[:, :, -1]
-        if opaque.min() < np.iinfo(found.dtype).max:
-            notes = ("transparency is left out",)
-        found = found[:, :, :-1]
-    if found.shape[2] == 1:
-        return found[:, :, 0], notes
     if mask:
-        return found.max(axis=2), notes
+        return found.max(axis=2), ()
     unlike = max(_difference(found, 0, 1), _difference(found, 1, 2))
     if unlike > _GREY * np.iinfo(found.dtype).max / 255:
         raise UnreadableFilm(f"it is in colour: its colours differ by up to {unlike} levels; expected a grey film")
-    return found[:, :, 1], (*notes, "stored in colour, but grey: the green levels are read")
+    return found[:, :, 1], ("stored in colour, but grey: the green levels are read",)
 
 
 def _difference(found: np.ndarray, first: int, second: int) -> int:

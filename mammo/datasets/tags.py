@@ -12,6 +12,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from io import BytesIO
 from typing import BinaryIO
 
@@ -19,6 +20,7 @@ from pydicom import dcmread
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
 from mammo.datasets.pixels import MOST_BYTES, check_bytes
 from mammo.errors import UnreadableFilm
@@ -37,6 +39,8 @@ USED = [
     "ImageLaterality", "Laterality", "FrameLaterality", "ViewPosition", "ViewCodeSequence",
     "ViewModifierCodeSequence", "PatientOrientation",
 ]  # fmt: skip
+_TAGS = [Tag(keyword) for keyword in USED]
+_tag = cache(tag_for_keyword)
 _LOCK = threading.Lock()
 
 
@@ -45,15 +49,15 @@ class Tags:
 
     def __init__(self, dataset: Dataset, syntax: str = "") -> None:
         self._dataset = dataset
+        self._elements = {int(tag): dataset.get_item(tag) for tag in dataset.keys()}  # noqa: SIM118  # not converted
         self.syntax = syntax  # the UID of the transfer syntax; empty if the file does not state it
 
     def __contains__(self, keyword: str) -> bool:
-        return tag_for_keyword(keyword) in self._dataset
+        return _tag(keyword) in self._elements
 
     def raw(self, keyword: str) -> tuple[bytes, str, bool]:
         """Return a value's bytes, its VR (empty if the file does not state it), and True for little endian."""
-        tag = tag_for_keyword(keyword)
-        element = self._dataset.get_item(tag) if tag in self._dataset else None  # type: ignore[arg-type]
+        element = self._elements.get(_tag(keyword))  # type: ignore[arg-type]
         if isinstance(element, RawDataElement):
             return element.value or b"", element.VR or "", element.is_little_endian
         value = getattr(element, "value", None)
@@ -80,7 +84,7 @@ class Tags:
     def wholes(self, keyword: str) -> list[int]:
         """Return the values of whole numbers, without sign, in whatever VR they are written."""
         data, vr, little = self.raw(keyword)
-        if vr in ("IS", "DS", "LO", "SH", "CS") or tag_for_keyword(keyword) == 0x00280008:  # NumberOfFrames is text
+        if vr in ("IS", "DS", "LO", "SH", "CS") or keyword == "NumberOfFrames":
             return [int(value) for value in self.reals(keyword) if math.isfinite(value)]
         size = 4 if vr in ("UL", "SL") else 2
         form = f"{'<' if little else '>'}{len(data) // size}{NUMBERS[size]}"
@@ -92,12 +96,11 @@ class Tags:
 
     def items(self, keyword: str) -> list["Tags"]:
         """Return the items of a sequence; one that cannot be read has none."""
-        tag = tag_for_keyword(keyword)
-        if tag not in self._dataset:
+        if keyword not in self:
             return []
         try:
             with quiet():
-                return [Tags(item) for item in self._dataset[tag].value]  # type: ignore[index]
+                return [Tags(item) for item in self._dataset[_tag(keyword)].value]  # type: ignore[index]
         except Exception:  # pydicom parses it here, and damage raises whatever it likes
             return []
 
@@ -114,7 +117,7 @@ def read_tags(file: BinaryIO) -> tuple[Tags, BinaryIO]:
     file = _inflated(file)
     try:
         with quiet():
-            dataset = dcmread(file, stop_before_pixels=True, force=True, specific_tags=list(USED))
+            dataset = dcmread(file, stop_before_pixels=True, force=True, specific_tags=_TAGS)
             syntax = str(dataset.file_meta.get("TransferSyntaxUID") or "").strip(" \0")
             stored = str(dataset.file_meta.get("MediaStorageSOPClassUID") or "").strip(" \0")
             if "SOPClassUID" not in dataset and stored:
@@ -128,7 +131,7 @@ def is_dicom(head: bytes) -> bool:
     """Tell whether a file of these first bytes is DICOM, with or without its preamble."""
     if head[128:132] == b"DICM":
         return True
-    if head[:4] in (b"\0\x08\0\0", b"\0\x08\0\x05", b"\0\x08\0\x08"):  # big endian, with a VR
+    if head[:3] == b"\0\x08\0":  # big endian, which has VRs
         return head[4:6].isalpha()
     group, element = struct.unpack_from("<HH", head.ljust(4, b"\0"))
     known = (group == 2 and element in (0, 1, 2, 0x10)) or (group == 8 and element <= 0x70)
