@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from mammo.datasets import dicom, pictures
-from mammo.datasets.levels import VOI
-from mammo.datasets.pixels import Pixels, check_bytes
-from mammo.datasets.tags import is_dicom
 from mammo.errors import InputError, UnreadableFilm
+from mammo.formats import dicom, pictures
+from mammo.formats.levels import VOI
+from mammo.formats.pixels import Pixels, check_bytes
+from mammo.formats.tags import is_dicom
 
 DEPTHS = (8, 10, 12, 14, 16)  # bits per grey level that scanners produce
 

@@ -13,12 +13,12 @@ from dataclasses import asdict, dataclass, fields
 from multiprocessing import get_context
 from pathlib import Path
 
-from mammo.datasets import dicom, pictures
-from mammo.datasets.levels import levels_of
-from mammo.datasets.pixels import check_bytes
-from mammo.datasets.stream import has_pixels, layout_of
-from mammo.datasets.tags import Tags, is_dicom, read_tags
 from mammo.errors import UnreadableFilm
+from mammo.formats import dicom, pictures
+from mammo.formats.levels import levels_of
+from mammo.formats.pixels import check_bytes
+from mammo.formats.stream import has_pixels, layout_of
+from mammo.formats.tags import Tags, is_dicom, read_tags
 from mammo.paths import home
 
 VERSION = 1  # raise it if a header read by this file or by one that it imports changes
@@ -28,7 +28,7 @@ _TABLE = "CREATE TABLE IF NOT EXISTS headers (path TEXT PRIMARY KEY, state TEXT 
 
 @dataclass(frozen=True)
 class Header:
-    """What a film's file says of it, before its pixels are decoded.
+    """The facts that a film's file states, before its pixels are decoded.
 
     Attributes:
         path: The file.

@@ -26,7 +26,7 @@ from mammo.files import remove_abandoned, whole
 
 log = logging.getLogger(__name__)
 
-KINDS = ("crops", "trunks", "gans", "hashes")  # folders of MAMMO_HOME whose content can be made again
+KINDS = ("crops", "trunks", "gans", "hashes", "headers")  # folders of MAMMO_HOME whose content can be made again
 
 
 def digest(facts: Mapping[str, object]) -> str:

@@ -1,14 +1,24 @@
 """Films: told by content, in the depth that they have, and named where they cannot be read."""
 
+import struct
+import zlib
+
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
-from mammo.datasets.film import Film, read_film, write_pgm
-from mammo.errors import InputError
+from mammo.datasets.film import Film, read_film, read_mask, write_pgm
+from mammo.datasets.header import read_header
+from mammo.errors import InputError, UnreadableFilm
 
 LEVELS = np.random.default_rng(0).integers(0, 256, (30, 20), np.uint8)
 DEEP = LEVELS.astype(np.uint16) * 16  # of 12 bits
+
+
+def chunk(kind, content=b""):
+    """A part of a PNG."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
 def test_a_pgm_comes_back_as_it_was_written(tmp_path):
@@ -55,6 +65,66 @@ def test_a_truncated_film_of_any_kind_names_its_path(tmp_path, suffix):
     path.write_bytes(data[: len(data) * 9 // 10])
     with pytest.raises(InputError, match=rf"film\.{suffix}"):
         read_film(path)
+
+
+PICTURES = {
+    "a web page": b"<html><body>moved</body></html>",
+    "a zip": b"PK\3\4" + bytes(60),
+    "a file of macOS": b"\0\5\26\7",
+    "an empty file": b"",
+    "another file": b"just a text",
+    "200 million": b"\x89PNG\r\n\x1a\n"
+    + chunk(b"IHDR", struct.pack(">IIBBBBB", 60000, 60000, 8, 0, 0, 0, 0))
+    + chunk(b"IEND"),
+    "in colour": cv2.imencode(".png", np.dstack([LEVELS, LEVELS[::-1], LEVELS]))[1].tobytes(),
+    "empty": cv2.imencode(".png", LEVELS * 0 + 3)[1].tobytes(),
+    "it is a PNG, but it is damaged": cv2.imencode(".png", LEVELS)[1].tobytes().replace(b"IDAT", b"IDAT\0"),
+    "level 200": b"P5 2 1 100 " + bytes([0, 200]),
+    "32 bits": cv2.imencode(".tif", LEVELS.astype(np.float32))[1].tobytes(),
+}
+
+
+@pytest.mark.parametrize("reason", PICTURES)
+def test_a_file_that_is_no_film_has_its_reason(tmp_path, reason):
+    (tmp_path / "film").write_bytes(PICTURES[reason])
+    with pytest.raises(UnreadableFilm, match=reason):
+        read_film(tmp_path / "film")
+    if reason not in ("in colour", "empty", "level 200"):  # its pixels tell
+        assert reason in read_header(tmp_path / "film").refused
+
+
+def test_a_grey_picture_in_colour_is_read_with_a_note(tmp_path):
+    (tmp_path / "film").write_bytes(cv2.imencode(".png", np.dstack([LEVELS] * 3))[1].tobytes())
+    film = read_film(tmp_path / "film")
+    assert np.array_equal(film.pixels, LEVELS) and "colour" in film.notes[0]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["jpeg", "png", "tiff"])
+def test_a_picture_is_turned_as_its_orientation_says(tmp_path, suffix, orientation):
+    turns = [np.array, np.fliplr, lambda a: a[::-1, ::-1], np.flipud, np.transpose, lambda a: np.rot90(a, -1),
+             lambda a: a[::-1, ::-1].T, np.rot90]  # fmt: skip
+    exif = Image.Exif()
+    exif[274] = orientation
+    stored = cv2.resize(LEVELS, (60, 90))
+    Image.fromarray(stored).save(tmp_path / "film", suffix, exif=exif, quality=99)
+    expected = turns[orientation - 1](stored)
+    film, header = read_film(tmp_path / "film"), read_header(tmp_path / "film")
+    assert film.pixels.shape == expected.shape == (header.height, header.width)
+    assert np.abs(film.pixels.astype(int) - expected).max() <= 4 and bool(film.notes) == (orientation > 1)
+
+
+def test_the_first_of_several_pages_is_read_with_a_note(tmp_path):
+    Image.fromarray(LEVELS).save(tmp_path / "a.tif", save_all=True, append_images=[Image.fromarray(LEVELS // 2)])
+    film = read_film(tmp_path / "a.tif")
+    assert np.array_equal(film.pixels, LEVELS) and "pages" in film.notes[0]
+
+
+def test_a_mask_may_be_of_one_level_or_in_colour(tmp_path):
+    red = np.dstack([LEVELS * 0, LEVELS * 0, (LEVELS > 99) * np.uint8(255)])
+    for pixels, expected in ((LEVELS * 0 + 255, LEVELS >= 0), (LEVELS * 0, LEVELS < 0), (red, LEVELS > 99)):
+        (tmp_path / "mask").write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
+        assert np.array_equal(read_mask(tmp_path / "mask"), expected)
 
 
 def test_a_film_that_is_not_there_names_its_path(tmp_path):

@@ -121,6 +121,8 @@ def fake(tmp_path_factory):
     """MIAS as a class of four films with a manifest of their own; its archive is `fake.archive_path`."""
     folder = tmp_path_factory.mktemp("fake")
     films = {f"mdb{n:03d}": np.full((1024, 1024), n, np.uint8) for n in range(1, 5)}
+    for film in films.values():
+        film[0] = 9  # a film of one level is refused as empty
     manifest = folder / "manifest.csv"
     with manifest.open("w", newline="") as file:
         csv.writer(file).writerows([("image_id", "sha256"), *((name, pixel_digest(p)) for name, p in films.items())])

@@ -139,7 +139,8 @@ def tiff(pixels, order="<", inverse=False, strips=4):
     counts = [min(rows, height - at) * width * size for at in range(0, height, rows)]
     tables = 8 + len(data)
     fields = [
-        (256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8 * size), (259, 3, 1, 1), (262, 3, 1, 0 if inverse else 1),
+        (256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8 * size), (259, 3, 1, 1),
+        (262, 3, 1, 0 if inverse else 1),
         (273, 4, len(starts), tables if strips > 1 else starts[0]), (277, 3, 1, 1), (278, 4, 1, rows),
         (279, 4, len(starts), tables + 4 * len(starts) if strips > 1 else counts[0]),
     ]  # fmt: skip

@@ -9,11 +9,11 @@ from typing import BinaryIO
 
 import numpy as np
 
-from mammo.datasets.levels import is_inverted, levels_of
-from mammo.datasets.pixels import Pixels, check_content, shown
-from mammo.datasets.stream import Layout, has_pixels, layout_of, read_codes
-from mammo.datasets.tags import Tags, read_tags
 from mammo.errors import UnreadableFilm
+from mammo.formats.levels import is_inverted, levels_of
+from mammo.formats.pixels import Pixels, check_content, shown
+from mammo.formats.stream import Layout, has_pixels, layout_of, read_codes
+from mammo.formats.tags import Tags, read_tags
 
 _CLASSES = "1.2.840.10008.5.1.4.1.1."
 DIRECTORY = "1.2.840.10008.1.3.10"

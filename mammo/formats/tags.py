@@ -22,8 +22,8 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
-from mammo.datasets.pixels import MOST_BYTES, check_bytes
 from mammo.errors import UnreadableFilm
+from mammo.formats.pixels import MOST_BYTES, check_bytes
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
 NUMBERS = {1: "B", 2: "H", 4: "I"}  # bytes of a whole number, and its format
@@ -49,7 +49,7 @@ class Tags:
 
     def __init__(self, dataset: Dataset, syntax: str = "") -> None:
         self._dataset = dataset
-        self._elements = {int(tag): dataset.get_item(tag) for tag in dataset.keys()}  # noqa: SIM118  # not converted
+        self._elements = {int(tag): element for tag, element in dataset.items()}  # not converted
         self.syntax = syntax  # the UID of the transfer syntax; empty if the file does not state it
 
     def __contains__(self, keyword: str) -> bool:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mammo.datasets.pixels import shown
-from mammo.datasets.tags import Tags
 from mammo.errors import UnreadableFilm
+from mammo.formats.pixels import shown
+from mammo.formats.tags import Tags
 
 VOI = ("first", "none")
 

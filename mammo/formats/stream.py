@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
+from pydicom import config
+from pydicom.uid import UID
 
-from mammo.datasets.pixels import check_bytes, check_size
-from mammo.datasets.tags import Tags
 from mammo.errors import UnreadableFilm
+from mammo.formats import codestreams
+from mammo.formats.pixels import check_bytes, check_size, shown
+from mammo.formats.tags import Tags
 
 PLAIN = {
     "1.2.840.10008.1.2": "Implicit VR Little Endian",
@@ -83,10 +86,8 @@ def layout_of(tags: Tags) -> Layout:
 
 def syntax_name(uid: str) -> str:
     """Return the name of a transfer syntax with its UID."""
-    from pydicom.uid import UID  # noqa: PLC0415
-
-    name = (PLAIN | PACKED).get(uid) or UID(uid).name
-    return uid if name == uid else f"{name} ({uid})"
+    name = (PLAIN | PACKED).get(uid) or UID(uid, config.IGNORE).name
+    return shown(uid) if name == uid else f"{name} ({uid})"
 
 
 def has_pixels(file: BinaryIO) -> bool:
@@ -169,8 +170,6 @@ def _fragments(file: BinaryIO) -> Iterator[bytes]:
 
 def _decoded(data: bytes, layout: Layout) -> tuple[np.ndarray, int]:
     """Decode a codestream; return the values in a row, and the bits of one."""
-    from mammo.datasets import codestreams  # noqa: PLC0415  # the decoders are loaded if there is something to decode
-
     if data[:2] == b"\xff\xd8":
         return codestreams.jpeg(data, layout.rows, layout.columns)
     if data[:4] == b"\xff\x4f\xff\x51" or data[4:8] == b"jP  ":

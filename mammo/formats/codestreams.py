@@ -4,28 +4,29 @@ GDCM decodes JPEG (lossy of 8 and 12 bits, and lossless), CharLS JPEG-LS, and Op
 high-throughput form. All of them are in the core installation.
 """
 
-import os
 import struct
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
 
-import gdcm
-import jpeg_ls
 import numpy as np
-import openjpeg
 
 from mammo.errors import UnreadableFilm
+from mammo.formats.silence import heard
 
 EARLY = "its codestream ends early; fetch the file again"
 DAMAGED = "its codestream is damaged; fetch the file again"
 _SOF = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF, 0xF7}  # frame headers of JPEG
 _LOSSLESS, _LS = 0xC3, 0xF7
 _MOST_TILES = 65535  # of JPEG 2000, by its standard
-_LOCK = threading.Lock()
 
-gdcm.Trace.WarningOff()  # it would write to the terminal
-gdcm.Trace.ErrorOff()
+
+def _decoder(module: str, package: str, what: str) -> Any:
+    """Import a decoder; one that is missing costs only the films that need it."""
+    try:
+        return import_module(module)
+    except ImportError:
+        raise UnreadableFilm(f"its pixels are {what}, and the decoder is missing; pip install {package}") from None
 
 
 def rle(data: bytes, rows: int, columns: int, samples: int) -> np.ndarray:
@@ -88,6 +89,7 @@ def jpeg(data: bytes, rows: int, columns: int) -> tuple[np.ndarray, int]:
     if data.find(b"\xff\xd9", at) < 0:
         raise UnreadableFilm(EARLY)
     if kind == _LS:
+        jpeg_ls = _decoder("jpeg_ls", "pyjpegls", "JPEG-LS")
         try:
             decoded = bytes(jpeg_ls.decode_pixel_data(data)[0])
         except Exception:  # CharLS raises ValueError, RuntimeError and others
@@ -115,6 +117,7 @@ def jpeg2000(data: bytes, rows: int, columns: int) -> tuple[np.ndarray, int]:
     if (step_x, step_y) != (1, 1) or not tile_width or not tile_height or tiles > _MOST_TILES:
         raise UnreadableFilm(DAMAGED)
     _check_tiles(data, start + 2, rows, columns)
+    openjpeg = _decoder("openjpeg", "pylibjpeg-openjpeg", "JPEG 2000")
     try:
         decoded = bytes(openjpeg.decode_pixel_data(data, version=2))
     except Exception:  # the decoder raises RuntimeError, and others on damage
@@ -180,6 +183,9 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, bytes]]:
 
 
 def _by_gdcm(data: bytes, syntax: str, rows: int, columns: int, precision: int) -> bytes:
+    gdcm = _decoder("gdcm", "python-gdcm", "JPEG")
+    gdcm.Trace.WarningOff()  # it would write to the terminal
+    gdcm.Trace.ErrorOff()
     fragment, fragments = gdcm.Fragment(), gdcm.SequenceOfFragments.New()
     fragment.SetByteStringValue(data)
     fragments.AddFragment(fragment)
@@ -194,24 +200,13 @@ def _by_gdcm(data: bytes, syntax: str, rows: int, columns: int, precision: int) 
     image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(syntax)))
     image.SetPixelFormat(gdcm.PixelFormat(1, 8 if precision <= 8 else 16, precision, precision - 1, 0))
     try:
-        with _silenced():
-            return image.GetBuffer().encode("utf-8", "surrogateescape")
+        with heard() as complaints:
+            decoded = image.GetBuffer().encode("utf-8", "surrogateescape")
     except Exception:  # its binding raises whatever the decoder threw
         raise UnreadableFilm(DAMAGED) from None
-
-
-@contextmanager
-def _silenced() -> Iterator[None]:
-    """Keep what a decoder in C writes to the error stream from the terminal; libjpeg complains of sound 12-bit films."""
-    with _LOCK:
-        kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-        try:
-            os.dup2(nowhere, 2)
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            os.close(nowhere)
+    if complaints.damage:
+        raise UnreadableFilm(DAMAGED)
+    return decoded
 
 
 def _values(decoded: bytes, rows: int, columns: int, precision: int) -> tuple[np.ndarray, int]:

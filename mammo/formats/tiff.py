@@ -7,6 +7,8 @@ from mammo.errors import UnreadableFilm
 
 _SIZES = {1: "B", 3: "H", 4: "I", 16: "Q"}  # types of whole numbers, and their formats
 _MOST_TAGS = 4096
+# Width, height, bits, compression, photometric, places and lengths of strips and tiles, orientation, sample format
+_USED = {256, 257, 258, 259, 262, 273, 274, 279, 324, 325, 339}
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ def read_directory(data: bytes) -> Directory:
     at, tags = start + struct.calcsize(number), {}
     for place in range(at, at + size * count, size):
         tag, kind, values = struct.unpack_from(f"{order}HH{offset}", data, place)
-        if kind not in _SIZES:
+        if kind not in _SIZES or tag not in _USED or tag in tags:
             continue
         form = f"{order}{min(values, len(data))}{_SIZES[kind]}"
         where = place + 4 + struct.calcsize(offset)

@@ -7,14 +7,16 @@ import re
 import struct
 import zlib
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
-from mammo.datasets.pixels import Pixels, check_bytes, check_content, check_size
-from mammo.datasets.tiff import read_directory
 from mammo.errors import UnreadableFilm
+from mammo.formats.pixels import Pixels, check_bytes, check_content, check_size
+from mammo.formats.silence import heard
+from mammo.formats.tiff import read_directory
 
 _PGM = re.compile(rb"P5" + rb"(?:\s|#[^\n]*\n)+(\d{1,9})" * 3 + rb"\s")
 _EARLY = "it ends early; fetch the file again"
@@ -25,6 +27,8 @@ OTHERS = {  # what a file may be instead of a film, by its first bytes
     b"RIFF": "a WebP or a film of pictures", b"\0\0\0\x0cjP": "a JPEG 2000 file", b"P2": "a PGM in text form",
     b"\0\5\x16\7": "a file of macOS beside a film",
 }  # fmt: skip
+
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # it would write of damaged files to the terminal
 
 
 @dataclass(frozen=True)
@@ -53,10 +57,7 @@ def read(data: bytes, mask: bool = False) -> Pixels:
     frame = frame_of(data)
     if frame.format == "PGM":
         return _read_pgm(data, mask)
-    try:
-        found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR)
-    except cv2.error:
-        found = None
+    found = _by_opencv(data, frame)
     if found is None:
         raise UnreadableFilm(f"its {frame.format} cannot be decoded: it is damaged, or of a rare kind; fetch it again")
     if found.dtype not in (np.uint8, np.uint16):
@@ -69,6 +70,18 @@ def read(data: bytes, mask: bool = False) -> Pixels:
     if not mask:
         check_content(levels)
     return Pixels(np.ascontiguousarray(levels), 255 if levels.dtype == np.uint8 else None, (*frame.notes, *notes))
+
+
+def _by_opencv(data: bytes, frame: Frame) -> np.ndarray | None:
+    """Decode a picture; return None if it cannot be decoded completely."""
+    damage = False
+    try:
+        with heard() if frame.format == "JPEG" else nullcontext() as complaints:
+            found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR)
+        damage = complaints is not None and complaints.damage
+    except cv2.error:
+        return None
+    return None if damage else found
 
 
 def frame_of(data: bytes) -> Frame:
@@ -185,19 +198,20 @@ def _tiff(data: bytes) -> Frame:
     starts = directory.tags.get(273) or directory.tags.get(324) or ()
     counts = directory.tags.get(279) or directory.tags.get(325) or ()
     plain = directory.one(259, 1) == 1
-    bits = directory.tags.get(258, (1,))
+    bits = directory.tags.get(258) or (1,)
     if plain and 273 in directory.tags and not counts:
         counts = (len(data),)  # a writer of one strip may leave its length out
     if not starts or len(starts) != len(counts) or any(a + b > len(data) for a, b in zip(starts, counts, strict=True)):
         raise UnreadableFilm(f"it is a TIFF, but {_EARLY}")
     if plain and sum(counts) < height * width * sum(bits) // 8:
         raise UnreadableFilm(f"it is a TIFF, but {_EARLY}")
-    if directory.tags.get(339, (1,))[0] != 1 or max(bits) not in (1, 4, 8, 16):
+    if directory.one(339, 1) != 1 or max(bits) not in (1, 4, 8, 16):
         raise UnreadableFilm(f"its levels are of {max(bits)} bits, or not whole; save it with whole levels of 8 or 16")
-    notes = ("the first of several pages is read",) if directory.more else ()
     white_is_0 = directory.one(262, 1) == 0
-    notes += ("inverted: stored with white as the lowest level",) if white_is_0 else ()
-    frame = Frame("TIFF", height, width, max(max(bits), 8), notes, inverted=white_is_0 and max(bits) == 16)
+    notes = ["the first of several pages is read"] * directory.more
+    notes += ["inverted: stored with white as the lowest level"] * white_is_0
+    depth = max(*bits, 8)
+    frame = Frame("TIFF", height, width, depth, tuple(notes), inverted=white_is_0 and depth == 16)
     return _turned(frame, directory.one(274, 1))
 
 

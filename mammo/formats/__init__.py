@@ -1,0 +1,1 @@
+"""Formats of films on disk: DICOM and pictures. `mammo.datasets.film` chooses between them."""

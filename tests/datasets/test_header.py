@@ -1,0 +1,105 @@
+"""Headers: read without pixels, in parallel, remembered, and never of a file that has changed."""
+
+import os
+import sqlite3
+import threading
+
+import numpy as np
+import pytest
+
+from mammo.datasets import header
+from mammo.datasets.film import read_film
+from mammo.datasets.header import read_header, read_headers
+from mammo.paths import home
+from tests.datasets import ways
+from tests.datasets.ways import WAYS, X
+
+
+@pytest.fixture
+def films(tmp_path, monkeypatch):
+    """Twelve films, some of which are none, and an index of their own."""
+    monkeypatch.setenv("MAMMO_HOME", str(tmp_path / "home"))
+    for number, name in enumerate(
+        ["explicit", "jpeg2000", "png", "tiff lzw", "pgm", "bmp", "picture jpg"] + ["window"] * 3
+    ):
+        (tmp_path / f"{number}").write_bytes(WAYS[name][0])
+    (tmp_path / "10").write_bytes(b"<html>")
+    (tmp_path / "11").write_bytes(ways.dicom(X, Modality="CT"))
+    return [tmp_path / f"{number}" for number in range(12)]
+
+
+def test_a_header_tells_what_the_film_will(films):
+    for path in films[:10]:
+        found, film = read_header(path), read_film(path)
+        assert (found.height, found.width) == film.pixels.shape and found.refused is None
+        assert (found.spacing_mm, found.laterality, found.view) == (film.spacing_mm, film.laterality, film.view)
+        assert set(found.notes) <= set(film.notes)
+    first = read_header(films[0])
+    assert (first.format, first.bits, first.patient, first.image_uid) == ("DICOM", 12, "P1", "1.2.3")
+    assert [read_header(path).format for path in films[2:7]] == ["PNG", "TIFF", "PGM", "BMP", "JPEG"]
+    assert "web page" in read_header(films[10]).refused and "'CT'" in read_header(films[11]).refused
+
+
+def test_a_header_of_no_file_or_a_folder_has_its_reason(tmp_path):
+    assert read_header(tmp_path / "nowhere").refused and read_header(tmp_path).refused
+
+
+def test_a_remembered_header_is_the_same_and_the_file_is_not_opened(films, monkeypatch):
+    first = read_headers(films)
+    assert first == list(map(read_header, films))
+    monkeypatch.setattr(header, "read_header", None)
+    assert read_headers(reversed(films)) == first[::-1]
+
+
+def test_a_changed_file_is_read_again(films):
+    before = read_headers(films[:1])[0]
+    films[0].write_bytes(WAYS["monochrome1"][0])
+    assert read_headers(films[:1])[0].notes != before.notes
+    os.utime(films[0], ns=(1, 1))
+    assert read_headers(films[:1])[0].notes != before.notes
+
+
+def test_a_path_from_here_is_returned_as_it_was_given(films, monkeypatch):
+    read_headers(films)
+    monkeypatch.chdir(films[0].parent)
+    assert [one.path for one in read_headers(["3", "0"])] == ["3", "0"]
+
+
+def test_nothing_is_kept_that_is_not_to_be(films):
+    read_headers(films, remember=False)
+    assert not (home() / "headers").exists()
+
+
+@pytest.mark.parametrize("damage", [b"no database", b""])
+def test_a_damaged_index_is_made_again(films, damage):
+    first = read_headers(films)
+    index = home() / "headers" / "headers.sqlite"
+    index.write_bytes(damage)
+    assert read_headers(films) == first and read_headers(films) == first
+    assert sqlite3.connect(index).execute("SELECT count(*) FROM headers").fetchone() == (12,)
+
+
+def test_an_index_that_cannot_be_written_costs_only_time(films, monkeypatch):
+    (home().parent / "file").write_bytes(b"")
+    monkeypatch.setenv("MAMMO_HOME", str(home().parent / "file"))
+    assert len(read_headers(films)) == 12
+
+
+def test_several_processes_read_many(films, monkeypatch):
+    monkeypatch.setattr(header, "MANY", 2)
+    assert read_headers(films) == list(map(read_header, films))
+
+
+def test_several_threads_may_ask_at_once(films):
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(read_headers(films))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4 and all(one == found[0] for one in found)
+
+
+def test_no_pixel_is_decoded(films, monkeypatch):
+    monkeypatch.setattr(np, "frombuffer", None)
+    assert read_header(films[1]).refused is None
