@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from mammo.config import SplitConfig
+from mammo.config import SplitConfig, TaskConfig
 from mammo.datasets.base import Dataset
 from mammo.datasets.findings import findings_table
-from mammo.datasets.labels import find_task
+from mammo.datasets.labels import Labels, find_task
 from mammo.datasets.registry import DATASETS
 from mammo.datasets.split import split_images
+from mammo.datasets.words import resolved
 from mammo.errors import InputError
 from mammo.files import write_table
 from mammo.paths import conf
@@ -53,7 +54,7 @@ def split(
     shares: Sequence[float] = (0.6, 0.2, 0.2),
     fold: int | None = None,
     folds: int = 5,
-    task: str = "abnormality",
+    task: str | Mapping[str, Any] = "abnormality",
 ) -> pd.DataFrame:
     """Split images into train, val and test.
 
@@ -65,6 +66,7 @@ def split(
         fold: The fold that is the test split, from 0 to `folds` - 1; None splits by `shares`.
         folds: The number of folds.
         task: The patients of each of its classes are spread over the splits, so that a rare class is in every split.
+            The name of a built-in task, or settings: `{"column": "Befund", "positive": ["krank"]}`.
 
     Returns:
         One row per image: `image_id`, `patient` and `split` (train, val or test).
@@ -75,8 +77,13 @@ def split(
     table = findings_table(findings if isinstance(findings, pd.DataFrame) else findings.findings())
     if by == "table" or not isinstance(seed, int) or seed < 0 or len(shares) != 3:
         raise InputError(f"by={by}, seed={seed}, shares={shares}: expected a rule, a whole number, and three shares")
-    stratify = find_task(task).stratify
-    return split_images(table, name=by, seed=seed, shares=list(shares), fold=fold, folds=folds, stratify=stratify)
+    if isinstance(task, str):
+        labels = find_task(task)
+    else:
+        settings, _ = resolved(TaskConfig(**{"name": "label", **task}), table)
+        labels = Labels.from_config(settings)
+    how: dict[str, Any] = {"seed": seed, "shares": list(shares), "fold": fold, "folds": folds}
+    return split_images(labels.stratified(table), name=by, stratify=labels.stratify, **how)
 
 
 def train(
@@ -100,7 +107,8 @@ def train(
         model: The backbone's name. None: `vgg16`.
         weights: `imagenet`, a .safetensors file, or None for random weights.
         heads: Names of scikit-learn heads on the network's features, or `all`. None: `svm`.
-        task: The name of a built-in task, or its settings: `name`, `column`, `classes`. None: `abnormality`.
+        task: The name of a built-in task, or its settings: `name`, `column`, `classes`; or without classes, for the
+            words of a column, `{"name": "label", "column": "Befund", "positive": ["krank"]}`. None: `abnormality`.
         out: The run folder. None: outputs/<date>/<time>.
         settings: Further settings in the words of the command line, say `["trainer.max_epochs=5", "seed=1"]`. A
             setting that an argument gives already is refused.
@@ -139,7 +147,7 @@ def train(
     _no_setting_twice(settings, chosen, {group for group, given in groups.items() if given is not None})
     config = compose.config_of([*line, *settings], chosen)
     checks.check(config if split is None else replace(config, split=SplitConfig()), folder)
-    if (folder / "provenance.json").is_file() and (other := changed(RunFolder(folder).config, config)):
+    if (folder / "provenance.json").is_file() and (other := changed(RunFolder(folder).asked, config)):
         raise InputError(f"out={folder} has a run with other settings ({', '.join(other)}); name another folder")
     if split is not None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -49,9 +49,11 @@ class TaskConfig:
 
     name: str = "abnormality"  # the name of the task, as tables and reports print it
     column: str = "severity"  # the column of the findings table that decides the class
-    # each class with its values of the column, as the option of task= says; the second class of two is positive
+    # each class with its values of the column, as the option of task= says; the second class of two is positive;
+    # null: the words of the column
     classes: Any = None
     ordered: bool = True  # whether each class is more of something than the class before it
+    positive: Any = None  # label: the words of the positive class, for example [krank]; none: one class a word
 
 
 @dataclass
@@ -69,6 +71,8 @@ class DataConfig:
     patients: int = 60  # phantom: the number of patients that are drawn, with two films each
     film_seed: int = 0  # phantom: the seed of the drawing
     spacing_mm: float | None = _number(None, 1e-3)  # the side of a pixel in millimetres, for films that do not state it
+    view: Any = None  # only images of this view, or of a list such as [CC,MLO]; null: all
+    laterality: str | None = _one_of(None, "left", "right")  # only images of this laterality; null: all
     batch_size: int = _whole(16, 1)  # the number of samples in a training step, on all devices together
     workers: int | None = _whole(None, 0)  # loader processes per device; null: one on a CPU, one per core on GPUs
     cache: bool = True  # whether crops and the outputs of a frozen part are kept on disk for later runs
@@ -205,8 +209,9 @@ class Config:
     seed: int = _whole(0, 0)  # the seed of split, backgrounds, augmentation, weights and dropout
     # classifiers of the network's features: all, or one or a list of svm, svm_linear, logistic, lda, knn, mlp, boosting
     heads: Any = "svm"
-    # the number of an image or patient from its samples: their mean, or max, the most alarming one
-    aggregate: str = _one_of("mean", "mean", "max")
+    # the number of an image, breast, exam or patient from its samples: their mean; max, the most alarming one; or
+    # noisy_or, the probability that one of them at least is positive
+    aggregate: str = _one_of("mean", "mean", "max", "noisy_or")
     # the rule that chooses the operating threshold on validation: youden, or a required sensitivity such as 0.9
     threshold: Any = "youden"
     # the part that chooses epoch, heads, temperature and threshold; test is a leak

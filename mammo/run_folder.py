@@ -15,7 +15,7 @@ from mammo.errors import InputError
 from mammo.evaluation.bootstrap import Value
 from mammo.evaluation.leaks import Leak, leaks
 from mammo.evaluation.operating_point import Operating
-from mammo.evaluation.predictions import TYPES, choices, read_predictions
+from mammo.evaluation.predictions import TYPES, WORDS, choices, read_predictions
 from mammo.files import read_json, whole, write_table
 
 if TYPE_CHECKING:
@@ -51,9 +51,15 @@ class RunFolder:
         return found
 
     @cached_property
-    def config(self) -> Config:
-        """The resolved configuration."""
+    def asked(self) -> Config:
+        """The configuration as it was asked for; the classes of a task of words are not in it."""
         return Config.of(self.provenance["config"])
+
+    @cached_property
+    def config(self) -> Config:
+        """The configuration with the classes of its task."""
+        found = self.provenance
+        return Config.of(found["config"] | ({"task": found["task"]} if "task" in found else {}))
 
     @property
     def crop(self) -> dict[str, Any]:
@@ -86,7 +92,7 @@ class RunFolder:
 
         Args:
             split: train, val or test.
-            unit: `image` or `patient`, for the metrics of images or patients instead of samples.
+            unit: `image`, `breast`, `exam` or `patient`, for the metrics of these instead of samples.
 
         Raises:
             InputError: The run has no such numbers.
@@ -111,7 +117,7 @@ class RunFolder:
     @property
     def split(self) -> pd.DataFrame:
         """The table of `image_id`, `patient` and `split`, with a column `copy` if copies were dealt."""
-        return pd.read_csv(self.file("split.csv"), dtype=TYPES)
+        return pd.read_csv(self.file("split.csv"), dtype=TYPES, **WORDS)
 
     @property
     def split_audit(self) -> dict[str, Any]:
@@ -121,7 +127,7 @@ class RunFolder:
     @property
     def samples(self) -> pd.DataFrame:
         """One row per sample: identity, finding, label, place and shortcut features."""
-        return pd.read_csv(self.file("samples.csv"), dtype=TYPES)
+        return pd.read_csv(self.file("samples.csv"), dtype=TYPES, **WORDS)
 
     def predictions(self) -> tuple[pd.DataFrame, list[str]]:
         """Return the predictions table, which has a test part, and the class names."""
@@ -143,7 +149,7 @@ class RunFolder:
 
     def features(self) -> tuple[np.ndarray, pd.DataFrame]:
         """Return the (N, D) float32 features, and the table that names their rows in the same order."""
-        rows = pd.read_csv(self.file("features.csv"), dtype=TYPES)
+        rows = pd.read_csv(self.file("features.csv"), dtype=TYPES, **WORDS)
         return load_file(self.file("features.safetensors"))["features"], rows
 
     @property

@@ -19,6 +19,7 @@ from mammo.datasets.geometry import geometry
 from mammo.datasets.labels import Labels
 from mammo.datasets.labels import check_task as require_classes
 from mammo.datasets.registry import CONTRACT
+from mammo.datasets.words import resolved
 from mammo.errors import InputError
 from mammo.models.backbones import BACKBONES, Backbone
 from mammo.models.heads import HEADS, Head, fit_head
@@ -185,7 +186,8 @@ def check_task(task: TaskConfig | dict[str, Any], findings: pd.DataFrame | None 
     Raises:
         InputError: There are fewer than two classes, a value is in two, the column is unknown, or a class is empty.
     """
-    labels = Labels.from_config(task if isinstance(task, TaskConfig) else TaskConfig(**task))
+    task = task if isinstance(task, TaskConfig) else TaskConfig(**task)
+    labels = Labels.from_config(task if findings is None else resolved(task, findings)[0])
     if findings is not None:
         if labels.column not in findings:
             _fail("task", f"column={labels.column}", f"a column of the findings table, {', '.join(findings)}")

@@ -98,14 +98,13 @@ def resolved(*overrides):
 
 def prepared_of(config):
     """The samples of a run, without a network."""
-    from mammo.datasets.base import load_findings
     from mammo.datasets.registry import open_dataset
-    from mammo.training.prepare import prepare, split_of
+    from mammo.training.prepare import choose, prepare, split_of
 
     dataset = open_dataset(config.data)
     dataset.prepare()
-    findings = load_findings(dataset, config.data.spacing_mm)
-    return prepare(dataset, findings, split_of(findings, config), config)
+    config, chosen = choose(dataset, config)
+    return prepare(dataset, chosen.findings, split_of(chosen.findings, config), config, chosen.notes)
 
 
 @pytest.fixture(scope="session")

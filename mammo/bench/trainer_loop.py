@@ -19,7 +19,6 @@ from lightning.pytorch.callbacks import Callback
 
 from mammo.bench.protocol import Action, serve, timed, uncounted
 from mammo.config import Config
-from mammo.datasets.base import load_findings
 from mammo.datasets.registry import open_dataset
 from mammo.errors import InputError
 from mammo.preprocessing.cache import Store
@@ -29,7 +28,7 @@ from mammo.runs.write import tensorboard
 from mammo.tasks.classification import build_task
 from mammo.training.datamodule import MammogramDataModule
 from mammo.training.frozen import BLOCK, compute
-from mammo.training.prepare import prepare, split_of
+from mammo.training.prepare import choose, prepare, split_of
 
 LOADED = 20  # batches per measured step of loading, because loading is much faster than training
 
@@ -73,8 +72,8 @@ def build(settings: dict[str, Any]) -> dict[str, Action]:
     plan.prepare()
     dataset = open_dataset(config.data)
     dataset.prepare()
-    findings = load_findings(dataset, config.data.spacing_mm)
-    prepared = prepare(dataset, findings, split_of(findings, config), config)
+    config, chosen = choose(dataset, config)
+    prepared = prepare(dataset, chosen.findings, split_of(chosen.findings, config), config)
     data, batch = MammogramDataModule(prepared, config.data, config.seed), config.data.batch_size
     task = build_task(config, prepared.labels, prepared.class_counts())
 

@@ -8,8 +8,8 @@ import typer
 
 from mammo.errors import InputError
 
-Unit = StrEnum("Unit", ["image", "patient"])
-Rule = StrEnum("Rule", ["mean", "max"])
+Unit = StrEnum("Unit", ["image", "breast", "exam", "patient"])
+Rule = StrEnum("Rule", ["mean", "max", "noisy_or"])
 
 
 def report(
@@ -48,9 +48,10 @@ def evaluate(
         str | None, typer.Option(help="names of the table's columns, say label=truth,score=prob,p_malignant=Cancer")
     ] = None,
     threshold: Annotated[float | None, typer.Option(help="call a sample positive above this score")] = None,
-    unit: Annotated[Unit | None, typer.Option(help="evaluate images or patients instead of rows")] = None,
+    unit: Annotated[Unit | None, typer.Option(help="evaluate images, breasts, exams or patients, not rows")] = None,
     rule: Annotated[
-        Rule, typer.Option(help="how to combine the rows of an image or patient: the mean, or the most alarming row")
+        Rule,
+        typer.Option(help="the rows of one: their mean, the most alarming row, or that any is positive"),
     ] = Rule.mean,
     out: Annotated[Path | None, typer.Option(help="folder for the report, its numbers and figures")] = None,
 ) -> None:

@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+from dataclasses import dataclass
 from typing import Protocol
 
 import pandas as pd
 
+from mammo.config import DataConfig
 from mammo.datasets.film import Film
 from mammo.datasets.findings import findings_table
 from mammo.errors import InputError
@@ -18,6 +20,8 @@ class Dataset(Protocol):
         name: One word.
         licence: The terms of use of the films.
         citation: The publication to cite.
+
+    A data set may also have `notes`, a list of lines for the report: what was understood, left out or translated.
     """
 
     name: str
@@ -59,6 +63,45 @@ def load_findings(dataset: Dataset, spacing_mm: float | None = None) -> pd.DataF
             raise InputError(f"data.spacing_mm={spacing_mm} does nothing: every image has its own; leave it out")
         table["spacing_mm"] = table["spacing_mm"].fillna(spacing_mm)
     return table
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The images of a data set that a run uses: their findings table, and notes of what was left out, one line each."""
+
+    findings: pd.DataFrame
+    notes: list[str]
+
+
+def choose_images(dataset: Dataset, config: DataConfig) -> Chosen:
+    """Return the findings of the images that the settings choose (`data.view`, `data.laterality`).
+
+    Args:
+        dataset: A data set whose `prepare` has been called.
+        config: The settings of the data.
+
+    Raises:
+        InputError: The findings table is invalid, or no image has a view or laterality that is asked for.
+    """
+    table = load_findings(dataset, config.spacing_mm)
+    notes = [str(note).rstrip(".") for note in getattr(dataset, "notes", ())]
+    views = config.view if isinstance(config.view, list | tuple) else [config.view]
+    asked = {"view": None if config.view is None else views, "laterality": config.laterality and [config.laterality]}
+    for column, wanted in asked.items():
+        if wanted is None:
+            continue
+        spelt = table[column].str.casefold()
+        keys = [str(one).casefold() for one in wanted]
+        if lacking := [one for one, key in zip(wanted, keys, strict=True) if not (spelt == key).any()]:
+            found = ", ".join(sorted(table[column].dropna().unique())) or "none, as it is not known"
+            raise InputError(f"data.{column}={lacking[0]}: no image has this {column}; found {found}")
+        kept = spelt.isin(keys).fillna(False).astype(bool)
+        out = table[~kept].drop_duplicates("image_id")
+        unknown = int(out[column].isna().sum())
+        table = table[kept].reset_index(drop=True)
+        said = f"{len(out)} images are left out by data.{column}={','.join(map(str, wanted))}"
+        notes += [f"{said}; the {column} of {unknown} of them is unknown" if unknown else said] if len(out) else []
+    return Chosen(table, notes)
 
 
 def dataset_digest(dataset: Dataset, findings: pd.DataFrame) -> str:

@@ -9,6 +9,7 @@ import yaml
 from mammo.config import TaskConfig
 from mammo.datasets.findings import IMAGE_COLUMNS
 from mammo.datasets.geometry import with_circles
+from mammo.datasets.words import fold, words_of
 from mammo.errors import InputError
 from mammo.paths import conf
 
@@ -26,12 +27,15 @@ class Labels:
         column: The column of the findings table that decides the class.
         of: The class of each value of that column; rows with other values take no part in the task.
         ordered: True if the classes are in ascending order, such as of severity.
+        words: True if the classes come from the words of a user's column (`task=label`). Capitals and blanks then do
+            not matter, and an image has one class.
     """
 
     classes: tuple[str, ...]
     column: str
     of: dict[str, str]
     ordered: bool = True
+    words: bool = False
 
     @classmethod
     def from_config(cls, task: TaskConfig) -> "Labels":
@@ -47,28 +51,59 @@ class Labels:
         values = [value for value, _ in pairs]
         if twice := sorted({value for value in values if values.count(value) > 1}):
             raise InputError(f"task.classes: {', '.join(twice)} belongs to two classes; expected each value once")
-        return cls(tuple(map(str, task.classes)), task.column, dict(pairs), task.ordered)
+        words = task.positive is not None
+        of = {fold(value) if words else value: name for value, name in pairs}
+        return cls(tuple(map(str, task.classes)), task.column, of, task.ordered, words)
 
     def label(self, table: pd.DataFrame) -> pd.Series:
         """Return the class of each row of a findings table; missing if the row takes no part in the task."""
-        return table[self.column].astype("string").map(self.of)
+        values = words_of(table[self.column]).map(fold, na_action="ignore") if self.words else table[self.column]
+        return values.astype("string").map(self.of)
 
     @property
     def of_lesions(self) -> bool:
         """True if the classes describe lesions, the first being the least alarming; False if they describe images."""
-        return self.column not in IMAGE_COLUMNS
+        return self.column not in IMAGE_COLUMNS and not self.words
+
+    @property
+    def alarming(self) -> bool:
+        """True if a class is the most alarming one: of lesions, or the positive one of a user's words."""
+        return self.ordered if self.words else self.of_lesions
 
     @property
     def stratify(self) -> str:
         """The column that stratifies patients when they are assigned to splits, so that each split has every class."""
-        return self.column if self.of_lesions else "severity"
+        return "label" if self.words else self.column if self.of_lesions else "severity"
+
+    def stratified(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return a findings table that has the column `stratify`; by a user's words it has one row for each image."""
+        return self.of_images(table.assign(label=self.label(table))) if self.words else table
+
+    def of_images(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return the row of each image that gives it its class, in the order of the table.
+
+        It is the worst finding. If the classes are a user's words, it is a row of the positive class; one whose word
+        is missing comes before a negative one. Without a positive class, the rows must agree, or the image has none.
+
+        Args:
+            rows: A findings table with the `label` of each row.
+        """
+        if not self.words:
+            return worst_findings(rows)
+        rank = rows["label"].map({name: at for at, name in enumerate(self.classes)}).astype(float).fillna(0.5)
+        if not self.ordered:
+            differ = rows.groupby("image_id")["label"].transform("nunique", dropna=False) > 1
+            rows, rank = rows.assign(label=rows["label"].mask(differ)), 0 * rank
+        first = rank.sort_values(ascending=False, kind="stable").index
+        return rows.loc[first].drop_duplicates("image_id").sort_index()
 
 
 @cache
 def known_tasks() -> dict[str, Labels]:
     """Return the tasks in `conf/task` by name."""
     files = sorted((conf() / "task").glob("*.yaml"))
-    return {path.stem: Labels.from_config(TaskConfig(**yaml.safe_load(path.read_text()))) for path in files}
+    tasks = {path.stem: TaskConfig(**yaml.safe_load(path.read_text())) for path in files}
+    return {name: Labels.from_config(task) for name, task in tasks.items() if task.classes is not None}
 
 
 def find_task(name: str) -> Labels:

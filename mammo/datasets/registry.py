@@ -10,7 +10,9 @@ from mammo.errors import InputError
 from mammo.targets import build
 
 DATASETS: dict[str, Any] = {"mias": MIAS, "phantom": Phantom}  # a class, or another callable that returns a Dataset
-GENERAL = ("spacing_mm", "batch_size", "workers", "cache", "fold", "folds")  # keys for loading, which no data set takes
+GENERAL = (  # keys for loading, which no data set takes
+    *("spacing_mm", "view", "laterality", "batch_size", "workers", "cache", "fold", "folds"),
+)
 CONTRACT = ("name", "licence", "citation", "prepare", "findings", "read", "digest")
 
 

@@ -1,56 +1,121 @@
-"""Predictions of images and patients, computed from those of their samples by a stated rule."""
+"""Predictions of images, breasts, exams and patients, computed from those of their samples by a stated rule."""
 
+import numpy as np
 import pandas as pd
 
 from mammo.datasets.labels import Labels
 from mammo.errors import InputError
 from mammo.evaluation.predictions import originals
 
-UNITS = {"image": "image_id", "patient": "patient"}
+UNITS = {  # the columns that name each unit, the finest first
+    "image": ["image_id"],
+    "breast": ["patient", "exam", "laterality"],
+    "exam": ["patient", "exam"],
+    "patient": ["patient"],
+}
+PLACES = ["exam", "laterality"]  # columns of an image that breasts and exams need
 RULES = {
     "mean": "the mean score and probabilities of its samples",
     "max": "its most alarming sample: the highest score or, with several classes, the least probability of the first",
+    "noisy_or": "the probability that one of its samples at least is positive, 1 - (1 - p)(1 - p)...; "
+    "the score is its log-odds",
 }
+SMALLEST = float(np.finfo(np.float32).tiny)  # a probability of 0 counts as this one, so that a logarithm is finite
+NAMED = 5  # the number of images that a note names
 
 
 def check_rule(rule: object, task: Labels) -> None:
-    """Refuse an unknown rule, and `max` for a task that has no most alarming class."""
+    """Refuse an unknown rule, and `max` or `noisy_or` for a task that has no most alarming class."""
     if rule not in RULES:
         raise InputError(f"aggregate={rule}: expected {' or '.join(RULES)}")
-    if rule == "max" and not task.of_lesions:
+    if rule != "mean" and not task.alarming:
         raise InputError(
-            f"aggregate=max: none of the classes {', '.join(task.classes)} is the most alarming one; use mean"
+            f"aggregate={rule}: none of the classes {', '.join(task.classes)} is the most alarming one; use mean"
         )
+    if rule == "noisy_or" and len(task.classes) != 2:
+        raise InputError(f"aggregate=noisy_or is for two classes, and there are {len(task.classes)}; use max or mean")
+
+
+def with_places(predictions: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
+    """Return predictions with the exam and laterality of each image; they are missing where `images` lacks them."""
+    places = images.drop_duplicates("image_id").reindex(columns=["image_id", *PLACES])
+    return predictions.merge(places.astype("string"), on="image_id", how="left")
+
+
+def telling_units(predictions: pd.DataFrame) -> list[str]:
+    """Return the units whose numbers differ from those of a finer one, and always `patient`.
+
+    Args:
+        predictions: A predictions table with the columns `PLACES`.
+    """
+    table = originals(predictions)
+    images = table.drop_duplicates(["split", "image_id"])
+    breasts, exams = (_placed(images, unit) for unit in ("breast", "exam"))
+    visits = exams.drop_duplicates(["split", *UNITS["exam"]])
+    differs = {
+        "image": table.duplicated(["split", "head", "image_id"]).any(),
+        "breast": breasts.duplicated(["split", *UNITS["breast"]]).any(),
+        "exam": len(visits) < len(exams) and visits.duplicated(["split", "patient"]).any(),
+        "patient": True,
+    }
+    return [unit for unit in UNITS if differs[unit]]
+
+
+def unit_notes(predictions: pd.DataFrame, unit: str) -> list[str]:
+    """Return what must be said about images whose breast or exam is not known, one line each."""
+    if unit not in ("breast", "exam"):
+        return []
+    images, notes = predictions.drop_duplicates("image_id"), []
+    exams = _exams(images)
+    if (unknown := exams.isna()).any():
+        why = "have no exam, while their patient has several, and belong to none"
+        notes.append(f"{_counted(images[unknown])} {why} ({_names(images[unknown])})")
+    taken = images["exam"].isna() & (exams.fillna("") != "")
+    if taken.any():
+        why = "have no exam and are taken as of their patient's only one"
+        notes.append(f"{_counted(images[taken])} {why} ({_names(images[taken])})")
+    if unit == "breast" and (unknown := images["laterality"].isna()).any():
+        why = "have no known laterality and belong to no breast"
+        notes.append(f"{_counted(images[unknown])} {why} ({_names(images[unknown])})")
+    return notes
 
 
 def by_unit(predictions: pd.DataFrame, task: Labels, unit: str, rule: str) -> tuple[pd.DataFrame, int]:
-    """Return the predictions of images or patients, computed from those of their samples without copies.
+    """Return the predictions of images, breasts, exams or patients, from those of their samples without copies.
 
     Args:
-        predictions: A predictions table; an image or patient that lies in several splits has a row for each.
-        task: The task of the classes. If they are ordered classes of lesions, an image or patient has the worst class
-            of its samples; if they are not ordered, the only one beside the first; otherwise the one they all have.
+        predictions: A predictions table; a unit that lies in several splits has a row for each. Breasts and exams
+            need the columns `PLACES`; images whose breast or exam is not known are left out.
+        task: The task of the classes. If one class is the most alarming one, a unit has the worst class of its
+            samples, where classes are ordered, or the only one beside the first; otherwise the one they all have.
         unit: A key of `UNITS`.
         rule: A key of `RULES`.
 
     Returns:
-        The table, whose `image_id` is the name of the image or patient; and how many were left out for two classes.
+        The table, whose `image_id` is the name of the unit; and how many were left out for two classes.
     """
     if unit not in UNITS:
         raise InputError(f"unit={unit}: expected {' or '.join(UNITS)}")
     check_rule(rule, task)
-    table = originals(predictions).reset_index(drop=True)
-    keys = ["split", UNITS[unit], "fold", "seed", "head"]
+    table = _placed(originals(predictions), unit).reset_index(drop=True)
+    if table.empty:
+        raise InputError(f"unit={unit}: no row has a known {unit}; give each image its {UNITS[unit][-1]}")
+    keys = ["split", *UNITS[unit], "fold", "seed", "head"]
     numbers = [column for column in table if column == "score" or column.startswith("p_")]
     of = table.groupby(keys, sort=False, dropna=False).ngroup()
-    if rule == "mean":
-        chosen = of.index[~of.duplicated()]
-        table[numbers] = table.groupby(of)[numbers].transform("mean")
-    else:
+    if rule == "max":
         alarm = -table[f"p_{task.classes[0]}"] if table["score"].isna().any() else table["score"]
         chosen = alarm.groupby(of).idxmax()
+    else:
+        chosen = of.index[~of.duplicated()]
+        combined = table.groupby(of)[numbers].transform("mean")
+        if rule == "noisy_or":
+            seen = table["head"] != "majority"  # which says the same of every unit, however large
+            columns = ["score", *(f"p_{name}" for name in task.classes)]
+            combined.loc[seen, columns] = _of_any(table[seen], task, of[seen])
+        table[numbers] = combined
     labels = {number: _label(set(found), task) for number, found in table["label"].groupby(of)}
-    named = {"image_id": table[UNITS[unit]], "finding_id": 0, "patch": 0, "copy": 0}
+    named = {"image_id": _name(table, unit), "finding_id": 0, "patch": 0, "copy": 0}
     table = table.assign(label=of.map(labels), **named).loc[chosen]
     undecided = table.loc[table["label"].isna(), ["split", "image_id"]].drop_duplicates()
     table = table.dropna(subset="label")
@@ -63,9 +128,76 @@ def by_unit(predictions: pd.DataFrame, task: Labels, unit: str, rule: str) -> tu
     return table, len(undecided)
 
 
+def none_positive(negative: np.ndarray, positive: np.ndarray) -> np.ndarray:
+    """Return (N,) the log probability that a sample is negative; their sum is that of no sample being positive.
+
+    Args:
+        negative: (N,) the probability of the negative class, which is exact where it is small.
+        positive: (N,) the probability of the positive class, likewise.
+    """
+    return np.where(positive < 0.5, np.log1p(-np.minimum(positive, 0.5)), np.log(np.maximum(negative, SMALLEST)))
+
+
+def any_positive(none: np.ndarray) -> np.ndarray:
+    """Return (N, 3) log-odds and probabilities of both classes from the (N,) log probability that none is positive."""
+    some = -np.expm1(none)
+    return np.stack([np.log(np.maximum(some, SMALLEST)) - none, np.exp(none), some], axis=1)
+
+
+def _of_any(table: pd.DataFrame, task: Labels, of: pd.Series) -> np.ndarray:
+    """Return (rows, 3) score and probabilities of each row's unit by `noisy_or`."""
+    negative, positive = (table[f"p_{name}"].to_numpy(float) for name in task.classes)
+    if np.isnan(positive).any():
+        raise InputError("aggregate=noisy_or needs probabilities, and these scores are none; use mean or max")
+    none = pd.Series(none_positive(negative, positive), table.index)
+    return any_positive(none.groupby(of).transform("sum").to_numpy())
+
+
+def _placed(table: pd.DataFrame, unit: str) -> pd.DataFrame:
+    """Return the rows whose unit is known, with the exams that follow from others of the patient."""
+    if unit not in ("breast", "exam"):
+        return table
+    if lacking := [column for column in UNITS[unit] if column not in table and column != "exam"]:
+        raise InputError(f"unit={unit} needs a column {lacking[0]}, and there is none")
+    if "exam" not in table:
+        if unit == "exam":
+            raise InputError("unit=exam needs a column exam, and there is none")
+        table = table.assign(exam=pd.Series(pd.NA, table.index, "string"))
+    return table.assign(exam=_exams(table)).dropna(subset=UNITS[unit])
+
+
+def _exams(table: pd.DataFrame) -> pd.Series:
+    """Return the exam of each row: a missing one is the patient's only one, or stays missing if there are several.
+
+    A patient without any known exam has one without a name.
+    """
+    known = table["exam"].astype("string").groupby(table["patient"])
+    only = known.transform("first").fillna("").mask(known.transform("nunique") > 1)
+    return table["exam"].astype("string").fillna(only)
+
+
+def _name(table: pd.DataFrame, unit: str) -> pd.Series:
+    """Return the name of each row's unit, such as `P1 2024 left`."""
+    first, *others = UNITS[unit]
+    name = table[first]
+    for column in others:
+        name = name + (" " + table[column]).where(table[column] != "", "")
+    return name
+
+
+def _counted(images: pd.DataFrame) -> str:
+    return f"{len(images)} image{'s' * (len(images) > 1)}"
+
+
+def _names(images: pd.DataFrame) -> str:
+    """Return the names of some images, for a note."""
+    names = images["image_id"].astype(str).tolist()
+    return ", ".join(names[:NAMED]) + f" and {len(names) - NAMED} more" * (len(names) > NAMED)
+
+
 def _label(found: set[str], task: Labels) -> str | None:
     """Return the class of a unit whose samples have the classes `found`; None if none of them is the worst."""
     ranked = [name for name in task.classes if name in found]
-    if task.of_lesions and (task.ordered or (len(ranked) == 2 and ranked[0] == task.classes[0])):
+    if task.alarming and (task.ordered or (len(ranked) == 2 and ranked[0] == task.classes[0])):
         return ranked[-1]
     return ranked[0] if len(ranked) == 1 else None

@@ -5,8 +5,8 @@ import re
 import pandas as pd
 
 from mammo.datasets.labels import known_tasks
+from mammo.datasets.words import as_word
 from mammo.errors import InputError
-from mammo.evaluation.raw_table import as_word
 
 PAIRS = [("negative", "positive"), ("neg", "pos"), ("no", "yes"), ("false", "true"), ("healthy", "diseased"),
          ("normal", "cancer"), ("benign", "cancer"), ("no cancer", "cancer"), ("control", "case")]  # fmt: skip

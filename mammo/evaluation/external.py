@@ -13,12 +13,14 @@ import pandas as pd
 
 from mammo.datasets.findings import PARTS, SAMPLE
 from mammo.errors import InputError
+from mammo.evaluation.aggregate import PLACES
 from mammo.evaluation.class_names import class_names, key, same_names
 from mammo.evaluation.predictions import COLUMNS
 from mammo.evaluation.raw_table import RawTable, first_of
 
 SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
           "test": "test", "testing": "test", "holdout": "test"}  # fmt: skip
+LATERALITIES = {"left": "left", "l": "left", "right": "right", "r": "right"}
 UNUSED = dict.fromkeys(
     ("model", "reader", "classifier", "algorithm", "method"), "name it as head if it tells classifiers"
 )
@@ -66,7 +68,7 @@ def read_external(
         InputError: A column is missing, or rows cannot be used; the error names them.
     """
     named = dict(columns or {}) | ({} if by in (None, "patient") else {"patient": str(by)})
-    return _Reader(RawTable(source, named, [*COLUMNS, "score"]), by).read(positive)
+    return _Reader(RawTable(source, named, [*COLUMNS, *PLACES, "score"]), by).read(positive)
 
 
 class _Reader:
@@ -164,6 +166,7 @@ class _Reader:
             self.raw.refuse(numbers != numbers.round(), f"{one} is no whole number")
             table[one] = pd.array(numbers.astype(int), dtype="Int64")
         table["patient"] = patient
+        self._places(table)
         table["split"] = "test"
         if "split" in self.raw:
             given = self.raw.words("split")
@@ -185,6 +188,19 @@ class _Reader:
             order = table.groupby(["split", "head", "fold", "seed"], dropna=False).cumcount()
             table["image_id"] = (order + 1).astype("string")
         return table.astype(dict.fromkeys(("split", "fold", "seed", "head"), "string"))
+
+    def _places(self, table: pd.DataFrame) -> None:
+        """Add the exam and laterality of each row where the table has them; breasts and exams are named by them."""
+        for one in PLACES:
+            if one not in self.raw:
+                continue
+            given = self.raw.words(one)
+            table[one] = given.str.lower().map(LATERALITIES).astype("string") if one == "laterality" else given
+            if (odd := table[one].isna() & given.notna()).any():
+                self.notes.append(f"**laterality {first_of(given, odd)} is taken as unknown; write left or right**")
+            if "image_id" in self.raw:
+                several = table[one].groupby(table["image_id"]).transform("nunique") > 1
+                self.raw.refuse(several, f"the image has two values of {one}; expected one")
 
     def _heads_agree(self, table: pd.DataFrame) -> None:
         """Refuse heads with other samples, patients or labels than the first one's."""

@@ -4,6 +4,7 @@ import gzip
 import lzma
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,8 @@ from mammo.evaluation.operating_point import Operating, choose
 
 BASELINES = ("shortcuts", "majority")  # heads that see no lesion
 COLUMNS = [*SAMPLE, "patient", "split", "fold", "seed", "head", "label"]
-TYPES = dict.fromkeys(COLUMNS, str) | dict.fromkeys(SAMPLE[1:], "Int64")
+TYPES = dict.fromkeys([*COLUMNS, "exam", "laterality", "view"], str) | dict.fromkeys(SAMPLE[1:], "Int64")
+WORDS: dict[str, Any] = {"keep_default_na": False, "na_values": [""]}  # for reading: NA and None are words
 NO_TABLE = (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError, EOFError, lzma.LZMAError, gzip.BadGzipFile)
 
 
@@ -164,7 +166,7 @@ def read_predictions(path: Path, *, tested: bool = False) -> tuple[pd.DataFrame,
     if not path.is_file():
         raise InputError(f"no predictions at {path}; name a run folder that `train.py` has finished")
     try:
-        table = pd.read_csv(path, dtype=TYPES)
+        table = pd.read_csv(path, dtype=TYPES, **WORDS)
     except NO_TABLE as error:
         raise InputError(f"{path}: expected a table of predictions as CSV; reading gave {str(error).strip()}") from None
     classes = [column.removeprefix("p_") for column in table.columns if column.startswith("p_")]

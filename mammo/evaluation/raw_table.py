@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from mammo.datasets.words import as_word
 from mammo.errors import InputError
 
 # The words for a missing value in spreadsheets, in lower case.
@@ -143,15 +144,6 @@ class RawTable:
         self.refuse(np.isnan(numbers), f"{column} is {first_of(words, np.isnan(numbers))}; expected a number")
         self.refuse(~np.isfinite(numbers), f"{column} is infinite; expected a finite number")
         return numbers
-
-
-def as_word(value: object) -> str:
-    """Return a value as a word; whole numbers have no decimal point."""
-    if isinstance(value, bool | np.bool_):
-        return str(value).lower()
-    if isinstance(value, float | np.floating) and np.isfinite(value) and value == int(value):
-        return str(int(value))
-    return str(value)
 
 
 def first_of(values: pd.Series, wrong: Iterable[bool]) -> str:

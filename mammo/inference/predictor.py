@@ -11,6 +11,7 @@ from scipy.special import softmax
 from mammo.datasets.film import Film
 from mammo.datasets.findings import findings_table
 from mammo.errors import InputError
+from mammo.evaluation.aggregate import any_positive, none_positive
 from mammo.evaluation.operating_point import Operating
 from mammo.models.heads import FittedHead
 from mammo.models.network import Network
@@ -137,11 +138,15 @@ class Predictor:
             chosen = slice(int(np.argmax(alarm)), int(np.argmax(alarm)) + 1)
         else:
             chosen = slice(None)
-        means = self.operating.calibrated(probabilities[chosen].mean(axis=0, keepdims=True))[0]
+        means, ranked = probabilities[chosen].mean(axis=0, keepdims=True), None if score is None else score[chosen]
+        if self.config.aggregate == "noisy_or" and self.run.crop["several_per_image"]:
+            found = any_positive(none_positive(*probabilities.T).sum(keepdims=True))
+            means, ranked = found[:, 1:], found[:, 0]
+        means = self.operating.calibrated(means)[0]
         return Prediction(
             self.head,
             dict(zip(self.classes, map(float, means), strict=True)),
-            None if score is None else float(score[chosen].mean()),
+            None if ranked is None else float(ranked.mean()),
             None if said else self.operating.threshold,  # chosen for one window, not for the most alarming of many
             tuple(notes),
             windows,

@@ -9,6 +9,7 @@ import pandas as pd
 
 from mammo.datasets.film import Film
 from mammo.datasets.labels import Labels
+from mammo.datasets.words import words_of
 from mammo.errors import InputError
 from mammo.preprocessing.crops import Crop
 from mammo.preprocessing.cutting import Cutter
@@ -77,9 +78,14 @@ def cut_samples(
     if rows["label"].isna().all():
         raise InputError(f"no finding has a {labels.column} that the task knows; choose another task or data set")
     notes = []
-    if absent := set(rows["image_id"]) - set(rows.dropna(subset="label")["image_id"]):
+    absent = set(rows["image_id"]) - set(rows.dropna(subset="label")["image_id"])
+    if labels.words:
+        silent = absent - set(rows.loc[words_of(rows[labels.column]).notna(), "image_id"])
+        notes += [f"{len(silent)} images have no {labels.column} and are left out"] if silent else []
+        absent -= silent
+    if absent:
         notes.append(f"{len(absent)} images take no part in the task")
-    if unknown := int(findings[labels.column].isna().sum()):
+    if not labels.words and (unknown := int(findings[labels.column].isna().sum())):
         notes.append(f"{unknown} findings of unknown {labels.column} are left out")
     cutter = Cutter(read, shown=image_size, margin=margin, bits=bits, digest_of=digest, home=cache)
     samples, said = crop.cut(rows, findings, labels, cutter, seed)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from mammo.config import CropConfig
 from mammo.datasets.geometry import with_circles
-from mammo.datasets.labels import Labels, findings_in, shown_in, worst_findings
+from mammo.datasets.labels import Labels, findings_in, shown_in
 from mammo.errors import InputError
 from mammo.preprocessing.cutting import Ask, Cutter, Square
 from mammo.targets import build
@@ -21,7 +21,7 @@ from mammo.targets import build
 RECENTRE_MM = 8.0  # largest move of a window to the brightest blob, and largest distance of a lesion from the breast
 # Numbers of `cutting.NUMBERS` that describe a sample without looking at a lesion.
 SHORTCUTS = ["breast_mm2", "across", "down", "size_px", "mean_grey", "black", "contrast"]
-KEPT = ["patient", "split", "density", "finding", "severity", "radius_px", "spacing_mm"]
+KEPT = ["patient", "exam", "laterality", "view", "split", "density", "finding", "severity", "radius_px", "spacing_mm"]
 CENTRED = "Windows are centred on the annotated lesion: this is classification, not detection"
 
 Look = tuple[list[Ask], str | None]  # squares of a film of which nothing is known, and what is said of them
@@ -64,9 +64,9 @@ class Whole:
 
     def cut(self, rows: pd.DataFrame, findings: pd.DataFrame, labels: Labels, cutter: Cutter, seed: int) -> Made:
         """Return one sample per image."""
-        rows = worst_findings(rows).dropna(subset="label")
+        rows, notes = _images(rows, labels)
         squares = cutter(rows, [Ask("whole")] * len(rows))
-        return [_sample(row, square, row["image_id"]) for row, (square,) in _zip(rows, squares)], []
+        return [_sample(row, square, row["image_id"]) for row, (square,) in _zip(rows, squares)], notes
 
 
 class Lesion:
@@ -197,7 +197,8 @@ class Grid:
 
     def cut(self, rows: pd.DataFrame, findings: pd.DataFrame, labels: Labels, cutter: Cutter, seed: int) -> Made:
         """Return the whole breast and the windows of each image whose findings all take part in the task."""
-        rows = worst_findings(rows[rows["label"].notna().groupby(rows["image_id"]).transform("all")])
+        all_known = rows["label"].notna().groupby(rows["image_id"]).transform("all")
+        rows, notes = _images(rows if labels.words else rows[all_known], labels)
         _require_spacing(rows)
         samples: list[dict[str, Any]] = []
         off, unlabelled, mark = [], 0, _mark(findings)
@@ -216,12 +217,13 @@ class Grid:
                 continue
             samples.append(_sample(row, whole, row["image_id"]))
             for patch, shown in zip(patches, shown_in(squares, own, labels.column).to_dict("records"), strict=True):
-                label = labels.of.get(str((row.to_dict() | shown)[labels.column]))
+                label = row["label"] if labels.words else labels.of.get(str((row.to_dict() | shown)[labels.column]))
                 if label is None:
                     unlabelled += 1
                 else:
                     samples.append(patch | {key: shown[key] for key in shown if key in patch} | {"label": label})
-        notes = [f"{len(off)} images are left out, for no window holds their finding ({', '.join(off)})"] if off else []
+        if off:
+            notes.append(f"{len(off)} images are left out, for no window holds their finding ({', '.join(off)})")
         if unlabelled:
             notes.append(f"{unlabelled} windows without a finding have no class in this task and are left out")
         return samples, notes
@@ -248,6 +250,15 @@ def _require_spacing(rows: pd.DataFrame) -> None:
             f"image {image} has no spacing_mm, but this crop is cut in millimetres; "
             "set data.spacing_mm to the side of a pixel in mm, or use crop=whole"
         )
+
+
+def _images(rows: pd.DataFrame, labels: Labels) -> tuple[pd.DataFrame, list[str]]:
+    """Return the row of each image that gives it its class, and a note of images whose words give none."""
+    images = labels.of_images(rows)
+    lost = images.loc[images["label"].isna(), "image_id"]
+    lost = lost[lost.isin(rows.dropna(subset="label")["image_id"])] if labels.words else lost[:0]
+    said = f"{len(lost)} images are left out, for their findings differ in {labels.column}, or lack it"
+    return images.dropna(subset="label"), [f"{said} ({', '.join(lost)})"] if len(lost) else []
 
 
 def _mark(findings: pd.DataFrame) -> str:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from mammo.datasets.labels import Labels, task_of
 from mammo.errors import InputError
-from mammo.evaluation.aggregate import RULES, by_unit
+from mammo.evaluation.aggregate import RULES, by_unit, unit_notes
 from mammo.evaluation.bootstrap import Value
 from mammo.evaluation.evaluate import Evaluation, evaluate_table
 from mammo.evaluation.external import External, read_external
@@ -93,8 +93,10 @@ def evaluate(
         positive: Which of two classes is positive; needed if the names of the classes do not tell.
         columns: Maps the names used here (`label`, `score`, `p_<class>`, ...) to the table's own.
         threshold: The score above which a sample is called positive. None: it is chosen on the rows with split=val.
-        unit: `image` or `patient`, to evaluate these, each from its rows, instead of the rows.
-        rule: How the rows of a unit become one: `mean`, or `max` for the most alarming row.
+        unit: `image`, `breast`, `exam` or `patient`, to evaluate these, each from its rows, instead of the rows.
+            Breasts need a column `laterality` (left or right), exams a column `exam`.
+        rule: How the rows of a unit become one: `mean`, `max` for the most alarming row, or `noisy_or` for the
+            probability that one of them at least is positive.
 
     Raises:
         InputError: The table cannot be used; the error names the rows.
@@ -106,6 +108,7 @@ def evaluate(
     if unit is not None:
         if several:
             raise InputError(f"{external.name} has several seeds or folds; unit={unit} needs a table with one of each")
+        notes = [*notes, *unit_notes(table, unit)]
         table, left_out = by_unit(table, task_of(tuple(classes)) or _labels(classes), unit, rule)
         external = replace(external, table=table, identified=True)
         notes = [*notes, f"evaluated by {unit}: each takes {RULES[rule]}; {left_out} left out because of two classes"]
@@ -143,7 +146,7 @@ def _check_asked(external: External, threshold: object, unit: str | None, rule: 
     if threshold is not None and len(classes) > 2:
         raise InputError(f"threshold={threshold} is for two classes; this table has {len(classes)}")
     if rule != "mean" and unit is None:
-        raise InputError(f"rule={rule} does nothing without unit=image or unit=patient")
+        raise InputError(f"rule={rule} does nothing without a unit; add unit=image, breast, exam or patient")
     if threshold is not None and (several or not isinstance(threshold, int | float) or not math.isfinite(threshold)):
         raise InputError(f"threshold={threshold}: expected a finite number, and a table with one seed and fold")
     if unit == "image" and not external.identified:

@@ -9,12 +9,12 @@ import pandas as pd
 from mammo.config import Config
 from mammo.datasets.findings import PARTS
 from mammo.datasets.labels import Labels
-from mammo.evaluation.aggregate import RULES, UNITS, by_unit
+from mammo.evaluation.aggregate import RULES, by_unit, telling_units, unit_notes, with_places
 from mammo.evaluation.bootstrap import Value
 from mammo.evaluation.evaluate import Evaluation, Metrics, evaluate_table
 from mammo.evaluation.leaks import Leak, check_labels, protocol
 from mammo.evaluation.operating_point import Operating
-from mammo.evaluation.predictions import BASELINES, originals
+from mammo.evaluation.predictions import BASELINES
 from mammo.evaluation.subgroups import beyond_shortcuts, by_subgroup, one_liner
 from mammo.files import write_json, write_text
 from mammo.reports import run_figures
@@ -37,7 +37,7 @@ HEADS = {
 }
 WHERE = {"val": "the validation part and then kept fixed", "test": "the test part, which is a leak"}
 
-Units = dict[str, tuple[Evaluation, int]]  # by `image` or `patient`; the number counts those left out
+Units = dict[str, tuple[Evaluation, int, list[str]]]  # by unit: with the number of those left out, and notes
 
 
 def write(folder: Path) -> dict[str, float]:
@@ -46,13 +46,14 @@ def write(folder: Path) -> dict[str, float]:
     config, samples, (table, classes) = run.config, run.samples, run.predictions()
     check_labels(table, samples)
     evaluation = evaluate_table(table, classes, config.threshold, config.select_on)
-    units = _by_units(config, table, classes)
+    units = _by_units(config, with_places(table, samples), classes)
     leaks = run.find_leaks(table, classes, evaluation.operating)
     facts: dict[str, Any] = {"task": config.task.name, "protocol": protocol(config)}
     facts["leaks"] = [vars(leak) for leak in leaks]
     facts |= evaluation.as_json()
-    for unit, (one, left_out) in units.items():
-        facts[f"by_{unit}"] = {"rule": config.aggregate, "left_out": left_out, **one.as_json()}
+    for unit, (one, left_out, notes) in units.items():
+        said = {"notes": notes} if notes else {}
+        facts[f"by_{unit}"] = {"rule": config.aggregate, "left_out": left_out, **said, **one.as_json()}
     write_json(facts, folder / "metrics.json")
     epochs = pd.read_csv(folder / "curves.csv") if (folder / "curves.csv").is_file() else None
     run_figures.draw(folder / "figures", config, evaluation, epochs)
@@ -68,18 +69,18 @@ def write(folder: Path) -> dict[str, float]:
     lines += [f"Command: `{' '.join(run.provenance['command'])}`", ""]
     write_text("\n".join(lines), folder / "report.md")
     flat = evaluation.flat()
-    for unit, (one, _) in units.items():
+    for unit, (one, *_) in units.items():
         flat |= one.flat(f"_by_{unit}")
     return flat
 
 
 def _by_units(config: Config, table: pd.DataFrame, classes: list[str]) -> Units:
-    """Return the evaluations by patient, and by image where an image has several samples."""
-    units, chosen = {}, (config.threshold, config.select_on)
-    for unit, column in UNITS.items():
-        if unit == "patient" or originals(table).duplicated(["split", "head", column]).any():
-            of_units, left_out = by_unit(table, Labels.from_config(config.task), unit, config.aggregate)
-            units[unit] = evaluate_table(of_units, classes, *chosen, splits=("val", "test")), left_out
+    """Return the evaluations by patient, and by each unit that differs from a finer one."""
+    units, labels = {}, Labels.from_config(config.task)
+    for unit in telling_units(table):
+        of_units, left_out = by_unit(table, labels, unit, config.aggregate)
+        found = evaluate_table(of_units, classes, config.threshold, config.select_on, splits=("val", "test"))
+        units[unit] = found, left_out, unit_notes(table, unit)
     return units
 
 
@@ -155,19 +156,21 @@ def _metrics_lines(run: RunFolder, samples: pd.DataFrame, evaluation: Evaluation
             two = len(tested["majority"].classes) == 2
             lines += _operating_lines(evaluation.operating, config.select_on, two)
             lines += ["## Test by subgroup", "", *(note if two else []), *markdown(header, rows), ""]
-            for unit, (one, left_out) in units.items():
-                lines += _unit_lines(unit, one, left_out, config.aggregate, config.select_on, _positive(run))
+            for unit, (one, left_out, notes) in units.items():
+                lines += _unit_lines(unit, one, left_out, notes, config, _positive(run))
     return lines
 
 
 def _unit_lines(
-    unit: str, evaluation: Evaluation, left_out: int, rule: str, select_on: str, positive: str | None
+    unit: str, evaluation: Evaluation, left_out: int, notes: list[str], config: Config, positive: str | None
 ) -> list[str]:
-    """Return the section of images or patients."""
+    """Return the section of images, breasts, exams or patients."""
+    rule, select_on = config.aggregate, config.select_on
     lines = [f"## Test by {unit}", "", f"Each {unit} takes {RULES[rule]} (aggregate={rule})."]
     if evaluation.metrics.get(select_on):
         lines[-1] += f" Threshold and temperature were chosen on the {unit}s of {WHERE[select_on]}."
     lines[-1] += f" Left out because their samples have two classes: {left_out}." * bool(left_out)
+    lines[-1] += "".join(f" {note}." for note in notes)
     if "test" not in evaluation.metrics:
         return [*lines, "", f"No {unit} is left.", ""]
     return [*lines, "", *metrics_table(evaluation.metrics["test"], evaluation.counts["test"], BRIEFLY, positive), ""]

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from mammo.config import GROUPS, Config
 from mammo.datasets.findings import PARTS
 from mammo.datasets.labels import Labels
+from mammo.datasets.words import positive_words
 from mammo.errors import InputError
 from mammo.evaluation.aggregate import UNITS, check_rule
 from mammo.evaluation.operating_point import check_rule as check_threshold
@@ -39,7 +40,7 @@ def resolve(composed: DictConfig, overrides: list[str]) -> Config:
     config.heads = heads if config.heads == "all" else [config.heads] if isinstance(config.heads, str) else config.heads
     checks.known_name("heads", config.heads, ("all", *heads))
     check_threshold(config.threshold)
-    check_rule(config.aggregate, Labels.from_config(config.task))
+    _check_task(config)
     part, head, _ = [*str(config.objective).split("/", 2), "", ""][:3]
     of_samples = reduce(lambda name, unit: name.removesuffix(f"_by_{unit}"), UNITS, part)
     known = ("softmax", "shortcuts", "majority", *config.heads)
@@ -50,14 +51,28 @@ def resolve(composed: DictConfig, overrides: list[str]) -> Config:
     return config
 
 
+def _check_task(config: Config) -> None:
+    """Refuse a rule of units that the task does not allow, and positive words beside classes."""
+    task = config.task
+    if task.classes is not None:
+        if task.positive is not None and config.fit:
+            raise InputError(
+                f"task.positive={task.positive} does nothing with task={task.name}, whose classes are given; "
+                "use task=label"
+            )
+        check_rule(config.aggregate, Labels.from_config(task))
+    elif config.aggregate != "mean" and not positive_words(task.positive):
+        raise InputError(f"aggregate={config.aggregate} needs a positive class; name its words by task.positive")
+
+
 def _of_run(run: RunFolder, overrides: list[str], composed: Config) -> Config:
     """Return the settings of an earlier run, with the single keys changed that the overrides name."""
-    found, now = run.config.as_dict(), composed.as_dict()
+    found, asked, now = run.config.as_dict(), run.asked.as_dict(), composed.as_dict()
     parse = OverridesParser.create().parse_override
     for override in map(parse, overrides):
         key, value = override.key_or_group, override.value()
         files_moved = key in ("model", "data") and value == found[key]["name"]  # options of these groups may name files
-        if key in GROUPS and (now[key] == found[key] or files_moved):
+        if key in GROUPS and (now[key] == asked[key] or files_moved):
             continue  # the same as in that run
         if "." not in key and key not in ("fit", "ckpt_path", "seed", "objective") and found.get(key) != value:
             raise InputError(

@@ -6,7 +6,6 @@ from pathlib import Path
 import lightning as L
 
 from mammo.config import Config
-from mammo.datasets.base import load_findings
 from mammo.datasets.registry import open_dataset
 from mammo.models import heads
 from mammo.models.heads import FittedHead
@@ -21,7 +20,7 @@ from mammo.tasks.base import Task
 from mammo.tasks.classification import build_task
 from mammo.training.callbacks import Outputs
 from mammo.training.fit import fit_and_predict
-from mammo.training.prepare import Prepared, prepare, split_of
+from mammo.training.prepare import Prepared, choose, prepare, split_of
 
 log = logging.getLogger(__name__)
 
@@ -50,16 +49,18 @@ def train(config: Config, folder: Path) -> dict[str, float]:
 
     dataset = open_dataset(config.data)
     dataset.prepare()
-    findings = load_findings(dataset, config.data.spacing_mm)
-    split = split_of(findings, config)
-    prepared = prepare(dataset, findings, split, config)
+    given, (config, chosen) = config, choose(dataset, config)
+    split = split_of(chosen.findings, config)
+    prepared = prepare(dataset, chosen.findings, split, config, chosen.notes)
     clock.lap("films and crops")
     frozen_stages = earlier.provenance["frozen_stages"] if earlier else None
     task = build_task(config, prepared.labels, prepared.class_counts(), frozen_stages)
     clock.lap("model")
     logger = tensorboard(folder, last)
     if plan.main:
-        known = provenance_of(run, config, prepared, task, plan, goes_on=last is not None, earlier=earlier)
+        known = provenance_of(run, given, prepared, task, plan, goes_on=last is not None, earlier=earlier)
+        if given.task != config.task:
+            known["task"] = vars(config.task)
         open_run(run, prepared, known, goes_on=last is not None)
         say_plan(folder, config, prepared, task, plan)
     clock.lap("tables and pictures")

@@ -83,7 +83,11 @@ def check_labels(prepared: Prepared, samples: Samples) -> None:
     true = labels.label(true)
     if prepared.crop.several_per_image:  # a window's label follows from its place
         images = table[["image_id"]].merge(findings.drop_duplicates("image_id"), how="left")
-        by_place = labels.label(images.assign(**shown_in(table, findings, labels.column)))
+        if labels.words:
+            decided = labels.of_images(findings.assign(label=labels.label(findings))).set_index("image_id")["label"]
+            by_place = table["image_id"].map(decided)
+        else:
+            by_place = labels.label(images.assign(**shown_in(table, findings, labels.column)))
         true = true.where(table["patch"] == 0, by_place)
     true = true.fillna("no finding")
     given = np.asarray(labels.classes)[samples.labels]

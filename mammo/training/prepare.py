@@ -1,16 +1,18 @@
 """Turn findings and a split into the samples of a run: crops, rows of each part, and notes. No Lightning is needed."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from mammo.config import Config
-from mammo.datasets.base import Dataset
+from mammo.datasets.base import Chosen, Dataset, choose_images
 from mammo.datasets.findings import PARTS, SAMPLE
 from mammo.datasets.labels import Labels, check_task
 from mammo.datasets.split import check_split, read_split, split_images
+from mammo.datasets.words import resolved
 from mammo.errors import InputError
 from mammo.paths import home
 from mammo.preprocessing.augment import Augment
@@ -39,6 +41,7 @@ class Prepared:
         select_on: The part that chooses the epoch, the heads and the thresholds.
         synthetic: Synthetic crops by draw; None if the augmentation makes none.
         audit: The facts that `check_split` found about the rows.
+        said: What was said about the data set before a film was read, one line each.
     """
 
     dataset: Dataset
@@ -54,6 +57,7 @@ class Prepared:
     select_on: str
     synthetic: dict[Draw, np.ndarray] | None
     audit: dict[str, Any]
+    said: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         self.pool = pool_of(self.rows_of)
@@ -91,7 +95,7 @@ class Prepared:
     def notes(self) -> list[str]:
         """The facts that a reader of the report must know, one line each."""
         compared = self.compared()
-        return [*self.crops.notes, *([] if compared is None else [summary(compared)])]
+        return [*self.said, *self.crops.notes, *([] if compared is None else [summary(compared)])]
 
     def compared(self) -> pd.DataFrame | None:
         """Return the nearest training crop of each synthetic one, with its `class`; None if there are none."""
@@ -107,6 +111,17 @@ class Prepared:
         return pd.concat(tables, ignore_index=True)
 
 
+def choose(dataset: Dataset, config: Config) -> tuple[Config, Chosen]:
+    """Return the settings with the classes of their task, and the images that they choose, with notes.
+
+    Raises:
+        InputError: No image has the view or laterality that is asked for, or the words make no task.
+    """
+    chosen = choose_images(dataset, config.data)
+    task, said = resolved(config.task, chosen.findings)
+    return replace(config, task=task), replace(chosen, notes=[*chosen.notes, *said])
+
+
 def split_of(findings: pd.DataFrame, config: Config) -> pd.DataFrame:
     """Deal the images of a findings table to train, val and test: one row per image, or per copy if copies are dealt.
 
@@ -115,6 +130,7 @@ def split_of(findings: pd.DataFrame, config: Config) -> pd.DataFrame:
     """
     labels = Labels.from_config(config.task)
     check_task(labels, findings)
+    findings = labels.stratified(findings)
     if config.split.name == "table":
         return read_split(findings, config.split.table)
     return split_images(
@@ -129,14 +145,17 @@ def split_of(findings: pd.DataFrame, config: Config) -> pd.DataFrame:
     )
 
 
-def prepare(dataset: Dataset, findings: pd.DataFrame, split: pd.DataFrame, config: Config) -> Prepared:
+def prepare(
+    dataset: Dataset, findings: pd.DataFrame, split: pd.DataFrame, config: Config, said: Sequence[str] = ()
+) -> Prepared:
     """Cut the samples of a run and deal them to their parts.
 
     Args:
         dataset: The data set, which reads the films.
         findings: Its findings table.
         split: One row per image, as `datasets.split.split_images` returns it.
-        config: The configuration of the run.
+        config: The configuration of the run, with the classes of its task.
+        said: What was said about the data set so far, one line each.
 
     Raises:
         InputError: The data set, or a part, lacks a class; or the batch is larger than the training part.
@@ -180,6 +199,7 @@ def prepare(dataset: Dataset, findings: pd.DataFrame, split: pd.DataFrame, confi
         config.select_on,
         synthetic,
         audit,
+        said,
     )
 
 

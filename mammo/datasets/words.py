@@ -1,0 +1,111 @@
+"""The words of a user's column, and the classes that they make (`task=label`)."""
+
+import re
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from mammo.config import TaskConfig
+from mammo.errors import InputError
+
+NO_WORD = frozenset(["", "na", "n/a", "nan", "null", "<na>", "#n/a", "#ref!", "#value!", "-", "--", ".", "?"])
+RESERVED = ("samples", "patients")  # keys that stand beside the classes in metrics.json
+SHOWN = 10  # the number of words that a line lists
+
+
+def as_word(value: object) -> str:
+    """Return a value as a word; whole numbers have no decimal point."""
+    if isinstance(value, bool | np.bool_):
+        return str(value).lower()
+    if isinstance(value, float | np.floating) and np.isfinite(value) and value == int(value):
+        return str(int(value))
+    return str(value)
+
+
+def words_of(values: pd.Series) -> pd.Series:
+    """Return the words of a column without needless blanks, `1.0` as `1`; missing if a value says nothing."""
+    words = [pd.NA if pd.isna(value) else " ".join(as_word(value).split()) for value in values]
+    words = [re.sub(r"^([-+]?\d+)\.0+$", r"\1", word) if isinstance(word, str) else word for word in words]
+    found = pd.Series(words, values.index, "string")
+    return found.mask(found.str.casefold().isin(NO_WORD))
+
+
+def fold(word: str) -> str:
+    """Return the common form of the spellings of a word."""
+    return " ".join(as_word(word).split()).casefold()
+
+
+def resolved(task: TaskConfig, findings: pd.DataFrame) -> tuple[TaskConfig, list[str]]:
+    """Return a task with its classes, and notes; those of a task whose classes are not given are words of its column.
+
+    Args:
+        task: The settings of a task. With `positive`, there are two classes: those words, and all others.
+        findings: A findings table.
+
+    Raises:
+        InputError: The column is not there or has one word only, or a positive word is not among its words.
+    """
+    if task.classes is not None:
+        return task, []
+    column = task.column
+    if column not in findings or findings[column].isna().all():
+        there = [str(name) for name in findings if findings[name].notna().any()]
+        raise InputError(f"task.column={column}: the data set has no such column; expected one of {', '.join(there)}")
+    words = words_of(findings[column])
+    images = findings["image_id"].groupby(words).nunique()
+    spellings: dict[str, list[str]] = {}
+    for word in sorted(images.index, key=lambda word: (-images[word], word.swapcase())):  # small letters first
+        spellings.setdefault(fold(word), []).append(word)
+    known = {key: several[0] for key, several in spellings.items()}  # the most frequent spelling
+    listed = _listed(sorted(known.values()))
+    if len(known) < 2:
+        raise InputError(f"task.column={column}: found the word {listed or 'nothing'} alone; a task needs two or more")
+    positive = positive_words(task.positive)
+    if unknown := [word for word in positive if fold(word) not in known]:
+        raise InputError(f"task.positive={unknown[0]}: {column} has no such word; expected some of {listed}")
+    classes = _two_classes(known, positive, column) if positive else {word: [word] for word in sorted(known.values())}
+    if taken := [name for name in classes if name in RESERVED]:
+        raise InputError(f"task.column={column}: a class cannot be named {taken[0]}; write another word in the table")
+    folded = words.map(fold, na_action="ignore")
+    counts = Counter(findings[["image_id"]].assign(word=folded).drop_duplicates().dropna()["word"])
+    notes = [_said(column, classes, counts, ordered=bool(positive))]
+    for several in spellings.values():
+        if len(several) > 1:
+            notes.append(f"{', '.join(several)} differ in capitals only and are one word of {column}")
+    empty = findings.loc[words.isna() & findings[column].notna(), column].astype(str)
+    if marks := sorted({word.strip() for word in empty} - {""}):
+        notes.append(f"{len(empty)} rows of {column} hold {_listed(marks)}, which is taken as missing")
+    return replace(task, classes=classes, positive=positive, ordered=bool(positive)), notes
+
+
+def positive_words(given: object) -> list[str]:
+    """Return the words that `task.positive` names: a list, one word, or nothing."""
+    several = given if isinstance(given, list | tuple) else [] if given is None else [given]
+    return [" ".join(as_word(word).split()) for word in several]
+
+
+def _two_classes(known: dict[str, str], positive: list[str], column: str) -> dict[str, list[str]]:
+    """Return the negative and the positive class, each with its words."""
+    keys = list(dict.fromkeys(fold(word) for word in positive))
+    ours, others = [known[key] for key in keys], sorted(word for key, word in known.items() if key not in keys)
+    if not others:
+        raise InputError(f"task.positive={positive} names all words of {column}; leave one for the negative class")
+    name = "+".join(ours)
+    negative = others[0] if len(others) == 1 and others[0] != name else f"not {name}"
+    return {negative: others, name: ours}
+
+
+def _said(column: str, classes: dict[str, list[str]], counts: Counter[str], *, ordered: bool) -> str:
+    """Return the note that says which words make each class."""
+    of = []
+    for name, words in classes.items():
+        listed = _listed([f"{word} ({counts[fold(word)]} images)" for word in words])
+        of.append(listed if words == [name] else f"{name} is {listed}")
+    said = f"the classes are words of {column}: {'; '.join(of)}"
+    return said if ordered or len(classes) > 2 else f"{said}; the second counts as positive, as none was named"
+
+
+def _listed(words: list[str]) -> str:
+    return ", ".join(words[:SHOWN]) + f" and {len(words) - SHOWN} more" * (len(words) > SHOWN)

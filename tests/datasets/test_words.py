@@ -1,0 +1,109 @@
+"""Tasks from any column: the words that are there make the classes, and everything that is left out is said."""
+
+import pandas as pd
+import pytest
+
+import mammo
+from mammo.config import TaskConfig
+from mammo.datasets.labels import Labels
+from mammo.datasets.words import fold, resolved, words_of
+from mammo.errors import InputError
+
+
+def table(*words, images=None):
+    images = images or [f"i{at}" for at in range(len(words))]
+    return pd.DataFrame({"image_id": images, "Befund": pd.Series(words, dtype=object), "severity": None})
+
+
+def task(*words, images=None, **settings):
+    rows = table(*words, images=images)
+    found, notes = resolved(TaskConfig(name="label", column="Befund", **settings), rows)
+    return Labels.from_config(found), notes, rows
+
+
+def test_a_word_is_the_same_with_blanks_or_as_a_number_with_a_point():
+    given = pd.Series([" krank ", "a\n b", 1.0, "1.0", 2, True, 1.5, None, float("nan"), "", "n/a", "?", "none"])
+    assert words_of(given).fillna("missing").tolist() == [
+        "krank", "a b", "1", "1", "2", "true", "1.5", *["missing"] * 5, "none",
+    ]  # fmt: skip
+    assert fold("GRÖßE  a") == fold("grösse a ")
+
+
+def test_positive_words_make_two_classes_the_positive_one_last():
+    labels, notes, rows = task("krank", "gesund", "Krank ", "gesund", positive=["krank"])
+    assert labels.classes == ("gesund", "krank") and labels.ordered and labels.alarming and not labels.of_lesions
+    assert labels.label(rows).tolist() == ["krank", "gesund", "krank", "gesund"]
+    assert "krank (2 images)" in notes[0] and "krank, Krank" in notes[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "positive", "classes"),
+    [
+        (["a", "b", "c"], ["c"], ("not c", "c")),
+        (["a", "b", "c"], ["c", "B"], ("a", "c+b")),
+        (["a", "b", "c"], "c", ("not c", "c")),
+        ([0.0, 1.0, None], [1], ("0", "1")),
+        (["0.0", "1.0"], ["1"], ("0", "1")),
+        ([True, False, "TRUE"], [True], ("false", "true")),
+        (["b", "a", "c"], None, ("a", "b", "c")),
+        (["b", "a"], [], ("a", "b")),
+        (["a/b", "ü, x", "a b"], ["ü, x"], ("not ü, x", "ü, x")),
+    ],
+)
+def test_the_classes_are_named_by_the_words(words, positive, classes):
+    labels, _, _ = task(*words, positive=positive)
+    assert labels.classes == classes
+    assert labels.ordered == labels.alarming == bool(positive)
+
+
+def test_a_negative_class_holds_all_other_words_and_the_notes_say_which():
+    labels, notes, rows = task("krank", "gesund", "unklar", None, "-", positive=["krank"])
+    assert labels.label(rows).fillna("").tolist() == ["krank", "not krank", "not krank", "", ""]
+    assert "gesund (1 images), unklar (1 images)" in notes[0] and "1 rows of Befund hold -" in notes[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "settings", "message"),
+    [
+        (["a", "b"], {"positive": ["c"]}, r"task\.positive=c: .*some of a, b"),
+        (["a", "b"], {"positive": ["a", "b"]}, "all words of Befund"),
+        (["a", "A "], {}, "the word a alone"),
+        (["a", "patients"], {}, "cannot be named patients"),
+        ([None, None], {}, r"task\.column=Befund: .*one of image_id$"),
+    ],
+)
+def test_words_that_make_no_task_are_refused_in_one_line(words, settings, message):
+    with pytest.raises(InputError, match=message) as error:
+        task(*words, **settings)
+    assert "\n" not in str(error.value)
+
+
+def test_a_column_that_is_not_there_lists_those_that_are():
+    with pytest.raises(InputError, match=r"task\.column=Diagnose: .*image_id, Befund$"):
+        resolved(TaskConfig(name="label", column="Diagnose"), table("a", "b"))
+
+
+def of_images(labels, rows):
+    found = labels.of_images(rows.assign(label=labels.label(rows)))
+    return found.set_index("image_id")["label"].fillna("").to_dict()
+
+
+def test_the_positive_word_of_an_image_counts_and_a_missing_one_is_not_negative():
+    images = ["a", "a", "b", "b", "c", "c", "d"]
+    labels, _, rows = task("no", "yes", "no", None, None, "yes", "no", images=images, positive=["yes"])
+    assert of_images(labels, rows) == {"a": "yes", "b": "", "c": "yes", "d": "no"}
+
+
+def test_without_a_positive_word_the_findings_of_an_image_must_agree():
+    images = ["a", "a", "b", "b", "c", "c", "d"]
+    labels, _, rows = task("x", "y", "x", "x", None, "y", "y", images=images)
+    assert of_images(labels, rows) == {"a": "", "b": "x", "c": "", "d": "y"}
+
+
+def test_a_split_from_python_spreads_the_words():
+    words = ["krank" if at % 4 == 0 else "gesund" for at in range(80)]
+    rows = table(*words).assign(dataset="x", finding_id=0, path="x", patient=[f"p{at}" for at in range(80)])
+    rows["severity"] = pd.NA
+    parts = mammo.split(rows, task={"column": "Befund", "positive": ["krank"]})
+    ill = parts["image_id"].map(dict(zip(rows["image_id"], words, strict=True))) == "krank"
+    assert parts[ill]["split"].value_counts().to_dict() == {"train": 12, "val": 4, "test": 4}
