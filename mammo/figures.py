@@ -43,6 +43,11 @@ def figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tupl
     return drawn, drawn.subplots(rows, columns, squeeze=False)
 
 
+def plain(text: str) -> str:
+    """Return words that are drawn as they stand: dollar signs would begin a formula."""
+    return text.replace("$", r"\$")
+
+
 def confusion(counts: np.ndarray, classes: list[str], title: str) -> Figure:
     """Draw counts (actual, predicted) as in Figures 6 and 8 of Behery et al. 2023, with the positive class first."""
     drawn, axes = figure(1.6 + 0.9 * len(classes), 1.4 + 0.8 * len(classes))
@@ -53,8 +58,8 @@ def confusion(counts: np.ndarray, classes: list[str], title: str) -> Figure:
         axis.text(
             column, row, f"{count}\n{share:.0%}", ha="center", va="center", color="white" if share > 0.6 else "black"
         )
-    axis.set_xticks(range(len(classes)), classes)
-    axis.set_yticks(range(len(classes)), classes, rotation=90, va="center")
+    axis.set_xticks(range(len(classes)), [plain(one) for one in classes])
+    axis.set_yticks(range(len(classes)), [plain(one) for one in classes], rotation=90, va="center")
     axis.set(xlabel="predicted", ylabel="actual")
     axis.set_title(title, fontsize=10)
     return drawn
@@ -101,6 +106,7 @@ def roc_and_pr(heads: dict[str, list[Any]], share: float, title: str) -> Figure:
         drawn.legend(*axes[0, 0].get_legend_handles_labels(), frameon=False, loc="outside right center")
     else:
         axes[0, 0].legend(frameon=False, loc="lower right")
+    title = plain(title)
     drawn.suptitle(title if several else f"{title}; 95 % bands by patient", fontsize=10)
     return drawn
 
@@ -129,6 +135,7 @@ def reliability(heads: dict[str, list[Any]], positive: str | None) -> Figure:
                 )
         _square(axis)
         axis.set_title(f"{head}, test", fontsize=10)
+    positive = positive and plain(positive)
     for axis in axes[-1]:
         axis.set(xlabel=f"predicted probability of {positive}" if positive else "predicted probability")
     for axis in axes[:, 0]:

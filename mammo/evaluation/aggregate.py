@@ -65,7 +65,8 @@ def unit_notes(predictions: pd.DataFrame, unit: str) -> list[str]:
     """Return what must be said about images whose breast or exam is not known, one line each."""
     if unit not in ("breast", "exam"):
         return []
-    images, notes = predictions.drop_duplicates("image_id"), []
+    columns = ["image_id", "patient", *PLACES]
+    images, notes = predictions.drop_duplicates("image_id").reindex(columns=columns), []
     exams = _exams(images)
     if (unknown := exams.isna()).any():
         why = "have no exam, while their patient has several, and belong to none"

@@ -4,8 +4,9 @@ from mammo.evaluation.bootstrap import Value
 
 
 def markdown(header: list[str], rows: list[list[str]]) -> list[str]:
-    """Return the lines of a Markdown table."""
-    return [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
+    """Return the lines of a Markdown table; bars inside a cell are shown as they are."""
+    rows = [[cell.replace("|", "\\|") for cell in cells] for cells in (header, ["---"] * len(header), *rows)]
+    return [f"| {' | '.join(cells)} |" for cells in rows]
 
 
 def signed(value: Value) -> str:

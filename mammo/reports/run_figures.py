@@ -1,5 +1,6 @@
 """The figures of one run: confusion matrices, ROC, precision-recall, reliability and training curves."""
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -56,7 +57,7 @@ def draw_heads(folder: Path, evaluation: Evaluation, title: str) -> None:
         drawn = figures.roc_and_pr(
             bands, float((labels == index).mean()), f"positive: {name}; {title}, n = {len(labels)}"
         )
-        figures.save(drawn, folder / ("roc.png" if two else f"roc_{name}.png"))
+        figures.save(drawn, folder / ("roc.png" if two else f"roc_{_file_name(name, index)}.png"))
     reliable = {
         head: [_reliability(one), _reliability(one.calibrated(operating)) if operating.temperature else None]
         for head, one in seen.items()
@@ -65,6 +66,12 @@ def draw_heads(folder: Path, evaluation: Evaluation, title: str) -> None:
     }
     if reliable:
         figures.save(figures.reliability(reliable, classes[1] if two else None), folder / "reliability.png")
+
+
+def _file_name(name: str, index: int) -> str:
+    """Return a class name as a part of a file name; a name with a slash or blank gets its number."""
+    plain = re.sub(r"[^\w.+-]", "_", name)
+    return plain if plain == name else f"{plain}_{index}"
 
 
 def _reliability(predictions: Predictions) -> curves.Band:

@@ -1,4 +1,4 @@
-"""Images and patients from their samples: by the stated rule, each once, of one class."""
+"""Images, breasts, exams and patients from their samples: by the stated rule, each once, of one class."""
 
 import numpy as np
 import pandas as pd
@@ -7,7 +7,15 @@ from sklearn.metrics import roc_auc_score
 
 from mammo.datasets.labels import find_task, known_tasks
 from mammo.errors import InputError
-from mammo.evaluation.aggregate import by_unit, check_rule
+from mammo.evaluation.aggregate import (
+    any_positive,
+    by_unit,
+    check_rule,
+    none_positive,
+    telling_units,
+    unit_notes,
+    with_places,
+)
 from mammo.reports.external import evaluate
 
 
@@ -105,7 +113,7 @@ def test_the_maximum_is_refused_where_no_class_is_the_most_alarming():
 
 @pytest.mark.parametrize(
     ("unit", "rule", "message"),
-    [("image", "median", "aggregate=median"), ("breast", "mean", "unit=breast")],
+    [("image", "median", "aggregate=median"), ("side", "mean", "unit=side")],
 )
 def test_an_unknown_unit_or_rule_lists_the_known(unit, rule, message):
     with pytest.raises(InputError, match=message):
@@ -138,3 +146,110 @@ def test_the_majority_class_of_patients_is_that_of_the_training_parts_patients_a
     frequent = patients[patients["head"] == "majority"]
     assert np.allclose(frequent["p_abnormal"], 2 / 3) and np.allclose(frequent["p_normal"], 1 / 3)
     assert np.allclose(patients.loc[patients["head"] == "softmax", "p_abnormal"], 1 / 3)
+
+
+def placed(rows):
+    """Predictions of one head, an image each: patient, exam, laterality, label, probability of abnormal."""
+    samples = [(patient, f"i{at}", "test", label, 1 - p, p) for at, (patient, _, _, label, p) in enumerate(rows)]
+    images = pd.DataFrame(rows, columns=["patient", "exam", "laterality", "label", "p"])
+    images["image_id"] = [f"i{at}" for at in range(len(rows))]
+    return with_places(table("abnormality", samples).query("head == 'softmax'"), images)
+
+
+FILMS = [  # patients with 1, 2, 4 and 5 images; two of one view; one without laterality; two exams of one patient
+    ("p1", None, "left", "normal", 0.1),
+    ("p2", None, "left", "abnormal", 0.6), ("p2", None, "left", "normal", 0.2),
+    ("p4", "a", "left", "abnormal", 0.9), ("p4", "a", "right", "normal", 0.3),
+    ("p4", "b", "left", "normal", 0.2), ("p4", "b", "left", "abnormal", 0.4),
+    ("p5", "c", "left", "normal", 0.1), ("p5", "c", "left", "normal", 0.2), ("p5", None, "right", "normal", 0.3),
+    ("p5", "c", "right", "normal", 0.4), ("p5", "c", None, "abnormal", 0.8),
+]  # fmt: skip
+
+
+def found_of(rows, unit, rule="max"):
+    units, _ = by_unit(placed(rows), find_task("abnormality"), unit, rule)
+    assert not units.duplicated("image_id").any()
+    return {row.image_id: (row.label == "abnormal", round(row.p_abnormal, 6)) for row in units.itertuples()}
+
+
+def test_breasts_exams_and_patients_have_any_number_of_images():
+    assert found_of(FILMS, "breast") == {
+        "p1 left": (False, 0.1), "p2 left": (True, 0.6), "p4 a left": (True, 0.9), "p4 a right": (False, 0.3),
+        "p4 b left": (True, 0.4), "p5 c left": (False, 0.2), "p5 c right": (False, 0.4),
+    }  # fmt: skip
+    assert found_of(FILMS, "exam") == {
+        "p1": (False, 0.1), "p2": (True, 0.6), "p4 a": (True, 0.9), "p4 b": (True, 0.4), "p5 c": (True, 0.8),
+    }  # fmt: skip
+    assert found_of(FILMS, "patient")["p5"] == (True, 0.8)
+    assert found_of(FILMS, "breast", "mean")["p2 left"][1] == pytest.approx(0.4)
+    assert telling_units(placed(FILMS)) == ["breast", "exam", "patient"]
+    notes = unit_notes(placed(FILMS), "breast")
+    assert "i9" in notes[0] and "i11" in notes[1] and len(notes) == 2
+
+
+def test_an_image_without_an_exam_belongs_to_none_where_its_patient_has_several():
+    rows = [*FILMS[3:7], ("p4", None, "left", "abnormal", 0.94)]
+    assert found_of(rows, "exam") == {"p4 a": (True, 0.9), "p4 b": (True, 0.4)}
+    assert found_of(rows, "patient") == {"p4": (True, 0.94)}
+    assert "i4" in unit_notes(placed(rows), "exam")[0]
+
+
+def test_units_that_equal_others_are_not_told():
+    two_films = [("p1", None, side, "normal", 0.1) for side in ("left", "right")]
+    assert telling_units(placed(two_films)) == ["patient"]
+    assert telling_units(placed([("p1", "a", "left", "normal", 0.1), ("p1", "b", "left", "normal", 0.1)])) == [
+        "patient"
+    ]
+    assert telling_units(placed([("p1", None, None, "normal", 0.1)] * 2)) == ["patient"]
+
+
+def test_noisy_or_is_the_probability_of_any_and_its_score_ranks_as_it_does():
+    p = np.array([0.6, 0.2, 0.05])
+    rows = [("p1", None, "left", "normal", one) for one in p]
+    units, _ = by_unit(placed(rows), find_task("abnormality"), "breast", "noisy_or")
+    any_one = 1 - np.prod(1 - p)
+    assert units[["score", "p_normal", "p_abnormal"]].to_numpy()[0] == pytest.approx(
+        [np.log(any_one / (1 - any_one)), 1 - any_one, any_one]
+    )
+    images, _ = by_unit(placed(rows), find_task("abnormality"), "image", "noisy_or")
+    assert images["p_abnormal"].to_numpy() == pytest.approx(p)
+
+
+def test_noisy_or_is_exact_for_the_smallest_and_largest_probabilities():
+    tiny, sure = np.full(3, 1e-15), np.full(3, 1e-30)
+    score, none, some = any_positive(none_positive(np.ones(3), tiny).sum(keepdims=True))[0]
+    assert (some, none, score) == pytest.approx((3e-15, 1, np.log(3e-15)))
+    score, none, some = any_positive(none_positive(sure, np.ones(3)).sum(keepdims=True))[0]
+    assert (some, score) == pytest.approx((1, 90 * np.log(10))) and none == pytest.approx(1e-90)
+    ends = any_positive(none_positive(np.array([0.0, 1.0]), np.array([1.0, 0.0])))
+    assert np.isfinite(ends).all() and ends[:, 2].tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(("task", "rule"), [("density", "noisy_or"), ("severity", "noisy_or"), ("density", "max")])
+def test_a_rule_that_needs_an_alarming_class_is_refused_without_one(task, rule):
+    with pytest.raises(InputError, match=f"aggregate={rule}"):
+        check_rule(rule, find_task(task))
+
+
+def test_the_majority_says_the_same_of_every_breast_however_many_images_it_has():
+    rows = [
+        ("p1", None, "left", "normal", 0.4),
+        ("p2", None, "left", "normal", 0.4),
+        ("p2", None, "left", "normal", 0.4),
+    ]
+    units, _ = by_unit(placed(rows).assign(head="majority"), find_task("abnormality"), "breast", "noisy_or")
+    assert units["p_abnormal"].tolist() == pytest.approx([0.4, 0.4]) and units["score"].nunique() == 1
+
+
+def test_a_table_of_anybody_is_evaluated_by_breast(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({"PatientID": [f"p{at // 4}" for at in range(80)], "Laterality": ["L", "L", "R", ""] * 20})
+    rows["label"] = ((np.arange(80) // 4) % 2).astype(int) * (rows["Laterality"] == "L")
+    rows["score"] = (0.3 * rows["label"] + 0.6 * rng.random(80)).round(6)
+    rows.to_csv(tmp_path / "table.csv", index=False)
+    found = evaluate(tmp_path / "table.csv", by="PatientID", unit="breast", rule="max")
+    known = rows[rows["Laterality"] != ""].groupby(["PatientID", "Laterality"])[["label", "score"]].max()
+    assert found["auroc"].value == pytest.approx(roc_auc_score(known["label"], known["score"]))
+    assert "n = 40, 20 patients" in found.text and "20 images have no known laterality" in found.text
+    with pytest.raises(InputError, match=r"unit=exam .*column exam"):
+        evaluate(tmp_path / "table.csv", by="PatientID", unit="exam")

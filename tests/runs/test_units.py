@@ -74,7 +74,8 @@ def test_a_run_of_words_goes_on_is_evaluated_again_and_classifies(run, films, tm
 
 
 def test_every_word_is_a_class_and_windows_have_that_of_their_image(films):
-    config = resolved(*OWN, "task=label", "task.column=Befund", "crop=grid", "crop.window_mm=6", "data.spacing_mm=0.1",
+    small = ["crop=grid", "crop.window_mm=8", "data.spacing_mm=0.1", "+data.arguments.patients=12"]
+    config = resolved(*OWN, *small, "task=label", "task.column=Befund",
                       f"+data.arguments.root={films}")  # fmt: skip
     prepared = prepared_of(config)
     check_labels(prepared, prepared.described)
