@@ -159,10 +159,10 @@ def _placed(table: pd.DataFrame, unit: str) -> pd.DataFrame:
     if unit not in ("breast", "exam"):
         return table
     if lacking := [column for column in UNITS[unit] if column not in table and column != "exam"]:
-        raise InputError(f"unit={unit} needs a column {lacking[0]}, and there is none")
+        raise InputError(f"unit={unit} needs a column {lacking[0]}, and there is none; add it, left or right")
     if "exam" not in table:
         if unit == "exam":
-            raise InputError("unit=exam needs a column exam, and there is none")
+            raise InputError("unit=exam needs a column exam, and there is none; add the exam of each row")
         table = table.assign(exam=pd.Series(pd.NA, table.index, "string"))
     return table.assign(exam=_exams(table)).dropna(subset=UNITS[unit])
 
