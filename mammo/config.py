@@ -75,6 +75,8 @@ class DataConfig:
     laterality: str | None = _one_of(None, "left", "right")  # only images of this laterality; null: all
     batch_size: int = _whole(16, 1)  # the number of samples in a training step, on all devices together
     workers: int | None = _whole(None, 0)  # loader processes per device; null: one on a CPU, one per core on GPUs
+    # the largest share of the images that a run leaves out because their films are unreadable; above it, it stops
+    max_unreadable: float = _number(0.05, 0, 1)
     cache: bool = True  # whether crops and the outputs of a frozen part are kept on disk for later runs
     # the fold that is the test part, counted from 0; null: one split with the sizes of split.shares
     fold: int | None = _whole(None, 0)

@@ -19,7 +19,7 @@ BELOW = {
     "figures": "files",
     "formats": "errors",
     "datasets": "config errors figures files formats paths targets",
-    "preprocessing": "config datasets errors files paths targets",
+    "preprocessing": "config datasets errors files paths processes targets",
     "models": "config datasets errors files paths targets",
     "processes": "config errors files paths",
     "tasks": "config datasets errors models preprocessing processes targets",

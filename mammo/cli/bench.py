@@ -1,7 +1,7 @@
 """Measure speed and memory on this machine.
 
-It compares networks with a bare PyTorch loop and with Keras, runs with and without caches, and data sets of several
-sizes.
+It compares networks with a bare PyTorch loop and with Keras, runs with and without caches, data sets of several
+sizes, and the cutting of films with their bare decoder.
 """
 
 import sys
@@ -82,6 +82,21 @@ def growth(overrides: Overrides = None, to: To = BENCH) -> None:
     found = bench.measure(overrides or [], say=typer.echo)
     bench.draw(found, to)
     _end("growth", bench.tables(found), found, to)
+
+
+@app.command()
+def data(
+    films: Annotated[int, typer.Option(min=2, help="the number of films that are drawn")] = 24,
+    megapixels: Annotated[float, typer.Option(min=0.1, help="the size of a film in millions of pixels")] = 12,
+    form: Annotated[str, typer.Option("--format", help="j2k or rle (DICOM), png16 or pgm")] = "j2k",
+    rounds: Rounds = 3,
+    to: To = BENCH,
+) -> None:
+    """Measure how many films a second are read, decoded and cut, and how much memory that takes."""
+    from mammo.bench import data as bench
+
+    found = bench.measure(films=films, megapixels=megapixels, form=form, rounds=rounds, say=typer.echo)
+    _end("data", bench.tables(found), found, to)
 
 
 def _end(name: str, lines: list[str], found: dict[str, Any], to: Path) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 from mammo.datasets import download
 from mammo.datasets.film import Film, pixel_digest, read_film
 from mammo.datasets.findings import findings_table
-from mammo.errors import InputError
+from mammo.errors import InputError, UnreadableFilm
 from mammo.paths import home
 
 TISSUES = ("F", "G", "D")  # fatty, fatty-glandular, dense-glandular
@@ -144,7 +144,10 @@ class MIAS:
             InputError: The film is truncated or altered.
         """
         path = self.path(image_id)
-        film = read_film(path)
+        try:
+            film = read_film(path)
+        except UnreadableFilm as error:  # the archive is known and whole, so this is not to be passed over
+            raise InputError(str(error)) from error
         if pixel_digest(film.pixels) != self.manifest()[image_id]:
             raise InputError(f"{path}: pixels differ from the manifest; delete {self.root} and fetch the films again")
         return replace(film, spacing_mm=SPACING_MM, laterality=_laterality(int(image_id[3:])), view="MLO")

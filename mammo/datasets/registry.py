@@ -11,7 +11,7 @@ from mammo.targets import build
 
 DATASETS: dict[str, Any] = {"mias": MIAS, "phantom": Phantom}  # a class, or another callable that returns a Dataset
 GENERAL = (  # keys for loading, which no data set takes
-    *("spacing_mm", "view", "laterality", "batch_size", "workers", "cache", "fold", "folds"),
+    *("spacing_mm", "view", "laterality", "batch_size", "workers", "max_unreadable", "cache", "fold", "folds"),
 )
 CONTRACT = ("name", "licence", "citation", "prepare", "findings", "read", "digest")
 

@@ -1,5 +1,6 @@
 """Find, clean, mirror and scale the breast on a film, and cut squares from it. Grey levels fill their dtype's range."""
 
+import functools
 import itertools
 import math
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ import cv2
 import numpy as np
 
 from mammo.datasets.film import Film
-from mammo.errors import InputError
+from mammo.errors import UnreadableFilm
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Breast:
         box: Top, bottom and right edge of the breast in pixels; its left edge is 0.
         mirrored: True if the film showed the chest wall on its right and was mirrored.
         chest_px: Column of the chest wall in the film after mirroring.
+        notes: What a reader should know about the breast that was found, one line each.
     """
 
     pixels: np.ndarray
@@ -29,6 +31,7 @@ class Breast:
     box: tuple[int, int, int]
     mirrored: bool
     chest_px: int
+    notes: tuple[str, ...] = ()
 
     def from_film(self, x_px: float, y_px: float, film_width: int) -> tuple[float, float]:
         """Return a point of the film in coordinates of `pixels`."""
@@ -40,8 +43,10 @@ class Breast:
 
     def reaches(self, x_px: float, y_px: float, reach_px: float) -> bool:
         """Tell whether the breast lies within `reach_px` of a point."""
-        rows, columns = np.nonzero(self.mask)
-        return bool((np.hypot(columns - x_px, rows - y_px) <= reach_px).any())
+        top, left = max(math.ceil(y_px - reach_px), 0), max(math.ceil(x_px - reach_px), 0)
+        near = self.mask[top : max(int(y_px + reach_px) + 1, 0), left : max(int(x_px + reach_px) + 1, 0)]
+        rows, columns = np.nonzero(near)
+        return bool((np.hypot(columns + left - x_px, rows + top - y_px) <= reach_px).any())
 
     def place(self, x_px: float, y_px: float) -> tuple[float, float]:
         """Return a point's place: its fractions of the breast's width in that row, at most 1, and of its height."""
@@ -90,7 +95,7 @@ def find_breast(film: Film, laterality: str | None, path: Path | str = "film", b
         bits: Bits of a grey level of the result, 8 or 16.
 
     Raises:
-        InputError: The film shows no breast; names `path`.
+        UnreadableFilm: The film shows no breast; names `path`.
     """
     levels, white = film.pixels, 2**bits - 1
     coarse = cv2.medianBlur(cv2.resize(film.levels8(), (_COARSE, _COARSE), interpolation=cv2.INTER_AREA), 5)
@@ -101,7 +106,7 @@ def find_breast(film: Film, laterality: str | None, path: Path | str = "film", b
     bright = cv2.morphologyEx(bright, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (13, 13)))
     regions, labels, stats, _ = cv2.connectedComponentsWithStats(bright)
     if regions < 2:
-        raise InputError(f"{path}: no breast found; expected a mammogram with a dark background")
+        raise UnreadableFilm(f"{path}: no breast found; expected a mammogram with a dark background")
     region = (labels == 1 + stats[1:, cv2.CC_STAT_AREA].argmax()).astype(np.uint8)
     region = cv2.morphologyEx(region, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (15, 15)))
     mask = cv2.resize(region * 255, levels.shape[::-1], interpolation=cv2.INTER_LINEAR) > 127
@@ -164,8 +169,26 @@ def cut(pixels: np.ndarray, x_px: float, y_px: float, side_px: int) -> np.ndarra
     height, width = pixels.shape
     top, left = max(-y0, 0), max(-x0, 0)
     bottom, right = max(y0 + side_px - height, 0), max(x0 + side_px - width, 0)
-    padded = cv2.copyMakeBorder(pixels, top, bottom, left, right, cv2.BORDER_REFLECT_101)
-    return padded[y0 + top : y0 + top + side_px, x0 + left : x0 + left + side_px]
+    # Only what the square shows, or reflects, is copied: of a large film with many windows, all would be slow.
+    first, last = _sources(y0, side_px, top, bottom, height)
+    start, end = _sources(x0, side_px, left, right, width)
+    padded = cv2.copyMakeBorder(pixels[first:last, start:end], top, bottom, left, right, cv2.BORDER_REFLECT_101)
+    y0, x0 = y0 - first + top, x0 - start + left
+    return padded[y0 : y0 + side_px, x0 : x0 + side_px]
+
+
+def _sources(start: int, side: int, before: int, after: int, length: int) -> tuple[int, int]:
+    """Return the first pixel of an axis that a square shows or reflects, and the one behind the last.
+
+    Args:
+        start: The first pixel of the square, negative before the film.
+        side: The side of the square.
+        before: The number of its pixels before the film.
+        after: The number of its pixels behind the film.
+        length: The number of pixels of the film.
+    """
+    first = 0 if before else max(min(start, length - 1 - after) if after else start, 0)
+    return first, length if after else min(max(start + side, before + 1), length)
 
 
 def resize(pixels: np.ndarray, side_px: int) -> np.ndarray:
@@ -180,7 +203,13 @@ def contrast(crop: np.ndarray) -> float:
     The centre is a disc with half the side as its diameter. The surround is the ring around it, up to a diameter of
     the whole side.
     """
-    side = crop.shape[0]
+    centre, ring = _rings(crop.shape[0])
+    return float(crop[centre].mean() - crop[ring].mean())
+
+
+@functools.lru_cache(maxsize=8)
+def _rings(side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the centre and the surround of a square, each (side, side) bool."""
     down, across = np.mgrid[:side, :side] - (side - 1) / 2
     radius = np.hypot(down, across) / side
-    return float(crop[radius <= 0.25].mean() - crop[(radius > 0.25) & (radius <= 0.5)].mean())
+    return radius <= 0.25, (radius > 0.25) & (radius <= 0.5)

@@ -1,6 +1,7 @@
 """The samples of a run: each is one row of a table and one square of grey levels."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,10 @@ from mammo.datasets.labels import Labels
 from mammo.datasets.words import words_of
 from mammo.errors import InputError
 from mammo.preprocessing.crops import Crop
-from mammo.preprocessing.cutting import Cutter
+from mammo.preprocessing.cutting import Cutter, Facts, UnreadableFilms
+
+FILM_COLUMNS = ["image_id", "height", "width", "max_level", "spacing_mm", "notes"]
+UNREADABLE_COLUMNS = ["image_id", "path", "reason"]
 
 
 @dataclass(frozen=True)
@@ -25,13 +29,17 @@ class Crops:
         pixels: The square of each sample, (stored, stored) uint8 or uint16, in the order of the table; memory-mapped
             if it comes from the cache.
         shown: Side in pixels of the central part that an unaugmented sample shows.
-        notes: What was left out, one line each.
+        notes: What was left out, and what is said of the films, one line each.
+        films: One row per film that was cut: `FILM_COLUMNS`.
+        unreadable: One row per film that could not be used: `UNREADABLE_COLUMNS`.
     """
 
     table: pd.DataFrame
     pixels: list[np.ndarray]
     shown: int
     notes: list[str]
+    films: pd.DataFrame
+    unreadable: pd.DataFrame
 
     def centre(self, sample: int) -> np.ndarray:
         """Return the part that an unaugmented sample shows, (shown, shown)."""
@@ -56,6 +64,7 @@ def cut_samples(
     bits: int = 8,
     digest: Callable[[str], str | None] | None = None,
     cache: Path | None = None,
+    max_unreadable: float = 0.0,
 ) -> Crops:
     """Cut every sample of a task.
 
@@ -70,9 +79,11 @@ def cut_samples(
         bits: Bits of a stored grey level, 8 or 16.
         digest: Returns the name of a film's pixels from its `image_id`, for the cache.
         cache: Folder where squares are kept, so that each is cut once; None keeps none.
+        max_unreadable: Largest share of the images that may be left out because their film cannot be used.
 
     Raises:
-        InputError: No sample is left, or the crop is in millimetres and an image has no spacing.
+        InputError: No sample is left, too many films cannot be used, or the crop is in millimetres and an image has no
+            spacing.
     """
     rows = findings.assign(label=labels.label(findings))
     if rows["label"].isna().all():
@@ -88,7 +99,18 @@ def cut_samples(
     if not labels.words and (unknown := int(findings[labels.column].isna().sum())):
         notes.append(f"{unknown} findings of unknown {labels.column} are left out")
     cutter = Cutter(read, shown=image_size, margin=margin, bits=bits, digest_of=digest, home=cache)
-    samples, said = crop.cut(rows, findings, labels, cutter, seed)
+    unreadable: dict[str, str] = {}
+    while True:
+        lost = unreadable.keys()
+        readable, all_readable = (table[~table["image_id"].isin(lost)] for table in (rows, findings))
+        try:
+            samples, said = crop.cut(readable, all_readable, labels, cutter, seed)
+            break
+        except UnreadableFilms as found:
+            unreadable = dict(found.reasons)
+            _check_share(unreadable, rows.dropna(subset="label")["image_id"].nunique(), max_unreadable)
+    if unreadable:
+        notes.append(f"{len(unreadable)} unreadable images are left out (unreadable.csv): {_first(unreadable)}")
     if not samples:
         raise InputError(f"no sample is left: {'; '.join([*notes, *said])}; use crop=whole")
     samples.sort(key=lambda sample: sample["_order"])
@@ -100,4 +122,64 @@ def cut_samples(
     elif unmeasured.any():  # one unit for all rows
         table.loc[unmeasured, "breast_mm2"] = 0.0
         notes.append(f"{table.loc[unmeasured, 'image_id'].nunique()} images have no spacing_mm: their breast_mm2 is 0")
-    return Crops(table.astype({"finding_id": "Int64", "patch": "Int64"}), pixels, image_size, notes + said)
+    facts = {image_id: cutter.facts[image_id] for image_id in dict.fromkeys(table["image_id"])}
+    return Crops(
+        table.astype({"finding_id": "Int64", "patch": "Int64"}),
+        pixels,
+        image_size,
+        [*notes, *said, *count_notes({image_id: one.notes for image_id, one in facts.items()})],
+        _films(facts, findings),
+        _unreadable(unreadable, findings),
+    )
+
+
+def count_notes(notes: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return one line for all films that have the same note, apart from its numbers.
+
+    Args:
+        notes: The notes of each film, by `image_id`.
+    """
+    of: dict[str, dict[str, str]] = {}  # the films of each kind of note, with their own note
+    for image_id, said in notes.items():
+        for note in said:
+            of.setdefault(re.sub(r"\d+(\.\d+)?", "0", note), {})[image_id] = note
+    lines = []
+    for films in of.values():
+        example = " for example" * (len(set(films.values())) > 1)
+        lines.append(f"{len(films)} films{example}: {next(iter(films.values()))}: {_some(list(films))}")
+    return lines
+
+
+def _some(names: Sequence[str], most: int = 3) -> str:
+    return ", ".join(names[:most]) + ", ..." * (len(names) > most)
+
+
+def _first(unreadable: dict[str, str], most: int = 3) -> str:
+    """Return the first images with their reasons."""
+    said = [f"{image_id} ({reason})" for image_id, reason in list(unreadable.items())[:most]]
+    return "; ".join([*said, *["..."] * (len(unreadable) > most)])
+
+
+def _check_share(unreadable: dict[str, str], images: int, most: float) -> None:
+    """Refuse to leave out more than the share `most` of the images."""
+    allowed = int(most * images + 1e-9)
+    if len(unreadable) > allowed:
+        raise InputError(
+            f"{len(unreadable)} of {images} images are unreadable, but data.max_unreadable={most:g} allows {allowed}; "
+            f"mend them, or raise it: {_first(unreadable)}"
+        )
+
+
+def _films(facts: Mapping[str, Facts], findings: pd.DataFrame) -> pd.DataFrame:
+    spacings = findings.drop_duplicates("image_id").set_index("image_id")["spacing_mm"]
+    rows = [
+        [image_id, one.height, one.width, one.max_level, spacings[image_id], "; ".join(one.notes)]
+        for image_id, one in facts.items()
+    ]
+    return pd.DataFrame(rows, columns=FILM_COLUMNS)
+
+
+def _unreadable(reasons: Mapping[str, str], findings: pd.DataFrame) -> pd.DataFrame:
+    paths = findings.drop_duplicates("image_id").set_index("image_id")["path"]
+    rows = [[image_id, paths[image_id], reason] for image_id, reason in reasons.items()]
+    return pd.DataFrame(rows, columns=UNREADABLE_COLUMNS)

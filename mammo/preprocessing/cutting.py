@@ -3,26 +3,29 @@
 A square is stored larger than it is shown, by the factor `margin`, so that a rotated crop has no black corners.
 """
 
+import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pandas as pd
 import torch
+from rich.console import Console
 from rich.progress import track
 
 from mammo.datasets.film import Film, pixel_digest
+from mammo.errors import InputError, UnreadableFilm
 from mammo.preprocessing.breast import Breast, brightest_blob, contrast, cut, find_breast, resize
 from mammo.preprocessing.cache import Store, digest
+from mammo.preprocessing.workers import shared_out
 
-VERSION = 2  # raise it if this file or `breast` changes a pixel or a number, so that no old square is used
+VERSION = 3  # raise it if this file or `breast` changes a pixel or a number, so that no old square is used
 BLOCK_BYTES = 64 << 20  # bytes of squares held in memory before they are written
-AHEAD = 32  # decoded films held in memory at once
+SHOWN = 100  # films from which on a bar shows how far cutting has come
 # Numbers measured on a square: its centre in pixels of the film, and its side; its place in the breast, in fractions of
 # the breast's width in that row and of its height, and its place before it moved to a blob; the breast's area in mm2
 # (in pixels if the spacing is unknown); mean grey (8 bits), black fraction and `contrast` of the part that is shown.
@@ -31,6 +34,7 @@ NUMBERS = [
     "breast_mm2", "mean_grey", "black", "contrast",
 ]  # fmt: skip
 Place = tuple[str, str | None, str, float | None]  # image_id, laterality, path, spacing_mm
+Made = tuple[np.ndarray, np.ndarray]  # squares (n, stored, stored) uint8 or uint16, and their numbers (n, NUMBERS)
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,32 @@ class Square:
     numbers: dict[str, float]
 
 
+@dataclass(frozen=True)
+class Facts:
+    """The facts about a film that remain when its pixels are gone: height and width in pixels, white, notes."""
+
+    height: int
+    width: int
+    max_level: int
+    notes: list[str]
+
+    @classmethod
+    def of(cls, film: Film, breast: Breast) -> "Facts":
+        """Return the facts of a film and of the breast on it."""
+        height, width = film.pixels.shape
+        return cls(height, width, int(film.max_level), [*film.notes, *breast.notes])
+
+
+class UnreadableFilms(InputError):
+    """Films that cannot be used, by `image_id`, each with its reason. All other squares are made when it is raised."""
+
+    def __init__(self, reasons: dict[str, str]) -> None:
+        super().__init__("; ".join(reasons.values()))
+        self.reasons = reasons
+
+
 class Cutter:
-    """Cuts the squares that are asked for, or takes them from a store.
+    """Cuts the squares that are asked for, or takes them from a store, or from memory if it has cut them before.
 
     Args:
         read: Returns the film of an `image_id`.
@@ -91,81 +119,126 @@ class Cutter:
         facts = {"version": VERSION, "opencv": cv2.__version__, "shown": shown, "margin": margin, "bits": bits}
         self.store = None if home is None else Store(home / digest(facts))
         self.known: dict[str, str] = {}  # names of the films' pixels, by image_id
+        self.facts: dict[str, Facts] = {}  # by image_id, of all films that gave squares
+        self.unreadable: dict[str, str] = {}  # reasons by image_id
+        self.held: dict[tuple[Place, Ask], Made] = {}  # without a store
 
     def __call__(self, rows: pd.DataFrame, asks: Sequence[Ask]) -> list[list[Square]]:
-        """Return the squares of each row of a findings table; an ask may give none, one or several."""
+        """Return the squares of each row of a findings table; an ask may give none, one or several.
+
+        Raises:
+            UnreadableFilms: Some films cannot be used. The squares of all others are kept for the next call.
+        """
         columns = rows[["image_id", "laterality", "path", "spacing_mm"]].astype(object)
         films: list[Place] = [
             (str(image), *(None if pd.isna(one) else one for one in facts))  # type: ignore[misc]
             for image, *facts in columns.itertuples(index=False)
         ]
         wanted = list(zip(films, asks, strict=True))
-        if self.store is None:
-            made = {number: arrays for number, arrays in self._cut(list(enumerate(wanted)))}
-            return [_squares(*made[number]) for number in range(len(wanted))]
-        with ThreadPoolExecutor(4) as pool:
-            unnamed = list({film[0] for film in films} - set(self.known))
-            self.known |= zip(unnamed, pool.map(self._name, unnamed), strict=True)
-        keys = [self._key(*one) for one in wanted]
-        names = {name for key in keys for name in (key, f"{key}.numbers")}
-        found = self.store.load(names)
-        if len(found) < len(names):
-            with self.store.building():
-                found = self.store.load(names)
-                self._fill(
-                    [(key, one) for key, one in dict(zip(keys, wanted, strict=True)).items() if key not in found]
-                )
-            found = self.store.load_all(names)
-        return [_squares(found[key].numpy(), found[f"{key}.numbers"].numpy()) for key in keys]
+        made = self._hold(wanted) if self.store is None else self._load(self.store, wanted)
+        if self.unreadable:
+            raise UnreadableFilms(self.unreadable)
+        return [_squares(*made[one]) for one in wanted]
 
-    def _name(self, image_id: str) -> str:
-        """Return the name of a film's pixels: the one that the data set gives, or else a digest of the pixels."""
-        if (given := self.digest_of(image_id) if self.digest_of else None) is not None:
-            return given
-        film = self.read(image_id)
-        return f"{pixel_digest(film.pixels)} {film.pixels.dtype} {film.pixels.shape} {film.max_level} {film.laterality}"
+    def _hold(self, wanted: list[tuple[Place, Ask]]) -> dict[tuple[Place, Ask], Made]:
+        """Return squares from memory."""
+        for film, facts, squares in self._cut([one for one in dict.fromkeys(wanted) if one not in self.held]):
+            self.facts[film[0]] = facts
+            self.held |= {(film, ask): made for ask, made in squares}
+        return self.held
+
+    def _load(self, store: Store, wanted: list[tuple[Place, Ask]]) -> dict[tuple[Place, Ask], Made]:
+        """Return squares from the store, memory-mapped."""
+        self._name([film[0] for film, _ in wanted])
+        keys = {one: self._key(*one) for one in wanted if one[0][0] in self.known}
+        names = {name for key in keys.values() for name in _names(key)}
+        found = store.load(names)
+        if len(found) < len(names):
+            with store.building():
+                found = store.load(names)
+                self._fill(store, [one for one, key in keys.items() if not found.keys() >= set(_names(key))], keys)
+            keys = {one: key for one, key in keys.items() if one[0][0] not in self.unreadable}
+            found = store.load_all({name for key in keys.values() for name in _names(key)})
+        loaded = {}
+        for one, key in keys.items():
+            pixels, numbers, facts = (found[name].numpy() for name in _names(key))
+            loaded[one] = pixels, numbers
+            self.facts[one[0][0]] = Facts(**json.loads(facts.tobytes()))
+        return loaded
+
+    def _name(self, images: list[str]) -> None:
+        """Name the pixels of films: by the name that the data set gives, or else by a digest of the pixels."""
+
+        def given(image_id: str) -> str | UnreadableFilm | None:
+            try:
+                return self.digest_of(image_id) if self.digest_of else None
+            except UnreadableFilm as error:
+                return error
+
+        def computed(image_id: str) -> str:
+            film = self.read(image_id)
+            shape = f"{film.pixels.dtype} {film.pixels.shape}"
+            return f"{pixel_digest(film.pixels)} {shape} {film.max_level} {film.laterality}"
+
+        unnamed = [one for one in dict.fromkeys(images) if one not in self.known]
+        with ThreadPoolExecutor(4) as pool:
+            named = dict(zip(unnamed, pool.map(given, unnamed), strict=True))
+        nameless = [image_id for image_id, name in named.items() if name is None]
+        named |= zip(nameless, shared_out(computed, nameless), strict=True)
+        for image_id, name in named.items():
+            if isinstance(name, UnreadableFilm):
+                self.unreadable[image_id] = str(name)
+            else:
+                self.known[image_id] = str(name)
 
     def _key(self, film: Place, ask: Ask) -> str:
         image_id, laterality, _, spacing_mm = film
         facts = {"film": self.known[image_id], "laterality": laterality, "spacing": spacing_mm}
         return digest(facts | asdict(ask))
 
-    def _fill(self, missing: list[tuple[str, Any]]) -> None:
+    def _fill(self, store: Store, missing: list[tuple[Place, Ask]], keys: dict[tuple[Place, Ask], str]) -> None:
         block: dict[str, torch.Tensor] = {}
         held = 0
-        for key, (pixels, numbers) in self._cut(missing):
-            block |= {key: torch.from_numpy(pixels), f"{key}.numbers": torch.from_numpy(numbers)}
-            held += pixels.nbytes
+        for film, facts, squares in self._cut(missing):
+            said = np.frombuffer(json.dumps(asdict(facts)).encode(), np.uint8).copy()
+            for ask, (pixels, numbers) in squares:
+                arrays = map(torch.from_numpy, (pixels, numbers, said))
+                block |= zip(_names(keys[film, ask]), arrays, strict=True)
+                held += pixels.nbytes
             if held > BLOCK_BYTES:
-                self.store.store(block)  # type: ignore[union-attr]
+                store.store(block)
                 block, held = {}, 0
         if block:
-            self.store.store(block)  # type: ignore[union-attr]
+            store.store(block)
 
-    def _cut(self, wanted: list[tuple[Any, Any]]) -> Iterator[tuple[Any, tuple[np.ndarray, np.ndarray]]]:
-        """Yield each name with its squares (n, stored, stored) and numbers (n, NUMBERS); each film is read once."""
-        of_film: dict[Any, list[tuple[Any, Ask]]] = {}
-        for name, (film, ask) in wanted:
-            of_film.setdefault(film, []).append((name, ask))
+    def _cut(self, wanted: list[tuple[Place, Ask]]) -> Iterator[tuple[Place, Facts, list[tuple[Ask, Made]]]]:
+        """Yield the facts and the squares of each film, which is read once; note the films that cannot be used."""
+        of_film: dict[Place, list[Ask]] = {}
+        for film, ask in wanted:
+            of_film.setdefault(film, []).append(ask)
 
-        def cut_film(place: Place) -> list[tuple[Any, tuple[np.ndarray, np.ndarray]]]:
+        def cut_film(place: Place) -> tuple[Facts, list[tuple[Ask, Made]]]:
             image_id, laterality, path, spacing_mm = place
             film = self.read(image_id)
             breast = find_breast(film, laterality, path or image_id, self.bits)
             width = film.pixels.shape[1]
-            return [(name, self._squares_of(breast, width, spacing_mm, ask)) for name, ask in of_film[place]]
+            squares = [(ask, self._squares_of(breast, width, spacing_mm, ask)) for ask in of_film[place]]
+            return Facts.of(film, breast), squares
 
         films = list(of_film)
-        with ThreadPoolExecutor(4) as pool:
-            for start in track(range(0, len(films), AHEAD), "Cutting films", disable=len(films) < 1000):
-                for made in pool.map(cut_film, films[start : start + AHEAD]):
-                    yield from made
+        answers = shared_out(cut_film, films, alone=self.store is not None)
+        console = Console(stderr=True)
+        hidden = len(films) < SHOWN or not console.is_terminal
+        bar = track(answers, "Cutting films", len(films), disable=hidden, console=console, transient=True)
+        for place, made in zip(films, bar, strict=True):
+            if isinstance(made, UnreadableFilm):
+                self.unreadable[place[0]] = str(made)
+            else:
+                yield place, *made
 
-    def _squares_of(
-        self, breast: Breast, width_px: int, spacing_mm: float | None, ask: Ask
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _squares_of(self, breast: Breast, width_px: int, spacing_mm: float | None, ask: Ask) -> Made:
         squares, numbers = [], []
-        area = breast.mask.sum() * (spacing_mm or 1.0) ** 2
+        area = np.count_nonzero(breast.mask) * (spacing_mm or 1.0) ** 2
         inset = (self.stored - self.shown) // 2
         levels = 255 / np.iinfo(breast.pixels.dtype).max  # levels of 8 bits per level of the breast
         for point, size in _points(breast, width_px, ask):
@@ -202,6 +275,11 @@ def _points(breast: Breast, width_px: int, ask: Ask) -> Iterator[tuple[tuple[flo
         point = breast.from_film(*ask.at, width_px)
         if breast.reaches(*point, ask.within_px):
             yield point, ask.size_px
+
+
+def _names(key: str) -> tuple[str, str, str]:
+    """Return the names of a film's squares, their numbers and its facts (JSON as bytes) in the store."""
+    return key, f"{key}.numbers", f"{key}.film"
 
 
 def _squares(pixels: np.ndarray, numbers: np.ndarray) -> list[Square]:

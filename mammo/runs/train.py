@@ -78,6 +78,8 @@ def train(config: Config, folder: Path) -> dict[str, float]:
     clock.lap("TensorBoard")
     log.info("time   %s", clock)
     log.info("report %s", folder / "report.md")
+    if lost := len(prepared.crops.unreadable):
+        log.warning("films  %d unreadable images were left out: %s", lost, folder / "unreadable.csv")
     return metrics
 
 

@@ -47,6 +47,11 @@ def open_run(run: RunFolder, prepared: Prepared, provenance: dict[str, Any], *, 
     write_table(prepared.split, run.path / "split.csv")
     write_json(prepared.audit, run.path / "split_audit.json")
     write_table(prepared.crops.table.drop(columns="name"), run.path / "samples.csv")
+    write_table(prepared.crops.films, run.path / "films.csv")
+    if len(prepared.crops.unreadable):
+        write_table(prepared.crops.unreadable, run.path / "unreadable.csv")
+    else:
+        (run.path / "unreadable.csv").unlink(missing_ok=True)
     write_json(provenance, run.path / "provenance.json")
     figures.save(_augmentation_grid(prepared), run.path / "figures/augmentation.png")
     if (compared := prepared.compared()) is not None:

@@ -29,7 +29,7 @@ class Prepared:
 
     Attributes:
         dataset: Where the films came from.
-        findings: The findings table.
+        findings: The findings of all images that are not unreadable.
         labels: The classes, and the rule that gives a finding its class.
         split: One row per image: `image_id, patient, split`, and `copy` if copies were dealt to the parts.
         crop: The rule that says what is cut from each image.
@@ -158,7 +158,8 @@ def prepare(
         said: What was said about the data set so far, one line each.
 
     Raises:
-        InputError: The data set, or a part, lacks a class; or the batch is larger than the training part.
+        InputError: The data set, or a part, lacks a class; the batch is larger than the training part; or more films
+            are unreadable than `data.max_unreadable` allows.
     """
     labels = Labels.from_config(config.task)
     augment, crop = Augment(config.augment), build_crop(config.crop)
@@ -178,7 +179,9 @@ def prepare(
         bits=config.crop.bits,
         digest=dataset.digest,
         cache=home() / "crops" if config.data.cache else None,
+        max_unreadable=config.data.max_unreadable,
     )
+    findings = findings[~findings["image_id"].isin(crops.unreadable["image_id"])]
     _check_rows(crops.table, config, labels, split, augment)  # again: an image may have given no sample
     classes = crops.table["label"].map({name: i for i, name in enumerate(labels.classes)}).to_numpy()
     rows_of = deal_rows(split, crops.table["image_id"], augment.offline_copies)
