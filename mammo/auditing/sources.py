@@ -7,6 +7,7 @@ import pandas as pd
 from mammo.datasets.base import Dataset, load_findings
 from mammo.datasets.findings import PARTS, STRING, read_findings
 from mammo.datasets.mias import FILM, parse_info
+from mammo.datasets.spreadsheet import read_spreadsheet
 from mammo.errors import InputError
 
 IMAGES = {".pgm", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
@@ -97,18 +98,14 @@ def read_split(path: Path) -> pd.DataFrame:
     Names are never parsed: the finding, patch and copy of a row come from its columns alone.
 
     Args:
-        path: A CSV with `image_id` (or `sample_id` in its place) and `split` (or `official_split`), or a run folder
-            with a split.csv.
+        path: A table (CSV, XLSX or Parquet) with `image_id` (or `sample_id` in its place) and `split` (or
+            `official_split`), or a run folder with a split.csv.
 
     Raises:
         InputError: The file does not exist, a column or value is missing, or a split is unknown.
     """
     path = path / "split.csv" if path.is_dir() else path
-    try:
-        table = pd.read_csv(path, dtype=STRING)
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise InputError(f"{path}: expected a split as CSV; it cannot be read ({str(error).strip()})") from None
-    return split_rows(table, str(path))
+    return split_rows(read_spreadsheet(path, "a split").rows, str(path))
 
 
 def split_rows(table: pd.DataFrame, path: str) -> pd.DataFrame:
@@ -131,9 +128,7 @@ def split_rows(table: pd.DataFrame, path: str) -> pd.DataFrame:
     rows = pd.DataFrame({column: named.get(column, pd.NA) for column in columns}, index=named.index).astype(STRING)
     for column in ("image_id", "split"):
         if rows[column].isna().any():
-            raise InputError(
-                f"{path}: row {int(rows[column].isna().argmax()) + 2} has no {column}; every row needs one"
-            )
+            raise InputError(f"{path}: row {rows[column].isna().idxmax()} has no {column}; every row needs one")
     known = rows["split"].str.lower().map(SPLITS).astype(STRING)
     if known.isna().any():
         wrong = rows.loc[known.isna(), "split"].iloc[0]

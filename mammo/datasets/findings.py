@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from mammo.datasets.spreadsheet import read_spreadsheet
 from mammo.errors import InputError
 
 PARTS = ("train", "val", "test")
@@ -45,6 +46,8 @@ ALLOWED = {
     "severity_source": {"pathology", "follow_up", "birads", "patient_label", "unstated"},
     "official_split": set(PARTS),
 }
+IDENTITY = ["dataset", "image_id", "path", "patient", "exam"]  # names; NA may be one
+NO_VALUE = ["NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "<NA>", "#N/A", "None"]  # words for a missing value
 REQUIRED = ["dataset", "image_id", "finding_id", "path", "patient"]
 TOGETHER = [["x_px", "y_px"], ["x0_px", "y0_px", "x1_px", "y1_px"]]
 
@@ -87,12 +90,19 @@ def _refuse(table: pd.DataFrame, wrong: pd.Series, why: str) -> None:
 
 
 def read_findings(path: Path) -> pd.DataFrame:
-    """Read and validate the findings table of a CSV file.
+    """Read and validate the findings table of a file (CSV, XLSX or Parquet) that has the names of `COLUMNS`.
 
     Raises:
         InputError: The file cannot be read, or is not a findings table.
     """
+    words = read_spreadsheet(path, "a findings table").rows
+    others = [name for name in words if name not in IDENTITY]
+    words[others] = words[others].mask(words[others].isin(NO_VALUE))
+    for name in words:
+        numbers = pd.to_numeric(words[name], errors="coerce")
+        if COLUMNS.get(name) != STRING and (numbers.isna() == words[name].isna()).all():
+            words[name] = numbers
     try:
-        return findings_table(pd.read_csv(path, dtype=COLUMNS))
-    except (OSError, TypeError, ValueError) as error:  # pandas' parsing errors and InputError are ValueErrors
-        raise InputError(f"{path}: expected a findings table (CSV); {str(error).strip()}") from None
+        return findings_table(words)
+    except (TypeError, ValueError) as error:  # InputError is a ValueError
+        raise InputError(f"{path}: expected a findings table; {str(error).strip()}") from None

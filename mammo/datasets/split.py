@@ -10,6 +10,7 @@ import pandas as pd
 
 from mammo.datasets.findings import PARTS
 from mammo.datasets.labels import worst_findings
+from mammo.datasets.spreadsheet import read_spreadsheet
 from mammo.errors import InputError
 
 PAPER_TRAIN = {False: (54, 207), True: (43, 115)}  # by abnormal: images in train, in all (Behery et al. 2023, Table 2)
@@ -107,11 +108,11 @@ def read_split_table(path: str | None) -> pd.Series:
         InputError: The file cannot be read, lacks a column or has an unknown split, or an image is in two splits.
     """
     if path is None or not Path(path).is_file():
-        raise InputError(f"split.table={path}: no such file; split=table needs a CSV with image_id and split")
+        raise InputError(f"split.table={path}: no such file; split=table needs a table with image_id and split")
     try:
-        table = pd.read_csv(path, dtype=str)
-    except (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise InputError(f"split.table={path}: expected a CSV, found none ({str(error).strip()})") from None
+        table = read_spreadsheet(path, "a split").rows
+    except InputError as error:
+        raise InputError(f"split.table={error}") from None
     if lacking := [column for column in ("image_id", "split") if column not in table]:
         raise InputError(f"split.table={path}: no column {lacking[0]}; found {', '.join(table)}")
     if odd := sorted(set(table["split"].fillna("nothing")) - set(PARTS)):

@@ -1,9 +1,5 @@
 """Read a table from any source: columns by name, values as words or numbers, and errors that name rows."""
 
-import csv
-import gzip
-import io
-import lzma
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from mammo.datasets.spreadsheet import named_rows, read_spreadsheet, to_numbers
 from mammo.datasets.words import as_word
 from mammo.errors import InputError
 
@@ -18,53 +15,13 @@ from mammo.errors import InputError
 ABSENT = frozenset(
     ["", "na", "nan", "none", "null", "n/a", "<na>", "#n/a", "#ref!", "#value!", "-", ".", "?", "missing", "unknown"]
 )
-NAMED = 3  # the number of rows that an error names
-
-
-def _read(path: Path) -> pd.DataFrame:
-    """Return a CSV file as words, whatever its encoding and separator."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; expected a table of predictions (CSV)")
-    data = path.read_bytes()
-    try:
-        data = {".gz": gzip.decompress, ".xz": lzma.decompress}.get(path.suffix, bytes)(data)
-    except (OSError, EOFError, lzma.LZMAError):
-        raise InputError(f"{path} is not compressed as its name says, or is incomplete; write it again") from None
-    for start, encoding in ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"", "utf-8-sig"), (b"", "cp1252")):
-        if data.startswith(start):
-            try:
-                text = data.decode(encoding)
-                break
-            except UnicodeDecodeError:
-                continue
-    else:
-        raise InputError(f"{path} is not text; expected a table of predictions (CSV)")
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    first = text.partition("\n")[0]
-    if "\0" in first or not first.strip():
-        raise InputError(f"{path}: expected a table of predictions as CSV, found none in its first line")
-    try:
-        lines = list(csv.reader(io.StringIO(text), delimiter=max(",;\t", key=first.count), skipinitialspace=True))
-    except csv.Error as error:
-        raise InputError(f"{path}: expected a table of predictions as CSV: {error}") from None
-    header, *rows = lines
-    rows = [row for row in rows if row]
-    for number, row in enumerate(rows, start=1):
-        if len(row) != len(header):
-            raise InputError(
-                f"{path}: row {number} has {len(row)} fields, and the header has {len(header)}; a comma in a number or "
-                "name needs quotes or another separator, and row names need a header of their own"
-            )
-        if any("\n" in cell for cell in row):
-            raise InputError(f"{path}: row {number} has a line break inside a cell; is there a stray quotation mark?")
-    return pd.DataFrame(rows, columns=header, dtype=str)
 
 
 class RawTable:
     """The rows of a table, with a note for everything that was changed in reading.
 
     Args:
-        source: A CSV file (comma, semicolon or tab; also .gz or .xz), or a DataFrame.
+        source: A CSV (comma, semicolon, tab or bar; also .gz or .xz), XLSX or Parquet file, or a DataFrame.
         columns: Maps the names used here to the table's own.
         known: The names that may be written in capitals or small letters.
     """
@@ -72,12 +29,20 @@ class RawTable:
     def __init__(
         self, source: "Path | str | pd.DataFrame", columns: Mapping[str, str], known: Iterable[str] = ()
     ) -> None:
-        name, raw = (str(source), _read(Path(source))) if isinstance(source, str | Path) else ("the table", source)
+        name, raw, self.notes = "the table", source, list[str]()
+        if isinstance(source, str | Path):
+            name, sheet = str(source), read_spreadsheet(source, "a table of predictions", first_row=1)
+            raw, self.notes = sheet.rows, sheet.notes
+            for number, cells in zip(raw.index, raw.itertuples(index=False), strict=True):
+                if any("\n" in cell for cell in cells if pd.notna(cell)):
+                    raise InputError(
+                        f"{name}: row {number} has a line break inside a cell; is there a stray quotation mark?"
+                    )
         if not isinstance(raw, pd.DataFrame):
             raise InputError(f"found a {type(raw).__name__}; expected the path of a CSV file or a DataFrame")
         if raw.empty:
             raise InputError(f"{name} has no rows; expected one per sample")
-        self.name, self.notes = name, list[str]()
+        self.name, self._numbers = name, list(raw.index) if isinstance(source, str | Path) else range(1, len(raw) + 1)
         raw = raw.reset_index(drop=True)
         raw = raw.set_axis([str(one).strip() for one in raw.columns], axis=1)
         if twice := sorted(raw.columns[raw.columns.duplicated()]):
@@ -114,10 +79,9 @@ class RawTable:
 
     def refuse(self, wrong: Iterable[bool], why: str) -> None:
         """Raise an error that names the wrong rows, if there are any."""
-        rows = np.flatnonzero(np.asarray(list(wrong), bool)) + 1
-        if len(rows):
-            named = ", ".join(map(str, rows[:NAMED])) + (f" and {len(rows) - NAMED} more" * (len(rows) > NAMED))
-            raise InputError(f"{self.name}: row{'s' * (len(rows) > 1)} {named}: {why}")
+        rows = [self._numbers[place] for place in np.flatnonzero(np.asarray(list(wrong), bool))]
+        if rows:
+            raise InputError(f"{self.name}: {named_rows(rows)}: {why}")
 
     def words(self, column: str) -> pd.Series:
         """Return a column as words without blanks around them; empty cells are missing values."""
@@ -132,18 +96,7 @@ class RawTable:
         """Return a column as finite numbers; decimal commas are accepted."""
         words = self.words(column)
         self.refuse(words.isna(), f"{column} is missing; give each row a number, or leave the row out")
-        commas = words.str.fullmatch(r"[-+]?\d+,\d+(e[-+]?\d+)?", case=False).fillna(False)
-        if commas.any():
-            points = words.str.contains(".", regex=False).fillna(False)
-            self.refuse(commas if points.any() else [], f"{column} has a comma, and other rows have points; write one")
-            thousands = words[commas].str.fullmatch(r"\d{1,3},\d{3}").all() and not commas.all()
-            self.refuse(commas if thousands else [], f"{column} may be a thousand or a decimal; write 1234 or 1.234")
-            words = words.where(~commas, words.str.replace(",", ".", n=1))
-            self.notes.append(f"decimal commas in {column} are read as points")
-        numbers = pd.to_numeric(words, errors="coerce").to_numpy(float, na_value=np.nan)
-        self.refuse(np.isnan(numbers), f"{column} is {first_of(words, np.isnan(numbers))}; expected a number")
-        self.refuse(~np.isfinite(numbers), f"{column} is infinite; expected a finite number")
-        return numbers
+        return to_numbers(words, column, self.refuse, self.notes)
 
 
 def first_of(values: pd.Series, wrong: Iterable[bool]) -> str:

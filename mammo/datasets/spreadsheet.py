@@ -1,0 +1,279 @@
+"""Read a table from a file as people save it: CSV of any separator and encoding, XLSX or Parquet, as text."""
+
+import csv
+import datetime
+import gzip
+import io
+import json
+import lzma
+import re
+import warnings
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mammo.errors import InputError
+
+SEPARATORS = ",;\t|"
+NAMED = 3  # the number of rows that an error names
+# What the first bytes of a file that is no table say it is, and what to do with it
+KINDS = {
+    b"\x89PNG": "a PNG picture", b"\xff\xd8\xff": "a JPEG picture", b"II*\0": "a TIFF picture",
+    b"MM\0*": "a TIFF picture", b"GIF8": "a GIF picture", b"P5": "a PGM picture", b"%PDF": "a PDF document",
+    b"7z\xbc\xaf": "a 7z archive", b"Rar!": "a RAR archive", b"{\\rtf": "an RTF document", b"\x7fELF": "a program",
+}  # fmt: skip
+TITLE_WITHIN = 40  # rows below a title in which a header is looked for
+
+
+@dataclass
+class Spreadsheet:
+    """The rows of a table as text.
+
+    Attributes:
+        rows: One column per named column, values stripped of blanks, missing where a cell is empty. `NA` and `None`
+            stay as text. The index is the number of the row in a spreadsheet, whose header is row 1.
+        notes: What had to be decided in reading, one line each.
+    """
+
+    rows: pd.DataFrame
+    notes: list[str] = field(default_factory=list)
+
+
+def read_spreadsheet(path: Path | str, what: str = "a table", first_row: int = 2) -> Spreadsheet:
+    """Read a table from CSV (comma, semicolon, tab or bar; also .gz or .xz), XLSX (its first sheet) or Parquet.
+
+    Args:
+        path: The file; its content decides what it is, not its name.
+        what: The words for the table in errors.
+        first_row: The number of the first row below the header, in errors and in the index.
+
+    Raises:
+        InputError: The file cannot be read, is no table, or has rows that do not fit its header.
+    """
+    path = Path(path)
+    data = _bytes_of(path, what)
+    said = f"{path}: expected {what} as CSV, XLSX or Parquet"
+    notes: list[str] = []
+    if data.startswith(b"PAR1"):
+        lines = _parquet(data, said)
+    elif data.startswith(b"PK\3\4"):
+        lines = _workbook(data, said, notes)
+    elif kind := _kind_of(data):
+        raise InputError(f"{said}, found {kind}")
+    else:
+        lines = _csv(_text_of(data, said), said, first_row)
+    return _table(lines, path, said, first_row, notes)
+
+
+def _bytes_of(path: Path, what: str) -> bytes:
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; expected {what}")
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; expected {what} (CSV, XLSX or Parquet)")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); expected {what}") from None
+    try:
+        packed = {".gz": gzip.decompress, ".xz": lzma.decompress}.get(path.suffix.lower())
+        return packed(data) if packed else gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data
+    except (OSError, EOFError, lzma.LZMAError):
+        raise InputError(f"{path} is not compressed as its name says, or is incomplete; write it again") from None
+
+
+def _kind_of(data: bytes) -> str | None:
+    """Return in words what a file is that is no table; None if it may be text."""
+    if data.startswith(b"\xd0\xcf\x11\xe0"):
+        if "EncryptedPackage".encode("utf-16-le") in data:
+            return "a workbook with a password; save it without one"
+        return "a file of old Excel (.xls) or Word; save it as XLSX or CSV"
+    if data[128:132] == b"DICM":
+        return "a DICOM film; name the table of the films"
+    for start, kind in KINDS.items():
+        if data.startswith(start):
+            return f"{kind}; name the table itself"
+    begin = data[:300].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if begin.startswith((b"<!doctype", b"<html", b"<?xml", b"<table")):
+        return "a web page or XML; open it in a spreadsheet program and save it as XLSX or CSV"
+    return None
+
+
+def _text_of(data: bytes, said: str) -> str:
+    """Return the text of a file in UTF-8, UTF-16 or cp1252, with line ends as in Linux."""
+    start = data[:2000]
+    if not start.startswith((b"\xff\xfe", b"\xfe\xff")) and start.count(0) > len(start) // 4:  # UTF-16 without a mark
+        tries = ["utf-16-le" if start[1::2].count(0) > start[::2].count(0) else "utf-16-be"]
+    else:
+        tries = ["utf-16"] if start.startswith((b"\xff\xfe", b"\xfe\xff")) else ["utf-8-sig", "cp1252"]
+    for encoding in tries:
+        try:
+            text = data.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
+        except UnicodeDecodeError:
+            continue
+        if not re.search(r"[\x00-\x08\x0e-\x1f]", text):
+            return text
+    raise InputError(f"{said}, found a file that is not text; save the table again as CSV or XLSX")
+
+
+def _csv(text: str, said: str, first_row: int) -> list[list[str]]:
+    named = re.match(r'"?sep=([,;\t|])"?[ \t]*(\n|$)', text, re.IGNORECASE)  # for Excel, which does not show the line
+    text = text[named.end() :] if named else text
+    bare = re.sub(r'"[^"]*"', "", text[:100_000]).lstrip("\n").split("\n")
+    separator = named[1] if named else max(SEPARATORS, key=bare[0].count)
+    if not named and not any(map(bare[0].count, SEPARATORS)):
+        below = max(bare[1:TITLE_WITHIN], key=lambda line: max(map(line.count, SEPARATORS)), default="")
+        separator = max(SEPARATORS, key=below.count)  # a title above the header, or a table of one column
+    reader, lines = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True, strict=True), []
+    try:
+        lines = list(reader)
+    except csv.Error as error:
+        why = "a quotation mark is not closed" if "unexpected end" in str(error) else str(error)
+        raise InputError(f"{said}; it cannot be read near its line {reader.line_num}: {why}") from None
+    full = [line for line in lines if any(map(str.strip, line))]
+    if len(full) > 1 and len(full[0]) > 1:
+        header, start = full[0], lines.index(full[0])
+        least = max(place for place, name in enumerate(header, start=1) if name.strip())
+        for number, line in enumerate(lines[start + 1 :], start=first_row + start):
+            if any(map(str.strip, line)) and (len(line) < least or any(line[len(header) :])):
+                raise InputError(
+                    f"{said}; row {number} has {len(line)} fields, and the header has {len(header)}; a comma in a "
+                    "number or name needs quotes or another separator, and row names need a header of their own"
+                )
+    return lines
+
+
+def _workbook(data: bytes, said: str, notes: list[str]) -> list[list[str]]:
+    """Return the rows of the first sheet."""
+    from openpyxl import load_workbook  # noqa: PLC0415 - slow to import, and few tables are workbooks
+
+    try:
+        names = zipfile.ZipFile(io.BytesIO(data)).namelist()
+        if "mimetype" in names:
+            raise InputError(f"{said}, found an OpenDocument file; save it as XLSX or CSV")
+        if "xl/workbook.xml" not in names and "[Content_Types].xml" in names:
+            raise InputError(f"{said}, found another file of an office program; save the table as XLSX or CSV")
+        if "xl/workbook.xml" not in names:
+            raise InputError(f"{said}, found a ZIP archive; unpack it and name the table in it")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about formats of cells, which do not count here
+            book = load_workbook(io.BytesIO(data), read_only=True, data_only=True)
+            sheets = book.worksheets
+            rows = [[_as_text(cell) for cell in row] for row in sheets[0].iter_rows(values_only=True)]
+    except InputError:
+        raise
+    except Exception as error:  # a damaged workbook makes zipfile, the XML parser and openpyxl raise many kinds
+        why = " ".join(str(error).split())[:80]
+        raise InputError(f"{said}, found a damaged workbook ({why}); save it again as XLSX or CSV") from None
+    if len(sheets) > 1:
+        others = ", ".join(one.title for one in sheets[1:4])
+        notes.append(f"the workbook has {len(sheets)} sheets; {sheets[0].title} is read, {others} is not")
+    return rows
+
+
+def _parquet(data: bytes, said: str) -> list[list[str]]:
+    try:
+        table = pd.read_parquet(io.BytesIO(data))
+    except Exception as error:  # pyarrow has its own kinds, which pandas passes on
+        why = " ".join(str(error).split())[:80]
+        raise InputError(f"{said}, found a damaged Parquet file ({why}); write it again") from None
+    table = table.reset_index() if any(table.index.names) else table
+    columns = [[_as_text(one) for one in table[name].tolist()] for name in table]
+    return [[str(name) for name in table], *map(list, zip(*columns, strict=True))]
+
+
+def _as_text(value: Any) -> str:
+    """Return a cell as text: whole numbers without a decimal point, dates as 2021-01-31, lists as JSON."""
+    if isinstance(value, np.ndarray | list | tuple):
+        return json.dumps(np.asarray(value).tolist() if isinstance(value, np.ndarray) else list(value), default=str)
+    if value is None or pd.isna(value):
+        return ""
+    if isinstance(value, bool | np.bool_):
+        return str(bool(value)).lower()
+    if isinstance(value, float | np.floating) and np.isfinite(value) and value == int(value):
+        value = int(value)
+    if isinstance(value, datetime.datetime) and value.time() == datetime.time():
+        value = value.date()
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _table(lines: list[list[str]], path: Path, said: str, first_row: int, notes: list[str]) -> Spreadsheet:
+    """Return the rows below the header with their numbers; blank rows and columns are left out."""
+    cells = [[cell.strip() for cell in line] for line in lines]
+    start = next((number for number, line in enumerate(cells) if any(line)), None)
+    if start is None:
+        raise InputError(f"{said}, found an empty file; name another one")
+    header, body = cells[start], cells[start + 1 :]
+    widths = [sum(map(bool, line)) for line in cells]
+    if widths[start] == 1 and (below := [n for n, width in enumerate(widths[: start + TITLE_WITHIN]) if width > 1]):
+        title = next(filter(None, header))
+        raise InputError(
+            f"{path}: row {start + 1} holds '{title[:40]}' alone, which seems to be a title; the header must be the "
+            f"first row, and it seems to be row {below[0] + 1}; delete the rows above it"
+        )
+    width = max([len(header), *map(len, body)])
+    header = [*header, *[""] * (width - len(header))]
+    names = [" ".join(name.split()) for name in header]
+    if twice := [name for number, name in enumerate(names) if name and name in names[:number]]:
+        raise InputError(f"{path}: column {twice[0]} is there twice; rename one, or leave it out")
+    table = pd.DataFrame(
+        [[*line, *[""] * (width - len(line))] for line in body],
+        index=pd.RangeIndex(first_row + start, first_row + start + len(body)),
+        columns=range(width),
+        dtype="string",
+    )
+    table = table.mask(table == "")
+    unnamed = [number for number, name in enumerate(names) if not name and table[number].notna().any()]
+    if unnamed:
+        notes.append(f"column {', '.join(map(_letter, unnamed))} has no name and is not used")
+    table = table[[number for number, name in enumerate(names) if name]].set_axis(
+        [name for name in names if name], axis=1
+    )
+    if not len(table.columns):
+        raise InputError(f"{said}, found none in its first line; name another file")
+    blank = table.isna().all(axis=1)
+    if (inside := int(blank.to_numpy()[: len(blank) - int(blank[::-1].cumprod().sum())].sum())) > 0:
+        notes.append(f"{inside} blank rows are passed over")
+    return Spreadsheet(table[~blank], notes)
+
+
+def _letter(number: int) -> str:
+    """Return the letters of a column as a spreadsheet shows them: A, ..., Z, AA, ..."""
+    return ("" if number < 26 else _letter(number // 26 - 1)) + chr(ord("A") + number % 26)
+
+
+def named_rows(numbers: Sequence[object]) -> str:
+    """Return the words that name rows: `rows 3, 4, 9 and 12 more`."""
+    named = ", ".join(map(str, numbers[:NAMED])) + f" and {len(numbers) - NAMED} more" * (len(numbers) > NAMED)
+    return f"row{'s' * (len(numbers) > 1)} {named}"
+
+
+def to_numbers(
+    words: pd.Series, column: str, refuse: Callable[[Iterable[bool], str], None], notes: list[str]
+) -> np.ndarray:
+    """Return words as finite numbers, NaN where they are missing; decimal commas are accepted, with a note.
+
+    Args:
+        words: Text, missing where there is none.
+        column: The name of the column, for errors.
+        refuse: Raises an error for the rows that are true, with the given reason.
+        notes: Gets a line if there are decimal commas.
+    """
+    commas = words.str.fullmatch(r"[-+]?\d+,\d+(e[-+]?\d+)?", case=False).fillna(False).astype(bool)
+    if commas.any():
+        points = words.str.contains(".", regex=False).fillna(False)
+        refuse(commas if points.any() else [], f"{column} has a comma, and other rows have points; write one")
+        thousands = words[commas].str.fullmatch(r"\d{1,3},\d{3}").all() and not commas.all()
+        refuse(commas if thousands else [], f"{column} may be a thousand or a decimal; write 1234 or 1.234")
+        words = words.where(~commas, words.str.replace(",", ".", n=1))
+        notes.append(f"decimal commas in {column} are read as points")
+    numbers = pd.to_numeric(words, errors="coerce").to_numpy(float, na_value=np.nan)
+    wrong = np.isnan(numbers) & words.notna().to_numpy()
+    found = words[wrong]
+    refuse(wrong, f"{column} is {found.iloc[0] if len(found) else ''}; expected a number")
+    refuse(~np.isfinite(numbers) & ~np.isnan(numbers), f"{column} is infinite; expected a finite number")
+    return numbers

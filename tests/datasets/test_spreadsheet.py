@@ -1,0 +1,142 @@
+"""A table is the same table in every way that programs save it, and a file that is none is told in one line."""
+
+import gzip
+import io
+import lzma
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mammo.datasets.film import write_pgm
+from mammo.datasets.spreadsheet import read_spreadsheet
+from mammo.errors import InputError
+
+TABLE = pd.DataFrame(
+    {"Pfad": ["a b/1.png", "ä,ö;2.png"], "Patient ID": ["007", "NA"], "Abstand": ["0.07", ""], "x": ["a|b", "c\td"]}
+)
+
+
+def text(separator=",", end="\n", **changes):
+    return TABLE.assign(**changes).to_csv(sep=separator, index=False, lineterminator=end)
+
+
+def workbook(**sheets):
+    data = io.BytesIO()
+    with pd.ExcelWriter(data) as writer:
+        for name, sheet in (sheets or {"films": TABLE}).items():
+            sheet.to_excel(writer, sheet_name=name, index=False)
+    return data.getvalue()
+
+
+def parquet():
+    data = io.BytesIO()
+    TABLE.to_parquet(data)
+    return data.getvalue()
+
+
+WAYS = {
+    "comma": text().encode(),
+    "semicolon": text(";").encode(),
+    "tab": text("\t").encode(),
+    "bar": text("|").encode(),
+    "byte order mark": text(";").encode("utf-8-sig"),
+    "UTF-16": text("\t").encode("utf-16"),
+    "UTF-16 without a mark": text("\t").encode("utf-16-le"),
+    "UTF-16 of other machines": text("\t").encode("utf-16-be"),
+    "cp1252": text(";").encode("cp1252"),
+    "CRLF": text(";", "\r\n").encode(),
+    "CR": text(";", "\r").encode(),
+    "sep=": ("sep=|\n" + text("|")).encode(),
+    "empty last lines": (text() + "\n\n,,,\n").encode(),
+    "columns that are empty": text(";").replace("x", "x;;").replace("\tb", ";;").encode(),
+    "blanks": text(";").replace("Patient ID", '" Patient  ID "').replace("007", "  007 ").encode(),
+    "blanks after separators": text(";").replace(";", "; ").replace("ä,ö; 2", "ä,ö;2").encode(),
+    "line breaks at the end of a cell": text(";").replace("a b/1.png", '"a b/1.png\n"').encode(),
+    "gzip": gzip.compress(text().encode()),
+    "xz": lzma.compress(text().encode()),
+    "XLSX": workbook(),
+    "Parquet": parquet(),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_table_is_the_same_however_it_is_saved(way, tmp_path):
+    path = tmp_path / f"films.{'csv.xz' if way == 'xz' else 'csv'}"  # the content decides, not the name
+    path.write_bytes(WAYS[way])
+    rows = read_spreadsheet(path).rows
+    pd.testing.assert_frame_equal(rows.fillna("").reset_index(drop=True), TABLE.astype("string"))
+    assert rows.index.tolist() == [2, 3]  # as a spreadsheet numbers them
+
+
+def test_numbers_and_dates_of_excel_are_those_that_are_shown(tmp_path):
+    day = pd.Timestamp("2021-03-04")
+    cells = {"id": [22678622.0, 7], "spacing": [0.07, 0.1], "day": [day, day], "flag": [True, None]}
+    (tmp_path / "a.xlsx").write_bytes(workbook(one=pd.DataFrame(cells), two=TABLE))
+    sheet = read_spreadsheet(tmp_path / "a.xlsx")
+    assert sheet.rows.fillna("").to_numpy().tolist() == [
+        ["22678622", "0.07", "2021-03-04", "true"],
+        ["7", "0.1", "2021-03-04", ""],
+    ]
+    assert "one" in sheet.notes[0] and "two" in sheet.notes[0]
+    pd.DataFrame({"words": [["MASS", "CALC"]], "n": np.array([1.5], "f4")}).to_parquet(tmp_path / "a.parquet")
+    assert read_spreadsheet(tmp_path / "a.parquet").rows.to_numpy().tolist() == [['["MASS", "CALC"]', "1.5"]]
+
+
+def test_blank_rows_keep_the_numbers_of_the_others_and_nameless_columns_are_said(tmp_path):
+    (tmp_path / "a.csv").write_text("\npath;;patient\n;;\na;index;p\n\nb;;q\n")
+    sheet = read_spreadsheet(tmp_path / "a.csv")
+    assert sheet.rows.to_dict("index") == {4: {"path": "a", "patient": "p"}, 6: {"path": "b", "patient": "q"}}
+    assert "column B" in sheet.notes[0] and "2 blank rows" in sheet.notes[1]
+
+
+def pgm(path):
+    write_pgm(path, np.zeros((8, 8), np.uint8))
+    return path.read_bytes()
+
+
+def archive(name):
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as file:
+        file.writestr(name, "x")
+    return data.getvalue()
+
+
+NONE = {
+    "nothing": (b"", "empty"),
+    "empty lines": (b"\n\n ;;\n", "empty"),
+    "old Excel": (b"\xd0\xcf\x11\xe0" + bytes(600), r"\.xls"),
+    "a password": (b"\xd0\xcf\x11\xe0" + "EncryptedPackage".encode("utf-16-le"), "password"),
+    "a ZIP": (archive("films.csv"), "ZIP"),
+    "OpenDocument": (archive("mimetype"), "OpenDocument"),
+    "Word": (archive("[Content_Types].xml"), "office"),
+    "a damaged workbook": (workbook()[:-300], "damaged"),
+    "a damaged Parquet file": (parquet()[:-90], "damaged"),
+    "a web page": (b"\n<!DOCTYPE html><html>", "web page"),
+    "a PNG": (b"\x89PNG\r\n\x1a\n", "PNG"),
+    "a DICOM film": (bytes(128) + b"DICM", "DICOM"),
+    "noise": (bytes(range(256)), "not text"),
+    "half a gzip": (gzip.compress(text().encode())[:-9], "incomplete"),
+    "a title": (b"Films of 2021\n\npath;patient\na;p\n", "row 1.*title.*row 3"),
+    "a column twice": (b"path,patient,path\na,p,b\n", "column path is there twice"),
+    "a comma too many": (b"path,patient\na,p\na,b,p\n", "row 3 has 3 fields"),
+    "a cell too few": (b"path,patient\n\na\n", "row 3 has 1 field"),
+    "an open quotation mark": (b'path,patient\n"a,p\nb,q\n', "quotation mark"),
+}
+
+
+@pytest.mark.parametrize("name", NONE)
+def test_a_file_that_is_no_table_is_told_in_one_line(name, tmp_path):
+    data, said = NONE[name]
+    (tmp_path / "films.csv").write_bytes(data)
+    with pytest.raises(InputError, match=rf"films\.csv.*{said}") as error:
+        read_spreadsheet(tmp_path / "films.csv")
+    assert "\n" not in str(error.value)
+
+
+def test_a_film_a_folder_and_a_missing_file_are_no_tables(tmp_path):
+    pgm(tmp_path / "film.csv")
+    for path, said in (("film.csv", "PGM"), (".", "folder"), ("none.csv", "no such file")):
+        with pytest.raises(InputError, match=said):
+            read_spreadsheet(tmp_path / path)
