@@ -15,7 +15,7 @@ from mammo.datasets.base import Dataset
 from mammo.datasets.findings import findings_table
 from mammo.datasets.labels import Labels, find_task
 from mammo.datasets.registry import DATASETS
-from mammo.datasets.split import split_images
+from mammo.datasets.split import GIVEN, split_images
 from mammo.datasets.words import resolved
 from mammo.errors import InputError
 from mammo.files import write_table
@@ -75,7 +75,7 @@ def split(
         InputError: An argument is out of range.
     """
     table = findings_table(findings if isinstance(findings, pd.DataFrame) else findings.findings())
-    if by == "table" or not isinstance(seed, int) or seed < 0 or len(shares) != 3:
+    if by in GIVEN or not isinstance(seed, int) or seed < 0 or len(shares) != 3:
         raise InputError(f"by={by}, seed={seed}, shares={shares}: expected a rule, a whole number, and three shares")
     if isinstance(task, str):
         labels = find_task(task)

@@ -7,7 +7,8 @@ The comment beside or above a field explains its key to users: `train.py --help`
 
 import dataclasses
 import difflib
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -15,30 +16,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from mammo.errors import InputError
-
-
-def _number(default: float | None, low: float, high: float = float("inf"), *, below: float = float("inf")) -> Any:
-    """Return a field that holds a number from `low` to `high`, and less than `below`."""
-    words = f"a number from {low:g} to {high:g}" if high < float("inf") else f"a number, {low:g} or larger"
-    words = f"a number from {low:g} to below {below:g}" if below < float("inf") else words
-    return _checked(default, lambda v: low <= v <= high and v < below, words)
-
-
-def _whole(default: int | None, low: int, *, null: bool = False) -> Any:
-    """Return a field that takes a whole number, `low` or larger; and null if told, or if the default is null."""
-    null = null or default is None
-    words = f"{'null, or ' * null}a whole number, {low} or larger"
-    return _checked(default, lambda v: (null and v is None) or (isinstance(v, int) and v >= low), words)
-
-
-def _one_of(default: Any, *known: Any) -> Any:
-    """Return a field that holds one of a few words."""
-    return _checked(default, lambda v: v in known, f"{', '.join(map(str, known[:-1]))} or {known[-1]}")
-
-
-def _checked(default: Any, fits: Callable[[Any], bool], expected: str) -> Any:
-    return field(default=default, metadata={"fits": fits, "expected": expected})
-
+from mammo.fields import number as _number
+from mammo.fields import one_of as _one_of
+from mammo.fields import whole as _whole
 
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 
@@ -60,16 +40,30 @@ class TaskConfig:
 class DataConfig:
     """The films, and how they are loaded. For a data set of your own, set `_target_` and its arguments."""
 
-    name: str = "mias"  # the data set: mias or phantom
+    name: str = "mias"  # the data set: mias, phantom or table
     _target_: str | None = None  # the import path of a data set class of your own, for example my_lab.Films
     # arguments of that class; add one with a plus, for example +data.year=2021
     arguments: Any = field(default_factory=dict)
-    root: str | None = None  # the folder of the films; null: a folder below MAMMO_HOME
+    # the folder of the films; null: a folder below MAMMO_HOME. table: the folder from which paths count; null: that of
+    # the table
+    root: str | None = None
     # mias: the path of all-mias.tar.gz; null: the variable MAMMO_MIAS_ARCHIVE, or else a download
     archive: str | None = None
     download: bool = True  # mias: whether missing films are downloaded
     patients: int = 60  # phantom: the number of patients that are drawn, with two films each
     film_seed: int = 0  # phantom: the seed of the drawing
+    table: str | None = None  # table: the path of a table of films (CSV, XLSX or Parquet), a row per image or finding
+    # table: its columns where their names do not tell, for example data.columns.patient=PatientID
+    columns: Any = None
+    # table: the meaning of its words by column, for example data.values.severity.krank=malignant; null: missing
+    values: Any = None
+    # table: a regular expression that finds the patient in the path, for example '(P\d+)_'; null: a column tells
+    patient_from: str | None = None
+    voi: str = _one_of("first", "first", "none")  # table: the window or LUT of DICOM films that is applied
+    # table: what a label describes; labels of a breast or patient are carried to its other images
+    label_of: str = _one_of("image", "image", "breast", "patient")
+    label_columns: Any = None  # table: a list of the columns that are carried beside severity
+    origin: str = _one_of("top", "top", "bottom")  # table: the row of the film, 0, from which y counts
     spacing_mm: float | None = _number(None, 1e-3)  # the side of a pixel in millimetres, for films that do not state it
     view: Any = None  # only images of this view, or of a list such as [CC,MLO]; null: all
     laterality: str | None = _one_of(None, "left", "right")  # only images of this laterality; null: all
@@ -87,7 +81,7 @@ class DataConfig:
 class SplitConfig:
     """The rule that deals images to training, validation and test."""
 
-    name: str = "patient"  # how images are dealt: patient, image, copy, paper, paper_by_patient or table
+    name: str = "patient"  # how images are dealt: patient, image, copy, paper, paper_by_patient, table or official
     table: str | None = None  # for table, the path of a CSV with image_id and split (train, val or test)
     # the shares of training, validation and test
     shares: list[float] | None = field(default_factory=lambda: [0.6, 0.2, 0.2])
@@ -241,6 +235,9 @@ class Config:
             if group == "trainer" or section.get("_target_"):
                 others = {key: section.pop(key) for key in list(section) if key not in known}
                 section[rest] = {**(section.get(rest) or {}), **others}
+        for key in ("columns", "values"):  # JSON, if they come from a command line
+            if str(text := plain.get("data", {}).get(key)).startswith("{") and isinstance(text, str):
+                plain["data"][key] = json.loads(text)
         try:
             made: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), plain))
         except OmegaConfBaseException as error:

@@ -20,6 +20,7 @@ from mammo.errors import InputError, message_for_user
 from mammo.paths import conf
 from mammo.processes import peers, resume
 from mammo.runs import sweep
+from mammo.runs.words import for_hydra
 
 EXPECTED = (InputError, CompactHydraException, InterpolationResolutionError)
 PROGRAM = "MAMMO_PROGRAM"  # the environment variable with the id of the process that the user started
@@ -64,6 +65,7 @@ def checked(arguments: list[str]) -> list[str]:
         raise InputError(f"{next(word for word in arguments if word.startswith('='))}: expected <key>=<value>")
     flags = [word for word in arguments if word in ("-m", "--multirun")]  # Hydra wants it before all other words
     arguments = resume.resumed([*flags, *(word for word in arguments if word not in flags)])
+    arguments = for_hydra(arguments)
     check_choices(arguments, conf())
     check_line(arguments, conf())
     return arguments

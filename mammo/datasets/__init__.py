@@ -1,9 +1,9 @@
-"""The data sets: what lies on disk, read into films and a findings table. `MIAS` and `Phantom` load when first used."""
+"""The data sets: what lies on disk, read into films and a findings table. The classes load when first used."""
 
 from importlib import import_module
 from typing import Any
 
-_PLACES = {"MIAS": "mammo.datasets.mias", "Phantom": "mammo.datasets.phantom"}
+_PLACES = {"MIAS": "mammo.datasets.mias", "Phantom": "mammo.datasets.phantom", "Table": "mammo.datasets.table"}
 
 
 def __getattr__(name: str) -> Any:

@@ -6,10 +6,12 @@ from mammo.config import DataConfig
 from mammo.datasets.base import Dataset
 from mammo.datasets.mias import MIAS
 from mammo.datasets.phantom import Phantom
+from mammo.datasets.table import Table
 from mammo.errors import InputError
 from mammo.targets import build
 
-DATASETS: dict[str, Any] = {"mias": MIAS, "phantom": Phantom}  # a class, or another callable that returns a Dataset
+# a class, or another callable that returns a Dataset
+DATASETS: dict[str, Any] = {"mias": MIAS, "phantom": Phantom, "table": Table}
 GENERAL = (  # keys for loading, which no data set takes
     *("spacing_mm", "view", "laterality", "batch_size", "workers", "max_unreadable", "cache", "fold", "folds"),
 )

@@ -101,6 +101,22 @@ def read_split(findings: pd.DataFrame, path: str | None) -> pd.DataFrame:
     return images.assign(split=images["image_id"].map(splits).astype(object))
 
 
+def official_split(findings: pd.DataFrame) -> pd.DataFrame:
+    """Return the split that the findings table gives in `official_split`: `image_id, patient, split`.
+
+    Raises:
+        InputError: An image has none.
+    """
+    images = findings.drop_duplicates("image_id").reset_index(drop=True)
+    without = images.loc[images["official_split"].isna(), "image_id"]
+    if len(without):
+        raise InputError(
+            f"split=official: {len(without)} of {len(images)} images have no official_split, the first is "
+            f"{without.iloc[0]}; use split=patient, or give each image one"
+        )
+    return images[["image_id", "patient"]].assign(split=images["official_split"].astype(object))
+
+
 def read_split_table(path: str | None) -> pd.Series:
     """Return the split of each image, by `image_id`, from a user's own table.
 
@@ -125,8 +141,8 @@ def read_split_table(path: str | None) -> pd.Series:
 
 def check_shares(shares: list[float] | None, name: str, fold: int | None = None) -> None:
     """Refuse an unknown split, and shares that leave no image for training or test; a fold is a test split."""
-    if name not in (*UNITS, *PAPER, "table"):
-        raise InputError(f"split.name={name} is unknown; expected one of {', '.join([*UNITS, *PAPER, 'table'])}")
+    if name not in (known := (*UNITS, *PAPER, *GIVEN)):
+        raise InputError(f"split.name={name} is unknown; expected one of {', '.join(known)}")
     if name not in UNITS:
         return
     if shares is None or len(shares) != 3 or min(shares) < 0 or not shares[0] or not (shares[2] or fold is not None):
@@ -182,6 +198,7 @@ def _paper_parts_by_patient(images: pd.DataFrame, rng: np.random.Generator) -> n
 
 
 UNITS = {"patient": "patient", "image": "image_id", "copy": "item"}  # the column whose values are assigned
+GIVEN = ("table", "official")  # splits that are not dealt: a user's table, and the data set's own
 PAPER = {"paper": _paper_parts, "paper_by_patient": _paper_parts_by_patient}
 
 
@@ -204,6 +221,6 @@ def check_split(split: pd.DataFrame, name: str) -> dict[str, object]:
     """Return the audit of a split; refuse a patient in two splits unless the kind of split (`name`) allows it."""
     audit = audit_split(split)
     crossing = audit["patients_in_two_splits"]
-    if crossing and name in ("patient", "paper_by_patient", "table"):
+    if crossing and name in ("patient", "paper_by_patient", *GIVEN):
         raise InputError(f"split={name}: patient {crossing[0]} is in two splits; a patient's images belong to one")  # type: ignore[index]
     return audit

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mammo.config import Config, TrainerConfig, meant
 from mammo.datasets.registry import open_dataset
-from mammo.datasets.split import check_fold, check_shares, read_split_table
+from mammo.datasets.split import GIVEN, check_fold, check_shares, read_split_table
 from mammo.errors import InputError
 from mammo.paths import home
 
@@ -95,8 +95,9 @@ def known_name(key: str, names: str | list[str], known: Iterable[str]) -> None:
 
 def _check_together(config: Config) -> None:
     """Refuse settings that do not go together."""
-    if config.split.name == "table" and config.data.fold is not None:
-        raise InputError(f"data.fold={config.data.fold} does nothing with split=table, which has its own parts")
+    if config.split.name in GIVEN and config.data.fold is not None:
+        named = f"split={config.split.name}, which has its own parts"
+        raise InputError(f"data.fold={config.data.fold} does nothing with {named}")
     if config.split.name == "copy" and config.augment.mode != "expand":
         raise InputError("split=copy splits the copies of an augmentation, and there are none; add augment=expand")
     if config.split.name == "table":

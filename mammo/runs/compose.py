@@ -14,6 +14,7 @@ from mammo.config import Config
 from mammo.errors import InputError
 from mammo.paths import conf
 from mammo.runs import settings
+from mammo.runs.words import for_hydra
 
 
 def config_of(line: list[str], chosen: Mapping[str, Any]) -> Config:
@@ -27,6 +28,7 @@ def config_of(line: list[str], chosen: Mapping[str, Any]) -> Config:
         InputError: A word or setting is unknown, or a value is out of range.
     """
     configuration.register()
+    line = for_hydra(line)
     if GlobalHydra.instance().is_initialized():
         GlobalHydra.instance().clear()
     try:

@@ -10,6 +10,7 @@ from typing import Any
 from mammo import __version__
 from mammo.config import Config
 from mammo.datasets.base import dataset_digest
+from mammo.datasets.split import GIVEN
 from mammo.errors import InputError
 from mammo.processes.devices import Plan
 from mammo.processes.resume import LAST
@@ -80,7 +81,7 @@ def provenance_of(
 
 def _learnt(earlier: RunFolder, prepared: Prepared, config: Config) -> list[str]:
     """Return the tested patients (images, if images were dealt) that the earlier run trained or chose on."""
-    unit = "patient" if config.split.name in ("patient", "paper_by_patient", "table") else "image_id"
+    unit = "patient" if config.split.name in ("patient", "paper_by_patient", *GIVEN) else "image_id"
     split, before = prepared.split, earlier.split
     tested = split.loc[split["split"] == "test", unit]
     return sorted(set(before.loc[before["split"] != "test", unit]) & set(tested))

@@ -11,7 +11,7 @@ from mammo.config import Config
 from mammo.datasets.base import Chosen, Dataset, choose_images
 from mammo.datasets.findings import PARTS, SAMPLE
 from mammo.datasets.labels import Labels, check_task
-from mammo.datasets.split import check_split, read_split, split_images
+from mammo.datasets.split import check_split, official_split, read_split, split_images
 from mammo.datasets.words import resolved
 from mammo.errors import InputError
 from mammo.paths import home
@@ -133,6 +133,8 @@ def split_of(findings: pd.DataFrame, config: Config) -> pd.DataFrame:
     findings = labels.stratified(findings)
     if config.split.name == "table":
         return read_split(findings, config.split.table)
+    if config.split.name == "official":
+        return official_split(findings)
     return split_images(
         findings,
         name=config.split.name,

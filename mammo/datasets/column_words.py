@@ -1,0 +1,194 @@
+"""The names of columns and the words in them that tables of other people use, and ours for each."""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+
+from mammo.errors import InputError
+
+# Our column: names that are surely it, and names that are taken for it if there is no sure one. Case, blanks, and marks
+# do not count.
+NAMES = {
+    "path": (
+        "path filepath imagepath imagefilepath filmpath dicompath fullpath relativepath pfad dateipfad bildpfad",
+        "file filename image imagefile imagefilename imagename dicom dicomfile film shortpath datei dateiname bild",
+    ),
+    "patient": (
+        "patient patientid patientnr patientno patientnumber patientcode patid pid patientenid patientennummer",
+        "subject subjectid case caseid person personid client clientid participant participantid anonpatientid",
+    ),
+    "image_id": ("imageid imageuid sopinstanceuid instanceuid filmid", ""),
+    "exam": ("exam examid study studyid studyinstanceuid studyuid untersuchung", "accession accessionnumber accanon"),
+    "laterality": ("laterality imagelaterality side breastside leftorrightbreast seite lateralite lado", "breast"),
+    "view": ("view viewposition viewpos imageview projection projektion incidence", "views"),
+    "density": ("density breastdensity biradsdensity acr acrdensity densityacr dichte brustdichte", "tissue"),
+    "finding": ("finding findingtype lesiontype abnormalitytype findingcategories", "lesion"),
+    "severity": (
+        "severity pathology",
+        "label imagelabel diagnosis class classification outcome malignancy befund diagnose dignitaet dignität",
+    ),
+    "severity_source": ("severitysource labelsource", ""),
+    "x_px": ("x xpx xcenter xcentre centerx centrex xc cx", ""),
+    "y_px": ("y ypx ycenter ycentre centery centrey yc cy", ""),
+    "radius_px": ("radius radiuspx r", ""),
+    "x0_px": ("x0 x0px xmin bboxxmin", ""),
+    "y0_px": ("y0 y0px ymin bboxymin", ""),
+    "x1_px": ("x1 x1px xmax bboxxmax", ""),
+    "y1_px": ("y1 y1px ymax bboxymax", ""),
+    "mask_path": ("mask maskpath maskfile maskfilename roimaskfilepath segmentation", ""),
+    "contour": ("contour polygon outline kontur", ""),
+    "spacing_mm": ("spacing spacingmm pixelspacing pixelspacingmm pixelsize pixelsizemm", "imagerpixelspacing"),
+    "official_split": ("split officialsplit splitgroup foldsplit datasetsplit", "set subset partition phase"),
+}
+SHORT = {"x_px": "x", "y_px": "y", "radius_px": "radius", "x0_px": "xmin", "y0_px": "ymin", "x1_px": "xmax",
+         "y1_px": "ymax", "mask_path": "mask", "spacing_mm": "spacing", "official_split": "split"}  # fmt: skip
+CORNERS = {"x1": "x0_px", "y1": "y0_px", "x2": "x1_px", "y2": "y1_px"}  # where x2 is there, x1 is the left edge
+COMPUTED = ("dataset", "finding_id")  # columns of a findings table that are made anew
+
+VIEWS = ("CC", "MLO", "ML", "LM", "LMO", "XCC", "XCCL", "XCCM", "FB", "SIO", "ISO", "AT", "CV", "TAN")
+LATERALITY = {
+    "left": "l left lft lt li links gauche izquierda izquierdo sinistra",
+    "right": "r right rgt rt re rechts droite droit derecha derecho destra",
+    "": "b both bilateral u",
+}
+VIEW = {"CC": "craniocaudal", "MLO": "mediolateraloblique", "ML": "mediolateral", "LM": "lateromedial"}
+SPLIT = {
+    "train": "train training trn tr",
+    "val": "val valid validation dev development",
+    "test": "test testing tst holdout",
+}
+SEVERITY = {
+    "normal": "normal norm n negative negativ healthy gesund normale",
+    "benign": "benign b benignwithoutcallback gutartig bénin bénigne benigne benigno benigna",
+    "malignant": "malignant m cancer bösartig boesartig malin maligne maligno maligna",
+}
+SOURCE = {
+    "pathology": "pathology biopsy histology",
+    "follow_up": "followup",
+    "birads": "birads",
+    "patient_label": "patientlabel",
+    "unstated": "unstated",
+}
+FINDING = {
+    "NORM": "norm normal nofinding nofindings none negative",
+    "MASS": "mass",
+    "CALC": "calc calcification calcifications microcalcification microcalcifications suspiciouscalcification",
+    "ARCH": "arch architecturaldistortion",
+    "ASYM": "asym asymmetry focalasymmetry globalasymmetry",
+    "CIRC": "circ",
+    "SPIC": "spic",
+    "MISC": "misc",
+}
+WORDS = {"laterality": LATERALITY, "view": VIEW, "official_split": SPLIT, "severity": SEVERITY, "finding": FINDING,
+         "severity_source": SOURCE}  # fmt: skip
+ASKED = {
+    "laterality": "left or right",
+    "official_split": "train, val or test",
+    "severity": "normal, benign or malignant",
+    "severity_source": "pathology, follow_up, birads, patient_label or unstated",
+    "density": "A, B, C or D; or F, G or D",
+}  # columns whose unknown words are asked for, with ours
+GRADES = {"1": "A", "2": "B", "3": "C", "4": "D", "i": "A", "ii": "B", "iii": "C", "iv": "D", "0": "", "5": ""}
+
+
+def fold(word: str) -> str:
+    """Return a name or word without case, blanks and marks, by which spellings are compared."""
+    return re.sub(r"[\W_]+", "", str(word).casefold())
+
+
+def ours_of(key: str) -> str | None:
+    """Return our name of a column for a key of the settings, say `official_split` for `split`."""
+    if key in NAMES:
+        return key
+    named = [ours for ours, names in NAMES.items() if fold(key) in " ".join(names).split() or fold(ours) == fold(key)]
+    return named[0] if len(named) == 1 else None
+
+
+def recognise(table: str, found: list[str], given: Mapping[str, str]) -> dict[str, str]:
+    """Return the table's column for each of ours that it has.
+
+    Args:
+        table: The name of the table, for errors.
+        found: The columns of the table.
+        given: The columns that the user names: ours, and the table's.
+
+    Raises:
+        InputError: A given name is unknown, or two columns could both be one of ours.
+    """
+    chosen: dict[str, str] = {}
+    for key, theirs in given.items():
+        ours = ours_of(str(key))
+        if ours is None:
+            raise InputError(f"data.columns.{key} is no column; expected one of {', '.join(map(_short, NAMES))}")
+        same = [name for name in found if name == theirs] or [name for name in found if fold(name) == fold(theirs)]
+        if len(same) != 1:
+            near = difflib.get_close_matches(str(theirs), found, 1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise InputError(
+                f"data.columns.{key}={theirs}: {table} has no such column; {hint}it has {', '.join(found)}"
+            )
+        chosen[ours] = same[0]
+    left = {name: fold(name) for name in found if name not in chosen.values()}
+    corners = CORNERS if {"x2", "y2"} <= set(left.values()) else {}
+    chosen |= {
+        corners[folded]: name for name, folded in left.items() if folded in corners and corners[folded] not in chosen
+    }
+    for ours in (one for one in NAMES if one not in chosen):
+        for names in NAMES[ours]:
+            named = [name for name, folded in left.items() if folded in names.split() and name not in chosen.values()]
+            if len(named) > 1:
+                ways = " or ".join(f"data.columns.{_short(ours)}={name}" for name in named)
+                raise InputError(
+                    f"{table}: columns {' and '.join(named)} could both be the {_short(ours)}; choose one by {ways}"
+                )
+            if named:
+                chosen[ours] = named[0]
+                break
+    return chosen
+
+
+def is_sure(ours: str, theirs: str) -> bool:
+    """Tell whether a column surely is ours by its name, so that unknown words in it are asked for."""
+    return fold(theirs) in NAMES[ours][0].split()
+
+
+def _short(ours: str) -> str:
+    return SHORT.get(ours, ours)
+
+
+def grades(words: Iterable[str]) -> dict[str, str | None]:
+    """Return our letter for each density: A to D, or F, G and D; "" for 0 and 5; None for an unknown word."""
+    bare = {word: re.sub(r"^(acr|birads|bi-rads|density|level|grade|type)+", "", fold(word)) for word in words}
+    bare = {
+        word: re.sub(r"(?<=\d)0$", "", one) if re.fullmatch(r"\s*\d\.0+\s*", word) else one
+        for word, one in bare.items()
+    }
+    found = set(bare.values())
+    letters = "fgd" if found & {"f", "g"} and not found & {"a", "b", "c", *GRADES} else "abcd"
+    return {word: one.upper() if one in tuple(letters) else GRADES.get(one) for word, one in bare.items()}
+
+
+def translations(ours: str, words: Iterable[str]) -> dict[str, str | None]:
+    """Return our word for each word of a column; "" means that it says nothing, None that it is not known."""
+    if ours == "density":
+        return grades(words)
+    known = {one: word for word, spellings in WORDS[ours].items() for one in spellings.split()}
+    known |= {fold(word): word for word in known.values() if word}
+    found: dict[str, str | None] = {}
+    for word in words:
+        folded = fold(word)
+        if ours == "laterality":
+            folded = re.sub(r"(?<=.)(breast|side|brust|seite)$", "", folded)
+        if ours == "view":
+            found[word] = known.get(folded) or (word.upper() if word.upper() in VIEWS else None)
+        else:
+            found[word] = known.get(folded)
+    return found
+
+
+def side_and_view(word: str) -> tuple[str, str] | None:
+    """Return laterality and view of a word that holds both, such as `LMLO`, `R_CC` or `left-MLO`; None for another."""
+    match = re.fullmatch(r"(L|R|LEFT|RIGHT)[\W_]*([A-Z]+)", word.strip().upper())
+    if match is None or match[2] not in VIEWS or word.strip().upper() in VIEWS:
+        return None
+    return ("left" if match[1].startswith("L") else "right"), match[2]

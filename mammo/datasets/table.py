@@ -1,0 +1,299 @@
+"""A laboratory's own films: one row of a table per image or finding, with a path, a patient and whatever is known."""
+
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pandas as pd
+
+from mammo.datasets import film as films
+from mammo.datasets import table_places as places
+from mammo.datasets import table_rows as steps
+from mammo.datasets.column_words import recognise
+from mammo.datasets.film import Film
+from mammo.datasets.findings import COLUMNS, STRING, findings_table
+from mammo.datasets.header import Header, read_headers
+from mammo.datasets.spreadsheet import read_spreadsheet
+from mammo.errors import InputError
+
+READING_VERSION = getattr(films, "READING_VERSION", 1)  # raised whenever the reading of films changes their pixels
+LABELS_OF = ("image", "breast", "patient")
+
+
+@dataclass
+class Understood:
+    """The meaning that was given to a table.
+
+    Attributes:
+        columns: The table's column for each of ours.
+        kept: The table's columns that have no meaning here; they are columns of the findings table too.
+        translated: Our word for each word of the table that was replaced, by our column.
+        missing: Paths of films that do not exist.
+        headers: The header of each film, by path; `refused` says why a film cannot be used.
+        alike: Groups of patients whose names differ only by case, zeros in front or one letter at the end.
+        listed_twice: Groups of images that are one file.
+        disagreements: The images whose header tells another laterality or view than the table, by column.
+        notes: All of it in words, one line each.
+    """
+
+    columns: dict[str, str]
+    kept: list[str] = field(default_factory=list)
+    translated: dict[str, dict[str, str]] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    headers: dict[str, Header] = field(default_factory=dict)
+    alike: list[tuple[str, ...]] = field(default_factory=list)
+    listed_twice: list[tuple[str, ...]] = field(default_factory=list)
+    disagreements: dict[str, list[str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+class Table:
+    """The films that a table lists: CSV, XLSX or Parquet, one row per image or finding.
+
+    Args:
+        table: The path of the table.
+        columns: The table's column for each of ours, where its name does not tell: `{"patient": "PatientID"}`.
+        values: The meaning of words, by column: `{"severity": {"krank": "malignant", "offen": None}}`.
+        patient_from: A regular expression whose group `patient`, or first group, finds the patient in the path.
+        voi: The window of DICOM films, as `read_film` takes it.
+        root: The folder from which paths count; None: that of the table.
+        label_of: The thing that a label describes, `image`, `breast` or `patient`. Labels of a breast or patient that
+            stand in some of its rows are carried to its other images.
+        label_columns: Columns that are carried beside `severity`.
+        origin: `top` if y counts from the top row of the film, `bottom` if from its bottom row.
+
+    Raises:
+        InputError: The table cannot be read, or its columns are not told from each other.
+    """
+
+    licence = "unstated"
+    citation = ""
+
+    def __init__(
+        self,
+        table: str,
+        columns: Mapping[str, str] | None = None,
+        patient_from: str | None = None,
+        voi: str = "first",
+        root: str | None = None,
+        label_of: str = "image",
+        values: Mapping[str, Mapping[str, object]] | None = None,
+        label_columns: Sequence[str] | None = None,
+        origin: str = "top",
+    ) -> None:
+        if table is None:
+            raise InputError("data.table is missing; name the table of your films, data.table=films.csv")
+        self.table, self.columns, self.values, self.patient_from = table, columns, values, patient_from
+        self.voi, self.root, self.label_of, self.label_columns = voi, root, label_of, label_columns
+        self.origin = origin
+        for key, given in (("columns", columns), ("values", values)):
+            if given is not None and not isinstance(given, Mapping):
+                raise InputError(f"data.{key}={given}: expected a mapping, say data.{key}={{patient: PatientID}}")
+        if isinstance(label_columns, str) or not all(isinstance(one, str) for one in label_columns or []):
+            raise InputError(f"data.label_columns={label_columns}: expected a list, say [Befund]")
+        path = Path(table).expanduser()
+        self.name = re.sub(r"\W+", "_", path.stem)
+        if label_of not in LABELS_OF or origin not in ("top", "bottom"):
+            raise InputError(
+                f"data.label_of={label_of}, data.origin={origin}: expected {', '.join(LABELS_OF)}; top, bottom"
+            )
+        self.folder = path.parent if root is None else Path(root).expanduser()
+        if not self.folder.is_dir():
+            raise InputError(f"data.root={root}: no such folder; name the folder from which the paths of {table} count")
+        sheet = read_spreadsheet(path, "a table of films")
+        if sheet.rows.empty:
+            raise InputError(f"{table} has a header, but no rows; expected one for each film")
+        self._raw = sheet.rows
+        self.understood = Understood(recognise(str(table), list(self._raw), columns or {}), notes=list(sheet.notes))
+        self._check_columns()
+        self._made: pd.DataFrame | None = None
+        self._lock = threading.Lock()  # several threads may ask for the first film
+
+    @property
+    def notes(self) -> list[str]:
+        """What was understood, one line each; complete once `findings` was called."""
+        return self.understood.notes
+
+    def __getstate__(self) -> dict[str, object]:
+        return {key: value for key, value in vars(self).items() if key != "_lock"}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        vars(self).update(state, _lock=threading.Lock())
+
+    def _check_columns(self) -> None:
+        """Ask for the columns that nothing stands for, and say which was taken for which."""
+        found, has = self.understood.columns, ", ".join(self._raw)
+        if "path" not in found:
+            raise InputError(
+                f"{self.table}: no column is the path of the film; name it, data.columns.path=<one of {has}>"
+            )
+        if self.patient_from is not None:
+            try:
+                groups = re.compile(self.patient_from).groups
+            except re.error as error:
+                raise InputError(f"data.patient_from={self.patient_from} is no regular expression: {error}") from None
+            if not groups:
+                raise InputError(f"data.patient_from={self.patient_from}: put the patient in brackets, say '(P\\d+)_'")
+        elif "patient" not in found:
+            raise InputError(
+                f"{self.table}: no column is the patient; name it, data.columns.patient=<one of {has}>, or take it "
+                "from the paths, data.patient_from='(P\\d+)_'"
+            )
+        size = {"width", "height"} <= {name.casefold() for name in self._raw}
+        if "x_px" in found and "radius_px" not in found and size and "x" not in map(str, (self.columns or {})):
+            raise InputError(
+                f"{self.table}: x and y beside width and height may be the corner or the centre of a box; give xmin, "
+                "ymin, xmax, ymax, or say that they are a centre, data.columns.x=x data.columns.y=y"
+            )
+        said = [f"{theirs} is {ours}" for ours, theirs in found.items() if theirs != ours]
+        if said:
+            self.notes.append(f"columns: {', '.join(said)}")
+
+    def prepare(self) -> None:
+        """Do nothing: the films are where the table says."""
+
+    def findings(self) -> pd.DataFrame:
+        """Return the findings table. The first call reads the header of each film, no pixel.
+
+        Raises:
+            InputError: A row cannot be used; the error names it as a spreadsheet numbers it, the header being row 1.
+        """
+        with self._lock:
+            if self._made is None:
+                self._made = self._findings()
+        return self._made.copy()
+
+    def read(self, image_id: str) -> Film:
+        """Return a film; laterality, view and spacing of the table replace those of the file."""
+        row = self._image(image_id)
+        film = films.read_film(row["path"], self.voi)
+        facts = {key: row[key] for key in ("laterality", "view", "spacing_mm") if pd.notna(row[key])}
+        return replace(film, **facts)
+
+    def digest(self, image_id: str) -> str | None:
+        """Return a digest of the file's path, size and time of change, and of the way it is read."""
+        path = Path(self._image(image_id)["path"])
+        try:
+            stat = path.stat()
+        except OSError:
+            return None
+        facts = [str(path.absolute()), stat.st_size, stat.st_mtime_ns, self.voi, READING_VERSION]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+    def _image(self, image_id: str) -> pd.Series:
+        table = self.findings() if self._made is None else self._made
+        found = table.index[table["image_id"] == image_id]
+        return table.loc[found[0]]
+
+    def _findings(self) -> pd.DataFrame:
+        known = self.understood
+        twice = self._raw.duplicated()
+        if twice.any():
+            known.notes.append(f"{int(twice.sum())} rows are exact copies of earlier ones and are left out")
+        rows = steps.Rows(str(self.table), self._raw[~twice], known.columns, self.values or {}, known.notes)
+        table = self._identities(rows)
+        table["laterality"], table["view"] = rows.sides_and_views()
+        for column in ("density", "finding", "severity_source", "official_split"):
+            table[column] = rows.known_words(column)
+        table["severity"] = rows.severity()
+        table = table.join(places.numbers(rows))
+        masks = rows.words("mask_path")
+        table["mask_path"] = steps.paths_of(masks, self.folder)
+        others = rows.others()
+        known.columns, known.translated = rows.columns, rows.translated
+        table = table.join(others[[name for name in others if name not in COLUMNS]])
+        table = steps.one_value_per_image(rows, table)
+        known.kept = [name for name in others if name not in COLUMNS and name not in known.columns.values()]
+        if known.kept:
+            known.notes.append(f"other columns are kept as they are: {', '.join(known.kept)}")
+        self._read_headers(table)
+        table = self._with_facts(table, rows)
+        table = steps.carry(rows, table, self.label_of, ["severity", *(self.label_columns or [])])
+        return findings_table(steps.number_findings(rows, table).assign(dataset=self.name).reset_index(drop=True))
+
+    def _identities(self, rows: steps.Rows) -> pd.DataFrame:
+        """Return path, patient, exam and image_id of each row."""
+        words, notes = rows.words("path"), self.notes
+        rows.refuse(words.isna(), "there is no path")
+        paths = steps.paths_of(words, self.folder)
+        exist = {path: Path(path) for path in paths.unique()}
+        folders = [path for path, file in exist.items() if file.is_dir()]
+        rows.refuse(paths.isin(folders), f"{folders[0] if folders else ''} is a folder; expected the path of a film")
+        self.understood.missing = [path for path, file in exist.items() if not file.is_file()]
+        if (count := len(self.understood.missing)) == len(exist):
+            raise InputError(
+                f"{self.table}: none of its {count} films is there, the first would be {self.understood.missing[0]}; "
+                "paths count from the folder of the table, or from data.root"
+            )
+        if count:
+            shown = ", ".join(self.understood.missing[: steps.FEW]) + ", ..." * (count > steps.FEW)
+            notes.append(f"{count} of {len(exist)} films do not exist: {shown}")
+        if self.patient_from is None:
+            patient = rows.identity("patient")
+            rows.refuse(patient.isna(), "there is no patient; give each row its patient, or leave it out")
+        else:
+            patient = self._patients_of(words)
+            rows.refuse(patient.isna(), f"data.patient_from={self.patient_from} finds no patient in the path")
+            notes.append(f"{patient.nunique()} patients are taken from the paths, by {self.patient_from}")
+        self.understood.alike = steps.alike(patient.unique())
+        for group in self.understood.alike[: steps.FEW]:
+            notes.append(f"{' and '.join(group)}: one patient? They are taken as different")
+        image_id = rows.identity("image_id")
+        rows.refuse(image_id.isna() & image_id.notna().any(), "there is no image_id")
+        image_id = image_id if image_id.notna().all() else steps.names_of(paths)
+        return pd.DataFrame({"path": paths, "patient": patient, "exam": rows.identity("exam"), "image_id": image_id})
+
+    def _patients_of(self, words: pd.Series) -> pd.Series:
+        pattern = re.compile(self.patient_from or "")
+        group = "patient" if "patient" in pattern.groupindex else 1
+        found = words.str.replace("\\", "/").map(
+            lambda word: match[group] if (match := pattern.search(word)) else pd.NA
+        )
+        return found.astype(STRING)
+
+    def _read_headers(self, table: pd.DataFrame) -> None:
+        paths = list(table["path"].unique())
+        known = self.understood
+        known.headers = dict(zip(paths, read_headers(paths), strict=True))
+        real: dict[Path, list[str]] = {}
+        for path, image_id in table.drop_duplicates("path")[["path", "image_id"]].itertuples(index=False):
+            real.setdefault(Path(path).resolve(), []).append(image_id)
+        known.listed_twice = [tuple(group) for group in real.values() if len(group) > 1]
+        for group in known.listed_twice[: steps.FEW]:
+            known.notes.append(f"images {' and '.join(group)} are one file")
+        unusable = {
+            path: one.refused for path, one in known.headers.items() if one.refused and path not in known.missing
+        }
+        if unusable:
+            why = "; ".join(list(map(str, unusable.values()))[: steps.FEW])
+            known.notes.append(f"{len(unusable)} of {len(paths)} films cannot be used: {why}")
+
+    def _with_facts(self, table: pd.DataFrame, rows: steps.Rows) -> pd.DataFrame:
+        """Return the table with what headers tell where it has nothing, and with places from the top of the film."""
+        known = self.understood
+        headers = table["path"].map(known.headers)
+        for column in ("laterality", "view", "exam", "spacing_mm"):
+            told = headers.map(lambda header, of=column: getattr(header, of)).astype(COLUMNS[column])
+            taken, odd = table[column].isna() & told.notna(), (table[column] != told).fillna(False)
+            if taken.any():
+                count = table.loc[taken, "path"].nunique()
+                known.notes.append(f"the {column} of {count} images is taken from their headers")
+            if column in ("laterality", "view") and odd.any():
+                known.disagreements[column] = list(table.loc[odd, "image_id"].unique())
+                first = table[odd].iloc[0]
+                known.notes.append(
+                    f"the {column} of {len(known.disagreements[column])} images differs from that of their headers, "
+                    f"{first['image_id']} for example; the table counts"
+                )
+            table = table.assign(**{column: table[column].fillna(told)})
+        heights, widths = (
+            headers.map(lambda one, of=of: getattr(one, of)).astype("Int64") for of in ("height", "width")
+        )
+        if self.origin == "bottom":
+            table = places.turned(table, heights)
+        places.check_places(rows, table, heights, widths)
+        return places.check_masks(rows, table, known.headers)

@@ -1,0 +1,129 @@
+"""Places of findings in a user's table: circles, boxes, contours and masks, checked against the size of their film."""
+
+import re
+from collections.abc import Mapping
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from mammo.datasets.film import read_film
+from mammo.datasets.geometry import BOX, CIRCLE
+from mammo.datasets.header import Header, read_headers
+from mammo.datasets.spreadsheet import to_numbers
+from mammo.datasets.table_rows import FEW, Rows
+from mammo.errors import InputError
+
+SPACING = (0.01, 1.0)  # millimetres; beyond, a spacing has another unit
+SAME_SHAPE = 0.01  # a mask may be smaller than its film if the ratio of its sides differs by less than this share
+
+
+def numbers(rows: Rows) -> pd.DataFrame:
+    """Return circle, box and spacing as numbers, missing where the table has none; contours become both."""
+    table = pd.DataFrame(index=rows.raw.index)
+    for ours in (*CIRCLE, *BOX):
+        values = to_numbers(rows.words(ours), rows.columns.get(ours, ours), rows.refuse, rows.notes)
+        table[ours] = pd.array(values, dtype="Float64")
+    rows.refuse(table["radius_px"] <= 0, "radius is not above 0; leave it empty for a point")
+    return table.assign(spacing_mm=_spacing(rows)).pipe(_with_contours, rows)
+
+
+def _spacing(rows: Rows) -> pd.Series:
+    words = rows.words("spacing_mm").str.replace(r"^[\[(\s]+|\s*(mm)?[\])\s]*$", "", regex=True)
+    pairs = words.str.extract(r"^(\d+[.,]?\d*)\s*(?:[\\x*;/]|,\s)\s*(\d+[.,]?\d*)$")
+    both = pairs[1].notna()
+    rows.refuse(both & (pairs[0] != pairs[1]), "pixels are not square; resample the film, or leave its spacing empty")
+    column = rows.columns.get("spacing_mm", "spacing")
+    values = to_numbers(words.mask(both, pairs[0]), column, rows.refuse, rows.notes)
+    low, high = SPACING
+    rows.refuse(
+        (values < low) | (values > high), f"{column} is not from {low:g} to {high:g}; expected millimetres, say 0.07"
+    )
+    return pd.Series(pd.array(values, dtype="Float64"), index=words.index)
+
+
+def _with_contours(table: pd.DataFrame, rows: Rows) -> pd.DataFrame:
+    """Return the table with the box and the enclosing circle of each contour: x and y of point after point."""
+    words = rows.words("contour").dropna()
+    if not len(words):
+        return table
+    for number, word in words.items():
+        here = words.index == number
+        found = [float(one) for one in re.findall(r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?", word)]
+        column = rows.columns["contour"]
+        odd = len(found) % 2 or len(found) < 6
+        if odd or table.loc[number, [*CIRCLE, *BOX]].notna().any():
+            whole = pd.Series(False, index=rows.raw.index).mask(rows.raw.index.isin(words.index[here]), True)
+            why = "needs x and y of three points or more" if odd else "and a circle or box: give one of them"
+            rows.refuse(whole, f"{column} {why}")
+        points = np.array(found, np.float32).reshape(-1, 2)
+        (x, y), radius = cv2.minEnclosingCircle(points)
+        table.loc[number, [*CIRCLE, *BOX]] = [x, y, radius, *points.min(axis=0), *points.max(axis=0)]
+    rows.notes.append(f"{len(words)} contours are taken as their boxes and enclosing circles")
+    return table
+
+
+def turned(table: pd.DataFrame, heights: pd.Series) -> pd.DataFrame:
+    """Return the table with y counted from the top row, 0, where it was counted from the bottom row."""
+    last = heights - 1
+    return table.assign(y_px=last - table["y_px"], y0_px=last - table["y1_px"], y1_px=last - table["y0_px"])
+
+
+def check_places(rows: Rows, table: pd.DataFrame, heights: pd.Series, widths: pd.Series) -> None:
+    """Refuse a place that is incomplete, turned or not on its film; films of unknown size are not checked."""
+    for columns in (["x_px", "y_px"], BOX):
+        lacking = table[columns].isna().sum(axis=1).between(1, len(columns) - 1)
+        rows.refuse(lacking, f"one of {', '.join(columns)} is missing; give all of them or none")
+    rows.refuse(table["radius_px"].notna() & table["x_px"].isna(), "there is a radius without x and y")
+    flat = (table["x1_px"] <= table["x0_px"]) | (table["y1_px"] <= table["y0_px"])
+    rows.refuse(
+        flat, "the box ends before it begins: xmax is not above xmin, or ymax not above ymin; are they swapped?"
+    )
+    last_x, last_y = widths.fillna(np.inf), heights.fillna(np.inf)
+    hint = "pixels of the film are counted from its top left corner; data.origin=bottom counts y from below"
+    outside = ~(table["x_px"].between(0, last_x, "left") & table["y_px"].between(0, last_y, "left"))
+    _refuse_outside(rows, table["x_px"].notna() & outside, "the point", heights, widths, hint)
+    outside = (table["x0_px"] < 0) | (table["y0_px"] < 0) | (table["x1_px"] > last_x) | (table["y1_px"] > last_y)
+    _refuse_outside(rows, outside, "the box", heights, widths, hint)
+
+
+def _refuse_outside(rows: Rows, wrong: pd.Series, what: str, heights: pd.Series, widths: pd.Series, hint: str) -> None:
+    mask = wrong.fillna(False).to_numpy(bool)
+    size = f"{widths[mask].iloc[0]} x {heights[mask].iloc[0]}" if mask.any() else ""
+    rows.refuse(mask, f"{what} is not on its film of {size} pixels; {hint}")
+
+
+def check_masks(rows: Rows, table: pd.DataFrame, films: Mapping[str, Header]) -> pd.DataFrame:
+    """Return the table without masks of another size than their film; those of the same shape leave their box.
+
+    Raises:
+        InputError: A mask does not exist, cannot be read, or is empty.
+    """
+    given = table["mask_path"].dropna()
+    if not len(given):
+        return table
+    masks = dict(zip(given.unique(), read_headers(list(given.unique())), strict=True))
+    scaled, left = [], []
+    for number, path in given.items():
+        film, mask = films[str(table.loc[number, "path"])], masks[path]
+        row = pd.Series(table.index == number, index=table.index)
+        rows.refuse(row & (mask.refused is not None), f"the mask cannot be used: {mask.refused}")
+        if film.refused or (film.height, film.width) == (mask.height, mask.width):
+            continue
+        table.loc[number, "mask_path"] = pd.NA
+        if not (film.height and film.width and mask.height and mask.width):
+            raise InputError(f"{path}: its header or that of its film has no size")
+        scale = film.width / mask.width
+        if abs(film.height / mask.height / scale - 1) > SAME_SHAPE:
+            left.append(number)
+        elif pd.isna(table.loc[number, "x0_px"]) and pd.isna(table.loc[number, "radius_px"]):
+            ys, xs = (read_film(path).pixels > 0).nonzero()
+            rows.refuse(row & (not len(xs)), "the mask is empty; expected levels above 0 on the finding")
+            edges = np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]) * scale
+            table.loc[number, BOX] = np.minimum(edges, [film.width, film.height] * 2)
+            scaled.append(number)
+    for numbers_, why in ((scaled, "their boxes are scaled"), (left, "they are not used")):
+        if numbers_:
+            shown = ", ".join(map(str, numbers_[:FEW])) + ", ..." * (len(numbers_) > FEW)
+            rows.notes.append(f"{len(numbers_)} masks have another size than their films, rows {shown}: {why}")
+    return table

@@ -1,0 +1,29 @@
+"""Fields of the configuration: a default, the values that fit, and the words for them in errors and in the help."""
+
+from collections.abc import Callable
+from dataclasses import field
+from typing import Any
+
+
+def number(default: float | None, low: float, high: float = float("inf"), *, below: float = float("inf")) -> Any:
+    """Return a field that holds a number from `low` to `high`, and less than `below`."""
+    words = f"a number from {low:g} to {high:g}" if high < float("inf") else f"a number, {low:g} or larger"
+    words = f"a number from {low:g} to below {below:g}" if below < float("inf") else words
+    return checked(default, lambda v: low <= v <= high and v < below, words)
+
+
+def whole(default: int | None, low: int, *, null: bool = False) -> Any:
+    """Return a field that takes a whole number, `low` or larger; and null if told, or if the default is null."""
+    null = null or default is None
+    words = f"{'null, or ' * null}a whole number, {low} or larger"
+    return checked(default, lambda v: (null and v is None) or (isinstance(v, int) and v >= low), words)
+
+
+def one_of(default: Any, *known: Any) -> Any:
+    """Return a field that holds one of a few words."""
+    return checked(default, lambda v: v in known, f"{', '.join(map(str, known[:-1]))} or {known[-1]}")
+
+
+def checked(default: Any, fits: Callable[[Any], bool], expected: str) -> Any:
+    """Return a field that holds a value which `fits` accepts."""
+    return field(default=default, metadata={"fits": fits, "expected": expected})
