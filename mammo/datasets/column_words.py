@@ -43,7 +43,6 @@ NAMES = {
 SHORT = {"x_px": "x", "y_px": "y", "radius_px": "radius", "x0_px": "xmin", "y0_px": "ymin", "x1_px": "xmax",
          "y1_px": "ymax", "mask_path": "mask", "spacing_mm": "spacing", "official_split": "split"}  # fmt: skip
 CORNERS = {"x1": "x0_px", "y1": "y0_px", "x2": "x1_px", "y2": "y1_px"}  # where x2 is there, x1 is the left edge
-COMPUTED = ("dataset", "finding_id")  # columns of a findings table that are made anew
 
 VIEWS = ("CC", "MLO", "ML", "LM", "LMO", "XCC", "XCCL", "XCCM", "FB", "SIO", "ISO", "AT", "CV", "TAN")
 LATERALITY = {

@@ -7,20 +7,23 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from mammo.datasets import film as films
 from mammo.datasets import table_places as places
+from mammo.datasets import table_names
 from mammo.datasets import table_rows as steps
 from mammo.datasets.column_words import recognise
 from mammo.datasets.film import Film
-from mammo.datasets.findings import COLUMNS, STRING, findings_table
+from mammo.datasets.findings import COLUMNS, findings_table
 from mammo.datasets.header import Header, read_headers
 from mammo.datasets.spreadsheet import read_spreadsheet
 from mammo.errors import InputError
 
 READING_VERSION = getattr(films, "READING_VERSION", 1)  # raised whenever the reading of films changes their pixels
+FACTS = ["path", "laterality", "view", "spacing_mm"]  # of an image, which its film needs
 LABELS_OF = ("image", "breast", "patient")
 
 
@@ -110,7 +113,11 @@ class Table:
         self._raw = sheet.rows
         self.understood = Understood(recognise(str(table), list(self._raw), columns or {}), notes=list(sheet.notes))
         self._check_columns()
+        steps.Rows(
+            str(table), self._raw, self.understood.columns, values or {}, []
+        )  # refuses unknown columns of values
         self._made: pd.DataFrame | None = None
+        self._images: dict[str, dict[str, Any]] = {}
         self._lock = threading.Lock()  # several threads may ask for the first film
 
     @property
@@ -171,7 +178,7 @@ class Table:
         """Return a film; laterality, view and spacing of the table replace those of the file."""
         row = self._image(image_id)
         film = films.read_film(row["path"], self.voi)
-        facts = {key: row[key] for key in ("laterality", "view", "spacing_mm") if pd.notna(row[key])}
+        facts = {key: row[key] for key in FACTS[1:] if pd.notna(row[key])}
         return replace(film, **facts)
 
     def digest(self, image_id: str) -> str | None:
@@ -184,10 +191,11 @@ class Table:
         facts = [str(path.absolute()), stat.st_size, stat.st_mtime_ns, self.voi, READING_VERSION]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
-    def _image(self, image_id: str) -> pd.Series:
-        table = self.findings() if self._made is None else self._made
-        found = table.index[table["image_id"] == image_id]
-        return table.loc[found[0]]
+    def _image(self, image_id: str) -> dict[str, Any]:
+        if not self._images:
+            table = self.findings().drop_duplicates("image_id")
+            self._images = dict(zip(table["image_id"], table[FACTS].to_dict("records"), strict=True))
+        return self._images[image_id]
 
     def _findings(self) -> pd.DataFrame:
         known = self.understood
@@ -195,19 +203,24 @@ class Table:
         if twice.any():
             known.notes.append(f"{int(twice.sum())} rows are exact copies of earlier ones and are left out")
         rows = steps.Rows(str(self.table), self._raw[~twice], known.columns, self.values or {}, known.notes)
-        table = self._identities(rows)
+        table, known.missing = table_names.identities(rows, self.folder, self.patient_from)
+        known.alike = table_names.alike(table["patient"].unique())
+        for group in known.alike[: steps.FEW]:
+            known.notes.append(f"{' and '.join(group)}: one patient? They are taken as different")
         table["laterality"], table["view"] = rows.sides_and_views()
         for column in ("density", "finding", "severity_source", "official_split"):
             table[column] = rows.known_words(column)
         table["severity"] = rows.severity()
         table = table.join(places.numbers(rows))
         masks = rows.words("mask_path")
-        table["mask_path"] = steps.paths_of(masks, self.folder)
+        table["mask_path"] = table_names.paths_of(masks, self.folder)
         others = rows.others()
         known.columns, known.translated = rows.columns, rows.translated
         table = table.join(others[[name for name in others if name not in COLUMNS]])
         table = steps.one_value_per_image(rows, table)
         known.kept = [name for name in others if name not in COLUMNS and name not in known.columns.values()]
+        if computed := [name for name in others if name in COLUMNS]:
+            known.notes.append(f"columns that are not used: {', '.join(computed)}")
         if known.kept:
             known.notes.append(f"other columns are kept as they are: {', '.join(known.kept)}")
         self._read_headers(table)
@@ -215,53 +228,15 @@ class Table:
         table = steps.carry(rows, table, self.label_of, ["severity", *(self.label_columns or [])])
         return findings_table(steps.number_findings(rows, table).assign(dataset=self.name).reset_index(drop=True))
 
-    def _identities(self, rows: steps.Rows) -> pd.DataFrame:
-        """Return path, patient, exam and image_id of each row."""
-        words, notes = rows.words("path"), self.notes
-        rows.refuse(words.isna(), "there is no path")
-        paths = steps.paths_of(words, self.folder)
-        exist = {path: Path(path) for path in paths.unique()}
-        folders = [path for path, file in exist.items() if file.is_dir()]
-        rows.refuse(paths.isin(folders), f"{folders[0] if folders else ''} is a folder; expected the path of a film")
-        self.understood.missing = [path for path, file in exist.items() if not file.is_file()]
-        if (count := len(self.understood.missing)) == len(exist):
-            raise InputError(
-                f"{self.table}: none of its {count} films is there, the first would be {self.understood.missing[0]}; "
-                "paths count from the folder of the table, or from data.root"
-            )
-        if count:
-            shown = ", ".join(self.understood.missing[: steps.FEW]) + ", ..." * (count > steps.FEW)
-            notes.append(f"{count} of {len(exist)} films do not exist: {shown}")
-        if self.patient_from is None:
-            patient = rows.identity("patient")
-            rows.refuse(patient.isna(), "there is no patient; give each row its patient, or leave it out")
-        else:
-            patient = self._patients_of(words)
-            rows.refuse(patient.isna(), f"data.patient_from={self.patient_from} finds no patient in the path")
-            notes.append(f"{patient.nunique()} patients are taken from the paths, by {self.patient_from}")
-        self.understood.alike = steps.alike(patient.unique())
-        for group in self.understood.alike[: steps.FEW]:
-            notes.append(f"{' and '.join(group)}: one patient? They are taken as different")
-        image_id = rows.identity("image_id")
-        rows.refuse(image_id.isna() & image_id.notna().any(), "there is no image_id")
-        image_id = image_id if image_id.notna().all() else steps.names_of(paths)
-        return pd.DataFrame({"path": paths, "patient": patient, "exam": rows.identity("exam"), "image_id": image_id})
-
-    def _patients_of(self, words: pd.Series) -> pd.Series:
-        pattern = re.compile(self.patient_from or "")
-        group = "patient" if "patient" in pattern.groupindex else 1
-        found = words.str.replace("\\", "/").map(
-            lambda word: match[group] if (match := pattern.search(word)) else pd.NA
-        )
-        return found.astype(STRING)
-
     def _read_headers(self, table: pd.DataFrame) -> None:
         paths = list(table["path"].unique())
         known = self.understood
         known.headers = dict(zip(paths, read_headers(paths), strict=True))
-        real: dict[Path, list[str]] = {}
+        real: dict[tuple[int, int], list[str]] = {}
         for path, image_id in table.drop_duplicates("path")[["path", "image_id"]].itertuples(index=False):
-            real.setdefault(Path(path).resolve(), []).append(image_id)
+            if path not in known.missing:
+                stat = Path(path).stat()
+                real.setdefault((stat.st_dev, stat.st_ino), []).append(image_id)
         known.listed_twice = [tuple(group) for group in real.values() if len(group) > 1]
         for group in known.listed_twice[: steps.FEW]:
             known.notes.append(f"images {' and '.join(group)} are one file")
@@ -290,9 +265,8 @@ class Table:
                     f"{first['image_id']} for example; the table counts"
                 )
             table = table.assign(**{column: table[column].fillna(told)})
-        heights, widths = (
-            headers.map(lambda one, of=of: getattr(one, of)).astype("Int64") for of in ("height", "width")
-        )
+        sizes = [headers.map(lambda one, of=of: getattr(one, of) or pd.NA) for of in ("height", "width")]
+        heights, widths = (one.astype("Int64") for one in sizes)
         if self.origin == "bottom":
             table = places.turned(table, heights)
         places.check_places(rows, table, heights, widths)

@@ -22,6 +22,9 @@ def numbers(rows: Rows) -> pd.DataFrame:
     """Return circle, box and spacing as numbers, missing where the table has none; contours become both."""
     table = pd.DataFrame(index=rows.raw.index)
     for ours in (*CIRCLE, *BOX):
+        if ours not in rows.columns:
+            table[ours] = pd.array([pd.NA] * len(table), dtype="Float64")
+            continue
         values = to_numbers(rows.words(ours), rows.columns.get(ours, ours), rows.refuse, rows.notes)
         table[ours] = pd.array(values, dtype="Float64")
     rows.refuse(table["radius_px"] <= 0, "radius is not above 0; leave it empty for a point")
@@ -29,6 +32,8 @@ def numbers(rows: Rows) -> pd.DataFrame:
 
 
 def _spacing(rows: Rows) -> pd.Series:
+    if "spacing_mm" not in rows.columns:
+        return pd.Series(pd.NA, index=rows.raw.index, dtype="Float64")
     words = rows.words("spacing_mm").str.replace(r"^[\[(\s]+|\s*(mm)?[\])\s]*$", "", regex=True)
     pairs = words.str.extract(r"^(\d+[.,]?\d*)\s*(?:[\\x*;/]|,\s)\s*(\d+[.,]?\d*)$")
     both = pairs[1].notna()
@@ -79,7 +84,7 @@ def check_places(rows: Rows, table: pd.DataFrame, heights: pd.Series, widths: pd
     rows.refuse(
         flat, "the box ends before it begins: xmax is not above xmin, or ymax not above ymin; are they swapped?"
     )
-    last_x, last_y = widths.fillna(np.inf), heights.fillna(np.inf)
+    last_x, last_y = (sizes.astype("Float64").fillna(np.inf) for sizes in (widths, heights))
     hint = "pixels of the film are counted from its top left corner; data.origin=bottom counts y from below"
     outside = ~(table["x_px"].between(0, last_x, "left") & table["y_px"].between(0, last_y, "left"))
     _refuse_outside(rows, table["x_px"].notna() & outside, "the point", heights, widths, hint)

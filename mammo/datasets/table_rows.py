@@ -1,9 +1,7 @@
 """The rows of a user's table, step by step turned into a findings table: words, identities, labels and findings."""
 
-import os
 import re
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Collection, Iterable, Mapping
 
 import pandas as pd
 
@@ -71,6 +69,8 @@ class Rows:
     def identity(self, ours: str) -> pd.Series:
         """Return names, such as those of patients: a number that a spreadsheet gave a decimal point has none."""
         words = self.words(ours)
+        if ours not in self.columns:
+            return words
         self.refuse(
             words.str.fullmatch(r"\d[.,]\d+E\+\d+", case=False),
             f"{self.columns.get(ours)} was rounded by a spreadsheet, so that several may look like one; "
@@ -78,9 +78,12 @@ class Rows:
         )
         return words.str.replace(r"^(\d+)\.0+$", r"\1", regex=True)
 
-    def known_words(self, ours: str) -> pd.Series:
+    def known_words(self, ours: str, leave_out: Collection[str] = ()) -> pd.Series:
         """Return one of our columns in our words; unknown words are asked for, or kept where any word is allowed."""
-        words, theirs, own = self.words(ours), self.columns.get(ours, ""), self.values.get(ours, {})
+        words = self.words(ours)
+        if ours not in self.columns:
+            return words
+        words, theirs, own = words.mask(words.isin(leave_out)), self.columns.get(ours, ""), self.values.get(ours, {})
         found = [str(one) for one in words.dropna().unique()]
         said: dict[str, object] = dict(translations(ours, [one for one in found if fold(one) not in own]))
         said |= {one: own[fold(one)] or "" for one in found if fold(one) in own}
@@ -107,35 +110,30 @@ class Rows:
 
     def _say(self, ours: str, changed: dict[str, str]) -> None:
         if changed:
-            self.translated[ours] = changed
+            self.translated[ours] = self.translated.get(ours, {}) | changed
             pairs = [f"{one} is {word or 'missing'}" for one, word in list(changed.items())[: 2 * FEW]]
             self.notes.append(f"{ours}: {', '.join(pairs)}{', ...' * (len(changed) > 2 * FEW)}")
 
     def sides_and_views(self) -> tuple[pd.Series, pd.Series]:
         """Return laterality and view; a word such as `LMLO` in either column gives both."""
-        split: dict[str, pd.Series] = {}
-        for ours in ("view", "laterality"):
-            words = self.words(ours)
-            pairs = words.map(lambda word: side_and_view(word) if isinstance(word, str) else None, na_action="ignore")
-            both = pairs.map(lambda pair: isinstance(pair, tuple)).astype(bool)
-            if both.any():
-                split[ours] = pairs[both]
-                column = self.columns[ours]
-                shown = dict(zip(words[both], pairs[both], strict=True))
-                self._say(ours, {one: " ".join(pair) for one, pair in shown.items()})
-                self.raw = self.raw.assign(**{column: self.raw[column].mask(both)})
-        side, view = self.known_words("laterality"), self.known_words("view")
-        for ours, pairs in split.items():
-            of_pairs = [pairs.str[0], pairs.str[1]]
-            for place, series in enumerate((side, view)):
-                given = of_pairs[place].reindex(series.index)
-                what = ("laterality", "view")[place]
+        both: dict[str, dict[str, tuple[str, str]]] = {}
+        given = {ours: self.words(ours) for ours in ("view", "laterality")}
+        for ours, words in given.items():
+            pairs = {word: side_and_view(word) for word in map(str, words.dropna().unique())}
+            both[ours] = {word: pair for word, pair in pairs.items() if pair is not None}
+            self._say(ours, {word: " ".join(pair) for word, pair in both[ours].items()})
+        told = [self.known_words("laterality", set(both["laterality"])), self.known_words("view", set(both["view"]))]
+        for ours, words in given.items():
+            if not both[ours]:
+                continue
+            for place, what in enumerate(("laterality", "view")):
+                found = words.map({word: pair[place] for word, pair in both[ours].items()}).astype("string")
                 self.refuse(
-                    (given != series) & given.notna() & series.notna(),
-                    f"column {self.columns[ours]} tells another {what} than column {self.columns.get(what)}",
+                    found != told[place],
+                    f"column {self.columns.get(ours)} tells another {what} than column {self.columns.get(what)}",
                 )
-                series.update(given.dropna().astype("string"))
-        return side, view
+                told[place] = told[place].fillna(found)
+        return told[0], told[1]
 
     def severity(self) -> pd.Series:
         """Return the severity; a column such as `label` is one only if all its words are known."""
@@ -160,46 +158,6 @@ class Rows:
             if column in table and column not in self.columns:
                 table = table.assign(**{column: table[column].map(lambda one, of=words: of.get(fold(one), one))})
         return table.mask(table.apply(lambda column: column.str.casefold().isin(BLANK)))
-
-
-def paths_of(words: pd.Series, folder: Path) -> pd.Series:
-    """Return paths on this machine: from `folder` unless absolute, with slashes, the extension in the file's case."""
-
-    def placed(word: str) -> str:
-        path = folder / Path(word).expanduser()
-        if "\\" in word and not path.exists():
-            path = folder / Path(word.replace("\\", "/")).expanduser()
-        if not path.exists() and path.suffix:
-            for suffix in (path.suffix.lower(), path.suffix.upper()):
-                if path.with_suffix(suffix).is_file():
-                    return os.path.normpath(path.with_suffix(suffix))
-        return os.path.normpath(path)
-
-    return words.map({word: placed(word) for word in words.dropna().unique()}).astype("string")
-
-
-def names_of(paths: pd.Series) -> pd.Series:
-    """Return a name for each path: its stem if all differ, else the path from the common folder, without extension."""
-    different = [Path(one) for one in paths.unique()]
-    common = os.path.commonpath([one.parent for one in different])
-    inner = [one.relative_to(common) for one in different]
-    ways = [
-        [one.stem for one in different],
-        [one.with_suffix("").as_posix().replace("/", "_") for one in inner],
-        [one.as_posix().replace("/", "_") for one in inner],
-        [one.as_posix() for one in inner],
-    ]
-    names = next(way for way in ways if len({one.casefold() for one in way}) == len(way) or way is ways[-1])
-    return paths.map(dict(zip(map(str, different), names, strict=True))).astype("string")
-
-
-def alike(patients: Iterable[str]) -> list[tuple[str, ...]]:
-    """Return groups of patients whose names differ only by case, zeros in front or one letter at the end."""
-    groups: dict[str, list[str]] = {}
-    for one in patients:
-        bare = re.sub(r"(?<!\d)0+(?=\d)", "", one.casefold())
-        groups.setdefault(re.sub(r"(?<=\d)[a-z]$", "", bare), []).append(one)
-    return [tuple(group) for group in groups.values() if len(group) > 1]
 
 
 def one_value_per_image(rows: Rows, table: pd.DataFrame) -> pd.DataFrame:

@@ -1,0 +1,99 @@
+"""The films and patients that the rows of a user's table name: paths, names of images, patients."""
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from mammo.datasets.findings import STRING
+from mammo.datasets.table_rows import FEW, Rows
+from mammo.errors import InputError
+
+
+def identities(rows: Rows, folder: Path, patient_from: str | None) -> tuple[pd.DataFrame, list[str]]:
+    """Return path, patient, exam and image_id of each row, and the paths that do not exist.
+
+    Args:
+        rows: The rows.
+        folder: The folder from which paths count.
+        patient_from: A regular expression that finds the patient in the path; None: a column tells.
+
+    Raises:
+        InputError: A row has no path or patient, or none of the films exists.
+    """
+    words = rows.words("path")
+    rows.refuse(words.isna(), "there is no path")
+    paths = paths_of(words, folder)
+    exist = {path: Path(path) for path in paths.unique()}
+    folders = [path for path, file in exist.items() if file.is_dir()]
+    rows.refuse(paths.isin(folders), f"{folders[0] if folders else ''} is a folder; expected the path of a film")
+    missing = [path for path, file in exist.items() if not file.is_file()]
+    if len(missing) == len(exist):
+        raise InputError(
+            f"{rows.name}: none of its {len(missing)} films is there, the first would be {missing[0]}; "
+            "paths count from the folder of the table, or from data.root"
+        )
+    if missing:
+        shown = ", ".join(missing[:FEW]) + ", ..." * (len(missing) > FEW)
+        rows.notes.append(f"{len(missing)} of {len(exist)} films do not exist: {shown}")
+    if patient_from is None:
+        patient = rows.identity("patient")
+        rows.refuse(patient.isna(), "there is no patient; give each row its patient, or leave it out")
+    else:
+        patient = _patients_of(words, patient_from)
+        rows.refuse(patient.isna(), f"data.patient_from={patient_from} finds no patient in the path")
+        rows.notes.append(f"{patient.nunique()} patients are taken from the paths, by {patient_from}")
+    image_id = rows.identity("image_id")
+    rows.refuse(image_id.isna() & image_id.notna().any(), "there is no image_id")
+    image_id = image_id if image_id.notna().all() else names_of(paths)
+    table = pd.DataFrame({"path": paths, "patient": patient, "exam": rows.identity("exam"), "image_id": image_id})
+    return table, missing
+
+
+def _patients_of(words: pd.Series, patient_from: str) -> pd.Series:
+    pattern = re.compile(patient_from)
+    group = "patient" if "patient" in pattern.groupindex else 1
+    found = [pattern.search(word.replace("\\", "/")) for word in words]
+    return pd.Series([match[group] if match else None for match in found], words.index, STRING)
+
+
+def paths_of(words: pd.Series, folder: Path) -> pd.Series:
+    """Return paths on this machine: from `folder` unless absolute, with slashes, the extension in the file's case."""
+
+    def placed(word: str) -> str:
+        path = folder / Path(word).expanduser()
+        if "\\" in word and not path.exists():
+            path = folder / Path(word.replace("\\", "/")).expanduser()
+        if not path.exists() and path.suffix:
+            for suffix in (path.suffix.lower(), path.suffix.upper()):
+                if path.with_suffix(suffix).is_file():
+                    return os.path.normpath(path.with_suffix(suffix))
+        return os.path.normpath(path)
+
+    return words.map({word: placed(word) for word in words.dropna().unique()}).astype("string")
+
+
+def names_of(paths: pd.Series) -> pd.Series:
+    """Return a name for each path: its stem if all differ, else the path from the common folder, without extension."""
+    different = [Path(one) for one in paths.unique()]
+    common = os.path.commonpath([one.parent for one in different])
+    inner = [one.relative_to(common) for one in different]
+    ways = [
+        [one.stem for one in different],
+        [one.with_suffix("").as_posix().replace("/", "_") for one in inner],
+        [one.as_posix().replace("/", "_") for one in inner],
+        [one.as_posix() for one in inner],
+    ]
+    names = next(way for way in ways if len({one.casefold() for one in way}) == len(way) or way is ways[-1])
+    return paths.map(dict(zip(map(str, different), names, strict=True))).astype("string")
+
+
+def alike(patients: Iterable[str]) -> list[tuple[str, ...]]:
+    """Return groups of patients whose names differ only by case, zeros in front or one letter at the end."""
+    groups: dict[str, list[str]] = {}
+    for one in patients:
+        bare = re.sub(r"(?<!\d)0+(?=\d)", "", one.casefold())
+        groups.setdefault(re.sub(r"(?<=\d)[a-z]$", "", bare), []).append(one)
+    return [tuple(group) for group in groups.values() if len(group) > 1]

@@ -1,0 +1,339 @@
+"""A laboratory's own table becomes a findings table: what is known is said, everything else is asked for by row."""
+
+import pickle
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from mammo.api import settings_of
+from mammo.config import Config, DataConfig
+from mammo.datasets.column_words import recognise
+from mammo.datasets.registry import DATASETS, open_dataset
+from mammo.datasets.table import Table
+from mammo.errors import InputError
+from mammo.testing import check_dataset
+
+HEIGHT, WIDTH = 60, 40
+FILMS = [f"P{patient}_{side}_{view}.png" for patient in (1, 2) for side in "LR" for view in ("CC", "MLO")]
+
+
+def picture(path, shape=(HEIGHT, WIDTH), seed=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.random.default_rng(seed).integers(1, 4096, shape).astype(np.uint16))
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """Eight films of two patients in the folder `films`, and a function that makes a data set of rows."""
+    for seed, name in enumerate(FILMS):
+        picture(tmp_path / "films" / name, seed=seed)
+
+    def made(rows, name="films.csv", **settings):
+        table = pd.DataFrame(rows)
+        table.to_csv(tmp_path / name, sep=";", index=False, encoding="utf-8-sig")
+        return Table(str(tmp_path / name), **settings)
+
+    made.folder = tmp_path
+    return made
+
+
+def rows(count=2, **columns):
+    """`count` rows: a path, a patient, and the columns that a test gives, as a list or one value for all."""
+    given = {"path": [f"films/{name}" for name in FILMS[:count]], "patient": "P1"} | columns
+    return pd.DataFrame(given, index=range(count))
+
+
+def said(dataset, *words):
+    dataset.findings()
+    return any(all(word in note for word in words) for note in dataset.notes)
+
+
+def test_a_labs_own_words_are_translated_and_said(lab):
+    table = pd.DataFrame({
+        "Datei": [f"films\\{name}" for name in FILMS],
+        "Pat.-Nr.": ["007"] * 4 + ["NA"] * 4,
+        "Seite": [name[3] for name in FILMS],
+        "View": [f"{name[3]}-{name[5:-4]}" for name in FILMS],
+        "Pathology": ["Gutartig", "MALIGNANT", "N", "BENIGN_WITHOUT_CALLBACK", "b", "M", "", "N/A"],
+        "ACR": ["1", "B", "Level C", "DENSITY D", "2.0", "0", "5", ""],
+        "split_group": ["Training", "trn", "train ", "dev", "validation", "Testing", "test", "TEST"],
+        "Abstand": ["0,07"] * 8,
+        "age": range(50, 58),
+    })  # fmt: skip
+    dataset = lab(table, columns={"patient": "pat-nr", "spacing": "Abstand"})
+    found = dataset.findings()
+    assert found["image_id"].tolist() == [name[:-4] for name in FILMS] and set(found["dataset"]) == {"films"}
+    assert found["path"].tolist() == [str(lab.folder / "films" / name) for name in FILMS]
+    assert found["patient"].tolist() == ["007"] * 4 + ["NA"] * 4
+    assert found["laterality"].tolist() == ["left", "left", "right", "right"] * 2
+    assert found["view"].tolist() == ["CC", "MLO"] * 4
+    severity = ["benign", "malignant", "normal", "benign", "benign", "malignant", "", ""]
+    assert found["severity"].fillna("").tolist() == severity
+    assert found["finding_id"].tolist() == [1, 1, 0, 1, 1, 1, 0, 0]
+    assert found["density"].fillna("").tolist() == ["A", "B", "C", "D", "B", "", "", ""]
+    assert found["official_split"].tolist() == ["train"] * 3 + ["val"] * 2 + ["test"] * 3
+    assert set(found["spacing_mm"]) == {0.07} and found["age"].tolist() == [str(age) for age in range(50, 58)]
+    assert found["Pathology"][0] == "Gutartig"  # also as it was written, for a task of these words
+    for words in (["Pat.-Nr. is patient", "Seite is laterality"], ["severity", "Gutartig is benign"], ["dev is val"],
+                  ["density", "0 is missing"], ["kept", "age"], ["decimal commas"]):  # fmt: skip
+        assert said(dataset, *words), words
+    assert dataset.understood.translated["view"]["L-CC"] == "left CC" and "age" in dataset.understood.kept
+    film = dataset.read("P1_L_CC")
+    assert (film.laterality, film.view, film.spacing_mm) == ("left", "CC", 0.07) and film.pixels.dtype == np.uint16
+    check_dataset(dataset)
+    assert pickle.loads(pickle.dumps(dataset)).findings().equals(found)
+
+
+@pytest.mark.parametrize(
+    ("columns", "words", "expected"),
+    [
+        (["laterality"], ["L-MLO", "RCC"], [("left", "MLO"), ("right", "CC")]),
+        (["view"], ["LMLO", "R_CC"], [("left", "MLO"), ("right", "CC")]),
+        (["view"], ["LM", "LML"], [("", "LM"), ("left", "ML")]),
+        (["view"], ["Cranio-Caudal", "mlo"], [("", "CC"), ("", "MLO")]),
+        (["laterality"], ["left breast", "Rechts"], [("left", ""), ("right", "")]),
+        (["laterality"], ["U", "R"], [("", ""), ("right", "")]),
+    ],
+)
+def test_laterality_and_view_are_found_in_one_word_too(lab, columns, words, expected):
+    found = lab(rows(**{columns[0]: words})).findings()
+    assert list(zip(found["laterality"].fillna(""), found["view"].fillna(""), strict=True)) == expected
+
+
+def test_a_label_of_any_words_is_kept_and_severity_is_not_guessed(lab):
+    dataset = lab(rows(label=["krank", "gesund"], birads=["5", "1"], cancer=["1", "0"]))
+    found = dataset.findings()
+    assert found["severity"].isna().all() and found["label"].tolist() == ["krank", "gesund"]
+    assert found["birads"].tolist() == ["5", "1"] and said(dataset, "label", "task.column=label")
+    told = lab(rows(label=["krank", "gesund"]), values={"severity": {"krank": "malignant", "gesund": None}})
+    assert told.findings()["severity"].fillna("").tolist() == ["malignant", ""]
+    assert lab(rows(label=["cancer", "benign"])).findings()["severity"].tolist() == ["malignant", "benign"]
+    assert lab(rows(tissue=["F", "D"])).findings()["density"].tolist() == ["F", "D"]
+
+
+def test_the_patient_is_found_in_the_path(lab):
+    table = rows(8).drop(columns="patient")
+    for pattern in (r"(P\d+)_", r"films/(?P<patient>P\d)_(L|R)", r"P(\d)"):
+        found = lab(table, patient_from=pattern).findings()
+        assert found["patient"].nunique() == 2
+    with pytest.raises(InputError, match=r"films\.csv: rows 2, 3, 4 and 5 more: .*data\.patient_from"):
+        lab(table, patient_from=r"(Q\d)").findings()
+    for pattern, why in ((r"P\d", "brackets"), (r"(P", "regular expression")):
+        with pytest.raises(InputError, match=rf"data\.patient_from.*{why}"):
+            lab(table, patient_from=pattern)
+
+
+def test_patients_whose_names_are_alike_are_named_and_not_merged(lab):
+    names = ["7", "007", "p2", "P2", "0998a", "0998b", "22678622.0", " x "]
+    dataset = lab(rows(8, patient=names))
+    assert dataset.findings()["patient"].tolist() == ["7", "007", "p2", "P2", "0998a", "0998b", "22678622", "x"]
+    assert dataset.understood.alike == [("7", "007"), ("p2", "P2"), ("0998a", "0998b")]
+    assert said(dataset, "7 and 007")
+
+
+def test_paths_are_found_as_people_write_them(lab, monkeypatch):
+    monkeypatch.setenv("HOME", str(lab.folder))
+    (lab.folder / "films" / FILMS[3]).rename(lab.folder / "films" / FILMS[3].replace("png", "PNG"))
+    (lab.folder / "with blank").mkdir()
+    picture(lab.folder / "with blank" / "a b.png")
+    names = [f"films/{FILMS[0]}", f".\\films\\{FILMS[1]}", str(lab.folder / "films" / FILMS[2]), f"films/{FILMS[3]}",
+             f"~/films/{FILMS[4]}", "with blank/a b.png", "films/none.png", f"films/{FILMS[7]}"]  # fmt: skip
+    dataset = lab(rows(8, path=names))
+    found = dataset.findings()
+    assert [Path(path).is_file() for path in found["path"]] == [True] * 6 + [False, True]
+    assert dataset.understood.missing == [str(lab.folder / "films" / "none.png")] and said(dataset, "1 of 8 films")
+    assert dataset.digest("none") is None and dataset.digest("a b") == dataset.digest("a b")
+    with pytest.raises(InputError, match=r"none\.png"):
+        dataset.read("none")
+    elsewhere = lab(rows(2, path=FILMS[:2]), root=str(lab.folder / "films"))
+    assert elsewhere.findings()["image_id"].tolist() == [FILMS[0][:-4], FILMS[1][:-4]]
+    with pytest.raises(InputError, match=r"none of its 2 films.*data\.root"):
+        lab(rows(2, path=["a.png", "b.png"])).findings()
+
+
+def test_names_of_images_are_the_stems_or_else_the_paths(lab):
+    for folder in ("a", "b"):
+        picture(lab.folder / "films" / folder / "000000.png", seed=ord(folder))
+    table = rows(2, path=["films/a/000000.png", "films/b/000000.png"])
+    assert lab(table).findings()["image_id"].tolist() == ["a_000000", "b_000000"]
+    uids = ["1.2.840.1.1", "1.2.840.1.2"]
+    assert lab(table.assign(ImageID=uids)).findings()["image_id"].tolist() == uids
+
+
+def test_findings_of_a_film_are_numbered_and_copies_of_rows_are_left_out(lab):
+    name = f"films/{FILMS[0]}"
+    table = rows(4, path=[name, name, name, f"films/{FILMS[1]}"], x=[3, 9, 9, ""], y=[4, 8, 8, ""],
+                 radius=[2, 3, 3, ""], pixel_spacing=["0.07\\0.07", "", "", ""],
+                 finding=["Mass", "cyst", "cyst", "normal"])  # fmt: skip
+    dataset = lab(table)
+    found = dataset.findings()
+    assert found["finding_id"].tolist() == [1, 2, 0] and found["finding"].tolist() == ["MASS", "cyst", "NORM"]
+    assert found["spacing_mm"].tolist()[:2] == [0.07, 0.07] and pd.isna(found["spacing_mm"][2])
+    assert said(dataset, "1 rows are exact copies")
+
+
+PLACES = {
+    "circle": ({"x": "10", "y": "20", "radius": "5"}, [10, 20, 5]),
+    "box": ({"xmin": "10", "ymin": "20", "xmax": "14", "ymax": "30"}, [12, 25, 5]),
+    "corners": ({"x1": "10", "y1": "20", "x2": "14", "y2": "30"}, [12, 25, 5]),
+    "contour": ({"contour": "[[10, 20], [20, 20], [20, 30], [10, 30]]"}, [15, 25, 50**0.5]),
+    "contour in words": ({"contour": "10 20 20 20 20 30 10 30"}, [15, 25, 50**0.5]),
+}
+
+
+@pytest.mark.parametrize("kind", PLACES)
+def test_places_are_those_of_the_table_whatever_gives_them(lab, kind):
+    from mammo.datasets.geometry import geometry
+
+    columns, expected = PLACES[kind]
+    place = geometry(lab(rows(2, **columns)).findings().iloc[0])
+    assert [place.x_px, place.y_px, place.radius_px] == pytest.approx(expected, abs=1e-3)
+    below = geometry(lab(rows(2, **columns), origin="bottom").findings().iloc[0])
+    assert [below.x_px, below.y_px] == pytest.approx([expected[0], HEIGHT - 1 - expected[1]], abs=1e-3)
+
+
+def mask(path, shape, box):
+    pixels = np.zeros(shape, np.uint8)
+    pixels[box[1] : box[3], box[0] : box[2]] = 255
+    cv2.imwrite(str(path), pixels)
+
+
+def test_a_mask_of_another_size_leaves_its_scaled_box_or_nothing(lab):
+    mask(lab.folder / "same.png", (60, 40), (4, 6, 10, 12))
+    mask(lab.folder / "half.png", (30, 20), (2, 3, 5, 6))
+    mask(lab.folder / "other.png", (56, 40), (4, 6, 10, 12))
+    dataset = lab(rows(3, mask=["same.png", "half.png", "other.png"]))
+    found = dataset.findings()
+    assert found["mask_path"].notna().tolist() == [True, False, False]
+    assert found.loc[1, ["x0_px", "y0_px", "x1_px", "y1_px"]].tolist() == [4, 6, 10, 12]
+    assert found["finding_id"].tolist() == [1, 1, 0]
+    assert said(dataset, "1 masks", "row", "3", "scaled") and said(dataset, "1 masks", "4", "not used")
+    check_dataset(dataset)
+
+
+def test_labels_are_carried_only_where_they_describe_a_breast_or_patient(lab):
+    table = rows(4, laterality=["L", "L", "R", ""], severity=["malignant", "", "normal", ""], Befund=["a", "", "b", ""])
+    found = lab(table).findings()
+    assert found["severity"].fillna("").tolist() == ["malignant", "", "normal", ""]
+    dataset = lab(table, label_of="breast", label_columns=["Befund"])
+    found = dataset.findings()
+    assert found["severity"].fillna("").tolist() == ["malignant", "malignant", "normal", ""]
+    assert found["Befund"].fillna("").tolist() == ["a", "a", "b", ""] and found["finding_id"].tolist() == [1, 1, 0, 0]
+    assert said(dataset, "breasts", "1 images") and said(dataset, "not carried to 1 images")
+    found = lab(table[:2], label_of="patient").findings()
+    assert found["severity"].tolist() == ["malignant"] * 2 and found["severity_source"].fillna("").tolist() == [
+        "", "patient_label"]  # fmt: skip
+    with pytest.raises(InputError, match=r"row 4: severity .*same patient"):
+        lab(table, label_of="patient").findings()
+
+
+WRONG = {
+    "path of nothing": ({"path": ["", f"films/{FILMS[1]}"]}, "row 2: .*path"),
+    "folder": ({"path": ["films", f"films/{FILMS[1]}"]}, "row 2: .*folder"),
+    "no patient": ({"patient": ["P1", ""]}, "row 3: .*patient"),
+    "rounded patient": ({"patient": ["P1", "2.27E+07"]}, "row 3: patient .*rounded"),
+    "formula": ({"patient": ["#REF!", "P1"]}, "row 2: .*formula"),
+    "side": ({"side": ["oben", "L"]}, r"row 2: column side .*oben; .*data\.values\.laterality\.oben="),
+    "severity": ({"pathology": ["krank", "B"]}, r"row 2: .*data\.values\.severity\.krank="),
+    "severity in numbers": ({"severity": ["0", "1"]}, r"rows 2, 3: .*data\.values\.severity\.0="),
+    "split": ({"split": ["fold1", "test"]}, r"row 2: .*data\.values\.split\.fold1="),
+    "density": ({"density": ["fatty", "A"]}, r"row 2: .*data\.values\.density\.fatty="),
+    "sides": ({"side": ["L", "L"], "view": ["RCC", "LCC"]}, "row 2: column view .*column side"),
+    "one film, two patients": ({"path": f"films/{FILMS[0]}", "patient": ["a", "b"]}, "row 3: patient"),
+    "one film, two views": ({"path": f"films/{FILMS[0]}", "view": ["CC", "ML"]}, "row 3: view"),
+    "one name, two films": ({"image_id": "a"}, "rows 2, 3: .*image_id"),
+    "a name is missing": ({"image_id": ["a", ""]}, "row 3: .*image_id"),
+    "normal and not": ({"path": f"films/{FILMS[0]}", "severity": ["normal", "benign"]}, "row 2: .*no finding"),
+    "normal with a place": ({"severity": "normal", "x": [3, ""], "y": [4, ""]}, "row 2: .*normal"),
+    "x in words": ({"x": ["far", ""], "y": [1, ""]}, "row 2: x is far"),
+    "half a point": ({"x": [3, ""], "y": ""}, "row 2: .*missing"),
+    "point outside": ({"x": [40, ""], "y": [4, ""]}, "row 2: the point .*40 x 60.*origin"),
+    "negative": ({"x": [-1, ""], "y": [4, ""]}, "row 2: the point"),
+    "box outside": ({"xmin": 1, "ymin": 1, "xmax": [9, 41], "ymax": 9}, "row 3: the box .*40 x 60"),
+    "box turned": ({"xmin": 1, "ymin": [1, 9], "xmax": 9, "ymax": [9, 1]}, "row 3: the box"),
+    "radius": ({"x": 1, "y": 1, "radius": [0, 3]}, "row 2: radius"),
+    "oblong pixels": ({"spacing": ["0.07\\0.08", ""]}, "row 2: .*square"),
+    "spacing in micrometres": ({"spacing": ["70", "0.07"]}, "row 2: spacing"),
+    "contour": ({"contour": ["1 2 3 4 5", ""]}, "row 2: contour"),
+    "mask": ({"mask": ["none.png", ""]}, r"row 2: .*none\.png|row 2: the mask"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_cannot_be_used_is_refused_by_its_row(lab, name):
+    columns, named = WRONG[name]
+    with pytest.raises(InputError, match=rf"films\.csv: {named}") as error:
+        lab(rows(2, **columns)).findings()
+    assert "\n" not in str(error.value)
+
+
+SETTINGS = {
+    "no path": ({"place": "a", "patient": "b"}, {}, "data.columns.path="),
+    "no patient": ({"path": "a", "woman": "b"}, {}, "data.columns.patient=.*data.patient_from"),
+    "two patients": ({"path": "a", "patient": "b", "PatientID": "c"}, {}, "data.columns.patient=patient or "),
+    "corner or centre": ({"path": "a", "patient": "b", "x": 1, "y": 1, "width": 3, "height": 3}, {}, "corner"),
+    "no such column": ({"path": "a", "patient": "b"}, {"columns": {"exam": "Exma"}}, "data.columns.exam=Exma"),
+    "no such name": ({"path": "a", "patient": "b"}, {"columns": {"woman": "patient"}}, "data.columns.woman"),
+    "no such place": ({"path": "a", "patient": "b"}, {"root": "/nowhere"}, "data.root=/nowhere"),
+    "columns in a word": ({"path": "a", "patient": "b"}, {"columns": "patient"}, "data.columns=patient"),
+    "values": ({"path": "a", "patient": "b"}, {"values": {"severity": {"krank": "malignant"}}}, "data.values.severity"),
+    "label_of": ({"path": "a", "patient": "b"}, {"label_of": "exam"}, "data.label_of=exam"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_what_is_not_known_is_asked_for_before_a_film_is_looked_for(lab, name):
+    row, settings, named = SETTINGS[name]
+    with pytest.raises(InputError, match=named) as error:
+        lab([row], **settings)
+    assert "\n" not in str(error.value)
+
+
+def test_a_sure_name_goes_before_a_likely_one():
+    found = ["file_path", "image", "case", "patient_id", "label", "pathology", "x1", "y1", "x2", "y2", "exam_id"]
+    assert recognise("t", found, {}) == {
+        "path": "file_path", "patient": "patient_id", "severity": "pathology", "exam": "exam_id", "x0_px": "x1",
+        "y0_px": "y1", "x1_px": "x2", "y1_px": "y2",
+    }  # fmt: skip
+    assert recognise("t", ["filename", "case", "patient"], {"patient": "case"}) == {
+        "path": "filename",
+        "patient": "case",
+    }
+
+
+def test_header_facts_fill_what_the_table_lacks_and_the_table_counts(lab, monkeypatch):
+    from mammo.datasets import table as module
+    from mammo.datasets.header import Header
+
+    def headers(paths, remember=True):
+        return [Header(str(path), "DICOM", HEIGHT, WIDTH, 12, 1, 0.1, "left", "CC", exam="1.2") for path in paths]
+
+    monkeypatch.setattr(module, "read_headers", headers)
+    dataset = lab(rows(2, laterality=["R", ""]))
+    found = dataset.findings()
+    assert found["laterality"].tolist() == ["right", "left"] and found["view"].tolist() == ["CC", "CC"]
+    assert found["spacing_mm"].tolist() == [0.1, 0.1] and found["exam"].tolist() == ["1.2", "1.2"]
+    assert said(dataset, "laterality of 1 images is taken") and said(dataset, "laterality of 1 images differs")
+    assert dataset.understood.disagreements == {"laterality": [FILMS[0][:-4]]}
+
+
+def test_a_file_that_is_listed_twice_or_is_no_film_is_said(lab):
+    (lab.folder / "films" / "hard.png").hardlink_to(lab.folder / "films" / FILMS[0])
+    (lab.folder / "films" / "soft.png").symlink_to(lab.folder / "films" / FILMS[0])
+    (lab.folder / "films" / "text.png").write_text("none")
+    dataset = lab(rows(4, path=[f"films/{FILMS[0]}", "films/soft.png", "films/hard.png", "films/text.png"]))
+    assert said(dataset, "1 of 4 films cannot be used")
+    assert dataset.understood.listed_twice == [(FILMS[0][:-4], "soft", "hard")]
+
+
+def test_the_settings_of_a_table_make_it_again(lab):
+    dataset = lab(rows(2, Nr=["1", "2"]), columns={"patient": "Nr"}, values={"Nr": {"x": "y"}}, label_of="breast")
+    settings = settings_of(dataset, DATASETS, "films")
+    assert settings["name"] == "table" and settings["columns"] == {"patient": "Nr"}
+    again = open_dataset(Config.of({"data": settings}).data)
+    assert isinstance(again, Table) and again.findings().equals(dataset.findings())
+    with pytest.raises(InputError, match=r"data\.table"):
+        open_dataset(DataConfig(name="table"))
