@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 
 from mammo.datasets import film as films
-from mammo.datasets import table_places as places
 from mammo.datasets import table_names
+from mammo.datasets import table_places as places
 from mammo.datasets import table_rows as steps
 from mammo.datasets.column_words import recognise
 from mammo.datasets.film import Film
@@ -112,10 +112,10 @@ class Table:
             raise InputError(f"{table} has a header, but no rows; expected one for each film")
         self._raw = sheet.rows
         self.understood = Understood(recognise(str(table), list(self._raw), columns or {}), notes=list(sheet.notes))
+        rows = self._rows()
+        rows.doubt_severity()
+        self.understood.columns = rows.columns
         self._check_columns()
-        steps.Rows(
-            str(table), self._raw, self.understood.columns, values or {}, []
-        )  # refuses unknown columns of values
         self._made: pd.DataFrame | None = None
         self._images: dict[str, dict[str, Any]] = {}
         self._lock = threading.Lock()  # several threads may ask for the first film
@@ -160,6 +160,10 @@ class Table:
         if said:
             self.notes.append(f"columns: {', '.join(said)}")
 
+    def _rows(self) -> steps.Rows:
+        known = self.understood
+        return steps.Rows(str(self.table), self._raw, known.columns, self.values or {}, known.notes)
+
     def prepare(self) -> None:
         """Do nothing: the films are where the table says."""
 
@@ -182,13 +186,15 @@ class Table:
         return replace(film, **facts)
 
     def digest(self, image_id: str) -> str | None:
-        """Return a digest of the file's path, size and time of change, and of the way it is read."""
-        path = Path(self._image(image_id)["path"])
+        """Return a digest of the file's path, size and time of change, and of all else that decides the film."""
+        row = self._image(image_id)
+        path = Path(row["path"])
         try:
             stat = path.stat()
         except OSError:
             return None
-        facts = [str(path.absolute()), stat.st_size, stat.st_mtime_ns, self.voi, READING_VERSION]
+        told = [None if pd.isna(row[key]) else row[key] for key in FACTS[1:]]
+        facts = [str(path.absolute()), stat.st_size, stat.st_mtime_ns, self.voi, READING_VERSION, *told]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
     def _image(self, image_id: str) -> dict[str, Any]:
@@ -202,20 +208,20 @@ class Table:
         twice = self._raw.duplicated()
         if twice.any():
             known.notes.append(f"{int(twice.sum())} rows are exact copies of earlier ones and are left out")
-        rows = steps.Rows(str(self.table), self._raw[~twice], known.columns, self.values or {}, known.notes)
+            self._raw = self._raw[~twice]
+        rows = self._rows()
         table, known.missing = table_names.identities(rows, self.folder, self.patient_from)
         known.alike = table_names.alike(table["patient"].unique())
         for group in known.alike[: steps.FEW]:
             known.notes.append(f"{' and '.join(group)}: one patient? They are taken as different")
         table["laterality"], table["view"] = rows.sides_and_views()
-        for column in ("density", "finding", "severity_source", "official_split"):
+        for column in ("density", "finding", "severity", "severity_source", "official_split"):
             table[column] = rows.known_words(column)
-        table["severity"] = rows.severity()
         table = table.join(places.numbers(rows))
         masks = rows.words("mask_path")
         table["mask_path"] = table_names.paths_of(masks, self.folder)
         others = rows.others()
-        known.columns, known.translated = rows.columns, rows.translated
+        known.translated = rows.translated
         table = table.join(others[[name for name in others if name not in COLUMNS]])
         table = steps.one_value_per_image(rows, table)
         known.kept = [name for name in others if name not in COLUMNS and name not in known.columns.values()]

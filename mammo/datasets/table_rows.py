@@ -135,8 +135,8 @@ class Rows:
                 told[place] = told[place].fillna(found)
         return told[0], told[1]
 
-    def severity(self) -> pd.Series:
-        """Return the severity; a column such as `label` is one only if all its words are known."""
+    def doubt_severity(self) -> None:
+        """Do not take a column such as `label` for the severity unless all its words are known."""
         theirs = self.columns.get("severity")
         if theirs and not is_sure("severity", theirs) and "severity" not in self.values:
             found = [str(one) for one in self.words("severity").dropna().unique()]
@@ -147,7 +147,6 @@ class Rows:
                     "what a word means"
                 )
                 del self.columns["severity"]
-        return self.known_words("severity")
 
     def others(self) -> pd.DataFrame:
         """Return the columns that are not ours, and those of labels as they were written."""

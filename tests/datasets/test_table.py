@@ -329,6 +329,13 @@ def test_a_file_that_is_listed_twice_or_is_no_film_is_said(lab):
     assert dataset.understood.listed_twice == [(FILMS[0][:-4], "soft", "hard")]
 
 
+def test_a_digest_follows_the_file_and_all_that_decides_how_it_is_read(lab):
+    made = [lab(rows(2)), lab(rows(2), voi="none"), lab(rows(2, laterality="L")), lab(rows(2, laterality="R"))]
+    digests = [dataset.digest(name[:-4]) for dataset in made for name in FILMS[:2]]
+    picture(lab.folder / "films" / FILMS[0], seed=99)
+    assert len({*digests, made[0].digest(FILMS[0][:-4])}) == 9
+
+
 def test_the_settings_of_a_table_make_it_again(lab):
     dataset = lab(rows(2, Nr=["1", "2"]), columns={"patient": "Nr"}, values={"Nr": {"x": "y"}}, label_of="breast")
     settings = settings_of(dataset, DATASETS, "films")
