@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from mammo.datasets.base import Dataset
 
 app = typer.Typer(help=__doc__)
+LISTED = 50  # files passed over that are named with their reason
 Name = Annotated[str, typer.Argument(help="mias, phantom, or a class of your own, for example my_lab.Films")]
 Root = Annotated[str | None, typer.Option(help="folder of the films [default: below MAMMO_HOME]")]
 Archive = Annotated[str | None, typer.Option(help="mias: path of all-mias.tar.gz [default: MAMMO_MIAS_ARCHIVE]")]
@@ -83,6 +84,35 @@ def summary(
     path = picture or Path(f"{name}-films.png")
     figures.save(summaries.picture(dataset, table), path)
     typer.echo(f"{'picture:':19}{path}")
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="the folder of your films; folders in it are searched too")],
+    out: Annotated[Path | None, typer.Option(help="the table to write [default: films.csv in the folder]")] = None,
+    patient_from: Annotated[
+        str | None, typer.Option(help="regular expression that finds the patient in the path, for example '(P\\d+)_'")
+    ] = None,
+) -> None:
+    """Write a first table of a folder of films from their headers, or their names; its labels are yours to fill in."""
+    from mammo.datasets.first_table import first_table, write_first_table
+
+    out = out or folder / "films.csv"
+    if out.exists():
+        raise InputError(f"{out} exists and is not overwritten; name another file with --out")
+    made = first_table(folder, patient_from)
+    write_first_table(made, folder, out)
+    for path, why in list(made.passed_over.items())[:LISTED]:
+        typer.echo(f"passed over: {why if path in why else f'{path}: {why}'}")
+    if (more := len(made.passed_over) - LISTED) > 0:
+        typer.echo(f"passed over: {more} more files")
+    if made.hidden:
+        typer.echo(f"passed over: {made.hidden} hidden files and folders, whose names begin with a dot")
+    for note in made.notes:
+        typer.echo(note)
+    patients = made.rows["patient"].nunique()
+    typer.echo(f"{len(made.rows)} films of {patients} patients, {len(made.passed_over)} files passed over; see {out}")
+    typer.echo(f"fill in the column label, then: mammo train data=table data.table={out}")
 
 
 @app.command("cache")

@@ -1,0 +1,112 @@
+"""A first table of a folder of films, to be completed by hand: paths, patients and what the headers tell."""
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from mammo.datasets.header import read_headers
+from mammo.errors import InputError
+from mammo.files import write_table
+
+COLUMNS = ["path", "patient", "laterality", "view", "exam", "spacing_mm", "label"]
+TABLES = {".csv", ".tsv", ".xlsx", ".xls", ".parquet", ".txt", ".md", ".json", ".yaml", ".pdf", ".docx"}  # no films
+
+
+@dataclass
+class FirstTable:
+    """A table of films and what was passed over.
+
+    Attributes:
+        rows: One row per film, the columns of `COLUMNS`; empty where nothing is known.
+        passed_over: The reason of each file that is no film, by path.
+        hidden: The number of files and folders whose name begins with a dot.
+        notes: The rest that a user must know, one line each.
+    """
+
+    rows: pd.DataFrame
+    passed_over: dict[str, str] = field(default_factory=dict)
+    hidden: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+def first_table(folder: Path, patient_from: str | None = None) -> FirstTable:
+    """Return a table of the films below a folder. Names of patients are never read, only their PatientID.
+
+    Args:
+        folder: The folder; links are followed, each real folder once.
+        patient_from: A regular expression whose group `patient`, or first group, finds the patient in the path; None
+            takes the PatientID of DICOM headers.
+
+    Raises:
+        InputError: The folder does not exist or has no film, or the expression is none.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; name the folder of your films")
+    pattern = _compiled(patient_from)
+    made = FirstTable(pd.DataFrame(columns=COLUMNS))
+    paths = [path for path in _files(folder, made) if path.suffix.lower() not in TABLES]
+    headers = read_headers(paths)
+    made.passed_over = {one.path: one.refused for one in headers if one.refused}
+    films = [one for one in headers if not one.refused]
+    if not films:
+        why = f"; {next(iter(made.passed_over.values()))}, for example" if made.passed_over else ""
+        raise InputError(f"{folder}: none of its {len(paths)} files is a film{why}")
+    rows = []
+    for film in films:
+        inner = Path(film.path).relative_to(folder).as_posix()
+        match = pattern.search(inner) if pattern else None
+        group = "patient" if pattern and "patient" in pattern.groupindex else 1
+        patient = (match[group] if match else None) if pattern else film.patient
+        rows.append([inner, patient, film.laterality, film.view, film.exam, film.spacing_mm, None])
+    made.rows = pd.DataFrame(rows, columns=COLUMNS)
+    if without := int(made.rows["patient"].isna().sum()):
+        where = (
+            "their path has no match" if pattern else "their header has no PatientID; --patient-from finds it in paths"
+        )
+        made.notes.append(f"{without} of {len(films)} films have no patient: {where}; fill the column in")
+    return made
+
+
+def write_first_table(made: FirstTable, folder: Path, out: Path) -> None:
+    """Write the rows as CSV, with paths that count from the folder of the CSV.
+
+    Raises:
+        InputError: The file exists.
+    """
+    if out.exists():
+        raise InputError(f"{out} exists and is not overwritten; name another file with --out")
+    start = out.absolute().parent
+    paths = [Path(os.path.relpath((folder / inner).absolute(), start)).as_posix() for inner in made.rows["path"]]
+    write_table(made.rows.assign(path=paths), out)
+
+
+def _compiled(patient_from: str | None) -> re.Pattern[str] | None:
+    if patient_from is None:
+        return None
+    try:
+        pattern = re.compile(patient_from)
+    except re.error as error:
+        raise InputError(f"--patient-from {patient_from} is no regular expression: {error}") from None
+    if not pattern.groups:
+        raise InputError(f"--patient-from {patient_from}: put the patient in brackets, say '(P\\d+)_'")
+    return pattern
+
+
+def _files(folder: Path, made: FirstTable) -> Iterator[Path]:
+    """Yield the files below a folder by name; hidden ones are counted, a linked folder is entered once."""
+    entered: set[tuple[int, int]] = set()
+    for here, folders, files in os.walk(folder, followlinks=True):
+        stat = Path(here).stat()
+        if (stat.st_dev, stat.st_ino) in entered:
+            folders.clear()
+            continue
+        entered.add((stat.st_dev, stat.st_ino))
+        made.hidden += sum(name.startswith(".") for name in (*folders, *files))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if not name.startswith(".") and name not in ("Thumbs.db", "desktop.ini"):
+                yield Path(here, name)

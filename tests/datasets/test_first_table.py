@@ -1,0 +1,96 @@
+"""A first table of a folder lists its films once, says what it passed over, and holds no name of a patient."""
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from typer.testing import CliRunner
+
+from mammo.cli.main import app
+from mammo.datasets.first_table import first_table
+from mammo.datasets.table import Table
+from mammo.errors import InputError
+
+MG = "1.2.840.10008.5.1.4.1.1.1.2"
+PIXELS = np.random.default_rng(0).integers(1, 4096, (30, 20)).astype("<u2")
+
+
+def dicom(path, **tags):
+    meta, film = FileMetaDataset(), Dataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = MG, generate_uid()
+    meta.TransferSyntaxUID, film.file_meta = ExplicitVRLittleEndian, meta
+    facts = {"SOPClassUID": MG, "SOPInstanceUID": meta.MediaStorageSOPInstanceUID, "Modality": "MG", "PatientID": "007",
+             "PatientName": "Secret^Name", "StudyInstanceUID": "1.2.3", "ImageLaterality": "R", "ViewPosition": "MLO",
+             "PhotometricInterpretation": "MONOCHROME2", "SamplesPerPixel": 1, "BitsAllocated": 16, "BitsStored": 12,
+             "HighBit": 11, "PixelRepresentation": 0, "Rows": 30, "Columns": 20,
+             "ImagerPixelSpacing": [0.1, 0.1]}  # fmt: skip
+    for name, value in (facts | tags).items():
+        setattr(film, name, value)
+    film.PixelData = PIXELS.tobytes()
+    film.save_as(path, enforce_file_format=True)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    films = tmp_path / "films"
+    (films / "inner").mkdir(parents=True)
+    dicom(films / "IM_0001")
+    dicom(films / "inner" / "ct.dcm", Modality="CT")
+    cv2.imwrite(str(films / "inner" / "P2_L.png"), PIXELS)
+    (films / "inner" / "._P2_L.png").write_bytes(b"\0\5\26\7")
+    (films / ".ipynb_checkpoints").mkdir()
+    cv2.imwrite(str(films / ".ipynb_checkpoints" / "P3.png"), PIXELS)
+    (films / "notes.txt").write_text("none")
+    (films / "inner" / "back").symlink_to(films)
+    (tmp_path / "disk").mkdir()
+    cv2.imwrite(str(tmp_path / "disk" / "P4_R.png"), PIXELS)
+    (films / "linked").symlink_to(tmp_path / "disk")
+    return films
+
+
+def test_every_film_has_a_row_with_what_its_header_tells(folder):
+    made = first_table(folder)
+    assert made.rows["path"].tolist() == ["IM_0001", "inner/P2_L.png", "linked/P4_R.png"]
+    assert made.rows.iloc[0].tolist()[1:6] == ["007", "right", "MLO", "1.2.3", 0.1]
+    assert made.rows["patient"].isna().tolist() == [False, True, True] and "2 of 3" in made.notes[0]
+    assert [path.rsplit("/", 1)[1] for path in made.passed_over] == ["ct.dcm"] and made.hidden == 2
+    named = first_table(folder, r"(?P<patient>P\d)_|(IM)")
+    assert named.rows["patient"].fillna("").tolist() == ["", "P2", "P4"]
+
+
+def test_the_command_writes_a_table_that_can_be_read_and_overwrites_none(folder, tmp_path):
+    run = CliRunner().invoke(
+        app, ["data", "init", str(folder), "--out", str(tmp_path / "t.csv"), "--patient-from", "(IM|P)"]
+    )
+    assert run.exit_code == 0 and "ct.dcm" in run.output and "3 films of 2 patients, 1 files passed over" in run.output
+    written = (tmp_path / "t.csv").read_text()
+    assert "Secret" not in written + run.output and written.startswith(
+        "path,patient,laterality,view,exam,spacing_mm,label"
+    )
+    found = Table(str(tmp_path / "t.csv")).findings()
+    assert found["image_id"].tolist() == ["IM_0001", "P2_L", "P4_R"] and found["laterality"][0] == "right"
+    again = CliRunner().invoke(app, ["data", "init", str(folder), "--out", str(tmp_path / "t.csv")])
+    assert again.exit_code == 2 and "t.csv exists" in again.stderr
+    assert (tmp_path / "t.csv").read_text() == written
+
+
+def test_a_folder_without_films_and_a_pattern_that_is_none_are_refused(folder, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for words, named in (((tmp_path / "none",), "no such folder"), ((tmp_path / "empty",), "none of its 0 files"),
+                         ((folder, "P"), "brackets"), ((folder, "("), "regular expression")):  # fmt: skip
+        with pytest.raises(InputError, match=named):
+            first_table(*words)
+
+
+def test_facts_of_dicom_headers_come_into_the_findings(folder, tmp_path):
+    dicom(folder / "b.dcm", ImageLaterality="L")
+    pd.DataFrame({"path": ["films/IM_0001", "films/b.dcm"], "patient": "P", "side": ["L", ""]}).to_csv(
+        tmp_path / "t.csv", index=False
+    )
+    dataset = Table(str(tmp_path / "t.csv"))
+    found = dataset.findings()
+    assert found["laterality"].tolist() == ["left", "left"] and set(found["spacing_mm"]) == {0.1}
+    assert dataset.understood.disagreements == {"laterality": ["IM_0001"]}
+    assert dataset.read("IM_0001").laterality == "left" and not any("Secret" in note for note in dataset.notes)

@@ -1,0 +1,37 @@
+"""Words of the command line reach the configuration as users write them."""
+
+import pytest
+
+from mammo.runs.compose import config_of
+from mammo.runs.words import for_hydra
+
+
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [
+        (r"data.patient_from=(P\d+)_", r"(P\d+)_"),
+        (r"data.patient_from='(P\d+)_'", r"(P\d+)_"),
+        (r"data.patient_from=^(?P<patient>\w+?)_[LR]", r"^(?P<patient>\w+?)_[LR]"),
+        ("data.table=/a b/Tabelle (neu) ä.csv", "/a b/Tabelle (neu) ä.csv"),
+        ("data.table=it's.csv", "it's.csv"),
+        ("data.columns.patient=Patient ID", {"patient": "Patient ID"}),
+        ("data.columns.patient=Schlüssel (neu)", {"patient": "Schlüssel (neu)"}),
+        ("data.columns={patient: ID}", {"patient": "ID"}),
+        ("data.values.severity.bösartig?=malignant", {"severity": {"bösartig?": "malignant"}}),
+        ("data.values.severity.4a=null", {"severity": {"4a": None}}),
+        ("data.values.Patient ID.x.y=a=b", {"Patient ID": {"x.y": "a=b"}}),
+        ("data.root=null", None),
+        ("task.column=Befund", "Befund"),
+    ],
+)
+def test_a_word_is_taken_as_it_is_written(word, value):
+    group, _, key = word.partition("=")[0].partition(".")
+    assert getattr(getattr(config_of([word], {}), group), key.split(".")[0]) == value
+
+
+def test_words_of_several_columns_are_one_setting_and_all_others_stay():
+    line = ["-m", "data=table", "seed=1,2", "data.values.view.a=CC", "data.values.view.b=ML", "+trainer.x=1"]
+    assert for_hydra(line)[:4] == ["-m", "data=table", "seed=1,2", "+trainer.x=1"]
+    assert config_of(for_hydra(line[3:5]), {}).data.values == {"view": {"a": "CC", "b": "ML"}}
+    assert for_hydra(for_hydra(line)) == for_hydra(line)  # a run that is resumed reads its own line
+    assert for_hydra(["task.positive=[bösartig, krank]"]) == ["task.positive=['bösartig', krank]"]
