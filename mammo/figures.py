@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import imread
-from matplotlib.patches import Circle
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from mammo.files import whole
@@ -205,12 +204,12 @@ def image_grid(images: list[np.ndarray], names: list[str], columns: int) -> Figu
     return drawn
 
 
-def films(pixels: list[np.ndarray], circles: list[list[tuple[float, float, float]]], names: list[str]) -> Figure:
-    """Draw whole films with their circles (x, y, radius in pixels, from the top left)."""
+def films(pixels: list[np.ndarray], lines: list[list[tuple[np.ndarray, str]]], names: list[str]) -> Figure:
+    """Draw whole films with lines over them, each (points, 2) x and y in pixels from the top left, and its colour."""
     drawn = image_grid(pixels, names, columns=4)
-    for axis, drawn_circles in zip(drawn.axes, circles, strict=False):
-        for x, y, radius in drawn_circles:
-            axis.add_patch(Circle((x, y), radius, fill=False, color=RED, linewidth=1.2))
+    for axis, of_film in zip(drawn.axes, lines, strict=False):
+        for points, colour in of_film:
+            axis.plot(*points.T, color=colour, linewidth=1.2)
     return drawn
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import pandas as pd
 
@@ -21,6 +22,7 @@ class Geometry:
         radius_px: The radius of the circle, else half of the box's longer side; None if only a point is known.
         box: Left, top, right and bottom edge; without a box, those of the circle.
         mask_path: A film whose levels are above 0 on the finding; None without a mask.
+        round: True if the radius is that of a circle, and not half of a box.
     """
 
     x_px: float
@@ -28,10 +30,21 @@ class Geometry:
     radius_px: float | None
     box: tuple[float, ...]
     mask_path: str | None = None
+    round: bool = False
 
     def mask(self) -> np.ndarray | None:
         """Read the mask, (height, width) bool; None without one."""
         return None if self.mask_path is None else read_mask(self.mask_path)
+
+    def lines(self) -> list[np.ndarray]:
+        """Return the closed lines around the finding, (points, 2) x and y: of its mask, else of its circle or box."""
+        if (mask := self.mask()) is not None:
+            return outlines(mask)
+        x0, y0, x1, y1 = self.box
+        if self.radius_px is not None and self.round:
+            turn = np.linspace(0, 2 * np.pi, 65)
+            return [np.stack([self.x_px + self.radius_px * np.cos(turn), self.y_px + self.radius_px * np.sin(turn)], 1)]
+        return [np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)])]
 
 
 def geometry(row: pd.Series) -> Geometry | None:
@@ -60,7 +73,14 @@ def geometry(row: pd.Series) -> Geometry | None:
     if pointed:
         x, y = float(row["x_px"]), float(row["y_px"])
     reach = radius or 0.0
-    return Geometry(x, y, radius, tuple(edges) or (x - reach, y - reach, x + reach, y + reach), path)
+    box = tuple(edges) or (x - reach, y - reach, x + reach, y + reach)
+    return Geometry(x, y, radius, box, path, round=pd.notna(row["radius_px"]))
+
+
+def outlines(mask: np.ndarray) -> list[np.ndarray]:
+    """Return the closed outer lines around the regions of a mask (height, width), each (points, 2) x and y."""
+    found, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    return [np.concatenate([one, one[:1]])[:, 0].astype(float) for one in found]
 
 
 def with_circles(findings: pd.DataFrame) -> pd.DataFrame:

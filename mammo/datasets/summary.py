@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from mammo import figures
 from mammo.datasets.base import Dataset
-from mammo.datasets.geometry import with_circles
+from mammo.datasets.geometry import geometry
 from mammo.datasets.labels import worst_findings
 
 
@@ -35,16 +35,16 @@ def counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
 
 
 def picture(dataset: Dataset, table: pd.DataFrame) -> Figure:
-    """Draw up to two films of each class, with the circles of their findings."""
+    """Draw up to two films of each class, with lines around their findings."""
     chosen = list(dict.fromkeys(table.fillna({"finding": "-"}).groupby("finding", sort=False).head(2)["image_id"]))
-    circles: list[list[tuple[float, float, float]]] = []
+    lines: list[list[tuple[np.ndarray, str]]] = []
     names: list[str] = []
     pixels: list[np.ndarray] = []
     for image in chosen:
-        rows = with_circles(table[table["image_id"] == image])
-        drawn = rows.dropna(subset="radius_px")[["x_px", "y_px", "radius_px"]]
-        circles.append([(float(x), float(y), float(r)) for x, y, r in drawn.to_numpy()])
+        rows = table[table["image_id"] == image]
+        places = [place for _, row in rows.iterrows() if (place := geometry(row)) is not None]
+        lines.append([(line, figures.RED) for place in places for line in place.lines()])
         said = [rows["density"].iloc[0], ", ".join(dict.fromkeys(rows["finding"].dropna())), rows["severity"].iloc[0]]
         names.append(" ".join([image, *(str(word) for word in said if not pd.isna(word))]))
         pixels.append(dataset.read(str(image)).levels8())
-    return figures.films(pixels, circles, names)
+    return figures.films(pixels, lines, names)
