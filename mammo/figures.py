@@ -208,6 +208,7 @@ def films(pixels: list[np.ndarray], lines: list[list[tuple[np.ndarray, str]]], n
     """Draw whole films with lines over them, each (points, 2) x and y in pixels from the top left, and its colour."""
     drawn = image_grid(pixels, names, columns=4)
     for axis, of_film in zip(drawn.axes, lines, strict=False):
+        axis.autoscale(False)  # a line beyond the film does not shrink it
         for points, colour in of_film:
             axis.plot(*points.T, color=colour, linewidth=1.2)
     return drawn

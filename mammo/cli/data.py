@@ -115,6 +115,41 @@ def init(
     typer.echo(f"fill in the column label, then: mammo train data=table data.table={out}")
 
 
+@app.command()
+def check(
+    source: Annotated[str, typer.Argument(help="a table of films (CSV, TSV, XLSX, Parquet), or a data set's name")],
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(help="settings as in training, for example data.columns.patient=PatientID task=label"),
+    ] = None,
+    picture: Annotated[Path | None, typer.Option(help="PNG to write [default: <name>-check.png]")] = None,
+    all_: Annotated[bool, typer.Option("--all", help="read every film, not only 500 from all over the table")] = False,
+) -> None:
+    """Say what was understood of a table and its films, what is wrong with them, and draw some of them.
+
+    The exit status is 0 (nothing wrong), 1 (something is wrong) or 2 (the table cannot be used).
+    """
+    from mammo import figures
+    from mammo.auditing.check import check as checked
+    from mammo.datasets.base import load_findings
+    from mammo.datasets.registry import open_dataset
+    from mammo.runs.compose import config_of
+
+    of_table = Path(source).suffix != "" or Path(source).exists()
+    named = ["data=table", f"data.table={source}"] if of_table else [f"data={source}"]
+    config = config_of([*named, *(words or [])], {})
+    dataset = open_dataset(config.data)
+    dataset.prepare()
+    found = checked(dataset, load_findings(dataset), list(getattr(dataset, "notes", [])), None if all_ else 500)
+    typer.echo("\n".join(found.lines()))
+    if found.sheet is not None:
+        path = picture or Path(f"{Path(source).stem}-check.png")
+        figures.save(found.sheet, path)
+        typer.echo(f"picture: {path}")
+    if found.faults:
+        raise typer.Exit(1)
+
+
 @app.command("cache")
 def cache_(
     clear: Annotated[bool, typer.Option("--clear", help="remove all cached files")] = False,
