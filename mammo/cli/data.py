@@ -116,6 +116,18 @@ def init(
 
 
 @app.command()
+def example(
+    folder: Annotated[Path, typer.Argument(help="a new folder")],
+    patients: Annotated[int, typer.Option(help="the number of patients, two films each")] = 20,
+) -> None:
+    """Write drawn films as a lab has them, DICOM, PNG and TIFF, with a table as a spreadsheet saves it."""
+    from mammo.datasets.example import write_example
+
+    table = write_example(folder, patients)
+    typer.echo(f"{2 * patients} films and {table}; look at them with `mammo data check {table}`")
+
+
+@app.command()
 def check(
     source: Annotated[str, typer.Argument(help="a table of films (CSV, TSV, XLSX, Parquet), or a data set's name")],
     words: Annotated[

@@ -1,0 +1,111 @@
+"""An example of a lab's own films: phantom films as DICOM, PNG and TIFF, with a table as a spreadsheet saves it."""
+
+import csv
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import (
+    ExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLSLossless,
+    RLELossless,
+    generate_uid,
+)
+
+from mammo.datasets.phantom import Phantom
+from mammo.errors import InputError
+
+DIGITAL_MAMMOGRAM = "1.2.840.10008.5.1.4.1.1.1.2"  # SOP class: digital mammogram, for presentation
+BITS = 12
+WORDS = {"normal": "gesund", "benign": "gutartig", "malignant": "bösartig"}
+HEADER = ["PatientenNr", "Datei", "Seite", "Projektion", "Befund", "x", "y", "Radius", "Alter"]
+# Kinds of files, in turns: suffix, transfer syntax of a DICOM file, MONOCHROME1
+KINDS = [
+    (".dcm", ExplicitVRLittleEndian, False),
+    (".dcm", JPEG2000Lossless, False),
+    (".dcm", RLELossless, True),
+    (".png", None, False),
+    (".dcm", JPEGLSLossless, False),
+    (".tif", None, False),
+]
+
+
+def write_example(folder: Path, patients: int = 20, seed: int = 0) -> Path:
+    """Write phantom films as a lab has them, and `films.csv` beside them: semicolons, a byte order mark, German words.
+
+    The films have 12 bits. The table has a row per finding, or per image without one.
+
+    Args:
+        folder: A folder that does not exist, or is empty.
+        patients: The number of patients, two films each.
+        seed: The seed of the drawing.
+
+    Returns:
+        The path of the table.
+
+    Raises:
+        InputError: The folder has files.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} is not empty; name a new folder, and nothing of yours is touched")
+    phantom = Phantom(patients=patients, film_seed=seed)
+    phantom.prepare()
+    findings = phantom.findings()
+    (folder / "films").mkdir(parents=True)
+    names = {}
+    for number, (image_id, rows) in enumerate(findings.groupby("image_id", sort=False)):
+        row, (suffix, syntax, inverted) = rows.iloc[0], KINDS[number % len(KINDS)]
+        side = str(row["laterality"])[0].upper()
+        name = f"films/P{number // 2 + 1:03d}_{side}_MLO{suffix}"
+        pixels = phantom.read(str(image_id)).pixels.astype(np.uint16) * (2**BITS // 256)
+        path = folder / name
+        if syntax is None:
+            cv2.imwrite(str(path), pixels)
+        else:
+            tags = {"PatientID": f"P{number // 2 + 1:03d}", "ImageLaterality": side, "ViewPosition": "MLO"}
+            write_dicom(path, 2**BITS - 1 - pixels if inverted else pixels, syntax, inverted=inverted, **tags)
+        names[image_id] = (f"P{number // 2 + 1:03d}", name, side, 40 + number // 2 * 7 % 40)
+    table = folder / "films.csv"
+    with table.open("w", encoding="utf-8-sig", newline="") as file:
+        lines = csv.writer(file, delimiter=";")
+        lines.writerow(HEADER)
+        for _, row in findings.iterrows():
+            patient, name, side, age = names[row["image_id"]]
+            place = ["" if pd.isna(row[one]) else int(row[one]) for one in ("x_px", "y_px", "radius_px")]
+            lines.writerow([patient, name, side, "MLO", WORDS[row["severity"]], *place, age])
+    return table
+
+
+def write_dicom(
+    path: Path, pixels: np.ndarray, syntax: str, *, inverted: bool = False, bits: int = BITS, **tags: object
+) -> None:
+    """Write a film as a digital mammogram for presentation.
+
+    Args:
+        path: The file.
+        pixels: (height, width) uint16.
+        syntax: The transfer syntax, uncompressed or lossless.
+        inverted: True writes MONOCHROME1, whose lowest level is white.
+        bits: The bits that a level uses.
+        **tags: Further elements of the header by keyword.
+    """
+    meta, header = FileMetaDataset(), Dataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = DIGITAL_MAMMOGRAM, generate_uid()
+    meta.TransferSyntaxUID, header.file_meta = ExplicitVRLittleEndian, meta
+    facts = {
+        "SOPClassUID": DIGITAL_MAMMOGRAM, "SOPInstanceUID": meta.MediaStorageSOPInstanceUID, "Modality": "MG",
+        "PresentationIntentType": "FOR PRESENTATION", "StudyInstanceUID": generate_uid(),
+        "SeriesInstanceUID": generate_uid(),
+        "PhotometricInterpretation": "MONOCHROME1" if inverted else "MONOCHROME2", "SamplesPerPixel": 1,
+        "BitsAllocated": 16, "BitsStored": bits, "HighBit": bits - 1, "PixelRepresentation": 0,
+        "Rows": pixels.shape[0], "Columns": pixels.shape[1], "ImagerPixelSpacing": [0.2, 0.2],
+    }  # fmt: skip
+    for name, value in (facts | tags).items():
+        setattr(header, name, value)
+    header.PixelData = np.ascontiguousarray(pixels, "<u2").tobytes()
+    if syntax != ExplicitVRLittleEndian:
+        header.compress(syntax, generate_instance_uid=False)
+    header.save_as(path, enforce_file_format=True)
