@@ -1,9 +1,7 @@
 """A first look at a data set: what its table and its files say, what cannot be used and why, and a sheet of films."""
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import cv2
@@ -16,8 +14,9 @@ from mammo import figures
 from mammo.datasets.base import Dataset
 from mammo.datasets.film import Film, pixel_digest
 from mammo.datasets.geometry import geometry, outlines
-from mammo.errors import InputError
+from mammo.errors import InputError, UnreadableFilm
 from mammo.preprocessing.breast import Breast, find_breast
+from mammo.preprocessing.workers import shared_out
 
 FILMS = 16  # on the sheet
 SHOWN = 5  # names in a line
@@ -77,9 +76,12 @@ def check(dataset: Dataset, findings: pd.DataFrame, notes: list[str], most: int 
         chosen(findings[findings["image_id"].isin(read)], dict(zip(findings["image_id"], suffix, strict=True)))
     )
     of = dict(iter(findings[findings["image_id"].isin(read)].groupby("image_id", sort=False)))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        jobs = pool.map(lambda one: look_at(dataset, of[one], drawn=one in wanted), read)
-        looks = list(track(jobs, "Reading films", total=len(read), disable=len(read) < 100, transient=True))
+    jobs = shared_out(lambda one: look_at(dataset, of[one], drawn=one in wanted), read)
+    done = track(jobs, "Reading films", total=len(read), disable=len(read) < 100, transient=True)
+    looks = [
+        Look(image_id, fault=f"{image_id}: {one}") if isinstance(one, UnreadableFilm) else one
+        for image_id, one in zip(read, done, strict=True)
+    ]
     facts = {"table": notes} | {heading: [words] for heading, words in counts(findings).items()}
     facts |= {"files": kinds(looks), "notes": noted(looks)}
     if len(read) < len(images):

@@ -14,13 +14,12 @@ import cv2
 import numpy as np
 import pandas as pd
 import pydicom
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, RLELossless
+from pydicom.uid import JPEG2000Lossless, RLELossless
 
+from mammo.datasets.example import BITS, write_dicom
 from mammo.datasets.film import file_digest, read_film
 from mammo.preprocessing.cutting import Ask, Cutter
 
-BITS = 12  # of a drawn film's grey levels, as most detectors have
 SYNTAXES = {"j2k": JPEG2000Lossless, "rle": RLELossless}
 FORMATS = ("j2k", "rle", "png16", "pgm")
 SHOWN_PX, MARGIN = 224, 1.25  # of a square: the side that is shown, and how much larger it is stored
@@ -32,25 +31,11 @@ def write_film(path: Path, pixels: np.ndarray, form: str) -> None:
     grain = rng.normal(0, 4, pixels.shape).astype(np.float32) * (pixels > 4)  # else it would be too easy to compress
     deep = np.clip(pixels.astype(np.float32) * 16 + grain, 0, 2**BITS - 1).astype(np.uint16)
     if form in SYNTAXES:
-        _write_dicom(path, deep, form)
+        write_dicom(
+            path, deep, SYNTAXES[form], PatientID=path.stem, ViewPosition="MLO", ImagerPixelSpacing=[0.05, 0.05]
+        )
     else:
         cv2.imwrite(str(path), pixels if form == "pgm" else deep)
-
-
-def _write_dicom(path: Path, pixels: np.ndarray, form: str) -> None:
-    film = Dataset()
-    film.file_meta = FileMetaDataset()
-    film.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    film.SOPClassUID = film.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1.2"  # for presentation
-    film.SOPInstanceUID = film.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
-    film.Modality, film.PatientID, film.ViewPosition = "MG", path.stem, "MLO"
-    film.Rows, film.Columns = pixels.shape
-    film.SamplesPerPixel, film.PhotometricInterpretation, film.PixelRepresentation = 1, "MONOCHROME2", 0
-    film.BitsAllocated, film.BitsStored, film.HighBit = 16, BITS, BITS - 1
-    film.ImagerPixelSpacing = [0.05, 0.05]
-    film.PixelData = pixels.tobytes()
-    film.compress(SYNTAXES[form], generate_instance_uid=False)
-    film.save_as(path, enforce_file_format=True)
 
 
 def decode(path: Path) -> int:

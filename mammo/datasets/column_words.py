@@ -119,7 +119,9 @@ def recognise(table: str, found: list[str], given: Mapping[str, str]) -> dict[st
     for key, theirs in given.items():
         ours = ours_of(str(key))
         if ours is None:
-            raise InputError(f"data.columns.{key} is no column; {meant(f'data.columns.{key}', list(map(_short, NAMES)))}")
+            raise InputError(
+                f"data.columns.{key} is no column; {meant(f'data.columns.{key}', list(map(_short, NAMES)))}"
+            )
         same = [name for name in found if name == theirs] or [name for name in found if fold(name) == fold(theirs)]
         if len(same) != 1:
             near = difflib.get_close_matches(str(theirs), found, 1)

@@ -2,18 +2,13 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pandas as pd
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import (
-    ExplicitVRLittleEndian,
-    JPEG2000Lossless,
-    JPEGLSLossless,
-    RLELossless,
-    generate_uid,
-)
+from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless, generate_uid
 
 from mammo.datasets.phantom import Phantom
 from mammo.errors import InputError
@@ -65,7 +60,11 @@ def write_example(folder: Path, patients: int = 20, seed: int = 0) -> Path:
         if syntax is None:
             cv2.imwrite(str(path), pixels)
         else:
-            tags = {"PatientID": f"P{number // 2 + 1:03d}", "ImageLaterality": side, "ViewPosition": "MLO"}
+            tags: dict[str, Any] = {
+                "PatientID": f"P{number // 2 + 1:03d}",
+                "ImageLaterality": side,
+                "ViewPosition": "MLO",
+            }
             write_dicom(path, 2**BITS - 1 - pixels if inverted else pixels, syntax, inverted=inverted, **tags)
         names[image_id] = (f"P{number // 2 + 1:03d}", name, side, 40 + number // 2 * 7 % 40)
     table = folder / "films.csv"
@@ -80,7 +79,7 @@ def write_example(folder: Path, patients: int = 20, seed: int = 0) -> Path:
 
 
 def write_dicom(
-    path: Path, pixels: np.ndarray, syntax: str, *, inverted: bool = False, bits: int = BITS, **tags: object
+    path: Path, pixels: np.ndarray, syntax: str, *, inverted: bool = False, bits: int = BITS, **tags: Any
 ) -> None:
     """Write a film as a digital mammogram for presentation.
 
@@ -92,7 +91,8 @@ def write_dicom(
         bits: The bits that a level uses.
         **tags: Further elements of the header by keyword.
     """
-    meta, header = FileMetaDataset(), Dataset()
+    meta: Any = FileMetaDataset()
+    header: Any = Dataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = DIGITAL_MAMMOGRAM, generate_uid()
     meta.TransferSyntaxUID, header.file_meta = ExplicitVRLittleEndian, meta
     facts = {
