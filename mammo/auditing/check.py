@@ -16,6 +16,7 @@ from mammo.datasets.film import Film, pixel_digest
 from mammo.datasets.geometry import geometry, outlines
 from mammo.errors import InputError, UnreadableFilm
 from mammo.preprocessing.breast import Breast, find_breast
+from mammo.preprocessing.crop_table import count_notes
 from mammo.preprocessing.workers import shared_out
 
 FILMS = 16  # on the sheet
@@ -83,7 +84,7 @@ def check(dataset: Dataset, findings: pd.DataFrame, notes: list[str], most: int 
         for image_id, one in zip(read, done, strict=True)
     ]
     facts = {"table": notes} | {heading: [words] for heading, words in counts(findings).items()}
-    facts |= {"files": kinds(looks), "notes": noted(looks)}
+    facts |= {"files": kinds(looks), "notes": count_notes({look.image_id: look.notes for look in looks})}
     if len(read) < len(images):
         facts["read"] = [f"{len(read)} of {len(images)} films were read; --all reads every film"]
     return Check({heading: lines for heading, lines in facts.items() if lines}, faults(looks), sheet(findings, looks))
@@ -211,15 +212,6 @@ def faults(looks: Iterable[Look]) -> list[str]:
         if look.digest:
             of.setdefault(look.digest, []).append(look.image_id)
     return lines + [f"{_some(same)} have the same pixels" for same in of.values() if len(same) > 1]
-
-
-def noted(looks: Iterable[Look]) -> list[str]:
-    """Return each note once, with the number of images that it is said of and the first of them."""
-    of: dict[str, list[str]] = {}
-    for look in looks:
-        for note in look.notes:
-            of.setdefault(note, []).append(look.image_id)
-    return [f"{len(images)} images ({_some(images)}): {note}" for note, images in of.items()]
 
 
 def kinds(looks: Iterable[Look]) -> list[str]:

@@ -54,19 +54,17 @@ def write_example(folder: Path, patients: int = 20, seed: int = 0) -> Path:
     for number, (image_id, rows) in enumerate(findings.groupby("image_id", sort=False)):
         row, (suffix, syntax, inverted) = rows.iloc[0], KINDS[number % len(KINDS)]
         side = str(row["laterality"])[0].upper()
-        name = f"films/P{number // 2 + 1:03d}_{side}_MLO{suffix}"
+        patient = f"P{number // 2 + 1:03d}"
+        name = f"films/{patient}_{side}_MLO{suffix}"
         pixels = phantom.read(str(image_id)).pixels.astype(np.uint16) * (2**BITS // 256)
         path = folder / name
         if syntax is None:
             cv2.imwrite(str(path), pixels)
         else:
-            tags: dict[str, Any] = {
-                "PatientID": f"P{number // 2 + 1:03d}",
-                "ImageLaterality": side,
-                "ViewPosition": "MLO",
-            }
-            write_dicom(path, 2**BITS - 1 - pixels if inverted else pixels, syntax, inverted=inverted, **tags)
-        names[image_id] = (f"P{number // 2 + 1:03d}", name, side, 40 + number // 2 * 7 % 40)
+            exam = f"1.2.826.0.1.3680043.8.498.{number // 2 + 1}"  # below pydicom's own root
+            tags = {"PatientID": patient, "StudyInstanceUID": exam, "ImageLaterality": side, "ViewPosition": "MLO"}
+            write_dicom(path, 2**BITS - 1 - pixels if inverted else pixels, syntax, inverted=inverted, **tags)  # type: ignore[arg-type]
+        names[image_id] = (patient, name, side, 40 + number // 2 * 7 % 40)
     table = folder / "films.csv"
     with table.open("w", encoding="utf-8-sig", newline="") as file:
         lines = csv.writer(file, delimiter=";")
