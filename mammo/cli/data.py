@@ -141,9 +141,7 @@ def check(
 
     The exit status is 0 (nothing wrong), 1 (something is wrong) or 2 (the table cannot be used).
     """
-    from mammo import figures
-    from mammo.auditing.check import check as checked
-    from mammo.datasets.base import load_findings
+    from mammo.datasets.base import choose_images
     from mammo.datasets.registry import open_dataset
     from mammo.runs.compose import config_of
 
@@ -152,7 +150,12 @@ def check(
     config = config_of([*named, *(words or [])], {})
     dataset = open_dataset(config.data)
     dataset.prepare()
-    found = checked(dataset, load_findings(dataset), list(getattr(dataset, "notes", [])), None if all_ else 500)
+    chosen = choose_images(dataset, config.data)
+
+    from mammo import figures  # the films are read only if the table can be used
+    from mammo.auditing.check import check as checked
+
+    found = checked(dataset, chosen.findings, chosen.notes, None if all_ else 500)
     typer.echo("\n".join(found.lines()))
     if found.sheet is not None:
         path = picture or Path(f"{Path(source).stem}-check.png")
