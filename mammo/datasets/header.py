@@ -7,7 +7,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, fields
 from multiprocessing import get_context
@@ -114,19 +114,19 @@ def read_headers(paths: Iterable[Path | str], remember: bool = True) -> list[Hea
     states = {name: _state(name) for name in names}
     known = _remembered(states) if remember else {}
     missing = [name for name in states if name not in known]
-    if len(missing) < MANY:
-        found = list(map(read_header, missing))
-    else:
-        with ProcessPoolExecutor(_cores(), get_context("fork")) as pool:
-            found = list(pool.map(read_header, missing, chunksize=64))
+    found = _read(missing)
     if remember and found:
         _remember(found, states)
     known |= zip(missing, found, strict=True)
     return [known[name] for name in names]
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
+def _read(paths: list[str]) -> list[Header]:
+    cores = len(os.sched_getaffinity(0))  # forked: a script without a main guard may call this
+    if len(paths) >= MANY and cores > 1:
+        with suppress(OSError, BrokenExecutor), ProcessPoolExecutor(cores, get_context("fork")) as pool:
+            return list(pool.map(read_header, paths, chunksize=64))
+    return list(map(read_header, paths))
 
 
 def _state(path: str) -> str:

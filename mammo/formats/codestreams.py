@@ -41,7 +41,7 @@ def rle(data: bytes, rows: int, columns: int, samples: int) -> np.ndarray:
     for start, end in zip(offsets[:count], ends, strict=True):
         if not 64 <= start < end <= len(data):
             raise UnreadableFilm(DAMAGED if end <= len(data) else EARLY)
-        planes.append(np.frombuffer(_unpacked(data[start:end], rows * columns), np.uint8))
+        planes.append(_unpacked(data[start:end], rows * columns))
     if samples == 1:
         return planes[0]
     values = np.empty((rows * columns, 2), np.uint8)
@@ -49,26 +49,28 @@ def rle(data: bytes, rows: int, columns: int, samples: int) -> np.ndarray:
     return values.view("<u2").ravel()
 
 
-def _unpacked(data: bytes, length: int) -> bytes:
+def _unpacked(data: bytes, length: int) -> np.ndarray:
     """Return the `length` bytes that a segment of RLE holds."""
     found, at = bytearray(), 0
     extend = found.extend
     try:
-        while len(found) < length:
+        while True:  # up to the end of the segment: there is a turn for each run, so little is looked at
             count = data[at] + 1
-            if count > 129:
-                extend(data[at + 1 : at + 2] * (258 - count))
-                at += 2
-            elif count < 129:
+            if count < 129:
                 extend(data[at + 1 : at + 1 + count])
                 at += count + 1
+            elif count > 129:
+                extend(data[at + 1 : at + 2] * (258 - count))
+                at += 2
+                if len(found) > length + 128:  # only a bomb goes on
+                    break
             else:
                 at += 1
     except IndexError:
         pass
     if len(found) < length:
         raise UnreadableFilm(EARLY)
-    return bytes(memoryview(found)[:length])  # a run may go on into the padding
+    return np.frombuffer(found, np.uint8, length)  # a run may go on into the padding
 
 
 def jpeg(data: bytes, rows: int, columns: int) -> tuple[np.ndarray, int]:

@@ -21,19 +21,20 @@ NO_FILMS = {"11.": "a presentation state", "88.": "a structured report", "66.4":
 TOMOSYNTHESIS = {f"{_CLASSES}13.1.{end}" for end in (3, 4, 5)}
 MAMMOGRAM = {f"{_CLASSES}1.2"}
 FOR_PROCESSING = {f"{_CLASSES}1.{end}.1" for end in (1, 2, 3)}
-VIEWS = {  # code values of SNOMED RT and CT, and the words of their meanings (CID 4014)
+VIEWS = {  # codes of SNOMED RT and CT, and the words of their meanings (CID 4014)
     "CC": ("R-10242", "399162004", "cranio-caudal"),
     "MLO": ("R-10226", "399368009", "medio-lateral oblique"),
-    "ML": ("R-10224", "399260004", "medio-lateral"),
+    "ML": ("R-10224", "399260004", "medio-lateral", "medial-lateral"),
     "LM": ("R-10228", "399352003", "latero-medial"),
     "LMO": ("R-10230", "399099002", "latero-medial oblique"),
-    "FB": ("R-10244", "399196006", "caudo-cranial (from below)"),
+    "FB": ("R-10244", "399196006", "caudo-cranial", "caudo-cranial (from below)"),
     "SIO": ("R-102D0", "399188001", "superolateral to inferomedial oblique"),
     "ISO": ("R-40AAA", "441555000", "inferomedial to superolateral oblique"),
-    "XCC": ("R-1024A", "399192008", "cranio-caudal exaggerated"),
-    "XCCL": ("R-1024B", "399101009", "cranio-caudal exaggerated laterally"),
-    "XCCM": ("R-102CF", "399265009", "cranio-caudal exaggerated medially"),
+    "XCC": ("cranio-caudal exaggerated",),
+    "XCCL": ("R-1024A", "399192008", "cranio-caudal exaggerated laterally"),
+    "XCCM": ("R-1024B", "399101009", "cranio-caudal exaggerated medially"),
 }
+_VIEW_OF = {"".join(filter(str.isalnum, word.upper())): view for view, words in VIEWS.items() for word in words}
 _SQUARE = 0.01  # the largest relative difference of a pixel's sides
 
 
@@ -224,28 +225,17 @@ def laterality_of(tags: Tags) -> str | None:
 def view_of(tags: Tags) -> str | None:
     """Return the view by ViewPosition, else by ViewCodeSequence, else by a CC or MLO in PatientOrientation."""
     if text := tags.text("ViewPosition").upper():
-        return _view_of_words(text) or text
+        return _view_of(text) or text
     for code in tags.items("ViewCodeSequence"):
-        value = code.text("CodeValue").upper()
-        for view, (old, new, _) in VIEWS.items():
-            if value in (old, new):
-                return view
-        if view_in_words := _view_of_words(code.text("CodeMeaning")):
-            return view_in_words
+        if view := _view_of(code.text("CodeMeaning")) or _view_of(code.text("CodeValue")):
+            return view
     return next((one for one in map(str.upper, tags.texts("PatientOrientation")) if one in ("CC", "MLO")), None)
 
 
-def _view_of_words(text: str) -> str | None:
-    words = "".join(filter(str.isalpha, text.lower()))
-    return next((view for view, (*_, name) in VIEWS.items() if words == "".join(filter(str.isalpha, name))), None)
+def _view_of(words: str) -> str | None:
+    return _VIEW_OF.get("".join(filter(str.isalnum, words.upper())))
 
 
 def _upside_down(tags: Tags) -> bool:
     """Tell whether the rows run towards the head, by the second value of PatientOrientation."""
-    return tags.texts("PatientOrientation")[1:2] != [] and tags.texts("PatientOrientation")[1].upper().startswith("H")
-
-
-def read_facts(file: BinaryIO) -> tuple[Tags, bool]:
-    """Return the tags of a file, and True if it has pixels."""
-    tags, file = read_tags(file)
-    return tags, has_pixels(file)
+    return any(one.upper().startswith("H") for one in tags.texts("PatientOrientation")[1:2])

@@ -70,11 +70,6 @@ def levels_of(tags: Tags, bits: int, signed: bool, smallest: int = 0, voi: str =
     return Levels(table, white, tuple(notes))
 
 
-def notes_of(tags: Tags, bits: int, signed: bool) -> tuple[str, ...]:
-    """Return what the table of a film will do, without its pixels."""
-    return levels_of(tags, bits, signed).notes
-
-
 def is_inverted(tags: Tags) -> bool:
     """Tell whether the lowest level is white: by MONOCHROME1, or PresentationLUTShape INVERSE, or both.
 

@@ -1,7 +1,6 @@
 """The error stream while a decoder in C works: its complaints are kept from the terminal, and tell of damage."""
 
 import os
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +8,14 @@ from contextlib import contextmanager
 _LOCK = threading.Lock()
 _DAMAGE = (b"Corrupt JPEG data", b"Premature end of JPEG", b"Inconsistent progression")
 _COMPLAINTS = (*_DAMAGE, b"Unsupported", b"Invalid", b"Bogus", b"Unknown Adobe", b"Warning: unknown JFIF", b"Huffman")
+
+
+def whole_at_fork(lock: threading.Lock) -> None:
+    """Let a process fork only while no thread holds the lock: the child would wait for it forever."""
+    os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
+
+
+whole_at_fork(_LOCK)
 
 
 class Heard:
@@ -24,16 +31,22 @@ def heard() -> Iterator[Heard]:
     libjpeg writes there of damaged data, which it fills with grey, and of some that are sound.
     """
     found = Heard()
-    with _LOCK, tempfile.TemporaryFile() as written:
-        kept = os.dup(2)
+    with _LOCK:
         try:
-            os.dup2(written.fileno(), 2)
+            kept = os.dup(2)
+        except OSError:  # there is no error stream
+            yield found
+            return
+        written = os.memfd_create("errors")
+        try:
+            os.dup2(written, 2)
             yield found
         finally:
             os.dup2(kept, 2)
+            size = os.lseek(written, 0, os.SEEK_CUR)
+            lines = os.pread(written, size, 0).splitlines(keepends=True)
             os.close(kept)
-            written.seek(0)
-            lines = written.read().splitlines(keepends=True)
+            os.close(written)
             found.damage = any(line.startswith(_DAMAGE) for line in lines)
             if others := b"".join(line for line in lines if not line.startswith(_COMPLAINTS)):
                 os.write(2, others)

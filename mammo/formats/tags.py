@@ -24,6 +24,7 @@ from pydicom.tag import Tag
 
 from mammo.errors import UnreadableFilm
 from mammo.formats.pixels import MOST_BYTES, check_bytes
+from mammo.formats.silence import whole_at_fork
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
 NUMBERS = {1: "B", 2: "H", 4: "I"}  # bytes of a whole number, and its format
@@ -42,6 +43,7 @@ USED = [
 _TAGS = [Tag(keyword) for keyword in USED]
 _tag = cache(tag_for_keyword)
 _LOCK = threading.Lock()
+whole_at_fork(_LOCK)
 
 
 class Tags:
