@@ -78,8 +78,8 @@ def layout_of(tags: Tags) -> Layout:
     high = stored - 1 if high is None else high
     if allocated not in (8, 16) or not 2 <= stored <= allocated or not stored - 1 <= high < allocated:
         raise UnreadableFilm(
-            f"its BitsAllocated, BitsStored and HighBit are {allocated}, {stored} and {high}; expected 8 or 16, at "
-            "most as many, and 1 less"
+            f"its BitsAllocated, BitsStored and HighBit are {allocated}, {stored} and {high}; expected 8 or 16 "
+            "bits, at most as many stored, and the highest of them within"
         )
     return Layout(int(rows or 0), int(columns or 0), allocated, stored, high, tags.whole("PixelRepresentation") == 1)
 

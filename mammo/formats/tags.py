@@ -116,6 +116,9 @@ def read_tags(file: BinaryIO) -> tuple[Tags, BinaryIO]:
     Raises:
         UnreadableFilm: The header is damaged. The message says nothing of the file's content.
     """
+    if file.read(4) == b"DICM":  # the preamble is cut off
+        file = BytesIO(bytes(128) + b"DICM" + file.read(MOST_BYTES))
+    file.seek(0)
     file = _inflated(file)
     try:
         with quiet():
@@ -131,7 +134,7 @@ def read_tags(file: BinaryIO) -> tuple[Tags, BinaryIO]:
 
 def is_dicom(head: bytes) -> bool:
     """Tell whether a file of these first bytes is DICOM, with or without its preamble."""
-    if head[128:132] == b"DICM":
+    if b"DICM" in (head[128:132], head[:4]):
         return True
     if head[:3] == b"\0\x08\0":  # big endian, which has VRs
         return head[4:6].isalpha()

@@ -168,6 +168,15 @@ def png_palette():
     )
 
 
+def icon():
+    item = Dataset()
+    item.Rows = item.Columns = 8
+    item.SamplesPerPixel, item.PhotometricInterpretation, item.BitsAllocated = 1, "MONOCHROME1", 8
+    item.PixelData = bytes(64)
+    item["PixelData"].VR = "OB"
+    return item
+
+
 def signed(stored, bits=12):
     """Two's complement of the values less the half of their range."""
     return (stored.astype(np.int64) - (1 << (bits - 1))) & ((1 << bits) - 1)
@@ -188,6 +197,18 @@ def _ways():
             "big endian": dicom(X, syntax=BIG),
             "deflated": dicom(X, syntax=DEFLATED),
             "no preamble": dicom(X)[132:],
+            "no preamble but its magic": dicom(X)[128:],
+            "an icon before the pixels": dicom(X, IconImageSequence=[icon()]),
+            "tags without a value": dicom(X, WindowCenter="", WindowWidth="", RescaleSlope=""),
+            "jpeg-ls, signed": packed(bytes(encode_ls(signed(X).astype(np.uint16))), syntax=LS, PixelRepresentation=1),
+            "jpeg lossless, signed": by_gdcm(dicom(signed(X), PixelRepresentation=1), SV1),
+            "rle with an overlay": rle((X | 0x8000).astype(np.uint16)),
+            "two voi tables": dicom(
+                X,
+                VOILUTSequence=[
+                    lut("VOILUTSequence", entries, 0, 12)["VOILUTSequence"][0] for entries in (IDENTITY, IDENTITY[::-1])
+                ],
+            ),
             "no meta, explicit": dicom(X, meta=False),
             "no meta, implicit": dicom(X, syntax=IMPLICIT, meta=False),
             "no meta, big endian": dicom(X, syntax=BIG, meta=False),
