@@ -93,7 +93,10 @@ class Lesion:
         """Return a window of each lesion and normal image; backgrounds lie where lesions of train and val lie."""
         rows = with_circles(rows.dropna(subset="label"))
         _require_spacing(rows)
-        normal = (rows["severity"] == "normal").fillna(False).astype(bool)
+        normal = rows["severity"] == "normal"
+        if labels.words and labels.alarming:  # of a user's words: a negative image without a finding
+            normal |= rows["severity"].isna() & (rows["finding_id"] == 0) & (rows["label"] == labels.classes[0])
+        normal = normal.fillna(False).astype(bool)
         lesions, normals = rows[~normal], rows[normal]
         named = lesions["image_id"] + _mark(findings) + lesions["finding_id"].astype("string")
         drawn = lesions.dropna(subset="x_px")

@@ -84,6 +84,13 @@ def test_every_word_is_a_class_and_windows_have_that_of_their_image(films):
     assert table["patch"].max() > 3 and (table.groupby("image_id")["label"].nunique() == 1).all()
 
 
+def test_lesions_have_their_own_words_and_negative_images_give_backgrounds(films):
+    small = ["crop=lesion", "crop.window_mm=8", "data.spacing_mm=0.1", "+data.arguments.patients=12"]
+    table = prepared_of(resolved(*OWN, *small, *WORDS, f"+data.arguments.root={films}")).crops.table
+    assert set(table.loc[table["finding_id"] == 0, "label"]) == {"not krank"}
+    assert set(table.loc[table["finding_id"] == 1, "label"]) == {"krank"}
+
+
 def test_a_filter_leaves_images_out_and_says_so(films):
     own = [*OWN, *WORDS, f"+data.arguments.root={films}"]
     prepared = prepared_of(resolved(*own, "data.view=mlo", "data.laterality=left"))
