@@ -13,8 +13,11 @@ from mammo.runs.train import train
 from mammo.training.guard import check_labels
 from tests.conftest import prepared_of, resolved
 
-OWN = ["data._target_=tests.lab.Lab", "model=compact", "model.weights=null", "model.image_size=32", "heads=[knn]",
-       "data.batch_size=4", "data.workers=0", "trainer.max_epochs=1", "split.shares=[0.4,0.3,0.3]"]  # fmt: skip
+OWN = [
+    *("data._target_=tests.lab.Lab", "+data.arguments.patients=16", "data.batch_size=4", "data.workers=0"),
+    *("model=compact", "model.weights=null", "model.image_size=32", "heads=[knn]", "trainer.max_epochs=1"),
+    "split.shares=[0.4,0.3,0.3]",
+]
 WORDS = ["task=label", "task.column=Befund", "task.positive=[krank]"]
 
 
@@ -68,13 +71,13 @@ def test_a_run_of_words_goes_on_is_evaluated_again_and_classifies(run, films, tm
     assert RunFolder(tmp_path).config.task == folder.config.task
     from tests.lab import Lab
 
-    lab = Lab(root=str(films))
+    lab = Lab(root=str(films), patients=16)
     answer = Predictor(folder, "knn")(lab.read(lab.findings()["image_id"].iloc[0]))
     assert set(answer.probabilities) == {"not krank", "krank"}
 
 
 def test_every_word_is_a_class_and_windows_have_that_of_their_image(films):
-    small = ["crop=grid", "crop.window_mm=8", "data.spacing_mm=0.1", "+data.arguments.patients=12"]
+    small = ["crop=grid", "crop.window_mm=8", "data.spacing_mm=0.1"]
     config = resolved(*OWN, *small, "task=label", "task.column=Befund",
                       f"+data.arguments.root={films}")  # fmt: skip
     prepared = prepared_of(config)
@@ -85,7 +88,7 @@ def test_every_word_is_a_class_and_windows_have_that_of_their_image(films):
 
 
 def test_lesions_have_their_own_words_and_negative_images_give_backgrounds(films):
-    small = ["crop=lesion", "crop.window_mm=8", "data.spacing_mm=0.1", "+data.arguments.patients=12"]
+    small = ["crop=lesion", "crop.window_mm=8", "data.spacing_mm=0.1"]
     table = prepared_of(resolved(*OWN, *small, *WORDS, f"+data.arguments.root={films}")).crops.table
     assert set(table.loc[table["finding_id"] == 0, "label"]) == {"not krank"}
     assert set(table.loc[table["finding_id"] == 1, "label"]) == {"krank"}
