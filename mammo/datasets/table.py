@@ -122,7 +122,7 @@ class Table:
 
     @property
     def notes(self) -> list[str]:
-        """What was understood, one line each; complete once `findings` was called."""
+        """The lines that say what was understood; all are there once `findings` was called."""
         return self.understood.notes
 
     def __getstate__(self) -> dict[str, object]:
