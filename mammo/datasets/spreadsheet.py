@@ -210,7 +210,7 @@ def _table(lines: list[list[str]], path: Path, said: str, first_row: int, notes:
     header, body = cells[start], cells[start + 1 :]
     widths = [sum(map(bool, line)) for line in cells]
     if widths[start] == 1 and (below := [n for n, width in enumerate(widths[: start + TITLE_WITHIN]) if width > 1]):
-        title = next(filter(None, header))
+        title = " ".join(next(filter(None, header)).split())
         raise InputError(
             f"{path}: row {start + 1} holds '{title[:40]}' alone, which seems to be a title; the header must be the "
             f"first row, and it seems to be row {below[0] + 1}; delete the rows above it"

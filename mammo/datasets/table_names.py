@@ -2,6 +2,7 @@
 
 import os
 import re
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -26,18 +27,18 @@ def identities(rows: Rows, folder: Path, patient_from: str | None) -> tuple[pd.D
     words = rows.words("path")
     rows.refuse(words.isna(), "there is no path")
     paths = paths_of(words, folder)
-    exist = {path: Path(path) for path in paths.unique()}
-    folders = [path for path, file in exist.items() if file.is_dir()]
+    modes = {path: _mode(Path(path)) for path in paths.unique()}
+    folders = [path for path, mode in modes.items() if stat.S_ISDIR(mode)]
     rows.refuse(paths.isin(folders), f"{folders[0] if folders else ''} is a folder; expected the path of a film")
-    missing = [path for path, file in exist.items() if not file.is_file()]
-    if len(missing) == len(exist):
+    missing = [path for path, mode in modes.items() if not mode]
+    if len(missing) == len(modes):
         raise InputError(
             f"{rows.name}: none of its {len(missing)} films is there, the first would be {missing[0]}; "
             "paths count from the folder of the table, or from data.root"
         )
     if missing:
         shown = ", ".join(missing[:FEW]) + ", ..." * (len(missing) > FEW)
-        rows.notes.append(f"{len(missing)} of {len(exist)} films do not exist: {shown}")
+        rows.notes.append(f"{len(missing)} of {len(modes)} films do not exist: {shown}")
     if patient_from is None:
         patient = rows.identity("patient")
         rows.refuse(patient.isna(), "there is no patient; give each row its patient, or leave it out")
@@ -63,16 +64,31 @@ def paths_of(words: pd.Series, folder: Path) -> pd.Series:
     """Return paths on this machine: from `folder` unless absolute, with slashes, the extension in the file's case."""
 
     def placed(word: str) -> str:
-        path = folder / Path(word).expanduser()
-        if "\\" in word and not path.exists():
-            path = folder / Path(word.replace("\\", "/")).expanduser()
-        if not path.exists() and path.suffix:
+        path = _joined(folder, word)
+        if "\\" in word and not _mode(path):
+            path = _joined(folder, word.replace("\\", "/"))
+        if path.suffix and not _mode(path):
             for suffix in (path.suffix.lower(), path.suffix.upper()):
-                if path.with_suffix(suffix).is_file():
+                if _mode(path.with_suffix(suffix)):
                     return os.path.normpath(path.with_suffix(suffix))
         return os.path.normpath(path)
 
     return words.map({word: placed(word) for word in words.dropna().unique()}).astype("string")
+
+
+def _joined(folder: Path, word: str) -> Path:
+    try:
+        return folder / Path(word).expanduser()
+    except RuntimeError:  # ~ before the name of a user that this machine does not have
+        return folder / word
+
+
+def _mode(path: Path) -> int:
+    """Return the mode of a file or folder; 0 if it does not exist, or cannot be looked at."""
+    try:
+        return path.stat().st_mode
+    except (OSError, ValueError):
+        return 0
 
 
 def names_of(paths: pd.Series) -> pd.Series:

@@ -55,7 +55,7 @@ class Rows:
         """Raise an error that names the wrong rows, if there are any."""
         mask = pd.Series(list(wrong), dtype="boolean").fillna(False).to_numpy(bool)
         if mask.any():
-            raise InputError(f"{self.name}: {named_rows(list(self.raw.index[: len(mask)][mask]))}: {why}")
+            raise InputError(f"{self.name}: {named_rows(list(self.raw.index[mask]))}: {' '.join(why.split())}")
 
     def words(self, ours: str) -> pd.Series:
         """Return the words of one of our columns, missing where the table has none."""
@@ -111,7 +111,9 @@ class Rows:
     def _say(self, ours: str, changed: dict[str, str]) -> None:
         if changed:
             self.translated[ours] = self.translated.get(ours, {}) | changed
-            pairs = [f"{one} is {word or 'missing'}" for one, word in list(changed.items())[: 2 * FEW]]
+            pairs = [
+                f"{' '.join(one.split())} is {word or 'missing'}" for one, word in list(changed.items())[: 2 * FEW]
+            ]
             self.notes.append(f"{ours}: {', '.join(pairs)}{', ...' * (len(changed) > 2 * FEW)}")
 
     def sides_and_views(self) -> tuple[pd.Series, pd.Series]:
