@@ -53,7 +53,7 @@ class DataConfig:
     patients: int = 60  # phantom: the number of patients that are drawn, with two films each
     film_seed: int = 0  # phantom: the seed of the drawing
     table: str | None = None  # table: the path of a table of films (CSV, XLSX or Parquet), a row per image or finding
-    # table: its columns where their names do not tell, for example data.columns.patient=PatientID
+    # table: its columns where their names do not tell, for example data.columns.patient=PatientID; null: not used
     columns: Any = None
     # table: the meaning of its words by column, for example data.values.severity.krank=malignant; null: missing
     values: Any = None

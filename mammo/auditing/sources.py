@@ -5,21 +5,21 @@ from pathlib import Path
 import pandas as pd
 
 from mammo.datasets.base import Dataset, load_findings
-from mammo.datasets.findings import PARTS, STRING, read_findings
+from mammo.datasets.column_words import SPLITS
+from mammo.datasets.findings import STRING, read_findings
 from mammo.datasets.mias import FILM, parse_info
 from mammo.datasets.spreadsheet import read_spreadsheet
 from mammo.errors import InputError
 
 IMAGES = {".pgm", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
-SPLITS = {part: part for part in PARTS} | {"valid": "val", "validation": "val"}
 FILMS = ["name", "image_id", "path", "patient", "split"]
 
 
 def find_films(source: Path) -> tuple[pd.DataFrame, list[str]]:
     """Return the films of a findings table or of a folder, and notes.
 
-    In a folder, all images below it are films. A sub-folder named train, val, valid, validation or test is a split, and
-    mini-MIAS's Info.txt gives the patients of its films.
+    In a folder, all images below it are films. A sub-folder named train, training, val, dev or test (see
+    `SPLITS`) is a split, and mini-MIAS's Info.txt gives the patients of its films.
 
     Returns:
         A table of `name, image_id, path, patient, split`, the last two missing if unknown; and notes, one line each.

@@ -57,6 +57,7 @@ SPLIT = {
     "val": "val valid validation dev development",
     "test": "test testing tst holdout",
 }
+SPLITS = {word: split for split, words in SPLIT.items() for word in words.split()}
 SEVERITY = {
     "normal": "normal norm n negative negativ healthy gesund normale",
     "benign": "benign b benignwithoutcallback gutartig bénin bénigne benigne benigno benigna",
@@ -104,24 +105,27 @@ def ours_of(key: str) -> str | None:
     return named[0] if len(named) == 1 else None
 
 
-def recognise(table: str, found: list[str], given: Mapping[str, str]) -> dict[str, str]:
+def recognise(table: str, found: list[str], given: Mapping[str, str | None]) -> dict[str, str]:
     """Return the table's column for each of ours that it has.
 
     Args:
         table: The name of the table, for errors.
         found: The columns of the table.
-        given: The columns that the user names: ours, and the table's.
+        given: The columns that the user names: ours, and the table's; None if the table's column is not to be used.
 
     Raises:
         InputError: A given name is unknown, or two columns could both be one of ours.
     """
     chosen: dict[str, str] = {}
+    unused: set[str] = set()
     for key, theirs in given.items():
         ours = ours_of(str(key))
         if ours is None:
-            raise InputError(
-                f"data.columns.{key} is no column; {meant(f'data.columns.{key}', list(map(_short, NAMES)))}"
-            )
+            expected = [SHORT.get(name, name) for name in NAMES]
+            raise InputError(f"data.columns.{key} is no column; {meant(f'data.columns.{key}', expected)}")
+        if theirs is None:
+            unused.add(ours)
+            continue
         same = [name for name in found if name == theirs] or [name for name in found if fold(name) == fold(theirs)]
         if len(same) != 1:
             near = difflib.get_close_matches(str(theirs), found, 1)
@@ -135,7 +139,7 @@ def recognise(table: str, found: list[str], given: Mapping[str, str]) -> dict[st
     chosen |= {
         corners[folded]: name for name, folded in left.items() if folded in corners and corners[folded] not in chosen
     }
-    for ours in (one for one in NAMES if one not in chosen):
+    for ours in (one for one in NAMES if one not in chosen and one not in unused):
         for names in NAMES[ours]:
             named = [name for name, folded in left.items() if folded in names.split() and name not in chosen.values()]
             if len(named) > 1:

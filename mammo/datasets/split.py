@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mammo.datasets.column_words import SPLITS
 from mammo.datasets.findings import PARTS
 from mammo.datasets.labels import worst_findings
 from mammo.datasets.spreadsheet import read_spreadsheet
@@ -131,7 +132,9 @@ def read_split_table(path: str | None) -> pd.Series:
         raise InputError(f"split.table={error}") from None
     if lacking := [column for column in ("image_id", "split") if column not in table]:
         raise InputError(f"split.table={path}: no column {lacking[0]}; found {', '.join(table)}")
-    if odd := sorted(set(table["split"].fillna("nothing")) - set(PARTS)):
+    given = table["split"].fillna("nothing")
+    table["split"] = given.str.lower().map(SPLITS).fillna(given)
+    if odd := sorted(set(table["split"]) - set(PARTS)):
         raise InputError(f"split.table={path}: split {odd[0]} is unknown; expected one of {', '.join(PARTS)}")
     splits = table.drop_duplicates(["image_id", "split"]).set_index("image_id")["split"]
     if splits.index.has_duplicates:

@@ -59,7 +59,8 @@ class Table:
 
     Args:
         table: The path of the table.
-        columns: The table's column for each of ours, where its name does not tell: `{"patient": "PatientID"}`.
+        columns: The table's column for each of ours, where its name does not tell: `{"patient": "PatientID"}`; None
+            if a column that is recognised is not to be used.
         values: The meaning of words, by column: `{"severity": {"krank": "malignant", "offen": None}}`.
         patient_from: A regular expression whose group `patient`, or first group, finds the patient in the path.
         voi: The window of DICOM films, as `read_film` takes it.
@@ -79,7 +80,7 @@ class Table:
     def __init__(
         self,
         table: str,
-        columns: Mapping[str, str] | None = None,
+        columns: Mapping[str, str | None] | None = None,
         patient_from: str | None = None,
         voi: str = "first",
         root: str | None = None,

@@ -89,12 +89,13 @@ class Rows:
         said |= {one: own[fold(one)] or "" for one in found if fold(one) in own}
         unknown = [one for one in found if said[one] is None]
         if unknown and ours in ASKED:
+            short = SHORT.get(ours, ours)
             shown = ", ".join(unknown[:FEW]) + ", ..." * (len(unknown) > FEW)
             first = unknown[0] if re.fullmatch(r"\w+", unknown[0]) else f"'{unknown[0]}'"
             self.refuse(
                 words.isin(unknown),
-                f"column {theirs} has words that are not known: {shown}; expected {ASKED[ours]}; say what each means, "
-                f"data.values.{SHORT.get(ours, ours)}.{first}=<one of these, or null>",
+                f"column {theirs} has words that are not known: {shown}; expected {ASKED[ours]}; say what each "
+                f"is, data.values.{short}.{first}=<one of these, or null>, or leave the column out, data.columns.{short}=null",
             )
         if unknown:
             self.notes.append(

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from mammo.datasets.column_words import SPLITS
 from mammo.datasets.findings import PARTS, SAMPLE
 from mammo.errors import InputError
 from mammo.evaluation.aggregate import PLACES
@@ -18,8 +19,6 @@ from mammo.evaluation.class_names import class_names, key, same_names
 from mammo.evaluation.predictions import COLUMNS
 from mammo.evaluation.raw_table import RawTable, first_of
 
-SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
-          "test": "test", "testing": "test", "holdout": "test"}  # fmt: skip
 LATERALITIES = {"left": "left", "l": "left", "right": "right", "r": "right"}
 UNUSED = dict.fromkeys(
     ("model", "reader", "classifier", "algorithm", "method"), "name it as head if it tells classifiers"

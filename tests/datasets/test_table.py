@@ -292,6 +292,11 @@ def test_what_is_not_known_is_asked_for_before_a_film_is_looked_for(lab, name):
     assert "\n" not in str(error.value)
 
 
+def test_a_column_that_is_recognised_may_be_left_out(lab):
+    found = lab(rows(2, split=["0", "1"]), columns={"split": None}).findings()
+    assert found["official_split"].isna().all() and found["split"].tolist() == ["0", "1"]
+
+
 def test_a_sure_name_goes_before_a_likely_one():
     found = ["file_path", "image", "case", "patient_id", "label", "pathology", "x1", "y1", "x2", "y2", "exam_id"]
     assert recognise("t", found, {}) == {
