@@ -8,7 +8,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from mammo.bench import bare_loop, growth, machine, models, profile, runs, tables
+from mammo.bench import bare_loop, data, growth, machine, models, profile, runs, tables
 from mammo.bench.protocol import Measured, pss_bytes, timed
 from mammo.cli.main import app
 from mammo.errors import InputError
@@ -175,6 +175,15 @@ def test_a_table_of_many_rows_is_split_and_audited_and_a_leak_would_be_an_error(
         tables.main(400)
 
 
+@pytest.mark.parametrize("form", ["png16", "pgm"])
+def test_films_are_decoded_and_cut_and_set_against_the_bare_decoder(form, tmp_path):
+    said = []
+    found = data.measure(films=2, megapixels=0.2, form=form, rounds=1, say=said.append)
+    assert {"decode", "cut"} <= set(found["work"]) and found["peak_bytes"]["cut"] > 50e6
+    text = "\n".join(data.tables(found))
+    assert "| decoding and cutting |" in text and "of the bare decoder's time" in text and len(said) >= 3
+
+
 def test_runs_are_set_against_the_one_without_cache():
     run = {"seconds": 10.0, "imports": 4.0, "computed": 7, "command": "a"}
     found = {
@@ -190,6 +199,7 @@ def test_runs_are_set_against_the_one_without_cache():
     [
         (["models", "--models", "vgg17"], "vgg17"),
         (["models", "--batch", "0"], "--batch"),
+        (["data", "--format", "gif"], "--format gif"),
         (["models", "no.such=1", "--models", "compact", "--devices", "cpu"], "no.such"),
         (["models", "trainer.precision=32-true"], "trainer.precision=32-true"),
     ],

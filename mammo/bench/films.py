@@ -75,7 +75,8 @@ def main(work: str, folder: str, home: str) -> None:
     paths = sorted(Path(folder).iterdir())
     start, spent = time.perf_counter(), sum(os.times()[:4])
     WORK[work](paths, Path(home))
-    print(json.dumps({"seconds": time.perf_counter() - start, "cpu_seconds": sum(os.times()[:4]) - spent}))
+    found = {"seconds": time.perf_counter() - start, "cpu_seconds": sum(os.times()[:4]) - spent}
+    sys.stdout.write(json.dumps(found) + "\n")
 
 
 if __name__ == "__main__":

@@ -43,10 +43,10 @@ class Breast:
 
     def reaches(self, x_px: float, y_px: float, reach_px: float) -> bool:
         """Tell whether the breast lies within `reach_px` of a point."""
-        top, left = max(math.ceil(y_px - reach_px), 0), max(math.ceil(x_px - reach_px), 0)
-        near = self.mask[top : max(int(y_px + reach_px) + 1, 0), left : max(int(x_px + reach_px) + 1, 0)]
-        rows, columns = np.nonzero(near)
-        return bool((np.hypot(columns + left - x_px, rows + top - y_px) <= reach_px).any())
+        top, left = (max(math.floor(at - reach_px), 0) for at in (y_px, x_px))
+        bottom, right = (max(math.ceil(at + reach_px) + 1, 0) for at in (y_px, x_px))
+        rows, columns = np.nonzero(self.mask[top:bottom, left:right])
+        return bool((np.hypot(columns + (left - x_px), rows + (top - y_px)) <= reach_px).any())
 
     def place(self, x_px: float, y_px: float) -> tuple[float, float]:
         """Return a point's place: its fractions of the breast's width in that row, at most 1, and of its height."""
@@ -167,28 +167,18 @@ def cut(pixels: np.ndarray, x_px: float, y_px: float, side_px: int) -> np.ndarra
     """Return the square of `side_px` centred on a point; beyond the film it shows a reflection, never black."""
     x0, y0 = round(x_px - (side_px - 1) / 2), round(y_px - (side_px - 1) / 2)
     height, width = pixels.shape
-    top, left = max(-y0, 0), max(-x0, 0)
-    bottom, right = max(y0 + side_px - height, 0), max(x0 + side_px - width, 0)
-    # Only what the square shows, or reflects, is copied: of a large film with many windows, all would be slow.
-    first, last = _sources(y0, side_px, top, bottom, height)
-    start, end = _sources(x0, side_px, left, right, width)
-    padded = cv2.copyMakeBorder(pixels[first:last, start:end], top, bottom, left, right, cv2.BORDER_REFLECT_101)
-    y0, x0 = y0 - first + top, x0 - start + left
-    return padded[y0 : y0 + side_px, x0 : x0 + side_px]
+    (rows, top, bottom), (columns, left, right) = _span(y0, side_px, height), _span(x0, side_px, width)
+    padded = cv2.copyMakeBorder(pixels[rows, columns], top, bottom, left, right, cv2.BORDER_REFLECT_101)
+    y, x = max(y0, 0) - rows.start, max(x0, 0) - columns.start
+    return padded[y : y + side_px, x : x + side_px]
 
 
-def _sources(start: int, side: int, before: int, after: int, length: int) -> tuple[int, int]:
-    """Return the first pixel of an axis that a square shows or reflects, and the one behind the last.
-
-    Args:
-        start: The first pixel of the square, negative before the film.
-        side: The side of the square.
-        before: The number of its pixels before the film.
-        after: The number of its pixels behind the film.
-        length: The number of pixels of the film.
-    """
-    first = 0 if before else max(min(start, length - 1 - after) if after else start, 0)
-    return first, length if after else min(max(start + side, before + 1), length)
+def _span(start: int, length: int, size: int) -> tuple[slice, int, int]:
+    """Return the part of a film's rows or columns that a square shows or reflects, and what lies beyond either end."""
+    before, after = max(-start, 0), max(start + length - size, 0)
+    first = min(start, size - 1 - after) if after else start
+    last = max(start + length, before + 1) if before else start + length
+    return slice(min(max(first, 0), size - 1), max(min(last, size), 1)), before, after
 
 
 def resize(pixels: np.ndarray, side_px: int) -> np.ndarray:

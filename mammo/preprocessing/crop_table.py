@@ -107,7 +107,7 @@ def cut_samples(
             samples, said = crop.cut(readable, all_readable, labels, cutter, seed)
             break
         except UnreadableFilms as found:
-            unreadable = dict(found.reasons)
+            unreadable |= found.reasons
             _check_share(unreadable, rows.dropna(subset="label")["image_id"].nunique(), max_unreadable)
     if unreadable:
         notes.append(f"{len(unreadable)} unreadable images are left out (unreadable.csv): {_first(unreadable)}")

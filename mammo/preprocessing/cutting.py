@@ -136,8 +136,8 @@ class Cutter:
         ]
         wanted = list(zip(films, asks, strict=True))
         made = self._hold(wanted) if self.store is None else self._load(self.store, wanted)
-        if self.unreadable:
-            raise UnreadableFilms(self.unreadable)
+        if lost := {image_id: self.unreadable[image_id] for (image_id, *_), _ in wanted if image_id in self.unreadable}:
+            raise UnreadableFilms(lost)
         return [_squares(*made[one]) for one in wanted]
 
     def _hold(self, wanted: list[tuple[Place, Ask]]) -> dict[tuple[Place, Ask], Made]:

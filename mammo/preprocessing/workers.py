@@ -24,7 +24,7 @@ AHEAD = 2  # films per process that are asked for before the first one is answer
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-_work: Callable[[Any], Any]  # in a worker: what it does with an item
+_at_work: list[Callable[[Any], Any]] = []  # in a worker: what it does with an item
 
 
 def shared_out(
@@ -35,9 +35,9 @@ def shared_out(
     Other errors are raised. An item whose process dies, in a decoder for example, is unreadable too.
 
     Args:
-        work: The work on one item. It runs in a copy of this process, so what it changes is lost; its result is pickled.
+        work: The work on one item. It runs in a copy of this process: only its result, which is pickled, comes back.
         items: The items.
-        alone: True if the other processes of this job do something else, or do not exist; they share the cores else.
+        alone: True if no other process of this job does the same work, so that all cores are free.
     """
     workers = min(_cores(alone), MOST, len(items))
     if workers < 2 or len(items) < FEW or START != "fork" or multiprocessing.current_process().daemon:
@@ -79,17 +79,16 @@ def _from_pool(work: Callable[[Any], Any], items: Sequence[Any], workers: int) -
 
 def _enter(work: Callable[[Any], Any], parent: int) -> None:
     """Prepare a worker: it ends with its parent, leaves signals to it, and computes on one core."""
-    global _work
     end_with(parent)
     for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a pool ends its workers by it
     cv2.setNumThreads(0)  # not 1: OpenCV would wait for threads that a fork does not copy
-    _work = work
+    _at_work[:] = [work]
 
 
 def _answer(item: Any) -> Any:
-    return _attempt(_work, item)
+    return _attempt(_at_work[0], item)
 
 
 def _attempt(work: Callable[[Item], Result], item: Item) -> Result | UnreadableFilm:

@@ -1,0 +1,96 @@
+"""Films are shared out to processes: in order, each once, and one that kills its process ends nothing."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mammo.errors import InputError, UnreadableFilm
+from mammo.preprocessing import workers
+from mammo.preprocessing.workers import AHEAD, FEW, shared_out
+
+ITEMS = list(range(FEW + 5))
+
+
+@pytest.fixture(autouse=True)
+def _two_cores(monkeypatch):
+    monkeypatch.setattr(workers, "_cores", lambda alone: 2)
+
+
+def test_results_come_in_order_from_other_processes():
+    found = list(shared_out(lambda item: (item, os.getpid()), ITEMS))
+    assert [item for item, _ in found] == ITEMS
+    assert len({process for _, process in found} - {os.getpid()}) <= 2 and os.getpid() not in dict(found).values()
+
+
+def test_few_items_stay_in_this_process():
+    assert set(shared_out(lambda _: os.getpid(), ITEMS[: FEW - 1])) == {os.getpid()}
+
+
+@pytest.mark.parametrize("items", [ITEMS, ITEMS[:3]])
+def test_what_is_unreadable_is_told_and_the_rest_goes_on(items):
+    def work(item):
+        if item == 1:
+            raise UnreadableFilm("one is torn")
+        return item
+
+    found = list(shared_out(work, items))
+    assert str(found.pop(1)) == "one is torn" and found == [item for item in items if item != 1]
+
+
+@pytest.mark.parametrize("items", [ITEMS, ITEMS[:3]])
+def test_another_error_is_raised(items):
+    def work(item):
+        raise InputError(f"{item} is altered")
+
+    with pytest.raises(InputError, match="0 is altered"):
+        list(shared_out(work, items))
+
+
+def test_an_item_that_kills_its_process_is_unreadable_and_no_other_is():
+    def work(item):
+        if item in (3, 9):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return item
+
+    found = list(shared_out(work, ITEMS))
+    assert [item for item in ITEMS if isinstance(found[item], UnreadableFilm)] == [3, 9]
+    assert "died" in str(found[3]) and found[4] == 4
+
+
+def test_at_most_a_few_items_are_ahead_of_the_one_that_is_looked_at(tmp_path):
+    def work(item):
+        (tmp_path / str(item)).touch()
+
+    answers = shared_out(work, ITEMS)
+    next(answers)
+    time.sleep(0.2)
+    assert len(list(tmp_path.iterdir())) <= 2 * AHEAD
+    answers.close()
+
+
+KILLED = r"""
+import os, signal, sys, time
+from mammo.preprocessing import workers
+workers._cores = lambda alone: 2
+print(os.getpid(), flush=True)
+def work(item):
+    os.write(1, f"{os.getpid()}\n".encode())
+    time.sleep(60)
+list(workers.shared_out(work, range(9)))
+"""
+
+
+def test_the_processes_end_with_a_parent_that_is_killed():
+    with subprocess.Popen([sys.executable, "-c", KILLED], stdout=subprocess.PIPE, text=True) as parent:
+        parent.stdout.readline()
+        processes = [int(parent.stdout.readline()) for _ in range(2)]
+        parent.kill()
+    end = time.monotonic() + 10
+    while any(Path(f"/proc/{one}").exists() for one in processes):
+        assert time.monotonic() < end, "a worker outlives its parent"
+        time.sleep(0.02)
