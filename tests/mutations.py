@@ -52,7 +52,7 @@ MUTATIONS = {
     "y off by one": ("datasets/mias.py", "float(SIDE_PX - 1 - y)", "float(SIDE_PX - y)", MIAS, "flipped_once"),
     "laterality mirrored": ("datasets/mias.py", '"right" if number % 2 else "left"', '"left" if number % 2 else "right"', MIAS, "right_and_left"),
     "altered film": ("datasets/mias.py", "if pixel_digest(film.pixels) != self.manifest()[image_id]:", "if False:", MIAS, "altered_film_is"),
-    "right unmirrored": ("preprocessing/breast.py", 'laterality == "right"', 'laterality == "left"', BREAST, "mirror_image"),
+    "right unmirrored": ("preprocessing/breast.py", 'mirrored = taller == "right"', 'mirrored = taller == "left"', BREAST, "mirror_image"),
     "spacing of MIAS": ("preprocessing/crops.py", 'round(self.window_mm / row["spacing_mm"])', "round(self.window_mm / 0.2)", CROPS, "physical_size"),
     "recentred afar": ("preprocessing/crops.py", "RECENTRE_MM = 8.0", "RECENTRE_MM = 40.0", CROPS, "recentring"),
     "no margin": ("preprocessing/augment.py", "(1 + config.scale) + 2 * config.shift", "(1 + config.scale)", AUGMENT, "reaches_beyond"),

@@ -106,7 +106,7 @@ def look_at(dataset: Dataset, rows: pd.DataFrame, *, drawn: bool) -> Look:
         look.size, look.digest = f"{width} x {height}", pixel_digest(film.pixels)
         look.format = f"{film.max_level.bit_length()} bits"
         breast = find_breast(film, None if pd.isna(first["laterality"]) else first["laterality"], look.image_id)
-        look.notes = (*film.notes, *getattr(breast, "notes", ()))
+        look.notes = (*film.notes, *breast.notes)
         places = [place for _, row in rows.iterrows() if (place := geometry(row)) is not None]
         for place in places:
             mask = place.mask()
@@ -129,7 +129,7 @@ def _small(film: Film, breast: Breast, places: list[np.ndarray]) -> tuple[np.nda
     small = cv2.resize(film.grey(), (round(width * factor), round(height * factor)), interpolation=cv2.INTER_AREA)
     inside = small[small > 0] if (small > 0).any() else small
     low, high = np.percentile(inside, [0.5, 99.5])
-    skin = [np.array([breast.to_film(x, y, width) for x, y in line]) for line in outlines(breast.mask)]
+    skin = [np.array([breast.to_film(x, y) for x, y in line]) for line in outlines(breast.mask)]
     lines = [(line * factor, figures.BLUE) for line in skin] + [(line * factor, figures.RED) for line in places]
     return np.rint(255 * ((small - low) / max(high - low, 1e-6)).clip(0, 1)).astype(np.uint8), lines
 

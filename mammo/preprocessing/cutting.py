@@ -221,8 +221,7 @@ class Cutter:
             image_id, laterality, path, spacing_mm = place
             film = self.read(image_id)
             breast = find_breast(film, laterality, path or image_id, self.bits)
-            width = film.pixels.shape[1]
-            squares = [(ask, self._squares_of(breast, width, spacing_mm, ask)) for ask in of_film[place]]
+            squares = [(ask, self._squares_of(breast, spacing_mm, ask)) for ask in of_film[place]]
             return Facts.of(film, breast), squares
 
         films = list(of_film)
@@ -236,12 +235,12 @@ class Cutter:
             else:
                 yield place, *made
 
-    def _squares_of(self, breast: Breast, width_px: int, spacing_mm: float | None, ask: Ask) -> Made:
+    def _squares_of(self, breast: Breast, spacing_mm: float | None, ask: Ask) -> Made:
         squares, numbers = [], []
         area = np.count_nonzero(breast.mask) * (spacing_mm or 1.0) ** 2
         inset = (self.stored - self.shown) // 2
         levels = 255 / np.iinfo(breast.pixels.dtype).max  # levels of 8 bits per level of the breast
-        for point, size in _points(breast, width_px, ask):
+        for point, size in _points(breast, ask):
             asked = breast.place(*point)
             moves = bool(ask.reach_px) and spacing_mm is not None
             centre = brightest_blob(breast, *point, ask.reach_px, spacing_mm or 1.0) if moves else point
@@ -249,14 +248,14 @@ class Cutter:
             shown = square[inset : inset + self.shown, inset : inset + self.shown]
             seen = (shown.mean() * levels, (shown == 0).mean(), contrast(shown) * levels)
             squares.append(square)
-            numbers.append([*breast.to_film(*centre, width_px), size, *breast.place(*centre), *asked, area, *seen])
+            numbers.append([*breast.to_film(*centre), size, *breast.place(*centre), *asked, area, *seen])
         return (
             np.array(squares, breast.pixels.dtype).reshape(-1, self.stored, self.stored),
             np.array(numbers, np.float64).reshape(-1, len(NUMBERS)),
         )
 
 
-def _points(breast: Breast, width_px: int, ask: Ask) -> Iterator[tuple[tuple[float, float], int]]:
+def _points(breast: Breast, ask: Ask) -> Iterator[tuple[tuple[float, float], int]]:
     """Yield the centre of each square, in coordinates of the breast, and its side in pixels."""
     top, bottom, right = breast.box
     if ask.kind == "whole":
@@ -272,7 +271,7 @@ def _points(breast: Breast, width_px: int, ask: Ask) -> Iterator[tuple[tuple[flo
         y = top + down * (bottom - top)
         yield (across * breast.row_width(y), y), ask.size_px
     elif ask.at is not None:
-        point = breast.from_film(*ask.at, width_px)
+        point = breast.from_film(*ask.at)
         if breast.reaches(*point, ask.within_px):
             yield point, ask.size_px
 
