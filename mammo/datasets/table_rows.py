@@ -95,7 +95,7 @@ class Rows:
             self.refuse(
                 words.isin(unknown),
                 f"column {theirs} has words that are not known: {shown}; expected {ASKED[ours]}; say what each "
-                f"is, data.values.{short}.{first}=<one of these, or null>, or leave the column out, "
+                f"is, data.values.{short}.{first}=<one of these, or null>, or do not use the column, "
                 f"data.columns.{short}=null",
             )
         if unknown:

@@ -117,7 +117,9 @@ def find_breast(film: Film, laterality: str | None, path: Path | str = "film", b
         notes.append(f"both sides of the film look like a chest wall; {taller} is taken")
     disagrees = laterality not in (None, taller)
     if disagrees:
-        notes.append(f"the film is labelled {laterality}, but shows its chest wall on the {taller}; the picture decides")
+        notes.append(
+            f"the film is labelled {laterality}, but shows its chest wall on the {taller}; the picture decides"
+        )
     mirrored = taller == "right"
     if mirrored:  # and the breast is found once more, so that a film and its mirror image give the same to the bit
         levels = cv2.flip(levels, 1)

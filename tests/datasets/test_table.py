@@ -226,6 +226,8 @@ def test_labels_are_carried_only_where_they_describe_a_breast_or_patient(lab):
     found = lab(table[:2], label_of="patient").findings()
     assert found["severity"].tolist() == ["malignant"] * 2 and found["severity_source"].fillna("").tolist() == [
         "", "patient_label"]  # fmt: skip
+    exams = table[:2].assign(severity=["malignant", "normal"], study=["2019", "2021"])  # a breast may become ill
+    assert lab(exams, label_of="breast").findings()["severity"].tolist() == ["malignant", "normal"]
     with pytest.raises(InputError, match=r"row 4: severity .*same patient"):
         lab(table, label_of="patient").findings()
 
