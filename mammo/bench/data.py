@@ -1,6 +1,5 @@
 """Films a second: headers, the bare decoder, and decoding with cutting; and the memory, which films do not increase."""
 
-import importlib.util
 import json
 import os
 import statistics
@@ -55,9 +54,7 @@ def measure(*, films: int, megapixels: float, form: str, rounds: int, say: Calla
             large = cv2.resize(phantom.read(image_id).pixels, (width, height), interpolation=cv2.INTER_CUBIC)
             write_film(folder / "films" / f"{image_id}{suffix}", large, form)
         say(f"{films} films of {height} x {width} pixels are written as {form}")
-        works = ["decode", "cut"]
-        if importlib.util.find_spec("mammo.datasets.header"):
-            works = ["headers", "again", *works]
+        works = list(NAMED)
         for number in range(rounds):
             home = folder / f"home-{number}"
             for work in works:

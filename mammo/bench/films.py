@@ -18,6 +18,7 @@ from pydicom.uid import JPEG2000Lossless, RLELossless
 
 from mammo.datasets.example import BITS, write_dicom
 from mammo.datasets.film import file_digest, read_film
+from mammo.datasets.header import read_headers
 from mammo.preprocessing.cutting import Ask, Cutter
 
 SYNTAXES = {"j2k": JPEG2000Lossless, "rle": RLELossless}
@@ -66,7 +67,12 @@ def cut_all(paths: list[Path], home: Path) -> None:
     cutter(rows, [Ask("whole")] * len(rows))
 
 
-WORK = {"decode": decode_all, "cut": cut_all}
+def read_all_headers(paths: list[Path], _: Path) -> None:
+    """Read the headers of all films; a second time they are remembered."""
+    read_headers(paths)
+
+
+WORK = {"headers": read_all_headers, "again": read_all_headers, "decode": decode_all, "cut": cut_all}
 
 
 def main(work: str, folder: str, home: str) -> None:

@@ -25,7 +25,6 @@ class Film:
         spacing_mm: Side of a pixel; None if unknown.
         laterality: `left`, `right` or None.
         view: MLO, CC or another, or None.
-        upside_down: True if the rows run towards the patient's head; the pixels are as stored.
         notes: Changes to the pixels and guesses about them, one line each.
         upside_down: True if the file says that its rows run towards the head. The pixels are as they are stored.
     """
@@ -35,7 +34,6 @@ class Film:
     spacing_mm: float | None = None
     laterality: str | None = None
     view: str | None = None
-    upside_down: bool = False
     notes: tuple[str, ...] = ()
     upside_down: bool = False
 
