@@ -19,6 +19,7 @@ from mammo.cli.main import app
 from mammo.cli.options import check_choices
 from mammo.config import Config, register
 from mammo.runs import sweep
+from mammo.runs.words import for_hydra
 from tests.conftest import CONF
 
 ROOT = CONF.parent
@@ -107,7 +108,7 @@ def test_every_training_line_composes(hydra):
     checked = set()
     for page, words in sorted(of("train")):
         flags, _ = get_args_parser().parse_known_args(words)
-        overrides = tuple(flags.overrides)
+        overrides = tuple(for_hydra(flags.overrides))
         if flags.config_dir or "--help" in words or any(word.startswith("resume=") for word in words):
             continue
         if overrides in checked:

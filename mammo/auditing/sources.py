@@ -5,11 +5,11 @@ from pathlib import Path
 import pandas as pd
 
 from mammo.datasets.base import Dataset, load_findings
-from mammo.datasets.column_words import SPLITS
 from mammo.datasets.findings import STRING, read_findings
 from mammo.datasets.mias import FILM, parse_info
-from mammo.datasets.spreadsheet import read_spreadsheet
 from mammo.errors import InputError
+from mammo.tables.column_words import SPLITS
+from mammo.tables.spreadsheet import read_spreadsheet
 
 IMAGES = {".pgm", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 FILMS = ["name", "image_id", "path", "patient", "split"]

@@ -18,7 +18,7 @@ from pydicom.uid import JPEG2000Lossless, RLELossless
 
 from mammo.datasets.example import BITS, write_dicom
 from mammo.datasets.film import file_digest, read_film
-from mammo.datasets.header import read_headers
+from mammo.formats.header import read_headers
 from mammo.preprocessing.cutting import Ask, Cutter
 
 SYNTAXES = {"j2k": JPEG2000Lossless, "rle": RLELossless}

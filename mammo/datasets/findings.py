@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from mammo.datasets.spreadsheet import read_spreadsheet
 from mammo.errors import InputError
+from mammo.tables.spreadsheet import read_spreadsheet
 
 PARTS = ("train", "val", "test")
 KEY = ["dataset", "image_id", "finding_id"]

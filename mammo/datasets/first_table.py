@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from mammo.datasets.header import read_headers
 from mammo.errors import InputError
 from mammo.files import write_table
+from mammo.formats.header import read_headers
 
 COLUMNS = ["path", "patient", "laterality", "view", "exam", "spacing_mm", "label"]
 TABLES = {".csv", ".tsv", ".xlsx", ".xls", ".parquet", ".txt", ".md", ".json", ".yaml", ".pdf", ".docx"}  # no films

@@ -9,10 +9,10 @@ import pandas as pd
 
 from mammo.datasets.film import read_film
 from mammo.datasets.geometry import BOX, CIRCLE
-from mammo.datasets.header import Header, read_headers
-from mammo.datasets.spreadsheet import to_numbers
 from mammo.datasets.table_rows import FEW, Rows
 from mammo.errors import InputError
+from mammo.formats.header import Header, read_headers
+from mammo.tables.spreadsheet import to_numbers
 
 SPACING = (0.01, 1.0)  # millimetres; beyond, a spacing has another unit
 SAME_SHAPE = 0.01  # a mask may be smaller than its film if the ratio of its sides differs by less than this share

@@ -5,10 +5,10 @@ from collections.abc import Collection, Iterable, Mapping
 
 import pandas as pd
 
-from mammo.datasets.column_words import ASKED, SHORT, fold, is_sure, ours_of, side_and_view, translations
 from mammo.datasets.findings import IDENTITY, IMAGE_COLUMNS
-from mammo.datasets.spreadsheet import named_rows
 from mammo.errors import InputError
+from mammo.tables.column_words import ASKED, SHORT, fold, is_sure, ours_of, side_and_view, translations
+from mammo.tables.spreadsheet import named_rows
 
 ABSENT = frozenset(
     ["na", "n/a", "nan", "none", "null", "<na>", "#n/a", "-", ".", "?", "missing", "unknown", "unbekannt"]

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mammo.datasets.column_words import SPLITS
 from mammo.datasets.findings import PARTS, SAMPLE
 from mammo.errors import InputError
 from mammo.evaluation.aggregate import PLACES
 from mammo.evaluation.class_names import class_names, key, same_names
 from mammo.evaluation.predictions import COLUMNS
 from mammo.evaluation.raw_table import RawTable, first_of
+from mammo.tables.column_words import SPLITS
 
 LATERALITIES = {"left": "left", "l": "left", "right": "right", "r": "right"}
 UNUSED = dict.fromkeys(

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mammo.datasets.spreadsheet import named_rows, read_spreadsheet, to_numbers
 from mammo.datasets.words import as_word
 from mammo.errors import InputError
+from mammo.tables.spreadsheet import named_rows, read_spreadsheet, to_numbers
 
 # The words for a missing value in spreadsheets, in lower case.
 ABSENT = frozenset(

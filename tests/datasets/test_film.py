@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from mammo.datasets.film import Film, read_film, read_mask, write_pgm
-from mammo.datasets.header import read_header
 from mammo.errors import InputError, UnreadableFilm
+from mammo.formats.header import read_header
 
 LEVELS = np.random.default_rng(0).integers(0, 256, (30, 20), np.uint8)
 DEEP = LEVELS.astype(np.uint16) * 16  # of 12 bits

@@ -10,10 +10,10 @@ import pytest
 
 from mammo.api import settings_of
 from mammo.config import Config, DataConfig
-from mammo.datasets.column_words import recognise
 from mammo.datasets.registry import DATASETS, open_dataset
 from mammo.datasets.table import Table
 from mammo.errors import InputError
+from mammo.tables.column_words import recognise
 from mammo.testing import check_dataset
 
 HEIGHT, WIDTH = 60, 40
@@ -313,7 +313,7 @@ def test_a_sure_name_goes_before_a_likely_one():
 
 def test_header_facts_fill_what_the_table_lacks_and_the_table_counts(lab, monkeypatch):
     from mammo.datasets import table as module
-    from mammo.datasets.header import Header
+    from mammo.formats.header import Header
 
     def headers(paths, remember=True):
         return [Header(str(path), "DICOM", HEIGHT, WIDTH, 12, 1, 0.1, "left", "CC", exam="1.2") for path in paths]

@@ -7,12 +7,12 @@ import threading
 import numpy as np
 import pytest
 
-from mammo.datasets import header
 from mammo.datasets.film import read_film
-from mammo.datasets.header import read_header, read_headers
+from mammo.formats import header
+from mammo.formats.header import read_header, read_headers
 from mammo.paths import home
-from tests.datasets import ways
-from tests.datasets.ways import WAYS, X
+from tests.formats import ways
+from tests.formats.ways import WAYS, X
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from mammo.datasets.film import write_pgm
-from mammo.datasets.spreadsheet import read_spreadsheet
 from mammo.errors import InputError
+from mammo.tables.spreadsheet import read_spreadsheet
 
 TABLE = pd.DataFrame(
     {"Pfad": ["a b/1.png", "ä,ö;2.png"], "Patient ID": ["007", "NA"], "Abstand": ["0.07", ""], "x": ["a|b", "c\td"]}

@@ -1,6 +1,6 @@
 """Random damage to the bytes of a file: flipped, removed, inserted, zeroed and doubled, mostly in its header.
 
-`python -m tests.datasets.damage 2000` reads as many damaged films of all kinds and prints what became of them.
+`python -m tests.formats.damage 2000` reads as many damaged films of all kinds and prints what became of them.
 """
 
 import resource
@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from mammo.datasets.film import read_film
-from mammo.datasets.header import read_header
 from mammo.errors import UnreadableFilm
+from mammo.formats.header import read_header
 
 
 def damaged(content, rng):
@@ -44,7 +44,7 @@ def damaged(content, rng):
 
 def read_all(count, seed=0, say=print):
     """Read `count` damaged films; return how many were read and refused, and the slowest in seconds."""
-    from tests.datasets.ways import WAYS
+    from tests.formats.ways import WAYS
 
     found, slowest = Counter(), 0.0
     names = list(WAYS)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.datasets.damage import read_all
+from tests.formats.damage import read_all
 
 
 def test_damaged_films_are_read_or_refused_in_a_line():

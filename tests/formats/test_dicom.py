@@ -13,14 +13,14 @@ import pytest
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
 from mammo.datasets.film import Film, read_film, read_mask
-from mammo.datasets.header import read_header
 from mammo.errors import InputError, UnreadableFilm
 from mammo.formats import dicom
+from mammo.formats.header import read_header
 from mammo.formats.stream import layout_of, read_codes
 from mammo.formats.tags import is_dicom, read_tags
 from mammo.preprocessing.breast import cut, find_breast
-from tests.datasets import ways
-from tests.datasets.ways import MG, WAYS, X, film, j2k, lut, packed, rle
+from tests.formats import ways
+from tests.formats.ways import MG, WAYS, X, film, j2k, lut, packed, rle
 
 LOSSY = {"jpeg2000 lossy": 16 / 4095, "jpeg baseline": 4 / 255, "picture jpg": 4 / 255}  # largest difference of grey
 
