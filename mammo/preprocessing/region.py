@@ -55,7 +55,7 @@ def find_region(pixels: np.ndarray, max_level: int) -> tuple[np.ndarray, list[st
         region[:, columns[-1] + 1 :] = 0
     region[frame] = 0
     region = _without_strips(region)
-    return region, _oddities(region, coarse)
+    return region, _oddities(region, coarse, frame)
 
 
 def _above(coarse: np.ndarray, base: int) -> np.ndarray | None:
@@ -147,9 +147,10 @@ def _without_strips(region: np.ndarray) -> np.ndarray:
     return region
 
 
-def _oddities(region: np.ndarray, coarse: np.ndarray) -> list[str]:
+def _oddities(region: np.ndarray, coarse: np.ndarray, frame: np.ndarray) -> list[str]:
     """Return what is unusual about the region of a breast, one line each; nothing on MIAS."""
-    share = region.mean()
+    beside = ~frame & (region == 0)
+    share = region.sum() / max(np.count_nonzero(~frame), 1)
     outline = np.concatenate(cv2.findContours(region, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0])
     hull = cv2.fillConvexPoly(np.zeros_like(region), cv2.convexHull(outline), 1)
     rows, columns = (np.flatnonzero(coarse.any(axis=axis)) for axis in (1, 0))
@@ -159,7 +160,9 @@ def _oddities(region: np.ndarray, coarse: np.ndarray) -> list[str]:
         odd.append(f"the breast covers {share:.0%} of the film")
     if _spans(region):
         odd.append("the breast covers both ends of the film's upper or lower edge")
-    if region.sum() < 0.75 * hull.sum():
+    if beside.any() and np.median(coarse[beside]) > 0.25 * np.median(coarse[region > 0]):  # at most 0.09 on MIAS
+        odd.append("the background is bright beside the breast; are the grey levels inverted?")
+    if region.sum() < 0.75 * hull.sum():  # at least 0.84 on MIAS
         odd.append("the breast's outline is hollow; are the grey levels inverted?")
     if not any(edge.any() for edge in edges):
         odd.append("the breast touches no edge of the film")
