@@ -55,7 +55,7 @@ def find_region(pixels: np.ndarray, max_level: int) -> tuple[np.ndarray, list[st
         region[:, columns[-1] + 1 :] = 0
     region[frame] = 0
     region = _without_strips(region)
-    return region, _oddities(region, coarse, frame)
+    return (region, _oddities(region, coarse, frame)) if region.any() else None
 
 
 def _above(coarse: np.ndarray, base: int) -> np.ndarray | None:
@@ -96,7 +96,7 @@ def _frame(small: np.ndarray) -> np.ndarray:
         near = cv2.dilate(part, np.ones((3, 3)))
         ring = cv2.dilate(part, np.ones((7, 7))) > near
         deep = cv2.distanceTransform(part, cv2.DIST_L2, 3).max() > DEEPEST_FRAME
-        if not deep and np.median(small[ring]) < 0.75 * white:
+        if not deep and ring.any() and np.median(small[ring]) < 0.75 * white:
             frame |= near > 0
     return frame
 
