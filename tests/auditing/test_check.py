@@ -1,0 +1,103 @@
+"""A first look at a lab's films: what is in them, what is wrong with each, and what is drawn."""
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from mammo.auditing.check import check
+from mammo.cli.main import app
+from mammo.datasets.example import write_example
+from mammo.datasets.film import read_film
+from mammo.datasets.table import Table
+from mammo.figures import BLUE, RED
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """Twelve films of six patients in all kinds of files, with a table in German."""
+    return write_example(tmp_path_factory.mktemp("example") / "lab", patients=6)
+
+
+@pytest.fixture
+def mine(lab, tmp_path):
+    """A copy of the table that a test may damage, beside the films."""
+    rows = pd.read_csv(lab, sep=";", encoding="utf-8-sig", dtype=str)
+    rows["Datei"] = [str(lab.parent / path) for path in rows["Datei"]]
+
+    def write(change):
+        changed = change(rows)
+        changed.to_csv(tmp_path / "mine.csv", sep=";", index=False, encoding="utf-8-sig")
+        dataset = Table(str(tmp_path / "mine.csv"), columns={"patient": "PatientenNr"})
+        findings = dataset.findings()
+        return check(dataset, findings, dataset.notes)
+
+    return write
+
+
+def test_every_kind_of_file_of_the_example_is_one_film_of_twelve_bits(lab):
+    rows = pd.read_csv(lab, sep=";", encoding="utf-8-sig").drop_duplicates("Datei")
+    films = [read_film(lab.parent / path) for path in rows["Datei"]]
+    assert {path.rpartition(".")[2] for path in rows["Datei"]} == {"dcm", "png", "tif"}
+    assert {film.max_level for film in films} == {4095}
+    # The frame beside the film is black in each, so an inverted one is turned back.
+    assert max(float(film.grey()[512, [0, -1]].min()) for film in films) < 0.1
+
+
+def test_nothing_is_wrong_with_the_example_and_its_places_are_drawn_in_red(mine, drawn):
+    found = mine(lambda rows: rows)
+    assert found.faults == [] and found.facts["images"][0].startswith("12 of 6 patients")
+    lines = [line for axis in found.sheet.axes for line in axis.lines]
+    assert {line.get_color() for line in lines} == {BLUE, RED}
+    assert sum(line.get_color() == BLUE for line in lines) >= 12
+
+
+def test_each_film_that_cannot_be_used_is_named_with_its_reason(mine, lab, tmp_path):
+    torn = tmp_path / "torn.dcm"
+    torn.write_bytes((lab.parent / "films/P001_R_MLO.dcm").read_bytes()[:-5000])
+
+    def damage(rows):
+        return rows.assign(Datei=rows["Datei"].mask(rows.index == 0, str(torn)).mask(rows.index == 1, "nowhere.png"))
+
+    found = mine(damage)
+    assert len(found.faults) == 2
+    assert any("torn.dcm" in fault for fault in found.faults) and any("nowhere.png" in fault for fault in found.faults)
+    assert any(line.startswith("fault: ") for line in found.lines())
+
+
+def test_one_film_under_two_names_is_found_by_its_pixels(mine, tmp_path):
+    def doubled(rows):
+        pixels = cv2.imread(rows["Datei"][3], cv2.IMREAD_UNCHANGED)
+        cv2.imwrite(str(tmp_path / "again.tif"), pixels)
+        return pd.concat([rows, rows.iloc[[3]].assign(Datei=str(tmp_path / "again.tif"), PatientenNr="P099")])
+
+    (fault,) = mine(doubled).faults
+    assert "again" in fault and "same pixels" in fault
+
+
+def test_a_mask_of_the_films_size_is_drawn_where_it_is(mine, tmp_path, drawn):
+    mask = np.zeros((1024, 1024), np.uint8)
+    mask[300:400, 200:500] = 255
+    cv2.imwrite(str(tmp_path / "mask.png"), mask)
+
+    def masked(rows):
+        first = rows.iloc[[1]].assign(Maske=str(tmp_path / "mask.png"), x="", y="", Radius="")
+        return first.rename(columns={"Maske": "mask_path"})
+
+    found = mine(masked)
+    (red,) = [line for axis in found.sheet.axes for line in axis.lines if line.get_color() == RED]
+    x, y = (np.array(values) * 1024 / 480 for values in red.get_data())
+    assert np.allclose([x.min(), x.max(), y.min(), y.max()], [200, 499, 300, 399], atol=1)
+
+
+def test_the_command_ends_with_0_where_nothing_is_wrong_and_with_2_where_the_table_cannot_be_used(lab, tmp_path):
+    picture = tmp_path / "sheet.png"
+    words = ["data", "check", str(lab), "data.columns.patient=PatientenNr", "--picture", str(picture)]
+    ended = CliRunner().invoke(app, words)
+    assert ended.exit_code == 0 and "no fault found" in ended.output and picture.is_file()
+    assert CliRunner().invoke(app, words[:3]).exit_code == 2
+
+
+def test_an_example_is_not_written_over_files(lab):
+    assert CliRunner().invoke(app, ["data", "example", str(lab.parent)]).exit_code == 2
