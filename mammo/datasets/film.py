@@ -124,5 +124,12 @@ def pixel_digest(pixels: np.ndarray) -> str:
 
 
 def file_digest(path: Path | str) -> str:
-    """Return the SHA-256 of a file's bytes, for `Dataset.digest` of a data set that reads its files by `read_film`."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    """Return the SHA-256 of a file's bytes, for `Dataset.digest` of a data set that reads its files by `read_film`.
+
+    Raises:
+        UnreadableFilm: The file cannot be read.
+    """
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise UnreadableFilm(f"{path}: it cannot be read ({error.strerror}); expected a film") from None

@@ -77,15 +77,15 @@ def test_notes_of_films_are_counted_and_remembered_with_their_squares(tmp_path, 
     for _ in range(2 if cached else 1):
         found = cut(noted, 0, tmp_path if cached else None, "whole")
         assert [note for note in found.notes if "white" in note] == [
-            "10 films for example: white is level 256: mdb001, mdb002, mdb003, ..."
+            "10 images (mdb001, mdb002, mdb003, ...): white is level 256; the numbers are those of the first"
         ]
         assert list(found.films.iloc[3]) == ["mdb004", 1024, 1024, 255, 0.2, "white is level 259"]
 
 
 def test_a_note_is_counted_once_a_kind():
     assert count_notes({"a": ["inverted"], "b": ["inverted", "odd"], "c": []}) == [
-        "2 films: inverted: a, b",
-        "1 film: odd: b",
+        "2 images (a, b): inverted",
+        "1 image (b): odd",
     ]
 
 
