@@ -254,3 +254,13 @@ def test_contrast_tells_a_bright_centre_from_a_dark_one():
 def test_resizing_keeps_the_mean_grey():
     square = np.random.default_rng(0).integers(0, 256, (100, 100), np.uint8)
     assert abs(resize(square, 40).mean() - square.mean()) < 2
+
+
+@pytest.mark.parametrize("quality", [75, 95])
+def test_a_film_that_was_a_jpeg_shows_the_same_breast(phantom, quality):
+    film = phantom.read("mdb003")
+    lossy = cv2.imdecode(cv2.imencode(".jpg", film.pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], 0)
+    masks = [find_breast(one, None).mask for one in (film.pixels, lossy)]
+    height, width = (min(mask.shape[axis] for mask in masks) for axis in (0, 1))
+    both, either = (rule(*(mask[:height, :width] for mask in masks)) for rule in (np.logical_and, np.logical_or))
+    assert both.sum() > 0.97 * either.sum()
