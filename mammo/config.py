@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from mammo.errors import InputError
+from mammo.fields import check_ranges
 from mammo.fields import number as _number
 from mammo.fields import one_of as _one_of
 from mammo.fields import whole as _whole
@@ -34,6 +35,7 @@ class TaskConfig:
     classes: Any = None
     ordered: bool = True  # whether each class is more of something than the class before it
     positive: Any = None  # label: the words of the positive class, for example [krank]; none: one class a word
+    negative: Any = None  # label: the words of the negative class; others are left out; null: all that are not positive
 
 
 @dataclass
@@ -64,7 +66,9 @@ class DataConfig:
     label_of: str = _one_of("image", "image", "breast", "patient")
     label_columns: Any = None  # table: a list of the columns that are carried beside severity
     origin: str = _one_of("top", "top", "bottom")  # table: the row of the film, 0, from which y counts
-    spacing_mm: float | None = _number(None, 1e-3)  # the side of a pixel in millimetres, for films that do not state it
+    spacing_mm: float | None = _number(
+        None, 0.01, 1
+    )  # the side of a pixel in millimetres, for films that do not state it
     view: Any = None  # only images of this view, or of a list such as [CC,MLO]; null: all
     laterality: str | None = _one_of(None, "left", "right")  # only images of this laterality; null: all
     batch_size: int = _whole(16, 1)  # the number of samples in a training step, on all devices together
@@ -242,7 +246,7 @@ class Config:
             made: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), plain))
         except OmegaConfBaseException as error:
             raise InputError(explained(error)) from None
-        _check(made, "")
+        check_ranges(made)
         return made
 
     def as_dict(self) -> dict[str, Any]:
@@ -251,18 +255,6 @@ class Config:
 
 
 GROUPS: dict[str, Any] = {one.name: one.type for one in fields(Config) if dataclasses.is_dataclass(one.type)}
-
-
-def _check(section: Any, prefix: str) -> None:
-    """Refuse the first value that is out of its range."""
-    for one in fields(section):
-        value, key = getattr(section, one.name), f"{prefix}{one.name}"
-        if dataclasses.is_dataclass(value):
-            _check(value, f"{key}.")
-        elif value is None and one.default is None:
-            continue
-        elif "fits" in one.metadata and (isinstance(value, bool) or not one.metadata["fits"](value)):
-            raise InputError(f"{key}={value}: expected {one.metadata['expected']}")
 
 
 def explained(error: BaseException) -> str:

@@ -1,8 +1,10 @@
 """Fields of the configuration: a default, the values that fit, and the words for them in errors and in the help."""
 
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import field, fields, is_dataclass
 from typing import Any
+
+from mammo.errors import InputError
 
 
 def number(default: float | None, low: float, high: float = float("inf"), *, below: float = float("inf")) -> Any:
@@ -27,3 +29,15 @@ def one_of(default: Any, *known: Any) -> Any:
 def checked(default: Any, fits: Callable[[Any], bool], expected: str) -> Any:
     """Return a field that holds a value which `fits` accepts."""
     return field(default=default, metadata={"fits": fits, "expected": expected})
+
+
+def check_ranges(section: Any, prefix: str = "") -> None:
+    """Refuse the first value of a dataclass, or of one inside it, that is out of its range."""
+    for one in fields(section):
+        value, key = getattr(section, one.name), f"{prefix}{one.name}"
+        if is_dataclass(value):
+            check_ranges(value, f"{key}.")
+        elif value is None and one.default is None:
+            continue
+        elif "fits" in one.metadata and (isinstance(value, bool) or not one.metadata["fits"](value)):
+            raise InputError(f"{key}={value}: expected {one.metadata['expected']}")

@@ -14,7 +14,7 @@ BELOW = {
     "errors": "",
     "paths": "",
     "files": "errors",
-    "fields": "",
+    "fields": "errors",
     "config": "errors fields",
     "targets": "errors",
     "figures": "files",

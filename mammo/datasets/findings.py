@@ -48,6 +48,7 @@ ALLOWED = {
 }
 IDENTITY = ["dataset", "image_id", "path", "patient", "exam"]  # names; NA may be one
 NO_VALUE = ["NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "<NA>", "#N/A", "None"]  # words for a missing value
+SPACING = (0.01, 1.0)  # millimetres; beyond, a spacing has another unit
 REQUIRED = ["dataset", "image_id", "finding_id", "path", "patient"]
 TOGETHER = [["x_px", "y_px"], ["x0_px", "y0_px", "x1_px", "y1_px"]]
 
@@ -71,7 +72,8 @@ def findings_table(rows: list[dict[str, object]] | pd.DataFrame) -> pd.DataFrame
         _refuse(table, table[columns].isna().sum(axis=1).between(1, len(columns) - 1), f"lacks one of {columns}")
     flat = (table["x1_px"] <= table["x0_px"]) | (table["y1_px"] <= table["y0_px"])
     _refuse(table, flat, "has a box whose x1_px or y1_px is not above its x0_px or y0_px")
-    _refuse(table, table["spacing_mm"] <= 0, "has spacing_mm {spacing_mm}; expected millimetres, larger than 0")
+    odd = ~table["spacing_mm"].between(*SPACING) & table["spacing_mm"].notna()
+    _refuse(table, odd, f"has spacing_mm {{spacing_mm}}; expected millimetres, {SPACING[0]} to {SPACING[1]}")
     _refuse(table, table.duplicated(KEY), "has two rows with finding_id {finding_id}; expected one")
     distinct = table.groupby("image_id", sort=False)[["dataset", *IMAGE_COLUMNS]].nunique(dropna=False)
     images, columns = (distinct > 1).to_numpy().nonzero()

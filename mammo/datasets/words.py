@@ -41,11 +41,12 @@ def resolved(task: TaskConfig, findings: pd.DataFrame) -> tuple[TaskConfig, list
     """Return a task with its classes, and notes; those of a task whose classes are not given are words of its column.
 
     Args:
-        task: The settings of a task. With `positive`, there are two classes: those words, and all others.
+        task: The settings of a task. With `positive`, there are two classes: those words, and all others, or those of
+            `negative` alone.
         findings: A findings table.
 
     Raises:
-        InputError: The column is not there or has one word only, or a positive word is not among its words.
+        InputError: The column is not there or has one word only, or a positive or negative word is not among its words.
     """
     if task.classes is not None:
         return task, []
@@ -62,26 +63,34 @@ def resolved(task: TaskConfig, findings: pd.DataFrame) -> tuple[TaskConfig, list
     listed = _listed(sorted(known.values()))
     if len(known) < 2:
         raise InputError(f"task.column={column}: found the word {listed or 'nothing'} alone; a task needs two or more")
-    positive = positive_words(task.positive)
-    if unknown := [word for word in positive if fold(word) not in known]:
-        raise InputError(f"task.positive={unknown[0]}: {column} has no such word; expected some of {listed}")
-    classes = _two_classes(known, positive, column) if positive else {word: [word] for word in sorted(known.values())}
+    positive, negative = positive_words(task.positive), positive_words(task.negative)
+    for key, given in (("positive", positive), ("negative", negative)):
+        if unknown := [word for word in given if fold(word) not in known]:
+            raise InputError(f"task.{key}={unknown[0]}: {column} has no such word; expected some of {listed}")
+    if negative and not positive:
+        raise InputError(f"task.negative={negative} needs task.positive, the words of the other class")
+    out = {key: word for key, word in known.items() if negative and key not in map(fold, [*positive, *negative])}
+    used = {key: word for key, word in known.items() if key not in out}
+    classes = _two_classes(used, positive, column) if positive else {word: [word] for word in sorted(used.values())}
     if taken := [name for name in classes if name in RESERVED]:
         raise InputError(f"task.column={column}: a class cannot be named {taken[0]}; write another word in the table")
     folded = words.map(fold, na_action="ignore")
     counts = Counter(findings[["image_id"]].assign(word=folded).drop_duplicates().dropna()["word"])
     notes = [_said(column, classes, counts, ordered=bool(positive))]
+    if out:
+        left = _listed([f"{word} ({counts[key]} images)" for key, word in out.items()])
+        notes.append(f"words of {column} in neither class are left out: {left}")
     for several in spellings.values():
         if len(several) > 1:
             notes.append(f"{', '.join(several)} differ in capitals only and are one word of {column}")
     empty = findings.loc[words.isna() & findings[column].notna(), column].astype(str)
     if marks := sorted({word.strip() for word in empty} - {""}):
         notes.append(f"{len(empty)} rows of {column} hold {_listed(marks)}, which is taken as missing")
-    return replace(task, classes=classes, positive=positive, ordered=bool(positive)), notes
+    return replace(task, classes=classes, positive=positive, negative=negative or None, ordered=bool(positive)), notes
 
 
 def positive_words(given: object) -> list[str]:
-    """Return the words that `task.positive` names: a list, one word, or nothing."""
+    """Return the words that `task.positive` or `task.negative` names: a list, one word, or nothing."""
     several = given if isinstance(given, list | tuple) else [] if given is None else [given]
     return [" ".join(as_word(word).split()) for word in several]
 

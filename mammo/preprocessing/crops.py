@@ -18,6 +18,7 @@ from mammo.errors import InputError
 from mammo.preprocessing.cutting import Ask, Cutter, Square
 from mammo.targets import build
 
+LEAST_PX = 8  # the side of a window
 RECENTRE_MM = 8.0  # largest move of a window to the brightest blob, and largest distance of a lesion from the breast
 # Numbers of `cutting.NUMBERS` that describe a sample without looking at a lesion.
 SHORTCUTS = ["breast_mm2", "across", "down", "size_px", "mean_grey", "black", "contrast"]
@@ -92,7 +93,7 @@ class Lesion:
     def cut(self, rows: pd.DataFrame, findings: pd.DataFrame, labels: Labels, cutter: Cutter, seed: int) -> Made:
         """Return a window of each lesion and normal image; backgrounds lie where lesions of train and val lie."""
         rows = with_circles(rows.dropna(subset="label"))
-        _require_spacing(rows)
+        _require_spacing(rows, self.window_mm)
         normal = rows["severity"] == "normal"
         if labels.words and labels.alarming:  # of a user's words: a negative image without a finding
             normal |= rows["severity"].isna() & (rows["finding_id"] == 0) & (rows["label"] == labels.classes[0])
@@ -128,7 +129,7 @@ class Lesion:
 
     def look(self, row: pd.Series, at: tuple[float, float] | None = None) -> Look:
         """Return the window around a point of a new film, or windows all over its breast."""
-        _require_spacing(row.to_frame().T)
+        _require_spacing(row.to_frame().T, self.window_mm)
         if at is not None:
             return [self._ask(row, "point", at)], None
         grid = self._ask(row, "grid")
@@ -194,7 +195,7 @@ class Grid:
 
     def look(self, row: pd.Series, at: tuple[float, float] | None = None) -> Look:
         """Return the breast of a new film and the windows over it."""
-        _require_spacing(row.to_frame().T)
+        _require_spacing(row.to_frame().T, self.window_mm)
         size, stride = (round(mm / row["spacing_mm"]) for mm in (self.window_mm, self.stride_mm))
         return [Ask("whole"), Ask("grid", size, stride_px=stride)], None
 
@@ -202,7 +203,7 @@ class Grid:
         """Return the whole breast and the windows of each image whose findings all take part in the task."""
         all_known = rows["label"].notna().groupby(rows["image_id"]).transform("all")
         rows, notes = _images(rows if labels.words else rows[all_known], labels)
-        _require_spacing(rows)
+        _require_spacing(rows, self.window_mm)
         samples: list[dict[str, Any]] = []
         off, unlabelled, mark = [], 0, _mark(findings)
         grids = [
@@ -245,13 +246,18 @@ def build_crop(config: CropConfig) -> Crop:
     return crop
 
 
-def _require_spacing(rows: pd.DataFrame) -> None:
-    """Refuse images whose pixels have no known size."""
+def _require_spacing(rows: pd.DataFrame, window_mm: float) -> None:
+    """Refuse images whose pixels have no known size, or one that leaves a window without pixels."""
     if rows["spacing_mm"].isna().any():
         image = rows.loc[rows["spacing_mm"].isna(), "image_id"].iloc[0]
         raise InputError(
             f"image {image} has no spacing_mm, but this crop is cut in millimetres; "
             "set data.spacing_mm to the side of a pixel in mm, or use crop=whole"
+        )
+    if len(coarse := rows[rows["spacing_mm"] * LEAST_PX > window_mm]):
+        raise InputError(
+            f"crop.window_mm={window_mm} is less than {LEAST_PX} pixels of image {coarse['image_id'].iloc[0]}, whose "
+            f"spacing_mm is {coarse['spacing_mm'].iloc[0]}; use a larger window"
         )
 
 

@@ -11,7 +11,7 @@ from mammo.config import Config
 from mammo.datasets.base import Chosen, Dataset, choose_images
 from mammo.datasets.findings import PARTS, SAMPLE
 from mammo.datasets.labels import Labels, check_task
-from mammo.datasets.split import check_split, official_split, read_split, split_images
+from mammo.datasets.split import GIVEN, check_split, official_split, read_split, split_images
 from mammo.datasets.words import resolved
 from mammo.errors import InputError
 from mammo.paths import home
@@ -119,6 +119,10 @@ def choose(dataset: Dataset, config: Config) -> tuple[Config, Chosen]:
     """
     chosen = choose_images(dataset, config.data)
     task, said = resolved(config.task, chosen.findings)
+    if config.split.name not in GIVEN and chosen.findings["official_split"].notna().any():
+        said.append(
+            f"**the data set has a split of its own that split={config.split.name} does not use; split=official does**"
+        )
     return replace(config, task=task), replace(chosen, notes=[*chosen.notes, *said])
 
 

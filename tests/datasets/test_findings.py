@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from mammo.datasets.findings import COLUMNS, read_findings
+from mammo.datasets.findings import COLUMNS, findings_table, read_findings
 from mammo.errors import InputError
 from tests.preprocessing.test_crops import archive
 
@@ -50,3 +50,10 @@ def test_what_is_wrong_is_told_with_the_file(tmp_path, change, message):
     with pytest.raises(InputError, match=rf"table\.csv: .*{message}") as error:
         read_findings(tmp_path / "table.csv")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("spacing", [0.0, -0.2, 70.0, 0.001])
+def test_a_spacing_in_another_unit_is_refused(spacing):
+    row = {"dataset": "d", "image_id": "a", "finding_id": 0, "path": "a.png", "patient": "p", "spacing_mm": spacing}
+    with pytest.raises(InputError, match="spacing_mm"):
+        findings_table([row])

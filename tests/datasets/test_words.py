@@ -107,3 +107,15 @@ def test_a_split_from_python_spreads_the_words():
     parts = mammo.split(rows, task={"column": "Befund", "positive": ["krank"]})
     ill = parts["image_id"].map(dict(zip(rows["image_id"], words, strict=True))) == "krank"
     assert parts[ill]["split"].value_counts().to_dict() == {"train": 12, "val": 4, "test": 4}
+
+
+def test_words_in_neither_class_are_left_out_and_counted():
+    words = ("krank", "gesund", "unklar", "gesund", "Unklar")
+    labels, notes, rows = task(*words, positive=["krank"], negative=["gesund"])
+    assert labels.classes == ("gesund", "krank")
+    assert labels.label(rows).fillna("out").tolist() == ["krank", "gesund", "out", "gesund", "out"]
+    assert any("unklar (2 images)" in note for note in notes)
+    with pytest.raises(InputError, match=r"task\.negative"):
+        task(*words, negative=["gesund"])
+    with pytest.raises(InputError, match=r"task\.negative=gesnd"):
+        task(*words, positive=["krank"], negative=["gesnd"])

@@ -257,6 +257,11 @@ def test_a_spacing_that_is_text_is_left_out_with_a_note(tmp_path):
     assert found.spacing_mm is None and "ImagerPixelSpacing" in found.notes[0]
 
 
+def test_a_spacing_in_micrometres_is_left_out_with_a_note(read):
+    found = read(ImagerPixelSpacing=[70, 70])
+    assert found.spacing_mm is None and "ImagerPixelSpacing" in found.notes[0]
+
+
 def test_laterality_and_view_are_found_in_their_order(read):
     both = {"ImageLaterality": "R", "Laterality": "L"}
     assert read(**both).laterality == "right"

@@ -380,3 +380,8 @@ def test_a_default_of_a_class_is_the_configurations_or_saying_it_would_do_nothin
     for cls in classes.values():
         for one in signature(cls).parameters.values():
             assert one.default in (getattr(config, one.name), Parameter.empty), (cls, one.name)
+
+
+def test_a_window_of_hardly_a_pixel_is_refused():
+    with pytest.raises(InputError, match=r"crop\.window_mm=0\.3"):
+        crops(archive(), name="lesion", window_mm=0.3)
