@@ -21,6 +21,7 @@ from mammo.preprocessing.workers import shared_out
 
 FILMS = 16  # on the sheet
 SHOWN = 5  # names in a line
+NAME = 22  # letters above a film
 SIDE_PX = 480  # of a film on the sheet
 
 
@@ -165,7 +166,7 @@ def sheet(findings: pd.DataFrame, looks: list[Look]) -> Figure | None:
     for look in drawn:
         row = rows.loc[look.image_id]
         facts = [row[column] for column in ("laterality", "view", "density", "severity")]
-        names.append(f"{look.image_id[-28:]}\n{' '.join(str(fact) for fact in facts if not pd.isna(fact))}")
+        names.append(f"{_short(look.image_id)}\n{' '.join(str(fact) for fact in facts if not pd.isna(fact))}")
     return figures.films(
         [look.picture for look in drawn if look.picture is not None], [one.lines for one in drawn], names
     )
@@ -224,6 +225,11 @@ def kinds(looks: Iterable[Look]) -> list[str]:
     ordered = sorted(sizes, key=lambda size: int(np.prod([int(one) for one in size.split(" x ")])))
     span = ordered[0] if len(ordered) == 1 else f"{len(ordered)} sizes from {ordered[0]} to {ordered[-1]}"
     return [", ".join(f"{n} of {depth}" for depth, n in depths.most_common()), f"{span} pixels"]
+
+
+def _short(name: str) -> str:
+    """Return a name that fits above a film."""
+    return name if len(name) <= NAME else "..." + name[3 - NAME :]
 
 
 def _some(names: list[str]) -> str:

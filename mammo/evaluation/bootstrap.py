@@ -26,7 +26,8 @@ class Value:
     def __str__(self) -> str:
         if self.value is None:
             return "undefined"
-        return f"{self.value:.3f}" if self.low is None else f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+        held = "no interval" if self.low is None else f"{self.low:.3f} to {self.high:.3f}"
+        return f"{self.value:.3f} ({held})"
 
 
 def bootstrap_weights(patients: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
