@@ -18,10 +18,10 @@ BELOW = {
     "config": "errors fields",
     "targets": "errors",
     "figures": "files",
-    "formats": "errors paths",
+    "formats": "errors paths processes",  # many headers are read by several processes
     "tables": "config errors",
     "datasets": "config errors figures files formats paths tables targets",
-    "preprocessing": "config datasets errors files paths processes targets",
+    "preprocessing": "config datasets errors files formats paths processes targets",
     "models": "config datasets errors files paths targets",
     "processes": "config errors files paths",
     "tasks": "config datasets errors models preprocessing processes targets",
@@ -29,7 +29,7 @@ BELOW = {
     "evaluation": "config datasets errors files tables",
     "run_folder": "config datasets errors evaluation files models tasks",
     "reports": "config datasets errors evaluation figures files paths run_folder",
-    "auditing": "datasets errors figures files paths preprocessing tables",
+    "auditing": "datasets errors figures files formats paths preprocessing processes tables",
 }
 UP = {
     "api": {"cli", "bench"},
@@ -49,7 +49,7 @@ FENCED = {  # third-party packages, and who may import them
     "sklearn": "models",
     "skops": "models",
     "albumentations": "preprocessing",
-    "cv2": "formats datasets preprocessing auditing bench testing",
+    "cv2": "formats datasets preprocessing auditing bench testing processes",
     "matplotlib": "figures auditing datasets runs",
     "statsmodels": "evaluation",
     "imagehash": "auditing",

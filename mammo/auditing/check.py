@@ -17,7 +17,7 @@ from mammo.datasets.geometry import geometry, outlines
 from mammo.errors import InputError, UnreadableFilm
 from mammo.preprocessing.breast import Breast, find_breast
 from mammo.preprocessing.crop_table import count_notes
-from mammo.preprocessing.workers import shared_out
+from mammo.processes.workers import shared_out
 
 FILMS = 16  # on the sheet
 SHOWN = 5  # names in a line

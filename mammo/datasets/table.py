@@ -18,11 +18,11 @@ from mammo.datasets import table_rows as steps
 from mammo.datasets.film import Film
 from mammo.datasets.findings import COLUMNS, findings_table
 from mammo.errors import InputError
+from mammo.formats import READING_VERSION
 from mammo.formats.header import Header, read_headers
 from mammo.tables.column_words import recognise
 from mammo.tables.spreadsheet import read_spreadsheet
 
-READING_VERSION = getattr(films, "READING_VERSION", 1)  # raised whenever the reading of films changes their pixels
 FACTS = ["path", "laterality", "view", "spacing_mm"]  # of an image, which its film needs
 LABELS_OF = ("image", "breast", "patient")
 

@@ -7,21 +7,20 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Sequence
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, fields
-from multiprocessing import get_context
 from pathlib import Path
 
 from mammo.errors import UnreadableFilm
-from mammo.formats import dicom, pictures
+from mammo.formats import READING_VERSION, dicom, pictures
 from mammo.formats.levels import levels_of
-from mammo.formats.pixels import check_bytes
+from mammo.formats.pixels import check_bytes, check_file
 from mammo.formats.stream import has_pixels, layout_of
 from mammo.formats.tags import Tags, is_dicom, read_tags
 from mammo.paths import home
+from mammo.processes.workers import shared_out
 
-VERSION = 1  # raise it if a header read by this file or by one that it imports changes
+VERSION = 1  # raise it if this file changes a header; a change of the reading of films raises READING_VERSION
 MANY = 400  # files from which on several processes read: they take half a second to start
 _TABLE = "CREATE TABLE IF NOT EXISTS headers (path TEXT PRIMARY KEY, state TEXT NOT NULL, header TEXT NOT NULL)"
 
@@ -63,12 +62,13 @@ def read_header(path: Path | str) -> Header:
     """Read the header of a film; a file that is none has the reason in `refused`."""
     path = Path(path)
     try:
+        size = check_file(path)
         with path.open("rb") as file:
             head = file.read(132)
             file.seek(0)
             if is_dicom(head):
                 return _dicom(str(path), *read_tags(file))
-            check_bytes(path.stat().st_size)
+            check_bytes(size)
             frame = pictures.frame_of(file.read())
             return Header(str(path), frame.format, frame.height, frame.width, frame.bits, notes=frame.notes)
     except OSError as error:
@@ -77,6 +77,17 @@ def read_header(path: Path | str) -> Header:
         return Header(str(path), refused="it does not fit into the memory")
     except UnreadableFilm as error:
         return Header(str(path), refused=str(error))
+
+
+def begins_as_film(path: Path) -> bool:
+    """Tell by its first bytes if a file is a picture or DICOM; True too for one that cannot be opened."""
+    try:
+        check_file(path)
+        with path.open("rb") as file:
+            head = file.read(132)
+    except (OSError, UnreadableFilm):
+        return True
+    return is_dicom(head) or pictures.is_picture(head)
 
 
 def _dicom(path: str, tags: Tags, file: object) -> Header:
@@ -122,11 +133,12 @@ def read_headers(paths: Iterable[Path | str], remember: bool = True) -> list[Hea
 
 
 def _read(paths: list[str]) -> list[Header]:
-    cores = len(os.sched_getaffinity(0))  # forked: a script without a main guard may call this
-    if len(paths) >= MANY and cores > 1:
-        with suppress(OSError, BrokenExecutor), ProcessPoolExecutor(cores, get_context("fork")) as pool:
-            return list(pool.map(read_header, paths, chunksize=64))
-    return list(map(read_header, paths))
+    if len(paths) < MANY:
+        return list(map(read_header, paths))
+    return [
+        Header(path, refused=str(one)) if isinstance(one, UnreadableFilm) else one
+        for path, one in zip(paths, shared_out(read_header, paths), strict=True)
+    ]
 
 
 def _state(path: str) -> str:
@@ -135,7 +147,7 @@ def _state(path: str) -> str:
         facts = Path(path).stat()
     except OSError:
         return ""
-    return f"{VERSION} {facts.st_size} {facts.st_mtime_ns}"
+    return f"{READING_VERSION} {VERSION} {facts.st_size} {facts.st_mtime_ns}"
 
 
 def _index_path() -> Path:
@@ -143,8 +155,15 @@ def _index_path() -> Path:
 
 
 def _index() -> sqlite3.Connection:
-    _index_path().parent.mkdir(parents=True, exist_ok=True)
-    index = sqlite3.connect(_index_path(), timeout=30)
+    path = _index_path()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):  # it holds PatientIDs: nobody else may read it
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    if path.stat().st_mode & 0o077:
+        path.chmod(0o600)
+    if not os.access(path, os.R_OK | os.W_OK):  # another user's
+        raise PermissionError(path)
+    index = sqlite3.connect(path, timeout=30)
     index.execute(_TABLE)
     return index
 

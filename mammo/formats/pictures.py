@@ -104,6 +104,11 @@ def frame_of(data: bytes) -> Frame:
     raise UnreadableFilm(f"it is {what}; expected a film in DICOM, PGM, PNG, TIFF, JPEG or BMP of 8 or 16 bits")
 
 
+def is_picture(head: bytes) -> bool:
+    """Tell whether a file of these first bytes is a picture of a format that is read."""
+    return any(head.startswith(magic) for magic, _, _ in _FORMATS)
+
+
 def _pgm(data: bytes) -> Frame:
     header = _PGM.match(data)
     if header is None:

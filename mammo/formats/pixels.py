@@ -1,6 +1,8 @@
 """Pixels as a reader of one format hands them over, and the one place that bounds the size of a film."""
 
+import stat
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -23,6 +25,16 @@ class Pixels:
     levels: np.ndarray
     white: int | None
     notes: tuple[str, ...] = ()
+
+
+def check_file(path: Path) -> int:
+    """Refuse what is no file, before it is opened: a pipe waits for ever, and a device never ends. Return the bytes."""
+    facts = path.stat()
+    if stat.S_ISDIR(facts.st_mode):
+        raise UnreadableFilm("it is a folder; expected a film")
+    if not stat.S_ISREG(facts.st_mode):
+        raise UnreadableFilm("it is a pipe or a device; expected a film")
+    return facts.st_size
 
 
 def check_size(height: int | None, width: int | None) -> None:

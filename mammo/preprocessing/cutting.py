@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import cv2
@@ -19,11 +19,14 @@ from rich.progress import track
 
 from mammo.datasets.film import Film, pixel_digest
 from mammo.errors import InputError, UnreadableFilm
+from mammo.formats import READING_VERSION
 from mammo.preprocessing.breast import Breast, brightest_blob, contrast, cut, find_breast, resize
 from mammo.preprocessing.cache import Store, digest
-from mammo.preprocessing.workers import shared_out
+from mammo.processes.workers import shared_out
 
-VERSION = 3  # raise it if this file or `breast` changes a pixel or a number, so that no old square is used
+# Raise it if this file, `breast` or `region` changes a pixel or a number, so that no old square is used. A change in
+# `mammo.formats` or `mammo.datasets.film` raises READING_VERSION, which names the store too.
+VERSION = 3
 BLOCK_BYTES = 64 << 20  # bytes of squares held in memory before they are written
 SHOWN = 100  # films from which on a bar shows how far cutting has come
 # Numbers measured on a square: its centre in pixels of the film, and its side; its place in the breast, in fractions of
@@ -100,7 +103,8 @@ class Cutter:
         shown: Side in pixels of the part that an unaugmented sample shows.
         margin: Stored side divided by shown side, at least 1.
         bits: Bits of a stored grey level, 8 or 16.
-        digest_of: Returns the name of a film's pixels from its `image_id`; None takes a digest of the pixels.
+        digest_of: Returns the name of a film's pixels from its `image_id`; None takes
+                a digest of the pixels and all facts of the film.
         home: The folder of all stores; None keeps nothing.
     """
 
@@ -116,7 +120,8 @@ class Cutter:
     ) -> None:
         self.read, self.shown, self.margin, self.bits, self.digest_of = read, shown, margin, bits, digest_of
         self.stored = math.ceil(shown * margin)
-        facts = {"version": VERSION, "opencv": cv2.__version__, "shown": shown, "margin": margin, "bits": bits}
+        facts = {"version": VERSION, "reading": READING_VERSION, "opencv": cv2.__version__}
+        facts |= {"shown": shown, "margin": margin, "bits": bits}
         self.store = None if home is None else Store(home / digest(facts))
         self.known: dict[str, str] = {}  # names of the films' pixels, by image_id
         self.facts: dict[str, Facts] = {}  # by image_id, of all films that gave squares
@@ -167,7 +172,7 @@ class Cutter:
         return loaded
 
     def _name(self, images: list[str]) -> None:
-        """Name the pixels of films: by the name that the data set gives, or else by a digest of the pixels."""
+        """Name the pixels of films: by the name that the data set gives, or else by the pixels and facts."""
 
         def given(image_id: str) -> str | UnreadableFilm | None:
             try:
@@ -177,8 +182,8 @@ class Cutter:
 
         def computed(image_id: str) -> str:
             film = self.read(image_id)
-            shape = f"{film.pixels.dtype} {film.pixels.shape}"
-            return f"{pixel_digest(film.pixels)} {shape} {film.max_level} {film.laterality}"
+            facts = {one.name: getattr(film, one.name) for one in fields(film) if one.name != "pixels"}
+            return f"{pixel_digest(film.pixels)} {film.pixels.dtype} {film.pixels.shape} {facts}"
 
         unnamed = [one for one in dict.fromkeys(images) if one not in self.known]
         with ThreadPoolExecutor(4) as pool:

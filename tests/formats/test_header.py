@@ -1,5 +1,6 @@
 """Headers: read without pixels, in parallel, remembered, and never of a file that has changed."""
 
+import multiprocessing
 import os
 import sqlite3
 import threading
@@ -7,7 +8,8 @@ import threading
 import numpy as np
 import pytest
 
-from mammo.datasets.film import read_film
+from mammo.datasets.film import file_digest, read_film, read_mask
+from mammo.errors import UnreadableFilm
 from mammo.formats import header
 from mammo.formats.header import read_header, read_headers
 from mammo.paths import home
@@ -88,6 +90,41 @@ def test_an_index_that_cannot_be_written_costs_only_time(films, monkeypatch):
 def test_several_processes_read_many(films, monkeypatch):
     monkeypatch.setattr(header, "MANY", 2)
     assert read_headers(films) == list(map(read_header, films))
+
+
+def test_a_process_that_may_start_no_other_reads_many_too(films, monkeypatch):
+    monkeypatch.setattr(header, "MANY", 2)
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        assert pool.apply(read_headers, (films,)) == list(map(read_header, films))
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_no_other_user_reads_the_index(films, before):
+    index = home() / "headers" / "headers.sqlite"
+    if before:
+        index.parent.mkdir(parents=True)
+        sqlite3.connect(index).close()
+        index.touch()
+        index.chmod(0o644)
+    read_headers(films)
+    assert index.stat().st_mode & 0o777 == 0o600
+
+
+def test_headers_are_read_again_when_the_reading_of_films_has_changed(films, monkeypatch):
+    read_headers(films)
+    monkeypatch.setattr(header, "READING_VERSION", header.READING_VERSION + 1)
+    monkeypatch.setattr(header, "read_header", lambda path: header.Header(str(path), "read again"))
+    assert {one.format for one in read_headers(films)} == {"read again"}
+
+
+def test_a_pipe_and_a_device_are_refused_before_they_are_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe.dcm")
+    (tmp_path / "device.png").symlink_to("/dev/zero")
+    for name in ("pipe.dcm", "device.png"):
+        assert "pipe or a device" in read_header(tmp_path / name).refused
+        for read in (read_film, read_mask, file_digest):
+            with pytest.raises(UnreadableFilm, match=f"{name}.*pipe or a device"):
+                read(tmp_path / name)
 
 
 def test_several_threads_may_ask_at_once(films):

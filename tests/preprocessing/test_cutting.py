@@ -140,3 +140,21 @@ def test_films_without_a_digest_are_named_by_their_pixels_and_their_white(cut):
 def test_what_does_not_matter_is_answered_from_the_cache(cut):
     cut()
     assert cut(density="D", severity="malignant", patient="another", split="test", path="moved")[1] == 0
+
+
+NAMELESS = dict.fromkeys(DIGESTS)  # a data set that names no pixels
+
+
+@pytest.mark.parametrize(
+    "fact", [{"upside_down": True}, {"spacing_mm": 0.1}, {"notes": ("turned",)}, {"laterality": "left"}], ids=str
+)
+def test_a_film_of_the_same_pixels_and_other_facts_is_cut_again(cut, fact):
+    cut(digests=NAMELESS)
+    assert cut(digests=NAMELESS)[1] == 1  # read for its name alone
+    assert cut(digests=NAMELESS, film=lambda image_id: replace(read(image_id), **fact))[1] == 2
+
+
+def test_squares_are_cut_again_when_the_reading_of_films_has_changed(cut, monkeypatch):
+    cut()
+    monkeypatch.setattr(squares, "READING_VERSION", squares.READING_VERSION + 1)
+    assert cut()[1] == 1

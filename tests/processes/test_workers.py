@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from mammo.errors import InputError, UnreadableFilm
-from mammo.preprocessing import workers
-from mammo.preprocessing.workers import AHEAD, FEW, shared_out
+from mammo.processes import workers
+from mammo.processes.workers import AHEAD, FEW, shared_out
 
 ITEMS = list(range(FEW + 5))
 
@@ -75,7 +75,7 @@ def test_at_most_a_few_items_are_ahead_of_the_one_that_is_looked_at(tmp_path):
 
 KILLED = r"""
 import os, signal, sys, time
-from mammo.preprocessing import workers
+from mammo.processes import workers
 workers._cores = lambda alone: 2
 print(os.getpid(), flush=True)
 def work(item):
