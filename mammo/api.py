@@ -36,7 +36,7 @@ class Run(RunFolder):
     """A run folder that can also classify new films."""
 
     def predictor(self, head: str = "softmax") -> "Predictor":
-        """Return a classifier of new films by one head: `run.predictor("svm")(mammo.read_film("film.png"))`.
+        """Return a classifier of new films by one head: `ask = run.predictor("svm"); ask(ask.read("film.png"))`.
 
         Raises:
             InputError: The run has no such head, or its crop cannot be made of a new film.
@@ -217,12 +217,12 @@ def audit(films: "Dataset | Path | str", split: "pd.DataFrame | Path | str | Non
     """Find patients, images and pixels that are in two parts of a split, or could be after a random split.
 
     Args:
-        films: A data set, a findings table (CSV), or a folder of films.
+        films: A data set, a table of films or findings, or a folder of films.
         split: One row per image: `image_id`, `split` and, where the films do not tell, `patient`. None: the
             split that the table or the folders give.
 
     Returns:
-        The audit, with `leaks` and `notes` in words; `print` shows all of it.
+        The audit, with `leaks`, `notes` and `unreadable` in words; `print` shows all of it.
 
     Raises:
         InputError: The films or the split cannot be used.
@@ -235,10 +235,8 @@ def audit(films: "Dataset | Path | str", split: "pd.DataFrame | Path | str | Non
     else:
         rows = split_rows(split, "the split") if isinstance(split, pd.DataFrame) else read_split(Path(split))
     if isinstance(films, Path | str):
-        found, notes = find_films(Path(films))
-        return auditing.audit_of(found, rows, notes, Path(films))
-    table, notes, root = films_of(films)
-    return auditing.audit_of(table, rows, notes, root)
+        return auditing.audit_of(find_films(Path(films)), rows)
+    return auditing.audit_of(films_of(films), rows)
 
 
 def settings_of(made: Any, known: Mapping[str, Any], group: str) -> dict[str, Any]:

@@ -129,6 +129,13 @@ class RunFolder:
         """One row per sample: identity, finding, label, place and shortcut features."""
         return pd.read_csv(self.file("samples.csv"), dtype=TYPES, **WORDS)
 
+    @property
+    def films(self) -> pd.DataFrame:
+        """One row per film that was cut: its size, white, spacing and notes; empty in runs that wrote none."""
+        if not (self.path / "films.csv").is_file():
+            return pd.DataFrame(columns=["image_id", "notes"])
+        return pd.read_csv(self.path / "films.csv", dtype={"image_id": "string", "notes": "string"})
+
     def predictions(self) -> tuple[pd.DataFrame, list[str]]:
         """Return the predictions table, which has a test part, and the class names."""
         return read_predictions(self.path / "predictions.csv", tested=True)

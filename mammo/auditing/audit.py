@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 
 from mammo import figures
-from mammo.auditing.duplicates import Pairs, find_pairs
+from mammo.auditing.duplicates import Pairs, find_pairs, has_texture
 from mammo.auditing.hashes import cache_of, records
-from mammo.auditing.sources import find_films, place, read_split
+from mammo.auditing.sources import FEW, Films, alike_across, find_films, place, read_split
 from mammo.datasets.findings import STRING
+from mammo.errors import InputError
 
 SHOWN = 12  # pairs on the contact sheet, at most
 _TITLE = 34  # characters of a name above its film, at most
@@ -41,19 +42,26 @@ class Audit:
         leaks: The leaks, one line each.
         notes: Other facts worth knowing, one line each.
         pairs: The pairs of films that leak by their pixels, the worst first.
+        unreadable: The films that could not be looked at, with their reasons, one line each.
     """
 
     compared: str = ""
     leaks: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     pairs: list[Pair] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
 
     def lines(self) -> Iterator[str]:
         """Yield the lines to print."""
         yield f"compared: {self.compared}"
         yield from (f"note: {note}" for note in self.notes)
         yield from (f"leak: {leak}" for leak in self.leaks)
-        yield f"leaks: {len(self.leaks)}" if self.leaks else "no leak found"
+        yield from (f"not looked at: {one}" for one in self.unreadable)
+        lost = f"{len(self.unreadable)} could not be looked at"
+        if self.leaks:
+            yield f"leaks: {len(self.leaks)}" + (f"; {lost}" if self.unreadable else "")
+        else:
+            yield f"no leak found among the others; {lost}" if self.unreadable else "no leak found"
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
@@ -76,7 +84,8 @@ def audit_split(split: Path) -> Audit:
         InputError: The split cannot be read.
     """
     rows = read_split(split)
-    return Audit(f"{_count(rows)}; no pixels, because no films were given", list(crossing(rows)))
+    compared = f"{_count(rows)}; no pixels, because no films were given"
+    return Audit(compared, list(crossing(rows)), alike_across(rows))
 
 
 def audit_films(source: Path, split: Path | None = None) -> Audit:
@@ -89,21 +98,29 @@ def audit_films(source: Path, split: Path | None = None) -> Audit:
     Raises:
         InputError: The source or the split cannot be used.
     """
-    films, notes = find_films(source)
-    return audit_of(films, None if split is None else read_split(split), notes, source)
+    return audit_of(find_films(source), None if split is None else read_split(split))
 
 
-def audit_of(films: pd.DataFrame, rows: pd.DataFrame | None, notes: list[str], source: Path) -> Audit:
+def audit_of(of: Films, rows: pd.DataFrame | None) -> Audit:
     """Audit films by their pixels, and by the names of the splits that they are in.
 
     Args:
-        films: The table from `sources.find_films`.
+        of: The films, from `sources.find_films`. What is computed of their pixels is kept under the name of their source.
         rows: The rows of a split from `sources.read_split`; None uses the splits of the films.
-        notes: What is already known of the films, one line each.
-        source: Where they lie: what was computed of their pixels is kept under its name.
+
+    Raises:
+        InputError: None of the films can be read.
     """
-    notes = list(notes)
+    films, notes, own = of.table, list(of.notes), rows is None
     if rows is None:
+        if films["split"].notna().any() and (beside := films[films["split"].isna()]).size:
+            notes.append(
+                f"{len(beside)} films are in no split, {beside['name'].iloc[0]} for example; a copy of a film of a "
+                "split among them counts as a leak"
+            )
+        within = films.loc[films["split"].notna(), "patient"].dropna()
+        if both := sorted(set(within) & set(films.loc[films["split"].isna(), "patient"].dropna())):
+            notes.append(f"{len(both)} patients have films in a split and in none: {', '.join(both[:FEW])}")
         rows = films.assign(image_id=films["name"]).dropna(subset="split")
         rows = rows.reindex(columns=[*rows.columns, "finding_id", "patch", "copy"])
     else:
@@ -114,8 +131,13 @@ def audit_of(films: pd.DataFrame, rows: pd.DataFrame | None, notes: list[str], s
             notes.append(f"{beside} films are not in the split")
         patients = films.drop_duplicates("image_id").set_index("image_id")["patient"]
         rows["patient"] = rows["patient"].fillna(rows["image_id"].map(patients).astype(STRING))
-    found = Audit(notes=notes, leaks=list(crossing(rows)))
-    by_pixels(films, records([Path(film) for film in films["path"]], cache_of(source)), found)
+    people = rows if len(rows) else films
+    notes += [one for one in alike_across(people) if not any(one == note for note in notes)]
+    described, reasons = records([Path(film) for film in films["path"]], cache_of(of.source))
+    if not len(described):
+        raise InputError(f"none of the {len(films)} films can be read: {next(iter(reasons.values()))}, for example")
+    found = Audit(notes=notes, leaks=[*of.leaks, *crossing(rows)], unreadable=[*of.unreadable, *reasons.values()])
+    by_pixels(films.drop(index=list(reasons)).reset_index(drop=True), described, found, own=own)
     return found
 
 
@@ -154,13 +176,15 @@ def _splits(group: pd.DataFrame) -> str:
     return f"in {_WORDS[group['split'].nunique()]} splits"
 
 
-def by_pixels(films: pd.DataFrame, described: np.ndarray, found: Audit) -> Pairs:
+def by_pixels(films: pd.DataFrame, described: np.ndarray, found: Audit, *, own: bool = False) -> Pairs:
     """Add the films with the same pixels, and what was compared, to `found`; return the pairs with near hashes.
 
     Args:
         films: The table from `sources.find_films`.
         described: The records of the films, from `hashes.records`.
         found: The audit to add to.
+        own: True if the folders or the table of the films tell their splits. Then a copy of a film of a split among
+            those of none is a leak: nobody knows what the others are for.
     """
     pairs = find_pairs(described)
     splits_known = films["split"].notna().any()
@@ -168,15 +192,24 @@ def by_pixels(films: pd.DataFrame, described: np.ndarray, found: Audit) -> Pairs
         films[column].to_numpy(dtype=object, na_value=None) for column in ("name", "split", "patient")
     )
     same = within = unplaced = 0
+    blank: set[str] = set()
     for one, other, symmetry, alike in pairs.same():
+        if not has_texture(described["thumb"][one]) or not has_texture(described["thumb"][other]):
+            blank |= {names[one], names[other]}
+            continue
         same += 1
         where = [
-            str(splits[film]) if splits_known else f"patient {patients[film] or 'unknown'}" for film in (one, other)
+            (splits[film] or "no split") if splits_known else f"patient {patients[film] or 'unknown'}"
+            for film in (one, other)
         ]
         thumbs = described["thumb"][one], described["thumb"][other]
         pair = Pair((names[one], names[other]), (where[0], where[1]), f"correlation {alike:.3f}, {symmetry}", thumbs)
-        if splits_known and None in (splits[one], splits[other]):
+        placed = [film for film in (one, other) if splits[film] is not None]
+        if splits_known and len(placed) < (1 if own else 2):
             unplaced += 1
+        elif splits_known and len(placed) == 1:
+            found.pairs.append(pair)
+            found.leaks.append(f"the same pixels are in a split and among films of no split: {pair}")
         elif splits_known and len({*splits[one].split("+"), *splits[other].split("+")}) == 1:
             within += 1
         elif not splits_known and patients[one] == patients[other] is not None:
@@ -188,6 +221,12 @@ def by_pixels(films: pd.DataFrame, described: np.ndarray, found: Audit) -> Pairs
     for number, what in ((within, "are within one split"), (unplaced, "have a film that is in no split")):
         if number:
             found.notes.append(f"{number} pairs of films with the same pixels {what}")
+    if blank:
+        listed = sorted(blank)
+        more = ", ..." * (len(listed) > FEW)
+        found.notes.append(
+            f"{len(listed)} films are empty, or without texture to compare: {', '.join(listed[:FEW])}{more}"
+        )
     total = len(films) * (len(films) - 1) // 2
     found.compared = (
         f"{_count(films)}; {total:,} pairs, {len(pairs.first):,} near by hash, {same:,} with the same pixels"

@@ -11,7 +11,7 @@ import pandas as pd
 
 from mammo.auditing.audit import Audit, by_pixels
 from mammo.auditing.duplicates import SAME
-from mammo.auditing.hashes import read_film, records
+from mammo.auditing.hashes import read_grey, records
 from mammo.auditing.sources import FILMS, find_films
 from mammo.errors import InputError
 
@@ -66,7 +66,7 @@ def benchmark(source: Path, copies: int, seed: int) -> tuple[list[str], list[str
     Returns:
         The counts, and the missed copies and false pairs, one line each.
     """
-    films, _ = find_films(source)
+    films = find_films(source).table
     if copies < 1:
         raise InputError(f"copies is {copies}; use 1 or more")
     rng = np.random.default_rng([seed, 0xC0B1E5])
@@ -76,14 +76,17 @@ def benchmark(source: Path, copies: int, seed: int) -> tuple[list[str], list[str
         rows = []
         for number, (film, how) in enumerate(zip(order, hows, strict=True)):
             path = Path(folder, f"copy{number:04d}.png")
-            cv2.imwrite(str(path), altered(read_film(Path(films["path"][film])), how, rng))
+            cv2.imwrite(str(path), altered(read_grey(Path(films["path"][film])), how, rng))
             rows.append(
                 [f"{path.stem} of {films['name'][film]} ({', '.join(how) or 'identical'})", path.stem, str(path)]
             )
         planted = pd.DataFrame(rows, columns=FILMS[:3]).assign(patient=pd.NA, split=pd.NA)
         together = pd.concat([films, planted.astype("string")], ignore_index=True).assign(split=pd.NA)
         start = time.perf_counter()
-        pairs = by_pixels(together, records([Path(path) for path in together["path"]]), found := Audit())
+        described, reasons = records([Path(path) for path in together["path"]])
+        if reasons:
+            raise InputError(f"{next(iter(reasons.values()))}; leave it out for the benchmark")
+        pairs = by_pixels(together, described, found := Audit())
         seconds = time.perf_counter() - start
     origin = np.concatenate([np.arange(len(films)), order])
     true = origin[pairs.first] == origin[pairs.second]

@@ -71,7 +71,8 @@ def check(dataset: Dataset, findings: pd.DataFrame, notes: list[str], most: int 
         notes: What was said when the table was read.
         most: The largest number of films to read, taken from all over the table; None reads all of them.
     """
-    images = findings["image_id"].drop_duplicates().tolist()
+    known = known_faults(dataset, findings)
+    images = [one for one in findings["image_id"].drop_duplicates() if one not in known]
     read = images if most is None or len(images) <= most else images[:: -(-len(images) // most)]
     suffix = findings["path"].astype("string").str.extract(r"(\.\w+)$")[0].str.lower().fillna("")
     wanted = set(
@@ -88,7 +89,24 @@ def check(dataset: Dataset, findings: pd.DataFrame, notes: list[str], most: int 
     facts |= {"files": kinds(looks), "notes": count_notes({look.image_id: look.notes for look in looks})}
     if len(read) < len(images):
         facts["read"] = [f"{len(read)} of {len(images)} films were read; --all reads every film"]
-    return Check({heading: lines for heading, lines in facts.items() if lines}, faults(looks), sheet(findings, looks))
+    twice = getattr(getattr(dataset, "understood", None), "listed_twice", [])
+    wrong = [*known.values(), *(f"{_some(list(group))} are one file" for group in twice), *faults(looks, twice)]
+    return Check({heading: lines for heading, lines in facts.items() if lines}, wrong, sheet(findings, looks))
+
+
+def known_faults(dataset: Dataset, findings: pd.DataFrame) -> dict[str, str]:
+    """Return the faults that the reading of the table and of the headers found, by image; only a `Table` has any."""
+    understood = getattr(dataset, "understood", None)
+    if understood is None:
+        return {}
+    found = {}
+    for image_id, path in findings.drop_duplicates("image_id")[["image_id", "path"]].itertuples(index=False):
+        header = understood.headers.get(path)
+        if path in understood.missing:
+            found[image_id] = f"{image_id}: {path} does not exist"
+        elif header is not None and header.refused:
+            found[image_id] = f"{image_id}: {path}: {header.refused}"
+    return found
 
 
 def look_at(dataset: Dataset, rows: pd.DataFrame, *, drawn: bool) -> Look:
@@ -204,15 +222,24 @@ def _counted(values: pd.Series, most: int = 8) -> str:
     return ", ".join(words) + (f" and {len(counted) - most} other values" if len(counted) > most else "")
 
 
-def faults(looks: Iterable[Look]) -> list[str]:
-    """Return a line for each image that cannot be used, and for images with the same pixels."""
+def faults(looks: Iterable[Look], told: Iterable[tuple[str, ...]] = ()) -> list[str]:
+    """Return a line for each image that cannot be used, and for images with the same pixels.
+
+    Args:
+        looks: The images that were read.
+        told: Groups of images whose sameness is known already.
+    """
     looks = list(looks)
     lines = [one.fault for one in looks if one.fault]
     of: dict[str, list[str]] = {}
     for look in looks:
         if look.digest:
             of.setdefault(look.digest, []).append(look.image_id)
-    return lines + [f"{_some(same)} have the same pixels" for same in of.values() if len(same) > 1]
+    return lines + [
+        f"{_some(same)} have the same pixels"
+        for same in of.values()
+        if len(same) > 1 and not any(set(same) <= set(group) for group in told)
+    ]
 
 
 def kinds(looks: Iterable[Look]) -> list[str]:

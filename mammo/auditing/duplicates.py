@@ -115,6 +115,11 @@ def correlation(one: np.ndarray, other: np.ndarray) -> float:
     return alike
 
 
+def has_texture(thumb: np.ndarray) -> bool:
+    """Tell if a thumbnail (side, side) uint8 shows enough to tell it from others: not only areas of one level."""
+    return bool(((np.abs(_fine(thumb)) > 0.1) & (_telling(thumb) > 0)).mean() > 0.02)
+
+
 def _aligned(one: np.ndarray, other: np.ndarray, warp: np.ndarray, iterations: int) -> tuple[float, np.ndarray]:
     fine, fine_other = _fine(one), _fine(other)
     stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, iterations, 1e-3)

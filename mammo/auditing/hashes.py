@@ -1,8 +1,7 @@
-"""Eight perceptual hashes and a thumbnail of each film, computed in threads and cached on disk."""
+"""Eight perceptual hashes and a thumbnail of each film, computed in several processes and cached on disk."""
 
 import hashlib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -12,11 +11,14 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from mammo.errors import InputError
+from mammo.datasets.film import read_film
+from mammo.errors import UnreadableFilm
 from mammo.files import whole
+from mammo.formats import READING_VERSION
 from mammo.paths import home
+from mammo.processes.workers import shared_out
 
-VERSION = "v1"  # of the records; raise it whenever a hash or a thumbnail changes
+VERSION = "v2"  # of the records; raise it whenever a hash or a thumbnail changes
 SIDE = 256  # of a thumbnail, in pixels
 SYMMETRIES = [
     "not turned", "rotated by 90", "rotated by 180", "rotated by 270",
@@ -31,18 +33,13 @@ def turned(pixels: np.ndarray, symmetry: int) -> np.ndarray:
     return np.ascontiguousarray(np.rot90(pixels[:, ::-1] if symmetry >= 4 else pixels, symmetry % 4))
 
 
-def read_film(path: Path) -> np.ndarray:
-    """Read an image as (height, width) uint8; deeper levels are scaled from their 0.1th to 99.9th percentile.
+def read_grey(path: Path) -> np.ndarray:
+    """Read a film as (height, width) uint8; deeper levels are scaled from their 0.1th to 99.9th percentile.
 
     Raises:
-        InputError: The file is not an image that can be read.
+        UnreadableFilm: The file cannot be used as a film.
     """
-    try:
-        pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
-    except (OSError, cv2.error):
-        pixels = None
-    if pixels is None:
-        raise InputError(f"{path}: expected an image (pgm, png, jpg, tif, bmp), found none; mend or remove the file")
+    pixels = read_film(path).pixels
     if pixels.dtype != np.uint8:
         low, high = np.percentile(pixels, [0.1, 99.9])
         pixels = np.clip((pixels - low) * (255.0 / max(high - low, 1e-9)), 0, 255).astype(np.uint8)
@@ -60,44 +57,57 @@ def record(film: np.ndarray, key: bytes = b"") -> np.ndarray:
     return np.array((key, np.packbits(bits, axis=1).view("<u8"), thumb), RECORD)
 
 
-def records(paths: Sequence[Path], cache: Path | None = None) -> np.ndarray:
-    """Return the records of films, (films,) of type `RECORD`, in the order of `paths`.
+def records(paths: Sequence[Path], cache: Path | None = None) -> tuple[np.ndarray, dict[int, str]]:
+    """Return the records of the films that can be read, and the reason of each other film by its place in `paths`.
 
     Args:
         paths: The files of the films.
         cache: A file of records; films of the same path, size and time are taken from it. If any is missing, the
             file is replaced by the records of these films. None reads all films.
+
+    Returns:
+        The records, (readable films,) of type `RECORD`, in the order of `paths`; and the reasons.
     """
     keys = [_key(path) for path in paths]
     known = _cached(cache)
     at = {key: row for row, key in enumerate(known["key"])}
     missing = [row for row, key in enumerate(keys) if key not in at]
     if not missing and len(known) == len(keys):
-        return known[[at[key] for key in keys]] if list(known["key"]) != keys else known
-    found = np.empty(len(paths), RECORD)
+        return known[[at[key] for key in keys]] if list(known["key"]) != keys else known, {}
+    found = np.zeros(len(paths), RECORD)
     for row, key in enumerate(keys):
         if key in at:
             found[row] = known[at[key]]
-    with ThreadPoolExecutor() as pool:
-        read = pool.map(lambda row: record(read_film(paths[row]), keys[row]), missing)
-        bar = track(read, f"hashing {len(missing)} films", total=len(missing), console=Console(stderr=True))
-        for row, made in zip(missing, bar, strict=True):
-            found[row] = made
-    if cache is not None:
-        _store(found, cache)
-    return found
+    reasons: dict[int, str] = {}
+    made = shared_out(lambda row: record(read_grey(paths[row]), keys[row]), missing)
+    bar = track(made, f"hashing {len(missing)} films", total=len(missing), console=Console(stderr=True))
+    try:
+        for row, one in zip(missing, bar, strict=True):
+            if isinstance(one, UnreadableFilm):
+                reasons[row] = str(one) if str(paths[row]) in str(one) else f"{paths[row]}: {one}"
+            else:
+                found[row] = one
+    finally:  # what was hashed is kept, even if the user stops it here
+        if cache is not None:
+            _store(found[found["key"] != b""], cache)
+    return np.delete(found, list(reasons)), reasons
 
 
 def cache_of(source: Path) -> Path:
     """Return the path in `MAMMO_HOME` of the records of a folder's or table's films."""
-    return home() / "hashes" / f"{VERSION}-{hashlib.sha256(str(source.resolve()).encode()).hexdigest()[:20]}.npy"
+    return (
+        home()
+        / "hashes"
+        / f"{VERSION}.{READING_VERSION}-{hashlib.sha256(str(source.resolve()).encode()).hexdigest()[:20]}.npy"
+    )
 
 
 def _key(path: Path) -> bytes:
+    """Return what names the file as it is now; nothing if it is not there."""
     try:
         stat = path.stat()
-    except OSError as error:
-        raise InputError(f"{path}: expected a film, found none ({error.strerror}); mend its path") from error
+    except OSError:
+        return b""
     return hashlib.sha256(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest().encode()
 
 

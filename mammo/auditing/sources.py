@@ -1,79 +1,174 @@
 """The films of a table or folder with their patients and splits, and the rows of a split."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
-from mammo.datasets.base import Dataset, load_findings
-from mammo.datasets.findings import STRING, read_findings
+from mammo.datasets.base import Chosen, Dataset, load_findings
+from mammo.datasets.findings import REQUIRED, STRING, read_findings
+from mammo.datasets.folder import walk
 from mammo.datasets.mias import FILM, parse_info
+from mammo.datasets.table import Table
+from mammo.datasets.table_names import alike
 from mammo.errors import InputError
+from mammo.formats.header import begins_as_film, read_headers
 from mammo.tables.column_words import SPLITS
 from mammo.tables.spreadsheet import read_spreadsheet
 
-IMAGES = {".pgm", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
+PICTURES = {".pgm", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
+DICOM = {".dcm", ".dicom"}
 FILMS = ["name", "image_id", "path", "patient", "split"]
+FEW = 5  # names and reasons that a note lists
 
 
-def find_films(source: Path) -> tuple[pd.DataFrame, list[str]]:
-    """Return the films of a findings table or of a folder, and notes.
+@dataclass
+class Films:
+    """The films of a folder, a table or a data set.
 
-    In a folder, all images below it are films. A sub-folder named train, training, val, dev or test (see
-    `SPLITS`) is a split, and mini-MIAS's Info.txt gives the patients of its films.
+    Attributes:
+        table: One row per film: `name, image_id, path, patient, split`, the last two missing if unknown.
+        notes: What a user must know of them, one line each.
+        leaks: The leaks that the folders alone tell, one line each.
+        unreadable: The folders that could not be looked into, one line each.
+        source: The file or folder that the films come from.
+    """
 
-    Returns:
-        A table of `name, image_id, path, patient, split`, the last two missing if unknown; and notes, one line each.
+    table: pd.DataFrame
+    notes: list[str]
+    source: Path
+    leaks: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+
+
+def find_films(source: Path) -> Films:
+    """Return the films of a table or of a folder.
+
+    In a folder, all films below it count, whatever their names: the content decides. A sub-folder named train,
+    training, val, dev or test (see `SPLITS`) is a split, and mini-MIAS's Info.txt gives the patients of its films.
 
     Raises:
         InputError: The table or folder does not exist, or has no film.
     """
-    notes: list[str] = []
     if source.is_dir():
-        films, notes = _of_folder(source)
-    elif source.is_file():
-        table = read_findings(source).drop_duplicates("image_id")
-        films = table[["image_id", "path", "patient"]].assign(name=table["image_id"], split=table["official_split"])
-        if films.empty:
-            raise InputError(f"{source}: expected a row for each film, found no film; name another table")
-        films["path"] = [str(source.parent / path) for path in films["path"]]
-    else:
-        raise InputError(f"{source}: expected a findings table (CSV), a folder of films or a data set, found nothing")
-    return films[FILMS].astype(STRING).reset_index(drop=True), notes
+        return _of_folder(source)
+    if not source.is_file():
+        raise InputError(f"{source}: expected a table of films, a folder of films or a data set, found nothing")
+    if not set(REQUIRED) <= set(read_spreadsheet(source, "a findings table or a table of films").rows):
+        return films_of(Table(str(source)))
+    table = read_findings(source).drop_duplicates("image_id")
+    films = table[["image_id", "path", "patient"]].assign(name=table["image_id"], split=table["official_split"])
+    if films.empty:
+        raise InputError(f"{source}: expected a row for each film, found no film; name another table")
+    films["path"] = [str(source.parent / path) for path in films["path"]]
+    return Films(films[FILMS].astype(STRING).reset_index(drop=True), [], source)
 
 
-def films_of(dataset: Dataset) -> tuple[pd.DataFrame, list[str], Path]:
-    """Return the films of a data set whose findings name their files, no notes, and the folder that they lie in.
+def films_of(dataset: Dataset, chosen: Chosen | None = None) -> Films:
+    """Return the films of a data set whose findings name their files.
+
+    Args:
+        dataset: The data set.
+        chosen: The images to look at and the notes of their choice; None takes all.
 
     Raises:
         InputError: The findings name no files.
     """
     dataset.prepare()
-    table, root = load_findings(dataset).drop_duplicates("image_id"), Path(getattr(dataset, "root", "."))
+    table = (load_findings(dataset) if chosen is None else chosen.findings).drop_duplicates("image_id")
+    root = Path(getattr(dataset, "root", None) or ".")
     if table["path"].isna().any():
         raise InputError(f"data set {dataset.name}: its findings have no path for each image; name the folder of films")
     films = table[["image_id", "path", "patient"]].assign(name=table["image_id"], split=table["official_split"])
     films["path"] = [str(root / path if (root / path).is_file() else path) for path in films["path"]]
-    return films[FILMS].astype(STRING).reset_index(drop=True), [], root
+    notes = list(getattr(dataset, "notes", ())) if chosen is None else list(chosen.notes)
+    source = Path(getattr(dataset, "table", None) or root)
+    return Films(films[FILMS].astype(STRING).reset_index(drop=True), notes, source)
 
 
-def _of_folder(folder: Path) -> tuple[pd.DataFrame, list[str]]:
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGES and path.is_file())
+def _of_folder(folder: Path) -> Films:
+    found = walk(folder)
+    paths, others = _films_among(found.files)
     if not paths:
-        raise InputError(f"{folder}: expected films ({', '.join(sorted(IMAGES))}), found none; name another folder")
+        raise InputError(
+            f"{folder}: expected films ({', '.join(sorted(PICTURES | DICOM))}), found none; name another folder"
+        )
     inner = [path.relative_to(folder) for path in paths]
-    splits = [{SPLITS[part.lower()] for part in path.parts[:-1] if part.lower() in SPLITS} for path in inner]
-    for path, named in zip(inner, splits, strict=True):
-        if len(named) > 1:
-            raise InputError(f"{folder / path}: expected one split in its path, found {sorted(named)}; rename a folder")
+    splits = [_named(folder, path.parent.relative_to(folder)) for path in paths]
     patients, notes = _mias_patients(folder / "Info.txt", inner)
     table = pd.DataFrame({
         "name": [path.as_posix() for path in inner],
         "image_id": [path.stem for path in inner],
         "path": [str(path) for path in paths],
         "patient": [patients.get(path.stem) for path in inner],
-        "split": [next(iter(named), None) for named in splits],
-    })  # fmt: skip
-    return table, notes
+        "split": splits,
+    }, columns=FILMS, dtype=STRING)  # fmt: skip
+    films = Films(table, notes, folder, unreadable=[f"{path}: {why}" for path, why in found.closed.items()])
+    if found.hidden:
+        notes.append(f"{found.hidden} hidden files and folders, whose names begin with a dot, are passed over")
+    if others:
+        notes.append(f"{len(others)} files are no films and are passed over: {_some(map(str, others))}")
+    for path, first in found.again.items():
+        one, other = (_named(folder, each.relative_to(folder)) for each in (path, first))
+        said = f"{path.relative_to(folder)} is the same folder as {first.relative_to(folder)}"
+        if one != other:
+            films.leaks.append(f"one folder is in two splits: {said} ({one or 'no split'}, {other or 'no split'})")
+        else:
+            notes.append(f"{said}, and is looked at once")
+    empty = sorted(
+        one.name for one in folder.iterdir()
+        if one.is_dir() and SPLITS.get(one.name.lower(), splits[0]) not in splits
+    )  # fmt: skip
+    notes += [f"the folder {one} has no film" for one in empty]
+    return films
+
+
+def _named(folder: Path, inner: Path) -> str | None:
+    """Return the split that the names of folders tell, or None."""
+    named = {SPLITS[part.lower()] for part in inner.parts if part.lower() in SPLITS}
+    if len(named) > 1:
+        raise InputError(f"{folder / inner}: expected one split in its path, found {sorted(named)}; rename a folder")
+    return next(iter(named), None)
+
+
+def _films_among(files: Iterable[Path]) -> tuple[list[Path], list[Path]]:
+    """Return the files that are films or should be, and those that are something else."""
+    films, others, unnamed = [], [], []
+    for path in files:
+        ending = path.suffix.lower()
+        if ending in PICTURES:
+            films.append(path)
+        else:
+            (unnamed if ending in DICOM or begins_as_film(path) else others).append(path)
+    for path, header in zip(unnamed, read_headers(unnamed), strict=True):
+        # A DICOM file without rows, such as a report or an index, has no picture.
+        (others if header.format == "DICOM" and not header.height else films).append(path)
+    return sorted(films), sorted(others)
+
+
+def _some(names: Iterable[str]) -> str:
+    listed = list(names)
+    return ", ".join(listed[:FEW]) + ", ..." * (len(listed) > FEW)
+
+
+def alike_across(rows: pd.DataFrame) -> list[str]:
+    """Return a note for each group of patients whose names are almost the same, with the splits of each.
+
+    Args:
+        rows: A table with `patient` and `split`.
+    """
+    known = rows.dropna(subset="patient")
+    splits = known.groupby("patient")["split"].agg(lambda of: "+".join(sorted(set(of.dropna()))))
+    groups = alike(splits.index)
+    groups.sort(key=lambda group: len({splits[one] for one in group}) == 1)  # those of several splits first
+    lines = []
+    for group in groups[:FEW]:
+        named = " and ".join(f"{one} ({splits[one]})" if splits[one] else one for one in group)
+        lines.append(f"{named}: one patient? They are taken as different")
+    if len(groups) > FEW:
+        lines.append(f"{len(groups) - FEW} more groups of patients have almost the same names")
+    return lines
 
 
 def _mias_patients(info: Path, films: list[Path]) -> tuple[dict[str, str], list[str]]:
@@ -126,6 +221,7 @@ def split_rows(table: pd.DataFrame, path: str) -> pd.DataFrame:
         )
     columns = ["image_id", "patient", "finding_id", "patch", "copy", "split"]
     rows = pd.DataFrame({column: named.get(column, pd.NA) for column in columns}, index=named.index).astype(STRING)
+    rows = rows.apply(lambda words: words.str.strip().replace("", pd.NA))
     for column in ("image_id", "split"):
         if rows[column].isna().any():
             raise InputError(f"{path}: row {rows[column].isna().idxmax()} has no {column}; every row needs one")

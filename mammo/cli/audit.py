@@ -10,8 +10,8 @@ app = typer.Typer(
     help="Find leaks in films and splits; check published claims.\n\nThe exit status is 0 (nothing found), 1 (found) "
     "or 2 (could not look)."
 )
-Source = Annotated[str, typer.Argument(help="a findings table (CSV), a folder of films, or a data set's name")]
-FOUND = 1
+Source = Annotated[str, typer.Argument(help="a folder of films, a table of films or findings, or a data set's name")]
+FOUND, UNREADABLE = 1, 2
 
 
 def _located(source: str) -> Path:
@@ -29,18 +29,33 @@ def _located(source: str) -> Path:
 @app.command()
 def films(
     source: Source,
+    words: Annotated[
+        list[str] | None, typer.Argument(help="settings of a table, for example data.columns.patient=PatientID")
+    ] = None,
     split: Annotated[
         Path | None, typer.Option(help="a CSV file with image_id, patient and split, or a run folder")
     ] = None,
     sheet: Annotated[Path, typer.Option(help="PNG to write: a picture of the pairs that leak")] = Path("leaks.png"),
 ) -> None:
     """Find patients, images and pixels that are in two parts of a split, or could be after a random split."""
-    from mammo.auditing.audit import audit_films
+    from mammo.auditing.audit import audit_films, audit_of
+    from mammo.auditing.sources import films_of, read_split
 
-    found = audit_films(_located(source), split)
+    if words:
+        from mammo.cli.data import config_of_source
+        from mammo.datasets.base import choose_images
+        from mammo.datasets.registry import open_dataset
+
+        config = config_of_source(source, words)
+        dataset = open_dataset(config.data)
+        dataset.prepare()
+        rows = None if split is None else read_split(split)
+        found = audit_of(films_of(dataset, choose_images(dataset, config.data)), rows)
+    else:
+        found = audit_films(_located(source), split)
     if found.pairs:
         found.draw(sheet)
-    _end(found.lines(), found=bool(found.leaks))
+    _end(found.lines(), found=bool(found.leaks), unreadable=bool(found.unreadable))
 
 
 @app.command()
@@ -82,7 +97,7 @@ def benchmark(
     _end([*lines, *failures], found=bool(failures))
 
 
-def _end(lines: Iterable[str], *, found: bool) -> None:
+def _end(lines: Iterable[str], *, found: bool, unreadable: bool = False) -> None:
     typer.echo("\n".join(lines))
-    if found:
-        raise typer.Exit(FOUND)
+    if found or unreadable:
+        raise typer.Exit(FOUND if found else UNREADABLE)

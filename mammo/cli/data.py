@@ -1,4 +1,4 @@
-"""Fetch, verify or summarise a data set; show or clear caches."""
+"""Begin with films of your own (init, check, example); fetch, verify or summarise a data set; show or clear caches."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,6 +8,7 @@ import typer
 from mammo.errors import InputError
 
 if TYPE_CHECKING:
+    from mammo.config import Config
     from mammo.datasets.base import Dataset
 
 app = typer.Typer(help=__doc__)
@@ -26,6 +27,27 @@ def opened(name: str, **settings: object) -> "Dataset":
 
     given = {key: value for key, value in settings.items() if value is not None}
     return open_dataset(DataConfig(**({"_target_": name} if "." in name else {"name": name}), **given))  # type: ignore[arg-type]
+
+
+def config_of_source(source: str, words: list[str]) -> "Config":
+    """Return the settings for a data set's name, a class `module.Class`, or else a table; words as in training follow.
+
+    A folder or file that is named like a data set does not hide it; `./mias` is the folder.
+    """
+    from mammo.datasets.registry import DATASETS
+    from mammo.runs.compose import config_of
+    from mammo.targets import find_target
+
+    if source in DATASETS:
+        return config_of([f"data={source}", *words], {})
+    if "." in source and all(part.isidentifier() for part in source.split(".")) and not Path(source).exists():
+        try:
+            find_target(source, "data")
+        except InputError:  # then it is a table that does not exist, and the error says so
+            pass
+        else:
+            return config_of([f"data._target_={source}", *words], {})
+    return config_of(["data=table", *words], {"data": {"table": source}})  # no word: Hydra would split it at a comma
 
 
 @app.command()
@@ -129,7 +151,10 @@ def example(
 
 @app.command()
 def check(
-    source: Annotated[str, typer.Argument(help="a table of films (CSV, TSV, XLSX, Parquet), or a data set's name")],
+    source: Annotated[
+        str,
+        typer.Argument(help="a data set's name, a class module.Class, or a table of films (CSV, TSV, XLSX, Parquet)"),
+    ],
     words: Annotated[
         list[str] | None,
         typer.Argument(help="settings as in training, for example data.columns.patient=PatientID task=label"),
@@ -143,11 +168,8 @@ def check(
     """
     from mammo.datasets.base import choose_images
     from mammo.datasets.registry import open_dataset
-    from mammo.runs.compose import config_of
 
-    of_table = Path(source).suffix != "" or Path(source).exists()
-    named = ["data=table", f"data.table={source}"] if of_table else [f"data={source}"]
-    config = config_of([*named, *(words or [])], {})
+    config = config_of_source(source, words or [])
     dataset = open_dataset(config.data)
     dataset.prepare()
     chosen = choose_images(dataset, config.data)
@@ -157,6 +179,8 @@ def check(
 
     found = checked(dataset, chosen.findings, chosen.notes, None if all_ else 500)
     typer.echo("\n".join(found.lines()))
+    for group in getattr(getattr(dataset, "understood", None), "alike", ()):  # names of patients: on the terminal alone
+        typer.echo(f"alike:      {' and '.join(map(repr, group))}: one patient?")
     if found.sheet is not None:
         path = picture or Path(f"{Path(source).stem}-check.png")
         figures.save(found.sheet, path)

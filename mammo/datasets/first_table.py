@@ -2,18 +2,17 @@
 
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
+from mammo.datasets.folder import walk
 from mammo.errors import InputError
 from mammo.files import write_table
 from mammo.formats.header import read_headers
 
 COLUMNS = ["path", "patient", "laterality", "view", "exam", "spacing_mm", "label"]
-TABLES = {".csv", ".tsv", ".xlsx", ".xls", ".parquet", ".txt", ".md", ".json", ".yaml", ".pdf", ".docx"}  # no films
 
 
 @dataclass
@@ -48,9 +47,10 @@ def first_table(folder: Path, patient_from: str | None = None) -> FirstTable:
         raise InputError(f"{folder}: no such folder; name the folder of your films")
     pattern = _compiled(patient_from)
     made = FirstTable(pd.DataFrame(columns=COLUMNS))
-    paths = [path for path in _files(folder, made) if path.suffix.lower() not in TABLES]
+    inside = walk(folder)
+    paths, made.hidden = inside.files, inside.hidden
     headers = read_headers(paths)
-    made.passed_over = {one.path: one.refused for one in headers if one.refused}
+    made.passed_over = inside.closed | {one.path: one.refused for one in headers if one.refused}
     films = [one for one in headers if not one.refused]
     if not films:
         why = f"; {next(iter(made.passed_over.values()))}, for example" if made.passed_over else ""
@@ -94,19 +94,3 @@ def _compiled(patient_from: str | None) -> re.Pattern[str] | None:
     if not pattern.groups:
         raise InputError(f"--patient-from {patient_from}: put the patient in brackets, say '(P\\d+)_'")
     return pattern
-
-
-def _files(folder: Path, made: FirstTable) -> Iterator[Path]:
-    """Yield the files below a folder by name; hidden ones are counted, a linked folder is entered once."""
-    entered: set[tuple[int, int]] = set()
-    for here, folders, files in os.walk(folder, followlinks=True):
-        stat = Path(here).stat()
-        if (stat.st_dev, stat.st_ino) in entered:
-            folders.clear()
-            continue
-        entered.add((stat.st_dev, stat.st_ino))
-        made.hidden += sum(name.startswith(".") for name in (*folders, *files))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith(".") and name not in ("Thumbs.db", "desktop.ini"):
-                yield Path(here, name)

@@ -1,14 +1,16 @@
 """Apply a trained run to a new film: with its cutting, network and head, and notes of what is assumed."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from scipy.special import softmax
 
-from mammo.datasets.film import Film
+from mammo.datasets.film import Film, read_film
 from mammo.datasets.findings import findings_table
 from mammo.errors import InputError
 from mammo.evaluation.aggregate import any_positive, none_positive
@@ -95,15 +97,29 @@ class Predictor:
         return self.run.network()
 
     @cached_property
+    def trained_windowed(self) -> bool:
+        """True if a window or VOI table was applied to each film of the run."""
+        notes = self.run.films["notes"].fillna("")
+        return bool(len(notes)) and all(windowed(one.split("; ")) for one in notes)
+
+    @cached_property
     def fitted(self) -> FittedHead:
         """The scikit-learn head."""
         return self.run.heads()[self.head]
+
+    def read(self, path: Path | str) -> Film:
+        """Read a film as the run read its own: with the window of DICOM files that `data.voi` says.
+
+        Raises:
+            UnreadableFilm: The file cannot be used as a film.
+        """
+        return read_film(path, self.config.data.voi)
 
     def __call__(self, film: Film, *, at: Point | None = None) -> Prediction:
         """Return the answer for a film.
 
         Args:
-            film: A film, as `mammo.read_film` returns it.
+            film: A film, as `read` returns it.
             at: A point x, y in pixels of the film, from the top left, for a run on lesion windows. None: such a run
                 looks at windows all over the breast, and the most alarming one counts.
 
@@ -111,6 +127,10 @@ class Predictor:
             InputError: The crop needs millimetres but the film gives no pixel size, or there is no breast.
         """
         notes, spacing = list(film.notes), film.spacing_mm
+        if self.config.data.voi == "none" and windowed(film.notes):
+            notes.append("The film was read with its window, the films of the run without (data.voi=none): use read.")
+        elif self.trained_windowed and not windowed(film.notes):
+            notes.append("No window was applied to this film, but one was to all films of the run.")
         if spacing is None and self.spacing_mm is not None:
             spacing = self.spacing_mm
             notes.append(f"The film does not give the size of a pixel; {spacing} mm is assumed, as in training.")
@@ -169,3 +189,8 @@ class Predictor:
             return self.fitted.score(x), self.fitted.probabilities(x)
         margin = z[:, 1] - z[:, 0] if len(self.classes) == 2 else None
         return margin, softmax(z.astype(np.float64), axis=1)
+
+
+def windowed(notes: Iterable[str]) -> bool:
+    """Tell from the notes of a film if a window or VOI table of its file was applied."""
+    return any(note.startswith(("window ", "VOI table")) and "applied" in note for note in notes)

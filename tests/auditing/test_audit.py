@@ -1,5 +1,6 @@
 """The audit names what is in two splits, or would be; it ends with 1 then, else with 0, or 2 if it could not look."""
 
+import os
 import shutil
 
 import cv2
@@ -7,8 +8,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from mammo.auditing.hashes import read_film
+from mammo.auditing.hashes import read_grey
 from mammo.cli.main import app
+from mammo.datasets.example import write_example
 
 
 def audited(*arguments):
@@ -34,7 +36,7 @@ def films(phantom, tmp_path):
 
 def mirrored(film, copy):
     copy.parent.mkdir(exist_ok=True)
-    cv2.imwrite(str(copy), np.ascontiguousarray(read_film(film)[:, ::-1]))
+    cv2.imwrite(str(copy), np.ascontiguousarray(read_grey(film)[:, ::-1]))
 
 
 def test_clean_films_say_what_was_compared_and_end_with_zero(films):
@@ -77,12 +79,24 @@ def test_a_copy_leaks_across_folders_and_is_counted_within_one(films, tmp_path):
             (films / f"{name}.pgm").rename(films / split / f"{name}.pgm")
     mirrored(films / "train" / "mdb001.pgm", films / "test" / "x.png")
     mirrored(films / "train" / "mdb002.pgm", films / "train" / "y.png")
-    mirrored(films / "mdb005.pgm", films / "train" / "z.png")
     code, said = audited("films", films, "--sheet", tmp_path / "sheet.png")
     assert code == 1 and said.count("leak:") == 1
     assert "in two splits: test/x.png (test) and train/mdb001.pgm (train): correlation 1.000, mirrored" in said
     assert "note: 1 pairs of films with the same pixels are within one split" in said
+    assert "note: 2 films are in no split" in said
+
+
+def test_a_copy_in_a_folder_that_is_no_split_leaks_and_among_such_folders_it_is_counted(films, tmp_path):
+    (films / "val").mkdir()
+    (films / "mdb001.pgm").rename(films / "val" / "mdb001.pgm")
+    (films / "full").mkdir()
+    mirrored(films / "val" / "mdb001.pgm", films / "full" / "x.png")
+    mirrored(films / "mdb005.pgm", films / "full" / "y.png")
+    code, said = audited("films", films, "--sheet", tmp_path / "sheet.png")
+    assert code == 1 and said.count("leak:") == 1
+    assert "full/x.png (no split) and val/mdb001.pgm (val)" in said
     assert "note: 1 pairs of films with the same pixels have a film that is in no split" in said
+    assert "note: 1 patients have films in a split and in none: mias-001" in said
 
 
 def test_a_patient_in_two_splits_is_named_with_her_films(films, tmp_path):
@@ -165,3 +179,72 @@ def test_every_planted_copy_is_found_among_the_real_films(mias, copies):
 def test_planted_copies_of_the_phantom_are_found_and_counted(films):
     code, said = audited("benchmark", films, "--copies", 16)
     assert code == 0 and "planted: 16\nfound: 16\nfalse pairs: 0\n" in said
+
+
+def test_films_behind_links_are_seen_and_a_folder_of_two_splits_is_a_leak(films, tmp_path):
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "test").symlink_to(films)
+    (root / "back").symlink_to(root)
+    assert "compared: 6 images" in audited("films", root)[1]
+    (root / "train").symlink_to(films)
+    code, said = audited("films", root)
+    assert code == 1 and "train is the same folder as test (train, test)" in said
+
+
+def test_every_kind_of_film_is_compared_and_what_is_none_is_told(films, tmp_path):
+    lab = write_example(tmp_path / "lab", patients=3).parent / "films"
+    kinds = {path.suffix for path in lab.iterdir()}
+    assert ".dcm" in kinds
+    shutil.copy(next(lab.glob("*.dcm")), lab / "IM_0001")
+    (lab / "._a.png").write_bytes(b"\0\5\26\7")
+    (lab / ".ipynb_checkpoints").mkdir()
+    (lab / "weights.bin").write_bytes(b"nothing")
+    code, said = audited("films", lab, "--sheet", tmp_path / "sheet.png")
+    assert code == 1 and "compared: 7 images" in said and "IM_0001" in said
+    assert "note: 2 hidden" in said and "note: 1 files are no films" in said and "weights.bin" in said
+
+
+def test_films_that_cannot_be_read_are_listed_and_the_rest_is_audited(films, tmp_path):
+    whole = (films / "mdb001.pgm").read_bytes()
+    (films / "mdb001.pgm").write_bytes(whole[:2000])
+    (films / "empty.png").write_bytes(b"")
+    os.mkfifo(films / "pipe.dcm")
+    code, said = audited("films", films)
+    assert code == 2 and "compared: 5 images" in said and "no leak found among the others; 3 could" in said
+    assert [line.split(":")[1].rpartition("/")[2] for line in said.splitlines() if line.startswith("not looked")] == [
+        "empty.png", "mdb001.pgm", "pipe.dcm",
+    ]  # fmt: skip
+    mirrored(films / "mdb002.pgm", films / "copy.png")
+    assert audited("films", films, "--sheet", tmp_path / "sheet.png")[0] == 1
+    for path in films.glob("*.p*"):
+        path.unlink()
+    (films / "empty.png").write_bytes(b"")
+    code, said = audited("films", films)
+    assert code == 2 and said.startswith("error: none of the 1 films")
+
+
+def test_a_labs_own_table_is_audited_with_the_words_of_training(tmp_path):
+    table = write_example(tmp_path / "lab", patients=3)
+    code, said = audited("films", table, "data.columns.patient=PatientenNr")
+    assert code == 0 and "compared: 6 images of 3 patients" in said
+    code, said = audited("films", table)
+    assert code == 2 and "data.columns.patient" in said
+
+
+def test_films_without_texture_are_no_leak(films, tmp_path):
+    half = np.zeros((300, 300), np.uint8)
+    half[:, 150:] = 255
+    for name in ("train/a.png", "test/b.png"):
+        (films / name).parent.mkdir()
+        cv2.imwrite(str(films / name), half)
+    code, said = audited("films", films)
+    assert code == 0 and "note: 2 films are empty, or without texture to compare: test/b.png, train/a.png" in said
+
+
+def test_patients_whose_names_are_alike_are_named_and_one_of_the_same_name_leaks(tmp_path):
+    rows = "a,P1,train\nb,P1 ,test\nc,007,train\nd,7,test\ne,p2,train\nf,P2,test\ng,NA,train\nh,NA,test\ni,0998a,train\nj,0998b,test\n"
+    code, said = audited("split", written(tmp_path / "split.csv", "image_id,patient,split\n" + rows))
+    assert code == 1 and said.count("leak:") == 2 and "patient NA is" in said and "patient P1 is" in said
+    for pair in ("007 (train) and 7 (test)", "P2 (test) and p2 (train)", "0998a (train) and 0998b (test)"):
+        assert f"note: {pair}: one patient?" in said

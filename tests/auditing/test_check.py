@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mammo.auditing.check import check
+from mammo.cli.data import config_of_source
 from mammo.cli.main import app
 from mammo.datasets.example import write_example
 from mammo.datasets.film import read_film
@@ -101,3 +102,45 @@ def test_the_command_ends_with_0_where_nothing_is_wrong_and_with_2_where_the_tab
 
 def test_an_example_is_not_written_over_files(lab):
     assert CliRunner().invoke(app, ["data", "example", str(lab.parent)]).exit_code == 2
+
+
+def test_a_missing_film_and_one_under_two_names_are_faults_and_so_is_no_film(mine, lab, tmp_path):
+    (tmp_path / "page.png").write_bytes(b"<html>")
+    (tmp_path / "link.png").symlink_to(lab.parent / "films" / "P001_L_MLO.png")
+
+    def changed(rows):
+        linked = next(one for one in rows["Datei"] if one.endswith(".png"))
+        (tmp_path / "link.png").unlink()
+        (tmp_path / "link.png").symlink_to(linked)
+        more = rows.iloc[[0, 0, 0]].assign(
+            Datei=["nowhere.png", str(tmp_path / "page.png"), str(tmp_path / "link.png")]
+        )
+        return pd.concat([rows, more])
+
+    found = mine(changed)
+    assert len(found.faults) == 3
+    for words in ("nowhere.png does not exist", "page.png: it is a web page", "are one file"):
+        assert sum(words in one for one in found.faults) == 1
+
+
+def test_the_source_is_a_data_set_by_name_or_class_and_else_a_table_of_any_name(lab, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "phantom").mkdir()
+    assert config_of_source("phantom", []).data.name == "phantom"
+    assert config_of_source("tests.lab.Lab", []).data._target_ == "tests.lab.Lab"
+    for name in ("fi,lms.csv", "films.csv", "films"):
+        config = config_of_source(name, ["data.columns.patient=PatientenNr"])
+        assert (config.data.name, config.data.table) == ("table", name)
+
+
+def test_names_of_patients_that_are_alike_are_on_the_terminal(lab, tmp_path):
+    rows = pd.read_csv(lab, sep=";", encoding="utf-8-sig", dtype=str)
+    rows["Datei"] = [str(lab.parent / path) for path in rows["Datei"]]
+    rows["PatientenNr"] = rows["PatientenNr"].mask(rows["Datei"].duplicated() | (rows.index == 0), "p002")
+    rows = rows.drop_duplicates("Datei")
+    rows.to_csv(tmp_path / "mine.csv", index=False)
+    ended = CliRunner().invoke(app, ["data", "check", str(tmp_path / "mine.csv"), "data.columns.patient=PatientenNr",
+                                     "--picture", str(tmp_path / "sheet.png")])  # fmt: skip
+    assert "alike:      'p002' and 'P002'" in ended.output or "alike:      'P002' and 'p002'" in ended.output, (
+        ended.output
+    )

@@ -10,12 +10,12 @@ import pytest
 
 from mammo.auditing.benchmark import CHOICES, altered
 from mammo.auditing.duplicates import NEAR_BITS, SAME, correlation, find_pairs, propose
-from mammo.auditing.hashes import RECORD, SIDE, SYMMETRIES, read_film, record, turned
+from mammo.auditing.hashes import RECORD, SIDE, SYMMETRIES, read_grey, record, turned
 
 
 @pytest.fixture(scope="module")
 def films(phantom):
-    return [read_film(path) for path in sorted(phantom.root.glob("*.pgm"))]
+    return [read_grey(path) for path in sorted(phantom.root.glob("*.pgm"))]
 
 
 @pytest.fixture(scope="module")

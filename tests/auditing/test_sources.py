@@ -9,6 +9,10 @@ from mammo.datasets.film import write_pgm
 from mammo.errors import InputError
 
 
+def table_of(source):
+    return find_films(source).table
+
+
 def folder_of(root, *names):
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -22,7 +26,7 @@ def written(path, text):
 
 
 def test_a_folders_name_is_the_split_of_its_films(tmp_path):
-    films, _ = find_films(folder_of(tmp_path, "Train/a.pgm", "data/VALID/benign/b.pgm", "test/c.pgm", "d.pgm"))
+    films = table_of(folder_of(tmp_path, "Train/a.pgm", "data/VALID/benign/b.pgm", "test/c.pgm", "d.pgm"))
     assert dict(zip(films["name"], films["split"].fillna("none"), strict=True)) == {
         "Train/a.pgm": "train",
         "data/VALID/benign/b.pgm": "val",
@@ -32,7 +36,7 @@ def test_a_folders_name_is_the_split_of_its_films(tmp_path):
 
 
 def test_an_info_file_names_the_patients(phantom):
-    films, _ = find_films(phantom.root)
+    films = table_of(phantom.root)
     assert len(films) == 32 and films["patient"].nunique() == 16
 
 
@@ -41,13 +45,13 @@ def test_a_tables_paths_are_relative_to_it_and_its_official_split_is_the_split_o
         "dataset,image_id,finding_id,path,patient,severity,official_split\n"
         "own,a,1,films/a.png,w1,benign,train\nown,a,2,films/a.png,w1,malignant,train\nown,b,0,films/b.png,w2,normal,test\n"
     )
-    films, _ = find_films(written(tmp_path / "films.csv", text))
+    films = table_of(written(tmp_path / "films.csv", text))
     assert films["path"].tolist() == [str(tmp_path / "films/a.png"), str(tmp_path / "films/b.png")]
     assert films[["name", "patient", "split"]].to_numpy().tolist() == [["a", "w1", "train"], ["b", "w2", "test"]]
 
 
 def test_a_split_names_films_by_stem_or_by_path_and_tells_their_patients(tmp_path):
-    films, _ = find_films(folder_of(tmp_path / "films", "x/a.pgm", "y/a.pgm", "y/b.pgm"))
+    films = table_of(folder_of(tmp_path / "films", "x/a.pgm", "y/a.pgm", "y/b.pgm"))
     rows = read_split(
         written(tmp_path / "split.csv", "image_id,patient,split\nx/a,w1,train\ny/a.pgm,w2,test\nb,w2,valid\n")
     )
@@ -76,11 +80,13 @@ def test_an_info_file_of_other_films_is_a_note(tmp_path, phantom):
         ("readings of 2019", "not that of mini-MIAS"),
     ):
         written(tmp_path / "Info.txt", text)
-        films, notes = find_films(tmp_path)
+        found = find_films(tmp_path)
+        films, notes = found.table, found.notes
         assert films["patient"].isna().all() and len(notes) == 1 and why in notes[0]
     folder_of(tmp_path, "mdb999.pgm")
     written(tmp_path / "Info.txt", info)
-    films, notes = find_films(tmp_path)
+    found = find_films(tmp_path)
+    films, notes = found.table, found.notes
     assert films["patient"].isna().all() and "for example mdb999" in notes[0]
 
 
@@ -110,7 +116,7 @@ def test_a_bad_split_is_one_line(tmp_path, text, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("image_id,label\na,1\n", "findings table"),
+        ("image_id,label\na,1\n", "no column is the path"),
         ("dataset,image_id,finding_id,path,patient,severity\nown,a,one,a.png,w,normal\n", "'one'"),
         ("dataset,image_id,finding_id,path,patient,severity\nown,a,0,a.png,w,odd\n", "a has severity 'odd'"),
         ("dataset,image_id,finding_id,path,patient,severity\n", "no film"),
@@ -126,7 +132,7 @@ def test_a_bad_table_is_one_line(tmp_path, text, message):
 def test_what_holds_no_films_says_so(tmp_path):
     with pytest.raises(InputError, match=r"expected films .*found none"):
         find_films(tmp_path)
-    with pytest.raises(InputError, match="nowhere: expected a findings table"):
+    with pytest.raises(InputError, match="nowhere: expected a table"):
         find_films(tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"expected one split in its path, found \['test', 'train'\]"):
         find_films(folder_of(tmp_path, "train/test/a.pgm"))

@@ -1,0 +1,49 @@
+"""The files below a folder of films: hidden ones are counted, and each real folder is entered once."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+NO_FILMS = {".csv", ".tsv", ".xlsx", ".xls", ".parquet", ".txt", ".md", ".json", ".yaml", ".pdf", ".docx"}
+BESIDE = ("Thumbs.db", "desktop.ini")  # files that a file manager writes
+
+
+@dataclass
+class Folder:
+    """The content of a folder.
+
+    Attributes:
+        files: The files that may be films, by folder and name; tables and texts are not among them.
+        hidden: The number of files and folders whose name begins with a dot.
+        closed: The reason of each folder that cannot be entered, by path.
+        again: The folder as which each linked folder was entered before, by path; links to a folder above are left out.
+    """
+
+    files: list[Path] = field(default_factory=list)
+    hidden: int = 0
+    closed: dict[str, str] = field(default_factory=dict)
+    again: dict[Path, Path] = field(default_factory=dict)
+
+
+def walk(folder: Path) -> Folder:
+    """Return the content of a folder and of the folders below it; links are followed."""
+    found = Folder()
+    entered: dict[tuple[int, int], Path] = {}
+
+    def closed(error: OSError) -> None:
+        found.closed[str(error.filename)] = f"the folder cannot be read ({error.strerror})"
+
+    for name, folders, files in os.walk(folder, onerror=closed, followlinks=True):
+        here = Path(name)
+        facts = here.stat()
+        first = entered.setdefault((facts.st_dev, facts.st_ino), here)
+        if first != here:
+            folders.clear()
+            if first not in here.parents:
+                found.again[here] = first
+            continue
+        found.hidden += sum(one.startswith(".") for one in (*folders, *files))
+        folders[:] = sorted(one for one in folders if not one.startswith("."))
+        shown = (here / one for one in sorted(files) if not one.startswith(".") and one not in BESIDE)
+        found.files += [path for path in shown if path.suffix.lower() not in NO_FILMS]
+    return found
