@@ -105,7 +105,7 @@ def audit_of(of: Films, rows: pd.DataFrame | None) -> Audit:
     """Audit films by their pixels, and by the names of the splits that they are in.
 
     Args:
-        of: The films, from `sources.find_films`. What is computed of their pixels is kept under the name of their source.
+        of: The films, from `sources.find_films`. What is computed of their pixels is kept by the name of their source.
         rows: The rows of a split from `sources.read_split`; None uses the splits of the films.
 
     Raises:
@@ -199,7 +199,7 @@ def by_pixels(films: pd.DataFrame, described: np.ndarray, found: Audit, *, own: 
             continue
         same += 1
         where = [
-            (splits[film] or "no split") if splits_known else f"patient {patients[film] or 'unknown'}"
+            splits[film] or "no split" if splits_known else f"patient {patients[film] or 'unknown'}"
             for film in (one, other)
         ]
         thumbs = described["thumb"][one], described["thumb"][other]

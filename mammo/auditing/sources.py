@@ -134,7 +134,7 @@ def _named(folder: Path, inner: Path) -> str | None:
 
 def _films_among(files: Iterable[Path]) -> tuple[list[Path], list[Path]]:
     """Return the files that are films or should be, and those that are something else."""
-    films, others, unnamed = [], [], []
+    films, others, unnamed = list[Path](), list[Path](), list[Path]()
     for path in files:
         ending = path.suffix.lower()
         if ending in PICTURES:

@@ -221,7 +221,7 @@ def test_films_that_cannot_be_read_are_listed_and_the_rest_is_audited(films, tmp
         path.unlink()
     (films / "empty.png").write_bytes(b"")
     code, said = audited("films", films)
-    assert code == 2 and said.startswith("error: none of the 1 films")
+    assert code == 2 and said.startswith("error: none of the 2 films")
 
 
 def test_a_labs_own_table_is_audited_with_the_words_of_training(tmp_path):
@@ -243,7 +243,8 @@ def test_films_without_texture_are_no_leak(films, tmp_path):
 
 
 def test_patients_whose_names_are_alike_are_named_and_one_of_the_same_name_leaks(tmp_path):
-    rows = "a,P1,train\nb,P1 ,test\nc,007,train\nd,7,test\ne,p2,train\nf,P2,test\ng,NA,train\nh,NA,test\ni,0998a,train\nj,0998b,test\n"
+    patients = ["P1", "P1 ", "007", "7", "p2", "P2", "NA", "NA", "0998a", "0998b"]
+    rows = "".join(f"{row},{one},{('train', 'test')[row % 2]}\n" for row, one in enumerate(patients))
     code, said = audited("split", written(tmp_path / "split.csv", "image_id,patient,split\n" + rows))
     assert code == 1 and said.count("leak:") == 2 and "patient NA is" in said and "patient P1 is" in said
     for pair in ("007 (train) and 7 (test)", "P2 (test) and p2 (train)", "0998a (train) and 0998b (test)"):
