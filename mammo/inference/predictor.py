@@ -115,6 +115,14 @@ class Predictor:
         """
         return read_film(path, self.config.data.voi)
 
+    def window_note(self, film: Film) -> str | None:
+        """Return a note if the film was read with another window than the films of the run; None if it was not."""
+        if self.config.data.voi == "none" and windowed(film.notes):
+            return "The film was read with its window, those of the run without one (data.voi=none); read it by `read`."
+        if self.trained_windowed and not windowed(film.notes):
+            return "No window was applied to this film, but one was to each film of the run."
+        return None
+
     def __call__(self, film: Film, *, at: Point | None = None) -> Prediction:
         """Return the answer for a film.
 
@@ -127,10 +135,7 @@ class Predictor:
             InputError: The crop needs millimetres but the film gives no pixel size, or there is no breast.
         """
         notes, spacing = list(film.notes), film.spacing_mm
-        if self.config.data.voi == "none" and windowed(film.notes):
-            notes.append("The film was read with its window, the films of the run without (data.voi=none): use read.")
-        elif self.trained_windowed and not windowed(film.notes):
-            notes.append("No window was applied to this film, but one was to all films of the run.")
+        notes += filter(None, [self.window_note(film)])
         if spacing is None and self.spacing_mm is not None:
             spacing = self.spacing_mm
             notes.append(f"The film does not give the size of a pixel; {spacing} mm is assumed, as in training.")
