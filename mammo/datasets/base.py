@@ -21,7 +21,8 @@ class Dataset(Protocol):
         licence: The terms of use of the films.
         citation: The publication to cite.
 
-    A data set may also have `notes`, a list of lines for the report: what was understood, left out or translated.
+    A data set may also have `notes`, a list of lines for the report: what was understood, left out or translated; and
+    `carry(column)`, which is called with the task's column before `findings`.
     """
 
     name: str

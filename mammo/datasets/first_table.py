@@ -11,6 +11,7 @@ from mammo.datasets.folder import walk
 from mammo.errors import InputError
 from mammo.files import write_table
 from mammo.formats.header import read_headers
+from mammo.tables.paths import patient_in
 
 COLUMNS = ["path", "patient", "laterality", "view", "exam", "spacing_mm", "label"]
 
@@ -58,9 +59,7 @@ def first_table(folder: Path, patient_from: str | None = None) -> FirstTable:
     rows = []
     for film in films:
         inner = Path(film.path).relative_to(folder).as_posix()
-        match = pattern.search(inner) if pattern else None
-        group = "patient" if pattern and "patient" in pattern.groupindex else 1
-        patient = (match[group] if match else None) if pattern else film.patient
+        patient = patient_in(inner, pattern) if pattern else film.patient
         rows.append([inner, patient, film.laterality, film.view, film.exam, film.spacing_mm, None])
     made.rows = pd.DataFrame(rows, columns=COLUMNS)
     if without := int(made.rows["patient"].isna().sum()):

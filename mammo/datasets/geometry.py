@@ -1,5 +1,6 @@
 """The place of a finding: centre, radius and box, derived from its circle, box or mask, in pixels from the top left."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import cv2
@@ -59,10 +60,9 @@ def geometry(row: pd.Series) -> Geometry | None:
     edges = [] if pd.isna(row["x0_px"]) else [float(row[column]) for column in BOX]
     pointed = pd.notna(row["x_px"])
     if not edges and path is not None and not pointed:
-        rows, columns = read_mask(path).nonzero()
-        if not len(rows):
+        edges = box_of(read_mask(path))
+        if not edges:
             raise InputError(f"{path}: the mask of {row['image_id']} is empty; expected levels above 0 on the finding")
-        edges = [float(edge) for edge in (columns.min(), rows.min(), columns.max(), rows.max())]
     radius = None if pd.isna(row["radius_px"]) else float(row["radius_px"])
     if edges:
         left, top, right, bottom = edges
@@ -77,6 +77,15 @@ def geometry(row: pd.Series) -> Geometry | None:
     return Geometry(x, y, radius, box, path, round=pd.notna(row["radius_px"]))
 
 
+def box_of(mask: np.ndarray) -> list[float]:
+    """Return the edges of the box around a mask (height, width), right and bottom one beyond its last pixel.
+
+    The order is that of `BOX`; the list is empty if the mask is.
+    """
+    rows, columns = (mask.any(axis=axis).nonzero()[0] for axis in (1, 0))
+    return [float(edge) for edge in (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)] if len(rows) else []
+
+
 def outlines(mask: np.ndarray) -> list[np.ndarray]:
     """Return the closed outer lines around the regions of a mask (height, width), each (points, 2) x and y."""
     found, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
@@ -84,10 +93,19 @@ def outlines(mask: np.ndarray) -> list[np.ndarray]:
 
 
 def with_circles(findings: pd.DataFrame) -> pd.DataFrame:
-    """Return the findings table with `x_px, y_px, radius_px` filled from boxes and masks where they are missing."""
+    """Return the findings table with `x_px, y_px, radius_px` filled from boxes and masks where they are missing.
+
+    A mask that cannot be read or is empty gives no place.
+    """
     lacking = findings.index[findings["radius_px"].isna() & findings[["x0_px", "mask_path"]].notna().any(axis=1)]
-    found = [geometry(row) for _, row in findings.loc[lacking].iterrows()]
     circles = pd.DataFrame(
-        [[one.x_px, one.y_px, one.radius_px] for one in found if one is not None], lacking, CIRCLE, "Float64"
+        [_circle(row) for _, row in findings.loc[lacking].iterrows()], lacking, CIRCLE, dtype="Float64"
     )
     return findings.assign(**{key: findings[key].fillna(circles[key]) for key in CIRCLE})
+
+
+def _circle(row: pd.Series) -> list[float | None]:
+    with suppress(InputError):
+        if (place := geometry(row)) is not None:
+            return [place.x_px, place.y_px, place.radius_px]
+    return [None] * len(CIRCLE)

@@ -5,7 +5,7 @@ import json
 import re
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,41 +17,16 @@ from mammo.datasets import table_places as places
 from mammo.datasets import table_rows as steps
 from mammo.datasets.film import Film
 from mammo.datasets.findings import COLUMNS, findings_table
+from mammo.datasets.understood import Understood
 from mammo.errors import InputError
 from mammo.formats import READING_VERSION
-from mammo.formats.header import Header, read_headers
+from mammo.formats.header import read_headers
 from mammo.tables.column_words import recognise
+from mammo.tables.paths import paths_of
 from mammo.tables.spreadsheet import read_spreadsheet
 
 FACTS = ["path", "laterality", "view", "spacing_mm"]  # of an image, which its film needs
 LABELS_OF = ("image", "breast", "patient")
-
-
-@dataclass
-class Understood:
-    """The meaning that was given to a table.
-
-    Attributes:
-        columns: The table's column for each of ours.
-        kept: The table's columns that have no meaning here; they are columns of the findings table too.
-        translated: Our word for each word of the table that was replaced, by our column.
-        missing: Paths of films that do not exist.
-        headers: The header of each film, by path; `refused` says why a film cannot be used.
-        alike: Groups of patients whose names differ only by case, zeros in front or one letter at the end.
-        listed_twice: Groups of images that are one file.
-        disagreements: The images whose header tells another laterality or view than the table, by column.
-        notes: All of it in words, one line each.
-    """
-
-    columns: dict[str, str]
-    kept: list[str] = field(default_factory=list)
-    translated: dict[str, dict[str, str]] = field(default_factory=dict)
-    missing: list[str] = field(default_factory=list)
-    headers: dict[str, Header] = field(default_factory=dict)
-    alike: list[tuple[str, ...]] = field(default_factory=list)
-    listed_twice: list[tuple[str, ...]] = field(default_factory=list)
-    disagreements: dict[str, list[str]] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
 
 
 class Table:
@@ -113,10 +88,12 @@ class Table:
             raise InputError(f"{table} has a header, but no rows; expected one for each film")
         self._raw = sheet.rows
         self.understood = Understood(recognise(str(table), list(self._raw), columns or {}), notes=list(sheet.notes))
-        rows = self._rows()
+        rows = self._rows(self._raw)
         rows.doubt_severity()
         self.understood.columns = rows.columns
         self._check_columns()
+        self._opened = len(self.notes)  # those that do not depend on the films
+        self._task_column: str | None = None
         self._made: pd.DataFrame | None = None
         self._images: dict[str, dict[str, Any]] = {}
         self._lock = threading.Lock()  # several threads may ask for the first film
@@ -161,9 +138,9 @@ class Table:
         if said:
             self.notes.append(f"columns: {', '.join(said)}")
 
-    def _rows(self) -> steps.Rows:
+    def _rows(self, raw: pd.DataFrame) -> steps.Rows:
         known = self.understood
-        return steps.Rows(str(self.table), self._raw, known.columns, self.values or {}, known.notes)
+        return steps.Rows(str(self.table), raw, known.columns, self.values or {}, known.notes)
 
     def prepare(self) -> None:
         """Do nothing: the films are where the table says."""
@@ -178,6 +155,12 @@ class Table:
             if self._made is None:
                 self._made = self._findings()
         return self._made.copy()
+
+    def carry(self, column: str) -> None:
+        """Carry the column of a task, too, where labels describe a breast or patient (`data.label_of`)."""
+        with self._lock:
+            if column != self._task_column:
+                self._task_column, self._made = column, None
 
     def read(self, image_id: str) -> Film:
         """Return a film; laterality, view and spacing of the table replace those of the file."""
@@ -206,21 +189,25 @@ class Table:
 
     def _findings(self) -> pd.DataFrame:
         known = self.understood
+        del known.notes[self._opened :]
         twice = self._raw.duplicated()
         if twice.any():
             known.notes.append(f"{int(twice.sum())} rows are exact copies of earlier ones and are left out")
-            self._raw = self._raw[~twice]
-        rows = self._rows()
+        rows = self._rows(self._raw[~twice])
         table, known.missing = table_names.identities(rows, self.folder, self.patient_from)
         known.alike = table_names.alike(table["patient"].unique())
-        for group in known.alike[: steps.FEW]:
-            known.notes.append(f"{' and '.join(group)}: one patient? They are taken as different")
+        if known.alike:
+            shown = [str((table["patient"] == one).idxmax()) for one in known.alike[0]]
+            known.notes.append(
+                f"{len(known.alike)} patients are spelt in several ways, rows {' and '.join(shown)} for example: one "
+                "patient? They are taken as different"
+            )
         table["laterality"], table["view"] = rows.sides_and_views()
         for column in ("density", "finding", "severity", "severity_source", "official_split"):
             table[column] = rows.known_words(column)
         table = table.join(places.numbers(rows))
         masks = rows.words("mask_path")
-        table["mask_path"] = table_names.paths_of(masks, self.folder)
+        table["mask_path"] = paths_of(masks, self.folder)
         others = rows.others()
         known.translated = rows.translated
         table = table.join(others[[name for name in others if name not in COLUMNS]])
@@ -230,12 +217,12 @@ class Table:
             known.notes.append(f"columns that are not used: {', '.join(computed)}")
         if known.kept:
             known.notes.append(f"other columns are kept as they are: {', '.join(known.kept)}")
-        self._read_headers(table)
+        self._read_headers(rows, table)
         table = self._with_facts(table, rows)
-        table = steps.carry(rows, table, self.label_of, ["severity", *(self.label_columns or [])])
+        table = steps.carry(rows, table, self.label_of, self.label_columns or [], self._task_column)
         return findings_table(steps.number_findings(rows, table).assign(dataset=self.name).reset_index(drop=True))
 
-    def _read_headers(self, table: pd.DataFrame) -> None:
+    def _read_headers(self, rows: steps.Rows, table: pd.DataFrame) -> None:
         paths = list(table["path"].unique())
         known = self.understood
         known.headers = dict(zip(paths, read_headers(paths), strict=True))
@@ -245,6 +232,9 @@ class Table:
                 stat = Path(path).stat()
                 real.setdefault((stat.st_dev, stat.st_ino), []).append(image_id)
         known.listed_twice = [tuple(group) for group in real.values() if len(group) > 1]
+        file = table["image_id"].map({one: group[0] for group in known.listed_twice for one in group})
+        several = table.groupby(file)["patient"].transform("nunique").reindex(table.index) > 1
+        rows.refuse(several, "the file is also named by another path, for another patient; give it one patient")
         for group in known.listed_twice[: steps.FEW]:
             known.notes.append(f"images {' and '.join(group)} are one file")
         unusable = {
@@ -260,6 +250,8 @@ class Table:
         headers = table["path"].map(known.headers)
         for column in ("laterality", "view", "exam", "spacing_mm"):
             told = headers.map(lambda header, of=column: getattr(header, of)).astype(COLUMNS[column])
+            if column == "exam":  # names of exams in a table and in headers are not the same
+                told = told.mask(table["exam"].notna().groupby(table["patient"]).transform("any"))
             taken, odd = table[column].isna() & told.notna(), (table[column] != told).fillna(False)
             if taken.any():
                 count = table.loc[taken, "path"].nunique()
@@ -275,6 +267,6 @@ class Table:
         sizes = [headers.map(lambda one, of=of: getattr(one, of) or pd.NA) for of in ("height", "width")]
         heights, widths = (one.astype("Int64") for one in sizes)
         if self.origin == "bottom":
-            table = places.turned(table, heights)
+            table = places.turned(rows, table, heights)
         places.check_places(rows, table, heights, widths)
         return places.check_masks(rows, table, known.headers)

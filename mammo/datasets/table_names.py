@@ -1,6 +1,5 @@
 """The films and patients that the rows of a user's table name: paths, names of images, patients."""
 
-import os
 import re
 import stat
 from collections.abc import Iterable
@@ -11,6 +10,7 @@ import pandas as pd
 from mammo.datasets.findings import STRING
 from mammo.datasets.table_rows import FEW, Rows
 from mammo.errors import InputError
+from mammo.tables.paths import mode_of, names_of, paths_of, patient_in
 
 
 def identities(rows: Rows, folder: Path, patient_from: str | None) -> tuple[pd.DataFrame, list[str]]:
@@ -27,7 +27,7 @@ def identities(rows: Rows, folder: Path, patient_from: str | None) -> tuple[pd.D
     words = rows.words("path")
     rows.refuse(words.isna(), "there is no path")
     paths = paths_of(words, folder)
-    modes = {path: _mode(Path(path)) for path in paths.unique()}
+    modes = {path: mode_of(Path(path)) for path in paths.unique()}
     folders = [path for path, mode in modes.items() if stat.S_ISDIR(mode)]
     rows.refuse(paths.isin(folders), f"{folders[0] if folders else ''} is a folder; expected the path of a film")
     missing = [path for path, mode in modes.items() if not mode]
@@ -55,55 +55,7 @@ def identities(rows: Rows, folder: Path, patient_from: str | None) -> tuple[pd.D
 
 def _patients_of(words: pd.Series, patient_from: str) -> pd.Series:
     pattern = re.compile(patient_from)
-    group = "patient" if "patient" in pattern.groupindex else 1
-    found = [pattern.search(word.replace("\\", "/")) for word in words]
-    return pd.Series([match[group] if match else None for match in found], words.index, STRING)
-
-
-def paths_of(words: pd.Series, folder: Path) -> pd.Series:
-    """Return paths on this machine: from `folder` unless absolute, with slashes, the extension in the file's case."""
-
-    def placed(word: str) -> str:
-        path = _joined(folder, word)
-        if "\\" in word and not _mode(path):
-            path = _joined(folder, word.replace("\\", "/"))
-        if path.suffix and not _mode(path):
-            for suffix in (path.suffix.lower(), path.suffix.upper()):
-                if _mode(path.with_suffix(suffix)):
-                    return os.path.normpath(path.with_suffix(suffix))
-        return os.path.normpath(path)
-
-    return words.map({word: placed(word) for word in words.dropna().unique()}).astype("string")
-
-
-def _joined(folder: Path, word: str) -> Path:
-    try:
-        return folder / Path(word).expanduser()
-    except RuntimeError:  # ~ before the name of a user that this machine does not have
-        return folder / word
-
-
-def _mode(path: Path) -> int:
-    """Return the mode of a file or folder; 0 if it does not exist, or cannot be looked at."""
-    try:
-        return path.stat().st_mode
-    except (OSError, ValueError):
-        return 0
-
-
-def names_of(paths: pd.Series) -> pd.Series:
-    """Return a name for each path: its stem if all differ, else the path from the common folder, without extension."""
-    different = [Path(one) for one in paths.unique()]
-    common = os.path.commonpath([one.parent for one in different])
-    inner = [one.relative_to(common) for one in different]
-    ways = [
-        [one.stem for one in different],
-        [one.with_suffix("").as_posix().replace("/", "_") for one in inner],
-        [one.as_posix().replace("/", "_") for one in inner],
-        [one.as_posix() for one in inner],
-    ]
-    names = next(way for way in ways if len({one.casefold() for one in way}) == len(way) or way is ways[-1])
-    return paths.map(dict(zip(map(str, different), names, strict=True))).astype("string")
+    return pd.Series([patient_in(word.replace("\\", "/"), pattern) for word in words], words.index, STRING)
 
 
 def alike(patients: Iterable[str]) -> list[tuple[str, ...]]:

@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from mammo.datasets.film import read_film
-from mammo.datasets.geometry import BOX, CIRCLE
+from mammo.datasets.film import read_mask
+from mammo.datasets.geometry import BOX, CIRCLE, box_of
 from mammo.datasets.table_rows import FEW, Rows
-from mammo.errors import InputError
+from mammo.errors import UnreadableFilm
 from mammo.formats.header import Header, read_headers
 from mammo.tables.spreadsheet import to_numbers
 
@@ -54,12 +54,14 @@ def _with_contours(table: pd.DataFrame, rows: Rows) -> pd.DataFrame:
         return table
     for number, word in words.items():
         here = words.index == number
-        found = [float(one) for one in re.findall(r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?", word)]
+        found = [float(one) for one in re.findall(r"-?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", word)]
         column = rows.columns["contour"]
         odd = len(found) % 2 or len(found) < 6
-        if odd or table.loc[number, [*CIRCLE, *BOX]].notna().any():
+        commas = re.search(r"\d,\d", word) and re.search(r"\d[\s;|]+[-\d]", word) and not re.search(r"[.\[(]", word)
+        if odd or commas or table.loc[number, [*CIRCLE, *BOX]].notna().any():
             whole = pd.Series(False, index=rows.raw.index).mask(rows.raw.index.isin(words.index[here]), True)
             why = "needs x and y of three points or more" if odd else "and a circle or box: give one of them"
+            why = "has commas that may be decimal; write [[x, y], ...] with decimal points" if commas else why
             rows.refuse(whole, f"{column} {why}")
         points = np.array(found, np.float32).reshape(-1, 2)
         (x, y), radius = cv2.minEnclosingCircle(points)
@@ -68,10 +70,22 @@ def _with_contours(table: pd.DataFrame, rows: Rows) -> pd.DataFrame:
     return table
 
 
-def turned(table: pd.DataFrame, heights: pd.Series) -> pd.DataFrame:
-    """Return the table with y counted from the top row, 0, where it was counted from the bottom row."""
-    last = heights - 1
-    return table.assign(y_px=last - table["y_px"], y0_px=last - table["y1_px"], y1_px=last - table["y0_px"])
+def turned(rows: Rows, table: pd.DataFrame, heights: pd.Series) -> pd.DataFrame:
+    """Return the table with y from the top of the film, where it was counted from its bottom.
+
+    A point is a pixel, the last row of which is `height - 1`; a box has edges, the lowest of which is `height`. Places
+    on films of unknown height are left out.
+    """
+    points = heights - 1 - table["y_px"]
+    table = table.assign(y_px=points, y0_px=heights - table["y1_px"], y1_px=heights - table["y0_px"])
+    lost = heights.isna() & table[["x_px", "x0_px"]].notna().any(axis=1)
+    if lost.any():
+        table.loc[lost, [*CIRCLE, *BOX]] = pd.NA
+        rows.notes.append(
+            f"{int(lost.sum())} places are left out, row {lost.idxmax()} for example: data.origin=bottom needs the "
+            "height of the film"
+        )
+    return table
 
 
 def check_places(rows: Rows, table: pd.DataFrame, heights: pd.Series, widths: pd.Series) -> None:
@@ -101,34 +115,38 @@ def _refuse_outside(rows: Rows, wrong: pd.Series, what: str, heights: pd.Series,
 def check_masks(rows: Rows, table: pd.DataFrame, films: Mapping[str, Header]) -> pd.DataFrame:
     """Return the table without masks of another size than their film; those of the same shape leave their box.
 
-    Raises:
-        InputError: A mask does not exist, cannot be read, or is empty.
+    A mask that does not exist, cannot be read, or is empty where it is scaled, is left out. All is noted.
     """
     given = table["mask_path"].dropna()
-    if not len(given):
-        return table
     masks = dict(zip(given.unique(), read_headers(list(given.unique())), strict=True))
-    scaled, left = [], []
+    scaled, other, unusable = list[str](), list[str](), dict[str, str]()
     for number, path in given.items():
         film, mask = films[str(table.loc[number, "path"])], masks[path]
-        row = pd.Series(table.index == number, index=table.index)
-        rows.refuse(row & (mask.refused is not None), f"the mask cannot be used: {mask.refused}")
-        if film.refused or (film.height, film.width) == (mask.height, mask.width):
+        if mask.refused is None and (film.refused or (film.height, film.width) == (mask.height, mask.width)):
             continue
         table.loc[number, "mask_path"] = pd.NA
-        if not (film.height and film.width and mask.height and mask.width):
-            raise InputError(f"{path}: its header or that of its film has no size")
+        if mask.refused is not None:
+            unusable[str(number)] = f"{path}: {mask.refused}"
+            continue
         scale = film.width / mask.width
         if abs(film.height / mask.height / scale - 1) > SAME_SHAPE:
-            left.append(number)
+            other.append(str(number))
         elif pd.isna(table.loc[number, "x0_px"]) and pd.isna(table.loc[number, "radius_px"]):
-            ys, xs = (read_film(path).pixels > 0).nonzero()
-            rows.refuse(row & (not len(xs)), "the mask is empty; expected levels above 0 on the finding")
-            edges = np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]) * scale
+            try:
+                edges = np.array(box_of(read_mask(path))) * scale
+            except UnreadableFilm as error:
+                unusable[str(number)] = str(error)
+                continue
+            if not len(edges):
+                unusable[str(number)] = f"{path} is empty; expected levels above 0 on the finding"
+                continue
             table.loc[number, BOX] = np.minimum(edges, [film.width, film.height] * 2)
-            scaled.append(number)
-    for numbers_, why in ((scaled, "their boxes are scaled"), (left, "they are not used")):
+            scaled.append(str(number))
+    for numbers_, why in ((scaled, "their boxes are scaled"), (other, "they are not used")):
         if numbers_:
-            shown = ", ".join(map(str, numbers_[:FEW])) + ", ..." * (len(numbers_) > FEW)
+            shown = ", ".join(numbers_[:FEW]) + ", ..." * (len(numbers_) > FEW)
             rows.notes.append(f"{len(numbers_)} masks have another size than their films, rows {shown}: {why}")
+    if unusable:
+        number, why = next(iter(unusable.items()))
+        rows.notes.append(f"{len(unusable)} masks cannot be used and give no place: row {number}: {why}")
     return table

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 import pandas as pd
 
 from mammo.datasets.findings import IDENTITY, IMAGE_COLUMNS
+from mammo.datasets.words import as_word, words_of
 from mammo.errors import InputError
 from mammo.tables.column_words import ASKED, SHORT, fold, is_sure, ours_of, side_and_view, translations
 from mammo.tables.spreadsheet import named_rows
@@ -15,6 +16,7 @@ ABSENT = frozenset(
 )
 BLANK = frozenset(["na", "n/a", "nan", "null", "<na>", "#n/a"])  # of the columns that we do not know
 FAULT = r"#(REF|VALUE|NAME|DIV/0|NUM|NULL)[!?]"  # what a spreadsheet shows for a formula that failed
+RANK = {"normal": 0, "benign": 1, "malignant": 2}
 FEW = 5  # words, files and names that a note lists
 
 
@@ -39,7 +41,7 @@ class Rows:
     ) -> None:
         self.name, self.raw, self.columns, self.notes = name, raw, dict(columns), notes
         self.translated: dict[str, dict[str, str]] = {}
-        self.values: dict[str, dict[str, object]] = {}
+        self.values: dict[str, dict[str, str | None]] = {}
         for column, words in values.items():
             ours = ours_of(str(column))
             key = next((one for one, theirs in columns.items() if column in (theirs, one)), None) or ours
@@ -49,7 +51,23 @@ class Rows:
                     f"data.values.{column}={words}: expected a column of {name} ({', '.join(raw)}) and words of it, "
                     "say data.values.severity.krank=malignant"
                 )
-            self.values[key] = {fold(word): ours for word, ours in words.items()}
+            self.values[key] = {
+                fold(word): self._target(key, meant, f"data.values.{column}.{word}") for word, meant in words.items()
+            }
+
+    def _target(self, column: str, meant: object, setting: str) -> str | None:
+        """Return the word of ours that a setting names; None stands for missing."""
+        if meant is None or meant == "":
+            return None
+        if isinstance(meant, Mapping | list | tuple):
+            raise InputError(f"{setting}={meant}: expected one word, or null")
+        word = as_word(meant)
+        if column in ASKED:
+            known = translations(column, [word])[word] or None
+            if known is None:
+                raise InputError(f"{setting}={word}: expected {ASKED[column]}, or null")
+            return known
+        return word
 
     def refuse(self, wrong: Iterable[bool], why: str) -> None:
         """Raise an error that names the wrong rows, if there are any."""
@@ -64,7 +82,10 @@ class Rows:
         words = self.raw[self.columns[ours]]
         fault = words.str.fullmatch(FAULT).fillna(False)
         self.refuse(fault, f"column {self.columns[ours]} holds an error of a formula; mend it in the spreadsheet")
-        return words if ours in IDENTITY else words.mask(words.str.casefold().isin(ABSENT))
+        if ours in IDENTITY:
+            return words
+        absent = ABSENT - {"none"} if ours == "finding" else ABSENT  # no finding is a finding's word
+        return words.mask(words.str.casefold().isin(absent))
 
     def identity(self, ours: str) -> pd.Series:
         """Return names, such as those of patients: a number that a spreadsheet gave a decimal point has none."""
@@ -85,7 +106,7 @@ class Rows:
             return words
         words, theirs, own = words.mask(words.isin(leave_out)), self.columns.get(ours, ""), self.values.get(ours, {})
         found = [str(one) for one in words.dropna().unique()]
-        said: dict[str, object] = dict(translations(ours, [one for one in found if fold(one) not in own]))
+        said: dict[str, str | None] = dict(translations(ours, [one for one in found if fold(one) not in own]))
         said |= {one: own[fold(one)] or "" for one in found if fold(one) in own}
         unknown = [one for one in found if said[one] is None]
         if unknown and ours in ASKED:
@@ -102,10 +123,10 @@ class Rows:
             self.notes.append(
                 f"{ours}: {', '.join(unknown[:FEW])} {'is' if len(unknown) == 1 else 'are'} kept as written"
             )
-        changed = {one: str(word) for one, word in said.items() if word is not None and word != one}
+        changed = {one: word for one, word in said.items() if word is not None and word != one}
         self._say(ours, changed)
         return (
-            words.map({one: one if word is None else str(word) for one, word in said.items()})
+            words.map({one: one if word is None else word for one, word in said.items()})
             .replace("", pd.NA)
             .astype("string")
         )
@@ -177,8 +198,23 @@ def one_value_per_image(rows: Rows, table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def carry(rows: Rows, table: pd.DataFrame, label_of: str, columns: Iterable[str]) -> pd.DataFrame:
-    """Return the table with the labels of each breast or patient in all rows of it; refuse labels that disagree."""
+def carry(
+    rows: Rows, table: pd.DataFrame, label_of: str, columns: Collection[str], task_column: str | None = None
+) -> pd.DataFrame:
+    """Return the table with the labels of each breast or patient in all rows of it.
+
+    The worst severity of a unit counts for its rows without one. Other columns are carried where the unit has one word.
+
+    Args:
+        rows: The rows, for errors and notes.
+        table: The table.
+        label_of: The unit, `image`, `breast` or `patient`.
+        columns: The columns that are carried beside severity; each unit must have one word in them.
+        task_column: The column of the task; it is not carried in units that have several words.
+
+    Raises:
+        InputError: A column is not there, or the rows of a unit disagree.
+    """
     if label_of == "image":
         return table
     unit = table["patient"]
@@ -186,16 +222,32 @@ def carry(rows: Rows, table: pd.DataFrame, label_of: str, columns: Iterable[str]
         unit = (unit + "|" + table["exam"].fillna("") + "|" + table["laterality"]).astype("string")
         if count := table.loc[unit.isna(), "image_id"].nunique():
             rows.notes.append(f"labels are not carried to {count} images, because their laterality is unknown")
-    carried = pd.Series(False, index=table.index)
-    for column in columns:
+    rank = table["severity"].map(RANK).astype("Int64")
+    worst = rank.groupby(unit).transform("max")
+    wrong = ((rank == 0) & (worst > 0)).fillna(False)
+    rows.refuse(wrong, f"severity is normal, and another row of the same {label_of} has a finding; "
+                f"data.label_of={label_of} needs one of them")  # fmt: skip
+    carried = rank.isna() & worst.notna()
+    table = table.assign(severity=table["severity"].fillna(worst.map({rank: word for word, rank in RANK.items()})))
+    for column in dict.fromkeys([*columns, *([task_column] if task_column in table else [])]):
+        if column == "severity":
+            continue
         if column not in table:
             raise InputError(f"data.label_columns: {rows.name} has no column {column}")
-        first = table.groupby(unit)[column].transform("first")
-        wrong = (table[column] != first) & table[column].notna() & first.notna()
-        rows.refuse(wrong, f"{column} differs from that of an earlier row of the same {label_of}; data.label_of="
-                    f"{label_of} needs one label of each")  # fmt: skip
-        carried |= table[column].isna() & first.notna()
-        table = table.assign(**{column: table[column].fillna(first)})
+        words = words_of(table[column])
+        spelt = words.str.casefold().groupby(unit)
+        several = (spelt.transform("nunique") > 1).fillna(False)
+        if column in columns:
+            rows.refuse(several & (words.str.casefold() != spelt.transform("first")),
+                        f"{column} differs from that of an earlier row of the same {label_of}; data.label_of="
+                        f"{label_of} needs one word of each")  # fmt: skip
+        lacking = words.isna() & unit.notna()
+        if count := table.loc[lacking & several, "image_id"].nunique():
+            rows.notes.append(f"{column} is not carried to {count} images, as rows of their {label_of} differ")
+        lacking &= ~several & spelt.transform("first").notna()
+        first = words.groupby(unit).transform("first")
+        table = table.assign(**{column: table[column].mask(lacking, first)})
+        carried |= lacking
     if label_of == "patient":
         source = table["severity_source"].mask(carried & table["severity_source"].isna(), "patient_label")
         table = table.assign(severity_source=source)
@@ -214,6 +266,9 @@ def number_findings(rows: Rows, table: pd.DataFrame) -> pd.DataFrame:
     named = table["finding"].notna() & (table["finding"] != "NORM")
     has = placed | named | table["severity"].isin(["benign", "malignant"])
     several = table.duplicated("path", keep=False)
-    rows.refuse(several & ~has, "another row is of the same film, and this one has no finding; leave one of them out")
+    well = ((table["severity"] == "normal") | (table["finding"] == "NORM")).fillna(False)
+    wrong = several & ~has & well
+    rows.refuse(wrong, "another row is of the same film, and this one has no finding; leave one of them out")
+    has |= several  # rows that differ in some other column, say in the words of a label
     number = has.astype(int).groupby(table["path"]).cumsum()
     return table.assign(finding_id=number.where(has, 0))

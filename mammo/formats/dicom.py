@@ -4,6 +4,7 @@ Everything that a tag can refuse is refused before a pixel is decoded, with the 
 """
 
 import math
+import re
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -226,7 +227,8 @@ def laterality_of(tags: Tags) -> str | None:
 def view_of(tags: Tags) -> str | None:
     """Return the view by ViewPosition, else by ViewCodeSequence, else by a CC or MLO in PatientOrientation."""
     if text := tags.text("ViewPosition").upper():
-        return _view_of(text) or text
+        bare = re.sub(r"^(LEFT|RIGHT|L|R)[\W_]*", "", text)  # LMLO is MLO of the left breast
+        return _view_of(text) or (bare if text not in VIEWS and bare in VIEWS else text)
     for code in tags.items("ViewCodeSequence"):
         if view := _view_of(code.text("CodeMeaning")) or _view_of(code.text("CodeValue")):
             return view

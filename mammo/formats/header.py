@@ -20,7 +20,7 @@ from mammo.formats.tags import Tags, is_dicom, read_tags
 from mammo.paths import home
 from mammo.processes.workers import shared_out
 
-VERSION = 1  # raise it if this file changes a header; a change of the reading of films raises READING_VERSION
+VERSION = 2  # raise it if this file changes a header; a change of the reading of films raises READING_VERSION
 MANY = 400  # files from which on several processes read: they take half a second to start
 _TABLE = "CREATE TABLE IF NOT EXISTS headers (path TEXT PRIMARY KEY, state TEXT NOT NULL, header TEXT NOT NULL)"
 

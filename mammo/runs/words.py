@@ -2,9 +2,12 @@
 
 import json
 import re
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
+
+from mammo.errors import InputError
 
 COLUMNS, VALUES = "data.columns.", "data.values."  # keys below these are the user's own
 
@@ -15,7 +18,7 @@ def for_hydra(words: list[str]) -> list[str]:
     `data.columns.patient=PatientID` may name a key that no file has. All words `data.values.<column>.<word>=<ours>`
     become one setting in JSON, as a word may be any text. Other values that Hydra cannot read are put in quotes.
     """
-    parser, found, values = OverridesParser.create(), list[str](), dict[str, dict[str, str | None]]()
+    parser, found, values = OverridesParser.create(), list[str](), dict[str, dict[str, Any]]()
     for word in words:
         key, separator, value = word.partition("=")
         name = key.lstrip("+")
@@ -26,22 +29,49 @@ def for_hydra(words: list[str]) -> list[str]:
             column, _, theirs = name.removeprefix(VALUES).partition(".")
             values.setdefault(column, {})[theirs.strip("'\"")] = None if value in ("null", "") else value.strip("'\"")
             continue
+        if f"{name}.".startswith(VALUES) and (given := _mapping(parser, value)) is not None:
+            whole = {name.removeprefix(VALUES): given} if name != "data.values" else given
+            for column, meanings in whole.items():
+                if not isinstance(meanings, dict):
+                    raise InputError(f"data.values.{column}={meanings}: expected words of the column and their meaning")
+                values.setdefault(str(column), {}).update({str(one): ours for one, ours in meanings.items()})
+            continue
         key = f"++{name}" if name.startswith((COLUMNS, VALUES)) else key
         try:
             parser.parse_override(f"{key}={value}")
         except HydraException:
-            value = _quoted(value)
+            value = _quoted(value, parser)
         found.append(f"{key}={value}")
     return [*found, *([f"data.values={_quote(json.dumps(values, ensure_ascii=False))}"] if values else [])]
 
 
-def _quoted(value: str) -> str:
-    """Return a value in quotes; of a list or mapping, the words in it that are not ASCII."""
+def _mapping(parser: OverridesParser, value: str) -> dict[str, Any] | None:
+    """Return a value that is a mapping, as Hydra or JSON writes it; None for another."""
+    for written in (value, _quoted(value, parser)):
+        try:
+            found = parser.parse_override(f"x={written}").value()
+            found = json.loads(found) if isinstance(found, str) else found
+        except (HydraException, ValueError):
+            continue
+        return found if isinstance(found, dict) else None
+    return None
+
+
+def _quoted(value: str, parser: OverridesParser) -> str:
+    """Return a value in quotes; of a list or mapping, the bare words in it that Hydra cannot read."""
+
+    def safe(match: re.Match[str]) -> str:
+        word = match[0].strip()
+        try:
+            parser.parse_override(f"x={word}")
+        except HydraException:
+            return _quote(word)
+        return match[0]
+
     if not value.startswith(("[", "{")):
         return _quote(value)
-    return re.sub(
-        r"""[^\[\]{},:'"]*[^\x00-\x7F\[\]{},:'"][^\[\]{},:'"]*""", lambda word: _quote(word[0].strip()), value
-    )
+    bare = r"[^\[\]{},:]+" if value.startswith("{") else r"[^\[\]{},]+"
+    return re.sub(rf"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|{bare}""", safe, value)
 
 
 def _quote(text: str) -> str:

@@ -51,6 +51,7 @@ LATERALITY = {
     "right": "r right rgt rt re rechts droite droit derecha derecho destra",
     "": "b both bilateral u",
 }
+SIDES = {word: side for side, words in LATERALITY.items() if side for word in words.split()}
 VIEW = {"CC": "craniocaudal", "MLO": "mediolateraloblique", "ML": "mediolateral", "LM": "lateromedial"}
 SPLIT = {
     "train": "train training trn tr",
@@ -193,8 +194,12 @@ def translations(ours: str, words: Iterable[str]) -> dict[str, str | None]:
 
 
 def side_and_view(word: str) -> tuple[str, str] | None:
-    """Return laterality and view of a word that holds both, such as `LMLO`, `R_CC` or `left-MLO`; None for another."""
-    match = re.fullmatch(r"(L|R|LEFT|RIGHT)[\W_]*([A-Z]+)", word.strip().upper())
-    if match is None or match[2] not in VIEWS or word.strip().upper() in VIEWS:
+    """Return laterality and view of a word that holds both, such as `LMLO`, `R_CC` or `MLO left`; None for another."""
+    whole = word.strip().upper()
+    joined = re.fullmatch(r"(L|R|LEFT|RIGHT)([A-Z]+)", whole)
+    parts = list(joined.groups()) if joined else re.split(r"[\W_]+", whole)
+    if len(parts) != 2 or whole in VIEWS:
         return None
-    return ("left" if match[1].startswith("L") else "right"), match[2]
+    side, view = parts if parts[1] in VIEWS else parts[::-1]
+    told = SIDES.get(side.casefold())
+    return (told, view) if told and view in VIEWS else None

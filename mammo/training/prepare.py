@@ -117,6 +117,8 @@ def choose(dataset: Dataset, config: Config) -> tuple[Config, Chosen]:
     Raises:
         InputError: No image has the view or laterality that is asked for, or the words make no task.
     """
+    if carry := getattr(dataset, "carry", None):
+        carry(config.task.column)
     chosen = choose_images(dataset, config.data)
     task, said = resolved(config.task, chosen.findings)
     if config.split.name not in GIVEN and chosen.findings["official_split"].notna().any():

@@ -31,9 +31,10 @@ def mask(tmp_path):
 def test_a_place_comes_from_whichever_of_circle_box_and_mask_is_there(mask):
     where = [geometry(row(**place).iloc[0]) for place in (CIRCLE, BOX, mask, CIRCLE | BOX, {"x_px": 1, "y_px": 2}, {})]
     assert [one and (one.x_px, one.y_px, one.radius_px) for one in where] == [
-        (10, 20, 5), (9, 8, 5), (9, 8, 5), (10, 20, 5), (1, 2, None), None,
+        (10, 20, 5), (9, 8, 5), (9.5, 8.5, 5.5), (10, 20, 5), (1, 2, None), None,
     ]  # fmt: skip
-    assert where[0].box == (5, 15, 15, 25) and where[1].box == where[2].box == where[3].box == (4, 6, 14, 10)
+    assert where[0].box == (5, 15, 15, 25) and where[1].box == where[3].box == (4, 6, 14, 10)
+    assert where[2].box == (4, 6, 15, 11)
     assert where[2].mask().sum() == 55 and where[1].mask() is None
 
 
@@ -50,6 +51,14 @@ def test_a_mask_is_read_only_where_nothing_else_says_the_place(mask):
 def test_circles_stand_for_boxes_and_masks_in_a_whole_table_and_the_rest_is_as_it_was(mask):
     table = pd.concat([row(**place) for place in (CIRCLE, BOX, mask, {})], ignore_index=True)
     circles = with_circles(table)
-    assert circles["x_px"].tolist()[:3] == [10, 9, 9] and circles["radius_px"].tolist()[:3] == [5, 5, 5]
+    assert circles["x_px"].tolist()[:3] == [10, 9, 9.5] and circles["radius_px"].tolist()[:3] == [5, 5, 5.5]
     assert circles["x_px"].isna().tolist() == [False, False, False, True]
     assert circles.drop(columns=list(CIRCLE)).equals(table.drop(columns=list(CIRCLE)))
+
+
+def test_a_mask_that_is_empty_or_cannot_be_read_gives_no_circle_and_stops_nothing(mask, tmp_path):
+    write_pgm(tmp_path / "empty.pgm", np.zeros((30, 20), np.uint8))
+    (tmp_path / "text.pgm").write_text("none")
+    places = [{"mask_path": str(tmp_path / name)} for name in ("empty.pgm", "text.pgm", "nowhere.pgm")]
+    circles = with_circles(pd.concat([row(**place) for place in (*places, mask)], ignore_index=True))
+    assert circles["x_px"].fillna(-1).tolist() == [-1, -1, -1, 9.5]

@@ -92,6 +92,8 @@ def test_a_labs_own_words_are_translated_and_said(lab):
     [
         (["laterality"], ["L-MLO", "RCC"], [("left", "MLO"), ("right", "CC")]),
         (["view"], ["LMLO", "R_CC"], [("left", "MLO"), ("right", "CC")]),
+        (["view"], ["CC L", "MLO_R"], [("left", "CC"), ("right", "MLO")]),
+        (["laterality"], ["L MLO", "XCCL links"], [("left", "MLO"), ("left", "XCCL")]),
         (["view"], ["LM", "LML"], [("", "LM"), ("left", "ML")]),
         (["view"], ["Cranio-Caudal", "mlo"], [("", "CC"), ("", "MLO")]),
         (["laterality"], ["left breast", "Rechts"], [("left", ""), ("right", "")]),
@@ -121,6 +123,8 @@ def test_the_patient_is_found_in_the_path(lab):
         assert found["patient"].nunique() == 2
     with pytest.raises(InputError, match=r"films\.csv: rows 2, 3, 4 and 5 more: .*data\.patient_from"):
         lab(table, patient_from=r"(Q\d)").findings()
+    with pytest.raises(InputError, match=r"rows 2, 3, 4 and 5 more: .*finds no patient"):
+        lab(table, patient_from=r"(z*)P").findings()
     for pattern, why in ((r"P\d", "brackets"), (r"(P", "regular expression")):
         with pytest.raises(InputError, match=rf"data\.patient_from.*{why}"):
             lab(table, patient_from=pattern)
@@ -131,7 +135,19 @@ def test_patients_whose_names_are_alike_are_named_and_not_merged(lab):
     dataset = lab(rows(8, patient=names))
     assert dataset.findings()["patient"].tolist() == ["7", "007", "p2", "P2", "0998a", "0998b", "22678622", "x"]
     assert dataset.understood.alike == [("7", "007"), ("p2", "P2"), ("0998a", "0998b")]
-    assert said(dataset, "7 and 007")
+    assert said(dataset, "3 patients", "rows 2 and 3") and "p2 and P2" in dataset.understood.doubts()[1]
+
+
+def test_no_note_or_error_spells_a_patient(lab):
+    table = rows(3, patient=["Maria Muster", "maria muster", "Eva Muster"], severity=["malignant", "", "benign"])
+    dataset = lab(table, label_of="patient")
+    dataset.findings()
+    assert not any("muster" in note.casefold() for note in dataset.notes)
+    for wrong in (table.assign(severity=["normal", "", "benign"], patient="Muster"),
+                  table.assign(path=f"films/{FILMS[0]}"), table.assign(image_id="a")):  # fmt: skip
+        with pytest.raises(InputError) as error:
+            lab(wrong, label_of="patient").findings()
+        assert "muster" not in str(error.value).casefold()
 
 
 def test_paths_are_found_as_people_write_them(lab, monkeypatch):
@@ -180,6 +196,7 @@ PLACES = {
     "box": ({"xmin": "10", "ymin": "20", "xmax": "14", "ymax": "30"}, [12, 25, 5]),
     "corners": ({"x1": "10", "y1": "20", "x2": "14", "y2": "30"}, [12, 25, 5]),
     "contour": ({"contour": "[[10, 20], [20, 20], [20, 30], [10, 30]]"}, [15, 25, 50**0.5]),
+    "contour with points": ({"contour": "10.0,20 20.,20 20,30 10,.3e2"}, [15, 25, 50**0.5]),
     "contour in words": ({"contour": "10 20 20 20 20 30 10 30"}, [15, 25, 50**0.5]),
 }
 
@@ -192,7 +209,8 @@ def test_places_are_those_of_the_table_whatever_gives_them(lab, kind):
     place = geometry(lab(rows(2, **columns)).findings().iloc[0])
     assert [place.x_px, place.y_px, place.radius_px] == pytest.approx(expected, abs=1e-3)
     below = geometry(lab(rows(2, **columns), origin="bottom").findings().iloc[0])
-    assert [below.x_px, below.y_px] == pytest.approx([expected[0], HEIGHT - 1 - expected[1]], abs=1e-3)
+    last = HEIGHT if "xmin" in columns or "x1" in columns else HEIGHT - 1  # a box has edges, a point is a pixel
+    assert [below.x_px, below.y_px] == pytest.approx([expected[0], last - expected[1]], abs=1e-3)
 
 
 def mask(path, shape, box):
@@ -260,7 +278,7 @@ WRONG = {
     "oblong pixels": ({"spacing": ["0.07\\0.08", ""]}, "row 2: .*square"),
     "spacing in micrometres": ({"spacing": ["70", "0.07"]}, "row 2: spacing"),
     "contour": ({"contour": ["1 2 3 4 5", ""]}, "row 2: contour"),
-    "mask": ({"mask": ["none.png", ""]}, r"row 2: .*none\.png|row 2: the mask"),
+    "contour with decimal commas": ({"contour": ["", "1,5 2,5 3,5 4,5 5,5 6,5"]}, "row 3: contour .*decimal"),
 }  # fmt: skip
 
 
@@ -282,6 +300,10 @@ SETTINGS = {
     "no such place": ({"path": "a", "patient": "b"}, {"root": "/nowhere"}, "data.root=/nowhere"),
     "columns in a word": ({"path": "a", "patient": "b"}, {"columns": "patient"}, "data.columns=patient"),
     "values": ({"path": "a", "patient": "b"}, {"values": {"severity": {"krank": "malignant"}}}, "data.values.severity"),
+    "values of no meaning": ({"path": "a", "patient": "b", "severity": "foo"},
+                             {"values": {"severity": {"foo": "ill"}}}, r"data\.values\.severity\.foo=ill: .*malignant"),
+    "values in a mapping": ({"path": "a", "patient": "b", "Ort": "x"},
+                            {"values": {"Ort": {"x": {"y": "z"}}}}, r"data\.values\.Ort\.x="),
     "label_of": ({"path": "a", "patient": "b"}, {"label_of": "exam"}, "data.label_of=exam"),
 }  # fmt: skip
 
@@ -334,6 +356,9 @@ def test_a_file_that_is_listed_twice_or_is_no_film_is_said(lab):
     dataset = lab(rows(4, path=[f"films/{FILMS[0]}", "films/soft.png", "films/hard.png", "films/text.png"]))
     assert said(dataset, "1 of 4 films cannot be used")
     assert dataset.understood.listed_twice == [(FILMS[0][:-4], "soft", "hard")]
+    paths = [f"films/{FILMS[1]}", f"films/{FILMS[0]}", "films/soft.png"]
+    with pytest.raises(InputError, match="rows 3, 4: .*another path, for another patient"):
+        lab(rows(3, path=paths, patient=["a", "a", "b"])).findings()
 
 
 def test_a_digest_follows_the_file_and_all_that_decides_how_it_is_read(lab):
@@ -351,3 +376,94 @@ def test_the_settings_of_a_table_make_it_again(lab):
     assert isinstance(again, Table) and again.findings().equals(dataset.findings())
     with pytest.raises(InputError, match=r"data\.table"):
         open_dataset(DataConfig(name="table"))
+
+
+def test_a_film_that_is_named_by_a_relative_and_an_absolute_path_is_one_film(lab, monkeypatch):
+    monkeypatch.chdir(lab.folder)
+    path = [f"films/{FILMS[0]}", str(lab.folder / "films" / FILMS[1]), f"films/{FILMS[2]}"]
+    rows(3, path=path).to_csv("own.csv", index=False)
+    assert Table("own.csv").findings()["image_id"].tolist() == [name[:-4] for name in FILMS[:3]]
+    two = rows(2, path=[f"films/{FILMS[0]}", str(lab.folder / "films" / FILMS[0])], Befund=["a", "b"])
+    two.to_csv("own.csv", index=False)
+    assert Table("own.csv").findings()["image_id"].nunique() == 1
+
+
+def test_places_from_below_are_left_out_where_the_height_of_the_film_is_unknown(lab):
+    (lab.folder / "films" / "text.png").write_text("none")
+    table = rows(4, path=[f"films/{FILMS[0]}", "films/text.png", "films/none.png", "films/none.png"],
+                 x=[3, 4, 5, 6], y=10, radius=2)  # fmt: skip
+    dataset = lab(table, origin="bottom")
+    found = dataset.findings()
+    assert found["y_px"].fillna(-1).tolist() == [HEIGHT - 1 - 10, -1, -1, -1] and found["x_px"].notna().sum() == 1
+    assert said(dataset, "3 places", "row 3", "data.origin=bottom")
+
+
+def test_one_bad_mask_loses_its_place_and_stops_nothing(lab):
+    mask(lab.folder / "good.png", (60, 40), (4, 6, 10, 12))
+    mask(lab.folder / "empty.png", (30, 20), (0, 0, 0, 0))
+    (lab.folder / "text.png").write_text("none")
+    path = [f"films/{FILMS[at]}" for at in (0, 1, 2, 3, 3)]
+    dataset = lab(rows(5, path=path, mask=["good.png", "none.png", "text.png", "empty.png", "none.png"]))
+    found = dataset.findings()
+    assert found["mask_path"].notna().tolist() == [True] + [False] * 4 and found["x0_px"].isna().all()
+    assert said(dataset, "4 masks", "row 3", "none.png")
+
+
+def test_a_scaled_mask_and_one_of_the_size_of_its_film_have_the_same_box(lab):
+    from mammo.datasets.geometry import geometry
+
+    mask(lab.folder / "same.png", (60, 40), (4, 6, 10, 12))
+    mask(lab.folder / "half.png", (30, 20), (2, 3, 5, 6))
+    found = lab(rows(2, mask=["same.png", "half.png"])).findings()
+    assert geometry(found.iloc[0]).box == geometry(found.iloc[1]).box == (4, 6, 10, 12)
+
+
+def test_rows_of_a_film_that_differ_in_a_word_are_two_findings(lab):
+    found = lab(rows(3, path=[f"films/{FILMS[at]}" for at in (0, 0, 1)], Befund=["krank", "gesund", "gesund"]))
+    assert found.findings()["finding_id"].tolist() == [1, 2, 0]
+
+
+def test_none_in_a_column_of_findings_is_no_finding(lab):
+    found = lab(rows(2, finding=["none", "mass"], view=["none", "CC"])).findings()
+    assert found["finding"].tolist() == ["NORM", "MASS"] and found["finding_id"].tolist() == [0, 1]
+    assert pd.isna(found["view"][0])
+
+
+def test_the_column_of_the_task_is_carried_and_may_differ_within_a_breast(lab):
+    table = rows(4, laterality=["L", "L", "R", "R"], Befund=["krank", "-", "gesund", ""],
+                 severity=["malignant", "", "", ""], Alter=["50", "", "51", ""])  # fmt: skip
+    dataset = lab(table, label_of="breast")
+    assert dataset.findings()["Befund"].fillna("").tolist() == ["krank", "-", "gesund", ""]
+    notes = list(dataset.notes)
+    dataset.carry("Befund")
+    found = dataset.findings()
+    assert found["Befund"].tolist() == ["krank", "krank", "gesund", "gesund"] and found["Alter"].isna().sum() == 2
+    assert len(dataset.notes) == len(notes)
+    both = rows(3, path=[f"films/{FILMS[at]}" for at in (0, 0, 1)], laterality="L", Befund=["a", "b", ""],
+                severity=["malignant", "benign", ""])  # fmt: skip
+    dataset = lab(both, label_of="breast")
+    dataset.carry("Befund")
+    assert dataset.findings()["severity"].tolist() == ["malignant", "benign", "malignant"]
+    assert dataset.findings()["Befund"].fillna("").tolist() == ["a", "b", ""] and said(dataset, "Befund", "1 images")
+    with pytest.raises(InputError, match="row 3: Befund"):
+        lab(both, label_of="breast", label_columns=["Befund"]).findings()
+
+
+def test_a_run_carries_the_column_of_its_task(lab):
+    from mammo.training.prepare import choose
+
+    dataset = lab(rows(4, laterality=["L", "L", "R", "R"], Befund=["krank", "", "gesund", ""]), label_of="breast")
+    config = Config.of({"task": {"name": "label", "column": "Befund", "classes": None, "positive": ["krank"]}})
+    assert choose(dataset, config)[1].findings["Befund"].notna().all()
+
+
+def test_exams_of_headers_are_not_mixed_with_those_of_the_table(lab, monkeypatch):
+    from mammo.datasets import table as module
+    from mammo.formats.header import Header
+
+    def headers(paths, remember=True):
+        return [Header(str(path), "DICOM", HEIGHT, WIDTH, 12, 1, 0.1, "left", "CC", exam="1.2") for path in paths]
+
+    monkeypatch.setattr(module, "read_headers", headers)
+    found = lab(rows(3, patient=["a", "a", "b"], exam=["E1", "", ""])).findings()
+    assert found["exam"].fillna("").tolist() == ["E1", "", "1.2"]

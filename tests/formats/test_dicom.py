@@ -278,7 +278,17 @@ def test_laterality_and_view_are_found_in_their_order(read):
     code.CodeValue, code.CodeMeaning = "399162004", "?"
     assert read(ViewPosition=None, ViewCodeSequence=[code]).view == "CC"
     assert read(ViewPosition=None).view is None
-    assert read(ViewPosition="xccl").view == "XCCL"
+    told = {
+        "xccl": "XCCL",
+        "LMLO": "MLO",
+        "R-CC": "CC",
+        "left mlo": "MLO",
+        "LM": "LM",
+        "LML": "ML",
+        "LMO": "LMO",
+        "L": "L",
+    }
+    assert {word: read(ViewPosition=word).view for word in told} == told
 
 
 @pytest.mark.parametrize(("words", "turned"), [(["P", "F"], False), (["A", "HL"], True), (["A"], False), (None, False)])

@@ -21,6 +21,8 @@ from mammo.runs.words import for_hydra
         ("data.values.severity.4a=null", {"severity": {"4a": None}}),
         ("data.values.Patient ID.x.y=a=b", {"Patient ID": {"x.y": "a=b"}}),
         ("data.root=null", None),
+        ("data.label_columns=[krank (sicher),ja]", ["krank (sicher)", "ja"]),
+        ("data.label_columns=['krank, sicher', a: b?,1]", ["krank, sicher", "a: b?", 1]),
         ("task.column=Befund", "Befund"),
     ],
 )
@@ -34,4 +36,6 @@ def test_words_of_several_columns_are_one_setting_and_all_others_stay():
     assert for_hydra(line)[:4] == ["-m", "data=table", "seed=1,2", "+trainer.x=1"]
     assert config_of(for_hydra(line[3:5]), {}).data.values == {"view": {"a": "CC", "b": "ML"}}
     assert for_hydra(for_hydra(line)) == for_hydra(line)  # a run that is resumed reads its own line
+    for whole in ("data.values={view: {a: CC}}", "data.values.view={a: CC}", """data.values='{"view": {"a": "CC"}}'"""):
+        assert config_of([whole, "data.values.view.b=ML"], {}).data.values == {"view": {"a": "CC", "b": "ML"}}
     assert for_hydra(["task.positive=[bösartig, krank]"]) == ["task.positive=['bösartig', krank]"]
