@@ -82,7 +82,7 @@ def box_of(mask: np.ndarray) -> list[float]:
 
     The order is that of `BOX`; the list is empty if the mask is.
     """
-    rows, columns = (mask.any(axis=axis).nonzero()[0] for axis in (1, 0))
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
     return [float(edge) for edge in (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)] if len(rows) else []
 
 

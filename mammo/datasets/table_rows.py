@@ -246,7 +246,7 @@ def carry(
             rows.notes.append(f"{column} is not carried to {count} images, as rows of their {label_of} differ")
         lacking &= ~several & spelt.transform("first").notna()
         first = words.groupby(unit).transform("first")
-        table = table.assign(**{column: table[column].mask(lacking, first)})
+        table = table.assign(**{str(column): table[column].mask(lacking, first)})
         carried |= lacking
     if label_of == "patient":
         source = table["severity_source"].mask(carried & table["severity_source"].isna(), "patient_label")

@@ -58,6 +58,7 @@ def test_every_film_has_a_row_with_what_its_header_tells(folder):
     assert [path.rsplit("/", 1)[1] for path in made.passed_over] == ["ct.dcm"] and made.hidden == 2
     named = first_table(folder, r"(?P<patient>P\d)_|(IM)")
     assert named.rows["patient"].fillna("").tolist() == ["", "P2", "P4"]
+    assert first_table(folder, r"(z*)P|IM").rows["patient"].isna().all()
 
 
 def test_the_command_writes_a_table_that_can_be_read_and_overwrites_none(folder, tmp_path):

@@ -357,7 +357,7 @@ def test_a_file_that_is_listed_twice_or_is_no_film_is_said(lab):
     assert said(dataset, "1 of 4 films cannot be used")
     assert dataset.understood.listed_twice == [(FILMS[0][:-4], "soft", "hard")]
     paths = [f"films/{FILMS[1]}", f"films/{FILMS[0]}", "films/soft.png"]
-    with pytest.raises(InputError, match="rows 3, 4: .*another path, for another patient"):
+    with pytest.raises(InputError, match=r"rows 3, 4: .*another path, for another patient"):
         lab(rows(3, path=paths, patient=["a", "a", "b"])).findings()
 
 

@@ -293,7 +293,7 @@ def test_a_finding_with_a_box_or_a_mask_alone_has_a_window_centred_on_it(given, 
         rows[["x0_px", "y0_px", "x1_px", "y1_px"]] = edges
     else:
         mask = np.zeros((SIDE, SIDE), np.uint8)
-        mask[380:441, 701:742] = 255
+        mask[380:440, 701:741] = 255
         write_pgm(tmp_path / "mask.pgm", mask)
         rows["mask_path"] = str(tmp_path / "mask.pgm")
     table = crops(rows, name="scaled_lesion", factor=2.0).table
