@@ -13,10 +13,10 @@ import pandas as pd
 from mammo.config import SplitConfig, TaskConfig
 from mammo.datasets.base import Dataset
 from mammo.datasets.findings import findings_table
+from mammo.datasets.label_words import resolved
 from mammo.datasets.labels import Labels, find_task
 from mammo.datasets.registry import DATASETS
 from mammo.datasets.split import GIVEN, split_images
-from mammo.datasets.words import resolved
 from mammo.errors import InputError
 from mammo.files import write_table
 from mammo.paths import conf

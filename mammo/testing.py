@@ -16,10 +16,10 @@ from mammo.config import Config, LossConfig, ModelConfig, TaskConfig
 from mammo.datasets.base import Dataset, load_findings
 from mammo.datasets.film import Film, pixel_digest
 from mammo.datasets.geometry import geometry
+from mammo.datasets.label_words import resolved
 from mammo.datasets.labels import Labels
 from mammo.datasets.labels import check_task as require_classes
 from mammo.datasets.registry import CONTRACT
-from mammo.datasets.words import resolved
 from mammo.errors import InputError
 from mammo.models.backbones import BACKBONES, Backbone
 from mammo.models.heads import HEADS, Head, fit_head

@@ -19,7 +19,7 @@ from mammo.cli.main import app
 from mammo.cli.options import check_choices
 from mammo.config import Config, register
 from mammo.runs import sweep
-from mammo.runs.words import for_hydra
+from mammo.runs.hydra_words import for_hydra
 from tests.conftest import CONF
 
 ROOT = CONF.parent

@@ -20,7 +20,7 @@ from mammo.errors import InputError, message_for_user
 from mammo.paths import conf
 from mammo.processes import peers, resume
 from mammo.runs import sweep
-from mammo.runs.words import for_hydra
+from mammo.runs.hydra_words import for_hydra
 
 EXPECTED = (InputError, CompactHydraException, InterpolationResolutionError)
 PROGRAM = "MAMMO_PROGRAM"  # the environment variable with the id of the process that the user started

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from mammo.errors import InputError
+from mammo.tables.spellings import NOTHING
 from mammo.tables.spreadsheet import read_spreadsheet
 
 PARTS = ("train", "val", "test")
@@ -47,7 +48,6 @@ ALLOWED = {
     "official_split": set(PARTS),
 }
 IDENTITY = ["dataset", "image_id", "path", "patient", "exam"]  # names; NA may be one
-NO_VALUE = ["NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "<NA>", "#N/A", "None"]  # words for a missing value
 SPACING = (0.01, 1.0)  # millimetres; beyond, a spacing has another unit
 REQUIRED = ["dataset", "image_id", "finding_id", "path", "patient"]
 TOGETHER = [["x_px", "y_px"], ["x0_px", "y0_px", "x1_px", "y1_px"]]
@@ -99,7 +99,9 @@ def read_findings(path: Path) -> pd.DataFrame:
     """
     words = read_spreadsheet(path, "a findings table").rows
     others = [name for name in words if name not in IDENTITY]
-    words[others] = words[others].mask(words[others].isin(NO_VALUE))
+    words[others] = words[others].apply(
+        lambda column: column.mask(column.str.casefold().isin(NOTHING) | (column == "None"))
+    )
     for name in words:
         numbers = pd.to_numeric(words[name], errors="coerce")
         if COLUMNS.get(name) != STRING and (numbers.isna() == words[name].isna()).all():

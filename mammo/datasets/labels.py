@@ -9,7 +9,7 @@ import yaml
 from mammo.config import TaskConfig
 from mammo.datasets.findings import IMAGE_COLUMNS
 from mammo.datasets.geometry import with_circles
-from mammo.datasets.words import fold, words_of
+from mammo.datasets.label_words import fold, words_of
 from mammo.errors import InputError
 from mammo.paths import conf
 

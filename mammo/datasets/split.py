@@ -11,7 +11,7 @@ import pandas as pd
 from mammo.datasets.findings import PARTS
 from mammo.datasets.labels import worst_findings
 from mammo.errors import InputError
-from mammo.tables.column_words import SPLITS
+from mammo.tables.spellings import SPLITS
 from mammo.tables.spreadsheet import read_spreadsheet
 
 PAPER_TRAIN = {False: (54, 207), True: (43, 115)}  # by abnormal: images in train, in all (Behery et al. 2023, Table 2)

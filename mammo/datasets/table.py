@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from mammo.datasets import film as films
-from mammo.datasets import table_names
+from mammo.datasets import table_identities
 from mammo.datasets import table_places as places
 from mammo.datasets import table_rows as steps
 from mammo.datasets.film import Film
@@ -21,8 +21,8 @@ from mammo.datasets.understood import Understood
 from mammo.errors import InputError
 from mammo.formats import READING_VERSION
 from mammo.formats.header import read_headers
-from mammo.tables.column_words import recognise
 from mammo.tables.paths import paths_of
+from mammo.tables.spellings import recognise
 from mammo.tables.spreadsheet import read_spreadsheet
 
 FACTS = ["path", "laterality", "view", "spacing_mm"]  # of an image, which its film needs
@@ -194,8 +194,8 @@ class Table:
         if twice.any():
             known.notes.append(f"{int(twice.sum())} rows are exact copies of earlier ones and are left out")
         rows = self._rows(self._raw[~twice])
-        table, known.missing = table_names.identities(rows, self.folder, self.patient_from)
-        known.alike = table_names.alike(table["patient"].unique())
+        table, known.missing = table_identities.identities(rows, self.folder, self.patient_from)
+        known.alike = table_identities.alike(table["patient"].unique())
         if known.alike:
             shown = [str((table["patient"] == one).idxmax()) for one in known.alike[0]]
             known.notes.append(

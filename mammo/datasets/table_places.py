@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 
 from mammo.datasets.film import read_mask
+from mammo.datasets.findings import SPACING
 from mammo.datasets.geometry import BOX, CIRCLE, box_of
 from mammo.datasets.table_rows import FEW, Rows
 from mammo.errors import UnreadableFilm
 from mammo.formats.header import Header, read_headers
 from mammo.tables.spreadsheet import to_numbers
 
-SPACING = (0.01, 1.0)  # millimetres; beyond, a spacing has another unit
 SAME_SHAPE = 0.01  # a mask may be smaller than its film if the ratio of its sides differs by less than this share
 
 

@@ -6,15 +6,11 @@ from collections.abc import Collection, Iterable, Mapping
 import pandas as pd
 
 from mammo.datasets.findings import IDENTITY, IMAGE_COLUMNS
-from mammo.datasets.words import as_word, words_of
+from mammo.datasets.label_words import as_word, words_of
 from mammo.errors import InputError
-from mammo.tables.column_words import ASKED, SHORT, fold, is_sure, ours_of, side_and_view, translations
+from mammo.tables.spellings import ABSENT, ASKED, NOTHING, SHORT, fold, is_sure, ours_of, side_and_view, translations
 from mammo.tables.spreadsheet import named_rows
 
-ABSENT = frozenset(
-    ["na", "n/a", "nan", "none", "null", "<na>", "#n/a", "-", ".", "?", "missing", "unknown", "unbekannt"]
-)
-BLANK = frozenset(["na", "n/a", "nan", "null", "<na>", "#n/a"])  # of the columns that we do not know
 FAULT = r"#(REF|VALUE|NAME|DIV/0|NUM|NULL)[!?]"  # what a spreadsheet shows for a formula that failed
 RANK = {"normal": 0, "benign": 1, "malignant": 2}
 FEW = 5  # words, files and names that a note lists
@@ -181,7 +177,7 @@ class Rows:
         for column, words in self.values.items():
             if column in table and column not in self.columns:
                 table = table.assign(**{column: table[column].map(lambda one, of=words: of.get(fold(one), one))})
-        return table.mask(table.apply(lambda column: column.str.casefold().isin(BLANK)))
+        return table.mask(table.apply(lambda column: column.str.casefold().isin(NOTHING)))
 
 
 def one_value_per_image(rows: Rows, table: pd.DataFrame) -> pd.DataFrame:

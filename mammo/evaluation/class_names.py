@@ -4,8 +4,8 @@ import re
 
 import pandas as pd
 
+from mammo.datasets.label_words import as_word
 from mammo.datasets.labels import known_tasks
-from mammo.datasets.words import as_word
 from mammo.errors import InputError
 
 PAIRS = [("negative", "positive"), ("neg", "pos"), ("no", "yes"), ("false", "true"), ("healthy", "diseased"),

@@ -17,9 +17,8 @@ from mammo.evaluation.aggregate import PLACES
 from mammo.evaluation.class_names import class_names, key, same_names
 from mammo.evaluation.predictions import COLUMNS
 from mammo.evaluation.raw_table import RawTable, first_of
-from mammo.tables.column_words import SPLITS
+from mammo.tables.spellings import SIDES, SPLITS
 
-LATERALITIES = {"left": "left", "l": "left", "right": "right", "r": "right"}
 UNUSED = dict.fromkeys(
     ("model", "reader", "classifier", "algorithm", "method"), "name it as head if it tells classifiers"
 )
@@ -194,7 +193,7 @@ class _Reader:
             if one not in self.raw:
                 continue
             given = self.raw.words(one)
-            table[one] = given.str.lower().map(LATERALITIES).astype("string") if one == "laterality" else given
+            table[one] = given.str.lower().map(SIDES).astype("string") if one == "laterality" else given
             if (odd := table[one].isna() & given.notna()).any():
                 self.notes.append(f"**laterality {first_of(given, odd)} is taken as unknown; write left or right**")
             if "image_id" in self.raw:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mammo.datasets.words import as_word
+from mammo.datasets.label_words import as_word
 from mammo.errors import InputError
 from mammo.tables.spreadsheet import named_rows, read_spreadsheet, to_numbers
 

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from mammo.datasets.film import Film
+from mammo.datasets.label_words import words_of
 from mammo.datasets.labels import Labels
-from mammo.datasets.words import words_of
 from mammo.errors import InputError
 from mammo.preprocessing.crops import Crop
 from mammo.preprocessing.cutting import Cutter, Facts, UnreadableFilms

@@ -14,7 +14,7 @@ from mammo.config import Config
 from mammo.errors import InputError
 from mammo.paths import conf
 from mammo.runs import settings
-from mammo.runs.words import for_hydra
+from mammo.runs.hydra_words import for_hydra
 
 
 def config_of(line: list[str], chosen: Mapping[str, Any]) -> Config:

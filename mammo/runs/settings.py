@@ -9,8 +9,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from mammo.config import GROUPS, Config
 from mammo.datasets.findings import PARTS
+from mammo.datasets.label_words import positive_words
 from mammo.datasets.labels import Labels
-from mammo.datasets.words import positive_words
 from mammo.errors import InputError
 from mammo.evaluation.aggregate import UNITS, check_rule
 from mammo.evaluation.operating_point import check_rule as check_threshold

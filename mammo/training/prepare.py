@@ -10,9 +10,9 @@ import pandas as pd
 from mammo.config import Config
 from mammo.datasets.base import Chosen, Dataset, choose_images
 from mammo.datasets.findings import PARTS, SAMPLE
+from mammo.datasets.label_words import resolved
 from mammo.datasets.labels import Labels, check_task
 from mammo.datasets.split import GIVEN, check_split, official_split, read_split, split_images
-from mammo.datasets.words import resolved
 from mammo.errors import InputError
 from mammo.paths import home
 from mammo.preprocessing.augment import Augment

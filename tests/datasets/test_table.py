@@ -13,7 +13,7 @@ from mammo.config import Config, DataConfig
 from mammo.datasets.registry import DATASETS, open_dataset
 from mammo.datasets.table import Table
 from mammo.errors import InputError
-from mammo.tables.column_words import recognise
+from mammo.tables.spellings import recognise
 from mammo.testing import check_dataset
 
 HEIGHT, WIDTH = 60, 40
@@ -98,6 +98,7 @@ def test_a_labs_own_words_are_translated_and_said(lab):
         (["view"], ["Cranio-Caudal", "mlo"], [("", "CC"), ("", "MLO")]),
         (["laterality"], ["left breast", "Rechts"], [("left", ""), ("right", "")]),
         (["laterality"], ["U", "R"], [("", ""), ("right", "")]),
+        (["laterality"], ["--", "R"], [("", ""), ("right", "")]),
     ],
 )
 def test_laterality_and_view_are_found_in_one_word_too(lab, columns, words, expected):

@@ -9,8 +9,9 @@ import pandas as pd
 
 from mammo.config import TaskConfig
 from mammo.errors import InputError
+from mammo.tables.spellings import MARKS, NOTHING
 
-NO_WORD = frozenset(["", "na", "n/a", "nan", "null", "<na>", "#n/a", "#ref!", "#value!", "-", "--", ".", "?"])
+NO_WORD = NOTHING | MARKS | {"", "#ref!", "#value!"}  # a word such as unknown may be a class
 RESERVED = ("samples", "patients")  # keys that stand beside the classes in metrics.json
 SHOWN = 10  # the number of words that a line lists
 

@@ -3,7 +3,7 @@
 import pytest
 
 from mammo.runs.compose import config_of
-from mammo.runs.words import for_hydra
+from mammo.runs.hydra_words import for_hydra
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ import pytest
 
 import mammo
 from mammo.config import TaskConfig
+from mammo.datasets.label_words import fold, resolved, words_of
 from mammo.datasets.labels import Labels
-from mammo.datasets.words import fold, resolved, words_of
 from mammo.errors import InputError
 
 

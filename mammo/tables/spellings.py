@@ -45,6 +45,10 @@ SHORT = {"x_px": "x", "y_px": "y", "radius_px": "radius", "x0_px": "xmin", "y0_p
          "y1_px": "ymax", "mask_path": "mask", "spacing_mm": "spacing", "official_split": "split"}  # fmt: skip
 CORNERS = {"x1": "x0_px", "y1": "y0_px", "x2": "x1_px", "y2": "y1_px"}  # where x2 is there, x1 is the left edge
 
+NOTHING = frozenset(["na", "n/a", "nan", "null", "<na>", "#n/a"])  # words for a missing value in any column, folded
+MARKS = frozenset(["-", "--", ".", "?"])  # and those of a person, in a column of words
+ABSENT = NOTHING | MARKS | {"none", "missing", "unknown", "unbekannt"}  # and those in a column that we know
+
 VIEWS = ("CC", "MLO", "ML", "LM", "LMO", "XCC", "XCCL", "XCCM", "FB", "SIO", "ISO", "AT", "CV", "TAN")
 LATERALITY = {
     "left": "l left lft lt li links gauche izquierda izquierdo sinistra",
