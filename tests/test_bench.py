@@ -175,7 +175,8 @@ def test_a_table_of_many_rows_is_split_and_audited_and_a_leak_would_be_an_error(
         tables.main(400)
 
 
-@pytest.mark.parametrize("form", ["png16", "pgm"])
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["png16", "pgm", "j2k"])
 def test_films_are_decoded_and_cut_and_set_against_the_bare_decoder(form, tmp_path):
     said = []
     found = data.measure(films=2, megapixels=0.2, form=form, rounds=1, say=said.append)

@@ -21,7 +21,7 @@ def ran(folder, *overrides):
     return RunFolder(folder / "run")
 
 
-@pytest.mark.parametrize("crop", ["lesion", "grid"])  # and whole below
+@pytest.mark.parametrize("crop", ["lesion", pytest.param("grid", marks=pytest.mark.slow)])  # and whole below
 def test_it_trains_and_is_reported_with_every_crop(tmp_path, crop):
     run = ran(tmp_path, f"crop={crop}", *([] if crop == "whole" else ["data.spacing_mm=0.1", "crop.window_mm=6"]))
     table, classes = read_predictions(run.path / "predictions.csv")

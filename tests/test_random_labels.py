@@ -100,6 +100,7 @@ def covering(found):
     return int(((lows <= 0.5) & (highs >= 0.5)).sum())
 
 
+@pytest.mark.slow
 def test_random_labels_are_not_learnt_by_patient_but_by_copies(phantom, cut_once):
     source = ["data=phantom", f"data.root={phantom.root}", f"data.patients={phantom.patients}"]
     found = benchmark(source, seeds=5, shares=(0.5, 0, 0.5))

@@ -175,7 +175,8 @@ def test_folds_and_seeds_need_no_more_passes_than_there_are_distinct_samples(job
     assert len(kept(tmp_path)) == len(set(kept(tmp_path)))
 
 
-@pytest.mark.parametrize("augment", ["online", pytest.param("mixup", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("augment", ["online", "mixup"])
 def test_a_run_without_cache_gives_the_same_to_rounding(job, resnet_trunk, passes, tmp_path, augment):
     common = (
         "model=resnet18",
@@ -198,7 +199,8 @@ def test_a_run_without_cache_gives_the_same_to_rounding(job, resnet_trunk, passe
     assert metrics[0] == metrics[1]
 
 
-@pytest.mark.parametrize("everything", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("everything", [False, True])
 def test_frozen_outputs_are_not_used_where_what_made_them_has_changed(
     job, resnet_trunk, passes, tmp_path, monkeypatch, everything
 ):

@@ -1,4 +1,4 @@
-"""Begin with films of your own (init, check, example); fetch, verify or summarise a data set; show or clear caches."""
+"""Begin with films of your own: init, check, example. Also fetch, verify, summary, cache."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

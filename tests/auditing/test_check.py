@@ -112,7 +112,8 @@ def test_a_missing_film_and_one_under_two_names_are_faults_and_so_is_no_film(min
         linked = next(one for one in rows["Datei"] if one.endswith(".png"))
         (tmp_path / "link.png").unlink()
         (tmp_path / "link.png").symlink_to(linked)
-        more = rows.iloc[[0, 0, 0]].assign(
+        hers = rows.index[rows["Datei"] == linked][0]
+        more = rows.loc[[0, 0, hers]].assign(
             Datei=["nowhere.png", str(tmp_path / "page.png"), str(tmp_path / "link.png")]
         )
         return pd.concat([rows, more])
