@@ -82,7 +82,8 @@ def tables(found: dict[str, Any]) -> list[str]:
     }
     rows = []
     for work, of in medians.items():
-        shown = [f"{found['films'] / of['seconds']:.3g}", f"{of['cpu_seconds'] / found['films']:.3f}"]
+        speed = found["films"] / of["seconds"]
+        shown = [f"{speed:,.0f}" if speed > 100 else f"{speed:.2f}", f"{of['cpu_seconds'] / found['films']:.3f}"]
         peak = found["peak_bytes"].get(work)
         rows.append([NAMED[work], *shown, f"{peak / 1e6:,.0f}" if peak else ""])
     ratio = {key: medians["cut"][key] / medians["decode"][key] for key in ("seconds", "cpu_seconds")}
