@@ -1,5 +1,6 @@
 """Begin with films of your own: init, check, example. Also fetch, verify, summary, cache."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -118,6 +119,7 @@ def init(
 ) -> None:
     """Write a first table of a folder of films from their headers, or their names; its labels are yours to fill in."""
     from mammo.datasets.first_table import first_table, write_first_table
+    from mammo.runs.hydra_words import written
 
     out = out or folder / "films.csv"
     if out.exists():
@@ -134,7 +136,9 @@ def init(
         typer.echo(note)
     patients = made.rows["patient"].nunique()
     typer.echo(f"{len(made.rows)} films of {patients} patients, {len(made.passed_over)} files passed over; see {out}")
-    typer.echo(f"fill in the column label, then: mammo train data=table data.table={out}")
+    train = ["data=table", written("data.table", str(out)), "task=label", "task.column=label"]
+    typer.echo(f"look at them:             {shlex.join(['mammo', 'data', 'check', str(out)])}")
+    typer.echo(f"fill in the column label: {shlex.join(['mammo', 'train', *train])}")
 
 
 @app.command()

@@ -74,10 +74,14 @@ def write_first_table(made: FirstTable, folder: Path, out: Path) -> None:
     """Write the rows as CSV, with paths that count from the folder of the CSV.
 
     Raises:
-        InputError: The file exists.
+        InputError: The file exists, or its folder cannot be made.
     """
     if out.exists():
         raise InputError(f"{out} exists and is not overwritten; name another file with --out")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise InputError(f"{out.parent} is a file; name another folder with --out") from None
     start = out.absolute().parent
     paths = [Path(os.path.relpath((folder / inner).absolute(), start)).as_posix() for inner in made.rows["path"]]
     write_table(made.rows.assign(path=paths), out)

@@ -1,5 +1,6 @@
 """Write `metrics.json`, figures and `report.md` from the tables of a run folder; nothing else is needed."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ def write(folder: Path) -> dict[str, float]:
     ]
     for image in sorted((folder / "figures").glob("*.png")):
         lines += [f"![{image.stem}](figures/{image.name})", ""]
-    lines += [f"Command: `{' '.join(run.provenance['command'])}`", ""]
+    lines += [f"Command: `{shlex.join(run.provenance['command'])}`", ""]
     write_text("\n".join(lines), folder / "report.md")
     flat = evaluation.flat()
     for unit, (one, *_) in units.items():

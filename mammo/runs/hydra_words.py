@@ -45,6 +45,19 @@ def for_hydra(words: list[str]) -> list[str]:
     return [*found, *([f"data.values={_quote(json.dumps(values, ensure_ascii=False))}"] if values else [])]
 
 
+def written(key: str, value: str) -> str:
+    """Return the word `key=value` as a user writes it, in quotes if it is taken for something else without them."""
+    for way in (value, _quote(value), f'"{value}"'):
+        word = f"{key}={way}"
+        try:
+            read = OverridesParser.create().parse_override(for_hydra([word])[0])
+        except HydraException:
+            continue
+        if read.value() == value:
+            return word
+    return f"{key}={_quote(value)}"
+
+
 def _mapping(parser: OverridesParser, value: str) -> dict[str, Any] | None:
     """Return a value that is a mapping, as Hydra or JSON writes it; None for another."""
     for written in (value, _quoted(value, parser)):

@@ -47,7 +47,8 @@ def provenance_of(
     Raises:
         InputError: The run was begun with another precision.
     """
-    command = [Path(sys.argv[0]).name, *(word for word in sys.argv[1:] if word != LAST)]
+    program = ["python", "train.py"] if Path(sys.argv[0]).name == "train.py" else ["mammo", "train"]
+    command = [*program, *(word for word in sys.argv[1:] if word != LAST)]
     if run.from_python:
         command = ["mammo.train", *(f"{key}={value}" for key, value in run.job.items())]
     if goes_on:

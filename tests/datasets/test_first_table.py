@@ -1,5 +1,7 @@
 """A first table of a folder lists its films once, says what it passed over, and holds no name of a patient."""
 
+import shlex
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -12,6 +14,7 @@ from mammo.cli.main import app
 from mammo.datasets.first_table import first_table
 from mammo.datasets.table import Table
 from mammo.errors import InputError
+from mammo.runs.compose import config_of
 
 MG = "1.2.840.10008.5.1.4.1.1.1.2"
 PIXELS = np.random.default_rng(0).integers(1, 4096, (30, 20)).astype("<u2")
@@ -95,3 +98,16 @@ def test_facts_of_dicom_headers_come_into_the_findings(folder, tmp_path):
     assert found["laterality"].tolist() == ["left", "left"] and set(found["spacing_mm"]) == {0.1}
     assert dataset.understood.disagreements == {"laterality": ["IM_0001"]}
     assert dataset.read("IM_0001").laterality == "left" and not any("Secret" in note for note in dataset.notes)
+
+
+def test_the_next_steps_that_are_printed_can_be_pasted(folder, tmp_path):
+    out = tmp_path / "new (ü), it's" / "a=b,c.csv"
+    run = CliRunner().invoke(app, ["data", "init", str(folder), "--out", str(out)])
+    assert run.exit_code == 0 and out.is_file()
+    check, train = (shlex.split(line.partition(": ")[2]) for line in run.output.splitlines()[-2:])
+    assert check == ["mammo", "data", "check", str(out)] and train[:2] == ["mammo", "train"]
+    config = config_of(train[2:], {})
+    assert config.data.table == str(out) and (config.task.name, config.task.column) == ("label", "label")
+    (tmp_path / "file").touch()
+    run = CliRunner().invoke(app, ["data", "init", str(folder), "--out", str(tmp_path / "file" / "t.csv")])
+    assert run.exit_code == 2 and "is a file" in run.stderr

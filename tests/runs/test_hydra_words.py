@@ -3,7 +3,7 @@
 import pytest
 
 from mammo.runs.compose import config_of
-from mammo.runs.hydra_words import for_hydra
+from mammo.runs.hydra_words import for_hydra, written
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,8 @@ def test_words_of_several_columns_are_one_setting_and_all_others_stay():
     for whole in ("data.values={view: {a: CC}}", "data.values.view={a: CC}", """data.values='{"view": {"a": "CC"}}'"""):
         assert config_of([whole, "data.values.view.b=ML"], {}).data.values == {"view": {"a": "CC", "b": "ML"}}
     assert for_hydra(["task.positive=[bösartig, krank]"]) == ["task.positive=['bösartig', krank]"]
+
+
+@pytest.mark.parametrize("value", ["a.csv", "/a b/ä,c=d.csv", "it's, x.csv", "[a]/x.csv", "null", "12", " a"])
+def test_a_written_word_is_read_as_its_value(value):
+    assert config_of([written("data.table", value)], {}).data.table == value
