@@ -14,6 +14,8 @@ from mammo import figures
 from mammo.datasets.base import Dataset
 from mammo.datasets.film import Film, pixel_digest
 from mammo.datasets.geometry import geometry, outlines
+from mammo.datasets.labels import Labels
+from mammo.datasets.understood import Understood
 from mammo.errors import InputError, UnreadableFilm
 from mammo.preprocessing.breast import Breast, find_breast
 from mammo.preprocessing.crop_table import count_notes
@@ -35,6 +37,7 @@ class Look:
     digest: str = ""
     notes: tuple[str, ...] = ()
     fault: str | None = None
+    turned: bool = False  # the chest wall is on the other side than the laterality says
     picture: np.ndarray | None = None
     lines: list[tuple[np.ndarray, str]] = field(default_factory=list)
 
@@ -62,7 +65,9 @@ class Check:
         yield f"faults: {len(self.faults)}" if self.faults else "no fault found"
 
 
-def check(dataset: Dataset, findings: pd.DataFrame, notes: list[str], most: int | None = None) -> Check:
+def check(
+    dataset: Dataset, findings: pd.DataFrame, notes: list[str], most: int | None = None, labels: Labels | None = None
+) -> Check:
     """Read the films of a data set and say what is in it, and what is wrong.
 
     Args:
@@ -70,6 +75,7 @@ def check(dataset: Dataset, findings: pd.DataFrame, notes: list[str], most: int 
         findings: Its findings table.
         notes: What was said when the table was read.
         most: The largest number of films to read, taken from all over the table; None reads all of them.
+        labels: The labels of a task, whose images are counted.
     """
     known = known_faults(dataset, findings)
     images = [one for one in findings["image_id"].drop_duplicates() if one not in known]
@@ -86,11 +92,21 @@ def check(dataset: Dataset, findings: pd.DataFrame, notes: list[str], most: int 
         for image_id, one in zip(read, done, strict=True)
     ]
     facts = {"table": notes} | {heading: [words] for heading, words in counts(findings).items()}
+    if labels is not None:
+        facts["classes"] = [images_of_classes(labels, findings)]
     facts |= {"files": kinds(looks), "notes": count_notes({look.image_id: look.notes for look in looks})}
     if len(read) < len(images):
         facts["read"] = [f"{len(read)} of {len(images)} films were read; --all reads every film"]
-    twice = getattr(getattr(dataset, "understood", None), "listed_twice", [])
+    understood = getattr(dataset, "understood", None) or Understood({})
+    twice = understood.listed_twice
     wrong = [*known.values(), *(f"{_some(list(group))} are one file" for group in twice), *faults(looks, twice)]
+    sides = set(understood.disagreements.get("laterality", ()))
+    wrong += [
+        f"{look.image_id}: the laterality of the table is neither that of the header nor that of the picture"
+        for look in looks
+        if look.turned and look.image_id in sides
+    ]
+    wrong += understood.mixed
     return Check({heading: lines for heading, lines in facts.items() if lines}, wrong, sheet(findings, looks))
 
 
@@ -125,7 +141,7 @@ def look_at(dataset: Dataset, rows: pd.DataFrame, *, drawn: bool) -> Look:
         look.size, look.digest = f"{width} x {height}", pixel_digest(film.pixels)
         look.format = f"{film.max_level.bit_length()} bits"
         breast = find_breast(film, None if pd.isna(first["laterality"]) else first["laterality"], look.image_id)
-        look.notes = (*film.notes, *breast.notes)
+        look.notes, look.turned = (*film.notes, *breast.notes), breast.disagrees
         places = [place for _, row in rows.iterrows() if (place := geometry(row)) is not None]
         for place in places:
             mask = place.mask()
@@ -211,6 +227,15 @@ def counts(findings: pd.DataFrame) -> dict[str, str]:
     spacing = images["spacing_mm"]
     found["spacing_mm"] = _counted(spacing.round(4))
     return {heading: words for heading, words in found.items() if words}
+
+
+def images_of_classes(labels: Labels, findings: pd.DataFrame) -> str:
+    """Return how many images each class of a task has, in words."""
+    rows = findings.assign(label=labels.label(findings))
+    of = labels.of_images(rows)["label"].value_counts()
+    without = rows["image_id"].nunique() - int(of.sum())
+    words = [f"{of.get(name, 0)} images are {name}" for name in labels.classes]
+    return ", ".join([*words, *([f"{without} in no class"] if without else [])])
 
 
 def _counted(values: pd.Series, most: int = 8) -> str:

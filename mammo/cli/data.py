@@ -171,17 +171,25 @@ def check(
     The exit status is 0 (nothing wrong), 1 (something is wrong) or 2 (the table cannot be used).
     """
     from mammo.datasets.base import choose_images
+    from mammo.datasets.labels import Labels, check_task
     from mammo.datasets.registry import open_dataset
 
     config = config_of_source(source, words or [])
-    dataset = open_dataset(config.data)
+    dataset, labels = open_dataset(config.data), None
     dataset.prepare()
-    chosen = choose_images(dataset, config.data)
+    if any(word.partition("=")[0].partition(".")[0] == "task" for word in words or []):
+        from mammo.training.prepare import choose
+
+        config, chosen = choose(dataset, config)
+        labels = Labels.from_config(config.task)
+        check_task(labels, chosen.findings)
+    else:
+        chosen = choose_images(dataset, config.data)
 
     from mammo import figures  # the films are read only if the table can be used
     from mammo.auditing.check import check as checked
 
-    found = checked(dataset, chosen.findings, chosen.notes, None if all_ else 500)
+    found = checked(dataset, chosen.findings, chosen.notes, None if all_ else 500, labels)
     typer.echo("\n".join(found.lines()))
     for group in getattr(getattr(dataset, "understood", None), "alike", ()):  # names of patients: on the terminal alone
         typer.echo(f"alike:      {' and '.join(map(repr, group))}: one patient?")

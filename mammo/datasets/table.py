@@ -264,6 +264,9 @@ class Table:
                     f"{first['image_id']} for example; the table counts"
                 )
             table = table.assign(**{column: table[column].fillna(told)})
+        films = table.drop_duplicates("path")
+        known.mixed, said = table_identities.mixed(films["patient"], headers[films.index].map(lambda one: one.patient))
+        known.notes += said
         sizes = [headers.map(lambda one, of=of: getattr(one, of) or pd.NA) for of in ("height", "width")]
         heights, widths = (one.astype("Int64") for one in sizes)
         if self.origin == "bottom":

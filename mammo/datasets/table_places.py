@@ -28,7 +28,13 @@ def numbers(rows: Rows) -> pd.DataFrame:
         values = to_numbers(rows.words(ours), rows.columns.get(ours, ours), rows.refuse, rows.notes)
         table[ours] = pd.array(values, dtype="Float64")
     rows.refuse(table["radius_px"] <= 0, "radius is not above 0; leave it empty for a point")
-    return table.assign(spacing_mm=_spacing(rows)).pipe(_with_contours, rows)
+    table = table.assign(spacing_mm=_spacing(rows)).pipe(_with_contours, rows)
+    for columns, what in ((CIRCLE[:2], "points"), (BOX, "boxes")):
+        placed = table[columns].notna().any(axis=1)
+        if (table.loc[placed, columns].fillna(0) <= 1).all(axis=None):
+            rows.refuse(placed, f"all {what} lie within one pixel, so they seem to be fractions of the film; "
+                        "give pixels: x times its width, y times its height")  # fmt: skip
+    return table
 
 
 def _spacing(rows: Rows) -> pd.Series:
@@ -94,6 +100,8 @@ def check_places(rows: Rows, table: pd.DataFrame, heights: pd.Series, widths: pd
         lacking = table[columns].isna().sum(axis=1).between(1, len(columns) - 1)
         rows.refuse(lacking, f"one of {', '.join(columns)} is missing; give all of them or none")
     rows.refuse(table["radius_px"].notna() & table["x_px"].isna(), "there is a radius without x and y")
+    smaller = pd.concat([heights, widths], axis=1).min(axis=1)
+    rows.refuse(table["radius_px"] > smaller, "the radius is larger than the film; give pixels of the film")
     flat = (table["x1_px"] <= table["x0_px"]) | (table["y1_px"] <= table["y0_px"])
     rows.refuse(
         flat, "the box ends before it begins: xmax is not above xmin, or ymax not above ymin; are they swapped?"

@@ -18,6 +18,7 @@ class Understood:
         alike: Groups of patients whose names differ only by case, zeros in front or one letter at the end.
         listed_twice: Groups of images that are one file.
         disagreements: The images whose header tells another laterality or view than the table, by column.
+        mixed: A line for each patient or PatientID that stands for several of the other, with its rows.
         notes: All of it in words, one line each.
     """
 
@@ -29,6 +30,7 @@ class Understood:
     alike: list[tuple[str, ...]] = field(default_factory=list)
     listed_twice: list[tuple[str, ...]] = field(default_factory=list)
     disagreements: dict[str, list[str]] = field(default_factory=dict)
+    mixed: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def doubts(self) -> list[str]:

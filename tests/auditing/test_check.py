@@ -145,3 +145,31 @@ def test_names_of_patients_that_are_alike_are_on_the_terminal(lab, tmp_path):
     assert "alike:      'p002' and 'P002'" in ended.output or "alike:      'P002' and 'p002'" in ended.output, (
         ended.output
     )
+
+
+def test_a_laterality_that_neither_header_nor_picture_confirms_is_a_fault(mine):
+    def turned(rows):
+        return rows.assign(Seite=rows["Seite"].mask(rows["Datei"] == rows["Datei"][0], "L"))
+
+    (fault,) = mine(turned).faults
+    assert fault.startswith("P001_R_MLO: the laterality")
+
+
+def test_a_patient_of_the_table_who_is_another_in_the_header_is_a_fault_by_rows(mine):
+    def changed(rows):
+        first = rows["Datei"] == rows["Datei"][0]
+        return rows.assign(PatientenNr=rows["PatientenNr"].mask(first, "P002"))
+
+    found = mine(changed)
+    assert found.faults and all("PatientID" in fault and "P002" not in fault for fault in found.faults)
+    assert any("PatientID" in note for note in found.facts["table"])
+
+
+def test_the_task_that_is_given_is_checked_and_its_images_are_counted(lab, tmp_path):
+    words = ["data", "check", str(lab), "data.columns.patient=PatientenNr", "--picture", str(tmp_path / "sheet.png")]
+    task = ["task=label", "task.column=Befund"]
+    ended = CliRunner().invoke(app, [*words, *task, "task.positive=[gutartig]"])
+    assert ended.exit_code == 0 and "classes:" in ended.output and "images are gutartig" in ended.output
+    for wrong in (["task=label"], [*task, "task.positive=[kronk]"]):
+        ended = CliRunner().invoke(app, [*words, *wrong])
+        assert ended.exit_code == 2 and ended.stderr.count("\n") == 1 and "task." in ended.stderr

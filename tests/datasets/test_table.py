@@ -12,6 +12,7 @@ from mammo.api import settings_of
 from mammo.config import Config, DataConfig
 from mammo.datasets.registry import DATASETS, open_dataset
 from mammo.datasets.table import Table
+from mammo.datasets.table_identities import mixed
 from mammo.errors import InputError
 from mammo.tables.spellings import recognise
 from mammo.testing import check_dataset
@@ -277,6 +278,10 @@ WRONG = {
     "box turned": ({"xmin": 1, "ymin": [1, 9], "xmax": 9, "ymax": [9, 1]}, "row 3: the box"),
     "radius": ({"x": 1, "y": 1, "radius": [0, 3]}, "row 2: radius"),
     "oblong pixels": ({"spacing": ["0.07\\0.08", ""]}, "row 2: .*square"),
+    "points in fractions": ({"x": ["0.4", "1"], "y": ["0.5", "0.9"]}, "rows 2, 3: .*fractions"),
+    "boxes in fractions": ({"xmin": ["0", ""], "ymin": ["0.1", ""], "xmax": ["1", ""], "ymax": ["0.9", ""]},
+                           "row 2: .*fractions"),
+    "a radius beyond the film": ({"x": ["5", "5"], "y": ["5", "5"], "radius": ["41", "40"]}, "row 2: .*radius"),
     "spacing in micrometres": ({"spacing": ["70", "0.07"]}, "row 2: spacing"),
     "contour": ({"contour": ["1 2 3 4 5", ""]}, "row 2: contour"),
     "contour with decimal commas": ({"contour": ["", "1,5 2,5 3,5 4,5 5,5 6,5"]}, "row 3: contour .*decimal"),
@@ -468,3 +473,25 @@ def test_exams_of_headers_are_not_mixed_with_those_of_the_table(lab, monkeypatch
     monkeypatch.setattr(module, "read_headers", headers)
     found = lab(rows(3, patient=["a", "a", "b"], exam=["E1", "", ""])).findings()
     assert found["exam"].fillna("").tolist() == ["E1", "", "1.2"]
+
+
+@pytest.mark.parametrize(
+    ("ids", "lines", "note"),
+    [
+        ("AAAABBBB", [], False),
+        ("AAAAAAAA", [], True),  # anonymised
+        ("12345678", [], True),  # names of images
+        ("A   B   ", [], False),
+    ],
+)
+def test_patient_ids_of_headers_that_fit_no_patient_are_a_note(lab, ids, lines, note):
+    table, told = pd.Series(["P1"] * 4 + ["P2"] * 4), pd.Series([None if one == " " else one for one in ids])
+    found, notes = mixed(table, told)
+    assert found == lines and bool(notes) == note
+
+
+def test_some_patients_whose_header_tells_another_are_faults_by_rows():
+    patients = pd.Series(["P1", "P1", "P2", "P2", "P3", "P3", "P4", "P4"], range(2, 10))
+    found, notes = mixed(patients, pd.Series(list("AABBCDDD"), range(2, 10)))
+    assert [line.partition(":")[0] for line in found] == ["rows 7, 8, 9", "rows 6, 7"] and len(notes) == 2
+    assert not any(name in line for line in [*found, *notes] for name in ("P3", "P4", "'D'"))
