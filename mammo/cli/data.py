@@ -135,7 +135,9 @@ def init(
     for note in made.notes:
         typer.echo(note)
     patients = made.rows["patient"].nunique()
-    typer.echo(f"{len(made.rows)} films of {patients} patients, {len(made.passed_over)} files passed over; see {out}")
+    without = int(made.rows["patient"].isna().sum())
+    of = f"{patients} patients" + (f" and {without} without a patient" if without else "")
+    typer.echo(f"{len(made.rows)} films of {of}, {len(made.passed_over)} files passed over; see {out}")
     train = ["data=table", written("data.table", str(out)), "task=label", "task.column=label"]
     typer.echo(f"look at them:             {shlex.join(['mammo', 'data', 'check', str(out)])}")
     typer.echo(f"fill in the column label: {shlex.join(['mammo', 'train', *train])}")

@@ -13,6 +13,8 @@ from mammo.files import write_table
 from mammo.formats.header import read_headers
 from mammo.tables.paths import patient_in
 
+FORMULA = r"[=+@-]"  # a cell that begins so is run by a spreadsheet
+FEW = 5  # films that a note names
 COLUMNS = ["path", "patient", "laterality", "view", "exam", "spacing_mm", "label"]
 
 
@@ -62,12 +64,26 @@ def first_table(folder: Path, patient_from: str | None = None) -> FirstTable:
         patient = patient_in(inner, pattern) if pattern else film.patient
         rows.append([inner, patient, film.laterality, film.view, film.exam, film.spacing_mm, None])
     made.rows = pd.DataFrame(rows, columns=COLUMNS)
+    _leave_out_formulas(made)
     if without := int(made.rows["patient"].isna().sum()):
         where = (
             "their path has no match" if pattern else "their header has no PatientID; --patient-from finds it in paths"
         )
         made.notes.append(f"{without} of {len(films)} films have no patient: {where}; fill the column in")
     return made
+
+
+def _leave_out_formulas(made: FirstTable) -> None:
+    """Empty the cells that a spreadsheet would take for a formula, and say so."""
+    for column in ("patient", "view", "exam"):
+        odd = made.rows[column].astype("string").str.match(FORMULA).fillna(False).astype(bool)
+        if odd.any():
+            made.rows[column] = made.rows[column].mask(odd, None)
+            films = ", ".join(made.rows.loc[odd, "path"].head(FEW)) + ", ..." * (int(odd.sum()) > FEW)
+            made.notes.append(
+                f"the {column} of {int(odd.sum())} films is left empty, as it begins with =, +, - or @, which a "
+                f"spreadsheet runs: {films}"
+            )
 
 
 def write_first_table(made: FirstTable, folder: Path, out: Path) -> None:
@@ -84,6 +100,7 @@ def write_first_table(made: FirstTable, folder: Path, out: Path) -> None:
         raise InputError(f"{out.parent} is a file; name another folder with --out") from None
     start = out.absolute().parent
     paths = [Path(os.path.relpath((folder / inner).absolute(), start)).as_posix() for inner in made.rows["path"]]
+    paths = [f"./{path}" if re.match(FORMULA, path) else path for path in paths]
     write_table(made.rows.assign(path=paths), out)
 
 

@@ -20,7 +20,7 @@ from mammo.formats.tags import Tags, is_dicom, read_tags
 from mammo.paths import home
 from mammo.processes.workers import shared_out
 
-VERSION = 2  # raise it if this file changes a header; a change of the reading of films raises READING_VERSION
+VERSION = 3  # raise it if this file changes a header; a change of the reading of films raises READING_VERSION
 MANY = 400  # files from which on several processes read: they take half a second to start
 _TABLE = "CREATE TABLE IF NOT EXISTS headers (path TEXT PRIMARY KEY, state TEXT NOT NULL, header TEXT NOT NULL)"
 
@@ -95,10 +95,10 @@ def _dicom(path: str, tags: Tags, file: object) -> Header:
     known: dict[str, object] = {
         "frames": dicom.frames_of(tags),
         "laterality": dicom.laterality_of(tags),
-        "view": dicom.view_of(tags),
-        "patient": tags.text("PatientID") or None,
-        "exam": tags.text("StudyInstanceUID") or None,
-        "image_uid": tags.text("SOPInstanceUID") or None,
+        "view": _plain(dicom.view_of(tags)),
+        "patient": _plain(tags.decoded("PatientID")),
+        "exam": _plain(tags.text("StudyInstanceUID")),
+        "image_uid": _plain(tags.text("SOPInstanceUID")),
         "height": tags.whole("Rows") or 0,
         "width": tags.whole("Columns") or 0,
         "bits": tags.whole("BitsStored") or 0,
@@ -111,6 +111,11 @@ def _dicom(path: str, tags: Tags, file: object) -> Header:
     except UnreadableFilm as error:
         known["refused"] = str(error)
     return Header(path, "DICOM", **known)  # type: ignore[arg-type]
+
+
+def _plain(text: str | None) -> str | None:
+    """Return a text on one line and without control characters, which a terminal would obey; None if it is empty."""
+    return " ".join("".join(one if one.isprintable() else " " for one in text or "").split()) or None
 
 
 def read_headers(paths: Iterable[Path | str], remember: bool = True) -> list[Header]:

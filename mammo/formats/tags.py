@@ -17,6 +17,7 @@ from io import BytesIO
 from typing import BinaryIO
 
 from pydicom import dcmread
+from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
@@ -30,8 +31,8 @@ DEFLATED = "1.2.840.10008.1.2.1.99"
 NUMBERS = {1: "B", 2: "H", 4: "I"}  # bytes of a whole number, and its format
 USED = [
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "PatientID", "Modality", "BodyPartExamined",
-    "PresentationIntentType", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "PresentationLUTShape",
-    "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
+    "SpecificCharacterSet", "PresentationIntentType", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation",
+    "PresentationLUTShape", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
     "PixelPaddingValue", "PixelPaddingRangeLimit", "PixelAspectRatio",
     "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence",
     "WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence",
@@ -74,6 +75,17 @@ class Tags:
     def text(self, keyword: str) -> str:
         """Return the first value of a text, or an empty one."""
         return next(iter(self.texts(keyword)), "")
+
+    def decoded(self, keyword: str) -> str:
+        """Return the first value of a text in the file's SpecificCharacterSet; in Latin-1 if it is unknown or wrong."""
+        data = self.raw(keyword)[0]
+        try:
+            with quiet():
+                encodings = convert_encodings(self.texts("SpecificCharacterSet") or "")
+                text = decode_bytes(data, encodings, set()) if len(encodings) > 1 else data.decode(encodings[0])
+        except Exception:  # LookupError, UnicodeError, and what pydicom raises of a set that it does not know
+            text = data.decode("latin-1")
+        return text.partition("\\")[0].strip(" \0\t\r\n")
 
     def reals(self, keyword: str) -> list[float]:
         """Return the values of decimal numbers; NaN stands for one that is no number."""

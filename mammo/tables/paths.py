@@ -2,6 +2,7 @@
 
 import os
 import re
+import unicodedata
 from pathlib import Path
 
 import pandas as pd
@@ -15,10 +16,18 @@ def patient_in(path: str, pattern: re.Pattern[str]) -> str | None:
 
 
 def paths_of(words: pd.Series, folder: Path) -> pd.Series:
-    """Return absolute paths: from `folder` unless absolute, with slashes, the extension in the file's case."""
+    """Return absolute paths: from `folder` unless absolute, with slashes, the extension in the file's case.
+
+    A letter with a mark is one character or two (`ä`); a path is tried in both ways, as macOS and Linux differ.
+    """
     folder = folder.absolute()  # so that a film which is named by a relative and an absolute path is one film
 
     def placed(word: str) -> str:
+        ways = dict.fromkeys([word, *(unicodedata.normalize(form, word) for form in ("NFC", "NFD"))])
+        tries = [spelt(way) for way in ways]
+        return next((path for path in tries if mode_of(Path(path))), tries[0])
+
+    def spelt(word: str) -> str:
         path = _joined(folder, word)
         if "\\" in word and not mode_of(path):
             path = _joined(folder, word.replace("\\", "/"))

@@ -14,6 +14,7 @@ from mammo.cli.main import app
 from mammo.datasets.first_table import first_table
 from mammo.datasets.table import Table
 from mammo.errors import InputError
+from mammo.formats.header import read_header
 from mammo.runs.compose import config_of
 
 MG = "1.2.840.10008.5.1.4.1.1.1.2"
@@ -111,3 +112,43 @@ def test_the_next_steps_that_are_printed_can_be_pasted(folder, tmp_path):
     (tmp_path / "file").touch()
     run = CliRunner().invoke(app, ["data", "init", str(folder), "--out", str(tmp_path / "file" / "t.csv")])
     assert run.exit_code == 2 and "is a file" in run.stderr
+
+
+def test_text_of_a_header_is_plain_and_no_formula(tmp_path):
+    tell = {"a": {"PatientID": "Käthe"}, "b": {"PatientID": "=1+1", "ViewPosition": "-MLO"},
+            "c": {"PatientID": "A\x1b[2J\n7"}, "=d": {"PatientID": "Käthe"}}  # fmt: skip
+    for name, tags in tell.items():
+        dicom(tmp_path / f"{name}.dcm", SpecificCharacterSet="ISO_IR 192", **tags)
+    dicom(tmp_path / "e.dcm", SpecificCharacterSet="", PatientID="K")
+    made = first_table(tmp_path)
+    rows = made.rows.set_index("path")
+    assert rows["patient"].fillna("").to_dict() == {
+        "a.dcm": "Käthe", "b.dcm": "", "c.dcm": "A [2J 7", "=d.dcm": "Käthe", "e.dcm": "K",
+    }  # fmt: skip
+    assert pd.isna(rows.loc["b.dcm", "view"]) and sum("left empty" in note for note in made.notes) == 2
+    run = CliRunner().invoke(app, ["data", "init", str(tmp_path)])
+    assert "5 films of 3 patients and 1 without a patient" in run.output
+    assert (tmp_path / "films.csv").read_text().count("\n./=d.dcm,") == 1
+
+
+@pytest.mark.parametrize(
+    ("charset", "data", "patient"),
+    [
+        ("ISO_IR 192", "Käthe".encode(), "Käthe"),
+        ("ISO_IR 100", "Käthe".encode("latin-1"), "Käthe"),
+        ("ISO_IR 192", "Käthe".encode("latin-1"), "Käthe"),  # it is not what it says
+        ("NO SUCH", "Käthe".encode("latin-1"), "Käthe"),
+        ("ISO_IR 144", "Катя".encode("iso8859-5"), "Катя"),
+    ],
+)
+def test_a_patient_id_is_read_in_the_character_set_of_its_file(tmp_path, charset, data, patient):
+    dicom(tmp_path / "a.dcm", PatientID="x" * len(data), SpecificCharacterSet="ISO_IR 100")
+    content = (tmp_path / "a.dcm").read_bytes().replace(b"x" * len(data), data)
+    (tmp_path / "b.dcm").write_bytes(content.replace(b"ISO_IR 100", charset.ljust(10).encode()))
+    assert read_header(tmp_path / "b.dcm").patient == patient
+
+
+def test_a_patient_id_may_change_its_character_set(tmp_path):
+    dicom(tmp_path / "a.dcm", PatientID="No7山田", SpecificCharacterSet=["", "ISO 2022 IR 87"])
+    assert b"\x1b$B" in (tmp_path / "a.dcm").read_bytes()
+    assert read_header(tmp_path / "a.dcm").patient == "No7山田"

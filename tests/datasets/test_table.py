@@ -1,6 +1,7 @@
 """A laboratory's own table becomes a findings table: what is known is said, everything else is asked for by row."""
 
 import pickle
+import unicodedata
 from pathlib import Path
 
 import cv2
@@ -495,3 +496,12 @@ def test_some_patients_whose_header_tells_another_are_faults_by_rows():
     found, notes = mixed(patients, pd.Series(list("AABBCDDD"), range(2, 10)))
     assert [line.partition(":")[0] for line in found] == ["rows 7, 8, 9", "rows 6, 7"] and len(notes) == 2
     assert not any(name in line for line in [*found, *notes] for name in ("P3", "P4", "'D'"))
+
+
+def test_a_path_with_an_umlaut_in_two_characters_is_found_and_so_is_one_in_one(lab):
+    forms = [unicodedata.normalize(form, f"films/Käthe {form}.png") for form in ("NFC", "NFD")]
+    for seed, one in enumerate(forms):
+        picture(lab.folder / one, seed=seed)
+    for form in ("NFC", "NFD"):
+        found = lab([{"path": unicodedata.normalize(form, one), "patient": "P1"} for one in forms]).findings()
+        assert found["path"].tolist() == [str(lab.folder / one) for one in forms]
