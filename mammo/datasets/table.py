@@ -22,7 +22,7 @@ from mammo.errors import InputError
 from mammo.formats import READING_VERSION
 from mammo.formats.header import read_headers
 from mammo.tables.paths import paths_of
-from mammo.tables.spellings import recognise
+from mammo.tables.spellings import ours_of, recognise
 from mammo.tables.spreadsheet import read_spreadsheet
 
 FACTS = ["path", "laterality", "view", "spacing_mm"]  # of an image, which its film needs
@@ -90,6 +90,8 @@ class Table:
         self.understood = Understood(recognise(str(table), list(self._raw), columns or {}), notes=list(sheet.notes))
         rows = self._rows(self._raw)
         rows.doubt_severity()
+        if "view" not in map(ours_of, map(str, columns or {})):
+            rows.doubt_view()
         self.understood.columns = rows.columns
         self._check_columns()
         self._opened = len(self.notes)  # those that do not depend on the films

@@ -169,6 +169,15 @@ class Rows:
                 )
                 del self.columns["severity"]
 
+    def doubt_view(self) -> None:
+        """Do not take a column such as `Aufnahme` for the view unless all its words are views."""
+        theirs = self.columns.get("view")
+        if theirs and not is_sure("view", theirs) and "view" not in self.values:
+            found = [str(one) for one in self.words("view").dropna().unique()]
+            told = translations("view", found)
+            if not found or any(told[one] is None and side_and_view(one) is None for one in found):
+                del self.columns["view"]
+
     def others(self) -> pd.DataFrame:
         """Return the columns that are not ours, and those of labels as they were written."""
         kept = {"severity", "finding", "density"}

@@ -15,13 +15,14 @@ NAMES = {
         "file filename image imagefile imagefilename imagename dicom dicomfile film shortpath datei dateiname bild",
     ),
     "patient": (
-        "patient patientid patientnr patientno patientnumber patientcode patid pid patientenid patientennummer",
+        "patient patientid patientnr patientno patientnumber patientcode patid pid patientenid patientennummer "
+        "patientennr patnr patientin patientinnennr patientinnr patientinid",
         "subject subjectid case caseid person personid client clientid participant participantid anonpatientid",
     ),
     "image_id": ("imageid imageuid sopinstanceuid instanceuid filmid", ""),
     "exam": ("exam examid study studyid studyinstanceuid studyuid untersuchung", "accession accessionnumber accanon"),
     "laterality": ("laterality imagelaterality side breastside leftorrightbreast seite lateralite lado", "breast"),
-    "view": ("view viewposition viewpos imageview projection projektion incidence", "views"),
+    "view": ("view viewposition viewpos imageview projection projektion incidence", "views aufnahme"),
     "density": ("density breastdensity biradsdensity acr acrdensity densityacr dichte brustdichte", "tissue"),
     "finding": ("finding findingtype lesiontype abnormalitytype findingcategories", "lesion"),
     "severity": (
@@ -59,7 +60,7 @@ SIDES = {word: side for side, words in LATERALITY.items() if side for word in wo
 VIEW = {"CC": "craniocaudal", "MLO": "mediolateraloblique", "ML": "mediolateral", "LM": "lateromedial"}
 SPLIT = {
     "train": "train training trn tr",
-    "val": "val valid validation dev development",
+    "val": "val valid validation validierung dev development",
     "test": "test testing tst holdout",
 }
 SPLITS = {word: split for split, words in SPLIT.items() for word in words.split()}

@@ -97,7 +97,7 @@ def test_the_command_ends_with_0_where_nothing_is_wrong_and_with_2_where_the_tab
     words = ["data", "check", str(lab), "data.columns.patient=PatientenNr", "--picture", str(picture)]
     ended = CliRunner().invoke(app, words)
     assert ended.exit_code == 0 and "no fault found" in ended.output and picture.is_file()
-    assert CliRunner().invoke(app, words[:3]).exit_code == 2
+    assert CliRunner().invoke(app, [*words[:3], "data.columns.patient=null"]).exit_code == 2
 
 
 def test_an_example_is_not_written_over_files(lab):

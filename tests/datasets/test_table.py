@@ -505,3 +505,16 @@ def test_a_path_with_an_umlaut_in_two_characters_is_found_and_so_is_one_in_one(l
     for form in ("NFC", "NFD"):
         found = lab([{"path": unicodedata.normalize(form, one), "patient": "P1"} for one in forms]).findings()
         assert found["path"].tolist() == [str(lab.folder / one) for one in forms]
+
+
+@pytest.mark.parametrize("name", ["Pat.-Nr.", "PatNr", "Patientin", "Patientennr.", "Patienten-Nr."])
+def test_the_patient_is_known_by_its_german_names(name):
+    assert recognise("t.csv", ["Datei", name], {})["patient"] == name
+
+
+def test_aufnahme_is_the_view_if_its_words_are_views_and_validierung_is_val(lab):
+    found = lab(rows(Aufnahme=["CC", "L-MLO"], split=["train", "Validierung"])).findings()
+    assert found["view"].tolist() == ["CC", "MLO"] and found["official_split"].tolist() == ["train", "val"]
+    found = lab(rows(Aufnahme=["1", "CC"])).findings()
+    assert found["view"].isna().all() and found["Aufnahme"].tolist() == ["1", "CC"]
+    assert lab(rows(Aufnahme=["1", "CC"]), columns={"view": "Aufnahme"}).findings()["view"].tolist() == ["1", "CC"]
