@@ -8,6 +8,7 @@ The comment beside or above a field explains its key to users: `train.py --help`
 import dataclasses
 import difflib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -261,6 +262,8 @@ def explained(error: BaseException) -> str:
     """Return the line for what Hydra or OmegaConf refuses: a key that there is not, or a value of another type."""
     if isinstance(error, InputError):
         return str(error)
+    if comma := re.search(r"^Ambiguous value for argument '(.+)=(-?\d+),(\d+)'", str(error)):
+        return f"{comma[1]}={comma[2]},{comma[3]} is two values; write {comma[2]}.{comma[3]} for one"
     cause = error.__cause__ or error
     key, section = getattr(cause, "full_key", None), getattr(cause, "object_type", None)
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and dataclasses.is_dataclass(section):

@@ -211,16 +211,17 @@ def counts(findings: pd.DataFrame) -> dict[str, str]:
     images = findings.drop_duplicates("image_id")
     exams = images.dropna(subset="exam")[["patient", "exam"]].drop_duplicates()
     placed = {
-        "circles": findings["radius_px"].notna(),
-        "points": findings["x_px"].notna() & findings["radius_px"].isna(),
-        "boxes": findings["x0_px"].notna(),
-        "masks": findings["mask_path"].notna(),
+        "circle": findings["radius_px"].notna(),
+        "point": findings["x_px"].notna() & findings["radius_px"].isna(),
+        "box": findings["x0_px"].notna(),
+        "mask": findings["mask_path"].notna(),
     }
     of = images.groupby("patient").size()
+    each = f"{of.min()} to {of.max()}" if of.min() < of.max() else of.max()
     found = {
-        "images": f"{len(images)} of {len(of)} patients ({of.min()} to {of.max()} each)"
-        + (f" in {len(exams)} exams" if len(exams) else ""),
-        "places": ", ".join(f"{int(one.sum())} {name}" for name, one in placed.items() if one.any()) or "none",
+        "images": f"{len(images)} of {_several(len(of), 'patient')} ({each} each)"
+        + (f" in {_several(len(exams), 'exam')}" if len(exams) else ""),
+        "places": ", ".join(_several(int(one.sum()), name) for name, one in placed.items() if one.any()) or "none",
     }
     for column in ("laterality", "view", "density", "severity", "finding", "official_split"):
         found[column] = _counted(images[column] if column != "finding" else findings[column])
@@ -229,12 +230,17 @@ def counts(findings: pd.DataFrame) -> dict[str, str]:
     return {heading: words for heading, words in found.items() if words}
 
 
+def _several(count: int, thing: str) -> str:
+    """Return a count with the word for the things, in the plural unless there is one."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}{'es' if thing.endswith('x') else 's'}"
+
+
 def images_of_classes(labels: Labels, findings: pd.DataFrame) -> str:
     """Return how many images each class of a task has, in words."""
     rows = findings.assign(label=labels.label(findings))
     of = labels.of_images(rows)["label"].value_counts()
     without = rows["image_id"].nunique() - int(of.sum())
-    words = [f"{of.get(name, 0)} images are {name}" for name in labels.classes]
+    words = [f"{_several(of.get(name, 0), 'image')} of {name}" for name in labels.classes]
     return ", ".join([*words, *([f"{without} in no class"] if without else [])])
 
 

@@ -35,10 +35,14 @@ def config_of_source(source: str, words: list[str]) -> "Config":
 
     A folder or file that is named like a data set does not hide it; `./mias` is the folder.
     """
+    from mammo.cli.options import check_choices
     from mammo.datasets.registry import DATASETS
+    from mammo.paths import conf
     from mammo.runs.compose import config_of
+    from mammo.runs.hydra_words import for_hydra
     from mammo.targets import find_target
 
+    check_choices(for_hydra(words), conf())
     if source in DATASETS:
         return config_of([f"data={source}", *words], {})
     if "." in source and all(part.isidentifier() for part in source.split(".")) and not Path(source).exists():
@@ -174,9 +178,14 @@ def check(
     """
     from mammo.datasets.base import choose_images
     from mammo.datasets.labels import Labels, check_task
-    from mammo.datasets.registry import open_dataset
+    from mammo.datasets.registry import DATASETS, open_dataset
 
     config = config_of_source(source, words or [])
+    if config.data.table == source and not Path(source).expanduser().exists():
+        raise InputError(
+            f"{source}: no such file, and no data set; expected a table of films (CSV, XLSX or Parquet), or one of "
+            f"{', '.join(name for name in DATASETS if name != 'table')}"
+        )
     dataset, labels = open_dataset(config.data), None
     dataset.prepare()
     if any(word.partition("=")[0].partition(".")[0] == "task" for word in words or []):

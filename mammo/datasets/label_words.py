@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mammo.config import TaskConfig
+from mammo.datasets.findings import COLUMNS
 from mammo.errors import InputError
 from mammo.tables.spellings import MARKS, NOTHING
 
@@ -53,8 +54,10 @@ def resolved(task: TaskConfig, findings: pd.DataFrame) -> tuple[TaskConfig, list
         return task, []
     column = task.column
     if column not in findings or findings[column].isna().all():
-        there = [str(name) for name in findings if findings[name].notna().any()]
-        raise InputError(f"task.column={column}: the data set has no such column; expected one of {', '.join(there)}")
+        there = ", ".join(str(name) for name in findings if findings[name].notna().any())
+        own = column in findings and column not in COLUMNS
+        why = f"column {column} is empty; fill it in, or take" if own else "the data set has no such column; expected"
+        raise InputError(f"task.column={column}: {why} one of {there}")
     words = words_of(findings[column])
     images = findings["image_id"].groupby(words).nunique()
     spellings: dict[str, list[str]] = {}

@@ -106,7 +106,7 @@ def official_split(findings: pd.DataFrame) -> pd.DataFrame:
     """Return the split that the findings table gives in `official_split`: `image_id, patient, split`.
 
     Raises:
-        InputError: An image has none.
+        InputError: An image has none, or none is of the training or test part.
     """
     images = findings.drop_duplicates("image_id").reset_index(drop=True)
     without = images.loc[images["official_split"].isna(), "image_id"]
@@ -114,6 +114,12 @@ def official_split(findings: pd.DataFrame) -> pd.DataFrame:
         raise InputError(
             f"split=official: {len(without)} of {len(images)} images have no official_split, the first is "
             f"{without.iloc[0]}; use split=patient, or give each image one"
+        )
+    found = set(images["official_split"])
+    if lacking := [part for part in ("train", "test") if part not in found]:
+        raise InputError(
+            f"split=official: the column official_split has no {lacking[0]}, only {', '.join(sorted(found))}; "
+            "use split=patient, or give some images this part"
         )
     return images[["image_id", "patient"]].assign(split=images["official_split"].astype(object))
 

@@ -69,9 +69,10 @@ class Table:
         self.table, self.columns, self.values, self.patient_from = table, columns, values, patient_from
         self.voi, self.root, self.label_of, self.label_columns = voi, root, label_of, label_columns
         self.origin = origin
-        for key, given in (("columns", columns), ("values", values)):
+        examples = ("columns", columns, "patient=PatientID"), ("values", values, "severity.krank=malignant")
+        for key, given, example in examples:
             if given is not None and not isinstance(given, Mapping):
-                raise InputError(f"data.{key}={given}: expected a mapping, say data.{key}={{patient: PatientID}}")
+                raise InputError(f"data.{key}={given}: expected a mapping, say data.{key}.{example}")
         if isinstance(label_columns, str) or not all(isinstance(one, str) for one in label_columns or []):
             raise InputError(f"data.label_columns={label_columns}: expected a list, say [Befund]")
         path = Path(table).expanduser()
@@ -86,7 +87,7 @@ class Table:
         sheet = read_spreadsheet(path, "a table of films")
         if sheet.rows.empty:
             raise InputError(f"{table} has a header, but no rows; expected one for each film")
-        self._raw = sheet.rows
+        self._raw, self._sheets = sheet.rows, sheet.others
         self.understood = Understood(recognise(str(table), list(self._raw), columns or {}), notes=list(sheet.notes))
         rows = self._rows(self._raw)
         rows.doubt_severity()
@@ -114,9 +115,10 @@ class Table:
     def _check_columns(self) -> None:
         """Ask for the columns that nothing stands for, and say which was taken for which."""
         found, has = self.understood.columns, ", ".join(self._raw)
+        more = f"; {self._sheets}" if self._sheets else ""
         if "path" not in found:
             raise InputError(
-                f"{self.table}: no column is the path of the film; name it, data.columns.path=<one of {has}>"
+                f"{self.table}: no column is the path of the film; name it, data.columns.path=<one of {has}>{more}"
             )
         if self.patient_from is not None:
             try:
@@ -128,7 +130,7 @@ class Table:
         elif "patient" not in found:
             raise InputError(
                 f"{self.table}: no column is the patient; name it, data.columns.patient=<one of {has}>, or take it "
-                "from the paths, data.patient_from='(P\\d+)_'"
+                f"from the paths, data.patient_from='(P\\d+)_'{more}"
             )
         size = {"width", "height"} <= {name.casefold() for name in self._raw}
         if "x_px" in found and "radius_px" not in found and size and "x" not in map(str, (self.columns or {})):

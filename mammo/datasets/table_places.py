@@ -150,11 +150,17 @@ def check_masks(rows: Rows, table: pd.DataFrame, films: Mapping[str, Header]) ->
                 continue
             table.loc[number, BOX] = np.minimum(edges, [film.width, film.height] * 2)
             scaled.append(str(number))
-    for numbers_, why in ((scaled, "their boxes are scaled"), (other, "they are not used")):
+    for numbers_, why in ((scaled, "the box is scaled"), (other, "not used")):
         if numbers_:
             shown = ", ".join(numbers_[:FEW]) + ", ..." * (len(numbers_) > FEW)
-            rows.notes.append(f"{len(numbers_)} masks have another size than their films, rows {shown}: {why}")
+            what = (
+                "mask has another size than its film, row"
+                if len(numbers_) == 1
+                else ("masks have another size than their films, rows")
+            )
+            rows.notes.append(f"{len(numbers_)} {what} {shown}: {why}")
     if unusable:
         number, why = next(iter(unusable.items()))
-        rows.notes.append(f"{len(unusable)} masks cannot be used and give no place: row {number}: {why}")
+        what = "1 mask gives" if len(unusable) == 1 else f"{len(unusable)} masks give"
+        rows.notes.append(f"{what} no place: row {number}: {why}")
     return table

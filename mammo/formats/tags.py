@@ -132,6 +132,9 @@ def read_tags(file: BinaryIO) -> tuple[Tags, BinaryIO]:
         file = BytesIO(bytes(128) + b"DICM" + file.read(MOST_BYTES))
     file.seek(0)
     file = _inflated(file)
+    if len(file.read(133)) < 133:
+        raise UnreadableFilm("it is too short: nothing follows its first 132 bytes; fetch the file again")
+    file.seek(0)
     try:
         with quiet():
             dataset = dcmread(file, stop_before_pixels=True, force=True, specific_tags=_TAGS)

@@ -145,7 +145,7 @@ def count_notes(notes: Mapping[str, Sequence[str]]) -> list[str]:
             of.setdefault(re.sub(r"\d+(\.\d+)?", "0", note), {})[image_id] = note
     lines = []
     for films in of.values():
-        first = "; the numbers are those of the first" * (len(set(films.values())) > 1)
+        first = " (numbers of the first; the others differ)" * (len(set(films.values())) > 1)
         counted = "1 image" if len(films) == 1 else f"{len(films)} images"
         lines.append(f"{counted} ({_some(list(films))}): {next(iter(films.values()))}{first}")
     return lines

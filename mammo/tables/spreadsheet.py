@@ -10,7 +10,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +38,12 @@ class Spreadsheet:
         rows: One column per named column, values stripped of blanks, missing where a cell is empty. `NA` and `None`
             stay as text. The index is the number of the row in a spreadsheet, whose header is row 1.
         notes: What had to be decided in reading, one line each.
+        others: The note that names the sheets of the workbook that are not read; empty if there are none.
     """
 
     rows: pd.DataFrame
     notes: list[str] = field(default_factory=list)
+    others: str = ""
 
 
 def read_spreadsheet(path: Path | str, what: str = "a table", first_row: int = 2) -> Spreadsheet:
@@ -67,7 +69,11 @@ def read_spreadsheet(path: Path | str, what: str = "a table", first_row: int = 2
         raise InputError(f"{said}, found {kind}")
     else:
         lines = _csv(_text_of(data, said), said, first_row)
-    return _table(lines, path, said, first_row, notes)
+    others = "; ".join(notes)  # so far, those of a workbook
+    try:
+        return replace(_table(lines, path, said, first_row, notes), others=others)
+    except InputError as error:
+        raise InputError(f"{error}; {others}") from None if others else error
 
 
 def _bytes_of(path: Path, what: str) -> bytes:

@@ -169,7 +169,27 @@ def test_the_task_that_is_given_is_checked_and_its_images_are_counted(lab, tmp_p
     words = ["data", "check", str(lab), "data.columns.patient=PatientenNr", "--picture", str(tmp_path / "sheet.png")]
     task = ["task=label", "task.column=Befund"]
     ended = CliRunner().invoke(app, [*words, *task, "task.positive=[gutartig]"])
-    assert ended.exit_code == 0 and "classes:" in ended.output and "images are gutartig" in ended.output
+    assert ended.exit_code == 0 and "classes:" in ended.output and "of gutartig" in ended.output
     for wrong in (["task=label"], [*task, "task.positive=[kronk]"]):
         ended = CliRunner().invoke(app, [*words, *wrong])
         assert ended.exit_code == 2 and ended.stderr.count("\n") == 1 and "task." in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("source", "word", "told"),
+    [
+        ("tabelle", "seed=0", ["no data set", "phantom"]),
+        ("lab", "task=lable", ["task=lable is unknown", "label"]),
+        ("lab", "data.spacing_mm=0,2", ["write 0.2"]),
+        ("lab", "data.values=krank", ["data.values.severity.krank=malignant"]),
+    ],
+)
+def test_a_wrong_word_ends_the_check_with_one_line_that_says_what_to_write(lab, source, word, told):
+    ended = CliRunner().invoke(app, ["data", "check", str(lab) if source == "lab" else source, word])
+    assert ended.exit_code == 2 and ended.stderr.count("\n") == 1
+    assert all(one in ended.stderr for one in told)
+
+
+def test_one_thing_is_not_in_the_plural(mine):
+    found = mine(lambda rows: rows[rows["x"].notna()].iloc[:1])
+    assert found.facts["images"] == ["1 of 1 patient (1 each) in 1 exam"] and found.facts["places"] == ["1 circle"]

@@ -152,3 +152,8 @@ def test_a_patient_id_may_change_its_character_set(tmp_path):
     dicom(tmp_path / "a.dcm", PatientID="No7山田", SpecificCharacterSet=["", "ISO 2022 IR 87"])
     assert b"\x1b$B" in (tmp_path / "a.dcm").read_bytes()
     assert read_header(tmp_path / "a.dcm").patient == "No7山田"
+
+
+def test_a_stub_is_too_short(tmp_path):
+    (tmp_path / "stub").write_bytes(bytes(128) + b"DICM")
+    assert "too short" in read_header(tmp_path / "stub").refused

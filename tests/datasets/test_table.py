@@ -11,7 +11,9 @@ import pytest
 
 from mammo.api import settings_of
 from mammo.config import Config, DataConfig
+from mammo.datasets.label_words import resolved
 from mammo.datasets.registry import DATASETS, open_dataset
+from mammo.datasets.split import official_split
 from mammo.datasets.table import Table
 from mammo.datasets.table_identities import mixed
 from mammo.errors import InputError
@@ -231,7 +233,7 @@ def test_a_mask_of_another_size_leaves_its_scaled_box_or_nothing(lab):
     assert found["mask_path"].notna().tolist() == [True, False, False]
     assert found.loc[1, ["x0_px", "y0_px", "x1_px", "y1_px"]].tolist() == [4, 6, 10, 12]
     assert found["finding_id"].tolist() == [1, 1, 0]
-    assert said(dataset, "1 masks", "row", "3", "scaled") and said(dataset, "1 masks", "4", "not used")
+    assert said(dataset, "1 mask has", "row", "3", "scaled") and said(dataset, "1 mask has", "4", "not used")
     check_dataset(dataset)
 
 
@@ -518,3 +520,19 @@ def test_aufnahme_is_the_view_if_its_words_are_views_and_validierung_is_val(lab)
     found = lab(rows(Aufnahme=["1", "CC"])).findings()
     assert found["view"].isna().all() and found["Aufnahme"].tolist() == ["1", "CC"]
     assert lab(rows(Aufnahme=["1", "CC"]), columns={"view": "Aufnahme"}).findings()["view"].tolist() == ["1", "CC"]
+
+
+def test_other_sheets_are_named_where_the_first_is_not_the_table(lab):
+    with pd.ExcelWriter(lab.folder / "t.xlsx") as book:
+        pd.DataFrame({"Notiz": ["x"]}).to_excel(book, sheet_name="Info", index=False)
+        rows().to_excel(book, sheet_name="Filme", index=False)
+    with pytest.raises(InputError, match=r"no column is the path.*Filme"):
+        Table(str(lab.folder / "t.xlsx"))
+
+
+def test_an_empty_column_of_the_task_is_called_empty_and_a_split_without_test_is_said(lab):
+    found = lab(rows(label="", split=["train", "val"])).findings()
+    with pytest.raises(InputError, match="column label is empty"):
+        resolved(Config.of({"task": {"name": "label", "column": "label", "classes": None}}).task, found)
+    with pytest.raises(InputError, match="no test, only train, val"):
+        official_split(found)

@@ -77,7 +77,7 @@ def test_notes_of_films_are_counted_and_remembered_with_their_squares(tmp_path, 
     for _ in range(2 if cached else 1):
         found = cut(noted, 0, tmp_path if cached else None, "whole")
         assert [note for note in found.notes if "white" in note] == [
-            "10 images (mdb001, mdb002, mdb003, ...): white is level 256; the numbers are those of the first"
+            "10 images (mdb001, mdb002, mdb003, ...): white is level 256 (numbers of the first; the others differ)"
         ]
         assert list(found.films.iloc[3]) == ["mdb004", 1024, 1024, 255, 0.2, "white is level 259"]
 
