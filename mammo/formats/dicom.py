@@ -5,7 +5,7 @@ Everything that a tag can refuse is refused before a pixel is decoded, with the 
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 import numpy as np
@@ -67,7 +67,8 @@ def read(file: BinaryIO, *, voi: str = "first", mask: bool = False, any_modality
     refuse(tags, has_pixels(file), any_modality=any_modality)
     layout = layout_of(tags)
     facts = facts_of(tags)
-    codes, bits = read_codes(file, tags, layout)
+    codes, bits, said = read_codes(file, tags, layout)
+    facts = replace(facts, notes=(*said, *facts.notes))
     if mask:
         return Pixels(codes ^ codes.dtype.type(1 << (bits - 1)) if layout.signed else codes, (1 << bits) - 1), facts
     check_content(codes)

@@ -24,7 +24,9 @@ PLAIN = {
     "1.2.840.10008.1.2.1.99": "Deflated Explicit VR Little Endian",
     "1.2.840.10008.1.2.2": "Explicit VR Big Endian",
 }
+ENCAPSULATED = "1.2.840.10008.1.2.1.98"  # in fragments, as packed pixels are, but not packed
 PACKED = {
+    ENCAPSULATED: "Encapsulated Uncompressed Explicit VR Little Endian",
     "1.2.840.10008.1.2.5": "RLE Lossless",
     "1.2.840.10008.1.2.4.50": "JPEG Baseline",
     "1.2.840.10008.1.2.4.51": "JPEG Extended",
@@ -98,12 +100,12 @@ def has_pixels(file: BinaryIO) -> bool:
     return tag in (b"\xe0\x7f\x10\0", b"\x7f\xe0\0\x10")
 
 
-def read_codes(file: BinaryIO, tags: Tags, layout: Layout) -> tuple[np.ndarray, int]:
+def read_codes(file: BinaryIO, tags: Tags, layout: Layout) -> tuple[np.ndarray, int, tuple[str, ...]]:
     """Read the pixels of a file that stands at them.
 
     Returns:
         (rows, columns) uint8 or uint16 with the stored values counted from the smallest that can be stored, so that
-        0 is -2048 for signed values of 12 bits; and the bits of a value.
+        0 is -2048 for signed values of 12 bits; the bits of a value; and notes on what was passed over.
 
     Raises:
         UnreadableFilm: The pixels are damaged or incomplete, or a decoder is not installed.
@@ -114,23 +116,40 @@ def read_codes(file: BinaryIO, tags: Tags, layout: Layout) -> tuple[np.ndarray, 
             raise UnreadableFilm(f"its pixels are compressed, but its transfer syntax is {syntax_name(tags.syntax)}")
         check_bytes(layout.size)
         data = b"".join(_fragments(file))
-        values, precision = _decoded(data, layout)
+        length = len(data) if tags.syntax == ENCAPSULATED else 0
+        values, precision = _plain(data, length, little, layout) if length else _decoded(data, layout)
     else:
         if tags.syntax in PACKED:
             raise UnreadableFilm(f"its transfer syntax is {syntax_name(tags.syntax)}, but its pixels are not packed")
         data = file.read(layout.size + 1)
-        if len(data) < layout.size or length < layout.size:
-            raise UnreadableFilm(f"its pixel data have {min(length, len(data)):,} of {layout.size:,} bytes; {_EARLY}")
         if layout.allocated == 8 and not little and wide:
             data = np.frombuffer(data[: len(data) // 2 * 2], "<u2").byteswap().tobytes() + data[len(data) // 2 * 2 :]
-        form = np.dtype(f"{'<' if little else '>'}u{layout.allocated // 8}")
-        values = np.frombuffer(data, form, layout.rows * layout.columns).astype(form.newbyteorder("="), copy=False)
-        precision = layout.allocated
-    return _codes(values.reshape(layout.rows, layout.columns), precision, layout, tags.syntax in LOSSY)
+        values, precision = _plain(data, length, little, layout)
+    notes = []
+    if length >= layout.size + layout.size // layout.rows:
+        notes.append(f"its pixel data have {length:,} bytes, more than the {layout.size:,} of Rows x Columns")
+    codes, bits, above = _codes(values.reshape(layout.rows, layout.columns), precision, layout, tags.syntax in LOSSY)
+    if above and not tags.has_overlay:
+        notes.append(f"{100 * above / codes.size:.2g} % of the values use bits above BitsStored, which are masked")
+    return codes, bits, tuple(notes)
 
 
-def _codes(values: np.ndarray, precision: int, layout: Layout, lossy: bool) -> tuple[np.ndarray, int]:
-    """Take the stored bits of each value, and count from the smallest value that they can hold."""
+def _plain(data: bytes, length: int, little: bool, layout: Layout) -> tuple[np.ndarray, int]:
+    """Return the values of pixels that are not packed, in a row, and the bits of one."""
+    if len(data) < layout.size or length < layout.size:
+        raise UnreadableFilm(f"its pixel data have {min(length, len(data)):,} of {layout.size:,} bytes; {_EARLY}")
+    form = np.dtype(f"{'<' if little else '>'}u{layout.allocated // 8}")
+    values = np.frombuffer(data, form, layout.rows * layout.columns).astype(form.newbyteorder("="), copy=False)
+    return values, layout.allocated
+
+
+def _codes(values: np.ndarray, precision: int, layout: Layout, lossy: bool) -> tuple[np.ndarray, int, int]:
+    """Take the stored bits of each value, and count from the smallest value that they can hold.
+
+    Returns:
+        The codes, their bits, and the number of values that had more bits; 0 if they are signed or lossy.
+    """
+    above = 0
     bits = min(layout.stored, precision)
     mask = (1 << bits) - 1
     if precision > layout.high and layout.high >= layout.stored:
@@ -138,8 +157,9 @@ def _codes(values: np.ndarray, precision: int, layout: Layout, lossy: bool) -> t
     if lossy and not layout.signed:
         values = np.minimum(values, values.dtype.type(mask))  # a lossy codec overshoots: bits above are no overlay
     elif bits < 8 * values.itemsize and (layout.signed or values.max() > mask):
+        above = 0 if layout.signed else int(np.count_nonzero(values > mask))
         values = values & values.dtype.type(mask)
-    return (values ^ values.dtype.type(1 << (bits - 1)) if layout.signed else values), bits
+    return (values ^ values.dtype.type(1 << (bits - 1)) if layout.signed else values), bits, above
 
 
 def _element(file: BinaryIO) -> tuple[bool, int, bool]:

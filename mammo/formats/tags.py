@@ -41,7 +41,8 @@ USED = [
     "ImageLaterality", "Laterality", "FrameLaterality", "ViewPosition", "ViewCodeSequence",
     "ViewModifierCodeSequence", "PatientOrientation",
 ]  # fmt: skip
-_TAGS = [Tag(keyword) for keyword in USED]
+_OVERLAY = 0x60000102  # OverlayBitPosition of the first overlay
+_TAGS = [*(Tag(keyword) for keyword in USED), Tag(_OVERLAY)]
 _tag = cache(tag_for_keyword)
 _LOCK = threading.Lock()
 whole_at_fork(_LOCK)
@@ -57,6 +58,11 @@ class Tags:
 
     def __contains__(self, keyword: str) -> bool:
         return _tag(keyword) in self._elements
+
+    @property
+    def has_overlay(self) -> bool:
+        """True if bits of the pixels that are not stored hold an overlay."""
+        return _OVERLAY in self._elements
 
     def raw(self, keyword: str) -> tuple[bytes, str, bool]:
         """Return a value's bytes, its VR (empty if the file does not state it), and True for little endian."""

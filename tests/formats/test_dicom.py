@@ -362,7 +362,7 @@ def test_each_of_pydicoms_own_files_is_read_as_pydicom_reads_it_or_refused_in_a_
                 shown = apply_voi_lut(apply_modality_lut(stored, data), data).astype(float)
             file.seek(0)
             tags, at_pixels = read_tags(file)
-            codes, bits = read_codes(at_pixels, tags, layout := layout_of(tags))
+            codes, bits, _ = read_codes(at_pixels, tags, layout := layout_of(tags))
             assert np.array_equal(codes.astype(int) - (1 << (bits - 1) if layout.signed else 0), stored), path
             if data.PhotometricInterpretation == "MONOCHROME1":
                 shown = -shown
@@ -388,3 +388,21 @@ def test_the_real_films_are_as_pydicom_reads_them():
         found = read_film(path)
         assert np.array_equal(found.pixels, pydicom.dcmread(path).pixel_array) and found.max_level == 65535
         assert found.laterality in ("left", "right") and found.view in ("CC", "MLO") and found.spacing_mm is None
+
+
+def test_pixel_data_of_more_rows_and_bits_that_are_not_stored_are_noted(tmp_path):
+    def notes(content):
+        (tmp_path / "film").write_bytes(content)
+        return read_film(tmp_path / "film").notes
+
+    longer = X.tobytes() + bytes(2 * X.shape[1])
+    assert notes(ways.dicom(X)) == notes(ways.dicom(X, data=longer[:-2])) == ()
+    assert f"{len(longer):,} bytes" in notes(ways.dicom(X, data=longer))[0]
+    high = X.copy()
+    high[: X.shape[0] // 4] |= 0x1000
+    (note,) = notes(ways.dicom(high))
+    assert note.startswith("25 % ") and "BitsStored" in note
+    told = pydicom.dcmread(tmp_path / "film")
+    told.add_new(0x60000102, "US", 12)  # OverlayBitPosition
+    told.save_as(tmp_path / "overlay")
+    assert read_film(tmp_path / "overlay").notes == ()

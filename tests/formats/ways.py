@@ -21,6 +21,7 @@ from mammo.datasets.drawing import draw
 
 MG = "1.2.840.10008.5.1.4.1.1.1.2"
 IMPLICIT, EXPLICIT, BIG, DEFLATED = (UID(f"1.2.840.10008.1.2{end}") for end in ("", ".1", ".2", ".1.99"))
+ENCAPSULATED = UID("1.2.840.10008.1.2.1.98")
 RLE, BASELINE, LOSSLESS, SV1, LS, J2K, J2K_LOSSY = (
     UID(f"1.2.840.10008.1.2.{end}") for end in ("5", "4.50", "4.57", "4.70", "4.80", "4.90", "4.91")
 )
@@ -202,6 +203,8 @@ def _ways():
             "tags without a value": dicom(X, WindowCenter="", WindowWidth="", RescaleSlope=""),
             "jpeg-ls, signed": packed(bytes(encode_ls(signed(X).astype(np.uint16))), syntax=LS, PixelRepresentation=1),
             "jpeg lossless, signed": by_gdcm(dicom(signed(X), PixelRepresentation=1), SV1),
+            "encapsulated, not packed": packed(X.tobytes(), syntax=ENCAPSULATED),
+            "encapsulated, in fragments": packed(X.tobytes(), syntax=ENCAPSULATED, fragments=3),
             "rle with an overlay": rle((X | 0x8000).astype(np.uint16)),
             "two voi tables": dicom(
                 X,
