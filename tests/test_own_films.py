@@ -1,5 +1,8 @@
 """A laboratory's own table of films is trained on from the command line, with its own names of columns and words."""
 
+import shlex
+import sys
+
 import cv2
 import pytest
 
@@ -51,7 +54,7 @@ def test_phantom_films_in_a_labs_table_fulfil_the_contract_and_keep_their_circle
     assert (found["x_px"] * 4).fillna(-1).tolist() == drawn["x_px"].fillna(-1).tolist()
 
 
-def test_a_labs_table_is_trained_on_and_the_report_says_what_was_understood(line, tmp_path):
+def test_a_labs_table_is_trained_on_and_the_report_says_what_was_understood(line, tmp_path, monkeypatch):
     from mammo.api import Run
     from mammo.cli.train import checked
     from mammo.runs import job
@@ -60,8 +63,12 @@ def test_a_labs_table_is_trained_on_and_the_report_says_what_was_understood(line
     settings = ["model=compact", "model.image_size=32", "trainer.max_epochs=1", "heads=[]", "data.workers=0",
                 "data.batch_size=4", "crop=whole"]  # fmt: skip
     words = checked([*line, *settings])
+    monkeypatch.setattr(sys, "argv", ["mammo/__main__.py", *words])
     job.run(config_of(words, {}), tmp_path / "run", {}, of_sweep=True)
     run = Run(tmp_path / "run")
     assert run.metrics("test") and run.config.data.columns["patient"] == "Nummer"
     assert any("bösartig is malignant" in note for note in run.provenance["notes"])
-    assert "Befund is severity" in (tmp_path / "run" / "report.md").read_text()
+    text = (tmp_path / "run" / "report.md").read_text()
+    assert "Befund is severity" in text
+    command = shlex.split(text.partition("Command: `")[2].partition("`\n")[0])
+    assert command[:2] == ["mammo", "train"] and config_of(command[2:], {}).data.table == run.config.data.table

@@ -11,9 +11,9 @@ from mammo.datasets.findings import REQUIRED, STRING, read_findings
 from mammo.datasets.folder import walk
 from mammo.datasets.mias import FILM, parse_info
 from mammo.datasets.table import Table
-from mammo.datasets.table_identities import alike
 from mammo.errors import InputError
 from mammo.formats.header import begins_as_film, read_headers
+from mammo.tables.patients import alike
 from mammo.tables.spellings import SPLITS
 from mammo.tables.spreadsheet import read_spreadsheet
 

@@ -21,6 +21,7 @@ from mammo.datasets.understood import Understood
 from mammo.errors import InputError
 from mammo.formats import READING_VERSION
 from mammo.formats.header import read_headers
+from mammo.tables import patients
 from mammo.tables.paths import paths_of
 from mammo.tables.spellings import ours_of, recognise
 from mammo.tables.spreadsheet import read_spreadsheet
@@ -199,7 +200,7 @@ class Table:
             known.notes.append(f"{int(twice.sum())} rows are exact copies of earlier ones and are left out")
         rows = self._rows(self._raw[~twice])
         table, known.missing = table_identities.identities(rows, self.folder, self.patient_from)
-        known.alike = table_identities.alike(table["patient"].unique())
+        known.alike = patients.alike(table["patient"].unique())
         if known.alike:
             shown = [str((table["patient"] == one).idxmax()) for one in known.alike[0]]
             known.notes.append(
@@ -269,7 +270,7 @@ class Table:
                 )
             table = table.assign(**{column: table[column].fillna(told)})
         films = table.drop_duplicates("path")
-        known.mixed, said = table_identities.mixed(films["patient"], headers[films.index].map(lambda one: one.patient))
+        known.mixed, said = patients.mixed(films["patient"], headers[films.index].map(lambda one: one.patient))
         known.notes += said
         sizes = [headers.map(lambda one, of=of: getattr(one, of) or pd.NA) for of in ("height", "width")]
         heights, widths = (one.astype("Int64") for one in sizes)

@@ -2,7 +2,6 @@
 
 import re
 import stat
-from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -11,9 +10,6 @@ from mammo.datasets.findings import STRING
 from mammo.datasets.table_rows import FEW, Rows
 from mammo.errors import InputError
 from mammo.tables.paths import mode_of, names_of, paths_of, patient_in
-from mammo.tables.spreadsheet import named_rows
-
-NEARLY_ALL = 0.9  # the share of patients from which on their PatientIDs in headers are others by intention
 
 
 def identities(rows: Rows, folder: Path, patient_from: str | None) -> tuple[pd.DataFrame, list[str]]:
@@ -56,46 +52,6 @@ def identities(rows: Rows, folder: Path, patient_from: str | None) -> tuple[pd.D
     return table, missing
 
 
-def mixed(patients: pd.Series, told: pd.Series) -> tuple[list[str], list[str]]:
-    """Compare the patients of a table with the PatientIDs of headers, and name rows only, no patient.
-
-    Args:
-        patients: The patient of each row; the index is the number of the row.
-        told: The PatientID in the header of each row's film, missing where there is none.
-
-    Returns:
-        A line for each patient or PatientID that stands for several of the other; and the notes. There are notes alone
-        if nearly all patients or PatientIDs do: then the headers are anonymised, or hold the names of images.
-    """
-    table = pd.DataFrame({"patient": patients, "told": told.astype(STRING)}).dropna()
-    lines, notes = list[str](), list[str]()
-    ways = (("told", "patient", "one PatientID in the headers, several patients in the table"),
-            ("patient", "told", "one patient in the table, several PatientIDs in the headers"))  # fmt: skip
-    for by, of, what in ways:
-        groups = [group for _, group in table.groupby(by, sort=False) if len(group) > 1]
-        odd = [group for group in groups if group[of].nunique() > 1]
-        if not odd:
-            continue
-        if len(odd) >= NEARLY_ALL * len(groups):
-            notes.append(
-                f"PatientIDs in the headers are not used, as they do not fit the patients of the table: {what}"
-            )
-            return [], notes
-        found = [f"{named_rows(list(group.index))}: {what}" for group in odd]
-        notes.append(f"{what}, {len(odd)} times; {found[0].partition(':')[0]} for example; the table counts")
-        lines += found
-    return lines, notes
-
-
 def _patients_of(words: pd.Series, patient_from: str) -> pd.Series:
     pattern = re.compile(patient_from)
     return pd.Series([patient_in(word.replace("\\", "/"), pattern) for word in words], words.index, STRING)
-
-
-def alike(patients: Iterable[str]) -> list[tuple[str, ...]]:
-    """Return groups of patients whose names differ only by case, zeros in front or one letter at the end."""
-    groups: dict[str, list[str]] = {}
-    for one in patients:
-        bare = re.sub(r"(?<!\d)0+(?=\d)", "", one.casefold())
-        groups.setdefault(re.sub(r"(?<=\d)[a-z]$", "", bare), []).append(one)
-    return [tuple(group) for group in groups.values() if len(group) > 1]

@@ -15,8 +15,8 @@ from mammo.datasets.label_words import resolved
 from mammo.datasets.registry import DATASETS, open_dataset
 from mammo.datasets.split import official_split
 from mammo.datasets.table import Table
-from mammo.datasets.table_identities import mixed
 from mammo.errors import InputError
+from mammo.tables.patients import mixed
 from mammo.tables.spellings import recognise
 from mammo.testing import check_dataset
 

@@ -1,0 +1,50 @@
+"""The patients that a table names: spellings that may be one, and what the headers of films tell of them."""
+
+import re
+from collections.abc import Iterable
+
+import pandas as pd
+
+from mammo.tables.spreadsheet import named_rows
+
+NEARLY_ALL = 0.9  # the share of patients from which on their PatientIDs in headers are others by intention
+
+
+def mixed(patients: pd.Series, told: pd.Series) -> tuple[list[str], list[str]]:
+    """Compare the patients of a table with the PatientIDs of headers, and name rows only, no patient.
+
+    Args:
+        patients: The patient of each row; the index is the number of the row.
+        told: The PatientID in the header of each row's film, missing where there is none.
+
+    Returns:
+        A line for each patient or PatientID that stands for several of the other; and the notes. There are notes alone
+        if nearly all patients or PatientIDs do: then the headers are anonymised, or hold the names of images.
+    """
+    table = pd.DataFrame({"patient": patients, "told": told.astype("string")}).dropna()
+    lines, notes = list[str](), list[str]()
+    ways = (("told", "patient", "one PatientID in the headers, several patients in the table"),
+            ("patient", "told", "one patient in the table, several PatientIDs in the headers"))  # fmt: skip
+    for by, of, what in ways:
+        groups = [group for _, group in table.groupby(by, sort=False) if len(group) > 1]
+        odd = [group for group in groups if group[of].nunique() > 1]
+        if not odd:
+            continue
+        if len(odd) >= NEARLY_ALL * len(groups):
+            notes.append(
+                f"PatientIDs in the headers are not used, as they do not fit the patients of the table: {what}"
+            )
+            return [], notes
+        found = [f"{named_rows(list(group.index))}: {what}" for group in odd]
+        notes.append(f"{what}, {len(odd)} times; {found[0].partition(':')[0]} for example; the table counts")
+        lines += found
+    return lines, notes
+
+
+def alike(patients: Iterable[str]) -> list[tuple[str, ...]]:
+    """Return groups of patients whose names differ only by case, zeros in front or one letter at the end."""
+    groups: dict[str, list[str]] = {}
+    for one in patients:
+        bare = re.sub(r"(?<!\d)0+(?=\d)", "", one.casefold())
+        groups.setdefault(re.sub(r"(?<=\d)[a-z]$", "", bare), []).append(one)
+    return [tuple(group) for group in groups.values() if len(group) > 1]
