@@ -228,6 +228,7 @@ def test_a_labs_own_table_is_audited_with_the_words_of_training(tmp_path):
     table = write_example(tmp_path / "lab", patients=3)
     code, said = audited("films", table, "data.columns.patient=PatientenNr")
     assert code == 0 and "compared: 6 images of 3 patients" in said
+    table.write_text(table.read_text(encoding="utf-8-sig").replace("PatientenNr", "Wer"), encoding="utf-8")
     code, said = audited("films", table)
     assert code == 2 and "data.columns.patient" in said
 
