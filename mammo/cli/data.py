@@ -202,8 +202,8 @@ def check(
 
     found = checked(dataset, chosen.findings, chosen.notes, None if all_ else 500, labels)
     typer.echo("\n".join(found.lines()))
-    for group in getattr(getattr(dataset, "understood", None), "alike", ()):  # names of patients: on the terminal alone
-        typer.echo(f"alike:      {' and '.join(map(repr, group))}: one patient?")
+    if hasattr(dataset, "understood"):
+        typer.echo("".join(f"alike:      {doubt}\n" for doubt in dataset.understood.doubts()), nl=False)
     if found.sheet is not None:
         path = picture or Path(f"{Path(source).stem}-check.png")
         figures.save(found.sheet, path)

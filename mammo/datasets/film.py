@@ -9,7 +9,7 @@ import numpy as np
 from mammo.errors import InputError, UnreadableFilm
 from mammo.formats import dicom, pictures
 from mammo.formats.levels import VOI
-from mammo.formats.pixels import Pixels, check_bytes, check_file
+from mammo.formats.pixels import Pixels, opened, whole_of
 from mammo.formats.tags import is_dicom
 
 DEPTHS = (8, 10, 12, 14, 16)  # bits per grey level that scanners produce
@@ -97,18 +97,10 @@ def read_mask(path: Path | str) -> np.ndarray:
 
 def _read(path: Path, voi: str, mask: bool) -> tuple[Pixels, dicom.Facts | None]:
     try:
-        size = check_file(path)
-        with path.open("rb") as file:
-            head = file.read(132)
-            file.seek(0)
-            if is_dicom(head):
-                return dicom.read(file, voi=voi, mask=mask)
-            check_bytes(size)
-            return pictures.read(file.read(), mask), None
-    except OSError as error:
-        raise UnreadableFilm(f"{path}: it cannot be read ({error.strerror}); expected a film") from None
-    except MemoryError:
-        raise UnreadableFilm(f"{path}: it does not fit into the memory") from None
+        with opened(path) as file:
+            return (
+                dicom.read(file, voi=voi, mask=mask) if is_dicom(file) else (pictures.read(whole_of(file), mask), None)
+            )
     except UnreadableFilm as error:
         raise UnreadableFilm(f"{path}: {error}") from None
 
@@ -131,9 +123,7 @@ def file_digest(path: Path | str) -> str:
         UnreadableFilm: The file cannot be read, or is a folder, a pipe or a device.
     """
     try:
-        check_file(Path(path))
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    except OSError as error:
-        raise UnreadableFilm(f"{path}: it cannot be read ({error.strerror}); expected a film") from None
+        with opened(Path(path)) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except UnreadableFilm as error:
         raise UnreadableFilm(f"{path}: {error}") from None

@@ -107,12 +107,6 @@ class Table:
         """The lines that say what was understood; all are there once `findings` was called."""
         return self.understood.notes
 
-    def __getstate__(self) -> dict[str, object]:
-        return {key: value for key, value in vars(self).items() if key != "_lock"}
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        vars(self).update(state, _lock=threading.Lock())
-
     def _check_columns(self) -> None:
         """Ask for the columns that nothing stands for, and say which was taken for which."""
         found, has = self.understood.columns, ", ".join(self._raw)

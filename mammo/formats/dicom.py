@@ -51,20 +51,19 @@ class Facts:
     notes: tuple[str, ...]
 
 
-def read(file: BinaryIO, *, voi: str = "first", mask: bool = False, any_modality: bool = False) -> tuple[Pixels, Facts]:
+def read(file: BinaryIO, *, voi: str = "first", mask: bool = False) -> tuple[Pixels, Facts]:
     """Read a film.
 
     Args:
         file: An open file, at its start.
         voi: `first` or `none`: the VOI table or window to apply.
         mask: True for a mask: its stored values as they are; it may be of one level.
-        any_modality: True reads other modalities than mammography, too.
 
     Raises:
         UnreadableFilm: It is no film, or is damaged.
     """
     tags, file = read_tags(file)
-    refuse(tags, has_pixels(file), any_modality=any_modality)
+    refuse(tags, has_pixels(file))
     layout = layout_of(tags)
     facts = facts_of(tags)
     codes, bits, said = read_codes(file, tags, layout)
@@ -97,7 +96,7 @@ def pixels_of(tags: Tags, codes: np.ndarray, bits: int, layout: Layout, voi: str
     return Pixels(pixels, levels.white, notes)
 
 
-def refuse(tags: Tags, has_data: bool, *, any_modality: bool = False) -> None:
+def refuse(tags: Tags, has_data: bool) -> None:
     """Refuse by its tags what is no film of one mammogram.
 
     Raises:
@@ -115,8 +114,7 @@ def refuse(tags: Tags, has_data: bool, *, any_modality: bool = False) -> None:
         raise UnreadableFilm(f"it is {what} of {frames} frames (NumberOfFrames); give the (synthetic) 2D film")
     if kind in FOR_PROCESSING or "PROCESSING" in tags.text("PresentationIntentType").upper():
         raise UnreadableFilm("it holds raw detector data (FOR PROCESSING); give the film FOR PRESENTATION")
-    if not any_modality:
-        _refuse_modality(kind, modality, tags.text("BodyPartExamined").upper())
+    _refuse_modality(kind, modality, tags.text("BodyPartExamined").upper())
     if not has_data:
         raise UnreadableFilm("it has no pixels (no PixelData)")
     if (samples := tags.whole("SamplesPerPixel")) not in (None, 1):

@@ -14,13 +14,13 @@ from pathlib import Path
 from mammo.errors import UnreadableFilm
 from mammo.formats import READING_VERSION, dicom, pictures
 from mammo.formats.levels import levels_of
-from mammo.formats.pixels import check_bytes, check_file
+from mammo.formats.pixels import opened, whole_of
 from mammo.formats.stream import has_pixels, layout_of
 from mammo.formats.tags import Tags, is_dicom, read_tags
 from mammo.paths import home
 from mammo.processes.workers import shared_out
 
-VERSION = 3  # raise it if this file changes a header; a change of the reading of films raises READING_VERSION
+VERSION = 4  # raise it if this file changes a header; a change of the reading of films raises READING_VERSION
 MANY = 400  # files from which on several processes read: they take half a second to start
 _TABLE = "CREATE TABLE IF NOT EXISTS headers (path TEXT PRIMARY KEY, state TEXT NOT NULL, header TEXT NOT NULL)"
 
@@ -33,11 +33,10 @@ class Header:
         path: The file.
         format: DICOM, PNG, ...; empty if it is none that is read.
         height, width, bits: The size in pixels, and the bits of a stored level; 0 if unknown.
-        frames: The number of frames.
         spacing_mm: Side of a pixel; None if unknown.
         laterality: `left`, `right` or None.
         view: MLO, CC or another, or None.
-        patient, exam, image_uid: PatientID, StudyInstanceUID and SOPInstanceUID; None if they are not stated.
+        patient, exam: PatientID and StudyInstanceUID; None if they are not stated.
         notes: What will be done with the pixels, and guesses about them, one line each.
         refused: The reason why the file cannot be used as a film; None if none is known before decoding.
     """
@@ -47,34 +46,23 @@ class Header:
     height: int = 0
     width: int = 0
     bits: int = 0
-    frames: int = 1
     spacing_mm: float | None = None
     laterality: str | None = None
     view: str | None = None
     patient: str | None = None
     exam: str | None = None
-    image_uid: str | None = None
     notes: tuple[str, ...] = ()
     refused: str | None = None
 
 
 def read_header(path: Path | str) -> Header:
     """Read the header of a film; a file that is none has the reason in `refused`."""
-    path = Path(path)
     try:
-        size = check_file(path)
-        with path.open("rb") as file:
-            head = file.read(132)
-            file.seek(0)
-            if is_dicom(head):
+        with opened(Path(path)) as file:
+            if is_dicom(file):
                 return _dicom(str(path), *read_tags(file))
-            check_bytes(size)
-            frame = pictures.frame_of(file.read())
+            frame = pictures.frame_of(whole_of(file))
             return Header(str(path), frame.format, frame.height, frame.width, frame.bits, notes=frame.notes)
-    except OSError as error:
-        return Header(str(path), refused=f"it cannot be read ({error.strerror})")
-    except MemoryError:
-        return Header(str(path), refused="it does not fit into the memory")
     except UnreadableFilm as error:
         return Header(str(path), refused=str(error))
 
@@ -82,23 +70,19 @@ def read_header(path: Path | str) -> Header:
 def begins_as_film(path: Path) -> bool:
     """Tell by its first bytes if a file is a picture or DICOM; True too for one that cannot be opened."""
     try:
-        check_file(path)
-        with path.open("rb") as file:
-            head = file.read(132)
-    except (OSError, UnreadableFilm):
+        with opened(path) as file:
+            return is_dicom(file) or pictures.is_picture(file.read(132))
+    except UnreadableFilm:
         return True
-    return is_dicom(head) or pictures.is_picture(head)
 
 
 def _dicom(path: str, tags: Tags, file: object) -> Header:
     """Return the header of a DICOM file whose tags are read; one that is refused keeps what is known of it."""
     known: dict[str, object] = {
-        "frames": dicom.frames_of(tags),
         "laterality": dicom.laterality_of(tags),
         "view": _plain(dicom.view_of(tags)),
         "patient": _plain(tags.decoded("PatientID")),
         "exam": _plain(tags.text("StudyInstanceUID")),
-        "image_uid": _plain(tags.text("SOPInstanceUID")),
         "height": tags.whole("Rows") or 0,
         "width": tags.whole("Columns") or 0,
         "bits": tags.whole("BitsStored") or 0,

@@ -1,8 +1,13 @@
 """Pixels as a reader of one format hands them over, and the one place that bounds the size of a film."""
 
+import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -27,14 +32,30 @@ class Pixels:
     notes: tuple[str, ...] = ()
 
 
-def check_file(path: Path) -> int:
-    """Refuse what is no file, before it is opened: a pipe waits for ever, and a device never ends. Return the bytes."""
-    facts = path.stat()
-    if stat.S_ISDIR(facts.st_mode):
-        raise UnreadableFilm("it is a folder; expected a film")
-    if not stat.S_ISREG(facts.st_mode):
-        raise UnreadableFilm("it is a pipe or a device; expected a film")
-    return facts.st_size
+@contextmanager
+def opened(path: Path) -> Iterator[BufferedReader]:
+    """Open a file to read it; what goes wrong with the file or the memory becomes an `UnreadableFilm`.
+
+    What is no file is refused before it is opened: a pipe waits for ever, and a device never ends.
+    """
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise UnreadableFilm("it is a folder; expected a film")
+        if not stat.S_ISREG(mode):
+            raise UnreadableFilm("it is a pipe or a device; expected a film")
+        with path.open("rb") as file:
+            yield file
+    except OSError as error:
+        raise UnreadableFilm(f"it cannot be read ({error.strerror}); expected a film") from None
+    except MemoryError:
+        raise UnreadableFilm("it does not fit into the memory") from None
+
+
+def whole_of(file: BinaryIO) -> bytes:
+    """Return the bytes of a picture's file; refuse more than a film can have."""
+    check_bytes(os.fstat(file.fileno()).st_size)
+    return file.read()
 
 
 def check_size(height: int | None, width: int | None) -> None:

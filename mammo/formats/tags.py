@@ -153,8 +153,10 @@ def read_tags(file: BinaryIO) -> tuple[Tags, BinaryIO]:
     return Tags(dataset, syntax), file
 
 
-def is_dicom(head: bytes) -> bool:
-    """Tell whether a file of these first bytes is DICOM, with or without its preamble."""
+def is_dicom(file: BinaryIO) -> bool:
+    """Tell whether a file at its start is DICOM, with or without its preamble; it is left at its start."""
+    head = file.read(132)
+    file.seek(0)
     if b"DICM" in (head[128:132], head[:4]):
         return True
     if head[:3] == b"\0\x08\0":  # big endian, which has VRs

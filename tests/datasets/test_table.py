@@ -1,6 +1,5 @@
 """A laboratory's own table becomes a findings table: what is known is said, everything else is asked for by row."""
 
-import pickle
 import unicodedata
 from pathlib import Path
 
@@ -88,7 +87,6 @@ def test_a_labs_own_words_are_translated_and_said(lab):
     film = dataset.read("P1_L_CC")
     assert (film.laterality, film.view, film.spacing_mm) == ("left", "CC", 0.07) and film.pixels.dtype == np.uint16
     check_dataset(dataset)
-    assert pickle.loads(pickle.dumps(dataset)).findings().equals(found)
 
 
 @pytest.mark.parametrize(
@@ -347,7 +345,7 @@ def test_header_facts_fill_what_the_table_lacks_and_the_table_counts(lab, monkey
     from mammo.formats.header import Header
 
     def headers(paths, remember=True):
-        return [Header(str(path), "DICOM", HEIGHT, WIDTH, 12, 1, 0.1, "left", "CC", exam="1.2") for path in paths]
+        return [Header(str(path), "DICOM", HEIGHT, WIDTH, 12, 0.1, "left", "CC", exam="1.2") for path in paths]
 
     monkeypatch.setattr(module, "read_headers", headers)
     dataset = lab(rows(2, laterality=["R", ""]))
@@ -471,7 +469,7 @@ def test_exams_of_headers_are_not_mixed_with_those_of_the_table(lab, monkeypatch
     from mammo.formats.header import Header
 
     def headers(paths, remember=True):
-        return [Header(str(path), "DICOM", HEIGHT, WIDTH, 12, 1, 0.1, "left", "CC", exam="1.2") for path in paths]
+        return [Header(str(path), "DICOM", HEIGHT, WIDTH, 12, 0.1, "left", "CC", exam="1.2") for path in paths]
 
     monkeypatch.setattr(module, "read_headers", headers)
     found = lab(rows(3, patient=["a", "a", "b"], exam=["E1", "", ""])).findings()

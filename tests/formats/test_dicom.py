@@ -336,18 +336,19 @@ TEST_FILES = sorted(
 )  # fmt: skip
 
 
-def test_each_of_pydicoms_own_files_is_read_as_pydicom_reads_it_or_refused_in_a_line():
+def test_each_of_pydicoms_own_files_is_read_as_pydicom_reads_it_or_refused_in_a_line(monkeypatch):
     alike = 0
     for path in TEST_FILES:
         with pytest.raises(UnreadableFilm, match=r"^[^\n]{1,400}$"):
             read_film(path)
         assert read_header(path).refused
+    monkeypatch.setattr(dicom, "_refuse_modality", lambda *_: None)  # none of them is a mammogram
+    for path in TEST_FILES:
         with path.open("rb") as file:
-            if not is_dicom(file.read(132)):
+            if not is_dicom(file):
                 continue
-            file.seek(0)
             try:
-                pixels, _ = dicom.read(file, any_modality=True)
+                pixels, _ = dicom.read(file)
             except UnreadableFilm as error:
                 assert "\n" not in str(error)
                 continue
