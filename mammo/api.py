@@ -244,14 +244,14 @@ def settings_of(made: Any, known: Mapping[str, Any], group: str) -> dict[str, An
 
     Args:
         made: The object. Its class keeps each argument of its constructor as an attribute of that name.
-        known: The built-in classes by name.
+        known: The built-in classes by name, or their import paths.
         group: The group of the settings, for errors.
 
     Raises:
         InputError: The object lacks such an attribute.
     """
     cls = type(made)
-    names = [name for name, row in known.items() if row is cls]
+    names = [name for name, row in known.items() if row in (cls, f"{cls.__module__}.{cls.__qualname__}")]
     settings: dict[str, Any] = {"name": names[0]} if names else {"_target_": f"{cls.__module__}.{cls.__qualname__}"}
     for name, parameter in inspect.signature(cls).parameters.items():
         if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):

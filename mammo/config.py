@@ -43,12 +43,11 @@ class TaskConfig:
 class DataConfig:
     """The films, and how they are loaded. For a data set of your own, set `_target_` and its arguments."""
 
-    name: str = "mias"  # the data set: mias, phantom or table
+    name: str = "mias"  # mias, mias_full, cbis_ddsm, cmmd, inbreast, rsna, vindr, phantom, table or union
     _target_: str | None = None  # the import path of a data set class of your own, for example my_lab.Films
     # arguments of that class; add one with a plus, for example +data.year=2021
     arguments: Any = field(default_factory=dict)
-    # the folder of the films; null: a folder below MAMMO_HOME. table: the folder from which paths count; null: that of
-    # the table
+    # the folder of the films, or one above it; null: one below MAMMO_HOME. table: where paths begin; null: its folder
     root: str | None = None
     # mias: the path of all-mias.tar.gz; null: the variable MAMMO_MIAS_ARCHIVE, or else a download
     archive: str | None = None
@@ -62,11 +61,19 @@ class DataConfig:
     values: Any = None
     # table: a regular expression that finds the patient in the path, for example '(P\d+)_'; null: a column tells
     patient_from: str | None = None
-    voi: str = _one_of("first", "first", "none")  # table: the window or LUT of DICOM films that is applied
+    voi: str = _one_of("first", "first", "none")  # the window or LUT of DICOM films that is applied
     # table: what a label describes; labels of a breast or patient are carried to its other images
     label_of: str = _one_of("image", "image", "breast", "patient")
     label_columns: Any = None  # table: a list of the columns that are carried beside severity
     origin: str = _one_of("top", "top", "bottom")  # table: the row of the film, 0, from which y counts
+    # union: the data sets, a list of names such as [mias,cmmd], or of settings such as {name: table, table: films.csv}
+    parts: Any = None
+    # cbis_ddsm: the patients whom its own split has in training and test: keep leaves them there, so that
+    # split=official is refused; train moves them to training
+    in_both: str = _one_of("keep", "keep", "train")
+    # what a severity may rest on, a word or a list of pathology, follow_up, reading, birads, patient_label, unstated;
+    # others are unknown. null: all, but pathology and birads together must be named
+    severity_source: Any = None
     spacing_mm: float | None = _number(
         None, 0.01, 1
     )  # the side of a pixel in millimetres, for films that do not state it

@@ -38,7 +38,7 @@ def build(group: str, config: Any, known: Mapping[str, Any], general: Collection
     Args:
         group: The name of the group, for errors.
         config: The dataclass of the group, with `name`, `_target_` and `arguments`.
-        known: The built-in classes by name.
+        known: The built-in classes by name, or their import paths.
         general: Further keys of the group, which no class takes.
 
     Raises:
@@ -48,7 +48,9 @@ def build(group: str, config: Any, known: Mapping[str, Any], general: Collection
         names = ", ".join(known)
         raise InputError(f"{group}.name={config.name} is unknown; expected one of {names}, or {group}._target_")
     named = f"{group}={config.name}" if config._target_ is None else f"{group}._target_={config._target_}"
-    cls = known[config.name] if config._target_ is None else find_target(config._target_, f"{group}._target_")
+    cls: Any = known[config.name] if config._target_ is None else config._target_
+    if isinstance(cls, str):
+        cls = find_target(cls, f"{group}._target_")
     takes = signature(cls).parameters
     lists = ", ".join(takes) or "nothing"
     any_key = any(one.kind is Parameter.VAR_KEYWORD for one in takes.values())

@@ -21,6 +21,7 @@ BELOW = {
     "formats": "errors paths processes",  # many headers are read by several processes
     "tables": "config errors",
     "datasets": "config errors figures files formats paths tables targets",
+    "archives": "config datasets errors files formats paths processes tables",
     "preprocessing": "config datasets errors files formats paths processes targets",
     "models": "config datasets errors files paths targets",
     "processes": "config errors files paths",
@@ -49,7 +50,7 @@ FENCED = {  # third-party packages, and who may import them
     "sklearn": "models",
     "skops": "models",
     "albumentations": "preprocessing",
-    "cv2": "formats datasets preprocessing auditing bench testing processes",
+    "cv2": "archives formats datasets preprocessing auditing bench testing processes",
     "matplotlib": "figures auditing datasets runs",
     "statsmodels": "evaluation",
     "imagehash": "auditing",

@@ -3,13 +3,13 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import pandas as pd
 
 from mammo.config import DataConfig
 from mammo.datasets.film import Film
-from mammo.datasets.findings import findings_table
+from mammo.datasets.findings import ALLOWED, findings_table
 from mammo.errors import InputError
 
 
@@ -84,7 +84,7 @@ def choose_images(dataset: Dataset, config: DataConfig) -> Chosen:
     Raises:
         InputError: The findings table is invalid, or no image has a view or laterality that is asked for.
     """
-    table = load_findings(dataset, config.spacing_mm)
+    table = of_sources(load_findings(dataset, config.spacing_mm), config.severity_source)
     notes = [str(note).rstrip(".") for note in getattr(dataset, "notes", ())]
     views = config.view if isinstance(config.view, list | tuple) else [config.view]
     asked = {"view": None if config.view is None else views, "laterality": config.laterality and [config.laterality]}
@@ -103,6 +103,50 @@ def choose_images(dataset: Dataset, config: DataConfig) -> Chosen:
         said = f"{len(out)} images are left out by data.{column}={','.join(map(str, wanted))}"
         notes += [f"{said}; the {column} of {unknown} of them is unknown" if unknown else said] if len(out) else []
     return Chosen(table, notes)
+
+
+def of_sources(findings: pd.DataFrame, wanted: Any) -> pd.DataFrame:
+    """Return a findings table in which severities from other sources than those wanted are unknown.
+
+    Args:
+        findings: A findings table.
+        wanted: A word of `severity_source`, or a list of them; None takes all.
+
+    Raises:
+        InputError: A word is unknown, or no severity has this source.
+    """
+    if wanted is None:
+        return findings
+    names = [str(one) for one in (wanted if isinstance(wanted, list | tuple) else [wanted])]
+    source = findings["severity_source"].fillna("unstated")
+    there = sorted(set(source[findings["severity"].notna()]))
+    if odd := [one for one in names if one not in ALLOWED["severity_source"]]:
+        known = ", ".join(sorted(ALLOWED["severity_source"]))
+        raise InputError(f"data.severity_source={odd[0]} is unknown; expected some of {known}")
+    if not set(names) & set(there):
+        raise InputError(
+            f"data.severity_source={','.join(names)}: no severity has this source; found {', '.join(there)}"
+        )
+    return findings.assign(severity=findings["severity"].where(source.isin(names)))
+
+
+def check_sources(findings: pd.DataFrame, wanted: Any) -> None:
+    """Refuse severities of which some rest on pathology and others on BI-RADS, unless both are named.
+
+    Args:
+        findings: A findings table.
+        wanted: The setting `data.severity_source`.
+
+    Raises:
+        InputError: Both are there, and the setting does not name both.
+    """
+    counts = findings.loc[findings["severity"].notna(), "severity_source"].value_counts()
+    mixed = [one for one in ("pathology", "birads") if counts.get(one, 0)]
+    if len(mixed) == 2 and not (isinstance(wanted, list | tuple) and set(mixed) <= set(wanted)):
+        raise InputError(
+            f"{counts['pathology']} severities rest on pathology and {counts['birads']} on BI-RADS, a reader's guess; "
+            "take one, data.severity_source=pathology, or name both, data.severity_source=[pathology,birads]"
+        )
 
 
 def dataset_digest(dataset: Dataset, findings: pd.DataFrame) -> str:

@@ -83,12 +83,14 @@ def write_dicom(
 
     Args:
         path: The file.
-        pixels: (height, width) uint16.
+        pixels: (height, width) uint16, or uint8 for a file of 8 bits.
         syntax: The transfer syntax, uncompressed or lossless.
         inverted: True writes MONOCHROME1, whose lowest level is white.
-        bits: The bits that a level uses.
-        **tags: Further elements of the header by keyword.
+        bits: The bits that a level uses; 8 for uint8.
+        **tags: Further elements of the header by keyword; None leaves an element out.
     """
+    allocated = pixels.dtype.itemsize * 8
+    bits = min(bits, allocated)
     meta: Any = FileMetaDataset()
     header: Any = Dataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = DIGITAL_MAMMOGRAM, generate_uid()
@@ -98,12 +100,14 @@ def write_dicom(
         "PresentationIntentType": "FOR PRESENTATION", "StudyInstanceUID": generate_uid(),
         "SeriesInstanceUID": generate_uid(),
         "PhotometricInterpretation": "MONOCHROME1" if inverted else "MONOCHROME2", "SamplesPerPixel": 1,
-        "BitsAllocated": 16, "BitsStored": bits, "HighBit": bits - 1, "PixelRepresentation": 0,
+        "BitsAllocated": allocated, "BitsStored": bits, "HighBit": bits - 1, "PixelRepresentation": 0,
         "Rows": pixels.shape[0], "Columns": pixels.shape[1], "ImagerPixelSpacing": [0.2, 0.2],
     }  # fmt: skip
     for name, value in (facts | tags).items():
-        setattr(header, name, value)
-    header.PixelData = np.ascontiguousarray(pixels, "<u2").tobytes()
+        if value is not None:
+            setattr(header, name, value)
+    content = np.ascontiguousarray(pixels, f"<u{allocated // 8}").tobytes()
+    header.PixelData = content + b"\0" * (len(content) % 2)
     if syntax != ExplicitVRLittleEndian:
         header.compress(syntax, generate_instance_uid=False)
     header.save_as(path, enforce_file_format=True)

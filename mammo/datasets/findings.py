@@ -44,7 +44,7 @@ IMAGE_COLUMNS = ["path", "patient", "exam", "laterality", "view", "density", "sp
 ALLOWED = {
     "laterality": {"left", "right"},
     "severity": {"normal", "benign", "malignant"},
-    "severity_source": {"pathology", "follow_up", "birads", "patient_label", "unstated"},
+    "severity_source": {"pathology", "follow_up", "reading", "birads", "patient_label", "unstated"},
     "official_split": set(PARTS),
 }
 IDENTITY = ["dataset", "image_id", "path", "patient", "exam"]  # names; NA may be one

@@ -214,6 +214,7 @@ def _parse_row(fields: list[str], dataset: str) -> dict[str, object]:
         "density": tissue,
         "finding": finding,
         "severity": "normal",
+        "severity_source": "unstated",
         "spacing_mm": SPACING_MM,
     }
     if finding == "NORM":

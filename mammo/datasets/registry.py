@@ -4,16 +4,25 @@ from typing import Any
 
 from mammo.config import DataConfig
 from mammo.datasets.base import Dataset
-from mammo.datasets.mias import MIAS
-from mammo.datasets.phantom import Phantom
-from mammo.datasets.table import Table
 from mammo.errors import InputError
 from mammo.targets import build
 
-# a class, or another callable that returns a Dataset
-DATASETS: dict[str, Any] = {"mias": MIAS, "phantom": Phantom, "table": Table}
+# A class or another callable that returns a Dataset, or the import path of one, which is loaded when it is used
+DATASETS: dict[str, Any] = {
+    "mias": "mammo.datasets.mias.MIAS",
+    "phantom": "mammo.datasets.phantom.Phantom",
+    "table": "mammo.datasets.table.Table",
+    "cbis_ddsm": "mammo.archives.cbis_ddsm.CBISDDSM",
+    "cmmd": "mammo.archives.cmmd.CMMD",
+    "inbreast": "mammo.archives.inbreast.INbreast",
+    "mias_full": "mammo.archives.mias_full.FullMIAS",
+    "rsna": "mammo.archives.rsna.RSNA",
+    "vindr": "mammo.archives.vindr.VinDr",
+    "union": "mammo.datasets.union.Union",
+}
 GENERAL = (  # keys for loading, which no data set takes
-    *("spacing_mm", "view", "laterality", "batch_size", "workers", "max_unreadable", "cache", "fold", "folds"),
+    *("spacing_mm", "view", "laterality", "severity_source", "batch_size", "workers", "max_unreadable", "cache"),
+    *("fold", "folds"),
 )
 CONTRACT = ("name", "licence", "citation", "prepare", "findings", "read", "digest")
 

@@ -231,5 +231,9 @@ def check_split(split: pd.DataFrame, name: str) -> dict[str, object]:
     audit = audit_split(split)
     crossing = audit["patients_in_two_splits"]
     if crossing and name in ("patient", "paper_by_patient", *GIVEN):
-        raise InputError(f"split={name}: patient {crossing[0]} is in two splits; a patient's images belong to one")  # type: ignore[index]
+        more = f" and {len(crossing) - 1} other patients are" if crossing[1:] else " is"  # type: ignore[index,arg-type]
+        raise InputError(
+            f"split={name}: patient {crossing[0]}{more} in two splits; a patient's images belong to one"  # type: ignore[index]
+            + "; use split=patient, or the setting by which the archive mends it" * (name == "official")
+        )
     return audit

@@ -1,36 +1,28 @@
 """A laboratory's own films: one row of a table per image or finding, with a path, a patient and whatever is known."""
 
-import hashlib
-import json
 import re
-import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from mammo.datasets import film as films
 from mammo.datasets import table_identities
 from mammo.datasets import table_places as places
 from mammo.datasets import table_rows as steps
-from mammo.datasets.film import Film
 from mammo.datasets.findings import COLUMNS, findings_table
+from mammo.datasets.on_disk import OnDisk
 from mammo.datasets.understood import Understood
 from mammo.errors import InputError
-from mammo.formats import READING_VERSION
 from mammo.formats.header import read_headers
 from mammo.tables import patients
 from mammo.tables.paths import paths_of
 from mammo.tables.spellings import ours_of, recognise
 from mammo.tables.spreadsheet import read_spreadsheet
 
-FACTS = ["path", "laterality", "view", "spacing_mm"]  # of an image, which its film needs
 LABELS_OF = ("image", "breast", "patient")
 
 
-class Table:
+class Table(OnDisk):
     """The films that a table lists: CSV, XLSX or Parquet, one row per image or finding.
 
     Args:
@@ -68,7 +60,8 @@ class Table:
         if table is None:
             raise InputError("data.table is missing; name the table of your films, data.table=films.csv")
         self.table, self.columns, self.values, self.patient_from = table, columns, values, patient_from
-        self.voi, self.root, self.label_of, self.label_columns = voi, root, label_of, label_columns
+        super().__init__(voi)
+        self.root, self.label_of, self.label_columns = root, label_of, label_columns
         self.origin = origin
         examples = ("columns", columns, "patient=PatientID"), ("values", values, "severity.krank=malignant")
         for key, given, example in examples:
@@ -98,9 +91,6 @@ class Table:
         self._check_columns()
         self._opened = len(self.notes)  # those that do not depend on the films
         self._task_column: str | None = None
-        self._made: pd.DataFrame | None = None
-        self._images: dict[str, dict[str, Any]] = {}
-        self._lock = threading.Lock()  # several threads may ask for the first film
 
     @property
     def notes(self) -> list[str]:
@@ -144,47 +134,11 @@ class Table:
     def prepare(self) -> None:
         """Do nothing: the films are where the table says."""
 
-    def findings(self) -> pd.DataFrame:
-        """Return the findings table. The first call reads the header of each film, no pixel.
-
-        Raises:
-            InputError: A row cannot be used; the error names it as a spreadsheet numbers it, the header being row 1.
-        """
-        with self._lock:
-            if self._made is None:
-                self._made = self._findings()
-        return self._made.copy()
-
     def carry(self, column: str) -> None:
         """Carry the column of a task, too, where labels describe a breast or patient (`data.label_of`)."""
         with self._lock:
             if column != self._task_column:
                 self._task_column, self._made = column, None
-
-    def read(self, image_id: str) -> Film:
-        """Return a film; laterality, view and spacing of the table replace those of the file."""
-        row = self._image(image_id)
-        film = films.read_film(row["path"], self.voi)
-        facts = {key: row[key] for key in FACTS[1:] if pd.notna(row[key])}
-        return replace(film, **facts)
-
-    def digest(self, image_id: str) -> str | None:
-        """Return a digest of the file's path, size and time of change, and of all else that decides the film."""
-        row = self._image(image_id)
-        path = Path(row["path"])
-        try:
-            stat = path.stat()
-        except OSError:
-            return None
-        told = [None if pd.isna(row[key]) else row[key] for key in FACTS[1:]]
-        facts = [str(path.absolute()), stat.st_size, stat.st_mtime_ns, self.voi, READING_VERSION, *told]
-        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-
-    def _image(self, image_id: str) -> dict[str, Any]:
-        if not self._images:
-            table = self.findings().drop_duplicates("image_id")
-            self._images = dict(zip(table["image_id"], table[FACTS].to_dict("records"), strict=True))
-        return self._images[image_id]
 
     def _findings(self) -> pd.DataFrame:
         known = self.understood

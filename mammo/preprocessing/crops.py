@@ -22,7 +22,10 @@ LEAST_PX = 8  # the side of a window
 RECENTRE_MM = 8.0  # largest move of a window to the brightest blob, and largest distance of a lesion from the breast
 # Numbers of `cutting.NUMBERS` that describe a sample without looking at a lesion.
 SHORTCUTS = ["breast_mm2", "across", "down", "size_px", "mean_grey", "black", "contrast"]
-KEPT = ["patient", "exam", "laterality", "view", "split", "density", "finding", "severity", "radius_px", "spacing_mm"]
+KEPT = [
+    *("dataset", "patient", "exam", "laterality", "view", "split", "density", "finding", "severity", "severity_source"),
+    *("radius_px", "spacing_mm"),
+]
 CENTRED = "Windows are centred on the annotated lesion: this is classification, not detection"
 
 Look = tuple[list[Ask], str | None]  # squares of a film of which nothing is known, and what is said of them

@@ -36,6 +36,14 @@ HEADS = {
     "level, share of black pixels, and how much brighter the middle is than its surround",
     "majority": "a baseline: it always says the most frequent class of the training part",
 }
+SOURCES = {  # what the values of severity_source say
+    "pathology": "pathology",
+    "follow_up": "follow-up",
+    "reading": "a reading of the images without biopsy",
+    "birads": "BI-RADS, a reader's guess",
+    "patient_label": "the label of the patient",
+    "unstated": "grounds that the data set does not state",
+}
 WHERE = {"val": "the validation part and then kept fixed", "test": "the test part, which is a leak"}
 
 Units = dict[str, tuple[Evaluation, int, list[str]]]  # by unit: with the number of those left out, and notes
@@ -103,6 +111,8 @@ def _first_lines(
         f"- Test: n = {counts['samples']} {what} of {counts['patients']} patients. "
         "Numbers in brackets are 95 % intervals, from a bootstrap over patients.",
     ]
+    if config.task.column == "severity":
+        lines += [f"- {sources_of(samples)}."]
     for head, values in shown.metrics["test"].items():
         area = "" if head == "majority" else f", AUROC {values['auroc']}"
         lines += [f"- {head}: accuracy {values['accuracy']}{area}{f'; {HEADS[head]}' if head in HEADS else ''}."]
@@ -125,6 +135,15 @@ def _first_lines(
     lines += [f"- The weights are those of epoch {selection['epoch']['number']}: {selection['epoch']['how']}."]
     lines += [f"- Head {name}: {how['how']}{_settings(how['chosen'])}." for name, how in selection["heads"].items()]
     return [*lines, *(f"- {note}." for note in run.provenance["notes"]), "", "Not for diagnostic use."]
+
+
+def sources_of(samples: pd.DataFrame) -> str:
+    """Return a line that says what the labels of the tested images rest on; the column is missing in older runs."""
+    tested = samples[samples["split"] == "test"]
+    sources = tested.get("severity_source", pd.Series(pd.NA, tested.index)).fillna("unstated")
+    counted = sources.value_counts()
+    said = ", ".join(f"{SOURCES[name]} ({count})" for name, count in counted.items())
+    return f"Labels of the test samples rest on {said}"
 
 
 def shortcut_verdict(shortcuts: Value, beyond: dict[str, Value]) -> str:

@@ -72,6 +72,7 @@ SEVERITY = {
 SOURCE = {
     "pathology": "pathology biopsy histology",
     "follow_up": "followup",
+    "reading": "reading reader",
     "birads": "birads",
     "patient_label": "patientlabel",
     "unstated": "unstated",
@@ -92,7 +93,7 @@ ASKED = {
     "laterality": "left or right",
     "official_split": "train, val or test",
     "severity": "normal, benign or malignant",
-    "severity_source": "pathology, follow_up, birads, patient_label or unstated",
+    "severity_source": "pathology, follow_up, reading, birads, patient_label or unstated",
     "density": "A, B, C or D; or F, G or D",
 }  # columns whose unknown words are asked for, with ours
 GRADES = {"1": "A", "2": "B", "3": "C", "4": "D", "i": "A", "ii": "B", "iii": "C", "iv": "D", "0": "", "5": ""}

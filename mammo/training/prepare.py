@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mammo.config import Config
-from mammo.datasets.base import Chosen, Dataset, choose_images
+from mammo.datasets.base import Chosen, Dataset, check_sources, choose_images
 from mammo.datasets.findings import PARTS, SAMPLE
 from mammo.datasets.label_words import resolved
 from mammo.datasets.labels import Labels, check_task
@@ -121,6 +121,8 @@ def choose(dataset: Dataset, config: Config) -> tuple[Config, Chosen]:
         carry(config.task.column)
     chosen = choose_images(dataset, config.data)
     task, said = resolved(config.task, chosen.findings)
+    if task.column == "severity":
+        check_sources(chosen.findings, config.data.severity_source)
     if config.split.name not in GIVEN and chosen.findings["official_split"].notna().any():
         said.append(
             f"**the data set has a split of its own that split={config.split.name} does not use; split=official does**"

@@ -7,7 +7,15 @@ from mammo.config import TaskConfig
 from mammo.datasets.labels import Labels, check_task, find_task, known_tasks, shown_in, task_of, worst_findings
 from mammo.errors import InputError
 
-EVERY = {"abnormality", "severity", "malignancy", "density", "finding", "distortion"}  # a task stands here, or fails
+EVERY = {
+    "abnormality",
+    "severity",
+    "malignancy",
+    "density",
+    "acr_density",
+    "finding",
+    "distortion",
+}  # a task stands here, or fails
 
 
 def table(**columns):
@@ -28,7 +36,7 @@ def test_a_task_is_known_by_its_classes_and_each_of_its_values_leads_to_one(name
 
 
 def test_density_is_of_images_and_all_else_of_lesions():
-    assert {name for name in EVERY if not find_task(name).of_lesions} == {"density"}
+    assert {name for name in EVERY if not find_task(name).of_lesions} == {"density", "acr_density"}
     assert {name for name in EVERY if not find_task(name).ordered} == {"finding"}
 
 

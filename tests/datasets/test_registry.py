@@ -65,7 +65,7 @@ def test_a_row_may_be_added(monkeypatch):
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        ({"name": "inbreast"}, "data.name=inbreast .*mias, phantom"),
+        ({"name": "ddsm"}, "data.name=ddsm .*mias, phantom"),
         ({"name": "mias", "patients": 40}, "data.patients=40 does nothing with data=mias"),
         ({"name": "phantom", "archive": "a.tar"}, "data.archive=a.tar does nothing with data=phantom"),
         ({"_target_": OWN, "download": False}, "data.download=False does nothing"),
