@@ -1,5 +1,6 @@
 """95 % intervals of metrics by bootstrap over patients: all samples of a patient are drawn together, or none is."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -7,6 +8,7 @@ import numpy as np
 from scipy.special import stdtrit  # Student's quantile; scipy.stats takes a second to import
 
 RESAMPLES = 2000
+BLOCK = 1 << 24  # weights that are in memory at a time: 128 MB
 
 
 @dataclass(frozen=True)
@@ -30,13 +32,50 @@ class Value:
         return f"{self.value:.3f} ({held})"
 
 
-def bootstrap_weights(patients: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
-    """Return (1 + resamples, N) weights of samples: first ones, then how often each sample's patient was drawn."""
-    everyone, member = np.unique(patients, return_inverse=True)
+def bootstrap_weights(
+    patients: np.ndarray, resamples: int = RESAMPLES, seed: int = 0, everyone: np.ndarray | None = None
+) -> np.ndarray:
+    """Return (1 + resamples, N) weights of samples: first ones, then how often each sample's patient was drawn.
+
+    Args:
+        patients: (N,) the patient of each sample.
+        resamples: The number of resamples.
+        seed: The seed of the draws.
+        everyone: The sorted patients who are drawn from; None takes those of the samples.
+    """
+    everyone = np.unique(patients) if everyone is None else everyone
+    member = np.searchsorted(everyone, patients)
     return np.vstack([np.ones(len(patients)), _drawn(len(everyone), resamples, seed)[:, member]]).astype(float)
 
 
-@lru_cache(maxsize=1)  # all metrics and heads of a table ask for the same draws; those of many patients are large
+def resampled(
+    patients: np.ndarray,
+    compute: Callable[[np.ndarray], dict[str, np.ndarray]],
+    resamples: int = RESAMPLES,
+    everyone: np.ndarray | None = None,
+) -> dict[str, np.ndarray]:
+    """Return what `compute` makes of all rows of `bootstrap_weights`; of many samples, a block of rows at a time.
+
+    Args:
+        patients: (N,) the patient of each sample.
+        compute: Takes (W, N) weights and returns arrays of length W by name.
+        resamples: The number of resamples.
+        everyone: As in `bootstrap_weights`.
+    """
+    everyone = np.unique(patients) if everyone is None else everyone
+    rows = max(BLOCK // max(len(patients), len(everyone), 1), 1)
+    if rows > resamples:
+        return compute(bootstrap_weights(patients, resamples, everyone=everyone))
+    member = np.searchsorted(everyone, patients)
+    rng, shares = np.random.default_rng(0), np.full(len(everyone), 1 / len(everyone))
+    parts = [compute(np.ones((1, len(patients))))]
+    for start in range(0, resamples, rows):  # a block's draws follow those of the block before, as in one go
+        drawn = rng.multinomial(len(everyone), shares, size=min(rows, resamples - start))
+        parts.append(compute(drawn[:, member].astype(float)))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+@lru_cache(maxsize=1)  # all metrics and heads of a table ask for the same draws
 def _drawn(patients: int, resamples: int, seed: int) -> np.ndarray:
     """(resamples, patients) how often each patient is drawn."""
     return np.random.default_rng(seed).multinomial(patients, np.full(patients, 1 / patients), size=resamples)

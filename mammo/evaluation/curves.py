@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mammo.evaluation.bootstrap import bootstrap_weights
+from mammo.evaluation.bootstrap import resampled
 from mammo.evaluation.metrics import sum_by_level
 
 GRID = np.linspace(0, 1, 101)
@@ -23,17 +23,27 @@ class Band:
 
 def roc(positive: np.ndarray, score: np.ndarray, patients: np.ndarray, resamples: int = 500) -> Band:
     """Return the ROC curve: sensitivity over 1 - specificity."""
-    up, down = _above(positive, score, bootstrap_weights(patients, resamples))
-    return _band([np.interp(GRID, fpr, tpr) for tpr, fpr in zip(up / up[:, -1:], down / down[:, -1:], strict=True)])
+
+    def rows(weights: np.ndarray) -> dict[str, np.ndarray]:
+        up, down = _above(positive, score, weights)
+        rates = zip(up / up[:, -1:], down / down[:, -1:], strict=True)
+        return {"y": np.array([np.interp(GRID, fpr, tpr) for tpr, fpr in rates]).reshape(-1, len(GRID))}
+
+    return _band(resampled(patients, rows, resamples)["y"])
 
 
 def precision_recall(positive: np.ndarray, score: np.ndarray, patients: np.ndarray, resamples: int = 500) -> Band:
     """Return precision over sensitivity: for each sensitivity, the precision of the first threshold to reach it."""
-    up, down = _above(positive, score, bootstrap_weights(patients, resamples))
-    precision = up[:, 1:] / np.maximum(up[:, 1:] + down[:, 1:], 1e-12)
-    recall = up[:, 1:] / up[:, -1:]
-    reached = [np.minimum(np.searchsorted(row, GRID - 1e-9), len(row) - 1) for row in recall]
-    return _band([row[at] for row, at in zip(precision, reached, strict=True)])
+
+    def rows(weights: np.ndarray) -> dict[str, np.ndarray]:
+        up, down = _above(positive, score, weights)
+        precision = up[:, 1:] / np.maximum(up[:, 1:] + down[:, 1:], 1e-12)
+        recall = up[:, 1:] / up[:, -1:]
+        reached = [np.minimum(np.searchsorted(row, GRID - 1e-9), len(row) - 1) for row in recall]
+        found = [row[at] for row, at in zip(precision, reached, strict=True)]
+        return {"y": np.array(found).reshape(-1, len(GRID))}
+
+    return _band(resampled(patients, rows, resamples)["y"])
 
 
 def _above(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -48,9 +58,9 @@ def _above(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> tupl
     return up, down
 
 
-def _band(rows: list[np.ndarray]) -> Band:
+def _band(rows: np.ndarray) -> Band:
     """Return the first row as the curve, with a band from the other rows, which are its resamples."""
-    low, high = np.percentile(np.stack(rows[1:] or rows), [2.5, 97.5], axis=0)
+    low, high = np.percentile(rows[1:] if len(rows) > 1 else rows, [2.5, 97.5], axis=0)
     return Band(GRID, rows[0], low, high)
 
 
@@ -62,9 +72,12 @@ def reliability(predicted: np.ndarray, true: np.ndarray, patients: np.ndarray, r
         for part in np.array_split(order, min(max(len(order) // PER_BIN, 3), 10, len(np.unique(predicted))))
         if len(part)
     ]
-    weights = bootstrap_weights(patients, resamples)
-    mass = np.stack([weights[:, part].sum(axis=1) for part in bins], axis=1)
-    hit = np.stack([(weights[:, part] * true[part]).sum(axis=1) for part in bins], axis=1)
-    share = np.divide(hit, mass, out=np.full_like(hit, np.nan), where=mass > 0)
+
+    def shares(weights: np.ndarray) -> dict[str, np.ndarray]:
+        mass = np.stack([weights[:, part].sum(axis=1) for part in bins], axis=1)
+        hit = np.stack([(weights[:, part] * true[part]).sum(axis=1) for part in bins], axis=1)
+        return {"share": np.divide(hit, mass, out=np.full_like(hit, np.nan), where=mass > 0)}
+
+    share = resampled(patients, shares, resamples)["share"]
     low, high = np.nanpercentile(share[1:], [2.5, 97.5], axis=0)
     return Band(np.array([predicted[part].mean() for part in bins]), share[0], low, high)

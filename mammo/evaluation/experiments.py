@@ -2,10 +2,11 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
-from mammo.evaluation.bootstrap import Value, bootstrap_weights, interval
+from mammo.evaluation.bootstrap import Value, interval, resampled
 from mammo.evaluation.leaks import Leak
 from mammo.evaluation.metrics import support, weighted_metrics
 from mammo.evaluation.operating_point import Operating
@@ -84,12 +85,16 @@ def mean(
     """
     tested = experiment.tested(head, split)
     everyone = np.unique(tested.patients if patients is None else patients)
-    drawn = bootstrap_weights(everyone)
     by_job = []
     for job in experiment.jobs:
         one = job.predictions[split][head]
-        weights = drawn[:, np.searchsorted(everyone, one.patients)]
-        by_job.append(weighted_metrics(one, weights, job.operating[head], metrics))
+        by_job.append(
+            resampled(
+                one.patients,
+                partial(weighted_metrics, one, operating=job.operating[head], only=metrics),
+                everyone=everyone,
+            )
+        )
     seeds = np.array([job.seed for job in experiment.jobs])
     return {
         metric: _mean(np.stack([one[metric] for one in by_job]), seeds, support(tested, metric))
@@ -127,11 +132,10 @@ def pooled_auroc(experiment: Experiment, head: str) -> Value | None:
     areas = []
     tested = experiment.tested(head)
     everyone = np.unique(tested.patients)
-    drawn = bootstrap_weights(everyone)
     for folds in seeds.values():
         of_seed = concatenated(folds)
         if of_seed.samples.duplicated().any():
             return None
-        weights = drawn[:, np.searchsorted(everyone, of_seed.patients)]
-        areas.append(weighted_metrics(of_seed, weights, only=["auroc"])["auroc"])
+        of = partial(weighted_metrics, of_seed, only=["auroc"])
+        areas.append(resampled(of_seed.patients, of, everyone=everyone)["auroc"])
     return interval(np.mean(areas, axis=0), *support(tested, "auroc"))

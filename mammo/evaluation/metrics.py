@@ -11,7 +11,7 @@ from functools import cache, cached_property, partial
 import numpy as np
 
 from mammo.datasets.labels import task_of
-from mammo.evaluation.bootstrap import RESAMPLES, Value, biased_interval, bootstrap_weights, interval
+from mammo.evaluation.bootstrap import RESAMPLES, Value, biased_interval, interval, resampled
 from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.predictions import Predictions
 
@@ -180,12 +180,13 @@ def evaluate(
         Under `<metric>/<class>`, each class against the rest. Under the plain name, the positive class's metric if
         there are two classes; if there are more, the macro mean or the metric of `SEVERAL`.
     """
-    arrays = weighted_metrics(predictions, bootstrap_weights(predictions.patients, resamples), operating)
+    patients = predictions.patients
+    arrays = resampled(patients, lambda weights: weighted_metrics(predictions, weights, operating), resamples)
     values = {}
     for name, array in arrays.items():
-        patients, low, high = support(predictions, name)
+        count, low, high = support(predictions, name)
         biased = find_metric(name, len(predictions.classes)).biased
-        values[name] = biased_interval(array, patients) if biased else interval(array, patients, low, high)
+        values[name] = biased_interval(array, count) if biased else interval(array, count, low, high)
     if predictions.score is not None:
         for name in (f"{one}_at_{chosen}" for chosen in ("threshold", "specificity_90") for one in AT_THRESHOLD):
             values.setdefault(name, Value(None, reason="no validation scores to choose a threshold on"))

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from mammo.datasets.findings import SAMPLE
-from mammo.evaluation.bootstrap import Value, bootstrap_weights, difference, interval
-from mammo.evaluation.metrics import class_score, support, weighted_auroc, weighted_metrics
+from mammo.evaluation.bootstrap import Value, difference, interval, resampled
+from mammo.evaluation.metrics import support, weighted_metrics
 from mammo.evaluation.predictions import BASELINES, Predictions
 
 
@@ -59,8 +59,7 @@ def one_liner(samples: pd.DataFrame, tested: Predictions) -> Value:
 def accuracy(predictions: Predictions, mask: np.ndarray) -> Value:
     """Return the accuracy for the samples of a subgroup."""
     inside = predictions[mask]
-    array = weighted_metrics(inside, bootstrap_weights(inside.patients), only=["accuracy"])["accuracy"]
-    return interval(array, *support(inside, "accuracy"))
+    return _value(inside, "accuracy")
 
 
 def auroc(predictions: Predictions, mask: np.ndarray) -> Value:
@@ -71,13 +70,20 @@ def auroc(predictions: Predictions, mask: np.ndarray) -> Value:
     if positive[mask].all() or not positive[mask].any():
         mask = mask | (positive != positive[mask][0])
     inside = predictions[mask]
-    array = weighted_auroc(inside.labels == 1, class_score(inside, 1), bootstrap_weights(inside.patients))
-    return interval(array, *support(inside, "auroc"))
+    return _value(inside, "auroc")
+
+
+def _value(inside: Predictions, metric: str) -> Value:
+    arrays = resampled(inside.patients, lambda weights: weighted_metrics(inside, weights, only=[metric]))
+    return interval(arrays[metric], *support(inside, metric))
 
 
 def beyond_shortcuts(heads: dict[str, Predictions]) -> dict[str, Value]:
     """Return the AUROC of each head that sees the crops minus that of the shortcuts, paired by patient."""
-    weights = bootstrap_weights(heads["shortcuts"].patients)
-    areas = {name: weighted_metrics(one, weights, only=["auroc"])["auroc"] for name, one in heads.items()}
+
+    def areas_of(weights: np.ndarray) -> dict[str, np.ndarray]:
+        return {name: weighted_metrics(one, weights, only=["auroc"])["auroc"] for name, one in heads.items()}
+
+    areas = resampled(heads["shortcuts"].patients, areas_of)
     patients = support(heads["shortcuts"], "auroc")[0]
     return {name: difference(areas[name] - areas["shortcuts"], patients) for name in heads if name not in BASELINES}

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from mammo.evaluation.bootstrap import bootstrap_weights, difference, interval
+from mammo.evaluation import bootstrap
+from mammo.evaluation.bootstrap import bootstrap_weights, difference, interval, resampled
 
 
 def test_patients_are_resampled_as_a_whole():
@@ -49,3 +50,23 @@ def test_a_difference_has_students_interval():
     array = np.r_[0.1, np.random.default_rng(0).normal(0.1, 0.02, 5000)]
     found = difference(array, 10_000)
     assert (found.low, found.high) == pytest.approx((0.1 - 0.0392, 0.1 + 0.0392), abs=0.001)
+
+
+def test_many_samples_are_resampled_in_blocks_with_the_same_draws(monkeypatch):
+    patients = np.repeat(np.arange(40), 3).astype(str)
+    shown = []
+
+    def compute(weights):
+        shown.append(len(weights))
+        return {"weights": weights}
+
+    whole = resampled(patients, compute, 50)["weights"]
+    assert shown == [51] and (whole == bootstrap_weights(patients, 50)).all()
+    monkeypatch.setattr(bootstrap, "BLOCK", 7 * len(patients))
+    assert (resampled(patients, compute, 50)["weights"] == whole).all()
+    assert shown[1:] == [1, 7, 7, 7, 7, 7, 7, 7, 1]
+    everyone = np.arange(60).astype(str)
+    everyone.sort()
+    assert (
+        resampled(patients, compute, 50, everyone)["weights"] == bootstrap_weights(patients, 50, everyone=everyone)
+    ).all()
