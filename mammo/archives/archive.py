@@ -1,8 +1,9 @@
 """The part that all public archives share: where an archive lies, what is missing of it, and what is said of it."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import pandas as pd
 
@@ -28,7 +29,7 @@ class Archive(OnDisk):
         citation: The publication to cite.
         source: Where to get it and on which terms, in a sentence or two.
         table: The name of the file by which the archive is recognised; case does not count.
-        published: The published numbers of `images` and `patients`.
+        published: The published numbers of what `counted` counts, as far as they are known.
 
     Args:
         root: The folder of the archive, or one above it. None: `<name>` below `MAMMO_HOME`.
@@ -40,7 +41,7 @@ class Archive(OnDisk):
     citation: str
     source: str
     table: str
-    published: dict[str, int]
+    published: ClassVar[dict[str, int]]
 
     def __init__(self, *, root: str | None = None, voi: str = "first") -> None:
         super().__init__(voi)
@@ -64,9 +65,8 @@ class Archive(OnDisk):
         self.prepare()
         table = findings_table(self.rows())
         table["dataset"] = self.name
-        images = table.drop_duplicates("image_id")
-        found = {"images": len(images), "patients": images["patient"].nunique()}
-        if odd := [one for one in found if found[one] != self.published[one]]:
+        images, found = table.drop_duplicates("image_id"), self.counted(table)
+        if odd := [one for one in self.published if found[one] != self.published[one]]:
             said = ", ".join(f"{found[one]:,} {one} instead of {self.published[one]:,}" for one in odd)
             self.notes.append(f"the tables list {said}: a part of the archive, or another edition")
         there = images["path"].map(os.path.isfile)
@@ -81,18 +81,23 @@ class Archive(OnDisk):
             self.notes.append(f"**{len(lost)} of {len(images)} images are not on disk and are left out: {first}, ...**")
         return table[table["image_id"].isin(images.loc[there, "image_id"])].reset_index(drop=True)
 
-    def find(self, name: str) -> Path:
-        """Return the file or folder of this name in the archive; case does not count, and the nearest to the root wins.
+    def counted(self, table: pd.DataFrame) -> dict[str, int]:
+        """Return the numbers that are compared with the published ones, from the findings table of all films."""
+        return {"images": table["image_id"].nunique(), "patients": table["patient"].nunique()}
+
+    def find(self, *names: str) -> Path:
+        """Return the file or folder of one of these names; case does not count, and the nearest to the root wins.
 
         Raises:
             FileNotFoundError: It is not there.
         """
+        wanted = {name.casefold() for name in names}
         for folder in self._folders():
             for entry in sorted(folder.iterdir()):
-                if entry.name.casefold() == name.casefold():
+                if entry.name.casefold() in wanted:
                     return entry
         raise FileNotFoundError(
-            f"{self.name}: no {name} in {self.root}, nor in the folders below it; name the folder of the archive, "
+            f"{self.name}: no {names[0]} in {self.root}, nor in the folders below it; name the folder of the archive, "
             f"data.root=<folder>. {self.source} Nothing is downloaded."
         )
 
@@ -113,8 +118,8 @@ class Archive(OnDisk):
     def sheet(self, name: str, needed: Iterable[str]) -> pd.DataFrame:
         """Return the rows of a table of the archive as text, with the columns in the spelling of `needed`.
 
-        Blanks around names and words, line breaks in names, and case of names do not count. The index is the number of
-        the row in a spreadsheet.
+        Blanks around names and words, and line breaks, underscores and case of names do not count. The index is the
+        number of the row in a spreadsheet.
 
         Raises:
             FileNotFoundError: The table is not there.
@@ -130,10 +135,10 @@ class Archive(OnDisk):
 
 
 def _bare(name: str) -> str:
-    return " ".join(str(name).split()).casefold()
+    return " ".join(str(name).replace("_", " ").split()).casefold()
 
 
-def words(table: pd.DataFrame, column: str, meaning: dict[str, str | None], where: str) -> pd.Series:
+def words(table: pd.DataFrame, column: str, meaning: Mapping[str, str | None], where: str) -> pd.Series:
     """Return our word for each word of a column; blanks and case do not count, an empty cell stays missing.
 
     Args:

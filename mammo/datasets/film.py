@@ -92,7 +92,16 @@ def read_mask(path: Path | str) -> np.ndarray:
     Raises:
         UnreadableFilm: The file cannot be read as a picture or a DICOM file.
     """
-    return _read(Path(path), "none", mask=True)[0].levels > 0
+    return read_levels(path) > 0
+
+
+def read_levels(path: Path | str) -> np.ndarray:
+    """Read the levels of a file as they are stored, (height, width) uint8 or uint16; they may be all alike.
+
+    Raises:
+        UnreadableFilm: The file cannot be read as a picture or a DICOM file.
+    """
+    return _read(Path(path), "none", mask=True)[0].levels
 
 
 def _read(path: Path, voi: str, mask: bool) -> tuple[Pixels, dicom.Facts | None]:

@@ -86,6 +86,21 @@ def box_of(mask: np.ndarray) -> list[float]:
     return [float(edge) for edge in (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)] if len(rows) else []
 
 
+def circle_of(mask: np.ndarray) -> list[float]:
+    """Return the smallest circle around the pixels of a mask (height, width), in the order of `CIRCLE`.
+
+    It holds the whole of each pixel, whose corners count. The list is empty if the mask is.
+    """
+    box = box_of(mask)
+    if not box:
+        return []
+    left, top, right, bottom = map(int, box)
+    hull = cv2.convexHull(np.concatenate(outlines(mask[top:bottom, left:right])).astype(np.int32))
+    corners = hull + np.array([(0, 0), (1, 0), (0, 1), (1, 1)])  # (points, 4, 2)
+    (x, y), radius = cv2.minEnclosingCircle(corners.reshape(-1, 2).astype(np.float32))
+    return [x + left, y + top, radius]
+
+
 def outlines(mask: np.ndarray) -> list[np.ndarray]:
     """Return the closed outer lines around the regions of a mask (height, width), each (points, 2) x and y."""
     found, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)

@@ -3,26 +3,22 @@
 Lengths are in millimetres. The patient's name and birth date are never read.
 """
 
-import json
-import os
-import sqlite3
-from collections.abc import Iterable, Sequence
-from contextlib import closing, suppress
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from mammo.errors import UnreadableFilm
 from mammo.formats import READING_VERSION, dicom, pictures
 from mammo.formats.levels import levels_of
 from mammo.formats.pixels import opened, whole_of
+from mammo.formats.remembered import Remembered
 from mammo.formats.stream import has_pixels, layout_of
 from mammo.formats.tags import Tags, is_dicom, read_tags
-from mammo.paths import home
 from mammo.processes.workers import shared_out
 
 VERSION = 4  # raise it if this file changes a header; a change of the reading of films raises READING_VERSION
 MANY = 400  # files from which on several processes read: they take half a second to start
-_TABLE = "CREATE TABLE IF NOT EXISTS headers (path TEXT PRIMARY KEY, state TEXT NOT NULL, header TEXT NOT NULL)"
 
 
 @dataclass(frozen=True)
@@ -53,6 +49,9 @@ class Header:
     exam: str | None = None
     notes: tuple[str, ...] = ()
     refused: str | None = None
+
+
+FIELDS = {one.name for one in fields(Header)}
 
 
 def read_header(path: Path | str) -> Header:
@@ -111,13 +110,14 @@ def read_headers(paths: Iterable[Path | str], remember: bool = True) -> list[Hea
             path, size and time.
     """
     names = [str(path) for path in paths]
-    states = {name: _state(name) for name in names}
-    known = _remembered(states) if remember else {}
-    missing = [name for name in states if name not in known]
-    found = _read(missing)
-    if remember and found:
-        _remember(found, states)
-    known |= zip(missing, found, strict=True)
+    memory = Remembered("headers", f"{READING_VERSION} {VERSION}") if remember else None
+    kept = {} if memory is None else memory.recall(dict.fromkeys(names))
+    known = {name: _header(name, facts) for name, facts in kept.items() if set(facts) == FIELDS}
+    missing = [name for name in dict.fromkeys(names) if name not in known]
+    found = dict(zip(missing, _read(missing), strict=True))
+    if memory is not None:
+        memory.keep({name: asdict(one) for name, one in found.items()})
+    known |= found
     return [known[name] for name in names]
 
 
@@ -130,75 +130,5 @@ def _read(paths: list[str]) -> list[Header]:
     ]
 
 
-def _state(path: str) -> str:
-    """Return what an unchanged file keeps: its size and time, and the version of this reader."""
-    try:
-        facts = Path(path).stat()
-    except OSError:
-        return ""
-    return f"{READING_VERSION} {VERSION} {facts.st_size} {facts.st_mtime_ns}"
-
-
-def _index_path() -> Path:
-    return home() / "headers" / "headers.sqlite"
-
-
-def _index() -> sqlite3.Connection:
-    path = _index_path()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with suppress(FileExistsError):  # it holds PatientIDs: nobody else may read it
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    if path.stat().st_mode & 0o077:
-        path.chmod(0o600)
-    if not os.access(path, os.R_OK | os.W_OK):  # another user's
-        raise PermissionError(path)
-    index = sqlite3.connect(path, timeout=30)
-    index.execute(_TABLE)
-    return index
-
-
-def _remembered(states: dict[str, str]) -> dict[str, Header]:
-    """Return the headers of unchanged files that are kept; a damaged index is removed, and none is."""
-    found: dict[str, Header] = {}
-    keys = {str(Path(name).absolute()): name for name in states}
-    try:
-        with closing(_index()) as index:
-            for part in _parts(list(keys)):
-                marks = ",".join("?" * len(part))
-                for key, state, text in index.execute(
-                    f"SELECT path, state, header FROM headers WHERE path IN ({marks})", part
-                ):
-                    name = keys[key]
-                    if state == states[name]:
-                        found[name] = _header(name, text)
-    except (sqlite3.Error, OSError, ValueError, TypeError) as error:
-        if not isinstance(error, OSError) and "locked" not in str(error):
-            with suppress(OSError):
-                _index_path().unlink(missing_ok=True)
-        return {}
-    return found
-
-
-def _remember(headers: Sequence[Header], states: dict[str, str]) -> None:
-    """Keep headers; if they cannot be kept, the next run reads them again."""
-    rows = [
-        (str(Path(one.path).absolute()), states[one.path], json.dumps(asdict(one)))
-        for one in headers
-        if states[one.path]
-    ]
-    try:
-        with closing(_index()) as index, index:
-            index.executemany("INSERT OR REPLACE INTO headers VALUES (?, ?, ?)", rows)
-    except (sqlite3.Error, OSError):
-        return
-
-
-def _header(name: str, text: str) -> Header:
-    facts = json.loads(text)
-    if set(facts) != {one.name for one in fields(Header)}:
-        raise ValueError("the headers of another version")
+def _header(name: str, facts: dict[str, Any]) -> Header:
     return Header(**facts | {"path": name, "notes": tuple(facts["notes"])})
-
-
-def _parts(keys: list[str]) -> list[list[str]]:
-    return [keys[start : start + 500] for start in range(0, len(keys), 500)]

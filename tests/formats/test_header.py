@@ -78,7 +78,7 @@ def test_a_damaged_index_is_made_again(films, damage):
     index = home() / "headers" / "headers.sqlite"
     index.write_bytes(damage)
     assert read_headers(films) == first and read_headers(films) == first
-    assert sqlite3.connect(index).execute("SELECT count(*) FROM headers").fetchone() == (12,)
+    assert sqlite3.connect(index).execute("SELECT count(*) FROM facts").fetchone() == (12,)
 
 
 def test_an_index_that_cannot_be_written_costs_only_time(films, monkeypatch):
