@@ -40,13 +40,14 @@ def films(
     """Find patients, images and pixels that are in two parts of a split, or could be after a random split."""
     from mammo.auditing.audit import audit_films, audit_of
     from mammo.auditing.sources import films_of, read_split
+    from mammo.datasets.registry import DATASETS, open_dataset
 
-    if words:
+    archive = str(DATASETS.get(source, "")).startswith("mammo.archives.") and not Path(source).exists()
+    if words or archive:  # its folder holds masks and crops, too
         from mammo.cli.data import config_of_source
         from mammo.datasets.base import choose_images
-        from mammo.datasets.registry import open_dataset
 
-        config = config_of_source(source, words)
+        config = config_of_source(source, words or [])
         dataset = open_dataset(config.data)
         dataset.prepare()
         rows = None if split is None else read_split(split)

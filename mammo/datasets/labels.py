@@ -15,6 +15,7 @@ from mammo.paths import conf
 
 WORST = {"normal": 0, "benign": 1, "malignant": 3}
 UNKNOWN = 2  # worse than benign: an image with a benign finding and an unknown one is unknown
+SEVERAL = 8  # words of a column that an error lists
 SHOWN = ["finding_id", "finding", "severity", "radius_px"]  # columns that describe a square of an image
 
 
@@ -122,8 +123,10 @@ def check_task(task: Labels, table: pd.DataFrame) -> None:
     """Refuse a findings table that lacks a class of the task; the error names the tasks whose classes it has."""
     if missing := _missing(task, table):
         possible = [name for name, other in known_tasks().items() if not _missing(other, table)]
+        found = sorted(map(str, table[task.column].dropna().unique())) if task.column in table else []
+        has = ", ".join([*found[:SEVERAL], *(["..."] if len(found) > SEVERAL else [])]) or "nothing"
         raise InputError(
-            f"the data set has no finding of class {', '.join(missing)} in its column {task.column}; "
+            f"the data set has no film or finding of class {', '.join(missing)} (its column {task.column} has {has}); "
             f"set task to one that it can give: {', '.join(possible) or 'none'}"
         )
 

@@ -229,11 +229,13 @@ def audit_split(split: pd.DataFrame) -> dict[str, object]:
 def check_split(split: pd.DataFrame, name: str) -> dict[str, object]:
     """Return the audit of a split; refuse a patient in two splits unless the kind of split (`name`) allows it."""
     audit = audit_split(split)
-    crossing = audit["patients_in_two_splits"]
+    crossing: Any = audit["patients_in_two_splits"]
     if crossing and name in ("patient", "paper_by_patient", *GIVEN):
-        more = f" and {len(crossing) - 1} other patients are" if crossing[1:] else " is"  # type: ignore[index,arg-type]
+        who = (
+            f"patient {crossing[0]} is" if len(crossing) == 1 else f"{len(crossing)} patients ({crossing[0]}, ...) are"
+        )
+        mend = ", or (CBIS-DDSM) data.in_both=train, which moves them to training" if name == "official" else ""
         raise InputError(
-            f"split={name}: patient {crossing[0]}{more} in two splits; a patient's images belong to one"  # type: ignore[index]
-            + "; use split=patient, or the setting by which the archive mends it" * (name == "official")
+            f"split={name}: {who} in two splits; a patient's images belong to one; use split=patient{mend}"
         )
     return audit

@@ -91,7 +91,7 @@ class Row:
     two: bool = False
 
 
-RECTANGLE = (60, 80, 100, 140)
+RECTANGLE = (60, 160, 100, 220)
 B, M, W = "BENIGN", "MALIGNANT", "BENIGN_WITHOUT_CALLBACK"
 
 
@@ -120,9 +120,9 @@ def _awkward() -> list[Film]:
         Film("P_90017", "LEFT", "MLO", "mass", "train", 17, [Row("2", na, "5", B, "4", small)]),
         Film("P_90017", "LEFT", "MLO", "calc", "train", 170, [amorphous]),
         # six masses in a film, benign and malignant
-        Film("P_90018", "RIGHT", "CC", "mass", "train", 18, masses),
+        Film("P_90018", "LEFT", "CC", "mass", "train", 18, masses),
         # seven masks
-        Film("P_90035", "RIGHT", "CC", "calc", "train", 35, seven, 400, 300),
+        Film("P_90035", "LEFT", "CC", "calc", "train", 35, seven, 400, 300),
         Film("P_90036", "LEFT", "CC", "mass", "test", 36, [oval], missing=True),
         # densities that disagree; a damaged mask; a series that holds the crop alone
         Film("P_90037", "LEFT", "CC", "mass", "test", 37, odd),
