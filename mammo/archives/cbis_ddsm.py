@@ -115,9 +115,8 @@ class CBISDDSM(Archive):
         joined = {film for group in same for film in group["film"]}
         apart = films[films["image_id"].duplicated(keep=False) & ~films["film"].isin(joined)]
         named = apart["image_id"] + "-" + apart["film"].str.split("-").str[0].str.lower()
-        number = named.groupby(named).cumcount().map(lambda at: f"-{at + 1}" if at else "")
-        ids = dict(zip(apart["film"], named + number, strict=True))
-        rows["image_id"] = rows["film"].map(ids).fillna(rows["image_id"])
+        ids = dict(zip(apart["film"], named, strict=True))
+        rows["image_id"] = [ids.get(film, name) for film, name in zip(rows["film"], rows["image_id"], strict=True)]
         if twice:
             self.notes.append(
                 f"films that are listed for a mass and again for a calcification: {len(twice)}; joined to one image: "

@@ -95,7 +95,7 @@ RECTANGLE = (60, 160, 100, 220)
 B, M, W = "BENIGN", "MALIGNANT", "BENIGN_WITHOUT_CALLBACK"
 
 
-def _awkward() -> list[Film]:
+def awkward() -> list[Film]:
     """The women of whom each is there for a trap; the test lists what is expected of each of their rows."""
     small = (30, 40, 60, 80)
     calc, na = ("PUNCTATE-PLEOMORPHIC", "N/A"), ("N/A", "N/A")
@@ -276,12 +276,12 @@ class _Tree:
         return tuple(f"{subject}/{'/'.join(ids)}/00000{at}.dcm" for at in (crop_at, 1 - crop_at))
 
 
-def write(folder: Path, form: str = "descriptive") -> Path:
-    """Write the fake in one of the `FORMS` into a folder, and return the folder."""
+def write(folder: Path, form: str = "descriptive", films: list[Film] | None = None) -> Path:
+    """Write the fake in one of the `FORMS` into a folder, all films or some, and return the folder."""
     tree = _Tree(Path(folder), form)
     lines: dict[str, list[str]] = {}
     drawn: dict[int, np.ndarray] = {}
-    for film in [*_awkward(), *_leaky(), *_ordinary()]:
+    for film in films or [*awkward(), *_leaky(), *_ordinary()]:
         if film.seed not in drawn:
             drawn[film.seed] = _pixels(film)
         pixels = drawn[film.seed]
@@ -297,7 +297,7 @@ def write(folder: Path, form: str = "descriptive") -> Path:
             table.append(",".join([film.woman, row.density, film.side, film.view, str(number), kind, *row.words,
                                    row.assessment, row.pathology, row.subtlety, *paths]))  # fmt: skip
     beside = tree.folder / "csv" if form == "jpeg" else tree.folder
-    beside.mkdir(exist_ok=True)
+    beside.mkdir(exist_ok=True, parents=True)
     for name, rows in lines.items():
         (beside / name).write_text("\n".join(rows) + "\n", newline="")
     if form == "descriptive":

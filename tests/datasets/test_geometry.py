@@ -8,7 +8,7 @@ import pytest
 
 from mammo.datasets.film import write_pgm
 from mammo.datasets.findings import findings_table
-from mammo.datasets.geometry import geometry, with_circles
+from mammo.datasets.geometry import circle_of, geometry, with_circles
 from mammo.errors import InputError
 
 CIRCLE = {"x_px": 10.0, "y_px": 20.0, "radius_px": 5.0}
@@ -62,3 +62,13 @@ def test_a_mask_that_is_empty_or_cannot_be_read_gives_no_circle_and_stops_nothin
     places = [{"mask_path": str(tmp_path / name)} for name in ("empty.pgm", "text.pgm", "nowhere.pgm")]
     circles = with_circles(pd.concat([row(**place) for place in (*places, mask)], ignore_index=True))
     assert circles["x_px"].fillna(-1).tolist() == [-1, -1, -1, 9.5]
+
+
+def test_the_circle_of_a_mask_holds_its_pixels_whole():
+    square = np.zeros((20, 30), bool)
+    square[4:10, 6:14] = True
+    assert circle_of(square) == pytest.approx([10, 7, 5], abs=1e-3)  # 8 x 6 pixels
+    one = np.zeros((20, 30), bool)
+    one[0, 29] = True
+    assert circle_of(one) == pytest.approx([29.5, 0.5, 0.5**0.5], abs=1e-3)
+    assert circle_of(square | one)[2] > 11 and circle_of(np.zeros((5, 5), bool)) == []
