@@ -92,7 +92,7 @@ def train(
     *,
     crop: Any = None,
     model: str | None = None,
-    weights: str | None = LATER,
+    weights: str | Path | RunFolder | None = LATER,
     heads: Sequence[str] | str | None = None,
     task: str | Mapping[str, Any] | None = None,
     out: Path | str | None = None,
@@ -105,7 +105,7 @@ def train(
         split: One row per image: `image_id` and `split`. None: by patient (`split=patient`).
         crop: A crop such as `mammo.crops.Lesion(22.4)`, or the name of a built-in one. None: `whole`.
         model: The backbone's name. None: `vgg16`.
-        weights: `imagenet`, a .safetensors file, or None for random weights.
+        weights: `imagenet`, a .safetensors file, a finished run or its folder, or None for random weights.
         heads: Names of scikit-learn heads on the network's features, or `all`. None: `svm`.
         task: The name of a built-in task, or its settings: `name`, `column`, `classes`; or without classes, for the
             words of a column, `{"name": "label", "column": "Befund", "positive": ["krank"]}`. None: `abnormality`.
@@ -139,7 +139,8 @@ def train(
             chosen[group] = dict(given) if isinstance(given, Mapping) else settings_of(given, CROPS, group)
     chosen["data"] = data
     if weights != LATER:
-        chosen["model"] = chosen.get("model", {}) | {"weights": weights}
+        named = weights.path if isinstance(weights, RunFolder) else weights
+        chosen["model"] = chosen.get("model", {}) | {"weights": None if named is None else str(named)}
     if heads is not None:
         chosen["heads"] = heads if isinstance(heads, str) else list(heads)
     if split is not None:

@@ -142,9 +142,9 @@ class ModelConfig:
     """The network: a backbone, its weights, and how much of it trains."""
 
     name: str = "vgg16"  # the network: one of the options of model=, or a row that a plugin adds
-    weights: str | None = "imagenet"  # imagenet, the path of a .safetensors file, or null for random weights
+    weights: str | None = "imagenet"  # imagenet, a .safetensors file, the folder of a run, or null for random weights
     image_size: int = _whole(224, 1)  # the side of the input in pixels
-    # head: the last layer and all that the weights file lacks; last_block: the last block too; all: everything
+    # head: the last layer and all that the weights lack; last_block: the last block too; all: everything
     trainable: str = _one_of("head", "head", "last_block", "all")
     # the features: avg, the mean of the last map; fc, the output of the fully connected layers
     pool: str = _one_of("avg", "avg", "fc")

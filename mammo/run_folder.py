@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mammo.models.network import Network
 
 NEEDED = ("config", "classes", "crop", "dataset")  # keys of provenance.json
+LEARNT = ["patient", "dataset", "run"]  # columns of learnt.csv
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,38 @@ class RunFolder:
             return pd.DataFrame(columns=["image_id", "notes"])
         return pd.read_csv(self.path / "films.csv", dtype={"image_id": "string", "notes": "string"})
 
+    @property
+    def trainer(self) -> "RunFolder":
+        """The run that trained the weights: this one, or the one that it only evaluated."""
+        if (self.path / "checkpoints/best.ckpt").is_file() or "trained_in" not in self.provenance:
+            return self
+        return RunFolder(Path(self.provenance["trained_in"])).trainer
+
+    @property
+    def learnt_before(self) -> pd.DataFrame:
+        """The patients that the weights had learnt from before this run: `LEARNT`; empty if it began from no run."""
+        if not (self.path / "learnt.csv").is_file():
+            return pd.DataFrame(columns=LEARNT, dtype="string")
+        return pd.read_csv(self.path / "learnt.csv", dtype="string", **WORDS)
+
+    @property
+    def learnt(self) -> pd.DataFrame:
+        """All patients that the weights have learnt from, `LEARNT`: of train and val, here and in the runs before."""
+        if (trainer := self.trainer) != self:
+            return trainer.learnt
+        used, split = self.samples, self.split
+        kept = split.loc[(split["split"] != "test") & split["image_id"].isin(used["image_id"]), ["image_id", "patient"]]
+        of = used.drop_duplicates("image_id").set_index("image_id").get("dataset", {})  # older runs do not tell
+        own = kept.assign(dataset=kept["image_id"].map(of), run=self.path.resolve().name)
+        return pd.concat([own[LEARNT], self.learnt_before]).drop_duplicates(ignore_index=True).astype("string")
+
+    def write_learnt(self, patients: pd.DataFrame | None) -> None:
+        """Write the patients that the weights had learnt from before this run, `LEARNT`; None removes the file."""
+        if patients is None:
+            (self.path / "learnt.csv").unlink(missing_ok=True)
+        else:
+            write_table(patients[LEARNT], self.path / "learnt.csv")
+
     def predictions(self) -> tuple[pd.DataFrame, list[str]]:
         """Return the predictions table, which has a test part, and the class names."""
         return read_predictions(self.path / "predictions.csv", tested=True)
@@ -162,9 +195,7 @@ class RunFolder:
     @property
     def checkpoint(self) -> Path:
         """The path of the weights of the chosen epoch."""
-        if not (self.path / "checkpoints/best.ckpt").is_file() and "trained_in" in self.provenance:
-            return RunFolder(Path(self.provenance["trained_in"])).checkpoint  # this run only evaluated it
-        return self.file("checkpoints/best.ckpt")
+        return self.trainer.file("checkpoints/best.ckpt")
 
     def heads(self) -> dict[str, "FittedHead"]:
         """Return the fitted heads by name."""

@@ -43,7 +43,7 @@ def leaks(
         table: The predictions of the run.
         classes: The names of the classes.
         operating: The thresholds and temperatures in use, by head.
-        learnt: The tested patients or images that the checkpoint has learnt.
+        learnt: The tested patients or images that the weights had learnt before.
     """
     tested = len(table.loc[table["split"] == "test", SAMPLE].drop_duplicates())
     again = choices(table, classes, config.threshold, config.select_on)
@@ -51,7 +51,9 @@ def leaks(
     copied, crossing = len(split_audit["images_in_two_splits"]), len(split_audit["patients_in_two_splits"])
     copies_text = "copies of images were made before the split and lie in two splits (split=copy)"
     on_test = "epoch, heads, temperature and threshold were chosen on the test part (select_on=test)"
-    learnt_text = "the checkpoint has learnt patients or images of the test part (ckpt_path, another split)"
+    learnt_text = (
+        "the weights had learnt patients or images of the test part before (ckpt_path or model.weights, another split)"
+    )
     chosen = f"threshold or temperature of {', '.join(elsewhere)} is not the choice of the {config.select_on} part"
     found = [
         Leak("copies_in_two_splits", copied, copies_text),

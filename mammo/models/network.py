@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from mammo.config import ModelConfig
 from mammo.errors import InputError
 from mammo.models.backbones import Stages, find_backbone
-from mammo.models.weights import load_weights
+from mammo.models.weights import RunWeights, load_stages, load_weights
 
 AUX_MIN_SIDE = 299  # the auxiliary head's pooling and 5 x 5 convolution need a map of 17 x 17 from Mixed_6e
 AUX_WEIGHT = 0.4  # as in torchvision's reference training; Szegedy et al. 2016 give no value
@@ -83,8 +83,8 @@ class Network(nn.Module):
             (self.frozen if number < frozen_stages else self.body).add_module(name, stage)
         self.head, self.as_map, self.aux, self.aux_after = head, as_map, aux, aux_after
         self.frozen.requires_grad_(False).eval()
-        self.loaded: frozenset[str] = frozenset()  # names of parameters loaded from a weights file
-        self.weights_digest: str | None = None  # SHA-256 of that file
+        self.loaded: frozenset[str] = frozenset()  # names of parameters loaded from a weights file or a run
+        self.weights_digest: str | None = None  # SHA-256 of that file, or of the run's checkpoint
         self.compiled = False
 
     @property
@@ -160,6 +160,7 @@ def build_network(
     *,
     classes: int,
     frozen_stages: int | None = None,
+    donor: RunWeights | None = None,
 ) -> Network:
     """Build the network of a backbone.
 
@@ -169,6 +170,7 @@ def build_network(
         classes: Number of logits of an auxiliary head.
         frozen_stages: Number of frozen stages in the checkpoint that will fill the network; no weights file is read
             then. None follows the settings.
+        donor: The weights of the run that `config.weights` names; None if it names none.
 
     Raises:
         InputError: A name or setting is unknown, the input is too small, or the weights do not fit.
@@ -185,7 +187,7 @@ def build_network(
     model = backbone.build(side)
     keys: set[str] = set()
     digest = None
-    if config.weights is not None and frozen_stages is None:
+    if config.weights is not None and frozen_stages is None and donor is None:
         keys, digest = load_weights(
             model,
             config.weights,
@@ -206,6 +208,9 @@ def build_network(
         layers, width = backbone.fc
         stages.append(("pool", nn.Sequential(nn.AdaptiveAvgPool2d(backbone.fc_side), nn.Flatten())))
         stages.append(("fc", Float32(layers(model))))
+    if donor is not None and frozen_stages is None:
+        keys, digest = load_stages(stages, donor, name=config.name), donor.digest
+        loaded = {id(p) for stage, layer in stages for key, p in layer.named_parameters() if f"{stage}.{key}" in keys}
     if frozen_stages is None:
         frozen_stages = {"head": len(stages), "last_block": last_block, "all": 0}[config.trainable]
         lacking = [i for i, (_, stage) in enumerate(stages) if any(id(p) not in loaded for p in stage.parameters())]

@@ -1,7 +1,8 @@
-"""Load pretrained weights, torchvision's or a safetensors file with the same keys; every key and shape is checked."""
+"""Load weights of torchvision, of a safetensors file with the same keys, or of a run; each key and shape is checked."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
 
@@ -13,6 +14,23 @@ from torchvision.models import WeightsEnum
 from mammo.errors import InputError
 
 State = dict[str, Tensor]
+OF_RUN = ("net.frozen.", "net.body.")  # prefixes of a backbone's keys in a checkpoint; they name the same stages
+FULL = "fc."  # prefix of the fully connected layers, which a run has with model.pool=fc alone
+
+
+@dataclass(frozen=True)
+class RunWeights:
+    """The weights that a run has trained.
+
+    Attributes:
+        state: The tensors of its checkpoint, by key.
+        digest: The SHA-256 of its checkpoint.
+        path: The run folder, for errors.
+    """
+
+    state: State
+    digest: str
+    path: Path
 
 
 def load_weights(
@@ -50,28 +68,62 @@ def load_weights(
             "use model.weights=null to train from scratch, or model.weights=<path.safetensors>"
         )
     state, own = adapt(state), model.state_dict()
+    with_or_without = f"torchvision's {name}, with or without its classifier"
+    _compare(weights, state, own, absent, "the classifier's", with_or_without)
+    # Not strict: the keys were compared above.
+    model.load_state_dict({key: tensor.to(own[key].dtype) for key, tensor in state.items()}, strict=False)
+    return set(state), digest
+
+
+def load_stages(stages: Iterable[tuple[str, nn.Module]], donor: RunWeights, *, name: str) -> set[str]:
+    """Fill the stages of a network with those of a run, which may have frozen others. Its head is not taken.
+
+    Args:
+        stages: The stages by name.
+        donor: The weights of the run.
+        name: The name of the backbone, for errors.
+
+    Returns:
+        The keys that were filled, `<stage>.<key>`.
+
+    Raises:
+        InputError: The weights do not fit.
+    """
+    layers = dict(stages)
+    own = {f"{stage}.{key}": tensor for stage, layer in layers.items() for key, tensor in layer.state_dict().items()}
+    state = {
+        key.removeprefix(part): tensor for key, tensor in donor.state.items() for part in OF_RUN if key.startswith(part)
+    }
+    if not any(key.startswith(FULL) for key in own):
+        state = {key: tensor for key, tensor in state.items() if not key.startswith(FULL)}
+    said = f"{name} as the other settings of the model build it"
+    _compare(str(donor.path), state, own, lambda key: key.startswith(FULL), "the fully connected layers'", said)
+    for stage, layer in layers.items():
+        mine = {key.removeprefix(f"{stage}."): state[key] for key in state if key.startswith(f"{stage}.")}
+        layer.load_state_dict(mine, strict=False)  # the keys were compared above
+    return set(state)
+
+
+def _compare(weights: str, state: State, own: State, absent: Callable[[str], bool], layers: str, expected: str) -> None:
+    """Compare every key and shape of weights with a model's; the keys that `absent` names may all be missing."""
     counters = {key for key in own if key.endswith(".num_batches_tracked")}  # older files lack them, nothing uses them
     missing, surplus = set(own) - set(state) - counters, set(state) - set(own)
-    classifier = {key for key in own if absent(key)} - counters
+    may_lack = {key for key in own if absent(key)} - counters
     faults = {
         "has unexpected keys": surplus,
-        "lacks keys": missing - classifier,
-        "lacks some of the classifier's keys": missing if missing != classifier else set(),
+        "lacks keys": missing - may_lack,
+        f"lacks some of {layers} keys": missing if missing != may_lack else set(),
     }
     for fault, keys in faults.items():
         if keys:
             raise InputError(
-                f"model.weights={weights}: {fault}, {min(keys)} and {len(keys) - 1} more; "
-                f"expected torchvision's {name}, with or without its classifier"
+                f"model.weights={weights}: {fault}, {min(keys)} and {len(keys) - 1} more; expected {expected}"
             )
     for key, tensor in state.items():
         if tensor.shape != own[key].shape:
             raise InputError(
                 f"model.weights={weights}: {key} has shape {tuple(tensor.shape)}; expected {tuple(own[key].shape)}"
             )
-    # Not strict: the keys were compared above.
-    model.load_state_dict({key: tensor.to(own[key].dtype) for key, tensor in state.items()}, strict=False)
-    return set(state), digest
 
 
 def _from_torchvision(source: WeightsEnum) -> tuple[dict[str, Tensor], str]:
@@ -88,7 +140,7 @@ def _from_torchvision(source: WeightsEnum) -> tuple[dict[str, Tensor], str]:
 def _from_file(path: Path) -> tuple[dict[str, Tensor], str]:
     if path.suffix != ".safetensors" or not path.is_file():
         raise InputError(
-            f"model.weights={path}: expected imagenet, null, or a .safetensors file that exists"
+            f"model.weights={path}: expected imagenet, null, a .safetensors file that exists, or a run folder"
             + (", found a file of another kind; save it with safetensors.torch.save_file" if path.is_file() else "")
         )
     content = path.read_bytes()

@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 
-from mammo.config import Config, TrainerConfig, meant
+from mammo.config import Config, ModelConfig, TrainerConfig, meant
 from mammo.datasets.registry import open_dataset
 from mammo.datasets.split import GIVEN, check_fold, check_shares, read_split_table
 from mammo.errors import InputError
 from mammo.paths import home
+from mammo.processes.resume import FINISHED
+from mammo.run_folder import RunFolder
 
 # The names of the built-in rows of tables whose modules import torch or scikit-learn; a test compares them.
 HEADS = ("svm", "svm_linear", "logistic", "lda", "knn", "mlp", "boosting")
@@ -23,6 +25,7 @@ SIDES = {  # the smallest side of an input, in pixels, by backbone
     "alexnet_modified": 63, "efficientnet_b0": 32, "convnext_tiny": 32, "vit_b_16": 32, "swin_t": 32, "compact": 32,
     "shallow_deep": 32,
 }  # fmt: skip
+SIZED = ("vit_b_16",)  # backbones with weights whose shapes depend on the side of the input
 TRAINER = (  # arguments of Lightning's Trainer that may be added with `+trainer.<name>=`
     "accumulate_grad_batches", "benchmark", "check_val_every_n_epoch", "detect_anomaly", "gradient_clip_algorithm",
     "gradient_clip_val", "limit_train_batches", "limit_val_batches", "max_steps", "max_time", "min_epochs", "min_steps",
@@ -56,7 +59,7 @@ def check(config: Config, folder: Path | None = None) -> None:
     _check_machine(config)
     weights = config.model.weights
     if weights not in (None, "imagenet") and config.fit:
-        _check_weights(Path(str(weights)).expanduser())
+        _check_weights(Path(str(weights)).expanduser(), config.model)
     if config.data.archive is not None and not Path(config.data.archive).expanduser().is_file():
         raise InputError(f"data.archive={config.data.archive}: no such file; name the path of all-mias.tar.gz")
     dataset = open_dataset(config.data)
@@ -67,14 +70,39 @@ def check(config: Config, folder: Path | None = None) -> None:
         check_writable(folder, "the run's folder")
 
 
-def _check_weights(path: Path) -> None:
+def _check_weights(path: Path, model: ModelConfig) -> None:
     """Refuse a file that is not there, or does not begin as safetensors do: 8 bytes of a length, then JSON."""
-    said = f"model.weights={path}: expected imagenet, null, or a .safetensors file that exists"
+    if path.is_dir():
+        _check_donor(path, model)
+        return
+    said = f"model.weights={path}: expected imagenet, null, a .safetensors file that exists, or a run folder"
     if not path.is_file():
         raise InputError(f"{said}; no such file")
     with path.open("rb") as file:
         if file.read(9)[8:] != b"{":
             raise InputError(f"{said}, found a file of another kind; save it with safetensors.torch.save_file")
+
+
+def _check_donor(path: Path, model: ModelConfig) -> None:
+    """Refuse a run that has not finished, or whose backbone is another one."""
+    try:
+        donor = RunFolder(path).trainer
+        trained = donor.config.model
+        _ = donor.checkpoint
+    except InputError as error:
+        raise InputError(f"model.weights={path}: expected the folder of a finished run; {error}") from None
+    if not (donor.path / FINISHED).is_file():
+        raise InputError(
+            f"model.weights={path}: the run in {donor.path} has not finished; wait for it, or go on with it by "
+            f"resume={donor.path}"
+        )
+    if trained.name != model.name:
+        raise InputError(f"model.weights={path}: that run trained {trained.name}; use model={trained.name}")
+    if model.name in SIZED and trained.image_size != model.image_size:
+        raise InputError(
+            f"model.weights={path}: the shapes of {model.name} depend on model.image_size, which was "
+            f"{trained.image_size} in that run; use model.image_size={trained.image_size}"
+        )
 
 
 def rows_of(module: str, table: str, built_in: Iterable[str]) -> list[str]:

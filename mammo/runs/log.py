@@ -4,7 +4,9 @@ import logging
 import os
 import time
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mammo.config import Config
 from mammo.datasets.findings import PARTS
@@ -53,7 +55,9 @@ class Clock:
         return f"{self.last - self.started:.1f} s: {', '.join(self.laps)}"
 
 
-def say_plan(folder: Path, config: Config, prepared: Prepared, task: Task, plan: Plan) -> None:
+def say_plan(
+    folder: Path, config: Config, prepared: Prepared, task: Task, plan: Plan, provenance: Mapping[str, Any]
+) -> None:
     """Log the plan of the run: patients and samples of each part, notes, trained parameters, devices."""
     rows = prepared.rows()
     samples = rows[~((rows["copy"] > 0) & (rows["split"] == "train"))]
@@ -64,8 +68,10 @@ def say_plan(folder: Path, config: Config, prepared: Prepared, task: Task, plan:
         log.info("%-5s  %4d patients, samples: %s", part, patients, shown)
     if len(prepared.train) != (samples["split"] == "train").sum():
         log.info("train  expanded to %d rows", len(prepared.train))
-    for note in prepared.notes:
+    for note in provenance["notes"]:
         log.info("note   %s", note)
+    if known := len(provenance.get("tested_on_learnt", ())):
+        log.warning("leak   %d patients or images of the test part were learnt before by these weights", known)
     net, model = task.net, config.model
     sizes = {name: parameter.numel() for name, parameter in net.named_parameters()}
     trained = sum(parameter.numel() for parameter in net.parameters() if parameter.requires_grad)

@@ -15,6 +15,7 @@ from mammo.errors import InputError
 from mammo.processes.devices import Plan
 from mammo.processes.resume import LAST
 from mammo.run_folder import RunFolder
+from mammo.runs import donor as donors
 from mammo.tasks.base import Task
 from mammo.training.prepare import Prepared
 
@@ -32,6 +33,7 @@ def provenance_of(
     *,
     goes_on: bool,
     earlier: RunFolder | None,
+    donor: RunFolder | None = None,
 ) -> dict[str, Any]:
     """Return the content of `provenance.json`.
 
@@ -43,6 +45,7 @@ def provenance_of(
         plan: The devices.
         goes_on: True if the run was stopped before; the folder then has its first command.
         earlier: The run that is evaluated, if nothing is trained.
+        donor: The run that the weights come from, if `model.weights` names one.
 
     Raises:
         InputError: The run was begun with another precision.
@@ -75,17 +78,27 @@ def provenance_of(
         "train_rows": len(prepared.train),
         "notes": prepared.notes,
     }
+    if donor is not None:
+        learnt, name = donor.learnt, donor.path.resolve().name
+        patients = len(learnt[["patient", "dataset"]].drop_duplicates())
+        note = (
+            f"the weights come from the run {name}, but for the head, which is new; its {patients} patients of train "
+        )
+        found["notes"] = [*prepared.notes, f"{note}and val, and of the runs before it, are in learnt.csv"]
+        found |= {"began_from": name, "tested_on_learnt": donors.known_in("test", prepared, learnt)}
     if earlier is not None:
         found |= {"trained_in": str(earlier.path), "tested_on_learnt": _learnt(earlier, prepared, config)}
     return found
 
 
 def _learnt(earlier: RunFolder, prepared: Prepared, config: Config) -> list[str]:
-    """Return the tested patients (images, if images were dealt) that the earlier run trained or chose on."""
+    """Return the tested patients (images, if images were dealt) that the earlier run, or one before it, has learnt."""
     unit = "patient" if config.split.name in ("patient", "paper_by_patient", *GIVEN) else "image_id"
-    split, before = prepared.split, earlier.split
-    tested = split.loc[split["split"] == "test", unit]
-    return sorted(set(before.loc[before["split"] != "test", unit]) & set(tested))
+    earlier, split = earlier.trainer, prepared.split
+    before, tested = earlier.split, split[split["split"] == "test"]
+    found = set(before.loc[before["split"] != "test", unit]) & set(tested[unit])
+    known = donors.known_in("test", prepared, earlier.learnt_before)
+    return sorted(found | set(tested.loc[tested["patient"].isin(known), unit]))
 
 
 def versions(packages: list[str]) -> dict[str, str]:

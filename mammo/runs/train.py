@@ -12,6 +12,7 @@ from mammo.models.heads import FittedHead
 from mammo.processes.devices import plan_of
 from mammo.reports import run as report
 from mammo.run_folder import RunFolder
+from mammo.runs.donor import donor_of, known_in, weights_of
 from mammo.runs.log import Clock, quieten, say_plan
 from mammo.runs.plugins import load_plugins
 from mammo.runs.provenance import provenance_of
@@ -43,6 +44,7 @@ def train(config: Config, folder: Path) -> dict[str, float]:
     run, earlier = RunFolder(folder), None if config.fit else RunFolder(Path(config.ckpt_path or ""))
     kept = folder / "checkpoints" / "last.ckpt"
     last = kept if config.ckpt_path == "last" and kept.is_file() else None
+    donor = donor_of(config)
     plan = plan_of(config.trainer)
     plan.prepare()
     plan.check_batch(config.data.batch_size)
@@ -54,22 +56,23 @@ def train(config: Config, folder: Path) -> dict[str, float]:
     prepared = prepare(dataset, chosen.findings, split, config, chosen.notes)
     clock.lap("films and crops")
     frozen_stages = earlier.provenance["frozen_stages"] if earlier else None
-    task = build_task(config, prepared.labels, prepared.class_counts(), frozen_stages)
+    given_weights = weights_of(donor) if donor else None
+    task = build_task(config, prepared.labels, prepared.class_counts(), frozen_stages, given_weights)
     clock.lap("model")
     logger = tensorboard(folder, last)
     if plan.main:
-        known = provenance_of(run, given, prepared, task, plan, goes_on=last is not None, earlier=earlier)
+        known = provenance_of(run, given, prepared, task, plan, goes_on=last is not None, earlier=earlier, donor=donor)
         if given.task != config.task:
             known["task"] = vars(config.task)
-        open_run(run, prepared, known, goes_on=last is not None)
-        say_plan(folder, config, prepared, task, plan)
+        open_run(run, prepared, known, goes_on=last is not None, learnt=donor.learnt if donor else None)
+        say_plan(folder, config, prepared, task, plan, known)
     clock.lap("tables and pictures")
     weights = earlier.checkpoint if earlier else None
     outputs = fit_and_predict(task, prepared, config, folder, plan, logger=logger, weights=weights, last=last)
     clock.lap("training and predictions")
     if outputs is None:  # this is not the first process
         return {}
-    fitted = earlier.heads() if earlier else fit_heads(config, prepared, outputs, task)
+    fitted = earlier.heads() if earlier else fit_heads(config, prepared, outputs, task, donor)
     write_run(run, config, prepared, outputs, fitted)
     clock.lap("heads")
     metrics = report.write(folder)
@@ -83,14 +86,20 @@ def train(config: Config, folder: Path) -> dict[str, float]:
     return metrics
 
 
-def fit_heads(config: Config, prepared: Prepared, outputs: Outputs, task: Task) -> dict[str, FittedHead]:
-    """Fit the scikit-learn heads to the penultimate features; the rows that no head may see are withheld."""
+def fit_heads(
+    config: Config, prepared: Prepared, outputs: Outputs, task: Task, donor: RunFolder | None = None
+) -> dict[str, FittedHead]:
+    """Fit the scikit-learn heads to the penultimate features; the rows that no head may see are withheld.
+
+    Features of training rows have seen their labels if the run trains them, or if the donor did.
+    """
+    seen = donor is not None and bool(known_in("train", prepared, donor.learnt))
     return heads.fit_heads(
         config.heads,
         outputs.features,
         prepared.targets(),
         prepared.rows(),
-        trained_backbone=task.net.trains_features,
+        trained_backbone=task.net.trains_features or seen,
         select_on=config.select_on,
         mixed_copies=prepared.augment.mixes_copies,
     )

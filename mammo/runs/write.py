@@ -30,7 +30,14 @@ def tensorboard(folder: Path, last: Path | None = None) -> TensorBoardLogger:
     return TensorBoardLogger(save_dir=folder, name="", version="", default_hp_metric=False, purge_step=step)
 
 
-def open_run(run: RunFolder, prepared: Prepared, provenance: dict[str, Any], *, goes_on: bool) -> None:
+def open_run(
+    run: RunFolder,
+    prepared: Prepared,
+    provenance: dict[str, Any],
+    *,
+    goes_on: bool,
+    learnt: pd.DataFrame | None = None,
+) -> None:
     """Write what is known before training: tables, provenance and pictures of augmented crops.
 
     Args:
@@ -38,6 +45,7 @@ def open_run(run: RunFolder, prepared: Prepared, provenance: dict[str, Any], *, 
         prepared: The samples of the run.
         provenance: The content of `provenance.json`.
         goes_on: True keeps the existing events of TensorBoard.
+        learnt: The patients whom the run has learnt that the weights come from; None if they come from no run.
     """
     if not goes_on:
         for events in run.path.glob("events.out.tfevents.*"):
@@ -52,6 +60,7 @@ def open_run(run: RunFolder, prepared: Prepared, provenance: dict[str, Any], *, 
         write_table(prepared.crops.unreadable, run.path / "unreadable.csv")
     else:
         (run.path / "unreadable.csv").unlink(missing_ok=True)
+    run.write_learnt(learnt)
     write_json(provenance, run.path / "provenance.json")
     figures.save(_augmentation_grid(prepared), run.path / "figures/augmentation.png")
     if (compared := prepared.compared()) is not None:

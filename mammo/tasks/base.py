@@ -19,6 +19,7 @@ from torchmetrics import MeanMetric, Metric, MetricCollection
 from mammo.config import Config
 from mammo.datasets.findings import PARTS
 from mammo.models.network import build_network
+from mammo.models.weights import RunWeights
 from mammo.processes import checkpoint_io
 
 Batch = dict[str, Tensor]
@@ -32,14 +33,24 @@ class Task(L.LightningModule, ABC):
         classes: Number of logits of the network.
         metrics: The metrics to watch, computed from predictions (B, classes) and targets (B,).
         frozen_stages: Number of frozen stages in the checkpoint that will fill the network; None reads the weights.
+        donor: The weights of the run that `model.weights` names; None if it names none.
     """
 
-    def __init__(self, config: Config, classes: int, metrics: MetricCollection, frozen_stages: int | None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        classes: int,
+        metrics: MetricCollection,
+        frozen_stages: int | None,
+        donor: RunWeights | None = None,
+    ) -> None:
         super().__init__()
         self.optim = config.optim
         self.dropout = config.model.dropout
         self.classes = classes
-        self.net = build_network(config.model, self.build_head, classes=classes, frozen_stages=frozen_stages)
+        self.net = build_network(
+            config.model, self.build_head, classes=classes, frozen_stages=frozen_stages, donor=donor
+        )
         self.watched = nn.ModuleDict({f"{part}_": metrics.clone(prefix=f"{part}/") for part in PARTS})
         self.losses = nn.ModuleDict({f"{part}_": MeanMetric(nan_strategy="disable") for part in PARTS})
         self.chosen_epoch: int | None = None  # epoch of the loaded checkpoint, from 1

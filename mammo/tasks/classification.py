@@ -12,6 +12,7 @@ from mammo.config import Config
 from mammo.datasets.labels import Labels
 from mammo.models.losses import build_loss, class_weights
 from mammo.models.network import linear_head
+from mammo.models.weights import RunWeights
 from mammo.tasks.base import Batch, Task
 
 
@@ -23,16 +24,22 @@ class Classification(Task):
         labels: The classes, in the order of the logits.
         counts: (classes,) numbers of training rows, from which the loss takes its class weights.
         frozen_stages: See `Task`.
+        donor: See `Task`.
     """
 
     def __init__(
-        self, config: Config, labels: Labels, counts: np.ndarray | None = None, frozen_stages: int | None = None
+        self,
+        config: Config,
+        labels: Labels,
+        counts: np.ndarray | None = None,
+        frozen_stages: int | None = None,
+        donor: RunWeights | None = None,
     ) -> None:
         classes = len(labels.classes)
         metrics = MetricCollection(
             {"accuracy": MulticlassAccuracy(classes, average="micro"), "auroc": MulticlassAUROC(classes)}
         )
-        super().__init__(config, classes, metrics, frozen_stages)
+        super().__init__(config, classes, metrics, frozen_stages, donor)
         self.labels = labels
         self.criterion = build_loss(config.loss, classes)
         self.criterion.weights = class_weights(
@@ -70,7 +77,11 @@ class Classification(Task):
 
 
 def build_task(
-    config: Config, labels: Labels, counts: np.ndarray | None = None, frozen_stages: int | None = None
+    config: Config,
+    labels: Labels,
+    counts: np.ndarray | None = None,
+    frozen_stages: int | None = None,
+    donor: RunWeights | None = None,
 ) -> Classification:
     """Build the task of a run; see `Classification`."""
-    return Classification(config, labels, counts, frozen_stages)
+    return Classification(config, labels, counts, frozen_stages, donor)

@@ -1,5 +1,7 @@
 """Networks compute what torchvision's do, freeze what they should, and take no weights that do not fit."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -9,6 +11,8 @@ from mammo.config import ModelConfig
 from mammo.errors import InputError
 from mammo.models.backbones import BACKBONES
 from mammo.models.network import build_network, linear_head
+from mammo.models.weights import RunWeights
+from mammo.runs import checks
 from tests.conftest import CONF
 
 # The smallest side that each is built at, and where torchvision's model has the penultimate features: what goes into
@@ -299,3 +303,66 @@ def test_the_digest_names_the_trunks_weights(trunk):
         return  # nothing is frozen
     next(net.frozen.parameters()).data[0] += 1
     assert net.frozen_digest() != before
+
+
+def given_on(name, net, **how):
+    """A new network that begins with the weights of another one."""
+    state = {f"net.{key}": tensor for key, tensor in net.state_dict().items()}
+    config = ModelConfig(name=name, weights="a run", image_size=REFERENCE[name][0], **how)
+    donor = RunWeights(state, "0" * 64, Path("run"))
+    return build_network(config, lambda width: linear_head(width, 3, 0.5), classes=3, donor=donor)
+
+
+@pytest.mark.parametrize("name", with_all(["compact", "resnet18"]))
+def test_a_run_gives_its_whole_backbone_wherever_its_frozen_part_ended(name):
+    torch.manual_seed(0)
+    x = pixels(name)
+    first = network(name, None, "all").eval()
+    with torch.inference_mode():
+        expected = first.features(x)
+        for trainable, frozen in (("head", True), ("last_block", True), ("all", False)):
+            net = given_on(name, first, trainable=trainable).eval()
+            assert torch.allclose(net.features(x), expected, rtol=1e-4, atol=1e-6) and bool(len(net.frozen)) == frozen
+            assert net.weights_digest == "0" * 64 and not any(one.startswith("head.") for one in net.loaded)
+            assert {n for n, _ in net.named_parameters()} - net.loaded == {"head.1.layer.weight", "head.1.layer.bias"}
+            again = given_on(name, net, trainable="all").eval()  # whatever was frozen before
+            assert torch.allclose(again.features(x), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_fully_connected_layers_are_taken_if_the_run_had_them_and_new_if_not():
+    whole, mean = network("alexnet", None, "all", pool="fc"), network("alexnet", None, "all")
+    assert not given_on("alexnet", whole, pool="fc").trains_features
+    new = given_on("alexnet", mean, pool="fc")
+    assert new.trains_features and [n for n, _ in new.body.named_children()] == ["fc"]
+    assert not given_on("alexnet", whole).trains_features
+    del whole.body.fc.layer[4]  # a part of them is no way to begin
+    with pytest.raises(InputError, match="lacks some of the fully connected layers' keys"):
+        given_on("alexnet", whole, pool="fc")
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"), [("lacks", "lacks keys"), ("unexpected", "unexpected keys"), ("shape", "has shape")]
+)
+def test_a_run_whose_weights_do_not_fit_is_refused(kind, message):
+    net = network("compact", None, "all")
+    net.state_dict = lambda whole=net.state_dict: damaged_body(whole(), kind)
+    with pytest.raises(InputError, match=f"model.weights=run: .*{message}|model.weights=run: block1.* {message}"):
+        given_on("compact", net)
+
+
+def damaged_body(state, kind):
+    body = {key: one for key, one in state.items() if key.startswith("body.")}
+    if kind == "unexpected":
+        return body | {"body.other.weight": next(iter(body.values()))}
+    return damaged(body, kind)
+
+
+def test_the_backbones_whose_shapes_depend_on_the_side_are_known():
+    for name, row in BACKBONES.items():
+        step = 32 * row.step
+        with torch.device("meta"):
+            shapes = [
+                {key: one.shape for key, one in row.build(side).state_dict().items() if not row.absent(key)}
+                for side in (96 + step, 96 + 2 * step)
+            ]
+        assert (shapes[0] != shapes[1]) == (name in checks.SIZED), name
