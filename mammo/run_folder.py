@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import load_file, save
 
-from mammo.config import Config
+from mammo.config import Config, DataConfig
 from mammo.datasets.findings import PARTS, SAMPLE
 from mammo.errors import InputError
 from mammo.evaluation.bootstrap import Value
@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 NEEDED = ("config", "classes", "crop", "dataset")  # keys of provenance.json
 LEARNT = ["patient", "dataset", "run"]  # columns of learnt.csv
+
+
+def drawn_apart(datasets: pd.Series, data: DataConfig) -> pd.Series:
+    """Return names of data sets; the phantom of another seed gets another name, for its patients are others."""
+    return datasets.replace("phantom", f"phantom-{data.film_seed}") if data.film_seed else datasets
 
 
 @dataclass(frozen=True)
@@ -159,7 +164,8 @@ class RunFolder:
         used, split = self.samples, self.split
         kept = split.loc[(split["split"] != "test") & split["image_id"].isin(used["image_id"]), ["image_id", "patient"]]
         of = used.drop_duplicates("image_id").set_index("image_id").get("dataset", {})  # older runs do not tell
-        own = kept.assign(dataset=kept["image_id"].map(of), run=self.path.resolve().name)
+        own = kept.assign(run=self.path.resolve().name)
+        own["dataset"] = drawn_apart(own["image_id"].map(of), self.config.data)
         return pd.concat([own[LEARNT], self.learnt_before]).drop_duplicates(ignore_index=True).astype("string")
 
     def write_learnt(self, patients: pd.DataFrame | None) -> None:

@@ -85,7 +85,7 @@ def provenance_of(
             f"the weights come from the run {name}, but for the head, which is new; its {patients} patients of train "
         )
         found["notes"] = [*prepared.notes, f"{note}and val, and of the runs before it, are in learnt.csv"]
-        found |= {"began_from": name, "tested_on_learnt": donors.known_in("test", prepared, learnt)}
+        found |= {"began_from": name, "tested_on_learnt": donors.known_in("test", prepared, config, learnt)}
     if earlier is not None:
         found |= {"trained_in": str(earlier.path), "tested_on_learnt": _learnt(earlier, prepared, config)}
     return found
@@ -97,7 +97,7 @@ def _learnt(earlier: RunFolder, prepared: Prepared, config: Config) -> list[str]
     earlier, split = earlier.trainer, prepared.split
     before, tested = earlier.split, split[split["split"] == "test"]
     found = set(before.loc[before["split"] != "test", unit]) & set(tested[unit])
-    known = donors.known_in("test", prepared, earlier.learnt_before)
+    known = donors.known_in("test", prepared, config, earlier.learnt_before)
     return sorted(found | set(tested.loc[tested["patient"].isin(known), unit]))
 
 

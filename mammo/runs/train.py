@@ -93,7 +93,7 @@ def fit_heads(
 
     Features of training rows have seen their labels if the run trains them, or if the donor did.
     """
-    seen = donor is not None and bool(known_in("train", prepared, donor.learnt))
+    seen = donor is not None and bool(known_in("train", prepared, config, donor.learnt))
     return heads.fit_heads(
         config.heads,
         outputs.features,

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import shutil
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -134,8 +135,12 @@ def test_a_patient_of_another_data_set_is_another_patient(donor):
     prepared = prepared_of(donor.config)
     name = prepared.rows().query("split == 'test'")["patient"].iloc[0]
     rows = pd.DataFrame({"patient": [name] * 3, "dataset": ["phantom", "mias", pd.NA], "run": "a"}, dtype="string")
-    assert [known_in("test", prepared, rows.iloc[[at]]) for at in range(3)] == [[name], [], [name]]
-    assert known_in("test", prepared, rows) == [name]
+    assert [known_in("test", prepared, donor.config, rows.iloc[[at]]) for at in range(3)] == [[name], [], [name]]
+    assert known_in("test", prepared, donor.config, rows) == [name]
+    other = replace(donor.config, data=replace(donor.config.data, film_seed=1))  # another phantom
+    assert known_in("test", prepared, other, rows.iloc[[0]]) == []
+    again = rows.iloc[[0]].assign(dataset="phantom-1")
+    assert known_in("test", prepared, other, again) == [name]
 
 
 def test_a_run_evaluates_when_its_donor_has_moved_and_still_says_what_leaks(run, donor, tmp_path):
