@@ -19,7 +19,8 @@ from pydicom.uid import JPEG2000Lossless, RLELossless
 from mammo.datasets.example import BITS, write_dicom
 from mammo.datasets.film import file_digest, read_film
 from mammo.formats.header import read_headers
-from mammo.preprocessing.cutting import Ask, Cutter
+from mammo.preprocessing.cutting import Cutter
+from mammo.preprocessing.squares import Ask
 
 SYNTAXES = {"j2k": JPEG2000Lossless, "rle": RLELossless}
 FORMATS = ("j2k", "rle", "png16", "pgm")

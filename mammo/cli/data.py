@@ -1,4 +1,4 @@
-"""Begin with films of your own: init, check, example. Also fetch, verify, summary, cache."""
+"""Begin with films of your own: init, check, example. Also fetch, verify, summary, prepare, cache."""
 
 import shlex
 from pathlib import Path

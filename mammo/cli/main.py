@@ -8,6 +8,7 @@ from typer.core import TyperGroup
 
 from mammo import __version__
 from mammo.cli import audit, bench, data, reference, reports
+from mammo.cli.prepare import prepare
 from mammo.errors import message_for_user
 
 BAD_INPUT = 2
@@ -43,6 +44,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # rich's import is a quarter of the time that --help takes
     pretty_exceptions_enable=False,
 )
+data.app.command()(prepare)
 app.add_typer(data.app, name="data")
 app.add_typer(audit.app, name="audit")
 app.add_typer(bench.app, name="bench")

@@ -19,7 +19,8 @@ from mammo.models.heads import FittedHead
 from mammo.models.network import Network
 from mammo.preprocessing.augment import Augment
 from mammo.preprocessing.crops import build_crop
-from mammo.preprocessing.cutting import Cutter, Square
+from mammo.preprocessing.cutting import Cutter
+from mammo.preprocessing.squares import Square
 from mammo.run_folder import RunFolder
 from mammo.training.frozen import BLOCK
 

@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -91,17 +91,69 @@ class Store:
 
         The lock ends with its process. On a file system without locks two jobs may do the same work, which is harmless.
         """
-        with contextlib.suppress(OSError):
-            self.folder.mkdir(parents=True, exist_ok=True)
+        with self._held("lock"):
+            remove_abandoned(self.folder, "*.tmp")
+            yield
+
+    def shares(self, own: int, count: int, wanted: Collection[int]) -> Generator[int, None, None]:
+        """Yield shares of the work one after another, each while this process alone holds it; look again what it lacks.
+
+        The process's own share comes first, then those that no process holds, because theirs has ended or has not
+        begun, and at last those that others held, when these have let go. Processes that deal the work to another
+        number of shares wait meanwhile. Without locks, work may be done twice.
+
+        Args:
+            own: The number of this process's share, from 0.
+            count: The number of shares.
+            wanted: The numbers of the shares that may lack something.
+        """
+        order = [share % count for share in range(own, own + count) if share % count in wanted]
+        with self._dealt(count):
+            remove_abandoned(self.folder, "*.tmp")
+            for wait in (False, True):
+                for share in list(order):
+                    with self._held(f"share-{share}-of-{count}.lock", wait=wait) as free:
+                        if free:
+                            order.remove(share)
+                            yield share
+
+    @contextlib.contextmanager
+    def _held(self, name: str, *, wait: bool = True) -> Iterator[bool]:
+        """Hold a lock; yield False if another process holds it and `wait` is False."""
+        free = True
         with contextlib.ExitStack() as held:
             with contextlib.suppress(OSError):
-                lock = held.enter_context((self.folder / "lock").open("w"))
+                self.folder.mkdir(parents=True, exist_ok=True)
+                lock = held.enter_context((self.folder / name).open("w"))
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
-                    log.info("cache: another run is filling %s; waiting for it", self.folder)
+                    free = wait
+                    if wait:
+                        log.info("cache: another process is filling %s; waiting for it", self.folder)
+                        fcntl.flock(lock, fcntl.LOCK_EX)
+            yield free
+
+    @contextlib.contextmanager
+    def _dealt(self, count: int) -> Iterator[None]:
+        """Let in the processes that deal the work to `count` shares; those of another number wait until all have left.
+
+        The file `dealt` has the number. Whoever is inside shares its lock; who finds nobody inside writes the number.
+        """
+        with contextlib.ExitStack() as held:
+            with contextlib.suppress(OSError):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                lock = held.enter_context(os.fdopen(os.open(self.folder / "dealt", os.O_RDWR | os.O_CREAT)))
+                while True:
+                    with contextlib.suppress(BlockingIOError):
+                        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                        os.pwrite(lock.fileno(), b"%8d" % count, 0)
+                    fcntl.flock(lock, fcntl.LOCK_SH)  # another process may come first, so look again
+                    if int(os.pread(lock.fileno(), 8, 0)) == count:
+                        break
+                    log.info("cache: a job of another number of processes is filling %s; waiting for it", self.folder)
+                    fcntl.flock(lock, fcntl.LOCK_UN)
                     fcntl.flock(lock, fcntl.LOCK_EX)
-                remove_abandoned(self.folder, "*.tmp")
             yield
 
 

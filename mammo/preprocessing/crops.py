@@ -15,12 +15,13 @@ from mammo.config import CropConfig
 from mammo.datasets.geometry import with_circles
 from mammo.datasets.labels import Labels, findings_in, shown_in
 from mammo.errors import InputError
-from mammo.preprocessing.cutting import Ask, Cutter, Square
+from mammo.preprocessing.cutting import Cutter
+from mammo.preprocessing.squares import Ask, Square
 from mammo.targets import build
 
 LEAST_PX = 8  # the side of a window
 RECENTRE_MM = 8.0  # largest move of a window to the brightest blob, and largest distance of a lesion from the breast
-# Numbers of `cutting.NUMBERS` that describe a sample without looking at a lesion.
+# Numbers of `squares.NUMBERS` that describe a sample without looking at a lesion.
 SHORTCUTS = ["breast_mm2", "across", "down", "size_px", "mean_grey", "black", "contrast"]
 KEPT = [
     *("dataset", "patient", "exam", "laterality", "view", "split", "density", "finding", "severity", "severity_source"),
@@ -39,6 +40,8 @@ class Crop(Protocol):
         leak: Why the crop itself tells the class; None if no reason is known.
         caption: What a reader of the numbers must know about the crops; None if nothing.
         several_per_image: True if an image gives several samples, so that the numbers by image are the ones to read.
+
+    A crop that asks for all its squares at once says so by `asks_once = True`; a share of them is then cut in one go.
     """
 
     leak: str | None
@@ -61,6 +64,7 @@ class Whole:
     """The whole breast, its aspect ratio kept: one sample per image, labelled by its worst finding."""
 
     leak, caption, several_per_image = None, None, False
+    asks_once = True
 
     def look(self, row: pd.Series, at: tuple[float, float] | None = None) -> Look:
         """Return the square of a new film: its breast."""
@@ -188,6 +192,7 @@ class Grid:
     """
 
     leak, caption, several_per_image = None, None, True
+    asks_once = True
 
     def __init__(self, window_mm: float = 22.4, stride_mm: float | None = None) -> None:
         self.window_mm, self.stride_mm = window_mm, window_mm if stride_mm is None else stride_mm

@@ -1,10 +1,12 @@
-"""Cut squares from films and measure numbers on them. Each square is asked for by plain numbers, cut once, and kept.
+"""The cutter, which reads each film once for all of its squares, and keeps them. Several processes share the films.
 
 A square is stored larger than it is shown, by the factor `margin`, so that a rotated crop has no black corners.
 """
 
+import contextlib
 import json
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
@@ -14,61 +16,22 @@ import cv2
 import numpy as np
 import pandas as pd
 import torch
-from rich.console import Console
-from rich.progress import track
 
 from mammo.datasets.film import Film, pixel_digest
 from mammo.errors import InputError, UnreadableFilm
 from mammo.formats import READING_VERSION
-from mammo.preprocessing.breast import Breast, brightest_blob, contrast, cut, find_breast, resize
+from mammo.preprocessing.breast import Breast, find_breast
 from mammo.preprocessing.cache import Store, digest
+from mammo.preprocessing.squares import NUMBERS, Ask, Made, Square, squares_of
+from mammo.processes.peers import peers
+from mammo.processes.progress import watched
 from mammo.processes.workers import shared_out
 
-# Raise it if this file, `breast` or `region` changes a pixel or a number, so that no old square is used. A change in
-# `mammo.formats` or `mammo.datasets.film` raises READING_VERSION, which names the store too.
+# Raise it if this file, `squares`, `breast` or `region` changes a pixel or a number, so that no old square is used. A
+# change in `mammo.formats` or `mammo.datasets.film` raises READING_VERSION, which names the store too.
 VERSION = 3
-BLOCK_BYTES = 64 << 20  # bytes of squares held in memory before they are written
-SHOWN = 100  # films from which on a bar shows how far cutting has come
-# Numbers measured on a square: its centre in pixels of the film, and its side; its place in the breast, in fractions of
-# the breast's width in that row and of its height, and its place before it moved to a blob; the breast's area in mm2
-# (in pixels if the spacing is unknown); mean grey (8 bits), black fraction and `contrast` of the part that is shown.
-NUMBERS = [
-    "x_px", "y_px", "size_px", "across", "down", "asked_across", "asked_down",
-    "breast_mm2", "mean_grey", "black", "contrast",
-]  # fmt: skip
+BLOCK_BYTES, BLOCK_S = 64 << 20, 60.0  # bytes of squares, and their age, before they are written: a kill loses these
 Place = tuple[str, str | None, str, float | None]  # image_id, laterality, path, spacing_mm
-Made = tuple[np.ndarray, np.ndarray]  # squares (n, stored, stored) uint8 or uint16, and their numbers (n, NUMBERS)
-
-
-@dataclass(frozen=True)
-class Ask:
-    """A request for squares of a film, in plain numbers, so that their digest can name the squares.
-
-    Attributes:
-        kind: `whole` (the whole breast, aspect ratio kept), `point` (one square around a point of the film, or none if
-            the breast is farther away than `within_px`), `middle` (one at the middle of the breast), `place` (one at
-            a place in the breast) or `grid` (several over the breast).
-        size_px: Side of the square in pixels of the film; `whole` takes the breast's own size instead.
-        at: The point in pixels, or the place in fractions.
-        within_px: Largest distance of a point from the breast.
-        reach_px: Largest move of the square to the brightest blob; with 0 it stays.
-        stride_px: Distance between neighbouring squares of the grid.
-    """
-
-    kind: str
-    size_px: int = 0
-    at: tuple[float, float] | None = None
-    within_px: float = 0.0
-    reach_px: float = 0.0
-    stride_px: int = 0
-
-
-@dataclass(frozen=True)
-class Square:
-    """One square, (stored, stored) uint8 or uint16, and its `NUMBERS` by name."""
-
-    pixels: np.ndarray
-    numbers: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -97,6 +60,8 @@ class UnreadableFilms(InputError):
 
 class Cutter:
     """Cuts the squares that are asked for, or takes them from a store, or from memory if it has cut them before.
+
+    The processes of a job fill a store together: each cuts its share of the films, then what is left of the others.
 
     Args:
         read: Returns the film of an `image_id`.
@@ -127,6 +92,9 @@ class Cutter:
         self.facts: dict[str, Facts] = {}  # by image_id, of all films that gave squares
         self.unreadable: dict[str, str] = {}  # reasons by image_id
         self.held: dict[tuple[Place, Ask], Made] = {}  # without a store
+        self.order: dict[str, int] = {}  # the films in the order in which they were first asked for, from 0
+        together = peers()
+        self.own, self.count = (together.rank, together.world) if together else (0, 1)  # this process's share
 
     def __call__(self, rows: pd.DataFrame, asks: Sequence[Ask]) -> list[list[Square]]:
         """Return the squares of each row of a findings table; an ask may give none, one or several.
@@ -154,19 +122,22 @@ class Cutter:
 
     def _load(self, store: Store, wanted: list[tuple[Place, Ask]]) -> dict[tuple[Place, Ask], Made]:
         """Return squares from the store, memory-mapped."""
-        self._name([film[0] for film, _ in wanted])
+        images = [film[0] for film, _ in wanted]
+        for image_id in images:
+            self.order.setdefault(image_id, len(self.order))
+        self._name(images)
         keys = {one: self._key(*one) for one in wanted if one[0][0] in self.known}
-        names = {name for key in keys.values() for name in _names(key)}
+        names = {name for key in keys.values() for name in names_of(key)}
         found = store.load(names)
         if len(found) < len(names):
-            with store.building():
-                found = store.load(names)
-                self._fill(store, [one for one, key in keys.items() if not found.keys() >= set(_names(key))], keys)
+            lacking = [one for one, key in keys.items() if not found.keys() >= set(names_of(key))]
+            del found  # of the files that were there
+            self._complete(store, lacking, keys)
             keys = {one: key for one, key in keys.items() if one[0][0] not in self.unreadable}
-            found = store.load_all({name for key in keys.values() for name in _names(key)})
+            found = store.load_all({name for key in keys.values() for name in names_of(key)})
         loaded = {}
         for one, key in keys.items():
-            pixels, numbers, facts = (found[name].numpy() for name in _names(key))
+            pixels, numbers, facts = (found[name].numpy() for name in names_of(key))
             loaded[one] = pixels, numbers
             self.facts[one[0][0]] = Facts(**json.loads(facts.tobytes()))
         return loaded
@@ -201,18 +172,39 @@ class Cutter:
         facts = {"film": self.known[image_id], "laterality": laterality, "spacing": spacing_mm}
         return digest(facts | asdict(ask))
 
+    def share(self, image_id: str) -> int:
+        """Return the number of the share that an image belongs to; it does not depend on what the store has."""
+        return self.order[image_id] % self.count
+
+    def _complete(
+        self,
+        store: Store,
+        lacking: list[tuple[Place, Ask]],
+        keys: dict[tuple[Place, Ask], str],
+        only: int | None = None,
+    ) -> None:
+        """Cut what a store lacks, share by share; with `only`, that share alone."""
+        shares: dict[int, list[tuple[Place, Ask]]] = {}
+        for one in lacking:
+            shares.setdefault(self.share(one[0][0]), []).append(one)
+        wanted = shares.keys() if only is None else shares.keys() & {only}
+        with contextlib.closing(store.shares(self.own, self.count, wanted)) as held:
+            for share in held:
+                there = store.load({name for one in shares[share] for name in names_of(keys[one])}).keys()
+                self._fill(store, [one for one in shares[share] if not there >= set(names_of(keys[one]))], keys)
+
     def _fill(self, store: Store, missing: list[tuple[Place, Ask]], keys: dict[tuple[Place, Ask], str]) -> None:
         block: dict[str, torch.Tensor] = {}
-        held = 0
+        held, begun = 0, time.monotonic()
         for film, facts, squares in self._cut(missing):
             said = np.frombuffer(json.dumps(asdict(facts)).encode(), np.uint8).copy()
             for ask, (pixels, numbers) in squares:
                 arrays = map(torch.from_numpy, (pixels, numbers, said))
-                block |= zip(_names(keys[film, ask]), arrays, strict=True)
+                block |= zip(names_of(keys[film, ask]), arrays, strict=True)
                 held += pixels.nbytes
-            if held > BLOCK_BYTES:
+            if held > BLOCK_BYTES or time.monotonic() - begun > BLOCK_S:
                 store.store(block)
-                block, held = {}, 0
+                block, held, begun = {}, 0, time.monotonic()
         if block:
             store.store(block)
 
@@ -226,62 +218,22 @@ class Cutter:
             image_id, laterality, path, spacing_mm = place
             film = self.read(image_id)
             breast = find_breast(film, laterality, path or image_id, self.bits)
-            squares = [(ask, self._squares_of(breast, spacing_mm, ask)) for ask in of_film[place]]
+            squares = [
+                (ask, squares_of(breast, spacing_mm, ask, self.stored, self.shown, self.margin))
+                for ask in of_film[place]
+            ]
             return Facts.of(film, breast), squares
 
         films = list(of_film)
-        answers = shared_out(cut_film, films, alone=self.store is not None)
-        console = Console(stderr=True)
-        hidden = len(films) < SHOWN or not console.is_terminal
-        bar = track(answers, "Cutting films", len(films), disable=hidden, console=console, transient=True)
-        for place, made in zip(films, bar, strict=True):
+        made_of = watched(shared_out(cut_film, films), len(films), "Cutting films")
+        for place, made in zip(films, made_of, strict=True):
             if isinstance(made, UnreadableFilm):
                 self.unreadable[place[0]] = str(made)
             else:
                 yield place, *made
 
-    def _squares_of(self, breast: Breast, spacing_mm: float | None, ask: Ask) -> Made:
-        squares, numbers = [], []
-        area = np.count_nonzero(breast.mask) * (spacing_mm or 1.0) ** 2
-        inset = (self.stored - self.shown) // 2
-        levels = 255 / np.iinfo(breast.pixels.dtype).max  # levels of 8 bits per level of the breast
-        for point, size in _points(breast, ask):
-            asked = breast.place(*point)
-            moves = bool(ask.reach_px) and spacing_mm is not None
-            centre = brightest_blob(breast, *point, ask.reach_px, spacing_mm or 1.0) if moves else point
-            square = resize(cut(breast.pixels, *centre, math.ceil(size * self.margin)), self.stored)
-            shown = square[inset : inset + self.shown, inset : inset + self.shown]
-            seen = (shown.mean() * levels, (shown == 0).mean(), contrast(shown) * levels)
-            squares.append(square)
-            numbers.append([*breast.to_film(*centre), size, *breast.place(*centre), *asked, area, *seen])
-        return (
-            np.array(squares, breast.pixels.dtype).reshape(-1, self.stored, self.stored),
-            np.array(numbers, np.float64).reshape(-1, len(NUMBERS)),
-        )
 
-
-def _points(breast: Breast, ask: Ask) -> Iterator[tuple[tuple[float, float], int]]:
-    """Yield the centre of each square, in coordinates of the breast, and its side in pixels."""
-    top, bottom, right = breast.box
-    if ask.kind == "whole":
-        size = max(bottom - top, right)
-        yield (size / 2, (top + bottom) / 2), size
-    elif ask.kind == "middle":
-        yield ((right - 1) / 2, (top + bottom - 1) / 2), ask.size_px
-    elif ask.kind == "grid":
-        for point in breast.grid(ask.size_px, ask.stride_px):
-            yield point, ask.size_px
-    elif ask.at is not None and ask.kind == "place":
-        across, down = ask.at
-        y = top + down * (bottom - top)
-        yield (across * breast.row_width(y), y), ask.size_px
-    elif ask.at is not None:
-        point = breast.from_film(*ask.at)
-        if breast.reaches(*point, ask.within_px):
-            yield point, ask.size_px
-
-
-def _names(key: str) -> tuple[str, str, str]:
+def names_of(key: str) -> tuple[str, str, str]:
     """Return the names of a film's squares, their numbers and its facts (JSON as bytes) in the store."""
     return key, f"{key}.numbers", f"{key}.film"
 

@@ -48,6 +48,16 @@ def peers() -> Peers | None:
     return None
 
 
+def neighbours() -> int:
+    """Return the number of processes of this job on this machine, this one included."""
+    together = peers()
+    if together is None:
+        return 1
+    if together.engine == "torchrun":
+        return max(int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1)
+    return -(-together.world // together.machines)
+
+
 def join() -> None:
     """Prepare this process before torch is loaded, as its engine does not do so itself.
 

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import cv2
 
 from mammo.errors import UnreadableFilm
-from mammo.processes.peers import START, end_with
+from mammo.processes.peers import START, end_with, neighbours
 
 FEW = 8  # films for which no process is started
 MOST = 16  # processes, so that a machine of many cores does not hold a film on each of them
@@ -27,9 +27,7 @@ Result = TypeVar("Result")
 _at_work: list[Callable[[Any], Any]] = []  # in a worker: what it does with an item
 
 
-def shared_out(
-    work: Callable[[Item], Result], items: Sequence[Item], *, alone: bool = False
-) -> Iterator[Result | UnreadableFilm]:
+def shared_out(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result | UnreadableFilm]:
     """Yield the result of each item in the order of the items, or the `UnreadableFilm` that `work` raised.
 
     Other errors are raised. An item whose process dies, in a decoder for example, is unreadable too.
@@ -37,9 +35,8 @@ def shared_out(
     Args:
         work: The work on one item. It runs in a copy of this process: only its result, which is pickled, comes back.
         items: The items.
-        alone: True if no other process of this job does the same work, so that all cores are free.
     """
-    workers = min(_cores(alone), MOST, len(items))
+    workers = min(_cores(), MOST, len(items))
     if workers < 2 or len(items) < FEW or START != "fork" or multiprocessing.current_process().daemon:
         yield from map(partial(_attempt, work), items)
         return
@@ -98,7 +95,11 @@ def _attempt(work: Callable[[Item], Result], item: Item) -> Result | UnreadableF
         return UnreadableFilm(str(error))
 
 
-def _cores(alone: bool) -> int:
-    """Return the number of cores that this process may use, shared with the processes of its job if they work too."""
+def _cores() -> int:
+    """Return the number of cores that this process may use: its share of those of its job on this machine.
+
+    Under Slurm the job may have fewer cores than the machine, whether or not Slurm binds processes to them.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return cores if alone else max(cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1)
+    given = int(os.environ.get("SLURM_CPUS_ON_NODE") or cores)
+    return max(min(cores, given // neighbours()), 1)

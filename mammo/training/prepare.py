@@ -171,16 +171,10 @@ def prepare(
         InputError: The data set, or a part, lacks a class; the batch is larger than the training part; or more films
             are unreadable than `data.max_unreadable` allows.
     """
-    labels = Labels.from_config(config.task)
-    augment, crop = Augment(config.augment), build_crop(config.crop)
-    check_split(split, config.split.name)
-    labelled = findings.assign(label=labels.label(findings))
-    _check_rows(labelled, config, labels, split, augment)  # before any film is read
-    dealt_copies = "copy" in split
-    parts = split.drop_duplicates("image_id").set_index("image_id")["split"]
+    labels, augment, crop, placed = planned(findings, split, config)
     crops = cut_samples(
         crop,
-        findings.assign(split="copies" if dealt_copies else findings["image_id"].map(parts)),
+        placed,
         dataset.read,
         labels,
         image_size=config.model.image_size,
@@ -198,22 +192,23 @@ def prepare(
     synthetic = _synthesise(crops, classes, rows_of, augment, labels, config.seed) if augment.method.synthetic else None
     # The audit sees the rows that are used: an image without a sample neither trains nor tests, so it leaks nothing.
     audit = check_split(described_rows(crops, rows_of), config.split.name)
-    return Prepared(
-        dataset,
-        findings,
-        labels,
-        split,
-        crop,
-        crops,
-        classes,
-        augment,
-        rows_of,
-        config.seed,
-        config.select_on,
-        synthetic,
-        audit,
-        said,
-    )
+    cut = labels, split, crop, crops, classes, augment, rows_of
+    return Prepared(dataset, findings, *cut, config.seed, config.select_on, synthetic, audit, said)
+
+
+def planned(findings: pd.DataFrame, split: pd.DataFrame, config: Config) -> tuple[Labels, Augment, Crop, pd.DataFrame]:
+    """Return labels, augmentation and crop of a run, and its findings with their `split`; no film is read.
+
+    Raises:
+        InputError: See `prepare`.
+    """
+    labels = Labels.from_config(config.task)
+    augment, crop = Augment(config.augment), build_crop(config.crop)
+    check_split(split, config.split.name)
+    _check_rows(findings.assign(label=labels.label(findings)), config, labels, split, augment)
+    parts = split.drop_duplicates("image_id").set_index("image_id")["split"]
+    of_images = findings["image_id"].map(parts)
+    return labels, augment, crop, findings.assign(split="copies" if "copy" in split else of_images)
 
 
 def pool_of(rows_of: dict[str, list[Row]]) -> list[int]:

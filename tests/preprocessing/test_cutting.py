@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from mammo.datasets.film import Film
-from mammo.preprocessing import cutting as squares
-from mammo.preprocessing.cutting import Ask, Cutter
+from mammo.preprocessing import cutting
+from mammo.preprocessing.cutting import Cutter
+from mammo.preprocessing.squares import Ask
 from tests.preprocessing.test_crops import archive, read
 
 LESION = Ask("point", 112, (723.0, 410.0), within_px=40.0, reach_px=40.0)
@@ -89,7 +90,7 @@ def test_other_films_and_other_settings_are_not_answered_from_the_cache(cut, cha
     assert cut(**change)[1] == 1
 
 
-@pytest.mark.parametrize(("owner", "name"), [(squares, "VERSION"), (cv2, "__version__")])
+@pytest.mark.parametrize(("owner", "name"), [(cutting, "VERSION"), (cv2, "__version__")])
 def test_other_code_is_not_answered_from_the_cache(cut, monkeypatch, owner, name):
     cut()
     monkeypatch.setattr(owner, name, "another")
@@ -121,10 +122,10 @@ def test_two_runs_that_lack_the_same_squares_cut_them_once(tmp_path):
 
 
 def test_a_change_of_what_is_cut_or_measured_raises_the_version(cut):
-    """Where one of these numbers changes by more than another OpenCV's rounding, so has `squares.VERSION` to."""
+    """Where one of these numbers changes by more than another OpenCV's rounding, so has `cutting.VERSION` to."""
     (square,), _ = cut(home=None)
     measured = [*square.numbers.values(), float(square.pixels.mean()), float(square.pixels.std())]
-    assert (squares.VERSION, measured) == (3, pytest.approx(PINNED, rel=1e-3))
+    assert (cutting.VERSION, measured) == (3, pytest.approx(PINNED, rel=1e-3))
 
 
 def test_films_without_a_digest_are_named_by_their_pixels_and_their_white(cut):
@@ -156,5 +157,5 @@ def test_a_film_of_the_same_pixels_and_other_facts_is_cut_again(cut, fact):
 
 def test_squares_are_cut_again_when_the_reading_of_films_has_changed(cut, monkeypatch):
     cut()
-    monkeypatch.setattr(squares, "READING_VERSION", squares.READING_VERSION + 1)
+    monkeypatch.setattr(cutting, "READING_VERSION", cutting.READING_VERSION + 1)
     assert cut()[1] == 1

@@ -18,7 +18,7 @@ ITEMS = list(range(FEW + 5))
 
 @pytest.fixture(autouse=True)
 def _two_cores(monkeypatch):
-    monkeypatch.setattr(workers, "_cores", lambda alone: 2)
+    monkeypatch.setattr(workers, "_cores", lambda: 2)
 
 
 def test_results_come_in_order_from_other_processes():
@@ -76,7 +76,7 @@ def test_at_most_a_few_items_are_ahead_of_the_one_that_is_looked_at(tmp_path):
 KILLED = r"""
 import os, signal, sys, time
 from mammo.processes import workers
-workers._cores = lambda alone: 2
+workers._cores = lambda: 2
 print(os.getpid(), flush=True)
 def work(item):
     os.write(1, f"{os.getpid()}\n".encode())

@@ -1,0 +1,86 @@
+"""The command `mammo data prepare`, which cuts the samples of a run before it, in one go or in shares."""
+
+import logging
+import re
+import sys
+from typing import Annotated
+
+import typer
+
+from mammo.errors import InputError
+
+SHARE = "shard"
+
+
+def prepare(
+    words: Annotated[list[str], typer.Argument(help="settings as in training, data=<name> first; and shard=3/64")],
+) -> None:
+    """Cut the samples that a training with these settings needs, or a share of them, into the cache.
+
+    shard=3/64 cuts the third of 64 shares; without it, all is cut. What is there is not cut again.
+    The exit status is 0, 1 (more films are unreadable than data.max_unreadable allows) or 2 (a setting is wrong).
+    """
+    from mammo.cli.options import check_choices
+    from mammo.paths import conf
+    from mammo.runs import checks
+    from mammo.runs.compose import config_of
+    from mammo.runs.hydra_words import for_hydra
+
+    share = share_of([word for word in words if word.partition("=")[0] == SHARE])
+    words = [word for word in words if word.partition("=")[0] != SHARE]
+    check_choices(for_hydra(words), conf())
+    config = config_of(words, {})
+    checks.check(config)
+    if not config.data.cache:
+        raise InputError("data.cache=false keeps no crops, so there is nothing to prepare; leave it out")
+
+    from mammo.datasets.registry import open_dataset
+    from mammo.processes.peers import peers
+    from mammo.training.prepare import choose, split_of
+    from mammo.training.share import cut_share
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    dataset = open_dataset(config.data)
+    dataset.prepare()
+    config, chosen = choose(dataset, config)
+    found = cut_share(dataset, chosen.findings, split_of(chosen.findings, config), config, share)
+
+    together = peers()
+    who = f"shard {share[0] + 1} of {share[1]}: " if share else ""
+    if share is None and together is not None:
+        who = f"process {together.rank + 1} of {together.world}: "
+    speed = f" ({found.cut / found.seconds:.1f} a second)" if found.cut else ""
+    there = found.images - found.cut - len(found.unreadable)
+    cut = f"{found.cut} cut{speed}, " + (f"{there} were there, " if there >= 0 else "")
+    typer.echo(f"{who}{found.images} of {found.of} images: {cut}{len(found.unreadable)} unreadable")
+    for image_id, reason in found.unreadable.items():
+        typer.echo(f"unreadable: {reason if image_id in reason else f'{image_id}: {reason}'}")
+    if found.goes_on:
+        typer.echo(
+            f"{found.missing} images of other shards are not there yet, and crop={config.crop.name} may ask for more when "
+            "they are; run this again when all shards have ended"
+        )
+    elif found.missing:
+        typer.echo(f"{found.missing} images of other shards are not there yet; this one is done")
+    else:
+        typer.echo("all squares are in the cache; a training with these settings cuts nothing")
+    if len(found.unreadable) > (allowed := config.data.max_unreadable * found.images + 1e-9):
+        typer.echo(f"error: data.max_unreadable={config.data.max_unreadable:g} allows {int(allowed)} of them", err=True)
+        raise typer.Exit(1)
+
+
+def share_of(words: list[str]) -> tuple[int, int] | None:
+    """Return the share that `shard=<number>/<shards>` names, counted from 0, and the number of shares.
+
+    Raises:
+        InputError: It cannot be read, or is out of range.
+    """
+    if not words:
+        return None
+    match = re.fullmatch(rf"{SHARE}=(\d+)/(\d+)", words[-1])
+    if match is None or len(words) > 1 or not 1 <= int(match[1]) <= int(match[2]):
+        raise InputError(
+            f"{' '.join(words)}: expected one {SHARE}=<number>/<shards>, say {SHARE}=3/64, with a number from 1 to the "
+            "number of shards"
+        )
+    return int(match[1]) - 1, int(match[2])
