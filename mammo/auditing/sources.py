@@ -9,7 +9,7 @@ import pandas as pd
 from mammo.datasets.base import Chosen, Dataset, load_findings
 from mammo.datasets.findings import REQUIRED, STRING, read_findings
 from mammo.datasets.folder import walk
-from mammo.datasets.mias import FILM, parse_info
+from mammo.datasets.mias_info import FILM, parse_info
 from mammo.datasets.table import Table
 from mammo.errors import InputError
 from mammo.formats.header import begins_as_film, read_headers

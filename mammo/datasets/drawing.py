@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from scipy import fft
 
-from mammo.datasets.mias import SIDE_PX
+from mammo.datasets.mias_info import SIDE_PX
 
 Rng = np.random.Generator
 

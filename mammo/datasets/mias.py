@@ -2,7 +2,6 @@
 
 import csv
 import os
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,16 +10,9 @@ import pandas as pd
 from mammo.datasets import download
 from mammo.datasets.film import Film, pixel_digest, read_film
 from mammo.datasets.findings import findings_table
+from mammo.datasets.mias_info import FILM, SIDE_PX, SPACING_MM, compared, decoded, laterality_of, parse_info
 from mammo.errors import InputError, UnreadableFilm
 from mammo.paths import home
-
-TISSUES = ("F", "G", "D")  # fatty, fatty-glandular, dense-glandular
-FINDINGS = ("CALC", "CIRC", "SPIC", "MISC", "ARCH", "ASYM")
-SEVERITIES = {"B": "benign", "M": "malignant"}
-SIDE_PX = 1024
-SPACING_MM = 0.2
-ROW = re.compile(r"\s*mdb\d")  # a line of Info.txt that describes a film, even if its id is malformed
-FILM = re.compile(r"(mdb\d{3,})\.pgm")
 
 
 class MIAS:
@@ -33,6 +25,8 @@ class MIAS:
     - Oddities: `mdb059` has no circle; `mdb216`, `mdb233` and `mdb245` have `*NOTE 3*` instead (calcifications
       spread over the film). `mdb226` has three rows, `mdb005 132 144 223 239 249` two; `mdb144` is benign and
       malignant. y counts from the bottom: it is flipped in `parse_info`, and nowhere else.
+    - Copies go round whose Info.txt is edited: in the most widespread one, `mdb212` and `mdb214` are normal. Any
+      Info.txt is used, and `notes` says which films' rows are not those of the original.
     - No official split.
 
     Source: http://peipa.essex.ac.uk/info/mias.html
@@ -51,33 +45,52 @@ class MIAS:
         named = archive or os.environ.get("MAMMO_MIAS_ARCHIVE")
         self.archive = Path(named).expanduser() if named else None
         self.download = download
-        self._manifest: dict[str, str] = {}
+        self.notes: list[str] = []
+        self._manifest: dict[str, dict[str, str]] = {}  # by column
+        self._films: Path | None = None
 
     @property
     def manifest_path(self) -> Path:
-        """The path of a CSV with `image_id, sha256`, the digest of each film's pixels."""
+        """The path of a CSV with `image_id, sha256`, the digest of each film's pixels, and `rows`, of its findings."""
         return Path(__file__).with_name("mias_sha256.csv")
 
-    def manifest(self) -> dict[str, str]:
-        """Return the SHA-256 of each film's pixels by `image_id`."""
+    def manifest(self, column: str = "sha256") -> dict[str, str]:
+        """Return the SHA-256 of each film's pixels by `image_id`, or its column `rows`, which may be empty."""
         if not self._manifest:
             with self.manifest_path.open(newline="") as file:
-                self._manifest = {row["image_id"]: row["sha256"] for row in csv.DictReader(file)}
-        return self._manifest
+                rows = list(csv.DictReader(file))
+            columns = ("sha256", "rows")
+            self._manifest = {one: {row["image_id"]: row[one] for row in rows if one in row} for one in columns}
+        return self._manifest[column]
 
     def digest(self, image_id: str) -> str | None:
         """Return the SHA-256 of a film's pixels from the manifest."""
         return self.manifest()[image_id]
+
+    @property
+    def films(self) -> Path:
+        """The folder of the films: the root, or one below it, as in the copies of others."""
+        if self._films is None:
+            places = (found for depth in ("", "*/", "*/*/") for found in sorted(self.root.glob(f"{depth}mdb001.pgm")))
+            self._films = next((place.parent for place in places), None)
+        return self._films or self.root
+
+    def info(self) -> Path | None:
+        """Return the path of Info.txt, which lies beside the films or above them; None if it is not there."""
+        above = [one for one in (self.films, *self.films.parents) if self.root in (one, *one.parents)]
+        return next((one / "Info.txt" for one in above if (one / "Info.txt").is_file()), None)
 
     def check_root(self) -> None:
         """Refuse a folder of other films, before anything is downloaded or drawn for it."""
         if self.root.exists() and not self.root.is_dir():
             raise InputError(f"{self.root} is a file; data.root names a folder")
         others = sorted(self.root.iterdir()) if self.root.is_dir() else []
-        if others and not (self.root / "Info.txt").is_file():  # another process may just have finished it
+        if others and self.info() is None:  # another process may just have finished it
+            tars = [one for one in others if one.name in ("all-mias.tar", "all-mias.tar.gz")]
             raise InputError(
-                f"{self.root} has no Info.txt but other files, {others[0].name} for example; name another folder by "
-                "data.root, or leave it out"
+                f"{self.root} has no Info.txt but other files, {others[0].name} for example; "
+                + (f"name the archive, data.archive={tars[0]}, and " if tars else "")
+                + "name another folder by data.root, or leave it out"
             )
 
     def prepare(self) -> None:
@@ -86,7 +99,7 @@ class MIAS:
         Raises:
             FileNotFoundError: None of the three works; the message says where they were looked for and what to do.
         """
-        if (self.root / "Info.txt").is_file():
+        if self.info() is not None:
             return
         if self.archive is not None:
             if not self.archive.is_file():
@@ -113,14 +126,13 @@ class MIAS:
             FileNotFoundError: Info.txt or a film of the manifest is missing.
             InputError: Info.txt is malformed, or does not describe the films of the manifest.
         """
-        info = self.root / "Info.txt"
         if self.archive is not None:
             self.prepare()
-        if not info.is_file():
+        if (info := self.info()) is None:
             raise FileNotFoundError(
                 f"no films in {self.root}: it has no Info.txt; run `python -m mammo data fetch {self.name}`"
             )
-        rows = parse_info(info.read_text(encoding="ascii", errors="replace"), str(info), self.name)
+        rows = parse_info(decoded(content := info.read_bytes()), str(info), self.name)
         films, listed = set(self.manifest()), {str(row["image_id"]) for row in rows}
         if films != listed:
             odd = sorted(films ^ listed)
@@ -131,11 +143,12 @@ class MIAS:
                 f"{len(missing)} of {len(films)} films are missing, the first is {self.path(missing[0])}; "
                 f"delete {self.root} and fetch the films again"
             )
+        self.notes[:] = compared(content, rows, self.manifest("rows"))
         return findings_table([{"dataset": self.name, "path": str(self.path(row["image_id"])), **row} for row in rows])
 
     def path(self, image_id: object) -> Path:
         """Return the path of a film."""
-        return self.root / f"{image_id}.pgm"
+        return self.films / f"{image_id}.pgm"
 
     def read(self, image_id: str) -> Film:
         """Return a film, (1024, 1024) uint8, after comparing it with the manifest.
@@ -150,11 +163,7 @@ class MIAS:
             raise InputError(str(error)) from error
         if pixel_digest(film.pixels) != self.manifest()[image_id]:
             raise InputError(f"{path}: pixels differ from the manifest; delete {self.root} and fetch the films again")
-        return replace(film, spacing_mm=SPACING_MM, laterality=_laterality(int(image_id[3:])), view="MLO")
-
-
-def _laterality(number: int) -> str:
-    return "right" if number % 2 else "left"
+        return replace(film, spacing_mm=SPACING_MM, laterality=laterality_of(int(image_id[3:])), view="MLO")
 
 
 def expected_member(name: str) -> int | None:
@@ -162,76 +171,3 @@ def expected_member(name: str) -> int | None:
     if name in ("Info.txt", "Licence.txt", "README", "README.txt"):
         return 100_000
     return SIDE_PX * SIDE_PX + 100 if FILM.fullmatch(name) else None
-
-
-def parse_info(text: str, source: str = "Info.txt", dataset: str = "mias") -> list[dict[str, object]]:
-    """Return the rows of a findings table from the text of Info.txt, without `dataset` and `path`.
-
-    In the file y counts from the bottom, in the rows from the top. Density is the file's letter.
-    `dataset` begins the names of the patients.
-
-    Raises:
-        InputError: A row is malformed; the message gives its line number.
-    """
-    rows: list[dict[str, object]] = []
-    seen: dict[str, list[object]] = {}  # the severities of a film's rows so far
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not ROW.match(line):
-            continue
-        fields = line.split()
-        try:
-            row = _parse_row(fields, dataset)
-        except ValueError as error:
-            raise InputError(
-                f"{source}, line {number}: {error}; expected `id tissue NORM`, "
-                f"or `id tissue class severity [x y radius | *NOTE 3*]`, found `{line.strip()}`"
-            ) from None
-        severities = seen.setdefault(fields[0], [])
-        severities.append(row["severity"])
-        if "normal" not in severities:
-            row["finding_id"] = len(severities)
-        elif len(severities) > 1:
-            raise InputError(f"{source}, line {number}: film {fields[0]} is normal and has another row; expected one")
-        rows.append(row)
-    if not rows:
-        raise InputError(f"{source}: no row that describes a film; expected lines such as `mdb003 D NORM`")
-    return rows
-
-
-def _parse_row(fields: list[str], dataset: str) -> dict[str, object]:
-    image_id, tissue, finding, *rest = fields if len(fields) > 2 else [*fields, "", "", ""][:3]
-    if not FILM.fullmatch(f"{image_id}.pgm"):
-        raise ValueError(f"'{image_id}' is not the id of a film")
-    number = int(image_id.removeprefix("mdb"))
-    if tissue not in TISSUES:
-        raise ValueError(f"tissue '{tissue}' is none of {', '.join(TISSUES)}")
-    row: dict[str, object] = {
-        "image_id": image_id,
-        "finding_id": 0,
-        "patient": f"{dataset}-{(number + 1) // 2:03d}",
-        "laterality": _laterality(number),
-        "view": "MLO",
-        "density": tissue,
-        "finding": finding,
-        "severity": "normal",
-        "severity_source": "unstated",
-        "spacing_mm": SPACING_MM,
-    }
-    if finding == "NORM":
-        if rest:
-            raise ValueError("a normal film has further fields")
-        return row
-    if finding not in FINDINGS:
-        raise ValueError(f"class '{finding}' is none of NORM, {', '.join(FINDINGS)}")
-    severity, *circle = rest or [""]
-    if severity not in SEVERITIES:
-        raise ValueError(f"severity '{severity}' is none of {', '.join(SEVERITIES)}")
-    row["severity"] = SEVERITIES[severity]
-    if circle and circle != ["*NOTE", "3*"]:
-        if len(circle) != 3 or not all(field.isdecimal() for field in circle):
-            raise ValueError("a circle is three whole numbers")
-        x, y, radius = map(int, circle)
-        if not (0 <= x < SIDE_PX and 0 <= y < SIDE_PX and 0 < radius < SIDE_PX):
-            raise ValueError(f"the circle lies outside the film of {SIDE_PX} x {SIDE_PX} pixels")
-        row |= {"x_px": float(x), "y_px": float(SIDE_PX - 1 - y), "radius_px": float(radius)}
-    return row

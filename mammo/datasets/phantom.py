@@ -10,7 +10,8 @@ from rich.progress import track
 from mammo.datasets.download import whole_folder
 from mammo.datasets.drawing import Finding, draw
 from mammo.datasets.film import pixel_digest, write_pgm
-from mammo.datasets.mias import MIAS, SIDE_PX
+from mammo.datasets.mias import MIAS
+from mammo.datasets.mias_info import SIDE_PX
 from mammo.errors import InputError
 from mammo.paths import home
 
