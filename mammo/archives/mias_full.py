@@ -71,18 +71,18 @@ class FullMIAS(Archive):
         self.notes.append(f"labels and circles are those of mini-MIAS's Info.txt ({where})")
         heads = dict(zip(files, self.headers(pd.Series([str(one) for one in files.values()])), strict=True))
         upright = [number for number, head in heads.items() if head.height >= head.width > 0]
-        odd = {"do not lie on their side, so they are no original files and are left out": upright}
-        made, rows = [], parse_info(decoded(content), where)
+        odd = {"films that do not lie on their side, as the original ones do, are left out": upright}
+        made, rows = [], [row | {"dataset": self.name} for row in parse_info(decoded(content), where)]
         for row in rows:
             if (number := _number(row)) not in files:  # it is said elsewhere
                 made.append(row | {"image_id": f"mias_full-mdb{number}", "path": str(self.root / f"mdb{number}.pgm")})
             elif number not in upright:
                 made.append(_on_film(row, files[number], heads[number], odd))
-        odd["have no row in Info.txt and are left out"] = list(set(files) - set(map(_number, rows)))
+        odd["films without a row in Info.txt are left out"] = list(set(files) - set(map(_number, rows)))
         self.notes += compared(content, rows, MIAS().manifest("rows"))
         for what, films in odd.items():
             if films:
-                self.notes.append(f"**{len(films)} films {what}: {', '.join(sorted(films)[:FEW])}**")
+                self.notes.append(f"**{what} ({len(films)}): {', '.join(sorted(films)[:FEW])}**")
         return made
 
     def read(self, image_id: str) -> Film:
@@ -132,12 +132,15 @@ def _on_film(row: dict[str, Any], path: Path, head: Header, odd: dict[str, list[
     made = row | {"image_id": f"mias_full-{path.stem.lower()}", "path": str(path), "spacing_mm": SPACING_MM / scale}
     why = None
     if abs(short / scale - width) > 0.01 * width:
-        made["spacing_mm"], why = None, "have another shape than the letter of their size says: no circle, no spacing"
+        made["spacing_mm"], why = (
+            None,
+            "films of another shape than their letter says get no circle and no spacing",
+        )
     elif "x_px" in row:
         x, y, radius = full_circle(row, width, height)
-        made |= {"x_px": x * scale, "y_px": y * scale, "radius_px": radius * scale}
+        made |= {"x_px": (x + 0.5) * scale - 0.5, "y_px": (y + 0.5) * scale - 0.5, "radius_px": radius * scale}
         if not (0 <= x < width and 0 <= y < height):
-            why = "have a circle that lies beside them, which is left out"
+            why = "circles that lie beside their film are left out"
     if why:
         odd.setdefault(why, []).append(_number(row))
         made |= dict.fromkeys(("x_px", "y_px", "radius_px"))

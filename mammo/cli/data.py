@@ -67,6 +67,7 @@ def fetch(
     dataset = opened(name, root=root, archive=archive, patients=patients, film_seed=film_seed)
     dataset.prepare()
     typer.echo(f"{dataset.findings()['image_id'].nunique()} films in {_place(dataset)}")
+    _say_notes(dataset)
 
 
 @app.command()
@@ -85,6 +86,12 @@ def verify(name: Name = "mias", root: Root = None, patients: Patients = None, fi
     if wrong:
         raise InputError(f"{wrong} of {len(images)} films are missing or altered; fetch the data set again")
     typer.echo(f"{len(images)} films in {_place(dataset)} are in order")
+    _say_notes(dataset)
+
+
+def _say_notes(dataset: "Dataset") -> None:
+    for note in getattr(dataset, "notes", ()):
+        typer.echo(f"note: {note}")
 
 
 def _place(dataset: "Dataset") -> object:

@@ -5,6 +5,7 @@ import re
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mammo.errors import InputError
 
@@ -175,11 +176,12 @@ def compared(content: bytes, rows: list[dict[str, object]], pinned: Mapping[str,
     lacking, more = sorted(set(pinned) - set(here)), sorted(set(here) - set(pinned))
     if not (changed or lacking or more):
         return [f"Info.txt is another edition of the original, with the same rows (SHA-256 {own[:8]}...)"]
-    normal = [one for one in changed if here[one].endswith("NORM")]
+    were = {fingerprint(f"{tissue} NORM") for tissue in TISSUES}  # normal in the original, of another tissue
+    normal = [one for one in changed if here[one].endswith("NORM") and pinned[one] not in were]
     others = [one for one in changed if one not in normal]
     said = [f"{_listed(normal)} {'is' if len(normal) == 1 else 'are'} NORM here"] if normal else []
     said += [f"{one} is `{here[one]}` here" for one in others[:FEW]]
-    said += [f"so are the rows of {len(others) - FEW} more films"] if len(others) > FEW else []
+    said += [f"the rows of {len(others) - FEW} more films differ"] if len(others) > FEW else []
     said += [f"it has no row of {_listed(lacking)}"] if lacking else []
     said += [f"it adds {_listed(more)}"] if more else []
     return [f"**Info.txt differs from the original: {'; '.join(said)}** (SHA-256 {own[:8]}...)"]
