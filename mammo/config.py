@@ -45,15 +45,15 @@ class DataConfig:
 
     name: str = "mias"  # mias, mias_full, cbis_ddsm, cmmd, inbreast, rsna, vindr, phantom, table or union
     _target_: str | None = None  # the import path of a data set class of your own, for example my_lab.Films
-    # arguments of that class; add one with a plus, for example +data.year=2021
-    arguments: Any = field(default_factory=dict)
+    arguments: Any = field(default_factory=dict)  # arguments of that class; add one with a plus, say +data.year=2021
     # the folder of the films, or one above it; null: one below MAMMO_HOME. table: where paths begin; null: its folder
     root: str | None = None
-    # mias: the path of all-mias.tar.gz; null: the variable MAMMO_MIAS_ARCHIVE, or else a download
+    # mias, mias_full: the path of all-mias.tar.gz; null: MAMMO_MIAS_ARCHIVE, or else a download. mias_full: or Info.txt
     archive: str | None = None
     download: bool = True  # mias: whether missing films are downloaded
     patients: int = 60  # phantom: the number of patients that are drawn, with two films each
     film_seed: int = 0  # phantom: the seed of the drawing
+    scanner: str = _one_of("film", "film", "cr", "dr")  # phantom: the machine whose films are drawn
     table: str | None = None  # table: the path of a table of films (CSV, XLSX or Parquet), a row per image or finding
     # table: its columns where their names do not tell, for example data.columns.patient=PatientID; null: not used
     columns: Any = None

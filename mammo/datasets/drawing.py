@@ -263,19 +263,10 @@ def add_artefacts(rng: Rng, grey: np.ndarray, breast: Breast, side: int) -> None
     grey[tuple(dust.astype(int).T)] += rng.uniform(20, 90)
 
 
-@dataclass(frozen=True)
-class Scene:
-    """A breast before it is exposed: `grey` (1024, width) of its tissue, and `depth`, pixels from the skin, 0 in air."""
-
-    breast: Breast
-    depth: np.ndarray
-    grey: np.ndarray
-    findings: list[Finding]
-    rngs: tuple[Rng, Rng]  # of grain and of artefacts
-
-
-def scene(seed: int, patient: int, side: int, tissue: str, findings: list[Finding]) -> Scene:
-    """Draw the tissue and the lesions of a patient's right (side 1) or left (2) breast; x counts from the chest wall."""
+def scene(
+    seed: int, patient: int, side: int, tissue: str, findings: list[Finding]
+) -> tuple[Breast, np.ndarray, np.ndarray, list[Finding], tuple[Rng, Rng]]:
+    """Return a breast, depth below its skin and grey levels (1024, width), findings, rngs of grain and artefacts."""
     breast = anatomy(seed, patient, side, tissue)
     rng, lesions, artefacts = np.random.default_rng([seed, patient, side, 1]).spawn(3)
     inside = (np.arange(breast.width) < breast.skin[:, None]).astype(np.uint8)
@@ -287,13 +278,12 @@ def scene(seed: int, patient: int, side: int, tissue: str, findings: list[Findin
             add_calcifications(lesions, grey, finding, breast, depth)
         else:
             add_lesion(lesions, grey, finding)
-    return Scene(breast, depth, grey, placed, (rng, artefacts))
+    return breast, depth, grey, placed, (rng, artefacts)
 
 
 def draw(seed: int, patient: int, side: int, tissue: str, findings: list[Finding]) -> tuple[np.ndarray, list[Finding]]:
     """Draw a patient's right (side 1) or left (2) breast; return the film (1024, 1024) uint8 and its findings."""
-    drawn = scene(seed, patient, side, tissue, findings)
-    breast, depth, grey, (rng, artefacts) = drawn.breast, drawn.depth, drawn.grey, drawn.rngs
+    breast, depth, grey, placed, (rng, artefacts) = scene(seed, patient, side, tissue, findings)
     base = rng.lognormal(1.9, 0.6)
     grey = base + grey * (1 - np.exp(-((depth / 53) ** 1.3)))  # the breast thins out towards the skin
     grey = np.where(grey > 170, 170 + 62 * np.tanh((grey - 170) / 62), grey)  # film saturates towards white
@@ -302,7 +292,7 @@ def draw(seed: int, patient: int, side: int, tissue: str, findings: list[Finding
     film = np.zeros((SIDE_PX, SIDE_PX), np.uint8)
     left = (SIDE_PX - breast.width) // 2
     film[:, left : left + breast.width] = np.clip(grey, 0, 255)
-    placed = [replace(finding, x=finding.x + left) for finding in drawn.findings]
+    placed = [replace(finding, x=finding.x + left) for finding in placed]
     if side == 2:
         return film, placed
     return np.ascontiguousarray(film[:, ::-1]), [replace(finding, x=SIDE_PX - 1 - finding.x) for finding in placed]

@@ -2,19 +2,16 @@
 
 import csv
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pandas as pd
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless, generate_uid
+from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
+from mammo.datasets.dicom_file import BITS, write_dicom
 from mammo.datasets.phantom import Phantom
 from mammo.errors import InputError
 
-DIGITAL_MAMMOGRAM = "1.2.840.10008.5.1.4.1.1.1.2"  # SOP class: digital mammogram, for presentation
-BITS = 12
 WORDS = {"normal": "gesund", "benign": "gutartig", "malignant": "bösartig"}
 HEADER = ["PatientenNr", "Datei", "Seite", "Projektion", "Befund", "x", "y", "Radius", "Alter"]
 # Kinds of files, in turns: suffix, transfer syntax of a DICOM file, MONOCHROME1
@@ -74,40 +71,3 @@ def write_example(folder: Path, patients: int = 20, seed: int = 0) -> Path:
             place = ["" if pd.isna(row[one]) else int(row[one]) for one in ("x_px", "y_px", "radius_px")]
             lines.writerow([patient, name, side, "MLO", WORDS[row["severity"]], *place, age])
     return table
-
-
-def write_dicom(
-    path: Path, pixels: np.ndarray, syntax: str, *, inverted: bool = False, bits: int = BITS, **tags: Any
-) -> None:
-    """Write a film as a digital mammogram for presentation.
-
-    Args:
-        path: The file.
-        pixels: (height, width) uint16, or uint8 for a file of 8 bits.
-        syntax: The transfer syntax, uncompressed or lossless.
-        inverted: True writes MONOCHROME1, whose lowest level is white.
-        bits: The bits that a level uses; 8 for uint8.
-        **tags: Further elements of the header by keyword; None leaves an element out.
-    """
-    allocated = pixels.dtype.itemsize * 8
-    bits = min(bits, allocated)
-    meta: Any = FileMetaDataset()
-    header: Any = Dataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = DIGITAL_MAMMOGRAM, generate_uid()
-    meta.TransferSyntaxUID, header.file_meta = ExplicitVRLittleEndian, meta
-    facts = {
-        "SOPClassUID": DIGITAL_MAMMOGRAM, "SOPInstanceUID": meta.MediaStorageSOPInstanceUID, "Modality": "MG",
-        "PresentationIntentType": "FOR PRESENTATION", "StudyInstanceUID": generate_uid(),
-        "SeriesInstanceUID": generate_uid(),
-        "PhotometricInterpretation": "MONOCHROME1" if inverted else "MONOCHROME2", "SamplesPerPixel": 1,
-        "BitsAllocated": allocated, "BitsStored": bits, "HighBit": bits - 1, "PixelRepresentation": 0,
-        "Rows": pixels.shape[0], "Columns": pixels.shape[1], "ImagerPixelSpacing": [0.2, 0.2],
-    }  # fmt: skip
-    for name, value in (facts | tags).items():
-        if value is not None:
-            setattr(header, name, value)
-    content = np.ascontiguousarray(pixels, f"<u{allocated // 8}").tobytes()
-    header.PixelData = content + b"\0" * (len(content) % 2)
-    if syntax != ExplicitVRLittleEndian:
-        header.compress(syntax, generate_instance_uid=False)
-    header.save_as(path, enforce_file_format=True)

@@ -137,14 +137,17 @@ class MIAS:
         if films != listed:
             odd = sorted(films ^ listed)
             raise InputError(f"{info}: {len(odd)} films are in only one of it and the manifest: {odd[0]}, ...")
-        missing = [image_id for image_id in sorted(films) if not self.path(image_id).is_file()]
-        if missing:
+        self.check_films(sorted(films))
+        self.notes[:] = compared(content, rows, self.manifest("rows"))
+        return findings_table([{"dataset": self.name, "path": str(self.path(row["image_id"])), **row} for row in rows])
+
+    def check_films(self, films: list[str]) -> None:
+        """Raise FileNotFoundError if a film is not on disk."""
+        if missing := [image_id for image_id in films if not self.path(image_id).is_file()]:
             raise FileNotFoundError(
                 f"{len(missing)} of {len(films)} films are missing, the first is {self.path(missing[0])}; "
                 f"delete {self.root} and fetch the films again"
             )
-        self.notes[:] = compared(content, rows, self.manifest("rows"))
-        return findings_table([{"dataset": self.name, "path": str(self.path(row["image_id"])), **row} for row in rows])
 
     def path(self, image_id: object) -> Path:
         """Return the path of a film."""
@@ -156,6 +159,11 @@ class MIAS:
         Raises:
             InputError: The film is truncated or altered.
         """
+        side = laterality_of(int(image_id[3:]))
+        return replace(self.verified(image_id), spacing_mm=SPACING_MM, laterality=side, view="MLO")
+
+    def verified(self, image_id: str) -> Film:
+        """Return the film of a file, which is compared with the manifest."""
         path = self.path(image_id)
         try:
             film = read_film(path)
@@ -163,7 +171,7 @@ class MIAS:
             raise InputError(str(error)) from error
         if pixel_digest(film.pixels) != self.manifest()[image_id]:
             raise InputError(f"{path}: pixels differ from the manifest; delete {self.root} and fetch the films again")
-        return replace(film, spacing_mm=SPACING_MM, laterality=laterality_of(int(image_id[3:])), view="MLO")
+        return film
 
 
 def expected_member(name: str) -> int | None:

@@ -1,4 +1,4 @@
-"""The phantom: synthetic films of patients who do not exist, in exactly the layout of mini-MIAS."""
+"""The phantom: synthetic films of patients who do not exist, in exactly the layout of mini-MIAS, or of a machine."""
 
 from pathlib import Path
 
@@ -9,9 +9,11 @@ from rich.progress import track
 
 from mammo.datasets.download import whole_folder
 from mammo.datasets.drawing import Finding, draw
-from mammo.datasets.film import pixel_digest, write_pgm
+from mammo.datasets.film import Film, pixel_digest, write_pgm
+from mammo.datasets.findings import read_findings
 from mammo.datasets.mias import MIAS
 from mammo.datasets.mias_info import SIDE_PX
+from mammo.datasets.scanners import SCANNERS, stream, write_films
 from mammo.errors import InputError
 from mammo.paths import home
 
@@ -79,21 +81,28 @@ class Phantom(MIAS):
     - A film depends only on the seed and its number, so a larger number of patients only appends films.
     - Circles lie within the breast; their radii follow those of mini-MIAS by class. Lesions are drawn by a few
       simple rules, so they are easier to learn than real ones.
+    - `scanner=cr` and `scanner=dr` show other patients, drawn alike, as other machines do, in DICOM files (see
+      `mammo.datasets.scanners`). Their data sets are called `phantom_cr` and `phantom_dr`.
     """
 
     name = "phantom"
     licence = "that of the program"
     citation = "none: synthetic films, drawn by mammo.datasets.phantom"
 
-    def __init__(self, *, root: str | None = None, patients: int = 60, film_seed: int = 0) -> None:
+    def __init__(
+        self, *, root: str | None = None, patients: int = 60, film_seed: int = 0, scanner: str = "film"
+    ) -> None:
         if not all(isinstance(value, int) for value in (patients, film_seed)):
             raise InputError(f"data.patients={patients}, data.film_seed={film_seed}: expected whole numbers")
         if patients < 2:
             raise InputError(f"data.patients={patients} is too small; a phantom has at least 2 patients")
         if film_seed < 0:
             raise InputError(f"data.film_seed={film_seed} is negative; expected 0 or larger")
-        super().__init__(root=root or str(home() / f"phantom-{patients}-{film_seed}-{VERSION}"), download=False)
-        self.patients, self.film_seed = patients, film_seed
+        if scanner not in ("film", *SCANNERS):
+            raise InputError(f"data.scanner={scanner} is unknown; expected one of film, {', '.join(SCANNERS)}")
+        self.name = "phantom" if scanner == "film" else f"phantom_{scanner}"
+        super().__init__(root=root or str(home() / f"{self.name}-{patients}-{film_seed}-{VERSION}"), download=False)
+        self.patients, self.film_seed, self.scanner = patients, film_seed, scanner
 
     @property
     def manifest_path(self) -> Path:
@@ -103,7 +112,8 @@ class Phantom(MIAS):
     @property
     def drawn(self) -> str:
         """The line of Info.txt that gives the version, patients and seed of the drawing."""
-        return f"Phantom {VERSION} of {self.patients} women, film_seed {self.film_seed}"
+        machine = "" if self.scanner == "film" else f", scanner {self.scanner}"
+        return f"Phantom {VERSION} of {self.patients} women, film_seed {self.film_seed}{machine}"
 
     def prepare(self) -> None:
         """Draw all films into `root`, unless its Info.txt is there; on an error, none remains.
@@ -123,12 +133,30 @@ class Phantom(MIAS):
     def findings(self) -> pd.DataFrame:
         """Return the findings table of the films, which are drawn if they are not there."""
         self.prepare()
-        return super().findings()
+        if self.scanner == "film":
+            return super().findings()
+        table = read_findings(self.root / "findings.csv")
+        table["path"] = table["image_id"].map(lambda image_id: str(self.path(image_id))).astype("string")
+        self.check_films(sorted(set(table["image_id"])))
+        return table
+
+    def path(self, image_id: object) -> Path:
+        """Return the path of a film."""
+        return super().path(image_id) if self.scanner == "film" else self.root / f"{image_id}.dcm"
+
+    def read(self, image_id: str) -> Film:
+        """Return a film, after comparing it with the manifest; that of another machine states its own facts."""
+        return super().read(image_id) if self.scanner == "film" else self.verified(image_id)
 
     def _write(self, folder: Path) -> None:
         lines, digests = [], ["image_id,sha256"]
-        dealt = deal(self.film_seed, self.patients)
+        seed = self.film_seed if self.scanner == "film" else stream(self.film_seed, self.scanner)
+        dealt = deal(seed, self.patients)
         bar = track(dealt, f"drawing {2 * self.patients} films", console=Console(stderr=True))
+        if self.scanner != "film":
+            write_films(folder, self.scanner, seed, bar)
+            (folder / "Info.txt").write_text(f"SYNTHETIC FILMS: no woman was examined.\n{self.drawn}\n")
+            return
         for patient, (tissue, *breasts) in enumerate(bar, start=1):
             for side, findings in enumerate(breasts, start=1):
                 image_id = f"mdb{2 * patient - 2 + side:03d}"

@@ -103,7 +103,7 @@ def _first_lines(
         shown, what = units["image"][0], f"images, each from its samples (aggregate={config.aggregate}),"
     test, counts = shown.predictions["test"], shown.counts["test"]
     lines = [f"# {config.task.name} by {config.model.name} on {run.provenance['dataset']['name']}", ""]
-    if run.provenance["dataset"]["name"] == "phantom":
+    if run.provenance["dataset"]["name"].startswith("phantom"):
         lines += ["**Synthetic films: these numbers show that the program runs, not how it does on mammograms.**", ""]
     lines += [
         f"- Protocol: {protocol(config)}; seed {config.seed}.",
