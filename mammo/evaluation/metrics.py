@@ -114,15 +114,20 @@ def _brier(case: Case) -> np.ndarray:
     return (case.weights @ squared) / case.weights.sum(axis=1)
 
 
-def _calibration_error(case: Case, bins: int = 10) -> np.ndarray:
+def _calibration_error(case: Case) -> np.ndarray:
     """Return the mean distance of confidence and accuracy over bins of equal width (Guo et al. 2017)."""
     confidence, right = case.probabilities.max(axis=1), (case.labels == case.called).astype(float)
-    which = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps, total = [], case.weights.sum(axis=1)
+    return mean_gap(confidence, right, case.weights)
+
+
+def mean_gap(predicted: np.ndarray, true: np.ndarray, weights: np.ndarray, bins: int = 10) -> np.ndarray:
+    """Return the (W,) mean distances of (N,) probabilities and outcomes over bins of equal width."""
+    which = np.minimum((predicted * bins).astype(int), bins - 1)
+    gaps, total = [], weights.sum(axis=1)
     for members in (np.flatnonzero(which == one) for one in np.unique(which)):
-        weights = np.take(case.weights, members, axis=1)
-        mass = weights.sum(axis=1)
-        means = [(weights * values[members]).sum(axis=1) / np.maximum(mass, FLOOR) for values in (right, confidence)]
+        inside = np.take(weights, members, axis=1)
+        mass = inside.sum(axis=1)
+        means = [(inside * values[members]).sum(axis=1) / np.maximum(mass, FLOOR) for values in (true, predicted)]
         gaps.append(abs(means[0] - means[1]) * (mass / total))
     return np.stack(gaps, axis=1).sum(axis=1)
 
