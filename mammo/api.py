@@ -193,6 +193,38 @@ def load_run(folder: Path | str) -> Run:
     return run
 
 
+def test(
+    run: "RunFolder | Path | str",
+    films: "Dataset | str",
+    images: "pd.DataFrame | Path | str | None" = None,
+    *,
+    out: Path | str | None = None,
+    settings: Sequence[str] = (),
+) -> Run:
+    """Test a finished run on other films; nothing is fitted or chosen. Write the folder of the test with its report.
+
+    Args:
+        run: The run, or its folder.
+        films: A data set, or the name of a built-in one.
+        images: One row per image, `image_id` and `split`: those of the test part are tested. None: all images.
+        out: The folder of the test. None: outputs/<date>/<time>-test.
+        settings: Further settings of the data in the words of the command line, say `["data.view=MLO"]`.
+
+    Raises:
+        InputError: An input cannot be used; one line says what is wrong and what to do.
+    """
+    from mammo.runs import external_test
+
+    tested = run if isinstance(run, RunFolder) else RunFolder(Path(run))
+    external_test.check_run(tested)
+    words = [f"data={films}", *settings] if isinstance(films, str) else list(settings)
+    chosen = {} if isinstance(films, str) else settings_of(films, DATASETS, "films")
+    data = external_test.data_of(tested, words, chosen)
+    folder = Path(out) if out is not None else Path("outputs") / time.strftime("%Y-%m-%d/%H-%M-%S-test")
+    external_test.test(tested, data, folder, parts=external_test.parts_of(images), said={"data": vars(data)["name"]})
+    return Run(folder)
+
+
 def compare(*runs: "RunFolder | ExternalEvaluation | Path | str") -> Markdown:
     """Compare runs: each with its intervals, then all paired differences by patient.
 

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import imread
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from mammo.files import whole
@@ -110,12 +111,17 @@ def roc_and_pr(heads: dict[str, list[Any]], share: float, title: str) -> Figure:
     return drawn
 
 
-def reliability(heads: dict[str, list[Any]], positive: str | None) -> Figure:
+def reliability(
+    heads: dict[str, list[Any]],
+    positive: str | None,
+    names: tuple[str, str] = ("before calibration", "calibrated"),
+) -> Figure:
     """Draw the share of true samples against predicted probability, a panel per head, before and after calibration.
 
     Args:
         heads: The curves of each head before and after, with bands; the second is None if nothing was calibrated.
         positive: The class whose probability is drawn; None means the most probable class.
+        names: The names of both curves.
     """
     columns = min(len(heads), FEW)
     rows = -(-len(heads) // columns)
@@ -124,9 +130,7 @@ def reliability(heads: dict[str, list[Any]], positive: str | None) -> Figure:
         axis.set_axis_off()
     for axis, (head, pair) in zip(axes.flat, heads.items(), strict=False):
         axis.plot((0, 1), (0, 1), color=GREY, linewidth=1, linestyle=(0, (1, 2)))
-        for band, name, marker, (colour, style) in zip(
-            pair, ("before calibration", "calibrated"), "os", STYLES, strict=False
-        ):
+        for band, name, marker, (colour, style) in zip(pair, names, "os", STYLES, strict=False):
             if band is not None:
                 reach = [np.maximum(band.y - band.low, 0), np.maximum(band.high - band.y, 0)]
                 axis.errorbar(
@@ -190,6 +194,35 @@ def _square(axis: Axes) -> None:
     axis.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     axis.grid(alpha=0.3)
     axis.spines[["top", "right"]].set_visible(False)
+
+
+def matrices(
+    panels: dict[str, list[list[Any]]], rows: list[str], columns: list[str], strong: list[tuple[int, int]]
+) -> Figure:
+    """Draw tables of values with their intervals as coloured squares, from 0.5 (white) to 1 (blue), a panel each.
+
+    Args:
+        panels: The values (`value, low, high`) of each panel, row by row; None where there is none.
+        rows: The names of the rows.
+        columns: The names of the columns.
+        strong: The squares with a frame, as row and column.
+    """
+    drawn, axes = figure(len(panels) * (1.4 + 1.35 * len(columns)), 1.2 + 0.85 * len(rows), columns=len(panels))
+    for axis, (title, values) in zip(axes[0], panels.items(), strict=True):
+        shades = [[one.value if one is not None and one.value is not None else np.nan for one in row] for row in values]
+        axis.imshow(np.array(shades, float), cmap="Blues", vmin=0.5, vmax=1, aspect="auto")
+        for (row, column), shade in np.ndenumerate(np.array(shades, float)):
+            one = values[row][column]
+            held = "" if one is None or one.low is None else f"\n{one.low:.2f} to {one.high:.2f}"
+            text, colour = ("-" if np.isnan(shade) else f"{shade:.3f}{held}"), "white" if shade > 0.8 else "black"
+            axis.text(column, row, text, ha="center", va="center", color=colour, fontsize=9)
+        for row, column in strong:
+            axis.add_patch(Rectangle((column - 0.49, row - 0.48), 0.98, 0.96, fill=False, edgecolor=RED, linewidth=2))
+        axis.set_xticks(range(len(columns)), [plain(one) for one in columns])
+        axis.set_yticks(range(len(rows)), [plain(one) for one in rows])
+        axis.set(xlabel="tested on", ylabel="trained on")
+        axis.set_title(plain(title), fontsize=10)
+    return drawn
 
 
 def image_grid(images: list[np.ndarray], names: list[str], columns: int) -> Figure:

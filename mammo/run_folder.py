@@ -1,5 +1,6 @@
 """The run folder. Only this module knows the names of its files. Opening a folder reads nothing."""
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ from mammo.config import Config, DataConfig
 from mammo.datasets.findings import PARTS, SAMPLE
 from mammo.errors import InputError
 from mammo.evaluation.bootstrap import Value
-from mammo.evaluation.leaks import Leak, leaks
+from mammo.evaluation.leaks import Leak, external_leaks, leaks
 from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.predictions import TYPES, WORDS, choices, read_predictions
 from mammo.files import read_json, whole, write_table
@@ -179,12 +180,33 @@ class RunFolder:
         """Return the predictions table, which has a test part, and the class names."""
         return read_predictions(self.path / "predictions.csv", tested=True)
 
+    @property
+    def external(self) -> dict[str, Any] | None:
+        """The facts of an external test, whose `operating` are the choices of the run that it tests; None for a run."""
+        found: dict[str, Any] | None = self.provenance.get("external_test")
+        return found
+
+    @property
+    def tested_run(self) -> "RunFolder":
+        """The run that an external test tests; its path is kept from the folder of the test."""
+        if self.external is None:
+            raise InputError(f"{self.path}: expected an external test; mammo test <run> data=<name> writes one")
+        return RunFolder(Path(os.path.normpath(self.path / self.external["run"])))
+
+    def choices(self, table: pd.DataFrame, classes: list[str]) -> dict[str, Operating]:
+        """Return the choices of each head: those that the table gives, or in an external test those of its run."""
+        if self.external is not None:
+            return {head: Operating(**one) for head, one in self.external["operating"]["sample"].items()}
+        return choices(table, classes, self.config.threshold, self.config.select_on)
+
     def find_leaks(
         self, table: pd.DataFrame, classes: list[str], operating: dict[str, Operating] | None = None
     ) -> list[Leak]:
         """Return the run's leaks, derived again; `operating` has the choices in use, by default those of the table."""
         config, learnt = self.config, self.provenance.get("tested_on_learnt", ())
-        operating = operating or choices(table, classes, config.threshold, config.select_on)
+        if self.external is not None:
+            return external_leaks(self.crop["leak"], table, learnt)
+        operating = operating or self.choices(table, classes)
         return leaks(config, self.split_audit, self.crop["leak"], table, classes, operating, learnt)
 
     def write_features(self, features: np.ndarray, rows: pd.DataFrame) -> None:

@@ -16,7 +16,8 @@ def report(
     paths: Annotated[list[Path], typer.Argument(help="run folders and sweep folders")],
 ) -> None:
     """Write the report of each run or sweep again, from its tables."""
-    from mammo.reports import run
+    from mammo.reports import external_test, run
+    from mammo.run_folder import RunFolder
     from mammo.runs import sweep
 
     for path in paths:
@@ -25,7 +26,7 @@ def report(
         if (path / "multirun.yaml").is_file():
             typer.echo(str(sweep.write(path)))
         else:
-            run.write(path)
+            (run if RunFolder(path).external is None else external_test).write(path)
             typer.echo(str(path / "report.md"))
 
 

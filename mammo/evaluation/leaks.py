@@ -66,6 +66,24 @@ def leaks(
     return [leak for leak in found if leak.n]
 
 
+def external_leaks(crop_leak: str | None, table: pd.DataFrame, learnt: Iterable[str]) -> list[Leak]:
+    """Return the leaks of an external test, for which nothing is fitted or chosen.
+
+    Args:
+        crop_leak: Why the crop itself tells the class, in words; None if it does not.
+        table: The predictions of the test.
+        learnt: The tested patients that the run has learnt.
+    """
+    tested = len(table.loc[table["split"] == "test", SAMPLE].drop_duplicates())
+    learnt_text = "the run has trained or chosen on patients of the tested images (same name in a data set of the same "
+    learnt_text += "name, or the same pixels)"
+    found = [
+        Leak("crop", tested if crop_leak else 0, crop_leak or ""),
+        Leak("tested_on_learnt", len(list(learnt)), learnt_text),
+    ]
+    return [leak for leak in found if leak.n]
+
+
 def united(several: Iterable[list[Leak]]) -> list[Leak]:
     """Return the leaks of several folds or seeds, one of each kind: the one with the largest n."""
     by_kind: dict[str, Leak] = {}

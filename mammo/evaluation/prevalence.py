@@ -77,7 +77,7 @@ def shift(own: Predictions, here: Predictions, operating: Operating) -> dict[str
     the positive class and its share; that of the most probable class (`ece`) may not see a shift of the prevalence.
 
     Args:
-        own: The predictions of the run's own test part, for two classes.
+        own: The predictions of the run's own test part. For several classes there is `auroc` alone.
         here: The predictions of the other films.
         operating: The choices of the head, which stay fixed: its threshold and temperature. Without a threshold, the
             more probable class is called.
@@ -91,6 +91,8 @@ def shift(own: Predictions, here: Predictions, operating: Operating) -> dict[str
         counts = [_patients(one, name) for one in (own, here)]
         apart = None if name in DEPENDS else difference(array - redrawn[name], min(counts))
         rows[name] = Row(_value(name, ours[name], counts[0]), _value(name, array, counts[1]), apart)
+    if len(own.classes) > 2:
+        return rows
     values = predictive_values(theirs["sensitivity"], theirs["specificity"], shares[0])
     for name, array in zip(("ppv", "npv"), values, strict=True):
         counts = [_patients(one, name) for one in (own, here)]
@@ -111,6 +113,9 @@ def shift(own: Predictions, here: Predictions, operating: Operating) -> dict[str
 
 def _arrays(one: Predictions, weights: np.ndarray, operating: Operating) -> dict[str, np.ndarray]:
     """Return the (W,) values of each number for (W, N) weightings."""
+    ranked = weighted_metrics(one, weights, only=["auroc"])
+    if len(one.classes) > 2:
+        return ranked
     threshold, positive = operating.threshold, (one.labels == 1).astype(float)
     called = one.called == 1 if threshold is None or one.score is None else one.score > threshold
     case = Case(one.labels, called.astype(int), positive, one.probabilities, weights)
@@ -118,7 +123,7 @@ def _arrays(one: Predictions, weights: np.ndarray, operating: Operating) -> dict
     with np.errstate(divide="ignore", invalid="ignore"):
         found = {
             "prevalence": weights @ positive / weights.sum(axis=1),
-            "auroc": weighted_metrics(one, weights, only=["auroc"])["auroc"],
+            **ranked,
             "sensitivity": METRICS["sensitivity"].of(case),
             "specificity": METRICS["specificity"].of(case),
             "ppv": METRICS["precision"].of(case),
@@ -143,7 +148,7 @@ def _patients(one: Predictions, name: str) -> int:
     rests_on = RESTS_ON.get(name)
     if rests_on == "all":
         return len(np.unique(one.patients))
-    of_class = [len(np.unique(one.patients[one.labels == label])) for label in (0, 1)]
+    of_class = [len(np.unique(one.patients[one.labels == label])) for label in range(len(one.classes))]
     return min(of_class) if rests_on is None else of_class[int(rests_on == "positive")]
 
 

@@ -12,6 +12,7 @@ from mammo.errors import InputError
 from mammo.evaluation.experiments import Experiment, Job
 from mammo.evaluation.external import External, read_external
 from mammo.evaluation.leaks import protocol, united
+from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.predictions import by_head, choices
 from mammo.files import read_json
 from mammo.run_folder import RunFolder
@@ -58,15 +59,16 @@ def jobs_of(table: pd.DataFrame, classes: list[str]) -> list[Job]:
     jobs = []
     for (seed, fold), rows in table.groupby(["seed", "fold"], dropna=False, sort=True):
         number = None if pd.isna(fold) or fold == "" else int(float(fold))
-        jobs.append(_job(rows, classes, int(float(seed)), number))
+        jobs.append(job_of(rows, classes, int(float(seed)), number))
     return jobs
 
 
-def _job(
-    table: pd.DataFrame, classes: list[str], seed: int, fold: int | None, rule: Any = "youden", select_on: str = "val"
+def job_of(
+    table: pd.DataFrame, classes: list[str], seed: int, fold: int | None, operating: dict[str, Operating] | None = None
 ) -> Job:
+    """Return a job from its predictions table; the choices of its heads are by default those of the rows of val."""
     predictions = {split: by_head(table, classes, split) for split in ("train", "test")}
-    return Job(seed, fold, predictions, choices(table, classes, rule, select_on))
+    return Job(seed, fold, predictions, operating or choices(table, classes))
 
 
 def _shared(runs: list[RunFolder]) -> set[tuple[str, str]]:
@@ -98,7 +100,7 @@ def _experiment(label: str, runs: list[RunFolder], shared: set[tuple[str, str]])
     jobs, leaks = [], []
     for run in runs:
         config, (table, classes) = run.config, run.predictions()
-        jobs.append(_job(table, classes, config.seed, config.data.fold, config.threshold, config.select_on))
+        jobs.append(job_of(table, classes, config.seed, config.data.fold, run.choices(table, classes)))
         leaks.append(run.find_leaks(table, classes, jobs[-1].operating))
     jobs.sort(key=lambda job: (job.seed, -1 if job.fold is None else job.fold))
     config, words = runs[0].config, _words(runs[0].job)

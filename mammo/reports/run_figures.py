@@ -49,6 +49,8 @@ def draw_heads(folder: Path, evaluation: Evaluation, title: str) -> None:
     labels, classes = first.labels, list(first.classes)
     two = len(classes) == 2
     for index, name in list(enumerate(classes))[1 if two else 0 :]:
+        if len(set(labels == index)) < 2:
+            continue  # all samples, or none, are of this class: there is no curve
         drawn_by = (curves.roc, curves.precision_recall)
         bands = {
             head: [curve(one.labels == index, class_score(one, index), one.patients) for curve in drawn_by]

@@ -69,7 +69,7 @@ def provenance_of(
         "crop": {"leak": crop.leak, "caption": crop.caption, "several_per_image": crop.several_per_image},
         "dataset": {"name": dataset.name, "licence": dataset.licence, "citation": dataset.citation},
         "versions": {"mammo": __version__, "python": platform.python_version()} | versions(PACKAGES),
-        "git_commit": _git_commit(),
+        "git_commit": git_commit(),
         "dataset_digest": dataset_digest(dataset, prepared.findings),
         "weights_digest": task.net.weights_digest,
         "frozen_stages": len(task.net.frozen),
@@ -112,7 +112,7 @@ def versions(packages: list[str]) -> dict[str, str]:
     return found
 
 
-def _git_commit() -> str | None:
+def git_commit() -> str | None:
     """Return the commit of the code, with a mark if files have changed since; None outside a checkout."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:

@@ -23,6 +23,10 @@ from mammo.run_folder import RunFolder
 from mammo.training.callbacks import Outputs
 from mammo.training.prepare import Prepared
 
+Answer = tuple[
+    np.ndarray | None, np.ndarray
+]  # (N,) scores of the positive class of two, and (N, classes) probabilities
+
 
 def tensorboard(folder: Path, last: Path | None = None) -> TensorBoardLogger:
     """Return a logger for the run folder that hides events after the checkpoint from which the run continues."""
@@ -75,10 +79,7 @@ def write_run(
     rows, classes = prepared.rows(), list(prepared.labels.classes)
     labels = prepared.targets()
     run.write_features(outputs.features, rows)
-    logits, features = outputs.logits.astype(np.float64), outputs.features
-    margin = (logits[:, 1] - logits[:, 0]).astype(np.float32) if len(classes) == 2 else None
-    answers = {"softmax": (margin, softmax(logits, axis=1))}
-    answers |= {name: (head.score(features), head.probabilities(features)) for name, head in heads.items()}
+    answers = answers_of(outputs, heads)
     answers["shortcuts"] = shortcuts(prepared.shortcuts(), labels, rows)
     answers["majority"] = majority(labels, rows, len(classes))
     tables = [
@@ -91,6 +92,14 @@ def write_run(
     how = f"the best {prepared.watched}/auroc" if prepared.chooses else "the last epoch, fixed before training"
     chosen = {name: {"chosen": head.chosen, "how": head.how} for name, head in heads.items()}
     write_json({"epoch": {"number": outputs.epoch, "how": how}, "heads": chosen}, run.path / "selection.json")
+
+
+def answers_of(outputs: Outputs, heads: dict[str, FittedHead]) -> dict[str, Answer]:
+    """Return the score and the probabilities of each head, `softmax` first."""
+    logits, features = outputs.logits.astype(np.float64), outputs.features
+    margin = (logits[:, 1] - logits[:, 0]).astype(np.float32) if logits.shape[1] == 2 else None
+    answers: dict[str, Answer] = {"softmax": (margin, softmax(logits, axis=1))}
+    return answers | {name: (head.score(features), head.probabilities(features)) for name, head in heads.items()}
 
 
 def show_in_tensorboard(logger: TensorBoardLogger, run: RunFolder, config: Config, metrics: dict[str, float]) -> None:

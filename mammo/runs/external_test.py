@@ -1,0 +1,258 @@
+"""The external test: a finished run, with all that it has chosen, applied to films that it has not seen."""
+
+import json
+import logging
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mammo import __version__
+from mammo.config import Config, DataConfig, SplitConfig, TrainerConfig
+from mammo.datasets.base import check_sources, choose_images, dataset_digest
+from mammo.datasets.registry import open_dataset
+from mammo.datasets.split import read_split_table
+from mammo.errors import InputError
+from mammo.evaluation.aggregate import UNITS
+from mammo.evaluation.predictions import head_table
+from mammo.files import read_json, write_json, write_table
+from mammo.models.baselines import majority, shortcuts
+from mammo.processes import resume
+from mammo.processes.devices import Plan, plan_of
+from mammo.reports import external_test as report
+from mammo.run_folder import RunFolder
+from mammo.runs import compose, sweep
+from mammo.runs.hydra_words import for_hydra
+from mammo.runs.learnt import tested_on_learnt
+from mammo.runs.log import quieten
+from mammo.runs.plugins import load_plugins
+from mammo.runs.provenance import PACKAGES, git_commit, versions
+from mammo.runs.write import Answer, answers_of
+from mammo.tasks.classification import build_task
+from mammo.training.external_test import prepare_test
+from mammo.training.fit import fit_and_predict
+from mammo.training.prepare import Prepared
+
+log = logging.getLogger(__name__)
+
+LOADING = ("batch_size", "workers", "cache")  # settings of the data that the run gives, unless they are said
+
+
+def check_run(run: RunFolder) -> None:
+    """Refuse a folder that is no finished run."""
+    if not (run.path / "provenance.json").is_file():
+        raise InputError(
+            f"{run.path}: expected the folder of a run, and it has no provenance.json; name a run's folder"
+        )
+    if run.external is not None:
+        raise InputError(f"{run.path} is an external test of the run {run.tested_run.path}; name that run")
+    if not (run.path / resume.FINISHED).is_file():
+        raise InputError(
+            f"{run.path}: the run has not finished; go on with mammo train resume={run.path}, then test it"
+        )
+
+
+def data_of(run: RunFolder, words: Sequence[str], chosen: Mapping[str, Any] | None = None) -> DataConfig:
+    """Return the settings of the data of a test.
+
+    Args:
+        run: The run that is tested; it says how the films are loaded.
+        words: Words of the command line, `data=inbreast` and `data.<key>=<value>`.
+        chosen: Settings of the data that override these words, such as those of an object.
+
+    Raises:
+        InputError: A word is no setting of the data, or none says which data set.
+    """
+    if odd := [word for word in words if "=" not in word]:
+        raise InputError(f"{odd[0]}: expected settings of the data, say data=inbreast; a test takes one run")
+    said = sweep.said(for_hydra(list(words)))
+    for key in said:
+        if not f"{key}.".startswith("data.") or key in ("data.fold", "data.folds"):
+            raise InputError(
+                f"{key}={said[key]}: a test takes all but the data from the run; give data=<name>, data.<key>=<value>"
+            )
+    if not chosen and not {"data", "data.name", "data._target_"} & set(said):
+        raise InputError("no data to test on; name a data set, say data=inbreast, or data=table data.table=films.csv")
+    found = compose.config_of(list(words), {"data": dict(chosen)} if chosen else {}).data
+    return loaded_as(run, found, said)
+
+
+def loaded_as(run: RunFolder, data: DataConfig, said: Mapping[str, Any] | None = None) -> DataConfig:
+    """Return the settings of some data, loaded as in a run, except for what was said."""
+    own, given = run.config.data, said or {}
+    loading = {key: getattr(own, key) for key in LOADING if f"data.{key}" not in given}
+    return replace(data, fold=own.fold, folds=own.folds, **loading)
+
+
+def parts_of(images: "pd.DataFrame | Path | str | None") -> pd.Series | None:
+    """Return the part of each image, by `image_id`, from a split or the path of one; None for None."""
+    if images is None or isinstance(images, pd.DataFrame):
+        if images is not None and (lacking := {"image_id", "split"} - set(images.columns)):
+            raise InputError(f"images: expected a table with image_id and split; lacking {', '.join(sorted(lacking))}")
+        return None if images is None else images.astype(str).drop_duplicates("image_id").set_index("image_id")["split"]
+    try:
+        return read_split_table(str(images))
+    except InputError as error:
+        raise InputError(str(error).replace("split.table=", "--images ")) from None
+
+
+def test(
+    run: RunFolder,
+    data: DataConfig,
+    folder: Path,
+    *,
+    parts: pd.Series | None = None,
+    said: Mapping[str, Any] | None = None,
+    command: Sequence[str] = ("mammo.test",),
+) -> dict[str, float]:
+    """Apply a finished run to the films of a data set, and write the folder of the test. Nothing is fitted or chosen.
+
+    Args:
+        run: The run. Its network, heads, crop, task and choices are taken as they are.
+        data: The settings of the data set, as `data_of` returns them.
+        folder: The folder to write. A test that has finished there is not repeated; another one is refused.
+        parts: The part of each image, by `image_id`: the test part alone is tested. None: every image.
+        said: The settings that tell this test from others.
+        command: The words that started it.
+
+    Returns:
+        The metrics, `test[_by_<unit>]/<head>/<metric>`: value.
+
+    Raises:
+        InputError: The run has not finished, the films cannot be used, or the folder has something else.
+    """
+    check_run(run)
+    config, kept = _config(run, data), {} if parts is None else parts.to_dict()
+    digest = resume.digest({"config": config.as_dict(), "parts": kept, "run": (run.path / resume.FINISHED).read_text()})
+    if (folder / resume.FINISHED).is_file() and read_json(folder / resume.FINISHED)["digest"] == digest:
+        log.info("done   %s: tested before, not repeated", folder)
+        return dict(read_json(folder / resume.FINISHED)["metrics"])
+    there = folder / "provenance.json"
+    if there.is_file() and "external_test" not in json.loads(there.read_text()):
+        raise InputError(f"{folder} has a run; name another folder for the test")
+    quieten()
+    load_plugins(config.plugins)
+    plan = plan_of(config.trainer)
+    plan.prepare()
+    dataset = open_dataset(config.data)
+    dataset.prepare()
+    if carry := getattr(dataset, "carry", None):
+        carry(config.task.column)
+    chosen = choose_images(dataset, config.data)
+    if config.task.column == "severity":
+        check_sources(chosen.findings, config.data.severity_source)
+    notes = [*chosen.notes, *_read_otherwise(run.config.data, config.data)]
+    prepared = prepare_test(dataset, chosen.findings, config, parts, notes)
+    task = build_task(config, prepared.labels, frozen_stages=run.provenance["frozen_stages"])
+    folder.mkdir(parents=True, exist_ok=True)
+    with resume.held(folder):
+        (folder / resume.FINISHED).unlink(missing_ok=True)
+        outputs = fit_and_predict(task, prepared, config, folder, plan, weights=run.checkpoint)
+        if outputs is None:
+            return {}
+        table, more = _predictions(run, prepared, answers_of(outputs, run.heads()))
+        write_json(_provenance(folder, run, prepared, config, plan, command, more), there)
+        sweep.write_job(folder, {"run": str(run.path), **(said or {})})
+        _write(folder, prepared, table)
+        metrics = report.write(folder)
+        write_json({"digest": digest, "metrics": metrics}, folder / resume.FINISHED)
+    return metrics
+
+
+def _config(run: RunFolder, data: DataConfig) -> Config:
+    """Return the settings of the run, with the data of the test."""
+    trainer = TrainerConfig(precision=run.provenance["precision"], deterministic=run.config.trainer.deterministic)
+    return replace(
+        run.config,
+        data=data,
+        split=SplitConfig(name="external", shares=None),
+        trainer=trainer,
+        select_on="val",
+        fit=False,
+        ckpt_path=str(run.path),
+    )
+
+
+def _read_otherwise(own: DataConfig, here: DataConfig) -> list[str]:
+    """Return notes of the images and the reading that differ by settings, one line each."""
+    keys = ("view", "laterality", "voi")
+    return [
+        f"the run took data.{key}={getattr(own, key)}, the test takes data.{key}={getattr(here, key)}"
+        for key in keys
+        if getattr(own, key) != getattr(here, key)
+    ]
+
+
+def _predictions(run: RunFolder, prepared: Prepared, answers: dict[str, Answer]) -> tuple[pd.DataFrame, list[str]]:
+    """Return the predictions table of the heads and of the run's baselines, and notes."""
+    table, classes = run.predictions()
+    train = table[(table["split"] == "train") & (table["head"] == "majority")]
+    rows, notes = prepared.rows(), list[str]()
+    seen = prepared.shortcuts()
+    before = train[["image_id", "finding_id", "patch"]].merge(run.samples, how="left")
+    if before["spacing_mm"].isna().all() != prepared.crops.table["spacing_mm"].isna().all():
+        seen = seen.drop(columns="breast_mm2")
+        notes.append("the shortcuts leave out the area of the breast, which is in mm2 in one of both data sets only")
+    labels = np.concatenate([train["label"].map(classes.index).to_numpy(int), prepared.targets()])
+    both = pd.concat([train[["split"]], rows[["split"]]], ignore_index=True)
+    tested, found = slice(len(train), None), dict(answers)
+    for head, (score, chance) in {  # the baselines of the run, fitted to the same rows once more
+        "shortcuts": shortcuts(pd.concat([before[list(seen)], seen], ignore_index=True), labels, both),
+        "majority": majority(labels, both, len(classes)),
+    }.items():
+        found[head] = None if score is None else score[tested], chance[tested]
+    fold, seed = run.config.data.fold, run.config.seed
+    return pd.concat(head_table(rows, head, *one, classes, fold=fold, seed=seed) for head, one in found.items()), notes
+
+
+def _provenance(
+    folder: Path,
+    run: RunFolder,
+    prepared: Prepared,
+    config: Config,
+    plan: Plan,
+    command: Sequence[str],
+    notes: list[str],
+) -> dict[str, Any]:
+    """Return the content of `provenance.json`."""
+    own, dataset, numbers = run.provenance, prepared.dataset, run.numbers
+    learnt, said = tested_on_learnt(run, prepared.crops.table, config.data)
+    operating = {"sample": numbers["operating"]}
+    operating |= {unit: numbers[f"by_{unit}"]["operating"] for unit in UNITS if f"by_{unit}" in numbers}
+    found = {
+        "command": list(command),
+        "config": replace(config, task=run.asked.task).as_dict(),
+        **({"task": own["task"]} if "task" in own else {}),
+        "classes": own["classes"],
+        "crop": own["crop"],
+        "dataset": {"name": dataset.name, "licence": dataset.licence, "citation": dataset.citation},
+        "versions": {"mammo": __version__, "python": platform.python_version()} | versions(PACKAGES),
+        "git_commit": git_commit(),
+        "dataset_digest": dataset_digest(dataset, prepared.findings),
+        "weights_digest": own.get("weights_digest"),
+        "frozen_stages": own["frozen_stages"],
+        "precision": plan.precision,
+        "devices": f"{plan.world} {plan.accelerator}",
+        "notes": [*prepared.notes, *notes, *said],
+        "tested_on_learnt": learnt,
+        "external_test": {"run": os.path.relpath(run.path, folder), "operating": operating},
+    }
+    return found
+
+
+def _write(folder: Path, prepared: Prepared, predictions: pd.DataFrame) -> None:
+    """Write the tables of a test."""
+    write_table(prepared.split, folder / "split.csv")
+    write_json(prepared.audit, folder / "split_audit.json")
+    write_table(prepared.crops.table.drop(columns="name"), folder / "samples.csv")
+    write_table(prepared.crops.films, folder / "films.csv")
+    if len(prepared.crops.unreadable):
+        write_table(prepared.crops.unreadable, folder / "unreadable.csv")
+    else:
+        (folder / "unreadable.csv").unlink(missing_ok=True)
+    write_table(predictions, folder / "predictions.csv")
