@@ -213,15 +213,15 @@ def test(
     Raises:
         InputError: An input cannot be used; one line says what is wrong and what to do.
     """
-    from mammo.runs import external_test
+    from mammo.runs.external_data import check_run, data_of, parts_of, said_in
+    from mammo.runs.external_test import test as write_test
 
     tested = run if isinstance(run, RunFolder) else RunFolder(Path(run))
-    external_test.check_run(tested)
+    check_run(tested)
     words = [f"data={films}", *settings] if isinstance(films, str) else list(settings)
-    chosen = {} if isinstance(films, str) else settings_of(films, DATASETS, "films")
-    data = external_test.data_of(tested, words, chosen)
+    data = data_of(tested, words, {} if isinstance(films, str) else settings_of(films, DATASETS, "films"))
     folder = Path(out) if out is not None else Path("outputs") / time.strftime("%Y-%m-%d/%H-%M-%S-test")
-    external_test.test(tested, data, folder, parts=external_test.parts_of(images), said={"data": vars(data)["name"]})
+    write_test(tested, data, folder, parts=parts_of(images), said={"data": data.name, **said_in(settings)})
     return Run(folder)
 
 

@@ -181,6 +181,11 @@ class RunFolder:
         return read_predictions(self.path / "predictions.csv", tested=True)
 
     @property
+    def finished(self) -> bool:
+        """True if the run, or the external test, has ended; its last file is then there."""
+        return (self.path / "finished.json").is_file()
+
+    @property
     def external(self) -> dict[str, Any] | None:
         """The facts of an external test, whose `operating` are the choices of the run that it tests; None for a run."""
         found: dict[str, Any] | None = self.provenance.get("external_test")

@@ -73,12 +73,12 @@ def job_of(
 
 def _shared(runs: list[RunFolder]) -> set[tuple[str, str]]:
     """Return the words that all of several runs have, which distinguish none of them."""
-    return set.intersection(*(set(_words(run.job).items()) for run in runs)) if len(runs) > 1 else set()
+    return set.intersection(*(set(words_of(run.job).items()) for run in runs)) if len(runs) > 1 else set()
 
 
 def _of_folders(runs: list[RunFolder], shared: set[tuple[str, str]] | None = None) -> list[Experiment]:
     """Return one experiment for each configuration, in the order of their labels."""
-    said = [_words(run.job) for run in runs]
+    said = [words_of(run.job) for run in runs]
     shared = _shared(runs) if shared is None else shared
     members: dict[str, list[RunFolder]] = {}
     for run, words in zip(runs, said, strict=True):
@@ -86,7 +86,7 @@ def _of_folders(runs: list[RunFolder], shared: set[tuple[str, str]] | None = Non
     return [_experiment(label, of_label, shared) for label, of_label in sorted(members.items())]
 
 
-def _words(settings: dict[str, Any]) -> dict[str, str]:
+def words_of(settings: dict[str, Any]) -> dict[str, str]:
     """Return the settings that may distinguish a job, as words of the command line."""
     words = {key: value if isinstance(value, str) else json.dumps(value) for key, value in settings.items()}
     return {key: word for key, word in words.items() if key not in REPEATED}
@@ -103,7 +103,7 @@ def _experiment(label: str, runs: list[RunFolder], shared: set[tuple[str, str]])
         jobs.append(job_of(table, classes, config.seed, config.data.fold, run.choices(table, classes)))
         leaks.append(run.find_leaks(table, classes, jobs[-1].operating))
     jobs.sort(key=lambda job: (job.seed, -1 if job.fold is None else job.fold))
-    config, words = runs[0].config, _words(runs[0].job)
+    config, words = runs[0].config, words_of(runs[0].job)
     in_words = protocol(replace(config, data=replace(config.data, fold=None)))
     leak_study, recipe = words.pop("leak_study", None), _label(words, without=shared)
     return Experiment(label or config.model.name, jobs, config.task.name, in_words, united(leaks), recipe, leak_study)

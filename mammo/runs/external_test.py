@@ -16,7 +16,6 @@ from mammo import __version__
 from mammo.config import Config, DataConfig, SplitConfig, TrainerConfig
 from mammo.datasets.base import check_sources, choose_images, dataset_digest
 from mammo.datasets.registry import open_dataset
-from mammo.datasets.split import read_split_table
 from mammo.errors import InputError
 from mammo.evaluation.aggregate import UNITS
 from mammo.evaluation.predictions import head_table
@@ -26,8 +25,7 @@ from mammo.processes import resume
 from mammo.processes.devices import Plan, plan_of
 from mammo.reports import external_test as report
 from mammo.run_folder import RunFolder
-from mammo.runs import compose, sweep
-from mammo.runs.hydra_words import for_hydra
+from mammo.runs.external_data import check_run
 from mammo.runs.learnt import tested_on_learnt
 from mammo.runs.log import quieten
 from mammo.runs.plugins import load_plugins
@@ -39,66 +37,6 @@ from mammo.training.fit import fit_and_predict
 from mammo.training.prepare import Prepared
 
 log = logging.getLogger(__name__)
-
-LOADING = ("batch_size", "workers", "cache")  # settings of the data that the run gives, unless they are said
-
-
-def check_run(run: RunFolder) -> None:
-    """Refuse a folder that is no finished run."""
-    if not (run.path / "provenance.json").is_file():
-        raise InputError(
-            f"{run.path}: expected the folder of a run, and it has no provenance.json; name a run's folder"
-        )
-    if run.external is not None:
-        raise InputError(f"{run.path} is an external test of the run {run.tested_run.path}; name that run")
-    if not (run.path / resume.FINISHED).is_file():
-        raise InputError(
-            f"{run.path}: the run has not finished; go on with mammo train resume={run.path}, then test it"
-        )
-
-
-def data_of(run: RunFolder, words: Sequence[str], chosen: Mapping[str, Any] | None = None) -> DataConfig:
-    """Return the settings of the data of a test.
-
-    Args:
-        run: The run that is tested; it says how the films are loaded.
-        words: Words of the command line, `data=inbreast` and `data.<key>=<value>`.
-        chosen: Settings of the data that override these words, such as those of an object.
-
-    Raises:
-        InputError: A word is no setting of the data, or none says which data set.
-    """
-    if odd := [word for word in words if "=" not in word]:
-        raise InputError(f"{odd[0]}: expected settings of the data, say data=inbreast; a test takes one run")
-    said = sweep.said(for_hydra(list(words)))
-    for key in said:
-        if not f"{key}.".startswith("data.") or key in ("data.fold", "data.folds"):
-            raise InputError(
-                f"{key}={said[key]}: a test takes all but the data from the run; give data=<name>, data.<key>=<value>"
-            )
-    if not chosen and not {"data", "data.name", "data._target_"} & set(said):
-        raise InputError("no data to test on; name a data set, say data=inbreast, or data=table data.table=films.csv")
-    found = compose.config_of(list(words), {"data": dict(chosen)} if chosen else {}).data
-    return loaded_as(run, found, said)
-
-
-def loaded_as(run: RunFolder, data: DataConfig, said: Mapping[str, Any] | None = None) -> DataConfig:
-    """Return the settings of some data, loaded as in a run, except for what was said."""
-    own, given = run.config.data, said or {}
-    loading = {key: getattr(own, key) for key in LOADING if f"data.{key}" not in given}
-    return replace(data, fold=own.fold, folds=own.folds, **loading)
-
-
-def parts_of(images: "pd.DataFrame | Path | str | None") -> pd.Series | None:
-    """Return the part of each image, by `image_id`, from a split or the path of one; None for None."""
-    if images is None or isinstance(images, pd.DataFrame):
-        if images is not None and (lacking := {"image_id", "split"} - set(images.columns)):
-            raise InputError(f"images: expected a table with image_id and split; lacking {', '.join(sorted(lacking))}")
-        return None if images is None else images.astype(str).drop_duplicates("image_id").set_index("image_id")["split"]
-    try:
-        return read_split_table(str(images))
-    except InputError as error:
-        raise InputError(str(error).replace("split.table=", "--images ")) from None
 
 
 def test(
@@ -129,7 +67,7 @@ def test(
     check_run(run)
     config, kept = _config(run, data), {} if parts is None else parts.to_dict()
     digest = resume.digest({"config": config.as_dict(), "parts": kept, "run": (run.path / resume.FINISHED).read_text()})
-    if (folder / resume.FINISHED).is_file() and read_json(folder / resume.FINISHED)["digest"] == digest:
+    if RunFolder(folder).finished and read_json(folder / resume.FINISHED)["digest"] == digest:
         log.info("done   %s: tested before, not repeated", folder)
         return dict(read_json(folder / resume.FINISHED)["metrics"])
     there = folder / "provenance.json"
@@ -157,7 +95,7 @@ def test(
             return {}
         table, more = _predictions(run, prepared, answers_of(outputs, run.heads()))
         write_json(_provenance(folder, run, prepared, config, plan, command, more), there)
-        sweep.write_job(folder, {"run": str(run.path), **(said or {})})
+        write_json({"settings": {"run": str(run.path), **(said or {})}}, folder / "job.json")
         _write(folder, prepared, table)
         metrics = report.write(folder)
         write_json({"digest": digest, "metrics": metrics}, folder / resume.FINISHED)

@@ -6,10 +6,12 @@ import re
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import CompactHydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -23,6 +25,8 @@ log = logging.getLogger(__name__)
 LONGEST_NAME = 80  # characters, before the digest
 JOBS, JOB = "jobs.json", "job.json"
 STORAGE_TRIES = 10
+TRANSFER = "transfer"
+EXPECTED = (InputError, CompactHydraException)  # errors of one line
 
 
 def register() -> None:
@@ -108,11 +112,16 @@ def _plain(value: Any) -> Any:
 
 def write(folder: Path) -> Path:
     """Write the table that a sweep ends with, and return its path."""
-    from mammo.reports import leaderboard, leak_study, literature, tuning
+    from mammo.reports import leaderboard, leak_study, literature, transfer, tuning
 
     tables = {"leak_study": leak_study.write, "literature": literature.write, "tune": tuning.write}
-    choices = OmegaConf.select(OmegaConf.load(folder / "multirun.yaml"), "hydra.runtime.choices") or {}
-    return tables.get(str(choices.get("sweep")), leaderboard.write)(folder)
+    tables |= {"transfer": transfer.write}
+    return tables.get(_kind(OmegaConf.load(folder / "multirun.yaml")), leaderboard.write)(folder)
+
+
+def _kind(config: Any) -> str:
+    """Return the option of `sweep=` in a configuration with Hydra's own part; `None` if there is none."""
+    return str((OmegaConf.select(config, "hydra.runtime.choices") or {}).get("sweep"))
 
 
 def open_study(storage: str, name: str, direction: str) -> None:
@@ -136,20 +145,43 @@ def open_study(storage: str, name: str, direction: str) -> None:
 
 
 class Leaderboard(Callback):
-    """A callback that writes a sweep's record before it starts, as not every sweeper does, and its table at the end."""
+    """A callback that writes a sweep's record before it starts, as not every sweeper does, and its table at the end.
+
+    A transfer sweep goes on after a job that failed, and tests each run on the data of the others before its table.
+    """
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Write the record, which names the jobs and from which `resume=` goes on."""
         folder = Path(config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
         write_text(OmegaConf.to_yaml(config), folder / "multirun.yaml")
+        if _kind(config) == TRANSFER:
+            from mammo.reports.transfer_runs import is_of_data
+
+            if not any(map(is_of_data, _swept(folder / "multirun.yaml") or ())):
+                _end("sweep=transfer needs several data sets, data=mias,phantom, or values of a setting of one, "
+                     "data.view=CC,MLO")  # fmt: skip
         sweeper = config.hydra.sweeper
         if OmegaConf.select(sweeper, "storage"):
             try:
                 open_study(sweeper.storage, sweeper.study_name, sweeper.direction)
-            except InputError as error:  # Hydra would turn it into a warning and go on
-                print(f"error: {error}", file=sys.stderr)  # noqa: T201
-                sys.exit(peers.BAD_INPUT)
+            except InputError as error:
+                _end(str(error))
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        """Note the error of a failed job of a transfer sweep, which goes on without it."""
+        if _kind(config) != TRANSFER:
+            return
+        from mammo.reports.transfer_runs import FAILED
+
+        failed = Path(config.hydra.runtime.output_dir) / FAILED
+        failed.unlink(missing_ok=True)
+        if job_return.status == JobStatus.FAILED:
+            error: Any = job_return._return_value
+            line = " ".join(str(error).split()) or type(error).__name__
+            log.error("error: %s: %s", failed.parent, line, exc_info=None if isinstance(error, EXPECTED) else error)
+            write_json({"error": line}, failed)
+            job_return.return_value, job_return.status = None, JobStatus.COMPLETED
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Write the table of this sweep's jobs, without those of an earlier configuration in the same folder."""
@@ -158,6 +190,28 @@ class Leaderboard(Callback):
         jobs = [path.parent for path in folder.glob(f"*/{JOB}") if path.stat().st_mtime_ns >= started]
         write_json(sorted(job.name for job in jobs), folder / JOBS)
         try:
+            failed = _tested(folder, started) if _kind(config) == TRANSFER else None
             log.info("%s", write(folder))
-        except InputError as error:  # Hydra would turn it into a warning
+        except InputError as error:
+            if _kind(config) == TRANSFER:
+                _end(str(error))
             log.error("error: %s", error)
+            return
+        if failed:
+            _end(failed)
+
+
+def _tested(folder: Path, started: int) -> str | None:
+    """Test the runs of a transfer sweep on each other's data; return the line of what failed, if anything."""
+    from mammo.runs import transfer
+
+    failed = transfer.test_all(folder, started)
+    if not failed:
+        return None
+    return f"{len(failed)} jobs or tests failed, {failed[0]} first; go on with python train.py resume={folder}"
+
+
+def _end(line: str) -> NoReturn:
+    """End the program on bad input; Hydra would turn an error of a callback into a warning and go on."""
+    print(f"error: {line}", file=sys.stderr)  # noqa: T201
+    sys.exit(peers.BAD_INPUT)

@@ -33,7 +33,7 @@ def drawn(rng, patients, prevalence, noise=0.0):
 
 
 def test_predictive_values_of_a_worked_example():
-    """Of 1000 with a prevalence of 1 %: 8 of the 10 ill are called, and 198 of the 990 well; 8 / 206 and 792 / 794."""
+    """At 1 %, 8 of 10 ill are called, and 198 of 990 well: 8 / 206 and 792 / 794."""
     positive, negative = predictive_values(np.array([0.8]), np.array([0.8]), 0.01)
     assert positive == pytest.approx(8 / 206) and negative == pytest.approx(792 / 794)
 

@@ -14,10 +14,9 @@ from mammo.cli.main import app
 from mammo.config import DataConfig
 from mammo.datasets.findings import SAMPLE
 from mammo.datasets.phantom import Phantom
-from mammo.errors import InputError
 from mammo.evaluation.predictions import read_predictions
 from mammo.run_folder import RunFolder
-from mammo.runs import external_test
+from mammo.runs import external_data
 from mammo.runs import learnt as learning
 
 FAST = ["data.workers=0", "data.batch_size=8", "model.image_size=32", "trainer.max_epochs=1"]
@@ -107,7 +106,9 @@ def test_the_first_lines_name_both_sides_the_grounds_and_the_leaks(tested, run):
     learnt = run.samples[run.samples["split"] != "test"]
     assert f"Trained on phantom: n = {len(learnt)} samples of {learnt['patient'].nunique()} patients" in first
     assert "n = 24 samples of 12 patients" in first and "BI-RADS, a reader's guess (24)" in first
-    assert "**The labels have other grounds: learnt from grounds that the data set does not state; judged by BI-R" in first
+    assert (
+        "**The labels have other grounds: learnt from grounds that the data set does not state; judged by BI-R" in first
+    )
     assert "Leaks: none found" in first
     section = tested.report.partition("## What prevalence does")[2].partition("\n## ")[0]
     for said in ("- Ranking: AUROC", "- Threshold:", "- Prevalence:", "- Probabilities:", "at the run's prevalence"):
@@ -255,5 +256,5 @@ def test_the_command_line_prints_the_first_lines(run, others, tmp_path):
 
 
 def test_loading_is_the_runs_unless_it_is_said(run):
-    assert external_test.data_of(run, ["data=phantom"]).batch_size == 8 == run.config.data.batch_size
-    assert external_test.data_of(run, ["data=phantom", "data.batch_size=4"]).batch_size == 4
+    assert external_data.data_of(run, ["data=phantom"]).batch_size == 8 == run.config.data.batch_size
+    assert external_data.data_of(run, ["data=phantom", "data.batch_size=4"]).batch_size == 4
