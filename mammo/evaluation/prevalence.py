@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mammo.errors import InputError
-from mammo.evaluation.bootstrap import Value, biased_interval, bootstrap_weights, difference, interval
+from mammo.evaluation.bootstrap import Value, biased_interval, bootstrap_weights, independent_difference, interval
 from mammo.evaluation.metrics import METRICS, Case, mean_gap, weighted_metrics
 from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.predictions import Predictions
@@ -83,32 +83,27 @@ def shift(own: Predictions, here: Predictions, operating: Operating) -> dict[str
             more probable class is called.
     """
     shares = [float(np.mean(one.labels == 1)) for one in (own, here)]
-    both = all(0 < share < 1 for share in shares)
     ours, theirs = (_arrays(one, bootstrap_weights(one.patients), operating) for one in (own, here))
-    redrawn = _arrays(own, bootstrap_weights(own.patients, seed=1), operating)  # drawn independently of the others
-    rows = {}
-    for name, array in theirs.items():
-        counts = [_patients(one, name) for one in (own, here)]
-        apart = None if name in DEPENDS else difference(array - redrawn[name], min(counts))
-        rows[name] = Row(_value(name, ours[name], counts[0]), _value(name, array, counts[1]), apart)
+    first = {name: _value(name, array, own) for name, array in ours.items()}
+    rows = {name: Row(first[name], *_beside(name, _value(name, array, here), first)) for name, array in theirs.items()}
     if len(own.classes) > 2:
         return rows
     values = predictive_values(theirs["sensitivity"], theirs["specificity"], shares[0])
     for name, array in zip(("ppv", "npv"), values, strict=True):
-        counts = [_patients(one, name) for one in (own, here)]
-        apart = difference(array - redrawn[name], min(counts))
-        rows[f"{name}_at_own_prevalence"] = Row(None, _value(name, array, counts[1]), apart)
-    for name in ("mean_probability", "brier", "calibration_error"):
-        rows[f"{name}_corrected"] = Row(None, Value(None, reason=ONE_CLASS))
-    if both:
+        rows[f"{name}_at_own_prevalence"] = Row(None, *_beside(name, _value(name, array, here), first))
+    if all(0 < share < 1 for share in shares):
         moved = corrected(operating.calibrated(here.probabilities)[:, 1], *shares)
         mended = replace(here, probabilities=np.stack([1 - moved, moved], axis=1))
         arrays = _of_probabilities(mended, bootstrap_weights(here.patients))
-        for name, array in arrays.items():
-            counts = [_patients(one, name) for one in (own, here)]
-            apart = None if name in DEPENDS else difference(array - redrawn[name], min(counts))
-            rows[f"{name}_corrected"] = Row(None, _value(name, array, counts[1]), apart)
-    return rows
+        found = {name: _value(name, array, here) for name, array in arrays.items()}
+    else:
+        found = {name: Value(None, reason=ONE_CLASS) for name in ("mean_probability", "brier", "calibration_error")}
+    return rows | {f"{name}_corrected": Row(None, *_beside(name, value, first)) for name, value in found.items()}
+
+
+def _beside(name: str, here: Value, own: dict[str, Value]) -> tuple[Value, Value | None]:
+    """Return a number on the other films, and its difference from the own one where that means something."""
+    return here, None if name in DEPENDS else independent_difference(here, own[name])
 
 
 def _arrays(one: Predictions, weights: np.ndarray, operating: Operating) -> dict[str, np.ndarray]:
@@ -152,5 +147,6 @@ def _patients(one: Predictions, name: str) -> int:
     return min(of_class) if rests_on is None else of_class[int(rests_on == "positive")]
 
 
-def _value(name: str, array: np.ndarray, patients: int) -> Value:
+def _value(name: str, array: np.ndarray, of: Predictions) -> Value:
+    patients = _patients(of, name)
     return biased_interval(array, patients) if name == "calibration_error" else interval(array, patients)

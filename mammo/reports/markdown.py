@@ -11,7 +11,10 @@ def markdown(header: list[str], rows: list[list[str]]) -> list[str]:
 
 def signed(value: Value) -> str:
     """Return a difference as text, with its sign."""
-    return str(value) if value.value is None else f"{value.value:+.3f} ({value.low:+.3f} to {value.high:+.3f})"
+    if value.value is None:
+        return str(value)
+    held = "no interval" if value.low is None else f"{value.low:+.3f} to {value.high:+.3f}"
+    return f"{value.value:+.3f} ({held})"
 
 
 class Markdown(str):

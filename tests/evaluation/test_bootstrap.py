@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from mammo.evaluation import bootstrap
-from mammo.evaluation.bootstrap import bootstrap_weights, difference, interval, resampled
+from mammo.evaluation.bootstrap import (
+    Value,
+    bootstrap_weights,
+    difference,
+    independent_difference,
+    interval,
+    resampled,
+)
 
 
 def test_patients_are_resampled_as_a_whole():
@@ -70,3 +77,17 @@ def test_many_samples_are_resampled_in_blocks_with_the_same_draws(monkeypatch):
     assert (
         resampled(patients, compute, 50, everyone)["weights"] == bootstrap_weights(patients, 50, everyone=everyone)
     ).all()
+
+
+def test_the_difference_of_two_independent_proportions_is_newcombes():
+    """His example, 56 of 70 and 48 of 80, with Wilson's intervals of each: 0.2 (0.0524 to 0.3339)."""
+    found = independent_difference(Value(0.8, 0.6918, 0.8768), Value(0.6, 0.4905, 0.7004))
+    assert (found.value, found.low, found.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=2e-4)
+
+
+def test_a_share_of_none_is_uncertain_in_a_difference_too():
+    none = interval(np.zeros(2001), 10)
+    some = Value(0.227, 0.100, 0.437)
+    assert independent_difference(some, none).low < 0
+    assert independent_difference(some, Value(None, reason="no")).reason == "no"
+    assert independent_difference(some, Value(0.1, reason="one patient")).low is None
