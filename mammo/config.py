@@ -71,12 +71,13 @@ class DataConfig:
     # cbis_ddsm: the patients whom its own split has in training and test: keep leaves them there, so that
     # split=official is refused; train moves them to training
     in_both: str = _one_of("keep", "keep", "train")
+    # rsna: a breast without cancer and biopsy whose BI-RADS is 0 or missing: its severity is unknown, or normal
+    unproven: str = _one_of("unknown", "unknown", "normal")
     # what a severity may rest on, a word or a list of pathology, follow_up, reading, birads, patient_label, unstated;
     # others are unknown. null: all, but pathology and birads together must be named
     severity_source: Any = None
-    spacing_mm: float | None = _number(
-        None, 0.01, 1
-    )  # the side of a pixel in millimetres, for films that do not state it
+    # the side of a pixel in millimetres, for films that do not state it
+    spacing_mm: float | None = _number(None, 0.01, 1)
     view: Any = None  # only images of this view, or of a list such as [CC,MLO]; null: all
     laterality: str | None = _one_of(None, "left", "right")  # only images of this laterality; null: all
     batch_size: int = _whole(16, 1)  # the number of samples in a training step, on all devices together
@@ -191,9 +192,8 @@ class TrainerConfig:
     accelerator: str = _one_of("auto", "auto", "cpu", "cuda", "gpu")  # auto, cpu or cuda
     devices: Any = 1  # the number of devices on each machine; on a CPU, of processes
     num_nodes: int = _whole(1, 1)  # the number of machines; srun or torchrun must start more than one
-    precision: str = _one_of(
-        "auto", *PRECISIONS
-    )  # auto: bf16-mixed where the processor or GPU has bfloat16, otherwise 32-true
+    # auto: bf16-mixed where the processor or GPU has bfloat16, otherwise 32-true
+    precision: str = _one_of("auto", *PRECISIONS)
     # true, false or warn; a few layers have no deterministic gradient on a GPU, and true makes them an error
     deterministic: Any = _one_of("warn", True, False, "warn")  # noqa: RUF009 - a field
     # other arguments of Lightning's Trainer; add one with a plus, for example +trainer.sync_batchnorm=true

@@ -115,6 +115,22 @@ class Archive(OnDisk):
         found: dict[str, Header] = dict(zip(there, read_headers(there), strict=True))
         return paths.map(found.get).astype(object).where(paths.isin(there), None)
 
+    def compare(self, table: pd.DataFrame, column: str, other: pd.Series, where: str) -> None:
+        """Note the images of which another place, say the header, tells another word; the table counts.
+
+        Args:
+            table: One row per image, with `image_id` and the column.
+            column: A column of the findings table.
+            other: The word of the other place for each row, missing where it tells nothing.
+            where: The other place, in words.
+        """
+        odd = table.loc[(table[column].notna() & other.notna() & (table[column] != other)).fillna(False), "image_id"]
+        if len(odd):
+            self.notes.append(
+                f"the {column} of {len(odd)} images differs from that of {where}, {odd.iloc[0]} for example; "
+                "the table counts"
+            )
+
     def sheet(self, name: str, needed: Iterable[str]) -> pd.DataFrame:
         """Return the rows of a table of the archive as text, with the columns in the spelling of `needed`.
 
