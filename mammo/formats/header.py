@@ -10,7 +10,7 @@ from typing import Any
 
 from mammo.errors import UnreadableFilm
 from mammo.formats import READING_VERSION, dicom, pictures
-from mammo.formats.levels import levels_of
+from mammo.formats.levels import notes_of
 from mammo.formats.pixels import opened, whole_of
 from mammo.formats.remembered import Remembered
 from mammo.formats.stream import has_pixels, layout_of
@@ -19,6 +19,7 @@ from mammo.processes.workers import shared_out
 
 VERSION = 4  # raise it if this file changes a header; a change of the reading of films raises READING_VERSION
 MANY = 400  # files from which on several processes read: they take half a second to start
+AT_ONCE = 50  # files that a process answers at once, which takes a tenth of the time of one by one
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def _dicom(path: str, tags: Tags, file: object) -> Header:
         dicom.refuse(tags, has_pixels(file))  # type: ignore[arg-type]
         layout, facts = layout_of(tags), dicom.facts_of(tags)
         known |= {"bits": layout.stored, "spacing_mm": facts.spacing_mm}
-        known["notes"] = (*levels_of(tags, layout.stored, layout.signed).notes, *facts.notes)
+        known["notes"] = (*notes_of(tags, layout.stored, layout.signed), *facts.notes)
     except UnreadableFilm as error:
         known["refused"] = str(error)
     return Header(path, "DICOM", **known)  # type: ignore[arg-type]
@@ -98,7 +99,10 @@ def _dicom(path: str, tags: Tags, file: object) -> Header:
 
 def _plain(text: str | None) -> str | None:
     """Return a text on one line and without control characters, which a terminal would obey; None if it is empty."""
-    return " ".join("".join(one if one.isprintable() else " " for one in text or "").split()) or None
+    text = text or ""
+    if not text.isprintable():
+        text = "".join(one if one.isprintable() else " " for one in text)
+    return " ".join(text.split()) or None
 
 
 def read_headers(paths: Iterable[Path | str], remember: bool = True) -> list[Header]:
@@ -124,10 +128,15 @@ def read_headers(paths: Iterable[Path | str], remember: bool = True) -> list[Hea
 def _read(paths: list[str]) -> list[Header]:
     if len(paths) < MANY:
         return list(map(read_header, paths))
-    return [
-        Header(path, refused=str(one)) if isinstance(one, UnreadableFilm) else one
-        for path, one in zip(paths, shared_out(read_header, paths), strict=True)
-    ]
+    found: list[Header] = []
+    parts = [paths[start : start + AT_ONCE] for start in range(0, len(paths), AT_ONCE)]
+    for part, some in zip(parts, shared_out(lambda part: list(map(read_header, part)), parts), strict=True):
+        if not isinstance(some, UnreadableFilm):
+            found += some
+            continue
+        for path, one in zip(part, shared_out(read_header, part), strict=True):  # a process died; of which film?
+            found.append(Header(path, refused=str(one)) if isinstance(one, UnreadableFilm) else one)
+    return found
 
 
 def _header(name: str, facts: dict[str, Any]) -> Header:

@@ -24,6 +24,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
 from mammo.errors import UnreadableFilm
+from mammo.formats.elements import MOST, elements_of
 from mammo.formats.pixels import MOST_BYTES, check_bytes
 from mammo.formats.silence import whole_at_fork
 
@@ -43,6 +44,7 @@ USED = [
 ]  # fmt: skip
 _OVERLAY = 0x60000102  # OverlayBitPosition of the first overlay
 _TAGS = [*(Tag(keyword) for keyword in USED), Tag(_OVERLAY)]
+_WANTED = frozenset(map(int, _TAGS))
 _tag = cache(tag_for_keyword)
 _LOCK = threading.Lock()
 whole_at_fork(_LOCK)
@@ -84,10 +86,12 @@ class Tags:
 
     def decoded(self, keyword: str) -> str:
         """Return the first value of a text in the file's SpecificCharacterSet; in Latin-1 if it is unknown or wrong."""
-        data = self.raw(keyword)[0]
+        data, named = self.raw(keyword)[0], self.texts("SpecificCharacterSet")
         try:
+            if named in ([], ["ISO_IR 100"]):
+                return data.decode("latin-1").partition("\\")[0].strip(" \0\t\r\n")
             with quiet():
-                encodings = convert_encodings(self.texts("SpecificCharacterSet") or "")
+                encodings = convert_encodings(named or "")
                 text = decode_bytes(data, encodings, set()) if len(encodings) > 1 else data.decode(encodings[0])
         except Exception:  # LookupError, UnicodeError, and what pydicom raises of a set that it does not know
             text = data.decode("latin-1")
@@ -136,6 +140,11 @@ def read_tags(file: BinaryIO) -> tuple[Tags, BinaryIO]:
     """
     if file.read(4) == b"DICM":  # the preamble is cut off
         file = BytesIO(bytes(128) + b"DICM" + file.read(MOST_BYTES))
+    file.seek(0)
+    if (quick := elements_of(file.read(MOST), _WANTED)) is not None:
+        elements, syntax, pixels = quick
+        file.seek(pixels)
+        return Tags(Dataset(dict(elements)), syntax), file
     file.seek(0)
     file = _inflated(file)
     if len(file.read(133)) < 133:
