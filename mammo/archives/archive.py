@@ -111,9 +111,9 @@ class Archive(OnDisk):
 
     def headers(self, paths: pd.Series) -> pd.Series:
         """Return the header of each film, read in parallel and remembered; None for a file that is not there."""
-        there = [path for path in paths.dropna().unique() if Path(path).is_file()]
+        there = list(filter(os.path.isfile, paths.dropna().unique()))
         found: dict[str, Header] = dict(zip(there, read_headers(there), strict=True))
-        return paths.map(found.get).astype(object).where(paths.isin(there), None)
+        return pd.Series([found.get(path) for path in paths], paths.index, dtype=object)
 
     def compare(self, table: pd.DataFrame, column: str, other: pd.Series, where: str) -> None:
         """Note the images of which another place, say the header, tells another word; the table counts.

@@ -9,6 +9,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydicom.uid import ExplicitVRLittleEndian
@@ -19,7 +20,8 @@ from mammo.datasets.example import write_dicom
 FILMS, PATIENTS = RSNA.published["images"], RSNA.published["patients"]
 SIDE_PX = 16
 UID = "1.2.826.0.1.3680043.8.498.1"  # below pydicom's own root
-FIRST = 10**9  # the number of the first film; all numbers have as many digits, so that one file becomes the next
+# Numbers of the first film and patient; all others have as many digits, so that one file becomes the next
+FIRST, FIRST_PATIENT = 10**9, 200_000
 
 
 def write(folder: Path, films: int) -> None:
@@ -32,11 +34,16 @@ def write(folder: Path, films: int) -> None:
     patients = max(films * PATIENTS // FILMS, 1)
     (folder / "train_images").mkdir(parents=True)
     pixels = (np.arange(SIDE_PX**2, dtype=np.uint16) * 16 % 4096).reshape(SIDE_PX, SIDE_PX)
-    old = str(FIRST), str(FIRST // 10)
-    facts = {"PatientID": old[1], "ImageLaterality": "L", "ViewPosition": "MLO", "VOILUTFunction": "SIGMOID"}
-    facts |= {"SOPInstanceUID": f"{UID}.{old[0]}", "StudyInstanceUID": f"{UID}.{old[1]}", "WindowWidth": [3000, 2000]}
+    old = str(FIRST), str(FIRST_PATIENT)
+    facts: dict[str, Any] = {
+        "PatientID": old[1],
+        "ImageLaterality": "L",
+        "ViewPosition": "MLO",
+        "VOILUTFunction": "SIGMOID",
+    }
+    facts |= {"SOPInstanceUID": f"{UID}.{old[0]}", "StudyInstanceUID": f"{UID}.{old[1]}"}
     one = folder / "one.dcm"
-    write_dicom(one, pixels, ExplicitVRLittleEndian, WindowCenter=[1500, 1000], **facts)  # type: ignore[arg-type]
+    write_dicom(one, pixels, ExplicitVRLittleEndian, **facts)
     content, rng = one.read_bytes(), np.random.default_rng(0)
     one.unlink()
     cancer, biopsy, birads = rng.random(patients) < 0.04, rng.random(patients) < 0.05, rng.integers(0, 4, patients)
@@ -45,7 +52,7 @@ def write(folder: Path, films: int) -> None:
         rows.writeheader()
         for film in range(films):
             of = film * patients // films
-            image, patient, side = FIRST + film, FIRST // 10 + of, "LR"[film % 2]
+            image, patient, side = FIRST + film, FIRST_PATIENT + of, "LR"[film % 2]
             ill = side == "L" and cancer[of]
             rows.writerow({
                 "patient_id": patient, "image_id": image, "laterality": side, "view": ("CC", "MLO")[film // 2 % 2],

@@ -4,7 +4,7 @@ Lengths are in millimetres. The patient's name and birth date are never read.
 """
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +120,7 @@ def read_headers(paths: Iterable[Path | str], remember: bool = True) -> list[Hea
     missing = [name for name in dict.fromkeys(names) if name not in known]
     found = dict(zip(missing, _read(missing), strict=True))
     if memory is not None:
-        memory.keep({name: asdict(one) for name, one in found.items()})
+        memory.keep({name: vars(one) for name, one in found.items()})  # asdict copies, which takes longer than JSON
     known |= found
     return [known[name] for name in names]
 

@@ -45,32 +45,48 @@ def levels_of(tags: Tags, bits: int, signed: bool, smallest: int = 0, voi: str =
         UnreadableFilm: The photometric interpretation is unknown, or the modality table is damaged.
     """
     stored = np.arange(1 << bits, dtype=np.float64) - (1 << (bits - 1) if signed else 0)
-    return _levels(tags, bits, signed, stored, smallest, voi)
+    grey, positive, notes = _grey(tags, stored, signed and smallest >= 0, voi)
+    depth = bits - positive
+    white = next(one for one in ((1 << depth) - 1, (1 << bits) - 1, 65535) if one == 65535 or _fits(grey, one))
+    table = np.rint(grey * white).astype(np.uint8 if white < 256 else np.uint16)
+    if (padding := _padding(tags, signed)) is not None:
+        table[(stored >= padding[0]) & (stored <= padding[1])] = 0
+    return Levels(table, white, (*notes, *_said(padding)))
 
 
 def notes_of(tags: Tags, bits: int, signed: bool) -> tuple[str, ...]:
     """Return the notes of `levels_of` with its defaults, without its table, which takes a millisecond for 16 bits.
 
     Rescaling and windows rise or fall all the way, so the ends of the stored values tell the same as all of them.
+
+    Raises:
+        UnreadableFilm: As `levels_of` does.
     """
     if "ModalityLUTSequence" in tags or "VOILUTSequence" in tags:
         return levels_of(tags, bits, signed).notes
     half = 1 << (bits - 1)
-    ends = [-half, 0, half - 1] if signed else [0, 2 * half - 1]
-    return _levels(tags, bits, signed, np.array(ends, np.float64), 0, "first").notes
+    ends = np.array([-half, 0, half - 1] if signed else [0, 2 * half - 1], np.float64)
+    return (*_grey(tags, ends, signed, "first")[2], *_said(_padding(tags, signed)))
 
 
-def _levels(tags: Tags, bits: int, signed: bool, stored: np.ndarray, smallest: int, voi: str) -> Levels:
+def _grey(tags: Tags, stored: np.ndarray, positive: bool, voi: str) -> tuple[np.ndarray, bool, list[str]]:
+    """Return the grey of stored values in [0, 1], whether black is the value 0 of a signed film, and notes.
+
+    Args:
+        tags: The header.
+        stored: Stored values in ascending order, the smallest and the largest among them.
+        positive: True if the film is signed, and has no value below 0.
+        voi: As in `levels_of`.
+    """
     inverted = is_inverted(tags)
     values, notes = _modality(tags, stored)
-    grey = None
+    grey, fewer = None, False
     if voi == "first":
         grey, more = _voi(tags, values)
         notes += more
-    depth = bits
     if grey is None:
-        can = values[stored >= 0] if signed and smallest >= 0 else values
-        depth -= len(can) < len(values)
+        can = values[stored >= 0] if positive else values
+        fewer = len(can) < len(values)
         low, high = can.min(), can.max()
         if low == high:
             raise UnreadableFilm("its rescaling or modality table gives one grey level; expected several")
@@ -78,12 +94,11 @@ def _levels(tags: Tags, bits: int, signed: bool, stored: np.ndarray, smallest: i
     if inverted:
         grey = 1 - grey
         notes.append("inverted: stored with white as the lowest level")
-    white = next(one for one in ((1 << depth) - 1, (1 << bits) - 1, 65535) if one == 65535 or _fits(grey, one))
-    table = np.rint(grey * white).astype(np.uint8 if white < 256 else np.uint16)
-    if (padding := _padding(tags, signed)) is not None:
-        table[(stored >= padding[0]) & (stored <= padding[1])] = 0
-        notes.append(f"padding {padding[0]} to {padding[1]} is background")
-    return Levels(table, white, tuple(notes))
+    return grey, fewer, notes
+
+
+def _said(padding: tuple[int, int] | None) -> list[str]:
+    return [] if padding is None else [f"padding {padding[0]} to {padding[1]} is background"]
 
 
 def is_inverted(tags: Tags) -> bool:
