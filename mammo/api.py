@@ -1,7 +1,6 @@
 """The functions that `import mammo` offers: a few lines lead from films to an answer."""
 
 import hashlib
-import inspect
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -24,6 +23,7 @@ from mammo.processes.resume import changed
 from mammo.reports.external import ExternalEvaluation
 from mammo.reports.markdown import Markdown
 from mammo.run_folder import RunFolder
+from mammo.targets import settings_of
 
 if TYPE_CHECKING:
     from mammo.auditing.audit import Audit
@@ -270,32 +270,3 @@ def audit(films: "Dataset | Path | str", split: "pd.DataFrame | Path | str | Non
     if isinstance(films, Path | str):
         return auditing.audit_of(find_films(Path(films)), rows)
     return auditing.audit_of(films_of(films), rows)
-
-
-def settings_of(made: Any, known: Mapping[str, Any], group: str) -> dict[str, Any]:
-    """Return the settings that make an object again, in another process or in a later evaluation.
-
-    Args:
-        made: The object. Its class keeps each argument of its constructor as an attribute of that name.
-        known: The built-in classes by name, or their import paths.
-        group: The group of the settings, for errors.
-
-    Raises:
-        InputError: The object lacks such an attribute.
-    """
-    cls = type(made)
-    names = [name for name, row in known.items() if row in (cls, f"{cls.__module__}.{cls.__qualname__}")]
-    settings: dict[str, Any] = {"name": names[0]} if names else {"_target_": f"{cls.__module__}.{cls.__qualname__}"}
-    for name, parameter in inspect.signature(cls).parameters.items():
-        if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
-            continue
-        if not hasattr(made, name):
-            raise InputError(
-                f"{group}: {cls.__name__} has no attribute {name}, so it cannot be made again; "
-                f"write self.{name} = {name} in its constructor"
-            )
-        value = getattr(made, name)
-        value = str(value) if isinstance(value, Path) else value
-        if value != parameter.default:
-            settings[name] = value
-    return settings

@@ -247,8 +247,8 @@ class Config:
             if group == "trainer" or section.get("_target_"):
                 others = {key: section.pop(key) for key in list(section) if key not in known}
                 section[rest] = {**(section.get(rest) or {}), **others}
-        for key in ("columns", "values"):  # JSON, if they come from a command line
-            if str(text := plain.get("data", {}).get(key)).startswith("{") and isinstance(text, str):
+        for key, start in (("columns", "{"), ("values", "{"), ("parts", "[")):  # JSON, if from a command line
+            if str(text := plain.get("data", {}).get(key)).startswith(start) and isinstance(text, str):
                 plain["data"][key] = json.loads(text)
         try:
             made: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), plain))

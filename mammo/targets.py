@@ -69,3 +69,32 @@ def build(group: str, config: Any, known: Mapping[str, Any], general: Collection
     except TypeError as error:
         raise InputError(f"{named}: {error}; it takes {lists}") from None
     return cls(**given)
+
+
+def settings_of(made: Any, known: Mapping[str, Any], group: str) -> dict[str, Any]:
+    """Return the settings that make an object again, in another process or in a later evaluation.
+
+    Args:
+        made: The object. Its class keeps each argument of its constructor as an attribute of that name.
+        known: The built-in classes by name, or their import paths.
+        group: The group of the settings, for errors.
+
+    Raises:
+        InputError: The object lacks such an attribute.
+    """
+    cls = type(made)
+    names = [name for name, row in known.items() if row in (cls, f"{cls.__module__}.{cls.__qualname__}")]
+    settings: dict[str, Any] = {"name": names[0]} if names else {"_target_": f"{cls.__module__}.{cls.__qualname__}"}
+    for name, parameter in signature(cls).parameters.items():
+        if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+            continue
+        if not hasattr(made, name):
+            raise InputError(
+                f"{group}: {cls.__name__} has no attribute {name}, so it cannot be made again; "
+                f"write self.{name} = {name} in its constructor"
+            )
+        value = getattr(made, name)
+        value = str(value) if isinstance(value, Path) else value
+        if value != parameter.default:
+            settings[name] = value
+    return settings

@@ -9,7 +9,7 @@ import pandas as pd
 
 from mammo import figures
 from mammo.auditing.duplicates import Pairs, find_pairs, has_texture
-from mammo.auditing.hashes import cache_of, records
+from mammo.auditing.hashes import records_of
 from mammo.auditing.sources import FEW, Films, alike_across, find_films, place, read_split
 from mammo.datasets.findings import STRING
 from mammo.errors import InputError
@@ -133,7 +133,7 @@ def audit_of(of: Films, rows: pd.DataFrame | None) -> Audit:
         rows["patient"] = rows["patient"].fillna(rows["image_id"].map(patients).astype(STRING))
     people = rows if len(rows) else films
     notes += [one for one in alike_across(people) if not any(one == note for note in notes)]
-    described, reasons = records([Path(film) for film in films["path"]], cache_of(of.source))
+    described, reasons = records_of([Path(film) for film in films["path"]], of.source_of_each())
     if not len(described):
         raise InputError(f"none of the {len(films)} films can be read: {next(iter(reasons.values()))}, for example")
     found = Audit(notes=notes, leaks=[*of.leaks, *crossing(rows)], unreadable=[*of.unreadable, *reasons.values()])

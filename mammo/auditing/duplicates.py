@@ -47,9 +47,17 @@ class Pairs:
                 yield int(self.first[pair]), int(self.second[pair]), how, float(self.correlation[pair])
 
 
-def find_pairs(records: np.ndarray) -> Pairs:
-    """Propose pairs of films by hash and decide by pixels; `records` come from `mammo.auditing.hashes.records`."""
+def find_pairs(records: np.ndarray, groups: np.ndarray | None = None) -> Pairs:
+    """Propose pairs of films by hash and decide by pixels.
+
+    Args:
+        records: The records of the films, from `mammo.auditing.hashes.records`.
+        groups: (films,) the group of each film; only films of two groups are compared. None compares all.
+    """
     first, second, symmetry = propose(records["hashes"])
+    if groups is not None:
+        across = groups[first] != groups[second]
+        first, second, symmetry = first[across], second[across], symmetry[across]
 
     def decide(pair: int) -> float:
         one, other = records["thumb"][first[pair]], records["thumb"][second[pair]]

@@ -62,8 +62,8 @@ def records(paths: Sequence[Path], cache: Path | None = None) -> tuple[np.ndarra
 
     Args:
         paths: The files of the films.
-        cache: A file of records; films of the same path, size and time are taken from it. If any is missing, the
-            file is replaced by the records of these films. None reads all films.
+        cache: A file of records; films of the same path, size and time are taken from it, and those that are missing
+            are added. If some of its films are not asked for, they are kept. None reads all films.
 
     Returns:
         The records, (readable films,) of type `RECORD`, in the order of `paths`; and the reasons.
@@ -72,7 +72,7 @@ def records(paths: Sequence[Path], cache: Path | None = None) -> tuple[np.ndarra
     known = _cached(cache)
     at = {key: row for row, key in enumerate(known["key"])}
     missing = [row for row, key in enumerate(keys) if key not in at]
-    if not missing and len(known) == len(keys):
+    if not missing:
         return known[[at[key] for key in keys]] if list(known["key"]) != keys else known, {}
     found = np.zeros(len(paths), RECORD)
     for row, key in enumerate(keys):
@@ -88,8 +88,28 @@ def records(paths: Sequence[Path], cache: Path | None = None) -> tuple[np.ndarra
             else:
                 found[row] = one
     finally:  # what was hashed is kept, even if the user stops it here
-        if cache is not None:
-            _store(found[found["key"] != b""], cache)
+        if cache is not None and (found["key"][missing] != b"").any():
+            others = ~np.isin(known["key"], keys)
+            made = found[found["key"] != b""]
+            _store(np.concatenate([known[others], made]) if others.any() else made, cache)
+    return np.delete(found, list(reasons)), reasons
+
+
+def records_of(paths: Sequence[Path], sources: Sequence[Path]) -> tuple[np.ndarray, dict[int, str]]:
+    """Return the records of films as `records` does, each from the cache of its source.
+
+    Args:
+        paths: The files of the films.
+        sources: The folder or table that each film comes from.
+    """
+    found, reasons = np.zeros(len(paths), RECORD), dict[int, str]()
+    for source in dict.fromkeys(sources):
+        rows = [row for row, one in enumerate(sources) if one == source]
+        made, lost = records([paths[row] for row in rows], cache_of(source))
+        if len(rows) == len(paths):
+            return made, lost  # mapped from the file, not copied
+        reasons |= {rows[at]: why for at, why in lost.items()}
+        found[[row for at, row in enumerate(rows) if at not in lost]] = made
     return np.delete(found, list(reasons)), reasons
 
 

@@ -33,6 +33,7 @@ class Films:
         leaks: The leaks that the folders alone tell, one line each.
         unreadable: The folders that could not be looked into, one line each.
         source: The file or folder that the films come from.
+        sources: That of each film, if they come from several.
     """
 
     table: pd.DataFrame
@@ -40,6 +41,11 @@ class Films:
     source: Path
     leaks: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
+    sources: list[Path] = field(default_factory=list)
+
+    def source_of_each(self) -> list[Path]:
+        """Return the file or folder that each film comes from."""
+        return self.sources or [self.source] * len(self.table)
 
 
 def find_films(source: Path) -> Films:
@@ -77,14 +83,27 @@ def films_of(dataset: Dataset, chosen: Chosen | None = None) -> Films:
     """
     dataset.prepare()
     table = (load_findings(dataset) if chosen is None else chosen.findings).drop_duplicates("image_id")
-    root = Path(getattr(dataset, "root", None) or ".")
     if table["path"].isna().any():
         raise InputError(f"data set {dataset.name}: its findings have no path for each image; name the folder of films")
+    members = getattr(dataset, "members", {})  # of a union
+    owners = [members.get(name, dataset) for name in table["dataset"]]
     films = table[["image_id", "path", "patient"]].assign(name=table["image_id"], split=table["official_split"])
-    films["path"] = [str(root / path if (root / path).is_file() else path) for path in films["path"]]
+    films["path"] = [_placed(path, owner) for path, owner in zip(films["path"], owners, strict=True)]
     notes = list(getattr(dataset, "notes", ())) if chosen is None else list(chosen.notes)
-    source = Path(getattr(dataset, "table", None) or root)
-    return Films(films[FILMS].astype(STRING).reset_index(drop=True), notes, source)
+    each = [_source_of(one) for one in owners] if members else []
+    return Films(films[FILMS].astype(STRING).reset_index(drop=True), notes, _source_of(dataset), sources=each)
+
+
+def _placed(path: str, dataset: Dataset) -> str:
+    """Return the path of a film, from the data set's folder if it lies there."""
+    inner = Path(getattr(dataset, "root", None) or ".") / path
+    return str(inner if inner.is_file() else path)
+
+
+def _source_of(dataset: Dataset) -> Path:
+    """Return the table or the folder by which what is known of a data set's films is kept."""
+    table = Path(getattr(dataset, "table", None) or "")
+    return table if table.is_file() else Path(getattr(dataset, "root", None) or dataset.name)
 
 
 def _of_folder(folder: Path) -> Films:

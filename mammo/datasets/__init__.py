@@ -3,7 +3,12 @@
 from importlib import import_module
 from typing import Any
 
-_PLACES = {"MIAS": "mammo.datasets.mias", "Phantom": "mammo.datasets.phantom", "Table": "mammo.datasets.table"}
+_PLACES = {
+    "MIAS": "mammo.datasets.mias",
+    "Phantom": "mammo.datasets.phantom",
+    "Table": "mammo.datasets.table",
+    "Union": "mammo.datasets.union",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -140,13 +140,19 @@ def check_sources(findings: pd.DataFrame, wanted: Any) -> None:
     Raises:
         InputError: Both are there, and the setting does not name both.
     """
-    counts = findings.loc[findings["severity"].notna(), "severity_source"].value_counts()
-    mixed = [one for one in ("pathology", "birads") if counts.get(one, 0)]
-    if len(mixed) == 2 and not (isinstance(wanted, list | tuple) and set(mixed) <= set(wanted)):
-        raise InputError(
-            f"{counts['pathology']} severities rest on pathology and {counts['birads']} on BI-RADS, a reader's guess; "
-            "take one, data.severity_source=pathology, or name both, data.severity_source=[pathology,birads]"
-        )
+    known = findings[findings["severity"].notna()]
+    source = known["severity_source"].fillna("unstated")
+    mixed = [one for one in ("pathology", "birads") if (source == one).any()]
+    if len(mixed) < 2 or (isinstance(wanted, list | tuple) and set(mixed) <= set(wanted)):
+        return
+    several = known["dataset"].nunique() > 1
+    of = {one: f" ({', '.join(known.loc[source == one, 'dataset'].unique())})" * several for one in mixed}
+    counts, listed = source.value_counts(), ",".join([*mixed, *sorted(set(source) - set(mixed))])
+    raise InputError(
+        f"{counts['pathology']} severities rest on pathology{of['pathology']} and {counts['birads']} on BI-RADS, a "
+        f"reader's guess{of['birads']}; take one, data.severity_source=pathology, or name all that are taken together, "
+        f"data.severity_source=[{listed}]"
+    )
 
 
 def dataset_digest(dataset: Dataset, findings: pd.DataFrame) -> str:

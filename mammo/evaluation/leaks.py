@@ -18,7 +18,7 @@ class Leak:
     """One reason why a run's numbers are better than those of new patients would be."""
 
     kind: str  # the same in every fold of an experiment
-    n: int  # number of images, patients, samples or heads concerned
+    n: int  # number of images, pairs of images, patients, samples or heads concerned
     text: str  # in words, without the number
 
     def __str__(self) -> str:
@@ -38,7 +38,7 @@ def leaks(
 
     Args:
         config: The resolved configuration.
-        split_audit: The result of `datasets.split.audit_split`.
+        split_audit: The result of `datasets.split.audit_split`, with the pairs of the audit before training.
         crop_leak: Why the crop itself tells the class, in words; None if it does not.
         table: The predictions of the run.
         classes: The names of the classes.
@@ -49,6 +49,9 @@ def leaks(
     again = choices(table, classes, config.threshold, config.select_on)
     elsewhere = [head for head, one in operating.items() if one != again[head]]
     copied, crossing = len(split_audit["images_in_two_splits"]), len(split_audit["patients_in_two_splits"])
+    same, met = (len(split_audit.get(f"{one}_in_two_splits", ())) for one in ("pixels", "exams"))
+    same_text = "pairs of images with the same pixels or acquisition, under two names, lie in two splits"
+    met_text = "pairs of images of one exam by their headers, under two patients' names, lie in two splits"
     copies_text = "copies of images were made before the split and lie in two splits (split=copy)"
     on_test = "epoch, heads, temperature and threshold were chosen on the test part (select_on=test)"
     learnt_text = (
@@ -58,6 +61,8 @@ def leaks(
     found = [
         Leak("copies_in_two_splits", copied, copies_text),
         Leak("patients_in_two_splits", crossing, f"patients have images in two splits (split={config.split.name})"),
+        Leak("pixels_in_two_splits", same, same_text),
+        Leak("exams_in_two_splits", met, met_text),
         Leak("crop", tested if crop_leak else 0, crop_leak or ""),
         Leak("selected_on_test", tested if config.select_on == "test" else 0, on_test),
         Leak("tested_on_learnt", len(list(learnt)), learnt_text),

@@ -1,4 +1,4 @@
-"""Heads on subgroups of the test samples (finding, severity, density, lesion size), and compared with shortcuts."""
+"""Heads on subgroups of the test samples (data set, finding, severity, lesion size), and compared with shortcuts."""
 
 from dataclasses import replace
 
@@ -14,6 +14,10 @@ from mammo.evaluation.predictions import BASELINES, Predictions
 def subgroups(samples: pd.DataFrame) -> list[tuple[str, np.ndarray]]:
     """Return names and masks of the subgroups of samples (rows of `samples.csv`); lesion sizes are cut in thirds."""
     found = []
+    for column in ("dataset", "severity_source"):
+        given = samples.get(column, pd.Series(pd.NA, samples.index)).fillna("unstated")
+        if given.nunique() > 1:
+            found += [(f"{column} {value}", (given == value).to_numpy()) for value in sorted(set(given))]
     for column in ("finding", "severity", "density"):
         for value in sorted(set(samples[column].dropna()) - {"NORM"}):  # NORM is severity normal
             found.append((f"{column} {value}", (samples[column] == value).to_numpy()))
@@ -40,7 +44,8 @@ def by_subgroup(samples: pd.DataFrame, heads: dict[str, Predictions]) -> tuple[l
     for name, mask in subgroups(facts):
         cells = [name, str(mask.sum()), str(len(set(tested.patients[mask])))]
         for head, one in heads.items():
-            cells += [str(auroc(one, mask))] * (head in areas) + [str(accuracy(one, mask))]
+            area = [str(auroc(one, mask, alone=name.startswith("dataset ")))] if head in areas else []
+            cells += [*area, str(accuracy(one, mask))]
         rows.append(cells)
     return header, rows
 
@@ -62,10 +67,17 @@ def accuracy(predictions: Predictions, mask: np.ndarray) -> Value:
     return _value(inside, "accuracy")
 
 
-def auroc(predictions: Predictions, mask: np.ndarray) -> Value:
-    """Return the AUROC for a subgroup. A subgroup of one class is compared with all samples of the other class."""
+def auroc(predictions: Predictions, mask: np.ndarray, *, alone: bool = False) -> Value:
+    """Return the AUROC for a subgroup. A subgroup of one class is compared with all samples of the other class.
+
+    Args:
+        predictions: The predictions of all samples.
+        mask: (samples,) bool, true in the subgroup.
+        alone: True compares a subgroup with no sample of another one.
+    """
     positive = predictions.labels == 1
-    if len(predictions.classes) != 2 or positive.all() or not positive.any():
+    seen = positive[mask] if alone else positive
+    if len(predictions.classes) != 2 or seen.all() or not seen.any():
         return Value(None, reason="undefined: it needs two classes")
     if positive[mask].all() or not positive[mask].any():
         mask = mask | (positive != positive[mask][0])

@@ -17,7 +17,7 @@ from mammo.formats.stream import has_pixels, layout_of
 from mammo.formats.tags import Tags, is_dicom, read_tags
 from mammo.processes.workers import shared_out
 
-VERSION = 4  # raise it if this file changes a header; a change of the reading of films raises READING_VERSION
+VERSION = 5  # raise it if this file changes a header; a change of the reading of films raises READING_VERSION
 MANY = 400  # files from which on several processes read: they take half a second to start
 AT_ONCE = 50  # files that a process answers at once, which takes a tenth of the time of one by one
 
@@ -33,7 +33,7 @@ class Header:
         spacing_mm: Side of a pixel; None if unknown.
         laterality: `left`, `right` or None.
         view: MLO, CC or another, or None.
-        patient, exam: PatientID and StudyInstanceUID; None if they are not stated.
+        patient, exam, acquisition: PatientID, StudyInstanceUID, SOPInstanceUID; None if they are not stated.
         notes: What will be done with the pixels, and guesses about them, one line each.
         refused: The reason why the file cannot be used as a film; None if none is known before decoding.
     """
@@ -48,6 +48,7 @@ class Header:
     view: str | None = None
     patient: str | None = None
     exam: str | None = None
+    acquisition: str | None = None
     notes: tuple[str, ...] = ()
     refused: str | None = None
 
@@ -83,6 +84,7 @@ def _dicom(path: str, tags: Tags, file: object) -> Header:
         "view": _plain(dicom.view_of(tags)),
         "patient": _plain(tags.decoded("PatientID")),
         "exam": _plain(tags.text("StudyInstanceUID")),
+        "acquisition": _plain(tags.text("SOPInstanceUID")),
         "height": tags.whole("Rows") or 0,
         "width": tags.whole("Columns") or 0,
         "bits": tags.whole("BitsStored") or 0,

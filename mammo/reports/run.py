@@ -16,7 +16,7 @@ from mammo.evaluation.evaluate import Evaluation, Metrics, evaluate_table
 from mammo.evaluation.leaks import Leak, check_labels, protocol
 from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.predictions import BASELINES
-from mammo.evaluation.subgroups import beyond_shortcuts, by_subgroup, one_liner
+from mammo.evaluation.subgroups import beyond_shortcuts, by_subgroup, facts_of, one_liner
 from mammo.files import write_json, write_text
 from mammo.reports import run_figures
 from mammo.reports.markdown import markdown, signed
@@ -33,7 +33,7 @@ BRIEFLY = [name for name in SHOWN if not name.endswith("_90") and not name.start
 HEADS = {
     "softmax": "the network's own output",
     "shortcuts": "a baseline: a logistic regression on density, breast area, place and size of the crop, mean grey "
-    "level, share of black pixels, and how much brighter the middle is than its surround",
+    "level, share of black pixels, how much brighter the middle is than its surround, and the data set of several",
     "majority": "a baseline: it always says the most frequent class of the training part",
 }
 SOURCES = {  # what the values of severity_source say
@@ -102,17 +102,22 @@ def _first_lines(
     if crop["several_per_image"] and "image" in units and "test" in units["image"][0].metrics:
         shown, what = units["image"][0], f"images, each from its samples (aggregate={config.aggregate}),"
     test, counts = shown.predictions["test"], shown.counts["test"]
-    lines = [f"# {config.task.name} by {config.model.name} on {run.provenance['dataset']['name']}", ""]
-    if run.provenance["dataset"]["name"].startswith("phantom"):
-        lines += ["**Synthetic films: these numbers show that the program runs, not how it does on mammograms.**", ""]
+    names = datasets(samples) or [run.provenance["dataset"]["name"]]
+    tested = facts_of(samples, evaluation.predictions["test"]["majority"])
+    lines = [f"# {config.task.name} by {config.model.name} on {' and '.join(names)}", ""]
+    if drawn := [name for name in names if name.startswith("phantom")]:
+        which = "Synthetic films" if drawn == names else f"The films of {' and '.join(drawn)} are synthetic"
+        lines += [f"**{which}: these numbers show that the program runs, not how it does on mammograms.**", ""]
     lines += [
         f"- Protocol: {protocol(config)}; seed {config.seed}.",
         f"- Leaks: {'; '.join(map(str, leaks)) or 'none found'}.",
         f"- Test: n = {counts['samples']} {what} of {counts['patients']} patients. "
         "Numbers in brackets are 95 % intervals, from a bootstrap over patients.",
     ]
+    if len(names) > 1:
+        lines += [f"- {samples_of_each(tested, names, run.provenance['classes'])}."]
     if config.task.column == "severity":
-        lines += [f"- {sources_of(samples)}."]
+        lines += [f"- {sources_of(tested)}."]
     for head, values in shown.metrics["test"].items():
         area = "" if head == "majority" else f", AUROC {values['auroc']}"
         lines += [f"- {head}: accuracy {values['accuracy']}{area}{f'; {HEADS[head]}' if head in HEADS else ''}."]
@@ -137,13 +142,30 @@ def _first_lines(
     return [*lines, *(f"- {note}." for note in run.provenance["notes"]), "", "Not for diagnostic use."]
 
 
-def sources_of(samples: pd.DataFrame) -> str:
-    """Return a line that says what the labels of the tested images rest on; the column is missing in older runs."""
-    tested = samples[samples["split"] == "test"]
+def datasets(samples: pd.DataFrame) -> list[str]:
+    """Return the names of the data sets that samples are of; none in runs that did not write them."""
+    return list(samples["dataset"].dropna().unique()) if "dataset" in samples else []
+
+
+def samples_of_each(tested: pd.DataFrame, names: list[str], classes: list[str]) -> str:
+    """Return a line that says how many of the tested samples of each class every data set has."""
+    said = []
+    for name in names:
+        own = tested[tested["dataset"] == name]
+        counts = ", ".join(f"{(own['label'] == one).sum()} {one}" for one in classes)
+        said.append(f"{name} {counts} of {own['patient'].nunique()} patients")
+    return f"Test samples of each data set: {'; '.join(said)}"
+
+
+def sources_of(tested: pd.DataFrame) -> str:
+    """Return a line that says what the labels of the tested samples rest on; the column is missing in older runs."""
     sources = tested.get("severity_source", pd.Series(pd.NA, tested.index)).fillna("unstated")
-    counted = sources.value_counts()
-    said = ", ".join(f"{SOURCES[name]} ({count})" for name, count in counted.items())
-    return f"Labels of the test samples rest on {said}"
+    said = []
+    for source, count in sources.value_counts().items():
+        of = tested.loc[sources == source, "dataset"].value_counts() if "dataset" in tested else {}
+        each = ": " + ", ".join(f"{n} of {name}" for name, n in of.items())
+        said.append(f"{SOURCES[str(source)]} ({count}{each * (len(datasets(tested)) > 1)})")
+    return f"Labels of the test samples rest on {', '.join(said)}"
 
 
 def shortcut_verdict(shortcuts: Value, beyond: dict[str, Value]) -> str:
@@ -172,7 +194,9 @@ def _metrics_lines(run: RunFolder, samples: pd.DataFrame, evaluation: Evaluation
         if split == "test":
             tested = evaluation.predictions["test"]
             header, rows = by_subgroup(samples, tested)
-            note = ["A subgroup with one class only is compared with all test samples of the other class.", ""]
+            note = ["A subgroup with one class only is compared with all test samples of the other class."]
+            note[0] += " A data set is not: its scanner would tell the class." * (len(datasets(samples)) > 1)
+            note.append("")
             two = len(tested["majority"].classes) == 2
             lines += _operating_lines(evaluation.operating, config.select_on, two)
             lines += ["## Test by subgroup", "", *(note if two else []), *markdown(header, rows), ""]

@@ -4,19 +4,22 @@ import json
 import re
 from typing import Any
 
+import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from mammo.errors import InputError
 
 COLUMNS, VALUES = "data.columns.", "data.values."  # keys below these are the user's own
+PARTS = "data.parts"  # a list of names and of settings, which may hold such keys
 
 
 def for_hydra(words: list[str]) -> list[str]:
     """Return the words so that Hydra reads them.
 
     `data.columns.patient=PatientID` may name a key that no file has. All words `data.values.<column>.<word>=<ours>`
-    become one setting in JSON, as a word may be any text. Other values that Hydra cannot read are put in quotes.
+    become one setting in JSON, as a word may be any text; `data.parts` does, if Hydra cannot read it. Other values that
+    Hydra cannot read are put in quotes.
     """
     parser, found, values = OverridesParser.create(), list[str](), dict[str, dict[str, Any]]()
     for word in words:
@@ -40,7 +43,7 @@ def for_hydra(words: list[str]) -> list[str]:
         try:
             parser.parse_override(f"{key}={value}")
         except HydraException:
-            value = _quoted(value, parser)
+            value = (_parts(value) if name == PARTS else None) or _quoted(value, parser)
         found.append(f"{key}={value}")
     return [*found, *([f"data.values={_quote(json.dumps(values, ensure_ascii=False))}"] if values else [])]
 
@@ -68,6 +71,16 @@ def _mapping(parser: OverridesParser, value: str) -> dict[str, Any] | None:
             continue
         return found if isinstance(found, dict) else None
     return None
+
+
+def _parts(value: str) -> str | None:
+    """Return a list that YAML can read in JSON and in quotes; None for what is no list."""
+    spaced = re.sub(r"([{,]\s*\w+):(?=\S)", r"\1: ", value)  # Hydra needs no blank after a colon, and YAML does
+    try:
+        found = yaml.safe_load(spaced)
+    except yaml.YAMLError:
+        return None
+    return _quote(json.dumps(found, ensure_ascii=False)) if isinstance(found, list) else None
 
 
 def _quoted(value: str, parser: OverridesParser) -> str:

@@ -12,6 +12,7 @@ from mammo.models.heads import FittedHead
 from mammo.processes.devices import plan_of
 from mammo.reports import run as report
 from mammo.run_folder import RunFolder
+from mammo.runs.audit import audit
 from mammo.runs.donor import donor_of, known_in, weights_of
 from mammo.runs.log import Clock, quieten, say_plan
 from mammo.runs.plugins import load_plugins
@@ -55,6 +56,9 @@ def train(config: Config, folder: Path) -> dict[str, float]:
     split = split_of(chosen.findings, config)
     prepared = prepare(dataset, chosen.findings, split, config, chosen.notes)
     clock.lap("films and crops")
+    if plan.main:
+        audit(prepared, config)
+    clock.lap("audit")
     frozen_stages = earlier.provenance["frozen_stages"] if earlier else None
     given_weights = weights_of(donor) if donor else None
     task = build_task(config, prepared.labels, prepared.class_counts(), frozen_stages, given_weights)

@@ -80,11 +80,12 @@ class Prepared:
         return self.classes[[sample for sample, _ in self.described.rows]]
 
     def shortcuts(self) -> pd.DataFrame:
-        """Return the shortcut features of each described row (crop geometry, grey level, density).
+        """Return the shortcut features of each described row (crop geometry, grey level, density, one of data sets).
 
         The task's own column is left out.
         """
         columns = [*SHORTCUTS, *(["density"] if self.labels.column != "density" else [])]
+        columns += ["dataset"] if self.crops.table["dataset"].nunique() > 1 else []
         return self.crops.table[columns].iloc[[sample for sample, _ in self.described.rows]].reset_index(drop=True)
 
     def class_counts(self) -> np.ndarray:

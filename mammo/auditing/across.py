@@ -1,0 +1,118 @@
+"""The audit before training: images that are one under two names, in two data sets or in two parts of an own split."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mammo.auditing.duplicates import find_pairs, has_texture
+from mammo.auditing.hashes import records_of
+from mammo.auditing.sources import FEW, Films
+from mammo.formats.header import read_headers
+
+Rows = tuple[int, int]  # the rows of two films
+
+
+@dataclass
+class Across:
+    """The result of the audit before training.
+
+    Attributes:
+        pixels: The pairs of images in two parts of the split that have the same pixels or the same acquisition.
+        exams: The pairs of images in two parts of the split that are of one exam, and of two patients by their names.
+        notes: All that was compared and found, one line each. It names images, and no patient.
+    """
+
+    pixels: list[tuple[str, str]] = field(default_factory=list)
+    exams: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def audit_across(films: Films, datasets: pd.Series, *, within: bool) -> Across:
+    """Compare the images of several data sets, or those of the parts of a split, by their headers and pixels.
+
+    Two images have the same acquisition if their headers state one SOPInstanceUID, and are of one exam if these state
+    one StudyInstanceUID.
+
+    Args:
+        films: The films, with the part of the split of each; an image in several parts has them joined by a plus.
+        datasets: The data set of each film, in the order of the films.
+        within: True compares the parts of the split within a data set too, because the split was given with it.
+    """
+    table = films.table.assign(dataset=datasets.to_numpy())
+    table["group"] = table["dataset"] + (" " + table["split"] if within else "")
+    headers = read_headers(list(table["path"]))
+    for of in ("acquisition", "exam"):
+        table[of] = pd.Series([getattr(one, of) for one in headers], dtype="string")
+    same: dict[Rows, list[str]] = {pair: ["one SOPInstanceUID"] for pair in _stating_one(table, "acquisition")}
+    pairs, reasons = _of_same_pixels(table, films)
+    for pair, proof in pairs.items():
+        same.setdefault(pair, []).append(proof)
+    met = [pair for pair in _stating_one(table, "exam") if table["patient"][pair[0]] != table["patient"][pair[1]]]
+    found = Across(_in_two_parts(table, same), _in_two_parts(table, met))
+    found.notes.append(_compared(table) + "; none has the same pixels or the same acquisition" * (not same))
+    if same:
+        listed = [f"{_named(table, pair)}: {', '.join(why)}" for pair, why in same.items()]
+        found.notes.append(
+            f"**{len(same)} pairs of images are the same by their pixels or headers, {len(found.pixels)} of them in "
+            f"two parts of the split: {_some(listed)}**"
+        )
+    if met:
+        found.notes.append(
+            f"**{len(met)} pairs of images are of one exam by their headers, but of two patients by their names, "
+            f"{len(found.exams)} of them in two parts of the split: {_some([_named(table, pair) for pair in met])}**"
+        )
+    if reasons:
+        first = table["name"][min(reasons)]
+        found.notes.append(f"the audit could not see the pixels of {len(reasons)} images, {first} for example")
+    return found
+
+
+def _stating_one(table: pd.DataFrame, column: str) -> Iterator[Rows]:
+    """Yield the pairs of films of two groups that state the same; one stands for all of its group and part."""
+    known = table[[column, "group", "split"]].dropna().drop_duplicates()
+    known = known[known.groupby(column)["group"].transform("nunique") > 1]
+    for _, same in known.groupby(column, sort=False):
+        for one, other in combinations(same.index, 2):
+            if same["group"][one] != same["group"][other]:
+                yield int(one), int(other)
+
+
+def _of_same_pixels(table: pd.DataFrame, films: Films) -> tuple[dict[Rows, str], dict[int, str]]:
+    """Return the pairs of films of two groups that have the same pixels, each with its proof, and what was not read."""
+    described, reasons = records_of([Path(path) for path in table["path"]], films.source_of_each())
+    rows = np.delete(np.arange(len(table)), list(reasons))
+    found = dict[Rows, str]()
+    if not len(described):
+        return found, reasons
+    for first, second, symmetry, alike in find_pairs(described, pd.factorize(table["group"])[0][rows]).same():
+        if has_texture(described["thumb"][first]) and has_texture(described["thumb"][second]):
+            found[int(rows[first]), int(rows[second])] = f"correlation {alike:.3f}, {symmetry}"
+    return found, reasons
+
+
+def _in_two_parts(table: pd.DataFrame, pairs: Iterable[Rows]) -> list[tuple[str, str]]:
+    """Return the names of the pairs that lie, or of which copies lie, in two parts of the split."""
+    parts = [set(words.split("+")) for words in table["split"]]
+    return [(table["name"][one], table["name"][other]) for one, other in pairs if len(parts[one] | parts[other]) > 1]
+
+
+def _compared(table: pd.DataFrame) -> str:
+    """Return what was compared, in words."""
+    several = list(table["dataset"].unique())
+    what = " and ".join(several) if len(several) > 1 else f"the parts of the split of {several[0]}"
+    sizes = table["group"].value_counts().to_numpy()
+    return f"audit across {what}: {len(table):,} images, {(len(table) ** 2 - int((sizes**2).sum())) // 2:,} pairs"
+
+
+def _named(table: pd.DataFrame, pair: Rows) -> str:
+    """Return the names of two images, with the data set and the part of the split of each."""
+    first, second = (f"{table['name'][row]} ({table['dataset'][row]}, {table['split'][row]})" for row in pair)
+    return f"{first} and {second}"
+
+
+def _some(lines: list[str]) -> str:
+    return "; ".join(lines[:FEW]) + f"; and {len(lines) - FEW} more" * (len(lines) > FEW)

@@ -1,0 +1,34 @@
+"""The audit of a run before it trains: over several data sets, and over the split that an archive brings."""
+
+from dataclasses import replace
+
+from mammo.config import Config
+from mammo.datasets.base import Chosen
+from mammo.training.prepare import Prepared
+
+
+def audit(prepared: Prepared, config: Config) -> None:
+    """Add to the samples of a run what an audit finds: to `audit` the pairs that leak, to `said` all of it in words.
+
+    A run on one data set with a split that is dealt here is not audited: its names tell all that the split needs.
+    What is computed of the films is kept, so that the next run reads none of them.
+
+    Args:
+        prepared: The samples of the run.
+        config: The configuration of the run.
+    """
+    rows = prepared.rows()
+    images = prepared.findings.drop_duplicates("image_id")
+    images = images[images["image_id"].isin(rows["image_id"])].reset_index(drop=True)
+    official = config.split.name == "official"
+    if images["dataset"].nunique() < 2 and not official:
+        return
+    from mammo.auditing.across import audit_across
+    from mammo.auditing.sources import films_of
+
+    films = films_of(prepared.dataset, Chosen(images, []))
+    parts = rows.groupby("image_id")["split"].agg(lambda of: "+".join(sorted(set(of))))
+    films = replace(films, table=films.table.assign(split=images["image_id"].map(parts)))
+    found = audit_across(films, images["dataset"], within=official)
+    prepared.audit |= {"pixels_in_two_splits": found.pixels, "exams_in_two_splits": found.exams}
+    prepared.said = [*prepared.said, *found.notes]
