@@ -223,6 +223,8 @@ def counts(findings: pd.DataFrame) -> dict[str, str]:
         + (f" in {_several(len(exams), 'exam')}" if len(exams) else ""),
         "places": ", ".join(_several(int(one.sum()), name) for name, one in placed.items() if one.any()) or "none",
     }
+    if images["dataset"].nunique() > 1:
+        found["data sets"] = _counted(images["dataset"])
     for column in ("laterality", "view", "density", "severity", "finding", "official_split"):
         found[column] = _counted(images[column] if column != "finding" else findings[column])
     spacing = images["spacing_mm"]

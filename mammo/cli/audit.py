@@ -42,8 +42,7 @@ def films(
     from mammo.auditing.sources import films_of, read_split
     from mammo.datasets.registry import DATASETS, open_dataset
 
-    archive = str(DATASETS.get(source, "")).startswith("mammo.archives.") and not Path(source).exists()
-    if words or archive:  # its folder holds masks and crops, too
+    if words or (source in DATASETS and not Path(source).exists()):
         from mammo.cli.data import config_of_source
         from mammo.datasets.base import choose_images
 

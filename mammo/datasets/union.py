@@ -47,8 +47,6 @@ class Union:
             raise InputError(f"data.parts={parts}: expected a list of two data sets or more, say [mias,cmmd]")
         self._given = list(parts)
         opened = [_opened(part, number) for number, part in enumerate(parts, start=1)]
-        if inner := [number for number, one in enumerate(opened, start=1) if isinstance(one, Union)]:
-            raise InputError(f"data.parts: part {inner[0]} is itself a union; name its parts instead")
         known = [_facts(one) for one in opened]
         if twice := [number for number, one in enumerate(known) if one in known[:number]]:
             first, second = known.index(known[twice[0]]) + 1, twice[0] + 1
@@ -157,17 +155,24 @@ class Union:
             name: findings_table(part.findings()).assign(dataset=name).astype({"dataset": "string"})
             for name, part in self.members.items()
         }
-        self._said = _numbered(self.members)
+        self._said = [
+            f"{name} is part {number} of data.parts"
+            for number, (name, part) in enumerate(self.members.items(), start=1)
+            if name != part.name
+        ]
         names = {name: list(table["image_id"].unique()) for name, table in tables.items()}
-        of = Counter(image_id for images in names.values() for image_id in images)
-        found: dict[str, tuple[str, str]] = {}
-        for name, images in names.items():
-            clash = any(of[image_id] > 1 for image_id in images)
-            if clash:
-                tables[name]["image_id"] = f"{name}-" + tables[name]["image_id"]
-                self._said.append(f"images of {name} have {name}- in front, as another data set has the same names")
-            found |= {f"{name}-{image}" if clash else image: (name, image) for image in images}
-        self._of = found
+        count = Counter(image_id for images in names.values() for image_id in images)
+        clashing = [name for name, images in names.items() if any(count[image_id] > 1 for image_id in images)]
+        for name in clashing:
+            tables[name]["image_id"] = f"{name}-" + tables[name]["image_id"]
+        if clashing:
+            said = f"images of {' and '.join(clashing)} begin with the name of their data set"
+            self._said.append(f"{said}, as some have the same name")
+        self._of = {
+            f"{name}-{image}" if name in clashing else image: (name, image)
+            for name, images in names.items()
+            for image in images
+        }
         self._spell_density(tables)
         self._meet_patients(tables)
         return pd.concat(tables.values(), ignore_index=True)
@@ -192,6 +197,12 @@ class Union:
     def _meet_patients(self, tables: dict[str, pd.DataFrame]) -> None:
         """Count the patients whose name is in two parts, and keep the exams of their parts apart."""
         people = pd.concat([table[["patient", "dataset"]].drop_duplicates() for table in tables.values()])
+        of = people.drop_duplicates("patient").set_index("patient")["dataset"]
+        if near := [group for group in alike(of.index) if of[list(group)].nunique() > 1]:
+            self._said.append(
+                f"{len(near)} patients of two data sets have almost the same names (case, zeros in front, one letter) "
+                "and are taken as different; `mammo data check` names them"
+            )
         people = people[people["patient"].duplicated(keep=False)]
         if people.empty:
             return
@@ -212,15 +223,17 @@ class Union:
 
 def _opened(part: Any, number: int) -> Dataset:
     """Return the data set of a part: a name, settings, or an opened data set."""
-    if not isinstance(part, str | Mapping) and all(hasattr(part, name) for name in CONTRACT):
+    if not isinstance(part, str | Mapping | Union) and all(hasattr(part, name) for name in CONTRACT):
         return part
-    given = {"name": part} if isinstance(part, str) else part
+    given = {"name": "union" if isinstance(part, Union) else part} if isinstance(part, str | Union) else part
     if not isinstance(given, Mapping) or not {"name", "_target_"} & set(given):
         raise InputError(
             f"data.parts: part {number} is {part}; expected a name, say mias, or settings, say "
             "{name: table, table: films.csv}"
         )
     name = str(given.get("name") or given["_target_"])
+    if name == "union":
+        raise InputError(f"data.parts: part {number} is itself a union; name its parts instead")
     if general := sorted(set(given) & set(GENERAL)):
         key = general[0]
         raise InputError(f"data.parts: {name} has {key}={given[key]}, which holds for all parts; set data.{key}")
@@ -261,14 +274,3 @@ def _names(opened: Sequence[Dataset]) -> list[str]:
         found.append(name if of[one.name] > 1 else one.name)
         taken |= {found[-1]}
     return found
-
-
-def _numbered(members: Mapping[str, Dataset]) -> list[str]:
-    """Return a note for each part that got a number, with the settings that tell it from the others of its name."""
-    facts = {name: _facts(part) for name, part in members.items() if name != part.name}
-    notes = []
-    for name, own in facts.items():
-        others = [one for other, one in facts.items() if members[other].name == members[name].name]
-        said = [f"{key}={own.get(key)}" for key in own if any(one.get(key) != own[key] for one in others)]
-        notes.append(f"{name} is {members[name].name} with {', '.join(said)}")
-    return notes

@@ -15,7 +15,7 @@ def subgroups(samples: pd.DataFrame) -> list[tuple[str, np.ndarray]]:
     """Return names and masks of the subgroups of samples (rows of `samples.csv`); lesion sizes are cut in thirds."""
     found = []
     for column in ("dataset", "severity_source"):
-        given = samples.get(column, pd.Series(pd.NA, samples.index)).fillna("unstated")
+        given = samples.get(column, pd.Series(pd.NA, samples.index)).astype("string").fillna("unstated")
         if given.nunique() > 1:
             found += [(f"{column} {value}", (given == value).to_numpy()) for value in sorted(set(given))]
     for column in ("finding", "severity", "density"):

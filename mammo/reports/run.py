@@ -33,7 +33,8 @@ BRIEFLY = [name for name in SHOWN if not name.endswith("_90") and not name.start
 HEADS = {
     "softmax": "the network's own output",
     "shortcuts": "a baseline: a logistic regression on density, breast area, place and size of the crop, mean grey "
-    "level, share of black pixels, how much brighter the middle is than its surround, and the data set of several",
+    "level, share of black pixels, how much brighter the middle is than its surround, and the data set if there are "
+    "several",
     "majority": "a baseline: it always says the most frequent class of the training part",
 }
 SOURCES = {  # what the values of severity_source say
@@ -153,13 +154,13 @@ def samples_of_each(tested: pd.DataFrame, names: list[str], classes: list[str]) 
     for name in names:
         own = tested[tested["dataset"] == name]
         counts = ", ".join(f"{(own['label'] == one).sum()} {one}" for one in classes)
-        said.append(f"{name} {counts} of {own['patient'].nunique()} patients")
+        said.append(f"{name} {counts} of {own['patient'].nunique()} patients" if len(own) else f"{name} none")
     return f"Test samples of each data set: {'; '.join(said)}"
 
 
 def sources_of(tested: pd.DataFrame) -> str:
     """Return a line that says what the labels of the tested samples rest on; the column is missing in older runs."""
-    sources = tested.get("severity_source", pd.Series(pd.NA, tested.index)).fillna("unstated")
+    sources = tested.get("severity_source", pd.Series(pd.NA, tested.index)).astype("string").fillna("unstated")
     said = []
     for source, count in sources.value_counts().items():
         of = tested.loc[sources == source, "dataset"].value_counts() if "dataset" in tested else {}

@@ -12,10 +12,11 @@ CLASSES = ["normal", "abnormal"]
 TABLE = predictions(30)
 
 
-def found(*, patients=(), images=(), crop=None, learnt=(), select_on="val", chosen_on=None):
+def found(*, patients=(), images=(), across=None, crop=None, learnt=(), select_on="val", chosen_on=None):
     """By kind, the leaks of a run with these doings; its thresholds are chosen on another split than it says."""
     config = Config.of(CONFIG | {"select_on": select_on})
     audit = {"patients_in_two_splits": list(patients), "images_in_two_splits": list(images)}
+    audit |= {f"{what}_in_two_splits": pairs for what, pairs in (across or {}).items()}
     operating = choices(TABLE, CLASSES, config.threshold, chosen_on or select_on)
     return {leak.kind: leak for leak in leaks(config, audit, crop, TABLE, CLASSES, operating, learnt)}
 
@@ -29,6 +30,8 @@ def test_an_honest_run_has_none():
     [
         ({"patients": ["a", "b"]}, "patients_in_two_splits", 2),
         ({"images": ["a"]}, "copies_in_two_splits", 1),
+        ({"across": {"pixels": [["a", "b"], ["a", "c"]], "exams": []}}, "pixels_in_two_splits", 2),
+        ({"across": {"exams": [["a", "b"]]}}, "exams_in_two_splits", 1),
         ({"crop": "scaled by the radius"}, "crop", 20),
         ({"select_on": "test"}, "selected_on_test", 20),
         ({"learnt": ["a", "b", "c"]}, "tested_on_learnt", 3),

@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 
 from mammo.evaluation.metrics import evaluate
 from mammo.evaluation.predictions import Predictions, by_head
-from mammo.evaluation.subgroups import accuracy, auroc, beyond_shortcuts, one_liner, subgroups
+from mammo.evaluation.subgroups import accuracy, auroc, beyond_shortcuts, by_subgroup, one_liner, subgroups
 from mammo.reports.run import shortcut_verdict
 from tests.evaluation.tables import predictions
 
@@ -30,6 +30,30 @@ def test_subgroups_are_by_finding_severity_density_and_thirds_of_lesion_size():
         "density D": 6, "density F": 6, "lesion radius up to 2.7 mm": 2, "lesion radius 2.7 to 4.3 mm": 2,
         "lesion radius above 4.3 mm": 2,
     }  # fmt: skip
+
+
+def test_several_data_sets_and_sources_of_labels_are_subgroups_and_one_alone_is_none():
+    one, several = samples().assign(dataset="mias"), samples().assign(dataset=["mias", "cmmd"] * 6)
+    several["severity_source"] = pd.Series(["pathology"] * 3 + [None] * 9, dtype="string")
+    assert not any(name.startswith("dataset") for name, _ in subgroups(one))
+    found = {name: mask.sum() for name, mask in subgroups(several)}
+    assert {name: n for name, n in found.items() if name.startswith(("dataset", "severity_source"))} == {
+        "dataset cmmd": 6, "dataset mias": 6, "severity_source pathology": 3, "severity_source unstated": 9,
+    }  # fmt: skip
+
+
+def test_a_data_set_of_one_class_has_no_area_as_its_scanner_would_tell_the_class():
+    table = predictions(45).query("split == 'test'")
+    of = dict(zip(table["image_id"], np.where(table["label"] == "abnormal", "cmmd", "mias"), strict=True))
+    heads = {head: Predictions.of(table.query(f"head == '{head}'"), CLASSES) for head in ("softmax", "majority")}
+    facts = table.drop_duplicates("image_id")[["image_id", "finding_id", "patch"]]
+    facts = facts.assign(dataset=facts["image_id"].map(of), finding=None, severity=None, density=["F", "D"] * 15,
+                         radius_px=np.nan, spacing_mm=0.2)  # fmt: skip
+    header, rows = by_subgroup(facts, heads)
+    cells = {row[0]: dict(zip(header, row, strict=True)) for row in rows}
+    assert cells["dataset cmmd"]["softmax AUROC"] == "undefined"
+    assert cells["dataset cmmd"]["softmax accuracy"].startswith("0.")
+    assert cells["density F"]["softmax AUROC"].startswith("0.")
 
 
 def test_a_subgroup_of_one_class_stands_against_all_of_the_other_and_a_mixed_one_within():

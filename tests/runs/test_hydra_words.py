@@ -24,6 +24,23 @@ from mammo.runs.hydra_words import for_hydra, written
         ("data.label_columns=[krank (sicher),ja]", ["krank (sicher)", "ja"]),
         ("data.label_columns=['krank, sicher', a: b?,1]", ["krank, sicher", "a: b?", 1]),
         ("task.column=Befund", "Befund"),
+        ("data.parts=[mias,phantom]", ["mias", "phantom"]),
+        (
+            "data.parts=[mias,{name: table, table: a/b.csv, columns: {patient: ID}}]",
+            ["mias", {"name": "table", "table": "a/b.csv", "columns": {"patient": "ID"}}],
+        ),
+        (
+            r"data.parts=[mias,{name:table,table:/a b/ä.csv,patient_from: (P\d+)_,values: {view: {schräg: MLO}}}]",
+            [
+                "mias",
+                {
+                    "name": "table",
+                    "table": "/a b/ä.csv",
+                    "patient_from": r"(P\d+)_",
+                    "values": {"view": {"schräg": "MLO"}},
+                },
+            ],
+        ),
     ],
 )
 def test_a_word_is_taken_as_it_is_written(word, value):
@@ -38,6 +55,8 @@ def test_words_of_several_columns_are_one_setting_and_all_others_stay():
     assert for_hydra(for_hydra(line)) == for_hydra(line)  # a run that is resumed reads its own line
     for whole in ("data.values={view: {a: CC}}", "data.values.view={a: CC}", """data.values='{"view": {"a": "CC"}}'"""):
         assert config_of([whole, "data.values.view.b=ML"], {}).data.values == {"view": {"a": "CC", "b": "ML"}}
+    parts = for_hydra(["data.parts=[mias,{name: table, table: ä.csv}]"])
+    assert for_hydra(parts) == parts
     assert for_hydra(["task.positive=[bösartig, krank]"]) == ["task.positive=['bösartig', krank]"]
 
 
