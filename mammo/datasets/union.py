@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -238,19 +238,18 @@ def _opened(part: Any, number: int) -> Dataset:
         key = general[0]
         raise InputError(f"data.parts: {name} has {key}={given[key]}, which holds for all parts; set data.{key}")
     try:
-        return open_dataset(Config.of({"data": dict(_defaults(name)) | dict(given)}).data)
+        return open_dataset(Config.of({"data": _defaults(name) | dict(given)}).data)
     except InputError as error:
         raise InputError(f"data.parts, {name}: {error}") from None
 
 
-def _defaults(name: str) -> Iterator[tuple[str, Any]]:
-    """Yield the settings of `conf/data/<name>.yaml`, without the general ones: those of the union count."""
+def _defaults(name: str) -> dict[str, Any]:
+    """Return the settings of `conf/data/<name>.yaml`. The general ones among them open nothing: the union's count."""
     path = conf() / "data" / f"{name}.yaml"
-    if name in DATASETS and path.is_file():
-        loaded = yaml.safe_load(path.read_text())
-        for key, value in loaded.get("data", loaded).items():  # a file for all groups has the section data
-            if key not in GENERAL:
-                yield key, value
+    if name not in DATASETS or not path.is_file():
+        return {}
+    loaded = yaml.safe_load(path.read_text())
+    return dict(loaded.get("data", loaded))  # a file for all groups has the section data
 
 
 def _facts(dataset: Dataset) -> dict[str, Any]:

@@ -213,3 +213,10 @@ def test_the_faults_of_tables_are_told_with_the_names_of_the_union(lab):
     assert found.facts["data sets"] == ["3 films, 3 more"]
     assert any(fault.startswith("more-gone: ") and "does not exist" in fault for fault in found.faults)
     assert "more-a, more-again are one file" in found.faults
+    assert {Path(path).name for path in union.understood.headers} == {
+        "a.png",
+        "b.png",
+        "c.png",
+        "again.png",
+        "gone.png",
+    }
