@@ -127,8 +127,8 @@ class Archive(OnDisk):
         odd = table.loc[(table[column].notna() & other.notna() & (table[column] != other)).fillna(False), "image_id"]
         if len(odd):
             self.notes.append(
-                f"the {column} of {len(odd)} images differs from that of {where}, {odd.iloc[0]} for example; "
-                "the table counts"
+                f"the {column} of {several(len(odd), 'image')} differs from that of {where}, "
+                f"{odd.iloc[0]} for example; the table counts"
             )
 
     def sheet(self, name: str, needed: Iterable[str]) -> pd.DataFrame:
@@ -152,6 +152,11 @@ class Archive(OnDisk):
 
 def _bare(name: str) -> str:
     return " ".join(str(name).replace("_", " ").split()).casefold()
+
+
+def several(number: int, thing: str) -> str:
+    """Return a number with the word for the things, in the plural unless it is 1."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}{'es' if thing.endswith('x') else 's'}"
 
 
 def words(table: pd.DataFrame, column: str, meaning: Mapping[str, str | None], where: str) -> pd.Series:

@@ -20,7 +20,7 @@ def sketch(number: int, laterality: str, bright: bool = False) -> tuple[np.ndarr
     reach, middle = rng.uniform(0.6, 0.85) * WIDTH, rng.uniform(0.45, 0.55) * HEIGHT
     depth = 1 - (across / reach) ** 2 - ((down - middle) / (0.44 * HEIGHT)) ** 2
     tissue = cv2.resize(rng.random((9, 7)), (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
-    grey = np.where(depth > 0, 900 + 1500 * tissue + 400 * depth, 20) + rng.normal(0, 30, depth.shape)
+    grey = np.where(depth > 0, 1000 + 900 * tissue + 400 * depth, 20) + rng.normal(0, 30, depth.shape)
     x, y, radius = int(rng.uniform(0.2, 0.4) * reach), int(middle + rng.uniform(-25, 25)), int(rng.integers(7, 12))
     if bright:
         grey += 1400 * np.exp(-(((across - x) ** 2 + (down - y) ** 2) / (0.6 * radius) ** 2))
