@@ -30,7 +30,7 @@ class INbreast(Archive):
       a patient is the 16 hexadecimal digits in the name of a file. `ML` in a name is MLO.
     - Truth: BI-RADS of the film: 1 normal, 2 benign, 5 and 6 malignant, 3 and 4 unknown. BI-RADS 6 alone rests on
       pathology; results of other biopsies are in reports, which are not read. Each finding has the label of its film.
-      A film of BI-RADS 1 on which something is marked is unknown.
+      A film of BI-RADS 1 on which something is marked, or may be, is unknown.
     - Places: contours (XML) as box and smallest enclosing circle; a region of one or two points is a point.
     - A spiculated region around a mass makes the mass SPIC, and a calcification in a cluster is a part of it: neither
       is a finding of its own. `regions` has the names as they were typed.
@@ -73,10 +73,10 @@ class INbreast(Archive):
         records = films.astype(object).where(films.notna(), None).to_dict("records")
         for number, header, film in zip(numbers, headers, records, strict=True):
             found = findings_of(regions.get(number), header, counts)
-            severity = SEVERITY.get(film["birads"]) if film["birads"] != "1" or not found else None
+            severity = SEVERITY.get(film["birads"]) if film["birads"] != "1" or found == [] else None
             film["severity"] = severity
             film["severity_source"] = severity and ("pathology" if film["birads"] == "6" else "birads")
-            nothing = [{"finding": "NORM" if severity == "normal" and found == [] else None}]
+            nothing = [{"finding": "NORM" if severity == "normal" else None}]
             start = 0 if severity == "normal" else 1
             rows += [film | one | {"finding_id": at} for at, one in enumerate(found or nothing, start)]
         self.notes += notes_of(counts)
@@ -137,7 +137,7 @@ class INbreast(Archive):
         marked = unknown & (images["birads"] == "1")
         for which, why in (
             (unknown & ~marked, "BI-RADS 3 and 4 are neither benign nor malignant without a biopsy, or there is none"),
-            (marked, "BI-RADS 1, but something is marked on them"),
+            (marked, "BI-RADS 1, but something is marked, or its file of regions cannot be read"),
         ):
             if which.any():
                 self.notes.append(f"{several(int(which.sum()), 'image')} without severity: {why}")

@@ -89,10 +89,12 @@ def _dicom(path: str, tags: Tags, file: object) -> Header:
         "width": tags.whole("Columns") or 0,
         "bits": tags.whole("BitsStored") or 0,
     }
+    with suppress(UnreadableFilm):  # of a refused film too, so that it alone stands in the way of no crop in mm
+        known["spacing_mm"] = dicom.spacing_of(tags)[0]
     try:
         dicom.refuse(tags, has_pixels(file))  # type: ignore[arg-type]
         layout, facts = layout_of(tags), dicom.facts_of(tags)
-        known |= {"bits": layout.stored, "spacing_mm": facts.spacing_mm}
+        known["bits"] = layout.stored
         known["notes"] = (*notes_of(tags, layout.stored, layout.signed), *facts.notes)
     except UnreadableFilm as error:
         known["refused"] = str(error)

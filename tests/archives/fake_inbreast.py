@@ -1,6 +1,7 @@
 """A fake INbreast, true names and columns, invented values: `python -m tests.archives.fake_inbreast FOLDER`."""
 
 import sys
+from hashlib import md5
 from pathlib import Path
 
 import numpy as np
@@ -74,12 +75,11 @@ def ordinary(patients: int) -> list[tuple]:
     rows = []
     for patient in range(patients):
         side, birads = "LR"[patient // 3 % 2], ("1", "2", "5")[patient % 3]
+        woman = md5(f"woman {patient}".encode()).hexdigest()[:16]
         for number, view in enumerate(("CC", "MLO"), 91000000 + 2 * patient):
             x, y, radius = sketch(number, "left" if side == "L" else "right")[1]
             marks = None if birads == "1" else [("Mass", contour(x, y, radius))]
-            rows.append(
-                (number, f"{0xABC0000 + patient:016x}", side, view, "201001", "1234"[patient % 4], birads, marks)
-            )
+            rows.append((number, woman, side, view, "201001", "1234"[patient // 4 % 4], birads, marks))
     return rows
 
 

@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from hashlib import md5
 from pathlib import Path
 
 from pydicom import dcmread
@@ -72,12 +73,12 @@ INVERTED = {1, 5, 10}
 
 def study(number: int) -> str:
     """Return the name of an exam, 32 hexadecimal digits."""
-    return f"{0xA000 + number:032x}"
+    return md5(f"exam {number}".encode()).hexdigest()
 
 
 def image(number: int) -> str:
     """Return the name of an image."""
-    return f"{0xC000 + number:032x}"
+    return md5(f"image {number}".encode()).hexdigest()
 
 
 def ordinary(patients: int) -> list[tuple]:
@@ -107,9 +108,9 @@ def write(folder: Path, patients: int = 27) -> Path:
     root = Path(folder) / TREE
     breasts, findings, about = [BREASTS], [FINDINGS], [METADATA]
     for number, exam, side, view, birads, density, part, rows in [*AWKWARD, *ordinary(patients)]:
+        series = md5(f"series {exam}".encode()).hexdigest()
         of_image = (
-            f"{study(exam)},{exam + 0xB000:032x},{side},{image(number)},{view},{HEIGHT},{WIDTH},"
-            f"BI-RADS {birads},DENSITY {density}"
+            f"{study(exam)},{series},{side},{image(number)},{view},{HEIGHT},{WIDTH},BI-RADS {birads},DENSITY {density}"
         )
         breasts.append(f"{of_image},{part}")
         for categories, own, *box in rows:

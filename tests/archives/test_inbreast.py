@@ -222,6 +222,12 @@ def test_an_unknown_word_is_named_with_its_row(small, old, new, column):
         INbreast(root=str(small)).findings()
 
 
+def test_a_film_of_birads_1_is_not_normal_if_its_regions_cannot_be_read(small):
+    (small / "AllXML" / "90000078.xml").write_text("<plist>")
+    found = INbreast(root=str(small)).findings().set_index("image_id")
+    assert given(found.loc["inbreast-90000078", ["finding_id", "finding", "severity"]]) == [1, None, None]
+
+
 def test_without_a_folder_of_regions_films_keep_their_labels(small):
     (small / "AllXML").rename(small / "away")
     dataset = INbreast(root=str(small))

@@ -260,5 +260,5 @@ def test_the_fake_is_trained_on_by_its_own_split_and_the_report_says_what_its_la
 
 @pytest.mark.slow
 def test_windows_around_boxes_are_trained_on(root, tmp_path, monkeypatch):
-    text = trained(root, tmp_path / "run", monkeypatch, "crop=lesion", "data.spacing_mm=0.7")
+    text = trained(root, tmp_path / "run", monkeypatch, "crop=lesion", "split=official")
     assert "centred on the annotated lesion" in text

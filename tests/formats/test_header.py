@@ -42,6 +42,14 @@ def test_a_header_tells_what_the_film_will(films):
     assert "web page" in read_header(films[10]).refused and "'CT'" in read_header(films[11]).refused
 
 
+def test_a_refused_film_keeps_its_spacing_as_a_row_without_one_would_stop_a_crop_in_millimetres(tmp_path):
+    (tmp_path / "raw").write_bytes(ways.dicom(X, PresentationIntentType="FOR PROCESSING"))
+    (tmp_path / "oblong").write_bytes(ways.dicom(X, ImagerPixelSpacing=[0.1, 0.2]))
+    raw, oblong = read_header(tmp_path / "raw"), read_header(tmp_path / "oblong")
+    assert "raw detector data" in raw.refused and raw.spacing_mm == 0.2
+    assert "not square" in oblong.refused and oblong.spacing_mm is None
+
+
 def test_a_header_of_no_file_or_a_folder_has_its_reason(tmp_path):
     assert read_header(tmp_path / "nowhere").refused and read_header(tmp_path).refused
 
