@@ -79,7 +79,7 @@ def ordinary(patients: int) -> list[tuple]:
         for number, view in enumerate(("CC", "MLO"), 91000000 + 2 * patient):
             x, y, radius = sketch(number, "left" if side == "L" else "right")[1]
             marks = None if birads == "1" else [("Mass", contour(x, y, radius))]
-            rows.append((number, woman, side, view, "201001", "1234"[patient // 4 % 4], birads, marks))
+            rows.append((number, woman, side, view, "201001", "1234"[patient % 4], birads, marks))
     return rows
 
 
