@@ -52,7 +52,7 @@ def films(
         rows = None if split is None else read_split(split)
         found = audit_of(films_of(dataset, choose_images(dataset, config.data)), rows)
     else:
-        found = audit_films(_located(source), split)
+        found = audit_films(Path(source), split)
     if found.pairs:
         found.draw(sheet)
     _end(found.lines(), found=bool(found.leaks), unreadable=bool(found.unreadable))

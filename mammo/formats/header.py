@@ -4,6 +4,7 @@ Lengths are in millimetres. The patient's name and birth date are never read.
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
