@@ -21,7 +21,7 @@ from mammo.datasets.mias_info import SEVERITIES, SIDE_PX, SPACING_MM
 
 @dataclass(frozen=True)
 class Scanner:
-    """What makes a machine's films look different.
+    """The properties of a machine that make its films look different.
 
     Attributes:
         number: Of the machine, from which its patients are drawn.
