@@ -70,13 +70,13 @@ class FullMIAS(Archive):
         files, (where, content) = self._files(), self._info()
         self.notes.append(f"labels and circles are those of mini-MIAS's Info.txt ({where})")
         heads = dict(zip(files, self.headers(pd.Series([str(one) for one in files.values()])), strict=True))
-        upright = [number for number, head in heads.items() if head.height >= head.width > 0]
-        odd = {"films that do not lie on their side, as the original ones do, are left out": upright}
+        other = [number for number, head in heads.items() if not _is_original(files[number], head)]
+        odd = {"films that do not lie on their side, in the shape of their size letter, are left out": other}
         made, rows = [], [row | {"dataset": self.name} for row in parse_info(decoded(content), where)]
         for row in rows:
             if (number := _number(row)) not in files:  # it is said elsewhere
                 made.append(row | {"image_id": f"mias_full-mdb{number}", "path": str(self.root / f"mdb{number}.pgm")})
-            elif number not in upright:
+            elif number not in other:
                 made.append(_on_film(row, files[number], heads[number], odd))
         odd["films without a row in Info.txt are left out"] = list(set(files) - set(map(_number, rows)))
         self.notes += compared(content, rows, MIAS().manifest("rows"))
@@ -114,9 +114,7 @@ class FullMIAS(Archive):
         if path is None:
             beside = [folder / self.table for folder in self._folders()]
             others = [Path(os.environ.get("MAMMO_MIAS_ARCHIVE", "")), home() / "mias" / self.table]
-            path = next(filter(Path.is_file, [*beside, *others]), None) or self.find(
-                self.table
-            )  # which says what to do
+            path = next(filter(Path.is_file, [*beside, *others]), None) or self.find(self.table)  # which raises
         return read_info(path)
 
 
@@ -124,24 +122,21 @@ def _number(row: dict[str, Any]) -> str:
     return str(row["image_id"]).removeprefix("mdb")
 
 
-def _on_film(row: dict[str, Any], path: Path, head: Header, odd: dict[str, list[str]]) -> dict[str, Any]:
-    """Return a row of mini-MIAS for its film at full resolution; what is odd about the film goes to `odd`."""
+def _is_original(path: Path, head: Header) -> bool:
+    """Return True if a film has the shape of its letter, in any scale, or cannot be read, which is said later."""
     width, height = SIZES[path.stem[-1].lower()]
-    long, short = head.width or height, head.height or width  # unknown of an unreadable film; reading it says so
-    scale = long / height
+    return not head.width or abs(head.height / head.width * height / width - 1) < 0.01
+
+
+def _on_film(row: dict[str, Any], path: Path, head: Header, odd: dict[str, list[str]]) -> dict[str, Any]:
+    """Return a row of mini-MIAS for its film at full resolution; a circle that lies beside the film goes to `odd`."""
+    width, height = SIZES[path.stem[-1].lower()]
+    scale = (head.width or height) / height
     made = row | {"image_id": f"mias_full-{path.stem.lower()}", "path": str(path), "spacing_mm": SPACING_MM / scale}
-    why = None
-    if abs(short / scale - width) > 0.01 * width:
-        made["spacing_mm"], why = (
-            None,
-            "films of another shape than their letter says get no circle and no spacing",
-        )
-    elif "x_px" in row:
+    if "x_px" in row:
         x, y, radius = full_circle(row, width, height)
         made |= {"x_px": (x + 0.5) * scale - 0.5, "y_px": (y + 0.5) * scale - 0.5, "radius_px": radius * scale}
         if not (0 <= x < width and 0 <= y < height):
-            why = "circles that lie beside their film are left out"
-    if why:
-        odd.setdefault(why, []).append(_number(row))
-        made |= dict.fromkeys(("x_px", "y_px", "radius_px"))
+            odd.setdefault("circles that lie beside their film are left out", []).append(_number(row))
+            made |= dict.fromkeys(("x_px", "y_px", "radius_px"))
     return made

@@ -25,7 +25,7 @@ AWKWARD = {
     "907lm": ["F NORM"],  # its film is not on disk
     "908rm": ["F CIRC B"],  # without a circle
     "910RS": ["D NORM"],  # in capitals; 909ls has a film and no row
-    "911lm": ["D ARCH B 500 500 50"],  # its film is cut: another shape than m
+    "911lm": ["D ARCH B 500 500 50"],  # its film is cut: another shape than m, left out
     "912rm": ["D NORM"],  # its film was turned upright by somebody
     "913ls": ["G ASYM M 40 500 50"],  # the circle lies in mini-MIAS's black margin, beside the narrow film
     "914rs": ["G NORM"],
