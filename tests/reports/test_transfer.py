@@ -77,6 +77,18 @@ def test_a_cell_is_the_mean_over_seeds_and_its_difference_is_paired(sweep):
     assert set(found["prevalence"]) == {0.5} and set(found["runs"]) == {2} and set(found["patients"]) == {20}
 
 
+def test_runs_that_rank_alike_differ_by_nothing_for_certain(sweep):
+    """Paired: the images of a column are drawn together, so nothing varies."""
+    folder, tables = sweep
+    for seed in (0, 1):
+        table = tables["digital", "digital", seed].assign(score=lambda rows: rows["score"] + 3)
+        table[table["split"] == "test"].to_csv(folder / f"tests/film{seed}/digital{seed}/predictions.csv", index=False)
+    transfer.write(folder)
+    found = pd.read_csv(folder / "transfer.csv").set_index(["head", "trained_on", "tested_on"])
+    row = found.loc["svm", "scanner=film", "scanner=digital"]
+    assert row["minus_own"] == row["minus_own_low"] == row["minus_own_high"] == 0
+
+
 def test_the_page_names_prevalence_grounds_and_leaks(sweep):
     folder, _ = sweep
     text = transfer.write(folder).read_text()
