@@ -98,6 +98,7 @@ def _lines(
     """Return the lines of one recipe: what was trained and tested on, leaks, and the matrices of each head."""
     names = list(recipe.runs)
     first = next(iter(recipe.runs[names[0]].values()))
+    count = len(recipe.runs[names[0]])
     task, of = first.config.task.name, f" ({recipe.settings})" if recipe.settings else ""
     datasets = {run.provenance["dataset"]["name"] for of_name in recipe.runs.values() for run in of_name.values()}
     lines = [f"# Transfer: {task} by {first.config.model.name}{of}", ""]
@@ -106,8 +107,8 @@ def _lines(
     lines += [
         "- A row is what runs were trained on, a column the test part on which they were tested; nothing is fitted or "
         "chosen there. The diagonal is the test part of the run's own data.",
-        f"- Mean AUROC over {len(recipe.runs[names[0]])} runs (seeds and folds) with 95 % intervals, from a bootstrap "
-        "over patients.",
+        f"- {f'Mean AUROC over {count} runs (seeds and folds)' if count > 1 else 'AUROC'} with 95 % intervals, from a "
+        "bootstrap over patients.",
     ]
     for name in names:
         lines.append(f"- {name}: {_described(recipe.runs[name])}.")
