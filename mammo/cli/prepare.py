@@ -57,8 +57,8 @@ def prepare(
         typer.echo(f"unreadable: {reason if image_id in reason else f'{image_id}: {reason}'}")
     if found.goes_on:
         typer.echo(
-            f"{found.missing} images of other shards are not there yet, and crop={config.crop.name} may ask for "
-            "more when they are; run this again when all shards have ended"
+            f"{found.missing} images of other shards are not there yet, and crop={config.crop.name} may ask for more "
+            "when they are; run this again when all shards have ended"
         )
     elif found.missing:
         typer.echo(f"{found.missing} images of other shards are not there yet; this one is done")

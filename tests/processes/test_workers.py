@@ -94,3 +94,31 @@ def test_the_processes_end_with_a_parent_that_is_killed():
     while any(Path(f"/proc/{one}").exists() for one in processes):
         assert time.monotonic() < end, "a worker outlives its parent"
         time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("variables", "cores"),
+    [
+        ({}, 8),
+        ({"SLURM_CPUS_ON_NODE": "2"}, 2),  # a job of an array that Slurm does not bind to its cores
+        ({"SLURM_CPUS_ON_NODE": "32"}, 8),  # one that it binds
+        (
+            {
+                "TORCHELASTIC_RUN_ID": "1",
+                "RANK": "0",
+                "WORLD_SIZE": "4",
+                "GROUP_WORLD_SIZE": "1",
+                "LOCAL_WORLD_SIZE": "4",
+            },
+            2,
+        ),
+        ({"SLURM_STEP_NUM_TASKS": "4", "SLURM_STEP_NUM_NODES": "2", "SLURM_PROCID": "0"}, 4),
+        ({"SLURM_STEP_NUM_TASKS": "99", "SLURM_STEP_NUM_NODES": "1", "SLURM_PROCID": "0"}, 1),
+    ],
+)
+def test_the_processes_of_a_job_share_the_cores_of_a_machine(monkeypatch, variables, cores):
+    monkeypatch.undo()  # of the two cores above
+    monkeypatch.setattr(workers.os, "sched_getaffinity", lambda _: set(range(8)))
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert workers._cores() == cores
