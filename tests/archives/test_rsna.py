@@ -212,7 +212,7 @@ def test_a_side_that_the_header_contradicts_is_counted_and_the_table_counts(copy
     (copy / "train.csv").write_text(text.replace("9000000015,L", "9000000015,R"))
     dataset, found = opened(copy)
     assert found.set_index("image_id").loc["rsna-900051-9000000015", "laterality"] == "right"
-    assert "laterality of 1 images" in said(dataset, "headers")[0]
+    assert "laterality of 1 image " in said(dataset, "headers")[0]
 
 
 def test_films_are_what_was_drawn_whatever_their_codec_depth_and_polarity(archive):
