@@ -14,7 +14,7 @@ from mammo.errors import InputError
 class CBISDDSM(Archive):
     """CBIS-DDSM as it lies on disk: TCIA's DICOM in both layouts of its downloader, or the JPEG re-pack of Kaggle.
 
-    Films: 3,103 files of 3,032 films (71 are there for a mass and again for a calcification) of 1,566 women, scanned
+    Films: 3,103 files of 3,032 films (71 are there for a mass and again for a calcification) of 1,566 patients, scanned
     from film, CC and MLO. The files state neither spacing nor window. There is no normal film.
 
     Findings: 3,568 with a mask each; 1,457 malignant (by pathology), 1,429 benign (called back: most by pathology),
@@ -29,14 +29,14 @@ class CBISDDSM(Archive):
     do numbers and descriptions of files: the pixels do. A mask of another size is scaled if its shape is the film's;
     else the finding has no place.
 
-    Split: train and test by the tables; 31 women and 29 films are in both. `in_both` moves them to train.
+    Split: train and test by the tables; 31 patients and 29 films are in both. `in_both` moves them to train.
 
     Sources: the tables, which give all counts; Lee et al. (2017); the headers of eight films.
 
     Args:
         root: The folder of the archive, or one above it.
         voi: The window of DICOM films, as `read_film` takes it.
-        in_both: `keep` leaves women of both parts in both, so that `split=official` is refused; `train` moves them.
+        in_both: `keep` leaves patients of both parts in both, so that `split=official` is refused; `train` moves them.
     """
 
     name = "cbis_ddsm"
@@ -94,12 +94,12 @@ class CBISDDSM(Archive):
         return rows.drop(columns=PATHS)
 
     def _move(self, rows: pd.DataFrame) -> None:
-        """Count the women of both parts, and move them to train if `in_both` says so."""
+        """Count the patients of both parts, and move them to train if `in_both` says so."""
         both = rows.groupby("patient")["official_split"].transform("nunique") > 1
         rows.loc[both & (self.in_both == "train"), "official_split"] = "train"
-        if women := rows.loc[both, "patient"].nunique():
+        if patients := rows.loc[both, "patient"].nunique():
             moved = "are moved to train" if self.in_both == "train" else "stay there; data.in_both=train moves them"
-            self.notes.append(f"**{women} patients are in training and test of the tables and {moved}**")
+            self.notes.append(f"**{patients} patients are in training and test of the tables and {moved}**")
 
     def _name(self, rows: pd.DataFrame) -> None:
         """Name the images: two films of one view are one image if their parts and pixels are the same."""

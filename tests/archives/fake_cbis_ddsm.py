@@ -157,7 +157,7 @@ def _plain(woman: str, side: str, view: str, kind: str, part: str, seed: int, tr
     words = [("OVAL", "CIRCUMSCRIBED"), ("IRREGULAR", "SPICULATED"), ("LOBULATED", "OBSCURED")][seed % 3]
     words = words if kind == "mass" else ("PLEOMORPHIC", "CLUSTERED")
     x = x if side == "LEFT" else WIDTH - x
-    density, subtlety = str(1 + int(woman[2:]) % 4), str(1 + seed % 5)
+    density, subtlety = str(1 + seed % 500 // 2 % 4), str(1 + seed % 5)
     return Film(woman, side, view, kind, part, seed, [Row(density, words, "4", truth, subtlety, (x, y, radius))])
 
 

@@ -165,16 +165,24 @@ def test_densities_that_disagree_are_unknown_and_zero_is_missing(known):
     assert set(found["density"].dropna()) == {"A", "B", "C", "D"}
 
 
-@pytest.mark.parametrize("how", ["by the downloader's table", "by the ends of folders", "moved"])
+@pytest.mark.parametrize("how", ["by the table of the downloader", "by the ends of folders", "by two such tables"])
 def test_a_series_is_found_by_its_uid_whatever_its_folder_is_called(known, tmp_path, how):
     write(tmp_path / "above" / "cbis", "descriptive", awkward())
     table = next(tmp_path.rglob("metadata.csv"))
     if how == "by the ends of folders":
         table.unlink()
-    elif how == "by the downloader's table":
+    else:
         for folder in list(tmp_path.rglob("1.000000-*")):
             folder.rename(folder.with_name(folder.name.rpartition("-")[0]))
         table.write_text(re.sub(r"(1\.000000-[a-zA-Z ]+)-\d+", r"\1", table.read_text()))
+    if how == "by two such tables":
+        second = tmp_path / "above" / "cbis" / "manifest-2" / "CBIS-DDSM"
+        second.mkdir(parents=True)
+        for folder in sorted((table.parent / "CBIS-DDSM").iterdir())[::2]:
+            folder.rename(second / folder.name)
+        header, *rows = table.read_text().splitlines()
+        table.write_text("\n".join([header, *rows[::2]]))
+        (second.parent / "metadata.csv").write_text("\n".join([header, *rows[1::2]]))
     found, _ = read(tmp_path)
     full = known("descriptive")[0]
     full = full[full["patient"].str.startswith("cbis-P_90")].reset_index(drop=True)
@@ -255,8 +263,9 @@ def test_the_audit_finds_the_31_women_and_the_29_films(roots, tmp_path):
 
 
 def test_the_audit_of_the_archive_at_home_takes_no_mask_for_a_film(tmp_path, monkeypatch):
-    monkeypatch.setenv("MAMMO_HOME", str(tmp_path))
-    write(tmp_path / "cbis_ddsm", "jpeg", awkward())
+    monkeypatch.setenv("MAMMO_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)  # a picture of leaks would be written here
+    write(tmp_path / "home" / "cbis_ddsm", "jpeg", awkward())
     code, said = run("audit", "films", "cbis_ddsm")
     assert code == 0 and "compared: 6 images of 5 patients" in said
 
