@@ -1,5 +1,6 @@
 """The patients that a run has learnt, and which patients of other films are among them."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -14,12 +15,19 @@ PIXELS = ["size_px", "mean_grey", "black", "contrast"]  # measured on the square
 
 def learnt_samples(run: RunFolder) -> pd.DataFrame:
     """Return the samples on which a run, and the run that it evaluates, were trained or chosen."""
-    samples, earlier = run.samples, run.provenance.get("trained_in")
-    if run.config.select_on == "test":
-        return samples
-    if earlier is None:
-        return samples[samples["split"] != "test"]
-    return pd.concat([samples[samples["split"] == "val"], learnt_samples(RunFolder(Path(earlier)))])
+    found = []
+    for one in _trained(run):
+        samples, everything = one.samples, one.config.select_on == "test"
+        used = ("train", "val", "copies") if one.config.fit else ("val",)
+        found.append(samples if everything else samples[samples["split"].isin(used)])
+    return pd.concat(found, ignore_index=True)
+
+
+def _trained(run: RunFolder) -> Iterator[RunFolder]:
+    """Yield a run, and the run that it only evaluates, if it has not trained itself."""
+    yield run
+    if earlier := run.provenance.get("trained_in"):
+        yield from _trained(RunFolder(Path(earlier)))
 
 
 def tested_on_learnt(run: RunFolder, tested: pd.DataFrame, data: DataConfig) -> tuple[list[str], list[str]]:
@@ -35,28 +43,33 @@ def tested_on_learnt(run: RunFolder, tested: pd.DataFrame, data: DataConfig) -> 
         data: The settings of the tested data set.
     """
     learnt = learnt_samples(run)
-    of_tested = [_of(tested["dataset"], tested["patient"]), tested["patient"].astype(str)]
-    same = of_tested[0].isin(_of(learnt["dataset"], learnt["patient"]))
-    named = of_tested[1].isin(learnt["patient"].astype(str))
-    if data.film_seed != run.config.data.film_seed:
-        same, named = same & False, named & False
-    if (run.path / DONORS).is_file():
-        donors = pd.read_csv(run.path / DONORS, dtype=str, **WORDS)
-        known = "dataset" in donors
-        names = _of(donors["dataset"], donors["patient"]) if known else donors["patient"]
-        same |= of_tested[0 if known else 1].isin(names)
+    names = tested["patient"].astype(str)
+    here = _of(_drawn_apart(tested["dataset"], data), names)
+    same = here.isin(_of(_drawn_apart(learnt["dataset"], run.config.data), learnt["patient"]))
+    for one in _trained(run):
+        if (one.path / DONORS).is_file():
+            donors = pd.read_csv(one.path / DONORS, dtype=str, **WORDS).reindex(columns=["dataset", "patient"])
+            same |= here.isin(_of(donors["dataset"], donors["patient"]))
+            same |= names.isin(donors.loc[donors["dataset"].isna(), "patient"])  # may be of any data set
+    elsewhere = names.isin(learnt["patient"].astype(str))
+    elsewhere &= ~_of(tested["dataset"], names).isin(_of(learnt["dataset"], learnt["patient"]))
     squares = set(_squares(learnt).dropna())
     equal = _squares(tested).isin(squares)
     patients = sorted(set(tested.loc[same | equal, "patient"].astype(str)))
     notes = []
     if equal.any():
         notes.append(f"**{tested.loc[equal, 'image_id'].nunique()} tested images have the pixels of images learnt**")
-    if others := set(tested.loc[named & ~same & ~equal, "patient"].astype(str)) - set(patients):
+    if others := set(tested.loc[elsewhere & ~same & ~equal, "patient"].astype(str)) - set(patients):
         notes.append(
             f"{len(others)} tested patients have names that the run has learnt in a data set of another name "
             f"({min(others)} for example); if they are the same people, the numbers are too good"
         )
     return patients, notes
+
+
+def _drawn_apart(datasets: pd.Series, data: DataConfig) -> pd.Series:
+    """Return names of data sets; the phantom of another seed gets another name, for its patients are others."""
+    return datasets.replace("phantom", f"phantom-{data.film_seed}") if data.film_seed else datasets
 
 
 def _of(dataset: pd.Series, patient: pd.Series) -> pd.Series:

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 import mammo
 from mammo.cli.main import app
 from mammo.config import DataConfig
+from mammo.datasets.film import write_pgm
 from mammo.datasets.findings import SAMPLE
-from mammo.datasets.phantom import Phantom
 from mammo.evaluation.predictions import read_predictions
 from mammo.run_folder import RunFolder
 from mammo.runs import external_data
@@ -38,14 +38,17 @@ def windows(phantom, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def others(tmp_path_factory):
-    """Twelve other patients, a few of them malignant, as a table of a laboratory."""
-    folder = tmp_path_factory.mktemp("lab")
-    dataset = Phantom(root=str(folder / "films"), patients=12, film_seed=5)
-    dataset.prepare()
-    table = dataset.findings().drop(columns=["dataset", "finding_id"])
+def others(phantom, tmp_path_factory):
+    """Twelve patients with noise on their films, and so other pixels, as a table of a laboratory."""
+    folder, rng = tmp_path_factory.mktemp("lab"), np.random.default_rng(0)
+    table = phantom.findings().drop(columns=["dataset", "finding_id"])
+    table = table[table["patient"].isin(sorted(set(table["patient"]))[:12])]
+    for path in table["path"].unique():
+        film = phantom.read(Path(path).stem).pixels
+        noise = rng.integers(0, 20, film.shape, np.uint8)
+        write_pgm(folder / Path(path).name, np.where(film > 30, np.minimum(film, 235) + noise, film).astype(np.uint8))
+    table = table.assign(path=table["path"].map(lambda path: Path(path).name), severity_source="birads")
     table = table.assign(image_id="lab-" + table["image_id"], patient=table["patient"].str.replace("phantom", "P"))
-    table = table.assign(severity_source="birads")
     table.to_csv(folder / "lab.csv", index=False)
     return folder / "lab.csv"
 
@@ -165,8 +168,12 @@ def test_patients_of_the_runs_that_lent_its_weights_count_too(run, tmp_path):
     other = run.samples.head(3).assign(patient=["a-1", "a-2", "a-3"], dataset="a", mean_grey=0.5)
     (tmp_path / "run/learnt.csv").write_text("patient\na-1\na-3\n")
     assert learnt(RunFolder(tmp_path / "run"), other, name="a")[0] == ["a-1", "a-3"]
-    (tmp_path / "run/learnt.csv").write_text("dataset,patient\nb,a-1\na,a-3\n")
-    assert learnt(RunFolder(tmp_path / "run"), other, name="a")[0] == ["a-3"]
+    (tmp_path / "run/learnt.csv").write_text("patient,dataset,run\na-1,b,x\na-2,,x\na-3,a,x\n")
+    assert learnt(RunFolder(tmp_path / "run"), other, name="a")[0] == ["a-2", "a-3"]  # a-2 may be of any data set
+    drawn = other.assign(dataset="phantom", patient="phantom-900")
+    (tmp_path / "run/learnt.csv").write_text("patient,dataset,run\nphantom-900,phantom-5,x\n")
+    assert learnt(RunFolder(tmp_path / "run"), drawn, film_seed=5)[0] == ["phantom-900"]
+    assert learnt(RunFolder(tmp_path / "run"), drawn, film_seed=6) == ([], [])
 
 
 def test_films_that_lack_a_class_have_the_numbers_that_they_have(run, others, tmp_path):
@@ -238,6 +245,7 @@ def test_a_column_or_a_spacing_that_the_run_needs_is_named(run, windows, others,
     assert not (tmp_path / "a").exists() and not (tmp_path / "b").exists()
 
 
+@pytest.mark.slow
 def test_a_run_of_several_classes_is_tested_too(phantom, tmp_path):
     settings = [*FAST, "seed=5"]
     own = mammo.train(phantom, task="density", model="compact", heads=[], out=tmp_path / "run", settings=settings)
