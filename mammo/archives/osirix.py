@@ -14,7 +14,7 @@ from mammo.errors import InputError
 _POINT = re.compile(r"[({]\s*(-?\d+\.?\d*(?:e[-+]?\d+)?)\s*,\s*(-?\d+\.?\d*(?:e[-+]?\d+)?)\s*[)}]", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # points are arrays
 class Region:
     """One region of a film.
 

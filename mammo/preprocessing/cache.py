@@ -149,7 +149,7 @@ class Store:
                         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                         os.pwrite(lock.fileno(), b"%8d" % count, 0)
                     fcntl.flock(lock, fcntl.LOCK_SH)  # another process may come first, so look again
-                    if int(os.pread(lock.fileno(), 8, 0)) == count:
+                    if os.pread(lock.fileno(), 8, 0) == b"%8d" % count:
                         break
                     log.info("cache: a job of another number of processes is filling %s; waiting for it", self.folder)
                     fcntl.flock(lock, fcntl.LOCK_UN)

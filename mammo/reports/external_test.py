@@ -22,7 +22,7 @@ from mammo.evaluation.subgroups import beyond_shortcuts, by_subgroup
 from mammo.files import write_json, write_text
 from mammo.reports import run_figures
 from mammo.reports.markdown import markdown, signed
-from mammo.reports.run import BRIEFLY, HEADS, SOURCES, metrics_table, shortcut_verdict
+from mammo.reports.run import BRIEFLY, HEADS, SOURCES, metrics_table, shortcut_verdict, synthetic_lines
 from mammo.reports.shift import Rows, section
 from mammo.run_folder import RunFolder
 
@@ -186,8 +186,7 @@ def _first_lines(found: Tested) -> list[str]:
     test, run, config = found.test, found.run, found.test.config
     names = [one.provenance["dataset"]["name"] for one in (run, test)]
     lines = [f"# {config.task.name} by {config.model.name}: trained on {names[0]}, tested on {names[1]}", ""]
-    if "phantom" in names:
-        lines += ["**Synthetic films: these numbers show that the program runs, not how it does on mammograms.**", ""]
+    lines += synthetic_lines(names)
     own, severity = run.samples, config.task.column == "severity"
     trained, tested = own[own["split"] != "test"], found.samples
     chosen = "" if run.config.select_on == "val" else "; **epoch and thresholds were chosen on its test part**"

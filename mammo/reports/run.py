@@ -106,9 +106,7 @@ def _first_lines(
     names = datasets(samples) or [run.provenance["dataset"]["name"]]
     tested = facts_of(samples, evaluation.predictions["test"]["majority"])
     lines = [f"# {config.task.name} by {config.model.name} on {' and '.join(names)}", ""]
-    if drawn := [name for name in names if name.startswith("phantom")]:
-        which = "Synthetic films" if drawn == names else f"The films of {' and '.join(drawn)} are synthetic"
-        lines += [f"**{which}: these numbers show that the program runs, not how it does on mammograms.**", ""]
+    lines += synthetic_lines(names)
     lines += [
         f"- Protocol: {protocol(config)}; seed {config.seed}.",
         f"- Leaks: {'; '.join(map(str, leaks)) or 'none found'}.",
@@ -156,6 +154,16 @@ def samples_of_each(tested: pd.DataFrame, names: list[str], classes: list[str]) 
         counts = ", ".join(f"{(own['label'] == one).sum()} {one}" for one in classes)
         said.append(f"{name} {counts} of {own['patient'].nunique()} patients" if len(own) else f"{name} none")
     return f"Test samples of each data set: {'; '.join(said)}"
+
+
+def synthetic_lines(names: Sequence[str]) -> list[str]:
+    """Return the warning that films are drawn, if one of these data sets, or a part of one, is a phantom."""
+    parts = [part for name in dict.fromkeys(names) for part in name.split("+")]
+    drawn = [part for part in parts if part.startswith("phantom")]
+    if not drawn:
+        return []
+    which = "Synthetic films" if drawn == parts else f"The films of {' and '.join(drawn)} are synthetic"
+    return [f"**{which}: these numbers show that the program runs, not how it does on mammograms.**", ""]
 
 
 def sources_of(tested: pd.DataFrame) -> str:

@@ -18,6 +18,7 @@ from mammo.evaluation.predictions import BASELINES
 from mammo.files import write_table, write_text
 from mammo.reports.external_test import grounds
 from mammo.reports.markdown import markdown, signed
+from mammo.reports.run import synthetic_lines
 from mammo.reports.transfer_runs import Of, Recipe, experiments_of, failures, recipes, tests_of
 from mammo.run_folder import RunFolder
 
@@ -102,8 +103,7 @@ def _lines(
     task, of = first.config.task.name, f" ({recipe.settings})" if recipe.settings else ""
     datasets = {run.provenance["dataset"]["name"] for of_name in recipe.runs.values() for run in of_name.values()}
     lines = [f"# Transfer: {task} by {first.config.model.name}{of}", ""]
-    if "phantom" in datasets:
-        lines += ["**Synthetic films: these numbers show that the program runs, not how it does on mammograms.**", ""]
+    lines += synthetic_lines(sorted(datasets))
     lines += [
         "- A row is what runs were trained on, a column the test part on which they were tested; nothing is fitted or "
         "chosen there. The diagonal is the test part of the run's own data.",

@@ -1,13 +1,14 @@
 """INbreast is read as it lies on disk: women by the names of files, contours, BI-RADS and what it does not tell."""
 
 import sys
+from collections import Counter
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from mammo.archives.inbreast import INbreast
-from mammo.archives.inbreast_regions import word_of
+from mammo.archives.inbreast_regions import findings_of, word_of
 from mammo.archives.osirix import place_of, read_regions
 from mammo.errors import InputError
 from mammo.testing import check_dataset
@@ -273,3 +274,18 @@ def test_windows_around_contours_tell_benign_from_malignant(root, tmp_path, monk
     settings = ["crop=lesion", "data.spacing_mm=0.7", "task=malignancy", "data.severity_source=birads"]
     text = trained(root, tmp_path / "run", monkeypatch, *settings)
     assert "centred on the annotated lesion" in text
+
+
+def test_two_clusters_and_two_spiculated_masses_on_one_film_are_four_findings(tmp_path):
+    def around(x, y):
+        return [(x - 9, y - 9), (x + 9, y - 9), (x + 9, y + 9), (x - 9, y + 9)]
+
+    masses = [("Mass", [(x - 2, 90), (x + 2, 90), (x, 94)]) for x in (30, 70)]
+    spiculated = [("Spiculated Region", around(x, 91)) for x in (30, 70)]
+    clusters = [("Cluster", around(x, 40)) for x in (30, 70)]
+    marks = [*clusters, *masses, *spiculated, ("Calcification", [(30.0, 40.0)])]
+    (path := tmp_path / "1.xml").write_text(fake_inbreast.plist(marks))
+    counts = Counter()
+    found = findings_of(path, None, counts)
+    assert [one["finding"] for one in found] == ["CALC", "CALC", "SPIC", "SPIC"]
+    assert counts["clustered"] == 1 and counts["spiculated"] == 2
