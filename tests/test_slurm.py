@@ -1,4 +1,4 @@
-"""On a real Slurm of two nodes on this machine: both train, a sweep is an array, time runs out, a node dies.
+"""On a real Slurm of two nodes on this machine: both train and cut, a sweep is an array, time runs out, a node dies.
 
 Needs Debian's slurm-wlm and munge, and root: `python -m pytest -m slurm -n 0 -s`.
 """
@@ -12,10 +12,12 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from safetensors.numpy import load_file
 
 from mammo.files import read_json
 from tests.conftest import CONF, SHARES
@@ -63,11 +65,30 @@ SMALLER = {
 }
 
 
-def script(arguments):
-    """The script of `docs/how-to/several-devices.md`, for two nodes of one core and these words."""
-    page = (ROOT / "docs/how-to/several-devices.md").read_text()
+ARRAY = {  # the same for the page on large archives
+    "--array=1-64 --cpus-per-task=8 --time=02:00:00": "--array=1-3 --cpus-per-task=1",
+    ".venv/bin/python": sys.executable,
+    "/64": "/3",
+}
+NOTED = """
+import os, time
+from mammo.datasets.mias import MIAS
+honest = MIAS.read
+def read(self, image_id):
+    who = os.environ.get("SLURM_ARRAY_TASK_ID") or os.environ.get("SLURM_PROCID")
+    with open(os.environ["FILMS"], "a") as file:
+        file.write(f"{who} {image_id}\\n")
+    time.sleep(0.3)
+    return honest(self, image_id)
+MIAS.read = read
+"""
+
+
+def script(arguments, page="several-devices", smaller=SMALLER, example="model=inception"):
+    """The script of a page, for nodes of one core and these words."""
+    page = (ROOT / f"docs/how-to/{page}.md").read_text()
     text = re.search(r"^```bash\n(#!/bin/bash\n.*?)^```", page, re.MULTILINE | re.DOTALL).group(1)
-    for theirs, ours in (SMALLER | {"model=inception": " ".join(arguments)}).items():
+    for theirs, ours in (smaller | {example: " ".join(arguments)}).items():
         assert text.count(theirs) == 1, theirs
         text = text.replace(theirs, ours)
     return text
@@ -111,10 +132,10 @@ class Slurm:
             kill(pid, signal.SIGKILL)
         return len(tasks)
 
-    def submit(self, cwd, *arguments, options=()):
-        """Queues the page's script; returns the number of its job."""
+    def submit(self, cwd, *arguments, options=(), **how):
+        """Queues a page's script; returns the number of its job."""
         job = cwd / "job.sh"
-        job.write_text(script(arguments))
+        job.write_text(script(arguments, **how))
         return self("sbatch", "--parsable", *options, str(job), cwd=cwd).strip()
 
     def state(self, job):
@@ -264,3 +285,86 @@ def test_a_sweep_is_an_array_whose_jobs_are_requeued_when_their_time_runs_out(sl
     assert len(jobs) == 2 and sorted(p.parent.name for p in (tmp_path / "array").glob("*/finished.json")) == jobs
     for job in jobs:
         same(tmp_path / "array" / job, tmp_path / "alone" / job)
+
+
+@pytest.fixture
+def films(slurm, tmp_path, monkeypatch):
+    """A plugin that makes films slow and notes who reads them, and a function that returns what was noted.
+
+    The caches begin empty.
+    """
+    (tmp_path / "noted.py").write_text(NOTED)
+    for name, value in {"FILMS": str(tmp_path / "films"), "MAMMO_HOME": str(tmp_path / "home")}.items():
+        monkeypatch.setitem(slurm.env, name, value)
+        monkeypatch.setenv(name, value)
+
+    def read():
+        path = tmp_path / "films"
+        return [line.split() for line in path.read_text().splitlines()] if path.is_file() else []
+
+    return read
+
+
+def squares(home):
+    """All arrays of the cache of crops by name, each as bytes; one that is there twice is an error."""
+    found = {}
+    for path in (home / "crops").rglob("*.safetensors"):
+        arrays = load_file(path)
+        assert not found.keys() & arrays.keys()
+        found |= {name: array.tobytes() for name, array in arrays.items()}
+    return found
+
+
+def test_an_array_of_shards_fills_one_cache_and_one_that_is_requeued_cuts_what_is_missing(
+    slurm, settings, films, tmp_path, monkeypatch
+):
+    settings = [*settings, "plugins=[noted.py]"]
+    page = {
+        "page": "large-archives",
+        "smaller": ARRAY,
+        "example": "data=rsna data.root=/data/rsna model=vgg16 crop=whole",
+    }
+    job = slurm.submit(tmp_path, *settings, **page)
+    wait(lambda: sum(who == "2" for who, _ in films()) >= 4, 180)
+    before = [film for who, film in films() if who == "2"]
+    slurm("scontrol", "requeue", f"{job}_2")
+
+    def over():
+        slurm.hurry()
+        shown = slurm("scontrol", "-o", "show", "job", job).splitlines()
+        return all(re.search("JobState=(COMPLETED|FAILED|CANCELLED)", line) for line in shown)
+
+    wait(over, 300)
+    shown = slurm("scontrol", "-o", "show", "job", job).splitlines()
+    assert len(shown) == 3 and all("JobState=COMPLETED" in line for line in shown)
+    assert sum("Restarts=1" in line for line in shown) == 1
+    counts = Counter(film for _, film in films())
+    assert len(counts) == 32 and {film for film, count in counts.items() if count > 1} <= {
+        f for w, f in films() if w == "2"
+    }
+    assert len(before) < 11 and all(count <= 2 for count in counts.values())
+    print(f"\nrequeued after {len(before)} of 11 films; {sum(counts.values())} films read for 32")
+    logs = [(tmp_path / f"slurm-{job}_{number}.out").read_text() for number in (1, 2, 3)]
+    assert all(f"shard {number} of 3" in log for number, log in enumerate(logs, 1))
+    assert any("all squares are in the cache" in log for log in logs)
+    array = squares(tmp_path / "home")
+    (tmp_path / "films").unlink()
+    alone(tmp_path, *settings, "trainer.max_epochs=1", "hydra.run.dir=run")
+    assert films() == []
+    monkeypatch.setenv("MAMMO_HOME", str(tmp_path / "other"))
+    alone(tmp_path, *settings, "trainer.max_epochs=1", "hydra.run.dir=other-run")
+    assert len(films()) == 32 and squares(tmp_path / "other") == array
+
+
+def test_two_nodes_share_the_cutting(slurm, settings, films, tmp_path, monkeypatch):
+    settings = [*settings, "plugins=[noted.py]", "trainer.max_epochs=1"]
+    job = slurm.submit(tmp_path, *settings)
+    assert slurm.completed(job, 300)["JobState"] == "COMPLETED"
+    read = films()
+    assert len(read) == len({film for _, film in read}) == 32
+    print(f"\nfilms by process: {dict(Counter(who for who, _ in read))}")
+    assert {who for who, _ in read} == {"0", "1"}
+    together = squares(tmp_path / "home")
+    monkeypatch.setenv("MAMMO_HOME", str(tmp_path / "other"))
+    alone(tmp_path, *settings, "hydra.run.dir=alone")
+    assert squares(tmp_path / "other") == together

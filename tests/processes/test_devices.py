@@ -26,7 +26,7 @@ from mammo.models.losses import build_loss
 from mammo.processes import devices, launch, peers
 from mammo.runs import sweep
 from tests import ranks
-from tests.conftest import ARCHIVE, CONF, SHARES, SMALL, composed, resolved
+from tests.conftest import ARCHIVE, CONF, SHARES, SMALL, composed, prepared_of, resolved
 
 TWO = Config(trainer=TrainerConfig(accelerator="cpu", devices=2, precision="32-true"))
 TORCHRUN = {"TORCHELASTIC_RUN_ID": "none", "RANK": "3", "WORLD_SIZE": "4", "GROUP_WORLD_SIZE": "2"}
@@ -262,6 +262,17 @@ def test_an_error_of_one_device_is_the_programs(phantom, tmp_path):
     bad = launched(tmp_path, *small_run(phantom, "trainer.devices=2", "task=finding"))
     assert bad.returncode == 2 and "error: the train part has no sample of class" in bad.stderr
     assert "Traceback" not in bad.stderr
+
+
+@pytest.mark.slow
+def test_two_devices_share_the_cutting(phantom, tmp_path, monkeypatch):
+    """Lesions first, then backgrounds where they lie: each film is read once, and both processes get all samples."""
+    monkeypatch.setenv("MAMMO_HOME", str(tmp_path / "home"))
+    lines = small_run(phantom, "trainer.devices=2", "crop=lesion", "data.batch_size=4")
+    found = launch.launch(ranks.cuts, resolved(*lines), tmp_path)
+    read = [line.split() for line in (tmp_path / "films").read_text().splitlines()]
+    assert len(read) == len({film for _, film in read}) > 20 and {who for who, _ in read} == {"0", "1"}
+    assert found["samples"] == len(prepared_of(resolved(*lines)).crops.table)
 
 
 @pytest.mark.slow
