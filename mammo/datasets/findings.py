@@ -6,6 +6,7 @@ finding) are constant within it. `image_id` and `patient` are unique across data
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from mammo.errors import InputError
@@ -98,15 +99,26 @@ def read_findings(path: Path) -> pd.DataFrame:
         InputError: The file cannot be read, or is not a findings table.
     """
     words = read_spreadsheet(path, "a findings table").rows
-    others = [name for name in words if name not in IDENTITY]
-    words[others] = words[others].apply(
-        lambda column: column.mask(column.str.casefold().isin(NOTHING) | (column == "None"))
-    )
-    for name in words:
-        numbers = pd.to_numeric(words[name], errors="coerce")
-        if COLUMNS.get(name) != STRING and (numbers.isna() == words[name].isna()).all():
-            words[name] = numbers
+    for name in [one for one in words if one not in IDENTITY]:
+        codes, known = pd.factorize(words[name])  # each word is looked at once; the code of a missing one is -1
+        different = pd.Series(known, dtype=words[name].dtype)
+        nothing = np.array([word.casefold() in NOTHING or word == "None" for word in different], bool)
+        different = different.mask(nothing)
+        if COLUMNS.get(name) != STRING:
+            different = _numbers(different)
+        words[name] = pd.Series(different.array.take(codes, allow_fill=True), words.index)
     try:
         return findings_table(words)
     except (TypeError, ValueError) as error:  # InputError is a ValueError
         raise InputError(f"{path}: expected a findings table; {str(error).strip()}") from None
+
+
+def _numbers(words: pd.Series) -> pd.Series:
+    """Return words as numbers; as they are, if one of them is no number."""
+    if words.isna().all():
+        return words.astype(REAL)
+    for some in (words[:100], words):  # the first ones tell of most columns that they are no numbers
+        numbers = pd.to_numeric(some, errors="coerce")
+        if not (numbers.isna() == some.isna()).all():
+            return words
+    return numbers

@@ -27,13 +27,12 @@ def deal(strata: Sequence[object], shares: list[float], rng: np.random.Generator
     by_stratum: dict[object, list[int]] = defaultdict(list)
     for item in order:
         by_stratum[strata[item]].append(int(item))
-    due = np.zeros(len(shares))
-    target = np.asarray(shares, float) / sum(shares)
+    due, target = [0.0] * len(shares), (np.asarray(shares, float) / sum(shares)).tolist()
     parts = np.empty(len(strata), int)
     for stratum in sorted(by_stratum, key=str):
         for item in by_stratum[stratum]:
-            due += target
-            parts[item] = part = int(due.argmax())
+            due = [one + more for one, more in zip(due, target, strict=True)]
+            parts[item] = part = due.index(max(due))
             due[part] -= 1.0
     return parts
 
@@ -169,9 +168,11 @@ def _dealt_parts(
     images: pd.DataFrame, unit: str, seed: int, shares: list[float], fold: int | None, folds: int, stratify: str
 ) -> np.ndarray:
     # The stratum of a patient is the sorted values of all images, so one abnormal breast differs from two; "": unknown.
-    typed = images.sort_values(["image_id"]).astype({stratify: "string"}).fillna({stratify: ""})
-    kinds = {name: tuple(sorted(values)) for name, values in typed.groupby(unit)[stratify]}
-    units, strata = list(kinds), list(kinds.values())
+    of, units = pd.factorize(images[unit], sort=True)
+    number, words = pd.factorize(images[stratify].astype("string").fillna(""), sort=True)
+    ordered = np.lexsort((number, of))
+    values, ends = np.asarray(words, object)[number[ordered]].tolist(), np.cumsum(np.bincount(of, minlength=len(units)))
+    strata = [tuple(values[start:end]) for start, end in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True)]
     rng = np.random.default_rng([seed, 0x5B117])
     if fold is None:
         parts = np.array(PARTS, dtype=object)[deal(strata, shares, rng)]
@@ -180,7 +181,7 @@ def _dealt_parts(
         rest = (dealt != fold).nonzero()[0]
         parts = np.full(len(units), "test", dtype=object)
         parts[rest] = np.array(PARTS, dtype=object)[deal([strata[i] for i in rest], shares[:2], rng)]
-    return images[unit].map(dict(zip(units, parts, strict=True))).to_numpy()
+    return parts[of]
 
 
 def _paper_parts(images: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:

@@ -4,12 +4,13 @@ import csv
 import datetime
 import gzip
 import io
+import itertools
 import json
 import lzma
 import re
 import warnings
 import zipfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from mammo.errors import InputError
+from mammo.tables.columns import AT_ONCE, Part, joined, part_of
 
 SEPARATORS = ",;\t|"
 NAMED = 3  # the number of rows that an error names
@@ -62,18 +64,21 @@ def read_spreadsheet(path: Path | str, what: str = "a table", first_row: int = 2
     said = f"{path}: expected {what} as CSV, XLSX or Parquet"
     notes: list[str] = []
     if data.startswith(b"PAR1"):
-        lines = _parquet(data, said)
+        lines: Iterable[list[str]] = _parquet(data, said)
     elif data.startswith(b"PK\3\4"):
         lines = _workbook(data, said, notes)
     elif kind := _kind_of(data):
         raise InputError(f"{said}, found {kind}")
     else:
         lines = _csv(_text_of(data, said), said, first_row)
+    del data  # it may be large
     others = "; ".join(notes)  # so far, those of a workbook
     try:
         return replace(_table(lines, path, said, first_row, notes), others=others)
     except InputError as error:
-        raise InputError(f"{error}; {others}") from None if others else error
+        if others:
+            raise InputError(f"{error}; {others}") from None
+        raise
 
 
 def _bytes_of(path: Path, what: str) -> bytes:
@@ -126,7 +131,8 @@ def _text_of(data: bytes, said: str) -> str:
     raise InputError(f"{said}, found a file that is not text; save the table again as CSV or XLSX")
 
 
-def _csv(text: str, said: str, first_row: int) -> list[list[str]]:
+def _csv(text: str, said: str, first_row: int) -> Iterator[list[str]]:
+    """Yield the rows of a text, the blank ones too; a row that does not fit the header ends it with an error."""
     named = re.match(r'"?sep=([,;\t|])"?[ \t]*(\n|$)', text, re.IGNORECASE)  # for Excel, which does not show the line
     text = text[named.end() :] if named else text
     bare = re.sub(r'"[^"]*"', "", text[:100_000]).lstrip("\n").split("\n")
@@ -134,23 +140,34 @@ def _csv(text: str, said: str, first_row: int) -> list[list[str]]:
     if not named and not any(map(bare[0].count, SEPARATORS)):
         below = max(bare[1:TITLE_WITHIN], key=lambda line: max(map(line.count, SEPARATORS)), default="")
         separator = max(SEPARATORS, key=below.count)  # a title above the header, or a table of one column
-    reader, lines = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True, strict=True), []
+    reader = csv.reader(_lines(text), delimiter=separator, skipinitialspace=True, strict=True)
+    unfit, width, least = "", 0, 0
     try:
-        lines = list(reader)
+        for number, line in enumerate(reader, start=first_row - 1):
+            if width > 1 and (len(line) < least or len(line) > width) and not unfit and any(map(str.strip, line)):
+                if len(line) < least or any(line[width:]):
+                    unfit = f"row {number} has {len(line)} fields, and the header has {width}"
+            elif not width and any(map(str.strip, line)):
+                width, least = len(line), max(place for place, name in enumerate(line, start=1) if name.strip())
+            yield line
     except csv.Error as error:
         why = "a quotation mark is not closed" if "unexpected end" in str(error) else str(error)
         raise InputError(f"{said}; it cannot be read near its line {reader.line_num}: {why}") from None
-    full = [line for line in lines if any(map(str.strip, line))]
-    if len(full) > 1 and len(full[0]) > 1:
-        header, start = full[0], lines.index(full[0])
-        least = max(place for place, name in enumerate(header, start=1) if name.strip())
-        for number, line in enumerate(lines[start + 1 :], start=first_row + start):
-            if any(map(str.strip, line)) and (len(line) < least or any(line[len(header) :])):
-                raise InputError(
-                    f"{said}; row {number} has {len(line)} fields, and the header has {len(header)}; a comma in a "
-                    "number or name needs quotes or another separator, and row names need a header of their own"
-                )
-    return lines
+    if unfit:
+        raise InputError(
+            f"{said}; {unfit}; a comma in a number or name needs quotes or another separator, and row names need a "
+            "header of their own"
+        )
+
+
+def _lines(text: str) -> Iterator[str]:
+    """Yield the lines of a text with their ends, which `io.StringIO` would first make four times as large."""
+    start = 0
+    while end := text.find("\n", start) + 1:
+        yield text[start:end]
+        start = end
+    if start < len(text):
+        yield text[start:]
 
 
 def _workbook(data: bytes, said: str, notes: list[str]) -> list[list[str]]:
@@ -207,41 +224,39 @@ def _as_text(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def _table(lines: list[list[str]], path: Path, said: str, first_row: int, notes: list[str]) -> Spreadsheet:
+def _table(lines: Iterable[list[str]], path: Path, said: str, first_row: int, notes: list[str]) -> Spreadsheet:
     """Return the rows below the header with their numbers; blank rows and columns are left out."""
-    cells = [[cell.strip() for cell in line] for line in lines]
-    start = next((number for number, line in enumerate(cells) if any(line)), None)
-    if start is None:
+    rows = iter(lines)
+    header, start = next(((line, number) for number, line in enumerate(rows) if any(map(str.strip, line))), ([], -1))
+    if start < 0:
         raise InputError(f"{said}, found an empty file; name another one")
-    header, body = cells[start], cells[start + 1 :]
-    widths = [sum(map(bool, line)) for line in cells]
-    if widths[start] == 1 and (below := [n for n, width in enumerate(widths[: start + TITLE_WITHIN]) if width > 1]):
-        title = " ".join(next(filter(None, header)).split())
+    parts, title, below = list[Part](), sum(bool(cell.strip()) for cell in header) == 1, 0
+    while some := list(itertools.islice(rows, AT_ONCE)):
+        if title and not parts:
+            filled = (sum(bool(cell.strip()) for cell in line) for line in some[: TITLE_WITHIN - 1])
+            below = next((number for number, count in enumerate(filled, start + 2) if count > 1), 0)
+        parts.append(part_of(some))
+    if below:
+        shown = " ".join(next(filter(None, map(str.strip, header))).split())
         raise InputError(
-            f"{path}: row {start + 1} holds '{title[:40]}' alone, which seems to be a title; the header must be the "
-            f"first row, and it seems to be row {below[0] + 1}; delete the rows above it"
+            f"{path}: row {start + 1} holds '{shown[:40]}' alone, which seems to be a title; the header must be the "
+            f"first row, and it seems to be row {below}; delete the rows above it"
         )
-    width = max([len(header), *map(len, body)])
-    header = [*header, *[""] * (width - len(header))]
-    names = [" ".join(name.split()) for name in header]
+    width = max([len(header), *(len(columns) for _, columns in parts)])
+    names = [" ".join(name.split()) for name in [*header, *[""] * (width - len(header))]]
     if twice := [name for number, name in enumerate(names) if name and name in names[:number]]:
         raise InputError(f"{path}: column {twice[0]} is there twice; rename one, or leave it out")
-    table = pd.DataFrame(
-        [[*line, *[""] * (width - len(line))] for line in body],
-        index=pd.RangeIndex(first_row + start, first_row + start + len(body)),
-        columns=range(width),
-        dtype="string",
-    )
-    table = table.mask(table == "")
+    table = joined(parts, width)
+    table.index = pd.RangeIndex(first_row + start, first_row + start + len(table))
     unnamed = [number for number, name in enumerate(names) if not name and table[number].notna().any()]
     if unnamed:
         notes.append(f"column {', '.join(map(_letter, unnamed))} has no name and is not used")
-    table = table[[number for number, name in enumerate(names) if name]].set_axis(
-        [name for name in names if name], axis=1
-    )
+    table = table[[number for number, name in enumerate(names) if name]].set_axis(list(filter(None, names)), axis=1)
     if not len(table.columns):
         raise InputError(f"{said}, found none in its first line; name another file")
     blank = table.isna().all(axis=1)
+    if not blank.any():
+        return Spreadsheet(table, notes)
     if (inside := int(blank.to_numpy()[: len(blank) - int(blank[::-1].cumprod().sum())].sum())) > 0:
         notes.append(f"{inside} blank rows are passed over")
     return Spreadsheet(table[~blank], notes)
