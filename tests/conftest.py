@@ -1,7 +1,12 @@
 """Fixtures that all tests share: a home of their own, small runs, and the real films where there are any."""
 
+import fcntl
+import json
 import os
 import shutil
+from copy import deepcopy
+from functools import cache
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +30,19 @@ SHARED_ARCHIVE = Path(__file__).parents[2] / "shared" / "data" / "all-mias.tar.g
 ARCHIVE = Path(os.environ.get("MAMMO_MIAS_ARCHIVE") or SHARED_ARCHIVE)  # noted before the fixture below hides it
 
 
+@pytest.fixture(scope="session")
+def common(tmp_path_factory):
+    """A folder of all workers of this session."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
 @pytest.fixture(autouse=True, scope="session")
-def _own_home(tmp_path_factory):
+def _own_home(common):
+    """Not the user's, and one for all workers, so that crops are cut once."""
+    (common / "home").mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MAMMO_HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("MAMMO_HOME", str(common / "home"))
         patch.delenv("MAMMO_MIAS_ARCHIVE", raising=False)
         yield
 
@@ -61,6 +75,30 @@ def drawn(monkeypatch):
         monkeypatch.setattr(figures, name, function)
 
 
+@pytest.fixture
+def no_trunks(monkeypatch, tmp_path):
+    """Nothing of a network is cached, but the crops that are there are; returns a way to begin so again."""
+    crops = Path(os.environ["MAMMO_HOME"]) / "crops"
+    crops.mkdir(exist_ok=True)
+
+    def begin(name="home"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "crops").symlink_to(crops)
+        monkeypatch.setenv("MAMMO_HOME", str(tmp_path / name))
+        return tmp_path / name
+
+    begin()
+    return begin
+
+
+@pytest.fixture
+def unreported(monkeypatch):
+    """Runs leave no report, which takes longer than their training; for what their other files say."""
+    from mammo.reports import run
+
+    monkeypatch.setattr(run, "write", lambda folder: {})
+
+
 @pytest.fixture(scope="session")
 def mias(tmp_path_factory):
     """The real films, unpacked once."""
@@ -73,20 +111,49 @@ def mias(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def phantom(tmp_path_factory):
-    """Sixteen patients who do not exist, drawn once."""
-    dataset = Phantom(root=str(tmp_path_factory.mktemp("films") / "phantom"), patients=16)
-    dataset.prepare()
+def once(common):
+    """Returns the folder of a name, which the first worker that asks for it fills and the others wait for."""
+
+    def filled(name, fill):
+        folder, done = common / name, common / f"{name}.done"
+        with (common / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                fill(folder)
+                done.touch()
+        return folder
+
+    return filled
+
+
+@pytest.fixture(scope="session")
+def phantom(once):
+    """Sixteen patients who do not exist, drawn once, where a run looks for them that names no folder."""
+    dataset = Phantom(patients=16)
+    once("phantom", lambda _: dataset.prepare())
     return dataset
 
 
-def composed(*overrides):
-    """The configuration under these overrides."""
+@cache
+def _of_groups(*choices):
+    """The configuration of one option of some groups; their files are read once."""
     from hydra import compose, initialize_config_dir
 
     register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("config", overrides=list(overrides))
+        return compose("config", overrides=list(choices))
+
+
+def composed(*overrides):
+    """The configuration under these overrides: Hydra's of the groups, in which single values are set as Hydra does."""
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    chosen = [line for line in overrides if (CONF / line.partition("=")[0]).is_dir()]
+    cfg = deepcopy(_of_groups(*chosen))
+    values = OverridesParser.create().parse_overrides([line for line in overrides if line not in chosen])
+    ConfigLoaderImpl._apply_overrides_to_config(values, cfg)
+    return cfg
 
 
 def resolved(*overrides):
@@ -112,8 +179,8 @@ def job(phantom, tmp_path_factory):
     """Runs one job in this process; returns its folder and its metrics."""
     from mammo.runs.train import train
 
-    def start(*overrides):
-        folder = tmp_path_factory.mktemp("run")
+    def start(*overrides, folder=None):
+        folder = folder or tmp_path_factory.mktemp("run")
         lines = [*SMALL, f"data.root={phantom.root}", "model.image_size=32", *overrides]
         if not any(line.startswith(("model", "experiment")) for line in overrides):
             lines.insert(0, "model=compact")  # a second less than VGG16 to build and to keep
@@ -121,6 +188,44 @@ def job(phantom, tmp_path_factory):
         return folder, train(resolved(*{line.partition("=")[0]: line for line in lines}.values()), folder)
 
     return start
+
+
+@pytest.fixture(scope="session")
+def shared_job(job, once):
+    """As `job`, but a run of the same settings is made once for all tests, which only read its folder."""
+
+    def start(*overrides):
+        def run(folder):
+            _, metrics = job(*overrides, folder=folder)
+            (folder / "returned.json").write_text(json.dumps(metrics))
+
+        folder = once(f"run-{sha256(' '.join(overrides).encode()).hexdigest()[:16]}", run)
+        return folder, json.loads((folder / "returned.json").read_text())
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def quick_init():
+    """Large layers begin with random numbers that repeat, which are made in a tenth of the time."""
+    from torch import nn, randn
+
+    block = randn(65_537)  # a prime: no two rows of a layer are alike
+
+    def quick(honest):
+        def fill(tensor, *given, **how):
+            if tensor.numel() < len(block) or tensor.ndim < 2:
+                return honest(tensor, *given, **how)
+            wide = block * (2 / tensor[0].numel()) ** 0.5
+            tensor.data.copy_(wide.repeat(tensor.numel() // len(block) + 1)[: tensor.numel()].view_as(tensor))
+            return tensor
+
+        return fill
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("normal_", "trunc_normal_", "kaiming_normal_", "kaiming_uniform_", "xavier_uniform_"):
+            patch.setattr(nn.init, name, quick(getattr(nn.init, name)))
+        yield
 
 
 @pytest.fixture(scope="session")
