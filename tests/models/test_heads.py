@@ -36,8 +36,16 @@ def test_every_head_is_named_here():
     assert set(HEADS) == NAMES
 
 
-@pytest.mark.parametrize("trained_backbone", [False, True])
-@pytest.mark.parametrize("name", sorted(HEADS))
+def in_turn(*slow):
+    """Each head; these, which take longest, where slow tests are asked for."""
+    return [pytest.param(name, marks=pytest.mark.slow) if name in slow else name for name in sorted(HEADS)]
+
+
+@pytest.mark.parametrize(
+    ("name", "trained_backbone"),
+    [*((name, True) for name in sorted(HEADS)), pytest.param("boosting", False, marks=pytest.mark.slow),
+     *((name, False) for name in sorted(HEADS) if name != "boosting")],
+)  # fmt: skip
 def test_no_head_sees_a_test_film(name, trained_backbone):
     features, labels, rows = data()
     test = (rows["split"] == "test").to_numpy()
@@ -76,7 +84,7 @@ def test_the_validation_part_chooses_only_where_the_features_have_seen_the_train
     poisoned[val] = np.random.default_rng(1).normal(size=poisoned[val].shape)
 
     def answers(trained_backbone):
-        fitted = [fit_head("svm", x, labels, rows, trained_backbone=trained_backbone) for x in (features, poisoned)]
+        fitted = [fit_head("knn", x, labels, rows, trained_backbone=trained_backbone) for x in (features, poisoned)]
         return [head.probabilities(features) for head in fitted]
 
     assert np.array_equal(*answers(trained_backbone=False))
@@ -86,7 +94,7 @@ def test_the_validation_part_chooses_only_where_the_features_have_seen_the_train
 def test_without_validation_a_trained_backbones_head_says_that_its_features_saw_the_labels():
     features, labels, rows = data()
     rows["split"] = rows["split"].replace("val", "train")
-    assert "trained on the same labels" in fit_head("svm", features, labels, rows, trained_backbone=True).how
+    assert "trained on the same labels" in fit_head("knn", features, labels, rows, trained_backbone=True).how
 
 
 def test_copies_that_show_other_patients_are_said_to_flatter_the_choice():
@@ -110,8 +118,11 @@ def test_too_few_patients_for_folds_is_one_clear_line():
         inner_folds(np.array([0, 0, 0, 0, 1, 1]), np.array(["a", "b", "d", "e", "c", "c"]))
 
 
-@pytest.mark.parametrize("classes", [2, 3])
-@pytest.mark.parametrize("name", sorted(HEADS))
+@pytest.mark.parametrize(
+    ("name", "classes"),
+    [*((name, 2) for name in sorted(HEADS)), ("boosting", 3),
+     *(pytest.param(name, 3, marks=pytest.mark.slow) for name in sorted(HEADS) if name != "boosting")],
+)  # fmt: skip
 def test_probabilities_are_calibrated_and_learn_what_can_be_learnt(name, classes):
     features, labels, rows = data(patients=120, classes=classes)
     head = fit_head(name, features, labels, rows, trained_backbone=False)
@@ -127,7 +138,7 @@ def test_probabilities_are_calibrated_and_learn_what_can_be_learnt(name, classes
         assert (np.diff(probabilities[np.argsort(score), 1]) > -1e-6).all()  # a float32 may round to its neighbour
 
 
-@pytest.mark.parametrize(("classes", "trained_backbone"), [(2, False), (3, True)])
+@pytest.mark.parametrize(("classes", "trained_backbone"), [(2, True), pytest.param(3, False, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", sorted(HEADS))
 def test_a_saved_head_gives_the_same_answers_as_it_and_as_one_fitted_again(name, classes, trained_backbone, tmp_path):
     features, labels, rows = data(classes=classes)
@@ -140,7 +151,7 @@ def test_a_saved_head_gives_the_same_answers_as_it_and_as_one_fitted_again(name,
         assert classes == 3 or np.array_equal(other.score(features), head.score(features))
 
 
-@pytest.mark.parametrize("name", sorted(HEADS))
+@pytest.mark.parametrize("name", in_turn("boosting"))
 def test_seven_classes_of_which_one_is_rare_are_learnt_without_a_warning(name):
     patients = [24, 20, 15, 12, 12, 10, 8]
     labels = np.tile(np.repeat(np.arange(7), patients), 2)
@@ -151,7 +162,9 @@ def test_seven_classes_of_which_one_is_rare_are_learnt_without_a_warning(name):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         head = fit_head(name, features, labels, rows, trained_backbone=False)
-    right = head.probabilities(features).argmax(axis=1) == labels
+    probabilities = head.probabilities(features)
+    assert np.allclose(probabilities.sum(axis=1), 1)
+    right = probabilities.argmax(axis=1) == labels
     assert min(right[(labels == i) & (split == "test")].mean() for i in range(7)) > 0.2
     assert head.score(features) is None
 
@@ -197,7 +210,7 @@ def test_a_file_with_other_types_is_not_loaded(tmp_path):
 def test_a_damaged_tree_is_not_followed(tmp_path):
     """scikit-learn would read beyond the nodes, and the process end."""
     features, labels, rows = data()
-    head = fit_head("boosting", features, labels, rows, trained_backbone=False)
+    head = fit_head("boosting", features, labels, rows, trained_backbone=True)
     tree = head.model.calibrated_classifiers_[0].estimator.estimators_[0, 0].tree_
     state = tree.__getstate__()
     state["nodes"]["left_child"][0] = 10**9

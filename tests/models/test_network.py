@@ -33,6 +33,8 @@ REFERENCE = {
     "vit_b_16": (64, "in", "heads.head"),
     "swin_t": (64, "in", "head"),
 }
+pytestmark = pytest.mark.usefixtures("quick_init")
+LARGER = ("vgg19", "resnet50")  # as vgg16 and resnet18, with more of the same layers
 TRUNKS = ("resnet18", "inception")  # whose files are tried in every way; all of them with `-m slow`
 
 
@@ -48,7 +50,7 @@ def with_all(names):
 
 
 @pytest.fixture(scope="module", params=with_all(TRUNKS))
-def trunk(request, tmp_path_factory):
+def trunk(request, quick_init, tmp_path_factory):
     """A backbone's name, torchvision's model of it with batch norms that have seen data, and its trunk in a file."""
     torch.manual_seed(0)
     row = BACKBONES[request.param]
@@ -72,7 +74,7 @@ def test_every_backbone_has_a_file():
     assert {path.stem for path in (CONF / "model").glob("*.yaml")} == set(BACKBONES)
 
 
-@pytest.mark.parametrize("name", sorted(BACKBONES))
+@pytest.mark.parametrize("name", with_all({*BACKBONES} - {*LARGER}))
 def test_every_backbone_takes_a_step_at_its_smallest_input(name):
     row = BACKBONES[name]
     side = row.min_side + -row.min_side % row.step
@@ -87,7 +89,7 @@ def test_every_backbone_takes_a_step_at_its_smallest_input(name):
     assert net.eval().features(x).shape == (2, row.width)
 
 
-@pytest.mark.parametrize("name", sorted(BACKBONES))
+@pytest.mark.parametrize("name", with_all({*BACKBONES} - {*LARGER}))
 def test_the_layer_for_grad_cam_is_a_map_that_the_logits_depend_on_everywhere(name):
     row, seen, net = BACKBONES[name], {}, network(name).eval()
 
@@ -209,7 +211,8 @@ def test_fc_is_trained_where_the_file_lacks_it_and_frozen_where_it_does_not(tmp_
     save_file(state, tmp_path / "whole.safetensors")
     net = network("alexnet", str(tmp_path / "whole.safetensors"), pool="fc")
     assert len(net.frozen) and not net.trains_features
-    save_file({k: v for k, v in state.items() if k != "classifier.6.bias"}, tmp_path / "half.safetensors")
+    half = {k: v for k, v in state.items() if (v.ndim == 1 and k != "classifier.6.bias") or k.startswith("features.")}
+    save_file(half, tmp_path / "half.safetensors")
     with pytest.raises(InputError, match=r"lacks some of .*classifier\.6\.bias"):
         network("alexnet", str(tmp_path / "half.safetensors"))
     with pytest.raises(InputError, match=r"model\.pool=fc"):
