@@ -23,15 +23,16 @@ from mammo.training.guard import check_labels
 from mammo.training.samples import Samples
 from tests.conftest import SHARES, prepared_of, resolved
 
+pytestmark = pytest.mark.usefixtures("quick_init")
+
 
 @pytest.fixture(scope="module")
 def run(job, resnet_trunk):
     """One epoch on a frozen trunk; returns the run folder."""
 
     def start(*overrides):
-        return job(
-            "trainer.max_epochs=1", "augment=none", "model=resnet18", f"model.weights={resnet_trunk}", *overrides
-        )[0]
+        own = ["augment=none", "model=resnet18", f"model.weights={resnet_trunk}", "heads=[knn]", *overrides]
+        return job("trainer.max_epochs=1", *own)[0]
 
     return start
 
@@ -235,8 +236,8 @@ def test_predictions_whose_labels_were_shuffled_are_an_error(run, monkeypatch):
 
 
 def test_the_thresholds_that_are_written_can_be_chosen_again_from_validation(honest_run):
-    table = pd.read_csv(honest_run / "predictions.csv").query("head == 'svm' and split == 'val'")
-    threshold = RunFolder(honest_run).numbers["operating"]["svm"]["threshold"]
+    table = pd.read_csv(honest_run / "predictions.csv").query("head == 'knn' and split == 'val'")
+    threshold = RunFolder(honest_run).numbers["operating"]["knn"]["threshold"]
     positive = table["label"] == "abnormal"
 
     def gain(at):

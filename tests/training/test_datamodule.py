@@ -148,7 +148,7 @@ def test_labels_are_shared_by_the_draw_that_is_shown_where_outputs_are_cached(pr
         assert item["share"] == pytest.approx(weights.mean()) and item["other"] == data.classes[partner]
 
 
-def test_no_network_that_makes_crops_sees_one_beyond_the_training_part(prepared, monkeypatch, tmp_path_factory):
+def test_no_network_that_makes_crops_sees_one_beyond_the_training_part(prepared, monkeypatch, no_trunks):
     def synthetic(*changed):
         def spoiled(*given, **how):
             crops = honest(*given, **how)
@@ -157,7 +157,7 @@ def test_no_network_that_makes_crops_sees_one_beyond_the_training_part(prepared,
             return crops
 
         monkeypatch.setattr(prepare, "cut_samples", spoiled)
-        monkeypatch.setenv("MAMMO_HOME", str(tmp_path_factory.mktemp("home")))  # nothing cached
+        no_trunks("".join(changed) or "none")  # and no network's crops
         data = prepared("augment=gan", "augment.steps=2", "augment.copies=2")
         assert set(data.synthetic) == {(data.train.names[sample], copy) for sample in data.pool for copy in (1, 2)}
         return np.stack(list(data.synthetic.values()))
