@@ -13,6 +13,8 @@ import logging
 import os
 import re
 import shutil
+import tempfile
+import time
 import uuid
 from collections.abc import Collection, Generator, Iterator, Mapping
 from pathlib import Path
@@ -22,10 +24,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from mammo.errors import InputError
-from mammo.files import remove_abandoned, whole
+from mammo.files import owned, remove_abandoned, whole
 
 log = logging.getLogger(__name__)
 
+LOOK_S = 0.5  # between two looks for arrays that another machine stores
 KINDS = ("crops", "trunks", "gans", "hashes", "headers")  # folders of MAMMO_HOME whose content can be made again
 
 
@@ -55,19 +58,32 @@ class Store:
                 path.unlink(missing_ok=True)
         return found
 
-    def load_all(self, keys: Collection[str]) -> dict[str, torch.Tensor]:
+    def load_all(self, keys: Collection[str], patience_s: float = 0.0) -> dict[str, torch.Tensor]:
         """Return the arrays of all `keys`, which existed before or have just been stored.
+
+        Args:
+            keys: The names of the arrays.
+            patience_s: The time in seconds to wait for those that another machine has just stored.
 
         Raises:
             InputError: Some arrays are missing.
         """
-        found = self.load(keys)
-        if lacking := len(set(keys) - set(found)):
-            raise InputError(
-                f"{self.folder}: {lacking} cached arrays are missing; they were removed during the run, or another "
-                "machine has its own folder; run again, and set MAMMO_HOME to a folder that all machines see"
-            )
+        found, deadline = self.load(keys), time.monotonic() + patience_s
+        while lacking := len(set(keys) - set(found)):
+            if time.monotonic() >= deadline:
+                raise InputError(
+                    f"{self.folder}: {lacking} cached arrays are missing; they were removed during the run, or another "
+                    "machine has its own folder; run again, and set MAMMO_HOME to a folder that all machines see"
+                )
+            time.sleep(LOOK_S)
+            self._refresh()
+            found = self.load(keys)
         return found
+
+    def _refresh(self) -> None:
+        """Add and remove a file, so that a network file system lists the folder anew instead of from its memory."""
+        with contextlib.suppress(OSError), tempfile.NamedTemporaryFile(dir=self.folder, prefix=owned(), suffix=".tmp"):
+            pass
 
     def store(self, arrays: Mapping[str, torch.Tensor]) -> None:
         """Add a block.
@@ -108,6 +124,8 @@ class Store:
             wanted: The numbers of the shares that may lack something.
         """
         order = [share % count for share in range(own, own + count) if share % count in wanted]
+        if not order:
+            return
         with self._dealt(count):
             remove_abandoned(self.folder, "*.tmp")
             for wait in (False, True):
@@ -115,6 +133,7 @@ class Store:
                     with self._held(f"share-{share}-of-{count}.lock", wait=wait) as free:
                         if free:
                             order.remove(share)
+                            self._refresh()
                             yield share
 
     @contextlib.contextmanager

@@ -31,6 +31,7 @@ from mammo.processes.workers import shared_out
 # change in `mammo.formats` or `mammo.datasets.film` raises READING_VERSION, which names the store too.
 VERSION = 3
 BLOCK_BYTES, BLOCK_S = 64 << 20, 60.0  # bytes of squares, and their age, before they are written: a kill loses these
+PATIENCE_S = 60.0  # for squares that other machines stored: a network file system may show them a minute late
 Place = tuple[str, str | None, str, float | None]  # image_id, laterality, path, spacing_mm
 
 
@@ -134,7 +135,8 @@ class Cutter:
             del found  # of the files that were there
             self._complete(store, lacking, keys)
             keys = {one: key for one, key in keys.items() if one[0][0] not in self.unreadable}
-            found = store.load_all({name for key in keys.values() for name in names_of(key)})
+            patience = PATIENCE_S if self.count > 1 else 0.0
+            found = store.load_all({name for key in keys.values() for name in names_of(key)}, patience)
         loaded = {}
         for one, key in keys.items():
             pixels, numbers, facts = (found[name].numpy() for name in names_of(key))

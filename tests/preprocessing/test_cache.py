@@ -1,6 +1,7 @@
 """The cache gives back what it was given, forgives a torn file, is made once, and can be emptied."""
 
 import multiprocessing
+import threading
 import time
 from pathlib import Path
 
@@ -60,6 +61,12 @@ def test_no_temporary_file_is_left_by_a_write_that_fails_either(tmp_path, monkey
 def test_arrays_that_somebody_removed_meanwhile_are_told_in_one_line(tmp_path):
     with pytest.raises(InputError, match=r"1 cached arrays .*MAMMO_HOME"):
         Store(tmp_path).load_all(["a"])
+
+
+def test_arrays_that_another_machine_stores_are_waited_for(tmp_path):
+    threading.Timer(0.7, Store(tmp_path).store, [{"a": torch.ones(2)}]).start()
+    assert set(Store(tmp_path).load_all(["a"], patience_s=30)) == {"a"}
+    assert not list(tmp_path.glob("*.tmp"))
 
 
 def test_a_digest_depends_on_every_fact_and_not_on_their_order():
