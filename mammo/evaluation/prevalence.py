@@ -6,11 +6,12 @@ probabilities err. So these are computed twice: as observed, and at one prevalen
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from mammo.errors import InputError
-from mammo.evaluation.bootstrap import Value, biased_interval, bootstrap_weights, independent_difference, interval
+from mammo.evaluation.bootstrap import Value, biased_interval, independent_difference, interval, resampled
 from mammo.evaluation.metrics import METRICS, Case, mean_gap, weighted_metrics
 from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.predictions import Predictions
@@ -83,7 +84,7 @@ def shift(own: Predictions, here: Predictions, operating: Operating) -> dict[str
             more probable class is called.
     """
     shares = [float(np.mean(one.labels == 1)) for one in (own, here)]
-    ours, theirs = (_arrays(one, bootstrap_weights(one.patients), operating) for one in (own, here))
+    ours, theirs = (resampled(one.patients, partial(_arrays, one, operating=operating)) for one in (own, here))
     first = {name: _value(name, array, own) for name, array in ours.items()}
     rows = {name: Row(first[name], *_beside(name, _value(name, array, here), first)) for name, array in theirs.items()}
     if len(own.classes) > 2:
@@ -94,7 +95,7 @@ def shift(own: Predictions, here: Predictions, operating: Operating) -> dict[str
     if all(0 < share < 1 for share in shares):
         moved = corrected(operating.calibrated(here.probabilities)[:, 1], *shares)
         mended = replace(here, probabilities=np.stack([1 - moved, moved], axis=1))
-        arrays = _of_probabilities(mended, bootstrap_weights(here.patients))
+        arrays = resampled(here.patients, partial(_of_probabilities, mended))
         found = {name: _value(name, array, here) for name, array in arrays.items()}
     else:
         found = {name: Value(None, reason=ONE_CLASS) for name in ("mean_probability", "brier", "calibration_error")}
