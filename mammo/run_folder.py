@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import load_file, save
 
-from mammo.config import Config, DataConfig
+from mammo.config import Config
 from mammo.datasets.findings import PARTS, SAMPLE
 from mammo.errors import InputError
 from mammo.evaluation.bootstrap import Value
@@ -25,11 +25,6 @@ if TYPE_CHECKING:
 
 NEEDED = ("config", "classes", "crop", "dataset")  # keys of provenance.json
 LEARNT = ["patient", "dataset", "run"]  # columns of learnt.csv
-
-
-def drawn_apart(datasets: pd.Series, data: DataConfig) -> pd.Series:
-    """Return names of data sets; the phantom of another seed gets another name, for its patients are others."""
-    return datasets.replace("phantom", f"phantom-{data.film_seed}") if data.film_seed else datasets
 
 
 @dataclass(frozen=True)
@@ -158,15 +153,19 @@ class RunFolder:
         return pd.read_csv(self.path / "learnt.csv", dtype="string", **WORDS)
 
     @property
+    def learnt_images(self) -> pd.DataFrame:
+        """The images of train and val that gave samples in this run: `image_id`, `patient` and `dataset`."""
+        used, split = self.samples, self.split
+        kept = split.loc[(split["split"] != "test") & split["image_id"].isin(used["image_id"]), ["image_id", "patient"]]
+        of = used.drop_duplicates("image_id").set_index("image_id").get("dataset", {})  # older runs do not tell
+        return kept.assign(dataset=kept["image_id"].map(of)).astype("string")
+
+    @property
     def learnt(self) -> pd.DataFrame:
         """All patients that the weights have learnt from, `LEARNT`: of train and val, here and in the runs before."""
         if (trainer := self.trainer) != self:
             return trainer.learnt
-        used, split = self.samples, self.split
-        kept = split.loc[(split["split"] != "test") & split["image_id"].isin(used["image_id"]), ["image_id", "patient"]]
-        of = used.drop_duplicates("image_id").set_index("image_id").get("dataset", {})  # older runs do not tell
-        own = kept.assign(run=self.path.resolve().name)
-        own["dataset"] = drawn_apart(own["image_id"].map(of), self.config.data)
+        own = self.learnt_images.assign(run=self.path.resolve().name)
         return pd.concat([own[LEARNT], self.learnt_before]).drop_duplicates(ignore_index=True).astype("string")
 
     def write_learnt(self, patients: pd.DataFrame | None) -> None:

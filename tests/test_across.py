@@ -95,7 +95,7 @@ def test_opened_data_sets_are_trained_on_from_python(phantom, tmp_path):
         "film_seed": 3,
     }
     audit = mammo.audit(films, given)
-    assert audit.leaks == [] and audit.compared.startswith("48 images of 16 patients")
+    assert audit.leaks == [] and audit.compared.startswith("48 images of 24 patients")
 
 
 def test_a_wrong_part_is_refused_before_anything_is_read():

@@ -79,6 +79,8 @@ class Phantom(MIAS):
     - Any number of patients, at least 2, with two films each. For every 161 patients, the tissue, classes, severities
       and awkward rows are exactly those of mini-MIAS; the seed decides which patient has which.
     - A film depends only on the seed and its number, so a larger number of patients only appends films.
+    - Patients are called `phantom-001`; with another seed than 0 it is in the name, `phantom_s1-001`. Names of images,
+      and PatientIDs in DICOM headers, do not have it.
     - Circles lie within the breast; their radii follow those of mini-MIAS by class. Lesions are drawn by a few
       simple rules, so they are easier to learn than real ones.
     - `scanner=cr` and `scanner=dr` show other patients, drawn alike, as other machines do, in DICOM files (see
@@ -103,6 +105,11 @@ class Phantom(MIAS):
         self.name = "phantom" if scanner == "film" else f"phantom_{scanner}"
         super().__init__(root=root or str(home() / f"{self.name}-{patients}-{film_seed}-{VERSION}"), download=False)
         self.patients, self.film_seed, self.scanner = patients, film_seed, scanner
+
+    @property
+    def people(self) -> str:
+        """The word before a patient's number. It has the seed, as phantoms of two seeds show other patients."""
+        return f"{self.name}_s{self.film_seed}" if self.film_seed else self.name
 
     @property
     def manifest_path(self) -> Path:
@@ -134,10 +141,12 @@ class Phantom(MIAS):
         """Return the findings table of the films, which are drawn if they are not there."""
         self.prepare()
         if self.scanner == "film":
-            return super().findings()
-        table = read_findings(self.root / "findings.csv")
-        table["path"] = table["image_id"].map(lambda image_id: str(self.path(image_id))).astype("string")
-        self.check_films(sorted(set(table["image_id"])))
+            table = super().findings()
+        else:
+            table = read_findings(self.root / "findings.csv")
+            table["path"] = table["image_id"].map(lambda image_id: str(self.path(image_id))).astype("string")
+            self.check_films(sorted(set(table["image_id"])))
+        table["patient"] = table["patient"].str.replace(f"{self.name}-", f"{self.people}-", regex=False)
         return table
 
     def path(self, image_id: object) -> Path:

@@ -232,11 +232,11 @@ def check_split(split: pd.DataFrame, name: str) -> dict[str, object]:
     audit = audit_split(split)
     crossing: Any = audit["patients_in_two_splits"]
     if crossing and name in ("patient", "paper_by_patient", *GIVEN):
-        who = (
-            f"patient {crossing[0]} is" if len(crossing) == 1 else f"{len(crossing)} patients ({crossing[0]}, ...) are"
-        )
+        image = split.loc[split["patient"].astype(str) == crossing[0], "image_id"].iloc[0]  # a log names no patient
+        who = "a patient has images" if len(crossing) == 1 else f"{len(crossing)} patients have images"
         mend = ", or (CBIS-DDSM) data.in_both=train, which moves them to training" if name == "official" else ""
         raise InputError(
-            f"split={name}: {who} in two splits; a patient's images belong to one; use split=patient{mend}"
+            f"split={name}: {who} in two splits, {image} is one of them; a patient's images belong to one; "
+            f"use split=patient{mend}"
         )
     return audit

@@ -80,8 +80,8 @@ def external_leaks(crop_leak: str | None, table: pd.DataFrame, learnt: Iterable[
         learnt: The tested patients that the run has learnt.
     """
     tested = len(table.loc[table["split"] == "test", SAMPLE].drop_duplicates())
-    learnt_text = "the run has trained or chosen on patients of the tested images (same name in a data set of the same "
-    learnt_text += "name, or the same pixels)"
+    learnt_text = "the run has trained or chosen on patients of the tested images (same name in the same data set or "
+    learnt_text += "in two built-in ones, or the same pixels)"
     found = [
         Leak("crop", tested if crop_leak else 0, crop_leak or ""),
         Leak("tested_on_learnt", len(list(learnt)), learnt_text),

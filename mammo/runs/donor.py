@@ -6,9 +6,10 @@ from pathlib import Path
 import pandas as pd
 
 from mammo.config import Config
+from mammo.datasets.same_patients import note_of_names, same_patients
 from mammo.models.weights import RunWeights
 from mammo.processes import checkpoint_io
-from mammo.run_folder import RunFolder, drawn_apart
+from mammo.run_folder import RunFolder
 from mammo.training.prepare import Prepared
 
 
@@ -28,18 +29,21 @@ def weights_of(donor: RunFolder) -> RunWeights:
     return RunWeights(checkpoint_io.read(path)["state_dict"], digest, donor.path)
 
 
-def known_in(part: str, prepared: Prepared, config: Config, learnt: pd.DataFrame) -> list[str]:
-    """Return the patients of a part that were learnt before, by the name of the data set and of the patient.
+def images_of(part: str, prepared: Prepared) -> pd.DataFrame:
+    """Return the images of a part (train, val or test) that gave samples: `image_id`, `patient` and `dataset`."""
+    samples = [sample for sample, _ in prepared.rows_of[part]]
+    table = prepared.crops.table[["image_id", "patient", "dataset"]].iloc[samples]
+    return table.drop_duplicates("image_id", ignore_index=True)
+
+
+def known_in(part: str, prepared: Prepared, learnt: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Return the patients of a part that were learnt before (see `same_patients`), and notes.
 
     Args:
         part: train, val or test.
         prepared: The samples of a run.
-        config: The configuration of the run.
-        learnt: The patients, as `RunFolder.learnt` gives them; one without a data set may be of any.
+        learnt: The patients, as `RunFolder.learnt` gives them.
     """
-    samples = [sample for sample, _ in prepared.rows_of[part]]
-    patients = prepared.crops.table[["dataset", "patient"]].iloc[samples].drop_duplicates()
-    anywhere = set(learnt.loc[learnt["dataset"].isna(), "patient"])
-    known = set(zip(learnt["dataset"], learnt["patient"], strict=True))
-    pairs = zip(drawn_apart(patients["dataset"], config.data), patients["patient"], strict=True)
-    return sorted(patient for of, patient in pairs if (of, patient) in known or patient in anywhere)
+    images = images_of(part, prepared)
+    same, elsewhere = same_patients(images, learnt)
+    return sorted(set(images.loc[same, "patient"])), note_of_names(images.loc[elsewhere, "patient"])

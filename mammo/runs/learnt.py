@@ -5,11 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from mammo.config import DataConfig
-from mammo.evaluation.predictions import WORDS
+from mammo.datasets.same_patients import note_of_names, same_patients
 from mammo.run_folder import RunFolder
 
-DONORS = "learnt.csv"  # the patients that the runs have learnt from which a run's weights began
 PIXELS = ["size_px", "mean_grey", "black", "contrast"]  # measured on the square of a sample: equal in equal squares
 
 
@@ -30,51 +28,26 @@ def _trained(run: RunFolder) -> Iterator[RunFolder]:
         yield from _trained(RunFolder(Path(earlier)))
 
 
-def tested_on_learnt(run: RunFolder, tested: pd.DataFrame, data: DataConfig) -> tuple[list[str], list[str]]:
+def tested_on_learnt(run: RunFolder, tested: pd.DataFrame) -> tuple[list[str], list[str]]:
     """Return the tested patients that a run has learnt, and notes.
 
-    A patient counts if the run has learnt one of the same name in a data set of the same name, or one of whom a sample
-    has the same pixels. A name alone proves nothing, as two laboratories may each have a patient P001; so names that
-    agree in data sets of other names are a note. Patients of the phantom of another seed are others.
+    A patient counts if the run, or one that its weights began with, has learnt the same one (see `same_patients`), or
+    if a sample has the same pixels as one that the run has learnt. An equal name in another data set is a note.
 
     Args:
         run: The run that is tested.
         tested: The tested samples.
-        data: The settings of the tested data set.
     """
-    learnt = learnt_samples(run)
-    names = tested["patient"].astype(str)
-    here = _of(_drawn_apart(tested["dataset"], data), names)
-    same = here.isin(_of(_drawn_apart(learnt["dataset"], run.config.data), learnt["patient"]))
-    for one in _trained(run):
-        if (one.path / DONORS).is_file():
-            donors = pd.read_csv(one.path / DONORS, dtype=str, **WORDS).reindex(columns=["dataset", "patient"])
-            same |= here.isin(_of(donors["dataset"], donors["patient"]))
-            same |= names.isin(donors.loc[donors["dataset"].isna(), "patient"])  # may be of any data set
-    elsewhere = names.isin(learnt["patient"].astype(str))
-    elsewhere &= ~_of(tested["dataset"], names).isin(_of(learnt["dataset"], learnt["patient"]))
-    squares = set(_squares(learnt).dropna())
-    equal = _squares(tested).isin(squares)
+    learnt, columns = learnt_samples(run), ["dataset", "patient"]
+    before = run.trainer.learnt_before
+    same, elsewhere = same_patients(tested, pd.concat([one.reindex(columns=columns) for one in (learnt, before)]))
+    equal = _squares(tested).isin(set(_squares(learnt).dropna()))
     patients = sorted(set(tested.loc[same | equal, "patient"].astype(str)))
     notes = []
     if equal.any():
         notes.append(f"**{tested.loc[equal, 'image_id'].nunique()} tested images have the pixels of images learnt**")
-    if others := set(tested.loc[elsewhere & ~same & ~equal, "patient"].astype(str)) - set(patients):
-        notes.append(
-            f"{len(others)} tested patients have names that the run has learnt in a data set of another name "
-            f"({min(others)} for example); if they are the same people, the numbers are too good"
-        )
-    return patients, notes
-
-
-def _drawn_apart(datasets: pd.Series, data: DataConfig) -> pd.Series:
-    """Return names of data sets; the phantom of another seed gets another name, for its patients are others."""
-    return datasets.replace("phantom", f"phantom-{data.film_seed}") if data.film_seed else datasets
-
-
-def _of(dataset: pd.Series, patient: pd.Series) -> pd.Series:
-    """Return the patients with the names of their data sets."""
-    return dataset.astype(str) + "\n" + patient.astype(str)
+    others = tested.loc[elsewhere & ~tested["patient"].isin(patients), "patient"]
+    return patients, notes + note_of_names(others)
 
 
 def _squares(samples: pd.DataFrame) -> pd.Series:

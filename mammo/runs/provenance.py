@@ -7,9 +7,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from mammo import __version__
 from mammo.config import Config
 from mammo.datasets.base import dataset_digest
+from mammo.datasets.same_patients import note_of_names, same_patients
 from mammo.datasets.split import GIVEN
 from mammo.errors import InputError
 from mammo.processes.devices import Plan
@@ -84,21 +87,32 @@ def provenance_of(
         note = (
             f"the weights come from the run {name}, but for the head, which is new; its {patients} patients of train "
         )
-        found["notes"] = [*prepared.notes, f"{note}and val, and of the runs before it, are in learnt.csv"]
-        found |= {"began_from": name, "tested_on_learnt": donors.known_in("test", prepared, config, learnt)}
+        known, said = donors.known_in("test", prepared, learnt)
+        found["notes"] = [*prepared.notes, f"{note}and val, and of the runs before it, are in learnt.csv", *said]
+        found |= {"began_from": name, "tested_on_learnt": known}
     if earlier is not None:
-        found |= {"trained_in": str(earlier.path), "tested_on_learnt": _learnt(earlier, prepared, config)}
+        known, said = _learnt(earlier.trainer, prepared, config)
+        found["notes"] = [*prepared.notes, *said]
+        found |= {"trained_in": str(earlier.path), "tested_on_learnt": known}
     return found
 
 
-def _learnt(earlier: RunFolder, prepared: Prepared, config: Config) -> list[str]:
-    """Return the tested patients (images, if images were dealt) that the earlier run, or one before it, has learnt."""
-    unit = "patient" if config.split.name in ("patient", "paper_by_patient", *GIVEN) else "image_id"
-    earlier, split = earlier.trainer, prepared.split
-    before, tested = earlier.split, split[split["split"] == "test"]
-    found = set(before.loc[before["split"] != "test", unit]) & set(tested[unit])
-    known = donors.known_in("test", prepared, config, earlier.learnt_before)
-    return sorted(found | set(tested.loc[tested["patient"].isin(known), unit]))
+def _learnt(trainer: RunFolder, prepared: Prepared, config: Config) -> tuple[list[str], list[str]]:
+    """Return the tested patients (images, if images were dealt) that the weights have learnt, and notes.
+
+    If images were dealt, a patient in two parts is another leak, so only the run's own images count. A name of an image
+    proves nothing in another data set, so there, and in the runs before, all images of a patient count.
+    """
+    images, own = donors.images_of("test", prepared), trainer.learnt_images
+    same, elsewhere = same_patients(images, trainer.learnt)
+    notes = note_of_names(images.loc[elsewhere, "patient"])
+    if config.split.name in ("patient", "paper_by_patient", *GIVEN):
+        return sorted(set(images.loc[same, "patient"])), notes
+    found = set(images.loc[same & images["image_id"].isin(own["image_id"]), "image_id"])
+    for dataset, rows in images.groupby("dataset"):
+        others = own[(own["dataset"] != dataset).fillna(False)]
+        found |= set(rows.loc[same_patients(rows, pd.concat([others, trainer.learnt_before]))[0], "image_id"])
+    return sorted(found), notes
 
 
 def versions(packages: list[str]) -> dict[str, str]:

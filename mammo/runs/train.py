@@ -97,7 +97,7 @@ def fit_heads(
 
     Features of training rows have seen their labels if the run trains them, or if the donor did.
     """
-    seen = donor is not None and bool(known_in("train", prepared, config, donor.learnt))
+    seen = donor is not None and bool(known_in("train", prepared, donor.learnt)[0])
     return heads.fit_heads(
         config.heads,
         outputs.features,

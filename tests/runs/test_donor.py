@@ -3,7 +3,6 @@
 import hashlib
 import logging
 import shutil
-from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -14,7 +13,7 @@ from mammo.errors import InputError
 from mammo.processes import checkpoint_io
 from mammo.processes.resume import FINISHED
 from mammo.run_folder import LEARNT, RunFolder
-from mammo.runs import checks
+from mammo.runs import checks, learnt
 from mammo.runs.donor import donor_of, known_in, weights_of
 from mammo.runs.train import train
 from tests.conftest import SHARES, prepared_of, resolved
@@ -114,8 +113,8 @@ def test_tested_patients_of_the_donor_are_a_leak_that_is_counted_and_not_named(r
 
 def test_patients_are_remembered_over_donors_of_donors(run, donor, second):
     third = run(f"model.weights={second.path}", "seed=3")  # the second's own split: what leaks, it had from the first
-    learnt = pd.read_csv(third.path / "learnt.csv", dtype=str)
-    assert set(learnt["run"]) == {donor.path.name, second.path.name}
+    noted = pd.read_csv(third.path / "learnt.csv", dtype=str)
+    assert set(noted["run"]) == {donor.path.name, second.path.name}
     of_first = patients(third, "test") & patients(donor, "train", "val")
     assert of_first and leaks(third) == {"tested_on_learnt": len(of_first)}
 
@@ -134,13 +133,15 @@ def test_other_weights_remember_nobody_and_a_folder_that_is_used_again_forgets(r
 def test_a_patient_of_another_data_set_is_another_patient(donor):
     prepared = prepared_of(donor.config)
     name = prepared.rows().query("split == 'test'")["patient"].iloc[0]
-    rows = pd.DataFrame({"patient": [name] * 3, "dataset": ["phantom", "mias", pd.NA], "run": "a"}, dtype="string")
-    assert [known_in("test", prepared, donor.config, rows.iloc[[at]]) for at in range(3)] == [[name], [], [name]]
-    assert known_in("test", prepared, donor.config, rows) == [name]
-    other = replace(donor.config, data=replace(donor.config.data, film_seed=1))  # another phantom
-    assert known_in("test", prepared, other, rows.iloc[[0]]) == []
-    again = rows.iloc[[0]].assign(dataset="phantom-1")
-    assert known_in("test", prepared, other, again) == [name]
+    rows = pd.DataFrame({"patient": [name] * 3, "dataset": ["phantom", "lab", pd.NA], "run": "a"}, dtype="string")
+    found = [known_in("test", prepared, rows.iloc[[at]]) for at in range(3)]
+    assert [patients for patients, _ in found] == [[name], [], [name]]
+    assert [len(notes) for _, notes in found] == [0, 1, 0] and found[1][1][0].startswith("1 tested patients")
+    assert known_in("test", prepared, rows) == ([name], [])
+    again = rows.iloc[[0]].assign(dataset="phantom-1")  # as a union of two phantoms calls it
+    assert known_in("test", prepared, again) == ([name], [])
+    other = again.assign(patient=name.replace("phantom", "phantom_s1"))
+    assert known_in("test", prepared, other) == ([], [])
 
 
 def test_a_run_evaluates_when_its_donor_has_moved_and_still_says_what_leaks(run, donor, tmp_path):
@@ -154,6 +155,37 @@ def test_a_run_evaluates_when_its_donor_has_moved_and_still_says_what_leaks(run,
     assert (again.path / "predictions.csv").read_bytes() == (begun.path / "predictions.csv").read_bytes()
     assert leaks(again) == leaks(begun) != {}
     assert again.learnt.equals(begun.learnt) and again.checkpoint == begun.checkpoint
+
+
+def test_an_external_test_of_an_evaluation_knows_whom_the_donor_has_learnt(run, donor, second, phantom, tmp_path):
+    """The evaluation has no learnt.csv of its own; that of the run that it evaluates counts."""
+    train(resolved("fit=false", f"ckpt_path={second.path}"), tmp_path / "evaluation")
+    (tmp_path / "evaluation" / FINISHED).write_text("{}")
+    assert not (tmp_path / "evaluation/learnt.csv").exists()
+    test = mammo.test(RunFolder(tmp_path / "evaluation"), phantom, out=tmp_path / "test")
+    by_both = patients(donor, "train", "val") | patients(second, "train", "val")
+    assert len(by_both) > len(patients(second, "train", "val"))
+    samples = second.samples.assign(mean_grey=0.5)  # other pixels
+    assert learnt.tested_on_learnt(RunFolder(tmp_path / "evaluation"), samples) == (sorted(by_both), [])
+    assert set(test.provenance["tested_on_learnt"]) == by_both
+
+
+def test_an_evaluation_of_dealt_images_counts_images_that_were_learnt(run, donor, tmp_path):
+    """Only the other breast of a patient was learnt: that is another leak, unless it was in another data set."""
+    one = run("split=image", "seed=2")
+    train(resolved("fit=false", f"ckpt_path={one.path}", "split=image", "seed=2"), tmp_path / "same")
+    assert "tested_on_learnt" not in leaks(RunFolder(tmp_path / "same"))
+    train(resolved("fit=false", f"ckpt_path={one.path}", "split=image", "seed=3"), tmp_path / "other")
+    split = [run.split.set_index("image_id")["split"] for run in (one, RunFolder(tmp_path / "other"))]
+    both = [name for name in split[1].index[split[1] == "test"] if split[0][name] != "test"]
+    assert leaks(RunFolder(tmp_path / "other"))["tested_on_learnt"] == len(both) > 0
+    samples = pd.read_csv(one.path / "samples.csv", dtype=str)
+    samples.assign(dataset="mias").to_csv(one.path / "samples.csv", index=False)  # an edition with other image names
+    tested = split[0].index[split[0] == "test"]
+    people = one.split[one.split["split"] != "test"]["patient"]
+    expected = one.split[one.split["image_id"].isin(tested) & one.split["patient"].isin(people)]
+    train(resolved("fit=false", f"ckpt_path={one.path}", "split=image", "seed=2"), tmp_path / "edition")
+    assert leaks(RunFolder(tmp_path / "edition"))["tested_on_learnt"] == len(expected) > 0
 
 
 def test_an_evaluation_stands_for_the_run_that_it_evaluated(donor, tmp_path):

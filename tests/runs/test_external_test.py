@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ from typer.testing import CliRunner
 
 import mammo
 from mammo.cli.main import app
-from mammo.config import DataConfig
 from mammo.datasets.film import write_pgm
 from mammo.datasets.findings import SAMPLE
+from mammo.datasets.phantom import Phantom
+from mammo.datasets.union import Union
 from mammo.evaluation.predictions import read_predictions
 from mammo.run_folder import RunFolder
 from mammo.runs import external_data
@@ -145,35 +147,63 @@ def test_patients_that_the_run_has_learnt_are_a_leak_of_the_first_lines(run, pha
     assert "have the pixels of images learnt" in found.report
 
 
-def learnt(run, samples, **data):
-    return learning.tested_on_learnt(run, samples, DataConfig(**data))
-
-
 def test_a_learnt_patient_is_known_by_name_and_data_set_or_by_pixels(run):
-    samples, data = run.samples, {"name": "phantom"}
+    samples, learnt = run.samples, partial(learning.tested_on_learnt, run)
     own, ours = (samples[samples["split"].eq("test") == tested].head(4) for tested in (True, False))
     patients = sorted(set(ours["patient"]))
-    assert learnt(run, own, **data) == ([], [])
+    assert learnt(own) == ([], [])
     grey = ours.assign(mean_grey=0.5)
-    assert learnt(run, grey, **data)[0] == patients  # other films of the same people
-    assert learnt(run, grey, film_seed=5, **data)[0] == []  # a phantom of another seed
+    assert learnt(grey)[0] == patients  # other films of the same people
+    assert learnt(grey.assign(dataset="phantom_dr"))[0] == patients  # names are unique in built-in data sets
+    assert learnt(grey.assign(patient=grey["patient"].str.replace("phantom", "phantom_s5"))) == ([], [])
     renamed = ours.assign(patient="x", image_id="y", dataset="copy")
-    assert learnt(run, renamed, film_seed=5, **data)[0] == ["x"]
-    elsewhere, notes = learnt(run, grey.assign(dataset="lab"), **data)
+    assert learnt(renamed)[0] == ["x"]
+    elsewhere, notes = learnt(grey.assign(dataset="lab"))
     assert elsewhere == [] and f"{len(patients)} tested patients have names that the run has learnt" in notes[0]
+    assert not [one for one in patients if one in notes[0]]
 
 
 def test_patients_of_the_runs_that_lent_its_weights_count_too(run, tmp_path):
     shutil.copytree(run.path, tmp_path / "run")
     other = run.samples.head(3).assign(patient=["a-1", "a-2", "a-3"], dataset="a", mean_grey=0.5)
-    (tmp_path / "run/learnt.csv").write_text("patient\na-1\na-3\n")
-    assert learnt(RunFolder(tmp_path / "run"), other, name="a")[0] == ["a-1", "a-3"]
     (tmp_path / "run/learnt.csv").write_text("patient,dataset,run\na-1,b,x\na-2,,x\na-3,a,x\n")
-    assert learnt(RunFolder(tmp_path / "run"), other, name="a")[0] == ["a-2", "a-3"]  # a-2 may be of any data set
-    drawn = other.assign(dataset="phantom", patient="phantom-900")
-    (tmp_path / "run/learnt.csv").write_text("patient,dataset,run\nphantom-900,phantom-5,x\n")
-    assert learnt(RunFolder(tmp_path / "run"), drawn, film_seed=5)[0] == ["phantom-900"]
-    assert learnt(RunFolder(tmp_path / "run"), drawn, film_seed=6) == ([], [])
+    found, notes = learning.tested_on_learnt(RunFolder(tmp_path / "run"), other)
+    assert found == ["a-2", "a-3"]  # a-2 may be of any data set
+    assert len(notes) == 1 and notes[0].startswith("1 tested patients have names")
+
+
+@pytest.mark.parametrize(("seed", "tested", "n"), [(0, 0, 3), (0, 1, 0), (1, 0, 0), (1, 1, 3)])
+def test_a_phantom_of_another_seed_shows_other_patients(run, tmp_path, seed, tested, n):
+    """A donor has learnt patients of a seed, and those of a seed are tested; no pixel is the same."""
+    of = {
+        one: Phantom(root=str(tmp_path / str(one)), patients=3, film_seed=one).findings().drop_duplicates("patient")
+        for one in {seed, tested}
+    }
+    shutil.copytree(run.path, tmp_path / "run")
+    folder = RunFolder(tmp_path / "run")
+    folder.samples.assign(patient="x").to_csv(folder.path / "samples.csv", index=False)  # its own are others
+    folder.write_learnt(of[seed].assign(run="donor"))
+    samples = run.samples.head(3).assign(mean_grey=0.5, patient=of[tested]["patient"].to_numpy())
+    assert len(learning.tested_on_learnt(folder, samples)[0]) == n
+
+
+def test_the_shortcuts_take_the_data_set_only_if_it_tells_the_same_in_run_and_test(phantom, tmp_path):
+    """A run on a union keeps it on the union's own test part; on one archive, and the other way, it is left out."""
+    other = Phantom(root=str(tmp_path / "other"), patients=8, film_seed=3)
+    films = Union([phantom, other])
+    own = mammo.train(films, model="compact", heads=[], out=tmp_path / "union", settings=FAST)
+    again = mammo.test(own, films, own.path / "split.csv", out=tmp_path / "again")
+    pd.testing.assert_frame_equal(
+        predictions(own.path).drop(columns="fold"), predictions(again.path).drop(columns="fold"), atol=1e-5, rtol=0
+    )
+    one = mammo.test(own, other, out=tmp_path / "one")
+    said = "the shortcuts leave out the data set"
+    assert said in one.report and said not in again.report
+
+
+def test_a_run_on_one_data_set_leaves_the_data_set_out_of_the_shortcuts_of_several(run, phantom, tmp_path):
+    films = Union([phantom, Phantom(root=str(tmp_path / "other"), patients=8, film_seed=3)])
+    assert "the shortcuts leave out the data set" in mammo.test(run, films, out=tmp_path / "test").report
 
 
 def test_films_that_lack_a_class_have_the_numbers_that_they_have(run, others, tmp_path):

@@ -1,0 +1,47 @@
+"""The rule by which patients of two tables are the same people: the names of the patient and of the data set."""
+
+import re
+
+import pandas as pd
+
+from mammo.datasets.registry import BUILT_IN
+
+
+def same_patients(patients: pd.DataFrame, learnt: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """Return which rows are of patients that were learnt, and which only have such a name in another data set.
+
+    Between built-in data sets the name of a patient is enough, as it begins with that of the archive: `mias-001` is
+    the same woman in both editions of MIAS. A name in a user's table, such as P001, tells a patient only within a data
+    set of the same name, because two laboratories may each have one.
+
+    Args:
+        patients: A table with `dataset` and `patient`.
+        learnt: The patients that were learnt, in the same columns; one without a data set may be of any.
+
+    Returns:
+        Two Boolean series with the index of `patients`; no row is in both.
+    """
+    names, known = patients["patient"].astype(str), learnt["patient"].astype(str)
+    same = _people(patients).isin(_people(learnt)) | names.isin(known[learnt["dataset"].isna()])
+    return same, names.isin(known) & ~same
+
+
+def note_of_names(patients: pd.Series) -> list[str]:
+    """Return a note with the number of tested patients whose name was learnt in another data set; empty if none."""
+    if not (count := patients.nunique()):
+        return []
+    return [
+        f"{count} tested patients have names that the run has learnt in another data set; if they are the same people, "
+        "the numbers are too good"
+    ]
+
+
+def _people(patients: pd.DataFrame) -> pd.Series:
+    """Return a word for each row that is the same for the same patient."""
+    datasets = patients["dataset"].astype("string").fillna("").astype(object)
+    return datasets.mask(datasets.map(_is_built_in).astype(bool), "") + "\n" + patients["patient"].astype(str)
+
+
+def _is_built_in(dataset: str) -> bool:
+    """Return True for the name of a built-in data set, also with the number that a union gives to two of one name."""
+    return re.sub(r"-\d+$", "", dataset) in BUILT_IN
