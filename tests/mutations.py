@@ -23,6 +23,7 @@ SIGNIFICANCE, DOWNLOAD = "tests/evaluation/test_significance.py", "tests/dataset
 BOOTSTRAP, RESUME = "tests/evaluation/test_bootstrap.py", "tests/processes/test_resume.py"
 DUPLICATES, MIAS = "tests/auditing/test_duplicates.py", "tests/datasets/test_mias.py"
 AUGMENT, BREAST = "tests/preprocessing/test_augment.py", "tests/preprocessing/test_breast.py"
+DONOR, SHARES = "tests/runs/test_donor.py", "tests/preprocessing/test_shares.py"
 
 # Name: file of mammo, text before, text after, file of the test, and part of its name.
 MUTATIONS = {
@@ -47,6 +48,8 @@ MUTATIONS = {
     "backgrounds of test": ("preprocessing/crops.py", '"split"] != "test"', '"split"] != "none"', CROPS, "backgrounds_know"),
     "labels unchecked": ("evaluation/leaks.py", '(true.to_numpy(object) != table["label"].to_numpy(object)).nonzero()', "(true.to_numpy(object) != true.to_numpy(object)).nonzero()", "tests/evaluation/test_leaks.py", "labelled_as_their"),
     "selection untold": ("evaluation/leaks.py", 'if config.select_on == "test"', 'if config.select_on == "nothing"', "tests/evaluation/test_leaks.py", "each_doing"),
+    "donors of donors": ("run_folder.py", "pd.concat([own[LEARNT], self.learnt_before])", "pd.concat([own[LEARNT]])", DONOR, "donors_of_donors"),
+    "learnt by donors": ("runs/provenance.py", '"tested_on_learnt": donors.known_in("test", prepared, config, learnt)', '"tested_on_learnt": []', DONOR, "tested_patients_of_the_donor"),
     # films, findings, crops
     "y unflipped": ("datasets/mias.py", "float(SIDE_PX - 1 - y)", "float(y)", MIAS, "flipped_once"),
     "y off by one": ("datasets/mias.py", "float(SIDE_PX - 1 - y)", "float(SIDE_PX - y)", MIAS, "flipped_once"),
@@ -88,6 +91,9 @@ MUTATIONS = {
     "checksum unread": ("datasets/download.py", "while stream.read(CHUNK_BYTES):", "while False:", DOWNLOAD, "wrong_checksum"),
     "truncated download": ("datasets/download.py", "(done := file.tell()) != expected", "(done := file.tell()) > expected", DOWNLOAD, "announces_more"),
     "other range": ("datasets/download.py", 'span.startswith(f"bytes {have}-")', "bool(span)", DOWNLOAD, "range_other_than"),
+    "one share": ("preprocessing/cutting.py", "return self.order[image_id] % self.count", "return 0", SHARES, "three_processes"),
+    "shares not looked at again": ("preprocessing/cutting.py", "[one for one in shares[share] if not there >= set(names_of(keys[one]))]", "shares[share]", SHARES, "three_processes"),
+    "shares of two kinds": ("preprocessing/cache.py", "with self._dealt(count):", "if True:", SHARES, "any_number_of_processes"),
     # audit
     "same too soon": ("auditing/duplicates.py", "SAME = 0.78", "SAME = 0.3", DUPLICATES, "two_breasts"),
     "same too late": ("auditing/duplicates.py", "SAME = 0.78", "SAME = 0.995", DUPLICATES, "copy_is_found"),
