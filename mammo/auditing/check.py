@@ -115,10 +115,10 @@ def known_faults(dataset: Dataset, findings: pd.DataFrame) -> dict[str, str]:
     understood = getattr(dataset, "understood", None)
     if understood is None:
         return {}
-    found = {}
+    found, missing = {}, set(understood.missing)
     for image_id, path in findings.drop_duplicates("image_id")[["image_id", "path"]].itertuples(index=False):
         header = understood.headers.get(path)
-        if path in understood.missing:
+        if path in missing:
             found[image_id] = f"{image_id}: {path} does not exist"
         elif header is not None and header.refused:
             found[image_id] = f"{image_id}: {path}: {header.refused}"

@@ -1,5 +1,6 @@
 """A laboratory's own films: one row of a table per image or finding, with a path, a patient and whatever is known."""
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from mammo.datasets.findings import COLUMNS, findings_table
 from mammo.datasets.on_disk import OnDisk
 from mammo.datasets.understood import Understood
 from mammo.errors import InputError
-from mammo.formats.header import read_headers
+from mammo.formats.header import Header, read_headers
 from mammo.tables import patients
 from mammo.tables.paths import paths_of
 from mammo.tables.spellings import ours_of, recognise
@@ -178,11 +179,15 @@ class Table(OnDisk):
     def _read_headers(self, rows: steps.Rows, table: pd.DataFrame) -> None:
         paths = list(table["path"].unique())
         known = self.understood
-        known.headers = dict(zip(paths, read_headers(paths), strict=True))
+        missing = set(known.missing)
+        there = [path for path in paths if path not in missing]
+        headers = dict(zip(there, read_headers(there), strict=True))
+        nothing = Header("", refused="it does not exist")
+        known.headers = {path: headers.get(path, nothing) for path in paths}
         real: dict[tuple[int, int], list[str]] = {}
         for path, image_id in table.drop_duplicates("path")[["path", "image_id"]].itertuples(index=False):
-            if path not in known.missing:
-                stat = Path(path).stat()
+            if path not in missing:
+                stat = os.stat(path)  # noqa: PTH116 - five times as fast as a Path
                 real.setdefault((stat.st_dev, stat.st_ino), []).append(image_id)
         known.listed_twice = [tuple(group) for group in real.values() if len(group) > 1]
         file = table["image_id"].map({one: group[0] for group in known.listed_twice for one in group})
@@ -190,9 +195,7 @@ class Table(OnDisk):
         rows.refuse(several, "the file is also named by another path, for another patient; give it one patient")
         for group in known.listed_twice[: steps.FEW]:
             known.notes.append(f"images {' and '.join(group)} are one file")
-        unusable = {
-            path: one.refused for path, one in known.headers.items() if one.refused and path not in known.missing
-        }
+        unusable = {path: one.refused for path, one in known.headers.items() if one.refused and path not in missing}
         if unusable:
             why = "; ".join(list(map(str, unusable.values()))[: steps.FEW])
             known.notes.append(f"{len(unusable)} of {len(paths)} films cannot be used: {why}")

@@ -9,7 +9,7 @@ import pandas as pd
 from mammo.datasets.findings import STRING
 from mammo.datasets.table_rows import FEW, Rows
 from mammo.errors import InputError
-from mammo.tables.paths import mode_of, names_of, paths_of, patient_in
+from mammo.tables.paths import modes_of, names_of, patient_in
 
 
 def identities(rows: Rows, folder: Path, patient_from: str | None) -> tuple[pd.DataFrame, list[str]]:
@@ -25,8 +25,9 @@ def identities(rows: Rows, folder: Path, patient_from: str | None) -> tuple[pd.D
     """
     words = rows.words("path")
     rows.refuse(words.isna(), "there is no path")
-    paths = paths_of(words, folder)
-    modes = {path: mode_of(Path(path)) for path in paths.unique()}
+    of = modes_of(words, folder)
+    paths = words.map({word: path for word, (path, _) in of.items()}).astype(STRING)
+    modes = dict(of.values())
     folders = [path for path, mode in modes.items() if stat.S_ISDIR(mode)]
     rows.refuse(paths.isin(folders), f"{folders[0] if folders else ''} is a folder; expected the path of a film")
     missing = [path for path, mode in modes.items() if not mode]

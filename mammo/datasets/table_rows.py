@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Iterable, Mapping
 
+import numpy as np
 import pandas as pd
 
 from mammo.datasets.findings import IDENTITY, IMAGE_COLUMNS
@@ -67,7 +68,8 @@ class Rows:
 
     def refuse(self, wrong: Iterable[bool], why: str) -> None:
         """Raise an error that names the wrong rows, if there are any."""
-        mask = pd.Series(list(wrong), dtype="boolean").fillna(False).to_numpy(bool)
+        given = wrong if isinstance(wrong, pd.Series | np.ndarray) else list(wrong)
+        mask = pd.array(given, dtype="boolean").to_numpy(bool, na_value=False)
         if mask.any():
             raise InputError(f"{self.name}: {named_rows(list(self.raw.index[mask]))}: {' '.join(why.split())}")
 
@@ -191,8 +193,14 @@ class Rows:
 
 def one_value_per_image(rows: Rows, table: pd.DataFrame) -> pd.DataFrame:
     """Return the table with each image's facts in all of its rows; refuse rows of an image that disagree."""
+    if table["path"].is_unique:
+        rows.refuse(
+            table.duplicated("image_id", keep=False), "the same image_id names several films; give each its own"
+        )
+        return table
+    of = table.groupby("path")
     for column in ("image_id", *IMAGE_COLUMNS):
-        first = table.groupby("path")[column].transform("first")
+        first = of[column].transform("first")
         rows.refuse(
             (table[column] != first) & table[column].notna(),
             f"{SHORT.get(column, column)} differs from that of an earlier row of the same film; give one",

@@ -26,11 +26,12 @@ def mixed(patients: pd.Series, told: pd.Series) -> tuple[list[str], list[str]]:
     ways = (("told", "patient", "one PatientID in the headers, several patients in the table"),
             ("patient", "told", "one patient in the table, several PatientIDs in the headers"))  # fmt: skip
     for by, of, what in ways:
-        groups = [group for _, group in table.groupby(by, sort=False) if len(group) > 1]
-        odd = [group for group in groups if group[of].nunique() > 1]
+        several = table.duplicated(by, keep=False)
+        wrong = several & (table.groupby(by)[of].transform("nunique") > 1)
+        odd = [group for _, group in table[wrong].groupby(by, sort=False)]
         if not odd:
             continue
-        if len(odd) >= NEARLY_ALL * len(groups):
+        if len(odd) >= NEARLY_ALL * table.loc[several, by].nunique():
             notes.append(
                 f"PatientIDs in the headers are not used, as they do not fit the patients of the table: {what}"
             )
