@@ -1,14 +1,16 @@
-"""Files that are written completely or not at all, and folders for temporary files."""
+"""Files that are written completely or not at all, locks, and folders for temporary files."""
 
+import fcntl
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,30 @@ from mammo.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Hold the lock of a file, which ends with its process; yield False if another holds it and `wait` is False.
+
+    On a file system without locks it is as if no other process held it.
+    """
+    free = True
+    with ExitStack() as held:
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = held.enter_context(path.open("w"))
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                free = wait
+                if wait:
+                    log.info("cache: another process is filling %s; waiting for it", path.parent)
+                    fcntl.flock(lock, fcntl.LOCK_EX)
+        yield free
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import pandas as pd
 
 from mammo import figures
 from mammo.auditing.duplicates import Pairs, find_pairs, has_texture
-from mammo.auditing.hashes import records_of
+from mammo.auditing.hashes import Records, records_of
 from mammo.auditing.sources import FEW, Films, alike_across, find_films, place, read_split
 from mammo.datasets.findings import STRING
 from mammo.errors import InputError
@@ -176,7 +176,7 @@ def _splits(group: pd.DataFrame) -> str:
     return f"in {_WORDS[group['split'].nunique()]} splits"
 
 
-def by_pixels(films: pd.DataFrame, described: np.ndarray, found: Audit, *, own: bool = False) -> Pairs:
+def by_pixels(films: pd.DataFrame, described: Records, found: Audit, *, own: bool = False) -> Pairs:
     """Add the films with the same pixels, and what was compared, to `found`; return the pairs with near hashes.
 
     Args:

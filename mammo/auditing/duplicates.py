@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from mammo.auditing.hashes import SIDE, SYMMETRIES, turned
+from mammo.auditing.hashes import SIDE, SYMMETRIES, Records, turned
 
 # Of 256 bits. Altered copies of mini-MIAS films differ by 56 or less; 164 of 51,681 pairs of other films are this near.
 NEAR_BITS = 64
@@ -47,7 +47,7 @@ class Pairs:
                 yield int(self.first[pair]), int(self.second[pair]), how, float(self.correlation[pair])
 
 
-def find_pairs(records: np.ndarray, groups: np.ndarray | None = None) -> Pairs:
+def find_pairs(records: Records, groups: np.ndarray | None = None) -> Pairs:
     """Propose pairs of films by hash and decide by pixels.
 
     Args:

@@ -1,25 +1,31 @@
 """Eight perceptual hashes and a thumbnail of each film, computed in several processes and cached on disk."""
 
 import hashlib
+import os
 from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import imagehash
 import numpy as np
+from numpy.lib import format as npy
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
 from mammo.datasets.film import read_film
 from mammo.errors import UnreadableFilm
-from mammo.files import whole
+from mammo.files import locked, whole
 from mammo.formats import READING_VERSION
 from mammo.paths import home
 from mammo.processes.workers import shared_out
 
 VERSION = "v2"  # of the records; raise it whenever a hash or a thumbnail changes
 SIDE = 256  # of a thumbnail, in pixels
+AT_ONCE = 100  # records that are written together, 7 MB
 SYMMETRIES = [
     "not turned", "rotated by 90", "rotated by 180", "rotated by 270",
     "mirrored", "mirrored and rotated by 90", "mirrored and rotated by 180", "mirrored and rotated by 270",
@@ -57,60 +63,102 @@ def record(film: np.ndarray, key: bytes = b"") -> np.ndarray:
     return np.array((key, np.packbits(bits, axis=1).view("<u8"), thumb), RECORD)
 
 
-def records(paths: Sequence[Path], cache: Path | None = None) -> tuple[np.ndarray, dict[int, str]]:
+@dataclass(frozen=True)
+class Records:
+    """The records of films: like an array of `RECORD`, but the thumbnails stay on disk until they are looked at.
+
+    Attributes:
+        key: (films,) the names of the files as they are now.
+        hashes: (films, symmetries, words) uint64.
+        thumb: The thumbnail (side, side) uint8 of each film, mapped from the file of its source.
+    """
+
+    key: np.ndarray
+    hashes: np.ndarray
+    thumb: list[np.ndarray]
+
+    @classmethod
+    def of(cls, known: np.ndarray, rows: list[int]) -> "Records":
+        """Return some rows of an array of `RECORD`."""
+        thumbs = np.asarray(known["thumb"])
+        return cls(known["key"][rows], known["hashes"][rows], [thumbs[row] for row in rows])
+
+    def __len__(self) -> int:
+        return len(self.key)
+
+    def __getitem__(self, name: str) -> Any:
+        return getattr(self, name)
+
+
+def records(paths: Sequence[Path], cache: Path | None = None) -> tuple[Records, dict[int, str]]:
     """Return the records of the films that can be read, and the reason of each other film by its place in `paths`.
+
+    Of processes that share a cache one hashes, with all cores, while the others wait and then find the records there.
 
     Args:
         paths: The files of the films.
         cache: A file of records; films of the same path, size and time are taken from it, and those that are missing
-            are added. If some of its films are not asked for, they are kept. None reads all films.
+            are added as they come. If some of its films are not asked for, they are kept. None reads all films.
 
     Returns:
-        The records, (readable films,) of type `RECORD`, in the order of `paths`; and the reasons.
+        The records, in the order of `paths`, and the reasons.
     """
     keys = [_key(path) for path in paths]
-    known = _cached(cache)
-    at = {key: row for row, key in enumerate(known["key"])}
-    missing = [row for row, key in enumerate(keys) if key not in at]
-    if not missing:
-        return known[[at[key] for key in keys]] if list(known["key"]) != keys else known, {}
-    found = np.zeros(len(paths), RECORD)
+    known, reasons = _cached(cache), dict[int, str]()
+    if set(keys) - set(known["key"].tolist()):
+        with nullcontext() if cache is None else locked(cache.with_suffix(".lock")):
+            known, reasons = _completed(paths, keys, cache)
+    at = {key: row for row, key in enumerate(known["key"].tolist())}
     for row, key in enumerate(keys):
-        if key in at:
-            found[row] = known[at[key]]
+        if key not in at:
+            reasons.setdefault(row, f"{paths[row]}: it or its record changed while films were read; run again")
+    return Records.of(known, [at[key] for row, key in enumerate(keys) if row not in reasons]), reasons
+
+
+def _completed(paths: Sequence[Path], keys: Sequence[bytes], cache: Path | None) -> tuple[np.ndarray, dict[int, str]]:
+    """Return all records of a cache when those that it lacks are added, and the reasons of the films that have none."""
+    known = _cached(cache)
+    there = set(known["key"].tolist())
+    missing = [row for row, key in enumerate(keys) if key not in there]
     reasons: dict[int, str] = {}
-    made = shared_out(lambda row: record(read_grey(paths[row]), keys[row]), missing)
+    block: list[np.ndarray] = []
+    made = shared_out(lambda row: record(read_grey(paths[row]), keys[row]), missing, alone=True)
     bar = track(made, f"hashing {len(missing)} films", total=len(missing), console=Console(stderr=True))
     try:
         for row, one in zip(missing, bar, strict=True):
             if isinstance(one, UnreadableFilm):
                 reasons[row] = str(one) if str(paths[row]) in str(one) else f"{paths[row]}: {one}"
-            else:
-                found[row] = one
+            elif keys[row]:
+                block.append(one)
+            if cache is not None and len(block) == AT_ONCE:
+                _add(block, cache)
+                block = []
     finally:  # what was hashed is kept, even if the user stops it here
-        if cache is not None and (found["key"][missing] != b"").any():
-            others = ~np.isin(known["key"], keys)
-            made = found[found["key"] != b""]
-            _store(np.concatenate([known[others], made]) if others.any() else made, cache)
-    return np.delete(found, list(reasons)), reasons
+        if cache is not None and block:
+            _add(block, cache)
+    return np.array(block, RECORD) if cache is None else _cached(cache), reasons
 
 
-def records_of(paths: Sequence[Path], sources: Sequence[Path]) -> tuple[np.ndarray, dict[int, str]]:
+def records_of(paths: Sequence[Path], sources: Sequence[Path]) -> tuple[Records, dict[int, str]]:
     """Return the records of films as `records` does, each from the cache of its source.
 
     Args:
         paths: The files of the films.
         sources: The folder or table that each film comes from.
     """
-    found, reasons = np.zeros(len(paths), RECORD), dict[int, str]()
+    parts, places, reasons = list[Records](), list[int](), dict[int, str]()
     for source in dict.fromkeys(sources):
         rows = [row for row, one in enumerate(sources) if one == source]
         made, lost = records([paths[row] for row in rows], cache_of(source))
-        if len(rows) == len(paths):
-            return made, lost  # mapped from the file, not copied
+        parts.append(made)
+        places += [row for at, row in enumerate(rows) if at not in lost]
         reasons |= {rows[at]: why for at, why in lost.items()}
-        found[[row for at, row in enumerate(rows) if at not in lost]] = made
-    return np.delete(found, list(reasons)), reasons
+    if len(parts) == 1:
+        return parts[0], reasons
+    order = np.argsort(places)
+    thumbs = [thumb for part in parts for thumb in part.thumb]
+    key, hashes = (np.concatenate([part[name] for part in parts])[order] for name in ("key", "hashes"))
+    return Records(key, hashes, [thumbs[at] for at in order]), reasons
 
 
 def cache_of(source: Path) -> Path:
@@ -142,7 +190,19 @@ def _cached(cache: Path | None) -> np.ndarray:
     return np.empty(0, RECORD)
 
 
-def _store(found: np.ndarray, cache: Path) -> None:
+def _add(block: list[np.ndarray], cache: Path) -> None:
+    """Add records at the end of a cache. Its header counts them and is written last: a kill loses one block."""
     cache.parent.mkdir(parents=True, exist_ok=True)
-    with whole(cache) as temporary, temporary.open("wb") as file:
-        np.save(file, found, allow_pickle=False)
+    before, made = len(_cached(cache)), np.array(block, RECORD)
+    if not before:  # there is no file, or one that cannot be read
+        with whole(cache) as temporary, temporary.open("wb") as file:
+            np.save(file, made, allow_pickle=False)
+        return
+    with cache.open("r+b") as file:
+        npy.read_magic(file)
+        npy.read_array_header_1_0(file)  # NumPy leaves room in it for a larger number
+        file.seek(before * RECORD.itemsize, os.SEEK_CUR)
+        file.write(made.tobytes())
+        file.flush()
+        file.seek(0)
+        npy.write_array_header_1_0(file, npy.header_data_from_array_1_0(made) | {"shape": (before + len(made),)})

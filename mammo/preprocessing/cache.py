@@ -24,7 +24,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from mammo.errors import InputError
-from mammo.files import owned, remove_abandoned, whole
+from mammo.files import locked, owned, remove_abandoned, whole
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ class Store:
 
         The lock ends with its process. On a file system without locks two jobs may do the same work, which is harmless.
         """
-        with self._held("lock"):
+        with locked(self.folder / "lock"):
             remove_abandoned(self.folder, "*.tmp")
             yield
 
@@ -130,28 +130,11 @@ class Store:
             remove_abandoned(self.folder, "*.tmp")
             for wait in (False, True):
                 for share in list(order):
-                    with self._held(f"share-{share}-of-{count}.lock", wait=wait) as free:
+                    with locked(self.folder / f"share-{share}-of-{count}.lock", wait=wait) as free:
                         if free:
                             order.remove(share)
                             self._refresh()
                             yield share
-
-    @contextlib.contextmanager
-    def _held(self, name: str, *, wait: bool = True) -> Iterator[bool]:
-        """Hold a lock; yield False if another process holds it and `wait` is False."""
-        free = True
-        with contextlib.ExitStack() as held:
-            with contextlib.suppress(OSError):
-                self.folder.mkdir(parents=True, exist_ok=True)
-                lock = held.enter_context((self.folder / name).open("w"))
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    free = wait
-                    if wait:
-                        log.info("cache: another process is filling %s; waiting for it", self.folder)
-                        fcntl.flock(lock, fcntl.LOCK_EX)
-            yield free
 
     @contextlib.contextmanager
     def _dealt(self, count: int) -> Iterator[None]:

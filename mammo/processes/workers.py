@@ -27,7 +27,9 @@ Result = TypeVar("Result")
 _at_work: list[Callable[[Any], Any]] = []  # in a worker: what it does with an item
 
 
-def shared_out(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result | UnreadableFilm]:
+def shared_out(
+    work: Callable[[Item], Result], items: Sequence[Item], *, alone: bool = False
+) -> Iterator[Result | UnreadableFilm]:
     """Yield the result of each item in the order of the items, or the `UnreadableFilm` that `work` raised.
 
     Other errors are raised. An item whose process dies, in a decoder for example, is unreadable too.
@@ -35,8 +37,9 @@ def shared_out(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterato
     Args:
         work: The work on one item. It runs in a copy of this process: only its result, which is pickled, comes back.
         items: The items.
+        alone: True if the other processes of this job wait meanwhile, so that their cores are free.
     """
-    workers = min(_cores(), MOST, len(items))
+    workers = min(_cores(alone=alone), MOST, len(items))
     if workers < 2 or len(items) < FEW or START != "fork" or multiprocessing.current_process().daemon:
         yield from map(partial(_attempt, work), items)
         return
@@ -95,11 +98,11 @@ def _attempt(work: Callable[[Item], Result], item: Item) -> Result | UnreadableF
         return UnreadableFilm(str(error))
 
 
-def _cores() -> int:
-    """Return the number of cores that this process may use: its share of those of its job on this machine.
+def _cores(*, alone: bool = False) -> int:
+    """Return the number of cores that this process may use: its share of those of its job on this machine, or all.
 
     Under Slurm the job may have fewer cores than the machine, whether or not Slurm binds processes to them.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     given = int(os.environ.get("SLURM_CPUS_ON_NODE") or cores)
-    return max(min(cores, given // neighbours()), 1)
+    return max(min(cores, given if alone else given // neighbours()), 1)

@@ -31,7 +31,7 @@ class Films:
 def films(monkeypatch, tmp_path):
     """Reads in this process, beginning with an empty cache."""
     monkeypatch.setenv("MAMMO_HOME", str(tmp_path))
-    monkeypatch.setattr(workers, "_cores", lambda: 1)
+    monkeypatch.setattr(workers, "_cores", lambda **_: 1)
     films, honest = Films(), MIAS.read
 
     def noted(self, image_id):

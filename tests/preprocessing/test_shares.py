@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from mammo.datasets.film import Film
 from mammo.datasets.findings import findings_table
 from mammo.errors import UnreadableFilm
+from mammo.files import locked
 from mammo.preprocessing import cutting
 from mammo.preprocessing.cache import Store
 from mammo.preprocessing.cutting import Cutter, UnreadableFilms
@@ -166,7 +167,7 @@ def test_without_locks_the_work_is_done_and_hardly_twice(job, monkeypatch):
 
 def test_shares_come_with_the_own_one_first_and_those_that_are_held_last(tmp_path):
     store = Store(tmp_path)
-    with store._held("share-2-of-4.lock"):
+    with locked(store.folder / "share-2-of-4.lock"):
         shares = store.shares(1, 4, {0, 1, 2, 3})
         assert [next(shares) for _ in range(3)] == [1, 3, 0]
         shares.close()

@@ -18,7 +18,7 @@ ITEMS = list(range(FEW + 5))
 
 @pytest.fixture(autouse=True)
 def _two_cores(monkeypatch):
-    monkeypatch.setattr(workers, "_cores", lambda: 2)
+    monkeypatch.setattr(workers, "_cores", lambda **_: 2)
 
 
 def test_results_come_in_order_from_other_processes():
@@ -76,7 +76,7 @@ def test_at_most_a_few_items_are_ahead_of_the_one_that_is_looked_at(tmp_path):
 KILLED = r"""
 import os, signal, sys, time
 from mammo.processes import workers
-workers._cores = lambda: 2
+workers._cores = lambda **_: 2
 print(os.getpid(), flush=True)
 def work(item):
     os.write(1, f"{os.getpid()}\n".encode())
@@ -122,3 +122,4 @@ def test_the_processes_of_a_job_share_the_cores_of_a_machine(monkeypatch, variab
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert workers._cores() == cores
+    assert workers._cores(alone=True) == min(int(variables.get("SLURM_CPUS_ON_NODE", 8)), 8)
