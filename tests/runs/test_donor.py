@@ -173,9 +173,9 @@ def test_an_external_test_of_an_evaluation_knows_whom_the_donor_has_learnt(run, 
 def test_an_evaluation_of_dealt_images_counts_images_that_were_learnt(run, donor, tmp_path):
     """Only the other breast of a patient was learnt: that is another leak, unless it was in another data set."""
     one = run("split=image", "seed=2")
-    train(resolved("fit=false", f"ckpt_path={one.path}", "split=image", "seed=2"), tmp_path / "same")
+    train(resolved("fit=false", f"ckpt_path={one.path}", "seed=2"), tmp_path / "same")
     assert "tested_on_learnt" not in leaks(RunFolder(tmp_path / "same"))
-    train(resolved("fit=false", f"ckpt_path={one.path}", "split=image", "seed=3"), tmp_path / "other")
+    train(resolved("fit=false", f"ckpt_path={one.path}", "seed=3"), tmp_path / "other")
     split = [run.split.set_index("image_id")["split"] for run in (one, RunFolder(tmp_path / "other"))]
     both = [name for name in split[1].index[split[1] == "test"] if split[0][name] != "test"]
     assert leaks(RunFolder(tmp_path / "other"))["tested_on_learnt"] == len(both) > 0
@@ -184,7 +184,7 @@ def test_an_evaluation_of_dealt_images_counts_images_that_were_learnt(run, donor
     tested = split[0].index[split[0] == "test"]
     people = one.split[one.split["split"] != "test"]["patient"]
     expected = one.split[one.split["image_id"].isin(tested) & one.split["patient"].isin(people)]
-    train(resolved("fit=false", f"ckpt_path={one.path}", "split=image", "seed=2"), tmp_path / "edition")
+    train(resolved("fit=false", f"ckpt_path={one.path}", "seed=2"), tmp_path / "edition")
     assert leaks(RunFolder(tmp_path / "edition"))["tested_on_learnt"] == len(expected) > 0
 
 
