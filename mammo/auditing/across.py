@@ -1,6 +1,8 @@
 """The audit before training: images that are one under two names, in two data sets or in two parts of an own split."""
 
+import hashlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -8,12 +10,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mammo.auditing.duplicates import find_pairs, has_texture
-from mammo.auditing.hashes import records_of
+from mammo.auditing.duplicates import NEAR_BITS, SAME, find_pairs, has_texture
+from mammo.auditing.hashes import SYMMETRIES, VERSION, Records, records_of
 from mammo.auditing.sources import FEW, Films
+from mammo.files import locked, whole
 from mammo.formats.header import read_headers
+from mammo.paths import home
 
 Rows = tuple[int, int]  # the rows of two films
+PATIENTS = (
+    3  # who may share the StudyInstanceUID of an exam by the names of several data sets; more share a placeholder
+)
 
 
 @dataclass
@@ -35,7 +42,8 @@ def audit_across(films: Films, datasets: pd.Series, *, within: bool) -> Across:
     """Compare the images of several data sets, or those of the parts of a split, by their headers and pixels.
 
     Two images have the same acquisition if their headers state one SOPInstanceUID, and are of one exam if these state
-    one StudyInstanceUID.
+    one StudyInstanceUID. An SOPInstanceUID that several images of a data set state is not used, nor is a
+    StudyInstanceUID of more than `PATIENTS` patients.
 
     Args:
         films: The films, with the part of the split of each; an image in several parts has them joined by a plus.
@@ -47,13 +55,14 @@ def audit_across(films: Films, datasets: pd.Series, *, within: bool) -> Across:
     headers = read_headers(list(table["path"]))
     for of in ("acquisition", "exam"):
         table[of] = pd.Series([getattr(one, of) for one in headers], dtype="string")
+    odd = _placeholders(table)
     same: dict[Rows, list[str]] = {pair: ["one SOPInstanceUID"] for pair in _stating_one(table, "acquisition")}
     pairs, reasons = _of_same_pixels(table, films)
     for pair, proof in pairs.items():
         same.setdefault(pair, []).append(proof)
     met = [pair for pair in _stating_one(table, "exam") if table["patient"][pair[0]] != table["patient"][pair[1]]]
     found = Across(_in_two_parts(table, same), _in_two_parts(table, met))
-    found.notes.append(_compared(table) + "; none has the same pixels or the same acquisition" * (not same))
+    found.notes += [_compared(table) + "; none has the same pixels or the same acquisition" * (not same), *odd]
     if same:
         listed = [f"{_named(table, pair)}: {', '.join(why)}" for pair, why in same.items()]
         found.notes.append(
@@ -71,9 +80,29 @@ def audit_across(films: Films, datasets: pd.Series, *, within: bool) -> Across:
     return found
 
 
+def _placeholders(table: pd.DataFrame) -> list[str]:
+    """Remove the UIDs that cannot be what they should be, for example one that a program writes into all headers.
+
+    Returns:
+        A note for each kind of UID.
+    """
+    notes = []
+    for column, of, most, name, what in (
+        ("acquisition", ["acquisition", "dataset"], 1, "SOPInstanceUID", "several images of one data set"),
+        ("exam", ["exam"], PATIENTS, "StudyInstanceUID", f"more than {PATIENTS} patients"),
+    ):
+        counted = table.groupby(of)["name" if column == "acquisition" else "patient"].nunique()
+        odd = table[column].isin(counted[counted > most].index.get_level_values(column))
+        if odd.any():
+            first = table.loc[odd, "name"].iloc[0]
+            notes.append(f"the {name} of {odd.sum()} images is that of {what}, and is not used; {first} for example")
+            table.loc[odd, column] = pd.NA
+    return notes
+
+
 def _stating_one(table: pd.DataFrame, column: str) -> Iterator[Rows]:
-    """Yield the pairs of films of two groups that state the same; one stands for all of its group and part."""
-    known = table[[column, "group", "split"]].dropna().drop_duplicates()
+    """Yield the pairs of films of two groups that state the same."""
+    known = table[[column, "group"]].dropna()
     known = known[known.groupby(column)["group"].transform("nunique") > 1]
     for _, same in known.groupby(column, sort=False):
         for one, other in combinations(same.index, 2):
@@ -86,12 +115,35 @@ def _of_same_pixels(table: pd.DataFrame, films: Films) -> tuple[dict[Rows, str],
     described, reasons = records_of([Path(path) for path in table["path"]], films.source_of_each())
     rows = np.delete(np.arange(len(table)), list(reasons))
     found = dict[Rows, str]()
-    if not len(described):
-        return found, reasons
-    for first, second, symmetry, alike in find_pairs(described, pd.factorize(table["group"])[0][rows]).same():
-        if has_texture(described["thumb"][first]) and has_texture(described["thumb"][second]):
-            found[int(rows[first]), int(rows[second])] = f"correlation {alike:.3f}, {symmetry}"
+    if len(described):
+        for first, second, symmetry, alike in _same(described, pd.factorize(table["group"])[0][rows]):
+            found[int(rows[int(first)]), int(rows[int(second)])] = (
+                f"correlation {alike:.3f}, {SYMMETRIES[int(symmetry)]}"
+            )
     return found, reasons
+
+
+def _same(described: Records, groups: np.ndarray) -> np.ndarray:
+    """Return first, second, symmetry and correlation of the pairs with the same pixels, the clearest first.
+
+    They are kept, and one process at a time compares: the others of its job, and later runs, find what it kept.
+    """
+    facts = hashlib.sha256(f"{VERSION} {NEAR_BITS} {SAME}".encode())
+    for part in (described.key, described.hashes, groups):
+        facts.update(np.ascontiguousarray(part).tobytes())
+    kept = home() / "hashes" / f"pairs-{facts.hexdigest()[:20]}.npy"
+    with locked(kept.with_suffix(".lock")):
+        with suppress(OSError, EOFError, ValueError):  # a file that cannot be read is replaced
+            return np.asarray(np.load(kept, allow_pickle=False))
+        found = [
+            (first, second, SYMMETRIES.index(symmetry), alike)
+            for first, second, symmetry, alike in find_pairs(described, groups).same()
+            if has_texture(described["thumb"][first]) and has_texture(described["thumb"][second])
+        ]
+        made = np.array(found, float).reshape(-1, 4)
+        with suppress(OSError), whole(kept) as temporary, temporary.open("wb") as file:
+            np.save(file, made, allow_pickle=False)
+    return made
 
 
 def _in_two_parts(table: pd.DataFrame, pairs: Iterable[Rows]) -> list[tuple[str, str]]:

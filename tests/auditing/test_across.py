@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian
 
-from mammo.auditing import hashes
+from mammo.auditing import across, hashes
 from mammo.auditing.across import audit_across
+from mammo.auditing.duplicates import find_pairs
 from mammo.auditing.hashes import read_grey
 from mammo.auditing.sources import Films
 from mammo.datasets.example import write_dicom
@@ -104,3 +105,42 @@ def test_films_are_read_once_and_kept_by_the_source_of_each(phantom, tmp_path, m
     assert len(np.unique(found["key"])) == 3
     again, _ = hashes.records_of(paths[::-1], sources[::-1])
     assert all(np.array_equal(again[name], found[name][::-1]) for name in ("key", "hashes", "thumb"))
+
+
+def test_placeholders_in_headers_are_no_leak_and_a_note_counts_them(audited, tmp_path):
+    """A program may write the same UIDs into all its files."""
+    rng = np.random.default_rng(0)
+    for number in range(20):
+        pixels = rng.integers(0, 4096, (64, 48)).astype(np.uint16)
+        write_dicom(tmp_path / f"{number}", pixels, ExplicitVRLittleEndian, **UIDS)
+    found = audited([f"{number}" for number in range(20)], [*"ab"] * 10, ["train"] * 10 + ["test"] * 10)
+    assert (found.pixels, found.exams) == ([], [])
+    said = "is not used; i0 for example"
+    assert found.notes[1:] == [
+        f"the SOPInstanceUID of 20 images is that of several images of one data set, and {said}",
+        f"the StudyInstanceUID of 20 images is that of more than 3 patients, and {said}",
+    ]
+
+
+def test_the_number_of_a_leak_counts_pairs_of_images(audited, tmp_path):
+    rng = np.random.default_rng(0)
+    for number in range(5):
+        pixels = rng.integers(0, 4096, (64, 48)).astype(np.uint16)
+        tags = UIDS | {"SOPInstanceUID": f"1.2.{number}"}
+        write_dicom(tmp_path / f"{number}", pixels, ExplicitVRLittleEndian, **tags)
+    found = audited([*"01234"], [*"aaabb"], ["train"] * 3 + ["test"] * 2, ["p", "p", "p", "q", "q"])
+    assert len(found.exams) == 6 and found.notes[1].startswith("**6 pairs of images are of one exam")
+
+
+def test_films_are_compared_once_and_a_damaged_file_of_pairs_is_made_again(audited, phantom, tmp_path, monkeypatch):
+    monkeypatch.setenv("MAMMO_HOME", str(tmp_path / "home"))
+    mirrored(phantom, 1, tmp_path / "x.png")
+    compared = []
+    monkeypatch.setattr(across, "find_pairs", lambda *of: compared.append(of) or find_pairs(*of))
+    given = [1, 2, "x.png"], [*"aab"], ["train", "train", "test"]
+    first = audited(*given)
+    assert audited(*given) == first and first.pixels == [("i0", "i2")] and len(compared) == 1
+    (kept,) = (tmp_path / "home" / "hashes").glob("pairs-*.npy")
+    kept.write_bytes(b"nonsense")
+    assert audited(*given) == first and len(compared) == 2
+    assert audited(given[0], [*"abb"], given[2]) == audited(given[0], [*"abb"], given[2]) and len(compared) == 3
