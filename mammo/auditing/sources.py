@@ -13,6 +13,7 @@ from mammo.datasets.mias_info import FILM, parse_info
 from mammo.datasets.table import Table
 from mammo.errors import InputError
 from mammo.formats.header import begins_as_film, read_headers
+from mammo.paths import home
 from mammo.tables.patients import alike
 from mammo.tables.spellings import SPLITS
 from mammo.tables.spreadsheet import read_spreadsheet
@@ -102,8 +103,9 @@ def _placed(path: str, dataset: Dataset) -> str:
 
 def _source_of(dataset: Dataset) -> Path:
     """Return the table or the folder by which what is known of a data set's films is kept."""
-    table = Path(getattr(dataset, "table", None) or "")
-    return table if table.is_file() else Path(getattr(dataset, "root", None) or dataset.name)
+    if isinstance(dataset, Table):  # an archive's `table` is the name of a file below its root
+        return Path(dataset.table).expanduser()
+    return Path(getattr(dataset, "root", None) or home() / dataset.name)
 
 
 def _of_folder(folder: Path) -> Films:

@@ -4,8 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mammo import paths
+from mammo.auditing import sources
 from mammo.auditing.sources import find_films, place, read_split
 from mammo.datasets.film import write_pgm
+from mammo.datasets.phantom import Phantom
 from mammo.errors import InputError
 
 
@@ -143,3 +146,20 @@ def test_a_split_of_other_films_says_so():
     rows = pd.DataFrame({"image_id": ["z"], "patient": [None], "split": ["train"]}, dtype="string")
     with pytest.raises(InputError, match=r"names none of the 1 films: expected image_ids such as a, found z"):
         place(films, rows)
+
+
+def test_what_is_known_of_films_is_kept_by_their_root_or_table_wherever_the_program_is_started(
+    phantom, tmp_path, monkeypatch
+):
+    class Own(Phantom):
+        table = "train.csv"  # the name of a file of an archive
+
+    written(tmp_path / "train.csv", "path,patient\n")
+    for of in (tmp_path, phantom.root):
+        monkeypatch.chdir(of)
+        assert sources._source_of(Own(root=str(phantom.root), patients=16)) == phantom.root
+        rootless = Phantom(patients=16)
+        rootless.root = None
+        assert sources._source_of(rootless) == paths.home() / "phantom"
+    films = written(tmp_path / "films.csv", f"path,patient\n{phantom.root / 'mdb001.pgm'},p\n")
+    assert find_films(films).source == films
