@@ -76,14 +76,14 @@ class DataConfig:
     # what a severity may rest on, a word or a list of pathology, follow_up, reading, birads, patient_label, unstated;
     # others are unknown. null: all, but pathology and birads together must be named
     severity_source: Any = None
-    # the side of a pixel in millimetres, for films that do not state it
-    spacing_mm: float | None = _number(None, 0.01, 1)
+    spacing_mm: float | None = _number(None, 0.01, 1)  # the side of a pixel in millimetres, where films state none
     view: Any = None  # only images of this view, or of a list such as [CC,MLO]; null: all
     laterality: str | None = _one_of(None, "left", "right")  # only images of this laterality; null: all
     batch_size: int = _whole(16, 1)  # the number of samples in a training step, on all devices together
     workers: int | None = _whole(None, 0)  # loader processes per device; null: one on a CPU, one per core on GPUs
     # the largest share of the images that a run leaves out because their films are unreadable; above it, it stops
     max_unreadable: float = _number(0.05, 0, 1)
+    audit: bool = True  # whether films are compared before training, for several data sets or split=official
     cache: bool = True  # whether crops and the outputs of a frozen part are kept on disk for later runs
     # the fold that is the test part, counted from 0; null: one split with the sizes of split.shares
     fold: int | None = _whole(None, 0)

@@ -1,21 +1,32 @@
 """Several archives are trained on together by one command, and what leaks between them is said before all numbers."""
 
 import sys
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 import mammo
 from mammo.api import Run
+from mammo.archives.vindr import VinDr
+from mammo.auditing import hashes
+from mammo.auditing.hashes import read_grey
+from mammo.cli import audit as audit_cli
 from mammo.cli.train import checked
+from mammo.config import Config
 from mammo.datasets.phantom import Phantom
 from mammo.datasets.union import Union
 from mammo.errors import InputError
+from mammo.processes.devices import plan_of
+from mammo.runs import audit as audits
 from mammo.runs import job
+from mammo.runs import train as training
 from mammo.runs.compose import config_of
-from tests.conftest import SHARES, prepared_of
+from tests.archives import fake_vindr
+from tests.conftest import SHARES, prepared_of, resolved
 
 CHEAP = ["model=compact", "model.image_size=32", "trainer.max_epochs=1", "heads=[]", "data.workers=0",
          "data.batch_size=4", "crop=whole"]  # fmt: skip
@@ -101,3 +112,42 @@ def test_opened_data_sets_are_trained_on_from_python(phantom, tmp_path):
 def test_a_wrong_part_is_refused_before_anything_is_read():
     with pytest.raises(InputError, match=r"data\.parts, phantom: data\.seed is no setting"):
         checked(["data=union", "data.parts=[mias,{name: phantom, seed: 3}]", *CHEAP])
+
+
+def test_an_audit_of_the_films_beforehand_saves_the_hashing_of_the_first_run(tmp_path, monkeypatch):
+    """A file in the working directory that is named like the table of the archive changes nothing."""
+    monkeypatch.setenv("MAMMO_HOME", str(tmp_path / "home"))
+    fake_vindr.write(tmp_path / "films")
+    settings = f"data.root={tmp_path / 'films'}"
+    CliRunner().invoke(audit_cli.app, ["films", "vindr", settings, "--sheet", str(tmp_path / "leaks.png")])
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / VinDr.table).touch()
+    monkeypatch.chdir(tmp_path / "other")
+    read = []
+    monkeypatch.setattr(hashes, "read_grey", lambda path: read.append(path) or read_grey(path))
+    config = resolved("data=vindr", settings, "split=official", *CHEAP)
+    prepared = prepared_of(config)
+    audits.audit(prepared, config)
+    assert prepared.said[-1].startswith("audit across the parts of the split of vindr") and not read
+
+
+def test_the_audit_can_be_left_out_and_the_report_says_so(copies, tmp_path, monkeypatch):
+    line = ["data=table", f"data.table={copies}", "data.audit=false"]
+    run = trained([*line, "split=official"], tmp_path / "own", monkeypatch)
+    assert run.leaks == [] and "data.audit=false: films of several data sets" in run.report
+    dealt = trained([*line, SHARES], tmp_path / "dealt", monkeypatch)
+    assert "data.audit=false: " not in dealt.report
+
+
+def test_all_processes_of_a_job_enter_the_audit(phantom, tmp_path, monkeypatch):
+    """A process that went on alone would wait for the first one in its process group, at most 30 minutes."""
+
+    def entered(*_):
+        raise InterruptedError
+
+    plan = plan_of(Config().trainer)
+    monkeypatch.setattr(training, "plan_of", lambda _: replace(plan, devices=2, rank=1))
+    monkeypatch.setattr(training, "audit", entered)
+    line = ["data=phantom", "data.patients=16", f"data.root={phantom.root}"]
+    with pytest.raises(InterruptedError):
+        training.train(resolved(*line, SHARES, *CHEAP), tmp_path)

@@ -23,8 +23,8 @@ DATASETS: dict[str, Any] = {
 # Names of data sets, as their findings table has them, whose patients have names that no other data set has
 BUILT_IN = frozenset(DATASETS) - {"table", "union"} | {"phantom_cr", "phantom_dr"}
 GENERAL = (  # keys for loading, which no data set takes
-    *("spacing_mm", "view", "laterality", "severity_source", "batch_size", "workers", "max_unreadable", "cache"),
-    *("fold", "folds"),
+    *("spacing_mm", "view", "laterality", "severity_source", "batch_size", "workers", "max_unreadable", "audit"),
+    *("cache", "fold", "folds"),
 )
 CONTRACT = ("name", "licence", "citation", "prepare", "findings", "read", "digest")
 

@@ -11,7 +11,8 @@ def audit(prepared: Prepared, config: Config) -> None:
     """Add to the samples of a run what an audit finds: to `audit` the pairs that leak, to `said` all of it in words.
 
     A run on one data set with a split that is dealt here is not audited: its names tell all that the split needs.
-    What is computed of the films is kept, so that the next run reads none of them.
+    What is computed of the films is kept, so that the next run reads none of them. All processes of a job come here:
+    one of them computes, and the others wait for it, without a limit of time, and find what it kept.
 
     Args:
         prepared: The samples of the run.
@@ -22,6 +23,10 @@ def audit(prepared: Prepared, config: Config) -> None:
     images = images[images["image_id"].isin(rows["image_id"])].reset_index(drop=True)
     official = config.split.name == "official"
     if images["dataset"].nunique() < 2 and not official:
+        return
+    if not config.data.audit:
+        said = "data.audit=false: films of several data sets, or of the parts of the split, were not compared"
+        prepared.said = [*prepared.said, said]
         return
     from mammo.auditing.across import audit_across
     from mammo.auditing.sources import films_of

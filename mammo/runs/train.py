@@ -56,8 +56,7 @@ def train(config: Config, folder: Path) -> dict[str, float]:
     split = split_of(chosen.findings, config)
     prepared = prepare(dataset, chosen.findings, split, config, chosen.notes)
     clock.lap("films and crops")
-    if plan.main:
-        audit(prepared, config)
+    audit(prepared, config)
     clock.lap("audit")
     frozen_stages = earlier.provenance["frozen_stages"] if earlier else None
     given_weights = weights_of(donor) if donor else None
