@@ -1,5 +1,6 @@
 """The bench measures what it says: processes answer, medians and ratios are right, bad input is one line."""
 
+import json
 import subprocess
 import sys
 import time
@@ -8,10 +9,12 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from mammo.bench import bare_loop, data, growth, machine, models, profile, runs, tables
+from mammo.archives.rsna import RSNA
+from mammo.bench import bare_loop, data, growth, indexing, machine, models, profile, runs, tables
 from mammo.bench.protocol import Measured, pss_bytes, timed
 from mammo.cli.main import app
 from mammo.errors import InputError
+from mammo.formats.header import read_headers
 from mammo.processes import devices
 
 
@@ -179,10 +182,28 @@ def test_a_table_of_many_rows_is_split_and_audited_and_a_leak_would_be_an_error(
 @pytest.mark.parametrize("form", ["png16", "pgm", "j2k"])
 def test_films_are_decoded_and_cut_and_set_against_the_bare_decoder(form, tmp_path):
     said = []
-    found = data.measure(films=2, megapixels=0.2, form=form, rounds=1, say=said.append)
+    large = {"index": 40, "rows": 400} if form == "pgm" else {"index": 0, "rows": 0}
+    found = data.measure(films=2, megapixels=0.2, form=form, rounds=1, say=said.append, **large)
     assert {"decode", "cut"} <= set(found["work"]) and found["peak_bytes"]["cut"] > 50e6
     text = "\n".join(data.tables(found))
     assert "| decoding and cutting |" in text and "of the bare decoder's time" in text and len(said) >= 3
+    if form == "pgm":
+        assert "with 40 tiny films is indexed in" in text and "A table of 400 rows is read and checked in" in text
+
+
+def test_an_archive_like_rsnas_is_written_quickly_and_indexed(tmp_path, monkeypatch, capsys):
+    """Its films are one file, in which numbers are replaced: each header must be that of its row."""
+    monkeypatch.setenv("MAMMO_HOME", str(tmp_path / "home"))
+    indexing.main("write", str(tmp_path / "archive"), "40")
+    indexing.main("index", str(tmp_path / "archive"))
+    assert set(json.loads(capsys.readouterr().out)) == {"first", "again"}
+    dataset = RSNA(root=str(tmp_path / "archive"))
+    found = dataset.findings()
+    headers = read_headers(found["path"])
+    assert len(found) == 40 and found["patient"].nunique() == 8
+    assert not [one for one in dataset.notes if "header" in one]
+    assert ["rsna-" + one.patient for one in headers] == found["patient"].tolist() and found["spacing_mm"].notna().all()
+    assert len({dataset.read(one).laterality for one in found["image_id"]}) == 2
 
 
 def test_runs_are_set_against_the_one_without_cache():

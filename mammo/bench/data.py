@@ -1,4 +1,7 @@
-"""Films a second: headers, the bare decoder, and decoding with cutting; and the memory, which films do not increase."""
+"""Films a second: headers, the bare decoder, and decoding with cutting; and the memory, which films do not increase.
+
+Also the seconds for a large archive to be indexed, and for a large table to be checked and split.
+"""
 
 import json
 import os
@@ -24,14 +27,18 @@ NAMED = {
 }
 
 
-def measure(*, films: int, megapixels: float, form: str, rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
+def measure(
+    *, films: int, megapixels: float, form: str, rounds: int, index: int, rows: int, say: Callable[[str], None]
+) -> dict[str, Any]:
     """Draw films in a temporary folder, and measure all work on them in turns.
 
     Args:
         films: The number of films.
         megapixels: Size of a film in millions of pixels.
         form: One of `films.FORMATS`.
-        rounds: The number of rounds; each measures everything once.
+        rounds: The number of rounds; each measures all work on films once.
+        index: The number of tiny films of an archive that is indexed; 0 leaves it out.
+        rows: The number of rows of a table that is checked and split; 0 leaves it out.
         say: Takes lines about what was measured.
 
     Raises:
@@ -62,6 +69,16 @@ def measure(*, films: int, megapixels: float, form: str, rounds: int, say: Calla
                 found["work"].setdefault(work, []).append(one)
                 say(f"round {number + 1}, {NAMED[work]}: {films / one['seconds']:.2f} films a second")
         found["peak_bytes"] = {work: _ran(work, folder, folder / "watched", watch=True)["peak"] for work in works[-2:]}
+        if index:
+            archive, env = str(folder / "archive"), os.environ | {"MAMMO_HOME": str(folder / "home-index")}
+            machine.ran(["-m", "mammo.bench.indexing", "write", archive, str(index)])
+            _, _, text = machine.ran(["-m", "mammo.bench.indexing", "index", archive], env)
+            found["index"] = {"films": index, **json.loads(text.splitlines()[-1])}
+            say(_of_index(found["index"]))
+    if rows:
+        _, peak, text = machine.ran(["-m", "mammo.bench.tables", str(rows)], watch=True)
+        found["table"] = {"rows": rows, "peak_bytes": peak, **json.loads(text.splitlines()[-1])}
+        say(_of_table(found["table"]))
     return found
 
 
@@ -91,5 +108,22 @@ def tables(found: dict[str, Any]) -> list[str]:
         f"{found['films']} drawn films of {height} x {width} pixels, written as {found['format']}; medians.", "",
         *markdown(["work", "films a second", "processor seconds a film", "peak MB"], rows), "",
         f"Decoding and cutting take {ratio['seconds']:.2f} of the bare decoder's time, and {ratio['cpu_seconds']:.2f} "
-        "of its processor time.",
+        "of its processor time.", "",
+        *([f"{_of_index(found['index'])}.", ""] if "index" in found else []),
+        *([f"{_of_table(found['table'])}."] if "table" in found else []),
     ]  # fmt: skip
+
+
+def _of_index(found: dict[str, Any]) -> str:
+    return (
+        f"An archive like RSNA's with {found['films']:,} tiny films is indexed in {found['first']:.1f} s, and again, "
+        f"with its headers remembered, in {found['again']:.1f} s"
+    )
+
+
+def _of_table(found: dict[str, Any]) -> str:
+    return (
+        f"A table of {found['rows']:,} rows is read and checked in {found['reading']:.1f} s, split by patient in "
+        f"{found['splitting']:.1f} s, and its split is audited in {found['auditing']:.1f} s, in at most "
+        f"{found['peak_bytes'] / 1e6:,.0f} MB"
+    )

@@ -1,7 +1,7 @@
-"""A program that writes an archive like RSNA's with tiny films, and one that indexes it: `... write|index FOLDER`.
+"""A program that writes an archive like RSNA's with tiny films (`write FOLDER FILMS`), and indexes it (`index FOLDER`).
 
-`write FOLDER FILMS` makes the table and the films; `index FOLDER` prints the seconds of the first `findings`, which
-reads each header, and of a second one in another process of the data set, which finds them remembered.
+The latter prints one line of JSON: the seconds of a first `findings`, which reads the header of each film, and of a
+second one, which finds the headers remembered.
 """
 
 import csv
@@ -33,19 +33,8 @@ def write(folder: Path, films: int) -> None:
     """
     patients = max(films * PATIENTS // FILMS, 1)
     (folder / "train_images").mkdir(parents=True)
-    pixels = (np.arange(SIDE_PX**2, dtype=np.uint16) * 16 % 4096).reshape(SIDE_PX, SIDE_PX)
-    old = str(FIRST), str(FIRST_PATIENT)
-    facts: dict[str, Any] = {
-        "PatientID": old[1],
-        "ImageLaterality": "L",
-        "ViewPosition": "MLO",
-        "VOILUTFunction": "SIGMOID",
-    }
-    facts |= {"SOPInstanceUID": f"{UID}.{old[0]}", "StudyInstanceUID": f"{UID}.{old[1]}"}
-    one = folder / "one.dcm"
-    write_dicom(one, pixels, ExplicitVRLittleEndian, **facts)
-    content, rng = one.read_bytes(), np.random.default_rng(0)
-    one.unlink()
+    old, rng = (str(FIRST), str(FIRST_PATIENT)), np.random.default_rng(0)
+    content = {side: _film(folder / "one.dcm", side, *old) for side in "LR"}
     cancer, biopsy, birads = rng.random(patients) < 0.04, rng.random(patients) < 0.05, rng.integers(0, 4, patients)
     with (folder / "train.csv").open("w", newline="") as file:
         rows = csv.DictWriter(file, [*NEEDED, *KEPT, "invasive", "density"])
@@ -62,8 +51,24 @@ def write(folder: Path, films: int) -> None:
             })  # fmt: skip
             here = folder / "train_images" / str(patient)
             here.mkdir(exist_ok=True)
-            data = content.replace(old[0].encode(), str(image).encode()).replace(old[1].encode(), str(patient).encode())
+            data = (
+                content[side]
+                .replace(old[0].encode(), str(image).encode())
+                .replace(old[1].encode(), str(patient).encode())
+            )
             (here / f"{image}.dcm").write_bytes(data)
+
+
+def _film(path: Path, side: str, image: str, patient: str) -> bytes:
+    """Return the bytes of a film."""
+    pixels = (np.arange(SIDE_PX**2, dtype=np.uint16) * 16 % 4096).reshape(SIDE_PX, SIDE_PX)
+    facts: dict[str, Any] = {"PatientID": patient, "ImageLaterality": side, "ViewPosition": "MLO"}
+    facts |= {"VOILUTFunction": "SIGMOID", "WindowCenter": [1500, 1000], "WindowWidth": [3000, 2000]}
+    facts |= {"SOPInstanceUID": f"{UID}.{image}", "StudyInstanceUID": f"{UID}.{patient}"}
+    write_dicom(path, pixels, ExplicitVRLittleEndian, **facts)
+    content = path.read_bytes()
+    path.unlink()
+    return content
 
 
 def index(folder: Path) -> float:

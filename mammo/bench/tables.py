@@ -1,7 +1,12 @@
-"""A program that makes a findings table of a given length, then reads, checks, splits and audits it."""
+"""A program that makes a findings table of a given length, then reads, checks, splits and audits it.
 
+It prints one line of JSON, the seconds of each step by the clock.
+"""
+
+import json
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -30,14 +35,26 @@ def made(rows: int) -> pd.DataFrame:
 
 def main(rows: int) -> None:
     """Run all steps on a table of `rows` rows; raise an error if a patient is in two splits."""
+    seconds, start = dict[str, float](), time.perf_counter()
+
+    def done(step: str) -> None:
+        nonlocal start
+        seconds[step], start = time.perf_counter() - start, time.perf_counter()
+
     with tempfile.TemporaryDirectory(prefix="mammo-bench-") as folder:
         path = Path(folder, "table.csv")
         made(rows).to_csv(path, index=False)
-        split = split_images(read_findings(path), name="patient", seed=0, shares=[0.6, 0.2, 0.2])
+        done("making")
+        findings = read_findings(path)
+        done("reading")
+        split = split_images(findings, name="patient", seed=0, shares=[0.6, 0.2, 0.2])
         check_split(split, "patient")
+        done("splitting")
         split.to_csv(path, index=False)
         if leaks := list(audit.crossing(read_split(path))):
             raise RuntimeError(leaks[0])
+        done("auditing")
+    sys.stdout.write(json.dumps(seconds) + "\n")
 
 
 if __name__ == "__main__":

@@ -90,12 +90,16 @@ def data(
     megapixels: Annotated[float, typer.Option(min=0.1, help="the size of a film in millions of pixels")] = 12,
     form: Annotated[str, typer.Option("--format", help="j2k or rle (DICOM), png16 or pgm")] = "j2k",
     rounds: Rounds = 3,
+    index: Annotated[int, typer.Option(min=0, help="the number of films of a large archive; 0: none")] = 54_706,
+    rows: Annotated[int, typer.Option(min=0, help="the number of rows of a large table; 0: none")] = 1_000_000,
     to: To = BENCH,
 ) -> None:
-    """Measure how many films a second are read, decoded and cut, and how much memory that takes."""
+    """Measure how fast films are read, decoded and cut, an archive is indexed, and a table checked and split."""
     from mammo.bench import data as bench
 
-    found = bench.measure(films=films, megapixels=megapixels, form=form, rounds=rounds, say=typer.echo)
+    found = bench.measure(
+        films=films, megapixels=megapixels, form=form, rounds=rounds, index=index, rows=rows, say=typer.echo
+    )
     _end("data", bench.tables(found), found, to)
 
 
