@@ -60,7 +60,7 @@ class Check:
         """Yield the lines to print."""
         for heading, lines in self.facts.items():
             for number, line in enumerate(lines):
-                yield f"{'' if number else heading + ':':12}{line}"
+                yield f"{'' if number else heading + ':':11} {line}"
         yield from (f"fault: {fault}" for fault in self.faults)
         yield f"faults: {len(self.faults)}" if self.faults else "no fault found"
 

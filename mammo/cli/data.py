@@ -158,11 +158,12 @@ def init(
 def example(
     folder: Annotated[Path, typer.Argument(help="a new folder")],
     patients: Annotated[int, typer.Option(help="the number of patients, two films each")] = 20,
+    film_seed: Annotated[int, typer.Option(help="the seed of the drawing; another one draws other patients")] = 0,
 ) -> None:
     """Write drawn films as a lab has them, DICOM, PNG and TIFF, with a table as a spreadsheet saves it."""
     from mammo.datasets.example import write_example
 
-    table = write_example(folder, patients)
+    table = write_example(folder, patients, film_seed)
     typer.echo(f"{2 * patients} films and {table}; look at them with `mammo data check {table}`")
 
 
@@ -208,7 +209,7 @@ def check(
     from mammo.auditing.check import check as checked
 
     found = checked(dataset, chosen.findings, chosen.notes, None if all_ else 500, labels)
-    typer.echo("\n".join(found.lines()))
+    typer.echo("\n".join(found.lines()).replace("**", ""))
     if hasattr(dataset, "understood"):
         typer.echo("".join(f"alike:      {doubt}\n" for doubt in dataset.understood.doubts()), nl=False)
     if found.sheet is not None:

@@ -1,5 +1,6 @@
 """The words of a user's column, and the classes that they make (`task=label`)."""
 
+import difflib
 import re
 from collections import Counter
 from dataclasses import replace
@@ -15,6 +16,7 @@ from mammo.tables.spellings import MARKS, NOTHING
 NO_WORD = NOTHING | MARKS | {"", "#ref!", "#value!"}  # a word such as unknown may be a class
 RESERVED = ("samples", "patients")  # keys that stand beside the classes in metrics.json
 SHOWN = 10  # the number of words that a line lists
+LONG, NEAR = 5, 0.85  # letters of a word, and likeness, from which on two words may be one that is misspelt
 
 
 def as_word(value: object) -> str:
@@ -81,6 +83,7 @@ def resolved(task: TaskConfig, findings: pd.DataFrame) -> tuple[TaskConfig, list
     folded = words.map(fold, na_action="ignore")
     counts = Counter(findings[["image_id"]].assign(word=folded).drop_duplicates().dropna()["word"])
     notes = [_said(column, classes, counts, ordered=bool(positive))]
+    notes += _misspelt(column, used, [fold(word) for word in positive], counts) if positive and not negative else []
     if out:
         left = _listed([f"{word} ({counts[key]} images)" for key, word in out.items()])
         notes.append(f"words of {column} in neither class are left out: {left}")
@@ -108,6 +111,19 @@ def _two_classes(known: dict[str, str], positive: list[str], column: str) -> dic
     name = "+".join(ours)
     negative = others[0] if len(others) == 1 and others[0] != name else f"not {name}"
     return {negative: others, name: ours}
+
+
+def _misspelt(column: str, known: dict[str, str], positive: list[str], counts: Counter[str]) -> list[str]:
+    """Return a note for each word that is negative although it is spelt almost like a positive one."""
+    notes = []
+    for key in (one for one in known if one not in positive and len(one) >= LONG):
+        near = [one for one in difflib.get_close_matches(key, positive, 1, NEAR) if abs(len(one) - len(key)) < 2]
+        if near:
+            notes.append(
+                f"**{known[key]} ({counts[key]} images) is spelt almost like {known[near[0]]}, but counts as negative: "
+                f"mend it in {column}, or name the negative words by task.negative**"
+            )
+    return notes
 
 
 def _said(column: str, classes: dict[str, list[str]], counts: Counter[str], *, ordered: bool) -> str:

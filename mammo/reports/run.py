@@ -117,6 +117,8 @@ def _first_lines(
         lines += [f"- {samples_of_each(tested, names, run.provenance['classes'])}."]
     if config.task.column == "severity":
         lines += [f"- {sources_of(tested)}."]
+    else:
+        lines += [f"- Labels of the test samples are those of the column {config.task.column}."]
     for head, values in shown.metrics["test"].items():
         area = "" if head == "majority" else f", AUROC {values['auroc']}"
         lines += [f"- {head}: accuracy {values['accuracy']}{area}{f'; {HEADS[head]}' if head in HEADS else ''}."]

@@ -124,7 +124,7 @@ def choose(dataset: Dataset, config: Config) -> tuple[Config, Chosen]:
     task, said = resolved(config.task, chosen.findings)
     if task.column == "severity":
         check_sources(chosen.findings, config.data.severity_source)
-    if config.split.name not in GIVEN and chosen.findings["official_split"].notna().any():
+    if config.split.name not in GIVEN and chosen.findings["official_split"].notna().all():
         said.append(
             f"**the data set has a split of its own that split={config.split.name} does not use; split=official does**"
         )

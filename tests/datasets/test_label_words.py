@@ -119,3 +119,13 @@ def test_words_in_neither_class_are_left_out_and_counted():
         task(*words, negative=["gesund"])
     with pytest.raises(InputError, match=r"task\.negative=gesnd"):
         task(*words, positive=["krank"], negative=["gesnd"])
+
+
+def test_a_word_that_is_almost_a_positive_one_is_told_before_it_counts_as_negative():
+    _, notes, _ = task("gutatig", "gesund", "bösartig", "gutartig", "gutartig", positive=["gutartig", "bösartig"])
+    (told,) = [note for note in notes if "almost" in note]
+    assert told.startswith("**gutatig (1 images) is spelt almost like gutartig")
+    for words in (("nonmalignant", "malignant"), ("1", "2"), ("benign", "malign")):
+        assert not [note for note in task(*words, positive=[words[1]])[1] if "almost" in note]
+    named = {"positive": ["gutartig"], "negative": ["gesund", "gutatig"]}
+    assert not [note for note in task("gutatig", "gesund", "gutartig", **named)[1] if "almost" in note]
