@@ -3,6 +3,7 @@
 Lengths are in millimetres. The patient's name and birth date are never read.
 """
 
+import itertools
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, fields
@@ -134,7 +135,9 @@ def _read(paths: list[str]) -> list[Header]:
     if len(paths) < MANY:
         return list(map(read_header, paths))
     found: list[Header] = []
-    parts = [paths[start : start + AT_ONCE] for start in range(0, len(paths), AT_ONCE)]
+    several = len(paths) // AT_ONCE  # parts of nearly the same length, none of them short
+    ends = [len(paths) * number // several for number in range(several + 1)]
+    parts = [paths[start:end] for start, end in itertools.pairwise(ends)]
     for part, some in zip(parts, shared_out(lambda part: list(map(read_header, part)), parts), strict=True):
         if not isinstance(some, UnreadableFilm):
             found += some

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mammo.datasets import split as split_module
 from mammo.datasets.findings import findings_table
 from mammo.datasets.split import audit_split, check_split, deal, split_images
 from mammo.errors import InputError
@@ -137,6 +138,22 @@ def test_the_order_of_the_table_does_not_matter_to_the_patients_dealt():
     ours = split_images(table, name="patient", seed=2, shares=SHARES).set_index("image_id")["split"]
     shuffled = split_images(table.iloc[::-1], name="patient", seed=2, shares=SHARES).set_index("image_id")["split"]
     assert ours.sort_index().equals(shuffled.sort_index())
+
+
+def test_the_stratum_of_a_patient_is_the_sorted_words_of_all_images(monkeypatch):
+    table = findings_table([
+        {"dataset": "d", "image_id": f"i{number}", "finding_id": 0, "path": "f", "patient": who, "severity": severity}
+        for number, (who, severity) in enumerate([
+            ("b", "normal"), ("a", "malignant"), ("b", "benign"), ("a", None), ("Ä", "normal"), ("b", "benign")
+        ])
+    ])  # fmt: skip
+    given = []
+    monkeypatch.setattr(
+        split_module, "deal", lambda strata, shares, rng: given.append(strata) or deal(strata, shares, rng)
+    )
+    found = split_images(table, name="patient", seed=0, shares=[0.4, 0.3, 0.3])
+    assert given == [[("", "malignant"), ("benign", "benign", "normal"), ("normal",)]]  # of a, b and Ä
+    assert found.groupby("patient")["split"].nunique().eq(1).all()
 
 
 def test_dealing_is_fair_for_a_hundred_thousand_items():

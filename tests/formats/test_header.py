@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import sqlite3
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -97,11 +98,25 @@ def test_an_index_that_cannot_be_written_costs_only_time(films, monkeypatch):
 
 def test_several_processes_read_many(films, monkeypatch):
     monkeypatch.setattr(header, "MANY", 2)
+    monkeypatch.setattr(header, "AT_ONCE", 1)
     assert read_headers(films) == list(map(read_header, films))
+
+
+def test_one_film_whose_process_dies_is_refused_and_the_others_are_read(tmp_path, monkeypatch):
+    monkeypatch.setenv("MAMMO_HOME", str(tmp_path / "home"))
+    paths, one = [f"{tmp_path}/{number}" for number in range(93)], header.read_header
+    for path in paths:
+        Path(path).write_bytes(WAYS["pgm"][0])
+    monkeypatch.setattr(header, "MANY", 90)
+    monkeypatch.setattr(header, "AT_ONCE", 10)
+    monkeypatch.setattr(header, "read_header", lambda path: os._exit(1) if path == paths[44] else one(path))
+    found = read_headers(paths)
+    assert "died" in found[44].refused and found[:44] + found[45:] == list(map(one, paths[:44] + paths[45:]))
 
 
 def test_a_process_that_may_start_no_other_reads_many_too(films, monkeypatch):
     monkeypatch.setattr(header, "MANY", 2)
+    monkeypatch.setattr(header, "AT_ONCE", 1)
     with multiprocessing.get_context("fork").Pool(1) as pool:
         assert pool.apply(read_headers, (films,)) == list(map(read_header, films))
 

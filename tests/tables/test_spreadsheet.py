@@ -11,6 +11,7 @@ import pytest
 
 from mammo.datasets.film import write_pgm
 from mammo.errors import InputError
+from mammo.tables import spreadsheet
 from mammo.tables.spreadsheet import read_spreadsheet
 
 TABLE = pd.DataFrame(
@@ -68,6 +69,17 @@ def test_a_table_is_the_same_however_it_is_saved(way, tmp_path):
     rows = read_spreadsheet(path).rows
     pd.testing.assert_frame_equal(rows.fillna("").reset_index(drop=True), TABLE.astype("string"))
     assert rows.index.tolist() == [2, 3]  # as a spreadsheet numbers them
+
+
+def test_a_table_that_is_read_a_part_at_a_time_is_the_same(tmp_path, monkeypatch):
+    """Parts of two rows: some shorter than the header, some blank, and one with a cell in quotes over two lines."""
+    text = "path,patient,,x\n" + "a,p,,\n" * 3 + "\n\n\n\n" + ' b ,"p\nq",n,1\n' + ",,,\n" + "c,p,,2\n\n\n"
+    (tmp_path / "films.csv").write_text(text)
+    whole = read_spreadsheet(tmp_path / "films.csv")
+    monkeypatch.setattr(spreadsheet, "AT_ONCE", 2)
+    parts = read_spreadsheet(tmp_path / "films.csv")
+    pd.testing.assert_frame_equal(parts.rows, whole.rows)
+    assert parts.notes == whole.notes and whole.rows.index.tolist() == [2, 3, 4, 9, 11]
 
 
 def test_numbers_and_dates_of_excel_are_those_that_are_shown(tmp_path):
@@ -132,7 +144,7 @@ def test_a_file_that_is_no_table_is_told_in_one_line(name, tmp_path):
     (tmp_path / "films.csv").write_bytes(data)
     with pytest.raises(InputError, match=rf"films\.csv.*{said}") as error:
         read_spreadsheet(tmp_path / "films.csv")
-    assert "\n" not in str(error.value)
+    assert "\n" not in str(error.value) and not str(error.value).endswith("; ")
 
 
 def test_a_film_a_folder_and_a_missing_file_are_no_tables(tmp_path):
