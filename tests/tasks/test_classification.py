@@ -5,17 +5,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 from torch.nn.functional import cross_entropy
 
 from mammo.config import Config, LossConfig, ModelConfig, TaskConfig
 from mammo.datasets.labels import Labels
-from mammo.models.backbones import BACKBONES
 from mammo.tasks.classification import build_task
 
 
 def task(weights=None, trainable="last_block", counts=None, classes=2, **loss):
-    model = ModelConfig(weights=weights, trainable=trainable, image_size=32)
+    model = ModelConfig("resnet18" if weights else "compact", weights=weights, trainable=trainable, image_size=32)
     names = [f"c{i}" for i in range(classes)]
     labels = Labels.from_config(TaskConfig(classes={name: [name] for name in names}))
     return build_task(Config(model=model, loss=LossConfig(**loss)), labels, counts)
@@ -25,16 +23,8 @@ def batch(y, other=None, share=1.0):
     return {"y": y, "other": y if other is None else other, "share": torch.as_tensor(share)}
 
 
-@pytest.fixture(scope="module")
-def trunk(tmp_path_factory):
-    path = tmp_path_factory.mktemp("weights") / "vgg.safetensors"
-    state = BACKBONES["vgg16"].build(32).state_dict()
-    save_file({key: value for key, value in state.items() if key.startswith("features.")}, path)
-    return str(path)
-
-
-def test_loaded_layers_train_slowly_new_ones_fast_and_only_matrices_decay(trunk):
-    module = task(trunk)
+def test_loaded_layers_train_slowly_new_ones_fast_and_only_matrices_decay(resnet_trunk):
+    module = task(str(resnet_trunk))
     module._trainer = SimpleNamespace(estimated_stepping_batches=40, max_epochs=4)
     optimizer = module.configure_optimizers()["optimizer"]
     of = {id(p): group for group in optimizer.param_groups for p in group["params"]}
@@ -46,8 +36,8 @@ def test_loaded_layers_train_slowly_new_ones_fast_and_only_matrices_decay(trunk)
         assert group["weight_decay"] == (0.01 if parameter.ndim > 1 else 0.0), name
 
 
-def test_the_rate_warms_up_and_goes_down_to_nothing(trunk):
-    module = task(trunk)
+def test_the_rate_warms_up_and_goes_down_to_nothing(resnet_trunk):
+    module = task(str(resnet_trunk))
     module._trainer = SimpleNamespace(estimated_stepping_batches=40, max_epochs=4)
     made = module.configure_optimizers()
     rates = []
