@@ -12,18 +12,26 @@ from mammo.testing import check_dataset
 from tests.clinic import Clinic
 from tests.conftest import resolved
 
-OWN = ["data._target_=tests.clinic.Clinic", "model=compact", "model.weights=null", "model.image_size=32", "heads=[knn]",
-       "data.batch_size=4", "data.workers=0", "trainer.max_epochs=1", "split.shares=[0.4,0.3,0.3]"]  # fmt: skip
+OWN = ["data._target_=tests.clinic.Clinic", "+data.arguments.patients=12", "model=compact", "model.weights=null",
+       "model.image_size=32", "heads=[knn]", "data.batch_size=4", "data.workers=0", "trainer.max_epochs=1",
+       "split.shares=[0.4,0.3,0.3]"]  # fmt: skip
 
 
-def ran(folder, *overrides):
-    train(resolved(*OWN, f"+data.arguments.root={folder / 'films'}", *overrides), folder / "run")
-    return RunFolder(folder / "run")
+@pytest.fixture
+def ran(once, tmp_path):
+    """Runs on films that are drawn once; returns the run."""
+    films = once("clinic", lambda folder: Clinic(str(folder), patients=12).prepare())
+
+    def start(*overrides):
+        train(resolved(*OWN, f"+data.arguments.root={films}", *overrides), tmp_path / "run")
+        return RunFolder(tmp_path / "run")
+
+    return start
 
 
 @pytest.mark.parametrize("crop", ["lesion", pytest.param("grid", marks=pytest.mark.slow)])  # and whole below
-def test_it_trains_and_is_reported_with_every_crop(tmp_path, crop):
-    run = ran(tmp_path, f"crop={crop}", *([] if crop == "whole" else ["data.spacing_mm=0.1", "crop.window_mm=6"]))
+def test_it_trains_and_is_reported_with_every_crop(ran, crop):
+    run = ran(f"crop={crop}", *([] if crop == "whole" else ["data.spacing_mm=0.1", "crop.window_mm=6"]))
     table, classes = read_predictions(run.path / "predictions.csv")
     assert classes == ["normal", "abnormal"] and {"train", "val", "test"} == set(table["split"])
     assert table["image_id"].str.count(r"\.").min() > 3  # UIDs, whole
@@ -31,18 +39,18 @@ def test_it_trains_and_is_reported_with_every_crop(tmp_path, crop):
     assert "Synthetic films" not in (run.path / "report.md").read_text()
 
 
-def test_sixteen_bits_are_kept_where_they_are_asked_for(tmp_path):
-    run = ran(tmp_path, "crop.bits=16")
+def test_sixteen_bits_are_kept_where_they_are_asked_for(ran, unreported):
+    run = ran("crop.bits=16")
     assert run.samples["mean_grey"].between(0, 255).all() or run.samples["mean_grey"].max() > 255
 
 
-def test_millimetres_without_a_spacing_name_the_setting(tmp_path):
+def test_millimetres_without_a_spacing_name_the_setting(ran):
     with pytest.raises(InputError, match=r"data\.spacing_mm"):
-        ran(tmp_path, "crop=lesion")
+        ran("crop=lesion")
 
 
-def test_a_run_on_it_goes_on_and_is_evaluated_again(tmp_path):
-    run = ran(tmp_path)
+def test_a_run_on_it_goes_on_and_is_evaluated_again(ran, unreported, tmp_path):
+    run = ran()
     config = resolved("fit=false", f"ckpt_path={run.path}")
     train(config, tmp_path / "again")
     again = pd.read_csv(tmp_path / "again" / "predictions.csv")
@@ -51,4 +59,4 @@ def test_a_run_on_it_goes_on_and_is_evaluated_again(tmp_path):
 
 
 def test_it_keeps_the_contract(tmp_path):
-    check_dataset(Clinic(root=str(tmp_path)))
+    check_dataset(Clinic(root=str(tmp_path), patients=12))

@@ -61,11 +61,23 @@ def read(image_id: str) -> Film:
 
 
 def crops(table=None, task="abnormality", read=read, image_size=64, margin=1.0, bits=8, **settings):
+    """Samples of the archive, which are cut once and only read, or of another table."""
+    if table is None and read is globals()["read"]:
+        return of_archive(task, image_size=image_size, margin=margin, bits=bits, **settings)
+    return cut_from(table, task, read, image_size=image_size, margin=margin, bits=bits, **settings)
+
+
+@cache
+def of_archive(task, **how):
+    return cut_from(archive(), task, read, **how)
+
+
+def cut_from(table, task, read, *, image_size, margin, bits, **settings):
     still = {} if settings.get("name") in ("whole", "grid") else {"name": "lesion", "recentre": False}
     crop = build_crop(Config.of({"crop": still | settings}).crop)
     how = {"image_size": image_size, "margin": margin, "bits": bits, "seed": 0}
     labels = task if isinstance(task, Labels) else find_task(task)
-    return cut_samples(crop, archive() if table is None else table, read, labels, **how)
+    return cut_samples(crop, table, read, labels, **how)
 
 
 def test_whole_breasts_give_one_sample_an_image_labelled_by_its_worst_finding():
