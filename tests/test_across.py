@@ -148,6 +148,7 @@ def test_all_processes_of_a_job_enter_the_audit(phantom, tmp_path, monkeypatch):
     plan = plan_of(Config().trainer)
     monkeypatch.setattr(training, "plan_of", lambda _: replace(plan, devices=2, rank=1))
     monkeypatch.setattr(training, "audit", entered)
+    monkeypatch.setattr(training, "build_task", None)  # it would go on to the process group
     line = ["data=phantom", "data.patients=16", f"data.root={phantom.root}"]
     with pytest.raises(InterruptedError):
         training.train(resolved(*line, SHARES, *CHEAP), tmp_path)
