@@ -39,7 +39,7 @@ def common(tmp_path_factory):
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_home(common):
-    """Not the user's, and one for all workers, so that crops are cut once."""
+    """Give all workers one home that is not the user's, so that crops are cut once."""
     (common / "home").mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MAMMO_HOME", str(common / "home"))
@@ -52,7 +52,7 @@ DRAWN = {name: getattr(figures, name) for name in ("save", "figure")}
 
 @pytest.fixture(autouse=True, scope="session")
 def _sketched():
-    """All of a figure goes on one pair of axes and is written as grey, which saves half of a run; `drawn` draws it."""
+    """Each figure goes on one pair of axes and is written as grey, which saves half of a run; `drawn` draws it."""
 
     def sketch(figure, path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -192,7 +192,7 @@ def job(phantom, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def shared_job(job, once):
-    """As `job`, but a run of the same settings is made once for all tests, which only read its folder."""
+    """Runs a job as `job` does, once for all tests that ask for the same settings and only read its folder."""
 
     def start(*overrides):
         def run(folder):
