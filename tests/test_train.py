@@ -552,7 +552,7 @@ DELTAS = {  # groups that change the recipe, and are no part of it
         "honest", "image", "paper", "paper_by_patient", "scaled_lesion", "fixed", "expand", "augment_first",
         "select_on_test", "all",
     ],
-    "sweep": ["folds", "leak_study", "literature", "tune"],
+    "sweep": ["folds", "leak_study", "literature", "transfer", "tune"],
 }  # fmt: skip
 OPTIONS = {
     group.name: [path.stem for path in sorted(group.glob("*.yaml"))]

@@ -107,7 +107,7 @@ def test_a_test_is_compared_with_another_one_at_the_choices_of_its_run(tested, r
 
 def test_the_first_lines_name_both_sides_the_grounds_and_the_leaks(tested, run):
     first = tested.report.partition("\n## ")[0]
-    assert "trained on phantom, tested on lab" in first and "**Synthetic films" in first
+    assert "trained on phantom, tested on lab" in first and "**The films of phantom are synthetic" in first
     learnt = run.samples[run.samples["split"] != "test"]
     assert f"Trained on phantom: n = {len(learnt)} samples of {learnt['patient'].nunique()} patients" in first
     assert "n = 24 samples of 12 patients" in first and "BI-RADS, a reader's guess (24)" in first

@@ -55,7 +55,7 @@ def test_the_matrix_is_written_and_a_patient_whose_other_breast_was_learnt_is_a_
     assert -1 <= crossed["minus_own_low"] <= crossed["minus_own"] <= crossed["minus_own_high"] <= 1
     left, right = (RunFolder(folder / side).split for side in SIDES)
     assert set(left.query("split != 'test'")["patient"]) & set(right.query("split == 'test'")["patient"])
-    assert "same name in a data set of the same name" in crossed["leaks"]
+    assert "same name in the same data set" in crossed["leaks"]
 
 
 def test_tests_that_exist_are_not_repeated(folder):
