@@ -147,6 +147,7 @@ def test_files_that_name_no_patient_and_those_of_a_mac_are_left_out(archive):
 def test_a_film_in_the_folder_of_another_patient_and_one_that_lies_there_twice_are_said(copy):
     shutil.copy(copy / "CMMD/D1-9007/07-18-2010-90071/1.000000-22222/1-1.dcm", copy / "CMMD/D1-9100/1-9.dcm")
     shutil.copytree(copy / "CMMD/D1-9001", copy / "again/D1-9001")
+    shutil.copytree(copy / "CMMD/D1-9002", copy / ".Trash/D1-9002")  # a hidden folder is passed over
     dataset, found = opened(copy)
     assert "1 images" in said(dataset, "another patient")[0] and "D1-9100-1-9" in said(dataset, "another patient")[0]
     assert found.set_index("image_id").loc["cmmd-D1-9100-1-9", "patient"] == "cmmd-D1-9100"

@@ -65,13 +65,13 @@ def test_words_for_nothing_are_missing_and_a_column_is_numbers_only_if_all_its_w
     rows = [names | {"image_id": f"NA{number}"} for number in range(300)]
     table = pd.DataFrame(rows).assign(
         age=["61", "NaN", "none"] * 100, whole=["61", "n/a", "7"] * 100, real=["61", "", "7.5"] * 100,
-        empty=["NA", "null", ""] * 100, late=["1"] * 299 + ["x"], severity=["benign", "None", "NULL"] * 100,
+        empty=["NA", "null", ""] * 100, late=[*map(str, range(299)), "x"], severity=["benign", "None", "NULL"] * 100,
     )  # fmt: skip
     table.to_csv(tmp_path / "films.csv", index=False)
     found = read_findings(tmp_path / "films.csv")
     assert found["image_id"].tolist() == table["image_id"].tolist()
     assert found["whole"].dtype == "Int64" and found["whole"].tolist()[::3] == [61] * 100
     assert found["real"].dtype == "Float64" and found["real"].sum() == 6850 and found["real"].isna().sum() == 100
-    assert found["empty"].isna().all() and found["late"].tolist() == ["1"] * 299 + ["x"]
+    assert found["empty"].isna().all() and found["late"].tolist() == [*map(str, range(299)), "x"]
     assert found["age"].tolist()[:3:2] == ["61", "none"] and found["age"].isna().sum() == 100
     assert found["severity"].isna().sum() == 200

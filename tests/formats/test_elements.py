@@ -63,6 +63,8 @@ def test_sequences_are_passed_over_and_read_whatever_their_length(undefined, tmp
     path.write_bytes(film)
     quick, slow = both(path, monkeypatch)
     assert quick == slow and quick.view == "MLO" and "a magnification view" in quick.notes
+    monkeypatch.setattr(tags, "dcmread", None)  # pydicom is not asked
+    assert read_header(path) == quick
 
 
 def test_pydicom_is_not_asked_for_a_plain_header(tmp_path, monkeypatch):
