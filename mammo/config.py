@@ -16,6 +16,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from mammo.detector_settings import DetectorConfig
 from mammo.errors import InputError
 from mammo.fields import check_ranges
 from mammo.fields import number as _number
@@ -30,6 +31,8 @@ class TaskConfig:
     """The question that the classifier answers: its classes, from one column of the findings table."""
 
     name: str = "abnormality"  # the name of the task, as tables and reports print it
+    # classification tells classes apart; detection also marks where lesions, findings of the second class, lie
+    kind: str = _one_of("classification", "classification", "detection")
     column: str = "severity"  # the column of the findings table that decides the class
     # each class with its values of the column, as the option of task= says; the second class of two is positive;
     # null: the words of the column
@@ -143,7 +146,10 @@ class ModelConfig:
     """The network: a backbone, its weights, and how much of it trains."""
 
     name: str = "vgg16"  # the network: one of the options of model=, or a row that a plugin adds
-    weights: str | None = "imagenet"  # imagenet, a .safetensors file, the folder of a run, or null for random weights
+    # imagenet, a .safetensors file, the folder of a run, or null for random weights; detection: or a folder of files
+    weights: str | None = "imagenet"
+    # detection: the frozen maps, each a backbone and the scale at which the film is shown to it
+    maps: list[str] = field(default_factory=lambda: ["vgg16@1", "vgg16@0.5", "inception@2"])
     image_size: int = _whole(224, 1)  # the side of the input in pixels
     # head: the last layer and all that the weights lack; last_block: the last block too; all: everything
     trainable: str = _one_of("head", "head", "last_block", "all")
@@ -210,6 +216,7 @@ class Config:
     crop: CropConfig = field(default_factory=CropConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
+    detector: DetectorConfig = field(default_factory=DetectorConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
@@ -220,6 +227,8 @@ class Config:
     # the number of an image, breast, exam or patient from its samples: their mean; max, the most alarming one; or
     # noisy_or, the probability that one of them at least is positive
     aggregate: str = _one_of("mean", "mean", "max", "noisy_or")
+    # detection: whether films are also judged with that of the patient's other breast, in the same view
+    partner: bool = True
     # the rule that chooses the operating threshold on validation: youden, or a required sensitivity such as 0.9
     threshold: Any = "youden"
     # the part that chooses epoch, heads, temperature and threshold; test is a leak

@@ -239,7 +239,7 @@ class RunFolder:
     def network(self) -> "Network":
         """Return the network with the weights of the chosen epoch, in eval mode."""
         from mammo.datasets.labels import Labels  # noqa: PLC0415
-        from mammo.tasks.classification import build_task  # noqa: PLC0415 - torch, not needed for tables
+        from mammo.tasks.build import build_task  # noqa: PLC0415 - torch, not needed for tables
 
         config = self.config
         frozen_stages = self.provenance["frozen_stages"]

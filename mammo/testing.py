@@ -26,7 +26,7 @@ from mammo.models.heads import HEADS, Head, fit_head
 from mammo.models.heads_io import load_head, save_head
 from mammo.models.losses import LOSSES, CrossEntropy, build_loss
 from mammo.models.network import build_network, linear_head
-from mammo.tasks.classification import build_task
+from mammo.tasks.build import build_task
 
 
 def check_dataset(dataset: Dataset) -> None:

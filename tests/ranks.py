@@ -20,7 +20,7 @@ def gradients(config, folder):
 
     from mammo.processes.devices import plan_of
     from mammo.runs.log import quieten
-    from mammo.tasks.classification import build_task
+    from mammo.tasks.build import build_task
     from mammo.training.datamodule import MammogramDataModule
     from tests.conftest import prepared_of
 

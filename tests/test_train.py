@@ -27,7 +27,7 @@ from mammo.reports import run as report
 from mammo.run_folder import RunFolder
 from mammo.runs import log as run
 from mammo.runs.train import train
-from mammo.tasks.classification import build_task
+from mammo.tasks.build import build_task
 from tests.conftest import CONF, SHARES, SMALL, composed, prepared_of, resolved
 
 FILES = [

@@ -25,7 +25,7 @@ from mammo.preprocessing.cache import Store
 from mammo.processes import devices
 from mammo.runs.log import quieten
 from mammo.runs.write import tensorboard
-from mammo.tasks.classification import build_task
+from mammo.tasks.build import build_task
 from mammo.training.datamodule import MammogramDataModule
 from mammo.training.frozen import BLOCK, compute
 from mammo.training.prepare import choose, prepare, split_of

@@ -145,29 +145,13 @@ class Cutter:
         return loaded
 
     def _name(self, images: list[str]) -> None:
-        """Name the pixels of films: by the name that the data set gives, or else by the pixels and facts."""
-
-        def given(image_id: str) -> str | UnreadableFilm | None:
-            try:
-                return self.digest_of(image_id) if self.digest_of else None
-            except UnreadableFilm as error:
-                return error
-
-        def computed(image_id: str) -> str:
-            film = self.read(image_id)
-            facts = {one.name: getattr(film, one.name) for one in fields(film) if one.name != "pixels"}
-            return f"{pixel_digest(film.pixels)} {film.pixels.dtype} {film.pixels.shape} {facts}"
-
+        """Name the pixels of films; see `film_names`."""
         unnamed = [one for one in dict.fromkeys(images) if one not in self.known]
-        with ThreadPoolExecutor(4) as pool:
-            named = dict(zip(unnamed, pool.map(given, unnamed), strict=True))
-        nameless = [image_id for image_id, name in named.items() if name is None]
-        named |= zip(nameless, shared_out(computed, nameless), strict=True)
-        for image_id, name in named.items():
+        for image_id, name in film_names(self.read, self.digest_of, unnamed).items():
             if isinstance(name, UnreadableFilm):
                 self.unreadable[image_id] = str(name)
             else:
-                self.known[image_id] = str(name)
+                self.known[image_id] = name
 
     def _key(self, film: Place, ask: Ask) -> str:
         image_id, laterality, _, spacing_mm = film
@@ -233,6 +217,35 @@ class Cutter:
                 self.unreadable[place[0]] = str(made)
             else:
                 yield place, *made
+
+
+def film_names(
+    read: Callable[[str], Film], digest_of: Callable[[str], str | None] | None, images: Sequence[str]
+) -> dict[str, str | UnreadableFilm]:
+    """Return a name for the pixels of each film: that of the data set, or else one of the pixels and facts.
+
+    Args:
+        read: Returns the film of an `image_id`.
+        digest_of: Returns the data set's own name of a film's pixels; it may give None, or be None.
+        images: The images, each once.
+    """
+
+    def given(image_id: str) -> str | UnreadableFilm | None:
+        try:
+            return digest_of(image_id) if digest_of else None
+        except UnreadableFilm as error:
+            return error
+
+    def computed(image_id: str) -> str:
+        film = read(image_id)
+        facts = {one.name: getattr(film, one.name) for one in fields(film) if one.name != "pixels"}
+        return f"{pixel_digest(film.pixels)} {film.pixels.dtype} {film.pixels.shape} {facts}"
+
+    with ThreadPoolExecutor(4) as pool:
+        named = dict(zip(images, pool.map(given, images), strict=True))
+    nameless = [image_id for image_id, name in named.items() if name is None]
+    named |= zip(nameless, shared_out(computed, nameless), strict=True)
+    return {image_id: name for image_id, name in named.items() if name is not None}
 
 
 def names_of(key: str) -> tuple[str, str, str]:

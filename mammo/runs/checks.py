@@ -59,7 +59,7 @@ def check(config: Config, folder: Path | None = None) -> None:
     _check_machine(config)
     weights = config.model.weights
     if weights not in (None, "imagenet") and config.fit:
-        _check_weights(Path(str(weights)).expanduser(), config.model)
+        _check_weights(Path(str(weights)).expanduser(), config.model, detects=config.task.kind == "detection")
     if config.data.archive is not None and not Path(config.data.archive).expanduser().is_file():
         raise InputError(f"data.archive={config.data.archive}: no such file; name the path of all-mias.tar.gz")
     dataset = open_dataset(config.data)
@@ -70,8 +70,10 @@ def check(config: Config, folder: Path | None = None) -> None:
         check_writable(folder, "the run's folder")
 
 
-def _check_weights(path: Path, model: ModelConfig) -> None:
+def _check_weights(path: Path, model: ModelConfig, *, detects: bool) -> None:
     """Refuse a file that is not there, or does not begin as safetensors do: 8 bytes of a length, then JSON."""
+    if path.is_dir() and detects and any(path.glob("*.safetensors")):
+        return
     if path.is_dir():
         _check_donor(path, model)
         return
@@ -139,6 +141,24 @@ def _check_together(config: Config) -> None:
     if config.source is not None and not isinstance(config.source, dict):
         raise InputError(f"source={config.source} is no setting of its own; experiment=<name> brings it")
     check_shares(config.split.shares, config.split.name, config.data.fold)
+    if config.task.kind == "detection":
+        _check_detection(config)
+
+
+def _check_detection(config: Config) -> None:
+    """Refuse settings that do not go with a detector, which looks at whole films and learns from places."""
+    if config.crop.name != "whole" or config.crop._target_ is not None:
+        raise InputError(f"crop={config.crop.name}: task={config.task.name} looks at whole films; use crop=whole")
+    if config.split.name == "copy" or config.augment.mode == "expand":
+        raise InputError(f"augment=expand does nothing with task={config.task.name}; leave it out")
+    if config.task.classes is not None and len(config.task.classes) != 2:
+        raise InputError(
+            f"task={config.task.name} has {len(config.task.classes)} classes; a detector needs two, and looks for "
+            "findings of the second"
+        )
+    for text in config.model.maps:
+        name = str(text).partition("@")[0]
+        known_name("model.maps", name, rows_of("mammo.models.backbones", "BACKBONES", SIDES))
 
 
 def _check_machine(config: Config) -> None:

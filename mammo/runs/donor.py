@@ -16,6 +16,8 @@ from mammo.training.prepare import Prepared
 def donor_of(config: Config) -> RunFolder | None:
     """Return the run whose weights training begins with; None if nothing is trained, or no run is named."""
     named = config.model.weights
+    if config.task.kind == "detection":
+        return None
     if not config.fit or named in (None, "imagenet") or not (path := Path(str(named)).expanduser()).is_dir():
         return None
     return RunFolder(path).trainer

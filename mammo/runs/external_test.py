@@ -25,13 +25,14 @@ from mammo.processes import resume
 from mammo.processes.devices import Plan, plan_of
 from mammo.reports import external_test as report
 from mammo.run_folder import RunFolder
+from mammo.runs.detected import write_marks
 from mammo.runs.external_data import check_run
 from mammo.runs.learnt import tested_on_learnt
 from mammo.runs.log import quieten
 from mammo.runs.plugins import load_plugins
 from mammo.runs.provenance import PACKAGES, git_commit, versions
 from mammo.runs.write import Answer, answers_of
-from mammo.tasks.classification import build_task
+from mammo.tasks.build import build_task
 from mammo.training.external_test import prepare_test
 from mammo.training.fit import fit_and_predict
 from mammo.training.prepare import Prepared
@@ -93,10 +94,12 @@ def test(
         outputs = fit_and_predict(task, prepared, config, folder, plan, weights=run.checkpoint)
         if outputs is None:
             return {}
-        table, more = _predictions(run, prepared, answers_of(outputs, run.heads()))
+        table, more = _predictions(run, prepared, answers_of(config, outputs, run.heads(), run.selection.get("detector")))
         write_json(_provenance(folder, run, prepared, config, plan, command, more), there)
         write_json({"settings": {"run": str(run.path), **(said or {})}}, folder / "job.json")
         _write(folder, prepared, table)
+        if outputs.heat:
+            write_marks(RunFolder(folder), config, prepared, outputs.heat)
         metrics = report.write(folder)
         write_json({"digest": digest, "metrics": metrics}, folder / resume.FINISHED)
     return metrics

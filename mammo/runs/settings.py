@@ -43,10 +43,11 @@ def resolve(composed: DictConfig, overrides: list[str]) -> Config:
     _check_task(config)
     part, head, _ = [*str(config.objective).split("/", 2), "", ""][:3]
     of_samples = reduce(lambda name, unit: name.removesuffix(f"_by_{unit}"), UNITS, part)
-    known = ("softmax", "shortcuts", "majority", *config.heads)
+    own = ("detector", "detector_partner") if config.task.kind == "detection" else ("softmax",)
+    known = (*own, "shortcuts", "majority", *config.heads)
     if config.objective is not None and (of_samples not in PARTS or head not in known):
         raise InputError(
-            f"objective={config.objective}: expected null or <part>/<head>/<metric>, say val/softmax/auroc"
+            f"objective={config.objective}: expected null or <part>/<head>/<metric>, say val/{own[0]}/auroc"
         )
     return config
 

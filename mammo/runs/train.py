@@ -19,7 +19,7 @@ from mammo.runs.plugins import load_plugins
 from mammo.runs.provenance import provenance_of
 from mammo.runs.write import open_run, show_in_tensorboard, tensorboard, write_run
 from mammo.tasks.base import Task
-from mammo.tasks.classification import build_task
+from mammo.tasks.build import build_task
 from mammo.training.callbacks import Outputs
 from mammo.training.fit import fit_and_predict
 from mammo.training.prepare import Prepared, choose, prepare, split_of

@@ -20,12 +20,11 @@ from mammo.models.heads_io import save_head
 from mammo.preprocessing.breast import resize
 from mammo.processes import checkpoint_io
 from mammo.run_folder import RunFolder
+from mammo.runs import detected
 from mammo.training.callbacks import Outputs
 from mammo.training.prepare import Prepared
 
-Answer = tuple[
-    np.ndarray | None, np.ndarray
-]  # (N,) scores of the positive class of two, and (N, classes) probabilities
+Answer = detected.Answer  # (N,) scores of the positive class of two, and (N, classes) probabilities
 
 
 def tensorboard(folder: Path, last: Path | None = None) -> TensorBoardLogger:
@@ -79,7 +78,8 @@ def write_run(
     rows, classes = prepared.rows(), list(prepared.labels.classes)
     labels = prepared.targets()
     run.write_features(outputs.features, rows)
-    answers = answers_of(outputs, heads)
+    detector = detected.choose_curves(config, prepared, outputs) if outputs.heat else None
+    answers = answers_of(config, outputs, heads, detector)
     answers["shortcuts"] = shortcuts(prepared.shortcuts(), labels, rows)
     answers["majority"] = majority(labels, rows, len(classes))
     tables = [
@@ -91,14 +91,28 @@ def write_run(
         save_head(head, run.path / f"heads/{name}.skops")
     how = f"the best {prepared.watched}/auroc" if prepared.chooses else "the last epoch, fixed before training"
     chosen = {name: {"chosen": head.chosen, "how": head.how} for name, head in heads.items()}
-    write_json({"epoch": {"number": outputs.epoch, "how": how}, "heads": chosen}, run.path / "selection.json")
+    found = {"epoch": {"number": outputs.epoch, "how": how}, "heads": chosen}
+    if outputs.heat:
+        detected.write_marks(run, config, prepared, outputs.heat)
+    write_json(found | ({"detector": detector} if detector else {}), run.path / "selection.json")
 
 
-def answers_of(outputs: Outputs, heads: dict[str, FittedHead]) -> dict[str, Answer]:
-    """Return the score and the probabilities of each head, `softmax` first."""
+def answers_of(
+    config: Config, outputs: Outputs, heads: dict[str, FittedHead], detector: dict[str, Any] | None = None
+) -> dict[str, Answer]:
+    """Return the score and the probabilities of each head, the network's own first.
+
+    Args:
+        config: The configuration of the run.
+        outputs: The outputs of the network.
+        heads: The fitted heads.
+        detector: What `detected.choose_curves` chose; None for other tasks.
+    """
     logits, features = outputs.logits.astype(np.float64), outputs.features
     margin = (logits[:, 1] - logits[:, 0]).astype(np.float32) if logits.shape[1] == 2 else None
     answers: dict[str, Answer] = {"softmax": (margin, softmax(logits, axis=1))}
+    if detector is not None:
+        answers = detected.answers_of(config, outputs, detector)
     return answers | {name: (head.score(features), head.probabilities(features)) for name, head in heads.items()}
 
 

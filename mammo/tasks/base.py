@@ -18,7 +18,8 @@ from torchmetrics import MeanMetric, Metric, MetricCollection
 
 from mammo.config import Config
 from mammo.datasets.findings import PARTS
-from mammo.models.network import build_network
+from mammo.datasets.labels import Labels
+from mammo.models.network import build_network, linear_head
 from mammo.models.weights import RunWeights
 from mammo.processes import checkpoint_io
 
@@ -30,7 +31,7 @@ class Task(L.LightningModule, ABC):
 
     Args:
         config: The configuration of the run.
-        classes: Number of logits of the network.
+        labels: The classes, in the order of the logits.
         metrics: The metrics to watch, computed from predictions (B, classes) and targets (B,).
         frozen_stages: Number of frozen stages in the checkpoint that will fill the network; None reads the weights.
         donor: The weights of the run that `model.weights` names; None if it names none.
@@ -39,7 +40,7 @@ class Task(L.LightningModule, ABC):
     def __init__(
         self,
         config: Config,
-        classes: int,
+        labels: Labels,
         metrics: MetricCollection,
         frozen_stages: int | None,
         donor: RunWeights | None = None,
@@ -47,21 +48,24 @@ class Task(L.LightningModule, ABC):
         super().__init__()
         self.optim = config.optim
         self.dropout = config.model.dropout
-        self.classes = classes
-        self.net = build_network(
-            config.model, self.build_head, classes=classes, frozen_stages=frozen_stages, donor=donor
-        )
+        self.labels, self.classes = labels, len(labels.classes)
+        self.net: Any = self.build_network(config, frozen_stages, donor)
         self.watched = nn.ModuleDict({f"{part}_": metrics.clone(prefix=f"{part}/") for part in PARTS})
         self.losses = nn.ModuleDict({f"{part}_": MeanMetric(nan_strategy="disable") for part in PARTS})
         self.chosen_epoch: int | None = None  # epoch of the loaded checkpoint, from 1
 
-    @abstractmethod
-    def target(self, findings: pd.DataFrame) -> pd.Series:
-        """Return the target of each row of a findings table; missing if the row takes no part in the task."""
+    def build_network(self, config: Config, frozen_stages: int | None, donor: RunWeights | None) -> nn.Module:
+        """Return the network; by default a backbone with the head of `build_head`."""
+        head, classes = self.build_head, self.classes
+        return build_network(config.model, head, classes=classes, frozen_stages=frozen_stages, donor=donor)
 
-    @abstractmethod
+    def target(self, findings: pd.DataFrame) -> pd.Series:
+        """Return the class name of each row of a findings table; missing if the row takes no part in the task."""
+        return self.labels.label(findings)
+
     def build_head(self, width: int) -> nn.Module:
-        """Return the layers from (B, width) features to logits (B, classes)."""
+        """Return the layers from (B, width) features to logits (B, classes): dropout and one linear layer."""
+        return linear_head(width, self.classes, self.dropout)
 
     @abstractmethod
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
@@ -74,6 +78,14 @@ class Task(L.LightningModule, ABC):
     @abstractmethod
     def shown(self, logits: Tensor) -> Tensor:
         """Return the predictions that the watched metrics compare with the targets."""
+
+    def epochs(self, config: Config) -> int:
+        """Return the number of epochs of a run."""
+        return config.trainer.max_epochs
+
+    def resumable(self, config: Config) -> bool:
+        """Tell whether a run that is stopped goes on from where it was; otherwise training again is faster."""
+        return self.net.trains_features or not config.data.cache
 
     def restore(self, checkpoint: Path) -> None:
         """Load the weights of a checkpoint."""

@@ -3,15 +3,13 @@
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from torch import Tensor, nn
+from torch import Tensor
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC
 
 from mammo.config import Config
 from mammo.datasets.labels import Labels
 from mammo.models.losses import build_loss, class_weights
-from mammo.models.network import linear_head
 from mammo.models.weights import RunWeights
 from mammo.tasks.base import Batch, Task
 
@@ -39,20 +37,11 @@ class Classification(Task):
         metrics = MetricCollection(
             {"accuracy": MulticlassAccuracy(classes, average="micro"), "auroc": MulticlassAUROC(classes)}
         )
-        super().__init__(config, classes, metrics, frozen_stages, donor)
-        self.labels = labels
+        super().__init__(config, labels, metrics, frozen_stages, donor)
         self.criterion = build_loss(config.loss, classes)
         self.criterion.weights = class_weights(
             config.loss.class_weights, np.ones(classes) if counts is None else counts
         )
-
-    def target(self, findings: pd.DataFrame) -> pd.Series:
-        """Return the class name of each row of a findings table; missing if the row takes no part in the task."""
-        return self.labels.label(findings)
-
-    def build_head(self, width: int) -> nn.Module:
-        """Return dropout and one linear layer."""
-        return linear_head(width, self.classes, self.dropout)
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Return the mean loss of a batch: over its samples, whatever their class weights sum to.
@@ -75,13 +64,3 @@ class Classification(Task):
         rate = self.optim.lr_head * self.criterion.rate
         return [{"params": [learnt], "lr": rate, "weight_decay": 0.0} for learnt in self.criterion.parameters()]
 
-
-def build_task(
-    config: Config,
-    labels: Labels,
-    counts: np.ndarray | None = None,
-    frozen_stages: int | None = None,
-    donor: RunWeights | None = None,
-) -> Classification:
-    """Build the task of a run; see `Classification`."""
-    return Classification(config, labels, counts, frozen_stages, donor)

@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import Callback, RichProgressBar
 
 from mammo.files import write_table
 from mammo.training.checkpoints import Cut, Kept, Patience
+from mammo.training.marks import HeatMaps
 
 log = logging.getLogger(__name__)
 
@@ -87,11 +88,13 @@ class Outputs:
         features: (N, D) float32 penultimate features.
         logits: (N, classes) float32.
         epoch: The epoch of the weights, from 1; None if it is not known.
+        heat: The heat of each film of a detector; None for other tasks.
     """
 
     features: np.ndarray
     logits: np.ndarray
     epoch: int | None
+    heat: HeatMaps | None = None
 
 
 class Features(Callback):
@@ -115,7 +118,8 @@ class Features(Callback):
             task: Any = pl_module
             described: Any = trainer.predict_dataloaders
             arrays = merge([batch for batches in everyone for batch in batches], len(described.dataset))
-            self.outputs = Outputs(arrays["features"], arrays["logits"], task.chosen_epoch)
+            heat: Any = trainer.datamodule.heat_maps(arrays["heat"]) if "heat" in arrays else None  # type: ignore[attr-defined]
+            self.outputs = Outputs(arrays["features"], arrays["logits"], task.chosen_epoch, heat)
 
 
 def merge(batches: list[dict[str, np.ndarray]], rows: int) -> dict[str, np.ndarray]:

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Sampler
 from mammo.config import DataConfig
 from mammo.processes.peers import START, help_out
 from mammo.training import frozen
+from mammo.training.guard import Guard
 from mammo.training.prepare import Prepared
 from mammo.training.samples import EpochSampler, OnceSampler, Samples
 
@@ -29,6 +30,7 @@ class MammogramDataModule(L.LightningDataModule):
     def __init__(self, prepared: Prepared, config: DataConfig, seed: int) -> None:
         super().__init__()
         self.prepared, self.config, self.seed = prepared, config, seed
+        self.guard = Guard(prepared)
         self.went_to: dict[str, int] = {}  # in a continued run: `epoch` and `done` of `EpochSampler`
 
     @property

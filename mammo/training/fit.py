@@ -12,7 +12,7 @@ from mammo.processes.devices import Plan
 from mammo.tasks.base import Task
 from mammo.training.callbacks import Features, Outputs, during_fit
 from mammo.training.datamodule import MammogramDataModule
-from mammo.training.guard import Guard
+from mammo.training.detection_data import DetectionDataModule
 from mammo.training.prepare import Prepared
 
 
@@ -45,25 +45,24 @@ def fit_and_predict(
     Raises:
         InputError: The training diverged.
     """
-    features = Features()
+    features, data = Features(), data_of(prepared, config)
     callbacks = during_fit(
         folder,
         prepared.watched if prepared.chooses else None,
         config.early_stopping.patience,
         progress=plan.progress,
-        resumable=task.net.trains_features or not config.data.cache,  # else training again is faster
+        resumable=task.resumable(config),  # else training again is faster
     )
     trainer = L.Trainer(
-        max_epochs=config.trainer.max_epochs,
+        max_epochs=task.epochs(config),
         deterministic=config.trainer.deterministic,
         **config.trainer.more | plan.trainer_settings(),
         default_root_dir=folder,
         logger=logger,
-        callbacks=[Guard(prepared), *callbacks, features],
+        callbacks=[data.guard, *callbacks, features],
     )
     if weights is not None:
         task.restore(weights)  # before the frozen part computes its outputs
-    data = MammogramDataModule(prepared, config.data, config.seed)
     if weights is None:
         trainer.fit(task, datamodule=data, ckpt_path=last)
     best = weights or folder / "checkpoints" / "best.ckpt"
@@ -74,3 +73,10 @@ def fit_and_predict(
             "the network's outputs are not finite: the training diverged; lower optim.lr_backbone or optim.lr_head"
         )
     return found
+
+
+def data_of(prepared: Prepared, config: Config) -> MammogramDataModule | DetectionDataModule:
+    """Return the batches of a run, by the kind of its task."""
+    if config.task.kind == "detection":
+        return DetectionDataModule(prepared, config)
+    return MammogramDataModule(prepared, config.data, config.seed)

@@ -42,6 +42,7 @@ class Prepared:
         synthetic: Synthetic crops by draw; None if the augmentation makes none.
         audit: The facts that `check_split` found about the rows.
         said: What was said about the data set before a film was read, one line each.
+        fixed_epochs: True if no epoch is chosen, and the last one counts.
     """
 
     dataset: Dataset
@@ -58,13 +59,14 @@ class Prepared:
     synthetic: dict[Draw, np.ndarray] | None
     audit: dict[str, Any]
     said: Sequence[str] = ()
+    fixed_epochs: bool = False
 
     def __post_init__(self) -> None:
         self.pool = pool_of(self.rows_of)
         train = self.rows_of["train"]
         self.train = self._samples([(sample, None) for sample, _ in train] if self.augment.online else train)
-        self.chooses = bool(self.rows_of[self.select_on])
-        self.watched = self.select_on if self.chooses else "test"
+        self.watched = self.select_on if self.rows_of[self.select_on] else "test"
+        self.chooses = self.watched == self.select_on and not self.fixed_epochs
         self.watch = self._samples(self.rows_of[self.watched])
         self.described = self._samples([row for part in PARTS for row in self.rows_of[part]])
 
@@ -194,7 +196,8 @@ def prepare(
     # The audit sees the rows that are used: an image without a sample neither trains nor tests, so it leaks nothing.
     audit = check_split(described_rows(crops, rows_of), config.split.name)
     cut = labels, split, crop, crops, classes, augment, rows_of
-    return Prepared(dataset, findings, *cut, config.seed, config.select_on, synthetic, audit, said)
+    fixed = config.task.kind == "detection"
+    return Prepared(dataset, findings, *cut, config.seed, config.select_on, synthetic, audit, said, fixed)
 
 
 def planned(findings: pd.DataFrame, split: pd.DataFrame, config: Config) -> tuple[Labels, Augment, Crop, pd.DataFrame]:

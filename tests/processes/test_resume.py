@@ -29,7 +29,7 @@ from mammo.processes.checkpoint_io import WholeFiles
 from mammo.run_folder import RunFolder
 from mammo.runs.train import train
 from mammo.tasks.base import Task
-from mammo.tasks.classification import build_task
+from mammo.tasks.build import build_task
 from mammo.training import callbacks
 from mammo.training.checkpoints import STOPPED, Kept
 from tests.conftest import SHARES, SMALL, resolved

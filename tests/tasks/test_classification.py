@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 
 from mammo.config import Config, LossConfig, ModelConfig, TaskConfig
 from mammo.datasets.labels import Labels
-from mammo.tasks.classification import build_task
+from mammo.tasks.build import build_task
 
 
 def task(weights=None, trainable="last_block", counts=None, classes=2, **loss):

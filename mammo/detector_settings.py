@@ -1,0 +1,33 @@
+"""The settings of a detector: what it sees of a film, what its head learns, and how marks are made."""
+
+from dataclasses import dataclass, field
+
+from mammo.fields import number, whole
+
+
+@dataclass
+class DetectorConfig:
+    """The detector of task=detection. Its maps are named by `model.maps`."""
+
+    spacing_mm: float = number(0.2, 0.02, 2)  # the side of a pixel of the film that is shown at scale 1, in millimetres
+    # the sides of the windows of context, in cells of 16 pixels, odd numbers, for maps of scale 1 or more
+    windows: list[int] = field(default_factory=lambda: [3, 7])
+    coarse_windows: list[int] = field(default_factory=lambda: [5])  # the same for maps of a scale below 1
+    axes: int = whole(256, 1)  # the principal axes of each map and window that the head sees
+    members: int = whole(4, 1)  # the networks side by side, whose logits are averaged
+    hidden: int = whole(32, 1)  # the hidden units of each of them
+    restarts: int = whole(3, 1)  # how often all of them are trained, from other first weights and other samples
+    steps: int = whole(400, 3)  # the steps of training
+    batch: int = whole(256, 2)  # the places in a step, half of them in lesions
+    lr: float = number(3e-3, 0)  # the largest learning rate
+    weight_decay: float = number(0.05, 0)  # the weight decay of AdamW
+    drop_inputs: float = number(0.2, 0, below=1)  # the share of inputs that is dropped in training
+    dropout: float = number(0.5, 0, below=1)  # the share of hidden units that is dropped in training
+    # the share of the places outside lesions that are among the hardest, after a third of the steps
+    hard: float = number(0.5, 0, 1)
+    hardest: float = number(0.03, 1e-6, 1)  # the share of the places outside lesions that counts as the hardest
+    least_mm: float = number(4.8, 0)  # a lesion reaches at least this far from its centre
+    ring_mm: float = number(6.4, 0)  # the width of the ring around a lesion that is neither inside nor outside
+    hottest: int = whole(5, 1)  # the hottest places of a film, whose mean is its score
+    partner_share: float = number(0.5, 0)  # the share of the other breast's score that partner=true takes away
+    apart_mm: float = number(12.8, 0)  # the least distance of two marks

@@ -1,0 +1,212 @@
+"""Frozen maps of a whole film: what backbones see at several scales, as mean and spread in windows around each place.
+
+`model.maps=[vgg16@1,inception@2]` names them: a backbone, and the scale at which the film is shown to it.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - its usual name
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from mammo.config import Config
+from mammo.errors import InputError
+from mammo.models.backbones import find_backbone
+from mammo.models.network import Grey
+
+CELL_PX, STEP = 16, 2  # as in `preprocessing.view`
+MODEL_SIDE = 224  # of which nothing depends here, but that the backbone can be built
+TAPS = {
+    "vgg16": ("block3.5", "block4.5", "block5.5"),
+    "inception": ("Mixed_5d", "Mixed_6e"),
+    "compact": ("block3", "block4", "block5.2"),
+}
+UNPADDED = {"inception": 10}  # pixels by which layers without padding move what they see to the left and up
+BEYOND = 40  # pixels of black below and on the right for such layers
+
+
+@dataclass(frozen=True)
+class MapOf:
+    """A backbone, and the scale at which a film is shown to it."""
+
+    backbone: str
+    scale: float
+
+    @classmethod
+    def read(cls, text: str) -> "MapOf":
+        """Return the map that a word such as `vgg16@0.5` names.
+
+        Raises:
+            InputError: The word names no backbone, or no scale between 1/8 and 4.
+        """
+        found = re.fullmatch(r"([a-z0-9_]+)@(\d+(?:\.\d+)?)", str(text).strip())
+        if found is None or not 0.125 <= float(found[2]) <= 4:
+            raise InputError(f"model.maps={text}: expected <backbone>@<scale>, a scale of 0.125 to 4, say vgg16@0.5")
+        return cls(found[1], float(found[2]))
+
+    def __str__(self) -> str:
+        return f"{self.backbone}@{self.scale:g}"
+
+
+def blocks_of(config: Config) -> list[tuple[MapOf, int]]:
+    """Return the maps and windows (sides in cells) that the settings name, in their order.
+
+    Raises:
+        InputError: A map is named twice or cannot be read, or a window is no odd number.
+    """
+    detector, maps = config.detector, [MapOf.read(text) for text in config.model.maps]
+    if not maps or len(set(maps)) < len(maps):
+        raise InputError(f"model.maps={config.model.maps}: expected one map or more, each once")
+    for window in [*detector.windows, *detector.coarse_windows]:
+        if window < 1 or window % 2 == 0:
+            raise InputError(f"detector.windows={window}: expected odd numbers of cells, say [3,7]")
+    return [(of, window) for of in maps for window in (detector.coarse_windows if of.scale < 1 else detector.windows)]
+
+
+class FrozenMaps(nn.Module):
+    """The maps of a backbone's taps for a whole film, as mean and root mean square in each cell. Nothing of it trains.
+
+    Args:
+        name: The backbone.
+        fill: Fills the backbone's model with weights; None leaves random ones.
+    """
+
+    def __init__(self, name: str, fill: Callable[[nn.Module], object] | None = None) -> None:
+        super().__init__()
+        row = find_backbone(name)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # random weights are the same in every process
+            model = row.build(MODEL_SIDE)
+        if fill is not None:
+            fill(model)
+        self.taps, self.moved = TAPS[name], UNPADDED.get(name, 0)
+        stages = row.stages(model)
+        last = [stage for stage, _ in stages].index(self.taps[-1].split(".")[0])
+        self.grey = Grey(*row.normalise, channels_last=True)
+        self.stages = nn.ModuleDict(dict(stages[: last + 1])).eval().requires_grad_(False)
+        for module in self.stages.modules():
+            if hasattr(module, "bn") and hasattr(module, "conv"):  # torchvision's BasicConv2d
+                module.conv, module.bn = fuse_conv_bn_eval(module.conv, module.bn), nn.Identity()
+        self.to(memory_format=torch.channels_last)
+
+    def train(self, mode: bool = True) -> "FrozenMaps":
+        """Stay in eval mode, whatever the mode of the rest."""
+        return super().train(False)
+
+    def _layer(self, path: str) -> nn.Module:
+        stage, _, inner = path.partition(".")
+        return self.stages[stage].get_submodule(inner)
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the layers and their weights."""
+        found = hashlib.sha256(f"{self.taps} {self.grey} {self.stages}".encode())
+        for name, tensor in self.stages.state_dict().items():
+            found.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+        return found.hexdigest()
+
+    @torch.inference_mode()
+    def forward(self, pixels: np.ndarray, scale: float = 1.0) -> Tensor:
+        """Return (2 x channels, rows, columns) float32: the means of each cell of a view, then its root mean squares.
+
+        Args:
+            pixels: (height, width) uint8, a view with a whole number of cells.
+            scale: The scale at which the view is shown to the backbone.
+        """
+        height, width = pixels.shape
+        grid = height // CELL_PX, width // CELL_PX
+        if scale != 1:
+            method = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
+            pixels = cv2.resize(pixels, (round(width * scale), round(height * scale)), interpolation=method)
+        shown = pixels.shape
+        if self.moved:
+            pixels = cv2.copyMakeBorder(pixels, self.moved, BEYOND, self.moved, BEYOND, cv2.BORDER_CONSTANT, value=0)
+        some = next(self.stages.parameters())
+        x = self.grey(torch.from_numpy(pixels)[None, None].to(some.device)).to(some.dtype)
+        seen_at: dict[str, Tensor] = {}
+        hooks = [self._layer(path).register_forward_hook(_keep(seen_at, path)) for path in self.taps]
+        for stage in self.stages.values():
+            x = stage(x)
+        for hook in hooks:
+            hook.remove()
+        means, squares = [], []
+        for path in self.taps:
+            seen = seen_at.pop(path).float()
+            if self.moved:
+                stride = round(pixels.shape[0] / seen.shape[2])
+                seen = seen[:, :, : max(shown[0] // stride, 1), : max(shown[1] // stride, 1)]
+            means.append(_to_cells(seen, grid))
+            squares.append(_to_cells(seen.square(), grid).sqrt())
+        return torch.cat(means + squares, 1)[0].cpu()
+
+
+def _keep(seen: dict[str, Tensor], path: str) -> Callable[..., None]:
+    """Return a hook that keeps the output of a layer."""
+
+    def keep(_: nn.Module, __: object, output: Tensor) -> None:
+        seen[path] = output
+
+    return keep
+
+
+def _to_cells(seen: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Return a map (1, C, h, w) on a grid of cells: the mean of what lies in a cell, or the nearest value."""
+    return F.adaptive_avg_pool2d(seen, grid) if seen.shape[2] >= grid[0] else F.interpolate(seen, grid)
+
+
+def weights_file(weights: str, name: str) -> str:
+    """Return what fills a backbone: `weights` itself, or if it is a folder, the file in it whose keys fit.
+
+    Raises:
+        InputError: No file of the folder fits.
+    """
+    folder = Path(weights).expanduser()
+    if not folder.is_dir():
+        return weights
+    row = find_backbone(name)
+    own = {key for key in row.build(MODEL_SIDE).state_dict() if not row.absent(key)}
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(path, framework="pt") as file:
+                there = {key for key in file.keys() if not row.absent(key)}  # noqa: SIM118
+        except SafetensorError:
+            continue
+        if {key for key in own ^ there if not key.endswith(".num_batches_tracked")} == set():
+            return str(path)
+    raise InputError(
+        f"model.weights={weights}: no .safetensors file in this folder fits {name}; add one, or leave {name} out of "
+        "model.maps"
+    )
+
+
+def in_windows(maps: Tensor, cells: int, rows: np.ndarray, columns: np.ndarray) -> Tensor:
+    """Return mean and standard deviation in a square window around each place, (places, 2 x channels) float32.
+
+    Args:
+        maps: (2 x channels, rows, columns) as `FrozenMaps` returns them.
+        cells: Side of the window in cells, an odd number. At the edge the window is cut.
+        rows: (places,) row of each place.
+        columns: (places,) column of each place.
+    """
+
+    def pooled(x: Tensor) -> Tensor:
+        return F.avg_pool2d(x[None], cells, STEP, cells // 2, count_include_pad=False)[0]
+
+    mean, square = maps.chunk(2)
+    mean, square = pooled(mean), pooled(square.square())
+    both = torch.cat([mean, (square - mean.square()).clamp_min(0).sqrt()])
+    return both[:, rows, columns].T.contiguous()
+
+
+def to_bytes(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Return values (n, C) as uint8, and the (2, C) float32 least value and step of each channel: least + step x byte."""
+    least = values.amin(0)
+    step = ((values.amax(0) - least) / 255).clamp_min(1e-12)
+    return ((values - least) / step).round().to(torch.uint8), torch.stack([least, step])

@@ -1,0 +1,62 @@
+"""The answers of a detector, film by film, and the tables of its marks and of the lesions that they are judged by."""
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from mammo.config import Config
+from mammo.files import write_table
+from mammo.models.platt import Platt
+from mammo.run_folder import RunFolder
+from mammo.training.callbacks import Outputs
+from mammo.training.marks import HeatMaps, candidates, with_partners
+from mammo.training.prepare import Prepared
+
+ALONE, PARTNER = "detector", "detector_partner"  # heads: of a film alone, and with that of the other breast
+Answer = tuple[np.ndarray | None, np.ndarray]
+
+
+def choose_curves(config: Config, prepared: Prepared, outputs: Outputs) -> dict[str, Any]:
+    """Return what turns scores into answers: `absent`, which stands for a missing partner, and a curve for each head.
+
+    The curves are fitted on the part that chooses; without one, on the training part, whose scores are higher than
+    those of new films. `absent` is the mean score of the negative films of the training part.
+    """
+    rows, positive, score = prepared.rows(), prepared.targets() == 1, outputs.logits[:, 1]
+    part = config.select_on if (rows["split"] == config.select_on).any() else "train"
+    inside = (rows["split"] == part).to_numpy()
+    train = (rows["split"] == "train").to_numpy() & ~positive
+    absent = float(score[train].mean()) if train.any() else 0.0
+    scores = scores_of(config, outputs, absent)
+    curves = {head: asdict(Platt.fit(one[inside], positive[inside])) for head, one in scores.items()}
+    return {"absent": absent, "fitted_on": part, "curves": curves}
+
+
+def scores_of(config: Config, outputs: Outputs, absent: float) -> dict[str, np.ndarray]:
+    """Return the score (N,) of each film by each head."""
+    heat, score = outputs.heat, outputs.logits[:, 1]
+    scores = {ALONE: score}
+    if config.partner and heat is not None:
+        scores[PARTNER] = with_partners(score, heat.partners, config.detector.partner_share, absent)
+    return scores
+
+
+def answers_of(config: Config, outputs: Outputs, chosen: dict[str, Any]) -> dict[str, Answer]:
+    """Return score and probabilities of each film by each head, as `choose_curves` chose them."""
+    scores = scores_of(config, outputs, chosen["absent"])
+    return {head: (score, Platt(**chosen["curves"][head])(score)) for head, score in scores.items()}
+
+
+def write_marks(run: RunFolder, config: Config, prepared: Prepared, heat: HeatMaps) -> None:
+    """Write `candidates.csv`, the marks of the detector and its baselines, and `lesions.csv`."""
+    rows = prepared.rows()
+    places = prepared.crops.table.set_index("image_id")["spacing_mm"]
+    sides = places[rows["image_id"]].astype(float).tolist()
+    images = rows[["image_id", "patient", "split"]]
+    marks = candidates(images, heat.points, heat.heats, sides, config.detector.apart_mm)
+    write_table(marks, run.path / "candidates.csv")
+    parts = rows.drop_duplicates("image_id").set_index("image_id")["split"]
+    lesions = heat.lesions[heat.lesions["image_id"].isin(parts.index)]
+    write_table(lesions.assign(split=lesions["image_id"].map(parts)), run.path / "lesions.csv")
+

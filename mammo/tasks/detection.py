@@ -1,0 +1,136 @@
+"""Detection: a value for each place of a film, learnt from lesions whose place is known; the hottest tell of the film."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - its usual name
+from torch.optim.lr_scheduler import OneCycleLR
+from torchmetrics import MetricCollection
+from torchmetrics.classification import BinaryAccuracy, BinaryAUROC
+
+from mammo.config import Config
+from mammo.datasets.labels import Labels
+from mammo.models.backbones import find_backbone
+from mammo.models.detector import Detector
+from mammo.models.maps import FrozenMaps, blocks_of, weights_file
+from mammo.models.weights import RunWeights, load_weights
+from mammo.tasks.base import Batch, Task
+
+EPOCHS = 4  # into which the steps of training are divided, so that curves have points
+
+
+class Detection(Task):
+    """Gives each place of a film a value, and the film the mean of its hottest ones.
+
+    Args:
+        config: The configuration of the run.
+        labels: The classes; findings of the second one are looked for.
+        frozen_stages: Not None for a network that a checkpoint will fill; no weights file is read then.
+    """
+
+    def __init__(self, config: Config, labels: Labels, frozen_stages: int | None = None) -> None:
+        metrics = MetricCollection({"accuracy": BinaryAccuracy(), "auroc": BinaryAUROC()})
+        super().__init__(config, labels, metrics, frozen_stages)
+        self.config = config
+
+    def build_network(self, config: Config, frozen_stages: int | None, donor: RunWeights | None) -> nn.Module:
+        """Return the detector, its frozen maps filled with the weights of their backbones."""
+        blocks, detector = blocks_of(config), config.detector
+        digests: dict[str, str] = {}
+
+        def filled(name: str) -> FrozenMaps:
+            weights, row = config.model.weights, find_backbone(name)
+            if weights is None or frozen_stages is not None:
+                return FrozenMaps(name)
+
+            def fill(model: nn.Module) -> None:
+                found = weights_file(weights, name)
+                _, digests[name] = load_weights(model, found, name=name, source=row.weights, absent=row.absent)
+
+            return FrozenMaps(name, fill)
+
+        frozen = {name: filled(name) for name in dict.fromkeys(of.backbone for of, _ in blocks)}
+        net = Detector(
+            frozen,
+            len(blocks),
+            detector.axes,
+            detector.hottest,
+            restarts=detector.restarts,
+            members=detector.members,
+            hidden=detector.hidden,
+            drop_inputs=detector.drop_inputs,
+            dropout=detector.dropout,
+        )
+        net.weights_digest = " ".join(digests.values()) or None
+        return net
+
+    def epochs(self, config: Config) -> int:
+        """Return the number of epochs, into which the steps of training are divided."""
+        return EPOCHS
+
+    def resumable(self, config: Config) -> bool:
+        """Return False: the maps are kept on disk, and the head trains in seconds."""
+        return False
+
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """Return the binary cross-entropy of logits (restarts, batch, members), summed over restarts.
+
+        Each restart trains parameters of its own, so the sum gives each the gradient of its own mean.
+        """
+        soft = batch["y"][..., None].expand_as(outputs)
+        return F.binary_cross_entropy_with_logits(outputs, soft) * len(outputs)
+
+    def rows(self, features: Tensor) -> Batch:
+        """Return the heat, the score and the features of a film's places (n, width), each with a first side of 1."""
+        heat, score, units = self.net.film(features)  # type: ignore[operator]
+        return {"features": units[None], "logits": torch.stack([torch.zeros_like(score), score])[None], "heat": heat[None]}
+
+    def shown(self, logits: Tensor) -> Tensor:
+        """Return probabilities."""
+        return logits.double().sigmoid()
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the loss of the places of a step, of all restarts."""
+        logits = self.net.head(batch["x"])  # type: ignore[operator]
+        loss = self.loss(logits, batch)
+        self._watch("train", logits.mean(-1).flatten(), (batch["y"] > 0).long().flatten(), loss / len(logits))
+        return loss
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Look for the hardest places, at a third and at two thirds of training."""
+        places: Any = self.trainer.train_dataloader.dataset  # type: ignore[union-attr]
+        if self.config.detector.hard and self.global_step in (places.steps // 3, 2 * places.steps // 3):
+            places.find_hardest(self._heat)
+
+    @torch.inference_mode()
+    def _heat(self, x: Tensor) -> Tensor:
+        """Return the logits (restarts, n) of places (n, width) without dropout."""
+        self.net.eval()
+        found = torch.cat([self.net.head(part.float()[None].to(self.device)).mean(-1).cpu() for part in x.split(8192)], 1)  # type: ignore[operator]
+        self.net.train()
+        return found
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Watch the score of a film."""
+        _, score, _ = self.net.film(batch["x"])  # type: ignore[operator]
+        y = batch["y"].view(1)
+        loss = F.binary_cross_entropy_with_logits(score.view(1), y.float())
+        self._watch(self.trainer.datamodule.watched, score.view(1), y, loss)  # type: ignore[attr-defined]
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
+        """Return `row` (1,), and the outputs for the places of a film; `heat` is as long as the most places of one."""
+        found = self.rows(batch["x"])
+        most = self.trainer.datamodule.most_places  # type: ignore[attr-defined]
+        found["heat"] = F.pad(found["heat"], (0, most - found["heat"].shape[1]), value=float("nan"))
+        return {"row": batch["row"].view(1), **found}
+
+    def configure_optimizers(self) -> Any:
+        """Return AdamW and its schedule: one cycle over all steps."""
+        detector = self.config.detector
+        optimizer = torch.optim.AdamW(
+            self.net.head.parameters(), detector.lr, weight_decay=detector.weight_decay, fused=True
+        )
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = OneCycleLR(optimizer, detector.lr, max(steps, 2))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -1,0 +1,146 @@
+"""Batches of a detector for Lightning: frozen maps of all films on axes of the training films, and what they ought to say."""
+
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from mammo.config import Config
+from mammo.models.detector import Detector
+from mammo.paths import home
+from mammo.preprocessing.view import FACTS
+from mammo.tasks.detection import EPOCHS
+from mammo.training.film_maps import FilmMaps, Maps
+from mammo.training.marks import HeatMaps, baselines
+from mammo.training.place_batches import FilmPlaces, Places, Steps
+from mammo.training.place_guard import PlaceGuard, targets_for
+from mammo.training.places import Targets, lesions_of, partners_of
+from mammo.training.prepare import Prepared
+from mammo.training.samples import OnceSampler
+
+SAMPLED = 8000  # places of training films, on which axes are fitted
+POINT = [FACTS.index("x_px"), FACTS.index("y_px")]
+
+
+class DetectionDataModule(L.LightningDataModule):
+    """Places of the training films for training, and whole films for validation and prediction.
+
+    Args:
+        prepared: The samples of the run, one for each film.
+        config: The settings of the run.
+    """
+
+    def __init__(self, prepared: Prepared, config: Config) -> None:
+        super().__init__()
+        self.prepared, self.config = prepared, config
+        self.guard = PlaceGuard(prepared, config.detector)
+        self.films: list[FilmMaps] = []
+        self.use = np.zeros(0, bool)
+
+    @property
+    def watched(self) -> str:
+        """The part that is watched while the head trains."""
+        return self.prepared.watched
+
+    @property
+    def most_places(self) -> int:
+        """The largest number of places of a film."""
+        return int(np.diff(self.starts).max())
+
+    def setup(self, stage: str | None = None) -> None:
+        """Make or find the maps; before training, fit the axes to places of training films."""
+        trainer: Any = self.trainer
+        net: Detector = trainer.lightning_module.net
+        if not self.films:
+            precision = torch.bfloat16 if str(trainer.precision).startswith("bf16") else torch.float32
+            kept: Path | None = home() / "maps" if self.config.data.cache else None
+            self.films = Maps(net, self.prepared, self.config, precision, kept).of_films(trainer)
+            self.starts = np.cumsum([0, *(len(film.places) for film in self.films)])
+            self.use = np.repeat(self._of("train"), np.diff(self.starts))
+        if stage == "fit":
+            draw = np.random.default_rng([self.config.seed, self.config.data.fold or 0])
+            training = np.flatnonzero(self.use)
+            picked = np.sort(draw.choice(training, min(SAMPLED, len(training)), replace=False))
+            for number, axes in enumerate(net.axes):
+                axes.fit(self._channels(number, picked))  # type: ignore[operator]
+                if trainer.world_size > 1:  # other processors may round differently: the first process's are used
+                    axes.mean, axes.matrix = trainer.strategy.broadcast((axes.mean, axes.matrix))
+        if stage == "fit" or not hasattr(self, "x"):
+            self.x = self._coordinates(net)
+
+    def _of(self, part: str) -> np.ndarray:
+        """Return (films,) bool, true for those of a part."""
+        found = np.zeros(len(self.prepared.crops.table), bool)
+        found[[sample for sample, _ in self.prepared.rows_of[part]]] = True
+        return found
+
+    def _channels(self, block: int, picked: np.ndarray) -> torch.Tensor:
+        """Return the channels of some places (n,), numbered over all films, as float32."""
+        found = []
+        for film, start in zip(self.films, self.starts, strict=False):
+            channels, scale = film.seen[block]
+            first, end = np.searchsorted(picked, [start, start + len(channels)])
+            if end > first:
+                found.append(scale[0] + scale[1] * channels[picked[first:end] - start].float())
+        return torch.cat(found)
+
+    @torch.inference_mode()
+    def _coordinates(self, net: Detector) -> torch.Tensor:
+        """Return (N, width) float16: all places on the axes of each block."""
+        device, dims = self.trainer.strategy.root_device, net.axes[0].dims  # type: ignore[union-attr]
+        net.axes.to(device)
+        x = torch.empty((int(self.starts[-1]), len(net.axes) * int(dims)), dtype=torch.float16)  # type: ignore[arg-type]
+        for film, start in zip(self.films, self.starts, strict=False):
+            for number, (axes, (channels, scale)) in enumerate(zip(net.axes, film.seen, strict=True)):
+                found = axes(channels.to(device), scale.to(device))
+                x[start : start + len(channels), number * dims : (number + 1) * dims] = found.cpu().half()  # type: ignore[operator]
+        return x
+
+    @property
+    def points(self) -> list[np.ndarray]:
+        """(n, 2) x and y of the places of each film, in its pixels."""
+        return [film.places[:, POINT].astype(float) for film in self.films]
+
+    def targets(self) -> Targets:
+        """Return what the places of all films ought to say."""
+        return targets_for(self.prepared, self.prepared.findings, self.points, self.config.detector)
+
+    def heat_maps(self, heat: np.ndarray) -> HeatMaps:
+        """Return the heat of the described films, of the detector and of the baselines.
+
+        Args:
+            heat: (films, most places) values, in the order of the described films, with NaN beyond the last place.
+        """
+        rows, points = [sample for sample, _ in self.prepared.described.rows], self.points
+        counts = np.diff(self.starts)
+        heats = {"detector": [of[: counts[row]] for of, row in zip(heat, rows, strict=True)]}
+        places = np.concatenate([film.places for film in self.films])
+        for name, values in baselines(places, self.targets(), self.use).items():
+            heats[name] = [values[self.starts[row] : self.starts[row + 1]] for row in rows]
+        lesions, _ = lesions_of(self.prepared.findings, self.prepared.labels)
+        partners = partners_of(self.prepared.crops.table.iloc[rows].reset_index(drop=True))
+        return HeatMaps([points[row] for row in rows], heats, lesions, partners)
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Return the steps of training."""
+        trainer: Any = self.trainer
+        share = {"rank": trainer.global_rank, "world": trainer.world_size}
+        places = Places(self.x, self.targets(), self.use, self.config.detector, self.config.seed, **share)
+        return DataLoader(places, batch_size=None, sampler=Steps(len(places) // EPOCHS))
+
+    def _films(self, films: list[int]) -> DataLoader[Any]:
+        trainer: Any = self.trainer
+        data = FilmPlaces(self.x, self.starts, self.prepared.classes, films)
+        once = OnceSampler(len(films), rank=trainer.global_rank, world=trainer.world_size)
+        return DataLoader(data, batch_size=None, sampler=once)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """Return the films of the watched part."""
+        return self._films(np.flatnonzero(self._of(self.watched)).tolist())
+
+    def predict_dataloader(self) -> DataLoader[Any]:
+        """Return all films, in the order of `Prepared.rows`."""
+        return self._films([sample for sample, _ in self.prepared.described.rows])

@@ -1,0 +1,119 @@
+"""The marks of a detector and of baselines that learn nothing of a lesion's looks: local maxima of a heat on a film."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from mammo.preprocessing.view import FACTS
+from mammo.training.places import Targets
+
+MARKS = 30  # most marks of a film
+GRID, SMOOTH = 24, 1.5  # cells of the position prior across and down, and the width of its smoothing in cells
+COLUMNS = ["image_id", "patient", "split", "head", "x_px", "y_px", "x0_px", "y0_px", "x1_px", "y1_px", "score"]
+
+
+@dataclass(frozen=True)
+class HeatMaps:
+    """The heat of the described films of a detector, in their order.
+
+    Attributes:
+        points: (n, 2) x and y of the places of each film, in its pixels.
+        heats: By head, `detector` first and then the baselines, (n,) values of the places of each film.
+        lesions: The lesions of these films that have a place, a row each.
+        partners: The films of the other breast of each film, by their number here.
+    """
+
+    points: list[np.ndarray]
+    heats: dict[str, list[np.ndarray]]
+    lesions: pd.DataFrame
+    partners: list[list[int]]
+
+
+def marks_of(heat: np.ndarray, points: np.ndarray, apart_px: float, most: int = MARKS) -> list[int]:
+    """Return the hottest place, then the hottest one that is farther than `apart_px` from all before, and so on.
+
+    Args:
+        heat: (n,) values of places.
+        points: (n, 2) x and y of each place on the film, in pixels.
+        apart_px: The distance within which a mark hides others.
+        most: The largest number of marks.
+    """
+    left, found = np.ones(len(heat), bool), list[int]()
+    while left.any() and len(found) < most:
+        hottest = int(np.where(left, heat, -np.inf).argmax())
+        found.append(hottest)
+        left &= np.hypot(*(points - points[hottest]).T) > apart_px
+    return found
+
+
+def position_prior(places: np.ndarray, targets: Targets, use: np.ndarray) -> np.ndarray:
+    """Return how often places like these (N,) lie in a lesion in the training part, by their point in the breast.
+
+    Args:
+        places: (N, FACTS) of all films.
+        targets: What the places ought to say.
+        use: (N,) bool, true for places of training films.
+    """
+    at = [(places[:, FACTS.index(name)].clip(0, 1) * (GRID - 1e-3)).astype(int) for name in ("down", "across")]
+
+    def counted(which: np.ndarray) -> np.ndarray:
+        counts = np.zeros((GRID, GRID), np.float32)
+        np.add.at(counts, (at[0][which], at[1][which]), 1)
+        return cv2.GaussianBlur(counts, (0, 0), SMOOTH, borderType=cv2.BORDER_REPLICATE)
+
+    inside, seen = counted(use & (targets.soft > 0)), counted(use & targets.counts)
+    return (inside / np.maximum(seen, 1e-3))[at[0], at[1]]
+
+
+def baselines(places: np.ndarray, targets: Targets, use: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the heat (N,) of each baseline: where lesions lie, the brightest blob, and the blob minus its surround."""
+    bright = {name: places[:, FACTS.index(name)] for name in ("blob", "blob_minus_surround")}
+    return {
+        "position_prior": position_prior(places, targets, use),
+        "brightest_blob": bright["blob"],
+        "blob_minus_surround": bright["blob_minus_surround"],
+    }
+
+
+def candidates(
+    images: pd.DataFrame,
+    points: Sequence[np.ndarray],
+    heats: Mapping[str, Sequence[np.ndarray]],
+    spacing_mm: Sequence[float],
+    apart_mm: float,
+) -> pd.DataFrame:
+    """Return the candidates table: the marks of each head on each film, in pixels of the film, the hottest first.
+
+    Args:
+        images: `image_id, patient, split` of each film.
+        points: (n, 2) x and y of the places of each film.
+        heats: By head, the values of the places of each film.
+        spacing_mm: The side of a pixel of each film.
+        apart_mm: The least distance of two marks, which is also the side of a mark's box.
+    """
+    tables = []
+    for head, of_films in heats.items():
+        for image, at, heat, side in zip(images.to_dict("records"), points, of_films, spacing_mm, strict=True):
+            rows, reach = marks_of(heat, at, apart_mm / side), apart_mm / side / 2
+            x, y = at[rows].T
+            found = {"x_px": x, "y_px": y, "x0_px": x - reach, "y0_px": y - reach, "x1_px": x + reach, "y1_px": y + reach}
+            tables.append(pd.DataFrame({**image, "head": head, **found, "score": heat[rows]}, index=range(len(rows))))
+    table = pd.concat(tables, ignore_index=True)[COLUMNS]
+    table["score"] = [f"{value:.9g}" for value in table["score"].astype(np.float32)]
+    return table.round({name: 2 for name in COLUMNS[4:10]})
+
+
+def with_partners(scores: np.ndarray, partners: Sequence[Sequence[int]], share: float, absent: float) -> np.ndarray:
+    """Return the score of each film less a share of the mean score of its partners.
+
+    Args:
+        scores: (films,) own scores.
+        partners: The films of the other breast of each film.
+        share: The share that is taken away.
+        absent: The score that stands for a partner which there is not.
+    """
+    other = np.array([scores[list(rows)].mean() if len(rows) else absent for rows in partners], scores.dtype)
+    return scores - share * other

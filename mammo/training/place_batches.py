@@ -1,0 +1,122 @@
+"""The places of films as batches: for training half of them in lesions, for predicting a film at a time."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from mammo.config import DetectorConfig
+from mammo.tasks.detection import EPOCHS
+from mammo.training.places import Targets
+
+DRAW = 0xD07
+
+
+class Places(Dataset[dict[str, Tensor]]):
+    """Gives the step of training that is asked for: `x` (restarts, batch, width) and `y` (restarts, batch).
+
+    Half of a batch lies in lesions, each lesion as often as any other, its middle more often than its edge. The other
+    half lies outside, on all training films alike; when the hardest of them are known, a share of it are these.
+
+    Args:
+        x: (N, width) float16 coordinates of all places.
+        targets: What each ought to say.
+        use: (N,) bool, true for the places of training films.
+        config: The batch, and the share of hard places.
+        seed: The seed of the draws.
+        world, rank: The number of processes, which share each batch, and that of this one.
+    """
+
+    def __init__(
+        self,
+        x: Tensor,
+        targets: Targets,
+        use: np.ndarray,
+        config: DetectorConfig,
+        seed: int,
+        *,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        self.x, self.config, self.seed, self.rank, self.world = x, config, seed, rank, world
+        self.steps = config.steps // EPOCHS * EPOCHS
+        self.soft = torch.from_numpy(targets.soft).float()
+        self.inside = np.flatnonzero(use & (targets.soft > 0))
+        self.outside = np.flatnonzero(use & targets.counts & (targets.soft == 0))
+        lesion, soft = targets.lesion[self.inside], targets.soft[self.inside]
+        chance = soft / np.bincount(lesion, soft)[lesion] if len(lesion) else soft
+        self.chance = chance / chance.sum() if len(chance) else chance
+        self.hardest: list[np.ndarray] = [self.outside[:0]] * config.restarts
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def find_hardest(self, heat: Callable[[Tensor], Tensor]) -> None:
+        """Note the places outside lesions that each restart takes for the most suspicious.
+
+        Args:
+            heat: Returns (restarts, n) values of places (n, width).
+        """
+        count = max(int(self.config.hardest * len(self.outside)), 1)
+        hottest = heat(self.x[self.outside]).topk(count).indices.numpy()
+        self.hardest = [self.outside[rows] for rows in hottest]
+
+    def rows(self, step: int, restart: int) -> np.ndarray:
+        """Return the places of a step of one restart, those in lesions first."""
+        draw = np.random.default_rng([self.seed, DRAW, restart, step])
+        half, hardest = self.config.batch // 2, self.hardest[restart]
+        inside, outside = draw.choice(self.inside, half, p=self.chance), draw.choice(self.outside, half)
+        if len(hardest):
+            hard = round(self.config.hard * half)
+            outside[:hard] = draw.choice(hardest, hard)
+        return np.concatenate([inside, outside])
+
+    def __getitem__(self, step: int) -> dict[str, Tensor]:
+        rows = np.stack([self.rows(step, restart)[self.rank :: self.world] for restart in range(self.config.restarts)])
+        return {"x": self.x[rows].float(), "y": self.soft[rows]}
+
+
+class Steps(Sampler[int]):
+    """Gives the numbers of the steps of one epoch after another.
+
+    Args:
+        steps: The steps of an epoch.
+    """
+
+    def __init__(self, steps: int) -> None:
+        self.steps, self.epoch = steps, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the epoch that Lightning begins."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.epoch * self.steps, (self.epoch + 1) * self.steps))
+
+
+class FilmPlaces(Dataset[dict[str, Any]]):
+    """Gives the places of one film: `x` (n, width), its class `y`, and its `row` among these films.
+
+    Args:
+        x: (N, width) coordinates of all places.
+        starts: (films + 1,) the first place of each film, and the end.
+        classes: (films,) class numbers.
+        films: The films that are given.
+    """
+
+    def __init__(self, x: Tensor, starts: np.ndarray, classes: np.ndarray, films: Sequence[int]) -> None:
+        self.x, self.starts, self.classes, self.films = x, starts, classes, list(films)
+
+    def __len__(self) -> int:
+        return len(self.films)
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
+        film = self.films[key[0]]
+        x = self.x[self.starts[film] : self.starts[film + 1]].float()
+        return {"x": x, "y": torch.tensor(int(self.classes[film])), "row": torch.tensor(key[0])}

@@ -1,0 +1,79 @@
+"""Checks that a detector learns from places of training films alone, and that each ought to say what its findings say."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import lightning as L
+import numpy as np
+import pandas as pd
+from lightning.pytorch.callbacks import Callback
+
+from mammo.config import DetectorConfig
+from mammo.datasets.findings import findings_table
+from mammo.training.guard import check_labels
+from mammo.training.places import Targets, lesions_of, targets_of
+from mammo.training.prepare import Prepared
+
+
+class PlaceGuard(Callback):
+    """Checks what Lightning really uses, before the first step.
+
+    Args:
+        prepared: The samples of the run.
+        config: The settings of the detector.
+
+    Raises:
+        RuntimeError: A place of another film than those of the training part trains, or a place ought to say something
+            else than its film's findings say.
+    """
+
+    def __init__(self, prepared: Prepared, config: DetectorConfig) -> None:
+        self.prepared, self.config = prepared, config
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Check the places that train, and their targets, for which the findings are read again."""
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        places: Any = trainer.train_dataloader.dataset  # type: ignore[union-attr]
+        used = np.unique(np.searchsorted(data.starts, np.r_[places.inside, places.outside], side="right") - 1)
+        train = {sample for sample, _ in self.prepared.rows_of["train"]}
+        names = self.prepared.crops.table["name"]
+        if strangers := sorted(set(used.tolist()) - train):
+            raise RuntimeError(
+                f"leak: training uses places of {len(used)} films, of which {len(strangers)} are not of the train "
+                f"part, for example {names.iloc[strangers[0]]}"
+            )
+        check_labels(self.prepared, self.prepared.described)
+        findings = findings_table(self.prepared.dataset.findings())
+        true = targets_for(self.prepared, findings, data.points, self.config)
+        given = np.zeros(len(true.soft), np.float32)
+        given[places.inside] = places.soft[places.inside]
+        taught = np.r_[places.inside, places.outside]
+        if (wrong := taught[~np.isclose(given[taught], true.soft[taught])]).size:
+            film = int(np.searchsorted(data.starts, wrong[0], side="right") - 1)
+            raise RuntimeError(
+                f"{len(wrong)} places are taught something else than their findings say, the first on "
+                f"{names.iloc[film]}"
+            )
+
+    def on_predict_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Check an evaluation without training, for which this is the only check."""
+        check_labels(self.prepared, self.prepared.described)
+
+
+def targets_for(
+    prepared: Prepared, findings: pd.DataFrame, points: Sequence[np.ndarray], config: DetectorConfig
+) -> Targets:
+    """Return what the places of all films of a run ought to say.
+
+    Args:
+        prepared: The samples of the run, one for each film.
+        findings: The findings table.
+        points: (n, 2) x and y of the places of each film, in its pixels.
+        config: The settings of the detector.
+    """
+    table = prepared.crops.table
+    lesions, geometries = lesions_of(findings, prepared.labels)
+    positive, sides = (prepared.classes == 1).tolist(), table["spacing_mm"].astype(float).tolist()
+    return targets_of(
+        table["image_id"].astype(str).tolist(), points, positive, lesions, geometries, sides, config
+    )

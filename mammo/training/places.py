@@ -1,0 +1,130 @@
+"""The places of films that a detector learns from and looks at, and what each of them ought to say."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from mammo.config import DetectorConfig
+from mammo.datasets.geometry import Geometry, geometry
+from mammo.datasets.labels import Labels
+
+NO_LESION = -1
+LESION_COLUMNS = [
+    *("dataset", "image_id", "finding_id", "patient", "laterality", "view", "density", "finding", "severity"),
+    *("x_px", "y_px", "radius_px", "x0_px", "y0_px", "x1_px", "y1_px", "spacing_mm"),
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What each of N places ought to say.
+
+    Attributes:
+        soft: (N,) 1 in the middle of a lesion, 0.5 at its edge, 0 outside.
+        counts: (N,) bool, false in the ring around a lesion, and on a positive film whose lesions have no place.
+        lesion: (N,) the number of the lesion that a place lies in, as a row of `lesions_of`; `NO_LESION` outside.
+    """
+
+    soft: np.ndarray
+    counts: np.ndarray
+    lesion: np.ndarray
+
+
+def lesions_of(findings: pd.DataFrame, labels: Labels) -> tuple[pd.DataFrame, list[Geometry]]:
+    """Return the findings of the second class that have a place: a table of `LESION_COLUMNS`, and their geometry.
+
+    The box of the table is that of the finding; its centre is filled from box or mask.
+    """
+    positive = findings[(labels.label(findings) == labels.classes[1]).fillna(False).astype(bool)]
+    found = [(row, place) for _, row in positive.iterrows() if (place := geometry(row)) is not None]
+    rows = [
+        row.to_dict() | {"x_px": place.x_px, "y_px": place.y_px, "radius_px": place.radius_px} for row, place in found
+    ]
+    table = pd.DataFrame(rows, columns=LESION_COLUMNS).astype({"finding_id": "Int64"})
+    return table, [place for _, place in found]
+
+
+def reach_of(place: Geometry, x_px: np.ndarray, y_px: np.ndarray, least_px: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return how far points lie from the middle of a lesion, 1 at its edge, and how many pixels outside of it.
+
+    A lesion with a mask is as large as its mask, one with a box alone as its box, and each reaches `least_px` from its
+    centre at least.
+
+    Args:
+        place: The place of the lesion.
+        x_px, y_px: (n,) points of the film.
+        least_px: The least reach.
+    """
+    across, down = np.abs(x_px - place.x_px), np.abs(y_px - place.y_px)
+    reach = max(place.radius_px or 0.0, least_px)
+    far = np.hypot(across, down)
+    if (mask := place.mask()) is not None:
+        inner, outer = (cv2.distanceTransform(np.uint8(one), cv2.DIST_L2, 5) for one in (mask, ~mask))
+        rows, columns = y_px.round().astype(int).clip(0, len(mask) - 1), x_px.round().astype(int).clip(0, mask.shape[1] - 1)
+        outside = outer[rows, columns]
+        by_mask = np.where(outside > 0, 1 + outside / reach, 1 - inner[rows, columns] / max(inner.max(), 1.0))
+        near = far / least_px
+        return np.minimum(by_mask, near), np.minimum(outside, np.maximum(far - least_px, 0))
+    if not place.round:
+        left, top, right, bottom = place.box
+        half = max((right - left) / 2, least_px), max((bottom - top) / 2, least_px)
+        outside = np.hypot(np.maximum(across - half[0], 0), np.maximum(down - half[1], 0))
+        return np.maximum(across / half[0], down / half[1]), outside
+    return far / reach, np.maximum(far - reach, 0)
+
+
+def targets_of(
+    images: Sequence[str],
+    places: Sequence[np.ndarray],
+    positive: Sequence[bool],
+    lesions: pd.DataFrame,
+    geometries: Sequence[Geometry],
+    spacing_mm: Sequence[float],
+    config: DetectorConfig,
+) -> Targets:
+    """Return what the places of films ought to say, film after film.
+
+    Args:
+        images: The image of each film.
+        places: The points of each film, (n, 2) x and y in its pixels.
+        positive: Whether a film is of the positive class.
+        lesions: The lesions of all films, a row each.
+        geometries: The place of each lesion.
+        spacing_mm: The side of a pixel of each film.
+        config: The least reach of a lesion, and the width of the ring around it.
+    """
+    of_image = {str(image): list(rows) for image, rows in lesions.groupby("image_id").indices.items()}
+    soft, counts, lesion = [], [], []
+    for image, points, ill, side in zip(images, places, positive, spacing_mm, strict=True):
+        x, y = points.T
+        value, ring, number = np.zeros(len(x)), np.zeros(len(x), bool), np.full(len(x), NO_LESION)
+        for row in of_image.get(image, []):
+            far, outside = reach_of(geometries[row], x, y, config.least_mm / side)
+            here = np.where(far <= 1, np.clip(1.5 - far, 0.5, 1), 0)
+            ring |= (far > 1) & (outside <= config.ring_mm / side)
+            number = np.where(here > value, row, number)
+            value = np.maximum(value, here)
+        unplaced = ill and image not in of_image
+        soft.append(value)
+        counts.append((value > 0) | ~(ring | unplaced))
+        lesion.append(number)
+    return Targets(*(np.concatenate(one) if one else np.zeros(0) for one in (soft, counts, lesion)))
+
+
+def partners_of(images: pd.DataFrame) -> list[list[int]]:
+    """Return the rows of the other breast's films for each row: of the same patient, exam and view.
+
+    Args:
+        images: `patient, exam, view, laterality` of each film. One without laterality has no partner.
+    """
+    rows: dict[tuple[str, ...], dict[str, list[int]]] = {}
+    keys = images[["patient", "exam", "view"]].astype("string").fillna("").itertuples(index=False)
+    sides = images["laterality"].astype("string").fillna("").tolist()
+    named = [tuple(key) for key in keys]
+    for row, (key, side) in enumerate(zip(named, sides, strict=True)):
+        rows.setdefault(key, {}).setdefault(side, []).append(row)
+    other = {"left": "right", "right": "left"}
+    return [rows[key].get(other.get(side, "none"), []) for key, side in zip(named, sides, strict=True)]
