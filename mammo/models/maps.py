@@ -4,6 +4,7 @@
 """
 
 import hashlib
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -140,7 +141,7 @@ class FrozenMaps(nn.Module):
         for path in self.taps:
             seen = seen_at.pop(path).float()
             if self.moved:
-                stride = round(pixels.shape[0] / seen.shape[2])
+                stride = 2 ** round(math.log2(pixels.shape[0] / seen.shape[2]))
                 seen = seen[:, :, : max(shown[0] // stride, 1), : max(shown[1] // stride, 1)]
             means.append(_to_cells(seen, grid))
             squares.append(_to_cells(seen.square(), grid).sqrt())

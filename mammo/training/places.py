@@ -68,7 +68,7 @@ def reach_of(place: Geometry, x_px: np.ndarray, y_px: np.ndarray, least_px: floa
         by_mask = np.where(outside > 0, 1 + outside / reach, 1 - inner[rows, columns] / max(inner.max(), 1.0))
         near = far / least_px
         return np.minimum(by_mask, near), np.minimum(outside, np.maximum(far - least_px, 0))
-    if not place.round:
+    if not place.round and place.radius_px is not None:
         left, top, right, bottom = place.box
         half = max((right - left) / 2, least_px), max((bottom - top) / 2, least_px)
         outside = np.hypot(np.maximum(across - half[0], 0), np.maximum(down - half[1], 0))

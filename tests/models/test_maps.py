@@ -1,0 +1,94 @@
+"""Frozen maps of a whole film: in place, in windows, and as bytes."""
+
+import numpy as np
+import pytest
+import torch
+
+from mammo.config import Config, DetectorConfig, ModelConfig
+from mammo.errors import InputError
+from mammo.models.maps import CELL_PX, STEP, FrozenMaps, MapOf, blocks_of, in_windows, to_bytes, weights_file
+
+
+def with_maps(maps, **detector):
+    return Config(model=ModelConfig(maps=maps), detector=DetectorConfig(**detector))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "scale"),
+    [
+        ("compact", 1.0),
+        pytest.param("vgg16", 1.0, marks=pytest.mark.slow),
+        pytest.param("vgg16", 0.5, marks=pytest.mark.slow),
+        pytest.param("inception", 2.0, marks=pytest.mark.slow),
+        ("inception", 1.0),
+    ],
+)
+def test_a_map_lies_on_the_film_that_it_shows(backbone, scale):
+    """What a bright square changes has its middle where the square is."""
+    maps = FrozenMaps(backbone)
+    plain = np.full((256, 192), 90, np.uint8)
+    changed = plain.copy()
+    changed[112:144, 64:96] = 220  # its middle is at 128, 80
+    found = (maps(changed, scale) - maps(plain, scale))[: maps(plain, scale).shape[0] // 2].abs()
+    assert found.shape[1:] == (256 // CELL_PX, 192 // CELL_PX)
+    weight = found[: len(found) // 3].mean(0).numpy() ** 2  # the earliest tap, which sees the least around
+    y, x = ((np.arange(length) + 0.5) * CELL_PX for length in weight.shape)
+    at = (weight.sum(1) @ y / weight.sum(), weight.sum(0) @ x / weight.sum())
+    assert np.allclose(at, (128, 80), atol=CELL_PX / 2)
+
+
+def test_windows_hold_mean_and_spread_of_what_lies_in_their_cells():
+    rng = np.random.default_rng(0)
+    fine = rng.random((3, 9, 8, 4)).astype(np.float32)  # four numbers in each of 9 x 8 cells
+    maps = torch.from_numpy(np.concatenate([fine.mean(-1), np.sqrt((fine**2).mean(-1))]))
+    rows, columns = np.array([0, 2, 4]), np.array([0, 1, 3])
+    found = in_windows(maps, 3, rows, columns).numpy()
+    for place, (row, column) in enumerate(zip(rows * STEP, columns * STEP, strict=True)):
+        inside = fine[:, max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2].reshape(3, -1)
+        assert np.allclose(found[place], [*inside.mean(1), *inside.std(1)], atol=1e-3)
+
+
+def test_bytes_give_each_number_back_to_half_a_step():
+    values = torch.randn(50, 7) * torch.tensor([1e-3, 1, 1, 5, 100, 1, 0]) + 3
+    channels, (least, step) = to_bytes(values)
+    assert channels.dtype == torch.uint8
+    assert ((least + step * channels.float() - values).abs() <= step / 2 + 1e-5).all()
+    assert (step * 255).max() <= np.ptp(values.numpy(), axis=0).max() + 1e-3
+
+
+def test_the_settings_name_maps_and_windows():
+    blocks = blocks_of(with_maps(["vgg16@1", "vgg16@0.5"], windows=[3, 7], coarse_windows=[5]))
+    assert blocks == [(MapOf("vgg16", 1.0), 3), (MapOf("vgg16", 1.0), 7), (MapOf("vgg16", 0.5), 5)]
+
+
+@pytest.mark.parametrize("text", ["vgg16", "vgg16@0", "vgg16@9", "vgg16@x", "@1", "vgg16@1@2"])
+def test_a_map_that_cannot_be_read_is_refused(text):
+    with pytest.raises(InputError, match=f"^model.maps={text}: expected <backbone>@<scale>"):
+        blocks_of(with_maps([text]))
+
+
+@pytest.mark.parametrize(("maps", "windows"), [([], [3]), (["vgg16@1", "vgg16@1.0"], [3]), (["vgg16@1"], [4])])
+def test_maps_that_are_none_or_twice_and_even_windows_are_refused(maps, windows):
+    with pytest.raises(InputError, match="expected"):
+        blocks_of(with_maps(maps, windows=windows))
+
+
+def test_a_folder_gives_each_backbone_the_file_whose_keys_fit(tmp_path):
+    from safetensors.torch import save_file
+
+    from mammo.models.backbones import find_backbone
+
+    rows = {name: find_backbone(name).build(224).state_dict() for name in ("compact", "alexnet_modified")}
+    for name, state in rows.items():
+        save_file({key: tensor.clone() for key, tensor in state.items()}, tmp_path / f"weights of {name}.safetensors")
+    assert weights_file(str(tmp_path), "compact").endswith("weights of compact.safetensors")
+    assert weights_file("imagenet", "compact") == "imagenet"
+    with pytest.raises(InputError, match=r"no .safetensors file in this folder fits vgg16; add one, or leave"):
+        weights_file(str(tmp_path), "vgg16")
+
+
+def test_random_maps_are_the_same_in_every_process():
+    torch.manual_seed(5)
+    first = FrozenMaps("compact").digest()
+    torch.manual_seed(6)
+    assert FrozenMaps("compact").digest() == first

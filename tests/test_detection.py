@@ -1,0 +1,131 @@
+"""A detector from settings to its tables, on the phantom: what it finds, what it must not learn from, what it refuses."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mammo.config import Config
+from mammo.errors import InputError
+from mammo.run_folder import RunFolder
+from mammo.runs import checks
+from mammo.runs.train import train
+from mammo.training import detection_data
+from mammo.training.detection_data import DetectionDataModule
+from tests.conftest import SHARES, SMALL, resolved
+
+ROOT = Path(__file__).parents[1]
+
+QUICK = [
+    *("task=detection", "model=compact", "model.maps=[compact@1]", "model.weights=null", "augment=none"),
+    *("detector.axes=32", "detector.steps=60", "detector.spacing_mm=0.4", "detector.restarts=2"),
+]
+
+
+@pytest.fixture(scope="module")
+def run(shared_job):
+    return RunFolder(shared_job(*QUICK)[0])
+
+
+def table(run, name):
+    return pd.read_csv(run.path / name, dtype={"image_id": str, "patient": str})
+
+
+def by_head(run):
+    found = table(run, "predictions.csv")
+    return {head: rows.set_index("image_id")["score"] for head, rows in found.groupby("head")}
+
+
+def test_an_image_has_a_row_for_each_head_and_a_score_less_half_of_its_partners(run):
+    scores = by_head(run)
+    assert set(scores) == {"detector", "detector_partner", "shortcuts", "majority"}
+    pairs = table(run, "samples.csv").groupby("patient")["image_id"].apply(list)
+    for first, second in pairs:
+        assert np.isclose(scores["detector_partner"][first], scores["detector"][first] - scores["detector"][second] / 2)
+
+
+def test_a_score_is_the_mean_of_the_hottest_places_so_its_first_mark_is_above_it(run):
+    marks = table(run, "candidates.csv")
+    first = marks[marks["head"] == "detector"].drop_duplicates("image_id").set_index("image_id")["score"]
+    own = by_head(run)["detector"]
+    assert (first[own.index] >= own - 1e-5).all()
+    assert marks.groupby(["head", "image_id"])["score"].apply(lambda s: s.is_monotonic_decreasing).all()
+
+
+def test_lesions_that_trained_are_found_where_they_lie_on_left_and_right_films(run):
+    marks, lesions = table(run, "candidates.csv"), table(run, "lesions.csv")
+    first = marks[marks["head"] == "detector"].drop_duplicates("image_id").set_index("image_id")[["x_px", "y_px"]]
+    trained = lesions[lesions["split"] == "train"].drop_duplicates("image_id", keep=False)
+    assert set(trained["laterality"]) == {"left", "right"}
+    apart = np.hypot(*(first.loc[trained["image_id"]].to_numpy() - trained[["x_px", "y_px"]].to_numpy()).T)
+    half = 16 * 2 * 0.4 / 0.2 / 2 * 2**0.5  # of the distance of two places, across a corner, in pixels of the film
+    assert (apart <= np.maximum(trained["radius_px"], half)).mean() >= 0.7
+
+
+def test_baselines_have_marks_too(run):
+    heads = set(table(run, "candidates.csv")["head"])
+    assert heads == {"detector", "position_prior", "brightest_blob", "blob_minus_surround"}
+
+
+def test_the_checkpoint_holds_all_that_the_scores_need(run, tmp_path):
+    train(resolved("fit=false", f"ckpt_path={run.path}"), tmp_path)
+    assert by_head(RunFolder(tmp_path))["detector"].equals(by_head(run)["detector"])
+
+
+def test_without_a_partner_there_is_one_head(job):
+    folder, _ = job(*QUICK, "partner=false", "detector.steps=8")
+    assert set(by_head(RunFolder(folder))) == {"detector", "shortcuts", "majority"}
+
+
+def test_places_of_test_films_that_train_are_an_error(job, monkeypatch):
+    monkeypatch.setattr(DetectionDataModule, "_of", lambda self, part: np.ones(len(self.prepared.crops.table), bool))
+    with pytest.raises(RuntimeError, match=r"leak: training uses places of \d+ films, of which \d+ are not of the train"):
+        job(*QUICK)
+
+
+def test_lesions_that_lie_elsewhere_than_their_findings_say_are_an_error(job, monkeypatch):
+    honest = detection_data.targets_for
+
+    def moved(prepared, findings, points, config):
+        return honest(prepared, findings.assign(x_px=findings["x_px"] + 60), points, config)
+
+    monkeypatch.setattr(detection_data, "targets_for", moved)
+    with pytest.raises(RuntimeError, match="places are taught something else than their findings say"):
+        job(*QUICK)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["crop=lesion"], "crop=lesion: task=detection looks at whole films; use crop=whole"),
+        (["augment=expand"], "augment=expand does nothing with task=detection; leave it out"),
+        (["model.maps=[vgg61@1]"], "model.maps=vgg61 is unknown; did you mean vgg19?"),
+        (["objective=val/softmax/auroc"], "objective=val/softmax/auroc: expected null or <part>/<head>/<metric>"),
+    ],
+)
+def test_settings_that_do_not_go_with_a_detector_are_refused_in_one_line(words, line):
+    with pytest.raises(InputError) as error:
+        checks.check(resolved("task=detection", "data=phantom", *words))
+    assert str(error.value).startswith(line)
+
+
+def test_a_detector_needs_two_classes():
+    config: Config = resolved("task=detection", "data=phantom")
+    config.task.classes = {"a": ["normal"], "b": ["benign"], "c": ["malignant"]}
+    with pytest.raises(InputError, match="task=detection has 3 classes; a detector needs two"):
+        checks.check(config)
+
+
+@pytest.mark.slow
+def test_two_devices_give_what_one_gives(run, phantom, tmp_path):
+    lines = [*SMALL, SHARES, *QUICK, f"data.root={phantom.root}", "model.image_size=32", "trainer.devices=2"]
+    lines = list({line.partition("=")[0]: line for line in lines}.values())
+    subprocess.run([sys.executable, "train.py", *lines, f"hydra.run.dir={tmp_path}"], check=True, cwd=ROOT)
+    one, two = (by_head(of)["detector"] for of in (run, RunFolder(tmp_path)))
+    assert np.allclose(one[two.index], two, atol=0.05)
+    marks = [table(of, "candidates.csv").query("head == 'detector'") for of in (run, RunFolder(tmp_path))]
+    first = [of.drop_duplicates("image_id").set_index("image_id")[["x_px", "y_px"]] for of in marks]
+    assert (first[0] == first[1].loc[first[0].index]).all(axis=1).mean() > 0.9

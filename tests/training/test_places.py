@@ -1,0 +1,180 @@
+"""What the places of a film ought to say, which of them train, and whose film is whose partner."""
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from mammo.config import DetectorConfig
+from mammo.datasets.findings import findings_table
+from mammo.datasets.geometry import geometry
+from mammo.datasets.labels import Labels
+from mammo.training.marks import candidates, marks_of, position_prior, with_partners
+from mammo.training.place_batches import Places, Steps
+from mammo.training.places import NO_LESION, Targets, lesions_of, partners_of, reach_of, targets_of
+
+LABELS = Labels(("normal", "abnormal"), "severity", {"normal": "normal", "benign": "abnormal", "malignant": "abnormal"})
+GRID = np.stack(np.meshgrid(np.arange(0, 200, 4.0), np.arange(0, 200, 4.0)), -1).reshape(-1, 2)  # x and y
+SMALL = DetectorConfig(least_mm=4.0, ring_mm=4.0)  # of films of 0.5 mm: 8 pixels
+
+
+def finding(image="a", number=1, severity="benign", **place):
+    row = {"dataset": "d", "image_id": image, "finding_id": number, "path": image, "patient": image, "spacing_mm": 0.5}
+    return row | {"severity": severity} | place
+
+
+def told(rows, points=GRID, positive=True, config=SMALL):
+    table = findings_table(rows)
+    lesions, geometries = lesions_of(table, LABELS)
+    return targets_of(["a"], [points], [positive], lesions, geometries, [0.5], config)
+
+
+def around(targets, x, y):
+    return {(round(float(a)), round(float(b))): i for i, (a, b) in enumerate(GRID)}[x, y]
+
+
+def test_a_circle_is_1_in_its_middle_half_at_its_edge_and_has_a_ring_that_does_not_count():
+    targets = told([finding(x_px=100, y_px=80, radius_px=20)])
+    far = np.hypot(*(GRID - (100, 80)).T)
+    assert np.array_equal(targets.soft > 0, far <= 20)
+    assert (targets.soft[far <= 10] == 1).all() and np.allclose(targets.soft[far == 20], 0.5)
+    assert np.array_equal(~targets.counts, (far > 20) & (far <= 28))
+    assert (targets.lesion[far <= 20] == 0).all() and (targets.lesion[far > 20] == NO_LESION).all()
+
+
+def test_a_small_lesion_reaches_the_least_distance():
+    assert np.array_equal(told([finding(x_px=100, y_px=80, radius_px=1)]).soft > 0, np.hypot(*(GRID - (100, 80)).T) <= 8)
+
+
+def test_a_point_alone_is_a_lesion_of_the_least_reach():
+    assert (told([finding(x_px=100, y_px=80)]).soft > 0).sum() == (np.hypot(*(GRID - (100, 80)).T) <= 8).sum()
+
+
+def test_a_box_is_inside_as_far_as_it_goes():
+    targets = told([finding(x0_px=60, y0_px=60, x1_px=140, y1_px=100)])
+    inside = (np.abs(GRID[:, 0] - 100) <= 40) & (np.abs(GRID[:, 1] - 80) <= 20)
+    assert np.array_equal(targets.soft > 0, inside)
+    assert targets.soft[around(targets, 100, 80)] == 1
+
+
+def test_a_mask_is_inside_where_it_is_and_nowhere_else(tmp_path):
+    mask = np.zeros((200, 200), np.uint8)
+    mask[40:60, 40:160] = 255
+    mask[40:160, 40:60] = 255  # an L, whose box is mostly outside
+    cv2.imwrite(str(tmp_path / "mask.png"), mask)
+    place = geometry(findings_table([finding(mask_path=str(tmp_path / "mask.png"))]).iloc[0])
+    far, outside = reach_of(place, *GRID.T, least_px=8)
+    near_centre = np.hypot(GRID[:, 0] - place.x_px, GRID[:, 1] - place.y_px) <= 8
+    shown = mask[GRID[:, 1].astype(int), GRID[:, 0].astype(int)] > 0
+    assert np.array_equal(far <= 1, shown | near_centre)
+    assert ((outside > 0) == ~(shown | near_centre)).all()
+
+
+def test_on_a_positive_film_without_a_place_nothing_counts_and_on_a_normal_one_everything():
+    assert not told([finding()]).counts.any()
+    normal = told([finding(number=0, severity="normal")], positive=False)
+    assert normal.counts.all() and not normal.soft.any()
+
+
+def test_of_two_lesions_a_place_belongs_to_the_one_it_is_deeper_in():
+    targets = told([finding(x_px=80, y_px=80, radius_px=30), finding(number=2, x_px=120, y_px=80, radius_px=30)])
+    assert targets.lesion[around(targets, 88, 80)] == 0 and targets.lesion[around(targets, 112, 80)] == 1
+
+
+def test_findings_of_the_first_class_are_no_lesions():
+    malignant = Labels(("other", "malignant"), "severity", {"normal": "other", "benign": "other", "malignant": "malignant"})
+    rows = [finding(x_px=50, y_px=50, radius_px=9), finding(number=2, severity="malignant", x_px=9, y_px=9)]
+    lesions, places = lesions_of(findings_table(rows), malignant)
+    assert lesions["finding_id"].tolist() == [2] and len(places) == 1
+
+
+def batches(world=1, rank=0, **changes):
+    soft = np.r_[np.ones(2), np.full(30, 0.5), np.zeros(400)]
+    lesion = np.r_[np.zeros(2), np.ones(30), np.full(400, NO_LESION)].astype(int)
+    counts, use = np.ones(432, bool), np.ones(432, bool)
+    counts[420:], use[:1], use[400:410] = False, False, False
+    config = DetectorConfig(batch=64, restarts=2, **changes)
+    return Places(torch.zeros(432, 3), Targets(soft, counts, lesion), use, config, seed=1, world=world, rank=rank)
+
+
+def test_a_batch_has_half_its_places_in_lesions_each_as_often_and_the_rest_on_training_films():
+    places = batches()
+    rows = np.stack([places.rows(step, 0) for step in range(200)])
+    inside = rows[:, :32].ravel()
+    assert (inside < 32).all() and 0 not in inside and abs((inside < 2).mean() - 0.5) < 0.03
+    outside = rows[:, 32:].ravel()
+    assert outside.min() >= 32 and not np.isin(outside, np.r_[400:410, 420:432]).any()
+
+
+def test_restarts_and_steps_see_other_places_and_the_same_ones_each_time():
+    first, again = batches(), batches()
+    assert np.array_equal(first.rows(3, 1), again.rows(3, 1))
+    assert not np.array_equal(first.rows(3, 1), first.rows(3, 0))
+    assert not np.array_equal(first.rows(3, 1), first.rows(4, 1))
+
+
+def test_two_devices_share_the_batch_of_one():
+    one, two = batches(), [batches(world=2, rank=rank) for rank in (0, 1)]
+    assert sorted(np.r_[two[0][5]["y"][0].numpy(), two[1][5]["y"][0].numpy()]) == sorted(one[5]["y"][0].numpy())
+    assert two[0][5]["y"].shape == (2, 32) and (two[0][5]["y"][0] > 0).sum() == 16
+
+
+def test_the_hardest_places_of_each_restart_are_half_of_the_others_from_then_on():
+    places = batches(hardest=0.02)
+    places.x = torch.arange(432.0)[:, None].expand(-1, 3)
+    places.find_hardest(lambda x: torch.stack([x[:, 0], -x[:, 0]]))
+    assert set(places.hardest[0]) == set(places.outside[-len(places.hardest[0]) :])
+    assert set(places.hardest[1]) == set(places.outside[: len(places.hardest[1])])
+    assert np.isin(places.rows(0, 0)[32:48], places.hardest[0]).all()
+
+
+def test_each_epoch_has_steps_of_its_own():
+    steps = Steps(100)
+    steps.set_epoch(2)
+    assert list(steps) == list(range(200, 300)) and len(steps) == 100
+
+
+def test_marks_are_the_hottest_places_and_none_is_near_a_hotter_one():
+    heat = np.array([5.0, 4.9, 3.0, 2.0])
+    points = np.array([[0, 0], [5, 0], [10, 0], [10.1, 0]])
+    assert marks_of(heat, points, 9.0) == [0, 2]
+    assert marks_of(heat, points, 4.0) == [0, 1, 2]
+    assert marks_of(heat, points, 0.0, most=2) == [0, 1]
+
+
+def test_candidates_are_in_pixels_of_the_film_and_sorted_by_suspicion():
+    images = pd.DataFrame([{"image_id": "a", "patient": "p", "split": "test"}])
+    table = candidates(images, [np.array([[10.0, 20], [90, 20]])], {"detector": [np.array([1.0, 2.0])]}, [0.5], 10.0)
+    assert table["x_px"].tolist() == [90, 10] and table["score"].astype(float).tolist() == [2, 1]
+    assert table.loc[0, ["x0_px", "y0_px", "x1_px", "y1_px"]].tolist() == [80, 10, 100, 30]
+
+
+def test_a_partner_is_the_other_breast_of_the_same_patient_exam_and_view():
+    rows = [
+        ("p", "1", "MLO", "left"), ("p", "1", "MLO", "right"), ("p", "1", "CC", "right"), ("p", "2", "MLO", "right"),
+        ("q", None, None, "left"), ("q", None, None, "right"), ("q", None, None, "right"), ("r", "1", "MLO", None),
+    ]  # fmt: skip
+    images = pd.DataFrame(rows, columns=["patient", "exam", "view", "laterality"])
+    assert partners_of(images) == [[1], [0], [], [], [5, 6], [4], [4], []]
+
+
+def test_a_score_less_its_partners_mean_and_a_stand_in_where_there_is_none():
+    found = with_partners(np.array([4.0, 2.0, 0.0]), [[1, 2], [0], []], 0.5, absent=1.0)
+    assert found.tolist() == [3.5, 0.0, -0.5]
+
+
+def test_the_position_prior_knows_where_lesions_lie_from_training_films_alone():
+    rng = np.random.default_rng(0)
+    places = np.zeros((4000, 8), np.float32)
+    places[:, 4:6] = rng.random((4000, 2))
+    near = np.hypot(places[:, 4] - 0.3, places[:, 5] - 0.7) < 0.15
+    use = np.arange(4000) < 2000
+    soft = np.where(near & use, 1.0, np.where(~use & ~near, 1.0, 0))  # the films that do not train say the opposite
+    prior = position_prior(places, Targets(soft, np.ones(4000, bool), np.zeros(4000, int)), use)
+    assert prior[near & ~use].mean() > 5 * prior[~near & ~use].mean()
+
+
+@pytest.mark.parametrize("world", [1, 2])
+def test_the_number_of_steps_is_that_of_whole_epochs(world):
+    assert len(batches(world=world, steps=403)) == 400
