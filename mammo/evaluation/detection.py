@@ -1,0 +1,277 @@
+"""The numbers of a detector: FROC, CPM, first mark and localisation ROC, with intervals by patient. All are fractions.
+
+**FROC** (Bunch et al. 1978, Journal of Applied Photographic Engineering 4:166-171; Chakraborty 1989, Medical Physics
+16:561-568). A threshold t keeps the marks with a score of t or more. The ordinate is the share of lesions with a kept
+mark on them; the abscissa is the number of kept false marks by the number of images, normal and abnormal ones. The
+sensitivity at a rate is that of the lowest threshold with no more false marks than the rate allows. There is no
+interpolation between thresholds, so marks with equal scores are kept together or not at all. Where a head has fewer
+marks than the rate allows, its curve stays at its end. A second curve takes the false marks on normal images by the
+number of normal images.
+
+**CPM** (Niemeijer et al. 2011, IEEE Transactions on Medical Imaging 30:215-223; the score of LUNA16, Setio et al. 2017,
+Medical Image Analysis 42:1-13) is the mean sensitivity at seven rates: 1/8, 1/4, 1/2, 1, 2, 4 and 8 false marks per
+image. LUNA16 interpolates between thresholds; here it is the curve above, so CPM is never higher for that.
+
+**First mark** is the share of abnormal images whose hottest mark hits a lesion. If k marks share the highest score and
+h of them hit, the image counts h / k. An image without a mark counts 0.
+
+**Localisation ROC** (Starr et al. 1975, Radiology 116:533-538; Swensson 1996, Medical Physics 23:1709-1725). The
+rating of an image is the score of its hottest mark. The ordinate is the share of abnormal images with a rating above t
+whose hottest mark hits; the abscissa is the share of normal images with a rating above t. The area is the probability
+that a random abnormal image has its hottest mark on a lesion and a higher rating than a random normal image, where
+equal ratings count half. It ends at the first-mark share, so this is its largest possible area.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from mammo.errors import InputError
+from mammo.evaluation.bootstrap import RESAMPLES, Value, difference, interval, resampled
+from mammo.evaluation.curves import Band
+from mammo.evaluation.marks import Detection, judge
+from mammo.evaluation.metrics import sum_by_level
+from mammo.evaluation.subgroups import subgroups
+
+RATES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)  # false marks per image
+CPM_RATES = (*RATES, 8.0)
+BRIEF_RATES = (0.25, 1.0, 4.0)  # in subgroups
+NAMES = [
+    *(f"froc_{rate:g}" for rate in RATES),
+    *(f"froc_normal_{rate:g}" for rate in RATES),
+    *("cpm", "first_mark", "localisation_roc"),
+]
+AT_ONCE = 512  # false marks that are summed at a time, so that their weights stay in the processor's cache
+GRID = np.geomspace(1 / 8, 8, 61)  # of the drawn curve
+
+Detections = dict[str, dict[str, Detection]]  # by split and head
+
+
+@dataclass(frozen=True)
+class Subgroup:
+    """Some of the lesions, and the share of them that is found at each of `BRIEF_RATES`."""
+
+    name: str
+    lesions: int
+    patients: int
+    found: dict[float, Value]
+
+
+def detections(candidates: pd.DataFrame, lesions: pd.DataFrame, images: pd.DataFrame) -> Detections:
+    """Return the judged marks of each split and head; a head without any mark in a split is there too.
+
+    Args:
+        candidates: The rows of `candidates.csv`.
+        lesions: The rows of `lesions.csv`; images of other splits are allowed.
+        images: One row per image: `image_id, patient, split, positive`.
+    """
+    heads, found = list(dict.fromkeys(candidates["head"])), {}
+    for split, own in images.groupby("split", sort=False):
+        inside = lesions[lesions["image_id"].isin(own["image_id"])]
+        marks = candidates[candidates["split"] == split]
+        found[str(split)] = {str(head): judge(marks[marks["head"] == head], inside, own) for head in heads}
+    return found
+
+
+def evaluate_marks(one: Detection, resamples: int = RESAMPLES) -> dict[str, Value]:
+    """Return all numbers of one head with their intervals by patient, under `NAMES`."""
+    if not len(one.lesions):
+        return {name: Value(None, reason=undefined(one, name)) for name in NAMES}
+    arrays = resampled(one.patients, partial(weighted_marks, one), resamples)
+    return {name: _value(arrays[name], one, name) for name in NAMES}
+
+
+def weighted_marks(one: Detection, weights: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the (W,) values of each of `NAMES` for (W, N) weights of the images; NaN where undefined.
+
+    `froc_<rate>` is the sensitivity at this rate; `froc_normal_<rate>` counts false marks on normal images only.
+    """
+    froc = sensitivities(one, weights, CPM_RATES)
+    of_normal = sensitivities(one, weights, RATES, normal=True)
+    found = {f"froc_{rate:g}": froc[:, at] for at, rate in enumerate(RATES)}
+    found |= {f"froc_normal_{rate:g}": of_normal[:, at] for at, rate in enumerate(RATES)}
+    return found | {
+        "cpm": froc.mean(axis=1),
+        "first_mark": first_mark(one, weights),
+        "localisation_roc": localisation_roc(one, weights),
+    }
+
+
+def sensitivities(
+    one: Detection, weights: np.ndarray, rates: Sequence[float], *, normal: bool = False, of: np.ndarray | None = None
+) -> np.ndarray:
+    """Return the (W, rates) shares of lesions that are found at so many false marks per image.
+
+    Args:
+        one: The judged marks.
+        weights: (W, N) how often each image counts.
+        rates: False marks per image.
+        normal: True counts false marks and images among the normal ones only.
+        of: (L,) bool, the lesions that count; None: all. The false marks are those of all images nevertheless.
+    """
+    counted = np.arange(len(one.lesion_score)) if of is None else np.flatnonzero(of)
+    return _found(one, weights, _limits(one, weights, rates, normal=normal), counted)
+
+
+def first_mark(one: Detection, weights: np.ndarray) -> np.ndarray:
+    """Return the (W,) shares of abnormal images whose hottest mark hits a lesion."""
+    abnormal = np.take(weights, np.flatnonzero(one.positive), axis=1)
+    with np.errstate(invalid="ignore"):
+        return (abnormal @ one.top_hit[one.positive]) / abnormal.sum(axis=1)
+
+
+def localisation_roc(one: Detection, weights: np.ndarray) -> np.ndarray:
+    """Return the (W,) areas under the localisation ROC curve."""
+    if not len(one.images):
+        return np.full(len(weights), np.nan)
+    _, level = np.unique(one.top_score, return_inverse=True)
+    up = sum_by_level(weights * (one.positive * one.top_hit), level)  # (W, levels)
+    down = sum_by_level(weights * ~one.positive, level)
+    below = np.cumsum(down, axis=1) - down
+    pairs = (weights @ one.positive) * (weights @ ~one.positive)
+    with np.errstate(invalid="ignore"):
+        return (up * (below + down / 2)).sum(axis=1) / pairs
+
+
+def by_subgroup(one: Detection, resamples: int = RESAMPLES) -> list[Subgroup]:
+    """Return the lesions found by finding, severity, density, thirds of size and data set.
+
+    A subgroup has the same thresholds as all lesions together: a rate counts the false marks of all images.
+    """
+    masks = subgroups(one.lesions) if len(one.lesions) else []
+
+    def compute(weights: np.ndarray) -> dict[str, np.ndarray]:
+        limits = _limits(one, weights, BRIEF_RATES)
+        shares = {name: _found(one, weights, limits, np.flatnonzero(mask)) for name, mask in masks}
+        return {f"{name}/{at}": share[:, at] for name, share in shares.items() for at in range(len(BRIEF_RATES))}
+
+    arrays = resampled(one.patients, compute, resamples) if masks else {}
+    found = []
+    for name, mask in masks:
+        patients = len(np.unique(one.lesion_patients[mask]))
+        values = {rate: interval(arrays[f"{name}/{at}"], patients) for at, rate in enumerate(BRIEF_RATES)}
+        found.append(Subgroup(name, int(mask.sum()), patients, values))
+    return found
+
+
+def compare(first: Sequence[Detection], second: Sequence[Detection], resamples: int = RESAMPLES) -> dict[str, Value]:
+    """Return the first detector's numbers minus those of the second, paired by patient; means over several jobs.
+
+    Args:
+        first: The judged marks of a head; one for each job, such as the folds of a sweep.
+        second: Those of another head or run on the same images, in the same order of jobs.
+        resamples: The number of resamples.
+
+    Raises:
+        InputError: The numbers of jobs differ, or the two were not judged on the same images and lesions.
+    """
+    if len(first) != len(second):
+        raise InputError(f"the detectors have {len(first)} and {len(second)} jobs; compare the same folds and seeds")
+    for one, two in zip(first, second, strict=True):
+        _check_paired(one, two)
+    if not any(len(one.lesions) for one in first):
+        return {name: Value(None, reason=undefined(first[0], name)) for name in NAMES}
+    everyone = np.unique(np.concatenate([one.patients for one in first]))
+    ours, theirs = (_means(side, everyone, resamples) for side in (first, second))
+    found = {}
+    for name in NAMES:
+        patients = [_support(one, name) for one in first if undefined(one, name) is None]
+        found[name] = (
+            difference(ours[name] - theirs[name], len(np.unique(np.concatenate(patients))))
+            if patients
+            else Value(None, reason=undefined(first[0], name))
+        )
+    return found
+
+
+def _means(jobs: Sequence[Detection], everyone: np.ndarray, resamples: int) -> dict[str, np.ndarray]:
+    """Return the (1 + resamples,) means over jobs that have a value; a patient is drawn in all jobs together."""
+    by_job = [resampled(one.patients, partial(weighted_marks, one), resamples, everyone) for one in jobs]
+    means = {}
+    for name in by_job[0]:
+        values = np.stack([one[name] for one in by_job])
+        there = np.isfinite(values)
+        with np.errstate(invalid="ignore"):
+            means[name] = np.where(there, values, 0).sum(axis=0) / there.sum(axis=0)
+    return means
+
+
+def froc_curve(one: Detection, resamples: int = 500) -> Band:
+    """Return the FROC curve over `GRID`, false marks per image, with its pointwise 95 % band by patient."""
+
+    def rows(weights: np.ndarray) -> dict[str, np.ndarray]:
+        return {"y": sensitivities(one, weights, GRID.tolist())}
+
+    y = resampled(one.patients, rows, resamples)["y"]
+    low, high = np.nanpercentile(y[1:], [2.5, 97.5], axis=0)
+    return Band(GRID, y[0], low, high)
+
+
+def undefined(one: Detection, name: str) -> str | None:
+    """Return why a number of `weighted_marks` has no value for this detection; None if it has one."""
+    if not len(one.lesions):
+        return "undefined: no lesion has a place"
+    if ("normal" in name or name == "localisation_roc") and one.positive.all():
+        return "undefined: there is no normal image"
+    return None
+
+
+def _value(array: np.ndarray, one: Detection, name: str) -> Value:
+    if reason := undefined(one, name):
+        return Value(None, reason=reason)
+    return interval(array, len(_support(one, name)))
+
+
+def _support(one: Detection, name: str) -> np.ndarray:
+    """Return the patients that a number rests on: those with a lesion, or with a normal image if these are fewer."""
+    with_lesion, normal = np.unique(one.lesion_patients), np.unique(one.patients[~one.positive])
+    needs_normal = "normal" in name or name == "localisation_roc"
+    return normal if needs_normal and len(normal) < len(with_lesion) else with_lesion
+
+
+def _limits(one: Detection, weights: np.ndarray, rates: Sequence[float], *, normal: bool = False) -> np.ndarray:
+    """Return the (W, rates) scores of the first false mark that is too many; -inf if none is.
+
+    Thresholds above it keep no more false marks than the rate allows. Marks with the same score are too many with it.
+    """
+    chosen = ~one.positive[one.false_image] if normal else np.ones(len(one.false_image), bool)
+    image, score = one.false_image[chosen], one.false_score[chosen]
+    allowed = np.multiply.outer(weights @ ~one.positive if normal else weights.sum(axis=1), np.asarray(rates))
+    kept, total = np.zeros(allowed.shape, int), np.zeros(len(weights))
+    for start in range(0, len(image), AT_ONCE):
+        sums = np.cumsum(np.take(weights, image[start : start + AT_ONCE], axis=1), axis=1) + total[:, None]
+        for rate in range(len(rates)):
+            kept[:, rate] += (sums <= allowed[:, rate : rate + 1]).sum(axis=1)
+        total = sums[:, -1]
+        if (total > allowed.max(axis=1)).all():
+            break
+    limits = np.append(score, -np.inf)[kept]
+    limits[allowed.max(axis=1) == 0] = np.nan  # no image was drawn
+    return limits
+
+
+def _found(one: Detection, weights: np.ndarray, limits: np.ndarray, counted: np.ndarray) -> np.ndarray:
+    """Return the (W, rates) shares of the counted lesions that have a mark above the limit."""
+    own, score = np.take(weights, one.lesion_image[counted], axis=1), one.lesion_score[counted]
+    shares = np.full(limits.shape, np.nan)
+    with np.errstate(invalid="ignore"):
+        for rate in range(limits.shape[1]):
+            shares[:, rate] = (own * (score > limits[:, rate : rate + 1])).sum(axis=1) / own.sum(axis=1)
+    shares[np.isnan(limits)] = np.nan
+    return shares
+
+
+def _check_paired(one: Detection, two: Detection) -> None:
+    """Refuse two detections that were not judged on the same images and lesions."""
+    for what, columns in (("images", ["image_id", "patient", "positive"]), ("lesions", ["image_id", "finding_id"])):
+        ours, theirs = (
+            set(getattr(side, what)[columns].astype(str).itertuples(index=False, name=None)) for side in (one, two)
+        )
+        if odd := sorted(ours ^ theirs):
+            raise InputError(
+                f"the detectors cannot be paired: {len(odd)} {what} are in one of them only, the first of {odd[0][0]}; "
+                "compare runs of one data set, split and seed"
+            )

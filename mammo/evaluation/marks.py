@@ -1,0 +1,164 @@
+"""The marks of a detector against the lesions: which mark hits which lesion. Places are in the film's own pixels.
+
+A mark hits a lesion if it lies within `max(radius_px, hit_mm / spacing_mm)` of its centre, or inside its box, edges
+included. A mark that lies in two lesions hits both. The hottest mark on a lesion finds it; its other marks are neither
+hits nor false. A mark on no lesion is false, on normal and on abnormal images alike. An abnormal image without any
+placed lesion cannot be judged, so it is left out with its marks.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from mammo.errors import InputError
+
+HIT_MM = 4.8  # 24 pixels of mini-MIAS; lesions of a smaller radius are hit as if they had this one
+ROUNDING_PX = 1e-6  # 4.8 / 0.2 is a little less than 24 in floating point
+BOX = ["x0_px", "y0_px", "x1_px", "y1_px"]
+MARK = ["image_id", "x_px", "y_px", "score"]  # columns that are needed of candidates
+PLACE = ["image_id", "finding_id", "x_px", "y_px", "radius_px", *BOX, "spacing_mm"]  # and of lesions
+IMAGE = ["image_id", "patient", "positive"]  # and of images
+
+
+@dataclass(frozen=True)
+class Detection:
+    """The judged marks of one head on N images with L placed lesions; F marks are false."""
+
+    images: pd.DataFrame  # (N) `IMAGE`, without those that cannot be judged
+    lesions: pd.DataFrame  # (L) rows of lesions.csv; a box without a radius has half its mean side as `radius_px`
+    lesion_image: np.ndarray  # (L,) the row of each lesion's image
+    lesion_score: np.ndarray  # (L,) score of the hottest mark that hits it; -inf if none does
+    false_image: np.ndarray  # (F,) the row of each false mark's image, the highest score first
+    false_score: np.ndarray  # (F,) scores, falling
+    top_score: np.ndarray  # (N,) score of the hottest mark of each image; -inf without a mark
+    top_hit: np.ndarray  # (N,) the share of an image's hottest marks that hit: 0 or 1, if only one has that score
+    unplaced: tuple[str, ...]  # abnormal images that are left out, because no lesion of theirs has a place
+
+    @property
+    def positive(self) -> np.ndarray:
+        """(N,) bool, true for images with a lesion."""
+        return self.images["positive"].to_numpy(bool)
+
+    @property
+    def patients(self) -> np.ndarray:
+        """(N,) the patient of each image."""
+        return self.images["patient"].to_numpy(str)
+
+    @property
+    def lesion_patients(self) -> np.ndarray:
+        """(L,) the patient of each lesion."""
+        return self.patients[self.lesion_image]
+
+
+def judge(candidates: pd.DataFrame, lesions: pd.DataFrame, images: pd.DataFrame, hit_mm: float = HIT_MM) -> Detection:
+    """Return which marks of one head hit which lesions.
+
+    Args:
+        candidates: One row per mark, with `MARK`; a higher score is more suspicious.
+        lesions: One row per lesion that has a place, with `PLACE`; radius, box and spacing may be missing.
+        images: One row per image, with `IMAGE`; `positive` is true for abnormal images.
+        hit_mm: The smallest radius of a hit in millimetres.
+
+    Raises:
+        InputError: A column is missing, an image occurs twice, a mark or lesion is of no such image, a lesion lies on
+            a normal image or has no size at all, or a score is not finite.
+    """
+    for name, table, columns in (
+        ("candidates", candidates, MARK),
+        ("lesions", lesions, PLACE),
+        ("images", images, IMAGE),
+    ):
+        if missing := [column for column in columns if column not in table]:
+            raise InputError(f"{name}: expected columns {', '.join(columns)}; missing {', '.join(missing)}")
+    lesions = lesions.reset_index(drop=True)
+    rows = _rows_of(images, candidates, lesions)
+    positive, placed = images["positive"].to_numpy(bool), np.isin(np.arange(len(images)), rows[1])
+    normal = ~positive[rows[1]]
+    if normal.any():
+        named = lesions["image_id"].to_numpy()[normal][0]
+        raise InputError(f"lesions: {named} has a lesion, but its label is the negative class; mend one of the two")
+    kept = ~positive | placed
+    number = np.cumsum(kept) - 1  # from rows of the given images to those that are judged
+    seen = kept[rows[0]]
+    marks, mark_image, lesion_image = candidates[seen], number[rows[0][seen]], number[rows[1]]
+    score = _numbers(marks, "score")
+    if not np.isfinite(score).all():
+        named = marks["image_id"].to_numpy()[~np.isfinite(score)][0]
+        raise InputError(f"candidates: a mark on {named} has no finite score; give each mark a number")
+    mark, lesion = _hits(marks, mark_image, lesions, lesion_image, hit_mm)
+    hits = np.zeros(len(marks), bool)
+    hits[mark] = True
+    lesion_score = np.full(len(lesions), -np.inf)
+    np.maximum.at(lesion_score, lesion, score[mark])
+    top_score = np.full(int(kept.sum()), -np.inf)
+    np.maximum.at(top_score, mark_image, score)
+    top = score == top_score[mark_image]
+    tops, top_hits = (np.bincount(mark_image[which], minlength=len(top_score)) for which in (top, top & hits))
+    false = np.flatnonzero(~hits)
+    false = false[np.argsort(-score[false], kind="stable")]
+    return Detection(
+        images.loc[kept, IMAGE].reset_index(drop=True),
+        lesions.assign(radius_px=_radius(lesions)),
+        lesion_image,
+        lesion_score,
+        mark_image[false],
+        score[false],
+        top_score,
+        top_hits / np.maximum(tops, 1),
+        tuple(images.loc[~kept, "image_id"].astype(str)),
+    )
+
+
+def _rows_of(images: pd.DataFrame, *tables: pd.DataFrame) -> list[np.ndarray]:
+    """Return the row of `images` for each row of the other tables: candidates, then lesions."""
+    index = pd.Index(images["image_id"].astype(str))
+    if index.has_duplicates:
+        raise InputError(f"images: {index[index.duplicated()][0]} occurs twice; give each image one row")
+    found = [index.get_indexer(table["image_id"].astype(str)) for table in tables]
+    for name, table, rows in zip(("candidates", "lesions"), tables, found, strict=True):
+        if (rows < 0).any():
+            named = table["image_id"].to_numpy()[rows < 0][0]
+            raise InputError(
+                f"{name}: {named} is none of the {len(index)} images; give the tables of one run and split"
+            )
+    return found
+
+
+def _hits(
+    marks: pd.DataFrame, mark_image: np.ndarray, lesions: pd.DataFrame, lesion_image: np.ndarray, hit_mm: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pairs of a mark and a lesion that it hits, as (pairs,) numbers of their rows."""
+    on = pd.DataFrame({"image": mark_image, "mark": np.arange(len(marks))})
+    pairs = on.merge(pd.DataFrame({"image": lesion_image, "lesion": np.arange(len(lesions))}), on="image")
+    mark, lesion = pairs["mark"].to_numpy(int), pairs["lesion"].to_numpy(int)
+    x, y = (_numbers(marks, column)[mark] for column in ("x_px", "y_px"))
+    centre_x, centre_y = (_numbers(lesions, column)[lesion] for column in ("x_px", "y_px"))
+    x0, y0, x1, y1 = (_numbers(lesions, column)[lesion] for column in BOX)
+    near = np.hypot(x - centre_x, y - centre_y) <= _reach(lesions, hit_mm)[lesion] + ROUNDING_PX
+    inside = (x0 <= x) & (x <= x1) & (y0 <= y) & (y <= y1)  # false without a box
+    return mark[near | inside], lesion[near | inside]
+
+
+def _reach(lesions: pd.DataFrame, hit_mm: float) -> np.ndarray:
+    """Return the (L,) distances in pixels up to which a mark hits; -inf where only the box counts."""
+    reach = np.fmax(_numbers(lesions, "radius_px"), hit_mm / _numbers(lesions, "spacing_mm"))
+    sizeless = np.isnan(reach) & np.isnan(_numbers(lesions, BOX[0]))
+    if sizeless.any():
+        named = lesions["image_id"].to_numpy()[sizeless][0]
+        raise InputError(
+            f"lesions: a lesion of {named} has neither radius_px nor a box nor spacing_mm, so no mark can be judged; "
+            "give its film a spacing_mm"
+        )
+    return np.where(np.isnan(reach), -np.inf, reach)
+
+
+def _radius(lesions: pd.DataFrame) -> np.ndarray:
+    """Return the (L,) radii in pixels; half the mean side of a box where there is none."""
+    x0, y0, x1, y1 = (_numbers(lesions, column) for column in BOX)
+    radius = _numbers(lesions, "radius_px")
+    return np.where(np.isnan(radius), (x1 - x0 + y1 - y0) / 4, radius)
+
+
+def _numbers(table: pd.DataFrame, column: str) -> np.ndarray:
+    return table[column].to_numpy(float, na_value=np.nan)
