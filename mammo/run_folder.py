@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mammo.models.network import Network
 
 NEEDED = ("config", "classes", "crop", "dataset")  # keys of provenance.json
+DESCRIBED = ["finding", "severity", "density", "dataset"]  # words of lesions.csv
 LEARNT = ["patient", "dataset", "run"]  # columns of learnt.csv
 
 
@@ -130,6 +131,21 @@ class RunFolder:
     def samples(self) -> pd.DataFrame:
         """One row per sample: identity, finding, label, place and shortcut features."""
         return pd.read_csv(self.file("samples.csv"), dtype=TYPES, **WORDS)
+
+    @property
+    def detects(self) -> bool:
+        """True if the run marked places on films: it then has `candidates` and `lesions`."""
+        return (self.path / "candidates.csv").is_file()
+
+    @property
+    def candidates(self) -> pd.DataFrame:
+        """One row per mark: `image_id, patient, split, head`, its place and box in pixels of the film, its `score`."""
+        return pd.read_csv(self.file("candidates.csv"), dtype=TYPES, **WORDS)
+
+    @property
+    def lesions(self) -> pd.DataFrame:
+        """One row per lesion that has a place: its identity, place, size and description; lengths are in pixels."""
+        return pd.read_csv(self.file("lesions.csv"), dtype=TYPES | dict.fromkeys(DESCRIBED, str), **WORDS)
 
     @property
     def films(self) -> pd.DataFrame:

@@ -44,6 +44,7 @@ NAMES = [
     *(f"froc_normal_{rate:g}" for rate in RATES),
     *("cpm", "first_mark", "localisation_roc"),
 ]
+BASELINES = ("position_prior", "brightest_blob", "blob_minus_surround")  # heads that no network gives
 AT_ONCE = 512  # false marks that are summed at a time, so that their weights stay in the processor's cache
 GRID = np.geomspace(1 / 8, 8, 61)  # of the drawn curve
 
@@ -76,12 +77,23 @@ def detections(candidates: pd.DataFrame, lesions: pd.DataFrame, images: pd.DataF
     return found
 
 
-def evaluate_marks(one: Detection, resamples: int = RESAMPLES) -> dict[str, Value]:
-    """Return all numbers of one head with their intervals by patient, under `NAMES`."""
-    if not len(one.lesions):
-        return {name: Value(None, reason=undefined(one, name)) for name in NAMES}
-    arrays = resampled(one.patients, partial(weighted_marks, one), resamples)
-    return {name: _value(arrays[name], one, name) for name in NAMES}
+def evaluate_marks(jobs: Sequence[Detection], resamples: int = RESAMPLES) -> dict[str, Value]:
+    """Return `NAMES` of one head with their intervals by patient.
+
+    Args:
+        jobs: The judged marks of the head; those of several folds or seeds give the means over them.
+        resamples: The number of resamples.
+    """
+    if not any(len(one.lesions) for one in jobs):
+        return {name: Value(None, reason=undefined(jobs[0], name)) for name in NAMES}
+    arrays = _means(jobs, resamples)
+    values = {}
+    for name in NAMES:
+        patients = _support(jobs, name)
+        values[name] = (
+            interval(arrays[name], len(patients)) if len(patients) else Value(None, reason=undefined(jobs[0], name))
+        )
+    return values
 
 
 def weighted_marks(one: Detection, weights: np.ndarray) -> dict[str, np.ndarray]:
@@ -174,36 +186,34 @@ def compare(first: Sequence[Detection], second: Sequence[Detection], resamples: 
         _check_paired(one, two)
     if not any(len(one.lesions) for one in first):
         return {name: Value(None, reason=undefined(first[0], name)) for name in NAMES}
-    everyone = np.unique(np.concatenate([one.patients for one in first]))
-    ours, theirs = (_means(side, everyone, resamples) for side in (first, second))
+    ours, theirs = _means(first, resamples), _means(second, resamples)
     found = {}
     for name in NAMES:
-        patients = [_support(one, name) for one in first if undefined(one, name) is None]
+        patients, apart = _support(first, name), ours[name] - theirs[name]
         found[name] = (
-            difference(ours[name] - theirs[name], len(np.unique(np.concatenate(patients))))
-            if patients
-            else Value(None, reason=undefined(first[0], name))
+            difference(apart, len(patients)) if len(patients) else Value(None, reason=undefined(first[0], name))
         )
     return found
 
 
-def _means(jobs: Sequence[Detection], everyone: np.ndarray, resamples: int) -> dict[str, np.ndarray]:
+def _means(jobs: Sequence[Detection], resamples: int) -> dict[str, np.ndarray]:
     """Return the (1 + resamples,) means over jobs that have a value; a patient is drawn in all jobs together."""
+    everyone = np.unique(np.concatenate([one.patients for one in jobs]))
     by_job = [resampled(one.patients, partial(weighted_marks, one), resamples, everyone) for one in jobs]
     means = {}
-    for name in by_job[0]:
+    for name in NAMES:
         values = np.stack([one[name] for one in by_job])
         there = np.isfinite(values)
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore"):  # NaN where no job has a value
             means[name] = np.where(there, values, 0).sum(axis=0) / there.sum(axis=0)
     return means
 
 
-def froc_curve(one: Detection, resamples: int = 500) -> Band:
-    """Return the FROC curve over `GRID`, false marks per image, with its pointwise 95 % band by patient."""
+def froc_curve(one: Detection, *, normal: bool = False, resamples: int = 500) -> Band:
+    """Return the FROC curve over `GRID`, false marks per (normal) image, with its pointwise 95 % band by patient."""
 
     def rows(weights: np.ndarray) -> dict[str, np.ndarray]:
-        return {"y": sensitivities(one, weights, GRID.tolist())}
+        return {"y": sensitivities(one, weights, GRID.tolist(), normal=normal)}
 
     y = resampled(one.patients, rows, resamples)["y"]
     low, high = np.nanpercentile(y[1:], [2.5, 97.5], axis=0)
@@ -214,22 +224,22 @@ def undefined(one: Detection, name: str) -> str | None:
     """Return why a number of `weighted_marks` has no value for this detection; None if it has one."""
     if not len(one.lesions):
         return "undefined: no lesion has a place"
-    if ("normal" in name or name == "localisation_roc") and one.positive.all():
+    if _needs_normal(name) and one.positive.all():
         return "undefined: there is no normal image"
     return None
 
 
-def _value(array: np.ndarray, one: Detection, name: str) -> Value:
-    if reason := undefined(one, name):
-        return Value(None, reason=reason)
-    return interval(array, len(_support(one, name)))
-
-
-def _support(one: Detection, name: str) -> np.ndarray:
+def _support(jobs: Sequence[Detection], name: str) -> np.ndarray:
     """Return the patients that a number rests on: those with a lesion, or with a normal image if these are fewer."""
-    with_lesion, normal = np.unique(one.lesion_patients), np.unique(one.patients[~one.positive])
-    needs_normal = "normal" in name or name == "localisation_roc"
-    return normal if needs_normal and len(normal) < len(with_lesion) else with_lesion
+    defined = [one for one in jobs if undefined(one, name) is None]
+    with_lesion = [patient for one in defined for patient in one.lesion_patients]
+    normal = [patient for one in defined for patient in one.patients[~one.positive]]
+    fewer = _needs_normal(name) and len(set(normal)) < len(set(with_lesion))
+    return np.unique(normal if fewer else with_lesion)
+
+
+def _needs_normal(name: str) -> bool:
+    return "normal" in name or name == "localisation_roc"
 
 
 def _limits(one: Detection, weights: np.ndarray, rates: Sequence[float], *, normal: bool = False) -> np.ndarray:

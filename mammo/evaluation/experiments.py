@@ -8,6 +8,7 @@ import numpy as np
 
 from mammo.evaluation.bootstrap import Value, interval, resampled
 from mammo.evaluation.leaks import Leak
+from mammo.evaluation.marks import Detection
 from mammo.evaluation.metrics import support, weighted_metrics
 from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.predictions import Predictions, concatenated
@@ -21,6 +22,7 @@ class Job:
     fold: int | None
     predictions: dict[str, dict[str, Predictions]]
     operating: dict[str, Operating]
+    marks: dict[str, Detection] = field(default_factory=dict)  # of a detector: judged on the test part, by head
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,12 @@ class Experiment:
     def heads(self) -> list[str]:
         """The heads that every job has."""
         first, *others = (job.predictions["test"] for job in self.jobs)
+        return [head for head in first if all(head in other for other in others)]
+
+    @property
+    def detectors(self) -> list[str]:
+        """The heads that marked places in every job."""
+        first, *others = (job.marks for job in self.jobs)
         return [head for head in first if all(head in other for other in others)]
 
     @property

@@ -15,6 +15,7 @@ from mammo.evaluation.leaks import protocol, united
 from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.predictions import by_head, choices
 from mammo.files import read_json
+from mammo.reports.detection import judged
 from mammo.run_folder import RunFolder
 
 JOBS = "jobs.json"  # in a sweep folder: the names of its job folders
@@ -100,7 +101,8 @@ def _experiment(label: str, runs: list[RunFolder], shared: set[tuple[str, str]])
     jobs, leaks = [], []
     for run in runs:
         config, (table, classes) = run.config, run.predictions()
-        jobs.append(job_of(table, classes, config.seed, config.data.fold, run.choices(table, classes)))
+        job = job_of(table, classes, config.seed, config.data.fold, run.choices(table, classes))
+        jobs.append(replace(job, marks=judged(run).get("test", {})) if run.detects else job)
         leaks.append(run.find_leaks(table, classes, jobs[-1].operating))
     jobs.sort(key=lambda job: (job.seed, -1 if job.fold is None else job.fold))
     config, words = runs[0].config, words_of(runs[0].job)

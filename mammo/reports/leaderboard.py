@@ -18,6 +18,7 @@ from mammo.evaluation.external import External
 from mammo.evaluation.predictions import BASELINES
 from mammo.evaluation.significance import holm
 from mammo.files import write_table, write_text
+from mammo.reports import detection
 from mammo.reports.experiments import experiment_of, read_experiments
 from mammo.reports.markdown import markdown, signed
 
@@ -39,7 +40,8 @@ def write(folder: Path) -> Path:
     rows = results(experiments)
     write_table(as_table(rows), folder / "leaderboard.csv")
     figures.save(forest(rows), folder / "leaderboard.png")
-    lines = [*text(experiments, rows), "", "![leaderboard](leaderboard.png)", "", *_compared(experiments), ""]
+    lines = [*text(experiments, rows), "", "![leaderboard](leaderboard.png)", ""]
+    lines += [*detection.side_by_side(experiments), *_compared(experiments), ""]
     write_text("\n".join(lines), folder / "leaderboard.md")
     return folder / "leaderboard.md"
 
@@ -67,7 +69,8 @@ def side_by_side(paths: list[Path]) -> str:
     for first, second in combinations(experiments, 2):
         check_paired(first, second)
     found = [compare(*pair) for pair in pairs(experiments)]
-    return "\n".join([*text(experiments, results(experiments)), "", *paired(found)])
+    lines = [*text(experiments, results(experiments)), "", *detection.side_by_side(experiments)]
+    return "\n".join([*lines, *paired(found)])
 
 
 def compared(several: list[External]) -> str:

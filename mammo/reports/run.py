@@ -18,7 +18,7 @@ from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.predictions import BASELINES
 from mammo.evaluation.subgroups import beyond_shortcuts, by_subgroup, facts_of, one_liner
 from mammo.files import write_json, write_text
-from mammo.reports import run_figures
+from mammo.reports import detection, run_figures
 from mammo.reports.markdown import markdown, signed
 from mammo.reports.paper import PAPER_COLUMNS, paper_rows
 from mammo.run_folder import RunFolder
@@ -64,12 +64,14 @@ def write(folder: Path) -> dict[str, float]:
     for unit, (one, left_out, notes) in units.items():
         said = {"notes": notes} if notes else {}
         facts[f"by_{unit}"] = {"rule": config.aggregate, "left_out": left_out, **said, **one.as_json()}
-    write_json(facts, folder / "metrics.json")
     epochs = pd.read_csv(folder / "curves.csv") if (folder / "curves.csv").is_file() else None
     run_figures.draw(folder / "figures", config, evaluation, epochs)
+    marks = detection.write(run) if run.detects else detection.NONE
+    write_json(facts | marks.facts, folder / "metrics.json")
     lines = [
         *_first_lines(run, samples, evaluation, units, leaks),
         *("", "## Samples", "", *_counts_table(classes, evaluation.counts, run.provenance["train_rows"]), ""),
+        *marks.lines,
         *_metrics_lines(run, samples, evaluation, units),
         *(_paper_lines(evaluation, classes) if config.split.name.startswith("paper") else []),
         *("## Figures", ""),
@@ -78,7 +80,7 @@ def write(folder: Path) -> dict[str, float]:
         lines += [f"![{image.stem}](figures/{image.name})", ""]
     lines += [f"Command: `{shlex.join(run.provenance['command'])}`", ""]
     write_text("\n".join(lines), folder / "report.md")
-    flat = evaluation.flat()
+    flat = evaluation.flat() | marks.flat
     for unit, (one, *_) in units.items():
         flat |= one.flat(f"_by_{unit}")
     return flat

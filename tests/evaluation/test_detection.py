@@ -31,7 +31,7 @@ def on_paper():
 
 
 def values(one):
-    return {name: value.value for name, value in evaluate_marks(one, 50).items()}
+    return {name: value.value for name, value in evaluate_marks([one], 50).items()}
 
 
 def test_three_films_on_paper():
@@ -152,14 +152,14 @@ def test_a_film_without_a_mark_is_a_miss_or_free_of_false_marks():
 
 
 def test_what_cannot_be_said_is_undefined_and_says_why():
-    no_normal = evaluate_marks(judge(marks(("a", 0, 0, 0.5)), numbered(lesions(("a", 0, 0, 9))), films(a=True)), 20)
+    no_normal = evaluate_marks([judge(marks(("a", 0, 0, 0.5)), numbered(lesions(("a", 0, 0, 9))), films(a=True))], 20)
     for name in ("localisation_roc", "froc_normal_1"):
         assert no_normal[name].value is None and "normal image" in no_normal[name].reason
     assert no_normal["froc_1"].value == no_normal["first_mark"].value == 1.0
     assert no_normal["cpm"].low is None and "one patient" in no_normal["cpm"].reason
     for images in (films(c=False), films()):
         one = judge(marks(("c", 0, 0, 1.0)).head(len(images)), lesions(), images)
-        found = evaluate_marks(one, 20)
+        found = evaluate_marks([one], 20)
         assert list(found) == numbers.NAMES and by_subgroup(one, 20) == []
         assert all(value.value is None and "no lesion" in value.reason for value in found.values())
         assert all(value.value is None for value in compare([one], [one], 20).values())
@@ -182,9 +182,9 @@ def test_a_paired_difference_is_narrower_than_its_sides_and_zero_against_itself(
     first = judge(candidates, placed, images)
     nudged = candidates["score"] + np.random.default_rng(1).normal(0, 0.05, len(candidates))
     second = judge(candidates.assign(score=nudged), placed, images.sample(frac=1, random_state=0))
-    found, alone = compare([first], [second], 300)["cpm"], evaluate_marks(first, 300)["cpm"]
+    found, alone = compare([first], [second], 300)["cpm"], evaluate_marks([first], 300)["cpm"]
     assert found.high - found.low < 0.5 * (alone.high - alone.low)
-    assert found.value == pytest.approx(alone.value - evaluate_marks(second, 20)["cpm"].value)
+    assert found.value == pytest.approx(alone.value - evaluate_marks([second], 20)["cpm"].value)
     same = compare([first], [first], 50)
     assert all(value.value == value.low == value.high == 0.0 for value in same.values())
 
@@ -193,7 +193,7 @@ def test_several_jobs_are_averaged_and_their_patients_are_drawn_together():
     jobs = [judge(*drawn(np.random.default_rng(seed), 60)) for seed in (0, 1)]
     weak = [judge(*_weaker(np.random.default_rng(seed), 60)) for seed in (0, 1)]
     found = compare(jobs, weak, 100)["cpm"]
-    each = [evaluate_marks(one, 20)["cpm"].value for one in (*jobs, *weak)]
+    each = [evaluate_marks([one], 20)["cpm"].value for one in (*jobs, *weak)]
     assert found.value == pytest.approx(np.mean(each[:2]) - np.mean(each[2:]))
 
 
@@ -216,7 +216,7 @@ def test_detectors_of_other_films_lesions_or_jobs_are_not_paired():
 
 
 def test_the_drawn_curve_rises_inside_its_band():
-    curve = froc_curve(judge(*drawn(np.random.default_rng(0), 200)), 100)
+    curve = froc_curve(judge(*drawn(np.random.default_rng(0), 200)), resamples=100)
     assert (np.diff(curve.y) >= 0).all() and (curve.low <= curve.y).all() and (curve.y <= curve.high).all()
     assert (curve.x[0], curve.x[-1]) == pytest.approx((1 / 8, 8))
 
@@ -234,7 +234,7 @@ def coverage(images, sets, resamples, names):
         weights = bootstrap_weights(one.patients, resamples, number)
         arrays = numbers.weighted_marks(one, weights)
         for name in names:
-            found = interval(arrays[name], len(numbers._support(one, name)))
+            found = interval(arrays[name], len(numbers._support([one], name)))
             inside[name] += found.low <= truth[name] <= found.high
         again = candidates.assign(score=candidates["score"] + 0.5 * rng.normal(size=len(candidates)))
         other = candidates.assign(score=candidates["score"] + 0.5 * rng.normal(size=len(candidates)))
