@@ -85,7 +85,8 @@ def write(run: RunFolder) -> Marks:
     lines += [
         f"CPM is the mean share of lesions found at {_rates(CPM_RATES)} false marks per image. The localisation ROC "
         "area is the chance that an abnormal image has its first mark on a lesion, and a higher score there than a "
-        "normal image has anywhere. So it cannot be above the share of first marks that hit.",
+        "normal image has anywhere. So it cannot be above the share of first marks that hit. Where a head has fewer "
+        "false marks than a row allows, all its marks count.",
         "",
         *_difference_lines(apart),
         *_subgroup_lines(tested),
@@ -129,9 +130,9 @@ def _first_lines(heads: dict[str, Detection]) -> list[str]:
     lines = [
         "The detector marks places on a film; a higher score is more suspicious.",
         f"- {RULE}",
-        f"- Test: {_n(counts['images'], 'image')} of {_n(counts['patients'], 'patient')}, "
-        f"{counts['normal']} of them normal; {_n(counts['lesions'], 'lesion')} on "
-        f"{_n(counts['images'] - counts['normal'], 'abnormal image')}.",
+        f"- Test: {_n(counts['images'], 'image')} of {_n(counts['patients'], 'patient')}: "
+        f"{_n(counts['normal'], 'normal image')}, and {_n(counts['images'] - counts['normal'], 'abnormal image')} "
+        f"with {_n(counts['lesions'], 'lesion')}.",
     ]
     if one.unplaced:
         named = f"{', '.join(one.unplaced[:NAMED])}{', ...' if len(one.unplaced) > NAMED else ''}"

@@ -26,8 +26,8 @@ def froc(heads: dict[str, Detection]) -> "figures.Figure":
         for (head, marks), (colour, style) in zip(heads.items(), figures.STYLES * 3, strict=False):
             curve = froc_curve(marks, normal=normal)
             if head not in BASELINES:
-                axis.fill_between(curve.x, curve.low, curve.high, color=colour, alpha=0.15, linewidth=0)
-            axis.plot(curve.x, curve.y, color=colour, linestyle=style, label=head)
+                axis.fill_between(curve.x, curve.low, curve.high, color=colour, alpha=0.15, linewidth=0, step="post")
+            axis.plot(curve.x, curve.y, color=colour, linestyle=style, label=head, drawstyle="steps-post")
         axis.set_xscale("log", base=2)
         axis.set_xticks(CPM_RATES, TICKS)
         axis.minorticks_off()
@@ -36,7 +36,6 @@ def froc(heads: dict[str, Detection]) -> "figures.Figure":
         axis.spines[["top", "right"]].set_visible(False)
     axes[0, 0].set(ylabel="lesions found (sensitivity)")
     drawn.legend(*axes[0, 0].get_legend_handles_labels(), frameon=False, loc="outside right center")
-    drawn.suptitle(
-        f"test, {len(one.lesions)} lesions on {len(one.images)} images; 95 % bands by patient of detectors", fontsize=10
-    )
+    title = f"test: {len(one.lesions)} lesions on {len(one.images)} images; bands: 95 %, by patient"
+    drawn.suptitle(title, fontsize=10)
     return drawn

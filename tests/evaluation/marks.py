@@ -47,3 +47,45 @@ def drawn(rng, images, *, distance=1.5, marked=0.8, false=3.0, abnormal=0.4):
     found = pd.DataFrame({"image_id": hits, "x_px": 5.0, "y_px": 5.0, "score": rng.normal(distance, 1, len(hits))})
     missed = pd.DataFrame({"image_id": others, "x_px": 500.0, "y_px": 5.0, "score": rng.normal(0, 1, len(others))})
     return pd.concat([found, missed]), numbered(placed), table
+
+
+HEADS = ("detector", "position_prior", "brightest_blob", "blob_minus_surround")
+
+
+def write_marks(folder, samples, placed, *, distance=2.0, seed=0, heads=HEADS):
+    """Write candidates.csv and lesions.csv into a run folder: the detector marks lesions, the baselines guess.
+
+    `samples` has image_id, patient, split; `placed` the lesions of some of them.
+    """
+    rng, of = np.random.default_rng(seed), samples.drop_duplicates("image_id").set_index("image_id")
+    tables = []
+    for head in heads:
+        names = np.repeat(of.index, rng.poisson(2, len(of)) + 1)
+        tables.append(pd.DataFrame({"image_id": names, "head": head, "score": rng.normal(size=len(names))}))
+        tables[-1] = tables[-1].assign(x_px=rng.uniform(0, 1023, len(names)), y_px=rng.uniform(0, 1023, len(names)))
+        if head == "detector":
+            on = placed[["image_id", "x_px", "y_px"]].assign(head=head, score=rng.normal(distance, 1, len(placed)))
+            tables[-1] = pd.concat([tables[-1], on])
+    table = pd.concat(tables).astype({"image_id": str})
+    for column in ("patient", "split"):
+        table[column] = table["image_id"].map(of[column].astype(str))
+    for at, column in enumerate(BOX):
+        table[column] = table["x_px" if at % 2 == 0 else "y_px"] + (24 if at > 1 else -24)
+    order = ["image_id", "patient", "split", "head", "x_px", "y_px", *BOX, "score"]
+    table[order].to_csv(folder / "candidates.csv", index=False, float_format="%.9g")
+    facts = [column for column in ("patient", "split") if column not in placed]
+    own = placed.assign(**{column: placed["image_id"].map(of[column].astype(str)) for column in facts})
+    own.to_csv(folder / "lesions.csv", index=False)
+    return folder
+
+
+def detecting(folder, table, *, unplaced=(), **how):
+    """Write the tables of a detector into a made run folder; abnormal films have a lesion, except `unplaced` ones."""
+    samples = table.drop_duplicates("image_id")[
+        ["image_id", "finding_id", "patch", "copy", "patient", "split", "label"]
+    ]
+    samples.to_csv(folder / "samples.csv", index=False)
+    names = samples.loc[samples["label"].ne("normal") & ~samples["image_id"].isin(unplaced), "image_id"]
+    facts = [{"finding": ["CALC", "CIRC"][i % 2], "density": "FGD"[i % 3]} for i in range(len(names))]
+    placed = [(name, 300.0 + i, 400.0, 20.0 + i, fact) for i, (name, fact) in enumerate(zip(names, facts, strict=True))]
+    return write_marks(folder, samples, numbered(lesions(*placed)), **how)
