@@ -11,10 +11,9 @@ from torch.utils.data import DataLoader
 from mammo.config import Config
 from mammo.models.detector import Detector
 from mammo.paths import home
-from mammo.preprocessing.view import FACTS
 from mammo.tasks.detection import EPOCHS
 from mammo.training.film_maps import FilmMaps, Maps
-from mammo.training.marks import HeatMaps, baselines
+from mammo.training.marks import POINT, HeatMaps, baselines
 from mammo.training.place_batches import FilmPlaces, Places, Steps
 from mammo.training.place_guard import PlaceGuard, targets_for
 from mammo.training.places import Targets, lesions_of, partners_of
@@ -22,7 +21,6 @@ from mammo.training.prepare import Prepared
 from mammo.training.samples import OnceSampler
 
 SAMPLED = 8000  # places of training films, on which axes are fitted
-POINT = [FACTS.index("x_px"), FACTS.index("y_px")]
 
 
 class DetectionDataModule(L.LightningDataModule):
@@ -114,7 +112,7 @@ class DetectionDataModule(L.LightningDataModule):
         Args:
             heat: (films, most places) values, in the order of the described films, with NaN beyond the last place.
         """
-        rows, points = [sample for sample, _ in self.prepared.described.rows], self.points
+        rows = [sample for sample, _ in self.prepared.described.rows]
         counts = np.diff(self.starts)
         heats = {"detector": [of[: counts[row]] for of, row in zip(heat, rows, strict=True)]}
         places = np.concatenate([film.places for film in self.films])
@@ -122,7 +120,7 @@ class DetectionDataModule(L.LightningDataModule):
             heats[name] = [values[self.starts[row] : self.starts[row + 1]] for row in rows]
         lesions, _ = lesions_of(self.prepared.findings, self.prepared.labels)
         partners = partners_of(self.prepared.crops.table.iloc[rows].reset_index(drop=True))
-        return HeatMaps([points[row] for row in rows], heats, lesions, partners)
+        return HeatMaps([self.films[row].places for row in rows], heats, lesions, partners)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Return the steps of training."""

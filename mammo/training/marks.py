@@ -11,6 +11,7 @@ from mammo.preprocessing.view import FACTS
 from mammo.training.places import Targets
 
 MARKS = 30  # most marks of a film
+POINT = [FACTS.index("x_px"), FACTS.index("y_px")]
 GRID, SMOOTH = 24, 1.5  # cells of the position prior across and down, and the width of its smoothing in cells
 COLUMNS = ["image_id", "patient", "split", "head", "x_px", "y_px", "x0_px", "y0_px", "x1_px", "y1_px", "score"]
 
@@ -20,16 +21,21 @@ class HeatMaps:
     """The heat of the described films of a detector, in their order.
 
     Attributes:
-        points: (n, 2) x and y of the places of each film, in its pixels.
+        places: (n, FACTS) the places of each film.
         heats: By head, `detector` first and then the baselines, (n,) values of the places of each film.
         lesions: The lesions of these films that have a place, a row each.
         partners: The films of the other breast of each film, by their number here.
     """
 
-    points: list[np.ndarray]
+    places: list[np.ndarray]
     heats: dict[str, list[np.ndarray]]
     lesions: pd.DataFrame
     partners: list[list[int]]
+
+    @property
+    def points(self) -> list[np.ndarray]:
+        """(n, 2) x and y of the places of each film, in its pixels."""
+        return [of_film[:, POINT].astype(float) for of_film in self.places]
 
 
 def marks_of(heat: np.ndarray, points: np.ndarray, apart_px: float, most: int = MARKS) -> list[int]:
