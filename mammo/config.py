@@ -16,7 +16,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from mammo.detector_settings import DetectorConfig
+from mammo.detector_config import DetectorConfig
 from mammo.errors import InputError
 from mammo.fields import check_ranges
 from mammo.fields import number as _number

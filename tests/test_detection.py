@@ -1,4 +1,4 @@
-"""A detector from settings to its tables, on the phantom: what it finds, what it must not learn from, what it refuses."""
+"""A detector from settings to tables, on the phantom: what it finds, must not learn from, and refuses."""
 
 import subprocess
 import sys
@@ -82,7 +82,9 @@ def test_without_a_partner_there_is_one_head(job):
 
 def test_places_of_test_films_that_train_are_an_error(job, monkeypatch):
     monkeypatch.setattr(DetectionDataModule, "_of", lambda self, part: np.ones(len(self.prepared.crops.table), bool))
-    with pytest.raises(RuntimeError, match=r"leak: training uses places of \d+ films, of which \d+ are not of the train"):
+    with pytest.raises(
+        RuntimeError, match=r"leak: training uses places of \d+ films, of which \d+ are not of the train"
+    ):
         job(*QUICK)
 
 

@@ -15,7 +15,8 @@ BELOW = {
     "paths": "",
     "files": "errors",
     "fields": "errors",
-    "config": "errors fields",
+    "detector_config": "fields",
+    "config": "detector_config errors fields",
     "targets": "errors",
     "figures": "files",
     "formats": "errors paths processes",  # many headers are read by several processes
@@ -50,7 +51,7 @@ FENCED = {  # third-party packages, and who may import them
     "sklearn": "models",
     "skops": "models",
     "albumentations": "preprocessing",
-    "cv2": "archives formats datasets preprocessing auditing bench testing processes",
+    "cv2": "archives formats datasets preprocessing models training auditing bench testing processes",
     "matplotlib": "figures auditing datasets runs",
     "statsmodels": "evaluation",
     "imagehash": "auditing",

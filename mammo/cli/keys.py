@@ -28,6 +28,8 @@ ALLOWED = {  # the values that the type of a field allows; for Any, the comment 
     "float": "a number",
     "float | None": "null, or a number",
     "list[float] | None": "null, or a list of numbers",
+    "list[int]": "a list of whole numbers",
+    "list[str]": "a list of words",
     "Any": "",
 }
 EXAMPLES = {

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - its usual name
+from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mammo.config import Config
@@ -95,7 +95,7 @@ class FrozenMaps(nn.Module):
         self.stages = nn.ModuleDict(dict(stages[: last + 1])).eval().requires_grad_(False)
         for module in self.stages.modules():
             if hasattr(module, "bn") and hasattr(module, "conv"):  # torchvision's BasicConv2d
-                module.conv, module.bn = fuse_conv_bn_eval(module.conv, module.bn), nn.Identity()
+                module.conv, module.bn = fuse_conv_bn_eval(module.conv, module.bn), nn.Identity()  # type: ignore[arg-type, type-var]
         self.to(memory_format=torch.channels_last)
 
     def train(self, mode: bool = True) -> "FrozenMaps":
@@ -207,7 +207,7 @@ def in_windows(maps: Tensor, cells: int, rows: np.ndarray, columns: np.ndarray) 
 
 
 def to_bytes(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Return values (n, C) as uint8, and the (2, C) float32 least value and step of each channel: least + step x byte."""
+    """Return values (n, C) as uint8, and the least value and the step of each channel, (2, C): least + step x byte."""
     least = values.amin(0)
     step = ((values.amax(0) - least) / 255).clamp_min(1e-12)
     return ((values - least) / step).round().to(torch.uint8), torch.stack([least, step])

@@ -21,7 +21,7 @@ class Platt:
 
     @classmethod
     def fit(cls, score: np.ndarray, positive: np.ndarray) -> "Platt":
-        """Return the curve that fits scores (N,) and labels (N,) bool; the plain one if it would fall or be too steep."""
+        """Return the curve that fits scores (N,) and labels (N,) bool; the plain one if that curve would fall."""
         if positive.all() or not positive.any() or np.ptp(score) == 0:
             return cls()
         middle, spread = float(score.mean()), float(score.std())

@@ -29,7 +29,14 @@ from mammo.files import locked, owned, remove_abandoned, whole
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.5  # between two looks for arrays that another machine stores
-KINDS = ("crops", "trunks", "gans", "hashes", "headers")  # folders of MAMMO_HOME whose content can be made again
+KINDS = (
+    "crops",
+    "trunks",
+    "maps",
+    "gans",
+    "hashes",
+    "headers",
+)  # folders of MAMMO_HOME whose content can be made again
 
 
 def digest(facts: Mapping[str, object]) -> str:

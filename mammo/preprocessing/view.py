@@ -68,7 +68,9 @@ def view_of(breast: Breast, spacing_mm: float | None, view_mm: float, name: str)
     on_breast = (x + 0.5) / scaled[0] - 0.5, (y + 0.5) / scaled[1] - 0.5 + top
     points = [breast.to_film(*at) for at in zip(*on_breast, strict=True)]
     inside = [breast.place(*at) for at in zip(*on_breast, strict=True)]
-    blob, surround = (_smooth(pixels, mask, mm / view_mm)[y.astype(int), x.astype(int)] for mm in (BLOB_MM, SURROUND_MM))
+    blob, surround = (
+        _smooth(pixels, mask, mm / view_mm)[y.astype(int), x.astype(int)] for mm in (BLOB_MM, SURROUND_MM)
+    )
     facts = [*np.reshape(points, (-1, 2)).T, rows, columns, *np.reshape(inside, (-1, 2)).T, blob, blob - surround]
     return View(np.ascontiguousarray(pixels), np.stack(facts, axis=1).astype(np.float32))
 

@@ -59,4 +59,3 @@ def write_marks(run: RunFolder, config: Config, prepared: Prepared, heat: HeatMa
     parts = rows.drop_duplicates("image_id").set_index("image_id")["split"]
     lesions = heat.lesions[heat.lesions["image_id"].isin(parts.index)]
     write_table(lesions.assign(split=lesions["image_id"].map(parts)), run.path / "lesions.csv")
-

@@ -94,7 +94,9 @@ def test(
         outputs = fit_and_predict(task, prepared, config, folder, plan, weights=run.checkpoint)
         if outputs is None:
             return {}
-        table, more = _predictions(run, prepared, answers_of(config, outputs, run.heads(), run.selection.get("detector")))
+        table, more = _predictions(
+            run, prepared, answers_of(config, outputs, run.heads(), run.selection.get("detector"))
+        )
         write_json(_provenance(folder, run, prepared, config, plan, command, more), there)
         write_json({"settings": {"run": str(run.path), **(said or {})}}, folder / "job.json")
         _write(folder, prepared, table)

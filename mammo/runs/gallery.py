@@ -1,4 +1,4 @@
-"""Pictures of a detector at work on test films: its best hits, its misses and its worst false marks; heat beside film."""
+"""Pictures of a detector on test films: its best hits, its misses and its worst false marks, each with its heat."""
 
 from dataclasses import dataclass
 
@@ -78,7 +78,9 @@ def _seen(prepared: Prepared, config: Config, heat: HeatMaps, part: str) -> list
 
 
 def _hits(point: np.ndarray, lesions: list[Geometry], reach_px: float) -> bool:
-    return any(np.hypot(point[0] - one.x_px, point[1] - one.y_px) <= max(one.radius_px or 0, reach_px) for one in lesions)
+    return any(
+        np.hypot(point[0] - one.x_px, point[1] - one.y_px) <= max(one.radius_px or 0, reach_px) for one in lesions
+    )
 
 
 def draw(left: Axes, right: Axes, prepared: Prepared, config: Config, heat: HeatMaps, one: Seen) -> None:

@@ -63,4 +63,3 @@ class Classification(Task):
         """Return one optimiser group for each parameter of the loss."""
         rate = self.optim.lr_head * self.criterion.rate
         return [{"params": [learnt], "lr": rate, "weight_decay": 0.0} for learnt in self.criterion.parameters()]
-

@@ -1,10 +1,10 @@
-"""Detection: a value for each place of a film, learnt from lesions whose place is known; the hottest tell of the film."""
+"""Detection: a value for each place of a film, learnt from lesions with a place; the hottest tell of the film."""
 
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - its usual name
+from torch.nn import functional as F
 from torch.optim.lr_scheduler import OneCycleLR
 from torchmetrics import MetricCollection
 from torchmetrics.classification import BinaryAccuracy, BinaryAUROC
@@ -83,8 +83,12 @@ class Detection(Task):
 
     def rows(self, features: Tensor) -> Batch:
         """Return the heat, the score and the features of a film's places (n, width), each with a first side of 1."""
-        heat, score, units = self.net.film(features)  # type: ignore[operator]
-        return {"features": units[None], "logits": torch.stack([torch.zeros_like(score), score])[None], "heat": heat[None]}
+        heat, score, units = self.net.film(features)
+        return {
+            "features": units[None],
+            "logits": torch.stack([torch.zeros_like(score), score])[None],
+            "heat": heat[None],
+        }
 
     def shown(self, logits: Tensor) -> Tensor:
         """Return probabilities."""
@@ -92,7 +96,7 @@ class Detection(Task):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of the places of a step, of all restarts."""
-        logits = self.net.head(batch["x"])  # type: ignore[operator]
+        logits = self.net.head(batch["x"])
         loss = self.loss(logits, batch)
         self._watch("train", logits.mean(-1).flatten(), (batch["y"] > 0).long().flatten(), loss / len(logits))
         return loss
@@ -107,13 +111,15 @@ class Detection(Task):
     def _heat(self, x: Tensor) -> Tensor:
         """Return the logits (restarts, n) of places (n, width) without dropout."""
         self.net.eval()
-        found = torch.cat([self.net.head(part.float()[None].to(self.device)).mean(-1).cpu() for part in x.split(8192)], 1)  # type: ignore[operator]
+        found = torch.cat(
+            [self.net.head(part.float()[None].to(self.device)).mean(-1).cpu() for part in x.split(8192)], 1
+        )
         self.net.train()
         return found
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Watch the score of a film."""
-        _, score, _ = self.net.film(batch["x"])  # type: ignore[operator]
+        _, score, _ = self.net.film(batch["x"])
         y = batch["y"].view(1)
         loss = F.binary_cross_entropy_with_logits(score.view(1), y.float())
         self._watch(self.trainer.datamodule.watched, score.view(1), y, loss)  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Batches of a detector for Lightning: frozen maps of all films on axes of the training films, and what they ought to say."""
+"""Batches of a detector for Lightning: the frozen maps of films on the axes of training films, and their targets."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a detector sees of each film: frozen maps in windows around its places, made once and kept on disk as bytes."""
+"""Frozen maps of films in windows around their places, which a detector sees; made once, kept on disk as bytes."""
 
 import copy
 import logging
@@ -78,7 +78,9 @@ class Maps:
         """Return the maps of all films; the processes of a trainer share the work."""
         strategy = trainer.strategy
         if self.store is None:
-            return [self._film(arrays, keys) for arrays, keys in zip(self._made(self.keys, trainer), self.keys, strict=True)]
+            return [
+                self._film(arrays, keys) for arrays, keys in zip(self._made(self.keys, trainer), self.keys, strict=True)
+            ]
         wanted = {name for keys in self.keys for key in keys for name in _names(key)}
         found = self.store.load(wanted)
         if strategy.broadcast(len(found) < len(wanted)):

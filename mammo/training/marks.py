@@ -105,7 +105,14 @@ def candidates(
         for image, at, heat, side in zip(images.to_dict("records"), points, of_films, spacing_mm, strict=True):
             rows, reach = marks_of(heat, at, apart_mm / side), apart_mm / side / 2
             x, y = at[rows].T
-            found = {"x_px": x, "y_px": y, "x0_px": x - reach, "y0_px": y - reach, "x1_px": x + reach, "y1_px": y + reach}
+            found = {
+                "x_px": x,
+                "y_px": y,
+                "x0_px": x - reach,
+                "y0_px": y - reach,
+                "x1_px": x + reach,
+                "y1_px": y + reach,
+            }
             tables.append(pd.DataFrame({**image, "head": head, **found, "score": heat[rows]}, index=range(len(rows))))
     table = pd.concat(tables, ignore_index=True)[COLUMNS]
     table["score"] = [f"{value:.9g}" for value in table["score"].astype(np.float32)]

@@ -1,4 +1,4 @@
-"""Checks that a detector learns from places of training films alone, and that each ought to say what its findings say."""
+"""Checks that a detector learns from places of training films alone, and what their findings say of them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -74,6 +74,4 @@ def targets_for(
     table = prepared.crops.table
     lesions, geometries = lesions_of(findings, prepared.labels)
     positive, sides = (prepared.classes == 1).tolist(), table["spacing_mm"].astype(float).tolist()
-    return targets_of(
-        table["image_id"].astype(str).tolist(), points, positive, lesions, geometries, sides, config
-    )
+    return targets_of(table["image_id"].astype(str).tolist(), points, positive, lesions, geometries, sides, config)

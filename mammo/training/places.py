@@ -20,7 +20,7 @@ LESION_COLUMNS = [
 
 @dataclass(frozen=True)
 class Targets:
-    """What each of N places ought to say.
+    """The values that N places ought to have.
 
     Attributes:
         soft: (N,) 1 in the middle of a lesion, 0.5 at its edge, 0 outside.
@@ -63,7 +63,10 @@ def reach_of(place: Geometry, x_px: np.ndarray, y_px: np.ndarray, least_px: floa
     far = np.hypot(across, down)
     if (mask := place.mask()) is not None:
         inner, outer = (cv2.distanceTransform(np.uint8(one), cv2.DIST_L2, 5) for one in (mask, ~mask))
-        rows, columns = y_px.round().astype(int).clip(0, len(mask) - 1), x_px.round().astype(int).clip(0, mask.shape[1] - 1)
+        rows, columns = (
+            y_px.round().astype(int).clip(0, len(mask) - 1),
+            x_px.round().astype(int).clip(0, mask.shape[1] - 1),
+        )
         outside = outer[rows, columns]
         by_mask = np.where(outside > 0, 1 + outside / reach, 1 - inner[rows, columns] / max(inner.max(), 1.0))
         near = far / least_px

@@ -24,7 +24,7 @@ def with_maps(maps, **detector):
     ],
 )
 def test_a_map_lies_on_the_film_that_it_shows(backbone, scale):
-    """What a bright square changes has its middle where the square is."""
+    """The middle of all that a bright square changes is where the square is."""
     maps = FrozenMaps(backbone)
     plain = np.full((256, 192), 90, np.uint8)
     changed = plain.copy()

@@ -62,5 +62,5 @@ def test_brightness_at_the_edge_of_the_breast_is_that_of_the_breast_alone():
 
 
 def test_a_film_without_a_known_spacing_is_refused_in_one_line():
-    with pytest.raises(InputError, match="image one has no spacing_mm.*data.spacing_mm"):
+    with pytest.raises(InputError, match=r"image one has no spacing_mm.*data.spacing_mm"):
         the_view(a_film(right=False), spacing=None)

@@ -1,4 +1,4 @@
-"""What the places of a film ought to say, which of them train, and whose film is whose partner."""
+"""The targets of the places of a film, which of them train, and the partner of each film."""
 
 import cv2
 import numpy as np
@@ -44,7 +44,9 @@ def test_a_circle_is_1_in_its_middle_half_at_its_edge_and_has_a_ring_that_does_n
 
 
 def test_a_small_lesion_reaches_the_least_distance():
-    assert np.array_equal(told([finding(x_px=100, y_px=80, radius_px=1)]).soft > 0, np.hypot(*(GRID - (100, 80)).T) <= 8)
+    assert np.array_equal(
+        told([finding(x_px=100, y_px=80, radius_px=1)]).soft > 0, np.hypot(*(GRID - (100, 80)).T) <= 8
+    )
 
 
 def test_a_point_alone_is_a_lesion_of_the_least_reach():
@@ -83,7 +85,9 @@ def test_of_two_lesions_a_place_belongs_to_the_one_it_is_deeper_in():
 
 
 def test_findings_of_the_first_class_are_no_lesions():
-    malignant = Labels(("other", "malignant"), "severity", {"normal": "other", "benign": "other", "malignant": "malignant"})
+    malignant = Labels(
+        ("other", "malignant"), "severity", {"normal": "other", "benign": "other", "malignant": "malignant"}
+    )
     rows = [finding(x_px=50, y_px=50, radius_px=9), finding(number=2, severity="malignant", x_px=9, y_px=9)]
     lesions, places = lesions_of(findings_table(rows), malignant)
     assert lesions["finding_id"].tolist() == [2] and len(places) == 1
