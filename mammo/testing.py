@@ -104,6 +104,10 @@ def check_backbone(backbone: Backbone) -> None:
             net.layer(backbone.cam)
         except AttributeError:
             _fail(name, f"cam={backbone.cam}", "a stage, or <stage>.<path in it>")
+        for tap, path in backbone.taps.items():
+            stage, _, inner = path.partition(".")
+            if stage not in stages or (inner and inner not in dict(net.layer(stage).named_children())):
+                _fail(name, f"the map {tap} at {path}", "a stage, or <stage>.<layer in it>; correct taps")
     finally:
         del BACKBONES[name]
 

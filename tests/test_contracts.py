@@ -70,6 +70,7 @@ BROKEN = {
     "width": lambda: check_backbone(replace(ROW, width=64)),
     "last_block": lambda: check_backbone(replace(ROW, last_block="block9")),
     "cam": lambda: check_backbone(replace(ROW, cam="block5.nothing")),
+    "taps": lambda: check_backbone(replace(ROW, taps={"late": "block5.9"})),
     "as_map": lambda: check_backbone(replace(ROW, as_map=lambda x: x.flatten(2))),
     "random_state": lambda: check_head(Head(RandomForestClassifier(10), FOREST.grid)),
     "depth": lambda: check_head(Head(FOREST.estimator, {"depth": [1]})),

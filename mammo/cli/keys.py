@@ -1,6 +1,7 @@
 """The keys of the configuration with their explanations, and the options of each group, as text for users.
 
-The explanations are the comments of `mammo/config.py` and of the files in `conf/`; they are not repeated anywhere else.
+The explanations are the comments of `mammo/config.py`, of `mammo/crop_config.py` and of the files in `conf/`; they are
+not repeated anywhere else.
 """
 
 import ast
@@ -30,6 +31,7 @@ ALLOWED = {  # the values that the type of a field allows; for Any, the comment 
     "list[float] | None": "null, or a list of numbers",
     "list[int]": "a list of whole numbers",
     "list[str]": "a list of words",
+    "list[str] | None": "null, or a list of names",
     "Any": "",
 }
 EXAMPLES = {

@@ -5,7 +5,7 @@ To add one, write a row here and a file in `conf/model/`.
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torchvision.models as tv
@@ -43,6 +43,8 @@ class Backbone:
         fc: A function that returns the fully connected layers up to the penultimate one, and their width; or None.
         fc_side: Side of the map that these layers take.
         aux_after: The stage whose output an auxiliary head takes in training; None if there is none.
+        taps: The maps that `model.features` may name: a stage, and the layer whose output is its map, which is the
+            stage itself or `<stage>.<layer in it>`. `as_map` makes them (B, C, rows, columns).
     """
 
     build: Callable[[int], nn.Module]
@@ -61,6 +63,7 @@ class Backbone:
     fc: tuple[Callable[[Any], nn.Module], int] | None = None
     fc_side: int = 7
     aux_after: str | None = None
+    taps: dict[str, str] = field(default_factory=dict)
 
     def absent(self, key: str) -> bool:
         """Tell whether a key of the state dict belongs to the classifier, which a weights file may lack."""
@@ -109,16 +112,31 @@ def _first(count: int) -> Callable[[Any], nn.Module]:
     return lambda model: nn.Sequential(*list(model.classifier.children())[:count])
 
 
+def _blocks_end(*last: int) -> dict[str, str]:
+    """Return the taps of blocks: the layer before the pooling, by its number in each block."""
+    return {f"block{i}": f"block{i}.{layer}" for i, layer in enumerate(last, 1)}
+
+
+def _stages(*names: str) -> dict[str, str]:
+    """Return taps that are the outputs of whole stages."""
+    return {name: name for name in names}
+
+
 VGG: dict[str, Any] = {
     "stages": _blocks, "last_block": "block5", "classifier": ("classifier.",), "width": 512, "fc": (_first(5), 4096),
 }  # fmt: skip
 RESNET: dict[str, Any] = {
     "stages": _children("avgpool", "fc"), "last_block": "layer4", "cam": "layer4", "classifier": ("fc.",),
+    "taps": _stages("layer1", "layer2", "layer3", "layer4"),
 }  # fmt: skip
 
 BACKBONES = {
-    "vgg16": Backbone(lambda side: tv.vgg16(), tv.VGG16_Weights.IMAGENET1K_V1, cam="block5.5", **VGG),
-    "vgg19": Backbone(lambda side: tv.vgg19(), tv.VGG19_Weights.IMAGENET1K_V1, cam="block5.7", **VGG),
+    "vgg16": Backbone(
+        lambda side: tv.vgg16(), tv.VGG16_Weights.IMAGENET1K_V1, cam="block5.5", taps=_blocks_end(3, 3, 5, 5, 5), **VGG
+    ),
+    "vgg19": Backbone(
+        lambda side: tv.vgg19(), tv.VGG19_Weights.IMAGENET1K_V1, cam="block5.7", taps=_blocks_end(3, 3, 7, 7, 7), **VGG
+    ),
     "inception": Backbone(
         lambda side: tv.inception_v3(init_weights=False),  # its own first weights take seconds to draw
         tv.Inception_V3_Weights.IMAGENET1K_V1,
@@ -130,6 +148,7 @@ BACKBONES = {
         min_side=75,
         normalise=HALF,
         aux_after="Mixed_6e",
+        taps=_stages("Mixed_5b", "Mixed_5d", "Mixed_6a", "Mixed_6c", "Mixed_6e", "Mixed_7a", "Mixed_7c"),
     ),
     "resnet18": Backbone(lambda side: tv.resnet18(), tv.ResNet18_Weights.IMAGENET1K_V1, width=512, **RESNET),
     "resnet50": Backbone(lambda side: tv.resnet50(), tv.ResNet50_Weights.IMAGENET1K_V1, width=2048, **RESNET),
@@ -142,6 +161,7 @@ BACKBONES = {
         classifier=("classifier.",),
         width=1920,
         adapt=_old_densenet_keys,
+        taps=_stages("denseblock1", "denseblock2", "denseblock3", "relu5"),
     ),
     "alexnet": Backbone(
         lambda side: tv.alexnet(),
@@ -154,6 +174,7 @@ BACKBONES = {
         min_side=63,
         fc=(_first(6), 4096),
         fc_side=6,
+        taps=_blocks_end(1, 1, 5),
     ),
     "alexnet_modified": Backbone(
         alexnet_modified,
@@ -165,6 +186,7 @@ BACKBONES = {
         width=256,
         min_side=63,
         normalise=GREY,
+        taps=_blocks_end(2, 2, 8),
     ),
     "compact": Backbone(
         compact,
@@ -175,6 +197,7 @@ BACKBONES = {
         classifier=(),
         width=128,
         normalise=GREY,
+        taps=_blocks_end(2, 2, 2, 2, 2),
     ),
     "shallow_deep": Backbone(
         lambda side: tv.resnet50(),
@@ -190,6 +213,7 @@ BACKBONES = {
         cam="features_8",
         classifier=("classifier.",),
         width=1280,
+        taps=_stages(*(f"features_{number}" for number in range(9))),
     ),
     "convnext_tiny": Backbone(
         lambda side: tv.convnext_tiny(),
@@ -200,6 +224,7 @@ BACKBONES = {
         classifier=("classifier.2.",),
         width=768,
         pool=_convnext_pool,
+        taps=_stages("features_1", "features_3", "features_5", "features_7"),
     ),
     "vit_b_16": Backbone(
         lambda side: tv.vit_b_16(image_size=side),
@@ -217,6 +242,7 @@ BACKBONES = {
         pool=lambda model: ClassToken(),
         as_map=lambda x: x[:, 1:].transpose(1, 2).unflatten(2, (int((x.shape[1] - 1) ** 0.5), -1)),
         adapt=_places,
+        taps=_stages(*(f"encoder_layer_{number}" for number in range(12))),
     ),
     "swin_t": Backbone(
         lambda side: tv.swin_t(),
@@ -228,6 +254,7 @@ BACKBONES = {
         width=768,
         pool=lambda model: Mean((1, 2)),
         as_map=lambda x: x.permute(0, 3, 1, 2),
+        taps=_stages("features_1", "features_3", "features_5", "norm"),
     ),
 }
 

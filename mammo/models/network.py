@@ -6,6 +6,7 @@ see `training.frozen`), `body` (trained, up to the penultimate features) and `he
 """
 
 import hashlib
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,7 +15,8 @@ from torch import Tensor, nn
 
 from mammo.config import ModelConfig
 from mammo.errors import InputError
-from mammo.models.backbones import Stages, find_backbone
+from mammo.models.backbones import Backbone, Stages, find_backbone
+from mammo.models.taps import POOL, Join, Pooled, Taps, parts_of, steps
 from mammo.models.weights import RunWeights, load_stages, load_weights
 
 AUX_MIN_SIDE = 299  # the auxiliary head's pooling and 5 x 5 convolution need a map of 17 x 17 from Mixed_6e
@@ -58,8 +60,8 @@ class Network(nn.Module):
     """A backbone in three parts: frozen, body and head.
 
     Args:
-        stages: The backbone's stages, the input stage first and the pooling last.
-        frozen_stages: Number of stages that are frozen.
+        frozen: The frozen stages in sequence, the input stage first.
+        body: The other stages up to the penultimate features; the pooling is the last stage of both together.
         head: The layers from features to logits.
         as_map: Turns the output of the last stage before the pooling into (B, C, h, w).
         aux: An auxiliary head that is trained beside the head; None if there is none.
@@ -68,8 +70,8 @@ class Network(nn.Module):
 
     def __init__(
         self,
-        stages: Stages,
-        frozen_stages: int,
+        frozen: nn.Sequential,
+        body: nn.Sequential,
         head: nn.Module,
         *,
         as_map: Callable[[Tensor], Tensor],
@@ -77,10 +79,7 @@ class Network(nn.Module):
         aux_after: str | None,
     ) -> None:
         super().__init__()
-        self.frozen = nn.Sequential()
-        self.body = nn.Sequential()
-        for number, (name, stage) in enumerate(stages):
-            (self.frozen if number < frozen_stages else self.body).add_module(name, stage)
+        self.frozen, self.body = frozen, body
         self.head, self.as_map, self.aux, self.aux_after = head, as_map, aux, aux_after
         self.frozen.requires_grad_(False).eval()
         self.loaded: frozenset[str] = frozenset()  # names of parameters loaded from a weights file or a run
@@ -109,7 +108,7 @@ class Network(nn.Module):
     def maps(self, pixels: Tensor) -> Tensor:
         """Return the last map (B, C, h, w)."""
         for name, stage in [*self.frozen.named_children(), *self.body.named_children()]:
-            if name == "pool":
+            if name == POOL:
                 break
             pixels = stage(pixels)
         return self.as_map(pixels)
@@ -125,8 +124,7 @@ class Network(nn.Module):
             outputs: The outputs of the frozen part; the pixels themselves if nothing is frozen.
         """
         x = outputs
-        for name, stage in self.body.named_children():
-            x = stage(x)
+        for name, x in steps(self.body, outputs):
             if self.aux is not None and name == self.aux_after:
                 yield AUX_WEIGHT, self.aux(x).float()
         yield 1.0, self.head(x)
@@ -179,6 +177,7 @@ def build_network(
     side = config.image_size
     if config.pool == "fc" and backbone.fc is None:
         raise InputError(f"model.pool=fc, but {config.name} has no fully connected layers; use model.pool=avg")
+    taps = taps_of(config, backbone)
     if side < backbone.min_side or side % backbone.step:
         multiple = f", a multiple of {backbone.step}" if backbone.step > 1 else ""
         raise InputError(
@@ -198,36 +197,92 @@ def build_network(
         )
     loaded = {id(parameter) for key, parameter in model.named_parameters() if key in keys}
 
-    stages: Stages = [("input", Grey(*backbone.normalise, channels_last=config.channels_last))]
-    stages += backbone.stages(model)
-    last_block = [stage for stage, _ in stages].index(backbone.last_block)
-    if config.pool == "avg" or backbone.fc is None:
-        stages.append(("pool", Float32(backbone.pool(model))))
-        width = backbone.width
-    else:
-        layers, width = backbone.fc
-        stages.append(("pool", nn.Sequential(nn.AdaptiveAvgPool2d(backbone.fc_side), nn.Flatten())))
-        stages.append(("fc", Float32(layers(model))))
+    stages, left_out, width = staged(config, backbone, model, taps)
     if donor is not None and frozen_stages is None:
-        keys, digest = load_stages(stages, donor, name=config.name), donor.digest
+        keys, digest = load_stages(stages, donor, name=config.name, left_out=left_out), donor.digest
         loaded = {id(p) for stage, layer in stages for key, p in layer.named_parameters() if f"{stage}.{key}" in keys}
     if frozen_stages is None:
-        frozen_stages = {"head": len(stages), "last_block": last_block, "all": 0}[config.trainable]
-        lacking = [i for i, (_, stage) in enumerate(stages) if any(id(p) not in loaded for p in stage.parameters())]
-        frozen_stages = min([frozen_stages, *lacking])
-        if not any(list(stage.parameters()) for _, stage in stages[:frozen_stages]):
-            frozen_stages = 0  # nothing but the input stage would be frozen
+        frozen_stages = _frozen_of(config, backbone, stages, loaded)
+    if taps is None:
+        frozen, body = (nn.Sequential(OrderedDict(of)) for of in (stages[:frozen_stages], stages[frozen_stages:]))
+    else:
+        frozen, body, width = parts_of(stages, frozen_stages, taps, side)
     top = head(width)
     aux: Any = None
-    if backbone.aux_after is not None and config.trainable == "all" and side >= AUX_MIN_SIDE:
+    heard = backbone.aux_after is not None and backbone.aux_after not in left_out
+    if heard and config.trainable == "all" and side >= AUX_MIN_SIDE:
         aux = model.AuxLogits
         aux.fc = nn.Linear(768, classes)  # the width of torchvision's InceptionAux
-    network = Network(stages, frozen_stages, top, as_map=backbone.as_map, aux=aux, aux_after=backbone.aux_after)
+    network = Network(frozen, body, top, as_map=backbone.as_map, aux=aux, aux_after=backbone.aux_after)
     network.weights_digest = digest
     network.loaded = frozenset(key for key, parameter in network.named_parameters() if id(parameter) in loaded)
     if config.compile:
         network.compile_stages()
     return network.to(memory_format=torch.channels_last) if config.channels_last else network
+
+
+def staged(
+    config: ModelConfig, backbone: Backbone, model: nn.Module, taps: Taps | None
+) -> tuple[Stages, list[str], int]:
+    """Return the stages from the input to the penultimate features, the stages left out, and the number of features.
+
+    Stages beyond the last map that gives features are left out. The number is that of the last map, if `taps` is None.
+
+    Raises:
+        InputError: The block that should train is left out.
+    """
+    stages: Stages = [("input", Grey(*backbone.normalise, channels_last=config.channels_last))]
+    stages += backbone.stages(model)
+    width = backbone.width * (1 + (config.pool == "mean_std"))
+    if taps is not None:
+        last = max(number for number, (name, _) in enumerate(stages) if name in taps.layers)
+        stages, left_out = stages[: last + 1], [name for name, _ in stages[last + 1 :]]
+        if config.trainable == "last_block" and backbone.last_block in left_out:
+            raise InputError(
+                f"model.trainable=last_block trains {config.name} from {backbone.last_block}, but "
+                f"model.features={config.features} ends before it; name a later stage, or use model.trainable=all"
+            )
+        return [*stages, (POOL, Join())], left_out, width
+    if config.pool == "avg":
+        stages.append((POOL, Float32(backbone.pool(model))))
+    elif config.pool != "fc" or backbone.fc is None:
+        stages.append((POOL, Float32(Pooled(config.pool, backbone.as_map))))
+    else:
+        layers, width = backbone.fc
+        stages.append((POOL, nn.Sequential(nn.AdaptiveAvgPool2d(backbone.fc_side), nn.Flatten())))
+        stages.append(("fc", Float32(layers(model))))
+    return stages, [], width
+
+
+def _frozen_of(config: ModelConfig, backbone: Backbone, stages: Stages, loaded: set[int]) -> int:
+    """Return the number of frozen stages: those before the first that trains or lacks weights, 0 if none has any."""
+    last_block = next((at for at, (name, _) in enumerate(stages) if name == backbone.last_block), 0)
+    count = {"head": len(stages), "last_block": last_block, "all": 0}[config.trainable]
+    lacking = [i for i, (_, stage) in enumerate(stages) if any(id(p) not in loaded for p in stage.parameters())]
+    count = min([count, *lacking])
+    if not any(list(stage.parameters()) for _, stage in stages[:count]):
+        return 0  # nothing but the input stage would be frozen
+    return count
+
+
+def taps_of(config: ModelConfig, backbone: Backbone) -> Taps | None:
+    """Return the maps that `config.features` names; None if the last map alone gives the features.
+
+    Raises:
+        InputError: A name is unknown or there twice, or the pooling has no map.
+    """
+    if config.features is None:
+        return None
+    known = ", ".join(backbone.taps) or "none"
+    if not config.features or len(set(config.features)) < len(config.features):
+        raise InputError(f"model.features={config.features}: expected null, or some of {known}, each once")
+    for name in config.features:
+        if name not in backbone.taps:
+            raise InputError(f"model.features: {config.name} has no map {name}; expected some of {known}")
+    if config.pool == "fc":
+        raise InputError("model.pool=fc takes the last map; use model.features=null, or another pooling")
+    layers = {stage: inner for stage, _, inner in (backbone.taps[name].partition(".") for name in config.features)}
+    return Taps(layers, config.pool, backbone.as_map)
 
 
 def linear_head(width: int, classes: int, dropout: float) -> nn.Module:

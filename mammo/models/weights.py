@@ -1,7 +1,7 @@
 """Load weights of torchvision, of a safetensors file with the same keys, or of a run; each key and shape is checked."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
@@ -15,7 +15,8 @@ from mammo.errors import InputError
 
 State = dict[str, Tensor]
 OF_RUN = ("net.frozen.", "net.body.")  # prefixes of a backbone's keys in a checkpoint; they name the same stages
-FULL = "fc."  # prefix of the fully connected layers, which a run has with model.pool=fc alone
+# Prefixes of layers that depend on model.pool: the fully connected ones of fc, and the norm of some backbones of avg.
+OF_POOL = ("fc.", "pool.")
 
 
 @dataclass(frozen=True)
@@ -75,13 +76,16 @@ def load_weights(
     return set(state), digest
 
 
-def load_stages(stages: Iterable[tuple[str, nn.Module]], donor: RunWeights, *, name: str) -> set[str]:
+def load_stages(
+    stages: Iterable[tuple[str, nn.Module]], donor: RunWeights, *, name: str, left_out: Sequence[str] = ()
+) -> set[str]:
     """Fill the stages of a network with those of a run, which may have frozen others. Its head is not taken.
 
     Args:
         stages: The stages by name.
         donor: The weights of the run.
         name: The name of the backbone, for errors.
+        left_out: The names of stages that the network does not have and the run may have.
 
     Returns:
         The keys that were filled, `<stage>.<key>`.
@@ -94,10 +98,12 @@ def load_stages(stages: Iterable[tuple[str, nn.Module]], donor: RunWeights, *, n
     state = {
         key.removeprefix(part): tensor for key, tensor in donor.state.items() for part in OF_RUN if key.startswith(part)
     }
-    if not any(key.startswith(FULL) for key in own):
-        state = {key: tensor for key, tensor in state.items() if not key.startswith(FULL)}
+    others = [prefix for prefix in OF_POOL if not any(key.startswith(prefix) for key in own)]
+    others += [f"{stage}." for stage in left_out]
+    state = {key: tensor for key, tensor in state.items() if not key.startswith(tuple(others))}
     said = f"{name} as the other settings of the model build it"
-    _compare(str(donor.path), state, own, lambda key: key.startswith(FULL), "the fully connected layers'", said)
+    layers_of = "the fully connected layers'" if any(key.startswith("fc.") for key in own) else "the pooling's"
+    _compare(str(donor.path), state, own, lambda key: key.startswith(OF_POOL), layers_of, said)
     for stage, layer in layers.items():
         mine = {key.removeprefix(f"{stage}."): state[key] for key in state if key.startswith(f"{stage}.")}
         layer.load_state_dict(mine, strict=False)  # the keys were compared above

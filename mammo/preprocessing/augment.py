@@ -16,7 +16,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else its import looks 
 import albumentations as A
 import cv2
 
-from mammo.config import AugmentConfig
+from mammo.crop_config import AugmentConfig
 from mammo.errors import InputError
 from mammo.preprocessing.mix import crossover, cutmix, mixup
 

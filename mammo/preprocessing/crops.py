@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from mammo.config import CropConfig
+from mammo.crop_config import CropConfig
 from mammo.datasets.geometry import with_circles
 from mammo.datasets.labels import Labels, findings_in, shown_in
 from mammo.errors import InputError

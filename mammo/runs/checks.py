@@ -25,6 +25,18 @@ SIDES = {  # the smallest side of an input, in pixels, by backbone
     "alexnet_modified": 63, "efficientnet_b0": 32, "convnext_tiny": 32, "vit_b_16": 32, "swin_t": 32, "compact": 32,
     "shallow_deep": 32,
 }  # fmt: skip
+BLOCKS = ("block1", "block2", "block3", "block4", "block5")
+LAYERS = ("layer1", "layer2", "layer3", "layer4")
+STAGES = {  # the maps that model.features may name, by backbone
+    "vgg16": BLOCKS, "vgg19": BLOCKS, "compact": BLOCKS, "alexnet": BLOCKS[:3], "alexnet_modified": BLOCKS[:3],
+    "resnet18": LAYERS, "resnet50": LAYERS, "shallow_deep": LAYERS,
+    "inception": ("Mixed_5b", "Mixed_5d", "Mixed_6a", "Mixed_6c", "Mixed_6e", "Mixed_7a", "Mixed_7c"),
+    "densenet201": ("denseblock1", "denseblock2", "denseblock3", "relu5"),
+    "efficientnet_b0": tuple(f"features_{number}" for number in range(9)),
+    "convnext_tiny": ("features_1", "features_3", "features_5", "features_7"),
+    "vit_b_16": tuple(f"encoder_layer_{number}" for number in range(12)),
+    "swin_t": ("features_1", "features_3", "features_5", "norm"),
+}  # fmt: skip
 SIZED = ("vit_b_16",)  # backbones with weights whose shapes depend on the side of the input
 TRAINER = (  # arguments of Lightning's Trainer that may be added with `+trainer.<name>=`
     "accumulate_grad_batches", "benchmark", "check_val_every_n_epoch", "detect_anomaly", "gradient_clip_algorithm",
@@ -51,6 +63,8 @@ def check(config: Config, folder: Path | None = None) -> None:
             f"model.image_size={config.model.image_size} is too small for {config.model.name}; "
             f"use {SIDES[config.model.name]} or more"
         )
+    if config.model.features is not None:
+        _check_features(config.model)
     if config.crop._target_ is None:
         known_name("crop.name", config.crop.name, rows_of("mammo.preprocessing.crops", "CROPS", CROPS))
     known_name("augment.method", config.augment.method, METHODS)
@@ -68,6 +82,18 @@ def check(config: Config, folder: Path | None = None) -> None:
     check_writable(home(), "MAMMO_HOME")
     if folder is not None:
         check_writable(folder, "the run's folder")
+
+
+def _check_features(model: ModelConfig) -> None:
+    """Refuse names that are no maps of the backbone, and a pooling that has no map."""
+    loaded = sys.modules.get("mammo.models.backbones")  # where plugins may have added rows
+    known = loaded.BACKBONES[model.name].taps if loaded else STAGES[model.name]
+    names = list(model.features or ())
+    known_name("model.features", names, known)
+    if not names or len(set(names)) < len(names):
+        raise InputError(f"model.features={names}: expected null, or some of {', '.join(known)}, each once")
+    if model.pool == "fc":
+        raise InputError("model.pool=fc takes the last map; use model.features=null, or another pooling")
 
 
 def _check_weights(path: Path, model: ModelConfig, *, detects: bool) -> None:

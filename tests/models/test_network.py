@@ -1,5 +1,6 @@
 """Networks compute what torchvision's do, freeze what they should, and take no weights that do not fit."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -97,8 +98,16 @@ def test_the_layer_for_grad_cam_is_a_map_that_the_logits_depend_on_everywhere(na
         output.retain_grad()
         seen["map"] = output
 
+    def tell(tap, module, args, output):
+        seen[tap] = row.as_map(output).ndim
+
     net.layer(row.cam).register_forward_hook(keep)
+    for tap, path in row.taps.items():
+        net.layer(path).register_forward_hook(partial(tell, tap))
+        stage, _, inner = path.partition(".")
+        assert not inner or inner in dict(net.layer(stage).named_children())  # a stage is run layer by layer
     net(pixels(name))[:, 1].sum().backward()
+    assert len(row.taps) >= 3 and all(seen[tap] == 4 for tap in row.taps)
     maps, slopes = row.as_map(seen["map"]), row.as_map(seen["map"].grad)
     assert maps.ndim == 4 and maps.shape[0] == 2 and maps.shape[2] == maps.shape[3]
     assert (slopes.abs().amax(dim=1) > 0).all()

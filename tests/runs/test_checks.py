@@ -46,6 +46,9 @@ LINES = {
     "plugins=[x.py]": "plugins=x.py",
     "hydra.run.dir=/proc/x": "/proc/x",
     "model.image_size=7": "model.image_size=7",
+    "model.features=[block3,blok4]": r"model\.features=blok4 .*block1, block2, block3, block4, block5",
+    "model=resnet18 model.features=[layer1,layer1]": r"layer1, .*each once",
+    "model.features=[block5] model.pool=fc": r"model\.pool=fc",
     "data=phantom data.patients=1": "data.patients=1",
     "fit=false": "fit=false",
     "trainer.precision=8": "trainer.precision=8",
@@ -93,6 +96,7 @@ def test_the_names_are_those_of_the_tables():
     assert list(checks.HEADS) == list(HEADS) and set(checks.LOSSES) == set(LOSSES)
     assert set(checks.METHODS) == set(METHODS) and set(checks.CROPS) == set(CROPS)
     assert {name: row.min_side for name, row in BACKBONES.items()} == checks.SIDES
+    assert {name: tuple(row.taps) for name, row in BACKBONES.items()} == checks.STAGES
     assert set(checks.TRAINER) < set(inspect.signature(L.Trainer).parameters)
 
 
