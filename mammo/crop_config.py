@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from mammo.errors import InputError
 from mammo.fields import number as _number
 from mammo.fields import one_of as _one_of
 from mammo.fields import whole as _whole
@@ -17,6 +18,10 @@ class CropConfig:
     arguments: Any = field(default_factory=dict)  # arguments of that class; add one with a plus
     # the side of a window in millimetres; 22.4 is 112 pixels of 0.2 mm, shown at 224
     window_mm: float = _number(22.4, 1e-3)
+    # lesion: the sides in millimetres of several windows around the same centre, say [22.4,14.4]; null: window_mm alone
+    windows_mm: list[float] | None = None
+    # with windows_mm: scores, the mean of the scores of all windows; features, one score from all their features
+    join: str = _one_of("scores", "scores", "features")
     # lesion: centre each window of both classes on the brightest blob within 8 mm, which is the harder task
     recentre: bool = True
     # a lesion without a known place: exclude leaves it out, breast takes the middle of the breast
@@ -25,6 +30,23 @@ class CropConfig:
     # grid: the distance between windows in millimetres; null: window_mm, so that they lie side by side
     stride_mm: float | None = _number(None, 1e-3)
     bits: int = _one_of(8, 8, 16)  # the bits per pixel of a stored crop
+
+    @property
+    def windows(self) -> int:
+        """The number of windows that a sample shows."""
+        return len(self.windows_mm or [self.window_mm])
+
+
+def check_windows(windows_mm: list[float] | None, join: str) -> None:
+    """Refuse windows that are no windows, and a rule to join them where there is one only."""
+    if windows_mm is None:
+        if join != "scores":
+            raise InputError(f"crop.join={join} does nothing with one window; name several by crop.windows_mm")
+    elif len(set(windows_mm)) < max(len(windows_mm), 2) or min(windows_mm) <= 0:
+        raise InputError(
+            f"crop.windows_mm={list(windows_mm)}: expected two sides or more in millimetres, each once and above 0; "
+            "use crop.window_mm for one"
+        )
 
 
 @dataclass

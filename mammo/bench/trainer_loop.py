@@ -106,7 +106,7 @@ def build(settings: dict[str, Any]) -> dict[str, Action]:
         used, device = trainer(1, Ticks(plan.accelerator)), torch.device(plan.accelerator)
         frozen = build_task(config, prepared.labels, frozen_stages=stages).net.frozen.to(device)
         rows, context = prepared.described.rows[:BLOCK], used.precision_plugin.forward_context
-        wanted = {str(row): (prepared.described, sample, 0) for row, (sample, _) in enumerate(rows)}
+        wanted = {str(row): (prepared.described, sample, 0, 0) for row, (sample, _) in enumerate(rows)}
 
         def block() -> None:
             compute(frozen, wanted, Store(folder), device, context, progress=False)

@@ -20,6 +20,7 @@ from mammo.models.network import Network
 from mammo.preprocessing.augment import Augment
 from mammo.preprocessing.crops import build_crop
 from mammo.preprocessing.cutting import Cutter
+from mammo.preprocessing.flips import FLIPS, flipped
 from mammo.preprocessing.squares import Square
 from mammo.run_folder import RunFolder
 from mammo.training.frozen import BLOCK
@@ -151,10 +152,14 @@ class Predictor:
             margin=Augment(self.config.augment).margin,
             bits=self.config.crop.bits,
         )
-        squares = [one for of in cutter(pd.concat([rows] * len(asks)), asks) for one in of]
+        cut, windows = cutter(pd.concat([rows] * len(asks)), asks), self.config.crop.windows
+        shown: list[tuple[Square, ...]] = [(one,) for of in cut for one in of]
+        if windows > 1:
+            shown = list(zip(*cut, strict=True))
+        squares = [one for one, *_ in shown]  # of several windows around one centre, the largest
         if not squares:
             raise InputError("no window can be cut from this film; name a point on the breast")
-        score, probabilities = self._answers(squares, cutter)
+        score, probabilities = self._answers(shown, cutter)
         windows = pd.DataFrame([{key: one.numbers[key] for key in ("x_px", "y_px", "size_px")} for one in squares])
         windows = windows.assign(score=score) if score is not None else windows
         windows = windows.assign(**{f"p_{name}": probabilities[:, i] for i, name in enumerate(self.classes)})
@@ -178,19 +183,29 @@ class Predictor:
             windows,
         )
 
-    def _answers(self, squares: list[Square], cutter: Cutter) -> tuple[np.ndarray | None, np.ndarray]:
-        """Return (N,) scores of the positive class, None for several classes, and (N, classes) probabilities."""
-        inset = (cutter.stored - cutter.shown) // 2
-        shown = np.stack([one.pixels[inset:, inset:][: cutter.shown, : cutter.shown] for one in squares])[:, None]
-        filled = np.concatenate([shown, np.repeat(shown[-1:], -len(shown) % BLOCK, axis=0)])  # batches as in training
+    def _answers(self, samples: list[tuple[Square, ...]], cutter: Cutter) -> tuple[np.ndarray | None, np.ndarray]:
+        """Return (N,) scores of the positive class, None for several classes, and (N, classes) probabilities.
+
+        Args:
+            samples: The squares of each sample: one, or those of its windows.
+            cutter: The cutter that made them.
+        """
+        inset, flips = (cutter.stored - cutter.shown) // 2, range(FLIPS[self.config.model.flips])
+        inside = (slice(inset, inset + cutter.shown),) * 2
+        shown = [
+            np.stack([flipped(one.pixels[inside], flip) for flip in flips for one in squares]) for squares in samples
+        ]
+        count = max(BLOCK // len(shown[0]), 1)  # batches as in training
+        shown += shown[-1:] * (-len(shown) % count)
         low = self.run.provenance["precision"] == "bf16-mixed"
         logits, features = [], []
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=low):
-            for start in range(0, len(filled), BLOCK):
-                found = self.network.features(torch.from_numpy(filled[start : start + BLOCK]))
+            for start in range(0, len(shown), count):
+                pixels = torch.from_numpy(np.concatenate(shown[start : start + count])[:, None])
+                found = self.network.features(pixels, count)
                 features.append(found.float().numpy())
                 logits.append(self.network.head(found).float().numpy())
-        x, z = (np.concatenate(one)[: len(squares)] for one in (features, logits))
+        x, z = (np.concatenate(one)[: len(samples)] for one in (features, logits))
         if self.head != "softmax":
             return self.fitted.score(x), self.fitted.probabilities(x)
         margin = z[:, 1] - z[:, 0] if len(self.classes) == 2 else None

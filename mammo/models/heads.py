@@ -5,7 +5,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -112,26 +112,34 @@ def steadily() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class FittedHead:
-    """A fitted head: the calibrated classifier, the parameters that tuning chose, and how they were chosen."""
+    """A fitted head: the calibrated classifier, the parameters that tuning chose, and how they were chosen.
+
+    With several `windows`, it answers for each part of the features, (N, windows x D), and the answers are averaged.
+    """
 
     model: CalibratedClassifierCV
     chosen: dict[str, Any]
     how: str
+    windows: int = 1
 
     @steadily()
     def score(self, features: np.ndarray) -> np.ndarray | None:
         """Return decision values or logits (N,) float32 of the positive class; None for more than two classes."""
         if len(self.model.classes_) != 2:
             return None
-        inner = self.model.calibrated_classifiers_[0].estimator
+        inner, each = self.model.calibrated_classifiers_[0].estimator, each_window(features, self.windows)
         if hasattr(inner, "decision_function"):
-            return inner.decision_function(features).astype(np.float32)
-        return logit(inner.predict_proba(features)[:, 1].clip(1e-7, 1 - 1e-7)).astype(np.float32)
+            return self._mean(inner.decision_function(each)).astype(np.float32)
+        return self._mean(logit(inner.predict_proba(each)[:, 1].clip(1e-7, 1 - 1e-7))).astype(np.float32)
 
     @steadily()
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """Return calibrated probabilities (N, classes)."""
-        return np.asarray(self.model.predict_proba(features))
+        return self._mean(np.asarray(self.model.predict_proba(each_window(features, self.windows))))
+
+    def _mean(self, answers: np.ndarray) -> np.ndarray:
+        """Return the mean over the windows of each sample."""
+        return answers if self.windows == 1 else answers.reshape(-1, self.windows, *answers.shape[1:]).mean(axis=1)
 
 
 def find_head(name: str) -> Head:
@@ -211,17 +219,27 @@ def fit_heads(
     trained_backbone: bool,
     select_on: str,
     mixed_copies: bool,
+    windows: int = 1,
 ) -> dict[str, FittedHead]:
-    """Fit several heads; the features of rows that no head may see are withheld. See `fit_head`."""
-    shown, fitted = withheld(features, rows, select_on), {}
+    """Fit several heads; the features of rows that no head may see are withheld. See `fit_head`.
+
+    With several `windows` in the features, (N, windows x D), a head learns from each of them like from a sample.
+    """
+    shown, fitted = each_window(withheld(features, rows, select_on), windows), {}
+    labels, rows = labels.repeat(windows), rows.loc[rows.index.repeat(windows)].reset_index(drop=True)
     for name in names:
         start = time.perf_counter()
         head = fit_head(
             name, shown, labels, rows, trained_backbone=trained_backbone, select_on=select_on, mixed_copies=mixed_copies
         )
         log.info("head   %s: %s, %s, %.1f s", name, head.chosen, head.how, time.perf_counter() - start)
-        fitted[name] = head
+        fitted[name] = replace(head, windows=windows)
     return fitted
+
+
+def each_window(features: np.ndarray, windows: int) -> np.ndarray:
+    """Return the features of each window, (N x windows, D), from those of samples, (N, windows x D)."""
+    return features.reshape(len(features) * windows, -1)
 
 
 def withheld(features: np.ndarray, rows: pd.DataFrame, select_on: str = "val") -> np.ndarray:

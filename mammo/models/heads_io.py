@@ -28,7 +28,7 @@ def save_head(head: FittedHead, path: Path) -> None:
         skops.io.dump(head.model, temporary, compression=ZIP_DEFLATED)  # 420 trees take 2 MB, not 14
 
 
-def load_head(path: Path, chosen: dict[str, Any], how: str) -> FittedHead:
+def load_head(path: Path, chosen: dict[str, Any], how: str, windows: int = 1) -> FittedHead:
     """Load a head that `save_head` wrote.
 
     Raises:
@@ -45,7 +45,7 @@ def load_head(path: Path, chosen: dict[str, Any], how: str) -> FittedHead:
     inner = model.calibrated_classifiers_[0].estimator
     if not all(_sound(tree.tree_, inner.n_features_in_) for tree in np.ravel(getattr(inner, "estimators_", []))):
         raise InputError(f"{path}: holds a damaged decision tree; it was not loaded")
-    return FittedHead(model, chosen, how)
+    return FittedHead(model, chosen, how, windows)
 
 
 def _sound(tree: Any, width: int) -> bool:

@@ -6,6 +6,52 @@ import torch
 from torch import Tensor, nn
 
 
+class Grey(nn.Module):
+    """Turns grey pixels into normalised channels. Only this class knows the bit depth of a crop."""
+
+    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...], *, channels_last: bool) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, C, H, W) float32 from (B, 1, H, W) uint8 or uint16, with one channel for each mean."""
+        largest = torch.iinfo(x.dtype).max
+        x = (x.float() / largest - self.mean) / self.std  # type: ignore[operator]
+        return x.contiguous(memory_format=self.memory_format)
+
+    def extra_repr(self) -> str:
+        """Return the settings as text, so that they enter the digest of the frozen part (they are no parameters)."""
+        return f"{self.mean.flatten().tolist()}, {self.std.flatten().tolist()}, {self.memory_format}"  # type: ignore[operator]
+
+
+class Float32(nn.Module):
+    """Runs a layer in float32 outside autocast, because bfloat16 would leave few distinct scores."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the layer's output for `x`, computed in float32."""
+        with torch.autocast(x.device.type, enabled=False):
+            return self.layer(x.float())
+
+
+class EachWindow(nn.Module):
+    """Gives the mean of a head's logits for each of several windows."""
+
+    def __init__(self, head: nn.Module, windows: int) -> None:
+        super().__init__()
+        self.head, self.windows = head, windows
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits (B, classes) from the features of all windows side by side (B, windows x D)."""
+        logits = self.head(x.unflatten(1, (self.windows, -1)).flatten(0, 1))
+        return logits.unflatten(0, (-1, self.windows)).mean(dim=1)
+
+
 class Mean(nn.Module):
     """Takes the mean of each channel's map. Unlike AdaptiveAvgPool2d, its gradient is deterministic on a GPU."""
 

@@ -1,8 +1,10 @@
 """The network that is built from a row of the table of backbones, and its three verbs on pixels.
 
 `forward(pixels)` returns logits, `maps(pixels)` the last map, `features(pixels)` the penultimate features. Pixels are
-grey, (B, 1, side, side) uint8 or uint16. A network has three parts in sequence: `frozen` (its outputs can be cached,
-see `training.frozen`), `body` (trained, up to the penultimate features) and `head` (dropout and one linear layer).
+grey, (squares, 1, side, side) uint8 or uint16. A sample is one square, or several side by side in the batch: the
+windows of `crop.windows_mm`, and for each flip (`model.flips`) all windows. A network has three parts in sequence:
+`frozen` (its outputs can be cached, see `training.frozen`), `body` (trained, up to the penultimate features) and `head`
+(dropout and one linear layer).
 """
 
 import hashlib
@@ -16,44 +18,12 @@ from torch import Tensor, nn
 from mammo.config import ModelConfig
 from mammo.errors import InputError
 from mammo.models.backbones import Backbone, Stages, find_backbone
+from mammo.models.layers import EachWindow, Float32, Grey
 from mammo.models.taps import POOL, Join, Pooled, Taps, parts_of, steps
 from mammo.models.weights import RunWeights, load_stages, load_weights
 
 AUX_MIN_SIDE = 299  # the auxiliary head's pooling and 5 x 5 convolution need a map of 17 x 17 from Mixed_6e
 AUX_WEIGHT = 0.4  # as in torchvision's reference training; Szegedy et al. 2016 give no value
-
-
-class Grey(nn.Module):
-    """Turns grey pixels into normalised channels. Only this class knows the bit depth of a crop."""
-
-    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...], *, channels_last: bool) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
-        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (B, C, H, W) float32 from (B, 1, H, W) uint8 or uint16, with one channel for each mean."""
-        largest = torch.iinfo(x.dtype).max
-        x = (x.float() / largest - self.mean) / self.std  # type: ignore[operator]
-        return x.contiguous(memory_format=self.memory_format)
-
-    def extra_repr(self) -> str:
-        """Return the settings as text, so that they enter the digest of the frozen part (they are no parameters)."""
-        return f"{self.mean.flatten().tolist()}, {self.std.flatten().tolist()}, {self.memory_format}"  # type: ignore[operator]
-
-
-class Float32(nn.Module):
-    """Runs a layer in float32 outside autocast, because bfloat16 would leave few distinct scores."""
-
-    def __init__(self, layer: nn.Module) -> None:
-        super().__init__()
-        self.layer = layer
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the layer's output for `x`, computed in float32."""
-        with torch.autocast(x.device.type, enabled=False):
-            return self.layer(x.float())
 
 
 class Network(nn.Module):
@@ -66,6 +36,7 @@ class Network(nn.Module):
         as_map: Turns the output of the last stage before the pooling into (B, C, h, w).
         aux: An auxiliary head that is trained beside the head; None if there is none.
         aux_after: The stage whose output the auxiliary head takes.
+        windows: Number of windows that a sample shows.
     """
 
     def __init__(
@@ -77,10 +48,12 @@ class Network(nn.Module):
         as_map: Callable[[Tensor], Tensor],
         aux: nn.Module | None,
         aux_after: str | None,
+        windows: int = 1,
     ) -> None:
         super().__init__()
         self.frozen, self.body = frozen, body
         self.head, self.as_map, self.aux, self.aux_after = head, as_map, aux, aux_after
+        self.windows = windows
         self.frozen.requires_grad_(False).eval()
         self.loaded: frozenset[str] = frozenset()  # names of parameters loaded from a weights file or a run
         self.weights_digest: str | None = None  # SHA-256 of that file, or of the run's checkpoint
@@ -101,9 +74,9 @@ class Network(nn.Module):
         """Return logits (B, classes) float32."""
         return self.head(self.features(pixels))
 
-    def features(self, pixels: Tensor) -> Tensor:
-        """Return penultimate features (B, D) float32."""
-        return self.features_of(self.frozen(pixels))
+    def features(self, pixels: Tensor, rows: int | None = None) -> Tensor:
+        """Return penultimate features (B, D) float32 of B samples; see `features_of`."""
+        return self.features_of(self.frozen(pixels), rows)
 
     def maps(self, pixels: Tensor) -> Tensor:
         """Return the last map (B, C, h, w)."""
@@ -113,9 +86,19 @@ class Network(nn.Module):
             pixels = stage(pixels)
         return self.as_map(pixels)
 
-    def features_of(self, outputs: Tensor) -> Tensor:
-        """Return penultimate features (B, D) float32 from the outputs of the frozen part."""
-        return self.body(outputs).float()
+    def features_of(self, outputs: Tensor, rows: int | None = None) -> Tensor:
+        """Return penultimate features (B, D) float32 from the outputs of the frozen part.
+
+        Args:
+            outputs: The outputs for the squares of B samples.
+            rows: B, if a sample shows flips, over which its features are averaged; None if it shows none.
+        """
+        return self._joined(self.body(outputs).float(), rows)
+
+    def _joined(self, x: Tensor, rows: int | None = None) -> Tensor:
+        """Return the features of all windows side by side, each the mean over the flips, from those of the squares."""
+        rows = len(x) // self.windows if rows is None else rows
+        return x if len(x) == rows else x.unflatten(0, (rows, -1, self.windows)).mean(dim=1).flatten(1)
 
     def weighted_logits(self, outputs: Tensor) -> Iterator[tuple[float, Tensor]]:
         """Yield the logits that a training step learns from, each after its weight in the loss.
@@ -126,8 +109,8 @@ class Network(nn.Module):
         x = outputs
         for name, x in steps(self.body, outputs):
             if self.aux is not None and name == self.aux_after:
-                yield AUX_WEIGHT, self.aux(x).float()
-        yield 1.0, self.head(x)
+                yield AUX_WEIGHT, self.aux(x).float().unflatten(0, (-1, self.windows)).mean(dim=1)
+        yield 1.0, self.head(self._joined(x))
 
     def compile_stages(self) -> None:
         """Compile each stage in place, at its first batch; the names and values of parameters do not change."""
@@ -159,6 +142,8 @@ def build_network(
     classes: int,
     frozen_stages: int | None = None,
     donor: RunWeights | None = None,
+    windows: int = 1,
+    join: str = "scores",
 ) -> Network:
     """Build the network of a backbone.
 
@@ -169,6 +154,8 @@ def build_network(
         frozen_stages: Number of frozen stages in the checkpoint that will fill the network; no weights file is read
             then. None follows the settings.
         donor: The weights of the run that `config.weights` names; None if it names none.
+        windows: Number of windows that a sample shows.
+        join: `scores` averages the logits of the windows; `features` gives the head all their features.
 
     Raises:
         InputError: A name or setting is unknown, the input is too small, or the weights do not fit.
@@ -207,13 +194,15 @@ def build_network(
         frozen, body = (nn.Sequential(OrderedDict(of)) for of in (stages[:frozen_stages], stages[frozen_stages:]))
     else:
         frozen, body, width = parts_of(stages, frozen_stages, taps, side)
-    top = head(width)
+    top = head(width * windows) if join == "features" else head(width)
+    if windows > 1 and join == "scores":
+        top = EachWindow(top, windows)
     aux: Any = None
     heard = backbone.aux_after is not None and backbone.aux_after not in left_out
     if heard and config.trainable == "all" and side >= AUX_MIN_SIDE:
         aux = model.AuxLogits
         aux.fc = nn.Linear(768, classes)  # the width of torchvision's InceptionAux
-    network = Network(frozen, body, top, as_map=backbone.as_map, aux=aux, aux_after=backbone.aux_after)
+    network = Network(frozen, body, top, as_map=backbone.as_map, aux=aux, aux_after=backbone.aux_after, windows=windows)
     network.weights_digest = digest
     network.loaded = frozenset(key for key, parameter in network.named_parameters() if id(parameter) in loaded)
     if config.compile:

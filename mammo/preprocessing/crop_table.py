@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,8 @@ class Crops:
         notes: What was left out, and what is said of the films, one line each.
         films: One row per film that was cut: `FILM_COLUMNS`.
         unreadable: One row per film that could not be used: `UNREADABLE_COLUMNS`.
+        inner: The squares of each sample's further windows, if it shows several around one centre; `pixels` and the
+            table then have the largest.
     """
 
     table: pd.DataFrame
@@ -40,6 +42,16 @@ class Crops:
     notes: list[str]
     films: pd.DataFrame
     unreadable: pd.DataFrame
+    inner: list[list[np.ndarray]] = field(default_factory=list)
+
+    @property
+    def windows(self) -> int:
+        """The number of windows that each sample shows."""
+        return 1 + len(self.inner[0]) if self.inner else 1
+
+    def window(self, sample: int, number: int) -> np.ndarray:
+        """Return the stored square of a window of a sample, the largest for number 0."""
+        return self.pixels[sample] if number == 0 else self.inner[sample][number - 1]
 
     def centre(self, sample: int) -> np.ndarray:
         """Return the part that an unaugmented sample shows, (shown, shown)."""
@@ -115,6 +127,7 @@ def cut_samples(
         raise InputError(f"no sample is left: {'; '.join([*notes, *said])}; use crop=whole")
     samples.sort(key=lambda sample: sample["_order"])
     pixels = [sample.pop("_pixels") for sample in samples]
+    inner = [sample.pop("_inner", []) for sample in samples]
     table = pd.DataFrame(samples).drop(columns="_order")
     unmeasured = table["spacing_mm"].isna()
     if unmeasured.all():
@@ -130,6 +143,7 @@ def cut_samples(
         [*notes, *said, *count_notes({image_id: one.notes for image_id, one in facts.items()})],
         _films(facts, findings),
         _unreadable(unreadable, findings),
+        inner,
     )
 
 

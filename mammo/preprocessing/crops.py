@@ -4,29 +4,23 @@ A crop says which samples an image gives, and states three facts that the report
 of your own is a class with the same members, named by `crop._target_`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
-from mammo.crop_config import CropConfig
+from mammo.crop_config import CropConfig, check_windows
 from mammo.datasets.geometry import with_circles
 from mammo.datasets.labels import Labels, findings_in, shown_in
 from mammo.errors import InputError
+from mammo.preprocessing.crop_rows import class_rows, name_mark, require_spacing, sample_row, zipped
 from mammo.preprocessing.cutting import Cutter
 from mammo.preprocessing.squares import Ask, Square
 from mammo.targets import build
 
-LEAST_PX = 8  # the side of a window
 RECENTRE_MM = 8.0  # largest move of a window to the brightest blob, and largest distance of a lesion from the breast
-# Numbers of `squares.NUMBERS` that describe a sample without looking at a lesion.
-SHORTCUTS = ["breast_mm2", "across", "down", "size_px", "mean_grey", "black", "contrast"]
-KEPT = [
-    *("dataset", "patient", "exam", "laterality", "view", "split", "density", "finding", "severity", "severity_source"),
-    *("radius_px", "spacing_mm"),
-]
 CENTRED = "Windows are centred on the annotated lesion: this is classification, not detection"
 
 Look = tuple[list[Ask], str | None]  # squares of a film of which nothing is known, and what is said of them
@@ -72,9 +66,9 @@ class Whole:
 
     def cut(self, rows: pd.DataFrame, findings: pd.DataFrame, labels: Labels, cutter: Cutter, seed: int) -> Made:
         """Return one sample per image."""
-        rows, notes = _images(rows, labels)
+        rows, notes = class_rows(rows, labels)
         squares = cutter(rows, [Ask("whole")] * len(rows))
-        return [_sample(row, square, row["image_id"]) for row, (square,) in _zip(rows, squares)], notes
+        return [sample_row(row, square, row["image_id"]) for row, (square,) in zipped(rows, squares)], notes
 
 
 class Lesion:
@@ -84,42 +78,58 @@ class Lesion:
         window_mm: Side of the window in mm.
         recentre: True moves each window to the brightest blob within 8 mm of its point.
         without_circle: `exclude` leaves out lesions without a place; `breast` centres their window on the breast.
+        windows_mm: Sides in mm of several windows around one centre, which a sample shows together; None: one window.
+        join: `scores` or `features`, what is joined of several windows. The crop only keeps it.
     """
 
     leak: str | None = None
     caption: str | None = CENTRED
     several_per_image = False
 
-    def __init__(self, window_mm: float = 22.4, recentre: bool = True, without_circle: str = "exclude") -> None:
+    def __init__(
+        self,
+        window_mm: float = 22.4,
+        recentre: bool = True,
+        without_circle: str = "exclude",
+        windows_mm: list[float] | None = None,
+        join: str = "scores",
+    ) -> None:
+        check_windows(windows_mm, join)
         self.window_mm, self.recentre, self.without_circle = window_mm, recentre, without_circle
+        self.windows_mm, self.join = windows_mm, join
+        self.sides_mm = sorted(windows_mm or [window_mm], reverse=True)  # the largest window is the sample's own
 
     def size_px(self, row: pd.Series) -> int:
         """Return the side of a finding's window, in pixels."""
-        return round(self.window_mm / row["spacing_mm"])
+        return round(self.sides_mm[0] / row["spacing_mm"])
 
     def cut(self, rows: pd.DataFrame, findings: pd.DataFrame, labels: Labels, cutter: Cutter, seed: int) -> Made:
         """Return a window of each lesion and normal image; backgrounds lie where lesions of train and val lie."""
         rows = with_circles(rows.dropna(subset="label"))
-        _require_spacing(rows, self.window_mm)
+        require_spacing(rows, self.sides_mm[-1])
         normal = rows["severity"] == "normal"
         if labels.words and labels.alarming:  # of a user's words: a negative image without a finding
             normal |= rows["severity"].isna() & (rows["finding_id"] == 0) & (rows["label"] == labels.classes[0])
         normal = normal.fillna(False).astype(bool)
         lesions, normals = rows[~normal], rows[normal]
-        named = lesions["image_id"] + _mark(findings) + lesions["finding_id"].astype("string")
+        named = lesions["image_id"] + name_mark(findings) + lesions["finding_id"].astype("string")
         drawn = lesions.dropna(subset="x_px")
         points = [self._ask(row, "point", (row["x_px"], row["y_px"])) for _, row in drawn.iterrows()]
-        shown = {row.name: square for row, found in _zip(drawn, cutter(drawn, points)) for square in found}
+        shown = {row.name: windows for row, found in self._cut(drawn, points, cutter) for windows in found}
         off = lesions[~lesions.index.isin(shown)]
         places = [
-            (square.numbers["asked_across"], square.numbers["asked_down"])
-            for index, square in shown.items()
+            (windows[0].numbers["asked_across"], windows[0].numbers["asked_down"])
+            for index, windows in shown.items()
             if lesions.at[index, "split"] != "test"
         ]
         if self.without_circle == "breast":
-            middles = cutter(off, [self._ask(row, "middle") for _, row in off.iterrows()])
-            shown |= {row.name: square for row, (square,) in _zip(off, middles)}
-        samples = [_sample(row, shown[row.name], named[row.name]) for _, row in lesions.iterrows() if row.name in shown]
+            middles = self._cut(off, [self._ask(row, "middle") for _, row in off.iterrows()], cutter)
+            shown |= {row.name: windows for row, (windows,) in middles}
+        samples = [
+            sample_row(row, shown[row.name][0], named[row.name], inner=shown[row.name][1:])
+            for _, row in lesions.iterrows()
+            if row.name in shown
+        ]
         if len(normals) and not places:
             raise InputError(
                 "no background can be placed, because no lesion of the training and validation parts has a place; "
@@ -129,19 +139,33 @@ class Lesion:
         for _, row in normals.iterrows():
             rng = np.random.default_rng([seed, 0xBAC6, *str(row["image_id"]).encode()])
             asks.append(self._ask(row, "place", places[rng.integers(len(places))]))
-        backgrounds = cutter(normals, asks)
-        samples += [_sample(row, square, row["image_id"]) for row, (square,) in _zip(normals, backgrounds)]
+        backgrounds = self._cut(normals, asks, cutter)
+        samples += [sample_row(row, first, row["image_id"], inner=more) for row, ((first, *more),) in backgrounds]
         note = f"{len(off)} findings have no place on the breast ({', '.join(named[off.index])})"
         return samples, [f"{note}; crop.without_circle={self.without_circle} applies"] if len(off) else []
 
     def look(self, row: pd.Series, at: tuple[float, float] | None = None) -> Look:
         """Return the window around a point of a new film, or windows all over its breast."""
-        _require_spacing(row.to_frame().T, self.window_mm)
+        require_spacing(row.to_frame().T, self.sides_mm[-1])
         if at is not None:
-            return [self._ask(row, "point", at)], None
+            return self._windows(row, self._ask(row, "point", at)), None
         grid = self._ask(row, "grid")
         said = "No point was given: windows all over the breast were looked at, and the most alarming one counts."
-        return [replace(grid, stride_px=max(grid.size_px // 2, 1))], said
+        return self._windows(row, replace(grid, stride_px=max(grid.size_px // 2, 1))), said
+
+    def _windows(self, row: pd.Series, ask: Ask) -> list[Ask]:
+        """Return the request for the largest window, and those for the others around the same centre."""
+        return [ask, *(replace(ask, shown_px=round(mm / row["spacing_mm"])) for mm in self.sides_mm[1:])]
+
+    def _cut(
+        self, rows: pd.DataFrame, asks: Sequence[Ask], cutter: Cutter
+    ) -> list[tuple[pd.Series, list[tuple[Square, ...]]]]:
+        """Return each row with the squares of its points, those of a point's windows together, the largest first."""
+        wanted = [self._windows(row, ask) for (_, row), ask in zip(rows.iterrows(), asks, strict=True)]
+        of_windows = list(zip(*wanted, strict=True))  # one call, so that each film is read once
+        found = cutter(pd.concat([rows] * max(len(of_windows), 1)), [ask for of in of_windows for ask in of])
+        each = [found[start : start + len(rows)] for start in range(0, len(found), max(len(rows), 1))]
+        return list(zipped(rows, [list(zip(*of_row, strict=True)) for of_row in zip(*each, strict=True)]))
 
     def _ask(self, row: pd.Series, kind: str, at: tuple[float, float] | None = None) -> Ask:
         reach = RECENTRE_MM / row["spacing_mm"]
@@ -203,31 +227,31 @@ class Grid:
 
     def look(self, row: pd.Series, at: tuple[float, float] | None = None) -> Look:
         """Return the breast of a new film and the windows over it."""
-        _require_spacing(row.to_frame().T, self.window_mm)
+        require_spacing(row.to_frame().T, self.window_mm)
         size, stride = (round(mm / row["spacing_mm"]) for mm in (self.window_mm, self.stride_mm))
         return [Ask("whole"), Ask("grid", size, stride_px=stride)], None
 
     def cut(self, rows: pd.DataFrame, findings: pd.DataFrame, labels: Labels, cutter: Cutter, seed: int) -> Made:
         """Return the whole breast and the windows of each image whose findings all take part in the task."""
         all_known = rows["label"].notna().groupby(rows["image_id"]).transform("all")
-        rows, notes = _images(rows if labels.words else rows[all_known], labels)
-        _require_spacing(rows, self.window_mm)
+        rows, notes = class_rows(rows if labels.words else rows[all_known], labels)
+        require_spacing(rows, self.window_mm)
         samples: list[dict[str, Any]] = []
-        off, unlabelled, mark = [], 0, _mark(findings)
+        off, unlabelled, mark = [], 0, name_mark(findings)
         grids = [
             Ask("grid", round(self.window_mm / mm), stride_px=round(self.stride_mm / mm)) for mm in rows["spacing_mm"]
         ]
         cut = cutter(pd.concat([rows, rows]), [Ask("whole")] * len(rows) + grids)  # one call: each film is read once
         placed = with_circles(findings)
         for (_, row), (whole,), grid in zip(rows.iterrows(), cut[: len(rows)], cut[len(rows) :], strict=True):
-            patches = [_sample(row, square, f"{row['image_id']}{mark}p{n}", n) for n, square in enumerate(grid, 1)]
+            patches = [sample_row(row, square, f"{row['image_id']}{mark}p{n}", n) for n, square in enumerate(grid, 1)]
             squares = pd.DataFrame(patches, columns=["image_id", "x_px", "y_px", "size_px"])
             own = placed[placed["image_id"] == row["image_id"]]
             lesions = own.loc[own["finding_id"] > 0, "finding_id"]
             if labels.of_lesions and not lesions.isin(findings_in(squares, own)["finding_id"]).all():
                 off.append(str(row["image_id"]))
                 continue
-            samples.append(_sample(row, whole, row["image_id"]))
+            samples.append(sample_row(row, whole, row["image_id"]))
             for patch, shown in zip(patches, shown_in(squares, own, labels.column).to_dict("records"), strict=True):
                 label = row["label"] if labels.words else labels.of.get(str((row.to_dict() | shown)[labels.column]))
                 if label is None:
@@ -252,45 +276,3 @@ def build_crop(config: CropConfig) -> Crop:
     """
     crop: Crop = build("crop", config, CROPS, ("bits",))
     return crop
-
-
-def _require_spacing(rows: pd.DataFrame, window_mm: float) -> None:
-    """Refuse images whose pixels have no known size, or one that leaves a window without pixels."""
-    if rows["spacing_mm"].isna().any():
-        image = rows.loc[rows["spacing_mm"].isna(), "image_id"].iloc[0]
-        raise InputError(
-            f"image {image} has no spacing_mm, but this crop is cut in millimetres; "
-            "set data.spacing_mm to the side of a pixel in mm, or use crop=whole"
-        )
-    if len(coarse := rows[rows["spacing_mm"] * LEAST_PX > window_mm]):
-        raise InputError(
-            f"crop.window_mm={window_mm} is less than {LEAST_PX} pixels of image {coarse['image_id'].iloc[0]}, whose "
-            f"spacing_mm is {coarse['spacing_mm'].iloc[0]}; use a larger window"
-        )
-
-
-def _images(rows: pd.DataFrame, labels: Labels) -> tuple[pd.DataFrame, list[str]]:
-    """Return the row of each image that gives it its class, and a note of images whose words give none."""
-    images = labels.of_images(rows)
-    lost = images.loc[images["label"].isna(), "image_id"]
-    lost = lost[lost.isin(rows.dropna(subset="label")["image_id"])] if labels.words else lost[:0]
-    said = f"{len(lost)} images are left out, for their findings differ in {labels.column}, or lack it"
-    return images.dropna(subset="label"), [f"{said} ({', '.join(lost)})"] if len(lost) else []
-
-
-def _mark(findings: pd.DataFrame) -> str:
-    """Return the mark between the image and the number of a finding in a sample's name; it keeps names distinct."""
-    return "#" if findings["image_id"].str.contains(".", regex=False).any() else "."
-
-
-def _zip(rows: pd.DataFrame, squares: list[list[Square]]) -> Iterator[tuple[pd.Series, list[Square]]]:
-    return ((row, of_row) for (_, row), of_row in zip(rows.iterrows(), squares, strict=True))
-
-
-def _sample(row: pd.Series, square: Square, name: str, patch: int = 0) -> dict[str, Any]:
-    """Return a sample's row of the table, with its pixels and its order among the findings."""
-    numbers = {key: value for key, value in square.numbers.items() if key in ("x_px", "y_px", *SHORTCUTS)}
-    numbers["size_px"] = round(numbers["size_px"])
-    identity = {"name": str(name), "image_id": row["image_id"], "finding_id": row["finding_id"], "patch": patch}
-    kept = {key: row[key] for key in [*KEPT, "label"]}
-    return identity | kept | numbers | {"_pixels": square.pixels, "_order": row.name}

@@ -156,7 +156,10 @@ class Cutter:
     def _key(self, film: Place, ask: Ask) -> str:
         image_id, laterality, _, spacing_mm = film
         facts = {"film": self.known[image_id], "laterality": laterality, "spacing": spacing_mm}
-        return digest(facts | asdict(ask))
+        asked = asdict(ask)
+        if ask.shown_px is None:
+            del asked["shown_px"]  # the squares of one window keep their names
+        return digest(facts | asked)
 
     def share(self, image_id: str) -> int:
         """Return the number of the share that an image belongs to; it does not depend on what the store has."""

@@ -34,6 +34,7 @@ class Ask:
         within_px: Largest distance of a point from the breast.
         reach_px: Largest move of the square to the brightest blob; with 0 it stays.
         stride_px: Distance between neighbouring squares of the grid.
+        shown_px: Side of the square that is cut around each centre that the other numbers give; None: `size_px`.
     """
 
     kind: str
@@ -42,6 +43,7 @@ class Ask:
     within_px: float = 0.0
     reach_px: float = 0.0
     stride_px: int = 0
+    shown_px: int | None = None
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,8 @@ def squares_of(breast: Breast, spacing_mm: float | None, ask: Ask, stored: int, 
     area = np.count_nonzero(breast.mask) * (spacing_mm or 1.0) ** 2
     inset = (stored - shown) // 2
     levels = 255 / np.iinfo(breast.pixels.dtype).max  # levels of 8 bits per level of the breast
-    for point, size in _points(breast, ask):
-        asked = breast.place(*point)
+    for point, own in _points(breast, ask):
+        asked, size = breast.place(*point), ask.shown_px or own
         moves = bool(ask.reach_px) and spacing_mm is not None
         centre = brightest_blob(breast, *point, ask.reach_px, spacing_mm or 1.0) if moves else point
         square = resize(cut(breast.pixels, *centre, math.ceil(size * margin)), stored)

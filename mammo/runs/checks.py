@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from mammo.config import Config, ModelConfig, TrainerConfig, meant
+from mammo.crop_config import check_windows
 from mammo.datasets.registry import open_dataset
 from mammo.datasets.split import GIVEN, check_fold, check_shares, read_split_table
 from mammo.errors import InputError
@@ -164,6 +165,9 @@ def _check_together(config: Config) -> None:
         raise InputError(
             f"crop.stride_mm={config.crop.stride_mm}: expected up to crop.window_mm={config.crop.window_mm}"
         )
+    check_windows(config.crop.windows_mm, config.crop.join)
+    if config.crop.windows_mm and config.augment.method == "gan" and config.augment.mode != "none":
+        raise InputError("augment.method=gan draws one window, not those of crop.windows_mm; use another method")
     if config.source is not None and not isinstance(config.source, dict):
         raise InputError(f"source={config.source} is no setting of its own; experiment=<name> brings it")
     check_shares(config.split.shares, config.split.name, config.data.fold)

@@ -79,7 +79,7 @@ def _of_run(run: RunFolder, overrides: list[str], composed: Config) -> Config:
             raise InputError(
                 f"{key}={value}: fit=false takes the settings of {run.path}; change single keys, say data.root or seed"
             )
-        if key.startswith(("model.", "optim.", "loss.")):
+        if key.startswith(("model.", "optim.", "loss.")) and key != "model.flips":
             raise InputError(f"{key}={value}: fixed by the checkpoint that fit=false evaluates; leave it out")
         changed = OmegaConf.merge(found, OmegaConf.from_dotlist([f"{key}={'null' if value is None else value}"]))
         found = OmegaConf.to_container(changed)  # type: ignore[assignment]

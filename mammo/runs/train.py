@@ -105,4 +105,5 @@ def fit_heads(
         trained_backbone=task.net.trains_features or seen,
         select_on=config.select_on,
         mixed_copies=prepared.augment.mixes_copies,
+        windows=config.crop.windows if config.crop.join == "scores" else 1,
     )

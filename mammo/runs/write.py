@@ -91,13 +91,18 @@ def write_run(
     for name, head in heads.items():
         save_head(head, run.path / f"heads/{name}.skops")
     how = f"the best {prepared.watched}/auroc" if prepared.chooses else "the last epoch, fixed before training"
-    chosen = {name: {"chosen": head.chosen, "how": head.how} for name, head in heads.items()}
+    chosen = {name: {"chosen": head.chosen, "how": head.how} | _windows(head) for name, head in heads.items()}
     found = {"epoch": {"number": outputs.epoch, "how": how}, "heads": chosen}
     if outputs.heat:
         detected.write_marks(run, config, prepared, outputs.heat)
         if (drawn := gallery(prepared, config, outputs.heat)) is not None:
             figures.save(drawn, run.path / "figures/gallery.png")
     write_json(found | ({"detector": detector} if detector else {}), run.path / "selection.json")
+
+
+def _windows(head: FittedHead) -> dict[str, int]:
+    """Return the number of windows whose answers a head averages, if there are several."""
+    return {"windows": head.windows} if head.windows > 1 else {}
 
 
 def answers_of(

@@ -56,8 +56,15 @@ class Task(L.LightningModule, ABC):
 
     def build_network(self, config: Config, frozen_stages: int | None, donor: RunWeights | None) -> nn.Module:
         """Return the network; by default a backbone with the head of `build_head`."""
-        head, classes = self.build_head, self.classes
-        return build_network(config.model, head, classes=classes, frozen_stages=frozen_stages, donor=donor)
+        return build_network(
+            config.model,
+            self.build_head,
+            classes=self.classes,
+            frozen_stages=frozen_stages,
+            donor=donor,
+            windows=config.crop.windows,
+            join=config.crop.join,
+        )
 
     def target(self, findings: pd.DataFrame) -> pd.Series:
         """Return the class name of each row of a findings table; missing if the row takes no part in the task."""
@@ -109,12 +116,12 @@ class Task(L.LightningModule, ABC):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Watch the part that the datamodule names: the one that chooses the epoch, or test if none does."""
-        logits = self.net.head(self.net.features_of(batch["x"]))
+        logits = self.net.head(self.net.features_of(batch["x"], len(batch["row"])))
         self._watch(self.trainer.datamodule.watched, logits, batch["y"], self.loss(logits, batch))  # type: ignore[attr-defined]
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
         """Return `row` (B,), and the task's outputs for the penultimate features."""
-        return {"row": batch["row"], **self.rows(self.net.features_of(batch["x"]))}
+        return {"row": batch["row"], **self.rows(self.net.features_of(batch["x"], len(batch["row"])))}
 
     def _watch(self, part: str, logits: Tensor, y: Tensor, loss: Tensor) -> None:
         metrics, losses = self.watched[f"{part}_"], self.losses[f"{part}_"]

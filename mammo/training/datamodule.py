@@ -69,6 +69,7 @@ class MammogramDataModule(L.LightningDataModule):
             batch_size=self.config.batch_size // world,
             sampler=sampler,
             num_workers=workers,
+            collate_fn=samples.collate,
             persistent_workers=workers > 0,
             pin_memory=not on_cpu,
             worker_init_fn=partial(help_out, os.getpid()),

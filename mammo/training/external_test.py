@@ -15,7 +15,9 @@ from mammo.paths import home
 from mammo.preprocessing.augment import Augment
 from mammo.preprocessing.crop_table import Crops, cut_samples
 from mammo.preprocessing.crops import Lesion, build_crop
+from mammo.preprocessing.flips import FLIPS
 from mammo.training.prepare import Prepared
+from mammo.training.shown import said_of
 
 ALL = "all"  # the `split` of images that are all tested: their own lesions say where their backgrounds lie
 
@@ -78,7 +80,8 @@ def prepare_test(
         config.select_on,
         None,
         audit_split(split),
-        said,
+        [*said, *said_of(config)],
+        FLIPS[config.model.flips],
     )
 
 
@@ -112,7 +115,9 @@ def _tested(crops: Crops, part: str) -> Crops:
         raise InputError(f"no tested image gives a sample: {'; '.join(crops.notes)}")
     table = crops.table[inside].assign(split="test").reset_index(drop=True)
     films = crops.films[crops.films["image_id"].isin(table["image_id"])].reset_index(drop=True)
-    return replace(crops, table=table, pixels=[crops.pixels[i] for i in np.flatnonzero(inside)], films=films)
+    kept = np.flatnonzero(inside)
+    pixels, inner = [crops.pixels[i] for i in kept], [crops.inner[i] for i in kept]
+    return replace(crops, table=table, pixels=pixels, films=films, inner=inner)
 
 
 def _lacking(found: pd.Series, labels: Labels) -> list[str]:

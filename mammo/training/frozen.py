@@ -1,5 +1,6 @@
 """The outputs of a network's frozen part, which are computed once for each distinct square and kept on disk."""
 
+import itertools
 import logging
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
@@ -13,13 +14,13 @@ from torch import Tensor, nn
 from mammo.datasets.film import pixel_digest
 from mammo.paths import home
 from mammo.preprocessing.cache import Store, digest
-from mammo.training.samples import Draw, Samples
+from mammo.training.samples import Plane, Samples
 
 log = logging.getLogger(__name__)
 
 BLOCK = 16  # samples per forward pass; always this many, so that no result depends on the number of samples
 WRITTEN, WRITTEN_BYTES = 256, 64 << 20  # outputs held before they are written, and their bytes: a kill loses these
-Wanted = tuple[Samples, int, int]  # samples, number of one, draw of it
+Wanted = tuple[Samples, int, int, int]  # samples, number of one, draw of it, and number of a square of the draw
 
 
 def attach(trainer: Any, asked: Iterable[Samples], *, keep: bool) -> None:
@@ -54,8 +55,8 @@ def has_frozen_part(trainer: Any) -> bool:
     return task is not None and len(task.net.frozen) > 0
 
 
-def frozen_outputs(trainer: Any, home: Path, asked: Iterable[Samples]) -> dict[Draw, Tensor]:
-    """Return the frozen part's output of each (sample, draw) that will be used, memory-mapped.
+def frozen_outputs(trainer: Any, home: Path, asked: Iterable[Samples]) -> dict[Plane, Tensor]:
+    """Return the frozen part's output of each square that will be used, memory-mapped.
 
     Each output is named by the digest of its square, in a folder named by the frozen part and all else that decides
     the last digits. So heads, seeds, folds and protocols share the outputs that they have in common.
@@ -66,15 +67,15 @@ def frozen_outputs(trainer: Any, home: Path, asked: Iterable[Samples]) -> dict[D
         asked: The samples that will be used.
     """
     net, strategy = trainer.lightning_module.net, trainer.strategy
-    names: dict[Draw, str] = {}
+    names: dict[Plane, str] = {}
     wanted: dict[str, Wanted] = {}  # without pixels, which are drawn again when needed
     for samples in asked:
         for sample, copy in samples.rows:
-            for draw in range(1, samples.augment.copies + 1) if copy is None else [copy]:
-                if (samples.names[sample], draw) not in names:
-                    name = pixel_digest(samples.pixels(sample, draw).numpy())
-                    names[samples.names[sample], draw] = name
-                    wanted.setdefault(name, (samples, sample, draw))
+            draws = range(1, samples.augment.copies + 1) if copy is None else [copy]
+            for draw, plane in itertools.product(draws, range(samples.planes)):
+                if (key := (samples.names[sample], draw, plane)) not in names:
+                    names[key] = pixel_digest(samples.pixels(sample, draw, plane).numpy())
+                    wanted.setdefault(names[key], (samples, sample, draw, plane))
     facts = {
         "trunk": net.frozen_digest(),
         "compiled": net.compiled,
@@ -99,7 +100,7 @@ def frozen_outputs(trainer: Any, home: Path, asked: Iterable[Samples]) -> dict[D
             compute(part, mine, store, strategy.root_device, context, progress=trainer.is_global_zero)
             strategy.barrier()
         outputs = store.load_all(wanted)
-    return {draw: outputs[name] for draw, name in names.items()}
+    return {key: outputs[name] for key, name in names.items()}
 
 
 def compute(
@@ -124,7 +125,7 @@ def compute(
     names, made = list(wanted), dict[str, Tensor]()
     for start in track(range(0, len(names), BLOCK), "Frozen part", disable=not (names and progress)):
         block = names[start : start + BLOCK]
-        squares = [samples.pixels(sample, draw) for samples, sample, draw in map(wanted.__getitem__, block)]
+        squares = [samples.pixels(*one) for samples, *one in map(wanted.__getitem__, block)]
         filled = torch.stack(squares + squares[-1:] * (BLOCK - len(block)))
         with torch.inference_mode(), context():
             made |= zip(block, part(filled.to(device)).cpu(), strict=False)

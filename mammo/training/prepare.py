@@ -17,10 +17,13 @@ from mammo.errors import InputError
 from mammo.paths import home
 from mammo.preprocessing.augment import Augment
 from mammo.preprocessing.breast import resize
+from mammo.preprocessing.crop_rows import SHORTCUTS
 from mammo.preprocessing.crop_table import Crops, cut_samples
-from mammo.preprocessing.crops import SHORTCUTS, Crop, build_crop
+from mammo.preprocessing.crops import Crop, build_crop
+from mammo.preprocessing.flips import FLIPS
 from mammo.preprocessing.synthetic import SIDE, compare, summary, synthesise
 from mammo.training.samples import Draw, Row, Samples
+from mammo.training.shown import said_of
 
 
 @dataclass
@@ -43,6 +46,7 @@ class Prepared:
         audit: The facts that `check_split` found about the rows.
         said: What was said about the data set before a film was read, one line each.
         fixed_epochs: True if no epoch is chosen, and the last one counts.
+        flips: The number of flips of each square that is evaluated, the original included.
     """
 
     dataset: Dataset
@@ -60,6 +64,7 @@ class Prepared:
     audit: dict[str, Any]
     said: Sequence[str] = ()
     fixed_epochs: bool = False
+    flips: int = 1
 
     def __post_init__(self) -> None:
         self.pool = pool_of(self.rows_of)
@@ -67,11 +72,11 @@ class Prepared:
         self.train = self._samples([(sample, None) for sample, _ in train] if self.augment.online else train)
         self.watched = self.select_on if self.rows_of[self.select_on] else "test"
         self.chooses = self.watched == self.select_on and not self.fixed_epochs
-        self.watch = self._samples(self.rows_of[self.watched])
-        self.described = self._samples([row for part in PARTS for row in self.rows_of[part]])
+        self.watch = self._samples(self.rows_of[self.watched], self.flips)
+        self.described = self._samples([row for part in PARTS for row in self.rows_of[part]], self.flips)
 
-    def _samples(self, rows: list[Row]) -> Samples:
-        return Samples(self.crops, self.classes, rows, self.augment, self.seed, self.pool, self.synthetic)
+    def _samples(self, rows: list[Row], flips: int = 1) -> Samples:
+        return Samples(self.crops, self.classes, rows, self.augment, self.seed, self.pool, self.synthetic, flips)
 
     def rows(self) -> pd.DataFrame:
         """Return the table of the described rows; see `described_rows`."""
@@ -196,8 +201,9 @@ def prepare(
     # The audit sees the rows that are used: an image without a sample neither trains nor tests, so it leaks nothing.
     audit = check_split(described_rows(crops, rows_of), config.split.name)
     cut = labels, split, crop, crops, classes, augment, rows_of
+    said, flips = [*said, *said_of(config)], FLIPS[config.model.flips]
     fixed = config.task.kind == "detection"
-    return Prepared(dataset, findings, *cut, config.seed, config.select_on, synthetic, audit, said, fixed)
+    return Prepared(dataset, findings, *cut, config.seed, config.select_on, synthetic, audit, said, fixed, flips)
 
 
 def planned(findings: pd.DataFrame, split: pd.DataFrame, config: Config) -> tuple[Labels, Augment, Crop, pd.DataFrame]:

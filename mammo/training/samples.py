@@ -5,15 +5,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset, Sampler, default_collate
 
 from mammo.preprocessing.augment import Augment
 from mammo.preprocessing.breast import resize
 from mammo.preprocessing.crop_table import Crops
+from mammo.preprocessing.flips import flipped
 from mammo.preprocessing.mix import blend
 
 Row = tuple[int, int | None]  # sample, copy; a copy of None is drawn anew in each epoch
 Draw = tuple[str, int]  # name of a sample, draw; draw 0 is the original
+Plane = tuple[str, int, int]  # the same, and the number of one of the squares that a row shows
 # Seed of draws that are made once: the copies of an expanded training part, and the few draws on a frozen part.
 COPIES_SEED = 0
 
@@ -21,8 +23,10 @@ COPIES_SEED = 0
 class Samples(Dataset[dict[str, Any]]):
     """Gives rows (sample, copy) as `{"x", "y", "other", "share", "row"}`, by (row, epoch), so workers hold no state.
 
-    `x` is (1, side, side) uint8 or uint16, or the output of the frozen part. The label of two mixed samples is `y` with
-    weight `share` and `other` with the rest. Otherwise `share` is 1 and `other` is `y`.
+    `x` is (1, side, side) uint8 or uint16, or the output of the frozen part. A row that shows several squares, its
+    windows and their flips, has one more dimension in front: all windows of the first flip, then of the next. The
+    label of two mixed samples is `y` with weight `share` and `other` with the rest. Otherwise `share` is 1 and `other`
+    is `y`.
 
     Args:
         crops: All samples of the run.
@@ -33,6 +37,7 @@ class Samples(Dataset[dict[str, Any]]):
             same for every seed, so that a run with another seed finds them in the cache.
         pool: The samples that a draw may be mixed with, all of the training part.
         synthetic: Squares that replace a sample, by draw: `copies` of each sample, which later draws use again.
+        flips: The number of flips that a row shows of each window, the original included.
     """
 
     def __init__(
@@ -44,12 +49,14 @@ class Samples(Dataset[dict[str, Any]]):
         seed: int,
         pool: Sequence[int] = (),
         synthetic: dict[Draw, np.ndarray] | None = None,
+        flips: int = 1,
     ) -> None:
         self.crops, self.labels, self.rows, self.augment, self.seed = crops, labels, rows, augment, seed
         self.pool, self.synthetic = np.asarray(pool, int), synthetic
         self.names = crops.table["name"].tolist()
         self.few = False  # True for a frozen part: epochs choose among few draws, whose outputs are kept
-        self.outputs: dict[Draw, torch.Tensor] | None = None
+        self.outputs: dict[Plane, torch.Tensor] | None = None
+        self.planes = flips * crops.windows
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -78,16 +85,20 @@ class Samples(Dataset[dict[str, Any]]):
         share = rng.beta(self.augment.alpha, self.augment.alpha)
         return int(rng.choice(others)), method.weights(self.crops.shown, share, rng)
 
-    def pixels(self, sample: int, draw: int) -> torch.Tensor:
-        """Return a draw of a sample, (1, side, side) uint8 or uint16."""
-        shown = self._drawn(sample, draw)
-        if mixed := self.partner(sample, draw):
-            shown = blend(shown, self._drawn(mixed[0], draw), mixed[1])
-        return torch.from_numpy(np.ascontiguousarray(shown))[None]
+    def pixels(self, sample: int, draw: int, plane: int = 0) -> torch.Tensor:
+        """Return one of the squares that a draw of a sample shows, (1, side, side) uint8 or uint16.
 
-    def _drawn(self, sample: int, draw: int) -> np.ndarray:
+        All windows of a draw are changed alike.
+        """
+        flip, window = divmod(plane, self.crops.windows)
+        shown = self._drawn(sample, draw, window)
+        if mixed := self.partner(sample, draw):
+            shown = blend(shown, self._drawn(mixed[0], draw, window), mixed[1])
+        return torch.from_numpy(flipped(shown, flip))[None]
+
+    def _drawn(self, sample: int, draw: int, window: int) -> np.ndarray:
         key = {"seed": self.draws_seed, "draw": draw, "name": self.names[sample]}
-        stored = self.crops.pixels[sample]
+        stored = self.crops.window(sample, window)
         if self.synthetic is not None and self.augment.generator(**key):
             copy = 1 + (draw - 1) % self.augment.copies
             stored = resize(self.synthetic[self.names[sample], copy], len(stored))
@@ -97,13 +108,26 @@ class Samples(Dataset[dict[str, Any]]):
         row, epoch = key
         sample = self.rows[row][0]
         draw = self.draw(row, epoch)
-        x = self.pixels(sample, draw) if self.outputs is None else self.outputs[self.names[sample], draw]
+        squares = [self._x(sample, draw, plane) for plane in range(self.planes)]
+        x = squares[0] if self.planes == 1 else torch.stack(squares)
         mixed = self.partner(sample, draw)
         y, share = int(self.labels[sample]), 1.0
         other = int(self.labels[mixed[0]]) if mixed else y
         if mixed and self.augment.method.soft:
             share = float(mixed[1].mean())
         return {"x": x, "y": y, "other": other, "share": torch.tensor(share), "row": row}
+
+    def _x(self, sample: int, draw: int, plane: int) -> torch.Tensor:
+        if self.outputs is None:
+            return self.pixels(sample, draw, plane)
+        return self.outputs[self.names[sample], draw, plane]
+
+    def collate(self, items: list[dict[str, Any]]) -> dict[str, Any]:
+        """Return the batch of B rows; its `x` has B x planes squares, those of a row side by side."""
+        batch: dict[str, Any] = default_collate(items)
+        if self.planes > 1:
+            batch["x"] = batch["x"].flatten(0, 1)
+        return batch
 
 
 class EpochSampler(Sampler[tuple[int, int]]):

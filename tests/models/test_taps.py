@@ -118,3 +118,21 @@ def test_the_digest_of_the_frozen_part_names_the_maps_and_the_pooling(plain):
 def test_names_that_are_no_maps_are_refused(features, pool, said):
     with pytest.raises(InputError, match=said):
         build_network(ModelConfig("vgg16", None, 64, features=features, pool=pool), nn.Identity, classes=2)
+
+
+def test_windows_stand_side_by_side_and_flips_are_averaged(plain):
+    config = ModelConfig("compact", None, 64, "all")
+    how = {"classes": 2, "windows": 2}
+    head = lambda width: linear_head(width, 2, 0.0)  # noqa: E731
+    each, joined = (build_network(config, head, **how, join=join).eval() for join in ("scores", "features"))
+    x = torch.cat([X, X.flip(3), X.flip(2), X.rot90(2, (2, 3))])  # 12 squares
+    with torch.inference_mode():
+        single = each.body(x)
+        assert torch.equal(each.features(x), single.reshape(6, 256))  # 6 samples of two windows
+        found = each.features(x, 3)  # 3 samples of two windows, each in two flips
+        assert torch.allclose(found, single.reshape(3, 2, 2, 128).mean(1).reshape(3, 256))
+        logits = each.head.head(found.reshape(6, 128)).reshape(3, 2, 2)
+        assert torch.allclose(each.head(found), logits.mean(1), atol=1e-6)
+        assert joined.head[1].layer.in_features == 256 and joined.head(found).shape == (3, 2)
+    ((_, logits),) = each.train().weighted_logits(x)
+    assert logits.shape == (6, 2)

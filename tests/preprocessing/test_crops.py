@@ -13,8 +13,9 @@ from mammo.datasets.findings import findings_table
 from mammo.datasets.labels import Labels, find_task
 from mammo.datasets.registry import DATASETS
 from mammo.errors import InputError
+from mammo.preprocessing.crop_rows import SHORTCUTS
 from mammo.preprocessing.crop_table import cut_samples
-from mammo.preprocessing.crops import CROPS, SHORTCUTS, Lesion, build_crop
+from mammo.preprocessing.crops import CROPS, Lesion, build_crop
 from mammo.targets import find_target
 
 SIDE = 1024
@@ -67,8 +68,14 @@ def crops(table=None, task="abnormality", read=read, image_size=64, margin=1.0, 
     return cut_from(table, task, read, image_size=image_size, margin=margin, bits=bits, **settings)
 
 
-@cache
 def of_archive(task, **how):
+    if "windows_mm" in how:
+        return cut_from(archive(), task, read, **how)  # a list names no entry of a cache
+    return known_of_archive(task, **how)
+
+
+@cache
+def known_of_archive(task, **how):
     return cut_from(archive(), task, read, **how)
 
 
@@ -145,6 +152,26 @@ def test_recentring_moves_a_window_to_the_blob_and_at_most_8_mm():
     true = table[drawn].reset_index(drop=True)
     distance = np.hypot(found["x_px"].to_numpy() - true["x_px"], found["y_px"].to_numpy() - true["y_px"])
     assert (distance.astype(float) < 6).all()
+
+
+@pytest.mark.parametrize("how", [{}, {"recentre": True, "without_circle": "breast"}])
+def test_several_windows_are_those_of_one_centre_in_one_sample(how):
+    both, wide, close = (crops(**how, **of) for of in ({"windows_mm": [14.4, 22.4]}, {}, {"window_mm": 14.4}))
+    assert both.windows == 2 and wide.windows == 1
+    pd.testing.assert_frame_equal(both.table, wide.table)  # one row per lesion, with the place and side of the largest
+    for sample, (inner,) in enumerate(both.inner):
+        assert np.array_equal(both.pixels[sample], wide.pixels[sample])
+        assert np.array_equal(inner, close.pixels[sample]) and not np.array_equal(inner, both.pixels[sample])
+        assert both.window(sample, 1) is inner
+
+
+def test_windows_of_a_new_film_have_one_centre_too():
+    crop, film = Lesion(windows_mm=[22.4, 14.4]), archive().iloc[0]
+    for at in ((700.0, 400.0), None):
+        wide, close = crop.look(film, at)[0]
+        assert (wide.size_px, close.size_px, close.shown_px) == (112, 112, 72)
+    with pytest.raises(InputError, match=r"crop\.windows_mm"):
+        Lesion(windows_mm=[22.4])
 
 
 def test_the_margin_shows_more_around_and_the_same_in_the_middle():

@@ -140,7 +140,7 @@ def test_a_child_holds_its_parents_pixels_and_nothing_else(prepared):
 
 def test_labels_are_shared_by_the_draw_that_is_shown_where_outputs_are_cached(prepared):
     data = prepared("augment.method=cutmix")
-    made = {(name, draw): torch.tensor(float(draw)) for name in data.train.names for draw in range(5)}
+    made = {(name, draw, 0): torch.tensor(float(draw)) for name in data.train.names for draw in range(5)}
     data.train.outputs, data.train.few = made, True
     for epoch in range(8):
         item = data.train[3, epoch]

@@ -1,0 +1,18 @@
+"""What a sample shows beside one square, in words for the report: several windows, and flips."""
+
+from mammo.config import Config
+
+FLIPPED = {"horizontal": "itself and its mirror image", "eight": "its eight flips and quarter turns"}
+
+
+def said_of(config: Config) -> list[str]:
+    """Return a line each for several windows and for flips; none for one square as it is."""
+    said, crop = [], config.crop
+    if crop.windows_mm:
+        sides = " and ".join(f"{side:g}" for side in sorted(crop.windows_mm, reverse=True))
+        joined = {"scores": "the scores of a sample's windows are averaged", "features": "their features are joined"}
+        said.append(f"each sample shows windows of {sides} mm around one centre; {joined[crop.join]}")
+    if config.model.flips != "none":
+        shown = FLIPPED[config.model.flips]
+        said.append(f"features of evaluated samples are averaged over {shown} (model.flips={config.model.flips})")
+    return said
