@@ -40,7 +40,8 @@ def test_a_loss_keeps_its_contract():
 
 def test_a_task_keeps_its_contract(phantom):
     for path in (CONF / "task").glob("*.yaml"):
-        task = yaml.safe_load(path.read_text()) | ({"column": "density"} if path.stem == "label" else {})
+        task = yaml.safe_load(path.read_text())
+        task = task.get("task", task) | ({"column": "density"} if path.stem == "label" else {})
         check_task(task, None if path.stem in ("finding", "acr_density") else phantom.findings())
 
 

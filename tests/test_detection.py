@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 
 QUICK = [
     *("task=detection", "model=compact", "model.maps=[compact@1]", "model.weights=null", "augment=none"),
-    *("detector.axes=32", "detector.steps=60", "detector.spacing_mm=0.4", "detector.restarts=2"),
+    *("detector.axes=64", "detector.steps=300", "detector.spacing_mm=0.3", "detector.restarts=2"),
 ]
 
 
@@ -61,7 +61,7 @@ def test_lesions_that_trained_are_found_where_they_lie_on_left_and_right_films(r
     trained = lesions[lesions["split"] == "train"].drop_duplicates("image_id", keep=False)
     assert set(trained["laterality"]) == {"left", "right"}
     apart = np.hypot(*(first.loc[trained["image_id"]].to_numpy() - trained[["x_px", "y_px"]].to_numpy()).T)
-    half = 16 * 2 * 0.4 / 0.2 / 2 * 2**0.5  # of the distance of two places, across a corner, in pixels of the film
+    half = 16 * 2 * 0.3 / 0.2 / 2 * 2**0.5  # of the distance of two places, across a corner, in pixels of the film
     assert (apart <= np.maximum(trained["radius_px"], half)).mean() >= 0.7
 
 

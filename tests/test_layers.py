@@ -16,7 +16,7 @@ BELOW = {
     "files": "errors",
     "fields": "errors",
     "detector_config": "fields",
-    "crop_config": "fields",
+    "crop_config": "errors fields",
     "config": "crop_config detector_config errors fields",
     "targets": "errors",
     "figures": "files",

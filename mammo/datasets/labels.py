@@ -103,7 +103,8 @@ class Labels:
 def known_tasks() -> dict[str, Labels]:
     """Return the tasks in `conf/task` by name."""
     files = sorted((conf() / "task").glob("*.yaml"))
-    tasks = {path.stem: TaskConfig(**yaml.safe_load(path.read_text())) for path in files}
+    plain = {path.stem: yaml.safe_load(path.read_text()) for path in files}
+    tasks = {name: TaskConfig(**one.get("task", one)) for name, one in plain.items()}  # one may set other groups too
     return {name: Labels.from_config(task) for name, task in tasks.items() if task.classes is not None}
 
 

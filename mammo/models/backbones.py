@@ -45,6 +45,8 @@ class Backbone:
         aux_after: The stage whose output an auxiliary head takes in training; None if there is none.
         taps: The maps that `model.features` may name: a stage, and the layer whose output is its map, which is the
             stage itself or `<stage>.<layer in it>`. `as_map` makes them (B, C, rows, columns).
+        dense: The taps that a detector sees; none stands for the last three.
+        moved_px: Pixels of the input by which layers without padding move what a tap sees down and to the right.
     """
 
     build: Callable[[int], nn.Module]
@@ -64,6 +66,8 @@ class Backbone:
     fc_side: int = 7
     aux_after: str | None = None
     taps: dict[str, str] = field(default_factory=dict)
+    dense: tuple[str, ...] = ()
+    moved_px: int = 0
 
     def absent(self, key: str) -> bool:
         """Tell whether a key of the state dict belongs to the classifier, which a weights file may lack."""
@@ -148,6 +152,8 @@ BACKBONES = {
         min_side=75,
         normalise=HALF,
         aux_after="Mixed_6e",
+        dense=("Mixed_5d", "Mixed_6e"),
+        moved_px=10,
         taps=_stages("Mixed_5b", "Mixed_5d", "Mixed_6a", "Mixed_6c", "Mixed_6e", "Mixed_7a", "Mixed_7c"),
     ),
     "resnet18": Backbone(lambda side: tv.resnet18(), tv.ResNet18_Weights.IMAGENET1K_V1, width=512, **RESNET),

@@ -25,12 +25,6 @@ from mammo.models.network import Grey
 
 CELL_PX, STEP = 16, 2  # as in `preprocessing.view`
 MODEL_SIDE = 224  # of which nothing depends here, but that the backbone can be built
-TAPS = {
-    "vgg16": ("block3.5", "block4.5", "block5.5"),
-    "inception": ("Mixed_5d", "Mixed_6e"),
-    "compact": ("block3", "block4", "block5.2"),
-}
-UNPADDED = {"inception": 10}  # pixels by which layers without padding move what they see to the left and up
 BEYOND = 40  # pixels of black below and on the right for such layers
 
 
@@ -88,7 +82,10 @@ class FrozenMaps(nn.Module):
             model = row.build(MODEL_SIDE)
         if fill is not None:
             fill(model)
-        self.taps, self.moved = TAPS[name], UNPADDED.get(name, 0)
+        if row.step > 1:
+            raise InputError(f"model.maps={name}: it takes films of one size only; use a convolutional network")
+        names = row.dense or tuple(row.taps)[-3:]
+        self.taps, self.moved, self.as_map = tuple(row.taps[one] for one in names), row.moved_px, row.as_map
         stages = row.stages(model)
         last = [stage for stage, _ in stages].index(self.taps[-1].split(".")[0])
         self.grey = Grey(*row.normalise, channels_last=True)
@@ -139,7 +136,7 @@ class FrozenMaps(nn.Module):
             hook.remove()
         means, squares = [], []
         for path in self.taps:
-            seen = seen_at.pop(path).float()
+            seen = self.as_map(seen_at.pop(path)).float()
             if self.moved:
                 stride = 2 ** round(math.log2(pixels.shape[0] / seen.shape[2]))
                 seen = seen[:, :, : max(shown[0] // stride, 1), : max(shown[1] // stride, 1)]

@@ -81,7 +81,7 @@ def prepare_test(
         None,
         audit_split(split),
         [*said, *said_of(config)],
-        FLIPS[config.model.flips],
+        flips=FLIPS[config.model.flips],
     )
 
 

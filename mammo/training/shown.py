@@ -1,4 +1,4 @@
-"""What a sample shows beside one square, in words for the report: several windows, and flips."""
+"""Words for the report about all that a sample shows beside one square: several windows, and flips."""
 
 from mammo.config import Config
 
