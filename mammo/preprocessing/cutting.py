@@ -30,6 +30,7 @@ from mammo.processes.workers import shared_out
 # Raise it if this file, `squares`, `breast` or `region` changes a pixel or a number, so that no old square is used. A
 # change in `mammo.formats` or `mammo.datasets.film` raises READING_VERSION, which names the store too.
 VERSION = 3
+READ_BY = {"reading": READING_VERSION, "opencv": cv2.__version__}  # what else decides the pixels of a film
 BLOCK_BYTES, BLOCK_S = 64 << 20, 60.0  # bytes of squares, and their age, before they are written: a kill loses these
 PATIENCE_S = 60.0  # for squares that other machines stored: a network file system may show them a minute late
 Place = tuple[str, str | None, str, float | None]  # image_id, laterality, path, spacing_mm
@@ -86,8 +87,7 @@ class Cutter:
     ) -> None:
         self.read, self.shown, self.margin, self.bits, self.digest_of = read, shown, margin, bits, digest_of
         self.stored = math.ceil(shown * margin)
-        facts = {"version": VERSION, "reading": READING_VERSION, "opencv": cv2.__version__}
-        facts |= {"shown": shown, "margin": margin, "bits": bits}
+        facts = {"version": VERSION} | READ_BY | {"shown": shown, "margin": margin, "bits": bits}
         self.store = None if home is None else Store(home / digest(facts))
         self.known: dict[str, str] = {}  # names of the films' pixels, by image_id
         self.facts: dict[str, Facts] = {}  # by image_id, of all films that gave squares
