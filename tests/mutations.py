@@ -23,6 +23,9 @@ SIGNIFICANCE, DOWNLOAD = "tests/evaluation/test_significance.py", "tests/dataset
 BOOTSTRAP, RESUME = "tests/evaluation/test_bootstrap.py", "tests/processes/test_resume.py"
 DUPLICATES, MIAS = "tests/auditing/test_duplicates.py", "tests/datasets/test_mias.py"
 AUGMENT, BREAST = "tests/preprocessing/test_augment.py", "tests/preprocessing/test_breast.py"
+MARKS, DETECTION, REPORT = (
+    f"tests/{name}.py" for name in ("evaluation/test_marks", "evaluation/test_detection", "reports/test_detection")
+)
 DONOR, SHARES = "tests/runs/test_donor.py", "tests/preprocessing/test_shares.py"
 
 # Name: file of mammo, text before, text after, file of the test, and part of its name.
@@ -50,6 +53,29 @@ MUTATIONS = {
     "selection untold": ("evaluation/leaks.py", 'if config.select_on == "test"', 'if config.select_on == "nothing"', "tests/evaluation/test_leaks.py", "each_doing"),
     "donors of donors": ("run_folder.py", "pd.concat([own[LEARNT], self.learnt_before])", "pd.concat([own[LEARNT]])", DONOR, "donors_of_donors"),
     "learnt by donors": ("runs/provenance.py", '"began_from": name, "tested_on_learnt": known', '"began_from": name, "tested_on_learnt": []', DONOR, "tested_patients_of_the_donor"),
+    # marks of detectors
+    "marks at the edge": ("evaluation/marks.py", "[lesion] + ROUNDING_PX", "[lesion] - ROUNDING_PX", MARKS, "within_the_radius"),
+    "marks of small lesions": ("evaluation/marks.py", "np.fmax(_numbers(lesions, \"radius_px\"), hit_mm", "np.fmin(_numbers(lesions, \"radius_px\"), hit_mm", MARKS, "within_the_radius"),
+    "marks without boxes": ("evaluation/marks.py", "return mark[near | inside], lesion[near | inside]", "return mark[near], lesion[near]", MARKS, "in_the_box"),
+    "marks on other films": ("evaluation/marks.py", "\"lesion\": np.arange(len(lesions))}), on=\"image\")", "\"lesion\": np.arange(len(lesions))}).drop(columns=\"image\"), how=\"cross\")", MARKS, "another_film"),
+    "marks hit once": ("evaluation/marks.py", "np.maximum.at(lesion_score, lesion, score[mark])", "np.minimum.at(lesion_score, lesion, score[mark])", DETECTION, "hottest_mark_on_a_lesion"),
+    "marks twice": ("evaluation/marks.py", "false = np.flatnonzero(~hits)", "false = np.flatnonzero(~np.isin(score, lesion_score))", DETECTION, "hottest_mark_on_a_lesion"),
+    "marks on the unplaced": ("evaluation/marks.py", "kept = ~positive | placed", "kept = np.ones(len(images), bool)", MARKS, "left_out_with_its_marks"),
+    "marks at equal scores": ("evaluation/detection.py", "(score > limits[:, rate : rate + 1])", "(score >= limits[:, rate : rate + 1])", DETECTION, "with_and_without_ties"),
+    "marks one too many": ("evaluation/detection.py", "(sums <= allowed[:, rate : rate + 1])", "(sums < allowed[:, rate : rate + 1])", DETECTION, "on_paper"),
+    "marks by blocks": ("evaluation/detection.py", "total = sums[:, -1]", "total = 0 * sums[:, -1]", DETECTION, "with_and_without_ties"),
+    "marks of normal films": ("evaluation/detection.py", "chosen = ~one.positive[one.false_image] if normal", "chosen = one.positive[one.false_image] if normal", DETECTION, "three_films_on_paper"),
+    "films that are normal": ("evaluation/detection.py", "weights @ ~one.positive if normal else weights.sum(axis=1)", "weights.sum(axis=1)", DETECTION, "normal_film_more"),
+    "marks at equal ratings": ("evaluation/detection.py", "(up * (below + down / 2))", "(up * (below + down))", DETECTION, "with_and_without_ties"),
+    "marks that need not hit": ("evaluation/detection.py", "weights * (one.positive * one.top_hit)", "weights * one.positive", DETECTION, "on_paper"),
+    "first marks at a tie": ("evaluation/marks.py", "top_hits / np.maximum(tops, 1)", "np.minimum(top_hits, 1)", DETECTION, "order_of_rows"),
+    "cpm of six": ("evaluation/detection.py", "froc.mean(axis=1)", "froc[:, :6].mean(axis=1)", DETECTION, "on_paper"),
+    "marks of subgroups": ("evaluation/detection.py", "limits = _limits(one, weights, BRIEF_RATES)", "limits = np.full((len(weights), 3), -np.inf)", DETECTION, "subgroups_share"),
+    "jobs drawn apart": ("evaluation/detection.py", "partial(weighted_marks, one), resamples, everyone)", "partial(weighted_marks, one), resamples)", DETECTION, "drawn_together"),
+    "detectors unpaired": ("evaluation/detection.py", "        _check_paired(one, two)\n", "        _check_paired(one, one)\n", DETECTION, "are_not_paired"),
+    "marks of training": ("reports/detection.py", 'JUDGED = ("val", "test")', 'JUDGED = ("train", "val", "test")', REPORT, "each_split"),
+    "baselines subtracted": ("reports/detection.py", "compare([one], [heads[baseline]])", "compare([heads[baseline]], [one])", REPORT, "minus_each_baselines"),
+    "marks untold": ("reports/detection.py", "    if one.unplaced:\n", "    if not one.unplaced:\n", REPORT, "what_was_left_out"),
     # films, findings, crops
     "y unflipped": ("datasets/mias_info.py", "float(SIDE_PX - 1 - y)", "float(y)", MIAS, "flipped_once"),
     "y off by one": ("datasets/mias_info.py", "float(SIDE_PX - 1 - y)", "float(SIDE_PX - y)", MIAS, "flipped_once"),

@@ -83,9 +83,10 @@ def judge(candidates: pd.DataFrame, lesions: pd.DataFrame, images: pd.DataFrame,
     seen = kept[rows[0]]
     marks, mark_image, lesion_image = candidates[seen], number[rows[0][seen]], number[rows[1]]
     score = _numbers(marks, "score")
-    if not np.isfinite(score).all():
-        named = marks["image_id"].to_numpy()[~np.isfinite(score)][0]
-        raise InputError(f"candidates: a mark on {named} has no finite score; give each mark a number")
+    finite = np.isfinite([score, _numbers(marks, "x_px"), _numbers(marks, "y_px")]).all(axis=0)
+    if not finite.all():
+        named = marks["image_id"].to_numpy()[~finite][0]
+        raise InputError(f"candidates: a mark on {named} has no finite place or score; give each mark three numbers")
     mark, lesion = _hits(marks, mark_image, lesions, lesion_image, hit_mm)
     hits = np.zeros(len(marks), bool)
     hits[mark] = True
@@ -133,9 +134,11 @@ def _hits(
     pairs = on.merge(pd.DataFrame({"image": lesion_image, "lesion": np.arange(len(lesions))}), on="image")
     mark, lesion = pairs["mark"].to_numpy(int), pairs["lesion"].to_numpy(int)
     x, y = (_numbers(marks, column)[mark] for column in ("x_px", "y_px"))
-    centre_x, centre_y = (_numbers(lesions, column)[lesion] for column in ("x_px", "y_px"))
     x0, y0, x1, y1 = (_numbers(lesions, column)[lesion] for column in BOX)
-    near = np.hypot(x - centre_x, y - centre_y) <= _reach(lesions, hit_mm)[lesion] + ROUNDING_PX
+    centre_x, centre_y = (_numbers(lesions, column)[lesion] for column in ("x_px", "y_px"))
+    away_x = x - np.where(np.isnan(centre_x), (x0 + x1) / 2, centre_x)
+    away_y = y - np.where(np.isnan(centre_y), (y0 + y1) / 2, centre_y)
+    near = np.hypot(away_x, away_y) <= _reach(lesions, hit_mm)[lesion] + ROUNDING_PX
     inside = (x0 <= x) & (x <= x1) & (y0 <= y) & (y <= y1)  # false without a box
     return mark[near | inside], lesion[near | inside]
 
@@ -143,7 +146,14 @@ def _hits(
 def _reach(lesions: pd.DataFrame, hit_mm: float) -> np.ndarray:
     """Return the (L,) distances in pixels up to which a mark hits; -inf where only the box counts."""
     reach = np.fmax(_numbers(lesions, "radius_px"), hit_mm / _numbers(lesions, "spacing_mm"))
-    sizeless = np.isnan(reach) & np.isnan(_numbers(lesions, BOX[0]))
+    boxless = np.isnan([_numbers(lesions, column) for column in BOX]).any(axis=0)
+    nowhere = np.isnan([_numbers(lesions, column) for column in ("x_px", "y_px")]).any(axis=0) & boxless
+    if nowhere.any():
+        named = lesions["image_id"].to_numpy()[nowhere][0]
+        raise InputError(
+            f"lesions: a lesion of {named} has neither a centre nor a box; leave out lesions without a place"
+        )
+    sizeless = np.isnan(reach) & boxless
     if sizeless.any():
         named = lesions["image_id"].to_numpy()[sizeless][0]
         raise InputError(

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from mammo.errors import InputError
 from mammo.evaluation.bootstrap import Value
 from mammo.evaluation.detection import (
     BASELINES,
@@ -94,8 +95,12 @@ def write(run: RunFolder) -> Marks:
     return Marks(lines, {"detection": facts}, flat)
 
 
-def side_by_side(experiments: list[Experiment]) -> list[str]:
+def side_by_side(experiments: list[Experiment], *, refuse: bool = True) -> list[str]:
     """Return a table of the detectors of several experiments and their paired differences; nothing without detectors.
+
+    Args:
+        experiments: The experiments; those without a detector are passed over.
+        refuse: False says in a line that there are no differences, where True raises.
 
     Raises:
         InputError: Two of them were not judged on the same images and lesions.
@@ -103,24 +108,35 @@ def side_by_side(experiments: list[Experiment]) -> list[str]:
     experiments = [one for one in experiments if one.detectors]
     if not experiments:
         return []
-    header = ["experiment", "head", *(_short(name) for name in SHORT)]
     rows = []
     for one in experiments:
         for head in one.detectors:
             found = evaluate_marks([job.marks[head] for job in one.jobs])
             rows.append([one.label, head, *(str(found[name]) for name in SHORT)])
+    header = ["experiment", "head", *(_short(name) for name in SHORT)]
     lines = ["## Where the lesions are", "", RULE, "", *markdown(header, rows), ""]
-    pairs = []
+    try:
+        return [*lines, *_paired_lines(experiments)]
+    except InputError as error:
+        if refuse:
+            raise
+        return [*lines, f"There are no paired differences of detectors: {error}.", ""]
+
+
+def _paired_lines(experiments: list[Experiment]) -> list[str]:
+    """Return the differences of the same detector between each two experiments; baselines see the same in both."""
+    rows = []
     for first, second in combinations(experiments, 2):
         for head in first.detectors:
             if head in second.detectors and head not in BASELINES:
                 sides = [[job.marks[head] for job in one.jobs] for one in (first, second)]
-                pairs.append((f"{first.label} - {second.label} ({head})", compare(sides[0], sides[1])))
-    if pairs:
-        lines += ["The same detectors, first minus second, on the same patients:", ""]
-        header = ["first minus second", *(_short(name) for name in SHORT)]
-        lines += [*markdown(header, [[name, *(signed(of[one]) for one in SHORT)] for name, of in pairs]), ""]
-    return lines
+                apart = compare(sides[0], sides[1])
+                name = f"{first.label} - {second.label} ({head})"
+                rows.append([name, *(signed(apart[one]) for one in SHORT)])
+    if not rows:
+        return []
+    header = ["first minus second", *(_short(name) for name in SHORT)]
+    return ["The same detectors, first minus second, on the same patients:", "", *markdown(header, rows), ""]
 
 
 def _first_lines(heads: dict[str, Detection]) -> list[str]:

@@ -41,7 +41,7 @@ def write(folder: Path) -> Path:
     write_table(as_table(rows), folder / "leaderboard.csv")
     figures.save(forest(rows), folder / "leaderboard.png")
     lines = [*text(experiments, rows), "", "![leaderboard](leaderboard.png)", ""]
-    lines += [*detection.side_by_side(experiments), *_compared(experiments), ""]
+    lines += [*detection.side_by_side(experiments, refuse=False), *_compared(experiments), ""]
     write_text("\n".join(lines), folder / "leaderboard.md")
     return folder / "leaderboard.md"
 

@@ -33,6 +33,7 @@ def test_a_mark_in_the_box_hits_far_from_the_centre_and_its_edges_belong_to_it()
         assert found_at(x, y, 200, 100, np.nan, box)
     assert not found_at(10, 111, 200, 100, np.nan, box) and not found_at(401, 100, 200, 100, np.nan, box)
     assert found_at(200, 124, 200, 100, np.nan, box)  # above the box, and within 4.8 mm of the centre
+    assert found_at(200, 124, np.nan, np.nan, np.nan, box)  # whose centre is that of the box, if none is given
 
 
 def test_a_box_or_radius_is_enough_without_a_spacing_and_a_point_is_not():
@@ -83,6 +84,8 @@ def test_an_abnormal_film_without_a_place_is_left_out_with_its_marks_and_counted
         ((marks(), numbered(lesions(("x", 0, 0, 9))), films(a=True)), "lesions: x is none"),
         ((marks(), numbered(lesions(("c", 0, 0, 9))), films(a=True, c=False)), "c has a lesion"),
         ((marks(("a", 0, 0, np.nan)), numbered(lesions(("a", 0, 0, 9))), films(a=True)), "mark on a has no finite"),
+        ((marks(("a", np.nan, 0, 1)), numbered(lesions(("a", 0, 0, 9))), films(a=True)), "mark on a has no finite"),
+        ((marks(), numbered(lesions(("a", 0, np.nan, 9))), films(a=True)), "of a has neither a centre nor a box"),
         ((marks().drop(columns="score"), lesions(), films(a=True)), "candidates: expected columns .*missing score"),
         ((marks(), lesions(), films(a=True).loc[[0, 0]]), "images: a occurs twice"),
     ],

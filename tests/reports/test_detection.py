@@ -12,6 +12,7 @@ from mammo.errors import InputError
 from mammo.evaluation.detection import NAMES, evaluate_marks
 from mammo.reports import detection, detection_figures, leaderboard
 from mammo.reports import run as report
+from mammo.reports.experiments import read_experiments
 from mammo.run_folder import RunFolder
 from tests.evaluation.marks import HEADS, detecting, numbered, write_marks
 from tests.evaluation.tables import predictions, run_folder
@@ -166,6 +167,8 @@ def test_detectors_of_other_lesions_are_refused_and_a_leaderboard_of_folds_avera
     other = made(tmp_path / "b", settings={"model": "b"}, unplaced=["mdb006"])
     with pytest.raises(InputError, match="cannot be paired: 1 images are in one of them only, the first of mdb006"):
         leaderboard.side_by_side([first.path, other.path])
+    lines = detection.side_by_side(read_experiments([first.path, other.path]), refuse=False)
+    assert "There are no paired differences of detectors" in lines[-2] and "mdb006" in lines[-2]
     sweep = tmp_path / "sweep"
     folds = [made(sweep / f"fold{fold}", fold=fold, seed=fold) for fold in (0, 1)]
     (sweep / "jobs.json").write_text(json.dumps([one.path.name for one in folds]))
