@@ -22,7 +22,8 @@ BELOW = {
     "figures": "files",
     "formats": "errors paths processes",  # many headers are read by several processes
     "tables": "config errors",
-    "datasets": "config errors figures files formats paths tables targets",
+    "drawing": "",
+    "datasets": "config drawing errors figures files formats paths tables targets",
     "archives": "config datasets errors files formats paths processes tables",
     "preprocessing": "crop_config datasets errors files formats paths processes targets",
     "models": "config datasets errors files paths targets",
@@ -52,7 +53,7 @@ FENCED = {  # third-party packages, and who may import them
     "sklearn": "models",
     "skops": "models",
     "albumentations": "preprocessing",
-    "cv2": "archives formats datasets preprocessing models training auditing bench testing processes",
+    "cv2": "archives drawing formats datasets preprocessing models training auditing bench testing processes",
     "matplotlib": "figures auditing datasets runs",
     "statsmodels": "evaluation",
     "imagehash": "auditing",

@@ -1,19 +1,22 @@
 """The phantom: synthetic films of patients who do not exist, in exactly the layout of mini-MIAS, or of a machine."""
 
+from contextlib import suppress
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.progress import track
 
 from mammo.datasets.download import whole_folder
-from mammo.datasets.drawing import Finding, draw
 from mammo.datasets.film import Film, pixel_digest, write_pgm
 from mammo.datasets.findings import read_findings
 from mammo.datasets.mias import MIAS
 from mammo.datasets.mias_info import SIDE_PX
-from mammo.datasets.scanners import SCANNERS, stream, write_films
+from mammo.datasets.scanners import SCANNERS, machine_masks, stream, write_films
+from mammo.drawing.films import draw, film_masks
+from mammo.drawing.lesions import Finding
 from mammo.errors import InputError
 from mammo.paths import home
 
@@ -81,6 +84,8 @@ class Phantom(MIAS):
     - A film depends only on the seed and its number, so a larger number of patients only appends films.
     - Patients are called `phantom-001`; with another seed than 0 it is in the name, `phantom_s1-001`. Names of images,
       and PatientIDs in DICOM headers, do not have it.
+    - Each finding that has a circle has a mask of exactly what is drawn (`mammo.drawing.lesions`), in `masks/` beside
+      the films. A folder that was drawn without masks gets them when it is opened, if it can be written to.
     - Circles lie within the breast; their radii follow those of mini-MIAS by class. Lesions are drawn by a few
       simple rules, so they are easier to learn than real ones.
     - `scanner=cr` and `scanner=dr` show other patients, drawn alike, as other machines do, in DICOM files (see
@@ -117,13 +122,18 @@ class Phantom(MIAS):
         return self.root / "manifest.csv"
 
     @property
+    def masks(self) -> Path:
+        """The folder of the masks, `<image_id>-<finding_id>.png`: 255 on the finding, 0 elsewhere."""
+        return self.root / "masks"
+
+    @property
     def drawn(self) -> str:
         """The line of Info.txt that gives the version, patients and seed of the drawing."""
         machine = "" if self.scanner == "film" else f", scanner {self.scanner}"
         return f"Phantom {VERSION} of {self.patients} women, film_seed {self.film_seed}{machine}"
 
     def prepare(self) -> None:
-        """Draw all films into `root`, unless its Info.txt is there; on an error, none remains.
+        """Draw all films and masks into `root`, unless they are there; on an error, none remains.
 
         Raises:
             InputError: `root` holds other films or files.
@@ -132,10 +142,18 @@ class Phantom(MIAS):
         if info.is_file():
             if self.drawn not in info.read_text(errors="replace").splitlines():
                 raise InputError(f"{self.root} is not {self.drawn}; name another folder, or leave data.root out")
+            if not self.masks.is_dir():
+                self._add_masks()
             return
         self.check_root()
         with whole_folder(self.root) as folder:
             self._write(folder)
+            self._write_masks(folder / self.masks.name)
+
+    def _add_masks(self) -> None:
+        """Draw the masks of a folder that has films alone, if it can be written to."""
+        with suppress(OSError), whole_folder(self.masks) as folder:
+            self._write_masks(folder)
 
     def findings(self) -> pd.DataFrame:
         """Return the findings table of the films, which are drawn if they are not there."""
@@ -146,6 +164,10 @@ class Phantom(MIAS):
             table = read_findings(self.root / "findings.csv")
             table["path"] = table["image_id"].map(lambda image_id: str(self.path(image_id))).astype("string")
             self.check_films(sorted(set(table["image_id"])))
+        there = {path.name for path in self.masks.iterdir()} if self.masks.is_dir() else set[str]()
+        names = table["image_id"] + "-" + table["finding_id"].astype("string") + ".png"
+        table["mask_path"] = names.where(names.isin(there)).map(lambda name: str(self.masks / name), na_action="ignore")
+        table["mask_path"] = table["mask_path"].astype("string")
         table["patient"] = table["patient"].str.replace(f"{self.name}-", f"{self.people}-", regex=False)
         return table
 
@@ -157,9 +179,31 @@ class Phantom(MIAS):
         """Return a film, after comparing it with the manifest; that of another machine states its own facts."""
         return super().read(image_id) if self.scanner == "film" else self.verified(image_id)
 
+    @property
+    def _seed(self) -> int:
+        """The seed of the patients, who are others on each machine."""
+        return self.film_seed if self.scanner == "film" else stream(self.film_seed, self.scanner)
+
+    def _write_masks(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        for patient, (tissue, *breasts) in enumerate(deal(self._seed, self.patients), start=1):
+            for side, findings in enumerate(breasts, start=1):
+                if all(finding.mark for finding in findings):
+                    continue
+                drawing = self._seed, patient, side, tissue, findings
+                if self.scanner == "film":
+                    image_id, masks = film_name(patient, side), film_masks(*drawing)
+                else:
+                    image_id = f"{self.name}-{patient:03d}-{'RL'[side - 1]}"
+                    masks = machine_masks(SCANNERS[self.scanner], *drawing)
+                for number, (finding, mask) in enumerate(zip(findings, masks, strict=True), start=1):
+                    path = folder / f"{image_id}-{number}.png"
+                    if not finding.mark and not cv2.imwrite(str(path), mask.astype(np.uint8) * 255):
+                        raise OSError(f"{path} cannot be written")
+
     def _write(self, folder: Path) -> None:
         lines, digests = [], ["image_id,sha256"]
-        seed = self.film_seed if self.scanner == "film" else stream(self.film_seed, self.scanner)
+        seed = self._seed
         dealt = deal(seed, self.patients)
         bar = track(dealt, f"drawing {2 * self.patients} films", console=Console(stderr=True))
         if self.scanner != "film":
@@ -168,7 +212,7 @@ class Phantom(MIAS):
             return
         for patient, (tissue, *breasts) in enumerate(bar, start=1):
             for side, findings in enumerate(breasts, start=1):
-                image_id = f"mdb{2 * patient - 2 + side:03d}"
+                image_id = film_name(patient, side)
                 film, placed = draw(self.film_seed, patient, side, tissue, findings)
                 write_pgm(folder / f"{image_id}.pgm", film)
                 digests.append(f"{image_id},{pixel_digest(film)}")
@@ -177,6 +221,11 @@ class Phantom(MIAS):
                 ]
         (folder / "manifest.csv").write_text("\n".join(digests) + "\n")
         (folder / "Info.txt").write_text("\n".join([HEADER, self.drawn, "", *lines]) + "\n")
+
+
+def film_name(patient: int, side: int) -> str:
+    """Return the `image_id` of a patient's right (side 1) or left (2) film, as mini-MIAS counts them."""
+    return f"mdb{2 * patient - 2 + side:03d}"
 
 
 def info_row(finding: Finding) -> str:

@@ -13,10 +13,13 @@ import numpy as np
 from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless, generate_uid
 
 from mammo.datasets.dicom_file import write_dicom
-from mammo.datasets.drawing import Finding, Rng, scene
 from mammo.datasets.film import pixel_digest
 from mammo.datasets.findings import findings_table
 from mammo.datasets.mias_info import SEVERITIES, SIDE_PX, SPACING_MM
+from mammo.drawing.anatomy import Breast
+from mammo.drawing.films import extents_of, scene
+from mammo.drawing.lesions import Finding
+from mammo.drawing.noise import Rng
 
 
 @dataclass(frozen=True)
@@ -90,9 +93,7 @@ def expose(
     thick = 1 - np.exp(-((depth * np.float32(SPACING_MM / scanner.skin_mm)) ** np.float32(1.2)))
     shown = (low + (high - low) * dense) * thick
     factor = SPACING_MM / scanner.spacing_mm
-    height = round(SIDE_PX * factor)
-    width = round(next(one for one in scanner.plates_mm if one >= breast.width * SPACING_MM) / scanner.spacing_mm)
-    across = round(breast.width * factor)
+    height, width, across = size_of(scanner, breast)
     levels = np.full((height, width), scanner.fog, np.float32)
     levels[:, :across] += cv2.resize(shown, (across, height), interpolation=cv2.INTER_CUBIC)
     if scanner.blur_mm:
@@ -112,6 +113,26 @@ def expose(
             row |= {"x_px": width - 1 - x if side == 1 else x, "y_px": y, "radius_px": finding.radius * factor}
         rows.append(row)
     return stored, rows
+
+
+def size_of(scanner: Scanner, breast: Breast) -> tuple[int, int, int]:
+    """Return height and width of a machine's picture of a breast, and the width of the drawing on it, in pixels."""
+    plate_mm = next(one for one in scanner.plates_mm if one >= breast.width * SPACING_MM)
+    factor = SPACING_MM / scanner.spacing_mm
+    return round(SIDE_PX * factor), round(plate_mm / scanner.spacing_mm), round(breast.width * factor)
+
+
+def machine_masks(
+    scanner: Scanner, seed: int, patient: int, side: int, tissue: str, findings: list[Finding]
+) -> list[np.ndarray]:
+    """Return the extent of each finding on the picture of `expose`, (height, width) bool, scaled as the picture is."""
+    breast, extents = extents_of(seed, patient, side, tissue, findings)
+    height, width, across = size_of(scanner, breast)
+    masks = np.zeros((len(extents), height, width), bool)
+    for mask, extent in zip(masks, extents, strict=True):
+        scaled = cv2.resize(extent.astype(np.float32), (across, height), interpolation=cv2.INTER_LINEAR)
+        mask[:, :across] = scaled >= 0.5
+    return list(masks[..., ::-1] if side == 1 else masks)
 
 
 def _grain(rng: Rng, scanner: Scanner, levels: np.ndarray) -> np.ndarray:

@@ -5,7 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mammo.datasets.drawing import Finding, draw
+from mammo.drawing.films import draw
+from mammo.drawing.lesions import Finding
 
 HEIGHT, WIDTH = 320, 240
 

@@ -10,9 +10,12 @@ import pandas as pd
 import pytest
 
 from mammo.datasets import phantom as module
-from mammo.datasets.drawing import Finding, draw, noise
+from mammo.datasets.film import read_mask
 from mammo.datasets.mias import parse_info
 from mammo.datasets.phantom import Phantom, deal, info_row
+from mammo.drawing.films import draw, film_masks
+from mammo.drawing.lesions import Finding
+from mammo.drawing.noise import noise
 from mammo.errors import InputError
 
 WOMEN = 16  # of the fixture `phantom`, whose first twelve are the awkward ones
@@ -135,6 +138,16 @@ def test_fewer_than_two_patients_are_refused():
         Phantom(patients=1)
 
 
+def mask_is_best(change, near, mask, by):
+    """The changed levels lie in the mask, and less so in the mask moved by some pixels, in each direction."""
+
+    def stands_out(moved):
+        return change[moved].mean() / change[near & ~moved].mean()
+
+    moves = [(by, 0), (-by, 0), (0, by), (0, -by)]
+    return stands_out(mask) > 1.1 * max(stands_out(np.roll(mask, move, (0, 1))) for move in moves)
+
+
 @cache
 def healthy(side):
     return draw(0, 5, side, "G", [])[0]
@@ -151,6 +164,48 @@ def test_a_lesion_lies_in_its_circle_and_nowhere_else(kind, side, severity):
     inside = np.hypot(x - row["x_px"], y - row["y_px"]) <= row["radius_px"] + 2
     assert change[inside].sum() > 0.9 * change.sum() > 0
     assert (film.astype(float) - without)[inside].mean() > 0, "lesions are brighter than what they lie in"
+    (mask,) = film_masks(0, 5, side, "G", [finding])
+    near, third = np.hypot(x - row["x_px"], y - row["y_px"]) <= 1.5 * row["radius_px"], finding.radius // 3
+    assert mask_is_best(np.sqrt(change), near, mask, third)
+    if kind not in ("ARCH", "CALC"):  # those are a disc, and a hull around specks
+        seen = [np.sqrt(change) > level for level in range(1, 30)]
+        assert max((one & mask).sum() / (one | mask).sum() for one in seen) > 0.7, "its extent is what is seen"
+
+
+def test_findings_of_unknown_place_have_no_mask_and_all_others_have_one(phantom, table):
+    located = table["radius_px"].notna()
+    assert (table["mask_path"].notna() == located).all() and located.sum() > 10
+    assert len(list(phantom.masks.iterdir())) == located.sum()
+    for row in table[located].itertuples():
+        mask = read_mask(row.mask_path)
+        rows, columns = mask.nonzero()
+        far = np.hypot(columns - row.x_px, rows - row.y_px)
+        assert mask.shape == (1024, 1024) and len(far) and far.max() <= 1.09 * row.radius_px + 4, row.image_id
+        assert (phantom.read(row.image_id).pixels[mask] > 0).mean() > 0.99, "it lies on the breast"
+
+
+def test_a_folder_that_was_drawn_without_masks_gets_them(phantom, table, tmp_path):
+    (tmp_path / "old").mkdir()
+    for path in phantom.root.glob("*.*"):
+        (tmp_path / "old" / path.name).symlink_to(path)
+    old = Phantom(root=str(tmp_path / "old"), patients=WOMEN)
+    found = old.findings()
+    assert found.drop(columns=["path", "mask_path"]).equals(table.drop(columns=["path", "mask_path"]))
+    assert sorted(path.name for path in old.masks.iterdir()) == sorted(path.name for path in phantom.masks.iterdir())
+    for path in list(old.masks.iterdir())[:3]:
+        assert path.read_bytes() == (phantom.masks / path.name).read_bytes()
+
+
+def test_a_folder_that_cannot_be_written_to_works_without_masks(phantom, table, monkeypatch):
+    whole = Phantom(root=str(phantom.root), patients=WOMEN)
+    monkeypatch.setattr(Phantom, "masks", phantom.root / "no" / "such" / "masks")
+
+    def closed(folder):
+        raise PermissionError(folder)
+
+    monkeypatch.setattr(module, "whole_folder", closed)
+    found = whole.findings()
+    assert found["mask_path"].isna().all() and len(found) == len(table)
 
 
 def test_calcifications_without_a_circle_are_spread_over_the_breast():

@@ -7,13 +7,15 @@ import pydicom
 import pytest
 
 from mammo.config import DataConfig
-from mammo.datasets.drawing import Finding
+from mammo.datasets.film import read_mask
 from mammo.datasets.phantom import Phantom
 from mammo.datasets.registry import open_dataset
-from mammo.datasets.scanners import SCANNERS, expose, stream
+from mammo.datasets.scanners import SCANNERS, expose, machine_masks, stream
+from mammo.drawing.lesions import Finding
 from mammo.errors import InputError
 from mammo.preprocessing.breast import find_breast
 from mammo.testing import check_dataset
+from tests.datasets.test_phantom import mask_is_best
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +59,16 @@ def test_files_differ_in_depth_polarity_and_spacing_and_say_so(machines, name, b
     assert film.max_level == 2**bits - 1 and set(machine.findings()["spacing_mm"]) == {spacing_mm}
 
 
+def test_masks_have_the_size_of_their_films_and_lie_in_their_circles(machine):
+    located = machine.findings().dropna(subset="radius_px")
+    for row in located.itertuples():
+        rows, columns = read_mask(row.mask_path).nonzero()
+        far = np.hypot(columns - row.x_px, rows - row.y_px)
+        assert read_mask(row.mask_path).shape == machine.read(row.image_id).pixels.shape
+        assert 0 < far.max() <= 1.09 * row.radius_px + 4, row.image_id
+    assert len(located) and len(list(machine.masks.iterdir())) == len(located)
+
+
 def test_the_breast_is_found_at_its_side_and_nothing_is_odd_about_it(machine):
     for image_id in machine.findings()["image_id"].unique():
         film = machine.read(image_id)
@@ -93,6 +105,9 @@ def test_a_lesion_lies_in_its_circle_and_nowhere_else(name, side):
     y, x = np.mgrid[: film.shape[0], : film.shape[1]]
     inside = np.hypot(x - row["x_px"], y - row["y_px"]) <= row["radius_px"] + 3
     assert row["severity"] == "malignant" and change[inside].sum() > 0.9 * change.sum() > 0
+    (mask,) = machine_masks(SCANNERS[name], 0, 5, side, "G", [Finding("CIRC", "M")])
+    near = np.hypot(x - row["x_px"], y - row["y_px"]) <= 1.5 * row["radius_px"]
+    assert mask_is_best(np.sqrt(change), near, mask, int(row["radius_px"] / 3))
 
 
 def test_a_finding_without_a_circle_has_none():

@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID
 
-from mammo.datasets.drawing import draw
+from mammo.drawing.films import draw
 
 MG = "1.2.840.10008.5.1.4.1.1.1.2"
 IMPLICIT, EXPLICIT, BIG, DEFLATED = (UID(f"1.2.840.10008.1.2{end}") for end in ("", ".1", ".2", ".1.99"))

@@ -1,0 +1,1 @@
+"""The drawing of the phantom: anatomy, texture, lesions and artefacts."""
