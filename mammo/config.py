@@ -235,6 +235,11 @@ class Config:
         check_ranges(made)
         return made
 
+    @property
+    def network(self) -> str:
+        """The name of the network, or of the maps of a detector, as reports print it."""
+        return " + ".join(self.model.maps) if self.task.kind == "detection" else self.model.name
+
     def as_dict(self) -> dict[str, Any]:
         """Return plain data, as JSON and YAML hold it."""
         return dataclasses.asdict(self)

@@ -147,7 +147,7 @@ def _draw(folder: Path, found: Tested) -> None:
     """Draw confusion matrices, and beside the run's own test part ROC, precision-recall and reliability."""
     tested, own = found.shown.predictions["test"], found.own.predictions["test"]
     positive, classes = found.positive, found.test.provenance["classes"]
-    title, reliable = f"{found.test.config.model.name}, {{head}}, external test", {}
+    title, reliable = f"{found.test.config.network}, {{head}}, external test", {}
     for head in found.shifts:
         one = tested[head]
         drawn = figures.confusion(one.confusion[::-1, ::-1], classes[::-1], title.format(head=head))
@@ -185,7 +185,7 @@ def _first_lines(found: Tested) -> list[str]:
     """Return the first lines: what was trained and tested on, the grounds of the labels, leaks, and AUROC."""
     test, run, config = found.test, found.run, found.test.config
     names = [one.provenance["dataset"]["name"] for one in (run, test)]
-    lines = [f"# {config.task.name} by {config.model.name}: trained on {names[0]}, tested on {names[1]}", ""]
+    lines = [f"# {config.task.name} by {config.network}: trained on {names[0]}, tested on {names[1]}", ""]
     lines += synthetic_lines(names)
     own, severity = run.samples, config.task.column == "severity"
     trained, tested = own[own["split"] != "test"], found.samples

@@ -98,7 +98,7 @@ def _settings(run: RunFolder) -> dict[str, Any]:
         "folds": config.data.folds,
         "task": config.task.name,
         "seen": config.crop.name + (f" by {source['unit']}" if "unit" in source else ""),
-        "network": config.model.name,
+        "network": config.network,
         "trained": trained,
         "image_size": config.model.image_size,
         "epochs": config.trainer.max_epochs,

@@ -107,7 +107,7 @@ def _first_lines(
     test, counts = shown.predictions["test"], shown.counts["test"]
     names = datasets(samples) or [run.provenance["dataset"]["name"]]
     tested = facts_of(samples, evaluation.predictions["test"]["majority"])
-    lines = [f"# {config.task.name} by {config.model.name} on {' and '.join(names)}", ""]
+    lines = [f"# {config.task.name} by {config.network} on {' and '.join(names)}", ""]
     lines += synthetic_lines(names)
     lines += [
         f"- Protocol: {protocol(config)}; seed {config.seed}.",

@@ -22,7 +22,7 @@ def draw(folder: Path, config: Config, evaluation: Evaluation, epochs: pd.DataFr
         evaluation: The evaluation of its samples.
         epochs: The content of `curves.csv`; None if nothing was trained.
     """
-    model, heads = config.model.name, evaluation.predictions["test"]
+    model, heads = config.network, evaluation.predictions["test"]
     classes = list(heads["majority"].classes)
     for head, one in heads.items():
         if head not in BASELINES:

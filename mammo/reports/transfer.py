@@ -102,7 +102,7 @@ def _lines(
     count = len(recipe.runs[names[0]])
     task, of = first.config.task.name, f" ({recipe.settings})" if recipe.settings else ""
     datasets = {run.provenance["dataset"]["name"] for of_name in recipe.runs.values() for run in of_name.values()}
-    lines = [f"# Transfer: {task} by {first.config.model.name}{of}", ""]
+    lines = [f"# Transfer: {task} by {first.config.network}{of}", ""]
     lines += synthetic_lines(sorted(datasets))
     lines += [
         "- A row is what runs were trained on, a column the test part on which they were tested; nothing is fitted or "

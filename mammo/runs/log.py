@@ -78,8 +78,8 @@ def say_plan(
     fresh = sum(size for name, size in sizes.items() if name not in net.loaded)
     if config.fit:
         shown = f"{trained:,} of {sum(sizes.values()):,} parameters are trained, {fresh:,} of them from random values"
-        log.info("model  %s: %s", model.name, shown)
-        if model.weights is None and model.trainable != "all":
+        log.info("model  %s: %s", config.network, shown)
+        if model.weights is None and model.trainable != "all" and config.task.kind != "detection":
             log.info("note   model.weights=null: nothing can stay frozen, so all parameters are trained")
     else:
         log.info("model  %s: nothing is trained, all weights are those of %s", model.name, config.ckpt_path)

@@ -135,7 +135,7 @@ def show_in_tensorboard(logger: TensorBoardLogger, run: RunFolder, config: Confi
         if name.startswith("test/") and name.rpartition("/")[2] in ("auroc", "accuracy")
     }
     shown |= {
-        "task": config.task.name, "model": config.model.name, "crop": config.crop.name, "split": config.split.name,
+        "task": config.task.name, "model": config.network, "crop": config.crop.name, "split": config.split.name,
         "augment": config.augment.mode, "loss": config.loss.name, "seed": config.seed, "fold": str(config.data.fold),
     }  # fmt: skip
     shown |= {key: str(value) for key, value in run.job.items() if not key.startswith("hydra")}

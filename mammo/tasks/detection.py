@@ -63,6 +63,8 @@ class Detection(Task):
             dropout=detector.dropout,
         )
         net.weights_digest = " ".join(digests.values()) or None
+        if config.model.weights is not None:
+            net.loaded = frozenset(name for name, _ in net.named_parameters() if name.startswith("frozen."))
         return net
 
     def epochs(self, config: Config) -> int:
