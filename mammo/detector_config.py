@@ -26,6 +26,9 @@ class DetectorConfig:
     # the share of the places outside lesions that are among the hardest, after a third of the steps
     hard: float = number(0.5, 0, 1)
     hardest: float = number(0.03, 1e-6, 1)  # the share of the places outside lesions that counts as the hardest
+    # the value that the hottest places of a positive film whose lesions have no place are taught, after a third of the
+    # steps; 0 leaves such films out
+    weak: float = number(0.5, 0, 1)
     least_mm: float = number(4.8, 0)  # a lesion reaches at least this far from its centre
     ring_mm: float = number(6.4, 0)  # the width of the ring around a lesion that is neither inside nor outside
     hottest: int = whole(5, 1)  # the hottest places of a film, whose mean is its score

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from mammo.config import Config
+from mammo.datasets.phantom import Phantom
 from mammo.errors import InputError
 from mammo.run_folder import RunFolder
 from mammo.runs import checks
@@ -99,6 +100,16 @@ def test_lesions_that_lie_elsewhere_than_their_findings_say_are_an_error(job, mo
         job(*QUICK)
 
 
+def test_a_partner_of_another_patient_or_of_the_same_breast_is_an_error(job, monkeypatch):
+    monkeypatch.setattr(
+        detection_data, "partners_of", lambda images: [[(row + 2) % len(images)] for row in range(len(images))]
+    )
+    with pytest.raises(
+        RuntimeError, match=r"leak: .* is taken for the partner of .*, but it is no film of the other breast"
+    ):
+        job(*QUICK, "detector.steps=8")
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [
@@ -131,3 +142,34 @@ def test_two_devices_give_what_one_gives(run, phantom, tmp_path):
     marks = [table(of, "candidates.csv").query("head == 'detector'") for of in (run, RunFolder(tmp_path))]
     first = [of.drop_duplicates("image_id").set_index("image_id")[["x_px", "y_px"]] for of in marks]
     assert (first[0] == first[1].loc[first[0].index]).all(axis=1).mean() > 0.9
+
+
+class Shuffled(Phantom):
+    """The phantom with the findings of each film moved to a film of another patient."""
+
+    def findings(self):
+        table = super().findings()
+        images = table.drop_duplicates("image_id")[
+            ["image_id", "path", "patient", "laterality", "density", "exam", "view"]
+        ]
+        away = dict(zip(images["image_id"], np.roll(images["image_id"], 10), strict=True))
+        facts = images.set_index("image_id")
+        table["image_id"] = table["image_id"].map(away)
+        for column in facts:
+            table[column] = table["image_id"].map(facts[column])
+        return table
+
+
+@pytest.mark.slow
+def test_lesions_that_are_moved_to_other_patients_are_not_found(job):
+    words = [*QUICK, "data.patients=60", "data.root=null", "split.shares=[0.5,0.1,0.4]"]
+    moved = [f"data._target_={__name__}.Shuffled", "+data.patients=60"]
+    found = {}
+    for name, more in (("honest", []), ("moved", moved)):
+        run = RunFolder(job(*[word for word in words if not more or "patients" not in word], *more)[0])
+        found[name] = (
+            run.numbers["detection"]["test"]["detector"]["first_mark"]["value"],
+            run.metrics("test")["detector"]["auroc"].value,
+        )
+    assert found["honest"][0] > 0.3 and found["moved"][0] < 0.2
+    assert found["honest"][1] > 0.65 and abs(found["moved"][1] - 0.5) < 0.17

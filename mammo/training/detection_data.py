@@ -15,7 +15,7 @@ from mammo.tasks.detection import EPOCHS
 from mammo.training.film_maps import FilmMaps, Maps
 from mammo.training.marks import POINT, HeatMaps, baselines
 from mammo.training.place_batches import FilmPlaces, Places, Steps
-from mammo.training.place_guard import PlaceGuard, targets_for
+from mammo.training.place_guard import PlaceGuard, check_partners, targets_for
 from mammo.training.places import Targets, lesions_of, partners_of
 from mammo.training.prepare import Prepared
 from mammo.training.samples import OnceSampler
@@ -120,13 +120,20 @@ class DetectionDataModule(L.LightningDataModule):
             heats[name] = [values[self.starts[row] : self.starts[row + 1]] for row in rows]
         lesions, _ = lesions_of(self.prepared.findings, self.prepared.labels)
         partners = partners_of(self.prepared.crops.table.iloc[rows].reset_index(drop=True))
+        check_partners(self.prepared, rows, partners)
         return HeatMaps([self.films[row].places for row in rows], heats, lesions, partners)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Return the steps of training."""
         trainer: Any = self.trainer
         share = {"rank": trainer.global_rank, "world": trainer.world_size}
-        places = Places(self.x, self.targets(), self.use, self.config.detector, self.config.seed, **share)
+        targets = self.targets()
+        silent = [
+            np.arange(self.starts[film], self.starts[film + 1])
+            for film in np.flatnonzero(self._of("train") & (self.prepared.classes == 1))
+            if not targets.counts[self.starts[film] : self.starts[film + 1]].any()
+        ]
+        places = Places(self.x, targets, self.use, self.config.detector, self.config.seed, silent, **share)
         return DataLoader(places, batch_size=None, sampler=Steps(len(places) // EPOCHS))
 
     def _films(self, films: list[int]) -> DataLoader[Any]:

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from mammo.config import DetectorConfig
+from mammo.errors import InputError
 from mammo.tasks.detection import EPOCHS
 from mammo.training.places import Targets
 
@@ -19,13 +20,15 @@ class Places(Dataset[dict[str, Tensor]]):
     """Gives the step of training that is asked for: `x` (restarts, batch, width) and `y` (restarts, batch).
 
     Half of a batch lies in lesions, each lesion as often as any other, its middle more often than its edge. The other
-    half lies outside, on all training films alike; when the hardest of them are known, a share of it are these.
+    half lies outside, on all training films alike; when the hardest of them are known, a share of it are these. From
+    then on, the hottest places of a positive film whose lesions have no place count as a lesion too, as a weak one.
 
     Args:
         x: (N, width) float16 coordinates of all places.
         targets: What each ought to say.
         use: (N,) bool, true for the places of training films.
-        config: The batch, and the share of hard places.
+        config: The batch, the share of hard places, and the value of weak ones.
+        unplaced: The places of each positive training film whose lesions have no place.
         seed: The seed of the draws.
         world, rank: The number of processes, which share each batch, and that of this one.
     """
@@ -37,18 +40,25 @@ class Places(Dataset[dict[str, Tensor]]):
         use: np.ndarray,
         config: DetectorConfig,
         seed: int,
+        unplaced: Sequence[np.ndarray] = (),
         *,
         rank: int = 0,
         world: int = 1,
     ) -> None:
         self.x, self.config, self.seed, self.rank, self.world = x, config, seed, rank, world
         self.steps = config.steps // EPOCHS * EPOCHS
-        self.soft = torch.from_numpy(targets.soft).float()
+        self.unplaced = list(unplaced) if config.weak else []
         self.inside = np.flatnonzero(use & (targets.soft > 0))
         self.outside = np.flatnonzero(use & targets.counts & (targets.soft == 0))
-        lesion, soft = targets.lesion[self.inside], targets.soft[self.inside]
-        chance = soft / np.bincount(lesion, soft)[lesion] if len(lesion) else soft
-        self.chance = chance / chance.sum() if len(chance) else chance
+        if not len(self.inside) or not len(self.outside):
+            raise InputError(
+                "no place of a training film lies in a lesion, or all do; a detector learns from findings with a "
+                "circle, box or mask, and from films without one"
+            )
+        self.soft = torch.from_numpy(targets.soft).float().repeat(config.restarts, 1)
+        self.lesion = targets.lesion[self.inside]
+        taught = self.inside, _chance(targets.soft[self.inside], self.lesion)
+        self.taught = [taught] * config.restarts
         self.hardest: list[np.ndarray] = [self.outside[:0]] * config.restarts
 
     def __len__(self) -> int:
@@ -63,12 +73,28 @@ class Places(Dataset[dict[str, Tensor]]):
         count = max(int(self.config.hardest * len(self.outside)), 1)
         hottest = heat(self.x[self.outside]).topk(count).indices.numpy()
         self.hardest = [self.outside[rows] for rows in hottest]
+        if self.unplaced:
+            for restart, soft in enumerate(self.soft):
+                self._teach_weak(restart, soft, [heat(self.x[rows])[restart].numpy() for rows in self.unplaced])
+
+    def _teach_weak(self, restart: int, soft: Tensor, heats: list[np.ndarray]) -> None:
+        """Let the hottest places of each film without a place count as a lesion of one restart."""
+        soft[np.concatenate(self.unplaced)] = 0
+        hottest = [
+            rows[np.argsort(heat)[-self.config.hottest :]] for rows, heat in zip(self.unplaced, heats, strict=True)
+        ]
+        weak = np.concatenate(hottest)
+        soft[weak] = self.config.weak
+        numbers = np.repeat(np.arange(len(hottest)), [len(rows) for rows in hottest]) + self.lesion.max() + 1
+        inside = np.concatenate([self.inside, weak])
+        self.taught[restart] = inside, _chance(soft[inside].numpy(), np.concatenate([self.lesion, numbers]))
 
     def rows(self, step: int, restart: int) -> np.ndarray:
         """Return the places of a step of one restart, those in lesions first."""
         draw = np.random.default_rng([self.seed, DRAW, restart, step])
         half, hardest = self.config.batch // 2, self.hardest[restart]
-        inside, outside = draw.choice(self.inside, half, p=self.chance), draw.choice(self.outside, half)
+        taught, chance = self.taught[restart]
+        inside, outside = draw.choice(taught, half, p=chance), draw.choice(self.outside, half)
         if len(hardest):
             hard = round(self.config.hard * half)
             outside[:hard] = draw.choice(hardest, hard)
@@ -76,7 +102,15 @@ class Places(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, step: int) -> dict[str, Tensor]:
         rows = np.stack([self.rows(step, restart)[self.rank :: self.world] for restart in range(self.config.restarts)])
-        return {"x": self.x[rows].float(), "y": self.soft[rows]}
+        return {"x": self.x[rows].float(), "y": self.soft.gather(1, torch.from_numpy(rows))}
+
+
+def _chance(soft: np.ndarray, lesion: np.ndarray) -> np.ndarray:
+    """Return how likely each place is drawn: each lesion alike, and in it by the values that its places are taught."""
+    of_lesion = np.zeros(lesion.max() + 1)
+    np.add.at(of_lesion, lesion, soft)
+    chance = soft / of_lesion[lesion]
+    return chance / chance.sum()
 
 
 class Steps(Sampler[int]):

@@ -46,7 +46,7 @@ class PlaceGuard(Callback):
         findings = findings_table(self.prepared.dataset.findings())
         true = targets_for(self.prepared, findings, data.points, self.config)
         given = np.zeros(len(true.soft), np.float32)
-        given[places.inside] = places.soft[places.inside]
+        given[places.inside] = places.soft[0, places.inside]
         taught = np.r_[places.inside, places.outside]
         if (wrong := taught[~np.isclose(given[taught], true.soft[taught])]).size:
             film = int(np.searchsorted(data.starts, wrong[0], side="right") - 1)
@@ -58,6 +58,29 @@ class PlaceGuard(Callback):
     def on_predict_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Check an evaluation without training, for which this is the only check."""
         check_labels(self.prepared, self.prepared.described)
+
+
+def check_partners(prepared: Prepared, rows: Sequence[int], partners: Sequence[Sequence[int]]) -> None:
+    """Require that the partner of a film shows the other breast of the same patient, by findings that are read again.
+
+    Args:
+        prepared: The samples of the run, one for each film.
+        rows: The sample of each film.
+        partners: The partners of each film, by their number in `rows`.
+
+    Raises:
+        RuntimeError: A partner is of another patient, or shows the same breast.
+    """
+    findings = findings_table(prepared.dataset.findings()).drop_duplicates("image_id").set_index("image_id")
+    images = prepared.crops.table["image_id"].iloc[list(rows)].tolist()
+    patients, sides = (findings[column].reindex(images).tolist() for column in ("patient", "laterality"))
+    for film, others in enumerate(partners):
+        for other in others:
+            if patients[film] != patients[other] or sides[film] == sides[other]:
+                raise RuntimeError(
+                    f"leak: {images[other]} is taken for the partner of {images[film]}, but it is no film of the "
+                    "other breast of the same patient"
+                )
 
 
 def targets_for(

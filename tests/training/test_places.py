@@ -10,6 +10,7 @@ from mammo.config import DetectorConfig
 from mammo.datasets.findings import findings_table
 from mammo.datasets.geometry import geometry
 from mammo.datasets.labels import Labels
+from mammo.errors import InputError
 from mammo.training.marks import candidates, marks_of, position_prior, with_partners
 from mammo.training.place_batches import Places, Steps
 from mammo.training.places import NO_LESION, Targets, lesions_of, partners_of, reach_of, targets_of
@@ -93,13 +94,13 @@ def test_findings_of_the_first_class_are_no_lesions():
     assert lesions["finding_id"].tolist() == [2] and len(places) == 1
 
 
-def batches(world=1, rank=0, **changes):
+def batches(world=1, rank=0, unplaced=(), **changes):
     soft = np.r_[np.ones(2), np.full(30, 0.5), np.zeros(400)]
     lesion = np.r_[np.zeros(2), np.ones(30), np.full(400, NO_LESION)].astype(int)
     counts, use = np.ones(432, bool), np.ones(432, bool)
     counts[420:], use[:1], use[400:410] = False, False, False
     config = DetectorConfig(batch=64, restarts=2, **changes)
-    return Places(torch.zeros(432, 3), Targets(soft, counts, lesion), use, config, seed=1, world=world, rank=rank)
+    return Places(torch.zeros(432, 3), Targets(soft, counts, lesion), use, config, 1, unplaced, world=world, rank=rank)
 
 
 def test_a_batch_has_half_its_places_in_lesions_each_as_often_and_the_rest_on_training_films():
@@ -131,6 +132,29 @@ def test_the_hardest_places_of_each_restart_are_half_of_the_others_from_then_on(
     assert set(places.hardest[0]) == set(places.outside[-len(places.hardest[0]) :])
     assert set(places.hardest[1]) == set(places.outside[: len(places.hardest[1])])
     assert np.isin(places.rows(0, 0)[32:48], places.hardest[0]).all()
+
+
+def test_the_hottest_places_of_a_film_without_a_place_become_a_weak_lesion_of_each_restart():
+    places = batches(unplaced=[np.arange(420, 432)], hottest=2)
+    places.x = torch.arange(432.0)[:, None].expand(-1, 3)
+    assert not np.isin(np.stack([places.rows(step, 0) for step in range(50)]), np.arange(420, 432)).any()
+    places.find_hardest(lambda x: torch.stack([x[:, 0], -x[:, 0]]))
+    for restart, weak in enumerate(([430, 431], [420, 421])):
+        drawn = np.stack([places.rows(step, restart)[:32] for step in range(300)])
+        assert abs(np.isin(drawn, weak).mean() - 1 / 3) < 0.03  # one lesion of three
+        assert places.soft[restart, weak].tolist() == [0.5, 0.5] and not np.isin(drawn, 425).any()
+
+
+def test_weak_lesions_can_be_left_out():
+    places = batches(unplaced=[np.arange(420, 432)], weak=0.0)
+    places.find_hardest(lambda x: torch.zeros(2, len(x)))
+    assert not places.soft[:, 420:].any()
+
+
+def test_without_a_place_in_a_lesion_there_is_nothing_to_learn_from():
+    targets = Targets(np.zeros(9), np.ones(9, bool), np.full(9, NO_LESION))
+    with pytest.raises(InputError, match="no place of a training film lies in a lesion"):
+        Places(torch.zeros(9, 3), targets, np.ones(9, bool), DetectorConfig(), seed=0)
 
 
 def test_each_epoch_has_steps_of_its_own():
