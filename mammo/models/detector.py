@@ -71,7 +71,12 @@ class PlaceHead(nn.Module):
         hidden: The hidden units of a network.
         drop_inputs: The share of inputs that is dropped in training, alike for all places of a step.
         dropout: The same of hidden units.
+
+    Attributes:
+        draws: The generator of what is dropped. Whoever trains sets it before each step, alike in all processes.
     """
+
+    draws: torch.Generator | None = None
 
     def __init__(
         self, width: int, restarts: int, members: int, hidden: int, *, drop_inputs: float, dropout: float
@@ -86,22 +91,21 @@ class PlaceHead(nn.Module):
     def features(self, x: Tensor) -> Tensor:
         """Return the hidden units (restarts, n, members x hidden) of places (restarts or 1, n, width)."""
         if self.training and self.drop_inputs:
-            x = x * _kept(x.new_empty(len(self.inner), 1, x.shape[-1]), self.drop_inputs)
+            x = x * self._kept(x.new_empty(len(self.inner), 1, x.shape[-1]), self.drop_inputs)
         return F.gelu(torch.matmul(x, self.inner).float() + self.inner_bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (restarts, n, members) of places (restarts or 1, n, width)."""
         units = self.features(x)
         if self.training and self.dropout:
-            units = units * _kept(units.new_empty(len(units), 1, units.shape[-1]), self.dropout)
+            units = units * self._kept(units.new_empty(len(units), 1, units.shape[-1]), self.dropout)
         restarts, places, _ = units.shape
         split = units.view(restarts, places, self.outer.shape[2], -1)
         return (split * self.outer).sum(-1) + self.outer_bias
 
-
-def _kept(like: Tensor, drop: float) -> Tensor:
-    """Return a mask that keeps a share of 1 - `drop`, and scales what it keeps."""
-    return (torch.rand_like(like) > drop) / (1 - drop)
+    def _kept(self, like: Tensor, drop: float) -> Tensor:
+        """Return a mask that keeps a share of 1 - `drop`, and scales what it keeps."""
+        return (torch.rand(like.shape, generator=self.draws, device=like.device) > drop) / (1 - drop)
 
 
 class Detector(nn.Module):

@@ -20,7 +20,7 @@ from mammo.evaluation.predictions import BASELINES, Predictions
 from mammo.evaluation.prevalence import corrected, shift
 from mammo.evaluation.subgroups import beyond_shortcuts, by_subgroup
 from mammo.files import write_json, write_text
-from mammo.reports import run_figures
+from mammo.reports import detection, run_figures
 from mammo.reports.markdown import markdown, signed
 from mammo.reports.run import BRIEFLY, HEADS, SOURCES, metrics_table, shortcut_verdict, synthetic_lines
 from mammo.reports.shift import Rows, section
@@ -77,9 +77,10 @@ def write(folder: Path) -> dict[str, float]:
         facts[f"by_{name}"] = {**how, **said, **unit.evaluation.as_json()}
     facts["own_test"] = found.own.as_json()
     facts["shift"] = {head: {name: row.as_json() for name, row in of.items()} for head, of in found.shifts.items()}
-    write_json(facts, folder / "metrics.json")
+    marks = detection.write(found.test) if found.test.detects else detection.NONE
+    write_json(facts | marks.facts, folder / "metrics.json")
     _draw(folder / "figures", found)
-    lines = [*_first_lines(found), "", "Not for diagnostic use.", ""]
+    lines = [*_first_lines(found), "", "Not for diagnostic use.", "", *marks.lines]
     what = "images" if found.by_image else "samples"
     heads = found.shown.operating
     lines += section(found.shifts, found.positive, what, {h: heads[h].threshold is not None for h in found.shifts})
@@ -88,7 +89,7 @@ def write(folder: Path) -> dict[str, float]:
         lines += [f"![{image.stem}](figures/{image.name})", ""]
     lines += [f"Command: `{shlex.join(found.test.provenance['command'])}`", ""]
     write_text("\n".join(lines), folder / "report.md")
-    flat = evaluation.flat()
+    flat = evaluation.flat() | marks.flat
     for name, unit in found.units.items():
         flat |= unit.evaluation.flat(f"_by_{name}")
     return flat

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -98,6 +99,9 @@ class Detection(Task):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of the places of a step, of all restarts."""
+        drawn = [self.config.seed, self.global_step]
+        seed = int(np.random.default_rng(drawn).integers(2**62))  # the same on all devices, whatever else they drew
+        self.net.head.draws = torch.Generator(self.device).manual_seed(seed)
         logits = self.net.head(batch["x"])
         loss = self.loss(logits, batch)
         self._watch("train", logits.mean(-1).flatten(), (batch["y"] > 0).long().flatten(), loss / len(logits))

@@ -75,10 +75,13 @@ def position_prior(places: np.ndarray, targets: Targets, use: np.ndarray) -> np.
 
 
 def baselines(places: np.ndarray, targets: Targets, use: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the heat (N,) of each baseline: where lesions lie, the brightest blob, and the blob minus its surround."""
+    """Return the heat (N,) of each baseline: where lesions lie, the brightest blob, and the blob minus its surround.
+
+    Without a training film nobody knows where lesions lie, and that baseline is left out.
+    """
     bright = {name: places[:, FACTS.index(name)] for name in ("blob", "blob_minus_surround")}
-    return {
-        "position_prior": position_prior(places, targets, use),
+    prior = {"position_prior": position_prior(places, targets, use)} if use.any() else {}
+    return prior | {
         "brightest_blob": bright["blob"],
         "blob_minus_surround": bright["blob_minus_surround"],
     }
