@@ -54,16 +54,14 @@ def test_a_lesion_has_one_row_and_the_features_of_both_windows_averaged_over_the
     net = run.network()
     assert len(net.frozen) and features.shape == (len(prepared.described), 2 * (64 + 128))
     with torch.inference_mode():
-        for flips in ([0, 1], [1, 0]):
-            planes = [
-                [prepared.described.pixels(*row, 2 * flip + window) for row in prepared.described.rows]
-                for flip in flips
-                for window in (0, 1)
-            ]
-            first, second, *mirrored = (net.frozen(torch.stack(one)) for one in planes)
-            assert torch.equal(planes[0][0].flip(2), planes[2][0])
-            expected = (torch.cat([first, second], 1) + torch.cat(mirrored, 1)) / 2
-            assert torch.allclose(torch.from_numpy(features), expected, rtol=1e-4, atol=1e-5)
+        planes = [
+            torch.stack([prepared.described.pixels(*row, plane) for row in prepared.described.rows])
+            for plane in range(prepared.described.planes)
+        ]
+        wide, close, *mirrored = (net.frozen(one) for one in planes)
+    assert torch.equal(planes[0].flip(3), planes[2]) and torch.equal(planes[1].flip(3), planes[3])
+    expected = (torch.cat([wide, close], 1) + torch.cat(mirrored, 1)) / 2
+    assert torch.allclose(torch.from_numpy(features), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_scores_are_averaged_over_the_windows_or_one_is_made_of_all_features(run):
