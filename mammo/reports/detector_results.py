@@ -1,0 +1,121 @@
+"""The numbers of a detector over seeds, each film tested once a seed, from tables that lie beside a page of results.
+
+The tables hold the test parts of all folds: `predictions.csv.xz` (`image_id, patient, seed, head, label, score`),
+`candidates.csv.xz` (`image_id, seed, head, x_px, y_px, score`), and `lesions.csv` as a run writes it.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mammo.datasets.findings import SAMPLE
+from mammo.errors import InputError
+from mammo.evaluation.bootstrap import Value, interval, resampled
+from mammo.evaluation.detection import evaluate_marks
+from mammo.evaluation.marks import Detection, judge
+from mammo.evaluation.metrics import support, weighted_metrics
+from mammo.evaluation.predictions import Predictions
+from mammo.reports.markdown import markdown
+
+CHOSEN_ON = (0, 1, 2)  # seeds on which a recipe was chosen; the others were not looked at before
+UNITS = {
+    "film with that of the other breast": ("detector_partner", "image_id"),
+    "film alone": ("detector", "image_id"),
+    "patient": ("detector", "patient"),
+}
+MARKS = {
+    "lesions found at 1/4 false mark a film": "froc_0.25",
+    "at 1/2": "froc_0.5",
+    "at 1": "froc_1",
+    "at 2": "froc_2",
+    "CPM": "cpm",
+    "abnormal films whose first mark hits": "first_mark",
+}
+
+
+def table(folder: Path) -> list[str]:
+    """Return a table of AUROC and of marks, of the detector and of its baselines, with a column for each set of seeds."""
+    predictions = pd.read_csv(folder / "predictions.csv.xz", dtype={"image_id": str, "patient": str})
+    marks = pd.read_csv(folder / "candidates.csv.xz", dtype={"image_id": str})
+    lesions = pd.read_csv(folder / "lesions.csv", dtype={"image_id": str, "patient": str})
+    seeds = sorted(predictions["seed"].unique())
+    parts = [[seed for seed in seeds if (seed in CHOSEN_ON) == first] for first in (True, False)]
+    parts = [part for part in parts if part]
+    rows = []
+    for unit, (head, column) in UNITS.items():
+        rows.append([f"AUROC, {unit}", *(str(area(predictions, part, head, column)) for part in parts)])
+    for head in marks["head"].unique():
+        judged = [[judged_marks(predictions, marks, lesions, seed, head) for seed in part] for part in parts]
+        values = [evaluate_marks(one) for one in judged]
+        rows += [[f"{head}: {name}", *(str(one[key]) for one in values)] for name, key in MARKS.items()]
+    return markdown(["", *(f"seeds {part[0]} to {part[-1]}" for part in parts)], rows)
+
+
+def area(predictions: pd.DataFrame, seeds: Sequence[int], head: str, unit: str) -> Value:
+    """Return the AUROC of a head, the mean over seeds, with its interval by patient.
+
+    Args:
+        predictions: The rows of all seeds.
+        seeds: The seeds that count.
+        head: The head.
+        unit: `image_id`, or `patient`, who has the highest score of her or his films and is positive if one of them is.
+
+    Raises:
+        InputError: A film is not tested once in each seed.
+    """
+    of_head = predictions[predictions["head"] == head]
+    everyone, arrays, rests = np.unique(of_head["patient"].to_numpy(str)), [], []
+    for seed in seeds:
+        rows = of_head[of_head["seed"] == seed]
+        if rows["image_id"].duplicated().any():
+            raise InputError(f"seed {seed}: expected each film once, but one has two rows; collect the test parts alone")
+        positive = rows["label"] == "abnormal"
+        units = rows.assign(positive=positive).groupby(unit, sort=False).agg(
+            patient=("patient", "first"), positive=("positive", "any"), score=("score", "max")
+        )
+        one = _predictions(units)
+        found = resampled(one.patients, partial(weighted_metrics, one, only=["auroc"]), everyone=everyone)
+        arrays.append(found["auroc"])
+        rests.append(support(one, "auroc"))
+    return interval(np.mean(arrays, axis=0), *rests[0])
+
+
+def _predictions(units: pd.DataFrame) -> Predictions:
+    positive = units["positive"].to_numpy(int)
+    score = units["score"].to_numpy(float)
+    chance = np.stack([1 - positive, positive], axis=1).astype(float)  # nothing is called from it
+    samples = pd.DataFrame({"image_id": units.index.astype(str)}).assign(**dict.fromkeys(SAMPLE[1:], 0))
+    return Predictions(("normal", "abnormal"), positive, chance, score, units["patient"].to_numpy(str), samples)
+
+
+def judged_marks(
+    predictions: pd.DataFrame, marks: pd.DataFrame, lesions: pd.DataFrame, seed: int, head: str
+) -> Detection:
+    """Return the judged marks of a head in one seed, on all films."""
+    images = predictions[(predictions["seed"] == seed) & (predictions["head"] == "detector")]
+    images = images.assign(positive=images["label"] == "abnormal")[["image_id", "patient", "positive"]]
+    return judge(marks[(marks["seed"] == seed) & (marks["head"] == head)], lesions, images)
+
+
+def collect(runs: Sequence[Path], folder: Path) -> None:
+    """Write the tables of a page from the run folders of a sweep over folds and seeds."""
+    from mammo.run_folder import RunFolder
+
+    predictions, marks, lesions = [], [], []
+    for path in runs:
+        run = RunFolder(path)
+        table, _ = run.predictions()
+        predictions.append(table[(table["split"] == "test") & table["head"].str.startswith("detector")])
+        marks.append(run.candidates[run.candidates["split"] == "test"].assign(seed=run.config.seed))
+        lesions.append(run.lesions[run.lesions["split"] == "test"])
+    folder.mkdir(parents=True, exist_ok=True)
+    pd.concat(predictions)[["image_id", "patient", "seed", "head", "label", "score"]].to_csv(
+        folder / "predictions.csv.xz", index=False
+    )
+    pd.concat(marks)[["image_id", "seed", "head", "x_px", "y_px", "score"]].to_csv(
+        folder / "candidates.csv.xz", index=False
+    )
+    pd.concat(lesions).drop_duplicates(["image_id", "finding_id"]).to_csv(folder / "lesions.csv", index=False)
