@@ -6,7 +6,7 @@ A sample can be drawn many times; draw 0 is the original. A method says how the 
 
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,8 @@ import cv2
 from mammo.crop_config import AugmentConfig
 from mammo.errors import InputError
 from mammo.preprocessing.mix import crossover, cutmix, mixup
+
+Box = tuple[float, float, float, float]  # left, top, right and bottom edge
 
 
 @dataclass(frozen=True)
@@ -88,10 +90,14 @@ class Augment:
             translate_percent=(-config.shift / self.margin, config.shift / self.margin),
             scale=(1 / (1 + config.scale), 1 + config.scale),
             interpolation=cv2.INTER_LINEAR,
+            mask_interpolation=cv2.INTER_LINEAR,
             border_mode=cv2.BORDER_REFLECT_101,
             p=1.0,
         )
-        self._pipeline = A.Compose([A.D4(p=1.0), affine] if config.symmetries else [affine])
+        changes = [A.D4(p=1.0), affine] if config.symmetries else [affine]
+        self._pipeline = A.Compose(changes)
+        params = A.BboxParams("pascal_voc", label_fields=[], clip=False, check_each_transform=False)
+        self._boxed = A.Compose(changes, bbox_params=params)
 
     @property
     def mixes_copies(self) -> bool:
@@ -105,6 +111,41 @@ class Augment:
             stored = self._pipeline(image=stored)["image"]
         start = (stored.shape[0] - shown) // 2
         return stored[start : start + shown, start : start + shown]
+
+    def together(
+        self,
+        stored: np.ndarray,
+        mask: np.ndarray,
+        boxes: Sequence[Box],
+        shown: int,
+        *,
+        seed: int,
+        draw: int,
+        name: str,
+    ) -> tuple[np.ndarray, np.ndarray, list[Box]]:
+        """Return a geometric draw of a square with its mask and boxes, all changed alike and cut to the shown part.
+
+        Args:
+            stored: (stored, stored) uint8 or uint16, of which `__call__` gives the same draw to the bit.
+            mask: (stored, stored) uint8, levels from 0 to 255.
+            boxes: The boxes in pixels of the stored square.
+            shown: The side of the shown part in pixels.
+            seed: See `draw_seed`; so are `draw` and `name`.
+
+        Returns:
+            The square and the mask, (shown, shown), and what is seen of each box, in their order; a box that is not
+            seen is left out. A box that was turned becomes the box around the turned one, so it is wider.
+        """
+        start, side = (stored.shape[0] - shown) // 2, stored.shape[0]
+        if draw > 0:
+            self._boxed.set_random_seed(draw_seed(seed, draw, name))
+            within = [tuple(min(max(edge, 0), side) for edge in box) for box in boxes]
+            drawn = self._boxed(image=stored, mask=mask, bboxes=within)
+            stored, mask, boxes = drawn["image"], drawn["mask"], drawn["bboxes"]
+        part = slice(start, start + shown)
+        moved = [[float(min(max(edge - start, 0), shown)) for edge in box] for box in boxes]
+        seen = [(x0, y0, x1, y1) for x0, y0, x1, y1 in moved if x1 > x0 and y1 > y0]
+        return stored[part, part], mask[part, part], seen
 
     def generator(self, *, seed: int, draw: int, name: str) -> np.random.Generator | None:
         """Return the random generator of the method; None if the draw is the original or has geometric changes only."""

@@ -22,6 +22,7 @@ from mammo.errors import InputError, UnreadableFilm
 from mammo.formats import READING_VERSION
 from mammo.preprocessing.breast import Breast, find_breast
 from mammo.preprocessing.cache import Store, digest
+from mammo.preprocessing.masks import PLACED, MaskAsk, mask_squares
 from mammo.preprocessing.squares import NUMBERS, Ask, Made, Square, squares_of
 from mammo.processes.peers import peers
 from mammo.processes.progress import watched
@@ -207,8 +208,11 @@ class Cutter:
             image_id, laterality, path, spacing_mm = place
             film = self.read(image_id)
             breast = find_breast(film, laterality, path or image_id, self.bits)
+            sides = self.stored, self.shown, self.margin
             squares = [
-                (ask, squares_of(breast, spacing_mm, ask, self.stored, self.shown, self.margin))
+                (ask, mask_squares(breast, ask, *sides))
+                if isinstance(ask, MaskAsk)
+                else (ask, squares_of(breast, spacing_mm, ask, *sides))
                 for ask in of_film[place]
             ]
             return Facts.of(film, breast), squares
@@ -257,5 +261,6 @@ def names_of(key: str) -> tuple[str, str, str]:
 
 
 def _squares(pixels: np.ndarray, numbers: np.ndarray) -> list[Square]:
-    measured = (dict(zip(NUMBERS, row, strict=True)) for row in numbers.tolist())
+    names = NUMBERS if numbers.shape[1] == len(NUMBERS) else PLACED  # of a square, or of a region in one
+    measured = (dict(zip(names, row, strict=True)) for row in numbers.tolist())
     return [Square(square, row) for square, row in zip(pixels, measured, strict=True)]

@@ -69,7 +69,7 @@ def squares_of(breast: Breast, spacing_mm: float | None, ask: Ask, stored: int, 
     area = np.count_nonzero(breast.mask) * (spacing_mm or 1.0) ** 2
     inset = (stored - shown) // 2
     levels = 255 / np.iinfo(breast.pixels.dtype).max  # levels of 8 bits per level of the breast
-    for point, own in _points(breast, ask):
+    for point, own in points_of(breast, ask):
         asked, size = breast.place(*point), ask.shown_px or own
         moves = bool(ask.reach_px) and spacing_mm is not None
         centre = brightest_blob(breast, *point, ask.reach_px, spacing_mm or 1.0) if moves else point
@@ -84,7 +84,7 @@ def squares_of(breast: Breast, spacing_mm: float | None, ask: Ask, stored: int, 
     )
 
 
-def _points(breast: Breast, ask: Ask) -> Iterator[tuple[tuple[float, float], int]]:
+def points_of(breast: Breast, ask: Ask) -> Iterator[tuple[tuple[float, float], int]]:
     """Yield the centre of each square, in coordinates of the breast, and its side in pixels."""
     top, bottom, right = breast.box
     if ask.kind == "whole":

@@ -112,3 +112,26 @@ def test_settings_that_make_no_augmentation_are_refused_in_one_line(settings, me
     with pytest.raises(InputError, match=message) as error:
         Augment(Config.of({"augment": SETTINGS | settings}).augment)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("draw", range(6))
+def test_mask_and_boxes_are_changed_with_their_square(draw):
+    """A disc off the middle: its mask stays on it, its box holds it, and the square is the one drawn alone."""
+    augment = augment_of(rotate_deg=30, shift=0.1, scale=0.2)
+    square = (stored(augment) // 8).astype(np.uint16)
+    side = len(square)
+    x, y, radius = side // 2 + 11, side // 2 - 6, 7
+    down, across = np.mgrid[:side, :side]
+    disc = np.hypot(across - x, down - y) <= radius
+    square[disc] = 250
+    boxes = [(0.0, 0.0, 2.0, 2.0), (x - radius, y - radius, x + radius + 1, y + radius + 1)]
+    key = {"seed": 3, "draw": draw, "name": "a"}
+    drawn, mask, seen = augment.together(square, np.uint8(disc * 255), boxes, SHOWN, **key)
+    assert np.array_equal(drawn, augment(square, SHOWN, **key)) and drawn.dtype == np.uint16
+    assert mask.shape == (SHOWN, SHOWN) and mask.sum() > 0
+    assert drawn[mask > 250].min() > 150 and np.median(drawn[mask == 0]) < 40
+    assert ((drawn > 125) == (mask > 127)).mean() > 0.99
+    ((x0, y0, x1, y1),) = seen  # the first one lies beyond what is shown
+    rows, columns = (mask > 127).nonzero()
+    assert x0 - 0.5 <= columns.min() and columns.max() + 1 <= x1 + 0.5 and x1 - x0 < 2.9 * radius * 1.2
+    assert y0 - 0.5 <= rows.min() and rows.max() + 1 <= y1 + 0.5 and y1 - y0 < 2.9 * radius * 1.2
