@@ -24,7 +24,7 @@ SAID = {  # what is counted: the things, and the rest of the note
 
 
 def findings_of(path: Path | None, header: Header | None, counts: Counter[str]) -> list[dict[Hashable, object]] | None:
-    """Return `finding`, `regions` (names as they were typed), `contour` and the place of each finding of a film.
+    """Return `finding`, `regions` (names as they were typed), `contour_px` and the place of each finding of a film.
 
     A spiculated region around a mass is the mass's, whose word is then SPIC; a calcification in a cluster is a part of
     the cluster.
@@ -66,7 +66,7 @@ def findings_of(path: Path | None, header: Header | None, counts: Counter[str]) 
             of["regions"] = f"{region.name}; {around.name}"
         place = place_of(region.points, height, width)
         if "radius_px" in place:
-            of["contour"] = " ".join(f"{x:.2f},{y:.2f}" for x, y in region.points)
+            of["contour_px"] = " ".join(f"{x:.2f},{y:.2f}" for x, y in region.points)
         counts["unnamed"] += word is None
         counts["off"] += not place
         counts["moved"] += bool(place) and not on_film(region.points, height, width).all()

@@ -104,10 +104,10 @@ def shape_of(row: pd.Series) -> Shape | None:
     if pd.notna(row["mask_path"]):
         path = str(row["mask_path"])
         return "mask", (), path, file_digest(path)
-    if isinstance(text := row.get("contour"), str) and text.strip():
+    if isinstance(text := row.get("contour_px"), str) and text.strip():
         if not POINTS.fullmatch(text.strip()):
             raise InputError(
-                f"image {row['image_id']}: contour={text[:40]}: expected three points or more, `x,y x,y x,y`"
+                f"image {row['image_id']}: contour_px={text[:40]}: expected three points or more, `x,y x,y x,y`"
             )
         return "contour", tuple(map(float, re.split("[ ,]", text.strip()))), "", ""
     if pd.notna(row["x0_px"]):

@@ -11,6 +11,7 @@ from mammo.archives.inbreast import INbreast
 from mammo.archives.inbreast_regions import findings_of, word_of
 from mammo.archives.osirix import place_of, read_regions
 from mammo.errors import InputError
+from mammo.preprocessing.masks import region_on_film, shape_of
 from mammo.testing import check_dataset
 from tests.archives import fake_inbreast
 from tests.archives.fake_inbreast import ONE, THREE, TWO
@@ -91,7 +92,17 @@ def check_expected(found):
 
 
 def test_the_table_of_the_awkward_films_is_as_expected_by_hand(small):
-    check_expected(INbreast(root=str(small)).findings())
+    found = INbreast(root=str(small)).findings()
+    check_expected(found)
+    traced = found["contour_px"].notna()
+    assert (traced == found["radius_px"].notna()).all() and traced.any()
+    shapes = [shape_of(row) for _, row in found[traced].iterrows()]
+    for shape, edges in zip(shapes, found.loc[traced, BOX].to_numpy(float), strict=True):
+        rows, columns = region_on_film((shape,), 160, 400).nonzero()
+        inside = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+        assert shape[0] == "contour" and np.abs(inside - edges).max() <= 1.5, (
+            "a contour fills its box, on a film of 160 rows"
+        )
 
 
 def test_the_contract_holds_for_all_films(root):

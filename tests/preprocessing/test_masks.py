@@ -134,7 +134,7 @@ def mask(tmp_path):
 
 CIRCLE = {"x_px": 10.0, "y_px": 12.0, "radius_px": 4.0}
 BOX = {"x0_px": 4.0, "y0_px": 6.0, "x1_px": 14.0, "y1_px": 10.0}
-CONTOUR = {"contour": "2.00,3.00 9.00,3.00 9.00,5.00 2.00,5.00"}
+CONTOUR = {"contour_px": "2.00,3.00 9.00,3.00 9.00,5.00 2.00,5.00"}
 
 
 def test_the_best_source_counts_and_the_notes_say_which(mask):
@@ -168,8 +168,8 @@ def test_masks_that_do_not_fit_are_refused_by_name(mask, tmp_path):
     cv2.imwrite(str(tmp_path / "mask.pgm"), np.zeros((30, 20), np.uint8))
     with pytest.raises(UnreadableFilm, match=r"mask\.pgm: the mask is empty"):
         region_on_film(shapes, 30, 20)
-    with pytest.raises(InputError, match="contour=round"):
-        shapes_of(findings_table([row(contour="round")]))
+    with pytest.raises(InputError, match="contour_px=round"):
+        shapes_of(findings_table([row(contour_px="round")]))
 
 
 def test_a_mask_that_changes_is_another_request(mask):
