@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from copy import deepcopy
+from dataclasses import asdict
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -19,9 +20,14 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""  # what is tested is promised of a CPU
 
 from mammo import figures
 from mammo.config import register
+from mammo.datasets import phantom as phantoms
 from mammo.datasets.download import extract
+from mammo.datasets.drawing import Finding
+from mammo.datasets.film import read_film
 from mammo.datasets.mias import MIAS, expected_member
 from mammo.datasets.phantom import Phantom
+from mammo.files import read_json, whole, write_json
+from mammo.processes import workers
 
 CONF = Path(__file__).parents[1] / "conf"
 SMALL = ["data=phantom", "data.patients=16", "data.batch_size=8", "data.workers=0", "trainer.max_epochs=2"]
@@ -45,6 +51,41 @@ def _own_home(common):
         patch.setenv("MAMMO_HOME", str(common / "home"))
         patch.delenv("MAMMO_MIAS_ARCHIVE", raising=False)
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _drawn_once(common):
+    """A film of the phantom depends only on the seed and its number, and is drawn once for all workers."""
+    honest = phantoms.draw
+    (common / "drawn").mkdir(exist_ok=True)
+
+    def draw(seed, patient, side, tissue, findings):
+        film = common / "drawn" / f"{seed}-{patient}-{side}.pgm"
+        said = film.with_suffix(".json")
+        if not said.exists():
+            pixels, placed = honest(seed, patient, side, tissue, findings)
+            with whole(film) as temporary:
+                phantoms.write_pgm(temporary, pixels)
+            write_json([asdict(one) for one in placed], said)
+        return read_film(film).pixels, [Finding(**one) for one in read_json(said)]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(phantoms, "draw", draw)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_core():
+    """A worker has one core: films are not shared out to processes, each of which is a fork of it; `two_cores` does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workers, "_cores", lambda **_: 1)
+        yield
+
+
+@pytest.fixture
+def two_cores(monkeypatch):
+    """Eight films or more are shared out to two processes."""
+    monkeypatch.setattr(workers, "_cores", lambda **_: 2)
 
 
 DRAWN = {name: getattr(figures, name) for name in ("save", "figure")}

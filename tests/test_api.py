@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -14,7 +13,6 @@ import pytest
 import torchvision.models as tv
 
 import mammo
-from mammo.datasets import phantom as drawing
 from mammo.errors import InputError
 from mammo.evaluation.predictions import read_predictions
 from mammo.models import weights
@@ -60,23 +58,8 @@ def test_the_readmes_lines_run_as_they_stand_on_the_real_films(mias, tmp_path, m
     assert mammo.load_run("runs/vgg16").config.model.weights == "imagenet"
 
 
-def drawn_before(phantom):
-    """The phantom's way to draw, which takes the films that are there: one depends only on the seed and its number."""
-    rows, honest = phantom.findings(), drawing.draw
-
-    def draw(seed, patient, side, tissue, findings):
-        image_id = f"mdb{2 * patient - 2 + side:03d}"
-        if patient > phantom.patients:
-            return honest(seed, patient, side, tissue, findings)
-        circles = rows.loc[rows["image_id"] == image_id, ["x_px", "y_px", "radius_px"]].fillna(0).astype(int).to_numpy()
-        placed = [replace(one, x=x, y=y, radius=r) for one, (x, y, r) in zip(findings, circles, strict=False)]
-        return phantom.read(image_id).pixels, placed
-
-    return draw
-
-
 @pytest.fixture(scope="module")
-def lines_run(phantom, once):
+def lines_run(once):
     """The page's lines, run one after the other in an empty folder: the folder, and their names.
 
     In another worker they are run there again, and find that their runs have finished.
@@ -87,7 +70,6 @@ def lines_run(phantom, once):
         folder.mkdir(exist_ok=True)
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(folder)
-            patch.setattr(drawing, "draw", drawn_before(phantom))
             for block in blocks("python.md"):
                 exec(compile(block, "python.md", "exec"), names)
         mammo.HEADS.pop("forest")

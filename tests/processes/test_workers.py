@@ -10,15 +10,12 @@ from pathlib import Path
 import pytest
 
 from mammo.errors import InputError, UnreadableFilm
-from mammo.processes import workers
 from mammo.processes.workers import AHEAD, FEW, shared_out
 
 ITEMS = list(range(FEW + 5))
 
 
-@pytest.fixture(autouse=True)
-def _two_cores(monkeypatch):
-    monkeypatch.setattr(workers, "_cores", lambda **_: 2)
+pytestmark = pytest.mark.usefixtures("two_cores")
 
 
 def test_results_come_in_order_from_other_processes():
