@@ -5,13 +5,17 @@ import json
 import os
 import shutil
 from copy import deepcopy
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hydra import compose, initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from matplotlib.image import imsave
 
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -21,6 +25,7 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""  # what is tested is promised of a CPU
 from mammo import figures
 from mammo.config import register
 from mammo.datasets import phantom as phantoms
+from mammo.datasets import scanners
 from mammo.datasets.download import extract
 from mammo.datasets.drawing import Finding
 from mammo.datasets.film import read_film
@@ -74,20 +79,36 @@ def _drawn_once(common):
         yield
 
 
+@pytest.fixture
+def blank(monkeypatch):
+    """Phantoms show nothing: for what does not depend on pixels."""
+
+    def draw(*given):
+        return np.zeros((1024, 1024), np.uint8), [replace(one, x=500, y=500, radius=9) for one in given[-1]]
+
+    def expose(*given):
+        return np.zeros((64, 48), np.uint16), []
+
+    monkeypatch.setattr(phantoms, "draw", draw)
+    monkeypatch.setattr(scanners, "expose", expose)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _one_core():
-    """A worker has one core: films are not shared out to processes, each of which is a fork of it; `two_cores` does."""
+    """Share films out to no processes: a worker has one core, and each would be a fork of it. See `two_cores`."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(workers, "_cores", lambda **_: 1)
+        patch.setattr(workers, "FEW", 1000)
         yield
 
 
 @pytest.fixture
 def two_cores(monkeypatch):
     """Eight films or more are shared out to two processes."""
+    monkeypatch.setattr(workers, "FEW", FEW)
     monkeypatch.setattr(workers, "_cores", lambda **_: 2)
 
 
+FEW = workers.FEW
 DRAWN = {name: getattr(figures, name) for name in ("save", "figure")}
 
 
@@ -141,14 +162,24 @@ def unreported(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def mias(tmp_path_factory):
-    """The real films, unpacked once."""
+def mias(common):
+    """The real films, unpacked by the first worker that asks for them, and removed by the last one."""
     if not ARCHIVE.is_file():
         pytest.skip(f"no mini-MIAS archive at {ARCHIVE}; name one by MAMMO_MIAS_ARCHIVE")
-    root = tmp_path_factory.mktemp("films") / "mias"
-    extract(ARCHIVE, root, expected=expected_member)
+    root, users = common / "mias", common / "mias.users"
+    mine = users / os.environ.get("PYTEST_XDIST_WORKER", "main")
+    with (common / "mias.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        users.mkdir(exist_ok=True)
+        if not any(users.iterdir()):
+            extract(ARCHIVE, root, expected=expected_member)
+        mine.touch()
     yield MIAS(root=str(root))
-    shutil.rmtree(root)  # pytest would keep 340 MB of each of its last runs
+    with (common / "mias.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        mine.unlink()
+        if not any(users.iterdir()):
+            shutil.rmtree(root)  # pytest would keep 340 MB of each of its last runs
 
 
 @pytest.fixture(scope="session")
@@ -175,26 +206,37 @@ def phantom(once):
     return dataset
 
 
-@cache
-def _of_groups(*choices):
-    """The configuration of one option of some groups; their files are read once."""
-    from hydra import compose, initialize_config_dir
-
+def by_hydra(*overrides):
+    """Return the configuration under these overrides, as Hydra composes it."""
     register()
+    GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("config", overrides=list(choices))
+        return compose("config", overrides=list(overrides))
+
+
+of_groups = cache(by_hydra)  # whose files take a tenth of a second to read
 
 
 def composed(*overrides):
-    """The configuration under these overrides: Hydra's of the groups, in which single values are set as Hydra does."""
-    from hydra._internal.config_loader_impl import ConfigLoaderImpl
-    from hydra.core.override_parser.overrides_parser import OverridesParser
+    """Return the same; options of groups are read once, and single values are then set as Hydra sets them."""
+    chosen = [line for line in overrides if (CONF / line.partition("=")[0].lstrip("+~")).is_dir()]
+    try:
+        values = OverridesParser.create().parse_overrides([line for line in overrides if line not in chosen])
+        if any(one.is_sweep_override() or one.is_hydra_override() for one in values):
+            return by_hydra(*overrides)
+        cfg = deepcopy(of_groups(*sorted(chosen)))
+        ConfigLoaderImpl._apply_overrides_to_config(values, cfg)
+        return cfg
+    except Exception:
+        return by_hydra(*overrides)  # which says in its own words what is wrong
 
-    chosen = [line for line in overrides if (CONF / line.partition("=")[0]).is_dir()]
-    cfg = deepcopy(_of_groups(*chosen))
-    values = OverridesParser.create().parse_overrides([line for line in overrides if line not in chosen])
-    ConfigLoaderImpl._apply_overrides_to_config(values, cfg)
-    return cfg
+
+@pytest.fixture(autouse=True, scope="session")
+def _composed_once():
+    """Compose runs that are started from Python so, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mammo.runs.compose.compose", lambda _, overrides: composed(*overrides))
+        yield
 
 
 def resolved(*overrides):

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import typer
-from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob
@@ -17,10 +16,10 @@ from omegaconf import OmegaConf
 
 from mammo.cli.main import app
 from mammo.cli.options import check_choices
-from mammo.config import Config, register
+from mammo.config import Config
 from mammo.runs import sweep
 from mammo.runs.hydra_words import for_hydra
-from tests.conftest import CONF
+from tests.conftest import CONF, composed
 
 ROOT = CONF.parent
 OTHERS = {  # no test can check what they say
@@ -83,14 +82,6 @@ def test_every_line_starts_a_known_program():
     assert {kind(words)[0] for _, words in COMMANDS} >= {"train", "mammo", "pytest", "script", "other"}
 
 
-@pytest.fixture(scope="module")
-def hydra():
-    register()
-    sweep.register()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        yield lambda overrides: compose("config", overrides=overrides)
-
-
 def first_of(overrides):
     """Each override with the first of its values; options by a pattern are left out."""
     parser = OverridesParser.create()
@@ -103,9 +94,10 @@ def first_of(overrides):
         yield f"{key}={next(override.sweep_string_iterator())}" if override.is_sweep_override() else line
 
 
-def test_every_training_line_composes(hydra):
+def test_every_training_line_composes():
     """Its options are there, and its keys and values fit; lines that need files of a user are run by test_how_to."""
     checked = set()
+    sweep.register()
     for page, words in sorted(of("train")):
         flags, _ = get_args_parser().parse_known_args(words)
         overrides = tuple(for_hydra(flags.overrides))
@@ -116,7 +108,7 @@ def test_every_training_line_composes(hydra):
         checked.add(overrides)
         check_choices([word for word in words if word.startswith(("-", "hydra")) or "=" in word], CONF)
         try:
-            Config.of(OmegaConf.to_container(hydra(list(first_of(overrides))), resolve=True))
+            Config.of(OmegaConf.to_container(composed(*first_of(overrides)), resolve=True))
         except Exception as error:
             raise AssertionError(f"{page}: {' '.join(words)}") from error
     assert len(checked) > 20

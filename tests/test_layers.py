@@ -4,6 +4,7 @@ import ast
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,11 @@ FENCED = {  # third-party packages, and who may import them
 LONG: set[str] = set()  # files over 300 lines, each with its reason
 LARGEST = 0.15  # share of the lines that a package may have
 
-FILES = {path.relative_to(ROOT / "mammo"): path.read_text() for path in sorted((ROOT / "mammo").rglob("*.py"))}
+
+@cache
+def files():
+    """The text of each file of the package."""
+    return {path.relative_to(ROOT / "mammo"): path.read_text() for path in sorted((ROOT / "mammo").rglob("*.py"))}
 
 
 def imports(text, here):
@@ -90,14 +95,21 @@ def part_of(path):
     return path.parts[0].removesuffix(".py")
 
 
-IMPORTS = {path: sorted(set(imports(text, path))) for path, text in FILES.items()}
-OURS = {path: {name for name in names if name.split(".")[0] == "mammo"} for path, names in IMPORTS.items()}
+@cache
+def imported():
+    """The names that each file imports."""
+    return {path: sorted(set(imports(text, path))) for path, text in files().items()}
+
+
+def ours():
+    """Those of the package itself."""
+    return {path: {name for name in names if name.split(".")[0] == "mammo"} for path, names in imported().items()}
 
 
 def test_imports_go_one_way():
-    parts = {part_of(path) for path in FILES} - {"__init__", "__main__"}
+    parts = {part_of(path) for path in files()} - {"__init__", "__main__"}
     assert parts <= set(BELOW) | set(UP), "a new package needs its row"
-    for path, names in OURS.items():
+    for path, names in ours().items():
         part, others = part_of(path), {name.split(".")[1] for name in names if "." in name} - {part_of(path)}
         if part in BELOW:
             assert others <= set(BELOW[part].split()), path
@@ -106,8 +118,9 @@ def test_imports_go_one_way():
 
 
 def test_no_file_imports_itself_by_way_of_others():
-    module = {".".join(["mammo", *path.with_suffix("").parts]).removesuffix(".__init__"): path for path in FILES}
-    left = {name: OURS[path] & set(module) - {name} for name, path in module.items()}
+    module = {".".join(["mammo", *path.with_suffix("").parts]).removesuffix(".__init__"): path for path in files()}
+    known = ours()
+    left = {name: known[path] & set(module) - {name} for name, path in module.items()}
     while free := [name for name, needs in left.items() if not needs]:
         left = {name: needs - set(free) for name, needs in left.items() if name not in free}
     assert not left, f"a cycle is among {sorted(left)}"
@@ -115,7 +128,7 @@ def test_no_file_imports_itself_by_way_of_others():
 
 @pytest.mark.parametrize("package", FENCED)
 def test_a_third_party_package_is_imported_where_it_belongs(package):
-    users = {part_of(path) for path, names in IMPORTS.items() if package in {name.split(".")[0] for name in names}}
+    users = {part_of(path) for path, names in imported().items() if package in {name.split(".")[0] for name in names}}
     assert users <= set(FENCED[package].split())
 
 
@@ -141,14 +154,14 @@ def test_the_programs_answer_at_once():
 
 
 def test_no_file_is_long():
-    lengths = {path.as_posix(): text.count("\n") for path, text in FILES.items()}
+    lengths = {path.as_posix(): text.count("\n") for path, text in files().items()}
     assert {name for name, length in lengths.items() if length > 300} == LONG
     assert max(lengths.values()) < 330
 
 
 def test_no_package_holds_too_much():
     lines = {}
-    for path, text in FILES.items():
+    for path, text in files().items():
         lines[part_of(path)] = lines.get(part_of(path), 0) + text.count("\n")
     largest = max(lines, key=lines.get)
     assert lines[largest] < LARGEST * sum(lines.values()), largest

@@ -56,6 +56,7 @@ def test_features_come_back_with_the_names_of_their_rows(tmp_path):
     assert named["copy"].tolist() == [0, 0, 1, 2, 0, 0] and set(named["image_id"]) == {"1.2.840"}
 
 
+@pytest.mark.slow  # as the third step of test_layers' light modules
 def test_a_run_is_opened_and_reported_without_torch():
     code = (
         "import sys, mammo.run_folder, mammo.reports.run; print([m for m in ('torch', 'sklearn') if m in sys.modules])"

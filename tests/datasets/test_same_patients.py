@@ -33,7 +33,7 @@ def test_both_editions_of_mias_have_the_same_women(tmp_path, numbered):
 
 
 @pytest.mark.parametrize("scanner", ["film", *SCANNERS])
-def test_phantoms_of_two_seeds_have_other_patients_and_of_one_seed_the_same(tmp_path, scanner):
+def test_phantoms_of_two_seeds_have_other_patients_and_of_one_seed_the_same(blank, tmp_path, scanner):
     made = [
         Phantom(root=str(tmp_path / name), patients=2, film_seed=seed, scanner=scanner).findings()
         for name, seed in (("a", 0), ("b", 1), ("c", 1), ("d", 2))

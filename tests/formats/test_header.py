@@ -96,12 +96,14 @@ def test_an_index_that_cannot_be_written_costs_only_time(films, monkeypatch):
     assert len(read_headers(films)) == 12
 
 
+@pytest.mark.usefixtures("two_cores")
 def test_several_processes_read_many(films, monkeypatch):
     monkeypatch.setattr(header, "MANY", 2)
     monkeypatch.setattr(header, "AT_ONCE", 1)
     assert read_headers(films) == list(map(read_header, films))
 
 
+@pytest.mark.usefixtures("two_cores")
 def test_one_film_whose_process_dies_is_refused_and_the_others_are_read(tmp_path, monkeypatch):
     monkeypatch.setenv("MAMMO_HOME", str(tmp_path / "home"))
     paths, one = [f"{tmp_path}/{number}" for number in range(93)], header.read_header

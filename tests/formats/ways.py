@@ -28,11 +28,16 @@ RLE, BASELINE, LOSSLESS, SV1, LS, J2K, J2K_LOSSY = (
 
 
 @cache
-def film(bits=12):
-    """The film, (200, 160), with levels of these bits that all carry something."""
+def drawn():
+    """The film's levels, (200, 160), from 0 to 256."""
     grey = cv2.resize(draw(0, 3, 1, "G", [])[0], (160, 200), interpolation=cv2.INTER_AREA).astype(np.float64)
-    fine = np.random.default_rng(0).random(grey.shape)
-    return np.rint((grey + fine) / 256 * (2**bits - 1)).astype(np.uint8 if bits == 8 else np.uint16)
+    return grey + np.random.default_rng(0).random(grey.shape)
+
+
+@cache
+def film(bits=12):
+    """The film with levels of these bits that all carry something."""
+    return np.rint(drawn() / 256 * (2**bits - 1)).astype(np.uint8 if bits == 8 else np.uint16)
 
 
 def dicom(stored, bits=12, syntax=EXPLICIT, data=None, meta=True, **tags):
@@ -112,8 +117,9 @@ def j2k(stored, bits=12, **how):
 def lut(keyword, entries, first=0, depth=16, vr="US", data=None):
     """The tag of a modality or VOI table."""
     item = Dataset()
-    item.add_new(0x00283002, vr, [len(entries) % 65536, first, depth])
-    item.add_new(0x00283006, "OW" if data is not None else "US", list(map(int, entries)) if data is None else data)
+    with disable_value_validation():
+        item.add_new(0x00283002, vr, [len(entries) % 65536, first, depth])
+        item.add_new(0x00283006, "OW" if data is not None else "US", list(map(int, entries)) if data is None else data)
     if keyword.startswith("Modality"):
         item.ModalityLUTType = "US"
     return {keyword: [item]}

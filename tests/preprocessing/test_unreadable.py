@@ -35,9 +35,16 @@ def torn(image_id):
 
 
 @pytest.mark.parametrize(
-    ("name", "cached", "cores"), [("whole", False, 2), ("whole", True, 1), ("lesion", False, 1), ("lesion", True, 1)]
+    ("name", "cached", "cores"),
+    [
+        ("whole", False, 2),
+        ("lesion", True, 1),
+        pytest.param("whole", True, 1, marks=pytest.mark.slow),
+        pytest.param("lesion", False, 1, marks=pytest.mark.slow),
+    ],
 )
 def test_the_rest_is_as_if_the_unreadable_were_not_in_the_table(tmp_path, cached, name, cores, monkeypatch):
+    monkeypatch.setattr(workers, "FEW", 8)
     monkeypatch.setattr(workers, "_cores", lambda **_: cores)
     found = cut(torn, 0.2, tmp_path if cached else None, name)
     rest = archive().loc[lambda table: ~table["image_id"].isin(TORN)]

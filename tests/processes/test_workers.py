@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mammo.errors import InputError, UnreadableFilm
+from mammo.processes import workers
 from mammo.processes.workers import AHEAD, FEW, shared_out
 
 ITEMS = list(range(FEW + 5))

@@ -1,6 +1,7 @@
 """The matrix of a transfer sweep: its cells, its differences by patient, and what is said of each data set."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -37,10 +38,10 @@ def write_test(folder, name, other, table, learnt=()):
     write_samples(path, table, "unstated")
 
 
-@pytest.fixture
-def sweep(tmp_path):
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
     """Two data sets, two seeds: good on the own films, worse on the others'."""
-    tables = {}
+    tables, tmp_path = {}, tmp_path_factory.mktemp("sweep")
     for seed in (0, 1):
         for name, source in (("film", "pathology"), ("digital", "birads")):
             table = predictions(60, strength=2, seed=seed, noise=seed)
@@ -54,14 +55,26 @@ def sweep(tmp_path):
     return tmp_path, tables
 
 
+@pytest.fixture
+def sweep(made, tmp_path):
+    """A copy that a test may change."""
+    return shutil.copytree(made[0], tmp_path / "sweep"), made[1]
+
+
+@pytest.fixture(scope="module")
+def written(made, tmp_path_factory):
+    """A copy that is written and only read: its folder and its page."""
+    folder = shutil.copytree(made[0], tmp_path_factory.mktemp("written") / "sweep")
+    return folder, transfer.write(folder).read_text()
+
+
 def own_area(table, head="softmax"):
     rows = table[(table["head"] == head) & (table["split"] == "test")]
     return roc_auc_score(rows["label"] == "abnormal", rows["score"])
 
 
-def test_a_cell_is_the_mean_over_seeds_and_its_difference_is_paired(sweep):
-    folder, tables = sweep
-    transfer.write(folder)
+def test_a_cell_is_the_mean_over_seeds_and_its_difference_is_paired(made, written):
+    (_, tables), (folder, _) = made, written
     found = pd.read_csv(folder / "transfer.csv").set_index(["head", "trained_on", "tested_on"])
     assert len(found) == 3 * 4  # the heads and the shortcuts
     for trained, on in (("film", "digital"), ("digital", "film"), ("film", "film")):
@@ -89,9 +102,8 @@ def test_runs_that_rank_alike_differ_by_nothing_for_certain(sweep):
     assert row["minus_own"] == row["minus_own_low"] == row["minus_own_high"] == 0
 
 
-def test_the_page_names_prevalence_grounds_and_leaks(sweep):
-    folder, _ = sweep
-    text = transfer.write(folder).read_text()
+def test_the_page_names_prevalence_grounds_and_leaks(written):
+    folder, text = written
     assert "scanner=film: 50 % abnormal, 20 patients; labels: pathology (80)" in text
     assert "labels: BI-RADS, a reader's guess (80)" in text
     assert "**Leaks of runs trained on scanner=film, tested on scanner=digital: the run has trained or chosen" in text
@@ -119,6 +131,7 @@ def test_what_failed_is_named_and_the_rest_is_written(sweep):
     assert len(found) == 3 * 3
 
 
+@pytest.mark.slow
 def test_tests_of_another_configuration_stay_out(sweep):
     folder, _ = sweep
     (folder / "tests/film0/earlier").mkdir()

@@ -19,56 +19,59 @@ from mammo.processes import peers, resume
 from mammo.runs import checks
 from tests.conftest import CONF, resolved
 
-LINES = {
-    "heads=svmm": "heads=svmm .*svm",
+LINES = {  # one of a kind each
     "heads=[svm,foo]": "heads=foo",
     "optim.lr_head=fast": "optim.lr_head",
-    "crop.window_mm=-1": "crop.window_mm=-1",
     "model.weights=nope.safetensors": "model.weights=nope.safetensors",
-    "data.archive=nope.tgz": "data.archive=nope.tgz",
-    "trainer.devices=9999": "trainer.devices=9999",
     "trainer.max_epoch=3": r"did you mean trainer\.max_epochs\?",
-    "+trainer.max_epoch=3": r"did you mean trainer\.max_epochs\?",
     "+trainer.foo=3": "trainer.foo",
     "batch_size=3": r"did you mean data\.batch_size\?",
+    "threshold=1.5": "threshold=1.5",
+    "model.name=vgg99": "model.name=vgg99",
+    "data._target_=my.Films": "data._target_=my.Films",
+    "plugins=[x.py]": "plugins=x.py",
+    "hydra.run.dir=/proc/x": "/proc/x",
+    "fit=false": "fit=false",
+    "-m seed=0,1 heads=svmm": "heads=svmm",
+    "=3": "=3",
+    "split=table": "split.table=None",
+    "sweep=folds": "add -m",
+    "data.root=${oc.env:NO_SUCH}": "data.root: KeyError",
+}
+MORE = {
+    "heads=svmm": "heads=svmm .*svm",
+    "crop.window_mm=-1": "crop.window_mm=-1",
+    "data.archive=nope.tgz": "data.archive=nope.tgz",
+    "trainer.devices=9999": "trainer.devices=9999",
+    "+trainer.max_epoch=3": r"did you mean trainer\.max_epochs\?",
     "lr=0.1": r"optim\.lr_head",
     "+model.foo=1": "model.foo",
     "data.fold=7": "data.fold=7",
-    "threshold=1.5": "threshold=1.5",
-    "model.name=vgg99": "model.name=vgg99",
     "loss.name=l": "loss.name=l",
     "crop.name=x": "crop.name=x",
     "augment.method=zoom": "augment.method=zoom",
     "split.name=foo": "split.name=foo",
     "split.shares=[1,2]": "split.shares",
     "data.name=foo": "data.name=foo",
-    "data._target_=my.Films": "data._target_=my.Films",
-    "plugins=[x.py]": "plugins=x.py",
-    "hydra.run.dir=/proc/x": "/proc/x",
     "model.image_size=7": "model.image_size=7",
     "model.features=[block3,blok4]": r"model\.features=blok4 .*block1, block2, block3, block4, block5",
     "model=resnet18 model.features=[layer1,layer1]": r"layer1, .*each once",
     "model.features=[block5] model.pool=fc": r"model\.pool=fc",
     "data=phantom data.patients=1": "data.patients=1",
-    "fit=false": "fit=false",
     "trainer.precision=8": "trainer.precision=8",
-    "-m seed=0,1 heads=svmm": "heads=svmm",
     "heads=[svm,svm]": "svm twice",
     "task.classes=3": "task.classes=3",
-    "=3": "=3",
     "crop=lesion crop.windows_mm=[22.4]": r"crop\.windows_mm=\[22\.4\]: expected two",
     "crop=lesion crop.windows_mm=[22.4,22.4]": r"crop\.windows_mm=.* each once",
     "crop=lesion crop.join=features": r"crop\.join=features does nothing",
     "crop=lesion crop.windows_mm=[22.4,14.4] augment=gan": r"augment\.method=gan .*crop\.windows_mm",
     "crop=grid crop.stride_mm=100": "crop.stride_mm=100",
-    "split=table": "split.table=None",
     "split=table split.table=nope.csv": "split.table=nope.csv",
     "source=foo": "source=foo",
     "trainer.num_nodes=0": "trainer.num_nodes=0",
     "repeats=0 -m sweep=folds": "repeats=0",
     "-m optim.lr_head=0.1,fast": "optim.lr_head",
     "-m sweep=folds threshold=3": "threshold=3",
-    "sweep=folds": "add -m",
 }  # fmt: skip
 CODE = """
 import re, sys
@@ -88,9 +91,10 @@ assert not heavy, heavy
 """
 
 
-def test_a_wrong_line_is_told_without_heavy_imports_and_leaves_nothing(tmp_path):
+@pytest.mark.parametrize("lines", [LINES, pytest.param(MORE, marks=pytest.mark.slow)], ids=["few", "more"])
+def test_a_wrong_line_is_told_without_heavy_imports_and_leaves_nothing(tmp_path, lines):
     """All in one process, whose modules tell what was imported on the way."""
-    code = CODE.format(root=str(CONF.parent), lines=LINES)
+    code = CODE.format(root=str(CONF.parent), lines=lines)
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert list(tmp_path.iterdir()) == []

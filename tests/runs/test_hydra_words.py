@@ -1,9 +1,11 @@
 """Words of the command line reach the configuration as users write them."""
 
 import pytest
+from omegaconf import OmegaConf
 
 from mammo.runs.compose import config_of
 from mammo.runs.hydra_words import for_hydra, written
+from tests.conftest import by_hydra, composed
 
 
 @pytest.mark.parametrize(
@@ -58,6 +60,20 @@ def test_words_of_several_columns_are_one_setting_and_all_others_stay():
     parts = for_hydra(["data.parts=[mias,{name: table, table: ä.csv}]"])
     assert for_hydra(parts) == parts
     assert for_hydra(["task.positive=[bösartig, krank]"]) == ["task.positive=['bösartig', krank]"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "data=phantom model=compact trainer.max_epochs=2 split.shares=[0.5,0.25,0.25] crop=lesion",
+        "experiment=behery2023_vgg16 model.image_size=32 heads=[svm]",
+        "protocol=paper split=image +data.arguments.root=/x data._target_=tests.lab.Lab",
+        "leak_study=all data.columns={patient: ID}",
+    ],
+)
+def test_the_tests_compose_as_hydra_does(line):
+    words = for_hydra(line.replace(": ", ":").split())
+    assert OmegaConf.to_yaml(composed(*words)) == OmegaConf.to_yaml(by_hydra(*words))
 
 
 @pytest.mark.parametrize("value", ["a.csv", "/a b/ä,c=d.csv", "it's, x.csv", "[a]/x.csv", "null", "12", " a"])

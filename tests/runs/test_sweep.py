@@ -214,7 +214,18 @@ def test_workers_that_start_at_once_open_one_study(tmp_path):
     assert [worker.exitcode for worker in workers] == [0, 0]
 
 
-def test_a_storage_that_cannot_be_used_is_told_in_one_line(tmp_path):
+def test_a_storage_that_cannot_be_used_is_told_in_one_line(tmp_path, monkeypatch, capsys):
+    """By the callback that Hydra calls before the first job; the program itself with `-m slow`."""
+    monkeypatch.setattr(sweep, "STORAGE_TRIES", 1)
+    cfg = composed("sweep=tune", f"hydra.sweep.dir={tmp_path}", f"hydra.sweeper.storage=sqlite:///{tmp_path}/none/x.db")
+    with pytest.raises(SystemExit) as ended:
+        sweep.Leaderboard().on_multirun_start(cfg)
+    assert ended.value.code == 2
+    assert re.fullmatch("error: hydra.sweeper.storage=sqlite:.*\n", capsys.readouterr().err)
+
+
+@pytest.mark.slow
+def test_a_program_whose_storage_cannot_be_used_tells_it_in_one_line(tmp_path):
     line = [sys.executable, str(ROOT / "train.py"), "-m", "sweep=tune", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
     done = subprocess.run(
         [*line, f"hydra.sweeper.storage=sqlite:///{tmp_path}/none/x.db"], check=False, capture_output=True, text=True
