@@ -82,6 +82,7 @@ def test_copies_in_another_archive_are_a_leak_of_the_run_and_stand_in_its_first_
     assert "dataset_copies" in pd.get_dummies(prepared_of(run.config).shortcuts())
 
 
+@pytest.mark.slow
 def test_the_split_of_an_archive_is_audited_too_and_a_dealt_one_is_not(copies, tmp_path, monkeypatch):
     line = ["data=table", f"data.table={copies}"]
     run = trained([*line, "split=official"], tmp_path / "own", monkeypatch)
@@ -92,6 +93,7 @@ def test_the_split_of_an_archive_is_audited_too_and_a_dealt_one_is_not(copies, t
     assert "pixels_in_two_splits" not in dealt.split_audit and "audit across" not in dealt.report
 
 
+@pytest.mark.slow
 def test_opened_data_sets_are_trained_on_from_python(phantom, tmp_path):
     other = Phantom(root=str(tmp_path / "other"), patients=8, film_seed=3)
     films = Union([Phantom(root=str(phantom.root), patients=16), other])
@@ -114,6 +116,7 @@ def test_a_wrong_part_is_refused_before_anything_is_read():
         checked(["data=union", "data.parts=[mias,{name: phantom, seed: 3}]", *CHEAP])
 
 
+@pytest.mark.slow
 def test_an_audit_of_the_films_beforehand_saves_the_hashing_of_the_first_run(tmp_path, monkeypatch):
     """A file in the working directory that is named like the table of the archive changes nothing."""
     monkeypatch.setenv("MAMMO_HOME", str(tmp_path / "home"))
@@ -131,6 +134,7 @@ def test_an_audit_of_the_films_beforehand_saves_the_hashing_of_the_first_run(tmp
     assert prepared.said[-1].startswith("audit across the parts of the split of vindr") and not read
 
 
+@pytest.mark.slow
 def test_the_audit_can_be_left_out_and_the_report_says_so(copies, tmp_path, monkeypatch):
     line = ["data=table", f"data.table={copies}", "data.audit=false"]
     run = trained([*line, "split=official"], tmp_path / "own", monkeypatch)

@@ -142,6 +142,7 @@ def test_another_split_is_another_run(lines_run):
         mammo.train(names["films"], other, model="compact", heads=[], out=folder / "runs/mine", settings=settings)
 
 
+@pytest.mark.slow
 def test_a_run_needs_no_split_and_takes_a_task_of_ones_own(phantom, tmp_path):
     task = {"name": "sick", "column": "severity", "classes": {"well": ["normal", "benign"], "sick": ["malignant"]}}
     settings = ["trainer.max_epochs=1", "model.image_size=32", "split.shares=[0.4,0.3,0.3]", *FAST]
@@ -162,6 +163,7 @@ def test_a_setting_that_an_argument_gives_is_not_given_twice(phantom, tmp_path, 
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_predictor_of_windows_answers_at_a_point_as_the_run_did(job, phantom):
     folder, _ = job("crop=lesion", "heads=[]", "trainer.precision=32-true", "augment=none")
     run = mammo.load_run(folder)
@@ -223,6 +225,7 @@ def test_the_import_is_light():
     assert float(seconds) < 0.1 and loaded == "set()"
 
 
+@pytest.mark.slow
 def test_a_split_of_ones_own_is_a_setting_too(job, shared_job, phantom, tmp_path):
     split = mammo.split(phantom.findings(), shares=[0.5, 0.25, 0.25])
     split.to_csv(tmp_path / "split.csv", index=False)

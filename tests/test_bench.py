@@ -75,6 +75,7 @@ def test_the_bare_loop_trains_and_predicts():
         assert len(seconds) == 2 and min(seconds) > 0
 
 
+@pytest.mark.slow
 def test_the_bare_loop_trains_the_auxiliary_head_too_and_is_shown_what_the_network_makes_of_grey(monkeypatch):
     losses, plain = [], torch.nn.functional.cross_entropy
     monkeypatch.setattr(bare_loop.F, "cross_entropy", lambda *given: losses.append(1) or plain(*given))
@@ -99,6 +100,7 @@ def test_the_memory_of_children_counts():
         child.communicate("\n")
 
 
+@pytest.mark.slow
 def test_the_trainers_loop_gives_as_many_steps_as_it_is_asked_for(phantom):
     from mammo.bench import trainer_loop
 

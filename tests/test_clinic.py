@@ -29,7 +29,7 @@ def ran(once, tmp_path):
     return start
 
 
-@pytest.mark.parametrize("crop", ["lesion", pytest.param("grid", marks=pytest.mark.slow)])  # and whole below
+@pytest.mark.parametrize("crop", ["lesion", pytest.param("grid", marks=pytest.mark.slow)])  # and whole, slowly, below
 def test_it_trains_and_is_reported_with_every_crop(ran, crop):
     run = ran(f"crop={crop}", *([] if crop == "whole" else ["data.spacing_mm=0.1", "crop.window_mm=6"]))
     table, classes = read_predictions(run.path / "predictions.csv")
@@ -39,6 +39,7 @@ def test_it_trains_and_is_reported_with_every_crop(ran, crop):
     assert "Synthetic films" not in (run.path / "report.md").read_text()
 
 
+@pytest.mark.slow
 def test_sixteen_bits_are_kept_where_they_are_asked_for(ran, unreported):
     run = ran("crop.bits=16")
     assert run.samples["mean_grey"].between(0, 255).all() or run.samples["mean_grey"].max() > 255
@@ -49,6 +50,7 @@ def test_millimetres_without_a_spacing_name_the_setting(ran):
         ran("crop=lesion")
 
 
+@pytest.mark.slow
 def test_a_run_on_it_goes_on_and_is_evaluated_again(ran, unreported, tmp_path):
     run = ran()
     config = resolved("fit=false", f"ckpt_path={run.path}")

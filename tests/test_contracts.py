@@ -15,19 +15,19 @@ from mammo.models.losses import LOSSES, CrossEntropy
 from mammo.testing import check_backbone, check_dataset, check_head, check_loss, check_task
 from tests.conftest import CONF
 
-HEAVY = {*BACKBONES} - {"resnet18", "compact", "alexnet_modified", "swin_t"}
+pytestmark = pytest.mark.usefixtures("quick_init")
+QUICK = {"resnet18", "compact", "alexnet_modified", "swin_t"}  # the other backbones with `-m slow`
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if name in HEAVY else name for name in BACKBONES]
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in BACKBONES]
 )
 def test_a_backbone_keeps_its_contract(name):
     check_backbone(BACKBONES[name])
 
 
 @pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=pytest.mark.slow) if name in ("boosting", "mlp", "lda") else name for name in HEADS],
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name != "knn" else name for name in HEADS]
 )
 def test_a_head_keeps_its_contract(name):
     check_head(HEADS[name])
@@ -90,6 +90,7 @@ def test_what_is_wrong_with_a_row_is_one_line_that_names_it(named):
     assert not {"checked backbone", "checked head", "checked loss"} & {*BACKBONES, *HEADS, *LOSSES}
 
 
+@pytest.mark.slow
 def test_a_forest_of_a_users_own_keeps_the_contract_of_a_head():
     check_head(FOREST)
 

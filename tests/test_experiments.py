@@ -56,7 +56,7 @@ def test_an_experiment_is_what_its_source_says(name):
     assert f"python train.py experiment={name}" in (CONF / "experiment" / f"{name}.yaml").read_text().splitlines()[1]
 
 
-FEW = ("desai2021", "gao2018", "ting2019")  # of each kind one; the others with `-m slow`
+FEW = ("desai2021",)  # the others with `-m slow`
 
 
 @pytest.mark.parametrize(
@@ -111,6 +111,7 @@ def test_the_table_is_computed_from_the_predictions_and_says_whose_claim_stands_
     assert float(cells[9][:5]) > float(cells[7][:5])  # by image they were made easier
 
 
+@pytest.mark.slow
 def test_an_experiment_that_is_run_again_replaces_its_rows_and_leaves_the_others(tmp_path):
     out = tmp_path / "tables"
     literature.collect([swept(tmp_path / "one"), swept(tmp_path / "two", source=SOURCE | {"key": "roe2021"})], out)

@@ -13,6 +13,8 @@ import pytest
 
 from mammo import __version__
 from mammo.run_folder import RunFolder
+from mammo.runs.compose import config_of
+from mammo.runs.train import train
 from tests.clinic import Clinic
 from tests.conftest import CONF
 
@@ -108,12 +110,22 @@ def has_the_boxes(run, lab):
     assert (run.samples["finding_id"] == 1).any()
 
 
+def test_films_of_sixteen_bits_with_boxes_train_in_this_process(lab, unreported, monkeypatch, tmp_path):
+    """As the line of the page says; as the installed package starts it, with `-m slow`."""
+    monkeypatch.chdir(lab)
+    monkeypatch.syspath_prepend(str(lab))
+    line = next(line for line in LINES if "data.spacing_mm=0.1" in line)
+    train(config_of([*line[2:], "model=compact", "heads=[knn]", *SMALL[:-1]], {}), tmp_path)
+    has_the_boxes(RunFolder(tmp_path), lab)
+
+
 @pytest.mark.slow
 def test_films_of_sixteen_bits_with_boxes_train(mammo, lab):
     line = next(line for line in LINES if "data.spacing_mm=0.1" in line)
     has_the_boxes(trained(mammo, lab, line, "model=compact", "heads=[knn]"), lab)
 
 
+@pytest.mark.slow
 def test_all_extensions_train_together(mammo, lab):
     run = trained(mammo, lab, LINES[-1])
     assert (run.config.model.name, run.config.loss.name, run.config.task.name) == ("resnet34", "generalised", "mass")

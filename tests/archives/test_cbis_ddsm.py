@@ -250,6 +250,7 @@ def run(*words):
     return result.exit_code, result.output if result.exit_code > 1 else result.stdout
 
 
+@pytest.mark.slow
 def test_the_audit_finds_the_31_women_and_the_29_films(roots, tmp_path):
     code, said = run(
         "audit", "films", "cbis_ddsm", f"data.root={roots['descriptive']}", "--sheet", tmp_path / "sheet.png"

@@ -185,6 +185,7 @@ def test_a_table_without_films_is_one_line(tmp_path):
         opened(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_run_says_archive_and_label_source_first(archive, tmp_path, monkeypatch):
     words = checked(["data=cmmd", f"data.root={archive}", "task=malignancy", "model=compact", "model.image_size=32",
                      "crop=whole", "heads=[]", "trainer.max_epochs=1", "data.workers=0",

@@ -273,6 +273,7 @@ def trained(root, folder, monkeypatch, *more):
     return (folder / "report.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_fake_is_trained_on_and_the_report_says_that_its_labels_are_birads(root, tmp_path, monkeypatch):
     text = trained(root, tmp_path / "run", monkeypatch, "crop=whole")
     top = text.partition("## ")[0]

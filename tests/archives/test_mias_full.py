@@ -138,6 +138,7 @@ def test_a_film_of_true_size_shows_its_lesion_in_the_circle(tmp_path, number, le
     assert (columns.mean(), rows.mean()) == pytest.approx((found["x_px"], found["y_px"]), abs=4)
 
 
+@pytest.mark.slow
 @pytest.mark.realdata
 def test_all_circles_of_mini_mias_come_back_from_all_sizes(mias):
     rows = mias.findings().dropna(subset="x_px").to_dict("records")
@@ -234,6 +235,7 @@ def test_a_digest_is_not_that_of_the_film_as_it_lies(archive):
     assert archive.digest("mias_full-mdb902rl") != OnDisk.digest(archive, "mias_full-mdb902rl")
 
 
+@pytest.mark.slow
 def test_it_is_trained_on_by_the_command_line(folder, tmp_path, monkeypatch):
     from mammo.cli.train import checked
     from mammo.runs import job

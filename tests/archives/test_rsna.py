@@ -246,6 +246,7 @@ def test_the_archive_is_found_below_a_folder_above_it_in_any_case(copy):
     assert len(opened(copy.parent)[1]) == 135
 
 
+@pytest.mark.slow
 def test_a_run_says_archive_label_source_and_unproven_breasts_first(archive, tmp_path, monkeypatch):
     words = checked(["data=rsna", f"data.root={archive}", "model=compact", "model.image_size=32", "crop=whole",
                      "heads=[]", "trainer.max_epochs=1", "data.workers=0", "data.batch_size=8"])  # fmt: skip

@@ -250,6 +250,7 @@ def trained(root, folder, monkeypatch, *more):
     return (folder / "report.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_fake_is_trained_on_by_its_own_split_and_the_report_says_what_its_labels_are(root, tmp_path, monkeypatch):
     text = trained(root, tmp_path / "run", monkeypatch, "crop=whole", "split=official")
     top = text.partition("## ")[0]

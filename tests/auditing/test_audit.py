@@ -161,14 +161,16 @@ def test_what_cannot_be_looked_at_ends_with_2_on_one_line(tmp_path, films):
         assert code == 2 and said.startswith("error: ") and said.count("\n") == 1, said
 
 
+@pytest.mark.slow
 @pytest.mark.realdata
 def test_the_real_films_are_322_and_distinct(mias):
     code, said = audited("films", mias.root)
     assert code == 0 and "322 images of 161 patients; no splits; 51,681 pairs" in said
 
 
+@pytest.mark.slow
 @pytest.mark.realdata
-@pytest.mark.parametrize("copies", [40, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("copies", [40, 200])
 def test_every_planted_copy_is_found_among_the_real_films(mias, copies):
     code, said = audited("benchmark", mias.root, "--copies", copies)
     assert code == 0

@@ -23,7 +23,11 @@ def described(films):
     return np.array([record(film) for film in films])
 
 
-@pytest.mark.parametrize("how", CHOICES, ids=lambda how: " and ".join(how) or "identical")
+@pytest.mark.parametrize(
+    "how",
+    [how if len(how) < 2 else pytest.param(how, marks=pytest.mark.slow) for how in CHOICES],
+    ids=lambda how: " and ".join(how) or "identical",
+)
 def test_a_copy_is_found_however_it_was_altered(films, described, how):
     for film in (0, 7, 20):
         copy = record(altered(films[film], how, np.random.default_rng(film)))

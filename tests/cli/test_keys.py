@@ -81,6 +81,7 @@ def test_help_needs_no_torch():
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True)
 
 
+@pytest.mark.slow
 def test_hydras_own_flags_still_work():
     line = [sys.executable, "train.py", "--cfg", "job", "--package", "crop", "crop=lesion"]
     done = subprocess.run(line, check=True, cwd=ROOT, capture_output=True, text=True)

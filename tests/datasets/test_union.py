@@ -117,6 +117,7 @@ def test_patients_whose_names_are_almost_the_same_in_two_data_sets_are_counted_a
     assert union.understood.doubts() == ["7 and 007: one patient? They are taken as different"]
 
 
+@pytest.mark.slow
 def test_two_scales_of_density_never_share_a_letter(lab):
     parts = [lab("x", density=["F", "G", "D"]), lab("y", "more", density=["A", "D", "D"])]
     union = Union(parts)

@@ -68,6 +68,7 @@ def test_a_worked_example_where_only_the_prevalence_differs():
     assert rows["brier_corrected"].here.value == pytest.approx(squared / 200)
 
 
+@pytest.mark.slow
 def test_where_only_prevalence_shifts_ranking_stays_and_calibration_is_mended():
     rng = np.random.default_rng(0)
     rows = shift(drawn(rng, 2000, 0.5), drawn(rng, 4000, 0.05), Operating(threshold=0.0))

@@ -36,16 +36,15 @@ def test_every_head_is_named_here():
     assert set(HEADS) == NAMES
 
 
-def in_turn(*slow):
-    """Each head; these, which take longest, where slow tests are asked for."""
-    return [pytest.param(name, marks=pytest.mark.slow) if name in slow else name for name in sorted(HEADS)]
+QUICK = ("knn", "svm")  # one whose score is its logits, and the usual one; all others with `-m slow`
 
 
-@pytest.mark.parametrize(
-    ("name", "trained_backbone"),
-    [*((name, True) for name in sorted(HEADS)), pytest.param("boosting", False, marks=pytest.mark.slow),
-     *((name, False) for name in sorted(HEADS) if name != "boosting")],
-)  # fmt: skip
+def of_each(*more, of=QUICK):
+    """Each head, with these values beside it; others than these few where slow tests are asked for."""
+    return [pytest.param(name, *more, marks=() if name in of else pytest.mark.slow) for name in sorted(HEADS)]
+
+
+@pytest.mark.parametrize(("name", "trained_backbone"), [*of_each(True), *of_each(False)])
 def test_no_head_sees_a_test_film(name, trained_backbone):
     features, labels, rows = data()
     test = (rows["split"] == "test").to_numpy()
@@ -118,11 +117,7 @@ def test_too_few_patients_for_folds_is_one_clear_line():
         inner_folds(np.array([0, 0, 0, 0, 1, 1]), np.array(["a", "b", "d", "e", "c", "c"]))
 
 
-@pytest.mark.parametrize(
-    ("name", "classes"),
-    [*((name, 2) for name in sorted(HEADS)), ("boosting", 3),
-     *(pytest.param(name, 3, marks=pytest.mark.slow) for name in sorted(HEADS) if name != "boosting")],
-)  # fmt: skip
+@pytest.mark.parametrize(("name", "classes"), [*of_each(2), *of_each(3, of=["lda"])])
 def test_probabilities_are_calibrated_and_learn_what_can_be_learnt(name, classes):
     features, labels, rows = data(patients=120, classes=classes)
     head = fit_head(name, features, labels, rows, trained_backbone=False)
@@ -138,8 +133,9 @@ def test_probabilities_are_calibrated_and_learn_what_can_be_learnt(name, classes
         assert (np.diff(probabilities[np.argsort(score), 1]) > -1e-6).all()  # a float32 may round to its neighbour
 
 
-@pytest.mark.parametrize(("classes", "trained_backbone"), [(2, True), pytest.param(3, False, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", sorted(HEADS))
+@pytest.mark.parametrize(
+    ("name", "classes", "trained_backbone"), [*of_each(2, True, of=[*QUICK, "mlp"]), *of_each(3, False, of=[])]
+)
 def test_a_saved_head_gives_the_same_answers_as_it_and_as_one_fitted_again(name, classes, trained_backbone, tmp_path):
     features, labels, rows = data(classes=classes)
     head, repeated = (fit_head(name, features, labels, rows, trained_backbone=trained_backbone) for _ in range(2))
@@ -151,7 +147,7 @@ def test_a_saved_head_gives_the_same_answers_as_it_and_as_one_fitted_again(name,
         assert classes == 3 or np.array_equal(other.score(features), head.score(features))
 
 
-@pytest.mark.parametrize("name", in_turn("boosting"))
+@pytest.mark.parametrize("name", of_each(of=["knn", "lda"]))
 def test_seven_classes_of_which_one_is_rare_are_learnt_without_a_warning(name):
     patients = [24, 20, 15, 12, 12, 10, 8]
     labels = np.tile(np.repeat(np.arange(7), patients), 2)
@@ -169,7 +165,7 @@ def test_seven_classes_of_which_one_is_rare_are_learnt_without_a_warning(name):
     assert head.score(features) is None
 
 
-@pytest.mark.parametrize("name", sorted(HEADS))
+@pytest.mark.parametrize("name", of_each())
 def test_the_fewest_patients_that_can_be_tuned_on_are_enough_for_each_head(name):
     labels = np.array([0] * 4 + [1] * 2 + [0, 1])
     features = np.random.default_rng(0).normal(size=(8, 600)).astype(np.float32)
@@ -186,7 +182,7 @@ def test_a_head_that_cannot_learn_from_one_film_of_each_class_says_so():
         fit_head("lda", np.eye(4, dtype=np.float32), np.array([0, 0, 1, 1]), rows, trained_backbone=False)
 
 
-@pytest.mark.parametrize("name", sorted(HEADS))
+@pytest.mark.parametrize("name", of_each(of=["mlp"]))
 def test_a_head_gives_the_same_on_any_number_of_threads(name):
     features, labels, rows = data(patients=150, width=600)
 

@@ -124,7 +124,7 @@ def test_three_processes_cut_each_film_once_and_give_the_bytes_of_one(job, alone
     assert same(job.home, alone)
 
 
-@pytest.mark.parametrize("die_at", [1, 3])
+@pytest.mark.parametrize("die_at", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_the_share_of_a_killed_process_is_finished_by_the_others(job, alone, die_at):
     job.start(0, 1, 2, die_at=die_at, find=lambda cutter: asked(cutter)[0])
     status, films = job.end()
@@ -145,7 +145,7 @@ def test_a_process_that_never_begins_leaves_nothing_undone(job, alone):
     assert same(job.home, alone)
 
 
-@pytest.mark.parametrize("counts", [(1, 1), (1, 2), (2, 3)])
+@pytest.mark.parametrize("counts", [*(pytest.param(of, marks=pytest.mark.slow) for of in ((1, 1), (2, 3))), (1, 2)])
 def test_jobs_of_any_number_of_processes_cut_each_film_once(job, alone, counts):
     together = FORK.Barrier(sum(counts))
     for of in counts:

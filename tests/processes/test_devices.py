@@ -85,7 +85,7 @@ def test_the_loss_of_a_batch_does_not_depend_on_how_it_was_dealt(name):
         pytest.param(
             "raises", "(?s)process 1 of 2: Traceback.*something of its own went wrong", marks=pytest.mark.slow
         ),
-        ("input", "^it has no such film$"),
+        pytest.param("input", "^it has no such film$", marks=pytest.mark.slow),
         pytest.param("full", r"^report\.md: No space left on device; free space", marks=pytest.mark.slow),
     ],
 )

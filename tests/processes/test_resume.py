@@ -82,8 +82,12 @@ def stop_at(monkeypatch, step, number=signal.SIGTERM):
 
 @pytest.mark.parametrize(
     ("step", "number"),
-    [(3, signal.SIGTERM), (STEPS, signal.SIGTERM), (STEPS + 1, signal.SIGUSR1), (3 * STEPS, signal.SIGTERM)],
-    ids=["amid", "last batch", "next epoch", "end"],
+    [
+        pytest.param(3, signal.SIGTERM, id="amid"),
+        pytest.param(STEPS, signal.SIGTERM, id="last batch", marks=pytest.mark.slow),
+        pytest.param(STEPS + 1, signal.SIGUSR1, id="next epoch", marks=pytest.mark.slow),
+        pytest.param(3 * STEPS, signal.SIGTERM, id="end", marks=pytest.mark.slow),
+    ],
 )
 def test_a_run_that_is_told_to_stop_keeps_all_and_goes_on_as_if_it_had_not(
     config, uncut, unreported, tmp_path, monkeypatch, step, number
@@ -130,6 +134,7 @@ def test_submitit_requeues_a_job_when_all_is_kept(config, uncut, tmp_path, monke
     same(tmp_path, uncut)
 
 
+@pytest.mark.slow
 def test_a_signal_to_all_processes_ends_none_of_the_loaders_workers(config, uncut, unreported, tmp_path, monkeypatch):
     """Slurm sends it so."""
     cfg, plain = config("ckpt_path=last", "data.workers=2"), os.kill
@@ -168,6 +173,7 @@ def test_a_run_with_more_options_of_the_trainer_goes_on_too(config, tmp_path, mo
     same(tmp_path / "cut", tmp_path / "uncut")
 
 
+@pytest.mark.slow
 def test_a_run_that_had_lost_its_patience_does_not_train_on(config, unreported, tmp_path, monkeypatch):
     cfg = config("early_stopping.patience=1", "trainer.max_epochs=20", "ckpt_path=last")
     train(cfg, tmp_path / "uncut")
@@ -184,11 +190,13 @@ def test_a_run_that_had_lost_its_patience_does_not_train_on(config, unreported, 
     same(tmp_path / "cut", tmp_path / "uncut")
 
 
+@pytest.mark.slow
 def test_a_run_without_patience_stops_at_the_first_epoch_that_is_no_better(config, unreported, tmp_path):
     train(config("early_stopping.patience=0", "trainer.max_epochs=20"), tmp_path)
     assert 2 <= len((tmp_path / "curves.csv").read_text().splitlines()) - 1 < 20
 
 
+@pytest.mark.slow
 def test_a_run_that_is_told_to_stop_after_training_stops_at_once(config, uncut, unreported, tmp_path, monkeypatch):
     cfg = config("ckpt_path=last")
     with monkeypatch.context() as patch:
@@ -200,6 +208,7 @@ def test_a_run_that_is_told_to_stop_after_training_stops_at_once(config, uncut, 
     same(tmp_path, uncut)
 
 
+@pytest.mark.slow
 def test_a_run_whose_folder_was_moved_still_knows_its_best_epoch(config, uncut, tmp_path, monkeypatch):
     cfg = config("ckpt_path=last")
     with monkeypatch.context() as patch:
@@ -224,7 +233,8 @@ def test_a_folder_that_was_moved_keeps_its_best_score(tmp_path):
     assert there.best_model_path == str(tmp_path / "there" / "best.ckpt")
 
 
-@pytest.mark.parametrize("cache", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("cache", [True, False])
 def test_a_frozen_trunks_run_is_told_to_stop_too(config, unreported, resnet_trunk, tmp_path, monkeypatch, cache):
     """It keeps no checkpoint, and says so; its head is trained again, unless that takes the trunk's outputs anew."""
     cfg = config("model=resnet18", f"model.weights={resnet_trunk}", "ckpt_path=last", f"data.cache={cache}")

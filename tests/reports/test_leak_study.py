@@ -86,6 +86,7 @@ def test_the_collected_predictions_give_the_same_study(swept, experiments, found
     assert splits["leak_study=honest"] == {"train", "test"} and splits["leak_study=image"] == {"test"}
 
 
+@pytest.mark.slow
 def test_copies_that_are_tested_are_collected_and_those_of_an_expanded_training_split_are_not(tmp_path):
     table = predictions(60, strength=1.0)
     copied = pd.concat([table, table.assign(copy=1)])

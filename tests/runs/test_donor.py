@@ -78,6 +78,7 @@ def test_all_but_the_head_is_taken_and_the_head_is_new(run, donor, caplog):
     assert "validation" in how  # the donor's features have seen the labels of the training part
 
 
+@pytest.mark.slow
 def test_last_block_and_all_train_as_with_a_file(run, donor):
     of = {
         trainable: run(f"model.weights={donor.path}", f"model.trainable={trainable}")
@@ -92,6 +93,7 @@ def test_last_block_and_all_train_as_with_a_file(run, donor):
     assert moved == {"block5"}
 
 
+@pytest.mark.slow
 def test_the_same_split_is_no_leak_and_the_patients_are_noted(run, donor):
     same = run(f"model.weights={donor.path}")
     assert leaks(same) == {} and "Leaks: none found" in same.report
@@ -119,6 +121,7 @@ def test_patients_are_remembered_over_donors_of_donors(run, donor, second):
     assert of_first and leaks(third) == {"tested_on_learnt": len(of_first)}
 
 
+@pytest.mark.slow
 def test_other_weights_remember_nobody_and_a_folder_that_is_used_again_forgets(run, donor, tmp_path):
     assert not (donor.path / "learnt.csv").exists() and donor.learnt_before.empty
     line = ["data=phantom", f"data.root={donor.config.data.root}", "data.patients=16", SHARES, *SMALL]
@@ -144,6 +147,7 @@ def test_a_patient_of_another_data_set_is_another_patient(donor):
     assert known_in("test", prepared, other) == ([], [])
 
 
+@pytest.mark.slow
 def test_a_run_evaluates_when_its_donor_has_moved_and_still_says_what_leaks(run, donor, tmp_path):
     kept = shutil.copytree(donor.path, tmp_path / "donor")
     begun = run(f"model.weights={kept}", "seed=5")
@@ -157,6 +161,7 @@ def test_a_run_evaluates_when_its_donor_has_moved_and_still_says_what_leaks(run,
     assert again.learnt.equals(begun.learnt) and again.checkpoint == begun.checkpoint
 
 
+@pytest.mark.slow
 def test_an_external_test_of_an_evaluation_knows_whom_the_donor_has_learnt(run, donor, second, phantom, tmp_path):
     """The evaluation has no learnt.csv of its own; that of the run that it evaluates counts."""
     train(resolved("fit=false", f"ckpt_path={second.path}"), tmp_path / "evaluation")
@@ -170,6 +175,7 @@ def test_an_external_test_of_an_evaluation_knows_whom_the_donor_has_learnt(run, 
     assert set(test.provenance["tested_on_learnt"]) == by_both
 
 
+@pytest.mark.slow
 def test_an_evaluation_of_dealt_images_counts_images_that_were_learnt(run, donor, tmp_path):
     """Only the other breast of a patient was learnt: that is another leak, unless it was in another data set."""
     one = run("split=image", "seed=2")
@@ -188,6 +194,7 @@ def test_an_evaluation_of_dealt_images_counts_images_that_were_learnt(run, donor
     assert leaks(RunFolder(tmp_path / "edition"))["tested_on_learnt"] == len(expected) > 0
 
 
+@pytest.mark.slow
 def test_an_evaluation_stands_for_the_run_that_it_evaluated(donor, tmp_path):
     train(resolved("fit=false", f"ckpt_path={donor.path}", "seed=7"), tmp_path)
     config = resolved("model=compact", "model.image_size=32", f"model.weights={tmp_path}")
@@ -202,6 +209,7 @@ def test_what_a_run_learnt_is_what_gave_samples(run):
     assert set(one.learnt["patient"]) == used < patients(one, "train", "val")
 
 
+@pytest.mark.slow
 def test_features_of_another_donor_are_not_taken_from_the_cache(run, donor, second, monkeypatch, tmp_path):
     monkeypatch.setenv("MAMMO_HOME", str(tmp_path))
     shown, stage = [], torch.nn.Sequential.forward
@@ -258,6 +266,7 @@ def test_a_run_that_has_not_finished_is_told_before_a_film_is_read(donor, tmp_pa
     assert "\n" not in str(told.value)
 
 
+@pytest.mark.slow
 def test_python_takes_a_run_as_weights(phantom, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     how = {"model": "compact", "heads": ["knn"], "settings": [SHARES, "trainer.max_epochs=1", "model.image_size=32",

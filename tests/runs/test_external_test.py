@@ -68,7 +68,7 @@ def predictions(folder, part="test"):
     return table
 
 
-@pytest.mark.parametrize("name", ["run", "windows"])
+@pytest.mark.parametrize("name", ["run", pytest.param("windows", marks=pytest.mark.slow)])
 def test_the_runs_own_test_part_is_predicted_as_the_run_did(name, phantom, request, tmp_path):
     """Network, heads, crop, threshold and both baselines, with backgrounds at the same places."""
     own = request.getfixturevalue(name)
@@ -173,7 +173,7 @@ def test_patients_of_the_runs_that_lent_its_weights_count_too(run, tmp_path):
 
 
 @pytest.mark.parametrize(("seed", "tested", "n"), [(0, 0, 3), (0, 1, 0), (1, 0, 0), (1, 1, 3)])
-def test_a_phantom_of_another_seed_shows_other_patients(run, tmp_path, seed, tested, n):
+def test_a_phantom_of_another_seed_shows_other_patients(run, blank, tmp_path, seed, tested, n):
     """A donor has learnt patients of a seed, and those of a seed are tested; no pixel is the same."""
     of = {
         one: Phantom(root=str(tmp_path / str(one)), patients=3, film_seed=one).findings().drop_duplicates("patient")
@@ -187,6 +187,7 @@ def test_a_phantom_of_another_seed_shows_other_patients(run, tmp_path, seed, tes
     assert len(learning.tested_on_learnt(folder, samples)[0]) == n
 
 
+@pytest.mark.slow
 def test_the_shortcuts_take_the_data_set_only_if_it_tells_the_same_in_run_and_test(phantom, tmp_path):
     """A run on a union keeps it on the union's own test part; on one archive, and the other way, it is left out."""
     other = Phantom(root=str(tmp_path / "other"), patients=8, film_seed=3)
@@ -202,7 +203,7 @@ def test_the_shortcuts_take_the_data_set_only_if_it_tells_the_same_in_run_and_te
 
 
 def test_a_run_on_one_data_set_leaves_the_data_set_out_of_the_shortcuts_of_several(run, phantom, tmp_path):
-    films = Union([phantom, Phantom(root=str(tmp_path / "other"), patients=8, film_seed=3)])
+    films = Union([phantom, Phantom(root=str(tmp_path / "other"), patients=4, film_seed=3)])
     assert "the shortcuts leave out the data set" in mammo.test(run, films, out=tmp_path / "test").report
 
 
@@ -217,6 +218,7 @@ def test_films_that_lack_a_class_have_the_numbers_that_they_have(run, others, tm
     assert "AUROC is undefined, as a class is missing" in found.report
 
 
+@pytest.mark.slow
 def test_windows_on_other_films_have_backgrounds_where_their_lesions_lie(windows, others, tmp_path):
     found = mammo.test(windows, mammo.datasets.Table(str(others)), out=tmp_path / "windows")
     samples = found.samples
@@ -262,6 +264,7 @@ def test_the_errors_are_one_line(run, tested, others, tmp_path):
         assert said in line(*words), said
 
 
+@pytest.mark.slow
 def test_a_column_or_a_spacing_that_the_run_needs_is_named(run, windows, others, tmp_path):
     table = pd.read_csv(others).drop(columns="spacing_mm")
     table.to_csv(others.parent / "bare.csv", index=False)
@@ -284,6 +287,7 @@ def test_a_run_of_several_classes_is_tested_too(phantom, tmp_path):
     assert "only ranking is compared" in found.report and "Labels: the column density" in found.report
 
 
+@pytest.mark.slow
 def test_the_command_line_prints_the_first_lines(run, others, tmp_path):
     words = ["test", str(run.path), "data=table", f"data.table={others}", "--out", str(tmp_path / "test")]
     ended = CliRunner().invoke(app, words)

@@ -36,6 +36,7 @@ def folder(phantom, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_column_has_the_same_windows_in_each_row(folder):
     own = RunFolder(folder / "right").samples.query("split == 'test'")
     other = RunFolder(folder / "tests/left/right").samples
@@ -64,6 +65,7 @@ def test_tests_that_exist_are_not_repeated(folder):
     assert transfer.test_all(folder) == [] and path.stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_a_test_that_fails_is_named_and_done_when_the_sweep_goes_on(folder):
     kept, path = folder / "left/checkpoints/best.ckpt", folder / "tests/left/right"
     (path / "finished.json").unlink()

@@ -61,6 +61,7 @@ def test_numbers_are_by_breast_exam_and_patient_where_these_differ(run):
     assert units.loc[units["label"] == "krank", "image_id"].str.endswith("left").all()
 
 
+@pytest.mark.slow
 def test_a_run_of_words_goes_on_is_evaluated_again_and_classifies(run, unreported, films, tmp_path):
     folder, config = run
     assert begin(folder.path, config, of_sweep=True, main=True)[1] is None
@@ -77,6 +78,7 @@ def test_a_run_of_words_goes_on_is_evaluated_again_and_classifies(run, unreporte
     assert set(answer.probabilities) == {"not krank", "krank"}
 
 
+@pytest.mark.slow
 def test_every_word_is_a_class_and_windows_have_that_of_their_image(films):
     small = ["crop=grid", "crop.window_mm=8", "data.spacing_mm=0.1"]
     config = resolved(*FEWER, *small, "task=label", "task.column=Befund",
@@ -88,6 +90,7 @@ def test_every_word_is_a_class_and_windows_have_that_of_their_image(films):
     assert table["patch"].max() > 3 and (table.groupby("image_id")["label"].nunique() == 1).all()
 
 
+@pytest.mark.slow
 def test_lesions_have_their_own_words_and_negative_images_give_backgrounds(films):
     small = ["crop=lesion", "crop.window_mm=8", "data.spacing_mm=0.1"]
     table = prepared_of(resolved(*FEWER, *small, *WORDS, f"+data.arguments.root={films}")).crops.table

@@ -38,7 +38,7 @@ def epochs(data, count=2):
         yield [(batch["row"].tolist(), batch["y"].tolist(), batch["x"]) for batch in loader]
 
 
-@pytest.mark.parametrize("method", ["geometric", "mixup"])
+@pytest.mark.parametrize("method", [pytest.param("geometric", marks=pytest.mark.slow), "mixup"])
 def test_workers_change_nothing(module, method):
     lines = [f"augment.method={method}"]
     loaders = [module(*lines, f"data.workers={workers}").train_dataloader() for workers in (0, 2)]
@@ -206,6 +206,7 @@ def test_the_paper_split_watches_test_and_any_other_validation(module):
     assert module("split=paper").watched == "test"
 
 
+@pytest.mark.slow
 @pytest.mark.realdata
 def test_the_papers_97_films_become_582(mias):
     data = prepared_of(resolved(f"data.root={mias.root}", "protocol=paper", "model.image_size=32"))
@@ -214,10 +215,9 @@ def test_the_papers_97_films_become_582(mias):
     assert data.crops.table.groupby(["split", "label"]).size()["test"].to_dict() == {"abnormal": 72, "normal": 153}
 
 
+@pytest.mark.slow
 @pytest.mark.realdata
-@pytest.mark.parametrize(
-    "crop", ["lesion", *(pytest.param(crop, marks=pytest.mark.slow) for crop in ("whole", "scaled_lesion"))]
-)
+@pytest.mark.parametrize("crop", ["lesion", "whole", "scaled_lesion"])
 def test_every_real_film_and_finding_gives_its_samples(mias, crop):
     data = prepared_of(resolved(f"data.root={mias.root}", f"crop={crop}", "augment=none", "model.image_size=64"))
     labels = data.crops.table["label"].value_counts().to_dict()
