@@ -79,6 +79,26 @@ def _drawn_once(common):
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _read_once():
+    """Read the table of a phantom's folder again only if the folder has changed."""
+    honest, known = Phantom.findings, {}
+
+    def findings(self):
+        info = self.root / "Info.txt"
+        if self.scanner != "film" or not info.is_file():
+            return honest(self)
+        key = self.film_seed, self.patients, *((path, path.stat().st_mtime_ns) for path in (self.root, info))
+        if key not in known:
+            known[key] = honest(self), list(self.notes)
+        table, self.notes[:] = known[key]
+        return table.copy()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Phantom, "findings", findings)
+        yield
+
+
 @pytest.fixture
 def blank(monkeypatch):
     """Phantoms show nothing: for what does not depend on pixels."""
@@ -208,12 +228,13 @@ def phantom(once):
 
 def by_hydra(*overrides):
     """Return the configuration under these overrides, as Hydra composes it."""
-    register()
+    registered()
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose("config", overrides=list(overrides))
 
 
+registered = cache(register)
 of_groups = cache(by_hydra)  # whose files take a tenth of a second to read
 
 
@@ -259,8 +280,11 @@ def prepared_of(config):
 
 @pytest.fixture(scope="session")
 def job(phantom, tmp_path_factory):
-    """Runs one job in this process; returns its folder and its metrics."""
+    """Runs one job in this process, and asks Git for the commit once; returns its folder and its metrics."""
+    from mammo.runs import provenance
     from mammo.runs.train import train
+
+    provenance.git_commit = cache(provenance.git_commit)
 
     def start(*overrides, folder=None):
         folder = folder or tmp_path_factory.mktemp("run")

@@ -233,6 +233,7 @@ def test_bad_arguments_are_one_line(arguments, message):
     assert result.exit_code == 2 and message in result.output and result.output.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_the_profile_tells_convolutions_from_the_rest(monkeypatch):
     monkeypatch.setattr(devices, "has_bfloat16", lambda _: False)
     found = profile.measure(names=["compact"], batch=2, steps=1)

@@ -29,7 +29,8 @@ def ran(once, tmp_path):
     return start
 
 
-@pytest.mark.parametrize("crop", ["lesion", pytest.param("grid", marks=pytest.mark.slow)])  # and whole, slowly, below
+@pytest.mark.slow  # test_how_to trains on its films in this process
+@pytest.mark.parametrize("crop", ["lesion", "grid"])  # and whole below
 def test_it_trains_and_is_reported_with_every_crop(ran, crop):
     run = ran(f"crop={crop}", *([] if crop == "whole" else ["data.spacing_mm=0.1", "crop.window_mm=6"]))
     table, classes = read_predictions(run.path / "predictions.csv")

@@ -94,8 +94,13 @@ def first_of(overrides):
         yield f"{key}={next(override.sweep_string_iterator())}" if override.is_sweep_override() else line
 
 
-def test_every_training_line_composes():
-    """Its options are there, and its keys and values fit; lines that need files of a user are run by test_how_to."""
+@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["values", "whole"])
+def test_every_training_line_composes(whole):
+    """Its options are there, and its keys and values fit; lines that need files of a user are run by test_how_to.
+
+    Each option of a group composes by test_train and test_experiments; here all that a line chooses at once does,
+    where slow tests are asked for.
+    """
     checked = set()
     sweep.register()
     for page, words in sorted(of("train")):
@@ -107,8 +112,9 @@ def test_every_training_line_composes():
             continue
         checked.add(overrides)
         check_choices([word for word in words if word.startswith(("-", "hydra")) or "=" in word], CONF)
+        given = [word for word in first_of(overrides) if whole or not (CONF / word.partition("=")[0]).is_dir()]
         try:
-            Config.of(OmegaConf.to_container(composed(*first_of(overrides)), resolve=True))
+            Config.of(OmegaConf.to_container(composed(*given), resolve=True))
         except Exception as error:
             raise AssertionError(f"{page}: {' '.join(words)}") from error
     assert len(checked) > 20

@@ -141,6 +141,7 @@ def test_an_experiment_that_leaks_by_patient_is_told_so(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_one_experiment_is_one_configuration_each_fold_once_and_one_table_one_data_set(tmp_path):
     one = swept(tmp_path / "one")
     other = swept(tmp_path / "other", loss={"name": "focal"})

@@ -1,8 +1,11 @@
 """The command line is the test: small runs of train.py, from the phantom to the report."""
 
 import json
+import multiprocessing
+import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 
@@ -67,6 +70,7 @@ def test_a_head_that_somebody_adds_stands_in_tables_and_report(job, monkeypatch)
     assert "n_neighbors 3, weights " in (folder / "report.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_run_without_heads_ends_in_a_report(shared_job):
     folder, metrics = shared_job("heads=[]", "trainer.max_epochs=1")
     assert read_json(folder / "selection.json")["heads"] == {} and not list((folder / "heads").iterdir())
@@ -83,6 +87,7 @@ def test_the_time_of_a_run_is_told_by_its_parts_and_imports_once_a_process(monke
     assert re.fullmatch(r"0\.\d s: training 0\.\d", str(second))
 
 
+@pytest.mark.slow
 def test_the_time_of_each_head_is_printed_and_in_no_table(job, unreported, caplog):
     with caplog.at_level("INFO", "mammo"):
         folder, _ = job("heads=[knn,lda]", "trainer.max_epochs=1")
@@ -142,6 +147,7 @@ def test_what_was_watched_is_what_the_predictions_say(shared_job):
     assert metrics["val/softmax/auroc"] == pytest.approx(curves["val/auroc"].max(), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_frozen_trunk_runs_once_per_distinct_sample(job, unreported, resnet_trunk, passes):
     weights = ("model=resnet18", f"model.weights={resnet_trunk}")
     folder, _ = job(*weights, "augment.copies=2", "heads=[knn]")
@@ -329,6 +335,7 @@ def test_an_evaluation_does_not_change_what_the_checkpoint_is(shared_job, overri
         evaluated(folder, "changed", override)
 
 
+@pytest.mark.slow
 def test_a_trained_last_block_runs_on_a_cached_prefix(job, unreported, resnet_trunk):
     folder, _ = job(
         "model=resnet18", f"model.weights={resnet_trunk}", "model.trainable=last_block", "trainer.max_epochs=1"
@@ -389,6 +396,7 @@ def test_leaks_are_derived_from_what_was_done(shared_job, override, kind):
     assert leak.text in (folder / "report.md").read_text().split("## Samples")[0]
 
 
+@pytest.mark.slow
 def test_the_last_epoch_counts_where_there_is_no_validation_part(shared_job):
     folder, metrics = shared_job("protocol=paper")
     assert read_json(folder / "selection.json")["epoch"] == {
@@ -643,7 +651,35 @@ def each_film_once(folder, images):
 TWO = ["trainer.devices=2", "heads=[knn]", "model.image_size=32", SHARES, *SMALL[:-1], "trainer.max_epochs=1"]
 
 
-@pytest.mark.slow  # the samplers of two devices, and how their processes end, are tested by default
+def forked(config, folder):
+    """Two processes of one job, as torchrun starts them; they are copies of this one, so they import nothing."""
+    fork = multiprocessing.get_context("fork")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        own = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    own |= {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "2", "GROUP_WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "2"}
+
+    def run(rank):
+        os.environ |= own | {"RANK": str(rank), "LOCAL_RANK": str(rank), "GROUP_RANK": "0"}
+        train(config, folder)
+
+    ranks = [fork.Process(target=run, args=[rank]) for rank in range(2)]
+    for rank in ranks:
+        rank.start()
+    for rank in ranks:
+        rank.join(120)
+    assert [rank.exitcode for rank in ranks] == [0, 0]
+
+
+def test_two_devices_evaluate_each_film_once_and_as_one_does(shared_job, tmp_path):
+    """To the byte. They train so, too, with `-m slow`."""
+    folder, _ = shared_job("heads=[knn]", "trainer.max_epochs=1", "trainer.precision=32-true")
+    forked(resolved("fit=false", f"ckpt_path={folder}", "trainer.devices=2"), tmp_path)
+    each_film_once(tmp_path, 32)
+    assert (tmp_path / "predictions.csv").read_bytes() == (folder / "predictions.csv").read_bytes()
+
+
+@pytest.mark.slow
 def test_two_devices_give_each_film_once(phantom, tmp_path):
     launch(train, resolved(*TWO, "model=compact", f"data.root={phantom.root}"), tmp_path)
     each_film_once(tmp_path, 32)

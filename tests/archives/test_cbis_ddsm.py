@@ -77,7 +77,9 @@ def without_paths(found):
     return found.drop(columns=["path", "mask_path"])
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    "form", [FORMS[0], *(pytest.param(form, marks=pytest.mark.slow) for form in FORMS[1:])]
+)  # whose tables are all the same, as is tested below
 def test_the_awkward_rows_are_as_expected_by_hand(known, form):
     found, _ = known(form)
     rows = found[found["patient"].str.startswith("cbis-P_90")].reset_index(drop=True)
@@ -165,7 +167,14 @@ def test_densities_that_disagree_are_unknown_and_zero_is_missing(known):
     assert set(found["density"].dropna()) == {"A", "B", "C", "D"}
 
 
-@pytest.mark.parametrize("how", ["by the table of the downloader", "by the ends of folders", "by two such tables"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "by the table of the downloader",
+        "by the ends of folders",
+        pytest.param("by two such tables", marks=pytest.mark.slow),
+    ],
+)
 def test_a_series_is_found_by_its_uid_whatever_its_folder_is_called(known, tmp_path, how):
     write(tmp_path / "above" / "cbis", "descriptive", awkward())
     table = next(tmp_path.rglob("metadata.csv"))
@@ -367,7 +376,7 @@ def test_tables_without_a_film_are_refused(copy):
         read(copy)
 
 
-@pytest.mark.parametrize("in_both", ["keep", "train"])
+@pytest.mark.parametrize("in_both", [pytest.param("keep", marks=pytest.mark.slow), "train"])
 def test_the_fake_fulfils_the_contract(roots, in_both):
     check_dataset(CBISDDSM(root=str(roots["jpeg" if in_both == "keep" else "descriptive"]), in_both=in_both))
 

@@ -216,6 +216,7 @@ def test_pictures_of_the_original_size_are_read_and_the_original_comes_first(sma
     assert found["spacing_mm"].isna().all() and len(found) == len(EXPECTED) - 1
 
 
+@pytest.mark.slow
 def test_few_films_of_another_size_lose_their_boxes_only(tmp_path):
     root = fake_vindr.write(tmp_path, patients=27)
     change(root / "breast-level_annotations.csv", "160,128,BI-RADS 5", "128,160,BI-RADS 5", 1)

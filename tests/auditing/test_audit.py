@@ -226,6 +226,7 @@ def test_films_that_cannot_be_read_are_listed_and_the_rest_is_audited(films, tmp
     assert code == 2 and "error: none of the 2 films" in said
 
 
+@pytest.mark.slow
 def test_a_labs_own_table_is_audited_with_the_words_of_training(tmp_path):
     table = write_example(tmp_path / "lab", patients=3)
     code, said = audited("films", table, "data.columns.patient=PatientenNr")

@@ -134,6 +134,7 @@ def test_the_source_is_a_data_set_by_name_or_class_and_else_a_table_of_any_name(
         assert (config.data.name, config.data.table) == ("table", name)
 
 
+@pytest.mark.slow
 def test_names_of_patients_that_are_alike_are_on_the_terminal(lab, tmp_path):
     rows = pd.read_csv(lab, sep=";", encoding="utf-8-sig", dtype=str)
     rows["Datei"] = [str(lab.parent / path) for path in rows["Datei"]]
@@ -163,6 +164,7 @@ def test_a_patient_of_the_table_who_is_another_in_the_header_is_a_fault_by_rows(
     assert any("PatientID" in note for note in found.facts["table"])
 
 
+@pytest.mark.slow
 def test_the_task_that_is_given_is_checked_and_its_images_are_counted(lab, tmp_path):
     words = ["data", "check", str(lab), "data.columns.patient=PatientenNr", "--picture", str(tmp_path / "sheet.png")]
     task = ["task=label", "task.column=Befund"]

@@ -99,6 +99,7 @@ def test_all_is_cut_without_a_share(films, prepare, job):
     assert films.taken() == []
 
 
+@pytest.mark.slow
 def test_unreadable_films_are_listed_at_the_end_and_stop_nothing(films, prepare):
     films.torn |= {"mdb001", "mdb004"}  # both of the first share
     status, lines = prepare("shard=1/3")

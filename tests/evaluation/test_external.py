@@ -38,6 +38,7 @@ def test_the_numbers_are_those_of_scikit_learn():
         assert found[name].low < value < found[name].high
 
 
+@pytest.mark.slow
 def test_intervals_are_by_patient():
     """Each patient's rows five times over add nothing that was not known."""
     one, five = (pd.concat([table(200)] * times).assign(image_id=range(200 * times)) for times in (1, 5))

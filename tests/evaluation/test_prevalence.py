@@ -82,6 +82,7 @@ def test_where_only_prevalence_shifts_ranking_stays_and_calibration_is_mended():
     assert rows["brier_corrected"].here.high < rows["brier"].here.low
 
 
+@pytest.mark.slow
 def test_where_only_ranking_shifts_the_correction_changes_nothing():
     rng = np.random.default_rng(0)
     rows = shift(drawn(rng, 2000, 0.3), drawn(rng, 2000, 0.3, noise=3.0), Operating(threshold=0.0))

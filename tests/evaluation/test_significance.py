@@ -150,6 +150,7 @@ def rates(rows):
     return ratio, rejected, area_ratio
 
 
+@pytest.mark.slow
 def test_by_patient_the_error_is_true_and_by_image_too_small():
     (by_patient, by_image), (rejected, rejected_by_image), area = rates(simulated(300, mixed=0.0))
     assert 0.9 < by_patient < 1.1 and 0.9 < area < 1.1
@@ -196,6 +197,7 @@ def test_answers_that_are_equally_right_do_not_differ():
     assert permutation_test(np.array([True, False]), np.array([False, True]), np.array(["a", "a"])) == 1
 
 
+@pytest.mark.slow
 def test_permuting_images_instead_of_patients_rejects_too_often():
     """Both classifiers right as often; a patient's three images are right together."""
     by_patient = by_image = 0

@@ -133,6 +133,7 @@ def test_features_are_the_penultimate_ones_of_torchvisions_model(trunk):
     assert torch.allclose(ours, expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_vision_transformer_takes_another_side_by_interpolated_places(tmp_path):
     model = BACKBONES["vit_b_16"].build(64)
     save_file({k: v for k, v in model.state_dict().items() if not k.startswith("heads")}, tmp_path / "w.safetensors")
@@ -210,6 +211,7 @@ def test_without_weights_nothing_is_frozen():
         assert not len(network("resnet18", None, trainable).frozen)
 
 
+@pytest.mark.slow
 def test_fc_is_trained_where_the_file_lacks_it_and_frozen_where_it_does_not(tmp_path):
     row = BACKBONES["alexnet"]  # as VGG16, with a third of its weights
     state = row.build(64).state_dict()

@@ -200,7 +200,7 @@ def held(patch, table):
     return own[((own["x_px"] - patch["x_px"]).abs() < reach) & ((own["y_px"] - patch["y_px"]).abs() < reach)]
 
 
-@pytest.mark.parametrize("stride_mm", [44.8, 30.0])
+@pytest.mark.parametrize("stride_mm", [44.8, pytest.param(30.0, marks=pytest.mark.slow)])
 def test_patches_cover_the_breast_and_lie_on_it_and_on_the_film(stride_mm):
     film = patches(stride_mm=stride_mm).query("image_id == 'mdb002'")
     breast, covered = read("mdb002").pixels > 0, np.zeros((SIDE, SIDE), int)
@@ -385,7 +385,7 @@ def test_a_crop_of_a_users_own_is_made_with_its_arguments():
             build_crop(CropConfig(**wrong))
 
 
-@pytest.mark.parametrize("name", ["lesion", "grid"])
+@pytest.mark.parametrize("name", ["lesion", pytest.param("grid", marks=pytest.mark.slow)])
 def test_millimetres_need_a_spacing_and_the_whole_breast_does_not(name):
     table = archive().assign(spacing_mm=pd.NA)
     with pytest.raises(InputError, match=r"data\.spacing_mm"):

@@ -112,6 +112,7 @@ def test_the_page_names_prevalence_grounds_and_leaks(written):
     assert "## Failed" not in text and (folder / "transfer.png").is_file()
 
 
+@pytest.mark.slow
 def test_the_figure_has_a_square_for_each_pair(sweep, drawn):
     folder, _ = sweep
     transfer.write(folder)
@@ -139,6 +140,7 @@ def test_tests_of_another_configuration_stay_out(sweep):
     assert "earlier" not in transfer.write(folder).read_text()
 
 
+@pytest.mark.slow
 def test_other_settings_make_a_matrix_of_their_own_and_differences_are_said(sweep):
     folder, _ = sweep
     for name, size in (("film", 64), ("digital", 128)):

@@ -202,6 +202,7 @@ def test_an_evaluation_stands_for_the_run_that_it_evaluated(donor, tmp_path):
     assert donor_of(config) == donor and weights_of(donor_of(config)).path == donor.path
 
 
+@pytest.mark.slow
 def test_what_a_run_learnt_is_what_gave_samples(run):
     """A patient whose films take no part in the task has taught nothing."""
     one = run("task=malignancy", "data.batch_size=2", "seed=1")

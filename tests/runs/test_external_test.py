@@ -202,6 +202,7 @@ def test_the_shortcuts_take_the_data_set_only_if_it_tells_the_same_in_run_and_te
     assert said in one.report and said not in again.report
 
 
+@pytest.mark.slow
 def test_a_run_on_one_data_set_leaves_the_data_set_out_of_the_shortcuts_of_several(run, phantom, tmp_path):
     films = Union([phantom, Phantom(root=str(tmp_path / "other"), patients=4, film_seed=3)])
     assert "the shortcuts leave out the data set" in mammo.test(run, films, out=tmp_path / "test").report
