@@ -17,13 +17,14 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from matplotlib.image import imsave
+from omegaconf import OmegaConf
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: a worker has one core, and more threads would wait
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # what is tested is promised of a CPU
 
 from mammo import figures
-from mammo.config import register
+from mammo.config import Config, register
 from mammo.datasets import phantom as phantoms
 from mammo.datasets import scanners
 from mammo.datasets.download import extract
@@ -254,8 +255,10 @@ def composed(*overrides):
 
 @pytest.fixture(autouse=True, scope="session")
 def _composed_once():
-    """Compose runs that are started from Python so, too."""
+    """Compose runs that are started from Python so, too; and make the schema once, which is merged into a copy."""
+    schema, honest = OmegaConf.structured(Config), OmegaConf.structured
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(OmegaConf, "structured", lambda of, *how: schema if of is Config else honest(of, *how))
         patch.setattr("mammo.runs.compose.compose", lambda _, overrides: composed(*overrides))
         yield
 

@@ -672,11 +672,15 @@ def forked(config, folder):
 
 
 def test_two_devices_evaluate_each_film_once_and_as_one_does(shared_job, tmp_path):
-    """To the byte. They train so, too, with `-m slow`."""
+    """Up to rounding, as a device sees batches of half the size. They train so, too, with `-m slow`."""
     folder, _ = shared_job("heads=[knn]", "trainer.max_epochs=1", "trainer.precision=32-true")
     forked(resolved("fit=false", f"ckpt_path={folder}", "trainer.devices=2"), tmp_path)
     each_film_once(tmp_path, 32)
-    assert (tmp_path / "predictions.csv").read_bytes() == (folder / "predictions.csv").read_bytes()
+    one, two = (pd.read_csv(path / "predictions.csv") for path in (folder, tmp_path))
+    assert one["image_id"].tolist() == two["image_id"].tolist()
+    assert (one["p_abnormal"] - two["p_abnormal"]).abs().max() < 1e-4
+    for name in ("split.csv", "samples.csv"):
+        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes(), name
 
 
 @pytest.mark.slow
