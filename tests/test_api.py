@@ -85,6 +85,7 @@ def lines_run(once):
     return folder, {"films": mammo.datasets.Phantom(patients=20), **names, **read_json(folder / "said.json")}
 
 
+@pytest.mark.slow
 def test_the_lines_of_the_page_run_as_they_stand(lines_run):
     folder, names = lines_run
     area = mammo.load_run(folder / "runs/compact").metrics("test")["svm"]["auroc"]
@@ -95,12 +96,14 @@ def test_the_lines_of_the_page_run_as_they_stand(lines_run):
     assert {one.name for one in (folder / "judged").iterdir()} >= {"report.md", "metrics.json", "roc.png"}
 
 
+@pytest.mark.slow
 def test_the_split_that_was_given_is_the_one_that_was_run(lines_run):
     folder, names = lines_run
     used = mammo.load_run(folder / "runs/compact").split.set_index("image_id")["split"]
     assert used.to_dict() == names["split"].set_index("image_id")["split"].to_dict()
 
 
+@pytest.mark.slow
 def test_a_run_that_has_finished_is_not_run_again(lines_run, monkeypatch):
     folder, names = lines_run
     monkeypatch.chdir(folder)
@@ -126,12 +129,14 @@ def test_a_predictor_gives_what_the_predictions_table_says(shared_job, phantom, 
         assert any("0.2 mm is assumed" in note for note in answer.notes)
 
 
+@pytest.mark.slow
 def test_a_run_has_the_heads_that_it_has(lines_run):
     folder, _ = lines_run
     with pytest.raises(InputError, match="no head svmm; it has softmax, svm"):
         mammo.load_run(folder / "runs/compact").predictor("svmm")
 
 
+@pytest.mark.slow
 def test_another_runs_folder_is_not_overwritten(lines_run):
     folder, names = lines_run
     with pytest.raises(InputError, match=r"other settings .*seed"):
@@ -139,6 +144,7 @@ def test_another_runs_folder_is_not_overwritten(lines_run):
         mammo.train(names["films"], model="compact", heads=[], out=folder / "runs/mine", settings=settings)
 
 
+@pytest.mark.slow
 def test_another_split_is_another_run(lines_run):
     folder, names = lines_run
     other = names["mine"].assign(split=names["mine"]["split"].to_numpy()[::-1])

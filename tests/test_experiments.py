@@ -123,6 +123,7 @@ def test_an_experiment_that_is_run_again_replaces_its_rows_and_leaves_the_others
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_source_of_images_is_evaluated_by_image(tmp_path):
     sweep = swept(tmp_path / "sweep", source=SOURCE | {"unit": "image"})
     for job in sweep.glob("*/predictions.csv"):
@@ -134,6 +135,7 @@ def test_a_source_of_images_is_evaluated_by_image(tmp_path):
     assert not judged[["finding_id", "patch"]].any(axis=None) and not judged.duplicated(["image_id", "head"]).any()
 
 
+@pytest.mark.slow
 def test_an_experiment_that_leaks_by_patient_is_told_so(tmp_path):
     literature.collect([swept(tmp_path / "sweep", crop_leak="windows are scaled")], tmp_path / "tables")
     assert any(

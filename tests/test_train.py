@@ -59,6 +59,7 @@ def test_a_run_folder_is_complete_and_its_tables_agree(job, drawn):
     assert written["n"]["test"]["samples"] == (rows["split"] == "test").sum()
 
 
+@pytest.mark.slow
 def test_a_head_that_somebody_adds_stands_in_tables_and_report(job, monkeypatch):
     grid = {"n_neighbors": [3], "weights": ["uniform", "distance"]}
     monkeypatch.setitem(HEADS, "neighbours", Head(KNeighborsClassifier(), grid))
@@ -375,6 +376,7 @@ def test_the_threshold_is_chosen_on_validation(copied):
     assert after["test"]["softmax"]["specificity_at_specificity_90"]["value"] == 0.0
 
 
+@pytest.mark.slow
 def test_evaluating_another_split_says_what_the_checkpoint_had_learnt(shared_job):
     folder, _ = shared_job(SEEN)
     again = evaluated(folder, "seed", "seed=7")
@@ -594,7 +596,13 @@ def test_every_option_composes(turn):
         assert name in [cfg[group].get(key) for key in ("mode", "method", "name", "class_weights")]
 
 
-@pytest.mark.parametrize("option", [f"{group}={name}" for group, names in DELTAS.items() for name in names])
+CHANGES = [f"{group}={name}" for group, names in DELTAS.items() for name in names]
+FEW = ("leak_study=all", "leak_study=expand", "sweep=folds", "sweep=tune")  # all of them with `-m slow`
+
+
+@pytest.mark.parametrize(
+    "option", [one if one in FEW else pytest.param(one, marks=pytest.mark.slow) for one in CHANGES]
+)
 def test_every_change_of_the_recipe_composes(option):
     composed(option)
 

@@ -194,6 +194,7 @@ def test_films_behind_links_are_seen_and_a_folder_of_two_splits_is_a_leak(films,
     assert code == 1 and "train is the same folder as test (train, test)" in said
 
 
+@pytest.mark.slow
 def test_every_kind_of_film_is_compared_and_what_is_none_is_told(films, tmp_path):
     lab = write_example(tmp_path / "lab", patients=3).parent / "films"
     kinds = {path.suffix for path in lab.iterdir()}

@@ -138,6 +138,7 @@ def test_the_share_of_a_killed_process_is_finished_by_the_others(job, alone, die
     assert same(job.home, alone) and not list(job.home.rglob("*.tmp"))
 
 
+@pytest.mark.slow
 def test_a_process_that_never_begins_leaves_nothing_undone(job, alone):
     job.start(0, 2)
     status, films = job.end()
@@ -155,6 +156,7 @@ def test_jobs_of_any_number_of_processes_cut_each_film_once(job, alone, counts):
     assert same(job.home, alone)
 
 
+@pytest.mark.slow
 def test_without_locks_the_work_is_done_and_hardly_twice(job, monkeypatch):
     def none(*_):
         raise OSError(37, "No locks available")

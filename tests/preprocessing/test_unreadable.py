@@ -141,6 +141,7 @@ class Torn:
         """The films are there."""
 
 
+@pytest.mark.slow
 def test_a_run_lists_what_it_left_out(job, phantom, monkeypatch, caplog):
     from mammo.runs import train
 

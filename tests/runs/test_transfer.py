@@ -47,6 +47,7 @@ def test_a_column_has_the_same_windows_in_each_row(folder):
     assert set(table["split"]) == {"test"} and set(table["image_id"]) == set(own["image_id"])
 
 
+@pytest.mark.slow
 def test_the_matrix_is_written_and_a_patient_whose_other_breast_was_learnt_is_a_leak(folder):
     """Left and right films are split apart, so some patients have trained by one and are tested by the other."""
     assert tables.write(folder) == folder / "transfer.md"
@@ -59,6 +60,7 @@ def test_the_matrix_is_written_and_a_patient_whose_other_breast_was_learnt_is_a_
     assert "same name in the same data set" in crossed["leaks"]
 
 
+@pytest.mark.slow
 def test_tests_that_exist_are_not_repeated(folder):
     path = folder / "tests/left/right/predictions.csv"
     before = path.stat().st_mtime_ns
