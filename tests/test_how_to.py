@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 
 import pandas as pd
 import pytest
@@ -82,6 +83,15 @@ def trained(mammo, lab, line, *more):
     return run
 
 
+def test_every_folder_with_files_of_the_program_is_named_as_a_package():
+    """What is not named is not installed, as `-m slow` tries."""
+    named = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    files = [*(ROOT / "mammo").rglob("*.py"), *CONF.rglob("*.yaml")]
+    folders = {file.parent.relative_to(ROOT).parts for file in files}
+    assert sorted(named) == sorted(".".join(one if one[0] == "mammo" else ("mammo", *one)) for one in folders)
+
+
+@pytest.mark.slow
 def test_an_installed_package_explains_itself(mammo, tmp_path):
     assert mammo(tmp_path, "--version").strip() == __version__
     assert "crop.window_mm" in mammo(tmp_path, "train", "--help")

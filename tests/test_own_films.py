@@ -54,6 +54,7 @@ def test_phantom_films_in_a_labs_table_fulfil_the_contract_and_keep_their_circle
     assert (found["x_px"] * 4).fillna(-1).tolist() == drawn["x_px"].fillna(-1).tolist()
 
 
+@pytest.mark.slow
 def test_a_labs_table_is_trained_on_and_the_report_says_what_was_understood(line, tmp_path, monkeypatch):
     from mammo.api import Run
     from mammo.cli.train import checked

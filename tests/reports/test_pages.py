@@ -95,6 +95,7 @@ def test_a_leak_study_is_a_picture_and_a_table_and_its_leaks_are_told(tmp_path):
     assert "| `image` | split=patient, crop=whole, augment=none | patients have images in two splits" in text
 
 
+@pytest.mark.slow
 def test_single_splits_and_folds_are_computed_from_tables_of_predictions(tmp_path):
     table = predictions()
     table.to_csv(tmp_path / "run.csv.xz", index=False)
