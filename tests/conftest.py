@@ -28,10 +28,10 @@ from mammo.config import Config, register
 from mammo.datasets import phantom as phantoms
 from mammo.datasets import scanners
 from mammo.datasets.download import extract
-from mammo.datasets.drawing import Finding
 from mammo.datasets.film import read_film
 from mammo.datasets.mias import MIAS, expected_member
 from mammo.datasets.phantom import Phantom
+from mammo.drawing.lesions import Finding
 from mammo.files import read_json, whole, write_json
 from mammo.processes import workers
 

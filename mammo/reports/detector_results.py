@@ -19,6 +19,7 @@ from mammo.evaluation.marks import Detection, judge
 from mammo.evaluation.metrics import support, weighted_metrics
 from mammo.evaluation.predictions import Predictions
 from mammo.reports.markdown import markdown
+from mammo.run_folder import RunFolder
 
 CHOSEN_ON = (0, 1, 2)  # seeds on which a recipe was chosen; the others were not looked at before
 UNITS = {
@@ -37,7 +38,7 @@ MARKS = {
 
 
 def table(folder: Path) -> list[str]:
-    """Return a table of AUROC and of marks, of the detector and of its baselines, with a column for each set of seeds."""
+    """Return a table of AUROC and of marks, of the detector and its baselines, with a column for each set of seeds."""
     predictions = pd.read_csv(folder / "predictions.csv.xz", dtype={"image_id": str, "patient": str})
     marks = pd.read_csv(folder / "candidates.csv.xz", dtype={"image_id": str})
     lesions = pd.read_csv(folder / "lesions.csv", dtype={"image_id": str, "patient": str})
@@ -71,10 +72,14 @@ def area(predictions: pd.DataFrame, seeds: Sequence[int], head: str, unit: str) 
     for seed in seeds:
         rows = of_head[of_head["seed"] == seed]
         if rows["image_id"].duplicated().any():
-            raise InputError(f"seed {seed}: expected each film once, but one has two rows; collect the test parts alone")
+            raise InputError(
+                f"seed {seed}: expected each film once, but one has two rows; collect the test parts alone"
+            )
         positive = rows["label"] == "abnormal"
-        units = rows.assign(positive=positive).groupby(unit, sort=False).agg(
-            patient=("patient", "first"), positive=("positive", "any"), score=("score", "max")
+        units = (
+            rows.assign(positive=positive)
+            .groupby(unit, sort=False)
+            .agg(patient=("patient", "first"), positive=("positive", "any"), score=("score", "max"))
         )
         one = _predictions(units)
         found = resampled(one.patients, partial(weighted_metrics, one, only=["auroc"]), everyone=everyone)
@@ -102,8 +107,6 @@ def judged_marks(
 
 def collect(runs: Sequence[Path], folder: Path) -> None:
     """Write the tables of a page from the run folders of a sweep over folds and seeds."""
-    from mammo.run_folder import RunFolder
-
     predictions, marks, lesions = [], [], []
     for path in runs:
         run = RunFolder(path)
