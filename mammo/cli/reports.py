@@ -1,4 +1,4 @@
-"""The commands that compute numbers from tables: report, compare, evaluate, literature, leak-study and results."""
+"""The commands on tables: report, compare, evaluate, literature, leak-study, detectors and results."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -116,6 +116,23 @@ def leak_study(
         tables.collect(path, to)
     experiments = tables.read(to or path)
     typer.echo("\n".join(tables.text(tables.results(experiments), experiments)))
+
+
+def detectors(
+    path: Annotated[Path, typer.Argument(help="a sweep folder of task=detection, or a folder of its tables")],
+    to: Annotated[
+        Path | None, typer.Option(help="folder of tables to write, enough to print the numbers again")
+    ] = None,
+) -> None:
+    """Print the numbers of a detector over folds and seeds: AUROC, and lesions found."""
+    from mammo.reports import detector_results as tables
+
+    sweep = not (path / tables.PREDICTIONS).is_file()
+    if sweep and to is None:
+        raise InputError(f"{path}: expected a folder with {tables.PREDICTIONS}; of a sweep, write one by --to <folder>")
+    if to is not None:
+        tables.collect(path, to)
+    typer.echo("\n".join(tables.table(to or path)))
 
 
 def results(

@@ -18,9 +18,11 @@ from mammo.evaluation.detection import evaluate_marks
 from mammo.evaluation.marks import Detection, judge
 from mammo.evaluation.metrics import support, weighted_metrics
 from mammo.evaluation.predictions import Predictions
+from mammo.files import write_table
 from mammo.reports.markdown import markdown
 from mammo.run_folder import RunFolder
 
+PREDICTIONS, CANDIDATES, LESIONS = "predictions.csv.xz", "candidates.csv.xz", "lesions.csv"
 CHOSEN_ON = (0, 1, 2)  # seeds on which a recipe was chosen; the others were not looked at before
 UNITS = {
     "film with that of the other breast": ("detector_partner", "image_id"),
@@ -39,9 +41,9 @@ MARKS = {
 
 def table(folder: Path) -> list[str]:
     """Return a table of AUROC and of marks, of the detector and its baselines, with a column for each set of seeds."""
-    predictions = pd.read_csv(folder / "predictions.csv.xz", dtype={"image_id": str, "patient": str})
-    marks = pd.read_csv(folder / "candidates.csv.xz", dtype={"image_id": str})
-    lesions = pd.read_csv(folder / "lesions.csv", dtype={"image_id": str, "patient": str})
+    predictions = pd.read_csv(folder / PREDICTIONS, dtype={"image_id": str, "patient": str})
+    marks = pd.read_csv(folder / CANDIDATES, dtype={"image_id": str})
+    lesions = pd.read_csv(folder / LESIONS, dtype={"image_id": str, "patient": str})
     seeds = sorted(predictions["seed"].unique())
     parts = [[seed for seed in seeds if (seed in CHOSEN_ON) == first] for first in (True, False)]
     parts = [part for part in parts if part]
@@ -105,20 +107,23 @@ def judged_marks(
     return judge(marks[(marks["seed"] == seed) & (marks["head"] == head)], lesions, images)
 
 
-def collect(runs: Sequence[Path], folder: Path) -> None:
-    """Write the tables of a page from the run folders of a sweep over folds and seeds."""
+def collect(sweep: Path, folder: Path) -> None:
+    """Write the tables of a page from the run folders of a sweep over folds and seeds.
+
+    Raises:
+        InputError: The folder has no finished run of a detector.
+    """
     predictions, marks, lesions = [], [], []
-    for path in runs:
-        run = RunFolder(path)
+    runs = [RunFolder(path.parent) for path in sorted(sweep.glob("*/candidates.csv"))]
+    if not any(run.finished for run in runs):
+        raise InputError(f"{sweep}: expected a sweep folder with finished runs of task=detection, found none")
+    for run in filter(lambda run: run.finished, runs):
         table, _ = run.predictions()
         predictions.append(table[(table["split"] == "test") & table["head"].str.startswith("detector")])
         marks.append(run.candidates[run.candidates["split"] == "test"].assign(seed=run.config.seed))
         lesions.append(run.lesions[run.lesions["split"] == "test"])
     folder.mkdir(parents=True, exist_ok=True)
-    pd.concat(predictions)[["image_id", "patient", "seed", "head", "label", "score"]].to_csv(
-        folder / "predictions.csv.xz", index=False
-    )
-    pd.concat(marks)[["image_id", "seed", "head", "x_px", "y_px", "score"]].to_csv(
-        folder / "candidates.csv.xz", index=False
-    )
-    pd.concat(lesions).drop_duplicates(["image_id", "finding_id"]).to_csv(folder / "lesions.csv", index=False)
+    kept = pd.concat(lesions).drop_duplicates(["image_id", "finding_id"]).sort_values(["image_id", "finding_id"])
+    write_table(pd.concat(predictions)[["image_id", "patient", "seed", "head", "label", "score"]], folder / PREDICTIONS)
+    write_table(pd.concat(marks)[["image_id", "seed", "head", "x_px", "y_px", "score"]], folder / CANDIDATES)
+    write_table(kept, folder / LESIONS)
