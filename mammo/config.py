@@ -111,8 +111,6 @@ class ModelConfig:
     name: str = "vgg16"  # the network: one of the options of model=, or a row that a plugin adds
     # imagenet, a .safetensors file, the folder of a run, or null for random weights; detection: or a folder of files
     weights: str | None = "imagenet"
-    # detection: the frozen maps, each a backbone and the scale at which the film is shown to it
-    maps: list[str] = field(default_factory=lambda: ["vgg16@1", "vgg16@0.5", "inception@2"])
     image_size: int = _whole(224, 1)  # the side of the input in pixels
     # head: the last layer and all that the weights lack; last_block: the last block too; all: everything
     trainable: str = _one_of("head", "head", "last_block", "all")
@@ -127,6 +125,8 @@ class ModelConfig:
     dropout: float = _number(0.5, 0, below=1)  # the share of features that is dropped in training
     channels_last: bool = True  # whether the memory format channels_last is used, which is faster
     compile: bool = False  # whether torch.compile is used; it takes minutes at first
+    # detection: the frozen maps, each a backbone and the scale at which the film is shown to it
+    maps: list[str] = field(default_factory=lambda: ["vgg16@1", "vgg16@0.5", "inception@2"])
 
 
 @dataclass

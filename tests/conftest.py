@@ -89,7 +89,8 @@ def _read_once():
         info = self.root / "Info.txt"
         if self.scanner != "film" or not info.is_file():
             return honest(self)
-        key = self.film_seed, self.patients, *((path, path.stat().st_mtime_ns) for path in (self.root, info))
+        there = [path for path in (self.root, info, self.masks) if path.exists()]
+        key = self.film_seed, self.patients, self.masks, *((path, path.stat().st_mtime_ns) for path in there)
         if key not in known:
             known[key] = honest(self), list(self.notes)
         table, self.notes[:] = known[key]

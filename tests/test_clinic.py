@@ -63,3 +63,15 @@ def test_a_run_on_it_goes_on_and_is_evaluated_again(ran, unreported, tmp_path):
 
 def test_it_keeps_the_contract(tmp_path):
     check_dataset(Clinic(root=str(tmp_path), patients=12))
+
+
+@pytest.mark.slow
+def test_a_detector_learns_from_its_boxes_and_masks_and_marks_them_in_pixels_of_each_film(ran):
+    small = ["detector.spacing_mm=0.05", "detector.least_mm=0.5", "detector.ring_mm=0.5", "detector.apart_mm=3"]
+    how = ["task=detection", "model.maps=[compact@1]", "detector.axes=32", "detector.steps=200", *small]
+    run = ran("data.spacing_mm=0.1", "heads=[]", *how)
+    lesions, marks = run.lesions, run.candidates
+    first = marks[marks["head"] == "detector"].drop_duplicates("image_id").set_index("image_id")
+    shown = first.loc[lesions["image_id"]].reset_index()
+    apart = (shown[["x_px", "y_px"]] - lesions[["x_px", "y_px"]].reset_index(drop=True)).abs()
+    assert len(lesions) >= 8 and ((apart["x_px"] < 24) & (apart["y_px"] < 20)).mean() > 0.8  # boxes of 30 x 24

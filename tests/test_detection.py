@@ -12,6 +12,7 @@ import pytest
 from mammo.config import Config
 from mammo.datasets.phantom import Phantom
 from mammo.errors import InputError
+from mammo.reports import run as report
 from mammo.run_folder import RunFolder
 from mammo.runs import checks, external_test
 from mammo.runs.train import train
@@ -28,8 +29,10 @@ QUICK = [
 
 
 @pytest.fixture(scope="module")
-def run(shared_job):
-    return RunFolder(shared_job(*QUICK)[0])
+def run(job):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "write", lambda folder: {})  # which takes as long as the training; see tests/reports
+        return RunFolder(job(*QUICK)[0])
 
 
 def table(run, name):
@@ -72,12 +75,13 @@ def test_baselines_have_marks_too(run):
     assert heads == {"detector", "position_prior", "brightest_blob", "blob_minus_surround"}
 
 
-def test_the_checkpoint_holds_all_that_the_scores_need(run, tmp_path):
+def test_the_checkpoint_holds_all_that_the_scores_need(run, unreported, tmp_path):
     train(resolved("fit=false", f"ckpt_path={run.path}"), tmp_path)
     assert by_head(RunFolder(tmp_path))["detector"].equals(by_head(run)["detector"])
 
 
 def test_other_films_are_marked_and_judged_by_the_same_rule(run, tmp_path):
+    report.write(run.path)
     (run.path / "finished.json").write_text("{}")  # which the program writes
     external_test.test(run, replace(run.config.data, film_seed=1, patients=3, root=None), tmp_path / "test")
     tested = RunFolder(tmp_path / "test")
@@ -85,7 +89,7 @@ def test_other_films_are_marked_and_judged_by_the_same_rule(run, tmp_path):
     assert "## Where the lesions are" in tested.report and set(by_head(tested)) >= {"detector", "detector_partner"}
 
 
-def test_without_a_partner_there_is_one_head(job):
+def test_without_a_partner_there_is_one_head(job, unreported):
     folder, _ = job(*QUICK, "partner=false", "detector.steps=8")
     assert set(by_head(RunFolder(folder))) == {"detector", "shortcuts", "majority"}
 

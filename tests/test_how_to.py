@@ -84,7 +84,7 @@ def trained(mammo, lab, line, *more):
 
 
 def test_every_folder_with_files_of_the_program_is_named_as_a_package():
-    """What is not named is not installed, as `-m slow` tries."""
+    """A package that is not named is not installed, as `-m slow` tries."""
     named = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     files = [*(ROOT / "mammo").rglob("*.py"), *CONF.rglob("*.yaml")]
     folders = {file.parent.relative_to(ROOT).parts for file in files}
@@ -121,7 +121,7 @@ def has_the_boxes(run, lab):
 
 
 def test_films_of_sixteen_bits_with_boxes_train_in_this_process(lab, unreported, monkeypatch, tmp_path):
-    """As the line of the page says; as the installed package starts it, with `-m slow`."""
+    """The line of the page starts it here; with `-m slow`, the installed package does."""
     monkeypatch.chdir(lab)
     monkeypatch.syspath_prepend(str(lab))
     line = next(line for line in LINES if "data.spacing_mm=0.1" in line)

@@ -102,7 +102,7 @@ def imported():
 
 
 def ours():
-    """Those of the package itself."""
+    """The folders of the package itself."""
     return {path: {name for name in names if name.split(".")[0] == "mammo"} for path, names in imported().items()}
 
 

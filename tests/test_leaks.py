@@ -90,8 +90,8 @@ def test_training_on_test_rows_is_an_error(run, monkeypatch):
 def mixed_with_everyone(monkeypatch):
     honest = Samples.__init__
 
-    def leaky(self, crops, labels, rows, augment, seed, pool, synthetic):
-        honest(self, crops, labels, rows, augment, seed, range(len(labels)), synthetic)
+    def leaky(self, crops, labels, rows, augment, seed, pool, *rest):
+        honest(self, crops, labels, rows, augment, seed, range(len(labels)), *rest)
 
     monkeypatch.setattr(Samples, "__init__", leaky)
 

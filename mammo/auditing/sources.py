@@ -128,6 +128,8 @@ def _of_folder(folder: Path) -> Films:
     films = Films(table, notes, folder, unreadable=[f"{path}: {why}" for path, why in found.closed.items()])
     if found.hidden:
         notes.append(f"{found.hidden} hidden files and folders, whose names begin with a dot, are passed over")
+    if found.masks:
+        notes.append(f"{found.masks} folders called masks are passed over, as they hold no films")
     if others:
         notes.append(f"{len(others)} files are no films and are passed over: {_some(map(str, others))}")
     for path, first in found.again.items():

@@ -15,12 +15,14 @@ class Folder:
     Attributes:
         files: The files that may be films, by folder and name; tables and texts are not among them.
         hidden: The number of files and folders whose name begins with a dot.
+        masks: The number of folders called masks, which hold no films and are not entered.
         closed: The reason of each folder that cannot be entered, by path.
         again: The folder as which each linked folder was entered before, by path; links to a folder above are left out.
     """
 
     files: list[Path] = field(default_factory=list)
     hidden: int = 0
+    masks: int = 0
     closed: dict[str, str] = field(default_factory=dict)
     again: dict[Path, Path] = field(default_factory=dict)
 
@@ -43,7 +45,8 @@ def walk(folder: Path) -> Folder:
                 found.again[here] = first
             continue
         found.hidden += sum(one.startswith(".") for one in (*folders, *files))
-        folders[:] = sorted(one for one in folders if not one.startswith("."))
+        found.masks += sum(one.lower() == "masks" for one in folders)
+        folders[:] = sorted(one for one in folders if not one.startswith(".") and one.lower() != "masks")
         shown = (here / one for one in sorted(files) if not one.startswith(".") and one not in BESIDE)
         found.files += [path for path in shown if path.suffix.lower() not in NO_FILMS]
     return found

@@ -101,11 +101,12 @@ class Labels:
 
 @cache
 def known_tasks() -> dict[str, Labels]:
-    """Return the tasks in `conf/task` by name."""
+    """Return the tasks of classification in `conf/task` by name."""
     files = sorted((conf() / "task").glob("*.yaml"))
     plain = {path.stem: yaml.safe_load(path.read_text()) for path in files}
     tasks = {name: TaskConfig(**one.get("task", one)) for name, one in plain.items()}  # one may set other groups too
-    return {name: Labels.from_config(task) for name, task in tasks.items() if task.classes is not None}
+    known = {name: task for name, task in tasks.items() if task.classes is not None and task.kind == "classification"}
+    return {name: Labels.from_config(task) for name, task in known.items()}
 
 
 def find_task(name: str) -> Labels:

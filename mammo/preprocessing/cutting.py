@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -31,7 +32,6 @@ from mammo.processes.workers import shared_out
 # Raise it if this file, `squares`, `breast` or `region` changes a pixel or a number, so that no old square is used. A
 # change in `mammo.formats` or `mammo.datasets.film` raises READING_VERSION, which names the store too.
 VERSION = 3
-READ_BY = {"reading": READING_VERSION, "opencv": cv2.__version__}  # what else decides the pixels of a film
 BLOCK_BYTES, BLOCK_S = 64 << 20, 60.0  # bytes of squares, and their age, before they are written: a kill loses these
 PATIENCE_S = 60.0  # for squares that other machines stored: a network file system may show them a minute late
 Place = tuple[str, str | None, str, float | None]  # image_id, laterality, path, spacing_mm
@@ -88,7 +88,7 @@ class Cutter:
     ) -> None:
         self.read, self.shown, self.margin, self.bits, self.digest_of = read, shown, margin, bits, digest_of
         self.stored = math.ceil(shown * margin)
-        facts = {"version": VERSION} | READ_BY | {"shown": shown, "margin": margin, "bits": bits}
+        facts = {"version": VERSION} | read_by() | {"shown": shown, "margin": margin, "bits": bits}
         self.store = None if home is None else Store(home / digest(facts))
         self.known: dict[str, str] = {}  # names of the films' pixels, by image_id
         self.facts: dict[str, Facts] = {}  # by image_id, of all films that gave squares
@@ -224,6 +224,11 @@ class Cutter:
                 self.unreadable[place[0]] = str(made)
             else:
                 yield place, *made
+
+
+def read_by() -> dict[str, Any]:
+    """Return the facts of the program that decide the pixels of a film which is read and resized."""
+    return {"reading": READING_VERSION, "opencv": cv2.__version__}
 
 
 def film_names(

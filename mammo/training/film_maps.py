@@ -19,7 +19,7 @@ from mammo.models.detector import Detector
 from mammo.models.maps import MapOf, blocks_of, in_windows, to_bytes
 from mammo.preprocessing.breast import find_breast
 from mammo.preprocessing.cache import Store, digest
-from mammo.preprocessing.cutting import READ_BY, film_names
+from mammo.preprocessing.cutting import film_names, read_by
 from mammo.preprocessing.view import CELL_PX, FACTS, STEP, view_of
 from mammo.training.prepare import Prepared
 
@@ -60,7 +60,7 @@ class Maps:
         self.net, self.prepared, self.config, self.dtype = net, prepared, config, dtype
         self.blocks = blocks_of(config)
         self.table = prepared.crops.table
-        facts = {"version": VERSION, "torch": torch.__version__} | READ_BY
+        facts = {"version": VERSION, "torch": torch.__version__} | read_by()
         facts |= {"spacing_mm": config.detector.spacing_mm, "precision": str(dtype)}
         self.store = None if home is None else Store(home / digest(facts))
         weights = {name: maps.digest() for name, maps in net.frozen.items()}  # type: ignore[operator]

@@ -71,7 +71,7 @@ class Prepared:
         train = self.rows_of["train"]
         self.train = self._samples([(sample, None) for sample, _ in train] if self.augment.online else train)
         self.watched = self.select_on if self.rows_of[self.select_on] else "test"
-        self.chooses = self.watched == self.select_on and not self.fixed_epochs
+        self.chooses = bool(self.rows_of[self.select_on]) and not self.fixed_epochs
         self.watch = self._samples(self.rows_of[self.watched], self.flips)
         self.described = self._samples([row for part in PARTS for row in self.rows_of[part]], self.flips)
 

@@ -60,6 +60,7 @@ def test_that_there_is_no_square_is_kept_too(cut):
 
 CHANGED = {
     "kind": "middle", "size_px": 113, "at": (700.0, 410.0), "within_px": 41.0, "reach_px": 0.0, "stride_px": 5,
+    "shown_px": 90,
 }  # fmt: skip
 
 

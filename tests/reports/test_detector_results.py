@@ -11,7 +11,7 @@ from mammo.reports.detector_results import CANDIDATES, LESIONS, PREDICTIONS, are
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Forty films of twenty patients in two seeds; the first mark of an abnormal film is on its lesion, or beside it."""
+    """Forty films of twenty patients in two seeds; the first mark of an abnormal film is on its lesion or beside it."""
     folder, rng = tmp_path_factory.mktemp("detector"), np.random.default_rng(0)
     rows, marks, lesions = [], [], []
     for seed in (0, 3):
