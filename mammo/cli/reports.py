@@ -124,7 +124,7 @@ def detectors(
         Path | None, typer.Option(help="folder of tables to write, enough to print the numbers again")
     ] = None,
 ) -> None:
-    """Print the numbers of a detector over folds and seeds: AUROC, and lesions found."""
+    """Print the numbers of a detector over folds and seeds."""
     from mammo.reports import detector_results as tables
 
     sweep = not (path / tables.PREDICTIONS).is_file()
