@@ -1,7 +1,9 @@
 """The settings of a detector: what it sees of a film, what its head learns, and how marks are made."""
 
+import re
 from dataclasses import dataclass, field
 
+from mammo.errors import InputError
 from mammo.fields import number, whole
 
 
@@ -17,7 +19,7 @@ class DetectorConfig:
     members: int = whole(4, 1)  # the networks side by side, whose logits are averaged
     hidden: int = whole(32, 1)  # the hidden units of each of them
     restarts: int = whole(3, 1)  # how often all of them are trained, from other first weights and other samples
-    steps: int = whole(400, 3)  # the steps of training
+    steps: int = whole(400, 4)  # the steps of training
     batch: int = whole(256, 2)  # the places in a step, half of them in lesions
     lr: float = number(3e-3, 0)  # the largest learning rate
     weight_decay: float = number(0.05, 0)  # the weight decay of AdamW
@@ -29,8 +31,47 @@ class DetectorConfig:
     # the value that the hottest places of a positive film whose lesions have no place are taught, after a third of the
     # steps; 0 leaves such films out
     weak: float = number(0.5, 0, 1)
-    least_mm: float = number(4.8, 0)  # a lesion reaches at least this far from its centre
+    least_mm: float = number(4.8, 0.01)  # a lesion reaches at least this far from its centre
     ring_mm: float = number(6.4, 0)  # the width of the ring around a lesion that is neither inside nor outside
     hottest: int = whole(5, 1)  # the hottest places of a film, whose mean is its score
     partner_share: float = number(0.5, 0)  # the share of the other breast's score that partner=true takes away
     apart_mm: float = number(12.8, 0)  # the least distance of two marks
+
+
+@dataclass(frozen=True)
+class MapOf:
+    """A backbone, and the scale at which a film is shown to it."""
+
+    backbone: str
+    scale: float
+
+    @classmethod
+    def read(cls, text: str) -> "MapOf":
+        """Return the map that a word such as `vgg16@0.5` names.
+
+        Raises:
+            InputError: The word names no backbone, or no scale between 1/8 and 4.
+        """
+        found = re.fullmatch(r"([a-z0-9_]+)@(\d+(?:\.\d+)?)", str(text).strip())
+        if found is None or not 0.125 <= float(found[2]) <= 4:
+            raise InputError(f"model.maps={text}: expected <backbone>@<scale>, a scale of 0.125 to 4, say vgg16@0.5")
+        return cls(found[1], float(found[2]))
+
+    def __str__(self) -> str:
+        return f"{self.backbone}@{self.scale:g}"
+
+
+def blocks_of(maps: list[str], detector: DetectorConfig) -> list[tuple[MapOf, int]]:
+    """Return the maps and windows (sides in cells) that the settings name, in their order.
+
+    Raises:
+        InputError: A map is named twice or cannot be read, or a window is no odd number.
+    """
+    found = [MapOf.read(text) for text in maps]
+    if not found or len(set(found)) < len(found):
+        raise InputError(f"model.maps={maps}: expected one map or more, each once")
+    for name in ("windows", "coarse_windows"):
+        given = getattr(detector, name)
+        if not given or any(window < 1 or window % 2 == 0 for window in given):
+            raise InputError(f"detector.{name}={given}: expected one odd number of cells or more, say [3,7]")
+    return [(of, window) for of in found for window in (detector.coarse_windows if of.scale < 1 else detector.windows)]

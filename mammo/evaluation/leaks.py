@@ -119,4 +119,5 @@ def protocol(config: Config) -> str:
     folds = "" if data.fold is None else f", {'draw' if drawn else 'fold'} {data.fold} of {data.folds}"
     method = "" if augment.mode == "none" or augment.method == "geometric" else f", augment.method={augment.method}"
     chosen = "" if config.select_on == "val" else f", select_on={config.select_on}"
-    return f"split={config.split.name}{folds}, crop={config.crop.name}, augment={augment.mode}{method}{chosen}"
+    shown = "whole films" if config.task.kind == "detection" else f"crop={config.crop.name}, augment={augment.mode}"
+    return f"split={config.split.name}{folds}, {shown}{method}{chosen}"

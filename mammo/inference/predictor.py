@@ -80,6 +80,10 @@ class Predictor:
     """
 
     def __init__(self, run: RunFolder, head: str = "softmax") -> None:
+        if run.config.task.kind == "detection":
+            raise InputError(
+                f"{run.path} is a detector, which has no predictor yet; use mammo test on a table of films"
+            )
         known = ["softmax", *run.selection["heads"]]
         if head not in known:
             raise InputError(f"{run.path} has no head {head}; it has {', '.join(known)}")

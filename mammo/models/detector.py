@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 AXES_SEED = 0
+LEAST_LENGTH = 1e-4  # of an axis, beside the longest one; a shorter one is left at 0
 
 
 class Axes(nn.Module):
@@ -37,7 +38,8 @@ class Axes(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(AXES_SEED)
             _, lengths, directions = torch.svd_lowrank((sample - mean) / spread, q=found, niter=2)
-        unit = directions / (lengths / len(sample) ** 0.5).clamp_min(1e-6) / spread[:, None]
+        whole = lengths > lengths[0] * LEAST_LENGTH  # the rest would blow up what is rounding
+        unit = directions * whole / (lengths / len(sample) ** 0.5).clamp_min(1e-6) / spread[:, None]
         self.mean, self.matrix = mean, F.pad(unit, (0, self.dims - found))
 
     def forward(self, channels: Tensor, scale: Tensor) -> Tensor:
@@ -49,10 +51,8 @@ class Axes(nn.Module):
         """
         least, step = scale
         moved = (least - self.mean) @ self.matrix
-        dtype = torch.bfloat16 if channels.device.type == "cpu" else torch.float16
-        matrix = step[:, None] * self.matrix
-        largest = matrix.abs().amax(0).clamp_min(1e-12)  # so that no number leaves the range of 16 bits
-        return (channels.to(dtype) @ (matrix / largest).to(dtype)).float() * largest + moved
+        dtype = torch.bfloat16 if channels.device.type == "cpu" else torch.float32  # bfloat16 has every byte exactly
+        return (channels.to(dtype) @ (step[:, None] * self.matrix).to(dtype)).float() + moved
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
         for name in ("mean", "matrix"):
@@ -119,7 +119,7 @@ class Detector(nn.Module):
         head: The arguments of `PlaceHead`.
     """
 
-    trains_features = False
+    trains_features = True  # the hidden units have seen the labels of the training part
     loaded: frozenset[str] = frozenset()
 
     def __init__(self, frozen: Mapping[str, nn.Module], blocks: int, axes: int, hottest: int, **head: Any) -> None:

@@ -5,9 +5,7 @@
 
 import hashlib
 import math
-import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -18,7 +16,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from mammo.config import Config
 from mammo.errors import InputError
 from mammo.models.backbones import find_backbone
 from mammo.models.network import Grey
@@ -26,44 +23,6 @@ from mammo.models.network import Grey
 CELL_PX, STEP = 16, 2  # as in `preprocessing.view`
 MODEL_SIDE = 224  # of which nothing depends here, but that the backbone can be built
 BEYOND = 40  # pixels of black below and on the right for such layers
-
-
-@dataclass(frozen=True)
-class MapOf:
-    """A backbone, and the scale at which a film is shown to it."""
-
-    backbone: str
-    scale: float
-
-    @classmethod
-    def read(cls, text: str) -> "MapOf":
-        """Return the map that a word such as `vgg16@0.5` names.
-
-        Raises:
-            InputError: The word names no backbone, or no scale between 1/8 and 4.
-        """
-        found = re.fullmatch(r"([a-z0-9_]+)@(\d+(?:\.\d+)?)", str(text).strip())
-        if found is None or not 0.125 <= float(found[2]) <= 4:
-            raise InputError(f"model.maps={text}: expected <backbone>@<scale>, a scale of 0.125 to 4, say vgg16@0.5")
-        return cls(found[1], float(found[2]))
-
-    def __str__(self) -> str:
-        return f"{self.backbone}@{self.scale:g}"
-
-
-def blocks_of(config: Config) -> list[tuple[MapOf, int]]:
-    """Return the maps and windows (sides in cells) that the settings name, in their order.
-
-    Raises:
-        InputError: A map is named twice or cannot be read, or a window is no odd number.
-    """
-    detector, maps = config.detector, [MapOf.read(text) for text in config.model.maps]
-    if not maps or len(set(maps)) < len(maps):
-        raise InputError(f"model.maps={config.model.maps}: expected one map or more, each once")
-    for window in [*detector.windows, *detector.coarse_windows]:
-        if window < 1 or window % 2 == 0:
-            raise InputError(f"detector.windows={window}: expected odd numbers of cells, say [3,7]")
-    return [(of, window) for of in maps for window in (detector.coarse_windows if of.scale < 1 else detector.windows)]
 
 
 class FrozenMaps(nn.Module):

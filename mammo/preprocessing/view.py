@@ -44,7 +44,7 @@ def view_of(breast: Breast, spacing_mm: float | None, view_mm: float, name: str)
         name: The image, for the error.
 
     Raises:
-        InputError: The side of a pixel of the film is not known.
+        InputError: The side of a pixel of the film is not known, or the breast is too small for a place.
     """
     if spacing_mm is None:
         raise InputError(
@@ -63,6 +63,8 @@ def view_of(breast: Breast, spacing_mm: float | None, view_mm: float, name: str)
     pixels, mask = (cv2.copyMakeBorder(one, *beyond, cv2.BORDER_CONSTANT, value=0) for one in (shown, mask))
     cells = mask.reshape(len(mask) // CELL_PX, CELL_PX, -1, CELL_PX).mean(axis=(1, 3))
     rows, columns = np.nonzero(cells[::STEP, ::STEP] >= 0.5)
+    if not len(rows):
+        raise InputError(f"image {name}: its breast holds no place at {view_mm} mm a pixel; lower detector.spacing_mm")
     x, y = ((STEP * at + 0.5) * CELL_PX - 0.5 for at in (columns, rows))
     scaled = width / right, height / (bottom - top)
     on_breast = (x + 0.5) / scaled[0] - 0.5, (y + 0.5) / scaled[1] - 0.5 + top

@@ -1,6 +1,6 @@
 """The numbers of a detector over seeds, each film tested once a seed, from tables that lie beside a page of results.
 
-The tables hold the test parts of all folds: `predictions.csv.xz` (`image_id, patient, seed, head, label, score`),
+The tables hold the test parts of all folds: `predictions.csv.xz` (`image_id, patient, seed, head, positive, score`),
 `candidates.csv.xz` (`image_id, seed, head, x_px, y_px, score`), and `lesions.csv` as a run writes it.
 """
 
@@ -49,12 +49,14 @@ def table(folder: Path) -> list[str]:
     parts = [part for part in parts if part]
     rows = []
     for unit, (head, column) in UNITS.items():
+        if head not in set(predictions["head"]):
+            continue  # partner=false
         rows.append([f"AUROC, {unit}", *(str(area(predictions, part, head, column)) for part in parts)])
     for head in marks["head"].unique():
         judged = [[judged_marks(predictions, marks, lesions, seed, head) for seed in part] for part in parts]
         values = [evaluate_marks(one) for one in judged]
         rows += [[f"{head}: {name}", *(str(one[key]) for one in values)] for name, key in MARKS.items()]
-    return markdown(["", *(f"seeds {part[0]} to {part[-1]}" for part in parts)], rows)
+    return markdown(["", *(f"seed {', '.join(map(str, part))}" for part in parts)], rows)
 
 
 def area(predictions: pd.DataFrame, seeds: Sequence[int], head: str, unit: str) -> Value:
@@ -77,12 +79,8 @@ def area(predictions: pd.DataFrame, seeds: Sequence[int], head: str, unit: str) 
             raise InputError(
                 f"seed {seed}: expected each film once, but one has two rows; collect the test parts alone"
             )
-        positive = rows["label"] == "abnormal"
-        units = (
-            rows.assign(positive=positive)
-            .groupby(unit, sort=False)
-            .agg(patient=("patient", "first"), positive=("positive", "any"), score=("score", "max"))
-        )
+        of_unit = {"patient": ("patient", "first"), "positive": ("positive", "any"), "score": ("score", "max")}
+        units = rows.groupby(unit, sort=False).agg(**of_unit)
         one = _predictions(units)
         found = resampled(one.patients, partial(weighted_metrics, one, only=["auroc"]), everyone=everyone)
         arrays.append(found["auroc"])
@@ -103,7 +101,7 @@ def judged_marks(
 ) -> Detection:
     """Return the judged marks of a head in one seed, on all films."""
     images = predictions[(predictions["seed"] == seed) & (predictions["head"] == "detector")]
-    images = images.assign(positive=images["label"] == "abnormal")[["image_id", "patient", "positive"]]
+    images = images[["image_id", "patient", "positive"]]
     return judge(marks[(marks["seed"] == seed) & (marks["head"] == head)], lesions, images)
 
 
@@ -118,12 +116,15 @@ def collect(sweep: Path, folder: Path) -> None:
     if not any(run.finished for run in runs):
         raise InputError(f"{sweep}: expected a sweep folder with finished runs of task=detection, found none")
     for run in filter(lambda run: run.finished, runs):
-        table, _ = run.predictions()
+        table, classes = run.predictions()
+        table["positive"] = table["label"] == classes[1]
         predictions.append(table[(table["split"] == "test") & table["head"].str.startswith("detector")])
         marks.append(run.candidates[run.candidates["split"] == "test"].assign(seed=run.config.seed))
         lesions.append(run.lesions[run.lesions["split"] == "test"])
     folder.mkdir(parents=True, exist_ok=True)
     kept = pd.concat(lesions).drop_duplicates(["image_id", "finding_id"]).sort_values(["image_id", "finding_id"])
-    write_table(pd.concat(predictions)[["image_id", "patient", "seed", "head", "label", "score"]], folder / PREDICTIONS)
+    write_table(
+        pd.concat(predictions)[["image_id", "patient", "seed", "head", "positive", "score"]], folder / PREDICTIONS
+    )
     write_table(pd.concat(marks)[["image_id", "seed", "head", "x_px", "y_px", "score"]], folder / CANDIDATES)
     write_table(kept, folder / LESIONS)

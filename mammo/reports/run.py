@@ -32,6 +32,8 @@ SHOWN = (
 BRIEFLY = [name for name in SHOWN if not name.endswith("_90") and not name.startswith(("precision", "f1", "ece"))]
 HEADS = {
     "softmax": "the network's own output",
+    "detector": "the mean of the film's hottest places",
+    "detector_partner": "the same less half of that of the other breast, so it needs two films",
     "shortcuts": "a baseline: a logistic regression on density, breast area, place and size of the crop, mean grey "
     "level, share of black pixels, how much brighter the middle is than its surround, and the data set if there are "
     "several",
@@ -140,6 +142,11 @@ def _first_lines(
         lines += [f"- Positive means abnormal, which includes benign findings.{paper}"]
     elif positive := _positive(run):
         lines += [f"- Positive means {positive}."]
+    if selection.get("detector", {}).get("fitted_on") == "train":
+        lines += [
+            "- Probabilities were fitted on the training part, as there is no validation part: they are too sure, and "
+            "accuracies with them. Scores and AUROC do not depend on it."
+        ]
     lines += [f"- The weights are those of epoch {selection['epoch']['number']}: {selection['epoch']['how']}."]
     lines += [f"- Head {name}: {how['how']}{_settings(how['chosen'])}." for name, how in selection["heads"].items()]
     return [*lines, *(f"- {note}." for note in run.provenance["notes"]), "", "Not for diagnostic use."]

@@ -11,6 +11,7 @@ from mammo.config import Config, ModelConfig, TrainerConfig, meant
 from mammo.crop_config import check_windows
 from mammo.datasets.registry import open_dataset
 from mammo.datasets.split import GIVEN, check_fold, check_shares, read_split_table
+from mammo.detector_config import blocks_of
 from mammo.errors import InputError
 from mammo.paths import home
 from mammo.processes.resume import FINISHED
@@ -99,7 +100,11 @@ def _check_features(model: ModelConfig) -> None:
 
 def _check_weights(path: Path, model: ModelConfig, *, detects: bool) -> None:
     """Refuse a file that is not there, or does not begin as safetensors do: 8 bytes of a length, then JSON."""
-    if path.is_dir() and detects and any(path.glob("*.safetensors")):
+    if path.is_dir() and detects:
+        if (path / "provenance.json").is_file() or not any(path.glob("*.safetensors")):
+            raise InputError(
+                f"model.weights={path}: expected a folder of .safetensors files for the maps, found none, or a run"
+            )
         return
     if path.is_dir():
         _check_donor(path, model)
@@ -116,7 +121,7 @@ def _check_donor(path: Path, model: ModelConfig) -> None:
     """Refuse a run that has not finished, or whose backbone is another one."""
     try:
         donor = RunFolder(path).trainer
-        trained = donor.config.model
+        trained, kind = donor.config.model, donor.config.task.kind
         _ = donor.checkpoint
     except InputError as error:
         raise InputError(f"model.weights={path}: expected the folder of a finished run; {error}") from None
@@ -125,6 +130,8 @@ def _check_donor(path: Path, model: ModelConfig) -> None:
             f"model.weights={path}: the run in {donor.path} has not finished; wait for it, or go on with it by "
             f"resume={donor.path}"
         )
+    if kind != "classification":
+        raise InputError(f"model.weights={path}: that run is a {kind}, whose networks are frozen; name their weights")
     if trained.name != model.name:
         raise InputError(f"model.weights={path}: that run trained {trained.name}; use model={trained.name}")
     if model.name in SIZED and trained.image_size != model.image_size:
@@ -186,9 +193,16 @@ def _check_detection(config: Config) -> None:
             f"task={config.task.name} has {len(config.task.classes)} classes; a detector needs two, and looks for "
             "findings of the second"
         )
+    blocks_of(config.model.maps, config.detector)
     for text in config.model.maps:
-        name = str(text).partition("@")[0]
-        known_name("model.maps", name, rows_of("mammo.models.backbones", "BACKBONES", SIDES))
+        known_name("model.maps", text.partition("@")[0], rows_of("mammo.models.backbones", "BACKBONES", SIDES))
+    nothing = {
+        f"model.flips={config.model.flips}": config.model.flips != "none",
+        f"augment.method={config.augment.method}": config.augment.method != "geometric",
+        **{f"trainer.{name}={value}": True for name, value in config.trainer.more.items()},
+    }
+    for said in (key for key, given in nothing.items() if given):
+        raise InputError(f"{said} does nothing with task={config.task.name}; leave it out")
 
 
 def _check_machine(config: Config) -> None:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from mammo import figures
 from mammo.config import Config
 from mammo.datasets.geometry import Geometry, geometry
-from mammo.evaluation.marks import HIT_MM
+from mammo.evaluation.marks import HIT_MM, ROUNDING_PX
 from mammo.preprocessing.breast import find_breast
 from mammo.preprocessing.view import CELL_PX, FACTS, STEP, view_of
 from mammo.training.marks import HeatMaps, marks_of
@@ -78,9 +78,15 @@ def _seen(prepared: Prepared, config: Config, heat: HeatMaps, part: str) -> list
 
 
 def _hits(point: np.ndarray, lesions: list[Geometry], reach_px: float) -> bool:
-    return any(
-        np.hypot(point[0] - one.x_px, point[1] - one.y_px) <= max(one.radius_px or 0, reach_px) for one in lesions
-    )
+    """Tell whether a mark hits a lesion, by the rule of `evaluation.marks`."""
+    x, y = point
+    for one in lesions:
+        left, top, right, bottom = one.box
+        reach = max(one.radius_px or 0.0 if one.round else 0.0, reach_px) + ROUNDING_PX
+        in_box = not one.round and left <= x <= right and top <= y <= bottom
+        if in_box or np.hypot(x - one.x_px, y - one.y_px) <= reach:
+            return True
+    return False
 
 
 def draw(left: Axes, right: Axes, prepared: Prepared, config: Config, heat: HeatMaps, one: Seen) -> None:

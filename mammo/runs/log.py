@@ -82,6 +82,6 @@ def say_plan(
         if model.weights is None and model.trainable != "all" and config.task.kind != "detection":
             log.info("note   model.weights=null: nothing can stay frozen, so all parameters are trained")
     else:
-        log.info("model  %s: nothing is trained, all weights are those of %s", model.name, config.ckpt_path)
+        log.info("model  %s: nothing is trained, all weights are those of %s", config.network, config.ckpt_path)
     log.info("run    %d %s, %s%s, batches of %d, into %s", plan.world, plan.accelerator, plan.precision, plan.why,
              config.data.batch_size, folder)  # fmt: skip

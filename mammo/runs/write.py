@@ -66,7 +66,8 @@ def open_run(
         (run.path / "unreadable.csv").unlink(missing_ok=True)
     run.write_learnt(learnt)
     write_json(provenance, run.path / "provenance.json")
-    figures.save(_augmentation_grid(prepared), run.path / "figures/augmentation.png")
+    if not prepared.fixed_epochs:  # a detector augments nothing
+        figures.save(_augmentation_grid(prepared), run.path / "figures/augmentation.png")
     if (compared := prepared.compared()) is not None:
         write_table(compared, run.path / "gan.csv")
         figures.save(_synthetic_grid(prepared, compared), run.path / "figures/gan.png")

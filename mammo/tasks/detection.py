@@ -12,9 +12,10 @@ from torchmetrics.classification import BinaryAccuracy, BinaryAUROC
 
 from mammo.config import Config
 from mammo.datasets.labels import Labels
+from mammo.detector_config import blocks_of
 from mammo.models.backbones import find_backbone
 from mammo.models.detector import Detector
-from mammo.models.maps import FrozenMaps, blocks_of, weights_file
+from mammo.models.maps import MODEL_SIDE, FrozenMaps, weights_file
 from mammo.models.weights import RunWeights, load_weights
 from mammo.tasks.base import Batch, Task
 
@@ -37,7 +38,7 @@ class Detection(Task):
 
     def build_network(self, config: Config, frozen_stages: int | None, donor: RunWeights | None) -> nn.Module:
         """Return the detector, its frozen maps filled with the weights of their backbones."""
-        blocks, detector = blocks_of(config), config.detector
+        blocks, detector = blocks_of(config.model.maps, config.detector), config.detector
         digests: dict[str, str] = {}
 
         def filled(name: str) -> FrozenMaps:
@@ -47,7 +48,13 @@ class Detection(Task):
 
             def fill(model: nn.Module) -> None:
                 found = weights_file(weights, name)
-                _, digests[name] = load_weights(model, found, name=name, source=row.weights, absent=row.absent)
+                how: Any = {
+                    "name": name,
+                    "source": row.weights,
+                    "absent": row.absent,
+                    "adapt": lambda state: row.adapt(state, MODEL_SIDE),
+                }
+                _, digests[name] = load_weights(model, found, **how)
 
             return FrozenMaps(name, fill)
 
@@ -110,7 +117,8 @@ class Detection(Task):
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Look for the hardest places, at a third and at two thirds of training."""
         places: Any = self.trainer.train_dataloader.dataset  # type: ignore[union-attr]
-        if self.config.detector.hard and self.global_step in (places.steps // 3, 2 * places.steps // 3):
+        detector = self.config.detector
+        if (detector.hard or detector.weak) and self.global_step in (places.steps // 3, 2 * places.steps // 3):
             places.find_hardest(self._heat)
 
     @torch.inference_mode()

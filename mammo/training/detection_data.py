@@ -15,11 +15,12 @@ from mammo.tasks.detection import EPOCHS
 from mammo.training.film_maps import FilmMaps, Maps
 from mammo.training.marks import POINT, HeatMaps, baselines
 from mammo.training.place_batches import FilmPlaces, Places, Steps
-from mammo.training.place_guard import PlaceGuard, check_partners, targets_for
+from mammo.training.place_guard import PlaceGuard, check_films, check_partners, targets_for
 from mammo.training.places import Targets, lesions_of, partners_of
 from mammo.training.prepare import Prepared
 from mammo.training.samples import OnceSampler
 
+LARGEST = 1e4  # coordinates in units of the training places' spread; float16 ends at 65504
 SAMPLED = 8000  # places of training films, on which axes are fitted
 
 
@@ -34,7 +35,7 @@ class DetectionDataModule(L.LightningDataModule):
     def __init__(self, prepared: Prepared, config: Config) -> None:
         super().__init__()
         self.prepared, self.config = prepared, config
-        self.guard = PlaceGuard(prepared, config.detector)
+        self.guard = PlaceGuard(prepared, config)
         self.films: list[FilmMaps] = []
         self.use = np.zeros(0, bool)
 
@@ -53,6 +54,7 @@ class DetectionDataModule(L.LightningDataModule):
         trainer: Any = self.trainer
         net: Detector = trainer.lightning_module.net
         if not self.films:
+            check_films(self.prepared, self.config, fits=stage == "fit", world=trainer.world_size)
             precision = torch.bfloat16 if str(trainer.precision).startswith("bf16") else torch.float32
             kept: Path | None = home() / "maps" if self.config.data.cache else None
             self.films = Maps(net, self.prepared, self.config, precision, kept).of_films(trainer)
@@ -88,13 +90,15 @@ class DetectionDataModule(L.LightningDataModule):
     @torch.inference_mode()
     def _coordinates(self, net: Detector) -> torch.Tensor:
         """Return (N, width) float16: all places on the axes of each block."""
-        device, dims = self.trainer.strategy.root_device, net.axes[0].dims  # type: ignore[union-attr]
+        trainer: Any = self.trainer
+        device, dims = trainer.strategy.root_device, self.config.detector.axes
         net.axes.to(device)
-        x = torch.empty((int(self.starts[-1]), len(net.axes) * int(dims)), dtype=torch.float16)  # type: ignore[arg-type]
+        x = torch.empty((int(self.starts[-1]), len(net.axes) * dims), dtype=torch.float16)
         for film, start in zip(self.films, self.starts, strict=False):
             for number, (axes, (channels, scale)) in enumerate(zip(net.axes, film.seen, strict=True)):
                 found = axes(channels.to(device), scale.to(device))
-                x[start : start + len(channels), number * dims : (number + 1) * dims] = found.cpu().half()  # type: ignore[operator]
+                rows, columns = slice(start, start + len(channels)), slice(number * dims, (number + 1) * dims)
+                x[rows, columns] = found.clamp(-LARGEST, LARGEST).cpu().half()
         return x
 
     @property

@@ -15,8 +15,9 @@ from rich.progress import track
 from torch import Tensor
 
 from mammo.config import Config
+from mammo.detector_config import MapOf, blocks_of
 from mammo.models.detector import Detector
-from mammo.models.maps import MapOf, blocks_of, in_windows, to_bytes
+from mammo.models.maps import in_windows, to_bytes
 from mammo.preprocessing.breast import find_breast
 from mammo.preprocessing.cache import Store, digest
 from mammo.preprocessing.cutting import film_names, read_by
@@ -58,7 +59,7 @@ class Maps:
         self, net: Detector, prepared: Prepared, config: Config, dtype: torch.dtype, home: Path | None
     ) -> None:
         self.net, self.prepared, self.config, self.dtype = net, prepared, config, dtype
-        self.blocks = blocks_of(config)
+        self.blocks = blocks_of(config.model.maps, config.detector)
         self.table = prepared.crops.table
         facts = {"version": VERSION, "torch": torch.__version__} | read_by()
         facts |= {"spacing_mm": config.detector.spacing_mm, "precision": str(dtype)}
@@ -111,7 +112,7 @@ class Maps:
         """Return about how many bytes films take: a byte for each channel of each place."""
         area = float(self.table["breast_mm2"].mean()) / (CELL_PX * STEP * self.config.detector.spacing_mm) ** 2
         probe = np.zeros((CELL_PX * STEP * 2,) * 2, np.uint8)
-        channels = {name: 2 * len(maps(probe)) // 2 for name, maps in self.net.frozen.items()}
+        channels = {name: len(maps(probe)) for name, maps in self.net.frozen.items()}
         return len(missing) * area * sum(channels[of.backbone] for of, _ in self.blocks)
 
     def _made(self, missing: list[list[str]], trainer: Any) -> Iterator[dict[str, Tensor]]:

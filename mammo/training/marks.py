@@ -1,4 +1,4 @@
-"""The marks of a detector and of baselines that learn nothing of a lesion's looks: local maxima of a heat on a film."""
+"""The marks of a detector and of baselines that learn nothing of a lesion's looks: the hottest places of a film."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

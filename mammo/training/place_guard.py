@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 from lightning.pytorch.callbacks import Callback
 
-from mammo.config import DetectorConfig
+from mammo.config import Config, DetectorConfig
+from mammo.datasets.base import of_sources
 from mammo.datasets.findings import findings_table
+from mammo.errors import InputError
 from mammo.training.guard import check_labels
-from mammo.training.places import Targets, lesions_of, targets_of
+from mammo.training.places import Targets, lesions_of, targets_of, unknown_of
 from mammo.training.prepare import Prepared
 
 
@@ -20,21 +22,22 @@ class PlaceGuard(Callback):
 
     Args:
         prepared: The samples of the run.
-        config: The settings of the detector.
+        config: The settings of the run.
 
     Raises:
         RuntimeError: A place of another film than those of the training part trains, or a place ought to say something
             else than its film's findings say.
     """
 
-    def __init__(self, prepared: Prepared, config: DetectorConfig) -> None:
+    def __init__(self, prepared: Prepared, config: Config) -> None:
         self.prepared, self.config = prepared, config
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Check the places that train, and their targets, for which the findings are read again."""
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         places: Any = trainer.train_dataloader.dataset  # type: ignore[union-attr]
-        used = np.unique(np.searchsorted(data.starts, np.r_[places.inside, places.outside], side="right") - 1)
+        seen = np.concatenate([places.inside, places.outside, *places.unplaced])
+        used = np.unique(np.searchsorted(data.starts, seen, side="right") - 1)
         train = {sample for sample, _ in self.prepared.rows_of["train"]}
         names = self.prepared.crops.table["name"]
         if strangers := sorted(set(used.tolist()) - train):
@@ -44,7 +47,8 @@ class PlaceGuard(Callback):
             )
         check_labels(self.prepared, self.prepared.described)
         findings = findings_table(self.prepared.dataset.findings())
-        true = targets_for(self.prepared, findings, data.points, self.config)
+        findings = of_sources(findings, self.config.data.severity_source)
+        true = targets_for(self.prepared, findings, data.points, self.config.detector)
         given = np.zeros(len(true.soft), np.float32)
         given[places.inside] = places.soft[0, places.inside]
         taught = np.r_[places.inside, places.outside]
@@ -58,6 +62,46 @@ class PlaceGuard(Callback):
     def on_predict_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Check an evaluation without training, for which this is the only check."""
         check_labels(self.prepared, self.prepared.described)
+
+
+def check_films(prepared: Prepared, config: Config, *, fits: bool, world: int) -> None:
+    """Refuse films that a detector cannot look at or learn from, before any map is made.
+
+    Args:
+        prepared: The samples of the run, one for each film.
+        config: The settings of the run.
+        fits: True if the run trains.
+        world: The number of processes.
+
+    Raises:
+        InputError: There are not two classes, a film has no spacing, a film of the first class has a lesion of the
+            second, no training film has a lesion with a place, or the processes cannot share a batch.
+    """
+    labels, table = prepared.labels, prepared.crops.table
+    if len(labels.classes) != 2:
+        raise InputError(f"task={config.task.name} has {len(labels.classes)} classes; a detector needs two")
+    if (silent := table["spacing_mm"].isna()).any():
+        raise InputError(
+            f"image {table.loc[silent, 'image_id'].iloc[0]} has no spacing_mm, but a detector looks at films of "
+            f"{config.detector.spacing_mm} mm a pixel; set data.spacing_mm to the side of a pixel in mm"
+        )
+    lesions, _ = lesions_of(prepared.findings, labels)
+    negative = set(table.loc[prepared.classes == 0, "image_id"])
+    if odd := [image for image in lesions["image_id"] if image in negative]:
+        raise InputError(
+            f"image {odd[0]} is {labels.classes[0]} by its worst finding, but has a finding that is "
+            f"{labels.classes[1]}; give a detector classes whose second one is the worse, say benign and malignant"
+        )
+    train = {table["image_id"].iloc[sample] for sample, _ in prepared.rows_of["train"]}
+    if fits and not lesions["image_id"].isin(train).any():
+        raise InputError(
+            f"no training film has a {labels.classes[1]} finding with a place; a detector learns from circles, boxes "
+            "or masks"
+        )
+    if fits and config.detector.batch % (2 * world):
+        raise InputError(
+            f"detector.batch={config.detector.batch}: expected a multiple of {2 * world}, for {world} devices"
+        )
 
 
 def check_partners(prepared: Prepared, rows: Sequence[int], partners: Sequence[Sequence[int]]) -> None:
@@ -97,4 +141,7 @@ def targets_for(
     table = prepared.crops.table
     lesions, geometries = lesions_of(findings, prepared.labels)
     positive, sides = (prepared.classes == 1).tolist(), table["spacing_mm"].astype(float).tolist()
-    return targets_of(table["image_id"].astype(str).tolist(), points, positive, lesions, geometries, sides, config)
+    unknown = unknown_of(findings, prepared.labels)
+    return targets_of(
+        table["image_id"].astype(str).tolist(), points, positive, lesions, geometries, sides, config, unknown
+    )

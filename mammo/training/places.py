@@ -1,6 +1,6 @@
 """The places of films that a detector learns from and looks at, and what each of them ought to say."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mammo.config import DetectorConfig
-from mammo.datasets.geometry import Geometry, geometry
+from mammo.datasets.geometry import BOX, Geometry, geometry
 from mammo.datasets.labels import Labels
 
 NO_LESION = -1
@@ -24,7 +24,8 @@ class Targets:
 
     Attributes:
         soft: (N,) 1 in the middle of a lesion, 0.5 at its edge, 0 outside.
-        counts: (N,) bool, false in the ring around a lesion, and on a positive film whose lesions have no place.
+        counts: (N,) bool, false in the ring around a lesion, in and around a finding of unknown class, and on a
+            positive film whose lesions have no place.
         lesion: (N,) the number of the lesion that a place lies in, as a row of `lesions_of`; `NO_LESION` outside.
     """
 
@@ -36,15 +37,26 @@ class Targets:
 def lesions_of(findings: pd.DataFrame, labels: Labels) -> tuple[pd.DataFrame, list[Geometry]]:
     """Return the findings of the second class that have a place: a table of `LESION_COLUMNS`, and their geometry.
 
-    The box of the table is that of the finding; its centre is filled from box or mask.
+    A circle has a radius in the table, any other lesion its box, that of a mask around it; a centre each has.
     """
     positive = findings[(labels.label(findings) == labels.classes[1]).fillna(False).astype(bool)]
     found = [(row, place) for _, row in positive.iterrows() if (place := geometry(row)) is not None]
-    rows = [
-        row.to_dict() | {"x_px": place.x_px, "y_px": place.y_px, "radius_px": place.radius_px} for row, place in found
-    ]
+    rows = []
+    for row, place in found:
+        size = {"radius_px": place.radius_px} if place.round else dict(zip(BOX, place.box, strict=True))
+        rows.append(row.to_dict() | {"x_px": place.x_px, "y_px": place.y_px, "radius_px": None} | size)
     table = pd.DataFrame(rows, columns=LESION_COLUMNS).astype({"finding_id": "Int64"})
     return table, [place for _, place in found]
+
+
+def unknown_of(findings: pd.DataFrame, labels: Labels) -> dict[str, list[Geometry]]:
+    """Return the places of findings whose class is not known, or is none of the task's, by image."""
+    silent = findings[labels.label(findings).isna() & (findings["finding_id"] > 0)]
+    found: dict[str, list[Geometry]] = {}
+    for _, row in silent.iterrows():
+        if (place := geometry(row)) is not None:
+            found.setdefault(str(row["image_id"]), []).append(place)
+    return found
 
 
 def reach_of(place: Geometry, x_px: np.ndarray, y_px: np.ndarray, least_px: float) -> tuple[np.ndarray, np.ndarray]:
@@ -87,6 +99,7 @@ def targets_of(
     geometries: Sequence[Geometry],
     spacing_mm: Sequence[float],
     config: DetectorConfig,
+    unknown: Mapping[str, Sequence[Geometry]] | None = None,
 ) -> Targets:
     """Return what the places of films ought to say, film after film.
 
@@ -98,6 +111,7 @@ def targets_of(
         geometries: The place of each lesion.
         spacing_mm: The side of a pixel of each film.
         config: The least reach of a lesion, and the width of the ring around it.
+        unknown: By image, findings of unknown class; the places in and around them do not count.
     """
     of_image = {str(image): list(rows) for image, rows in lesions.groupby("image_id").indices.items()}
     soft, counts, lesion = [], [], []
@@ -110,6 +124,8 @@ def targets_of(
             ring |= (far > 1) & (outside <= config.ring_mm / side)
             number = np.where(here > value, row, number)
             value = np.maximum(value, here)
+        for place in (unknown or {}).get(image, ()):
+            ring |= reach_of(place, x, y, config.least_mm / side)[1] <= config.ring_mm / side
         unplaced = ill and image not in of_image
         soft.append(value)
         counts.append((value > 0) | ~(ring | unplaced))

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from mammo.config import Config, DetectorConfig, ModelConfig
+from mammo.detector_config import DetectorConfig, MapOf, blocks_of
 from mammo.errors import InputError
-from mammo.models.maps import CELL_PX, STEP, FrozenMaps, MapOf, blocks_of, in_windows, to_bytes, weights_file
+from mammo.models.maps import CELL_PX, STEP, FrozenMaps, in_windows, to_bytes, weights_file
 
 
-def with_maps(maps, **detector):
-    return Config(model=ModelConfig(maps=maps), detector=DetectorConfig(**detector))
+def blocks(maps, **detector):
+    return blocks_of(maps, DetectorConfig(**detector))
 
 
 @pytest.mark.parametrize(
@@ -57,20 +57,22 @@ def test_bytes_give_each_number_back_to_half_a_step():
 
 
 def test_the_settings_name_maps_and_windows():
-    blocks = blocks_of(with_maps(["vgg16@1", "vgg16@0.5"], windows=[3, 7], coarse_windows=[5]))
-    assert blocks == [(MapOf("vgg16", 1.0), 3), (MapOf("vgg16", 1.0), 7), (MapOf("vgg16", 0.5), 5)]
+    found = blocks(["vgg16@1", "vgg16@0.5"], windows=[3, 7], coarse_windows=[5])
+    assert found == [(MapOf("vgg16", 1.0), 3), (MapOf("vgg16", 1.0), 7), (MapOf("vgg16", 0.5), 5)]
 
 
 @pytest.mark.parametrize("text", ["vgg16", "vgg16@0", "vgg16@9", "vgg16@x", "@1", "vgg16@1@2"])
 def test_a_map_that_cannot_be_read_is_refused(text):
     with pytest.raises(InputError, match=f"^model.maps={text}: expected <backbone>@<scale>"):
-        blocks_of(with_maps([text]))
+        blocks([text])
 
 
-@pytest.mark.parametrize(("maps", "windows"), [([], [3]), (["vgg16@1", "vgg16@1.0"], [3]), (["vgg16@1"], [4])])
+@pytest.mark.parametrize(
+    ("maps", "windows"), [([], [3]), (["vgg16@1", "vgg16@1.0"], [3]), (["vgg16@1"], [4]), (["vgg16@1"], [])]
+)
 def test_maps_that_are_none_or_twice_and_even_windows_are_refused(maps, windows):
     with pytest.raises(InputError, match="expected"):
-        blocks_of(with_maps(maps, windows=windows))
+        blocks(maps, windows=windows)
 
 
 def test_a_folder_gives_each_backbone_the_file_whose_keys_fit(tmp_path):
