@@ -95,8 +95,8 @@ def check_films(prepared: Prepared, config: Config, *, fits: bool, world: int) -
     train = {table["image_id"].iloc[sample] for sample, _ in prepared.rows_of["train"]}
     if fits and not lesions["image_id"].isin(train).any():
         raise InputError(
-            f"no training film has a {labels.classes[1]} finding with a place; a detector learns from circles, boxes "
-            "or masks"
+            f"no training film has a finding of class {labels.classes[1]} with a place; a detector learns from "
+            "circles, boxes or masks"
         )
     if fits and config.detector.batch % (2 * world):
         raise InputError(

@@ -33,6 +33,15 @@ def test_axes_that_there_are_not_are_zero():
     assert axes.matrix.shape == (4, 9) and not axes.matrix[:, 4:].any()
 
 
+def test_a_channel_that_was_dead_in_training_blows_nothing_up():
+    values = torch.cat([some(), torch.zeros(400, 3)], 1)
+    axes = Axes(15)
+    axes.fit(values)
+    alive = values.clone()
+    alive[:, -3:] = 5
+    assert axes(*to_bytes(alive)).abs().max() < 1e3
+
+
 def test_each_film_has_a_scale_of_its_own_and_its_places_land_where_their_numbers_do():
     values = some()
     axes = Axes(5)

@@ -1,19 +1,22 @@
 """The targets of the places of a film, which of them train, and the partner of each film."""
 
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from mammo.config import DetectorConfig
+from mammo.config import Config, DetectorConfig
 from mammo.datasets.findings import findings_table
 from mammo.datasets.geometry import geometry
 from mammo.datasets.labels import Labels
 from mammo.errors import InputError
 from mammo.training.marks import candidates, marks_of, position_prior, with_partners
 from mammo.training.place_batches import Places, Steps
-from mammo.training.places import NO_LESION, Targets, lesions_of, partners_of, reach_of, targets_of
+from mammo.training.place_guard import check_films
+from mammo.training.places import NO_LESION, Targets, lesions_of, partners_of, reach_of, targets_of, unknown_of
 
 LABELS = Labels(("normal", "abnormal"), "severity", {"normal": "normal", "benign": "abnormal", "malignant": "abnormal"})
 GRID = np.stack(np.meshgrid(np.arange(0, 200, 4.0), np.arange(0, 200, 4.0)), -1).reshape(-1, 2)  # x and y
@@ -78,6 +81,64 @@ def test_on_a_positive_film_without_a_place_nothing_counts_and_on_a_normal_one_e
     assert not told([finding()]).counts.any()
     normal = told([finding(number=0, severity="normal")], positive=False)
     assert normal.counts.all() and not normal.soft.any()
+
+
+def test_a_finding_of_unknown_class_counts_for_nothing_in_and_around_it():
+    table = findings_table([finding(severity=None, x_px=100, y_px=80, radius_px=20)])
+    unknown = unknown_of(table, LABELS)
+    assert list(unknown) == ["a"] and not len(lesions_of(table, LABELS)[0])
+    targets = targets_of(["a"], [GRID], [False], *lesions_of(table, LABELS), [0.5], SMALL, unknown)
+    assert np.array_equal(~targets.counts, np.hypot(*(GRID - (100, 80)).T) <= 28) and not targets.soft.any()
+
+
+def test_a_lesion_is_judged_by_its_circle_or_else_by_its_box(tmp_path):
+    mask = np.zeros((50, 60), np.uint8)
+    mask[10:20, 30:50] = 1
+    cv2.imwrite(str(tmp_path / "mask.png"), mask)
+    places = [{"x_px": 9, "y_px": 8, "radius_px": 3}, {"mask_path": str(tmp_path / "mask.png")}]
+    lesions, _ = lesions_of(findings_table([finding(number=n, **one) for n, one in enumerate(places, 1)]), LABELS)
+    assert lesions["radius_px"].tolist()[0] == 3 and lesions["radius_px"].isna().tolist() == [False, True]
+    assert lesions.loc[1, ["x0_px", "y0_px", "x1_px", "y1_px"]].tolist() == [30, 10, 50, 20]
+
+
+def films(rows, labels=LABELS, train=("a",)):
+    """As much of the samples of a run as the check looks at."""
+    table = findings_table(rows)
+    images = table.drop_duplicates("image_id").reset_index(drop=True)
+    classes = labels.label(labels.of_images(table.assign(label=labels.label(table)))).map(labels.classes.index)
+    parts = {"train": [(row, 0) for row in images.index if images.at[row, "image_id"] in train], "val": [], "test": []}
+    crops = SimpleNamespace(table=images)
+    return SimpleNamespace(labels=labels, crops=crops, classes=classes.to_numpy(), findings=table, rows_of=parts)
+
+
+GOOD = [finding(x_px=9, y_px=9, radius_px=9), finding("b", 0, "normal")]
+
+
+@pytest.mark.parametrize(
+    ("prepared", "world", "line"),
+    [
+        (films([row | {"spacing_mm": None} for row in GOOD]), 1, "image a has no spacing_mm, but a detector looks at"),
+        (films(GOOD, train=("b",)), 1, "no training film has a finding of class abnormal with a place"),
+        (films(GOOD), 3, "detector.batch=256: expected a multiple of 6, for 3 devices"),
+        (
+            films(
+                [*GOOD, finding(number=2, severity="malignant", x_px=5, y_px=5)],
+                Labels(("worse", "benign"), "severity", {"normal": "worse", "malignant": "worse", "benign": "benign"}),
+            ),
+            1,
+            "image a is worse by its worst finding, but has a finding that is benign",
+        ),
+    ],
+)
+def test_films_that_a_detector_cannot_use_are_refused_before_any_map(prepared, world, line):
+    with pytest.raises(InputError) as error:
+        check_films(prepared, Config(), fits=True, world=world)
+    assert str(error.value).startswith(line)
+
+
+def test_films_that_a_detector_can_use_are_not_refused():
+    check_films(films(GOOD), Config(), fits=True, world=2)
+    check_films(films(GOOD, train=()), Config(), fits=False, world=1)
 
 
 def test_of_two_lesions_a_place_belongs_to_the_one_it_is_deeper_in():
