@@ -26,14 +26,16 @@ AUGMENT, BREAST = "tests/preprocessing/test_augment.py", "tests/preprocessing/te
 MARKS, DETECTION, REPORT = (
     f"tests/{name}.py" for name in ("evaluation/test_marks", "evaluation/test_detection", "reports/test_detection")
 )
+VIEW, MAPS = "tests/preprocessing/test_view.py", "tests/models/test_maps.py"
+PLACES, FOUND = "tests/training/test_places.py", "tests/test_detection.py"
 DONOR, SHARES = "tests/runs/test_donor.py", "tests/preprocessing/test_shares.py"
 
 # Name: file of mammo, text before, text after, file of the test, and part of its name.
 MUTATIONS = {
     # leaks
     "train on test": ("training/datamodule.py", "samples = self.prepared.train\n", "samples = self.prepared.described\n", LEAKS, "honest_run_has"),
-    "stop on test": ("training/prepare.py", 'self.watched = self.select_on if self.chooses else "test"', 'self.watched = "test"', SAMPLES, "watches_test"),
-    "watch test rows": ("training/prepare.py", "self._samples(self.rows_of[self.watched])", 'self._samples(self.rows_of["test"])', LEAKS, "honest_run_has"),
+    "stop on test": ("training/prepare.py", 'self.watched = self.select_on if self.rows_of[self.select_on] else "test"', 'self.watched = "test"', SAMPLES, "watches_test"),
+    "watch test rows": ("training/prepare.py", "self._samples(self.rows_of[self.watched], self.flips)", 'self._samples(self.rows_of["test"], self.flips)', LEAKS, "honest_run_has"),
     "nothing withheld": ("models/heads.py", 'isin(["train", select_on])', 'isin(["train", "val", "test"])', LEAKS, "scaler_or_a_head"),
     "heads see test": ("models/heads.py", 'for part in ("train", select_on))', 'for part in ("train", "test"))', HEADS, "no_head_sees"),
     "tuning by row": ("models/heads.py", ".split(labels, labels, patients))", ".split(labels, labels, np.arange(len(labels))))", HEADS, "inner_fold"),
@@ -82,7 +84,7 @@ MUTATIONS = {
     "laterality mirrored": ("datasets/mias_info.py", '"right" if number % 2 else "left"', '"left" if number % 2 else "right"', MIAS, "right_and_left"),
     "altered film": ("datasets/mias.py", "if pixel_digest(film.pixels) != self.manifest()[image_id]:", "if False:", MIAS, "altered_film_is"),
     "right unmirrored": ("preprocessing/breast.py", 'mirrored = taller == "right"', 'mirrored = taller == "left"', BREAST, "mirror_image"),
-    "spacing of MIAS": ("preprocessing/crops.py", 'round(self.window_mm / row["spacing_mm"])', "round(self.window_mm / 0.2)", CROPS, "physical_size"),
+    "spacing of MIAS": ("preprocessing/crops.py", 'round(self.sides_mm[0] / row["spacing_mm"])', "round(self.sides_mm[0] / 0.2)", CROPS, "physical_size"),
     "recentred afar": ("preprocessing/crops.py", "RECENTRE_MM = 8.0", "RECENTRE_MM = 40.0", CROPS, "recentring"),
     "no margin": ("preprocessing/augment.py", "(1 + config.scale) + 2 * config.shift", "(1 + config.scale)", AUGMENT, "reaches_beyond"),
     "one draw": ("preprocessing/augment.py", "[seed, draw, zlib.crc32(name.encode())]", "[seed, draw, 0]", AUGMENT, "each_change"),
@@ -125,6 +127,20 @@ MUTATIONS = {
     "same too late": ("auditing/duplicates.py", "SAME = 0.78", "SAME = 0.995", DUPLICATES, "copy_is_found"),
     "hashes too far": ("auditing/duplicates.py", "NEAR_BITS = 64", "NEAR_BITS = 4", DUPLICATES, "copy_is_found"),
     "patients unaudited": ("auditing/audit.py", '_in_several(rows, ["patient"])', '_in_several(rows, ["image_id"])', "tests/auditing/test_audit.py", "patient_in_two_splits"),
+    # detectors: where places lie, what they learn from, and what is judged
+    "places shifted": ("preprocessing/view.py", "(STEP * at + 0.5) * CELL_PX - 0.5", "(STEP * at + 2.5) * CELL_PX - 0.5", VIEW, "hottest_place"),
+    "places not turned back": ("preprocessing/view.py", "breast.to_film(*at)", "at", VIEW, "mirror_image"),
+    "maps shifted": ("models/backbones.py", "moved_px=10", "moved_px=34", MAPS, "lies_on_the_film"),
+    "ring that counts": ("training/places.py", "counts.append((value > 0) | ~(ring | unplaced))", "counts.append((value > 0) | ~np.asarray(unplaced))", PLACES, "circle_is_1"),
+    "unplaced films count": ("training/places.py", "~(ring | unplaced)", "~ring", PLACES, "without_a_place_nothing"),
+    "large lesions more often": ("training/place_batches.py", "chance = soft / of_lesion[lesion]", "chance = soft", PLACES, "half_its_places"),
+    "hardest of all films": ("training/place_batches.py", "self.outside = np.flatnonzero(use & ", "self.outside = np.flatnonzero(", PLACES, "half_its_places"),
+    "places of all films": ("training/detection_data.py", 'self.use = np.repeat(self._of("train"), np.diff(self.starts))', "self.use = np.ones(int(self.starts[-1]), bool)", FOUND, "score_less_half"),
+    "prior of all films": ("training/marks.py", "counted(use & (targets.soft > 0))", "counted(targets.soft > 0)", PLACES, "position_prior"),
+    "partner of the same side": ("training/places.py", 'other = {"left": "right", "right": "left"}', 'other = {"left": "left", "right": "right"}', PLACES, "partner_is"),
+    "partner added": ("training/marks.py", "return scores - share * other", "return scores + share * other", PLACES, "score_less_its"),
+    "marks near hotter ones": ("training/marks.py", "> apart_px", "> 0", PLACES, "hottest_places_and_none"),
+    "masks shared by none": ("models/detector.py", "torch.rand(like.shape, generator=self.draws", "torch.rand((like.shape[0], 2, like.shape[2]), generator=self.draws", "tests/models/test_detector.py", "same_inputs"),
 }  # fmt: skip
 
 
