@@ -102,7 +102,7 @@ def test_a_lesion_is_judged_by_its_circle_or_else_by_its_box(tmp_path):
 
 
 def films(rows, labels=LABELS, train=("a",)):
-    """As much of the samples of a run as the check looks at."""
+    """The part of the samples of a run that the check looks at."""
     table = findings_table(rows)
     images = table.drop_duplicates("image_id").reset_index(drop=True)
     classes = labels.label(labels.of_images(table.assign(label=labels.label(table)))).map(labels.classes.index)
