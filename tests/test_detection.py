@@ -24,8 +24,9 @@ ROOT = Path(__file__).parents[1]
 
 QUICK = [
     *("task=detection", "model=compact", "model.maps=[compact@1]", "model.weights=null", "augment=none"),
-    *("detector.axes=64", "detector.steps=300", "detector.spacing_mm=0.3", "detector.restarts=2"),
+    *("detector.axes=32", "detector.steps=60", "detector.spacing_mm=0.6", "detector.restarts=2"),
 ]
+FINE = ["detector.axes=64", "detector.steps=300", "detector.spacing_mm=0.3"]  # enough to find what is drawn
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,9 @@ def test_a_score_is_the_mean_of_the_hottest_places_so_its_first_mark_is_above_it
     assert marks.groupby(["head", "image_id"])["score"].apply(lambda s: s.is_monotonic_decreasing).all()
 
 
-def test_lesions_that_trained_are_found_where_they_lie_on_left_and_right_films(run):
+@pytest.mark.slow
+def test_lesions_that_trained_are_found_where_they_lie_on_left_and_right_films(job, unreported):
+    run = RunFolder(job(*QUICK, *FINE)[0])
     marks, lesions = table(run, "candidates.csv"), table(run, "lesions.csv")
     first = marks[marks["head"] == "detector"].drop_duplicates("image_id").set_index("image_id")[["x_px", "y_px"]]
     trained = lesions[lesions["split"] == "train"].drop_duplicates("image_id", keep=False)
@@ -80,6 +83,7 @@ def test_the_checkpoint_holds_all_that_the_scores_need(run, unreported, tmp_path
     assert by_head(RunFolder(tmp_path))["detector"].equals(by_head(run)["detector"])
 
 
+@pytest.mark.slow
 def test_other_films_are_marked_and_judged_by_the_same_rule(run, tmp_path):
     report.write(run.path)
     (run.path / "finished.json").write_text("{}")  # which the program writes
@@ -89,6 +93,7 @@ def test_other_films_are_marked_and_judged_by_the_same_rule(run, tmp_path):
     assert "## Where the lesions are" in tested.report and set(by_head(tested)) >= {"detector", "detector_partner"}
 
 
+@pytest.mark.slow
 def test_without_a_partner_there_is_one_head(job, unreported):
     folder, _ = job(*QUICK, "partner=false", "detector.steps=8")
     assert set(by_head(RunFolder(folder))) == {"detector", "shortcuts", "majority"}
@@ -178,7 +183,7 @@ class Shuffled(Phantom):
 
 @pytest.mark.slow
 def test_lesions_that_are_moved_to_other_patients_are_not_found(job):
-    words = [*QUICK, "data.patients=60", "data.root=null", "split.shares=[0.5,0.1,0.4]"]
+    words = [*QUICK, *FINE, "data.patients=60", "data.root=null", "split.shares=[0.5,0.1,0.4]"]
     moved = [f"data._target_={__name__}.Shuffled", "data.patients=60"]
     found = {}
     for name, more in (("honest", []), ("moved", moved)):

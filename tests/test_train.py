@@ -251,9 +251,8 @@ def test_frozen_outputs_are_not_used_where_what_made_them_has_changed(
         assert needed() >= 32
 
 
-@pytest.mark.parametrize(
-    "trainable", ["all", *(pytest.param(part, marks=pytest.mark.slow) for part in ("head", "last_block"))]
-)
+@pytest.mark.parametrize("trainable", ["all", "head", "last_block"])
+@pytest.mark.slow
 def test_all_heads_need_no_more_forward_passes_than_one(
     job, unreported, resnet_trunk, monkeypatch, no_trunks, trainable
 ):
@@ -459,9 +458,8 @@ def various(monkeypatch):
     monkeypatch.setattr(Phantom, "findings", findings)
 
 
-@pytest.mark.parametrize(
-    "task", ["severity", *(pytest.param(task, marks=pytest.mark.slow) for task in ("finding", "density", "distortion"))]
-)  # the other two run elsewhere
+@pytest.mark.parametrize("task", ["severity", "finding", "density", "distortion"])  # the other two run elsewhere
+@pytest.mark.slow
 def test_a_task_of_any_classes_runs_from_the_table_of_findings_to_the_figures(job, request, task):
     how = ["trainer.max_epochs=1", "split.shares=[0.34,0.33,0.33]"]
     if task in ("finding", "distortion"):  # 16 patients have too few of them

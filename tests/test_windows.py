@@ -87,6 +87,7 @@ def test_a_new_film_is_seen_in_the_same_windows_and_flips(run, phantom):
     assert len(everywhere.windows) > 4 and everywhere.score == pytest.approx(everywhere.windows["score"].max())
 
 
+@pytest.mark.slow
 def test_the_report_says_so_and_films_are_evaluated_and_tested_alike_without_training(run):
     notes = " ".join(run.provenance["notes"])
     assert "windows of 22.4 and 14.4 mm" in notes and "model.flips=horizontal" in notes
@@ -102,6 +103,7 @@ def test_the_report_says_so_and_films_are_evaluated_and_tested_alike_without_tra
     assert not other.predictions()[0].duplicated([*SAMPLE, "head"]).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cache", [True, False])
 def test_windows_and_flips_train_with_and_without_a_cache(page, job, unreported, no_trunks, cache):
     block = ("model.trainable=last_block", "augment=online", "augment.copies=1", "heads=[]")

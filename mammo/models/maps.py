@@ -128,7 +128,8 @@ def weights_file(weights: str, name: str) -> str:
     if not folder.is_dir():
         return weights
     row = find_backbone(name)
-    own = {key for key in row.build(MODEL_SIDE).state_dict() if not row.absent(key)}
+    with torch.device("meta"):  # of which only the names are asked
+        own = {key for key in row.build(MODEL_SIDE).state_dict() if not row.absent(key)}
     for path in sorted(folder.glob("*.safetensors")):
         try:
             with safe_open(path, framework="pt") as file:

@@ -154,6 +154,7 @@ def test_all_circles_of_mini_mias_come_back_from_all_sizes(mias):
     assert len(rows) == 119 and worst < 0.5  # pixels of mini-MIAS
 
 
+@pytest.mark.slow
 @pytest.mark.realdata
 def test_circles_of_mini_mias_are_those_of_the_archives_own_table(mias):
     """A film of each size and side, from the table in 00README.pdf (CC BY 2.0 UK): x, y of the lying film, radius."""

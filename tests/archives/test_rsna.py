@@ -92,6 +92,7 @@ def test_the_rows_of_every_odd_woman_are_those_written_by_hand(archive):
     assert set(odd["machine_id"]) == {"21", "29", "48", "49"} and set(odd["site_id"]) == {"1", "2"}
 
 
+@pytest.mark.slow
 def test_the_contract_holds_on_all_films_but_the_zero_one(copy):
     path = copy / "train_images" / "900031" / f"{fake.ZERO}.dcm"
     with pytest.raises(UnreadableFilm, match="every pixel has level 0"):

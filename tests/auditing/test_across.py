@@ -42,6 +42,7 @@ def mirrored(phantom, number, path):
     cv2.imwrite(str(path), np.ascontiguousarray(read_grey(phantom.root / f"mdb{number:03d}.pgm")[:, ::-1]))
 
 
+@pytest.mark.slow
 def test_a_copy_in_another_data_set_is_named_and_leaks_in_another_part(audited, phantom, tmp_path):
     mirrored(phantom, 1, tmp_path / "x.png")
     mirrored(phantom, 2, tmp_path / "y.png")

@@ -178,6 +178,7 @@ def test_every_planted_copy_is_found_among_the_real_films(mias, copies):
         assert f"{line}\n" in said
 
 
+@pytest.mark.slow
 def test_planted_copies_of_the_phantom_are_found_and_counted(films):
     code, said = audited("benchmark", films, "--copies", 16)
     assert code == 0 and "planted: 16\nfound: 16\nfalse pairs: 0\n" in said

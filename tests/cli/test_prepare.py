@@ -55,6 +55,7 @@ def prepare(phantom):
     return run
 
 
+@pytest.mark.slow
 def test_shares_are_cut_once_and_a_training_reads_no_film(films, prepare, job, unreported):
     found, read = [], []
     for number in (2, 1, 3):

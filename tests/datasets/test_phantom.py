@@ -118,6 +118,7 @@ def test_thousands_of_patients_have_films_of_four_digits():
     assert table["patient"].iloc[-1] == "phantom-2000"
 
 
+@pytest.mark.slow
 def test_the_seed_alone_decides_the_pixels(phantom, monkeypatch, tmp_path):
     monkeypatch.setattr(module, "draw", draw)  # again
     same, other = (Phantom(root=str(tmp_path / str(seed)), patients=2, film_seed=seed) for seed in (0, 1))

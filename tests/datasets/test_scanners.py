@@ -39,6 +39,7 @@ def test_the_default_is_film_as_ever(tmp_path):
     assert made.drawn == "Phantom v1 of 60 women, film_seed 0"
 
 
+@pytest.mark.slow
 def test_a_machine_fulfils_the_contract(machine):
     check_dataset(machine)
     assert open_dataset(DataConfig(name="phantom", scanner=machine.scanner)).name == machine.name

@@ -244,6 +244,7 @@ def coverage(images, sets, resamples, names):
     return {name: count / sets for name, count in inside.items()}
 
 
+@pytest.mark.slow
 def test_intervals_by_patient_cover_about_as_often_as_they_say():
     for name, share in coverage(64, 40, 50, ["froc_0.25", "cpm", "first_mark", "localisation_roc"]).items():
         assert share >= 0.85, name

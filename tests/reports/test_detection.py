@@ -144,6 +144,7 @@ def test_the_curves_have_bands_for_detectors_and_lines_for_baselines(run, drawn)
     figures.save(shown, run.path / "froc.png")
 
 
+@pytest.mark.slow
 def test_two_runs_side_by_side_have_their_detectors_and_the_paired_difference(tmp_path):
     strong = made(tmp_path / "strong", settings={"model": "strong"}, distance=4.0)
     weak = made(tmp_path / "weak", settings={"model": "weak"}, distance=0.0, seed=1)
@@ -162,6 +163,7 @@ def test_runs_that_mark_nothing_have_no_such_section(tmp_path):
     assert "Where the lesions are" not in leaderboard.side_by_side([plain])
 
 
+@pytest.mark.slow
 def test_detectors_of_other_lesions_are_refused_and_a_leaderboard_of_folds_averages_them(tmp_path):
     first = made(tmp_path / "a", settings={"model": "a"})
     other = made(tmp_path / "b", settings={"model": "b"}, unplaced=["mdb006"])

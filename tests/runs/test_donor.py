@@ -113,6 +113,7 @@ def test_tested_patients_of_the_donor_are_a_leak_that_is_counted_and_not_named(r
     assert not [one for one in patients(donor, "train", "val", "test") if one in caplog.text + other.report]
 
 
+@pytest.mark.slow
 def test_patients_are_remembered_over_donors_of_donors(run, donor, second):
     third = run(f"model.weights={second.path}", "seed=3")  # the second's own split: what leaks, it had from the first
     noted = pd.read_csv(third.path / "learnt.csv", dtype=str)

@@ -214,6 +214,7 @@ def test_workers_that_start_at_once_open_one_study(tmp_path):
     assert [worker.exitcode for worker in workers] == [0, 0]
 
 
+@pytest.mark.slow
 def test_a_storage_that_cannot_be_used_is_told_in_one_line(tmp_path, monkeypatch, capsys):
     """By the callback that Hydra calls before the first job; the program itself with `-m slow`."""
     monkeypatch.setattr(sweep, "STORAGE_TRIES", 1)

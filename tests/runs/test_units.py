@@ -35,6 +35,7 @@ def run(films, tmp_path_factory):
     return RunFolder(folder), config
 
 
+@pytest.mark.slow
 def test_the_words_are_the_classes_of_the_whole_run(run):
     folder, _ = run
     table, classes = folder.predictions()
