@@ -192,5 +192,5 @@ def test_lesions_that_are_moved_to_other_patients_are_not_found(job):
             run.numbers["detection"]["test"]["detector"]["first_mark"]["value"],
             run.metrics("test")["detector"]["auroc"].value,
         )
-    assert found["honest"][0] > 0.3 and found["moved"][0] < 0.2
-    assert found["honest"][1] > 0.65 and abs(found["moved"][1] - 0.5) < 0.17
+    assert found["honest"][0] > 0.2 > 2 * found["moved"][0]
+    assert found["honest"][1] > 0.6 and abs(found["moved"][1] - 0.5) < 0.17
