@@ -66,7 +66,7 @@ def area(predictions: pd.DataFrame, seeds: Sequence[int], head: str, unit: str) 
         predictions: The rows of all seeds.
         seeds: The seeds that count.
         head: The head.
-        unit: `image_id`, or `patient`, who has the highest score of her or his films and is positive if one of them is.
+        unit: `image_id`, or `patient`: the highest score of a patient's films, positive if one of them is.
 
     Raises:
         InputError: A film is not tested once in each seed.

@@ -79,12 +79,9 @@ def baselines(places: np.ndarray, targets: Targets, use: np.ndarray) -> dict[str
 
     Without a training film nobody knows where lesions lie, and that baseline is left out.
     """
-    bright = {name: places[:, FACTS.index(name)] for name in ("blob", "blob_minus_surround")}
     prior = {"position_prior": position_prior(places, targets, use)} if use.any() else {}
-    return prior | {
-        "brightest_blob": bright["blob"],
-        "blob_minus_surround": bright["blob_minus_surround"],
-    }
+    bright = {"brightest_blob": "blob", "blob_minus_surround": "blob_minus_surround"}
+    return prior | {name: places[:, FACTS.index(fact)] for name, fact in bright.items()}
 
 
 def candidates(
@@ -107,16 +104,9 @@ def candidates(
     for head, of_films in heats.items():
         for image, at, heat, side in zip(images.to_dict("records"), points, of_films, spacing_mm, strict=True):
             rows, reach = marks_of(heat, at, apart_mm / side), apart_mm / side / 2
-            x, y = at[rows].T
-            found = {
-                "x_px": x,
-                "y_px": y,
-                "x0_px": x - reach,
-                "y0_px": y - reach,
-                "x1_px": x + reach,
-                "y1_px": y + reach,
-            }
-            tables.append(pd.DataFrame({**image, "head": head, **found, "score": heat[rows]}, index=range(len(rows))))
+            places = np.hstack([at[rows], at[rows] - reach, at[rows] + reach])
+            found = pd.DataFrame(places, columns=COLUMNS[4:10])
+            tables.append(found.assign(**image, head=head, score=heat[rows]))
     table = pd.concat(tables, ignore_index=True)[COLUMNS]
     table["score"] = [f"{value:.9g}" for value in table["score"].astype(np.float32)]
     return table.round({name: 2 for name in COLUMNS[4:10]})
