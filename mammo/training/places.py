@@ -1,5 +1,6 @@
 """The places of films that a detector learns from and looks at, and what each of them ought to say."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mammo.config import DetectorConfig
-from mammo.datasets.geometry import BOX, Geometry, geometry
+from mammo.datasets.geometry import BOX, Geometry, box_of, geometry
 from mammo.datasets.labels import Labels
 
 NO_LESION = -1
@@ -59,28 +60,26 @@ def unknown_of(findings: pd.DataFrame, labels: Labels) -> dict[str, list[Geometr
     return found
 
 
-def reach_of(place: Geometry, x_px: np.ndarray, y_px: np.ndarray, least_px: float) -> tuple[np.ndarray, np.ndarray]:
+def reach_of(
+    place: Geometry, x_px: np.ndarray, y_px: np.ndarray, least_px: float, ring_px: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Return how far points lie from the middle of a lesion, 1 at its edge, and how many pixels outside of it.
 
     A lesion with a mask is as large as its mask, one with a box alone as its box, and each reaches `least_px` from its
-    centre at least.
+    centre at least. Distances from a mask are measured up to `ring_px`, and are infinite far beyond.
 
     Args:
         place: The place of the lesion.
         x_px, y_px: (n,) points of the film.
         least_px: The least reach.
+        ring_px: The width of the ring around the lesion.
     """
     across, down = np.abs(x_px - place.x_px), np.abs(y_px - place.y_px)
     reach = max(place.radius_px or 0.0, least_px)
     far = np.hypot(across, down)
     if (mask := place.mask()) is not None:
-        inner, outer = (cv2.distanceTransform(np.uint8(one), cv2.DIST_L2, 5) for one in (mask, ~mask))
-        rows, columns = (
-            y_px.round().astype(int).clip(0, len(mask) - 1),
-            x_px.round().astype(int).clip(0, mask.shape[1] - 1),
-        )
-        outside = outer[rows, columns]
-        by_mask = np.where(outside > 0, 1 + outside / reach, 1 - inner[rows, columns] / max(inner.max(), 1.0))
+        inner, outside = _depths(mask, x_px, y_px, ring_px)
+        by_mask = np.where(outside > 0, 1 + outside / reach, 1 - inner)
         near = far / least_px
         return np.minimum(by_mask, near), np.minimum(outside, np.maximum(far - least_px, 0))
     if not place.round and place.radius_px is not None:
@@ -89,6 +88,26 @@ def reach_of(place: Geometry, x_px: np.ndarray, y_px: np.ndarray, least_px: floa
         outside = np.hypot(np.maximum(across - half[0], 0), np.maximum(down - half[1], 0))
         return np.maximum(across / half[0], down / half[1]), outside
     return far / reach, np.maximum(far - reach, 0)
+
+
+def _depths(mask: np.ndarray, x_px: np.ndarray, y_px: np.ndarray, ring_px: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return how deep points (n,) lie in a mask, as a share of its deepest point, and how many pixels outside of it.
+
+    A film may be far larger than the mask, so distances are measured in the box around it and a margin alone. Outside
+    of these a point is farther away than `ring_px`; its distance is infinite.
+    """
+    left, top, right, bottom = map(int, box_of(mask)) if mask.any() else (0, 0, 0, 0)
+    margin = math.ceil(1.1 * ring_px) + 2  # the distances below may be too small by a few per cent
+    top, left = max(top - margin, 0), max(left - margin, 0)
+    part = mask[top : bottom + margin, left : right + margin]
+    inner, outer = (cv2.distanceTransform(np.uint8(one), cv2.DIST_L2, 5) for one in (part, ~part))
+    rows = y_px.round().astype(int).clip(0, len(mask) - 1) - top
+    columns = x_px.round().astype(int).clip(0, mask.shape[1] - 1) - left
+    here = (rows >= 0) & (rows < len(part)) & (columns >= 0) & (columns < part.shape[1])
+    depth, outside = np.zeros(len(rows), np.float32), np.full(len(rows), np.inf, np.float32)
+    depth[here] = inner[rows[here], columns[here]] / max(inner.max(), 1.0)
+    outside[here] = outer[rows[here], columns[here]]
+    return depth, outside
 
 
 def targets_of(
@@ -119,13 +138,13 @@ def targets_of(
         x, y = points.T
         value, ring, number = np.zeros(len(x)), np.zeros(len(x), bool), np.full(len(x), NO_LESION)
         for row in of_image.get(image, []):
-            far, outside = reach_of(geometries[row], x, y, config.least_mm / side)
+            far, outside = reach_of(geometries[row], x, y, config.least_mm / side, config.ring_mm / side)
             here = np.where(far <= 1, np.clip(1.5 - far, 0.5, 1), 0)
             ring |= (far > 1) & (outside <= config.ring_mm / side)
             number = np.where(here > value, row, number)
             value = np.maximum(value, here)
         for place in (unknown or {}).get(image, ()):
-            ring |= reach_of(place, x, y, config.least_mm / side)[1] <= config.ring_mm / side
+            ring |= reach_of(place, x, y, config.least_mm / side, config.ring_mm / side)[1] <= config.ring_mm / side
         unplaced = ill and image not in of_image
         soft.append(value)
         counts.append((value > 0) | ~(ring | unplaced))

@@ -70,11 +70,33 @@ def test_a_mask_is_inside_where_it_is_and_nowhere_else(tmp_path):
     mask[40:160, 40:60] = 255  # an L, whose box is mostly outside
     cv2.imwrite(str(tmp_path / "mask.png"), mask)
     place = geometry(findings_table([finding(mask_path=str(tmp_path / "mask.png"))]).iloc[0])
-    far, outside = reach_of(place, *GRID.T, least_px=8)
+    far, outside = reach_of(place, *GRID.T, least_px=8, ring_px=8)
     near_centre = np.hypot(GRID[:, 0] - place.x_px, GRID[:, 1] - place.y_px) <= 8
     shown = mask[GRID[:, 1].astype(int), GRID[:, 0].astype(int)] > 0
     assert np.array_equal(far <= 1, shown | near_centre)
     assert ((outside > 0) == ~(shown | near_centre)).all()
+
+
+@pytest.mark.parametrize("where", ["inside", "at a corner", "all over the film"])
+def test_distances_from_a_mask_are_those_on_the_whole_film_and_are_measured_near_the_mask_alone(
+    where, tmp_path, monkeypatch
+):
+    rng, mask = np.random.default_rng(3), np.zeros((200, 200), np.uint8)
+    left, size = {"inside": (70, 40), "at a corner": (0, 40), "all over the film": (0, 200)}[where]
+    mask[left : left + size, left : left + size] = rng.random((size, size)) < 0.6
+    cv2.imwrite(str(tmp_path / "mask.png"), mask)
+    row = finding(mask_path=str(tmp_path / "mask.png"), x_px=90, y_px=90, radius_px=20)
+    inner, outer = (cv2.distanceTransform(np.uint8(one), cv2.DIST_L2, 5) for one in (mask, mask == 0))
+    rows, columns = GRID.astype(int)[:, ::-1].T
+    depth, outside = inner[rows, columns] / inner.max(), outer[rows, columns]
+    apart = np.hypot(*(GRID - (90, 90)).T)
+    far = np.minimum(np.where(outside > 0, 1 + outside / 20, 1 - depth), apart / 8)
+    sizes, honest = [], cv2.distanceTransform
+    monkeypatch.setattr(cv2, "distanceTransform", lambda one, *how: sizes.append(one.shape) or honest(one, *how))
+    targets = told([row])
+    assert np.array_equal(targets.soft, np.where(far <= 1, np.clip(1.5 - far, 0.5, 1), 0))
+    assert np.array_equal(targets.counts, (far <= 1) | (np.minimum(outside, np.maximum(apart - 8, 0)) > 8))
+    assert max(max(one) for one in sizes) <= min(size + 2 * 12, 200)
 
 
 def test_on_a_positive_film_without_a_place_nothing_counts_and_on_a_normal_one_everything():
