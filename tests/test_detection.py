@@ -18,6 +18,7 @@ from mammo.runs import checks, external_test
 from mammo.runs.train import train
 from mammo.training import detection_data
 from mammo.training.detection_data import DetectionDataModule
+from mammo.training.place_guard import targets_for
 from tests.conftest import SHARES, SMALL, resolved
 
 ROOT = Path(__file__).parents[1]
@@ -107,13 +108,18 @@ def test_places_of_test_films_that_train_are_an_error(job, monkeypatch):
         job(*QUICK)
 
 
-def test_lesions_that_lie_elsewhere_than_their_findings_say_are_an_error(job, monkeypatch):
-    honest = detection_data.targets_for
+def moved(prepared, findings, points, config):
+    return targets_for(prepared, findings.assign(x_px=findings["x_px"] + 60), points, config)
 
-    def moved(prepared, findings, points, config):
-        return honest(prepared, findings.assign(x_px=findings["x_px"] + 60), points, config)
 
-    monkeypatch.setattr(detection_data, "targets_for", moved)
+def ringless(*given):
+    honest = targets_for(*given)
+    return replace(honest, counts=np.ones_like(honest.counts))
+
+
+@pytest.mark.parametrize("told", [moved, ringless])
+def test_places_that_are_taught_something_else_than_their_findings_say_are_an_error(job, monkeypatch, told):
+    monkeypatch.setattr(detection_data, "targets_for", told)
     with pytest.raises(RuntimeError, match="places are taught something else than their findings say"):
         job(*QUICK)
 

@@ -13,7 +13,7 @@ from mammo.datasets.base import of_sources
 from mammo.datasets.findings import findings_table
 from mammo.errors import InputError
 from mammo.training.guard import check_labels
-from mammo.training.places import Targets, lesions_of, targets_of, unknown_of
+from mammo.training.places import Targets, lesions_of, targets_of, unknown_of, unplaced_of
 from mammo.training.prepare import Prepared
 
 
@@ -52,7 +52,7 @@ class PlaceGuard(Callback):
         given = np.zeros(len(true.soft), np.float32)
         given[places.inside] = places.soft[0, places.inside]
         taught = np.r_[places.inside, places.outside]
-        if (wrong := taught[~np.isclose(given[taught], true.soft[taught])]).size:
+        if (wrong := taught[~np.isclose(given[taught], true.soft[taught]) | ~true.counts[taught]]).size:
             film = int(np.searchsorted(data.starts, wrong[0], side="right") - 1)
             raise RuntimeError(
                 f"{len(wrong)} places are taught something else than their findings say, the first on "
@@ -140,8 +140,6 @@ def targets_for(
     """
     table = prepared.crops.table
     lesions, geometries = lesions_of(findings, prepared.labels)
-    positive, sides = (prepared.classes == 1).tolist(), table["spacing_mm"].astype(float).tolist()
-    unknown = unknown_of(findings, prepared.labels)
-    return targets_of(
-        table["image_id"].astype(str).tolist(), points, positive, lesions, geometries, sides, config, unknown
-    )
+    unplaced, unknown = unplaced_of(findings, prepared.labels, lesions), unknown_of(findings, prepared.labels)
+    images, sides = table["image_id"].astype(str).tolist(), table["spacing_mm"].astype(float).tolist()
+    return targets_of(images, points, unplaced, lesions, geometries, sides, config, unknown)

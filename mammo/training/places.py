@@ -1,7 +1,7 @@
 """The places of films that a detector learns from and looks at, and what each of them ought to say."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -25,8 +25,8 @@ class Targets:
 
     Attributes:
         soft: (N,) 1 in the middle of a lesion, 0.5 at its edge, 0 outside.
-        counts: (N,) bool, false in the ring around a lesion, in and around a finding of unknown class, and on a
-            positive film whose lesions have no place.
+        counts: (N,) bool, false in the ring around a lesion, in and around a finding of unknown class, and outside
+            the other lesions of a film that has one without a place.
         lesion: (N,) the number of the lesion that a place lies in, as a row of `lesions_of`; `NO_LESION` outside.
     """
 
@@ -40,14 +40,24 @@ def lesions_of(findings: pd.DataFrame, labels: Labels) -> tuple[pd.DataFrame, li
 
     A circle has a radius in the table, any other lesion its box, that of a mask around it; a centre each has.
     """
-    positive = findings[(labels.label(findings) == labels.classes[1]).fillna(False).astype(bool)]
-    found = [(row, place) for _, row in positive.iterrows() if (place := geometry(row)) is not None]
+    found = [(row, place) for _, row in _positive(findings, labels).iterrows() if (place := geometry(row)) is not None]
     rows = []
     for row, place in found:
         size = {"radius_px": place.radius_px} if place.round else dict(zip(BOX, place.box, strict=True))
         rows.append(row.to_dict() | {"x_px": place.x_px, "y_px": place.y_px, "radius_px": None} | size)
     table = pd.DataFrame(rows, columns=LESION_COLUMNS).astype({"finding_id": "Int64"})
     return table, [place for _, place in found]
+
+
+def unplaced_of(findings: pd.DataFrame, labels: Labels, lesions: pd.DataFrame) -> set[str]:
+    """Return the images that have a finding of the second class without a place, which is not among the `lesions`."""
+    keys = ["image_id", "finding_id"]
+    placed = set(lesions[keys].itertuples(index=False, name=None))
+    return {image for image, number in _positive(findings, labels)[keys].values if (image, number) not in placed}
+
+
+def _positive(findings: pd.DataFrame, labels: Labels) -> pd.DataFrame:
+    return findings[(labels.label(findings) == labels.classes[1]).fillna(False).astype(bool)]
 
 
 def unknown_of(findings: pd.DataFrame, labels: Labels) -> dict[str, list[Geometry]]:
@@ -113,7 +123,7 @@ def _depths(mask: np.ndarray, x_px: np.ndarray, y_px: np.ndarray, ring_px: float
 def targets_of(
     images: Sequence[str],
     places: Sequence[np.ndarray],
-    positive: Sequence[bool],
+    unplaced: Collection[str],
     lesions: pd.DataFrame,
     geometries: Sequence[Geometry],
     spacing_mm: Sequence[float],
@@ -125,7 +135,7 @@ def targets_of(
     Args:
         images: The image of each film.
         places: The points of each film, (n, 2) x and y in its pixels.
-        positive: Whether a film is of the positive class.
+        unplaced: The images that have a lesion without a place, which may lie anywhere on them.
         lesions: The lesions of all films, a row each.
         geometries: The place of each lesion.
         spacing_mm: The side of a pixel of each film.
@@ -134,7 +144,7 @@ def targets_of(
     """
     of_image = {str(image): list(rows) for image, rows in lesions.groupby("image_id").indices.items()}
     soft, counts, lesion = [], [], []
-    for image, points, ill, side in zip(images, places, positive, spacing_mm, strict=True):
+    for image, points, side in zip(images, places, spacing_mm, strict=True):
         x, y = points.T
         value, ring, number = np.zeros(len(x)), np.zeros(len(x), bool), np.full(len(x), NO_LESION)
         for row in of_image.get(image, []):
@@ -145,9 +155,8 @@ def targets_of(
             value = np.maximum(value, here)
         for place in (unknown or {}).get(image, ()):
             ring |= reach_of(place, x, y, config.least_mm / side, config.ring_mm / side)[1] <= config.ring_mm / side
-        unplaced = ill and image not in of_image
         soft.append(value)
-        counts.append((value > 0) | ~(ring | unplaced))
+        counts.append((value > 0) | ~(ring | (image in unplaced)))
         lesion.append(number)
     return Targets(*(np.concatenate(one) if one else np.zeros(0) for one in (soft, counts, lesion)))
 

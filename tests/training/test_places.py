@@ -16,7 +16,16 @@ from mammo.errors import InputError
 from mammo.training.marks import candidates, marks_of, position_prior, with_partners
 from mammo.training.place_batches import Places, Steps
 from mammo.training.place_guard import check_films
-from mammo.training.places import NO_LESION, Targets, lesions_of, partners_of, reach_of, targets_of, unknown_of
+from mammo.training.places import (
+    NO_LESION,
+    Targets,
+    lesions_of,
+    partners_of,
+    reach_of,
+    targets_of,
+    unknown_of,
+    unplaced_of,
+)
 
 LABELS = Labels(("normal", "abnormal"), "severity", {"normal": "normal", "benign": "abnormal", "malignant": "abnormal"})
 GRID = np.stack(np.meshgrid(np.arange(0, 200, 4.0), np.arange(0, 200, 4.0)), -1).reshape(-1, 2)  # x and y
@@ -28,10 +37,11 @@ def finding(image="a", number=1, severity="benign", **place):
     return row | {"severity": severity} | place
 
 
-def told(rows, points=GRID, positive=True, config=SMALL):
+def told(rows, points=GRID, config=SMALL):
     table = findings_table(rows)
     lesions, geometries = lesions_of(table, LABELS)
-    return targets_of(["a"], [points], [positive], lesions, geometries, [0.5], config)
+    unplaced = unplaced_of(table, LABELS, lesions)
+    return targets_of(["a"], [points], unplaced, lesions, geometries, [0.5], config)
 
 
 def around(targets, x, y):
@@ -101,15 +111,22 @@ def test_distances_from_a_mask_are_those_on_the_whole_film_and_are_measured_near
 
 def test_on_a_positive_film_without_a_place_nothing_counts_and_on_a_normal_one_everything():
     assert not told([finding()]).counts.any()
-    normal = told([finding(number=0, severity="normal")], positive=False)
+    normal = told([finding(number=0, severity="normal")])
     assert normal.counts.all() and not normal.soft.any()
+
+
+def test_beside_a_lesion_without_a_place_a_placed_one_counts_and_nothing_else():
+    targets = told([finding(x_px=100, y_px=80, radius_px=20), finding(number=2)])
+    assert np.array_equal(targets.counts, np.hypot(*(GRID - (100, 80)).T) <= 20)
+    others = told([finding(x_px=100, y_px=80, radius_px=20), finding(image="b", number=1)])
+    assert others.counts.sum() > targets.counts.sum()
 
 
 def test_a_finding_of_unknown_class_counts_for_nothing_in_and_around_it():
     table = findings_table([finding(severity=None, x_px=100, y_px=80, radius_px=20)])
     unknown = unknown_of(table, LABELS)
     assert list(unknown) == ["a"] and not len(lesions_of(table, LABELS)[0])
-    targets = targets_of(["a"], [GRID], [False], *lesions_of(table, LABELS), [0.5], SMALL, unknown)
+    targets = targets_of(["a"], [GRID], (), *lesions_of(table, LABELS), [0.5], SMALL, unknown)
     assert np.array_equal(~targets.counts, np.hypot(*(GRID - (100, 80)).T) <= 28) and not targets.soft.any()
 
 
