@@ -34,7 +34,7 @@ class View:
     places: np.ndarray
 
 
-def view_of(breast: Breast, spacing_mm: float | None, view_mm: float, name: str) -> View:
+def view_of(breast: Breast, spacing_mm: float, view_mm: float, name: str) -> View:
     """Return the view of a breast.
 
     Args:
@@ -44,13 +44,8 @@ def view_of(breast: Breast, spacing_mm: float | None, view_mm: float, name: str)
         name: The image, for the error.
 
     Raises:
-        InputError: The side of a pixel of the film is not known, or the breast is too small for a place.
+        InputError: The breast is too small for a place.
     """
-    if spacing_mm is None:
-        raise InputError(
-            f"image {name} has no spacing_mm, but a detector looks at films of {view_mm} mm a pixel; "
-            "set data.spacing_mm to the side of a pixel in mm"
-        )
     top, bottom, right = breast.box
     shown, mask = breast.pixels[top:bottom, :right], breast.mask[top:bottom, :right].astype(np.uint8)
     factor = spacing_mm / view_mm

@@ -122,7 +122,7 @@ class Maps:
         rows = {keys[0]: row for row, keys in enumerate(self.keys)}
         for keys in track(missing, "Maps of films", disable=not (missing and trainer.is_global_zero)):
             row = self.table.iloc[rows[keys[0]]]
-            image, side, spacing = str(row["image_id"]), _given(row["laterality"]), _given(row["spacing_mm"])
+            image, side, spacing = str(row["image_id"]), _given(row["laterality"]), float(row["spacing_mm"])
             breast = find_breast(self.prepared.dataset.read(image), side, image)
             view = view_of(breast, spacing, self.config.detector.spacing_mm, image)
             at = view.places[:, [FACTS.index("row"), FACTS.index("column")]].astype(int).T

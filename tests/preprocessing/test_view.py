@@ -22,8 +22,8 @@ def a_film(*, right, spot=None, radius=12):
     return Film(np.ascontiguousarray(levels.astype(np.uint8)), max_level=255, spacing_mm=0.4)
 
 
-def the_view(film, view_mm=0.4, spacing=0.4):
-    return view_of(find_breast(film, None), spacing, view_mm, "one")
+def the_view(film, view_mm=0.4):
+    return view_of(find_breast(film, None), 0.4, view_mm, "one")
 
 
 @pytest.mark.parametrize("view_mm", [0.2, 0.4, 0.6])
@@ -61,6 +61,6 @@ def test_brightness_at_the_edge_of_the_breast_is_that_of_the_breast_alone():
     assert blob.min() > 0.5 * np.median(blob), f"a Gaussian of {BLOB_MM} mm that saw the black beside the breast"
 
 
-def test_a_film_without_a_known_spacing_is_refused_in_one_line():
-    with pytest.raises(InputError, match=r"image one has no spacing_mm.*data.spacing_mm"):
-        the_view(a_film(right=False), spacing=None)
+def test_a_breast_that_is_smaller_than_a_place_is_refused_in_one_line():
+    with pytest.raises(InputError, match=r"image one: its breast holds no place at 20 mm a pixel"):
+        the_view(a_film(right=False), view_mm=20)
