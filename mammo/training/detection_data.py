@@ -57,7 +57,8 @@ class DetectionDataModule(L.LightningDataModule):
             check_films(self.prepared, self.config, fits=stage == "fit", world=trainer.world_size)
             precision = torch.bfloat16 if str(trainer.precision).startswith("bf16") else torch.float32
             kept: Path | None = home() / "maps" if self.config.data.cache else None
-            self.films = Maps(net, self.prepared, self.config, precision, kept).of_films(trainer)
+            device = trainer.strategy.root_device
+            self.films = Maps(net, self.prepared, self.config, precision, device, kept).of_films(trainer)
             self.starts = np.cumsum([0, *(len(film.places) for film in self.films)])
             self.use = np.repeat(self._of("train"), np.diff(self.starts))
         if stage == "fit":

@@ -52,18 +52,23 @@ class Maps:
         prepared: The samples of the run, one for each film.
         config: The settings of the run.
         dtype: The precision of the frozen layers.
+        device: The device that the frozen layers run on.
         home: The folder of the store; None keeps nothing.
     """
 
     def __init__(
-        self, net: Detector, prepared: Prepared, config: Config, dtype: torch.dtype, home: Path | None
+        self,
+        net: Detector,
+        prepared: Prepared,
+        config: Config,
+        dtype: torch.dtype,
+        device: torch.device,
+        home: Path | None,
     ) -> None:
-        self.net, self.prepared, self.config, self.dtype = net, prepared, config, dtype
+        self.net, self.prepared, self.config, self.dtype, self.device = net, prepared, config, dtype, device
         self.blocks = blocks_of(config.model.maps, config.detector)
         self.table = prepared.crops.table
-        facts = {"version": VERSION, "torch": torch.__version__} | read_by()
-        facts |= {"spacing_mm": config.detector.spacing_mm, "precision": str(dtype)}
-        self.store = None if home is None else Store(home / digest(facts))
+        self.store = None if home is None else Store(home / store_name(config.detector.spacing_mm, dtype, device))
         weights = {name: maps.digest() for name, maps in net.frozen.items()}  # type: ignore[operator]
         names = film_names(prepared.dataset.read, prepared.dataset.digest, self.table["image_id"].tolist())
         spacings, sides = (self.table[key].astype(object) for key in ("spacing_mm", "laterality"))
@@ -117,8 +122,7 @@ class Maps:
 
     def _made(self, missing: list[list[str]], trainer: Any) -> Iterator[dict[str, Tensor]]:
         """Yield the arrays of each film that is missing, by name."""
-        device = trainer.strategy.root_device
-        frozen = copy.deepcopy(self.net.frozen).to(device=device, dtype=self.dtype)
+        frozen = copy.deepcopy(self.net.frozen).to(device=self.device, dtype=self.dtype)
         rows = {keys[0]: row for row, keys in enumerate(self.keys)}
         for keys in track(missing, "Maps of films", disable=not (missing and trainer.is_global_zero)):
             row = self.table.iloc[rows[keys[0]]]
@@ -133,6 +137,13 @@ class Maps:
                     maps = {of: frozen[of.backbone](view.pixels, of.scale)}
                 arrays |= zip(_names(key), to_bytes(in_windows(maps[of], window, *at)), strict=True)
             yield arrays
+
+
+def store_name(spacing_mm: float, dtype: torch.dtype, device: torch.device) -> str:
+    """Return the name of the store of maps that are made alike; kinds of devices may differ in the last bit."""
+    facts = {"version": VERSION, "torch": torch.__version__} | read_by()
+    facts |= {"spacing_mm": spacing_mm, "precision": str(dtype)}
+    return digest(facts if device.type == "cpu" else facts | {"device": device.type})
 
 
 def _names(key: str) -> tuple[str, str]:
