@@ -108,7 +108,8 @@ def train(
         weights: `imagenet`, a .safetensors file, a finished run or its folder, or None for random weights.
         heads: Names of scikit-learn heads on the network's features, or `all`. None: `svm`.
         task: The name of a built-in task, or its settings: `name`, `column`, `classes`; or without classes, for the
-            words of a column, `{"name": "label", "column": "Befund", "positive": ["krank"]}`. None: `abnormality`.
+            words of a column, `{"name": "label", "column": "Befund", "positive": ["krank"]}`. With
+            `"kind": "detection"` other settings are those of `detection`, unless they are given. None: `abnormality`.
         out: The run folder. None: outputs/<date>/<time>.
         settings: Further settings in the words of the command line, say `["trainer.max_epochs=5", "seed=1"]`. A
             setting that an argument gives already is refused.
@@ -137,6 +138,9 @@ def train(
             chosen[group] = {"name": name}
         elif given is not None and group != "data":
             chosen[group] = dict(given) if isinstance(given, Mapping) else settings_of(given, CROPS, group)
+    kind = chosen.get("task", {}).get("kind")
+    if (conf() / "task" / f"{kind}.yaml").is_file():
+        line.append(f"task={kind}")  # whose further settings, such as heads, go with a task of this kind
     chosen["data"] = data
     if weights != LATER:
         named = weights.path if isinstance(weights, RunFolder) else weights

@@ -113,6 +113,26 @@ def test_a_run_that_has_finished_is_not_run_again(lines_run, monkeypatch):
     assert (folder / "runs/mine/predictions.csv").stat().st_mtime_ns == before
 
 
+OWN = {"other": ["normal", "benign"], "malignant": ["malignant"]}
+
+
+@pytest.mark.parametrize(
+    ("task", "classes"),
+    [
+        ("detection", ["normal", "abnormal"]),
+        ({"name": "mine", "kind": "detection", "column": "severity", "classes": OWN}, list(OWN)),
+    ],
+)
+def test_a_detector_needs_no_setting_beside_its_task(task, classes, phantom, tmp_path, monkeypatch):
+    """Heads on features, the objective and the rule of units are those of task=detection."""
+    ran = []
+    monkeypatch.setattr("mammo.runs.job.run", lambda config, *given, **how: ran.append(config))
+    split = mammo.split(phantom.findings(), seed=0)
+    mammo.train(phantom, split, task=task, out=tmp_path / "run")
+    assert list(ran[0].task.classes) == classes and ran[0].task.kind == "detection"
+    assert (ran[0].heads, ran[0].objective, ran[0].aggregate) == ([], "val/detector/auroc", "max")
+
+
 @pytest.mark.parametrize("head", ["softmax", "logistic"])
 def test_a_predictor_gives_what_the_predictions_table_says(shared_job, phantom, head):
     folder, _ = shared_job("heads=[logistic]", "trainer.precision=32-true", "augment=none")
