@@ -148,6 +148,20 @@ class RunFolder:
         return pd.read_csv(self.file("lesions.csv"), dtype=TYPES | dict.fromkeys(DESCRIBED, str), **WORDS)
 
     @property
+    def windows(self) -> pd.DataFrame | None:
+        """One row per head and lesion window of a detector's test films; None if the run has no such table."""
+        if not (self.path / "windows.csv").is_file():
+            return None
+        return pd.read_csv(self.path / "windows.csv", dtype=TYPES, **WORDS)
+
+    def write_windows(self, windows: pd.DataFrame | None) -> None:
+        """Write the table of lesion windows; None removes it."""
+        if windows is None:
+            (self.path / "windows.csv").unlink(missing_ok=True)
+        else:
+            write_table(windows, self.path / "windows.csv")
+
+    @property
     def films(self) -> pd.DataFrame:
         """One row per film that was cut: its size, white, spacing and notes; empty in runs that wrote none."""
         if not (self.path / "films.csv").is_file():

@@ -28,6 +28,7 @@ MARKS, DETECTION, REPORT = (
 )
 VIEW, MAPS = "tests/preprocessing/test_view.py", "tests/models/test_maps.py"
 PLACES, FOUND = "tests/training/test_places.py", "tests/test_detection.py"
+WINDOWS = "tests/runs/test_lesion_windows.py"
 DONOR, SHARES = "tests/runs/test_donor.py", "tests/preprocessing/test_shares.py"
 
 # Name: file of mammo, text before, text after, file of the test, and part of its name.
@@ -138,6 +139,10 @@ MUTATIONS = {
     "places of all films": ("training/detection_data.py", 'self.use = np.repeat(self._of("train"), np.diff(self.starts))', "self.use = np.ones(int(self.starts[-1]), bool)", FOUND, "score_less_half"),
     "prior of all films": ("training/marks.py", "counted(use & (targets.soft > 0))", "counted(targets.soft > 0)", PLACES, "position_prior"),
     "partner of the same side": ("training/places.py", 'other = {"left": "right", "right": "left"}', 'other = {"left": "left", "right": "right"}', PLACES, "partner_is"),
+    "windows as drawn": ("runs/lesion_windows.py", 'CropConfig(name="lesion", recentre=recentre)', 'CropConfig(name="lesion", recentre=True)', WINDOWS, "windows_are_those"),
+    "heat elsewhere": ("runs/lesion_windows.py", "films[image]", "films[image] - 1", WINDOWS, "nearest_place"),
+    "maps of any device": ("training/film_maps.py", 'if device.type == "cpu" else', "if device.type else", "tests/training/test_film_maps.py", "another_kind"),
+    "places without counts": ("training/place_guard.py", " | ~true.counts[taught]]", "]", FOUND, "taught_something_else"),
     "partner added": ("training/marks.py", "return scores - share * other", "return scores + share * other", PLACES, "score_less_its"),
     "marks near hotter ones": ("training/marks.py", "> apart_px", "> 0", PLACES, "hottest_places_and_none"),
     "masks shared by none": ("models/detector.py", "torch.rand(like.shape, generator=self.draws", "torch.rand((like.shape[0], 2, like.shape[2]), generator=self.draws", "tests/models/test_detector.py", "same_inputs"),

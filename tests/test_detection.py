@@ -12,6 +12,8 @@ import pytest
 from mammo.config import Config
 from mammo.datasets.phantom import Phantom
 from mammo.errors import InputError
+from mammo.evaluation.external import read_external
+from mammo.evaluation.lesion_windows import BRIGHTNESS, DRAWINGS, HEAT
 from mammo.reports import run as report
 from mammo.run_folder import RunFolder
 from mammo.runs import checks, external_test
@@ -77,6 +79,13 @@ def test_lesions_that_trained_are_found_where_they_lie_on_left_and_right_films(j
 def test_baselines_have_marks_too(run):
     heads = set(table(run, "candidates.csv")["head"])
     assert heads == {"detector", "position_prior", "brightest_blob", "blob_minus_surround"}
+
+
+def test_its_heat_in_lesion_windows_of_test_films_is_a_table_that_evaluate_reads(run):
+    found, samples = read_external(run.path / "windows.csv"), run.samples
+    heads = {f"{name}_{drawing}" for name in (HEAT, BRIGHTNESS) for drawing in DRAWINGS}
+    assert set(found.table["head"]) == heads and found.classes == ["normal", "abnormal"]
+    assert set(found.table["image_id"]) <= set(samples.loc[samples["split"] == "test", "image_id"])
 
 
 def test_the_checkpoint_holds_all_that_the_scores_need(run, unreported, tmp_path):

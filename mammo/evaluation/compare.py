@@ -1,7 +1,7 @@
 """Paired comparisons of experiments and heads on the same test samples: differences and their tests, by patient."""
 
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 
@@ -69,19 +69,18 @@ def check_paired(first: Experiment, second: Experiment) -> None:
 def pairs(experiments: list[Experiment]) -> list[tuple[Classifier, Classifier]]:
     """Return the pairs to compare: the same head of two experiments, and two heads of one experiment.
 
-    The majority class is in no pair. Baselines are not compared between experiments, because they see the same.
+    If two experiments share no head, each head of the first is compared with each of the second. The majority class is
+    in no pair. Baselines are not compared between experiments that have other heads, because they see the same.
     """
     heads = {one.label: [head for head in one.heads if head != "majority"] for one in experiments}
     found: list[tuple[Classifier, Classifier]] = []
     for first, second in combinations(experiments, 2):
-        single = [heads[one.label] for one in (first, second)]
-        if len(single[0]) == len(single[1]) == 1 and single[0] != single[1]:
-            found.append(((first, single[0][0]), (second, single[1][0])))
-        found += [
-            ((first, head), (second, head))
-            for head in heads[first.label]
-            if head in heads[second.label] and head not in BASELINES
-        ]
+        ours, theirs = (
+            [head for head in heads[one.label] if head not in BASELINES] or heads[one.label] for one in (first, second)
+        )
+        shared = [(head, head) for head in ours if head in theirs and head not in BASELINES]
+        apart = [] if set(ours) & set(theirs) else list(product(ours, theirs))
+        found += [((first, head), (second, other)) for head, other in shared or apart]
     for one in experiments:
         found += [((one, head), (one, other)) for head, other in combinations(heads[one.label], 2)]
     return found

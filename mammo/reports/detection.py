@@ -5,6 +5,7 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from mammo.errors import InputError
 from mammo.evaluation.bootstrap import Value
@@ -20,6 +21,7 @@ from mammo.evaluation.detection import (
     evaluate_marks,
 )
 from mammo.evaluation.experiments import Experiment
+from mammo.evaluation.lesion_windows import BRIGHTNESS, HEAT, areas
 from mammo.evaluation.marks import HIT_MM, Detection
 from mammo.reports import detection_figures
 from mammo.reports.markdown import markdown, signed
@@ -38,6 +40,7 @@ HEADS = {
     "blob_minus_surround": "a baseline: it marks spots that are brighter than their surround, without any training",
 }
 FRACTIONS = {0.125: "1/8", 0.25: "1/4", 0.5: "1/2"}
+WINDOWS = {"as_drawn": "windows as drawn", "recentred": "windows re-centred on the brightest blob, which is harder"}
 SHORT = ("froc_0.25", "froc_1", "froc_4", "cpm", "first_mark", "localisation_roc")  # numbers of a comparison
 
 
@@ -92,6 +95,9 @@ def write(run: RunFolder) -> Marks:
         *_difference_lines(apart),
         *_subgroup_lines(tested),
     ]
+    if (windows := run.windows) is not None:
+        said, facts["windows"] = _windows(windows, run.provenance["classes"])
+        lines += said
     return Marks(lines, {"detection": facts}, flat)
 
 
@@ -210,6 +216,31 @@ def _subgroup_lines(heads: dict[str, Detection]) -> list[str]:
             said = "The thresholds are those of all lesions together, and false marks are counted on all images."
             lines += [f"### Lesions found by subgroup: {head}", "", said, "", *markdown(header, rows), ""]
     return lines
+
+
+def _windows(windows: pd.DataFrame, classes: list[str]) -> tuple[list[str], dict[str, Any]]:
+    """Return the section on lesion windows, and its numbers."""
+    of_drawing = areas(windows.assign(positive=windows["label"] == classes[1]))
+    one = windows[windows["head"] == windows["head"].iloc[0]]
+    counts = {name: int((one["label"] == name).sum()) for name in classes}
+    found = " and ".join(f"{count} {name}" for name, count in counts.items())
+    rows = [
+        [WINDOWS[drawing], str(of[HEAT]), str(of[BRIGHTNESS]), signed(of["difference"])]
+        for drawing, of in of_drawing.items()
+    ]
+    lines = [
+        "### Lesion windows",
+        "",
+        f"crop=lesion cuts these windows of the test films under the same seed and split: {found}. A window lies on an "
+        "annotated lesion, or on a normal film where lesions lie, so this is classification, not detection. The heat "
+        "is that of the detector at the place nearest to the centre of the window. The brightness is that of the "
+        "middle of the window minus that of its surround. Nothing is trained for either.",
+        "",
+        *markdown(["AUROC", "heat", "brightness", "heat minus brightness"], rows),
+        "",
+    ]
+    numbers = {name: {key: value.as_json() for key, value in of.items()} for name, of in of_drawing.items()}
+    return lines, {"n": counts | {"patients": int(one["patient"].nunique())}, **numbers}
 
 
 def _rate(rate: float) -> str:

@@ -20,7 +20,7 @@ from mammo.models.heads_io import save_head
 from mammo.preprocessing.breast import resize
 from mammo.processes import checkpoint_io
 from mammo.run_folder import RunFolder
-from mammo.runs import detected
+from mammo.runs import detected, lesion_windows
 from mammo.runs.gallery import gallery
 from mammo.training.callbacks import Outputs
 from mammo.training.prepare import Prepared
@@ -96,6 +96,7 @@ def write_run(
     found = {"epoch": {"number": outputs.epoch, "how": how}, "heads": chosen}
     if outputs.heat:
         detected.write_marks(run, config, prepared, outputs.heat)
+        lesion_windows.write(run, config, prepared, outputs.heat)
         if (drawn := gallery(prepared, config, outputs.heat)) is not None:
             figures.save(drawn, run.path / "figures/gallery.png")
     write_json(found | ({"detector": detector} if detector else {}), run.path / "selection.json")

@@ -10,12 +10,14 @@ import pytest
 from mammo import figures
 from mammo.errors import InputError
 from mammo.evaluation.detection import NAMES, evaluate_marks
+from mammo.evaluation.lesion_windows import BRIGHTNESS, DRAWINGS, HEAT, areas
 from mammo.reports import detection, detection_figures, leaderboard
 from mammo.reports import run as report
 from mammo.reports.experiments import read_experiments
 from mammo.run_folder import RunFolder
 from tests.evaluation.marks import HEADS, detecting, numbered, write_marks
 from tests.evaluation.tables import predictions, run_folder
+from tests.evaluation.test_lesion_windows import windows
 
 
 def made(folder, patients=60, *, settings=None, fold=None, **how):
@@ -88,6 +90,20 @@ def test_differences_are_the_detectors_minus_each_baselines_and_subgroups_are_of
     assert sum(name.startswith("lesion radius") for name in rows) == 3
     assert int(rows["finding CALC"][0]) + int(rows["finding CIRC"][0]) == 18
     assert not any("subgroup: position_prior" in line for line in written.lines)
+
+
+def test_lesion_windows_have_a_section_and_their_numbers_those_of_all_test_windows(tmp_path, written):
+    one, table = made(tmp_path / "run"), windows()
+    table.drop(columns="positive").to_csv(one.path / "windows.csv", index=False)
+    found, values = detection.write(one), areas(table)
+    header, rows = table_of(found.lines, "### Lesion windows")
+    assert header == ["AUROC", "heat", "brightness", "heat minus brightness"] and len(rows) == len(DRAWINGS)
+    for cells, of in zip(rows.values(), values.values(), strict=True):
+        assert cells[:2] == [str(of[HEAT]), str(of[BRIGHTNESS])] and cells[2][0] in "+-"
+    numbers = found.facts["detection"]["windows"]
+    assert numbers["n"] == {"normal": 30, "abnormal": 30, "patients": 30}
+    assert numbers["as_drawn"]["difference"] == values["as_drawn"]["difference"].as_json()
+    assert "### Lesion windows" not in written.lines and "windows" not in written.facts["detection"]
 
 
 def test_a_part_without_a_lesion_or_a_normal_film_is_undefined_in_words(tmp_path):
