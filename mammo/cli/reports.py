@@ -1,5 +1,6 @@
 """The commands on tables: report, compare, evaluate, literature, leak-study, detectors and results."""
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -123,6 +124,10 @@ def detectors(
     to: Annotated[
         Path | None, typer.Option(help="folder of tables to write, enough to print the numbers again")
     ] = None,
+    chosen_on: Annotated[
+        str,
+        typer.Option(help="with --to: the seeds on which the recipe was chosen, say 0,1,2; a column of their own"),
+    ] = "",
 ) -> None:
     """Print the numbers of a detector over folds and seeds."""
     from mammo.reports import detector_results as tables
@@ -130,8 +135,10 @@ def detectors(
     sweep = not (path / tables.PREDICTIONS).is_file()
     if sweep and to is None:
         raise InputError(f"{path}: expected a folder with {tables.PREDICTIONS}; of a sweep, write one by --to <folder>")
+    if chosen_on and not (to is not None and re.fullmatch(r"\d+(,\d+)*", chosen_on)):
+        raise InputError(f"--chosen-on {chosen_on}: expected seeds such as 0,1,2, and the folder of tables by --to")
     if to is not None:
-        tables.collect(path, to)
+        tables.collect(path, to, [int(seed) for seed in chosen_on.split(",") if seed])
     typer.echo("\n".join(tables.table(to or path)))
 
 

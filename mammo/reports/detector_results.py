@@ -1,7 +1,8 @@
 """The numbers of a detector over seeds, each film tested once a seed, from tables that lie beside a page of results.
 
 The tables hold the test parts of all folds: `predictions.csv.xz` (`image_id, patient, seed, head, positive, score`),
-`candidates.csv.xz` (`image_id, seed, head, x_px, y_px, score`), and `lesions.csv` as a run writes it.
+`candidates.csv.xz` (`image_id, seed, head, x_px, y_px, score`), `lesions.csv` as a run writes it, and if all runs have
+it `windows.csv.xz`, with `positive` beside `label`. `seeds.json` names the seeds on which the recipe was chosen.
 """
 
 from collections.abc import Sequence
@@ -15,20 +16,22 @@ from mammo.datasets.findings import SAMPLE
 from mammo.errors import InputError
 from mammo.evaluation.bootstrap import Value, interval, resampled
 from mammo.evaluation.detection import evaluate_marks
+from mammo.evaluation.lesion_windows import BRIGHTNESS, HEAT, areas
 from mammo.evaluation.marks import Detection, judge
 from mammo.evaluation.metrics import support, weighted_metrics
 from mammo.evaluation.predictions import Predictions
-from mammo.files import write_table
-from mammo.reports.markdown import markdown
+from mammo.files import read_json, write_json, write_table
+from mammo.reports.markdown import markdown, signed
 from mammo.run_folder import RunFolder
 
 PREDICTIONS, CANDIDATES, LESIONS = "predictions.csv.xz", "candidates.csv.xz", "lesions.csv"
-CHOSEN_ON = (0, 1, 2)  # seeds on which a recipe was chosen; the others were not looked at before
+WINDOWS, SEEDS = "windows.csv.xz", "seeds.json"  # not in every folder
 UNITS = {
     "film with that of the other breast": ("detector_partner", "image_id"),
     "film alone": ("detector", "image_id"),
     "patient": ("detector", "patient"),
 }
+DRAWN = {"as_drawn": "as drawn", "recentred": "re-centred"}  # kinds of lesion windows
 MARKS = {
     "lesions found at 1/4 false mark a film": "froc_0.25",
     "at 1/2": "froc_0.5",
@@ -40,18 +43,24 @@ MARKS = {
 
 
 def table(folder: Path) -> list[str]:
-    """Return a table of AUROC and of marks, of the detector and its baselines, with a column for each set of seeds."""
+    """Return a table of AUROC and of marks, of the detector and its baselines.
+
+    It has one column for all seeds, or one for those on which the recipe was chosen and one for the others.
+    """
     predictions = pd.read_csv(folder / PREDICTIONS, dtype={"image_id": str, "patient": str})
     marks = pd.read_csv(folder / CANDIDATES, dtype={"image_id": str})
     lesions = pd.read_csv(folder / LESIONS, dtype={"image_id": str, "patient": str})
     seeds = sorted(predictions["seed"].unique())
-    parts = [[seed for seed in seeds if (seed in CHOSEN_ON) == first] for first in (True, False)]
+    chosen_on = read_json(folder / SEEDS)["chosen_on"] if (folder / SEEDS).is_file() else []
+    parts = [[seed for seed in seeds if (seed in chosen_on) == first] for first in (True, False)]
     parts = [part for part in parts if part]
     rows = []
     for unit, (head, column) in UNITS.items():
         if head not in set(predictions["head"]):
             continue  # partner=false
         rows.append([f"AUROC, {unit}", *(str(area(predictions, part, head, column)) for part in parts)])
+    if (folder / WINDOWS).is_file():
+        rows += window_rows(pd.read_csv(folder / WINDOWS, dtype={"image_id": str, "patient": str}), parts)
     for head in marks["head"].unique():
         judged = [[judged_marks(predictions, marks, lesions, seed, head) for seed in part] for part in parts]
         values = [evaluate_marks(one) for one in judged]
@@ -88,6 +97,22 @@ def area(predictions: pd.DataFrame, seeds: Sequence[int], head: str, unit: str) 
     return interval(np.mean(arrays, axis=0), *rests[0])
 
 
+def window_rows(windows: pd.DataFrame, parts: Sequence[Sequence[int]]) -> list[list[str]]:
+    """Return the rows of AUROC on lesion windows of the detector's heat, of brightness, and of their difference.
+
+    Args:
+        windows: The rows of all seeds.
+        parts: The seeds of each column.
+    """
+    found = [areas(windows[windows["seed"].isin(part)]) for part in parts]
+    rows = []
+    for drawing, name in DRAWN.items():
+        for key, said in ((HEAT, "heat of the detector"), (BRIGHTNESS, "brightness")):
+            rows.append([f"AUROC, lesion window {name}: {said}", *(str(of[drawing][key]) for of in found)])
+        rows.append(["heat minus brightness", *(signed(of[drawing]["difference"]) for of in found)])
+    return rows
+
+
 def _predictions(units: pd.DataFrame) -> Predictions:
     positive = units["positive"].to_numpy(int)
     score = units["score"].to_numpy(float)
@@ -105,22 +130,32 @@ def judged_marks(
     return judge(marks[(marks["seed"] == seed) & (marks["head"] == head)], lesions, images)
 
 
-def collect(sweep: Path, folder: Path) -> None:
+def collect(sweep: Path, folder: Path, chosen_on: Sequence[int] = ()) -> None:
     """Write the tables of a page from the run folders of a sweep over folds and seeds.
 
+    Args:
+        sweep: The folder of the sweep.
+        folder: The folder of the tables.
+        chosen_on: The seeds on which the recipe was chosen; their numbers stand apart.
+
     Raises:
-        InputError: The folder has no finished run of a detector.
+        InputError: The folder has no finished run of a detector, or none of such a seed.
     """
-    predictions, marks, lesions = [], [], []
+    predictions, marks, lesions, windows = [], [], [], list[pd.DataFrame]()
     runs = [RunFolder(path.parent) for path in sorted(sweep.glob("*/candidates.csv"))]
     if not any(run.finished for run in runs):
         raise InputError(f"{sweep}: expected a sweep folder with finished runs of task=detection, found none")
-    for run in filter(lambda run: run.finished, runs):
+    finished = [run for run in runs if run.finished]
+    if strange := set(chosen_on) - (seeds := {run.config.seed for run in finished}):
+        raise InputError(f"chosen on seed {min(strange)}: expected some of {', '.join(map(str, sorted(seeds)))}")
+    for run in finished:
         table, classes = run.predictions()
         table["positive"] = table["label"] == classes[1]
         predictions.append(table[(table["split"] == "test") & table["head"].str.startswith("detector")])
         marks.append(run.candidates[run.candidates["split"] == "test"].assign(seed=run.config.seed))
         lesions.append(run.lesions[run.lesions["split"] == "test"])
+        if (of_run := run.windows) is not None:
+            windows.append(of_run.assign(positive=of_run["label"] == classes[1]))
     folder.mkdir(parents=True, exist_ok=True)
     kept = pd.concat(lesions).drop_duplicates(["image_id", "finding_id"]).sort_values(["image_id", "finding_id"])
     write_table(
@@ -128,3 +163,9 @@ def collect(sweep: Path, folder: Path) -> None:
     )
     write_table(pd.concat(marks)[["image_id", "seed", "head", "x_px", "y_px", "score"]], folder / CANDIDATES)
     write_table(kept, folder / LESIONS)
+    for name in (WINDOWS, SEEDS):
+        (folder / name).unlink(missing_ok=True)
+    if len(windows) == len(finished):  # a fold that lacks them would leave its films out
+        write_table(pd.concat(windows).drop(columns=["x_px", "y_px"]), folder / WINDOWS)
+    if chosen_on:
+        write_json({"chosen_on": sorted(chosen_on)}, folder / SEEDS)

@@ -1,12 +1,20 @@
 """The numbers of a detector over seeds are those of the films of all folds together."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from mammo.cli.reports import detectors
 from mammo.errors import InputError
-from mammo.reports.detector_results import CANDIDATES, LESIONS, PREDICTIONS, area, collect, table
+from mammo.evaluation.lesion_windows import HEAT, areas
+from mammo.reports.detector_results import CANDIDATES, LESIONS, PREDICTIONS, SEEDS, WINDOWS, area, collect, table
+from mammo.reports.experiments import read_experiments
+from tests.evaluation.marks import detecting
+from tests.evaluation.tables import predictions, run_folder
+from tests.evaluation.test_lesion_windows import windows
 
 
 @pytest.fixture(scope="module")
@@ -46,11 +54,81 @@ def test_an_area_is_that_of_all_films_of_a_seed_and_a_mean_over_seeds(folder):
     assert np.isclose(area(predictions, [0], "detector", "patient").value, expected)
 
 
-def test_seeds_of_choice_and_others_stand_apart_and_marks_are_judged_in_each(folder):
-    lines = table(folder)
+@pytest.fixture
+def chosen(folder, tmp_path):
+    """The same folder, with the seed on which the recipe was chosen."""
+    shutil.copytree(folder, tmp_path / "chosen")
+    (tmp_path / "chosen" / SEEDS).write_text('{"chosen_on": [0]}')
+    return tmp_path / "chosen"
+
+
+def test_without_seeds_of_choice_there_is_one_column(folder):
+    assert table(folder)[0] == "|  | seed 0, 3 |"
+
+
+def test_seeds_of_choice_and_others_stand_apart_and_marks_are_judged_in_each(chosen):
+    lines = table(chosen)
     assert lines[0] == "|  | seed 0 | seed 3 |"
     first = next(line for line in lines if "first mark hits" in line)
     assert [cell.split()[0] for cell in first.split("|")[2:4]] == ["1.000", "0.500"]
+
+
+def test_lesion_windows_have_rows_if_the_folder_has_them(chosen):
+    assert not any("lesion window" in line for line in table(chosen))
+    found = windows(seeds=(0, 3))
+    found.to_csv(chosen / WINDOWS, index=False)
+    lines = [line for line in table(chosen) if "lesion window" in line or "minus brightness" in line]
+    assert [line.split("|")[1].strip() for line in lines] == [
+        "AUROC, lesion window as drawn: heat of the detector",
+        "AUROC, lesion window as drawn: brightness",
+        "heat minus brightness",
+        "AUROC, lesion window re-centred: heat of the detector",
+        "AUROC, lesion window re-centred: brightness",
+        "heat minus brightness",
+    ]
+    values = [areas(found[found["seed"] == seed])["recentred"][HEAT] for seed in (0, 3)]
+    assert [cell.strip() for cell in lines[3].split("|")[2:4]] == [str(value) for value in values]
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    """A finished run of each of two folds and seeds."""
+    for seed in (0, 3):
+        for fold in (0, 1):
+            found = predictions(12, fold=fold, seed=seed, heads=("detector", "detector_partner"))
+            folder = detecting(run_folder(tmp_path / "sweep" / f"{seed}-{fold}", found), found, heads=("detector",))
+            (folder / "finished.json").write_text("{}")
+            heat = windows(seeds=(seed,)).drop(columns="positive").assign(x_px=1.0, y_px=2.0)
+            tested = found.loc[found["split"] == "test", "image_id"]
+            heat[heat["image_id"].isin(tested)].to_csv(folder / "windows.csv", index=False)
+    return tmp_path / "sweep"
+
+
+def test_windows_of_all_folds_are_collected_and_can_be_compared_with_a_classifiers(sweep, tmp_path):
+    collect(sweep, tmp_path / "to", [3])
+    assert table(tmp_path / "to")[0] == "|  | seed 3 | seed 0 |"
+    (one,) = read_experiments([tmp_path / "to" / WINDOWS])
+    assert (one.seeds, one.tested(f"{HEAT}_recentred").classes) == (2, ("normal", "abnormal"))
+    whole = pd.read_csv(tmp_path / "to" / WINDOWS)
+    assert (whole["positive"] == (whole["label"] == "abnormal")).all() and len(whole) == 2 * 4 * 24
+
+
+def test_a_fold_without_windows_leaves_them_out_and_other_seeds_of_choice_are_forgotten(sweep, tmp_path):
+    collect(sweep, tmp_path / "to", [3])
+    (sweep / "0-1" / "windows.csv").unlink()
+    collect(sweep, tmp_path / "to")
+    assert {one.name for one in (tmp_path / "to").iterdir()} == {PREDICTIONS, CANDIDATES, LESIONS}
+
+
+def test_a_seed_of_choice_that_did_not_run_is_refused(sweep, tmp_path):
+    with pytest.raises(InputError, match="chosen on seed 5: expected some of 0, 3"):
+        collect(sweep, tmp_path / "to", [0, 5])
+
+
+def test_seeds_of_choice_are_numbers_and_need_a_folder_that_keeps_them(folder, tmp_path):
+    for to, words in ((None, "0"), (tmp_path, "0-2")):
+        with pytest.raises(InputError, match=f"--chosen-on {words}: expected seeds such as 0,1,2"):
+            detectors(folder, to, words)
 
 
 def test_a_film_that_is_tested_twice_in_a_seed_is_refused(folder):
