@@ -9,7 +9,7 @@ import numpy as np
 from mammo.evaluation.bootstrap import Value, interval, resampled
 from mammo.evaluation.leaks import Leak
 from mammo.evaluation.marks import Detection
-from mammo.evaluation.metrics import support, weighted_metrics
+from mammo.evaluation.metrics import mean_auroc, support, weighted_metrics
 from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.predictions import Predictions, concatenated
 
@@ -137,13 +137,7 @@ def pooled_auroc(experiment: Experiment, head: str) -> Value | None:
     seeds: dict[int, list[Predictions]] = {}
     for job in experiment.jobs:
         seeds.setdefault(job.seed, []).append(job.predictions["test"][head].calibrated(job.operating[head]))
-    areas = []
-    tested = experiment.tested(head)
-    everyone = np.unique(tested.patients)
-    for folds in seeds.values():
-        of_seed = concatenated(folds)
-        if of_seed.samples.duplicated().any():
-            return None
-        of = partial(weighted_metrics, of_seed, only=["auroc"])
-        areas.append(resampled(of_seed.patients, of, everyone=everyone)["auroc"])
-    return interval(np.mean(areas, axis=0), *support(tested, "auroc"))
+    tests = [concatenated(folds) for folds in seeds.values()]
+    if any(one.samples.duplicated().any() for one in tests):
+        return None
+    return interval(mean_auroc(tests), *support(experiment.tested(head), "auroc"))

@@ -3,19 +3,14 @@
 The head of a row names a score and a drawing, for example `detector_heat_recentred`.
 """
 
-from functools import partial
-
-import numpy as np
 import pandas as pd
 
-from mammo.datasets.findings import SAMPLE
-from mammo.evaluation.bootstrap import Value, difference, interval, resampled
-from mammo.evaluation.metrics import support, weighted_metrics
+from mammo.evaluation.bootstrap import Value, difference, interval
+from mammo.evaluation.metrics import mean_auroc, support
 from mammo.evaluation.predictions import Predictions
 
 HEAT, BRIGHTNESS = "detector_heat", "brightness"
 DRAWINGS = {"as_drawn": False, "recentred": True}  # crop.recentre of the windows
-Rests = tuple[int, float, float]  # what `support` returns
 
 
 def areas(windows: pd.DataFrame) -> dict[str, dict[str, Value]]:
@@ -28,8 +23,9 @@ def areas(windows: pd.DataFrame) -> dict[str, dict[str, Value]]:
     """
     found = {}
     for drawing in DRAWINGS:
-        heat, rests_on = _resampled(windows[windows["head"] == f"{HEAT}_{drawing}"])
-        bright, _ = _resampled(windows[windows["head"] == f"{BRIGHTNESS}_{drawing}"])
+        tests = {name: _of_seeds(windows[windows["head"] == f"{name}_{drawing}"]) for name in (HEAT, BRIGHTNESS)}
+        heat, bright = (mean_auroc(of_seeds) for of_seeds in tests.values())
+        rests_on = support(tests[HEAT][0], "auroc")
         found[drawing] = {
             HEAT: interval(heat, *rests_on),
             BRIGHTNESS: interval(bright, *rests_on),
@@ -38,14 +34,5 @@ def areas(windows: pd.DataFrame) -> dict[str, dict[str, Value]]:
     return found
 
 
-def _resampled(rows: pd.DataFrame) -> tuple[np.ndarray, Rests]:
-    """Return the (1 + resamples,) areas of a head, and what they rest on."""
-    everyone, arrays, rests_on = np.unique(rows["patient"].to_numpy(str)), [], []
-    for _, of_seed in rows.groupby("seed"):
-        labels, patients = of_seed["positive"].to_numpy(int), of_seed["patient"].to_numpy(str)
-        chance = np.full((len(labels), 2), np.nan)  # there are no probabilities
-        score = of_seed["score"].to_numpy(float)
-        one = Predictions(("negative", "positive"), labels, chance, score, patients, of_seed[SAMPLE])
-        arrays.append(resampled(patients, partial(weighted_metrics, one, only=["auroc"]), everyone=everyone)["auroc"])
-        rests_on.append(support(one, "auroc"))
-    return np.mean(arrays, axis=0), rests_on[0]
+def _of_seeds(rows: pd.DataFrame) -> list[Predictions]:
+    return [Predictions.ranked(of_seed) for _, of_seed in rows.groupby("seed")]

@@ -4,7 +4,7 @@ Equations (1) to (5) of Behery et al. 2023 give accuracy, sensitivity, specifici
 is computed for many weightings of the samples at once: the first is the plain one, the others are resamples.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 
@@ -260,6 +260,13 @@ def weighted_metrics(
         found = {name: of for name, of in found.items() if name in RANKING or "_at_" in name}
     with np.errstate(divide="ignore", invalid="ignore"):
         return {name: compute() for name, compute in found.items() if only is None or name in only}
+
+
+def mean_auroc(tests: Sequence[Predictions]) -> np.ndarray:
+    """Return the (1 + resamples,) means of the AUROC of several tests, such as seeds; each draws the same patients."""
+    everyone = np.unique(np.concatenate([one.patients for one in tests]))
+    computed = [(one.patients, partial(weighted_metrics, one, only=["auroc"])) for one in tests]
+    return np.mean([resampled(*of, everyone=everyone)["auroc"] for of in computed], axis=0)
 
 
 def class_score(predictions: Predictions, index: int) -> np.ndarray:

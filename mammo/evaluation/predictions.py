@@ -44,6 +44,18 @@ class Predictions:
             table[SAMPLE],
         )
 
+    @classmethod
+    def ranked(cls, table: pd.DataFrame) -> "Predictions":
+        """Return scores that have no probabilities, from rows with `positive` (bool), `score` and `patient`."""
+        return cls(
+            ("negative", "positive"),
+            table["positive"].to_numpy(int),
+            np.full((len(table), 2), np.nan),
+            table["score"].to_numpy(float),
+            table["patient"].to_numpy(str),
+            table.reindex(columns=SAMPLE),
+        )
+
     def __len__(self) -> int:
         return len(self.labels)
 

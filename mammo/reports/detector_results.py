@@ -6,19 +6,16 @@ it `windows.csv.xz`, with `positive` beside `label`. `seeds.json` names the seed
 """
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from mammo.datasets.findings import SAMPLE
 from mammo.errors import InputError
-from mammo.evaluation.bootstrap import Value, interval, resampled
+from mammo.evaluation.bootstrap import Value, interval
 from mammo.evaluation.detection import evaluate_marks
 from mammo.evaluation.lesion_windows import BRIGHTNESS, HEAT, areas
 from mammo.evaluation.marks import Detection, judge
-from mammo.evaluation.metrics import support, weighted_metrics
+from mammo.evaluation.metrics import mean_auroc, support
 from mammo.evaluation.predictions import Predictions
 from mammo.files import read_json, write_json, write_table
 from mammo.reports.markdown import markdown, signed
@@ -80,21 +77,16 @@ def area(predictions: pd.DataFrame, seeds: Sequence[int], head: str, unit: str) 
     Raises:
         InputError: A film is not tested once in each seed.
     """
-    of_head = predictions[predictions["head"] == head]
-    everyone, arrays, rests = np.unique(of_head["patient"].to_numpy(str)), [], []
+    of_unit = {"patient": ("patient", "first"), "positive": ("positive", "any"), "score": ("score", "max")}
+    of_head, tests = predictions[predictions["head"] == head], []
     for seed in seeds:
         rows = of_head[of_head["seed"] == seed]
         if rows["image_id"].duplicated().any():
             raise InputError(
                 f"seed {seed}: expected each film once, but one has two rows; collect the test parts alone"
             )
-        of_unit = {"patient": ("patient", "first"), "positive": ("positive", "any"), "score": ("score", "max")}
-        units = rows.groupby(unit, sort=False).agg(**of_unit)
-        one = _predictions(units)
-        found = resampled(one.patients, partial(weighted_metrics, one, only=["auroc"]), everyone=everyone)
-        arrays.append(found["auroc"])
-        rests.append(support(one, "auroc"))
-    return interval(np.mean(arrays, axis=0), *rests[0])
+        tests.append(Predictions.ranked(rows.groupby(unit, sort=False).agg(**of_unit)))
+    return interval(mean_auroc(tests), *support(tests[0], "auroc"))
 
 
 def window_rows(windows: pd.DataFrame, parts: Sequence[Sequence[int]]) -> list[list[str]]:
@@ -111,14 +103,6 @@ def window_rows(windows: pd.DataFrame, parts: Sequence[Sequence[int]]) -> list[l
             rows.append([f"AUROC, lesion window {name}: {said}", *(str(of[drawing][key]) for of in found)])
         rows.append(["heat minus brightness", *(signed(of[drawing]["difference"]) for of in found)])
     return rows
-
-
-def _predictions(units: pd.DataFrame) -> Predictions:
-    positive = units["positive"].to_numpy(int)
-    score = units["score"].to_numpy(float)
-    chance = np.stack([1 - positive, positive], axis=1).astype(float)  # nothing is called from it
-    samples = pd.DataFrame({"image_id": units.index.astype(str)}).assign(**dict.fromkeys(SAMPLE[1:], 0))
-    return Predictions(("normal", "abnormal"), positive, chance, score, units["patient"].to_numpy(str), samples)
 
 
 def judged_marks(

@@ -15,9 +15,8 @@ from mammo.training.marks import HeatMaps
 from tests.conftest import SHARES, SMALL, prepared_of, resolved
 
 WORDS = [*SMALL, SHARES, "model=compact", "model.image_size=32", "augment=none"]
-STEP = (
-    37  # pixels, so that no window lies halfway; from one place to the next, odd so that none is equally far from two
-)
+# Pixels from one place to the next; odd, so that no window is equally far from two of them.
+STEP = 37
 
 
 @pytest.fixture(scope="module")
