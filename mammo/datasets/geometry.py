@@ -1,5 +1,9 @@
-"""The place of a finding: centre, radius and box, derived from its circle, box or mask, in pixels from the top left."""
+"""The place of a finding: centre, radius, box and region, derived from its circle, box, contour or mask.
 
+Lengths are in pixels of the film, places are counted from its top left corner.
+"""
+
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -12,6 +16,7 @@ from mammo.errors import InputError
 
 CIRCLE = ["x_px", "y_px", "radius_px"]
 BOX = ["x0_px", "y0_px", "x1_px", "y1_px"]
+POINTS = re.compile(r"(-?[\d.]+,-?[\d.]+ ){2,}-?[\d.]+,-?[\d.]+")  # of a contour: at least three points, x,y x,y x,y
 
 
 @dataclass(frozen=True)
@@ -19,10 +24,11 @@ class Geometry:
     """The place of a finding on its film, in pixels from the top left corner.
 
     Attributes:
-        x_px, y_px: The centre of the circle; without one, of the box; without one, of the box around the mask.
+        x_px, y_px: The centre of the circle; without one, of the box; without one, of the box around contour or mask.
         radius_px: The radius of the circle, else half of the box's longer side; None if only a point is known.
         box: Left, top, right and bottom edge; without a box, those of the circle.
         mask_path: A film whose levels are above 0 on the finding; None without a mask.
+        contour: x and y of point after point around the finding; empty without a contour.
         round: True if the radius is that of a circle, and not half of a box.
     """
 
@@ -31,16 +37,33 @@ class Geometry:
     radius_px: float | None
     box: tuple[float, ...]
     mask_path: str | None = None
+    contour: tuple[float, ...] = ()
     round: bool = False
 
     def mask(self) -> np.ndarray | None:
         """Read the mask, (height, width) bool; None without one."""
         return None if self.mask_path is None else read_mask(self.mask_path)
 
+    def region(self) -> tuple[np.ndarray, int, int] | None:
+        """Return the finding's own shape: that of its mask, else of its contour; None without either.
+
+        Returns:
+            The shape, (height, width) bool, cut to the box around it, and the film's column and row of its first pixel.
+        """
+        if (mask := self.mask()) is not None and (box := box_of(mask)):
+            left, top, right, bottom = map(int, box)
+            return mask[top:bottom, left:right], left, top
+        if not self.contour:
+            return None
+        points = np.rint(np.reshape(self.contour, (-1, 2))).astype(np.int32)
+        first = points.min(axis=0)
+        width, height = (points.max(axis=0) - first + 1).tolist()
+        return cv2.fillPoly(np.zeros((height, width), np.uint8), [points - first], 1) > 0, int(first[0]), int(first[1])
+
     def lines(self) -> list[np.ndarray]:
-        """Return the closed lines around the finding, (points, 2) x and y: of its mask, else of its circle or box."""
-        if (mask := self.mask()) is not None:
-            return outlines(mask)
+        """Return the closed lines around the finding, (points, 2) x and y: of its own shape, else of circle or box."""
+        if (own := self.region()) is not None:
+            return [line + own[1:] for line in outlines(own[0])]
         x0, y0, x1, y1 = self.box
         if self.radius_px is not None and self.round:
             turn = np.linspace(0, 2 * np.pi, 65)
@@ -51,14 +74,17 @@ class Geometry:
 def geometry(row: pd.Series) -> Geometry | None:
     """Return the place of the finding in a row of the findings table; None if the row does not give it.
 
-    The file of a mask is read only if there is neither a circle nor a box.
+    The file of a mask is read only if there is neither a circle, a box nor a contour.
 
     Raises:
-        InputError: The mask cannot be read or is empty.
+        InputError: The mask cannot be read or is empty, or a contour is malformed.
     """
+    contour = contour_of(row)
     path = None if pd.isna(row["mask_path"]) else str(row["mask_path"])
     edges = [] if pd.isna(row["x0_px"]) else [float(row[column]) for column in BOX]
     pointed = pd.notna(row["x_px"])
+    if not edges and contour and not pointed:
+        edges = [*map(min, (contour[0::2], contour[1::2])), *map(max, (contour[0::2], contour[1::2]))]
     if not edges and path is not None and not pointed:
         edges = box_of(read_mask(path))
         if not edges:
@@ -74,7 +100,23 @@ def geometry(row: pd.Series) -> Geometry | None:
         x, y = float(row["x_px"]), float(row["y_px"])
     reach = radius or 0.0
     box = tuple(edges) or (x - reach, y - reach, x + reach, y + reach)
-    return Geometry(x, y, radius, box, path, round=pd.notna(row["radius_px"]))
+    return Geometry(x, y, radius, box, path, contour, round=pd.notna(row["radius_px"]))
+
+
+def contour_of(row: pd.Series) -> tuple[float, ...]:
+    """Return x and y of point after point of the contour in a row of the findings table; nothing without one.
+
+    Raises:
+        InputError: The contour is malformed.
+    """
+    text = row.get("contour_px")
+    if not isinstance(text, str) or not text.strip():
+        return ()
+    if not POINTS.fullmatch(text.strip()):
+        raise InputError(
+            f"image {row['image_id']}: contour_px={text[:40]}: expected three points or more, `x,y x,y x,y`"
+        )
+    return tuple(map(float, re.split("[ ,]", text.strip())))
 
 
 def box_of(mask: np.ndarray) -> list[float]:

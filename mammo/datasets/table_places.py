@@ -19,7 +19,7 @@ SAME_SHAPE = 0.01  # a mask may be smaller than its film if the ratio of its sid
 
 
 def numbers(rows: Rows) -> pd.DataFrame:
-    """Return circle, box and spacing as numbers, missing where the table has none; contours become both."""
+    """Return circle, box and spacing as numbers, missing where there are none; contours give both beside their line."""
     table = pd.DataFrame(index=rows.raw.index)
     for ours in (*CIRCLE, *BOX):
         if ours not in rows.columns:
@@ -54,10 +54,11 @@ def _spacing(rows: Rows) -> pd.Series:
 
 
 def _with_contours(table: pd.DataFrame, rows: Rows) -> pd.DataFrame:
-    """Return the table with the box and the enclosing circle of each contour: x and y of point after point."""
+    """Return the table with `contour_px`, x and y of point after point, and the box and enclosing circle of each."""
     words = rows.words("contour").dropna()
     if not len(words):
         return table
+    table["contour_px"] = pd.Series(pd.NA, index=table.index, dtype="string")
     for number, word in words.items():
         here = words.index == number
         found = [float(one) for one in re.findall(r"-?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", word)]
@@ -72,8 +73,14 @@ def _with_contours(table: pd.DataFrame, rows: Rows) -> pd.DataFrame:
         points = np.array(found, np.float32).reshape(-1, 2)
         (x, y), radius = cv2.minEnclosingCircle(points)
         table.loc[number, [*CIRCLE, *BOX]] = [x, y, radius, *points.min(axis=0), *points.max(axis=0)]
-    rows.notes.append(f"{len(words)} contours are taken as their boxes and enclosing circles")
+        table.loc[number, "contour_px"] = _line(points)
+    rows.notes.append(f"{len(words)} contours give boxes and enclosing circles; a detector learns their own shape")
     return table
+
+
+def _line(points: np.ndarray) -> str:
+    """Return points (n, 2) as `contour_px` has them."""
+    return " ".join(f"{x:.2f},{y:.2f}" for x, y in points)
 
 
 def turned(rows: Rows, table: pd.DataFrame, heights: pd.Series) -> pd.DataFrame:
@@ -84,9 +91,13 @@ def turned(rows: Rows, table: pd.DataFrame, heights: pd.Series) -> pd.DataFrame:
     """
     points = heights - 1 - table["y_px"]
     table = table.assign(y_px=points, y0_px=heights - table["y1_px"], y1_px=heights - table["y0_px"])
+    if "contour_px" in table:
+        for number in table.index[table["contour_px"].notna() & heights.notna()]:
+            line = np.array([one.split(",") for one in table.at[number, "contour_px"].split()], float)
+            table.at[number, "contour_px"] = _line(line * (1, -1) + (0, heights[number] - 1))
     lost = heights.isna() & table[["x_px", "x0_px"]].notna().any(axis=1)
     if lost.any():
-        table.loc[lost, [*CIRCLE, *BOX]] = pd.NA
+        table.loc[lost, table.columns.intersection([*CIRCLE, *BOX, "contour_px"])] = pd.NA
         rows.notes.append(
             f"{int(lost.sum())} places are left out, row {lost.idxmax()} for example: data.origin=bottom needs the "
             "height of the film"

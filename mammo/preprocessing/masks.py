@@ -5,7 +5,6 @@ its circle. A circle is a weak region: a disc that holds the lesion, and tissue 
 """
 
 import math
-import re
 from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -15,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from mammo.datasets.film import file_digest, read_mask
-from mammo.datasets.geometry import BOX, CIRCLE
-from mammo.errors import InputError, UnreadableFilm
+from mammo.datasets.geometry import BOX, CIRCLE, contour_of
+from mammo.errors import UnreadableFilm
 from mammo.preprocessing.breast import Breast, cut
 from mammo.preprocessing.squares import Ask, Made, points_of
 
@@ -27,7 +26,6 @@ WORDS = {  # what is said of the regions of each source
     "box": "boxes, filled: weak regions, which hold the lesion and tissue around it",
     "circle": "circles, as discs: weak regions, which hold the lesion and tissue around it",
 }
-POINTS = re.compile(r"(-?[\d.]+,-?[\d.]+ ){2,}-?[\d.]+,-?[\d.]+")  # of a contour: at least three points, x,y x,y x,y
 Shape = tuple[str, tuple[float, ...], str, str]  # source, its numbers, path and digest of a mask's file
 
 
@@ -104,12 +102,8 @@ def shape_of(row: pd.Series) -> Shape | None:
     if pd.notna(row["mask_path"]):
         path = str(row["mask_path"])
         return "mask", (), path, file_digest(path)
-    if isinstance(text := row.get("contour_px"), str) and text.strip():
-        if not POINTS.fullmatch(text.strip()):
-            raise InputError(
-                f"image {row['image_id']}: contour_px={text[:40]}: expected three points or more, `x,y x,y x,y`"
-            )
-        return "contour", tuple(map(float, re.split("[ ,]", text.strip()))), "", ""
+    if contour := contour_of(row):
+        return "contour", contour, "", ""
     if pd.notna(row["x0_px"]):
         return "box", tuple(float(row[column]) for column in BOX), "", ""
     if pd.notna(row["radius_px"]):

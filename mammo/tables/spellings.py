@@ -38,7 +38,7 @@ NAMES = {
     "x1_px": ("x1 x1px xmax bboxxmax", ""),
     "y1_px": ("y1 y1px ymax bboxymax", ""),
     "mask_path": ("mask maskpath maskfile maskfilename roimaskfilepath segmentation", ""),
-    "contour": ("contour polygon outline kontur", ""),
+    "contour": ("contour contourpx polygon outline kontur", ""),
     "spacing_mm": ("spacing spacingmm pixelspacing pixelspacingmm pixelsize pixelsizemm", "imagerpixelspacing"),
     "official_split": ("split officialsplit splitgroup foldsplit datasetsplit", "set subset partition phase"),
 }

@@ -214,6 +214,10 @@ def test_places_are_those_of_the_table_whatever_gives_them(lab, kind):
     below = geometry(lab(rows(2, **columns), origin="bottom").findings().iloc[0])
     last = HEIGHT if "xmin" in columns or "x1" in columns else HEIGHT - 1  # a box has edges, a point is a pixel
     assert [below.x_px, below.y_px] == pytest.approx([expected[0], last - expected[1]], abs=1e-3)
+    for one in (place, below):  # a contour is turned with its circle, so its own shape lies where that says
+        x, y = np.reshape(one.contour, (-1, 2)).T if one.contour else ([one.x_px], [one.y_px])
+        assert [(min(x) + max(x)) / 2, (min(y) + max(y)) / 2] == pytest.approx([one.x_px, one.y_px], abs=1e-3)
+    assert bool(place.contour) == kind.startswith("contour")
 
 
 def mask(path, shape, box):
