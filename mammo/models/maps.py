@@ -45,6 +45,7 @@ class FrozenMaps(nn.Module):
             raise InputError(f"model.maps={name}: it takes films of one size only; use a convolutional network")
         names = row.dense or tuple(row.taps)[-3:]
         self.taps, self.moved, self.as_map = tuple(row.taps[one] for one in names), row.moved_px, row.as_map
+        self.least = row.min_side
         stages = row.stages(model)
         last = [stage for stage, _ in stages].index(self.taps[-1].split(".")[0])
         self.grey = Grey(*row.normalise, channels_last=True)
@@ -82,9 +83,10 @@ class FrozenMaps(nn.Module):
         if scale != 1:
             method = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
             pixels = cv2.resize(pixels, (round(width * scale), round(height * scale)), interpolation=method)
-        shown = pixels.shape
-        if self.moved:
-            pixels = cv2.copyMakeBorder(pixels, self.moved, BEYOND, self.moved, BEYOND, cv2.BORDER_CONSTANT, value=0)
+        shown, before, after = pixels.shape, self.moved, BEYOND if self.moved else 0
+        down, across = (max(after, self.least - before - side) for side in shown)  # a smaller one leaves no map
+        if before or down or across:
+            pixels = cv2.copyMakeBorder(pixels, before, down, before, across, cv2.BORDER_CONSTANT, value=0)
         some = next(self.stages.parameters())
         x = self.grey(torch.from_numpy(pixels)[None, None].to(some.device)).to(some.dtype)
         seen_at: dict[str, Tensor] = {}
@@ -96,7 +98,7 @@ class FrozenMaps(nn.Module):
         means, squares = [], []
         for path in self.taps:
             seen = self.as_map(seen_at.pop(path)).float()
-            if self.moved:
+            if pixels.shape != shown:
                 stride = 2 ** round(math.log2(pixels.shape[0] / seen.shape[2]))
                 seen = seen[:, :, : max(shown[0] // stride, 1), : max(shown[1] // stride, 1)]
             means.append(_to_cells(seen, grid))

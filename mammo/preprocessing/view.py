@@ -1,7 +1,8 @@
 """The view of a breast that a detector has: at a stated size of a pixel, padded to whole cells, with its places.
 
 A cell is a square of `CELL_PX` pixels of the view; every `STEP`-th cell in both directions is looked at, if half of it
-or more is breast. Places are given in pixels of the film as it is stored.
+or more is breast; of a breast that fills no half, those that it fills most. Places are given in pixels of the film as
+it is stored.
 """
 
 import math
@@ -10,7 +11,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from mammo.errors import InputError
 from mammo.preprocessing.breast import Breast
 
 CELL_PX = 16  # side of a cell, in pixels of the view
@@ -34,17 +34,13 @@ class View:
     places: np.ndarray
 
 
-def view_of(breast: Breast, spacing_mm: float, view_mm: float, name: str) -> View:
+def view_of(breast: Breast, spacing_mm: float, view_mm: float) -> View:
     """Return the view of a breast.
 
     Args:
         breast: The breast on its film, of 8 bits.
         spacing_mm: Side of a pixel of the film.
         view_mm: Side of a pixel of the view.
-        name: The image, for the error.
-
-    Raises:
-        InputError: The breast is too small for a place.
     """
     top, bottom, right = breast.box
     shown, mask = breast.pixels[top:bottom, :right], breast.mask[top:bottom, :right].astype(np.uint8)
@@ -56,10 +52,8 @@ def view_of(breast: Breast, spacing_mm: float, view_mm: float, name: str) -> Vie
     height, width = mask.shape
     beyond = 0, -height % (CELL_PX * STEP), 0, -width % (CELL_PX * STEP)
     pixels, mask = (cv2.copyMakeBorder(one, *beyond, cv2.BORDER_CONSTANT, value=0) for one in (shown, mask))
-    cells = mask.reshape(len(mask) // CELL_PX, CELL_PX, -1, CELL_PX).mean(axis=(1, 3))
-    rows, columns = np.nonzero(cells[::STEP, ::STEP] >= 0.5)
-    if not len(rows):
-        raise InputError(f"image {name}: its breast holds no place at {view_mm} mm a pixel; lower detector.spacing_mm")
+    cells = mask.reshape(len(mask) // CELL_PX, CELL_PX, -1, CELL_PX).mean(axis=(1, 3))[::STEP, ::STEP]
+    rows, columns = np.nonzero(cells >= min(0.5, cells.max()))
     x, y = ((STEP * at + 0.5) * CELL_PX - 0.5 for at in (columns, rows))
     scaled = width / right, height / (bottom - top)
     on_breast = (x + 0.5) / scaled[0] - 0.5, (y + 0.5) / scaled[1] - 0.5 + top

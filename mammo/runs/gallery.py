@@ -95,7 +95,7 @@ def draw(left: Axes, right: Axes, prepared: Prepared, config: Config, heat: Heat
     row = prepared.crops.table.set_index("image_id").loc[image]
     spacing = float(row["spacing_mm"])
     breast = find_breast(prepared.dataset.read(image), None if pd.isna(row["laterality"]) else row["laterality"], image)
-    view = view_of(breast, spacing, config.detector.spacing_mm, image)
+    view = view_of(breast, spacing, config.detector.spacing_mm)
     factor, top = spacing / config.detector.spacing_mm, breast.box[0]
     places, values = heat.places[one.film], heat.heats["detector"][one.film]
     at = places[:, [FACTS.index("column"), FACTS.index("row")]].astype(int)

@@ -128,7 +128,7 @@ class Maps:
             row = self.table.iloc[rows[keys[0]]]
             image, side, spacing = str(row["image_id"]), _given(row["laterality"]), float(row["spacing_mm"])
             breast = find_breast(self.prepared.dataset.read(image), side, image)
-            view = view_of(breast, spacing, self.config.detector.spacing_mm, image)
+            view = view_of(breast, spacing, self.config.detector.spacing_mm)
             at = view.places[:, [FACTS.index("row"), FACTS.index("column")]].astype(int).T
             arrays = dict(zip(_names(keys[0]), (torch.from_numpy(view.places), torch.zeros(0)), strict=True))
             maps: dict[MapOf, Tensor] = {}

@@ -37,6 +37,13 @@ def test_a_map_lies_on_the_film_that_it_shows(backbone, scale):
     assert np.allclose(at, (128, 80), atol=CELL_PX / 2)
 
 
+@pytest.mark.parametrize("backbone", ["compact", "inception", pytest.param("vgg16", marks=pytest.mark.slow)])
+def test_a_breast_of_one_place_has_a_map_at_the_smallest_scale(backbone):
+    view = np.full((32, 32), 90, np.uint8)
+    found = FrozenMaps(backbone)(view, 0.125)
+    assert found.shape[1:] == (2, 2) and found.isfinite().all()
+
+
 def test_windows_hold_mean_and_spread_of_what_lies_in_their_cells():
     rng = np.random.default_rng(0)
     fine = rng.random((3, 9, 8, 4)).astype(np.float32)  # four numbers in each of 9 x 8 cells

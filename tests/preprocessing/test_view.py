@@ -23,7 +23,7 @@ def a_film(*, right, spot=None, radius=12):
 
 
 def the_view(film, view_mm=0.4):
-    return view_of(find_breast(film, None), 0.4, view_mm, "one")
+    return view_of(find_breast(film, None), 0.4, view_mm)
 
 
 @pytest.mark.parametrize("view_mm", [0.2, 0.4, 0.6])
@@ -61,6 +61,10 @@ def test_brightness_at_the_edge_of_the_breast_is_that_of_the_breast_alone():
     assert blob.min() > 0.5 * np.median(blob), f"a Gaussian of {BLOB_MM} mm that saw the black beside the breast"
 
 
-def test_a_breast_that_is_smaller_than_a_place_is_refused_in_one_line():
-    with pytest.raises(InputError, match=r"image one: its breast holds no place at 20 mm a pixel"):
-        the_view(a_film(right=False), view_mm=20)
+def test_a_breast_smaller_than_half_a_cell_has_the_place_that_it_fills_most():
+    levels = np.zeros((100, 100), np.uint8)
+    levels[40:60, :20] = 200 - np.arange(20)  # a breast of 20 x 20 pixels
+    film = Film(levels, max_level=255, spacing_mm=0.4)
+    view = the_view(film, view_mm=2.0)
+    assert view.pixels.shape == (32, 32) and len(view.places) == 1
+    assert np.isfinite(view.places).all()
