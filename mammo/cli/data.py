@@ -201,7 +201,7 @@ def check(
 
         config, chosen = choose(dataset, config)
         labels = Labels.from_config(config.task)
-        check_task(labels, chosen.findings)
+        check_task(labels, chosen.findings, config.task.kind)
     else:
         chosen = choose_images(dataset, config.data)
 

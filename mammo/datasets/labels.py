@@ -100,12 +100,12 @@ class Labels:
 
 
 @cache
-def known_tasks() -> dict[str, Labels]:
-    """Return the tasks of classification in `conf/task` by name."""
+def known_tasks(kind: str = "classification") -> dict[str, Labels]:
+    """Return the tasks of a kind in `conf/task` by name."""
     files = sorted((conf() / "task").glob("*.yaml"))
     plain = {path.stem: yaml.safe_load(path.read_text()) for path in files}
     tasks = {name: TaskConfig(**one.get("task", one)) for name, one in plain.items()}  # one may set other groups too
-    known = {name: task for name, task in tasks.items() if task.classes is not None and task.kind == "classification"}
+    known = {name: task for name, task in tasks.items() if task.classes is not None and task.kind == kind}
     return {name: Labels.from_config(task) for name, task in known.items()}
 
 
@@ -121,10 +121,10 @@ def task_of(classes: tuple[str, ...]) -> Labels | None:
     return next((task for task in known_tasks().values() if task.classes == classes), None)
 
 
-def check_task(task: Labels, table: pd.DataFrame) -> None:
-    """Refuse a findings table that lacks a class of the task; the error names the tasks whose classes it has."""
+def check_task(task: Labels, table: pd.DataFrame, kind: str = "classification") -> None:
+    """Refuse a findings table that lacks a class of the task; the error names tasks of its kind that it can give."""
     if missing := _missing(task, table):
-        possible = [name for name, other in known_tasks().items() if not _missing(other, table)]
+        possible = [name for name, other in known_tasks(kind).items() if not _missing(other, table)]
         found = sorted(map(str, table[task.column].dropna().unique())) if task.column in table else []
         has = ", ".join([*found[:SEVERAL], *(["..."] if len(found) > SEVERAL else [])]) or "nothing"
         raise InputError(

@@ -55,6 +55,11 @@ def test_a_data_set_without_a_class_of_the_task_says_in_one_line_which_tasks_it_
     assert "\n" not in str(error.value)
 
 
+def test_a_data_set_without_normal_films_is_told_of_the_detector_that_needs_none():
+    with pytest.raises(InputError, match=r"class normal .*give: malignant_lesions$"):
+        check_task(known_tasks("detection")["detection"], table(severity=["benign", "malignant", None]), "detection")
+
+
 def test_a_square_shows_the_worst_finding_whose_centre_lies_in_it_and_else_a_normal_image():
     circles = {"x_px": [10.0, 12.0, 90.0, None], "y_px": [10.0, 12.0, 10.0, None], "radius_px": [5.0, 6.0, 40.0, None]}
     facts = {"finding_id": [1, 2, 3, 4], "finding": ["CALC", "SPIC", "CIRC", "ARCH"]}
