@@ -38,6 +38,7 @@ class DetectionDataModule(L.LightningDataModule):
         self.guard = PlaceGuard(prepared, config)
         self.films: list[FilmMaps] = []
         self.use = np.zeros(0, bool)
+        self._targets: Targets | None = None
 
     @property
     def watched(self) -> str:
@@ -54,7 +55,7 @@ class DetectionDataModule(L.LightningDataModule):
         trainer: Any = self.trainer
         net: Detector = trainer.lightning_module.net
         if not self.films:
-            check_films(self.prepared, self.config, fits=stage == "fit", world=trainer.world_size)
+            check_films(self.prepared, self.config, world=trainer.world_size)
             precision = torch.bfloat16 if str(trainer.precision).startswith("bf16") else torch.float32
             kept: Path | None = home() / "maps" if self.config.data.cache else None
             device = trainer.strategy.root_device
@@ -108,8 +109,10 @@ class DetectionDataModule(L.LightningDataModule):
         return [film.places[:, POINT].astype(float) for film in self.films]
 
     def targets(self) -> Targets:
-        """Return what the places of all films ought to say."""
-        return targets_for(self.prepared, self.prepared.findings, self.points, self.config.detector)
+        """Return what the places of all films ought to say; masks are read once for it."""
+        if self._targets is None:
+            self._targets = targets_for(self.prepared, self.prepared.findings, self.points, self.config.detector)
+        return self._targets
 
     def heat_maps(self, heat: np.ndarray) -> HeatMaps:
         """Return the heat of the described films, of the detector and of the baselines.

@@ -16,6 +16,7 @@ from mammo.preprocessing.augment import Augment
 from mammo.preprocessing.crop_table import Crops, cut_samples
 from mammo.preprocessing.crops import Lesion, build_crop
 from mammo.preprocessing.flips import FLIPS
+from mammo.training.places import check_findings
 from mammo.training.prepare import Prepared
 from mammo.training.shown import said_of
 
@@ -49,6 +50,8 @@ def prepare_test(
             f"none; found {there}; give its films this column"
         )
     rows = _of_parts(findings, parts, lesions=isinstance(crop, Lesion))
+    if config.task.kind == "detection":
+        check_findings(rows, labels, config)
     crops = cut_samples(
         crop,
         rows,

@@ -52,8 +52,9 @@ class Places(Dataset[dict[str, Tensor]]):
         self.outside = np.flatnonzero(use & targets.counts & (targets.soft == 0))
         if not len(self.inside) or not len(self.outside):
             raise InputError(
-                "no place of a training film lies in a lesion, or all do; a detector learns from findings with a "
-                "circle, box or mask, and from films without one"
+                "no place of a training film lies in a lesion, or all do; a detector learns from lesions on the breast "
+                "and from tissue beside them. Places lie 32 pixels of detector.spacing_mm apart: lower it for lesions "
+                "that lie between them"
             )
         self.soft = torch.from_numpy(targets.soft).float().repeat(config.restarts, 1)
         self.lesion = targets.lesion[self.inside]

@@ -13,8 +13,10 @@ from mammo.datasets.base import of_sources
 from mammo.datasets.findings import findings_table
 from mammo.errors import InputError
 from mammo.training.guard import check_labels
-from mammo.training.places import Targets, lesions_of, targets_of, unknown_of, unplaced_of
+from mammo.training.places import Targets, check_findings, lesions_of, targets_of, unknown_of, unplaced_of
 from mammo.training.prepare import Prepared
+
+LARGEST_MM = 600  # of a film; the largest ones of mammography have 300 mm
 
 
 class PlaceGuard(Callback):
@@ -64,41 +66,29 @@ class PlaceGuard(Callback):
         check_labels(self.prepared, self.prepared.described)
 
 
-def check_films(prepared: Prepared, config: Config, *, fits: bool, world: int) -> None:
+def check_films(prepared: Prepared, config: Config, *, world: int) -> None:
     """Refuse films that a detector cannot look at or learn from, before any map is made.
 
     Args:
         prepared: The samples of the run, one for each film.
         config: The settings of the run.
-        fits: True if the run trains.
         world: The number of processes.
 
     Raises:
-        InputError: There are not two classes, a film has no spacing, a film of the first class has a lesion of the
-            second, no training film has a lesion with a place, or the processes cannot share a batch.
+        InputError: See `check_findings`; a film is too large for its spacing, or the processes cannot share a batch.
     """
-    labels, table = prepared.labels, prepared.crops.table
-    if len(labels.classes) != 2:
-        raise InputError(f"task={config.task.name} has {len(labels.classes)} classes; a detector needs two")
-    if (silent := table["spacing_mm"].isna()).any():
+    parts = prepared.split.set_index("image_id")["split"]  # again: an image may have given no sample
+    check_findings(prepared.findings.assign(split=prepared.findings["image_id"].map(parts)), prepared.labels, config)
+    films = prepared.crops.films
+    sides = films[["height", "width"]].max(axis=1) * films["spacing_mm"].astype(float)
+    if (sides > LARGEST_MM).any():
+        film = films.loc[sides.idxmax()]
         raise InputError(
-            f"image {table.loc[silent, 'image_id'].iloc[0]} has no spacing_mm, but a detector looks at films of "
-            f"{config.detector.spacing_mm} mm a pixel; set data.spacing_mm to the side of a pixel in mm"
+            f"image {film['image_id']} has {film['width']} x {film['height']} pixels of {film['spacing_mm']} mm, so it "
+            f"would be {sides.max():.0f} mm large; expected up to {LARGEST_MM} mm: is its spacing_mm, or "
+            "data.spacing_mm, that of its pixels?"
         )
-    lesions, _ = lesions_of(prepared.findings, labels)
-    negative = set(table.loc[prepared.classes == 0, "image_id"])
-    if odd := [image for image in lesions["image_id"] if image in negative]:
-        raise InputError(
-            f"image {odd[0]} is {labels.classes[0]} by its worst finding, but has a finding that is "
-            f"{labels.classes[1]}; give a detector classes whose second one is the worse, say benign and malignant"
-        )
-    train = {table["image_id"].iloc[sample] for sample, _ in prepared.rows_of["train"]}
-    if fits and not lesions["image_id"].isin(train).any():
-        raise InputError(
-            f"no training film has a finding of class {labels.classes[1]} with a place; a detector learns from "
-            "circles, boxes or masks"
-        )
-    if fits and config.detector.batch % (2 * world):
+    if config.fit and config.detector.batch % (2 * world):
         raise InputError(
             f"detector.batch={config.detector.batch}: expected a multiple of {2 * world}, for {world} devices"
         )

@@ -1,16 +1,17 @@
 """The places of films that a detector learns from and looks at, and what each of them ought to say."""
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import pandas as pd
+from scipy.spatial import KDTree
 
-from mammo.config import DetectorConfig
-from mammo.datasets.geometry import BOX, Geometry, box_of, geometry
+from mammo.config import Config, DetectorConfig
+from mammo.datasets.geometry import BOX, Geometry, geometry
 from mammo.datasets.labels import Labels
+from mammo.errors import InputError
 
 NO_LESION = -1
 LESION_COLUMNS = [
@@ -38,7 +39,8 @@ class Targets:
 def lesions_of(findings: pd.DataFrame, labels: Labels) -> tuple[pd.DataFrame, list[Geometry]]:
     """Return the findings of the second class that have a place: a table of `LESION_COLUMNS`, and their geometry.
 
-    A circle has a radius in the table, any other lesion its box, that of a mask around it; a centre each has.
+    A circle has a radius in the table, any other lesion its box, that of a mask or contour around it; a centre each
+    has.
     """
     found = [(row, place) for _, row in _positive(findings, labels).iterrows() if (place := geometry(row)) is not None]
     rows = []
@@ -60,6 +62,46 @@ def _positive(findings: pd.DataFrame, labels: Labels) -> pd.DataFrame:
     return findings[(labels.label(findings) == labels.classes[1]).fillna(False).astype(bool)]
 
 
+def check_findings(findings: pd.DataFrame, labels: Labels, config: Config) -> None:
+    """Refuse findings that a detector cannot look at or learn from; no film is read.
+
+    Args:
+        findings: A findings table with the column `split`.
+        labels: The classes of the task.
+        config: The settings of the run.
+
+    Raises:
+        InputError: There are not two classes, a film has no spacing, a film of the first class has a lesion of the
+            second, or the run trains and no training film has a lesion with a place.
+    """
+    if len(labels.classes) != 2:
+        raise InputError(f"task={config.task.name} has {len(labels.classes)} classes; a detector needs two")
+    negative, positive = labels.classes
+    images = labels.of_images(findings.assign(label=labels.label(findings))).dropna(subset="label")
+    if (silent := images["spacing_mm"].isna()).any():
+        first, of_all = images.loc[silent, "image_id"].iloc[0], f"{int(silent.sum())} of {len(images)} images"
+        raise InputError(
+            f"{of_all} have no spacing_mm, {first} for example, but a detector looks at films of "
+            f"{config.detector.spacing_mm} mm a pixel; set data.spacing_mm to the side of a pixel in mm, or give each "
+            "film its own, in a column spacing_mm of a table"
+        )
+    lesions, _ = lesions_of(findings, labels)
+    of_negative = lesions["image_id"].isin(images.loc[images["label"] == negative, "image_id"])
+    if of_negative.any():
+        raise InputError(
+            f"image {lesions.loc[of_negative, 'image_id'].iloc[0]} is {negative} by its worst finding, but has a "
+            f"finding that is {positive}; give a detector classes whose second one is the worse, say benign and "
+            "malignant"
+        )
+    train = findings.loc[findings["split"] == "train", "image_id"]
+    if config.fit and not lesions["image_id"].isin(train).any():
+        where = "no training film" if len(lesions) else "no film"
+        raise InputError(
+            f"{where} has a finding of class {positive} with a place, but a detector learns from circles, boxes, "
+            "contours or masks; add films that have them, or classify films without them, say task=abnormality"
+        )
+
+
 def unknown_of(findings: pd.DataFrame, labels: Labels) -> dict[str, list[Geometry]]:
     """Return the places of findings whose class is not known, or is none of the task's, by image."""
     silent = findings[labels.label(findings).isna() & (findings["finding_id"] > 0)]
@@ -70,28 +112,24 @@ def unknown_of(findings: pd.DataFrame, labels: Labels) -> dict[str, list[Geometr
     return found
 
 
-def reach_of(
-    place: Geometry, x_px: np.ndarray, y_px: np.ndarray, least_px: float, ring_px: float
-) -> tuple[np.ndarray, np.ndarray]:
+def reach_of(place: Geometry, x_px: np.ndarray, y_px: np.ndarray, least_px: float) -> tuple[np.ndarray, np.ndarray]:
     """Return how far points lie from the middle of a lesion, 1 at its edge, and how many pixels outside of it.
 
-    A lesion with a mask is as large as its mask, one with a box alone as its box, and each reaches `least_px` from its
-    centre at least. Distances from a mask are measured up to `ring_px`, and are infinite far beyond.
+    A lesion with a mask or contour is as large as that, one with a box alone as its box, and each reaches `least_px`
+    from its centre at least.
 
     Args:
         place: The place of the lesion.
         x_px, y_px: (n,) points of the film.
         least_px: The least reach.
-        ring_px: The width of the ring around the lesion.
     """
     across, down = np.abs(x_px - place.x_px), np.abs(y_px - place.y_px)
     reach = max(place.radius_px or 0.0, least_px)
     far = np.hypot(across, down)
-    if (mask := place.mask()) is not None:
-        inner, outside = _depths(mask, x_px, y_px, ring_px)
-        by_mask = np.where(outside > 0, 1 + outside / reach, 1 - inner)
-        near = far / least_px
-        return np.minimum(by_mask, near), np.minimum(outside, np.maximum(far - least_px, 0))
+    if (region := place.region()) is not None:
+        deep, outside = _in_region(*region, x_px, y_px)
+        by_region, near = np.where(outside > 0, 1 + outside / reach, 1 - deep), far / least_px
+        return np.minimum(by_region, near), np.minimum(outside, np.maximum(far - least_px, 0))
     if not place.round and place.radius_px is not None:
         left, top, right, bottom = place.box
         half = max((right - left) / 2, least_px), max((bottom - top) / 2, least_px)
@@ -100,24 +138,23 @@ def reach_of(
     return far / reach, np.maximum(far - reach, 0)
 
 
-def _depths(mask: np.ndarray, x_px: np.ndarray, y_px: np.ndarray, ring_px: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return how deep points (n,) lie in a mask, as a share of its deepest point, and how many pixels outside of it.
+def _in_region(
+    region: np.ndarray, left: int, top: int, x_px: np.ndarray, y_px: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return how deep points (n,) lie in a region, 1 at its deepest pixel, and how many pixels outside of it.
 
-    A film may be far larger than the mask, so distances are measured in the box around it and a margin alone. Outside
-    of these a point is farther away than `ring_px`; its distance is infinite.
+    Args:
+        region: (height, width) bool, cut to the box around it.
+        left, top: The film's column and row of its first pixel.
+        x_px, y_px: (n,) points of the film.
     """
-    left, top, right, bottom = map(int, box_of(mask)) if mask.any() else (0, 0, 0, 0)
-    margin = math.ceil(1.1 * ring_px) + 2  # the distances below may be too small by a few per cent
-    top, left = max(top - margin, 0), max(left - margin, 0)
-    part = mask[top : bottom + margin, left : right + margin]
-    inner, outer = (cv2.distanceTransform(np.uint8(one), cv2.DIST_L2, 5) for one in (part, ~part))
-    rows = y_px.round().astype(int).clip(0, len(mask) - 1) - top
-    columns = x_px.round().astype(int).clip(0, mask.shape[1] - 1) - left
-    here = (rows >= 0) & (rows < len(part)) & (columns >= 0) & (columns < part.shape[1])
-    depth, outside = np.zeros(len(rows), np.float32), np.full(len(rows), np.inf, np.float32)
-    depth[here] = inner[rows[here], columns[here]] / max(inner.max(), 1.0)
-    outside[here] = outer[rows[here], columns[here]]
-    return depth, outside
+    depth = cv2.distanceTransform(np.pad(np.uint8(region), 1), cv2.DIST_L2, 5)  # 1 on the pixels of its edge
+    at = np.rint([y_px - top + 1, x_px - left + 1]).astype(int)
+    over = (at >= 0).all(axis=0) & (at[0] < depth.shape[0]) & (at[1] < depth.shape[1])
+    deep = np.zeros(len(x_px))
+    deep[over] = depth[at[0][over], at[1][over]]
+    outside, _ = KDTree(np.argwhere((depth > 0) & (depth < 2))).query(at.T)
+    return deep / depth.max(), np.where(deep > 0, 0, outside)
 
 
 def targets_of(
@@ -148,13 +185,13 @@ def targets_of(
         x, y = points.T
         value, ring, number = np.zeros(len(x)), np.zeros(len(x), bool), np.full(len(x), NO_LESION)
         for row in of_image.get(image, []):
-            far, outside = reach_of(geometries[row], x, y, config.least_mm / side, config.ring_mm / side)
+            far, outside = reach_of(geometries[row], x, y, config.least_mm / side)
             here = np.where(far <= 1, np.clip(1.5 - far, 0.5, 1), 0)
             ring |= (far > 1) & (outside <= config.ring_mm / side)
             number = np.where(here > value, row, number)
             value = np.maximum(value, here)
         for place in (unknown or {}).get(image, ()):
-            ring |= reach_of(place, x, y, config.least_mm / side, config.ring_mm / side)[1] <= config.ring_mm / side
+            ring |= reach_of(place, x, y, config.least_mm / side)[1] <= config.ring_mm / side
         soft.append(value)
         counts.append((value > 0) | ~(ring | (image in unplaced)))
         lesion.append(number)

@@ -22,6 +22,7 @@ from mammo.preprocessing.crop_table import Crops, cut_samples
 from mammo.preprocessing.crops import Crop, build_crop
 from mammo.preprocessing.flips import FLIPS
 from mammo.preprocessing.synthetic import SIDE, compare, summary, synthesise
+from mammo.training.places import check_findings
 from mammo.training.samples import Draw, Row, Samples
 from mammo.training.shown import said_of
 
@@ -102,8 +103,7 @@ class Prepared:
     @property
     def notes(self) -> list[str]:
         """The facts that a reader of the report must know, one line each."""
-        compared = self.compared()
-        return [*self.said, *self.crops.notes, *([] if compared is None else [summary(compared)])]
+        return [*self.said, *self.crops.notes, *([summary(one)] if (one := self.compared()) is not None else [])]
 
     def compared(self) -> pd.DataFrame | None:
         """Return the nearest training crop of each synthetic one, with its `class`; None if there are none."""
@@ -145,7 +145,7 @@ def split_of(findings: pd.DataFrame, config: Config) -> pd.DataFrame:
         InputError: The split is unknown, the fold is out of range, or the shares are not valid.
     """
     labels = Labels.from_config(config.task)
-    check_task(labels, findings)
+    check_task(labels, findings, config.task.kind)
     findings = labels.stratified(findings)
     if config.split.name == "table":
         return read_split(findings, config.split.table)
@@ -201,8 +201,7 @@ def prepare(
     # The audit sees the rows that are used: an image without a sample neither trains nor tests, so it leaks nothing.
     audit = check_split(described_rows(crops, rows_of), config.split.name)
     cut = labels, split, crop, crops, classes, augment, rows_of
-    said, flips = [*said, *said_of(config)], FLIPS[config.model.flips]
-    fixed = config.task.kind == "detection"
+    said, flips, fixed = [*said, *said_of(config)], FLIPS[config.model.flips], config.task.kind == "detection"
     return Prepared(dataset, findings, *cut, config.seed, config.select_on, synthetic, audit, said, fixed, flips)
 
 
@@ -212,13 +211,14 @@ def planned(findings: pd.DataFrame, split: pd.DataFrame, config: Config) -> tupl
     Raises:
         InputError: See `prepare`.
     """
-    labels = Labels.from_config(config.task)
-    augment, crop = Augment(config.augment), build_crop(config.crop)
+    labels, augment, crop = Labels.from_config(config.task), Augment(config.augment), build_crop(config.crop)
     check_split(split, config.split.name)
     _check_rows(findings.assign(label=labels.label(findings)), config, labels, split, augment)
     parts = split.drop_duplicates("image_id").set_index("image_id")["split"]
-    of_images = findings["image_id"].map(parts)
-    return labels, augment, crop, findings.assign(split="copies" if "copy" in split else of_images)
+    placed = findings.assign(split="copies" if "copy" in split else findings["image_id"].map(parts))
+    if config.task.kind == "detection":
+        check_findings(placed, labels, config)
+    return labels, augment, crop, placed
 
 
 def pool_of(rows_of: dict[str, list[Row]]) -> list[int]:
@@ -296,5 +296,5 @@ def _check_rows(rows: pd.DataFrame, config: Config, labels: Labels, split: pd.Da
         )
     copies = 0 if "copy" in rows else augment.offline_copies
     train = int(((rows["split"] == "train") & rows["label"].notna()).sum()) * (1 + copies)
-    if (batch := config.data.batch_size) > train:
+    if (batch := config.data.batch_size) > train and config.task.kind != "detection":  # whose batches hold places
         raise InputError(f"data.batch_size is {batch}, but the training part has {train} samples; use {train} or fewer")

@@ -87,26 +87,22 @@ def test_a_mask_is_inside_where_it_is_and_nowhere_else(tmp_path):
     assert ((outside > 0) == ~(shown | near_centre)).all()
 
 
-@pytest.mark.parametrize("where", ["inside", "at a corner", "all over the film"])
-def test_distances_from_a_mask_are_those_on_the_whole_film_and_are_measured_near_the_mask_alone(
-    where, tmp_path, monkeypatch
-):
-    rng, mask = np.random.default_rng(3), np.zeros((200, 200), np.uint8)
-    left, size = {"inside": (70, 40), "at a corner": (0, 40), "all over the film": (0, 200)}[where]
-    mask[left : left + size, left : left + size] = rng.random((size, size)) < 0.6
-    cv2.imwrite(str(tmp_path / "mask.png"), mask)
-    row = finding(mask_path=str(tmp_path / "mask.png"), x_px=90, y_px=90, radius_px=20)
-    inner, outer = (cv2.distanceTransform(np.uint8(one), cv2.DIST_L2, 5) for one in (mask, mask == 0))
-    rows, columns = GRID.astype(int)[:, ::-1].T
-    depth, outside = inner[rows, columns] / inner.max(), outer[rows, columns]
-    apart = np.hypot(*(GRID - (90, 90)).T)
-    far = np.minimum(np.where(outside > 0, 1 + outside / 20, 1 - depth), apart / 8)
-    sizes, honest = [], cv2.distanceTransform
-    monkeypatch.setattr(cv2, "distanceTransform", lambda one, *how: sizes.append(one.shape) or honest(one, *how))
-    targets = told([row])
-    assert np.array_equal(targets.soft, np.where(far <= 1, np.clip(1.5 - far, 0.5, 1), 0))
-    assert np.array_equal(targets.counts, (far <= 1) | (np.minimum(outside, np.maximum(apart - 8, 0)) > 8))
-    assert max(max(one) for one in sizes) <= min(size + 2 * 12, 200)
+def test_a_contour_is_inside_where_it_is_and_is_no_larger_than_it_though_its_circle_is():
+    line = [(40, 40), (160, 40), (160, 60), (60, 60), (60, 160), (40, 160)]  # an L
+    place = {"contour_px": " ".join(f"{x},{y}" for x, y in line), "x_px": 100, "y_px": 100, "radius_px": 85}
+    targets = told([finding(**place)])
+    shown = cv2.fillPoly(np.zeros((200, 200), np.uint8), [np.int32(line)], 1)[tuple(np.int32(GRID[:, ::-1]).T)] > 0
+    near_centre = np.hypot(*(GRID - (100, 100)).T) <= 8
+    assert np.array_equal(targets.soft > 0, shown | near_centre)
+    alone = told([finding(contour_px=place["contour_px"])])
+    assert np.array_equal(alone.soft > 0, targets.soft > 0) and targets.soft[around(targets, 48, 48)] == 1
+
+
+def test_outside_a_region_the_ring_is_as_wide_as_it_is_set_to_the_pixel():
+    square = {"contour_px": "60,60 140,60 140,140 60,140"}
+    targets, (x, y) = told([finding(**square)]), GRID.T
+    away = np.hypot(np.maximum(np.abs(x - 100) - 40, 0), np.maximum(np.abs(y - 100) - 40, 0))
+    assert np.array_equal(~targets.counts, (away > 0) & (away <= 8))
 
 
 def test_on_a_positive_film_without_a_place_nothing_counts_and_on_a_normal_one_everything():
@@ -144,10 +140,9 @@ def films(rows, labels=LABELS, train=("a",)):
     """The part of the samples of a run that the check looks at."""
     table = findings_table(rows)
     images = table.drop_duplicates("image_id").reset_index(drop=True)
-    classes = labels.label(labels.of_images(table.assign(label=labels.label(table)))).map(labels.classes.index)
-    parts = {"train": [(row, 0) for row in images.index if images.at[row, "image_id"] in train], "val": [], "test": []}
-    crops = SimpleNamespace(table=images)
-    return SimpleNamespace(labels=labels, crops=crops, classes=classes.to_numpy(), findings=table, rows_of=parts)
+    crops = SimpleNamespace(table=images, films=images.assign(height=1000, width=800))
+    split = images[["image_id"]].assign(split=[("test", "train")[one in train] for one in images["image_id"]])
+    return SimpleNamespace(labels=labels, crops=crops, findings=table, split=split)
 
 
 GOOD = [finding(x_px=9, y_px=9, radius_px=9), finding("b", 0, "normal")]
@@ -156,8 +151,17 @@ GOOD = [finding(x_px=9, y_px=9, radius_px=9), finding("b", 0, "normal")]
 @pytest.mark.parametrize(
     ("prepared", "world", "line"),
     [
-        (films([row | {"spacing_mm": None} for row in GOOD]), 1, "image a has no spacing_mm, but a detector looks at"),
+        (
+            films([row | {"spacing_mm": None} for row in GOOD]),
+            1,
+            "2 of 2 images have no spacing_mm, a for example",
+        ),
         (films(GOOD, train=("b",)), 1, "no training film has a finding of class abnormal with a place"),
+        (
+            films([row | {"spacing_mm": 0.9} for row in GOOD]),
+            1,
+            "image a has 800 x 1000 pixels of 0.9 mm, so it",
+        ),
         (films(GOOD), 3, "detector.batch=256: expected a multiple of 6, for 3 devices"),
         (
             films(
@@ -171,13 +175,13 @@ GOOD = [finding(x_px=9, y_px=9, radius_px=9), finding("b", 0, "normal")]
 )
 def test_films_that_a_detector_cannot_use_are_refused_before_any_map(prepared, world, line):
     with pytest.raises(InputError) as error:
-        check_films(prepared, Config(), fits=True, world=world)
+        check_films(prepared, Config(), world=world)
     assert str(error.value).startswith(line)
 
 
 def test_films_that_a_detector_can_use_are_not_refused():
-    check_films(films(GOOD), Config(), fits=True, world=2)
-    check_films(films(GOOD, train=()), Config(), fits=False, world=1)
+    check_films(films(GOOD), Config(), world=2)
+    check_films(films(GOOD, train=()), Config(fit=False), world=1)
 
 
 def test_of_two_lesions_a_place_belongs_to_the_one_it_is_deeper_in():
