@@ -145,6 +145,12 @@ MUTATIONS = {
     "places without counts": ("training/place_guard.py", " | ~true.counts[taught]]", "]", FOUND, "taught_something_else"),
     "partner added": ("training/marks.py", "return scores - share * other", "return scores + share * other", PLACES, "score_less_its"),
     "marks near hotter ones": ("training/marks.py", "> apart_px", "> 0", PLACES, "hottest_places_and_none"),
+    "contours as circles": ("datasets/geometry.py", "        if not self.contour:\n", "        if True:\n", PLACES, "contour_is_inside"),
+    "regions moved": ("training/places.py", "y_px - top + 1, x_px - left + 1", "y_px - top + 9, x_px - left + 9", PLACES, "mask_is_inside"),
+    "places upside down": ("preprocessing/breast.py", "upside_down=film.upside_down", "upside_down=False", "tests/training/test_planted_lesions.py", "upside"),
+    "maps made twice": ("training/film_maps.py", "if sum(one.nbytes for one in held.values()) > WRITTEN_BYTES:", "if not held:", FOUND, "stopped_among"),
+    "spacing unasked": ("training/places.py", 'if (silent := images["spacing_mm"].isna()).any():', 'if (silent := images["spacing_mm"].isna()).all() and not len(images):', PLACES, "cannot_use"),
+    "places unasked": ("training/places.py", "if config.fit and not lesions", "if not config.fit and not lesions", "tests/test_detector_data.py", "without_places"),
     "masks shared by none": ("models/detector.py", "torch.rand(like.shape, generator=self.draws", "torch.rand((like.shape[0], 2, like.shape[2]), generator=self.draws", "tests/models/test_detector.py", "same_inputs"),
 }  # fmt: skip
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from mammo.config import Config
+from mammo.datasets.geometry import CIRCLE
 from mammo.datasets.phantom import Phantom
 from mammo.errors import InputError
 from mammo.evaluation.external import read_external
@@ -18,7 +19,7 @@ from mammo.reports import run as report
 from mammo.run_folder import RunFolder
 from mammo.runs import checks, external_test
 from mammo.runs.train import train
-from mammo.training import detection_data
+from mammo.training import detection_data, film_maps
 from mammo.training.detection_data import DetectionDataModule
 from mammo.training.place_guard import targets_for
 from tests.conftest import SHARES, SMALL, resolved
@@ -109,6 +110,32 @@ def test_without_a_partner_there_is_one_head(job, unreported):
     assert set(by_head(RunFolder(folder))) == {"detector", "shortcuts", "majority"}
 
 
+def test_a_run_that_was_stopped_among_its_maps_makes_the_others_alone_and_ends_as_if_it_was_not(
+    run, job, no_trunks, monkeypatch, unreported
+):
+    honest, seen = film_maps.view_of, []
+
+    def stopping(*given):
+        if len(seen) == 5:
+            raise Stopped
+        seen.append(given[-1])
+        return honest(*given)
+
+    monkeypatch.setattr(film_maps, "WRITTEN_BYTES", 0)  # each film is written at once
+    monkeypatch.setattr(film_maps, "view_of", stopping)
+    with pytest.raises(Stopped):
+        job(*QUICK)
+    before, seen[:5] = seen[:5], [None] * 6
+    again = RunFolder(job(*QUICK)[0])
+    assert sorted(before + seen[6:]) == sorted(table(run, "samples.csv")["image_id"])
+    for name in ("predictions.csv", "candidates.csv"):
+        assert (again.path / name).read_bytes() == (run.path / name).read_bytes()
+
+
+class Stopped(Exception):
+    """Stands for a kill."""
+
+
 def test_places_of_test_films_that_train_are_an_error(job, monkeypatch):
     monkeypatch.setattr(DetectionDataModule, "_of", lambda self, part: np.ones(len(self.prepared.crops.table), bool))
     with pytest.raises(
@@ -121,13 +148,21 @@ def moved(prepared, findings, points, config):
     return targets_for(prepared, findings.assign(x_px=findings["x_px"] + 60), points, config)
 
 
+def exchanged(prepared, findings, points, config):
+    """Each lesion has the circle of another film."""
+    placed = findings.index[findings["radius_px"].notna()]
+    circles = findings.loc[np.roll(placed, 3), CIRCLE].set_axis(placed)
+    others = {column: findings[column].where(~findings.index.isin(placed), circles[column]) for column in CIRCLE}
+    return targets_for(prepared, findings.assign(**others), points, config)
+
+
 def ringless(*given):
     honest = targets_for(*given)
     return replace(honest, counts=np.ones_like(honest.counts))
 
 
-@pytest.mark.parametrize("told", [moved, ringless])
-def test_places_that_are_taught_something_else_than_their_findings_say_are_an_error(job, monkeypatch, told):
+@pytest.mark.parametrize("told", [moved, exchanged, ringless])
+def test_places_that_are_taught_something_else_than_their_findings_say_are_an_error(told, job, monkeypatch):
     monkeypatch.setattr(detection_data, "targets_for", told)
     with pytest.raises(RuntimeError, match="places are taught something else than their findings say"):
         job(*QUICK)
@@ -196,16 +231,24 @@ class Shuffled(Phantom):
         return table
 
 
+class Exchanged(Phantom):
+    """The phantom with the circle of each lesion exchanged for that of a lesion on another film."""
+
+    def findings(self):
+        return exchanged(super().findings())
+
+
 @pytest.mark.slow
 def test_lesions_that_are_moved_to_other_patients_are_not_found(job):
     words = [*QUICK, *FINE, "data.patients=60", "data.root=null", "split.shares=[0.5,0.1,0.4]"]
-    moved = [f"data._target_={__name__}.Shuffled", "data.patients=60"]
     found = {}
-    for name, more in (("honest", []), ("moved", moved)):
+    for name in ("honest", "Shuffled", "Exchanged"):
+        more = [] if name == "honest" else [f"data._target_={__name__}.{name}", "data.patients=60"]
         run = RunFolder(job(*[word for word in words if not more or "patients" not in word], *more)[0])
         found[name] = (
             run.numbers["detection"]["test"]["detector"]["first_mark"]["value"],
             run.metrics("test")["detector"]["auroc"].value,
         )
-    assert found["honest"][0] > 0.2 > 2 * found["moved"][0]
-    assert found["honest"][1] > 0.6 and abs(found["moved"][1] - 0.5) < 0.17
+    assert found["honest"][0] > 0.2 and found["honest"][1] > 0.6
+    for name in ("Shuffled", "Exchanged"):
+        assert 2.5 * found[name][0] < found["honest"][0] and abs(found[name][1] - 0.5) < 0.17
