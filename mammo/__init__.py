@@ -6,7 +6,7 @@ from typing import Any
 __version__ = "0.2.0.dev0"
 
 _PLACES = {
-    **dict.fromkeys(("split", "train", "test", "load_run", "compare", "audit"), "mammo.api"),
+    **dict.fromkeys(("split", "train", "test", "load_run", "predict", "compare", "audit"), "mammo.api"),
     "evaluate": "mammo.reports.external",
     **dict.fromkeys(("Film", "read_film"), "mammo.datasets.film"),
     "InputError": "mammo.errors",

@@ -33,17 +33,22 @@ LATER = "configuration"  # weights: the settings of the model and of the data se
 
 
 class Run(RunFolder):
-    """A run folder that can also classify new films."""
+    """A run folder that can also answer for new films."""
 
-    def predictor(self, head: str = "softmax") -> "Predictor":
-        """Return a classifier of new films by one head: `ask = run.predictor("svm"); ask(ask.read("film.png"))`.
+    def predictor(self, head: str | None = None) -> "Predictor[Any]":
+        """Return what answers for new films by one head: `ask = run.predictor("svm"); ask(ask.read("film.png"))`.
+
+        Args:
+            head: A head of the run; None takes the network's own.
 
         Raises:
             InputError: The run has no such head, or its crop cannot be made of a new film.
         """
-        from mammo.inference.predictor import Predictor
+        from mammo.inference.build import build_predictor
+        from mammo.runs.plugins import load_plugins
 
-        return Predictor(self, head)
+        load_plugins(self.config.plugins)
+        return build_predictor(self, head)
 
 
 def split(
@@ -227,6 +232,28 @@ def test(
     folder = Path(out) if out is not None else Path("outputs") / time.strftime("%Y-%m-%d/%H-%M-%S-test")
     write_test(tested, data, folder, parts=parts_of(images), said={"data": data.name, **said_in(settings)})
     return Run(folder)
+
+
+def predict(
+    run: "RunFolder | Path | str",
+    films: "Path | str | Sequence[Path | str]",
+    head: str | None = None,
+    units: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Apply a finished run to films: a row for each file, predicted or left out and why, as `mammo predict` writes it.
+
+    Args:
+        run: The run, or its folder.
+        films: Films, folders of films, or tables of films.
+        head: A head of the run. None takes the network's own, and of a detector both.
+        units: Some of image, breast, exam and patient. None: images, and the others where they have several.
+    """
+    from mammo.inference.films import films_of
+    from mammo.inference.predict import predict as answers_for
+
+    asked = films_of([films] if isinstance(films, Path | str) else films)
+    predictor = load_run(run.path if isinstance(run, RunFolder) else run).predictor(head)
+    return answers_for(predictor, asked, units=units, partners=head is None).table
 
 
 def compare(*runs: "RunFolder | ExternalEvaluation | Path | str") -> Markdown:

@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from mammo import __version__
-from mammo.cli import audit, bench, data, external, reference, reports
+from mammo.cli import audit, bench, data, external, predict, reference, reports
 from mammo.cli.prepare import prepare
 from mammo.errors import message_for_user
 
@@ -49,7 +49,15 @@ app.add_typer(data.app, name="data")
 app.add_typer(audit.app, name="audit")
 app.add_typer(bench.app, name="bench")
 TABLES = (reports.literature, reports.leak_study, reports.detectors, reports.results)
-for verb in (external.test, reports.report, reports.compare, reports.evaluate, *TABLES, reference.reference):
+for verb in (
+    external.test,
+    predict.predict,
+    reports.report,
+    reports.compare,
+    reports.evaluate,
+    *TABLES,
+    reference.reference,
+):
     app.command()(verb)
 
 

@@ -14,6 +14,7 @@ class Folder:
 
     Attributes:
         files: The files that may be films, by folder and name; tables and texts are not among them.
+        others: The files that are none by the ending of their names, such as tables and texts.
         hidden: The number of files and folders whose name begins with a dot.
         masks: The number of folders called masks, which hold no films and are not entered.
         closed: The reason of each folder that cannot be entered, by path.
@@ -21,6 +22,7 @@ class Folder:
     """
 
     files: list[Path] = field(default_factory=list)
+    others: list[Path] = field(default_factory=list)
     hidden: int = 0
     masks: int = 0
     closed: dict[str, str] = field(default_factory=dict)
@@ -47,6 +49,6 @@ def walk(folder: Path) -> Folder:
         found.hidden += sum(one.startswith(".") for one in (*folders, *files))
         found.masks += sum(one.lower() == "masks" for one in folders)
         folders[:] = sorted(one for one in folders if not one.startswith(".") and one.lower() != "masks")
-        shown = (here / one for one in sorted(files) if not one.startswith(".") and one not in BESIDE)
-        found.files += [path for path in shown if path.suffix.lower() not in NO_FILMS]
+        for path in (here / one for one in sorted(files) if not one.startswith(".") and one not in BESIDE):
+            (found.others if path.suffix.lower() in NO_FILMS else found.files).append(path)
     return found

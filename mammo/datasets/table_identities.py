@@ -43,7 +43,7 @@ def identities(rows: Rows, folder: Path, patient_from: str | None) -> tuple[pd.D
         patient = rows.identity("patient")
         rows.refuse(patient.isna(), "there is no patient; give each row its patient, or leave it out")
     else:
-        patient = _patients_of(words, patient_from)
+        patient = patients_of(words, patient_from)
         rows.refuse(patient.isna(), f"data.patient_from={patient_from} finds no patient in the path")
         rows.notes.append(f"{patient.nunique()} patients are taken from the paths, by {patient_from}")
     image_id = rows.identity("image_id")
@@ -53,6 +53,7 @@ def identities(rows: Rows, folder: Path, patient_from: str | None) -> tuple[pd.D
     return table, missing
 
 
-def _patients_of(words: pd.Series, patient_from: str) -> pd.Series:
+def patients_of(words: pd.Series, patient_from: str) -> pd.Series:
+    """Return the patient that a regular expression finds in each path, missing where it finds none."""
     pattern = re.compile(patient_from)
     return pd.Series([patient_in(word.replace("\\", "/"), pattern) for word in words], words.index, STRING)

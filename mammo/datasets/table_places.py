@@ -28,7 +28,7 @@ def numbers(rows: Rows) -> pd.DataFrame:
         values = to_numbers(rows.words(ours), rows.columns.get(ours, ours), rows.refuse, rows.notes)
         table[ours] = pd.array(values, dtype="Float64")
     rows.refuse(table["radius_px"] <= 0, "radius is not above 0; leave it empty for a point")
-    table = table.assign(spacing_mm=_spacing(rows)).pipe(_with_contours, rows)
+    table = table.assign(spacing_mm=spacing_of(rows)).pipe(_with_contours, rows)
     for columns, what in ((CIRCLE[:2], "points"), (BOX, "boxes")):
         placed = table[columns].notna().any(axis=1)
         if (table.loc[placed, columns].fillna(0) <= 1).all(axis=None):
@@ -37,7 +37,8 @@ def numbers(rows: Rows) -> pd.DataFrame:
     return table
 
 
-def _spacing(rows: Rows) -> pd.Series:
+def spacing_of(rows: Rows) -> pd.Series:
+    """Return the side of a pixel of each row in mm, missing where the table has none."""
     if "spacing_mm" not in rows.columns:
         return pd.Series(pd.NA, index=rows.raw.index, dtype="Float64")
     words = rows.words("spacing_mm").str.replace(r"^[\[(\s]+|\s*(mm)?[\])\s]*$", "", regex=True)

@@ -50,7 +50,7 @@ def telling_units(predictions: pd.DataFrame) -> list[str]:
     """
     table = originals(predictions)
     images = table.drop_duplicates(["split", "image_id"])
-    breasts, exams = (_placed(images, unit) for unit in ("breast", "exam"))
+    breasts, exams = (placed(images, unit) for unit in ("breast", "exam"))
     visits = exams.drop_duplicates(["split", *UNITS["exam"]])
     differs = {
         "image": table.duplicated(["split", "head", "image_id"]).any(),
@@ -98,7 +98,7 @@ def by_unit(predictions: pd.DataFrame, task: Labels, unit: str, rule: str) -> tu
     if unit not in UNITS:
         raise InputError(f"unit={unit}: expected {' or '.join(UNITS)}")
     check_rule(rule, task)
-    table = _placed(originals(predictions), unit).reset_index(drop=True)
+    table = placed(originals(predictions), unit).reset_index(drop=True)
     if table.empty:
         raise InputError(f"unit={unit}: no row has a known {unit}; give each image its {UNITS[unit][-1]}")
     keys = ["split", *UNITS[unit], "fold", "seed", "head"]
@@ -154,8 +154,16 @@ def _of_any(table: pd.DataFrame, task: Labels, of: pd.Series) -> np.ndarray:
     return any_positive(none.groupby(of).transform("sum").to_numpy())
 
 
-def _placed(table: pd.DataFrame, unit: str) -> pd.DataFrame:
-    """Return the rows whose unit is known, with the exams that follow from others of the patient."""
+def placed(table: pd.DataFrame, unit: str) -> pd.DataFrame:
+    """Return the rows whose unit is known, with the exams that follow from others of the patient.
+
+    Args:
+        table: Rows with `patient` and the columns `PLACES`.
+        unit: A key of `UNITS`.
+
+    Raises:
+        InputError: The table lacks a column that the unit needs.
+    """
     if unit not in ("breast", "exam"):
         return table
     if lacking := [column for column in UNITS[unit] if column not in table and column != "exam"]:

@@ -4,7 +4,7 @@
 in one window has C channels of a byte each, which its film's own scale turns into numbers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 AXES_SEED = 0
+LARGEST = 1e4  # coordinates in units of the training places' spread; float16 ends at 65504
 LEAST_LENGTH = 1e-4  # of an axis, beside the longest one; a shorter one is left at 0
 
 
@@ -129,6 +130,19 @@ class Detector(nn.Module):
         self.axes = nn.ModuleList([Axes(axes) for _ in range(blocks)])
         self.head = PlaceHead(blocks * axes, **head)
         self.weights_digest: str | None = None
+
+    def coordinates(self, seen: Sequence[tuple[Tensor, Tensor]], device: torch.device | str = "cpu") -> Tensor:
+        """Return (n, blocks x axes) float16 on the CPU: the n places of a film on the axes of each block.
+
+        Args:
+            seen: Of each block, (n, C) uint8 and (2, C), as `maps.to_bytes` returns them.
+            device: The device of the axes.
+        """
+        found = [
+            axes(channels.to(device), scale.to(device)).clamp(-LARGEST, LARGEST).cpu().half()
+            for axes, (channels, scale) in zip(self.axes, seen, strict=True)
+        ]
+        return torch.cat(found, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the heat (n,) of places (n, width): the mean logit of all networks."""

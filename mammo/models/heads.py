@@ -3,7 +3,7 @@
 import logging
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -31,6 +31,7 @@ from mammo.errors import InputError
 log = logging.getLogger(__name__)
 
 INNER_FOLDS = 5
+BLOCK = 16  # rows that are answered at a time; always this many, so that no answer depends on the number of rows
 
 
 @dataclass(frozen=True)
@@ -129,17 +130,28 @@ class FittedHead:
             return None
         inner, each = self.model.calibrated_classifiers_[0].estimator, each_window(features, self.windows)
         if hasattr(inner, "decision_function"):
-            return self._mean(inner.decision_function(each)).astype(np.float32)
-        return self._mean(logit(inner.predict_proba(each)[:, 1].clip(1e-7, 1 - 1e-7))).astype(np.float32)
+            return self._mean(in_blocks(inner.decision_function, each)).astype(np.float32)
+        positive = in_blocks(inner.predict_proba, each)[:, 1]
+        return self._mean(logit(positive.clip(1e-7, 1 - 1e-7))).astype(np.float32)
 
     @steadily()
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """Return calibrated probabilities (N, classes)."""
-        return self._mean(np.asarray(self.model.predict_proba(each_window(features, self.windows))))
+        return self._mean(in_blocks(self.model.predict_proba, each_window(features, self.windows)))
 
     def _mean(self, answers: np.ndarray) -> np.ndarray:
         """Return the mean over the windows of each sample."""
         return answers if self.windows == 1 else answers.reshape(-1, self.windows, *answers.shape[1:]).mean(axis=1)
+
+
+def in_blocks(answer: Callable[[np.ndarray], np.ndarray], rows: np.ndarray) -> np.ndarray:
+    """Return the answers (N, ...) for rows (N, width), `BLOCK` rows at a time; the last block is filled up.
+
+    Matrix products of more rows add in another order, so the answer for one row alone would have other last digits.
+    """
+    blocks = (rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK))
+    filled = (np.concatenate([block, block[-1:].repeat(BLOCK - len(block), axis=0)]) for block in blocks)
+    return np.concatenate([np.asarray(answer(block)) for block in filled])[: len(rows)]
 
 
 def find_head(name: str) -> Head:

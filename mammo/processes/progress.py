@@ -28,17 +28,18 @@ class Speed(ProgressColumn):
         return Text("" if task.speed is None else f"{task.speed:.1f} a second")
 
 
-def watched(results: Iterable[Result], total: int, doing: str) -> Iterator[Result]:
+def watched(results: Iterable[Result], total: int, doing: str, *, few: int = FEW) -> Iterator[Result]:
     """Yield results while showing how far the work has come; only the first process of a job shows it.
 
     Args:
         results: The results, which are made when they are asked for.
         total: Their number.
         doing: The work in words, for example `Cutting films`.
+        few: The number of results below which nothing is shown.
     """
     together = peers.peers()
     console = Console(stderr=True)
-    if total < FEW or (together is not None and together.rank):
+    if total < few or (together is not None and together.rank):
         yield from results
     elif console.is_terminal:
         columns = (

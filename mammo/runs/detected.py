@@ -10,10 +10,9 @@ from mammo.files import write_table
 from mammo.models.platt import Platt
 from mammo.run_folder import RunFolder
 from mammo.training.callbacks import Outputs
-from mammo.training.marks import HeatMaps, candidates, with_partners
+from mammo.training.marks import ALONE, PARTNER, HeatMaps, candidates, with_partners
 from mammo.training.prepare import Prepared
 
-ALONE, PARTNER = "detector", "detector_partner"  # heads: of a film alone, and with that of the other breast
 Answer = tuple[np.ndarray | None, np.ndarray]
 
 

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 from lightning.pytorch.loggers import TensorBoardLogger
 from matplotlib.figure import Figure
-from scipy.special import softmax
 from torch.utils.tensorboard.summary import hparams
 
 from mammo import figures
@@ -22,6 +21,7 @@ from mammo.processes import checkpoint_io
 from mammo.run_folder import RunFolder
 from mammo.runs import detected, lesion_windows
 from mammo.runs.gallery import gallery
+from mammo.tasks.classification import answer_of
 from mammo.training.callbacks import Outputs
 from mammo.training.prepare import Prepared
 
@@ -118,10 +118,10 @@ def answers_of(
         heads: The fitted heads.
         detector: What `detected.choose_curves` chose; None for other tasks.
     """
-    logits, features = outputs.logits.astype(np.float64), outputs.features
-    margin = (logits[:, 1] - logits[:, 0]).astype(np.float32) if logits.shape[1] == 2 else None
-    answers: dict[str, Answer] = {"softmax": (margin, softmax(logits, axis=1))}
-    if detector is not None:
+    features = outputs.features
+    if detector is None:
+        answers: dict[str, Answer] = {"softmax": answer_of(outputs.logits)}
+    else:
         answers = detected.answers_of(config, outputs, detector)
     return answers | {name: (head.score(features), head.probabilities(features)) for name, head in heads.items()}
 

@@ -56,7 +56,10 @@ class MammogramDataModule(L.LightningDataModule):
         """The number of this process, and how many there are."""
         return {"rank": self.trainer.global_rank, "world": self.trainer.world_size} if self.trainer else ALONE
 
-    def _loader(self, samples: Samples, sampler: Sampler[tuple[int, int]]) -> DataLoader[dict[str, Any]]:
+    def _loader(
+        self, samples: Samples, sampler: Sampler[tuple[int, int]], rows: int | None = None
+    ) -> DataLoader[dict[str, Any]]:
+        """Return batches of `rows` rows; None: this process's share of `data.batch_size`."""
         world = self._process["world"]
         on_cpu = self.trainer is None or self.trainer.strategy.root_device.type == "cpu"
         # On a CPU, one worker loads a hundred times faster than VGG16 trains. On GPUs, the devices share all cores.
@@ -66,7 +69,7 @@ class MammogramDataModule(L.LightningDataModule):
             workers = 0  # nothing is left to compute
         return DataLoader(
             samples,
-            batch_size=self.config.batch_size // world,
+            batch_size=rows or self.config.batch_size // world,
             sampler=sampler,
             num_workers=workers,
             collate_fn=samples.collate,
@@ -95,13 +98,16 @@ class MammogramDataModule(L.LightningDataModule):
         share = {"batch_size": self.config.batch_size, "seed": self.seed, **self._process, **self.went_to}
         return self._loader(samples, EpochSampler(len(samples), **share))
 
-    def _once(self, samples: Samples) -> DataLoader[dict[str, Any]]:
-        return self._loader(samples, OnceSampler(len(samples), **self._process))
-
     def val_dataloader(self) -> DataLoader[dict[str, Any]]:
         """Return the watched part, which chooses the epoch; without validation it is test, and chooses nothing."""
-        return self._once(self.prepared.watch)
+        watch = self.prepared.watch
+        return self._loader(watch, OnceSampler(len(watch), **self._process))
 
     def predict_dataloader(self) -> DataLoader[dict[str, Any]]:
-        """Return all described rows, in the order of `Prepared.rows`."""
-        return self._once(self.prepared.described)
+        """Return all described rows, in the order of `Prepared.rows`, in blocks of one size.
+
+        So the outputs of a row do not depend on the batch size, nor on the rows beside it.
+        """
+        described = self.prepared.described
+        rows = frozen.rows_of_block(described.planes)
+        return self._loader(described, OnceSampler(len(described), **self._process, block=rows), rows)

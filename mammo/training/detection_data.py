@@ -20,7 +20,6 @@ from mammo.training.places import Targets, lesions_of, partners_of
 from mammo.training.prepare import Prepared
 from mammo.training.samples import OnceSampler
 
-LARGEST = 1e4  # coordinates in units of the training places' spread; float16 ends at 65504
 SAMPLED = 8000  # places of training films, on which axes are fitted
 
 
@@ -93,14 +92,11 @@ class DetectionDataModule(L.LightningDataModule):
     def _coordinates(self, net: Detector) -> torch.Tensor:
         """Return (N, width) float16: all places on the axes of each block."""
         trainer: Any = self.trainer
-        device, dims = trainer.strategy.root_device, self.config.detector.axes
+        device = trainer.strategy.root_device
         net.axes.to(device)
-        x = torch.empty((int(self.starts[-1]), len(net.axes) * dims), dtype=torch.float16)
+        x = torch.empty((int(self.starts[-1]), len(net.axes) * self.config.detector.axes), dtype=torch.float16)
         for film, start in zip(self.films, self.starts, strict=False):
-            for number, (axes, (channels, scale)) in enumerate(zip(net.axes, film.seen, strict=True)):
-                found = axes(channels.to(device), scale.to(device))
-                rows, columns = slice(start, start + len(channels)), slice(number * dims, (number + 1) * dims)
-                x[rows, columns] = found.clamp(-LARGEST, LARGEST).cpu().half()
+            x[start : start + len(film.places)] = net.coordinates(film.seen, device)
         return x
 
     @property

@@ -2,7 +2,7 @@
 
 import copy
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 from rich.progress import track
-from torch import Tensor
+from torch import Tensor, nn
 
 from mammo.config import Config
 from mammo.detector_config import MapOf, blocks_of
@@ -21,7 +21,7 @@ from mammo.models.maps import in_windows, to_bytes
 from mammo.preprocessing.breast import find_breast
 from mammo.preprocessing.cache import Store, digest
 from mammo.preprocessing.cutting import film_names, read_by
-from mammo.preprocessing.view import CELL_PX, FACTS, STEP, view_of
+from mammo.preprocessing.view import CELL_PX, FACTS, STEP, View, view_of
 from mammo.training.prepare import Prepared
 
 log = logging.getLogger(__name__)
@@ -129,13 +129,9 @@ class Maps:
             image, side, spacing = str(row["image_id"]), _given(row["laterality"]), float(row["spacing_mm"])
             breast = find_breast(self.prepared.dataset.read(image), side, image)
             view = view_of(breast, spacing, self.config.detector.spacing_mm)
-            at = view.places[:, [FACTS.index("row"), FACTS.index("column")]].astype(int).T
             arrays = dict(zip(_names(keys[0]), (torch.from_numpy(view.places), torch.zeros(0)), strict=True))
-            maps: dict[MapOf, Tensor] = {}
-            for (of, window), key in zip(self.blocks, keys[1:], strict=True):
-                if of not in maps:
-                    maps = {of: frozen[of.backbone](view.pixels, of.scale)}
-                arrays |= zip(_names(key), to_bytes(in_windows(maps[of], window, *at)), strict=True)
+            for key, seen in zip(keys[1:], seen_of(view, frozen, self.blocks), strict=True):
+                arrays |= zip(_names(key), seen, strict=True)
             yield arrays
 
 
@@ -144,6 +140,24 @@ def store_name(spacing_mm: float, dtype: torch.dtype, device: torch.device) -> s
     facts = {"version": VERSION, "torch": torch.__version__} | read_by()
     facts |= {"spacing_mm": spacing_mm, "precision": str(dtype)}
     return digest(facts if device.type == "cpu" else facts | {"device": device.type})
+
+
+def seen_of(view: View, frozen: nn.ModuleDict, blocks: Sequence[tuple[MapOf, int]]) -> list[Seen]:
+    """Return the channels of a view's places in each block.
+
+    Args:
+        view: The breast as the detector sees it.
+        frozen: The frozen maps, by backbone.
+        blocks: The maps and windows (sides in cells), those of one map side by side.
+    """
+    at = view.places[:, [FACTS.index("row"), FACTS.index("column")]].astype(int).T
+    found: list[Seen] = []
+    maps: dict[MapOf, Tensor] = {}
+    for of, window in blocks:
+        if of not in maps:
+            maps = {of: frozen[of.backbone](view.pixels, of.scale)}
+        found.append(to_bytes(in_windows(maps[of], window, *at)))
+    return found
 
 
 def _names(key: str) -> tuple[str, str]:

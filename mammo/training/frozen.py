@@ -18,9 +18,14 @@ from mammo.training.samples import Plane, Samples
 
 log = logging.getLogger(__name__)
 
-BLOCK = 16  # samples per forward pass; always this many, so that no result depends on the number of samples
+BLOCK = 16  # squares per forward pass; always this many, so that no result depends on the number of samples
 WRITTEN, WRITTEN_BYTES = 256, 64 << 20  # outputs held before they are written, and their bytes: a kill loses these
 Wanted = tuple[Samples, int, int, int]  # samples, number of one, draw of it, and number of a square of the draw
+
+
+def rows_of_block(planes: int) -> int:
+    """Return the number of rows that are predicted at a time, each of several squares (`planes`)."""
+    return max(BLOCK // planes, 1)
 
 
 def attach(trainer: Any, asked: Iterable[Samples], *, keep: bool) -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 from mammo.preprocessing.view import FACTS
 from mammo.training.places import Targets
 
+ALONE, PARTNER = "detector", "detector_partner"  # heads: of a film alone, and with that of the other breast
 MARKS = 30  # most marks of a film
 POINT = [FACTS.index("x_px"), FACTS.index("y_px")]
 GRID, SMOOTH = 24, 1.5  # cells of the position prior across and down, and the width of its smoothing in cells

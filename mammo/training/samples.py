@@ -166,10 +166,18 @@ class EpochSampler(Sampler[tuple[int, int]]):
 
 
 class OnceSampler(Sampler[tuple[int, int]]):
-    """Gives one rank its share of an evaluation: over all ranks each row once, and none repeated to fill up."""
+    """Gives one rank its share of an evaluation: over all ranks each row once.
 
-    def __init__(self, rows: int, *, rank: int, world: int) -> None:
-        self.share = range(rank, rows, world)
+    Args:
+        rows: Number of rows.
+        rank: Number of this process.
+        world: Number of processes.
+        block: The share is filled up to a multiple of this number, by its last row.
+    """
+
+    def __init__(self, rows: int, *, rank: int, world: int, block: int = 1) -> None:
+        share = range(rank, rows, world)
+        self.share = [*share, *list(share[-1:]) * (-len(share) % block)]
 
     def __len__(self) -> int:
         return len(self.share)

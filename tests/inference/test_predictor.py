@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from mammo.datasets.film import Film
-from mammo.inference.predictor import Predictor, windowed
+from mammo.inference.classifier import ClassifierPredictor
+from mammo.inference.predictor import windowed
 from tests.formats.ways import WAYS
 
 WINDOW = ("window 2048/4096 (LINEAR) applied",)
@@ -15,7 +16,7 @@ WINDOW = ("window 2048/4096 (LINEAR) applied",)
 
 def predictor(voi, trained):
     """A predictor of a run with these settings and notes of films."""
-    made = object.__new__(Predictor)
+    made = object.__new__(ClassifierPredictor)
     made.config = SimpleNamespace(data=SimpleNamespace(voi=voi))
     made.run = SimpleNamespace(films=pd.DataFrame({"notes": pd.Series(trained, dtype="string")}))
     return made

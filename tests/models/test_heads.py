@@ -57,6 +57,17 @@ def test_no_head_sees_a_test_film(name, trained_backbone):
     assert np.array_equal(honest.probabilities(features), other.probabilities(features))
 
 
+@pytest.mark.parametrize("name", of_each())
+def test_no_answer_depends_on_the_rows_beside_it(name):
+    """To the last bit: a film alone gets what it got among the films of the run."""
+    features, labels, rows = data(width=300)
+    head = fit_head(name, features, labels, rows, trained_backbone=False)
+    score, probabilities = head.score(features), head.probabilities(features)
+    for at in (0, 7, len(features) - 1):
+        alone = features[at : at + 1]
+        assert head.score(alone) == score[at] and np.array_equal(head.probabilities(alone)[0], probabilities[at])
+
+
 def test_a_head_that_selects_on_test_is_tuned_and_calibrated_there_and_says_so():
     features, labels, rows = data()
     assert fit_head("svm", features, labels, rows, trained_backbone=False, select_on="test").how == (

@@ -6,7 +6,7 @@ import pytest
 from mammo.datasets.labels import Labels
 from mammo.errors import InputError
 from mammo.evaluation.aggregate import by_unit, with_places
-from mammo.inference.predictor import Predictor
+from mammo.inference.build import build_predictor
 from mammo.processes.resume import begin, changed
 from mammo.run_folder import RunFolder
 from mammo.runs.train import train
@@ -75,7 +75,7 @@ def test_a_run_of_words_goes_on_is_evaluated_again_and_classifies(run, unreporte
     from tests.lab import Lab
 
     lab = Lab(root=str(films), patients=16)
-    answer = Predictor(folder, "knn")(lab.read(lab.findings()["image_id"].iloc[0]))
+    answer = build_predictor(folder, "knn")(lab.read(lab.findings()["image_id"].iloc[0]))
     assert set(answer.probabilities) == {"not krank", "krank"}
 
 

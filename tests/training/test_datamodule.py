@@ -190,6 +190,13 @@ def test_an_evaluation_has_each_row_once_over_all_devices(world):
     assert sorted(sum(shares, [])) == [(row, 0) for row in range(10)]
 
 
+def test_predictions_are_computed_in_blocks_of_one_size_whatever_the_batch(module):
+    for words, size in (([], 16), (["model.flips=eight"], 2)):
+        batches = list(module("data.batch_size=4", *words).predict_dataloader())
+        rows = [row for batch in batches for row in batch["row"].tolist()]
+        assert {len(batch["row"]) for batch in batches} == {size} and set(rows) == set(range(len(set(rows))))
+
+
 def test_the_expansion_is_the_original_and_its_copies_of_the_training_part_alone(prepared):
     data = prepared("augment=expand")
     rows = data.rows()

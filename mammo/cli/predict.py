@@ -1,0 +1,108 @@
+"""The command that applies a finished run to films: predict."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mammo.errors import InputError
+
+if TYPE_CHECKING:
+    from mammo.config import DataConfig
+
+NOTHING = 2  # exit status if no film could be used
+
+
+def predict(
+    run: Annotated[Path, typer.Argument(help="the folder of a finished run")],
+    films: Annotated[
+        list[str],
+        typer.Argument(
+            help="films, folders of films, or a table of films (CSV, TSV, XLSX, Parquet); settings for a table such "
+            "as data.columns.patient=PatientID, and data.spacing_mm=<mm> for films that do not give the size of a pixel"
+        ),
+    ],
+    head: Annotated[
+        str | None, typer.Option(help="the head that answers [default: softmax; of a detector: detector]")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="table to write (CSV); it must not exist")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="print all as JSON, for programs")] = False,
+    at: Annotated[
+        str | None, typer.Option(help="a point x,y of one film in pixels, for a run on lesion windows")
+    ] = None,
+    units: Annotated[
+        str | None,
+        typer.Option(help="some of image,breast,exam,patient [default: images, and what has several of them]"),
+    ] = None,
+    marks: Annotated[
+        Path | None, typer.Option(help="table of a detector's marks (CSV) [default: marks.csv beside --out]")
+    ] = None,
+) -> None:
+    """Predict films by a finished run: a row for each file, predicted or left out and why.
+
+    The exit status is 0 (all films were predicted), 1 (some files were left out) or 2 (none could be used).
+    """
+    from mammo.files import write_table
+    from mammo.inference.films import films_of
+    from mammo.run_folder import RunFolder
+    from mammo.runs.external_data import check_run
+    from mammo.runs.plugins import load_plugins
+
+    folder = RunFolder(run)
+    check_run(folder)
+    detects = folder.config.task.kind == "detection"
+    if marks is not None and not detects:
+        raise InputError(f"--marks: {run} is no detector, so it has no marks; leave the option out")
+    marks = out.parent / "marks.csv" if marks is None and out is not None and detects else marks
+    for new in filter(None, (out, marks)):
+        _check_new(new)
+    words = [word for word in films if word.startswith("data.") and "=" in word and not Path(word).exists()]
+    asked = films_of([one for one in films if one not in words], _data_of(words))
+    load_plugins(folder.config.plugins)
+
+    from mammo.inference.build import build_predictor  # imports torch, which bad input should not wait for
+    from mammo.inference.predict import predict as answers_for
+
+    predictor = build_predictor(folder, head)
+    chosen = None if units is None else [one.strip() for one in units.split(",")]
+    answers = answers_for(predictor, asked, at=_point(at), units=chosen, partners=head is None)
+    for path, table in ((out, answers.table), (marks, answers.marks)):
+        if path is not None and table is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_table(table, path)
+    if json_:
+        typer.echo(json.dumps(answers.as_json(), indent=1, allow_nan=False))
+    else:
+        written = [f"written: {path}" for path in (out, marks) if path is not None]
+        typer.echo("\n".join([*answers.lines(every=out is None), *written]))
+    if answers.left_out:
+        raise typer.Exit(1 if answers.predicted else NOTHING)
+
+
+def _check_new(path: Path) -> None:
+    """Refuse a table that exists, or that cannot be written, before anything is computed for it."""
+    from mammo.runs.checks import check_writable
+
+    if path.exists():
+        raise InputError(f"{path} exists and is not overwritten; name another file with --out or --marks")
+    check_writable(path.parent, "the folder of the table")
+
+
+def _data_of(words: list[str]) -> "DataConfig | None":
+    """Return the settings that words give, in which tables are read; None without any."""
+    if not words:
+        return None
+    from mammo.runs.compose import config_of
+
+    return config_of(["data=table", *words], {}).data
+
+
+def _point(text: str | None) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    try:
+        x, y = map(float, text.split(","))
+    except ValueError:
+        raise InputError(f"--at {text}: expected x,y in pixels from the top left, say --at 512,300") from None
+    return x, y

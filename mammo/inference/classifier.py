@@ -1,0 +1,170 @@
+"""The predictor of a classifier: squares of a film as the run cut them, its network and one head."""
+
+import itertools
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+import torch
+
+from mammo.datasets.film import Film
+from mammo.datasets.findings import findings_table
+from mammo.errors import InputError
+from mammo.evaluation.aggregate import any_positive, none_positive
+from mammo.inference.prediction import Prediction, samples_of
+from mammo.inference.predictor import Point, Predictor, Seen
+from mammo.models.heads import FittedHead
+from mammo.preprocessing.augment import Augment
+from mammo.preprocessing.breast import find_breast
+from mammo.preprocessing.crops import Grid, Whole, build_crop
+from mammo.preprocessing.flips import FLIPS, flipped
+from mammo.preprocessing.squares import squares_of
+from mammo.run_folder import RunFolder
+from mammo.tasks.classification import answer_of
+from mammo.training.frozen import BLOCK, rows_of_block
+
+PLACE = ["x_px", "y_px", "size_px"]  # the first of the numbers of a square
+Answer = tuple[np.ndarray | None, np.ndarray]  # (N,) scores, None for several classes; (N, classes) probabilities
+
+
+@dataclass(frozen=True)
+class SeenWindows(Seen):
+    """The squares of a film that the network looks at.
+
+    Attributes:
+        pixels: (samples, windows, side, side) uint8 or uint16.
+        places: (samples, 3) centre and side of each sample's largest window, in pixels of the film.
+        searched: The note that windows all over the breast are looked at; None if they are those of training.
+    """
+
+    pixels: np.ndarray
+    places: np.ndarray
+    searched: str | None
+
+
+class ClassifierPredictor(Predictor[SeenWindows]):
+    """A network and one head of a run.
+
+    Args:
+        run: A finished run.
+        head: One of its heads, or `softmax` for the network's own output.
+
+    Raises:
+        InputError: The crop of the run cannot be made of a film without findings.
+    """
+
+    def __init__(self, run: RunFolder, head: str) -> None:
+        super().__init__(run, head)
+        self.crop = build_crop(self.config.crop)
+        if not hasattr(self.crop, "look"):
+            raise InputError(f"crop={self.config.crop.name} cannot cut a new film; give it a method `look`")
+        self.shown, self.margin = self.config.model.image_size, Augment(self.config.augment).margin
+        self.windows, self.flips = self.config.crop.windows, FLIPS[self.config.model.flips]
+
+    @staticmethod
+    def heads_of(run: RunFolder) -> list[str]:
+        """Return the names of a run's heads, the network's own first."""
+        return ["softmax", *run.selection["heads"]]
+
+    @cached_property
+    def fitted(self) -> FittedHead:
+        """The scikit-learn head."""
+        return self.run.heads()[self.head]
+
+    def see(
+        self,
+        film: Film,
+        *,
+        at: Point | None = None,
+        laterality: str | None = None,
+        spacing_mm: float | None = None,
+        name: str = "film",
+    ) -> SeenWindows:
+        """Return the squares of a film; see `Predictor.see`."""
+        spacing, notes = self.assumed(film, spacing_mm)
+        if at is not None and isinstance(self.crop, Whole | Grid):
+            raise InputError(
+                f"crop={self.config.crop.name} looks at whole films; a point is for a run on lesion windows"
+            )
+        row = {"dataset": "film", "image_id": name, "finding_id": 0, "path": name, "patient": "film"}
+        facts = {"laterality": laterality or film.laterality, "spacing_mm": spacing}
+        asks, searched = self.crop.look(findings_table(pd.DataFrame([row | facts])).iloc[0], at)  # type: ignore[attr-defined]
+        breast = find_breast(film, laterality, name, self.config.crop.bits)
+        stored = math.ceil(self.shown * self.margin)
+        made = [squares_of(breast, spacing, ask, stored, self.shown, self.margin) for ask in asks]
+        inset = slice((stored - self.shown) // 2, (stored - self.shown) // 2 + self.shown)
+        if self.windows > 1:  # each ask is for one of the windows around the same centres, the largest first
+            pixels, places = np.stack([squares for squares, _ in made], axis=1), made[0][1]
+        else:
+            pixels, places = (np.concatenate(one) for one in zip(*made, strict=True))
+            pixels = pixels[:, None]
+        if not len(pixels):
+            raise InputError("no window can be cut from this film; name a point on the breast")
+        notes += [*breast.notes, *filter(None, [searched])]
+        return SeenWindows(tuple(notes), pixels[..., inset, inset].copy(), places[:, : len(PLACE)], searched)
+
+    def answers(self, seen: Iterable[SeenWindows]) -> Iterator[Prediction]:
+        """Yield the answer for each film; blocks of samples go across films."""
+        films = deque[SeenWindows]()
+
+        def samples() -> Iterator[np.ndarray]:
+            for film in seen:
+                films.append(film)
+                yield from film.pixels
+
+        each = self._each(samples())
+        while (first := next(each, None)) is not None:
+            film = films.popleft()
+            score, probabilities = zip(first, *itertools.islice(each, len(film.pixels) - 1), strict=True)
+            yield self._prediction(film, None if score[0] is None else np.array(score), np.stack(probabilities))
+
+    def _each(self, samples: Iterator[np.ndarray]) -> Iterator[tuple[np.float32 | None, np.ndarray]]:
+        """Yield score and probabilities (classes,) of each sample, (windows, side, side)."""
+        rows = rows_of_block(self.windows * self.flips)
+        while block := list(itertools.islice(samples, rows)):
+            score, probabilities = self._answer(block + block[-1:] * (rows - len(block)))
+            scores = [None] * rows if score is None else score
+            yield from itertools.islice(zip(scores, probabilities, strict=True), len(block))
+
+    def _answer(self, samples: list[np.ndarray]) -> Answer:
+        """Return score and probabilities of a whole block of samples, computed as in training."""
+        squares = [flipped(one, flip) for sample in samples for flip in range(self.flips) for one in sample]
+        x, net = torch.from_numpy(np.stack(squares)[:, None]), self.network
+        with self.computing():
+            if len(net.frozen):
+                size = BLOCK if self.config.data.cache else len(x)  # as the outputs of the frozen part were computed
+                filled = torch.cat([x, x[-1:].expand(-len(x) % size, -1, -1, -1)])
+                x = torch.cat([net.frozen(part) for part in filled.split(size)])[: len(x)]
+            features = net.features_of(x, len(samples))
+            logits = net.head(features)
+        if self.head == "softmax":
+            return answer_of(logits.float().numpy())
+        found = features.float().numpy()
+        return self.fitted.score(found), self.fitted.probabilities(found)
+
+    def _prediction(self, film: SeenWindows, score: np.ndarray | None, probabilities: np.ndarray) -> Prediction:
+        """Return the answer for a film from those for its samples, by the rule of the run (`aggregate`)."""
+        windows = pd.DataFrame(film.places, columns=PLACE).join(samples_of(score, probabilities, self.classes))
+        chosen = slice(None)
+        if (self.config.aggregate == "max" or film.searched) and len(windows) > 1:
+            alarm = int(np.argmax(score if score is not None else -probabilities[:, 0]))
+            chosen = slice(alarm, alarm + 1)
+        means, ranked = probabilities[chosen].mean(axis=0, keepdims=True), None if score is None else score[chosen]
+        if self.config.aggregate == "noisy_or" and self.several:
+            found = any_positive(none_positive(*probabilities.T).sum(keepdims=True))
+            means, ranked = found[:, 1:], found[:, 0]
+        means = self.point.choices.calibrated(means)[0]
+        return Prediction(
+            self.head,
+            dict(zip(self.classes, map(float, means), strict=True)),
+            None if ranked is None else float(ranked.mean()),
+            None if film.searched else self.point.threshold,  # chosen for one window, not for the worst of many
+            film.notes,
+            windows,
+            samples=windows[chosen if film.searched else slice(None)],
+            searched=bool(film.searched),
+        )

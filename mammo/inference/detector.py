@@ -1,0 +1,138 @@
+"""The predictor of a detector: the places of a film, the marks on it, and what the other breast's film changes."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from mammo.datasets.film import Film
+from mammo.detector_config import blocks_of
+from mammo.errors import InputError
+from mammo.inference.operating import OperatingPoint, operating_point
+from mammo.inference.prediction import MARKS, Prediction, samples_of
+from mammo.inference.predictor import Point, Predictor, Seen
+from mammo.models.platt import Platt
+from mammo.preprocessing.breast import find_breast
+from mammo.preprocessing.view import View, view_of
+from mammo.run_folder import RunFolder
+from mammo.training.film_maps import seen_of
+from mammo.training.marks import ALONE, PARTNER, POINT, candidates, with_partners
+
+NO_PARTNER = "no film of the other breast is known; the mean score of the run's negative films stands for it"
+
+
+@dataclass(frozen=True)
+class SeenFilm(Seen):
+    """A film as the detector looks at it.
+
+    Attributes:
+        view: The breast at the run's size of a pixel, with its places.
+        spacing_mm: Side of a pixel of the film.
+    """
+
+    view: View
+    spacing_mm: float
+
+
+class DetectorPredictor(Predictor[SeenFilm]):
+    """A detector.
+
+    Args:
+        run: A finished run with task=detection.
+        head: `detector`; or `detector_partner`, whose answer for one film alone takes the score that stands for a
+            missing partner. `with_partners` gives that for films of both breasts.
+    """
+
+    def __init__(self, run: RunFolder, head: str = ALONE) -> None:
+        super().__init__(run, head)
+        self.blocks = blocks_of(self.config.model.maps, self.config.detector)
+        self.chosen: dict[str, Any] = run.selection["detector"]
+
+    @staticmethod
+    def heads_of(run: RunFolder) -> list[str]:
+        """Return the names of a run's heads, that of a film alone first."""
+        return [ALONE, *([PARTNER] if run.config.partner else [])]
+
+    @cached_property
+    def points(self) -> dict[str, OperatingPoint]:
+        """The operating point of each head for images."""
+        return {head: operating_point(self.run, head) for head in self.heads_of(self.run)}
+
+    @cached_property
+    def network(self) -> Any:
+        """The detector with its frozen maps in the precision of the run."""
+        net = self.run.network()
+        net.frozen.to(torch.bfloat16 if self.low else torch.float32)
+        return net
+
+    def see(
+        self,
+        film: Film,
+        *,
+        at: Point | None = None,
+        laterality: str | None = None,
+        spacing_mm: float | None = None,
+        name: str = "film",
+    ) -> SeenFilm:
+        """Return the view of a film; see `Predictor.see`."""
+        if at is not None:
+            raise InputError("a detector looks at whole films; a point is for a run on lesion windows")
+        spacing, notes = self.assumed(film, spacing_mm)
+        breast = find_breast(film, laterality, name)
+        view = view_of(breast, spacing, self.config.detector.spacing_mm, name)
+        return SeenFilm((*notes, *breast.notes), view, float(spacing or 0))
+
+    def answers(self, seen: Iterable[SeenFilm]) -> Iterator[Prediction]:
+        """Yield the answer for each film; `detector_partner` answers as if no other film were there."""
+        for one in self.alone(seen):
+            yield one if self.head == ALONE else self.with_partners([one], [[]])[0]
+
+    def alone(self, seen: Iterable[SeenFilm]) -> Iterator[Prediction]:
+        """Yield the answer of `detector` for each film."""
+        net = self.network
+        for film in seen:
+            with self.computing():
+                channels = seen_of(film.view, net.frozen, self.blocks)
+                heat, score, _ = net.film(net.coordinates(channels).float())
+            yield self._prediction(ALONE, score.float().numpy()[None], film.notes, self._marks(film, heat.numpy()))
+
+    def _marks(self, film: SeenFilm, heat: np.ndarray) -> pd.DataFrame:
+        """Return the marks of a film, as `candidates.csv` has them."""
+        image = pd.DataFrame([{"image_id": "film", "patient": "film", "split": "none"}])
+        points, apart_mm = film.view.places[:, POINT].astype(float), self.config.detector.apart_mm
+        marks = candidates(image, [points], {ALONE: [heat]}, [film.spacing_mm], apart_mm)
+        return marks[MARKS].astype(float)
+
+    def _prediction(self, head: str, score: np.ndarray, notes: Sequence[str], marks: pd.DataFrame) -> Prediction:
+        """Return the answer of a head from its score (1,)."""
+        probabilities = Platt(**self.chosen["curves"][head])(score)
+        point = self.points[head]
+        calibrated = point.choices.calibrated(probabilities)[0]
+        return Prediction(
+            head,
+            dict(zip(self.classes, map(float, calibrated), strict=True)),
+            float(score[0]),
+            point.threshold,
+            tuple(notes),
+            marks=marks,
+            samples=samples_of(score, probabilities, self.classes),
+        )
+
+    def with_partners(self, alone: Sequence[Prediction], partners: Sequence[Sequence[int]]) -> list[Prediction]:
+        """Return the answers of `detector_partner`: of each film with those of the other breast.
+
+        Args:
+            alone: The answers of `detector`.
+            partners: The films of the other breast of each film, by their number in `alone`.
+        """
+        scores = np.array([one.score for one in alone], np.float32)
+        share, absent = self.config.detector.partner_share, self.chosen["absent"]
+        both = with_partners(scores, partners, share, absent)
+        return [
+            self._prediction(PARTNER, both[n : n + 1], (*one.notes, *([] if others else [NO_PARTNER])), one.marks)
+            for n, (one, others) in enumerate(zip(alone, partners, strict=True))
+        ]

@@ -1,0 +1,145 @@
+"""The films that are asked about: files, folders of files, and tables of films; one row for each file."""
+
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from mammo.config import DataConfig
+from mammo.datasets.findings import COLUMNS, STRING
+from mammo.datasets.folder import walk
+from mammo.datasets.table_identities import patients_of
+from mammo.datasets.table_places import spacing_of
+from mammo.datasets.table_rows import Rows, one_value_per_image
+from mammo.errors import InputError
+from mammo.formats.header import read_headers
+from mammo.tables.paths import mode_of, modes_of, names_of
+from mammo.tables.spellings import NAMES, recognise
+from mammo.tables.spreadsheet import read_spreadsheet
+
+TABLES = (".csv", ".tsv", ".xlsx", ".parquet", ".csv.gz", ".csv.xz")
+FACTS = ["patient", "exam", "laterality", "view", "spacing_mm"]  # known of a film before a pixel is read
+ASKED = ["path", "image_id", *FACTS]  # the columns of a table that are looked at
+
+
+@dataclass
+class Films:
+    """The films that are asked about.
+
+    Attributes:
+        rows: One row per file: `path, image_id`, what is known of it (`FACTS`), and `refused`, the reason why it
+            cannot be used if that is known before it is read.
+        notes: What was understood of tables, and what was passed over, one line each.
+    """
+
+    rows: pd.DataFrame
+    notes: list[str] = field(default_factory=list)
+
+
+def films_of(sources: Sequence[Path | str], data: DataConfig | None = None) -> Films:
+    """Return the films of files, folders and tables, each file once.
+
+    Args:
+        sources: Paths. A folder is searched with all folders in it; a name that ends in one of `TABLES` is a table.
+        data: How tables are read (`columns`, `values`, `patient_from`, `root`), and `spacing_mm`, the side of a
+            pixel where a film does not give it. None lets names tell.
+
+    Raises:
+        InputError: A table cannot be used, or there is no file.
+    """
+    notes: list[str] = []
+    parts = []
+    for source in map(Path, sources):
+        path = source.expanduser()
+        if stat.S_ISDIR(mode_of(path)):
+            part = _of_folder(path, notes)
+        elif path.name.lower().endswith(TABLES):
+            part = _of_table(path, data or DataConfig(), notes)
+        else:
+            part = pd.DataFrame({"path": [str(path)]})
+        if part.empty:
+            raise InputError(f"{source}: no file is in this folder; name a folder of films, films, or a table of films")
+        parts.append(_with_headers(part))
+    if not parts:
+        raise InputError("no films; name films, a folder of films, or a table of films")
+    rows = pd.concat(parts, ignore_index=True)
+    again = rows["path"].map(os.path.abspath).duplicated()
+    if again.any():
+        notes.append(f"{int(again.sum())} files are named twice and are looked at once")
+    rows = rows[~again].reset_index(drop=True)
+    if data is not None and data.spacing_mm is not None:
+        rows["spacing_mm"] = rows["spacing_mm"].fillna(data.spacing_mm)
+    rows["image_id"] = rows["image_id"].fillna(names_of(rows["path"].map(os.path.abspath)))
+    return Films(rows, notes)
+
+
+def _of_folder(folder: Path, notes: list[str]) -> pd.DataFrame:
+    """Return the files of a folder; one that cannot be a film by its ending is refused."""
+    inside = walk(folder)
+    if inside.hidden:
+        notes.append(f"{folder}: {inside.hidden} hidden files and folders are passed over")
+    if inside.masks:
+        notes.append(f"{folder}: {inside.masks} folders called masks are passed over")
+    refused = {str(path): f"its name ends in {path.suffix}, which is no film" for path in inside.others}
+    refused |= inside.closed
+    paths = sorted([*map(str, inside.files), *refused])
+    return pd.DataFrame({"path": paths, "refused": [refused.get(path) for path in paths]})
+
+
+def _of_table(path: Path, data: DataConfig, notes: list[str]) -> pd.DataFrame:
+    """Return the films of a table, which has a path for each, and perhaps more of `ASKED`.
+
+    Raises:
+        InputError: The table cannot be read or understood.
+    """
+    sheet, said = read_spreadsheet(path, "a table of films"), list[str]()
+    if sheet.rows.empty:
+        raise InputError(f"{path} has a header, but no rows; expected one for each film")
+    ignored = {name: None for name in NAMES if name not in ASKED}
+    found = recognise(str(path), list(sheet.rows), ignored | dict(data.columns or {}))
+    rows = Rows(str(path), sheet.rows, found, data.values or {}, said)
+    if "view" not in (data.columns or {}):
+        rows.doubt_view()
+    if "path" not in rows.columns:
+        has = ", ".join(map(str, sheet.rows))
+        raise InputError(
+            f"{path}: no column is the path of the film; name it, data.columns.path=<one of {has}>{sheet.others}"
+        )
+    words = rows.words("path")
+    rows.refuse(words.isna(), "there is no path")
+    folder = path.parent if data.root is None else Path(data.root).expanduser()
+    paths = words.map({word: found for word, (found, _) in modes_of(words, folder).items()}).astype(STRING)
+    named = rows.identity("image_id")
+    side, view = rows.sides_and_views()
+    table = pd.DataFrame(
+        {
+            "path": paths,
+            "image_id": named if named.notna().all() else names_of(paths),
+            "patient": patients_of(words, data.patient_from) if data.patient_from else rows.identity("patient"),
+            "exam": rows.identity("exam"),
+            "laterality": side,
+            "view": view,
+            "density": pd.Series(pd.NA, words.index, STRING),
+            "spacing_mm": spacing_of(rows),
+            "official_split": pd.Series(pd.NA, words.index, STRING),
+        }
+    )
+    table = one_value_per_image(rows, table).drop_duplicates("path")
+    notes += [f"{path}: {line}" for line in (*sheet.notes, *said)]
+    return table[ASKED].reset_index(drop=True)
+
+
+def _with_headers(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with what the headers tell where nothing is known; names of patients and exams are not mixed."""
+    rows = rows.reindex(columns=[*ASKED, "refused"])
+    rows = rows.astype({name: COLUMNS[name] for name in ASKED} | {"refused": STRING})
+    headers = pd.Series(read_headers(rows["path"]), rows.index, object)
+    for column in FACTS:
+        told = headers.map(lambda header, of=column: getattr(header, of)).astype(COLUMNS[column])
+        if column in ("patient", "exam") and rows[column].notna().any():
+            continue
+        rows[column] = rows[column].fillna(told)
+    return rows.assign(refused=rows["refused"].fillna(headers.map(lambda header: header.refused).astype(STRING)))

@@ -1,0 +1,192 @@
+"""Predict many films: a row for each file, whether it could be used or not, and for each breast, exam and patient."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mammo.datasets.labels import Labels
+from mammo.errors import InputError, UnreadableFilm
+from mammo.evaluation.aggregate import PLACES, UNITS, by_unit, placed, unit_notes
+from mammo.evaluation.predictions import head_table
+from mammo.inference.answers import Answers, printable, row_of
+from mammo.inference.detector import DetectorPredictor
+from mammo.inference.films import Films
+from mammo.inference.operating import operating_point
+from mammo.inference.prediction import MARKS, Prediction
+from mammo.inference.predictor import Point, Predictor, Seen
+from mammo.processes.progress import watched
+from mammo.processes.workers import shared_out
+from mammo.training.marks import ALONE, PARTNER
+from mammo.training.places import partners_of
+
+BROKEN = (InputError, OSError, MemoryError)  # errors of one film that end nothing
+FEW = 8  # films from which on a bar is shown
+PREDICTED, LEFT_OUT = "predicted", "left_out"
+
+
+def predict(
+    predictor: Predictor[Any],
+    films: Films,
+    *,
+    at: Point | None = None,
+    units: Sequence[str] | None = None,
+    partners: bool = False,
+) -> Answers:
+    """Return the answers for films.
+
+    Args:
+        predictor: The run and head that answer.
+        films: The films.
+        at: A point of the only film, for a run on lesion windows.
+        units: Some of `UNITS`; None gives those that are known of the films.
+        partners: True adds the answers of `detector_partner` to those of `detector`, if a film has a partner.
+
+    Raises:
+        InputError: A point is given for several films, or a unit is unknown.
+    """
+    if at is not None and len(films.rows) != 1:
+        raise InputError(f"a point is for one film, but {len(films.rows)} are asked about; name one film")
+    if odd := [unit for unit in units or () if unit not in UNITS]:
+        raise InputError(f"unit {odd[0]}: expected {', '.join(UNITS)}")
+    found, refused = _each(predictor, films, at)
+    rows = films.rows.assign(status=[PREDICTED if n in found else LEFT_OUT for n in range(len(films.rows))])
+    rows["reason"] = [refused.get(n) for n in range(len(rows))]
+    predicted = rows.loc[sorted(found)]
+    several = {predictor.head: [found[n] for n in sorted(found)]}
+    if isinstance(predictor, DetectorPredictor):
+        several = _by_head(predictor, several[predictor.head], predicted, partners=partners)
+    answers = Answers(predictor.run, predictor.classes, list(films.notes))
+    for head, of_head in several.items():
+        answers.points[head, "image"] = operating_point(predictor.run, head)
+        answers.rows += _image_rows(rows, dict(zip(predicted.index, of_head, strict=True)), answers, head)
+    if isinstance(predictor, DetectorPredictor):
+        answers.marks = _marks(predicted, next(iter(several.values())))
+    samples = pd.concat([_samples(predictor, predicted, head, one) for head, one in several.items()])
+    searched = any(one.searched for of_head in several.values() for one in of_head)
+    for unit in [one for one in UNITS if one != "image"] if len(predicted) else []:
+        if units is None or unit in units:
+            _add_unit(answers, predictor, samples, unit, asked=units is not None, searched=searched)
+    if units is not None and "image" not in units:  # films that were left out are told all the same
+        answers.rows = [row for row in answers.rows if row["unit"] != "image" or row["status"] == LEFT_OUT]
+    return answers
+
+
+def _each(predictor: Predictor[Any], films: Films, at: Point | None) -> tuple[dict[int, Prediction], dict[int, str]]:
+    """Return the answer or the reason for each film, by its number. Other processes read while the network answers."""
+    known = films.rows.astype(object).where(films.rows.notna(), None).to_dict("records")
+    refused = {n: _plain(row["refused"], row["path"]) for n, row in enumerate(known) if row["refused"]}
+    readable = [n for n in range(len(known)) if n not in refused]
+
+    def seen_of(number: int) -> Seen:
+        row = known[number]
+        facts = {key: row[key] for key in ("laterality", "spacing_mm")}
+        try:
+            return predictor.see(predictor.read(row["path"]), at=at, name=str(row["image_id"]), **facts)
+        except BROKEN as error:
+            raise UnreadableFilm(str(error) or "it does not fit into the memory") from None
+
+    waiting = deque[int]()
+
+    def usable() -> Iterator[Any]:
+        results = watched(shared_out(seen_of, readable), len(readable), "Predicting films", few=FEW)
+        for number, one in zip(readable, results, strict=True):
+            if isinstance(one, UnreadableFilm):
+                refused[number] = _plain(str(one), known[number]["path"])
+            else:
+                waiting.append(number)
+                yield one
+
+    answers = predictor.alone if isinstance(predictor, DetectorPredictor) else predictor.answers
+    found = {waiting.popleft(): one for one in answers(usable())}
+    return found, refused
+
+
+def _by_head(
+    predictor: DetectorPredictor, alone: list[Prediction], films: pd.DataFrame, *, partners: bool
+) -> dict[str, list[Prediction]]:
+    """Return the answers of a detector by head; `partners` adds those of `detector_partner`, if a film has one."""
+    strangers = pd.Series([f"\0{number}" for number in range(len(films))], films.index, "string")
+    of = partners_of(films.assign(patient=films["patient"].fillna(strangers)))
+    if predictor.head == PARTNER:
+        return {PARTNER: predictor.with_partners(alone, of)}
+    if partners and any(of):
+        return {ALONE: alone, PARTNER: predictor.with_partners(alone, of)}
+    return {ALONE: alone}
+
+
+def _plain(reason: str, path: str) -> str:
+    """Return a reason without the path, which has a column of its own."""
+    return reason.removeprefix(f"{path}: ")
+
+
+def _image_rows(
+    rows: pd.DataFrame, found: dict[int, Prediction], answers: Answers, head: str
+) -> Iterator[dict[str, Any]]:
+    """Yield the row of each film for one head."""
+    point = answers.points[head, "image"]
+    for number, row in enumerate(rows.astype(object).where(rows.notna(), None).to_dict("records")):
+        facts = {key: row[key] for key in ("status", "reason", "path", "image_id", "patient", "exam", "view")}
+        facts |= {"laterality": row["laterality"], "films": 1, "head": head}
+        one = found.get(number)
+        if one is None:
+            yield row_of("image", facts)
+        else:
+            threshold = None if one.searched else point
+            yield row_of("image", facts | {"notes": one.notes}, one.probabilities, one.score, threshold)
+
+
+def _samples(
+    predictor: Predictor[Any], films: pd.DataFrame, head: str, predictions: Sequence[Prediction]
+) -> pd.DataFrame:
+    """Return the predictions table of all samples of films, with exam and laterality, to the digits of a run's own."""
+    counts = [len(one.samples) for one in predictions]
+    if not sum(counts):
+        return pd.DataFrame()
+    table = pd.concat([one.samples for one in predictions], ignore_index=True)
+    rows = films.loc[films.index.repeat(counts), ["image_id", "patient", *PLACES]].reset_index(drop=True)
+    patches = np.concatenate([np.arange(count) for count in counts])
+    named = rows.assign(finding_id=0, patch=patches, copy=0, split="new", label=predictor.classes[0])
+    columns = [f"p_{name}" for name in predictor.classes]
+    score = table["score"].to_numpy() if "score" in table else None
+    made = head_table(named, head, score, table[columns].to_numpy(), predictor.classes, fold=None, seed=0)
+    numbers = made[["score", *columns]].replace("", "nan").astype(float)
+    return made.assign(**{name: numbers[name] for name in numbers}).join(rows[PLACES])
+
+
+def _add_unit(
+    answers: Answers, predictor: Predictor[Any], samples: pd.DataFrame, unit: str, *, asked: bool, searched: bool
+) -> None:
+    """Add a row for each breast, exam or patient that is known; unless it was asked for, only if one has several."""
+    known = placed(samples[samples["patient"].notna()], unit)
+    if known.empty:
+        if asked:
+            answers.notes.append(f"no {unit} is known of these films; a table of films can say it")
+        return
+    inner = "exam" if unit == "exam" else "image_id"
+    if not asked and known.groupby("patient" if unit == "exam" else UNITS[unit])[inner].nunique().max() < 2:
+        return  # each has one image, or each patient one exam, which has a row
+    answers.notes += unit_notes(samples[samples["patient"].notna()], unit)
+    labels = Labels.from_config(predictor.config.task)
+    table, _ = by_unit(known, labels, unit, predictor.config.aggregate)
+    films = known.groupby(UNITS[unit])["image_id"].nunique().to_dict()
+    for head, of_head in table.groupby("head", sort=False):
+        point = answers.points[str(head), unit] = operating_point(predictor.run, str(head), unit)
+        columns = [f"p_{name}" for name in predictor.classes]
+        calibrated = point.choices.calibrated(of_head[columns].to_numpy(float))
+        for row, values in zip(of_head.to_dict("records"), calibrated, strict=True):
+            key = tuple(row[name] for name in UNITS[unit])
+            facts = {name: row[name] or None for name in UNITS[unit]} | {"status": PREDICTED, "head": head}
+            facts["films"] = films[key if len(key) > 1 else key[0]]
+            score = None if np.isnan(row["score"]) else float(row["score"])
+            probabilities = dict(zip(predictor.classes, map(float, values), strict=True))
+            answers.rows.append(row_of(unit, facts, probabilities, score, None if searched else point))
+
+
+def _marks(films: pd.DataFrame, predictions: Sequence[Prediction]) -> pd.DataFrame:
+    """Return the marks of films: `path, image_id`, and `MARKS` in pixels of the film as it is stored."""
+    named = films[["path", "image_id"]].map(printable).to_dict("records")
+    tables = [one.marks.assign(**name) for name, one in zip(named, predictions, strict=True)]
+    return pd.concat(tables, ignore_index=True)[["path", "image_id", *MARKS]] if tables else pd.DataFrame()

@@ -1,0 +1,73 @@
+"""The answer for one film."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+MARKS = ["x_px", "y_px", "x0_px", "y0_px", "x1_px", "y1_px", "score"]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one film.
+
+    Attributes:
+        head: The head that gave it.
+        probabilities: The calibrated probability of each class by its name.
+        score: The score of the positive class of two, as in the predictions table; None for several classes.
+        threshold: The score above which a film is called positive, from validation; None if none was chosen.
+        notes: Each assumption about the film, one line each.
+        windows: One row per window: its centre `x_px, y_px` and side `size_px` on the film, and its score and
+            probabilities. A detector has none.
+        marks: The marks of a detector, `MARKS` in pixels of the film as it is stored, the hottest first.
+        samples: One row per sample that counts, `score` and `p_<class>` as in the predictions table.
+        searched: True if windows all over the breast were looked at, and the most alarming one counts.
+    """
+
+    head: str
+    probabilities: dict[str, float]
+    score: float | None
+    threshold: float | None
+    notes: tuple[str, ...] = ()
+    windows: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
+    marks: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=MARKS, dtype=float), repr=False)
+    samples: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
+    searched: bool = False
+
+    @property
+    def called(self) -> str:
+        """The class that the threshold gives, or the most probable class if there is no threshold."""
+        return called(self.probabilities, self.score, self.threshold)
+
+    def __str__(self) -> str:
+        shown = ", ".join(f"{name} {value:.3f}" for name, value in self.probabilities.items())
+        decided = marked = ""
+        if self.threshold is not None and self.score is not None:
+            where = "above" if self.score > self.threshold else "not above"
+            decided = f"The score {self.score:.3g} is {where} the threshold {self.threshold:.3g} that validation chose."
+        if len(self.marks):
+            x, y = self.marks[["x_px", "y_px"]].iloc[0]
+            marked = f"The hottest of its {len(self.marks)} marks is at x {x:.0f}, y {y:.0f} px from the top left."
+        more = [*filter(None, [decided, marked]), *self.notes, "Not for diagnostic use."]
+        return "\n".join([f"{self.called} ({self.head}: {shown})", *more])
+
+
+def called(probabilities: dict[str, float], score: float | None, threshold: float | None) -> str:
+    """Return the class that a threshold gives, or the most probable class if there is no threshold.
+
+    Args:
+        probabilities: The probability of each class by its name.
+        score: The score of the positive class of two, or None.
+        threshold: The score above which the second class is called, or None.
+    """
+    names = list(probabilities)
+    if threshold is not None and score is not None:
+        return names[int(score > threshold)]
+    return max(names, key=probabilities.__getitem__)
+
+
+def samples_of(score: np.ndarray | None, probabilities: np.ndarray, classes: list[str]) -> pd.DataFrame:
+    """Return a table of `score` and `p_<class>`, from a score (N,) or None, and probabilities (N, classes)."""
+    columns = {} if score is None else {"score": score}
+    return pd.DataFrame(columns | {f"p_{name}": probabilities[:, i] for i, name in enumerate(classes)})

@@ -1,0 +1,297 @@
+"""Films of a run get to the last digit what its tables say; every file has a row; bad files end nothing."""
+
+import json
+import re
+import shlex
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+import mammo
+from mammo.cli.main import app
+from mammo.datasets.findings import SAMPLE
+from mammo.errors import InputError
+from mammo.inference.answers import FIRST, LAST
+from mammo.inference.build import build_predictor
+from mammo.inference.films import films_of
+from mammo.inference.operating import operating_point
+from mammo.inference.predict import predict
+from mammo.processes.resume import FINISHED
+from mammo.run_folder import RunFolder
+from tests.conftest import CONF
+
+PAGE = (CONF.parent / "docs/how-to/predict.md").read_text()
+BLOCKS = {kind: re.findall(rf"^```{kind}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL) for kind in ("sh", "python")}
+WHOLE = ("heads=[svm,logistic,lda,knn,mlp,boosting]", "augment=online", "augment.copies=1")
+LESION = ("crop=lesion", "crop.windows_mm=[22.4,14.4]", "model.flips=horizontal", "augment=none", "heads=[svm,lda]")
+GRID = ("crop=grid", "crop.window_mm=44.8", "heads=[lda]", "augment=none", "aggregate=mean")
+DETECTOR = (
+    *("task=detection", "model=compact", "model.maps=[compact@1]", "model.weights=null", "augment=none"),
+    *("detector.axes=32", "detector.steps=60", "detector.spacing_mm=0.6", "detector.restarts=2"),
+)
+
+
+@pytest.fixture(scope="module")
+def trained(shared_job):
+    """Returns the run of some settings, which has finished."""
+
+    def run(words):
+        folder, _ = shared_job(*words)
+        (folder / FINISHED).write_text('{"digest": "", "metrics": {}}')
+        return mammo.load_run(folder)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def listed(phantom, tmp_path_factory):
+    """A table of the phantom's films, as a lab has one."""
+    path = tmp_path_factory.mktemp("listed") / "films.csv"
+    films = phantom.findings().drop_duplicates("image_id")
+    films[["path", "image_id", "patient", "laterality", "view", "spacing_mm"]].to_csv(path, index=False)
+    return path
+
+
+def written(run, head):
+    """The rows of a head in the run's own table, as text, without copies."""
+    table = pd.read_csv(run.path / "predictions.csv", dtype=str)
+    return table[(table["head"] == head) & (table["copy"] == "0")]
+
+
+def digits(values):
+    return [f"{value:.9g}" for value in np.asarray(values, np.float32)]
+
+
+def raw(run, head, listed):
+    """The samples of the films of a table, by image and patch, to the digits of a run's table."""
+    predictor, films = build_predictor(run, head), films_of([listed])
+    seen = (predictor.see(predictor.read(row.path), laterality=row.laterality) for row in films.rows.itertuples())
+    found = {}
+    for image, answer in zip(films.rows["image_id"], predictor.answers(seen), strict=True):
+        columns = [digits(answer.samples[name]) for name in answer.samples if name == "score" or name[:2] == "p_"]
+        found |= {(image, str(patch)): row for patch, row in enumerate(zip(*columns, strict=True))}
+    return found
+
+
+@pytest.mark.parametrize("words", [WHOLE, GRID], ids=["whole", "grid"])
+def test_every_film_of_a_run_gets_what_its_predictions_say(trained, listed, words):
+    """All parts, all heads, all digits; though the run predicted other films beside each, and in another order."""
+    run = trained(words)
+    for head in ("softmax", *run.selection["heads"]):
+        told, found = written(run, head), raw(run, head, listed)
+        columns = ["score", *(f"p_{name}" for name in run.provenance["classes"])]
+        assert len(told) >= 32
+        for row in told.to_dict("records"):
+            assert found[row["image_id"], row["patch"]] == tuple(row[one] for one in columns), (head, row["image_id"])
+
+
+def test_every_lesion_of_a_run_gets_at_its_point_what_the_predictions_say(trained, phantom):
+    """With two windows and a mirror image of each, which is six squares of a block."""
+    run, findings = trained(LESION), phantom.findings().dropna(subset="x_px")
+    for head in ("softmax", "svm", "lda"):
+        ask, told = run.predictor(head), written(run, head).set_index(SAMPLE[:2])["score"]
+        for row in findings.to_dict("records"):
+            if (key := (row["image_id"], str(row["finding_id"]))) in told.index:
+                answer = ask(ask.read(row["path"]), at=(row["x_px"], row["y_px"]))
+                assert digits([answer.score]) == [told[key]], (head, key)
+
+
+@pytest.mark.parametrize("head", ["detector", "detector_partner"])
+def test_every_film_of_a_detector_gets_its_score_and_its_marks(trained, listed, head):
+    run = trained(DETECTOR)
+    answers = predict(build_predictor(run, head), films_of([listed]))
+    told = written(run, head).set_index("image_id")["score"]
+    rows = answers.table[answers.table["unit"] == "image"].set_index("image_id")
+    assert rows["score"].to_dict() == told.to_dict()
+    marks = pd.read_csv(run.path / "candidates.csv", dtype={"image_id": str})
+    marks = marks[marks["head"] == "detector"].set_index("image_id")
+    for image, of in answers.marks.groupby("image_id"):
+        assert np.array_equal(of.drop(columns=["path", "image_id"]), marks.loc[[image], of.columns[2:]]), image
+
+
+def test_a_detector_says_which_answers_needed_two_films(trained, listed, phantom):
+    run, films = trained(DETECTOR), pd.read_csv(listed, dtype=str)
+    both = predict(build_predictor(run), films_of([listed]), partners=True).table
+    assert set(both["head"]) == {"detector", "detector_partner"}
+    alone = predict(build_predictor(run), films_of([films["path"][0]]), partners=True).table
+    assert list(alone["head"]) == ["detector"]  # nobody knows of a partner
+    ask = run.predictor("detector_partner")
+    answer = ask(ask.read(films["path"][0]))
+    assert "no film of the other breast" in answer.notes[-1] and len(answer.marks) > 1
+    assert run.predictor()(ask.read(films["path"][0])).score != answer.score
+
+
+def test_probabilities_are_calibrated_and_the_threshold_is_that_of_validation(trained, listed):
+    run = trained(WHOLE)
+    answers = predict(build_predictor(run, "svm"), films_of([listed]))
+    told, numbers = run.predictions()[0], run.numbers
+    classes, operating = run.provenance["classes"], operating_point(run, "svm")
+    told = told[(told["head"] == "svm") & (told["copy"] == 0)].set_index("image_id")
+    rows = answers.table[answers.table["unit"] == "image"].set_index("image_id")
+    expected = operating.choices.calibrated(told.loc[rows.index, [f"p_{name}" for name in classes]].to_numpy(float))
+    assert np.allclose(rows[[f"probability_{name}" for name in classes]].astype(float), expected, rtol=1e-6)
+    threshold = numbers["operating"]["svm"]["threshold"]
+    assert list(rows["called"]) == [classes[int(score > threshold)] for score in told.loc[rows.index, "score"]]
+    reached = run.metrics("val")["svm"]
+    assert set(rows["sensitivity"]) == {reached["sensitivity_at_threshold"].value}
+    assert set(rows["specificity"]) == {reached["specificity_at_threshold"].value}
+    of_patients = operating_point(run, "svm", "patient")
+    assert of_patients.threshold == numbers["by_patient"]["operating"]["svm"]["threshold"]
+
+
+def test_a_patient_has_the_mean_of_the_films_and_a_breast_only_a_row_if_it_has_several(trained, listed):
+    run = trained(WHOLE)
+    table = predict(build_predictor(run), films_of([listed])).table
+    assert table["unit"].value_counts().to_dict() == {"image": 32, "patient": 16}
+    images, patients = (table[table["unit"] == unit].astype({"score": float}) for unit in ("image", "patient"))
+    means = images.groupby("patient")["score"].mean()
+    assert np.allclose(patients.set_index("patient")["score"], means[patients["patient"]], atol=1e-6)
+    assert set(patients["films"]) == {2} and patients["image_id"].isna().all()
+    asked = predict(build_predictor(run), films_of([listed]), units=["breast"]).table
+    assert set(asked["unit"]) == {"breast"} and len(asked) == 32
+    alone = predict(build_predictor(run), films_of(list(images["path"][:2])), units=["patient"])
+    assert alone.table.empty and "no patient is known" in alone.notes[0]
+
+
+def test_films_whose_patient_or_side_is_not_known_belong_to_no_patient_or_breast(trained, listed, tmp_path):
+    films = pd.read_csv(listed, dtype=str)[:4]
+    films.loc[[0, 2], "patient"], films.loc[1, "laterality"] = None, None
+    films.to_csv(tmp_path / "films.csv", index=False)
+    films, units = films_of([tmp_path / "films.csv"]), ["breast", "patient"]
+    answers = predict(build_predictor(trained(DETECTOR)), films, units=units, partners=True)
+    table = answers.table
+    assert set(table["head"]) == {"detector"}  # films of unknown patients are no pair
+    assert (table["unit"] == "patient").sum() == 2 and (table["unit"] == "breast").sum() == 1
+    assert any("no known laterality" in note for note in answers.notes)
+
+
+def ended(*words):
+    result = CliRunner().invoke(app, ["predict", *map(str, words)])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.output
+
+
+@pytest.fixture
+def folder(phantom, tmp_path):
+    """Films with odd names, and files of other kinds."""
+    inner = tmp_path / "films" / "Übung, zwei"
+    inner.mkdir(parents=True)
+    whole = (phantom.root / "mdb001.pgm").read_bytes()
+    (inner / "links oben, größer.pgm").write_bytes(whole)
+    (inner / "cut.pgm").write_bytes(whole[:-100])
+    (inner / "empty.dcm").touch()
+    (inner / "text.png").write_text("no picture")
+    (inner / "notes.txt").write_text("no film")
+    (inner / "black.pgm").write_bytes(b"P5\n64 64\n255\n" + bytes(64 * 64))
+    (inner / ".hidden").touch()
+    (tmp_path / "films" / "gone.pgm").symlink_to("nowhere")
+    return tmp_path / "films"
+
+
+def test_every_file_of_a_folder_has_a_row_and_bad_ones_end_nothing(trained, folder, tmp_path):
+    run, out = trained(WHOLE), tmp_path / "new" / "predictions.csv"
+    status, output = ended(run.path, folder, "--out", out)
+    table = pd.read_csv(out, keep_default_na=False)
+    assert status == 1 and "1 films predicted, 6 left out" in output and "1 hidden" in output
+    assert len(table) == 7 and sum(table["status"] == "predicted") == 1
+    left = table[table["status"] == "left_out"]
+    assert set(left["called"]) == {""} and left["reason"].str.len().min() > 10
+    assert not left["reason"].str.contains(str(folder), regex=False).any()
+    assert ended(run.path, folder, "--out", out) == (
+        2,
+        f"error: {out} exists and is not overwritten; name another file with --out or --marks\n",
+    )
+
+
+def test_a_film_gives_the_same_alone_in_a_folder_and_from_python(trained, folder, phantom):
+    run = trained(WHOLE)
+    status, output = ended(run.path, phantom.root / "mdb001.pgm", "--json", "--head", "knn")
+    said = json.loads(output)
+    assert status == 0 and (said["positive"], said["task"]) == ("abnormal", "abnormality")
+    (row,) = said["predictions"]
+    table = mammo.predict(run, folder, "knn")
+    assert digits([row["score"]]) == list(table["score"].dropna())
+    assert said["operating"][0]["threshold"] == row["threshold"] and row["probabilities"].keys() == {
+        "normal",
+        "abnormal",
+    }
+    assert any("0.2 mm is assumed" in note for note in row["notes"])
+
+
+def test_a_point_names_the_lesion_and_without_one_the_breast_is_searched(trained, phantom):
+    run, lesion = trained(LESION), phantom.findings().dropna(subset="x_px").iloc[0]
+    status, output = ended(run.path, lesion["path"], "--at", f"{lesion['x_px']},{lesion['y_px']}", "--json")
+    (row,) = json.loads(output)["predictions"]
+    assert status == 0 and row["threshold"] is not None
+    status, output = ended(run.path, lesion["path"], "--json")
+    (row,) = json.loads(output)["predictions"]
+    assert status == 0 and row["threshold"] is None and "all over the breast" in row["notes"][-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["{run}", "{empty}"], "no file is in this folder"),
+        (["{run}", "nowhere.png"], "0 films predicted, 1 left out"),
+        (["{run}", "{film}", "--head", "svmm"], "no head svmm; it has softmax, svm"),
+        (["{run}", "{film}", "--at", "4;5"], "--at 4;5: expected x,y"),
+        (["{run}", "{film}", "--at", "4,5"], "crop=whole looks at whole films"),
+        (["{run}", "{film}", "{film}2", "--at", "4,5"], "a point is for one film"),
+        (["{run}", "{film}", "--units", "woman"], "unit woman: expected image, breast"),
+        (["{run}", "{film}", "--marks", "marks.csv"], "is no detector"),
+        (["{empty}", "{film}"], "it has no provenance.json"),
+    ],
+)
+def test_where_nothing_can_be_done_it_is_said_and_the_status_is_2(trained, phantom, tmp_path, words, said):
+    (tmp_path / "empty").mkdir()
+    places = {"run": trained(WHOLE).path, "empty": tmp_path / "empty", "film": phantom.root / "mdb001.pgm"}
+    status, output = ended(*[word.format(**places) for word in words])
+    assert status == 2 and said in output
+
+
+def test_a_table_whose_path_is_not_told_is_refused_and_takes_the_words_of_training(trained, listed, tmp_path):
+    films = pd.read_csv(listed, dtype=str)[:2].rename(columns={"path": "Ort", "patient": "Fall"})
+    films.to_csv(tmp_path / "films.csv", sep=";", index=False)
+    with pytest.raises(InputError, match=r"data\.columns\.path=<one of Ort"):
+        films_of([tmp_path / "films.csv"])
+    words = ["data.columns.path=Ort", "data.columns.patient=Fall"]
+    status, output = ended(trained(WHOLE).path, tmp_path / "films.csv", *words)
+    assert status == 0 and "2 films predicted" in output
+
+
+def test_the_lines_of_the_page_run_as_they_stand(trained, listed, phantom, tmp_path, monkeypatch):
+    """The line that trains is left to the documents' test; other runs stand for its."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    for name, words in (("first", WHOLE), ("lesion", LESION), ("detector", DETECTOR)):
+        (tmp_path / "runs" / name).symlink_to(trained(words).path)
+    shutil.copy(phantom.findings().dropna(subset="x_px")["path"].iloc[0], "film.pgm")
+    shutil.copy(listed, "films.csv")
+    lines = [line for block in BLOCKS["sh"] for line in block.splitlines() if line.startswith("mammo")]
+    assert len(lines) == 6
+    for line in lines:
+        result = CliRunner().invoke(app, shlex.split(line)[1:])
+        beyond = "--at 512,300" in line and "no window can be cut" in result.output  # of this film's breast
+        assert result.exit_code == 0 or beyond, (line, result.output)
+    assert set(pd.read_csv("predictions.csv")["status"]) == {"predicted"}
+    assert set(pd.read_csv("detected.csv")["head"]) == {"detector", "detector_partner"}
+    assert len(pd.read_csv("marks.csv")) > 100
+    names = {}
+    exec(compile(BLOCKS["python"][0], "predict.md", "exec"), names)
+    assert digits([names["answer"].score]) == [names["table"]["score"][0]]
+    columns = re.findall(r"`(\w+)`(?=[^|]*\|)", PAGE.partition("| column |")[2].partition("\n\n")[0])
+    assert {one for one in FIRST + LAST} <= {*columns, "unit"}
+
+
+def test_a_run_that_was_tested_elsewhere_is_named_instead_of_its_test(trained, tmp_path):
+    run = trained(WHOLE)
+    shutil.copytree(run.path, tmp_path / "test")
+    origin = json.loads((tmp_path / "test" / "provenance.json").read_text())
+    (tmp_path / "test" / "provenance.json").write_text(
+        json.dumps(origin | {"external_test": {"run": str(run.path), "operating": {}}})
+    )
+    with pytest.raises(InputError, match="external test of the run"):
+        build_predictor(RunFolder(tmp_path / "test"))
