@@ -95,9 +95,10 @@ class DetectorPredictor(Predictor[SeenFilm]):
         """Yield the answer of `detector` for each film."""
         net = self.network
         for film in seen:
+            with torch.inference_mode():  # as in training, where maps and axes have a precision of their own
+                x = net.coordinates(seen_of(film.view, net.frozen, self.blocks)).float()
             with self.computing():
-                channels = seen_of(film.view, net.frozen, self.blocks)
-                heat, score, _ = net.film(net.coordinates(channels).float())
+                heat, score, _ = net.film(x)
             yield self._prediction(ALONE, score.float().numpy()[None], film.notes, self._marks(film, heat.numpy()))
 
     def _marks(self, film: SeenFilm, heat: np.ndarray) -> pd.DataFrame:

@@ -65,10 +65,8 @@ def digits(values):
     return [f"{value:.9g}" for value in np.asarray(values, np.float32)]
 
 
-def raw(run, head, listed):
-    """The samples of the films of a table, by image and patch, to the digits of a run's table."""
-    predictor, films = build_predictor(run, head), films_of([listed])
-    seen = (predictor.see(predictor.read(row.path), laterality=row.laterality) for row in films.rows.itertuples())
+def samples(predictor, films, seen):
+    """The samples of films, by image and patch, to the digits of a run's table."""
     found = {}
     for image, answer in zip(films.rows["image_id"], predictor.answers(seen), strict=True):
         columns = [digits(answer.samples[name]) for name in answer.samples if name == "score" or name[:2] == "p_"]
@@ -79,9 +77,11 @@ def raw(run, head, listed):
 @pytest.mark.parametrize("words", [WHOLE, GRID], ids=["whole", "grid"])
 def test_every_film_of_a_run_gets_what_its_predictions_say(trained, listed, words):
     """All parts, all heads, all digits; though the run predicted other films beside each, and in another order."""
-    run = trained(words)
+    run, films = trained(words), films_of([listed])
+    ask = run.predictor()
+    seen = [ask.see(ask.read(row.path), laterality=row.laterality) for row in films.rows.itertuples()]
     for head in ("softmax", *run.selection["heads"]):
-        told, found = written(run, head), raw(run, head, listed)
+        told, found = written(run, head), samples(build_predictor(run, head), films, seen)
         columns = ["score", *(f"p_{name}" for name in run.provenance["classes"])]
         assert len(told) >= 32
         for row in told.to_dict("records"):
