@@ -29,6 +29,7 @@ MARKS, DETECTION, REPORT = (
 VIEW, MAPS = "tests/preprocessing/test_view.py", "tests/models/test_maps.py"
 PLACES, FOUND = "tests/training/test_places.py", "tests/test_detection.py"
 WINDOWS = "tests/runs/test_lesion_windows.py"
+PREDICT = "tests/inference/test_predict.py"
 DONOR, SHARES = "tests/runs/test_donor.py", "tests/preprocessing/test_shares.py"
 
 # Name: file of mammo, text before, text after, file of the test, and part of its name.
@@ -56,6 +57,12 @@ MUTATIONS = {
     "selection untold": ("evaluation/leaks.py", 'if config.select_on == "test"', 'if config.select_on == "nothing"', "tests/evaluation/test_leaks.py", "each_doing"),
     "donors of donors": ("run_folder.py", "pd.concat([own[LEARNT], self.learnt_before])", "pd.concat([own[LEARNT]])", DONOR, "donors_of_donors"),
     "learnt by donors": ("runs/provenance.py", '"began_from": name, "tested_on_learnt": known', '"began_from": name, "tested_on_learnt": []', DONOR, "tested_patients_of_the_donor"),
+    # answers for new films
+    "heads in one go": ("models/heads.py", "for start in range(0, len(rows), BLOCK))", "for start in range(0, len(rows), len(rows)))", HEADS, "rows_beside_it"),
+    "blocks not filled": ("training/samples.py", "* (-len(share) % block)]", "* 0]", SAMPLES, "each_row_once"),
+    "strangers as partners": ("inference/predict.py", 'films.assign(patient=films["patient"].fillna(strangers))', "films", PREDICT, "whose_patient"),
+    "threshold of others": ("inference/operating.py", '"patient": ["patient"]}', '"patient": image}', PREDICT, "is_that_of_validation"),
+    "one bad film ends all": ("inference/predict.py", "BROKEN = (InputError, OSError, MemoryError)", "BROKEN = ()", PREDICT, "bad_ones_end_nothing"),
     # marks of detectors
     "marks at the edge": ("evaluation/marks.py", "[lesion] + ROUNDING_PX", "[lesion] - ROUNDING_PX", MARKS, "within_the_radius"),
     "marks of small lesions": ("evaluation/marks.py", "np.fmax(_numbers(lesions, \"radius_px\"), hit_mm", "np.fmin(_numbers(lesions, \"radius_px\"), hit_mm", MARKS, "within_the_radius"),

@@ -25,7 +25,8 @@ from tests.conftest import CONF
 
 PAGE = (CONF.parent / "docs/how-to/predict.md").read_text()
 BLOCKS = {kind: re.findall(rf"^```{kind}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL) for kind in ("sh", "python")}
-WHOLE = ("heads=[svm,logistic,lda,knn,mlp,boosting]", "augment=online", "augment.copies=1")
+WHOLE = ("heads=[svm,knn]", "augment=none")
+EVERY = ("heads=all", "augment=online", "augment.copies=1")
 LESION = ("crop=lesion", "crop.windows_mm=[22.4,14.4]", "model.flips=horizontal", "augment=none", "heads=[svm,lda]")
 GRID = ("crop=grid", "crop.window_mm=44.8", "heads=[lda]", "augment=none", "aggregate=mean")
 DETECTOR = (
@@ -74,7 +75,10 @@ def samples(predictor, films, seen):
     return found
 
 
-@pytest.mark.parametrize("words", [WHOLE, GRID], ids=["whole", "grid"])
+SLOW = [pytest.param(words, marks=pytest.mark.slow) for words in (EVERY, GRID)]
+
+
+@pytest.mark.parametrize("words", [WHOLE, *SLOW], ids=["whole", "every", "grid"])
 def test_every_film_of_a_run_gets_what_its_predictions_say(trained, listed, words):
     """All parts, all heads, all digits; though the run predicted other films beside each, and in another order."""
     run, films = trained(words), films_of([listed])
@@ -88,6 +92,7 @@ def test_every_film_of_a_run_gets_what_its_predictions_say(trained, listed, word
             assert found[row["image_id"], row["patch"]] == tuple(row[one] for one in columns), (head, row["image_id"])
 
 
+@pytest.mark.slow
 def test_every_lesion_of_a_run_gets_at_its_point_what_the_predictions_say(trained, phantom):
     """With two windows and a mirror image of each, which is six squares of a block."""
     run, findings = trained(LESION), phantom.findings().dropna(subset="x_px")
@@ -158,7 +163,7 @@ def test_a_patient_has_the_mean_of_the_films_and_a_breast_only_a_row_if_it_has_s
 
 def test_films_whose_patient_or_side_is_not_known_belong_to_no_patient_or_breast(trained, listed, tmp_path):
     films = pd.read_csv(listed, dtype=str)[:4]
-    films.loc[[0, 2], "patient"], films.loc[1, "laterality"] = None, None
+    films.loc[[0, 3], "patient"], films.loc[1, "laterality"] = None, None
     films.to_csv(tmp_path / "films.csv", index=False)
     films, units = films_of([tmp_path / "films.csv"]), ["breast", "patient"]
     answers = predict(build_predictor(trained(DETECTOR)), films, units=units, partners=True)
@@ -206,6 +211,21 @@ def test_every_file_of_a_folder_has_a_row_and_bad_ones_end_nothing(trained, fold
     )
 
 
+@pytest.mark.parametrize("error", [InputError("it has no spacing_mm"), MemoryError(), OSError(5, "gone")])
+def test_what_goes_wrong_with_one_film_is_its_reason(trained, listed, monkeypatch, error):
+    predictor, films = build_predictor(trained(WHOLE)), films_of(pd.read_csv(listed)["path"][:3])
+    honest = predictor.see
+
+    def see(film, *, name, **facts):
+        if name == "mdb002":
+            raise error
+        return honest(film, name=name, **facts)
+
+    monkeypatch.setattr(predictor, "see", see)
+    table = predict(predictor, films).table
+    assert list(table["status"]) == ["predicted", "left_out", "predicted"] and table["reason"][1]
+
+
 def test_a_film_gives_the_same_alone_in_a_folder_and_from_python(trained, folder, phantom):
     run = trained(WHOLE)
     status, output = ended(run.path, phantom.root / "mdb001.pgm", "--json", "--head", "knn")
@@ -221,6 +241,7 @@ def test_a_film_gives_the_same_alone_in_a_folder_and_from_python(trained, folder
     assert any("0.2 mm is assumed" in note for note in row["notes"])
 
 
+@pytest.mark.slow
 def test_a_point_names_the_lesion_and_without_one_the_breast_is_searched(trained, phantom):
     run, lesion = trained(LESION), phantom.findings().dropna(subset="x_px").iloc[0]
     status, output = ended(run.path, lesion["path"], "--at", f"{lesion['x_px']},{lesion['y_px']}", "--json")
@@ -262,6 +283,7 @@ def test_a_table_whose_path_is_not_told_is_refused_and_takes_the_words_of_traini
     assert status == 0 and "2 films predicted" in output
 
 
+@pytest.mark.slow
 def test_the_lines_of_the_page_run_as_they_stand(trained, listed, phantom, tmp_path, monkeypatch):
     """The line that trains is left to the documents' test; other runs stand for its."""
     monkeypatch.chdir(tmp_path)

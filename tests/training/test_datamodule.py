@@ -188,6 +188,8 @@ def test_the_devices_batches_together_are_one_devices():
 def test_an_evaluation_has_each_row_once_over_all_devices(world):
     shares = [list(OnceSampler(10, rank=rank, world=world)) for rank in range(world)]
     assert sorted(sum(shares, [])) == [(row, 0) for row in range(10)]
+    filled = [list(OnceSampler(10, rank=rank, world=world, block=4)) for rank in range(world)]
+    assert all(len(share) % 4 == 0 for share in filled) and [set(one) for one in filled] == [set(one) for one in shares]
 
 
 def test_predictions_are_computed_in_blocks_of_one_size_whatever_the_batch(module):
