@@ -62,7 +62,7 @@ MUTATIONS = {
     "blocks not filled": ("training/samples.py", "* (-len(share) % block)]", "* 0]", SAMPLES, "each_row_once"),
     "strangers as partners": ("inference/predict.py", 'films.assign(patient=films["patient"].fillna(strangers))', "films", PREDICT, "whose_patient"),
     "threshold of others": ("inference/operating.py", '"patient": ["patient"]}', '"patient": image}', PREDICT, "is_that_of_validation"),
-    "one bad film ends all": ("inference/predict.py", "BROKEN = (InputError, OSError, MemoryError)", "BROKEN = ()", PREDICT, "bad_ones_end_nothing"),
+    "one bad film ends all": ("inference/predict.py", "BROKEN = (InputError, OSError, MemoryError)", "BROKEN = ()", PREDICT, "goes_wrong_with_one"),
     # marks of detectors
     "marks at the edge": ("evaluation/marks.py", "[lesion] + ROUNDING_PX", "[lesion] - ROUNDING_PX", MARKS, "within_the_radius"),
     "marks of small lesions": ("evaluation/marks.py", "np.fmax(_numbers(lesions, \"radius_px\"), hit_mm", "np.fmin(_numbers(lesions, \"radius_px\"), hit_mm", MARKS, "within_the_radius"),
