@@ -82,9 +82,12 @@ class DetectorPredictor(Predictor[SeenFilm]):
         if at is not None:
             raise InputError("a detector looks at whole films; a point is for a run on lesion windows")
         spacing, notes = self.assumed(film, spacing_mm)
+        if spacing is None:
+            looked = f"a detector looks at films of {self.config.detector.spacing_mm} mm a pixel"
+            raise InputError(f"{name} does not give the size of a pixel, but {looked}; give spacing_mm")
         breast = find_breast(film, laterality, name)
-        view = view_of(breast, spacing, self.config.detector.spacing_mm, name)
-        return SeenFilm((*notes, *breast.notes), view, float(spacing or 0))
+        view = view_of(breast, spacing, self.config.detector.spacing_mm)
+        return SeenFilm((*notes, *breast.notes), view, spacing)
 
     def answers(self, seen: Iterable[SeenFilm]) -> Iterator[Prediction]:
         """Yield the answer for each film; `detector_partner` answers as if no other film were there."""

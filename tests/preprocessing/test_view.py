@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from mammo.datasets.film import Film
-from mammo.errors import InputError
 from mammo.preprocessing.breast import find_breast
 from mammo.preprocessing.view import BLOB_MM, CELL_PX, FACTS, STEP, view_of
 

@@ -80,7 +80,7 @@ def test_a_mask_is_inside_where_it_is_and_nowhere_else(tmp_path):
     mask[40:160, 40:60] = 255  # an L, whose box is mostly outside
     cv2.imwrite(str(tmp_path / "mask.png"), mask)
     place = geometry(findings_table([finding(mask_path=str(tmp_path / "mask.png"))]).iloc[0])
-    far, outside = reach_of(place, *GRID.T, least_px=8, ring_px=8)
+    far, outside = reach_of(place, *GRID.T, least_px=8)
     near_centre = np.hypot(GRID[:, 0] - place.x_px, GRID[:, 1] - place.y_px) <= 8
     shown = mask[GRID[:, 1].astype(int), GRID[:, 0].astype(int)] > 0
     assert np.array_equal(far <= 1, shown | near_centre)
