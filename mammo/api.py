@@ -131,9 +131,9 @@ def train(
     if isinstance(settings, str):
         raise InputError(f"settings={settings}: expected a list of words, say ['seed=1']")
     folder = Path(out) if out is not None else Path("outputs") / time.strftime("%Y-%m-%d/%H-%M-%S")
-    chosen: dict[str, Any] = {}
-    line = []
     data = {"name": films} if isinstance(films, str) else settings_of(films, DATASETS, "films")
+    chosen: dict[str, Any] = {"data": data}
+    line = []
     groups = {"data": data, "model": model, "task": task, "crop": crop}
     for group, given in groups.items():
         name = given.get("name") if group == "data" else given
@@ -146,7 +146,6 @@ def train(
     kind = chosen.get("task", {}).get("kind")
     if (conf() / "task" / f"{kind}.yaml").is_file():
         line.append(f"task={kind}")  # whose further settings, such as heads, go with a task of this kind
-    chosen["data"] = data
     if weights != LATER:
         named = weights.path if isinstance(weights, RunFolder) else weights
         chosen["model"] = chosen.get("model", {}) | {"weights": None if named is None else str(named)}
@@ -162,9 +161,8 @@ def train(
     if split is not None:
         folder.mkdir(parents=True, exist_ok=True)
         write_table(split, Path(config.split.table or ""))
-    said = sweep.said([*line, *settings]) | {
-        key: value for key, value in chosen.items() if key not in ("data", "split")
-    }
+    asked = {key: value for key, value in chosen.items() if key not in ("data", "split")}
+    said = sweep.said([*line, *settings]) | asked
     said |= {} if split is None else {"split": f"given {_digest(split)}"}  # by content: its path is another in each run
     job.run(config, folder, said, of_sweep=True, from_python=True)  # of_sweep: an unfinished run is continued
     return Run(folder)
@@ -294,9 +292,8 @@ def audit(films: "Dataset | Path | str", split: "pd.DataFrame | Path | str | Non
     from mammo.auditing import audit as auditing
     from mammo.auditing.sources import films_of, find_films, read_split, split_rows
 
-    if split is None:
-        rows = None
-    else:
+    rows = None
+    if split is not None:
         rows = split_rows(split, "the split") if isinstance(split, pd.DataFrame) else read_split(Path(split))
     if isinstance(films, Path | str):
         return auditing.audit_of(find_films(Path(films)), rows)

@@ -113,7 +113,7 @@ def test_without_a_partner_there_is_one_head(job, unreported):
 def test_a_run_that_was_stopped_among_its_maps_makes_the_others_alone_and_ends_as_if_it_was_not(
     run, job, no_trunks, monkeypatch, unreported
 ):
-    honest, seen = film_maps.view_of, []
+    honest, seen = film_maps.find_breast, []
 
     def stopping(*given):
         if len(seen) == 5:
@@ -122,7 +122,7 @@ def test_a_run_that_was_stopped_among_its_maps_makes_the_others_alone_and_ends_a
         return honest(*given)
 
     monkeypatch.setattr(film_maps, "WRITTEN_BYTES", 0)  # each film is written at once
-    monkeypatch.setattr(film_maps, "view_of", stopping)
+    monkeypatch.setattr(film_maps, "find_breast", stopping)
     with pytest.raises(Stopped):
         job(*QUICK)
     before, seen[:5] = seen[:5], [None] * 6

@@ -20,7 +20,7 @@ from mammo.runs.train import train
 from mammo.training import fit, prepare
 from mammo.training.datamodule import MammogramDataModule
 from mammo.training.guard import check_labels
-from mammo.training.samples import Samples
+from mammo.training.samples import OnceSampler, Samples
 from tests.conftest import SHARES, prepared_of, resolved
 
 pytestmark = pytest.mark.usefixtures("quick_init")
@@ -81,8 +81,12 @@ def test_a_split_that_lets_a_patient_cross_is_an_error(run, monkeypatch, leaky):
         run()
 
 
+def once(data, samples):
+    return data._loader(samples, OnceSampler(len(samples), **data._process))
+
+
 def test_training_on_test_rows_is_an_error(run, monkeypatch):
-    monkeypatch.setattr(MammogramDataModule, "train_dataloader", lambda self: self._once(self.prepared.described))
+    monkeypatch.setattr(MammogramDataModule, "train_dataloader", lambda self: once(self, self.prepared.described))
     with pytest.raises(RuntimeError, match=r"leak: training .* 32 rows.* 16 .*train part"):
         run()
 
@@ -113,7 +117,7 @@ def test_augmentation_that_takes_from_test_films_is_an_error(run, monkeypatch, l
 
 def test_stopping_early_on_test_rows_is_an_error(run, monkeypatch):
     def test_rows(self):
-        return self._once(self.prepared._samples(self.prepared.rows_of["test"]))
+        return once(self, self.prepared._samples(self.prepared.rows_of["test"]))
 
     monkeypatch.setattr(MammogramDataModule, "val_dataloader", test_rows)
     with pytest.raises(RuntimeError, match=r"leak: .* by val/auroc .* val part"):

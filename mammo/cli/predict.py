@@ -39,7 +39,9 @@ def predict(
         Path | None, typer.Option(help="table of a detector's marks (CSV) [default: marks.csv beside --out]")
     ] = None,
 ) -> None:
-    """Predict films by a finished run: a row for each file, predicted or left out and why.
+    """Predict films by a finished run.
+
+    Each file has a row: predicted, or left out and why.
 
     The exit status is 0 (all films were predicted), 1 (some files were left out) or 2 (none could be used).
     """

@@ -64,7 +64,7 @@ def test_the_first_mark_of_a_planted_spot_is_its_nearest_place(phantom, side, wa
     film, x, y = phantom.read(row["image_id"]), float(row["x_px"]), float(row["y_px"])
     film = replace(film, pixels=cv2.circle(film.pixels.copy(), (round(x), round(y)), 30, 255, -1), laterality=side)
     film, x, y = WAYS[way](film, x, y)
-    view = view_of(find_breast(film, film.laterality), film.spacing_mm, view_mm := 0.4, "one")
+    view = view_of(find_breast(film, film.laterality), film.spacing_mm, view_mm := 0.4)
     images = pd.DataFrame([{"image_id": "one", "patient": "p", "split": "test"}])
     heat = view.places[:, FACTS.index("blob_minus_surround")]
     first = candidates(images, [view.places[:, :2]], {"oracle": [heat]}, [film.spacing_mm], 12.8).iloc[0]
