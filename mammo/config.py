@@ -112,7 +112,8 @@ class ModelConfig:
     # imagenet, a .safetensors file, the folder of a run, or null for random weights; detection: or a folder of files
     weights: str | None = "imagenet"
     image_size: int = _whole(224, 1)  # the side of the input in pixels
-    # head: the last layer and all that the weights lack; last_block: the last block too; all: everything
+    # head: the last layer and all that the weights lack; last_block: the last block too; all: everything. detection:
+    # head, or last_block, that of the map detector.block_map too
     trainable: str = _one_of("head", "head", "last_block", "all")
     # the stages whose maps give the features, say [block3,block4,block5]; null: the last map
     features: list[str] | None = None

@@ -4,7 +4,11 @@ import re
 from dataclasses import dataclass, field
 
 from mammo.errors import InputError
-from mammo.fields import number, whole
+from mammo.fields import checked, number, whole
+
+
+def _whole_epochs(steps: object) -> bool:
+    return isinstance(steps, int) and (steps == 0 or steps >= 4)
 
 
 @dataclass
@@ -34,6 +38,12 @@ class DetectorConfig:
     least_mm: float = number(4.8, 0.01)  # a lesion reaches at least this far from its centre
     ring_mm: float = number(6.4, 0)  # the width of the ring around a lesion that is neither inside nor outside
     hottest: int = whole(5, 1)  # the hottest places of a film, whose mean is its score
+    # with model.trainable=last_block: the one of model.maps whose last block is trained; null: the first
+    block_map: str | None = None
+    # the steps in which it is trained, after those of the head; 0 leaves it as it was
+    block_steps: int = checked(200, _whole_epochs, "0, or a whole number, 4 or larger")
+    block_batch: int = whole(32, 2)  # the places in such a step, half of them in lesions
+    block_lr: float = number(3e-5, 0)  # the largest learning rate of block and head in these steps
     partner_share: float = number(0.5, 0)  # the share of the other breast's score that partner=true takes away
     apart_mm: float = number(12.8, 0)  # the least distance of two marks
 
@@ -75,3 +85,17 @@ def blocks_of(maps: list[str], detector: DetectorConfig) -> list[tuple[MapOf, in
         if not given or any(window < 1 or window % 2 == 0 for window in given):
             raise InputError(f"detector.{name}={given}: expected one odd number of cells or more, say [3,7]")
     return [(of, window) for of in found for window in (detector.coarse_windows if of.scale < 1 else detector.windows)]
+
+
+def trained_map(trainable: str, maps: list[str], detector: DetectorConfig) -> MapOf | None:
+    """Return the map whose last block is trained; None if no block is.
+
+    Raises:
+        InputError: The settings name a map that there is not.
+    """
+    if trainable != "last_block" or not detector.block_steps:
+        return None
+    found = MapOf.read(detector.block_map or maps[0])
+    if found not in [MapOf.read(text) for text in maps]:
+        raise InputError(f"detector.block_map={found}: expected one of model.maps={maps}, or null for the first")
+    return found

@@ -19,8 +19,9 @@ from mammo.models.platt import Platt
 from mammo.preprocessing.breast import find_breast
 from mammo.preprocessing.view import View, view_of
 from mammo.run_folder import RunFolder
-from mammo.training.film_maps import seen_of
+from mammo.training.film_maps import FilmMaps, entrance_of, seen_of
 from mammo.training.marks import ALONE, PARTNER, POINT, candidates, with_partners
+from mammo.training.place_patches import seen_anew
 
 NO_PARTNER = "no film of the other breast is known; the mean score of the run's negative films stands for it"
 
@@ -98,11 +99,20 @@ class DetectorPredictor(Predictor[SeenFilm]):
         """Yield the answer of `detector` for each film."""
         net = self.network
         for film in seen:
-            with torch.inference_mode():  # as in training, where maps and axes have a precision of their own
-                x = net.coordinates(seen_of(film.view, net.frozen, self.blocks)).float()
+            x = self._coordinates(film.view).float()
             with self.computing():
                 heat, score, _ = net.film(x)
             yield self._prediction(ALONE, score.float().numpy()[None], film.notes, self._marks(film, heat.numpy()))
+
+    @torch.inference_mode()
+    def _coordinates(self, view: View) -> torch.Tensor:
+        """Return the coordinates (n, width) of a view's places, as in training outside the precision of the head."""
+        net = self.network
+        seen = seen_of(view, net.frozen, self.blocks)
+        if net.block is not None:
+            seen = seen_anew(net.block, FilmMaps(view.places, seen), entrance_of(view, net.frozen, net.block))
+        coordinates: torch.Tensor = net.coordinates(seen)
+        return coordinates
 
     def _marks(self, film: SeenFilm, heat: np.ndarray) -> pd.DataFrame:
         """Return the marks of a film, as `candidates.csv` has them."""

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mammo.models.last_block import LastBlock
+
 AXES_SEED = 0
 LARGEST = 1e4  # coordinates in units of the training places' spread; float16 ends at 65504
 LEAST_LENGTH = 1e-4  # of an axis, beside the longest one; a shorter one is left at 0
@@ -117,17 +119,27 @@ class Detector(nn.Module):
         blocks: The number of maps and windows.
         axes: The axes of each.
         hottest: The number of hottest places whose mean is a film's score.
+        block: The last block of one map, which is trained further; None leaves all maps frozen.
         head: The arguments of `PlaceHead`.
     """
 
     trains_features = True  # the hidden units have seen the labels of the training part
     loaded: frozenset[str] = frozenset()
 
-    def __init__(self, frozen: Mapping[str, nn.Module], blocks: int, axes: int, hottest: int, **head: Any) -> None:
+    def __init__(
+        self,
+        frozen: Mapping[str, nn.Module],
+        blocks: int,
+        axes: int,
+        hottest: int,
+        block: LastBlock | None = None,
+        **head: Any,
+    ) -> None:
         super().__init__()
         self.hottest = hottest
         self.frozen = nn.ModuleDict(frozen)
         self.axes = nn.ModuleList([Axes(axes) for _ in range(blocks)])
+        self.block = block
         self.head = PlaceHead(blocks * axes, **head)
         self.weights_digest: str | None = None
 

@@ -5,7 +5,7 @@
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -59,10 +59,6 @@ class FrozenMaps(nn.Module):
         """Stay in eval mode, whatever the mode of the rest."""
         return super().train(False)
 
-    def _layer(self, path: str) -> nn.Module:
-        stage, _, inner = path.partition(".")
-        return self.stages[stage].get_submodule(inner)
-
     def digest(self) -> str:
         """Return the SHA-256 of the layers and their weights."""
         found = hashlib.sha256(f"{self.taps} {self.grey} {self.stages}".encode())
@@ -78,8 +74,29 @@ class FrozenMaps(nn.Module):
             pixels: (height, width) uint8, a view with a whole number of cells.
             scale: The scale at which the view is shown to the backbone.
         """
+        grid = pixels.shape[0] // CELL_PX, pixels.shape[1] // CELL_PX
+        x, shown = self.shown(pixels, scale)
+        means, squares = [], []
+        for output in seen_by(self.stages, self.taps, x):
+            seen = self.as_map(output).float()
+            if x.shape[2:] != shown:
+                rows, columns = (max(side // stride_of(x, seen), 1) for side in shown)
+                seen = seen[:, :, :rows, :columns]
+            means.append(to_cells(seen, grid))
+            squares.append(to_cells(seen.square(), grid).sqrt())
+        return torch.cat(means + squares, 1)[0].cpu()
+
+    @torch.inference_mode()
+    def entrance(self, pixels: np.ndarray, scale: float = 1.0) -> Tensor:
+        """Return what enters the last stage, (C, h, w), of a view and of the black around it; see `forward`."""
+        x, _ = self.shown(pixels, scale)
+        for stage in list(self.stages.values())[:-1]:
+            x = stage(x)
+        return x[0].cpu()
+
+    def shown(self, pixels: np.ndarray, scale: float) -> tuple[Tensor, tuple[int, int]]:
+        """Return a view as the first stage takes it (1, 3, H, W), and the height and width without black around it."""
         height, width = pixels.shape
-        grid = height // CELL_PX, width // CELL_PX
         if scale != 1:
             method = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
             pixels = cv2.resize(pixels, (round(width * scale), round(height * scale)), interpolation=method)
@@ -88,22 +105,21 @@ class FrozenMaps(nn.Module):
         if before or down or across:
             pixels = cv2.copyMakeBorder(pixels, before, down, before, across, cv2.BORDER_CONSTANT, value=0)
         some = next(self.stages.parameters())
-        x = self.grey(torch.from_numpy(pixels)[None, None].to(some.device)).to(some.dtype)
-        seen_at: dict[str, Tensor] = {}
-        hooks = [self._layer(path).register_forward_hook(_keep(seen_at, path)) for path in self.taps]
-        for stage in self.stages.values():
-            x = stage(x)
-        for hook in hooks:
-            hook.remove()
-        means, squares = [], []
-        for path in self.taps:
-            seen = self.as_map(seen_at.pop(path)).float()
-            if pixels.shape != shown:
-                stride = 2 ** round(math.log2(pixels.shape[0] / seen.shape[2]))
-                seen = seen[:, :, : max(shown[0] // stride, 1), : max(shown[1] // stride, 1)]
-            means.append(_to_cells(seen, grid))
-            squares.append(_to_cells(seen.square(), grid).sqrt())
-        return torch.cat(means + squares, 1)[0].cpu()
+        return self.grey(torch.from_numpy(pixels)[None, None].to(some.device)).to(some.dtype), shown
+
+
+def seen_by(stages: nn.ModuleDict, taps: Sequence[str], x: Tensor) -> list[Tensor]:
+    """Return the outputs of some layers, each `<stage>` or `<stage>.<layer in it>`, of stages in sequence."""
+    seen: dict[str, Tensor] = {}
+    hooks = []
+    for path in taps:
+        stage, _, inner = path.partition(".")
+        hooks.append(stages[stage].get_submodule(inner).register_forward_hook(_keep(seen, path)))
+    for layers in stages.values():
+        x = layers(x)
+    for hook in hooks:
+        hook.remove()
+    return [seen[path] for path in taps]
 
 
 def _keep(seen: dict[str, Tensor], path: str) -> Callable[..., None]:
@@ -115,8 +131,13 @@ def _keep(seen: dict[str, Tensor], path: str) -> Callable[..., None]:
     return keep
 
 
-def _to_cells(seen: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Return a map (1, C, h, w) on a grid of cells: the mean of what lies in a cell, or the nearest value."""
+def stride_of(x: Tensor, seen: Tensor) -> int:
+    """Return how many pixels of an input (B, C, H, W) lie between positions of a map of it (B, C, h, w)."""
+    return 2 ** round(math.log2(x.shape[2] / seen.shape[2]))
+
+
+def to_cells(seen: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Return a map (B, C, h, w) on a grid of cells: the mean of what lies in a cell, or the nearest value."""
     return F.adaptive_avg_pool2d(seen, grid) if seen.shape[2] >= grid[0] else F.interpolate(seen, grid)
 
 
@@ -146,7 +167,9 @@ def weights_file(weights: str, name: str) -> str:
     )
 
 
-def in_windows(maps: Tensor, cells: int, rows: np.ndarray, columns: np.ndarray) -> Tensor:
+def in_windows(
+    maps: Tensor, cells: int, rows: Sequence[int] | np.ndarray, columns: Sequence[int] | np.ndarray, least: float = 0.0
+) -> Tensor:
     """Return mean and standard deviation in a square window around each place, (places, 2 x channels) float32.
 
     Args:
@@ -154,6 +177,7 @@ def in_windows(maps: Tensor, cells: int, rows: np.ndarray, columns: np.ndarray) 
         cells: Side of the window in cells, an odd number. At the edge the window is cut.
         rows: (places,) row of each place.
         columns: (places,) column of each place.
+        least: The least variance; a gradient needs one above 0.
     """
 
     def pooled(x: Tensor) -> Tensor:
@@ -161,7 +185,7 @@ def in_windows(maps: Tensor, cells: int, rows: np.ndarray, columns: np.ndarray) 
 
     mean, square = maps.chunk(2)
     mean, square = pooled(mean), pooled(square.square())
-    both = torch.cat([mean, (square - mean.square()).clamp_min(0).sqrt()])
+    both = torch.cat([mean, (square - mean.square()).clamp_min(least).sqrt()])
     return both[:, rows, columns].T.contiguous()
 
 

@@ -11,7 +11,7 @@ from mammo.config import Config, ModelConfig, TrainerConfig, meant
 from mammo.crop_config import check_windows
 from mammo.datasets.registry import open_dataset
 from mammo.datasets.split import GIVEN, check_fold, check_shares, read_split_table
-from mammo.detector_config import blocks_of
+from mammo.detector_config import blocks_of, trained_map
 from mammo.errors import InputError
 from mammo.paths import home
 from mammo.processes.resume import FINISHED
@@ -131,7 +131,9 @@ def _check_donor(path: Path, model: ModelConfig) -> None:
             f"resume={donor.path}"
         )
     if kind != "classification":
-        raise InputError(f"model.weights={path}: that run is a {kind}, whose networks are frozen; name their weights")
+        raise InputError(
+            f"model.weights={path}: that run is a {kind}, which gives no weights; name those of its networks"
+        )
     if trained.name != model.name:
         raise InputError(f"model.weights={path}: that run trained {trained.name}; use model={trained.name}")
     if model.name in SIZED and trained.image_size != model.image_size:
@@ -193,7 +195,10 @@ def _check_detection(config: Config) -> None:
             f"task={config.task.name} has {len(config.task.classes)} classes; a detector needs two, and looks for "
             "findings of the second"
         )
+    if config.model.trainable == "all":
+        raise InputError(f"model.trainable=all: task={config.task.name} trains head or last_block; use one of them")
     blocks_of(config.model.maps, config.detector)
+    trained_map(config.model.trainable, config.model.maps, config.detector)
     for text in config.model.maps:
         known_name("model.maps", text.partition("@")[0], rows_of("mammo.models.backbones", "BACKBONES", SIDES))
     nothing = {

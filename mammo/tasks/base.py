@@ -86,9 +86,9 @@ class Task(L.LightningModule, ABC):
     def shown(self, logits: Tensor) -> Tensor:
         """Return the predictions that the watched metrics compare with the targets."""
 
-    def epochs(self, config: Config) -> int:
-        """Return the number of epochs of a run."""
-        return config.trainer.max_epochs
+    def stages(self, config: Config) -> list[int]:
+        """Return the epoch with which each stage of training ends; by default there is one."""
+        return [config.trainer.max_epochs]
 
     def resumable(self, config: Config) -> bool:
         """Tell whether a run that is stopped goes on from where it was; otherwise training again is faster."""

@@ -12,14 +12,15 @@ from torchmetrics.classification import BinaryAccuracy, BinaryAUROC
 
 from mammo.config import Config
 from mammo.datasets.labels import Labels
-from mammo.detector_config import blocks_of
+from mammo.detector_config import blocks_of, trained_map
 from mammo.models.backbones import find_backbone
 from mammo.models.detector import Detector
+from mammo.models.last_block import LastBlock
 from mammo.models.maps import MODEL_SIDE, FrozenMaps, weights_file
 from mammo.models.weights import RunWeights, load_weights
 from mammo.tasks.base import Batch, Task
 
-EPOCHS = 4  # into which the steps of training are divided, so that curves have points
+EPOCHS = 4  # into which the steps of a stage of training are divided, so that curves have points
 
 
 class Detection(Task):
@@ -59,11 +60,14 @@ class Detection(Task):
             return FrozenMaps(name, fill)
 
         frozen = {name: filled(name) for name in dict.fromkeys(of.backbone for of, _ in blocks)}
+        of = trained_map(config.model.trainable, config.model.maps, detector)
+        windows = {number: window for number, (own, window) in enumerate(blocks) if own == of}
         net = Detector(
             frozen,
             len(blocks),
             detector.axes,
             detector.hottest,
+            None if of is None else LastBlock(frozen[of.backbone], of, windows),
             restarts=detector.restarts,
             members=detector.members,
             hidden=detector.hidden,
@@ -72,15 +76,26 @@ class Detection(Task):
         )
         net.weights_digest = " ".join(digests.values()) or None
         if config.model.weights is not None:
-            net.loaded = frozenset(name for name, _ in net.named_parameters() if name.startswith("frozen."))
+            maps = ("frozen.", "block.")
+            net.loaded = frozenset(name for name, _ in net.named_parameters() if name.startswith(maps))
         return net
 
-    def epochs(self, config: Config) -> int:
-        """Return the number of epochs, into which the steps of training are divided."""
-        return EPOCHS
+    def stages(self, config: Config) -> list[int]:
+        """Return the last epoch of the head's training and, if a block is trained, that of both."""
+        return [EPOCHS] if self.net.block is None else [EPOCHS, 2 * EPOCHS]
+
+    @property
+    def trains_block(self) -> bool:
+        """True in the second stage of training, in which a block of a map is trained."""
+        return self.net.block is not None and self.current_epoch >= EPOCHS
+
+    def setup(self, stage: str) -> None:
+        """Let a block learn in its own stage alone, because devices wait for the gradients of all that learns."""
+        if self.net.block is not None:
+            self.net.block.requires_grad_(self.trains_block)
 
     def resumable(self, config: Config) -> bool:
-        """Return False: the maps are kept on disk, and the head trains in seconds."""
+        """Return False: the maps are kept on disk, the head trains in seconds, and a block in minutes."""
         return False
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
@@ -109,13 +124,18 @@ class Detection(Task):
         drawn = [self.config.seed, self.global_step]
         seed = int(np.random.default_rng(drawn).integers(2**62))  # the same on all devices, whatever else they drew
         self.net.head.draws = torch.Generator(self.device).manual_seed(seed)
-        logits = self.net.head(batch["x"])
+        x = batch["x"]
+        if self.trains_block:
+            x = self.net.block(x, batch["patches"], self.net.axes)[None]
+        logits = self.net.head(x)
         loss = self.loss(logits, batch)
         self._watch("train", logits.mean(-1).flatten(), (batch["y"] > 0).long().flatten(), loss / len(logits))
         return loss
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Look for the hardest places, at a third and at two thirds of training."""
+        """Look for the hardest places, at a third and at two thirds of the training of the head."""
+        if self.trains_block:
+            return
         places: Any = self.trainer.train_dataloader.dataset  # type: ignore[union-attr]
         detector = self.config.detector
         if (detector.hard or detector.weak) and self.global_step in (places.steps // 3, 2 * places.steps // 3):
@@ -146,11 +166,11 @@ class Detection(Task):
         return {"row": batch["row"].view(1), **found}
 
     def configure_optimizers(self) -> Any:
-        """Return AdamW and its schedule: one cycle over all steps."""
-        detector = self.config.detector
-        optimizer = torch.optim.AdamW(
-            self.net.head.parameters(), detector.lr, weight_decay=detector.weight_decay, fused=True
-        )
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule = OneCycleLR(optimizer, detector.lr, max(steps, 2))
+        """Return AdamW and its schedule: one cycle over all steps of a stage."""
+        detector, steps = self.config.detector, int(self.trainer.estimated_stepping_batches)
+        learns, lr = list(self.net.head.parameters()), detector.lr
+        if self.trains_block:  # it goes on after the epochs of the stage before
+            learns, lr, steps = learns + list(self.net.block.parameters()), detector.block_lr, steps // 2
+        optimizer = torch.optim.AdamW(learns, lr, weight_decay=detector.weight_decay, fused=True)
+        schedule = OneCycleLR(optimizer, lr, max(steps, 2))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

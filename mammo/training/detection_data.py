@@ -12,10 +12,11 @@ from mammo.config import Config
 from mammo.models.detector import Detector
 from mammo.paths import home
 from mammo.tasks.detection import EPOCHS
-from mammo.training.film_maps import FilmMaps, Maps
+from mammo.training.film_maps import Entrance, FilmMaps, Maps
 from mammo.training.marks import POINT, HeatMaps, baselines
 from mammo.training.place_batches import FilmPlaces, Places, Steps
 from mammo.training.place_guard import PlaceGuard, check_films, check_partners, targets_for
+from mammo.training.place_patches import Patches, seen_anew
 from mammo.training.places import Targets, lesions_of, partners_of
 from mammo.training.prepare import Prepared
 from mammo.training.samples import OnceSampler
@@ -36,7 +37,9 @@ class DetectionDataModule(L.LightningDataModule):
         self.prepared, self.config = prepared, config
         self.guard = PlaceGuard(prepared, config)
         self.films: list[FilmMaps] = []
+        self.entrances: list[Entrance] = []
         self.use = np.zeros(0, bool)
+        self.places: Places | None = None
         self._targets: Targets | None = None
 
     @property
@@ -58,9 +61,14 @@ class DetectionDataModule(L.LightningDataModule):
             precision = torch.bfloat16 if str(trainer.precision).startswith("bf16") else torch.float32
             kept: Path | None = home() / "maps" if self.config.data.cache else None
             device = trainer.strategy.root_device
-            self.films = Maps(net, self.prepared, self.config, precision, device, kept).of_films(trainer)
+            maps = Maps(net, self.prepared, self.config, precision, device, kept)
+            self.films = maps.of_films(trainer)
+            if net.block is not None:
+                self.entrances = maps.entrances(net.block, trainer)
             self.starts = np.cumsum([0, *(len(film.places) for film in self.films)])
             self.use = np.repeat(self._of("train"), np.diff(self.starts))
+        if hasattr(self, "x"):
+            return
         if stage == "fit":
             draw = np.random.default_rng([self.config.seed, self.config.data.fold or 0])
             training = np.flatnonzero(self.use)
@@ -69,8 +77,7 @@ class DetectionDataModule(L.LightningDataModule):
                 axes.fit(self._channels(number, picked))  # type: ignore[operator]
                 if trainer.world_size > 1:  # other processors may round differently: the first process's are used
                     axes.mean, axes.matrix = trainer.strategy.broadcast((axes.mean, axes.matrix))
-        if stage == "fit" or not hasattr(self, "x"):
-            self.x = self._coordinates(net)
+        self.x = self._coordinates(net)
 
     def _of(self, part: str) -> np.ndarray:
         """Return (films,) bool, true for those of a part."""
@@ -98,6 +105,16 @@ class DetectionDataModule(L.LightningDataModule):
         for film, start in zip(self.films, self.starts, strict=False):
             x[start : start + len(film.places)] = net.coordinates(film.seen, device)
         return x
+
+    @torch.inference_mode()
+    def coordinates(self, film: int) -> torch.Tensor:
+        """Return the coordinates (n, width) float16 of a film's places; with a trained block, those that it gives."""
+        trainer: Any = self.trainer
+        task: Any = trainer.lightning_module
+        if task.net.block is None or not (trainer.predicting or task.trains_block):
+            return self.x[self.starts[film] : self.starts[film + 1]]
+        device = trainer.strategy.root_device
+        return task.net.coordinates(seen_anew(task.net.block, self.films[film], self.entrances[film], device), device)
 
     @property
     def points(self) -> list[np.ndarray]:
@@ -128,8 +145,12 @@ class DetectionDataModule(L.LightningDataModule):
         return HeatMaps([self.films[row].places for row in rows], heats, lesions, partners)
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Return the steps of training."""
+        """Return the steps of a stage of training."""
         trainer: Any = self.trainer
+        if self.places is not None and trainer.lightning_module.trains_block:
+            detector, block = self.config.detector, trainer.lightning_module.net.block
+            patches = Patches(self.places, self.films, self.entrances, block, detector.block_batch)
+            return DataLoader(patches, batch_size=None, sampler=Steps(detector.block_steps // EPOCHS))
         share = {"rank": trainer.global_rank, "world": trainer.world_size}
         targets = self.targets()
         silent = [
@@ -137,12 +158,12 @@ class DetectionDataModule(L.LightningDataModule):
             for film in np.flatnonzero(self._of("train") & (self.prepared.classes == 1))
             if not targets.counts[self.starts[film] : self.starts[film + 1]].any()
         ]
-        places = Places(self.x, targets, self.use, self.config.detector, self.config.seed, silent, **share)
-        return DataLoader(places, batch_size=None, sampler=Steps(len(places) // EPOCHS))
+        self.places = Places(self.x, targets, self.use, self.config.detector, self.config.seed, silent, **share)
+        return DataLoader(self.places, batch_size=None, sampler=Steps(len(self.places) // EPOCHS))
 
     def _films(self, films: list[int]) -> DataLoader[Any]:
         trainer: Any = self.trainer
-        data = FilmPlaces(self.x, self.starts, self.prepared.classes, films)
+        data = FilmPlaces(self.coordinates, self.prepared.classes, films)
         once = OnceSampler(len(films), rank=trainer.global_rank, world=trainer.world_size)
         return DataLoader(data, batch_size=None, sampler=once)
 

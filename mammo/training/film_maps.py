@@ -2,7 +2,7 @@
 
 import copy
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from mammo.config import Config
 from mammo.detector_config import MapOf, blocks_of
 from mammo.models.detector import Detector
+from mammo.models.last_block import LastBlock
 from mammo.models.maps import in_windows, to_bytes
 from mammo.preprocessing.breast import find_breast
 from mammo.preprocessing.cache import Store, digest
@@ -28,7 +29,10 @@ log = logging.getLogger(__name__)
 
 VERSION = 1  # raise it if a number of this file, of `view` or `maps` changes
 WRITTEN_BYTES = 64 << 20  # held before they are written: a kill loses these
+FILLED = 0.7  # share of a view that is breast, about
 Seen = tuple[Tensor, Tensor]  # (places, C) uint8, and (2, C) the least value and the step of each channel
+Entrance = tuple[Tensor, Tensor]  # (C, h, w) what enters the last stage of a map, and (2,) rows and columns of places
+Arrays = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,11 @@ class FilmMaps:
 
     places: np.ndarray
     seen: list[Seen]
+
+    @property
+    def at(self) -> np.ndarray:
+        """(n, 2) row and column of each place."""
+        return _at(self.places)
 
 
 class Maps:
@@ -72,63 +81,108 @@ class Maps:
         weights = {name: maps.digest() for name, maps in net.frozen.items()}  # type: ignore[operator]
         names = film_names(prepared.dataset.read, prepared.dataset.digest, self.table["image_id"].tolist())
         spacings, sides = (self.table[key].astype(object) for key in ("spacing_mm", "laterality"))
-        self.keys: list[list[str]] = []  # of each film: its places, then each block
-        for image, spacing, side in zip(self.table["image_id"], spacings, sides, strict=True):
-            film = {"film": names[image], "spacing": _given(spacing), "laterality": _given(side)}
-            blocks = [film | {"map": str(of), "weights": weights[of.backbone], "window": w} for of, w in self.blocks]
-            self.keys.append([digest(film), *map(digest, blocks)])
+        films = [
+            {"film": names[image], "spacing": _given(spacing), "laterality": _given(side)}
+            for image, spacing, side in zip(self.table["image_id"], spacings, sides, strict=True)
+        ]
+        seen = [{"map": str(of), "weights": weights[of.backbone], "window": window} for of, window in self.blocks]
+        self.keys = [[digest(film), *(digest(film | one) for one in seen)] for film in films]  # its places, each block
+        if (block := net.block) is not None:
+            enters = {"map": str(block.of), "weights": weights[block.of.backbone], "enters": list(block.stages)}
+            self.entrance_keys = [[digest(film | enters)] for film in films]
 
     def of_films(self, trainer: Any) -> list[FilmMaps]:
         """Return the maps of all films; the processes of a trainer share the work."""
-        strategy = trainer.strategy
-        if self.store is None:
-            return [
-                self._film(arrays, keys) for arrays, keys in zip(self._made(self.keys, trainer), self.keys, strict=True)
-            ]
-        wanted = {name for keys in self.keys for key in keys for name in _names(key)}
-        found = self.store.load(wanted)
+        found = self._once(self.keys, self._made, self._bytes, trainer)
+        films = []
+        for keys in self.keys:
+            places, *blocks = ([found[name] for name in _names(key)] for key in keys)
+            films.append(FilmMaps(places[0].numpy(), [(one[0], one[1]) for one in blocks]))
+        return films
+
+    def entrances(self, block: LastBlock, trainer: Any) -> list[Entrance]:
+        """Return what enters the block that is trained, of all films; the processes of a trainer share the work."""
+
+        def made(missing: list[list[str]], trainer: Any) -> Iterator[Arrays]:
+            frozen = self._frozen()
+            for keys, view in self._views(missing, self.entrance_keys, f"Entrances of {block.of}", trainer):
+                yield dict(zip(_names(keys[0]), entrance_of(view, frozen, block), strict=True))
+
+        def place_bytes() -> float:
+            return block.enters * block.per_place**2 * self.dtype.itemsize / FILLED
+
+        found = self._once(self.entrance_keys, made, place_bytes, trainer)
+        return [(found[name], found[grid]) for name, grid in (_names(keys[0]) for keys in self.entrance_keys)]
+
+    def _once(
+        self,
+        keys: list[list[str]],
+        made: Callable[[list[list[str]], Any], Iterator[Arrays]],
+        place_bytes: Callable[[], float],
+        trainer: Any,
+    ) -> Arrays:
+        """Return the arrays of all films by name, from the store or made now.
+
+        Args:
+            keys: The keys of each film's arrays.
+            made: Yields the arrays of films, which it knows by their keys.
+            place_bytes: Returns about how many bytes a place takes.
+            trainer: The trainer whose processes share the work.
+        """
+        strategy, store = trainer.strategy, self.store
+        if store is None:
+            return {name: array for arrays in made(keys, trainer) for name, array in arrays.items()}
+        wanted = {name for of_film in keys for key in of_film for name in _names(key)}
+        found = store.load(wanted)
         if strategy.broadcast(len(found) < len(wanted)):
-            with self.store.building() if trainer.is_global_zero else nullcontext():
+            with store.building() if trainer.is_global_zero else nullcontext():
                 strategy.barrier()  # all look again, after another run may have filled the store
-                there = self.store.load(wanted).keys()
-                missing = [keys for keys in self.keys if not there >= {name for key in keys for name in _names(key)}]
+                there = store.load(wanted).keys()
+                missing = [one for one in keys if not there >= {name for key in one for name in _names(key)}]
                 strategy.barrier()  # no process stores maps before all have looked
                 if missing and trainer.is_global_zero:
+                    area = float(self.table["breast_mm2"].mean())
+                    places = len(missing) * area / (CELL_PX * STEP * self.config.detector.spacing_mm) ** 2
                     log.info("maps   %d films of %d are to be made once, about %.2g GB in %s", len(missing),
-                             len(self.keys), self._bytes(missing) / 1e9, self.store.folder)  # fmt: skip
+                             len(keys), places * place_bytes() / 1e9, store.folder)  # fmt: skip
                 mine = missing[trainer.global_rank :: trainer.world_size]
-                held: dict[str, Tensor] = {}
-                for arrays in self._made(mine, trainer):
+                held: Arrays = {}
+                for arrays in made(mine, trainer):
                     held |= arrays
                     if sum(one.nbytes for one in held.values()) > WRITTEN_BYTES:
-                        self.store.store(held)
+                        store.store(held)
                         held = {}
                 if held:
-                    self.store.store(held)
+                    store.store(held)
                 strategy.barrier()
-            found = self.store.load_all(wanted)
-        return [self._film(found, keys) for keys in self.keys]
+            found = store.load_all(wanted)
+        return found
 
-    def _film(self, arrays: dict[str, Tensor], keys: list[str]) -> FilmMaps:
-        places, *blocks = ([arrays[name] for name in _names(key)] for key in keys)
-        return FilmMaps(places[0].numpy(), [(one[0], one[1]) for one in blocks])
-
-    def _bytes(self, missing: list[list[str]]) -> float:
-        """Return about how many bytes films take: a byte for each channel of each place."""
-        area = float(self.table["breast_mm2"].mean()) / (CELL_PX * STEP * self.config.detector.spacing_mm) ** 2
+    def _bytes(self) -> float:
+        """Return how many bytes a place takes in all blocks: one for each channel."""
         probe = np.zeros((CELL_PX * STEP * 2,) * 2, np.uint8)
         channels = {name: len(maps(probe)) for name, maps in self.net.frozen.items()}
-        return len(missing) * area * sum(channels[of.backbone] for of, _ in self.blocks)
+        return sum(channels[of.backbone] for of, _ in self.blocks)
 
-    def _made(self, missing: list[list[str]], trainer: Any) -> Iterator[dict[str, Tensor]]:
-        """Yield the arrays of each film that is missing, by name."""
-        frozen = copy.deepcopy(self.net.frozen).to(device=self.device, dtype=self.dtype)
-        rows = {keys[0]: row for row, keys in enumerate(self.keys)}
-        for keys in track(missing, "Maps of films", disable=not (missing and trainer.is_global_zero)):
-            row = self.table.iloc[rows[keys[0]]]
+    def _frozen(self) -> Any:
+        """Return a copy of the frozen layers in their precision, on their device."""
+        return copy.deepcopy(self.net.frozen).to(device=self.device, dtype=self.dtype)
+
+    def _views(
+        self, missing: list[list[str]], keys: list[list[str]], said: str, trainer: Any
+    ) -> Iterator[tuple[list[str], View]]:
+        """Yield the keys and the view of each film that is missing, with a progress bar that is named `said`."""
+        rows = {of_film[0]: row for row, of_film in enumerate(keys)}
+        for one in track(missing, said, disable=not (missing and trainer.is_global_zero)):
+            row = self.table.iloc[rows[one[0]]]
             image, side, spacing = str(row["image_id"]), _given(row["laterality"]), float(row["spacing_mm"])
             breast = find_breast(self.prepared.dataset.read(image), side, image)
-            view = view_of(breast, spacing, self.config.detector.spacing_mm)
+            yield one, view_of(breast, spacing, self.config.detector.spacing_mm)
+
+    def _made(self, missing: list[list[str]], trainer: Any) -> Iterator[Arrays]:
+        """Yield the arrays of each film that is missing, by name."""
+        frozen = self._frozen()
+        for keys, view in self._views(missing, self.keys, "Maps of films", trainer):
             arrays = dict(zip(_names(keys[0]), (torch.from_numpy(view.places), torch.zeros(0)), strict=True))
             for key, seen in zip(keys[1:], seen_of(view, frozen, self.blocks), strict=True):
                 arrays |= zip(_names(key), seen, strict=True)
@@ -150,14 +204,24 @@ def seen_of(view: View, frozen: nn.ModuleDict, blocks: Sequence[tuple[MapOf, int
         frozen: The frozen maps, by backbone.
         blocks: The maps and windows (sides in cells), those of one map side by side.
     """
-    at = view.places[:, [FACTS.index("row"), FACTS.index("column")]].astype(int).T
     found: list[Seen] = []
     maps: dict[MapOf, Tensor] = {}
     for of, window in blocks:
         if of not in maps:
             maps = {of: frozen[of.backbone](view.pixels, of.scale)}
-        found.append(to_bytes(in_windows(maps[of], window, *at)))
+        found.append(to_bytes(in_windows(maps[of], window, *_at(view.places).T)))
     return found
+
+
+def entrance_of(view: View, frozen: nn.ModuleDict, block: LastBlock) -> Entrance:
+    """Return what enters a block of a view, and the view's rows and columns of places; see `seen_of`."""
+    maps: Any = frozen[block.of.backbone]
+    return maps.entrance(view.pixels, block.of.scale), torch.tensor(view.pixels.shape) // (CELL_PX * STEP)
+
+
+def _at(places: np.ndarray) -> np.ndarray:
+    """Return (n, 2) row and column of places (n, FACTS)."""
+    return places[:, [FACTS.index("row"), FACTS.index("column")]].astype(int)
 
 
 def _names(key: str) -> tuple[str, str]:

@@ -45,7 +45,7 @@ def fit_and_predict(
     Raises:
         InputError: The training diverged.
     """
-    features, data = Features(), data_of(prepared, config)
+    features, data, stages = Features(), data_of(prepared, config), task.stages(config)
     callbacks = during_fit(
         folder,
         prepared.watched if prepared.chooses else None,
@@ -54,7 +54,7 @@ def fit_and_predict(
         resumable=task.resumable(config),  # else training again is faster
     )
     trainer = L.Trainer(
-        max_epochs=task.epochs(config),
+        max_epochs=stages[0],
         deterministic=config.trainer.deterministic,
         **config.trainer.more | plan.trainer_settings(),
         default_root_dir=folder,
@@ -65,6 +65,9 @@ def fit_and_predict(
         task.restore(weights)  # before the frozen part computes its outputs
     if weights is None:
         trainer.fit(task, datamodule=data, ckpt_path=last)
+        for end in stages[1:]:  # a later stage goes on with the epochs, and has an optimiser of its own
+            trainer.fit_loop.max_epochs = end
+            trainer.fit(task, datamodule=data)
     best = weights or folder / "checkpoints" / "best.ckpt"
     trainer.predict(task, datamodule=data, ckpt_path=best, return_predictions=False)
     found = features.outputs

@@ -90,10 +90,10 @@ class Places(Dataset[dict[str, Tensor]]):
         inside = np.concatenate([self.inside, weak])
         self.taught[restart] = inside, _chance(soft[inside].numpy(), np.concatenate([self.lesion, numbers]))
 
-    def rows(self, step: int, restart: int) -> np.ndarray:
-        """Return the places of a step of one restart, those in lesions first."""
+    def rows(self, step: int, restart: int, batch: int | None = None) -> np.ndarray:
+        """Return the places of a step of one restart, those in lesions first; `batch` is another number of them."""
         draw = np.random.default_rng([self.seed, DRAW, restart, step])
-        half, hardest = self.config.batch // 2, self.hardest[restart]
+        half, hardest = (batch or self.config.batch) // 2, self.hardest[restart]
         taught, chance = self.taught[restart]
         inside, outside = draw.choice(taught, half, p=chance), draw.choice(self.outside, half)
         if len(hardest):
@@ -139,19 +139,18 @@ class FilmPlaces(Dataset[dict[str, Any]]):
     """Gives the places of one film: `x` (n, width), its class `y`, and its `row` among these films.
 
     Args:
-        x: (N, width) coordinates of all places.
-        starts: (films + 1,) the first place of each film, and the end.
+        coordinates: Returns the coordinates (n, width) of the places of a film.
         classes: (films,) class numbers.
         films: The films that are given.
     """
 
-    def __init__(self, x: Tensor, starts: np.ndarray, classes: np.ndarray, films: Sequence[int]) -> None:
-        self.x, self.starts, self.classes, self.films = x, starts, classes, list(films)
+    def __init__(self, coordinates: Callable[[int], Tensor], classes: np.ndarray, films: Sequence[int]) -> None:
+        self.coordinates, self.classes, self.films = coordinates, classes, list(films)
 
     def __len__(self) -> int:
         return len(self.films)
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         film = self.films[key[0]]
-        x = self.x[self.starts[film] : self.starts[film + 1]].float()
+        x = self.coordinates(film).float()
         return {"x": x, "y": torch.tensor(int(self.classes[film])), "row": torch.tensor(key[0])}

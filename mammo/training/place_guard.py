@@ -13,6 +13,7 @@ from mammo.datasets.base import of_sources
 from mammo.datasets.findings import findings_table
 from mammo.errors import InputError
 from mammo.training.guard import check_labels
+from mammo.training.place_patches import Patches
 from mammo.training.places import Targets, check_findings, lesions_of, targets_of, unknown_of, unplaced_of
 from mammo.training.prepare import Prepared
 
@@ -37,7 +38,8 @@ class PlaceGuard(Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Check the places that train, and their targets, for which the findings are read again."""
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        places: Any = trainer.train_dataloader.dataset  # type: ignore[union-attr]
+        dataset: Any = trainer.train_dataloader.dataset  # type: ignore[union-attr]
+        places = dataset.places if isinstance(dataset, Patches) else dataset
         seen = np.concatenate([places.inside, places.outside, *places.unplaced])
         used = np.unique(np.searchsorted(data.starts, seen, side="right") - 1)
         train = {sample for sample, _ in self.prepared.rows_of["train"]}
@@ -88,10 +90,10 @@ def check_films(prepared: Prepared, config: Config, *, world: int) -> None:
             f"would be {sides.max():.0f} mm large; expected up to {LARGEST_MM} mm: is its spacing_mm, or "
             "data.spacing_mm, that of its pixels?"
         )
-    if config.fit and config.detector.batch % (2 * world):
-        raise InputError(
-            f"detector.batch={config.detector.batch}: expected a multiple of {2 * world}, for {world} devices"
-        )
+    batches = ["batch", "block_batch"] if config.model.trainable == "last_block" else ["batch"]
+    for name in batches if config.fit else []:
+        if (batch := getattr(config.detector, name)) % (2 * world):
+            raise InputError(f"detector.{name}={batch}: expected a multiple of {2 * world}, for {world} devices")
 
 
 def check_partners(prepared: Prepared, rows: Sequence[int], partners: Sequence[Sequence[int]]) -> None:
