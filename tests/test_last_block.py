@@ -25,7 +25,7 @@ from mammo.training.place_patches import Patches
 from tests.conftest import SHARES, SMALL, resolved
 from tests.test_detection import QUICK, ROOT, by_head
 
-BLOCK = [*QUICK, "model.trainable=last_block", "detector.block_batch=16", "detector.block_lr=1e-3"]
+BLOCK = [*QUICK, "model.trainable=last_block", "detector.block_batch=16", "detector.block_lr=3e-4"]
 STEPS = "detector.block_steps=24"
 
 
