@@ -259,6 +259,11 @@ class RunFolder:
         """The path of the weights of the chosen epoch."""
         return self.trainer.file("checkpoints/best.ckpt")
 
+    @property
+    def self_test(self) -> Path:
+        """The folder of the drawn films and what is expected of them; older runs have none."""
+        return self.path / "self_test"
+
     def heads(self) -> dict[str, "FittedHead"]:
         """Return the fitted heads by name."""
         from mammo.models.heads_io import load_head  # noqa: PLC0415 - scikit-learn, not needed for tables

@@ -33,6 +33,7 @@ from mammo.datasets.mias import MIAS, expected_member
 from mammo.datasets.phantom import Phantom
 from mammo.drawing.lesions import Finding
 from mammo.files import read_json, whole, write_json
+from mammo.inference import self_test
 from mammo.processes import workers
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -131,6 +132,7 @@ def two_cores(monkeypatch):
 
 
 FEW = workers.FEW
+SELF_TEST = self_test.write
 DRAWN = {name: getattr(figures, name) for name in ("save", "figure")}
 
 
@@ -169,6 +171,20 @@ def _sketched():
         patch.setattr(figures, "save", sketch)
         patch.setattr(figures, "figure", nothing)
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _untested():
+    """Runs keep no self-test, whose films many runs of these tests would draw; `self_tested` keeps it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(self_test, "write", lambda run: None)
+        yield
+
+
+@pytest.fixture
+def self_tested(monkeypatch):
+    """Runs keep their self-test."""
+    monkeypatch.setattr(self_test, "write", SELF_TEST)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from mammo.errors import InputError
 
 if TYPE_CHECKING:
     from mammo.config import DataConfig
+    from mammo.run_folder import RunFolder
 
 NOTHING = 2  # exit status if no film could be used
 
@@ -17,12 +18,12 @@ NOTHING = 2  # exit status if no film could be used
 def predict(
     run: Annotated[Path, typer.Argument(help="the folder of a finished run")],
     films: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             help="films, folders of films, or a table of films (CSV, TSV, XLSX, Parquet); settings for a table such "
             "as data.columns.patient=PatientID, and data.spacing_mm=<mm> for films that do not give the size of a pixel"
         ),
-    ],
+    ] = None,
     head: Annotated[
         str | None, typer.Option(help="the head that answers [default: softmax; of a detector: detector]")
     ] = None,
@@ -38,12 +39,16 @@ def predict(
     marks: Annotated[
         Path | None, typer.Option(help="table of a detector's marks (CSV) [default: marks.csv beside --out]")
     ] = None,
+    self_test: Annotated[
+        bool, typer.Option("--self-test", help="repeat what the run made of the drawn films in its folder; no films")
+    ] = False,
 ) -> None:
     """Predict films by a finished run.
 
     Each file has a row: predicted, or left out and why.
 
-    The exit status is 0 (all films were predicted), 1 (some files were left out) or 2 (none could be used).
+    The exit status is 0 (all films were predicted), 1 (some files were left out) or 2 (none could be used). With
+    --self-test it is 0 (each stage gives what it gave at the end of training) or 1 (one differs).
     """
     from mammo.files import write_table
     from mammo.inference.films import films_of
@@ -53,6 +58,11 @@ def predict(
 
     folder = RunFolder(run)
     check_run(folder)
+    if self_test or not films:
+        if films or not self_test:
+            raise InputError("expected films, or --self-test without films; name films, a folder or a table")
+        _self_test(folder, as_json=json_)
+        return
     detects = folder.config.task.kind == "detection"
     if marks is not None and not detects:
         raise InputError(f"--marks: {run} is no detector, so it has no marks; leave the option out")
@@ -80,6 +90,20 @@ def predict(
         typer.echo("\n".join([*answers.lines(every=out is None), *written]))
     if answers.left_out:
         raise typer.Exit(1 if answers.predicted else NOTHING)
+
+
+def _self_test(run: "RunFolder", *, as_json: bool) -> None:
+    """Print what each stage makes of the drawn films of a run, and end with 1 if one differs from what is expected."""
+    from mammo.runs.plugins import load_plugins
+
+    load_plugins(run.config.plugins)
+
+    from mammo.inference.self_test import check
+
+    found = check(run)
+    typer.echo(json.dumps(found.as_json(), indent=1) if as_json else "\n".join(found.lines()))
+    if found.first is not None:
+        raise typer.Exit(1)
 
 
 def _check_new(path: Path) -> None:

@@ -28,7 +28,8 @@ def write_dicom(
     bits = min(bits, allocated)
     meta: Any = FileMetaDataset()
     header: Any = Dataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = DIGITAL_MAMMOGRAM, generate_uid()
+    meta.MediaStorageSOPClassUID = DIGITAL_MAMMOGRAM
+    meta.MediaStorageSOPInstanceUID = tags.get("SOPInstanceUID") or generate_uid()
     meta.TransferSyntaxUID, header.file_meta = ExplicitVRLittleEndian, meta
     facts = {
         "SOPClassUID": DIGITAL_MAMMOGRAM, "SOPInstanceUID": meta.MediaStorageSOPInstanceUID, "Modality": "MG",

@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -45,6 +45,11 @@ class SeenWindows(Seen):
     places: np.ndarray
     searched: str | None
 
+    @property
+    def looked_at(self) -> np.ndarray:
+        """The pixels that the network is given."""
+        return self.pixels
+
 
 class ClassifierPredictor(Predictor[SeenWindows]):
     """A network and one head of a run.
@@ -63,6 +68,7 @@ class ClassifierPredictor(Predictor[SeenWindows]):
         if not hasattr(self.crop, "look"):
             raise InputError(f"crop={self.config.crop.name} cannot cut a new film; give it a method `look`")
         self.shown, self.margin = self.config.model.image_size, Augment(self.config.augment).margin
+        self.takes_point = not isinstance(self.crop, Whole | Grid)
         self.windows, self.flips = self.config.crop.windows, FLIPS[self.config.model.flips]
 
     @staticmethod
@@ -86,7 +92,7 @@ class ClassifierPredictor(Predictor[SeenWindows]):
     ) -> SeenWindows:
         """Return the squares of a film; see `Predictor.see`."""
         spacing, notes = self.assumed(film, spacing_mm)
-        if at is not None and isinstance(self.crop, Whole | Grid):
+        if at is not None and not self.takes_point:
             raise InputError(
                 f"crop={self.config.crop.name} looks at whole films; a point is for a run on lesion windows"
             )
@@ -132,19 +138,46 @@ class ClassifierPredictor(Predictor[SeenWindows]):
 
     def _answer(self, samples: list[np.ndarray]) -> Answer:
         """Return score and probabilities of a whole block of samples, computed as in training."""
+        return self.scored(*self.outputs(samples, BLOCK if self.config.data.cache else None))
+
+    def outputs(self, samples: Sequence[np.ndarray], block: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return the features (N, D) and logits (N, classes) of N samples, each (windows, side, side).
+
+        Args:
+            samples: The samples.
+            block: The number of squares that the frozen part is given at a time, filled up; None gives it all.
+        """
         squares = [flipped(one, flip) for sample in samples for flip in range(self.flips) for one in sample]
         x, net = torch.from_numpy(np.stack(squares)[:, None]), self.network
         with self.computing():
             if len(net.frozen):
-                size = BLOCK if self.config.data.cache else len(x)  # as the outputs of the frozen part were computed
+                size = block or len(x)
                 filled = torch.cat([x, x[-1:].expand(-len(x) % size, -1, -1, -1)])
                 x = torch.cat([net.frozen(part) for part in filled.split(size)])[: len(x)]
             features = net.features_of(x, len(samples))
             logits = net.head(features)
+        return features.float().numpy(), logits.float().numpy()
+
+    def scored(self, features: np.ndarray, logits: np.ndarray) -> Answer:
+        """Return score and probabilities that the head gives to the outputs of the network."""
         if self.head == "softmax":
-            return answer_of(logits.float().numpy())
-        found = features.float().numpy()
-        return self.fitted.score(found), self.fitted.probabilities(found)
+            return answer_of(logits)
+        return self.fitted.score(features), self.fitted.probabilities(features)
+
+    def stages(self, seen: Sequence[SeenWindows]) -> list[dict[str, np.ndarray]]:
+        """Return the numbers of each stage; see `Predictor.stages`."""
+        features, logits = self.outputs([sample for film in seen for sample in film.pixels])
+        ends = np.cumsum([len(film.pixels) for film in seen])[:-1]
+        each = zip(seen, np.split(features, ends), np.split(logits, ends), strict=True)
+        found = [{"places": film.places, "features": one, "logits": out} for film, one, out in each]
+        fitted = self.run.heads()
+        for head in self.heads_of(self.run):
+            other = type(self)(self.run, head)
+            if head in fitted:
+                other.fitted = fitted[head]
+            for film, of in zip(seen, found, strict=True):
+                of |= other._prediction(film, *other.scored(of["features"], of["logits"])).stages
+        return found
 
     def _prediction(self, film: SeenWindows, score: np.ndarray | None, probabilities: np.ndarray) -> Prediction:
         """Return the answer for a film from those for its samples, by the rule of the run (`aggregate`)."""

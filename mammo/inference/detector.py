@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import or_
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,11 @@ class SeenFilm(Seen):
     view: View
     spacing_mm: float
 
+    @property
+    def looked_at(self) -> np.ndarray:
+        """The pixels that the network is given."""
+        return self.view.pixels
+
 
 class DetectorPredictor(Predictor[SeenFilm]):
     """A detector.
@@ -47,6 +53,8 @@ class DetectorPredictor(Predictor[SeenFilm]):
         head: `detector`; or `detector_partner`, whose answer for one film alone takes the score that stands for a
             missing partner. `with_partners` gives that for films of both breasts.
     """
+
+    takes_point = False
 
     def __init__(self, run: RunFolder, head: str = ALONE) -> None:
         super().__init__(run, head)
@@ -97,12 +105,27 @@ class DetectorPredictor(Predictor[SeenFilm]):
 
     def alone(self, seen: Iterable[SeenFilm]) -> Iterator[Prediction]:
         """Yield the answer of `detector` for each film."""
-        net = self.network
         for film in seen:
-            x = self._coordinates(film.view).float()
-            with self.computing():
-                heat, score, _ = net.film(x)
-            yield self._prediction(ALONE, score.float().numpy()[None], film.notes, self._marks(film, heat.numpy()))
+            heat, score, _ = self.outputs(film)
+            yield self._prediction(ALONE, score, film.notes, self._marks(film, heat))
+
+    def outputs(self, film: SeenFilm) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the heat (n,) of a film's places, its score (1,) and its features (D,)."""
+        x = self._coordinates(film.view).float()
+        with self.computing():
+            heat, score, features = self.network.film(x)
+        return heat.numpy(), score.float().numpy()[None], features.float().numpy()
+
+    def stages(self, seen: Sequence[SeenFilm]) -> list[dict[str, np.ndarray]]:
+        """Return the numbers of each stage; see `Predictor.stages`."""
+        found = []
+        for film in seen:
+            heat, score, features = self.outputs(film)
+            numbers = {"places": film.view.places[:, POINT], "features": features, "heat": heat}
+            alone = self._prediction(ALONE, score, film.notes, self._marks(film, heat))
+            both = self.with_partners([alone], [[]]) if self.config.partner else []
+            found.append(reduce(or_, (one.stages for one in (alone, *both)), numbers))
+        return found
 
     @torch.inference_mode()
     def _coordinates(self, view: View) -> torch.Tensor:

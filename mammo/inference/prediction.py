@@ -40,6 +40,12 @@ class Prediction:
         """The class that the threshold gives, or the most probable class if there is no threshold."""
         return called(self.probabilities, self.score, self.threshold)
 
+    @property
+    def stages(self) -> dict[str, np.ndarray]:
+        """The numbers of the answer by `<head>: <name>`: score and threshold, where there are any, probabilities."""
+        numbers = {"score": self.score, "probabilities": list(self.probabilities.values()), "threshold": self.threshold}
+        return {f"{self.head}: {name}": np.atleast_1d(of) for name, of in numbers.items() if of is not None}
+
     def __str__(self) -> str:
         shown = ", ".join(f"{name} {value:.3f}" for name, value in self.probabilities.items())
         decided = marked = ""

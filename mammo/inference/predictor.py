@@ -5,13 +5,14 @@ processes may do it. `answers` shows this to the network, in blocks of a fixed s
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import numpy as np
 import torch
 
 from mammo.datasets.film import Film, read_film
@@ -23,7 +24,7 @@ Point = tuple[float, float]  # x and y on a film as it is stored, in pixels from
 
 
 @dataclass(frozen=True)
-class Seen:
+class Seen(ABC):
     """A film as a predictor looks at it, without the film's own pixels.
 
     Attributes:
@@ -31,6 +32,11 @@ class Seen:
     """
 
     notes: tuple[str, ...]
+
+    @property
+    @abstractmethod
+    def looked_at(self) -> np.ndarray:
+        """The pixels that the network is given."""
 
 
 S = TypeVar("S", bound=Seen)
@@ -42,7 +48,12 @@ class Predictor(ABC, Generic[S]):
     Args:
         run: A finished run.
         head: One of its heads.
+
+    Attributes:
+        takes_point: True if it can look at a point of a film.
     """
+
+    takes_point: bool
 
     def __init__(self, run: RunFolder, head: str) -> None:
         self.run, self.head, self.config = run, head, run.config
@@ -79,6 +90,13 @@ class Predictor(ABC, Generic[S]):
     @abstractmethod
     def answers(self, seen: Iterable[S]) -> Iterator[Prediction]:
         """Yield the answer for each film in the order of `seen`, which is read as far as a block of the network."""
+
+    @abstractmethod
+    def stages(self, seen: Sequence[S]) -> list[dict[str, np.ndarray]]:
+        """Return for each film the numbers of every stage from places to answers, of all heads, in their order.
+
+        They are those of `answers` but for the last digits, as no block is filled up.
+        """
 
     def __call__(self, film: Film, *, at: Point | None = None) -> Prediction:
         """Return the answer for a film.

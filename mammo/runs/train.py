@@ -17,7 +17,7 @@ from mammo.runs.donor import donor_of, known_in, weights_of
 from mammo.runs.log import Clock, quieten, say_plan
 from mammo.runs.plugins import load_plugins
 from mammo.runs.provenance import provenance_of
-from mammo.runs.write import open_run, show_in_tensorboard, tensorboard, write_run
+from mammo.runs.write import keep_self_test, open_run, show_in_tensorboard, tensorboard, write_run
 from mammo.tasks.base import Task
 from mammo.tasks.build import build_task
 from mammo.training.callbacks import Outputs
@@ -80,6 +80,8 @@ def train(config: Config, folder: Path) -> dict[str, float]:
     clock.lap("heads")
     metrics = report.write(folder)
     clock.lap("report")
+    keep_self_test(run)
+    clock.lap("self-test")
     show_in_tensorboard(logger, run, config, metrics)
     clock.lap("TensorBoard")
     log.info("time   %s", clock)

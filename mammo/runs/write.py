@@ -1,5 +1,6 @@
 """Write the run folder: first the facts that are known before training, then the results."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from torch.utils.tensorboard.summary import hparams
 
 from mammo import figures
 from mammo.config import Config
+from mammo.errors import InputError
 from mammo.evaluation.predictions import head_table
 from mammo.files import write_json, write_table
+from mammo.inference import self_test
 from mammo.models.baselines import majority, shortcuts
 from mammo.models.heads import FittedHead
 from mammo.models.heads_io import save_head
@@ -24,6 +27,8 @@ from mammo.runs.gallery import gallery
 from mammo.tasks.classification import answer_of
 from mammo.training.callbacks import Outputs
 from mammo.training.prepare import Prepared
+
+log = logging.getLogger(__name__)
 
 Answer = detected.Answer  # (N,) scores of the positive class of two, and (N, classes) probabilities
 
@@ -100,6 +105,14 @@ def write_run(
         if (drawn := gallery(prepared, config, outputs.heat)) is not None:
             figures.save(drawn, run.path / "figures/gallery.png")
     write_json(found | ({"detector": detector} if detector else {}), run.path / "selection.json")
+
+
+def keep_self_test(run: RunFolder) -> None:
+    """Keep drawn films with what the run makes of them, for `mammo predict RUN --self-test`, if it takes new films."""
+    try:
+        self_test.write(run)
+    except InputError as error:
+        log.info("note   there is no self-test: %s", error)
 
 
 def _windows(head: FittedHead) -> dict[str, int]:
