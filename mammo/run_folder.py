@@ -215,6 +215,12 @@ class RunFolder:
         return (self.path / "finished.json").is_file()
 
     @property
+    def recalibration(self) -> dict[str, Any] | None:
+        """The choices on other films, in the form of `metrics.json` with the part `films`; None if there are none."""
+        path = self.path / "recalibration.json"
+        return dict(read_json(path)) if path.is_file() else None
+
+    @property
     def external(self) -> dict[str, Any] | None:
         """The facts of an external test, whose `operating` are the choices of the run that it tests; None for a run."""
         found: dict[str, Any] | None = self.provenance.get("external_test")

@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from mammo import __version__
-from mammo.cli import audit, bench, data, external, predict, reference, reports
+from mammo.cli import audit, bench, data, external, predict, recalibrate, reference, reports
 from mammo.cli.prepare import prepare
 from mammo.errors import message_for_user
 
@@ -52,6 +52,7 @@ TABLES = (reports.literature, reports.leak_study, reports.detectors, reports.res
 for verb in (
     external.test,
     predict.predict,
+    recalibrate.recalibrate,
     reports.report,
     reports.compare,
     reports.evaluate,

@@ -130,6 +130,9 @@ def _calibration(point: OperatingPoint) -> str:
         return f"{point.head}: probabilities are not calibrated, as the run has no validation part"
     counts = {name: n for name, n in point.counts.items() if name not in ("samples", "patients")}
     shown = ", ".join(f"{n} {name}" for name, n in counts.items())
+    if point.before is not None:
+        held = f"share of {point.prevalence:.4g} positive" if point.prevalence is not None else "classes of these films"
+        return f"{point.head}: probabilities are recalibrated on other films ({shown}), for the {held}"
     return f"{point.head}: probabilities are calibrated for the classes of the run's part {point.chosen_on} ({shown})"
 
 

@@ -175,8 +175,9 @@ class ClassifierPredictor(Predictor[SeenWindows]):
             other = type(self)(self.run, head)
             if head in fitted:
                 other.fitted = fitted[head]
-            for film, of in zip(seen, found, strict=True):
-                of |= other._prediction(film, *other.scored(of["features"], of["logits"])).stages
+            for film, numbers in zip(seen, found, strict=True):
+                answer = other.scored(numbers["features"], numbers["logits"])
+                numbers.update(other._prediction(film, *answer).stages)
         return found
 
     def _prediction(self, film: SeenWindows, score: np.ndarray | None, probabilities: np.ndarray) -> Prediction:
@@ -196,7 +197,7 @@ class ClassifierPredictor(Predictor[SeenWindows]):
             dict(zip(self.classes, map(float, means), strict=True)),
             None if ranked is None else float(ranked.mean()),
             None if film.searched else self.point.threshold,  # chosen for one window, not for the worst of many
-            film.notes,
+            (*film.notes, *self.point.notes),
             windows,
             samples=windows[chosen if film.searched else slice(None)],
             searched=bool(film.searched),

@@ -121,7 +121,7 @@ class DetectorPredictor(Predictor[SeenFilm]):
         found = []
         for film in seen:
             heat, score, features = self.outputs(film)
-            numbers = {"places": film.view.places[:, POINT], "features": features, "heat": heat}
+            numbers = {"places": film.view.places[:, POINT], "heat": heat, "features": features}
             alone = self._prediction(ALONE, score, film.notes, self._marks(film, heat))
             both = self.with_partners([alone], [[]]) if self.config.partner else []
             found.append(reduce(or_, (one.stages for one in (alone, *both)), numbers))
@@ -154,7 +154,7 @@ class DetectorPredictor(Predictor[SeenFilm]):
             dict(zip(self.classes, map(float, calibrated), strict=True)),
             float(score[0]),
             point.threshold,
-            tuple(notes),
+            (*notes, *point.notes),
             marks=marks,
             samples=samples_of(score, probabilities, self.classes),
         )
@@ -170,6 +170,12 @@ class DetectorPredictor(Predictor[SeenFilm]):
         share, absent = self.config.detector.partner_share, self.chosen["absent"]
         both = with_partners(scores, partners, share, absent)
         return [
-            self._prediction(PARTNER, both[n : n + 1], (*one.notes, *([] if others else [NO_PARTNER])), one.marks)
+            self._prediction(
+                PARTNER, both[n : n + 1], (*self._of_film(one), *([] if others else [NO_PARTNER])), one.marks
+            )
             for n, (one, others) in enumerate(zip(alone, partners, strict=True))
         ]
+
+    def _of_film(self, one: Prediction) -> tuple[str, ...]:
+        """Return the notes of an answer of `detector` that are about the film."""
+        return tuple(note for note in one.notes if note not in self.points[ALONE].notes)

@@ -1,15 +1,17 @@
 """The operating point of a head: its threshold and temperature from validation, and what it reached there."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mammo.errors import InputError
 from mammo.evaluation.bootstrap import Value
 from mammo.evaluation.operating_point import Operating
+from mammo.evaluation.recalibration import Recalibrated
 from mammo.run_folder import RunFolder
 
 UNDEFINED = Value(None, reason="the run has no validation part with both classes")
-PARTS = {"val": "validation", "test": "the test part, which is a leak"}
+FILMS = "films"  # the part of a recalibrated run that chose
+PARTS = {"val": "validation", "test": "the test part, which is a leak", FILMS: "the films that chose it"}
 
 
 @dataclass(frozen=True)
@@ -21,11 +23,13 @@ class OperatingPoint:
         unit: The unit that is decided about: image, breast, exam or patient.
         chosen_for: The unit, or `sample`, for which they were chosen; another one than `unit` if the run has no
             numbers of that, because it was the same there as this one.
-        chosen_on: The part of the run that chose them: val, or test.
+        chosen_on: The part of the run that chose them: val, or test; `films` if other films did (`mammo recalibrate`).
         choices: Threshold and temperature.
         sensitivity: The sensitivity at the threshold in that part.
         specificity: The specificity at the threshold in that part.
         counts: The number of samples, of patients, and of samples of each class in that part.
+        prevalence: The share of positive samples for which the probabilities hold, if other films chose them.
+        before: The point that validation chose, if other films chose this one.
     """
 
     head: str
@@ -36,6 +40,20 @@ class OperatingPoint:
     sensitivity: Value
     specificity: Value
     counts: dict[str, int]
+    prevalence: float | None = None
+    before: "OperatingPoint | None" = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The note of an answer that it rests on choices of other films; none if it does not."""
+        if self.before is None:
+            return ()
+        if not self.counts:
+            return (f"This run was recalibrated on other films, but not by {self.unit}.",)
+        n, patients = (self.counts[name] for name in ("samples", "patients"))
+        held = "" if self.prevalence is None else f", for a share of {self.prevalence:.4g} that is positive"
+        was = "none" if self.before.threshold is None else f"{self.before.threshold:.4g}"
+        return (f"Recalibrated on {n} samples of {patients} patients{held}; the threshold of validation was {was}.",)
 
     @property
     def threshold(self) -> float | None:
@@ -44,6 +62,7 @@ class OperatingPoint:
 
     def as_json(self) -> dict[str, Any]:
         """Return the point as plain numbers."""
+        before = {} if self.before is None else {"prevalence": self.prevalence, "before": self.before.as_json()}
         return {
             "unit": self.unit,
             "chosen_for": self.chosen_for,
@@ -51,10 +70,11 @@ class OperatingPoint:
             "rule": self.choices.rule,
             "threshold": self.threshold,
             "temperature": self.choices.temperature,
+            **({"offset": self.choices.offset} if isinstance(self.choices, Recalibrated) else {}),
             "sensitivity": self.sensitivity.as_json(),
             "specificity": self.specificity.as_json(),
             "counts": self.counts,
-        }
+        } | before
 
     def __str__(self) -> str:
         who = f"{self.head}, by {self.unit}"
@@ -64,6 +84,7 @@ class OperatingPoint:
         return (
             f"{who}: positive above the score {self.threshold:.4g}{other}; on {PARTS[self.chosen_on]} this had a "
             f"sensitivity of {self.sensitivity} and a specificity of {self.specificity}"
+            + "".join(f". {note[:-1]}" for note in self.notes)
         )
 
 
@@ -76,21 +97,33 @@ def operating_point(run: RunFolder, head: str, unit: str = "image") -> Operating
     Raises:
         InputError: The run has no numbers.
     """
-    numbers, image = run.numbers, ["image", "sample"] if run.crop["several_per_image"] else ["sample"]
+    part = run.config.select_on
+    before = _point(run, head, unit, run.numbers, part, Operating)
+    if (told := run.recalibration) is None:
+        return before
+    return replace(_point(run, head, unit, told, FILMS, Recalibrated), before=before)
+
+
+def _point(
+    run: RunFolder, head: str, unit: str, numbers: dict[str, Any], part: str, kind: type[Operating]
+) -> OperatingPoint:
+    """Return the operating point of a head for a unit in some numbers of the form of `metrics.json`."""
+    image = ["image", "sample"] if run.crop["several_per_image"] else ["sample"]
     order = {"image": image, "breast": ["breast", *image], "exam": ["exam", "patient"], "patient": ["patient"]}
     if unit not in order:
         raise InputError(f"unit={unit}: expected {' or '.join(order)}")
     found = {one: numbers if one == "sample" else numbers.get(f"by_{one}", {}) for one in order[unit]}
     chosen_for = next((one for one, of in found.items() if head in of.get("operating", {})), order[unit][-1])
-    of, part = found[chosen_for], run.config.select_on
+    of = found[chosen_for]
     reached = {name: Value(**one) for name, one in of.get(part, {}).get(head, {}).items()}
     return OperatingPoint(
         head,
         unit,
         chosen_for,
         part,
-        Operating(**of.get("operating", {}).get(head, {})),
+        kind(**of.get("operating", {}).get(head, {})),
         reached.get("sensitivity_at_threshold", UNDEFINED),
         reached.get("specificity_at_threshold", UNDEFINED),
         of.get("n", {}).get(part, {}),
+        of.get("prevalence", {}).get(head),
     )

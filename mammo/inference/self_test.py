@@ -41,7 +41,7 @@ class Stage:
         name: `pixels`, `crop`, `places`, `features`, or for a head `<head>: score` and others.
         same: True if it gave what was expected, within the tolerance.
         said: The difference, in words.
-        difference: The largest difference of a number; of pixels that of the mean grey level; None if the shapes differ.
+        difference: The largest difference of a number; of pixels that of their mean; None if the shapes differ.
     """
 
     name: str
@@ -94,12 +94,13 @@ def write(run: RunFolder) -> None:
     predictor = build_predictor(run)
     run.self_test.mkdir(exist_ok=True)
     films = list(_draw(run.self_test, point=predictor.takes_point))
-    found = _stages(predictor, films, run.self_test)
+    found: list[Stages] = [{} for _ in films]
+    _fill(found, predictor, films, run.self_test)
     described = [film | {name: of[name] for name in (PIXELS, CUT)} for film, of in zip(films, found, strict=True)]
     numbers = {f"{n}/{name}": value for n, of in enumerate(found) for name, value in _numbers(of).items()}
     with whole(run.self_test / NUMBERS) as temporary:
         temporary.write_bytes(save(numbers))
-    write_json({"mammo": __version__, "films": described}, run.self_test / EXPECTED)
+    write_json({"mammo": __version__, "films": described, "stages": list(found[0])}, run.self_test / EXPECTED)
 
 
 def check(run: RunFolder) -> SelfTest:
@@ -117,10 +118,15 @@ def check(run: RunFolder) -> SelfTest:
         | {key.partition("/")[2]: value for key, value in numbers.items() if key.startswith(f"{n}/")}
         for n, film in enumerate(films)
     ]
-    found = _stages(predictor, films, run.self_test)
+    found: list[Stages] = [{} for _ in films]
+    broken = "which is there on one side only"
+    try:
+        _fill(found, predictor, films, run.self_test)
+    except (InputError, RuntimeError, ValueError, OSError) as error:  # a stage that stops is one that differs
+        broken = f"which stops: {' '.join(str(error).split())}"
     tolerance = TOLERANCE_LOW if predictor.low else TOLERANCE
-    names = dict.fromkeys(name for of in (*found, *expected) for name in of)
-    return SelfTest([_compared(name, expected, found, tolerance) for name in names], said["mammo"])
+    names = dict.fromkeys([*said["stages"], *(name for of in found for name in of)])
+    return SelfTest([_compared(name, expected, found, tolerance, broken) for name in names], said["mammo"])
 
 
 def _draw(folder: Path, *, point: bool) -> Iterator[dict[str, Any]]:
@@ -147,9 +153,11 @@ def _draw(folder: Path, *, point: bool) -> Iterator[dict[str, Any]]:
 UIDS = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 
 
-def _stages(predictor: Predictor[Any], films: Sequence[dict[str, Any]], folder: Path) -> list[Stages]:
-    """Return the stages of each film, from its file to the answers."""
+def _fill(found: list[Stages], predictor: Predictor[Any], films: Sequence[dict[str, Any]], folder: Path) -> None:
+    """Add the stages of each film to `found`, from its file to the answers, one after the other."""
     read = [predictor.read(folder / film["file"]) for film in films]
+    for stages, one in zip(found, read, strict=True):
+        stages[PIXELS] = _facts(one.pixels)
     seen = [
         predictor.see(
             one,
@@ -160,11 +168,10 @@ def _stages(predictor: Predictor[Any], films: Sequence[dict[str, Any]], folder: 
         )
         for one, film in zip(read, films, strict=True)
     ]
-    numbers = predictor.stages(seen)
-    return [
-        {PIXELS: _facts(one.pixels), CUT: _facts(looked.looked_at)} | of
-        for one, looked, of in zip(read, seen, numbers, strict=True)
-    ]
+    for stages, looked in zip(found, seen, strict=True):
+        stages[CUT] = _facts(looked.looked_at)
+    for stages, numbers in zip(found, predictor.stages(seen), strict=True):
+        stages.update(numbers)
 
 
 def _facts(pixels: np.ndarray) -> dict[str, Any]:
@@ -177,11 +184,11 @@ def _numbers(stages: Stages) -> dict[str, np.ndarray]:
     return {name: np.ascontiguousarray(of, np.float64) for name, of in stages.items() if name not in (PIXELS, CUT)}
 
 
-def _compared(name: str, expected: list[Stages], found: list[Stages], tolerance: float) -> Stage:
-    """Return a stage of all films together."""
+def _compared(name: str, expected: list[Stages], found: list[Stages], tolerance: float, broken: str) -> Stage:
+    """Return a stage of all films together; `broken` says why it is not there."""
     before, now = ([of.get(name) for of in one] for one in (expected, found))
     if any(one is None for one in (*before, *now)):
-        return Stage(name, False, "which is there on one side only", None)
+        return Stage(name, False, broken, None)
     if name in (PIXELS, CUT):
         return _of_pixels(name, before, now)
     first, second = (np.concatenate([np.ravel(one) for one in of]).astype(float) for of in (before, now))
@@ -190,6 +197,7 @@ def _compared(name: str, expected: list[Stages], found: list[Stages], tolerance:
     apart = float(np.nan_to_num(abs(second - first), nan=np.inf).max(initial=0))
     largest = float(abs(first).max(initial=0))
     limit = tolerance * (largest if name in RELATIVE else 1)
+    limit = 1e-9 if name.endswith(": threshold") else limit  # which is read, not computed
     said = f"by {apart:.3g} at most" if apart else "to the last digit"
     said += f" (numbers up to {largest:.4g}; allowed {limit:.3g})" * bool(apart)
     return Stage(name, apart <= limit, said, apart)

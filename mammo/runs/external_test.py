@@ -66,6 +66,9 @@ def test(
         InputError: The run has not finished, the films cannot be used, or the folder has something else.
     """
     check_run(run)
+    if run.recalibration is not None:
+        name = run.recalibration["run"]
+        raise InputError(f"{run.path} is a recalibrated model; test the run {name}, or use predict and evaluate")
     config, kept = _config(run, data), {} if parts is None else parts.to_dict()
     digest = resume.digest({"config": config.as_dict(), "parts": kept, "run": (run.path / resume.FINISHED).read_text()})
     if RunFolder(folder).finished and read_json(folder / resume.FINISHED)["digest"] == digest:

@@ -63,7 +63,7 @@ def test_a_run_passes_its_own_self_test(kept, kind):
     found = check(kept(kind))
     assert found.first is None and all(stage.difference == 0 for stage in found.stages)
     names = [stage.name for stage in found.stages]
-    assert names[:4] == ["pixels", "crop", "places", "features"]
+    assert names[:3] == ["pixels", "crop", "places"] and "features" in names[3:5]
     heads = ["detector", "detector_partner"] if kind == "detector" else ["softmax", *kept(kind).selection["heads"]]
     assert {name.partition(":")[0] for name in names if ":" in name} == set(heads)
 
@@ -111,13 +111,14 @@ def test_another_preprocessing_is_named_at_the_crop(kept, monkeypatch):
 def test_another_size_of_the_crop_is_named(kept, monkeypatch):
     honest = classifier.squares_of
 
-    def larger(*given):
+    def smaller(*given):
         squares, places = honest(*given)
-        return np.pad(squares, ((0, 0), (0, 4), (0, 0)), mode="edge"), places
+        return squares[:, :-4], places
 
-    monkeypatch.setattr(classifier, "squares_of", larger)
+    monkeypatch.setattr(classifier, "squares_of", smaller)
     found = check(kept("whole"))
     assert found.first.name == "crop" and found.first.difference is None
+    assert "which stops" in next(stage.said for stage in found.stages if stage.name == "features")  # the network stops
 
 
 def test_a_film_that_is_read_otherwise_is_named_at_its_pixels(run):
@@ -154,7 +155,7 @@ def test_last_digits_of_another_processor_count_as_none(run):
 
     changed = run()
     path = changed.self_test / NUMBERS
-    save_file({name: value * (1 + 1e-5) for name, value in load_file(path).items()}, path)
+    save_file({name: value * (1 + 1e-5 * ("threshold" not in name)) for name, value in load_file(path).items()}, path)
     found = check(changed)
     assert found.first is None and any(stage.difference > 0 for stage in found.stages)
 

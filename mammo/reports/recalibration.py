@@ -1,0 +1,84 @@
+"""The report of a recalibration: what was chosen, what it reaches, what was before, and how many films would do."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mammo.evaluation.bootstrap import Value
+from mammo.evaluation.recalibration import Recalibration
+from mammo.reports.markdown import markdown
+from mammo.run_folder import RunFolder
+
+NAMES = {
+    "threshold": "threshold of the score",
+    "temperature": "temperature",
+    "offset": "offset of the log-odds",
+    "sensitivity_at_threshold": "sensitivity on these films",
+    "sensitivity_expected": "sensitivity on other patients",
+    "specificity_at_threshold": "specificity on these films",
+    "specificity_expected": "specificity on other patients",
+    "ppv": "positive predictive value",
+    "npv": "negative predictive value",
+}
+ABOUT = (
+    "Numbers in brackets are 95 % intervals, from a bootstrap over patients. The films chose the threshold, so on "
+    "other patients it does a little worse: those are means over resamples, of patients that were not drawn."
+)
+SHIFT = (
+    "The probabilities and predictive values hold for this share of positive {unit}s: {share:.4g}. It follows from "
+    "{prevalence:g} of the patients, as positive patients have negative {unit}s too."
+)
+
+
+def text(run: RunFolder, found: Mapping[str, Mapping[str, Recalibration]], record: Mapping[str, Any]) -> str:
+    """Return the report, in Markdown.
+
+    Args:
+        run: The run.
+        found: The recalibrations by unit and head.
+        record: The content of `recalibration.json`.
+    """
+    asked = record["question"]
+    rule = "the rule of the run" if asked["sensitivity"] is None else f"a sensitivity of {asked['sensitivity']:g}"
+    lines = [f"# {record['run']}, recalibrated on {record['table']}", ""]
+    lines += [f"The threshold follows {rule}. {ABOUT}", ""]
+    lines += [f"- {note}." for note in record["notes"]] + [""] * bool(record["notes"])
+    for unit, heads in found.items():
+        counts = dict(next(iter(heads.values())).counts)
+        shown = ", ".join(f"{n} {name}" for name, n in counts.items() if name not in ("samples", "patients"))
+        lines += [f"## By {unit}", "", f"{counts['samples']} {unit}s of {counts['patients']} patients: {shown}.", ""]
+        share = next(iter(heads.values())).prevalence
+        if share is not None and asked["prevalence"] is not None:
+            lines += [SHIFT.format(unit=unit, share=share, prevalence=asked["prevalence"]), ""]
+        elif share is not None:
+            lines += [f"The probabilities and predictive values hold for the share of these films, {share:.4g}.", ""]
+        for head, one in heads.items():
+            lines += [f"### {head}", "", *_table(run, unit, head, one), "", *_more(one, unit, asked["half_width"])]
+    return "\n".join([*lines, "Not for diagnostic use.", ""])
+
+
+def _table(run: RunFolder, unit: str, head: str, one: Recalibration) -> list[str]:
+    """Return the numbers of a head beside those of before."""
+    numbers = run.numbers if unit == "sample" else run.numbers.get(f"by_{unit}", {})
+    chosen = numbers.get("operating", {}).get(head, {})
+    old = {name: f"{chosen[name]:.4g}" for name in ("threshold", "temperature") if chosen.get(name) is not None}
+    old |= {"offset": "0"} if old else {}
+    old |= {name: str(value) for name, value in one.before.items()}
+    rows = [[NAMES[name], _shown(value), old.get(name, "")] for name, value in one.values.items()]
+    return markdown(["", "now", "before"], rows)
+
+
+def _shown(value: Value) -> str:
+    if value.value is not None and value.low is None:
+        return f"{value.value:.3f}"
+    return str(value)
+
+
+def _more(one: Recalibration, unit: str, half_width: float) -> list[str]:
+    """Return a line that says how many more films an interval of the half width needs."""
+    if not one.more:
+        return []
+    said = [
+        f"{one.more[kind]} more {kind} {unit}s for the {name}" if one.more[kind] else f"enough for the {name}"
+        for kind, name in (("positive", "sensitivity"), ("negative", "specificity"))
+    ]
+    return [f"For intervals of half a width of {half_width:g}: {', '.join(said)}.", ""]

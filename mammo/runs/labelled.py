@@ -1,0 +1,83 @@
+"""Predictions of a run that somebody has labelled: `predictions.csv` of a test, or what `mammo predict` wrote."""
+
+import numpy as np
+import pandas as pd
+
+from mammo.errors import InputError
+from mammo.evaluation.aggregate import PLACES
+from mammo.evaluation.operating_point import FLOOR
+from mammo.evaluation.predictions import BASELINES, COLUMNS
+from mammo.inference.operating import operating_point
+from mammo.run_folder import RunFolder
+
+WRITTEN = {"unit", "status", "head", "score", "image_id", "patient"}  # columns of `mammo predict --out`
+
+
+def is_of_films(sheet: pd.DataFrame) -> bool:
+    """Tell if a table lists films, and no predictions."""
+    return not (set(sheet) >= WRITTEN or set(sheet) >= {*COLUMNS, "score"})
+
+
+def labelled_predictions(run: RunFolder, sheet: pd.DataFrame, name: str) -> tuple[pd.DataFrame, list[str]]:
+    """Return a predictions table with the split `test` and the columns `PLACES`, and notes.
+
+    Args:
+        run: The run that made the predictions.
+        sheet: The table, all of it text. The probabilities of `mammo predict` are calibrated, which is undone.
+        name: The table's name in errors.
+
+    Raises:
+        InputError: A column is missing, a label is no class, or a head is not one of the run.
+    """
+    classes, sheet = list(run.provenance["classes"]), sheet.astype("string")
+    written = set(sheet) >= WRITTEN
+    of = [f"{'probability_' if written else 'p_'}{one}" for one in classes]
+    if absent := [column for column in ("label", *of) if column not in sheet]:
+        raise InputError(f"{name}: no column {absent[0]}; expected predictions of this run, with a label for each row")
+    rows = sheet[sheet["unit"].eq("image") & sheet["status"].eq("predicted")] if written else sheet
+    rows = rows[rows["head"].notna() & ~rows["head"].isin(BASELINES).fillna(False)]
+    rows = rows if written else rows[rows["split"].eq("test")]
+    unlabelled = rows["label"].isna()
+    notes = [f"{int(unlabelled.sum())} rows have no label and are left out"] if unlabelled.any() else []
+    rows = rows[~unlabelled].reset_index(drop=True)
+    if rows.empty:
+        raise InputError(f"{name}: no row of an image has a label; label the rows with {' or '.join(classes)}")
+    known = {one.casefold(): one for one in classes}
+    labels = rows["label"].str.strip().str.casefold().map(known)
+    if labels.isna().any():
+        raise InputError(f"{name}: label '{rows.loc[labels.isna(), 'label'].iloc[0]}': expected {' or '.join(classes)}")
+    if lacking := int(rows["patient"].isna().sum()):
+        raise InputError(f"{name}: {lacking} rows have no patient; intervals need one for each")
+    if odd := sorted(set(rows["head"]) - _heads(run)):
+        raise InputError(f"{name}: head {odd[0]}: the run has {', '.join(sorted(_heads(run)))}")
+    whole = {"finding_id": "0", "patch": "0", "copy": "0", "fold": "", "seed": "0", "split": "test"}
+    table = pd.DataFrame({column: rows.get(column, whole.get(column)) for column in COLUMNS})
+    table = table.assign(label=labels, split="test").astype(dict.fromkeys(("finding_id", "patch", "copy"), "Int64"))
+    for place in PLACES:
+        table[place] = rows[place] if place in rows else pd.Series(pd.NA, rows.index, "string")
+    numbers = rows[["score", *of]].apply(pd.to_numeric, errors="coerce").astype(float)
+    if numbers[of].isna().to_numpy().any():
+        raise InputError(f"{name}: a probability is no number; expected predictions as the run wrote them")
+    table["score"] = numbers["score"]
+    probabilities = numbers[of].to_numpy()
+    if written:
+        probabilities = _undone(run, rows["head"].to_numpy(str), probabilities)
+    for index, one in enumerate(classes):
+        table[f"p_{one}"] = probabilities[:, index]
+    if table.duplicated(["image_id", "finding_id", "patch", "head"]).any():
+        raise InputError(f"{name}: an image has two rows of one head; name images by their own image_id, once each")
+    return table, notes
+
+
+def _heads(run: RunFolder) -> set[str]:
+    """Return the names of the heads of a run."""
+    return set(run.numbers["operating"]) - set(BASELINES)
+
+
+def _undone(run: RunFolder, heads: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Return probabilities before the temperature of the run."""
+    plain = np.log(np.maximum(probabilities, FLOOR))
+    for head in np.unique(heads):
+        plain[heads == head] *= operating_point(run, head).choices.temperature or 1.0
+    chances = np.exp(plain - plain.max(axis=1, keepdims=True))
+    return chances / chances.sum(axis=1, keepdims=True)

@@ -1,0 +1,187 @@
+"""Recalibrate a run: choose threshold and probabilities anew on a lab's own labelled films, and write a model folder.
+
+The films are predicted as in an external test, or their predictions are given in a table. The model folder has what
+predicting needs, no name of a patient or image, and what was chosen before beside what was chosen now.
+"""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mammo.datasets.labels import Labels
+from mammo.errors import InputError
+from mammo.evaluation.aggregate import by_unit, telling_units, with_places
+from mammo.evaluation.operating_point import Operating
+from mammo.evaluation.predictions import BASELINES, by_head
+from mammo.evaluation.recalibration import Recalibration, recalibrate
+from mammo.files import workshop, write_json, write_table, write_text
+from mammo.inference.operating import FILMS
+from mammo.processes.resume import FINISHED
+from mammo.reports import recalibration as report
+from mammo.run_folder import RunFolder
+from mammo.runs.external_data import check_run, data_of
+from mammo.runs.labelled import is_of_films, labelled_predictions
+from mammo.runs.learnt import learnt_samples
+from mammo.runs.write import keep_self_test
+from mammo.tables.spreadsheet import read_spreadsheet
+
+KEPT = (  # of provenance.json: what predicting reads, and where the weights come from
+    *("config", "task", "classes", "crop", "dataset", "versions", "git_commit", "dataset_digest", "weights_digest"),
+    *("frozen_stages", "precision"),
+)
+NAMED = 3  # patients that an error names
+Found = dict[str, dict[str, Recalibration]]  # by unit, `sample` the finest, and head
+
+
+@dataclass(frozen=True)
+class Question:
+    """The numbers that are asked for; see `evaluation.recalibration.recalibrate`."""
+
+    sensitivity: float | None = None
+    prevalence: float | None = None
+    half_width: float = 0.05
+
+
+def write(run: RunFolder, films: Path, folder: Path, question: Question, words: Sequence[str] = ()) -> str:
+    """Write the model folder of a run that is recalibrated on films.
+
+    Args:
+        run: The run.
+        films: A table of films with labels, as `data=table` reads it; or of predictions of this run: `predictions.csv`
+            of a test, or what `mammo predict --out` wrote with a column `label`.
+        folder: The folder to write; it must not exist.
+        question: The numbers that are asked for.
+        words: Further settings of the data in the words of the command line, for a table of films.
+
+    Returns:
+        The report, in Markdown.
+
+    Raises:
+        InputError: The run or the films cannot be used, or they are films that the run has learnt from.
+    """
+    check_run(run)
+    if run.recalibration is not None:
+        raise InputError(f"{run.path} was recalibrated before; name the run that it was made from")
+    if folder.exists():
+        raise InputError(f"{folder} exists and is not overwritten; name another folder with --out")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    sheet = read_spreadsheet(films, "a table of films or predictions").rows
+    with workshop(folder) as temporary:
+        if is_of_films(sheet):
+            table, notes = _tested(run, films, temporary / "test", words)
+        elif words:
+            raise InputError(f"{words[0]}: {films} is a table of predictions, which takes no settings of the data")
+        else:
+            table, notes = labelled_predictions(run, sheet, str(films))
+            _check_names(run, table)
+        found, more = chosen(run, table, question)
+        record = _record(run, found, question) | {"table": films.name, "notes": [*notes, *more]}
+        made = _model(run, temporary / "model", record)
+        if (temporary / "test").is_dir():
+            shutil.move(temporary / "test", made.path / "test")
+        text = report.text(run, found, record)
+        write_text(text, made.path / "recalibration.md")
+        keep_self_test(made)
+        made.path.rename(folder)
+    return text
+
+
+def chosen(run: RunFolder, table: pd.DataFrame, question: Question) -> tuple[Found, list[str]]:
+    """Return the choices of each head for each unit, and notes.
+
+    Args:
+        run: The run.
+        table: A predictions table with the split `test`, and the columns `exam` and `laterality`.
+        question: The numbers that are asked for. The finest unit must answer, or it is an error; another one that
+            cannot is a note.
+    """
+    classes, labels = list(run.provenance["classes"]), Labels.from_config(run.config.task)
+    tables, notes, found = {"sample": table}, list[str](), Found()
+    tables |= {unit: by_unit(table, labels, unit, run.config.aggregate)[0] for unit in telling_units(table)}
+    for unit, of_unit in tables.items():
+        numbers = run.numbers if unit == "sample" else run.numbers.get(f"by_{unit}", {})
+        try:
+            found[unit] = {
+                head: recalibrate(one, Operating(**numbers.get("operating", {}).get(head, {})), **vars(question))
+                for head, one in by_head(of_unit, classes, "test").items()
+                if head not in BASELINES
+            }
+        except InputError as error:
+            if unit == "sample":
+                raise
+            notes.append(f"nothing is chosen by {unit}: {error}")
+    return found, notes
+
+
+def _tested(run: RunFolder, films: Path, folder: Path, words: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
+    """Return the predictions of an external test on the films of a table; its folder is written."""
+    from mammo.runs.external_test import test
+
+    data = data_of(run, list(words), {"name": "table", "table": str(films)})
+    test(run, data, folder, command=("mammo", "recalibrate", str(run.path), str(films), *words))
+    tested = RunFolder(folder)
+    if learnt := tested.provenance["tested_on_learnt"]:
+        raise _known(learnt, films.stem)
+    return with_places(tested.predictions()[0], tested.samples), list(tested.provenance["notes"])
+
+
+def _check_names(run: RunFolder, table: pd.DataFrame) -> None:
+    """Refuse predictions of images that the run has learnt from, by the names of image and patient."""
+    names = ["image_id", "patient"]
+    known = set(learnt_samples(run)[names].astype(str).itertuples(index=False, name=None))
+    pairs = table[names].astype(str).itertuples(index=False, name=None)
+    if learnt := sorted({patient for image, patient in pairs if (image, patient) in known}):
+        raise _known(learnt, "these")
+
+
+def _known(patients: Sequence[str], name: str) -> InputError:
+    some = ", ".join(patients[:NAMED]) + ", ..." * (len(patients) > NAMED)
+    return InputError(
+        f"the run has learnt from {len(patients)} of the patients ({some}), so their numbers are too good; leave them "
+        f"out; if {name} are other people of the same names, give the table another name"
+    )
+
+
+def _record(run: RunFolder, found: Found, question: Question) -> dict[str, Any]:
+    """Return the content of `recalibration.json`, in the form of `metrics.json` with the part `films`."""
+    record: dict[str, Any] = {"run": run.path.resolve().name, "question": vars(question)}
+    for unit, heads in found.items():
+        numbers = {
+            "n": {FILMS: next(iter(heads.values())).counts},
+            "operating": {head: vars(one.operating) for head, one in heads.items()},
+            "prevalence": {head: one.prevalence for head, one in heads.items()},
+            "more": {head: one.more for head, one in heads.items()},
+        }
+        for name in (FILMS, "before"):
+            of = {head: one.values if name == FILMS else one.before for head, one in heads.items()}
+            numbers[name] = {head: {key: value.as_json() for key, value in one.items()} for head, one in of.items()}
+        record |= numbers if unit == "sample" else {f"by_{unit}": numbers}
+    return record
+
+
+def _model(run: RunFolder, folder: Path, record: dict[str, Any]) -> RunFolder:
+    """Write a folder with what predicting needs, and the new choices beside the old ones; return it."""
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "heads").mkdir()
+    shutil.copyfile(run.checkpoint, folder / "checkpoints" / "best.ckpt")
+    for name in run.selection["heads"]:
+        shutil.copyfile(run.file(f"heads/{name}.skops"), folder / "heads" / f"{name}.skops")
+    origin, numbers = run.provenance, run.numbers
+    write_json({key: origin[key] for key in KEPT if key in origin}, folder / "provenance.json")
+    write_json(run.selection, folder / "selection.json")
+    plain = {key: _unnamed(of) if key.startswith("by_") else of for key, of in numbers.items()}
+    write_json(plain, folder / "metrics.json")
+    write_table(run.samples[["spacing_mm"]].drop_duplicates(), folder / "samples.csv")
+    write_table(run.films.reindex(columns=["notes"]).drop_duplicates(), folder / "films.csv")
+    write_json(record, folder / "recalibration.json")
+    write_json({"digest": "recalibrated", "metrics": {}}, folder / FINISHED)
+    return RunFolder(folder)
+
+
+def _unnamed(numbers: dict[str, Any]) -> dict[str, Any]:
+    """Return the numbers of a unit without its notes, which name images."""
+    return {key: of for key, of in numbers.items() if key != "notes"}
