@@ -38,7 +38,8 @@ BELOW = {
 }
 UP = {
     "api": {"cli", "bench"},
-    "inference": {"cli", "bench", "auditing", "runs", "reports"},
+    "inference": {"cli", "bench", "auditing", "runs", "reports", "explaining"},
+    "explaining": {"cli", "bench", "auditing", "runs", "reports"},
     "bench": {"cli"},
     "runs": {"cli", "bench"},  # a run is audited before it trains
     "cli": set(),
@@ -48,14 +49,15 @@ FENCED = {  # third-party packages, and who may import them
     "hydra": "cli config runs bench",
     "omegaconf": "cli config runs processes reports",
     "lightning": "runs tasks training processes bench",
-    "torch": "models preprocessing processes tasks training bench run_folder runs testing inference",
+    "torch": "models preprocessing processes tasks training bench run_folder runs testing inference explaining",
     "torchvision": "models",
     "torchmetrics": "tasks",
     "sklearn": "models",
     "skops": "models",
     "albumentations": "preprocessing",
-    "cv2": "archives drawing formats datasets preprocessing models training auditing bench testing processes",
-    "matplotlib": "figures auditing datasets runs",
+    "cv2": "archives drawing formats datasets preprocessing models training auditing bench testing processes explaining",
+    "matplotlib": "figures auditing datasets runs explaining",
+    "captum": "explaining",
     "statsmodels": "evaluation",
     "imagehash": "auditing",
     "PIL": "auditing",

@@ -38,11 +38,13 @@ class SeenWindows(Seen):
     Attributes:
         pixels: (samples, windows, side, side) uint8 or uint16.
         places: (samples, 3) centre and side of each sample's largest window, in pixels of the film.
+        sizes: (samples, windows) side of each window, in pixels of the film.
         searched: The note that windows all over the breast are looked at; None if they are those of training.
     """
 
     pixels: np.ndarray
     places: np.ndarray
+    sizes: np.ndarray
     searched: str | None
 
     @property
@@ -69,6 +71,7 @@ class ClassifierPredictor(Predictor[SeenWindows]):
             raise InputError(f"crop={self.config.crop.name} cannot cut a new film; give it a method `look`")
         self.shown, self.margin = self.config.model.image_size, Augment(self.config.augment).margin
         self.takes_point = not isinstance(self.crop, Whole | Grid)
+        self.stored = math.ceil(self.shown * self.margin)
         self.windows, self.flips = self.config.crop.windows, FLIPS[self.config.model.flips]
 
     @staticmethod
@@ -100,18 +103,18 @@ class ClassifierPredictor(Predictor[SeenWindows]):
         facts = {"laterality": laterality or film.laterality, "spacing_mm": spacing}
         asks, searched = self.crop.look(findings_table(pd.DataFrame([row | facts])).iloc[0], at)  # type: ignore[attr-defined]
         breast = find_breast(film, laterality, name, self.config.crop.bits)
-        stored = math.ceil(self.shown * self.margin)
-        made = [squares_of(breast, spacing, ask, stored, self.shown, self.margin) for ask in asks]
-        inset = slice((stored - self.shown) // 2, (stored - self.shown) // 2 + self.shown)
+        made = [squares_of(breast, spacing, ask, self.stored, self.shown, self.margin) for ask in asks]
+        inset = slice((self.stored - self.shown) // 2, (self.stored - self.shown) // 2 + self.shown)
         if self.windows > 1:  # each ask is for one of the windows around the same centres, the largest first
             pixels, places = np.stack([squares for squares, _ in made], axis=1), made[0][1]
+            sizes = np.stack([numbers[:, 2] for _, numbers in made], axis=1)
         else:
             pixels, places = (np.concatenate(one) for one in zip(*made, strict=True))
-            pixels = pixels[:, None]
+            pixels, sizes = pixels[:, None], places[:, 2:3]
         if not len(pixels):
             raise InputError("no window can be cut from this film; name a point on the breast")
         notes += [*breast.notes, *filter(None, [searched])]
-        return SeenWindows(tuple(notes), pixels[..., inset, inset].copy(), places[:, : len(PLACE)], searched)
+        return SeenWindows(tuple(notes), pixels[..., inset, inset].copy(), places[:, : len(PLACE)], sizes, searched)
 
     def answers(self, seen: Iterable[SeenWindows]) -> Iterator[Prediction]:
         """Yield the answer for each film; blocks of samples go across films."""
@@ -122,13 +125,13 @@ class ClassifierPredictor(Predictor[SeenWindows]):
                 films.append(film)
                 yield from film.pixels
 
-        each = self._each(samples())
+        each = self.each_sample(samples())
         while (first := next(each, None)) is not None:
             film = films.popleft()
             score, probabilities = zip(first, *itertools.islice(each, len(film.pixels) - 1), strict=True)
             yield self._prediction(film, None if score[0] is None else np.array(score), np.stack(probabilities))
 
-    def _each(self, samples: Iterator[np.ndarray]) -> Iterator[tuple[np.float32 | None, np.ndarray]]:
+    def each_sample(self, samples: Iterator[np.ndarray]) -> Iterator[tuple[np.float32 | None, np.ndarray]]:
         """Yield score and probabilities (classes,) of each sample, (windows, side, side)."""
         rows = rows_of_block(self.windows * self.flips)
         while block := list(itertools.islice(samples, rows)):
@@ -185,8 +188,7 @@ class ClassifierPredictor(Predictor[SeenWindows]):
         windows = pd.DataFrame(film.places, columns=PLACE).join(samples_of(score, probabilities, self.classes))
         chosen = slice(None)
         if (self.config.aggregate == "max" or film.searched) and len(windows) > 1:
-            alarm = int(np.argmax(score if score is not None else -probabilities[:, 0]))
-            chosen = slice(alarm, alarm + 1)
+            chosen = most_alarming(score, probabilities)
         means, ranked = probabilities[chosen].mean(axis=0, keepdims=True), None if score is None else score[chosen]
         if self.config.aggregate == "noisy_or" and self.several:
             found = any_positive(none_positive(*probabilities.T).sum(keepdims=True))
@@ -202,3 +204,9 @@ class ClassifierPredictor(Predictor[SeenWindows]):
             samples=windows[chosen if film.searched else slice(None)],
             searched=bool(film.searched),
         )
+
+
+def most_alarming(score: np.ndarray | None, probabilities: np.ndarray) -> slice:
+    """Return the sample with the highest score (N,), or else with the least probability (N, classes) of the first."""
+    alarm = int(np.argmax(score if score is not None else -probabilities[:, 0]))
+    return slice(alarm, alarm + 1)

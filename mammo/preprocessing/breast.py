@@ -49,6 +49,19 @@ class Breast:
         """Return a point of `pixels` in coordinates of the film as it is stored."""
         return self._turned(x_px + self.chest_px, y_px)
 
+    def map_to_film(self, values: np.ndarray) -> np.ndarray:
+        """Return values of each pixel of `pixels` in the place of the film that `to_film` gives it; elsewhere 0.
+
+        Args:
+            values: (height, width) like `pixels`.
+
+        Returns:
+            (film height, film width).
+        """
+        whole = np.zeros(self.film_shape, values.dtype)
+        whole[:, self.chest_px :] = values
+        return np.ascontiguousarray(whole[:: -1 if self.upside_down else 1, :: -1 if self.mirrored else 1])
+
     def _turned(self, x_px: float, y_px: float) -> tuple[float, float]:
         height, width = self.film_shape
         return width - 1 - x_px if self.mirrored else x_px, height - 1 - y_px if self.upside_down else y_px

@@ -84,6 +84,23 @@ def squares_of(breast: Breast, spacing_mm: float | None, ask: Ask, stored: int, 
     )
 
 
+def shown_at(x_px: float, y_px: float, size_px: float, stored: int, shown: int, margin: float) -> tuple[float, ...]:
+    """Return left and top edge and side of the part of a square that a sample shows, in coordinates of the breast.
+
+    Args:
+        x_px: The square's centre, as `points_of` yields it or a blob has moved it.
+        y_px: The same.
+        size_px: Its side.
+        stored: See `squares_of`.
+        shown: See `squares_of`.
+        margin: See `squares_of`.
+    """
+    side = math.ceil(size_px * margin)
+    scale, inset = side / stored, (stored - shown) // 2
+    left, top = (round(at - (side - 1) / 2) + inset * scale for at in (x_px, y_px))
+    return left, top, shown * scale
+
+
 def points_of(breast: Breast, ask: Ask) -> Iterator[tuple[tuple[float, float], int]]:
     """Yield the centre of each square, in coordinates of the breast, and its side in pixels."""
     top, bottom, right = breast.box
