@@ -162,6 +162,19 @@ class RunFolder:
             write_table(windows, self.path / "windows.csv")
 
     @property
+    def explained(self) -> pd.DataFrame | None:
+        """One row per test image, head and place that a map or a rule points at; None if no map was scored."""
+        if not (self.path / "explained.csv").is_file():
+            return None
+        return pd.read_csv(self.path / "explained.csv", dtype=TYPES, **WORDS)
+
+    def write_explained(self, table: pd.DataFrame) -> None:
+        """Write the scored maps; heads that the table does not have keep their rows."""
+        before = self.explained
+        kept = [] if before is None else [before[~before["head"].isin(table["head"])]]
+        write_table(pd.concat([*kept, table.astype(object)]) if kept and len(kept[0]) else table, self.path / "explained.csv")
+
+    @property
     def films(self) -> pd.DataFrame:
         """One row per film that was cut: its size, white, spacing and notes; empty in runs that wrote none."""
         if not (self.path / "films.csv").is_file():

@@ -78,7 +78,7 @@ def predict(
 
     predictor = build_predictor(folder, head)
     chosen = None if units is None else [one.strip() for one in units.split(",")]
-    answers = answers_for(predictor, asked, at=_point(at), units=chosen, partners=head is None)
+    answers = answers_for(predictor, asked, at=point_of(at), units=chosen, partners=head is None)
     for path, table in ((out, answers.table), (marks, answers.marks)):
         if path is not None and table is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -124,7 +124,7 @@ def _data_of(words: list[str]) -> "DataConfig | None":
     return config_of(["data=table", *words], {}).data
 
 
-def _point(text: str | None) -> tuple[float, float] | None:
+def point_of(text: str | None) -> tuple[float, float] | None:
     if text is None:
         return None
     try:

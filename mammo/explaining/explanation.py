@@ -154,7 +154,7 @@ def _of_squares(
 
 def _heat(predictor: DetectorPredictor, seen: SeenFilm, breast: Breast) -> tuple[np.ndarray, float]:
     """Return the heat of a film as a probability, like the breast's pixels, and the side of its cells there."""
-    heat, _ = predictor.heat(seen)
+    heat, _, _ = predictor.outputs(seen)
     rows, columns = (seen.view.places[:, FACTS.index(name)].astype(int) for name in ("row", "column"))
     values = np.zeros((rows.max() + 1, columns.max() + 1), np.float32)
     values[rows, columns] = 1 / (1 + np.exp(-heat))

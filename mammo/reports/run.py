@@ -18,7 +18,7 @@ from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.predictions import BASELINES
 from mammo.evaluation.subgroups import beyond_shortcuts, by_subgroup, facts_of, one_liner
 from mammo.files import write_json, write_text
-from mammo.reports import detection, run_figures
+from mammo.reports import detection, explained, run_figures
 from mammo.reports.markdown import markdown, signed
 from mammo.reports.paper import PAPER_COLUMNS, paper_rows
 from mammo.run_folder import RunFolder
@@ -69,11 +69,14 @@ def write(folder: Path) -> dict[str, float]:
     epochs = pd.read_csv(folder / "curves.csv") if (folder / "curves.csv").is_file() else None
     run_figures.draw(folder / "figures", config, evaluation, epochs)
     marks = detection.write(run) if run.detects else detection.NONE
-    write_json(facts | marks.facts, folder / "metrics.json")
+    maps = run.explained
+    seen = {} if maps is None else {"explained": explained.facts(maps)}
+    write_json(facts | marks.facts | seen, folder / "metrics.json")
     lines = [
         *_first_lines(run, samples, evaluation, units, leaks),
         *("", "## Samples", "", *_counts_table(classes, evaluation.counts, run.provenance["train_rows"]), ""),
         *marks.lines,
+        *([] if maps is None else [*explained.lines(maps), ""]),
         *_metrics_lines(run, samples, evaluation, units),
         *(_paper_lines(evaluation, classes) if config.split.name.startswith("paper") else []),
         *("## Figures", ""),

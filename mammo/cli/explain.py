@@ -1,0 +1,77 @@
+"""The command that shows where a finished run looks: explain."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mammo.errors import InputError
+
+NOTHING = 2  # exit status if no film could be used
+
+
+def explain(
+    run: Annotated[Path, typer.Argument(help="the folder of a finished run")],
+    films: Annotated[
+        list[str] | None,
+        typer.Argument(help="films, folders or tables of films, or images of the run's data set by their image_id"),
+    ] = None,
+    head: Annotated[
+        str | None, typer.Option(help="the head to explain [default: softmax; of a detector: detector]")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="folder for the pictures")] = Path("explained"),
+    at: Annotated[
+        str | None, typer.Option(help="a point x,y of one film in pixels, for a run on lesion windows")
+    ] = None,
+    score: Annotated[
+        bool, typer.Option("--score", help="score the maps against the lesions of the test part, into the run's report")
+    ] = False,
+) -> None:
+    """Show where a finished run looks on films, or score its maps.
+
+    Each film gets a picture: the film, and beside it the map of what speaks for the class.
+
+    The exit status is 0 (all films were explained), 1 (some were left out) or 2 (none could be used).
+    """
+    from mammo.cli.predict import point_of
+    from mammo.run_folder import RunFolder
+    from mammo.runs.external_data import check_run
+    from mammo.runs.plugins import load_plugins
+
+    folder = RunFolder(run)
+    check_run(folder)
+    if bool(films) == score:
+        raise InputError("name films to explain, or --score to score the maps of the test part, and not both")
+    load_plugins(folder.config.plugins)
+
+    from mammo.inference.build import build_predictor  # imports torch, which bad input should not wait for
+
+    if score:
+        from mammo.explaining.scoring import score_maps
+        from mammo.reports import explained
+        from mammo.reports import run as report
+
+        table = score_maps(folder, head)
+        folder.write_explained(table)
+        report.write(run)
+        typer.echo("\n".join([*explained.lines(table), "", f"written: {run / 'explained.csv'}, {run / 'report.md'}"]))
+        return
+    from mammo.errors import UnreadableFilm
+    from mammo.explaining.films import explanations, picture_name
+    from mammo.explaining.picture import save
+
+    done = left_out = 0
+    for one in explanations(build_predictor(folder, head), films or [], point_of(at)):
+        if isinstance(one, UnreadableFilm):
+            typer.echo(f"left out: {one}")
+            left_out += 1
+            continue
+        path = out / picture_name(one)
+        if path.exists():
+            raise InputError(f"{path} exists and is not overwritten; name another folder with --out")
+        save(one, path)
+        typer.echo(f"{one}; written: {path}")
+        done += 1
+    typer.echo(f"{done} films explained, {left_out} left out. Not for diagnostic use.")
+    if left_out:
+        raise typer.Exit(1 if done else NOTHING)

@@ -1,0 +1,98 @@
+"""The films to explain: files, folders and tables, and images of the run's own data set, whose lesions are known."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mammo.datasets.base import Dataset
+from mammo.datasets.film import Film
+from mammo.datasets.geometry import Geometry, geometry
+from mammo.datasets.registry import open_dataset
+from mammo.errors import InputError, UnreadableFilm
+from mammo.explaining.explanation import Explanation, explain
+from mammo.inference.films import films_of
+from mammo.inference.predictor import Point, Predictor
+from mammo.run_folder import RunFolder
+
+BROKEN = (InputError, OSError, MemoryError)  # errors of one film that end nothing
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images of a data set with what is known of each before it is read."""
+
+    dataset: Dataset
+    findings: pd.DataFrame
+
+    @classmethod
+    def of_run(cls, run: RunFolder) -> "Images":
+        """Return the images that a run saw."""
+        dataset = open_dataset(run.config.data)
+        dataset.prepare()
+        return cls(dataset, dataset.findings())
+
+    def facts(self, image_id: str) -> dict[str, Any]:
+        """Return laterality, spacing and lesions of an image, as `explain` takes them."""
+        rows = self.findings[self.findings["image_id"] == image_id]
+        first = rows.iloc[0]
+        known = {key: None if pd.isna(first[key]) else first[key] for key in ("laterality", "spacing_mm")}
+        return known | {"name": image_id, "lesions": lesions_of(rows)}
+
+
+def lesions_of(rows: pd.DataFrame) -> tuple[Geometry, ...]:
+    """Return the places of lesions in rows of a findings table."""
+    places = (geometry(row) for _, row in rows.iterrows())
+    return tuple(place for place in places if place is not None)
+
+
+def explanations(
+    predictor: Predictor[Any], sources: Sequence[Path | str], at: Point | None = None
+) -> Iterator[Explanation | UnreadableFilm]:
+    """Yield the explanation of each film, or why there is none.
+
+    Args:
+        predictor: The run and the head that answer.
+        sources: Films, folders and tables, as `films_of` takes them, or images of the run by their `image_id`.
+        at: A point of the only film, for a run on lesion windows.
+
+    Raises:
+        InputError: A source is neither, or a point is given for several films.
+    """
+    samples = set(predictor.run.samples["image_id"].astype(str))
+    named = [str(one) for one in sources if str(one) in samples and not Path(one).exists()]
+    others = [one for one in sources if str(one) not in named]
+    files = films_of(others).rows if others else pd.DataFrame()
+    if at is not None and len(named) + len(files) != 1:
+        raise InputError(f"a point is for one film, but {len(named) + len(files)} are asked about; name one film")
+    images = Images.of_run(predictor.run) if named else None
+    for image in named:
+        if images is not None:
+            yield _explained(predictor, image, lambda of=image: images.dataset.read(of), at, images.facts(image))
+    for row in files.astype(object).where(files.notna(), None).to_dict("records"):
+        path = str(row["path"])
+        if row["refused"]:
+            yield UnreadableFilm(f"{path}: {row['refused']}")
+        else:
+            facts = {"laterality": row["laterality"], "spacing_mm": row["spacing_mm"], "name": str(row["image_id"])}
+            yield _explained(predictor, path, lambda of=path: predictor.read(of), at, facts)
+
+
+def _explained(
+    predictor: Predictor[Any], called: str, read: Any, at: Point | None, facts: dict[str, Any]
+) -> Explanation | UnreadableFilm:
+    try:
+        film: Film = read()
+        return explain(predictor, film, at=at, **facts)
+    except BROKEN as error:
+        said = str(error) or "it does not fit into the memory"
+        return UnreadableFilm(f"{called}: {said.removeprefix(f'{called}: ')}")
+
+
+def picture_name(one: Explanation) -> str:
+    """Return the name of the picture's file: of film and head, without what a file's name cannot have."""
+    plain = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in os.path.basename(one.name))
+    return f"{plain}_{one.head}.png"
