@@ -8,6 +8,7 @@ __version__ = "0.2.0.dev0"
 _PLACES = {
     **dict.fromkeys(("split", "train", "test", "load_run", "predict", "compare", "audit"), "mammo.api"),
     "evaluate": "mammo.reports.external",
+    "recalibrate": "mammo.runs.recalibrate",
     **dict.fromkeys(("Film", "read_film"), "mammo.datasets.film"),
     "InputError": "mammo.errors",
     "BACKBONES": "mammo.models.backbones",

@@ -23,32 +23,13 @@ from mammo.processes.resume import changed
 from mammo.reports.external import ExternalEvaluation
 from mammo.reports.markdown import Markdown
 from mammo.run_folder import RunFolder
+from mammo.runs.run import Run
 from mammo.targets import settings_of
 
 if TYPE_CHECKING:
     from mammo.auditing.audit import Audit
-    from mammo.inference.predictor import Predictor
 
 LATER = "configuration"  # weights: the settings of the model and of the data set decide
-
-
-class Run(RunFolder):
-    """A run folder that can also answer for new films."""
-
-    def predictor(self, head: str | None = None) -> "Predictor[Any]":
-        """Return what answers for new films by one head: `ask = run.predictor("svm"); ask(ask.read("film.png"))`.
-
-        Args:
-            head: A head of the run; None takes the network's own.
-
-        Raises:
-            InputError: The run has no such head, or its crop cannot be made of a new film.
-        """
-        from mammo.inference.build import build_predictor
-        from mammo.runs.plugins import load_plugins
-
-        load_plugins(self.config.plugins)
-        return build_predictor(self, head)
 
 
 def split(

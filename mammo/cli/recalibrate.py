@@ -31,7 +31,6 @@ def recalibrate(
 ) -> None:
     """Choose threshold and probabilities of a run anew on your own labelled films; the network stays as it is."""
     from mammo.errors import InputError
-    from mammo.run_folder import RunFolder
     from mammo.runs.checks import check_writable
 
     for name, number in (("sensitivity", sensitivity), ("prevalence", prevalence), ("half-width", half_width)):
@@ -39,7 +38,9 @@ def recalibrate(
             raise InputError(f"--{name} {number}: expected above 0 and below 1")
     check_writable(out.parent, "--out")
 
-    from mammo.runs.recalibrate import Question, write
+    from mammo.runs.recalibrate import recalibrate as write  # imports torch, which bad input should not wait for
 
-    typer.echo(write(RunFolder(run), films, out, Question(sensitivity, prevalence, half_width), words or ()))
+    asked = {"sensitivity": sensitivity, "prevalence": prevalence, "half_width": half_width}
+    write(run, films, out=out, settings=words or (), **asked)
+    typer.echo((out / "recalibration.md").read_text())
     typer.echo(f"written: {out}; use it as a run, mammo predict {out} FILMS")

@@ -14,10 +14,11 @@ import pandas as pd
 
 from mammo.datasets.labels import Labels
 from mammo.errors import InputError
+from mammo.evaluation import recalibration as arithmetic
 from mammo.evaluation.aggregate import by_unit, telling_units, with_places
 from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.predictions import BASELINES, by_head
-from mammo.evaluation.recalibration import Recalibration, recalibrate
+from mammo.evaluation.recalibration import Recalibration
 from mammo.files import workshop, write_json, write_table, write_text
 from mammo.inference.operating import FILMS
 from mammo.processes.resume import FINISHED
@@ -26,6 +27,8 @@ from mammo.run_folder import RunFolder
 from mammo.runs.external_data import check_run, data_of
 from mammo.runs.labelled import is_of_films, labelled_predictions
 from mammo.runs.learnt import learnt_samples
+from mammo.runs.plugins import load_plugins
+from mammo.runs.run import Run
 from mammo.runs.write import keep_self_test
 from mammo.tables.spreadsheet import read_spreadsheet
 
@@ -46,48 +49,61 @@ class Question:
     half_width: float = 0.05
 
 
-def write(run: RunFolder, films: Path, folder: Path, question: Question, words: Sequence[str] = ()) -> str:
-    """Write the model folder of a run that is recalibrated on films.
+def recalibrate(
+    run: RunFolder | Path | str,
+    films: Path | str,
+    *,
+    out: Path | str,
+    sensitivity: float | None = None,
+    prevalence: float | None = None,
+    half_width: float = 0.05,
+    settings: Sequence[str] = (),
+) -> Run:
+    """Choose threshold and probabilities of a run anew on your own labelled films; the network stays as it is.
 
     Args:
-        run: The run.
+        run: The run, or its folder.
         films: A table of films with labels, as `data=table` reads it; or of predictions of this run: `predictions.csv`
             of a test, or what `mammo predict --out` wrote with a column `label`.
-        folder: The folder to write; it must not exist.
-        question: The numbers that are asked for.
-        words: Further settings of the data in the words of the command line, for a table of films.
+        out: The model folder to write, which predicts like a run; it must not exist.
+        sensitivity: The sensitivity that the threshold has to reach; None takes the rule of the run.
+        prevalence: The share of positive patients where the model will be used; None takes that of the films.
+        half_width: Half the width of an interval, for which the number of further films is told.
+        settings: Settings of the table in the words of the command line, say `["data.columns.patient=PatientID"]`.
 
     Returns:
-        The report, in Markdown.
+        The model folder. `recalibration.md` in it is the report.
 
     Raises:
-        InputError: The run or the films cannot be used, or they are films that the run has learnt from.
+        InputError: The films cannot answer the question, or the run has learnt from them.
     """
-    check_run(run)
-    if run.recalibration is not None:
-        raise InputError(f"{run.path} was recalibrated before; name the run that it was made from")
+    given, folder = run if isinstance(run, RunFolder) else RunFolder(Path(run)), Path(out)
+    check_run(given)
+    if given.recalibration is not None:
+        raise InputError(f"{given.path} was recalibrated before; name the run that it was made from")
     if folder.exists():
         raise InputError(f"{folder} exists and is not overwritten; name another folder with --out")
+    sheet = read_spreadsheet(Path(films), "a table of films or predictions").rows
+    load_plugins(given.config.plugins)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    sheet = read_spreadsheet(films, "a table of films or predictions").rows
+    question = Question(sensitivity, prevalence, half_width)
     with workshop(folder) as temporary:
         if is_of_films(sheet):
-            table, notes = _tested(run, films, temporary / "test", words)
-        elif words:
-            raise InputError(f"{words[0]}: {films} is a table of predictions, which takes no settings of the data")
+            table, notes = _tested(given, Path(films), temporary / "test", settings)
+        elif settings:
+            raise InputError(f"{settings[0]}: {films} is a table of predictions, which takes no settings of the data")
         else:
-            table, notes = labelled_predictions(run, sheet, str(films))
-            _check_names(run, table)
-        found, more = chosen(run, table, question)
-        record = _record(run, found, question) | {"table": films.name, "notes": [*notes, *more]}
-        made = _model(run, temporary / "model", record)
+            table, notes = labelled_predictions(given, sheet, str(films))
+            _check_names(given, table)
+        found, more = chosen(given, table, question)
+        record = _record(given, found, question) | {"table": Path(films).name, "notes": [*notes, *more]}
+        made = _model(given, temporary / "model", record)
         if (temporary / "test").is_dir():
             shutil.move(temporary / "test", made.path / "test")
-        text = report.text(run, found, record)
-        write_text(text, made.path / "recalibration.md")
+        write_text(report.text(given, found, record), made.path / "recalibration.md")
         keep_self_test(made)
         made.path.rename(folder)
-    return text
+    return Run(folder)
 
 
 def chosen(run: RunFolder, table: pd.DataFrame, question: Question) -> tuple[Found, list[str]]:
@@ -106,7 +122,9 @@ def chosen(run: RunFolder, table: pd.DataFrame, question: Question) -> tuple[Fou
         numbers = run.numbers if unit == "sample" else run.numbers.get(f"by_{unit}", {})
         try:
             found[unit] = {
-                head: recalibrate(one, Operating(**numbers.get("operating", {}).get(head, {})), **vars(question))
+                head: arithmetic.recalibrate(
+                    one, Operating(**numbers.get("operating", {}).get(head, {})), **vars(question)
+                )
                 for head, one in by_head(of_unit, classes, "test").items()
                 if head not in BASELINES
             }
