@@ -1,0 +1,201 @@
+"""A run fitted to another hospital carries its new numbers into every answer, and refuses films that it has learnt."""
+
+import json
+import re
+import shlex
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit
+from typer.testing import CliRunner
+
+import mammo
+from mammo.cli.main import app
+from mammo.errors import InputError
+from mammo.evaluation import recalibration
+from mammo.inference.build import build_predictor
+from mammo.inference.films import films_of
+from mammo.inference.operating import operating_point
+from mammo.inference.predict import predict
+from mammo.inference.self_test import check
+from mammo.processes.resume import FINISHED
+from mammo.run_folder import RunFolder
+from tests.conftest import CONF
+
+WORDS = ("heads=[svm,knn]", "augment=none")
+PAGE = (CONF.parent / "docs/how-to/recalibrate.md").read_text()
+PATIENTS = 40
+
+
+@pytest.fixture(scope="module")
+def run(shared_job):
+    folder, _ = shared_job(*WORDS)
+    (folder / FINISHED).write_text('{"digest": "", "metrics": {}}')
+    return mammo.load_run(folder)
+
+
+def labelled(run, path, **changed):
+    """Writes what `mammo predict --out` writes for films of other patients, with a label for each."""
+    rng, rows = np.random.default_rng(0), []
+    choices = {head: operating_point(run, head).choices for head in ("softmax", "svm")}
+    for number in range(2 * PATIENTS):
+        label = ("normal", "abnormal")[int(number % 2 == 0 and number < PATIENTS)]
+        for head, one in choices.items():
+            score = rng.normal((label == "abnormal") * 1.5, 1)
+            chance = one.calibrated(np.array([[1 - expit(score), expit(score)]]))[0]
+            facts = {"unit": "image", "status": "predicted", "image_id": f"film {number}", "label": label}
+            facts |= {"patient": f"woman {number // 2}", "laterality": ("left", "right")[number % 2], "head": head}
+            rows.append(facts | {"score": score, "probability_normal": chance[0], "probability_abnormal": chance[1]})
+    rows.append({"unit": "image", "status": "left_out", "image_id": "bad"})
+    rows.append({"unit": "patient", "status": "predicted", "head": "svm", "patient": "woman 1", "label": "normal"})
+    pd.DataFrame(rows).assign(**changed).to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def made(run, tmp_path_factory):
+    """A model folder of predictions that were labelled."""
+    folder = tmp_path_factory.mktemp("made")
+    table = labelled(run, folder / "ours.csv")
+    return mammo.recalibrate(run, table, out=folder / "model", sensitivity=0.9, prevalence=0.006)
+
+
+def ended(*words):
+    result = CliRunner().invoke(app, [*map(str, words)])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.output
+
+
+def test_every_answer_carries_the_new_numbers_and_says_so(run, made, phantom):
+    films = films_of(phantom.findings()["path"].unique()[:2])
+    before, after = (predict(build_predictor(one, "svm"), films) for one in (run, RunFolder(made.path)))
+    record = made.recalibration["operating"]["svm"]
+    for old, new in zip(before.table.to_dict("records"), after.table.to_dict("records"), strict=True):
+        assert new["score"] == old["score"] and new["threshold"] == record["threshold"] != old["threshold"]
+        assert "Recalibrated on 80 samples of 40 patients" in new["notes"] and "Recalibrated" not in old["notes"]
+        assert f"validation was {old['threshold']:.4g}" in new["notes"]
+        odds = [float(row["probability_abnormal"]) / float(row["probability_normal"]) for row in (old, new)]
+        told = run.numbers["operating"]["svm"]["temperature"] / record["temperature"]
+        assert np.log(odds[1]) == pytest.approx(told * np.log(odds[0]) + record["offset"], abs=1e-3)
+    said = after.as_json()["operating"][0]
+    assert said["chosen_on"] == "films" and said["before"]["threshold"] == operating_point(run, "svm").threshold
+    assert any("recalibrated" in line for line in after.lines(every=True))
+
+
+def test_the_new_threshold_reaches_what_was_asked_for(run, made):
+    point, table = operating_point(made, "svm"), pd.read_csv(made.path.parent / "ours.csv")
+    rows = table[(table["head"] == "svm") & (table["unit"] == "image")]
+    ill = rows["label"] == "abnormal"
+    assert point.sensitivity.value == (rows["score"][ill] > point.threshold).mean() >= 0.9
+    assert point.specificity.value == (rows["score"][~ill] <= point.threshold).mean()
+    assert point.counts == {"samples": 80, "normal": 60, "abnormal": 20, "patients": 40}
+    assert operating_point(made, "svm", "patient").counts["samples"] == 40
+    share = made.recalibration["prevalence"]["svm"]
+    assert share == pytest.approx(0.003)  # a patient has two films, and a positive one has one that is positive
+    assert made.recalibration["before"]["svm"]["sensitivity_at_threshold"]["value"] is not None
+
+
+def test_the_report_has_what_is_now_and_what_was(made):
+    text = (made.path / "recalibration.md").read_text()
+    assert "a sensitivity of 0.9" in text and "more positive samples" in text and "| now" in text
+    assert "0.003" in text and "0.006 of the patients" in text and "Not for diagnostic use" in text
+
+
+def test_the_folder_names_nobody_and_can_be_asked_for_all_heads_but_tested(run, made, phantom):
+    for path in made.path.rglob("*"):
+        if path.suffix in (".csv", ".json", ".md"):
+            assert not re.search(r"woman \d|mdb\d", path.read_text()), path
+    told = predict(build_predictor(RunFolder(made.path), "knn"), films_of(phantom.findings()["path"].unique()[:1]))
+    (row,) = told.rows
+    assert row["threshold"] is None and "not by image" in row["notes"][-1]  # the table had no rows of this head
+    status, said = ended("test", made.path, "data=phantom", "--out", made.path.parent / "test")
+    assert status == 2 and "is a recalibrated model" in said
+    with pytest.raises(InputError, match="was recalibrated before"):
+        mammo.recalibrate(made, made.path.parent / "ours.csv", out=made.path.parent / "again")
+
+
+def test_it_keeps_a_self_test_of_its_own_numbers(run, self_tested, tmp_path):
+    again = mammo.recalibrate(run, labelled(run, tmp_path / "ours.csv"), out=tmp_path / "model")
+    assert check(again).first is None
+    record = again.recalibration
+    record["operating"]["svm"]["offset"] += 1
+    (again.path / "recalibration.json").write_text(json.dumps(record))
+    assert check(again).first.name == "svm: probabilities"
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"label": "normal"}, "no film is abnormal"),
+        ({"label": "cancer"}, "label 'cancer': expected normal or abnormal"),
+        ({"label": None}, "no row of an image has a label"),
+        ({"patient": None}, "have no patient"),
+        ({"patient": "one"}, "1 patients are normal, and at least 10"),
+        ({"head": "mlp"}, "head mlp: the run has"),
+        ({"image_id": "same"}, "an image has two rows"),
+    ],
+)
+def test_tables_that_cannot_answer_are_refused_in_one_line(run, tmp_path, changed, said):
+    table = labelled(run, tmp_path / "ours.csv", **changed)
+    status, output = ended("recalibrate", run.path, table, "--out", tmp_path / "model")
+    assert status == 2 and said in output and output.count("\n") == 1
+    assert not (tmp_path / "model").exists() and len(list(tmp_path.iterdir())) == 1
+
+
+def test_predictions_of_images_that_were_learnt_are_refused(run, tmp_path):
+    table = pd.read_csv(labelled(run, tmp_path / "ours.csv"))
+    first = run.learnt_images.iloc[0]
+    table.loc[table["image_id"] == "film 0", ["image_id", "patient"]] = [first["image_id"], first["patient"]]
+    table.to_csv(tmp_path / "ours.csv", index=False)
+    with pytest.raises(InputError, match=rf"learnt from 1 of the patients \({first['patient']}\)"):
+        mammo.recalibrate(run, tmp_path / "ours.csv", out=tmp_path / "model")
+    status, output = ended("recalibrate", run.path, tmp_path / "ours.csv", "--out", tmp_path / "m", "--sensitivity", "2")
+    assert status == 2 and "--sensitivity 2" in output
+
+
+@pytest.mark.slow
+def test_a_table_of_films_is_predicted_and_films_of_training_are_refused(run, phantom, tmp_path, monkeypatch):
+    monkeypatch.setattr(recalibration, "FEWEST", 1)
+    films = phantom.findings().drop_duplicates("image_id").merge(run.split[["image_id", "split"]])
+    columns = ["path", "image_id", "patient", "laterality", "view", "spacing_mm", "severity"]
+    films[films["split"] == "test"][columns].to_csv(tmp_path / "test.csv", index=False)
+    films[films["split"] == "train"][columns].assign(patient=lambda of: "x" + of["patient"]).to_csv(
+        tmp_path / "train.csv", index=False
+    )
+    with pytest.raises(InputError, match="the run has learnt from"):  # by pixels: the names are others
+        mammo.recalibrate(run, tmp_path / "train.csv", out=tmp_path / "model")
+    made = mammo.recalibrate(run, tmp_path / "test.csv", out=tmp_path / "model")
+    table = run.predictions()[0]
+    told = table[(table["split"] == "test") & (table["head"] == "svm")]
+    assert operating_point(made, "svm").counts["samples"] == len(told)
+    best = recalibration.thresholds(
+        (told["label"] == "abnormal").to_numpy(), told["score"].to_numpy(), np.ones((1, len(told))), "youden"
+    )
+    assert operating_point(made, "svm").threshold == pytest.approx(best[0], rel=1e-6)
+    assert (made.path / "test" / "report.md").is_file() and set(made.recalibration["operating"]) >= {"svm", "softmax"}
+    again = mammo.recalibrate(run, made.path / "test" / "predictions.csv", out=tmp_path / "again")
+    assert again.recalibration["operating"] == made.recalibration["operating"]
+
+
+@pytest.mark.slow
+def test_the_lines_of_the_page_run_as_they_stand(run, tmp_path, monkeypatch):
+    """The line that trains is left to the documents' test, and the clinic has fewer patients."""
+    monkeypatch.setattr(recalibration, "FEWEST", 1)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "first").symlink_to(run.path)
+    blocks = {kind: re.findall(rf"^```{kind}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL) for kind in ("sh", "python")}
+    lines = [line for block in blocks["sh"] for line in block.splitlines() if line.startswith("mammo")]
+    assert len(lines) == 5
+    for line in lines:
+        words = shlex.split(re.sub(r"--patients \d+", "--patients 8", line))[1:]
+        if "labelled.csv" in line:
+            shutil.copy(labelled(run, tmp_path / "of_predict.csv"), "labelled.csv")
+        monkeypatch.setattr("mammo.evaluation.recalibration.math.ceil", lambda number: 1)
+        status, output = ended(*words)
+        assert status == 0, (line, output)
+    names = {}
+    exec(compile(blocks["python"][0], "recalibrate.md", "exec"), names)
+    assert names["table"]["notes"].str.contains("Recalibrated").all()
