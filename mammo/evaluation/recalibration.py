@@ -50,6 +50,7 @@ class Recalibration:
 
     Attributes:
         operating: The new choices.
+        old: The choices of the run.
         values: By name `threshold`, `temperature`, `offset`; at the threshold `sensitivity_at_threshold`,
             `specificity_at_threshold` on these films, `sensitivity_expected` and `specificity_expected` on patients
             that do not choose it; `ppv` and `npv` at the prevalence.
@@ -61,6 +62,7 @@ class Recalibration:
     """
 
     operating: Recalibrated
+    old: Operating
     values: dict[str, Value]
     before: dict[str, Value]
     more: dict[str, int]
@@ -89,13 +91,18 @@ def check_question(
     patients = [len(np.unique(one.patients[one.labels == label])) for label in range(len(one.classes))]
     needed = dict.fromkeys(one.classes, FEWEST)
     if sensitivity is not None:
-        needed[one.classes[1]] = max(FEWEST, math.ceil(round(1 / (1 - sensitivity), 6)))
+        needed[one.classes[1]] = max(FEWEST, patients_needed(sensitivity))
     for name, found in zip(one.classes, patients, strict=True):
         if found == 0:
             raise InputError(f"no film is {name}, so there is nothing to choose between; add films of this class")
         if found < needed[name]:
             why = f" for a sensitivity of {sensitivity}" if needed[name] > FEWEST else ""
             raise InputError(f"{found} patients are {name}, and at least {needed[name]} are needed{why}; add films")
+
+
+def patients_needed(sensitivity: float) -> int:
+    """Return the number of positive patients of whom one may be missed at a sensitivity."""
+    return math.ceil(round(1 / (1 - sensitivity), 6))
 
 
 def recalibrate(
@@ -118,16 +125,16 @@ def recalibrate(
     Raises:
         InputError: The films cannot answer, see `check_question`.
     """
-    check_question(one, sensitivity, prevalence, half_width)
+    required = sensitivity if sensitivity is not None or before.rule == "youden" else float(before.rule)
+    check_question(one, required if len(one.classes) == 2 else sensitivity, prevalence, half_width)
     positive = one.labels == 1
     counts = {"samples": len(one), **{name: int((one.labels == i).sum()) for i, name in enumerate(one.classes)}}
     counts["patients"] = len(np.unique(one.patients))
     if len(one.classes) > 2 or one.score is None:
         found = temperature(one.labels, one.probabilities)
         values = {"temperature": Value(found, reason="for more than two classes there is no interval")}
-        return Recalibration(Recalibrated("none", temperature=found), values, {}, {}, None, counts)
-    rule: str | float = before.rule if sensitivity is None else sensitivity
-    rule = rule if rule == "youden" else float(rule)
+        return Recalibration(Recalibrated("none", temperature=found), before, values, {}, {}, None, counts)
+    rule: str | float = "youden" if required is None else required
     here = float(positive.mean())
     there = here if prevalence is None else prevalence_of_samples(prevalence, positive, one.patients)
     arrays = resampled(one.patients, partial(_arrays, one, before=before, rule=rule))
@@ -160,7 +167,8 @@ def recalibrate(
         float(chosen["offset"].value or 0.0),
     )
     more = {name: max(number, 0) for name, number in more.items()}
-    return Recalibration(operating, chosen | reached, old if before.threshold is not None else {}, more, there, counts)
+    old = old if before.threshold is not None else {}
+    return Recalibration(operating, before, chosen | reached, old, more, there, counts)
 
 
 def prevalence_of_samples(prevalence: float, positive: np.ndarray, patients: np.ndarray) -> float:

@@ -126,6 +126,8 @@ def row_of(
 
 def _calibration(point: OperatingPoint) -> str:
     """Return a line that says what the probabilities of a head rest on."""
+    if point.choices.temperature is None and point.before is not None:
+        return f"{point.head}: probabilities are not calibrated. {' '.join(point.notes)}"
     if point.choices.temperature is None:
         return f"{point.head}: probabilities are not calibrated, as the run has no validation part"
     counts = {name: n for name, n in point.counts.items() if name not in ("samples", "patients")}

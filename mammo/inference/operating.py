@@ -48,8 +48,8 @@ class OperatingPoint:
         """The note of an answer that it rests on choices of other films; none if it does not."""
         if self.before is None:
             return ()
-        if not self.counts:
-            return (f"This run was recalibrated on other films, but not by {self.unit}.",)
+        if self.choices.temperature is None:
+            return (f"The run was recalibrated, but not for {self.head} by {self.unit}, so nothing is chosen here.",)
         n, patients = (self.counts[name] for name in ("samples", "patients"))
         held = "" if self.prevalence is None else f", for a share of {self.prevalence:.4g} that is positive"
         was = "none" if self.before.threshold is None else f"{self.before.threshold:.4g}"

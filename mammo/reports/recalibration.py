@@ -6,7 +6,6 @@ from typing import Any
 from mammo.evaluation.bootstrap import Value
 from mammo.evaluation.recalibration import Recalibration
 from mammo.reports.markdown import markdown
-from mammo.run_folder import RunFolder
 
 NAMES = {
     "threshold": "threshold of the score",
@@ -29,11 +28,10 @@ SHIFT = (
 )
 
 
-def text(run: RunFolder, found: Mapping[str, Mapping[str, Recalibration]], record: Mapping[str, Any]) -> str:
+def text(found: Mapping[str, Mapping[str, Recalibration]], record: Mapping[str, Any]) -> str:
     """Return the report, in Markdown.
 
     Args:
-        run: The run.
         found: The recalibrations by unit and head.
         record: The content of `recalibration.json`.
     """
@@ -52,15 +50,14 @@ def text(run: RunFolder, found: Mapping[str, Mapping[str, Recalibration]], recor
         elif share is not None:
             lines += [f"The probabilities and predictive values hold for the share of these films, {share:.4g}.", ""]
         for head, one in heads.items():
-            lines += [f"### {head}", "", *_table(run, unit, head, one), "", *_more(one, unit, asked["half_width"])]
+            lines += [f"### {head}", "", *_table(one), "", *_more(one, unit, asked["half_width"])]
     return "\n".join([*lines, "Not for diagnostic use.", ""])
 
 
-def _table(run: RunFolder, unit: str, head: str, one: Recalibration) -> list[str]:
+def _table(one: Recalibration) -> list[str]:
     """Return the numbers of a head beside those of before."""
-    numbers = run.numbers if unit == "sample" else run.numbers.get(f"by_{unit}", {})
-    chosen = numbers.get("operating", {}).get(head, {})
-    old = {name: f"{chosen[name]:.4g}" for name in ("threshold", "temperature") if chosen.get(name) is not None}
+    chosen = {"threshold": one.old.threshold, "temperature": one.old.temperature}
+    old = {name: f"{number:.4g}" for name, number in chosen.items() if number is not None}
     old |= {"offset": "0"} if old else {}
     old |= {name: str(value) for name, value in one.before.items()}
     rows = [[NAMES[name], _shown(value), old.get(name, "")] for name, value in one.values.items()]

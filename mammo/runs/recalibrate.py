@@ -100,7 +100,7 @@ def recalibrate(
         made = _model(given, temporary / "model", record)
         if (temporary / "test").is_dir():
             shutil.move(temporary / "test", made.path / "test")
-        write_text(report.text(given, found, record), made.path / "recalibration.md")
+        write_text(report.text(found, record), made.path / "recalibration.md")
         keep_self_test(made)
         made.path.rename(folder)
     return Run(folder)
@@ -118,8 +118,10 @@ def chosen(run: RunFolder, table: pd.DataFrame, question: Question) -> tuple[Fou
     classes, labels = list(run.provenance["classes"]), Labels.from_config(run.config.task)
     tables, notes, found = {"sample": table}, list[str](), Found()
     tables |= {unit: by_unit(table, labels, unit, run.config.aggregate)[0] for unit in telling_units(table)}
+    images = run.crop["several_per_image"] and not table.duplicated(["image_id", "head"]).any()
     for unit, of_unit in tables.items():
-        numbers = run.numbers if unit == "sample" else run.numbers.get(f"by_{unit}", {})
+        named = "image" if unit == "sample" and images else unit  # of `mammo predict`, which answers for images
+        numbers = run.numbers if named == "sample" else run.numbers.get(f"by_{named}", {})
         try:
             found[unit] = {
                 head: arithmetic.recalibrate(

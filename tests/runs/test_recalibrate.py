@@ -109,7 +109,7 @@ def test_the_folder_names_nobody_and_can_be_asked_for_all_heads_but_tested(run, 
             assert not re.search(r"woman \d|mdb\d", path.read_text()), path
     told = predict(build_predictor(RunFolder(made.path), "knn"), films_of(phantom.findings()["path"].unique()[:1]))
     (row,) = told.rows
-    assert row["threshold"] is None and "not by image" in row["notes"][-1]  # the table had no rows of this head
+    assert row["threshold"] is None and "not for knn by image" in row["notes"][-1]  # the table had no rows of this head
     status, said = ended("test", made.path, "data=phantom", "--out", made.path.parent / "test")
     assert status == 2 and "is a recalibrated model" in said
     with pytest.raises(InputError, match="was recalibrated before"):
@@ -151,7 +151,9 @@ def test_predictions_of_images_that_were_learnt_are_refused(run, tmp_path):
     table.to_csv(tmp_path / "ours.csv", index=False)
     with pytest.raises(InputError, match=rf"learnt from 1 of the patients \({first['patient']}\)"):
         mammo.recalibrate(run, tmp_path / "ours.csv", out=tmp_path / "model")
-    status, output = ended("recalibrate", run.path, tmp_path / "ours.csv", "--out", tmp_path / "m", "--sensitivity", "2")
+    status, output = ended(
+        "recalibrate", run.path, tmp_path / "ours.csv", "--out", tmp_path / "m", "--sensitivity", "2"
+    )
     assert status == 2 and "--sensitivity 2" in output
 
 
@@ -183,6 +185,7 @@ def test_a_table_of_films_is_predicted_and_films_of_training_are_refused(run, ph
 def test_the_lines_of_the_page_run_as_they_stand(run, tmp_path, monkeypatch):
     """The line that trains is left to the documents' test, and the clinic has fewer patients."""
     monkeypatch.setattr(recalibration, "FEWEST", 1)
+    monkeypatch.setattr(recalibration, "patients_needed", lambda sensitivity: 1)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "first").symlink_to(run.path)
@@ -193,7 +196,6 @@ def test_the_lines_of_the_page_run_as_they_stand(run, tmp_path, monkeypatch):
         words = shlex.split(re.sub(r"--patients \d+", "--patients 8", line))[1:]
         if "labelled.csv" in line:
             shutil.copy(labelled(run, tmp_path / "of_predict.csv"), "labelled.csv")
-        monkeypatch.setattr("mammo.evaluation.recalibration.math.ceil", lambda number: 1)
         status, output = ended(*words)
         assert status == 0, (line, output)
     names = {}
