@@ -29,7 +29,8 @@ MARKS, DETECTION, REPORT = (
 VIEW, MAPS = "tests/preprocessing/test_view.py", "tests/models/test_maps.py"
 PLACES, FOUND = "tests/training/test_places.py", "tests/test_detection.py"
 WINDOWS = "tests/runs/test_lesion_windows.py"
-PREDICT = "tests/inference/test_predict.py"
+PREDICT, SELF_TEST = "tests/inference/test_predict.py", "tests/inference/test_self_test.py"
+RECALIBRATION, FITTED = "tests/evaluation/test_recalibration.py", "tests/runs/test_recalibrate.py"
 DONOR, SHARES = "tests/runs/test_donor.py", "tests/preprocessing/test_shares.py"
 
 # Name: file of mammo, text before, text after, file of the test, and part of its name.
@@ -63,6 +64,12 @@ MUTATIONS = {
     "strangers as partners": ("inference/predict.py", 'films.assign(patient=films["patient"].fillna(strangers))', "films", PREDICT, "whose_patient"),
     "threshold of others": ("inference/operating.py", '"patient": ["patient"]}', '"patient": image}', PREDICT, "is_that_of_validation"),
     "one bad film ends all": ("inference/predict.py", "BROKEN = (InputError, OSError, MemoryError)", "BROKEN = ()", PREDICT, "goes_wrong_with_one"),
+    "any number passes": ("inference/self_test.py", "Stage(name, apart <= limit,", "Stage(name, True,", SELF_TEST, "changed_weight"),
+    "any crop passes": ("inference/self_test.py", 'if one["sha256"] != two["sha256"]]', 'if one["shape"] != two["shape"]]', SELF_TEST, "another_preprocessing"),
+    "a film more": ("evaluation/recalibration.py", "which = good.sum(axis=1) - 1", "which = good.sum(axis=1) - 2", RECALIBRATION, "known_list"),
+    "odds not moved": ("evaluation/recalibration.py", "moved = 0.0 if prevalence is None else", "moved = 0.0 if prevalence else", RECALIBRATION, "multiplies_the_odds"),
+    "offset unused": ("evaluation/recalibration.py", "logs[:, 1] += self.offset", "logs[:, 1] += 0", RECALIBRATION, "after_the_temperature"),
+    "learnt films fitted": ("runs/recalibrate.py", "if (image, patient) in known}", "if not known}", FITTED, "learnt_are_refused"),
     # marks of detectors
     "marks at the edge": ("evaluation/marks.py", "[lesion] + ROUNDING_PX", "[lesion] - ROUNDING_PX", MARKS, "within_the_radius"),
     "marks of small lesions": ("evaluation/marks.py", "np.fmax(_numbers(lesions, \"radius_px\"), hit_mm", "np.fmin(_numbers(lesions, \"radius_px\"), hit_mm", MARKS, "within_the_radius"),
