@@ -40,7 +40,7 @@ def recalibrate(
 
     from mammo.runs.recalibrate import recalibrate as write  # imports torch, which bad input should not wait for
 
-    asked = {"sensitivity": sensitivity, "prevalence": prevalence, "half_width": half_width}
-    write(run, films, out=out, settings=words or (), **asked)
+    settings = words or ()
+    write(run, films, out=out, sensitivity=sensitivity, prevalence=prevalence, half_width=half_width, settings=settings)
     typer.echo((out / "recalibration.md").read_text())
     typer.echo(f"written: {out}; use it as a run, mammo predict {out} FILMS")

@@ -144,9 +144,11 @@ def _draw(folder: Path, *, point: bool) -> Iterator[dict[str, Any]]:
         if suffix == "png":
             cv2.imwrite(str(path), pixels)
         else:
-            named = {name: f"1.2.826.0.1.3680043.8.498.{n}" for n, name in enumerate(UIDS, 1)}  # pydicom's own root
-            facts = {"ImageLaterality": side[0].upper(), "ImagerPixelSpacing": [SPACING_MM, SPACING_MM]}
-            write_dicom(path, WHITE - pixels, ExplicitVRLittleEndian, inverted=True, **named, **facts)
+            named: dict[str, Any] = {
+                name: f"1.2.826.0.1.3680043.8.498.{n}" for n, name in enumerate(UIDS, 1)
+            }  # pydicom's own root
+            named |= {"ImageLaterality": side[0].upper(), "ImagerPixelSpacing": [SPACING_MM, SPACING_MM]}
+            write_dicom(path, WHITE - pixels, ExplicitVRLittleEndian, inverted=True, **named)
         yield {"file": path.name, "laterality": side, "spacing_mm": SPACING_MM, "at": [x, y] if point else None}
 
 
@@ -191,7 +193,7 @@ def _compared(name: str, expected: list[Stages], found: list[Stages], tolerance:
         return Stage(name, False, broken, None)
     if name in (PIXELS, CUT):
         return _of_pixels(name, before, now)
-    first, second = (np.concatenate([np.ravel(one) for one in of]).astype(float) for of in (before, now))
+    first, second = (np.concatenate([np.asarray(one, float).ravel() for one in of]) for of in (before, now))
     if first.shape != second.shape:
         return Stage(name, False, f"{len(second)} numbers instead of {len(first)}", None)
     apart = float(np.nan_to_num(abs(second - first), nan=np.inf).max(initial=0))
