@@ -9,6 +9,7 @@ _PLACES = {
     **dict.fromkeys(("split", "train", "test", "load_run", "predict", "compare", "audit"), "mammo.api"),
     "evaluate": "mammo.reports.external",
     "recalibrate": "mammo.runs.recalibrate",
+    "explain": "mammo.explaining.api",
     **dict.fromkeys(("Film", "read_film"), "mammo.datasets.film"),
     "InputError": "mammo.errors",
     "BACKBONES": "mammo.models.backbones",

@@ -172,7 +172,9 @@ class RunFolder:
         """Write the scored maps; heads that the table does not have keep their rows."""
         before = self.explained
         kept = [] if before is None else [before[~before["head"].isin(table["head"])]]
-        write_table(pd.concat([*kept, table.astype(object)]) if kept and len(kept[0]) else table, self.path / "explained.csv")
+        write_table(
+            pd.concat([*kept, table.astype(object)]) if kept and len(kept[0]) else table, self.path / "explained.csv"
+        )
 
     @property
     def films(self) -> pd.DataFrame:

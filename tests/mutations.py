@@ -31,6 +31,7 @@ PLACES, FOUND = "tests/training/test_places.py", "tests/test_detection.py"
 WINDOWS = "tests/runs/test_lesion_windows.py"
 PREDICT, SELF_TEST = "tests/inference/test_predict.py", "tests/inference/test_self_test.py"
 RECALIBRATION, FITTED = "tests/evaluation/test_recalibration.py", "tests/runs/test_recalibrate.py"
+EXPLAIN, POINTING = "tests/explaining/test_explanation.py", "tests/explaining/test_pointing.py"
 DONOR, SHARES = "tests/runs/test_donor.py", "tests/preprocessing/test_shares.py"
 
 # Name: file of mammo, text before, text after, file of the test, and part of its name.
@@ -58,6 +59,11 @@ MUTATIONS = {
     "selection untold": ("evaluation/leaks.py", 'if config.select_on == "test"', 'if config.select_on == "nothing"', "tests/evaluation/test_leaks.py", "each_doing"),
     "donors of donors": ("run_folder.py", "pd.concat([own[LEARNT], self.learnt_before])", "pd.concat([own[LEARNT]])", DONOR, "donors_of_donors"),
     "learnt by donors": ("runs/provenance.py", '"began_from": name, "tested_on_learnt": known', '"began_from": name, "tested_on_learnt": []', DONOR, "tested_patients_of_the_donor"),
+    # maps
+    "map not mirrored": ("preprocessing/breast.py", ":: -1 if self.mirrored else 1]", ":: 1]", EXPLAIN, "discs_in_four"),
+    "map of another head": ("explaining/squares.py", 'predictor.head == "softmax" and', 'predictor.head != "" and', EXPLAIN, "goes_through_that_head"),
+    "map of a whole square": ("preprocessing/squares.py", "inset * scale for at", "0 * scale for at", EXPLAIN, "discs_in_four"),
+    "centre untold": ("evaluation/pointing.py", "apart.low > 0", "apart.low > -1", POINTING, "not_better_than_the_centre"),
     # answers for new films
     "heads in one go": ("models/heads.py", "for start in range(0, len(rows), BLOCK))", "for start in range(0, len(rows), len(rows)))", HEADS, "rows_beside_it"),
     "blocks not filled": ("training/samples.py", "* (-len(share) % block)]", "* 0]", SAMPLES, "each_row_once"),

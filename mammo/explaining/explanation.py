@@ -71,8 +71,10 @@ class Explanation:
         """The pixel with the largest value, x and y from the top left; None if the map is empty."""
         if self.empty:
             return None
-        row, column = np.unravel_index(np.where(self.breast, self.values, -np.inf).argmax(), self.values.shape)
-        return float(column), float(row)
+        shown = np.where(self.breast, self.values, -np.inf)
+        rows, columns = np.nonzero(shown >= shown.max() - EMPTY * abs(shown.max()))  # at the edge half a cell is alike
+        middle = np.hypot(rows - rows.mean(), columns - columns.mean()).argmin()
+        return float(columns[middle]), float(rows[middle])
 
     def __str__(self) -> str:
         place = self.hottest

@@ -104,7 +104,9 @@ def _lines(one: Explanation) -> list[tuple[str, float, str, bool]]:
     ]
 
 
-def _foot(drawn: Figure, panel: object, one: Explanation, largest: float, sizes: tuple[float, ...], total: tuple[float, ...]) -> None:
+def _foot(
+    drawn: Figure, panel: object, one: Explanation, largest: float, sizes: tuple[float, ...], total: tuple[float, ...]
+) -> None:
     """Draw the scale of the map below it, and the legend below the film."""
     gap, width, foot, unit, size = sizes
     right = 2 * gap + width
@@ -116,7 +118,10 @@ def _foot(drawn: Figure, panel: object, one: Explanation, largest: float, sizes:
     if largest:
         bar = panel(right, foot - 24 * unit, width, 10 * unit)  # type: ignore[operator]
         share = np.linspace(0, 1, 256)
-        bar.imshow(HOT(share)[None], aspect="auto", extent=(0, 1, 0, 1))
+        colours = HOT(share)
+        colours[:, 3] = OPACITY * np.sqrt(share)
+        bar.imshow(np.full((1, 256, 3), 0.5), aspect="auto", extent=(0, 1, 0, 1))  # as over middle grey
+        bar.imshow(colours[None], aspect="auto", extent=(0, 1, 0, 1))
         bar.set_axis_off()
         for place, value, side in ((0, 0.0, "left"), (0.5, largest / 2, "center"), (1, largest, "right")):
             drawn.text((right + place * width) / total[0], 1 - (total[1] - foot + 36 * unit) / total[1], f"{value:.3g}",

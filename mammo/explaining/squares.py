@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from captum.attr import LayerGradientXActivation
 from torch import Tensor
 
 from mammo.errors import InputError
@@ -49,7 +48,15 @@ def gradient_maps(predictor: ClassifierPredictor, sample: np.ndarray, of: int) -
 
     Returns:
         (windows, rows, columns) float32.
+
+    Raises:
+        InputError: captum is not installed.
     """
+    try:
+        from captum.attr import LayerGradientXActivation  # noqa: PLC0415 - other heads do without it
+    except ImportError:
+        lacking = "maps of the network's own output need captum, which is not installed"
+        raise InputError(f"{lacking}; pip install 'mammo[explain]', or explain another head") from None
     net: Any = predictor.network
     turned = [flipped(one, number) for number in range(predictor.flips) for one in sample]
 
@@ -62,7 +69,9 @@ def gradient_maps(predictor: ClassifierPredictor, sample: np.ndarray, of: int) -
 
     with warnings.catch_warnings(), torch.autocast("cpu", torch.bfloat16, enabled=predictor.low):
         warnings.filterwarnings("ignore", "Input Tensor")  # grey levels are whole numbers; the layer's output is not
-        found = LayerGradientXActivation(score, _layer(predictor)).attribute(torch.from_numpy(np.stack(turned)[:, None]))
+        found = LayerGradientXActivation(score, _layer(predictor)).attribute(
+            torch.from_numpy(np.stack(turned)[:, None])
+        )
     maps = net.as_map(found).detach().float().sum(dim=1).numpy()
     back = [unflipped(one, number // len(sample)) for number, one in enumerate(maps)]
     return np.reshape(back, (predictor.flips, len(sample), *back[0].shape)).sum(axis=0)

@@ -55,41 +55,54 @@ def lines(table: pd.DataFrame) -> list[str]:
 
 def _head_lines(head: str, own: pd.DataFrame) -> list[str]:
     values, apart = pointing.values_of(own), pointing.differences(own)
-    names = [place for place in pointing.PLACES]
+    names = list(pointing.PLACES)
     header = [f"{head}, n = {len(own) // len(names)} images, {own['patient'].nunique()} patients", *MEASURED.values()]
     rows = [[NAMED[place], *(_shown(values[place][name], name) for name in MEASURED)] for place in names]
     rows += [
-        [f"the map less {NAMED[place]}", *(signed(apart[place][name]) for name in MEASURED)] for place in names[1:]
+        [f"the map less {NAMED[place]}", *(_apart(apart[place][name], name) for name in MEASURED)]
+        for place in names[1:]
     ]
-    of_centre = apart[pointing.CENTRE]
-    won = [text for name, text in MEASURED.items() if pointing.better([of_centre[name]])]
-    lost = [text for name, text in MEASURED.items() if text not in won]
-    verdict = f"The maps of {head} are better than the centre of the breast by {', '.join(won)}." if won else ""
-    if lost:
-        verdict += f" **The maps of {head} are not shown to be better than the centre of the breast by {', '.join(lost)}.**"
+    verdicts = []
+    for place in names[1:]:
+        won = [text for name, text in MEASURED.items() if pointing.better(apart[place][name])]
+        lost = [text for text in MEASURED.values() if text not in won]
+        if won:
+            verdicts.append(f"The maps of {head} are better than {NAMED[place]} by {', '.join(won)}.")
+        if lost:
+            verdicts.append(f"**They are not shown to be better than {NAMED[place]} by {', '.join(lost)}.**")
     empty = _empty(own)
     return [
         *markdown(header, rows),
         "",
         *([f"{empty} maps are empty.", ""] if empty else []),
-        verdict.strip(),
+        " ".join(verdicts),
         "",
-        _sanity(head, pointing.sanity(own)),
+        _sanity(pointing.sanity(own), int(own["rank_correlation"].notna().sum()), len(own) // len(names)),
     ]
 
 
-def _sanity(head: str, found: Value) -> str:
+def _sanity(found: Value, count: int, images: int) -> str:
     """Return the line on the maps of shuffled weights."""
-    line = f"Sanity check: with the network's weights shuffled within each layer, the rank correlation of old and new map of {head} is {signed(found)}."
+    line = "Sanity check: the network's weights were shuffled within each layer, and the maps made again."
     if found.value is None:
-        return f"{line} All maps of one of them are flat."
+        return f"{line} The new maps are flat, or the old ones were, so there is no rank correlation."
+    line += f" The rank correlation of old and new map is {signed(found)}"
+    line += "." if count == images else f"; {images - count} of {images} images have a flat map."
     if (found.high if found.high is not None else found.value) > ALIKE:
         return f"{line} **So the maps may show the film more than what the network has learnt.**"
     return f"{line} So the maps depend on what the network has learnt."
 
 
 def _shown(value: Value, name: str) -> str:
-    return signed(value) if name == "drop" else str(value)
+    """Return a mean as text; a fall of the score has the unit of the score, and no bounds."""
+    if name != "drop" or value.value is None:
+        return str(value)
+    held = "no interval" if value.low is None else f"{value.low:+.3g} to {value.high:+.3g}"
+    return f"{value.value:+.3g} ({held})"
+
+
+def _apart(value: Value, name: str) -> str:
+    return _shown(value, name) if name == "drop" else signed(value)
 
 
 def _empty(own: pd.DataFrame) -> int:
