@@ -55,7 +55,8 @@ FENCED = {  # third-party packages, and who may import them
     "sklearn": "models",
     "skops": "models",
     "albumentations": "preprocessing",
-    "cv2": "archives drawing formats datasets preprocessing models training auditing bench testing processes explaining",
+    "cv2": "archives drawing formats datasets preprocessing models training auditing bench testing processes "
+    "explaining",
     "matplotlib": "figures auditing datasets runs explaining",
     "captum": "explaining",
     "statsmodels": "evaluation",

@@ -125,6 +125,7 @@ def _data_of(words: list[str]) -> "DataConfig | None":
 
 
 def point_of(text: str | None) -> tuple[float, float] | None:
+    """Return the point that `--at` names; None without one."""
     if text is None:
         return None
     try:

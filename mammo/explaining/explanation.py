@@ -21,9 +21,9 @@ from mammo.training.marks import PARTNER
 HEAT = "heat"
 EMPTY = 1e-6  # the largest value of a map that shows nothing but rounding
 SAID = {  # what a value of a map is, by method
-    squares.GRADIENT: "share of each cell in the score (gradient times activation)",
+    squares.GRADIENT: "share of a cell in the score (gradient times activation)",
     squares.OCCLUSION: "fall of the score where a place is covered",
-    HEAT: "heat: the detector's own probability of each place",
+    HEAT: "heat, the detector's own probability of a place",
 }
 
 

@@ -1,6 +1,5 @@
 """The films to explain: files, folders and tables, and images of the run's own data set, whose lesions are known."""
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,5 +93,5 @@ def _explained(
 
 def picture_name(one: Explanation) -> str:
     """Return the name of the picture's file: of film and head, without what a file's name cannot have."""
-    plain = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in os.path.basename(one.name))
+    plain = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in Path(one.name).name)
     return f"{plain}_{one.head}.png"

@@ -22,8 +22,7 @@ from mammo.explaining.films import Images
 from mammo.inference.build import build_predictor
 from mammo.inference.predictor import Point, Predictor
 from mammo.preprocessing.breast import find_breast
-from mammo.preprocessing.crops import Lesion
-from mammo.preprocessing.crops import build_crop
+from mammo.preprocessing.crops import Lesion, build_crop
 from mammo.processes.progress import watched
 from mammo.run_folder import RunFolder
 from mammo.training.marks import PARTNER

@@ -18,11 +18,11 @@ NAMED = {
 MEASURED = {"pointing": "pointing game", "energy": "energy in the lesion", "drop": "fall of the score"}
 ALIKE = 0.5  # rank correlation with shuffled weights from which a map is said to show little of what was learnt
 RULE = (
-    f"Test images of the positive class with a known lesion. Pointing game: the share of images whose hottest pixel lies "
-    f"in a lesion, or within {HIT_MM} mm of its centre. Energy: the share of the map's positive values that lies there. "
-    "Fall of the score: what the score loses if a disc of a fiftieth of the breast around the hottest pixel is replaced "
-    "by the level of the breast around it. The other places are discs of this size; the random one is the mean of "
-    "three. An empty map hits nothing and has no energy."
+    "These are the test images of the positive class with a known lesion. Pointing game: the share of images whose "
+    f"hottest pixel lies in a lesion, or within {HIT_MM} mm of its centre. Energy: the share of the map's positive "
+    "values that lies there. Fall of the score: what the score loses if a disc of a fiftieth of the breast around the "
+    "hottest pixel is replaced by the level of the breast around it. The other places are discs of this size; the "
+    "random one is the mean of three. An empty map hits nothing and has no energy."
 )
 
 
