@@ -37,7 +37,7 @@ def covered(pixels: np.ndarray, region: np.ndarray, breast: np.ndarray) -> np.nd
     return made
 
 
-def disc(shape: tuple[int, int], x_px: float, y_px: float, radius_px: float) -> np.ndarray:
+def disc(shape: tuple[int, ...], x_px: float, y_px: float, radius_px: float) -> np.ndarray:
     """Return a disc, (height, width) bool."""
     down, across = np.ogrid[: shape[0], : shape[1]]
     return np.asarray((across - x_px) ** 2 + (down - y_px) ** 2 <= radius_px**2)

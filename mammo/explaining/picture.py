@@ -128,12 +128,14 @@ def _coloured(share: np.ndarray) -> np.ndarray:
     return np.asarray(colours)
 
 
-def _map(axis: Axes, one: Explanation, rows: slice, columns: slice, extent: tuple[float, ...], points: float) -> None:
+def _map(
+    axis: Axes, one: Explanation, rows: slice, columns: slice, extent: tuple[float, float, float, float], points: float
+) -> None:
     """Draw the map over the film, or say that it is empty."""
     if (place := one.hottest) is None:
         said = f"The map is empty:\nno place speaks for {plain(one.of)}."
-        frame = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.9, "pad": points}
-        where = {"transform": axis.transAxes, "ha": "center", "va": "center"}
+        frame: dict[str, Any] = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.9, "pad": points}
+        where: dict[str, Any] = {"transform": axis.transAxes, "ha": "center", "va": "center"}
         axis.text(0.5, 0.5, said, color=INK, fontsize=1.2 * points, bbox=frame, **where)
         return
     share = np.where(one.breast, one.values / one.values[one.breast].max(), 0).clip(0, 1)
