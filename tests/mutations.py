@@ -32,6 +32,7 @@ WINDOWS = "tests/runs/test_lesion_windows.py"
 PREDICT, SELF_TEST = "tests/inference/test_predict.py", "tests/inference/test_self_test.py"
 RECALIBRATION, FITTED = "tests/evaluation/test_recalibration.py", "tests/runs/test_recalibrate.py"
 EXPLAIN, POINTING = "tests/explaining/test_explanation.py", "tests/explaining/test_pointing.py"
+BLOCK = "tests/models/test_last_block.py"
 DONOR, SHARES = "tests/runs/test_donor.py", "tests/preprocessing/test_shares.py"
 
 # Name: file of mammo, text before, text after, file of the test, and part of its name.
@@ -171,6 +172,9 @@ MUTATIONS = {
     "maps made twice": ("training/film_maps.py", "if sum(one.nbytes for one in held.values()) > WRITTEN_BYTES:", "if not held:", FOUND, "stopped_among"),
     "spacing unasked": ("training/places.py", 'if (silent := images["spacing_mm"].isna()).any():', 'if (silent := images["spacing_mm"].isna()).all() and not len(images):', PLACES, "cannot_use"),
     "places unasked": ("training/places.py", "if config.fit and not lesions", "if not config.fit and not lesions", "tests/test_detector_data.py", "without_places"),
+    "patches too small": ("models/last_block.py", "+ reach) / STEP)", "+ reach) / STEP / 2)", BLOCK, "a_place_is_seen"),
+    "block that moves nothing": ("models/last_block.py", "return x + moved", "return x", BLOCK, "moves_the_coordinates"),
+    "block unasked": ("inference/detector.py", "if net.block is not None:", "if False:", PREDICT, "film_of_a_detector_gets"),
     "masks shared by none": ("models/detector.py", "torch.rand(like.shape, generator=self.draws", "torch.rand((like.shape[0], 2, like.shape[2]), generator=self.draws", "tests/models/test_detector.py", "same_inputs"),
 }  # fmt: skip
 

@@ -13,7 +13,7 @@ from mammo.detector_config import MapOf
 from mammo.errors import InputError
 from mammo.models.maps import CELL_PX, STEP, FrozenMaps, in_windows, seen_by, stride_of, to_cells
 
-PROBE = 4  # places along a side of the view that tells the sizes of maps
+PROBE = 8  # places along a side of the view that tells the sizes of maps
 WIDE = 25  # side of the map on which the reach of a stage is measured
 LEAST = 1e-8  # variance, as the root has no gradient at 0
 
