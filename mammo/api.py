@@ -97,8 +97,7 @@ def train(
             words of a column, `{"name": "label", "column": "Befund", "positive": ["krank"]}`. With
             `"kind": "detection"` other settings are those of `detection`, unless they are given. None: `abnormality`.
         out: The run folder. None: outputs/<date>/<time>.
-        settings: Further settings in the words of the command line, say `["trainer.max_epochs=5", "seed=1"]`. A
-            setting that an argument gives already is refused.
+        settings: Further settings in the words of the command line, say `["seed=1"]`; none that an argument gives.
 
     Returns:
         The run folder. A run that has finished with the same settings in this folder is not repeated.
@@ -218,6 +217,7 @@ def predict(
     films: "Path | str | Sequence[Path | str]",
     head: str | None = None,
     units: Sequence[str] | None = None,
+    force: bool = False,
 ) -> pd.DataFrame:
     """Apply a finished run to films: a row for each file, predicted or left out and why, as `mammo predict` writes it.
 
@@ -225,14 +225,14 @@ def predict(
         run: The run, or its folder.
         films: Films, folders of films, or tables of films.
         head: A head of the run. None takes the network's own, and of a detector both.
-        units: Some of image, breast, exam and patient. None: images, and the others where they have several.
+        units, force: See `mammo predict`: which rows there are, and True answers for films unlike those of the run.
     """
     from mammo.inference.films import films_of
     from mammo.inference.predict import predict as answers_for
 
     asked = films_of([films] if isinstance(films, Path | str) else films)
     predictor = load_run(run.path if isinstance(run, RunFolder) else run).predictor(head)
-    return answers_for(predictor, asked, units=units, partners=head is None).table
+    return answers_for(predictor, asked, units=units, partners=head is None, force=force).table
 
 
 def compare(*runs: "RunFolder | ExternalEvaluation | Path | str") -> Markdown:

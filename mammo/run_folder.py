@@ -275,6 +275,20 @@ class RunFolder:
         rows = pd.read_csv(self.file("features.csv"), dtype=TYPES, **WORDS)
         return load_file(self.file("features.safetensors"))["features"], rows
 
+    def write_likeness(self, arrays: dict[str, np.ndarray] | None) -> None:
+        """Write what tells films like those of the run from others; None removes it."""
+        if arrays is None:
+            (self.path / "likeness.safetensors").unlink(missing_ok=True)
+            return
+        with whole(self.path / "likeness.safetensors") as temporary:
+            temporary.write_bytes(save({name: np.ascontiguousarray(one) for name, one in arrays.items()}))
+
+    @property
+    def likeness(self) -> dict[str, np.ndarray] | None:
+        """The arrays that tell films like those of the run from others; None in runs that have none."""
+        path = self.path / "likeness.safetensors"
+        return load_file(path) if path.is_file() else None
+
     @property
     def checkpoint(self) -> Path:
         """The path of the weights of the chosen epoch."""

@@ -1,7 +1,7 @@
 """Measure speed and memory on this machine.
 
 It compares networks with a bare PyTorch loop and with Keras, runs with and without caches, data sets of several
-sizes, and the cutting of films with their bare decoder.
+sizes, and the cutting of films with their bare decoder; and it counts what runs refuse as unlike their films.
 """
 
 import sys
@@ -101,6 +101,19 @@ def data(
         films=films, megapixels=megapixels, form=form, rounds=rounds, index=index, rows=rows, say=typer.echo
     )
     _end("data", bench.tables(found), found, to)
+
+
+@app.command()
+def unlike(
+    runs: Annotated[list[Path], typer.Argument(help="finished runs that differ in their patients, as folds do")],
+    patients: Annotated[int, typer.Option(min=0, help="the number of drawn patients of each machine; 0: none")] = 20,
+    to: To = BENCH,
+) -> None:
+    """Measure how well runs refuse what is no mammogram, and how often they refuse their own test films."""
+    from mammo.bench import unlike as bench
+
+    found = bench.measure(runs, patients=patients, say=typer.echo)
+    _end("unlike", bench.tables(found), found, to)
 
 
 def _end(name: str, lines: list[str], found: dict[str, Any], to: Path) -> None:

@@ -36,6 +36,9 @@ def predict(
         str | None,
         typer.Option(help="some of image,breast,exam,patient [default: images, and what has several of them]"),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="predict films unlike those of the run too; their rows say why")
+    ] = False,
     marks: Annotated[
         Path | None, typer.Option(help="table of a detector's marks (CSV) [default: marks.csv beside --out]")
     ] = None,
@@ -78,7 +81,7 @@ def predict(
 
     predictor = build_predictor(folder, head)
     chosen = None if units is None else [one.strip() for one in units.split(",")]
-    answers = answers_for(predictor, asked, at=point_of(at), units=chosen, partners=head is None)
+    answers = answers_for(predictor, asked, at=point_of(at), units=chosen, partners=head is None, force=force)
     for path, table in ((out, answers.table), (marks, answers.marks)):
         if path is not None and table is not None:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -136,7 +136,7 @@ def _of_squares(
     predictor: ClassifierPredictor, seen: SeenWindows, breast: Breast, of: int
 ) -> tuple[np.ndarray, float, tuple[str, ...]]:
     """Return the map like the breast's pixels, the side of its cells there, and notes."""
-    score, probabilities = zip(*predictor.each_sample(iter(seen.pixels)), strict=True)
+    score, probabilities, _ = zip(*predictor.each_sample(iter(seen.pixels)), strict=True)
     scores = None if score[0] is None else np.array(score)
     notes, counted = [], np.arange(len(seen.pixels))
     alarm = most_alarming(scores, np.stack(probabilities))

@@ -121,7 +121,7 @@ def occlusion_maps(predictor: ClassifierPredictor, sample: np.ndarray, of: int) 
                     asked.append((window, row, column))
                     yield np.concatenate([sample[:window], made[None], sample[window + 1 :]])
 
-    score, probabilities = zip(*predictor.each_sample(samples()), strict=True)
+    score, probabilities, _ = zip(*predictor.each_sample(samples()), strict=True)
     scores = score_of(None if score[0] is None else np.array(score), np.stack(probabilities), of)
     total, count = np.zeros((2, len(sample), CELLS, CELLS))
     for (window, row, column), value in zip(asked, scores[1:], strict=True):

@@ -146,7 +146,8 @@ def _line(row: dict[str, Any]) -> str:
         return f"{who}: left out: {row['reason']}"
     shown = ", ".join(f"{name} {value:.3f}" for name, value in row["probabilities"].items())
     score = "" if row["score"] is None else f"; score {row['score']:.4g}"
-    return f"{who}: {row['called']} ({row['head']}: {shown}{score})"
+    forced = f"; {row['reason']}" if row["reason"] else ""
+    return f"{who}: {row['called']} ({row['head']}: {shown}{score}){forced}"
 
 
 def _digits(value: float | None) -> str | None:

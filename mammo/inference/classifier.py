@@ -18,6 +18,7 @@ from mammo.evaluation.aggregate import any_positive, none_positive
 from mammo.inference.prediction import Prediction, samples_of
 from mammo.inference.predictor import Point, Predictor, Seen
 from mammo.models.heads import FittedHead
+from mammo.preprocessing.appearance import appearance
 from mammo.preprocessing.augment import Augment
 from mammo.preprocessing.breast import find_breast
 from mammo.preprocessing.crops import Grid, Whole, build_crop
@@ -28,7 +29,8 @@ from mammo.tasks.classification import answer_of
 from mammo.training.frozen import BLOCK, rows_of_block
 
 PLACE = ["x_px", "y_px", "size_px"]  # the first of the numbers of a square
-Answer = tuple[np.ndarray | None, np.ndarray]  # (N,) scores, None for several classes; (N, classes) probabilities
+# (N,) scores, None for several classes; (N, classes) probabilities; (N, D) features
+Answer = tuple[np.ndarray | None, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,8 @@ class ClassifierPredictor(Predictor[SeenWindows]):
         if not len(pixels):
             raise InputError("no window can be cut from this film; name a point on the breast")
         notes += [*breast.notes, *filter(None, [searched])]
-        return SeenWindows(tuple(notes), pixels[..., inset, inset].copy(), places[:, : len(PLACE)], sizes, searched)
+        squares = pixels[..., inset, inset].copy()
+        return SeenWindows(tuple(notes), appearance(film, breast), squares, places[:, : len(PLACE)], sizes, searched)
 
     def answers(self, seen: Iterable[SeenWindows]) -> Iterator[Prediction]:
         """Yield the answer for each film; blocks of samples go across films."""
@@ -128,20 +131,19 @@ class ClassifierPredictor(Predictor[SeenWindows]):
         each = self.each_sample(samples())
         while (first := next(each, None)) is not None:
             film = films.popleft()
-            score, probabilities = zip(first, *itertools.islice(each, len(film.pixels) - 1), strict=True)
-            yield self._prediction(film, None if score[0] is None else np.array(score), np.stack(probabilities))
+            rest = itertools.islice(each, len(film.pixels) - 1)
+            score, probabilities, features = zip(first, *rest, strict=True)
+            scores = None if score[0] is None else np.array(score)
+            yield self.judged(self._prediction(film, scores, np.stack(probabilities)), film, np.stack(features))
 
-    def each_sample(self, samples: Iterator[np.ndarray]) -> Iterator[tuple[np.float32 | None, np.ndarray]]:
-        """Yield score and probabilities (classes,) of each sample, (windows, side, side)."""
-        rows = rows_of_block(self.windows * self.flips)
+    def each_sample(self, samples: Iterator[np.ndarray]) -> Iterator[tuple[np.float32 | None, np.ndarray, np.ndarray]]:
+        """Yield score, probabilities (classes,) and features (D,) of each sample, (windows, side, side)."""
+        rows, as_trained = rows_of_block(self.windows * self.flips), BLOCK if self.config.data.cache else None
         while block := list(itertools.islice(samples, rows)):
-            score, probabilities = self._answer(block + block[-1:] * (rows - len(block)))
+            features, logits = self.outputs(block + block[-1:] * (rows - len(block)), as_trained)
+            score, probabilities = self.scored(features, logits)
             scores = [None] * rows if score is None else score
-            yield from itertools.islice(zip(scores, probabilities, strict=True), len(block))
-
-    def _answer(self, samples: list[np.ndarray]) -> Answer:
-        """Return score and probabilities of a whole block of samples, computed as in training."""
-        return self.scored(*self.outputs(samples, BLOCK if self.config.data.cache else None))
+            yield from itertools.islice(zip(scores, probabilities, features, strict=True), len(block))
 
     def outputs(self, samples: Sequence[np.ndarray], block: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return the features (N, D) and logits (N, classes) of N samples, each (windows, side, side).

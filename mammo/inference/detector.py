@@ -1,7 +1,7 @@
 """The predictor of a detector: the places of a film, the marks on it, and what the other breast's film changes."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 from operator import or_
 from typing import Any
@@ -17,6 +17,7 @@ from mammo.inference.operating import OperatingPoint, operating_point
 from mammo.inference.prediction import MARKS, Prediction, samples_of
 from mammo.inference.predictor import Point, Predictor, Seen
 from mammo.models.platt import Platt
+from mammo.preprocessing.appearance import appearance
 from mammo.preprocessing.breast import find_breast
 from mammo.preprocessing.view import View, view_of
 from mammo.run_folder import RunFolder
@@ -96,7 +97,7 @@ class DetectorPredictor(Predictor[SeenFilm]):
             raise InputError(f"{name} does not give the size of a pixel, but {looked}; give spacing_mm")
         breast = find_breast(film, laterality, name)
         view = view_of(breast, spacing, self.config.detector.spacing_mm)
-        return SeenFilm((*notes, *breast.notes), view, spacing)
+        return SeenFilm((*notes, *breast.notes), appearance(film, breast), view, spacing)
 
     def answers(self, seen: Iterable[SeenFilm]) -> Iterator[Prediction]:
         """Yield the answer for each film; `detector_partner` answers as if no other film were there."""
@@ -106,8 +107,9 @@ class DetectorPredictor(Predictor[SeenFilm]):
     def alone(self, seen: Iterable[SeenFilm]) -> Iterator[Prediction]:
         """Yield the answer of `detector` for each film."""
         for film in seen:
-            heat, score, _ = self.outputs(film)
-            yield self._prediction(ALONE, score, film.notes, self._marks(film, heat))
+            heat, score, features = self.outputs(film)
+            answer = self._prediction(ALONE, score, film.notes, self._marks(film, heat))
+            yield self.judged(answer, film, features[None])
 
     def outputs(self, film: SeenFilm) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the heat (n,) of a film's places, its score (1,) and its features (D,)."""
@@ -170,12 +172,15 @@ class DetectorPredictor(Predictor[SeenFilm]):
         share, absent = self.config.detector.partner_share, self.chosen["absent"]
         both = with_partners(scores, partners, share, absent)
         return [
-            self._prediction(
-                PARTNER, both[n : n + 1], (*self._of_film(one), *([] if others else [NO_PARTNER])), one.marks
+            replace(
+                self._prediction(PARTNER, both[n : n + 1], self._notes(one, paired=bool(others)), one.marks),
+                unlike=one.unlike,
+                features=one.features,
             )
             for n, (one, others) in enumerate(zip(alone, partners, strict=True))
         ]
 
-    def _of_film(self, one: Prediction) -> tuple[str, ...]:
-        """Return the notes of an answer of `detector` that are about the film."""
-        return tuple(note for note in one.notes if note not in self.points[ALONE].notes)
+    def _notes(self, one: Prediction, *, paired: bool) -> tuple[str, ...]:
+        """Return the notes of an answer of `detector` that are about the film, and that it has no partner if so."""
+        of_film = [note for note in one.notes if note not in self.points[ALONE].notes]
+        return (*of_film, *([] if paired else [NO_PARTNER]))

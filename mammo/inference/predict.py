@@ -17,6 +17,7 @@ from mammo.inference.films import Films
 from mammo.inference.operating import operating_point
 from mammo.inference.prediction import MARKS, Prediction
 from mammo.inference.predictor import Point, Predictor, Seen
+from mammo.inference.unlike import NO_LIKENESS
 from mammo.processes.progress import watched
 from mammo.processes.workers import shared_out
 from mammo.training.marks import ALONE, PARTNER
@@ -34,6 +35,7 @@ def predict(
     at: Point | None = None,
     units: Sequence[str] | None = None,
     partners: bool = False,
+    force: bool = False,
 ) -> Answers:
     """Return the answers for films.
 
@@ -42,6 +44,7 @@ def predict(
         films: The films.
         at: A point of the only film, for a run on lesion windows.
         units: Some of `UNITS`; None gives those that are known of the films.
+        force: True answers for films unlike those of the run too, and says why in their rows.
         partners: True adds the answers of `detector_partner` to those of `detector`, if a film has a partner.
 
     Raises:
@@ -52,13 +55,17 @@ def predict(
     if odd := [unit for unit in units or () if unit not in UNITS]:
         raise InputError(f"unit {odd[0]}: expected {', '.join(UNITS)}")
     found, refused = _each(predictor, films, at)
+    if not force:
+        refused |= {n: one.unlike for n, one in found.items() if one.unlike}
+        found = {n: one for n, one in found.items() if not one.unlike}
     rows = films.rows.assign(status=[PREDICTED if n in found else LEFT_OUT for n in range(len(films.rows))])
     rows["reason"] = [refused.get(n) for n in range(len(rows))]
     predicted = rows.loc[sorted(found)]
     several = {predictor.head: [found[n] for n in sorted(found)]}
     if isinstance(predictor, DetectorPredictor):
         several = _by_head(predictor, several[predictor.head], predicted, partners=partners)
-    answers = Answers(predictor.run, predictor.classes, list(films.notes))
+    notes = [*films.notes, *([] if predictor.likeness else [NO_LIKENESS])]
+    answers = Answers(predictor.run, predictor.classes, notes)
     for head, of_head in several.items():
         answers.points[head, "image"] = operating_point(predictor.run, head)
         answers.rows += _image_rows(rows, dict(zip(predicted.index, of_head, strict=True)), answers, head)
@@ -135,7 +142,8 @@ def _image_rows(
             yield row_of("image", facts)
         else:
             threshold = None if one.searched else point
-            yield row_of("image", facts | {"notes": one.notes}, one.probabilities, one.score, threshold)
+            facts |= {"notes": one.notes, "reason": one.unlike and f"forced, though {one.unlike}"}
+            yield row_of("image", facts, one.probabilities, one.score, threshold)
 
 
 def _samples(

@@ -22,6 +22,9 @@ class Prediction:
             probabilities. A detector has none.
         marks: The marks of a detector, `MARKS` in pixels of the film as it is stored, the hottest first.
         samples: One row per sample that counts, `score` and `p_<class>` as in the predictions table.
+        unlike: The reason why the film is unlike those that the run was trained on, and is refused unless it is forced;
+            None if it is like them, or if the run does not say.
+        features: (D,) the mean of its samples' penultimate features.
         searched: True if windows all over the breast were looked at, and the most alarming one counts.
     """
 
@@ -34,6 +37,8 @@ class Prediction:
     marks: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=MARKS, dtype=float), repr=False)
     samples: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
     searched: bool = False
+    unlike: str | None = None
+    features: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32), repr=False)
 
     @property
     def called(self) -> str:
@@ -55,7 +60,8 @@ class Prediction:
         if len(self.marks):
             x, y = self.marks[["x_px", "y_px"]].iloc[0]
             marked = f"The hottest of its {len(self.marks)} marks is at x {x:.0f}, y {y:.0f} px from the top left."
-        more = [*filter(None, [decided, marked]), *self.notes, "Not for diagnostic use."]
+        odd = f"The film is {self.unlike}." if self.unlike else ""
+        more = [*filter(None, [odd, decided, marked]), *self.notes, "Not for diagnostic use."]
         return "\n".join([f"{self.called} ({self.head}: {shown})", *more])
 
 

@@ -7,7 +7,7 @@ processes may do it. `answers` shows this to the network, in blocks of a fixed s
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -16,8 +16,10 @@ import numpy as np
 import torch
 
 from mammo.datasets.film import Film, read_film
+from mammo.errors import InputError
 from mammo.inference.operating import OperatingPoint, operating_point
 from mammo.inference.prediction import Prediction
+from mammo.inference.unlike import Likeness
 from mammo.run_folder import RunFolder
 
 Point = tuple[float, float]  # x and y on a film as it is stored, in pixels from the top left
@@ -29,9 +31,11 @@ class Seen(ABC):
 
     Attributes:
         notes: Each assumption about the film, one line each.
+        appearance: The numbers of its appearance, `preprocessing.appearance.NUMBERS`.
     """
 
     notes: tuple[str, ...]
+    appearance: np.ndarray
 
     @property
     @abstractmethod
@@ -98,18 +102,23 @@ class Predictor(ABC, Generic[S]):
         They are those of `answers` but for the last digits, as no block is filled up.
         """
 
-    def __call__(self, film: Film, *, at: Point | None = None) -> Prediction:
+    def __call__(self, film: Film, *, at: Point | None = None, force: bool = False) -> Prediction:
         """Return the answer for a film.
 
         Args:
             film: A film, as `read` returns it.
             at: A point x, y in pixels of the film, from the top left, for a run on lesion windows. None: such a run
                 looks at windows all over the breast, and the most alarming one counts.
+            force: True answers for a film unlike those of the run too; `unlike` says why it would have been refused.
 
         Raises:
-            InputError: The film needs a spacing that it does not give, or there is no breast.
+            InputError: The film needs a spacing that it does not give, there is no breast, or the film is unlike those
+                of the run.
         """
-        return next(self.answers([self.see(film, at=at)]))
+        answer = next(self.answers([self.see(film, at=at)]))
+        if answer.unlike and not force:
+            raise InputError(f"the film is {answer.unlike}; force=True answers all the same")
+        return answer
 
     def read(self, path: Path | str) -> Film:
         """Read a film as the run read its own: with the window of DICOM files that `data.voi` says.
@@ -128,6 +137,18 @@ class Predictor(ABC, Generic[S]):
     def network(self) -> Any:
         """The network with the weights of the chosen epoch."""
         return self.run.network()
+
+    @cached_property
+    def likeness(self) -> Likeness | None:
+        """The films of the run, and how far one may lie from them; None in a run that does not say."""
+        arrays = self.run.likeness
+        return None if arrays is None else Likeness.from_arrays(arrays)
+
+    def judged(self, answer: Prediction, film: Seen, features: np.ndarray) -> Prediction:
+        """Return an answer with the film's features, of which (samples, D) are given, and why it is to be refused."""
+        mean = features.mean(0, dtype=np.float64)
+        unlike = self.likeness.reason(film.appearance, mean) if self.likeness else None
+        return replace(answer, unlike=unlike, features=mean.astype(np.float32))
 
     def computing(self) -> AbstractContextManager[Any]:
         """Return the context in which the network computes as in training."""

@@ -12,10 +12,11 @@ from mammo.datasets.film import Film
 from mammo.datasets.label_words import words_of
 from mammo.datasets.labels import Labels
 from mammo.errors import InputError
+from mammo.preprocessing.appearance import NUMBERS
 from mammo.preprocessing.crops import Crop
 from mammo.preprocessing.cutting import Cutter, Facts, UnreadableFilms
 
-FILM_COLUMNS = ["image_id", "height", "width", "max_level", "spacing_mm", "notes"]
+FILM_COLUMNS = ["image_id", "height", "width", "max_level", "spacing_mm", "notes", *NUMBERS]
 UNREADABLE_COLUMNS = ["image_id", "path", "reason"]
 
 
@@ -188,7 +189,7 @@ def _check_share(unreadable: dict[str, str], images: int, most: float) -> None:
 def _films(facts: Mapping[str, Facts], findings: pd.DataFrame) -> pd.DataFrame:
     spacings = findings.drop_duplicates("image_id").set_index("image_id")["spacing_mm"]
     rows = [
-        [image_id, one.height, one.width, one.max_level, spacings[image_id], "; ".join(one.notes)]
+        [image_id, one.height, one.width, one.max_level, spacings[image_id], "; ".join(one.notes), *one.appearance]
         for image_id, one in facts.items()
     ]
     return pd.DataFrame(rows, columns=FILM_COLUMNS)

@@ -21,6 +21,7 @@ import torch
 from mammo.datasets.film import Film, pixel_digest
 from mammo.errors import InputError, UnreadableFilm
 from mammo.formats import READING_VERSION
+from mammo.preprocessing.appearance import appearance
 from mammo.preprocessing.breast import Breast, find_breast
 from mammo.preprocessing.cache import Store, digest
 from mammo.preprocessing.masks import PLACED, MaskAsk, mask_squares
@@ -29,9 +30,9 @@ from mammo.processes.peers import peers
 from mammo.processes.progress import watched
 from mammo.processes.workers import shared_out
 
-# Raise it if this file, `squares`, `breast` or `region` changes a pixel or a number, so that no old square is used. A
-# change in `mammo.formats` or `mammo.datasets.film` raises READING_VERSION, which names the store too.
-VERSION = 3
+# Raise it if this file, `squares`, `breast`, `appearance` or `region` changes a pixel or a number, so that nothing old
+# is used. A change in `mammo.formats` or `mammo.datasets.film` raises READING_VERSION, which names the store too.
+VERSION = 4
 BLOCK_BYTES, BLOCK_S = 64 << 20, 60.0  # bytes of squares, and their age, before they are written: a kill loses these
 PATIENCE_S = 60.0  # for squares that other machines stored: a network file system may show them a minute late
 Place = tuple[str, str | None, str, float | None]  # image_id, laterality, path, spacing_mm
@@ -39,18 +40,20 @@ Place = tuple[str, str | None, str, float | None]  # image_id, laterality, path,
 
 @dataclass(frozen=True)
 class Facts:
-    """The facts about a film that remain when its pixels are gone: height and width in pixels, white, notes."""
+    """The facts about a film that remain when its pixels are gone: height and width in pixels, white, and so on."""
 
     height: int
     width: int
     max_level: int
     notes: list[str]
+    appearance: list[float]  # `appearance.NUMBERS`
 
     @classmethod
     def of(cls, film: Film, breast: Breast) -> "Facts":
         """Return the facts of a film and of the breast on it."""
         height, width = film.pixels.shape
-        return cls(height, width, int(film.max_level), [*film.notes, *breast.notes])
+        notes = [*film.notes, *breast.notes]
+        return cls(height, width, int(film.max_level), notes, appearance(film, breast).tolist())
 
 
 class UnreadableFilms(InputError):

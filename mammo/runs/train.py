@@ -7,6 +7,7 @@ import lightning as L
 
 from mammo.config import Config
 from mammo.datasets.registry import open_dataset
+from mammo.inference.unlike import likeness_of
 from mammo.models import heads
 from mammo.models.heads import FittedHead
 from mammo.processes.devices import plan_of
@@ -77,6 +78,8 @@ def train(config: Config, folder: Path) -> dict[str, float]:
         return {}
     fitted = earlier.heads() if earlier else fit_heads(config, prepared, outputs, task, donor)
     write_run(run, config, prepared, outputs, fitted)
+    likeness = likeness_of(run, learnt=donor is not None or task.net.trains_features)
+    run.write_likeness(likeness.arrays() if likeness else None)
     clock.lap("heads")
     metrics = report.write(folder)
     clock.lap("report")
