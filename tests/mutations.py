@@ -33,6 +33,7 @@ PREDICT, SELF_TEST = "tests/inference/test_predict.py", "tests/inference/test_se
 RECALIBRATION, FITTED = "tests/evaluation/test_recalibration.py", "tests/runs/test_recalibrate.py"
 EXPLAIN, POINTING = "tests/explaining/test_explanation.py", "tests/explaining/test_pointing.py"
 BLOCK = "tests/models/test_last_block.py"
+UNLIKE = "tests/inference/test_unlike.py"
 DONOR, SHARES = "tests/runs/test_donor.py", "tests/preprocessing/test_shares.py"
 
 # Name: file of mammo, text before, text after, file of the test, and part of its name.
@@ -77,6 +78,9 @@ MUTATIONS = {
     "odds not moved": ("evaluation/recalibration.py", "moved = 0.0 if prevalence is None else", "moved = 0.0 if prevalence else", RECALIBRATION, "multiplies_the_odds"),
     "offset unused": ("evaluation/recalibration.py", "logs[:, 1] += self.offset", "logs[:, 1] += 0", RECALIBRATION, "after_the_temperature"),
     "learnt films fitted": ("runs/recalibrate.py", "if (image, patient) in known}", "if not known}", FITTED, "learnt_are_refused"),
+    "nothing is unlike": ("inference/unlike.py", "if max(looks, far) <= limit:", "if limit:", UNLIKE, "no_mammogram"),
+    "learnt features as new ones": ("inference/unlike.py", "if not (learnt and val.sum() >= FEW):", "if True:", UNLIKE, "learnt_from"),
+    "axes without lengths": ("inference/unlike.py", "(along**2 / self.lengths[:-1])", "(along**2)", UNLIKE, "a_point_of_a_cloud"),
     # marks of detectors
     "marks at the edge": ("evaluation/marks.py", "[lesion] + ROUNDING_PX", "[lesion] - ROUNDING_PX", MARKS, "within_the_radius"),
     "marks of small lesions": ("evaluation/marks.py", "np.fmax(_numbers(lesions, \"radius_px\"), hit_mm", "np.fmin(_numbers(lesions, \"radius_px\"), hit_mm", MARKS, "within_the_radius"),

@@ -107,10 +107,12 @@ def _variants(pixels: np.ndarray, draw: np.random.Generator) -> Iterator[tuple[s
 
 def _digits() -> Iterator[tuple[str, np.ndarray]]:
     """Yield scanned digits of scikit-learn, and faces of scikit-image, enlarged."""
-    from sklearn.datasets import load_digits
-
-    for number, one in enumerate(load_digits().images[:40]):
-        yield f"digit {number}", cv2.resize((one * 15.9).astype(np.uint8), (512, 512), interpolation=cv2.INTER_CUBIC)
+    spec = find_spec("sklearn")
+    digits = None if spec is None or spec.origin is None else Path(spec.origin).parent / "datasets/data/digits.csv.gz"
+    if digits is not None and digits.is_file():
+        for number, one in enumerate(np.loadtxt(digits, delimiter=",", max_rows=40)[:, :64]):
+            small = (one.reshape(8, 8) * 15.9).astype(np.uint8)
+            yield f"digit {number}", cv2.resize(small, (512, 512), interpolation=cv2.INTER_CUBIC)
     spec = find_spec("skimage")
     faces = None if spec is None or spec.origin is None else Path(spec.origin).parent / "data/lfw_subset.npy"
     if faces is not None and faces.is_file():
