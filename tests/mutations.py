@@ -78,7 +78,7 @@ MUTATIONS = {
     "odds not moved": ("evaluation/recalibration.py", "moved = 0.0 if prevalence is None else", "moved = 0.0 if prevalence else", RECALIBRATION, "multiplies_the_odds"),
     "offset unused": ("evaluation/recalibration.py", "logs[:, 1] += self.offset", "logs[:, 1] += 0", RECALIBRATION, "after_the_temperature"),
     "learnt films fitted": ("runs/recalibrate.py", "if (image, patient) in known}", "if not known}", FITTED, "learnt_are_refused"),
-    "nothing is unlike": ("inference/unlike.py", "if max(looks, far) <= limit:", "if limit:", UNLIKE, "no_mammogram"),
+    "nothing is unlike": ("inference/unlike.py", "if max(looks, far) <= 0:", "if True:", UNLIKE, "no_mammogram"),
     "learnt features as new ones": ("inference/unlike.py", "if not (learnt and val.sum() >= FEW):", "if True:", UNLIKE, "learnt_from"),
     "axes without lengths": ("inference/unlike.py", "(along**2 / self.lengths[:-1])", "(along**2)", UNLIKE, "a_point_of_a_cloud"),
     # marks of detectors

@@ -111,7 +111,7 @@ def _strange(likeness: Likeness | None, numbers: Sequence[np.ndarray], features:
     assert likeness is not None  # `measure` has seen to it
     pairs = [likeness.strangeness(*one) for one in zip(numbers, features, strict=True)]
     two = np.array(pairs, np.float64).reshape(-1, 2)
-    return np.column_stack([two, two.max(1)]) - likeness.threshold
+    return np.column_stack([two, two.max(1)])
 
 
 def tables(found: dict[str, Any]) -> list[str]:

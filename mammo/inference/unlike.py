@@ -16,7 +16,7 @@ from scipy.stats import t as student
 from mammo.preprocessing.appearance import LEAST_SPREAD, NUMBERS, on_scale
 from mammo.run_folder import RunFolder
 
-SHARE = 0.01  # of films like the training part that are refused in error
+SHARE = 0.01  # of films like the training part that are refused in error, half of them by either distance
 AXES = 32  # principal axes of a cloud that have a length of their own; all others share one
 SHRINKAGE = 0.1  # of the lengths of axes towards that of independent numbers
 MOST = 1000  # films of a part that are looked at
@@ -72,19 +72,17 @@ class Likeness:
     Attributes:
         appearance: The cloud of the appearance of training films.
         features: The cloud of their features.
-        scale: (2, 2) mean and deviation of the logarithm of each distance, on films of training and validation.
-        threshold: (1,) the strangeness above which a film is refused.
+        limits: (2,) the logarithm of each distance above which a film is refused.
         range: (2, numbers) the least and the largest of the `NUMBERS` of training films.
     """
 
     appearance: Cloud
     features: Cloud
-    scale: np.ndarray
-    threshold: np.ndarray
+    limits: np.ndarray
     range: np.ndarray
 
     def strangeness(self, appearance: np.ndarray, features: np.ndarray) -> tuple[float, float]:
-        """Return how strange a film's appearance is and how strange its features are, both in units of the threshold's.
+        """Return how strange a film's appearance and its features are: above 0 it is refused.
 
         Args:
             appearance: (numbers,) its `NUMBERS`.
@@ -92,18 +90,16 @@ class Likeness:
         """
         near = self.appearance.distances(on_scale(appearance[None]))[0]
         far = self.features.distances(features[None])[0]
-        scores = (np.log([near, far]) - self.scale[0]) / self.scale[1]
-        return float(scores[0]), float(scores[1])
+        return math.log(near) - float(self.limits[0]), math.log(far) - float(self.limits[1])
 
     def reason(self, appearance: np.ndarray, features: np.ndarray) -> str | None:
         """Return the reason why a film is refused; None if it is like the films of the run. See `strangeness`."""
         looks, far = self.strangeness(appearance, features)
-        limit = float(self.threshold[0])
-        if max(looks, far) <= limit:
+        if max(looks, far) <= 0:
             return None
-        if looks <= limit:
-            times = math.exp((far - limit) * float(self.scale[1, 1]))
-            return f"unlike the training films: the network's features lie {times:.3g} times as far from them as may be"
+        if looks <= 0:
+            times = f"{math.exp(far):.3g} times as far"
+            return f"unlike the training films: the network's features lie {times} from them as may be"
         unit = np.abs(on_scale(appearance[None])[0] - self.appearance.mean) / self.appearance.spread
         outside = (appearance < self.range[0]) | (appearance > self.range[1])
         if not outside.any():
@@ -118,7 +114,7 @@ class Likeness:
         found = {
             f"{name}.{one.name}": getattr(cloud, one.name) for name, cloud in clouds.items() for one in fields(Cloud)
         }
-        return found | {"scale": self.scale, "threshold": self.threshold, "range": self.range}
+        return found | {"limits": self.limits, "range": self.range}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Likeness":
@@ -127,7 +123,7 @@ class Likeness:
             Cloud(**{one.name: arrays[f"{name}.{one.name}"] for one in fields(Cloud)})
             for name in ("appearance", "features")
         )
-        return cls(appearance, features, arrays["scale"], arrays["threshold"], arrays["range"])
+        return cls(appearance, features, arrays["limits"], arrays["range"])
 
 
 def likeness_of(run: RunFolder, *, learnt: bool) -> Likeness | None:
@@ -151,22 +147,21 @@ def likeness_of(run: RunFolder, *, learnt: bool) -> Likeness | None:
     logs = np.log(np.concatenate(measured))
     if len(logs) < FEW:
         return None
-    scale = np.stack([logs.mean(0), np.maximum(logs.std(0), 0.05)])
-    limit = threshold(((logs - scale[0]) / scale[1]).max(1))
-    return Likeness(*clouds, scale, np.array([limit]), np.stack([numbers[train].min(0), numbers[train].max(0)]))
+    limits = np.array([threshold(one, SHARE / 2) for one in logs.T])
+    return Likeness(*clouds, limits, np.stack([numbers[train].min(0), numbers[train].max(0)]))
 
 
-def threshold(scores: np.ndarray) -> float:
-    """Return the score above which a new film lies with the probability `SHARE`, from those of films like it, (n,).
+def threshold(scores: np.ndarray, share: float) -> float:
+    """Return the score above which a new film lies with the probability `share`, from those of films like it, (n,).
 
     It is an order statistic, which promises this whatever the distribution. Too few films for it have none; then it is
     that of a normal distribution, or the largest score if that is above.
     """
     count = len(scores)
-    rank = math.ceil((count + 1) * (1 - SHARE))
+    rank = math.ceil((count + 1) * (1 - share))
     if rank <= count:
         return float(np.sort(scores)[rank - 1])
-    beyond = student.ppf(1 - SHARE, count - 1) * scores.std(ddof=1) * math.sqrt(1 + 1 / count)
+    beyond = student.ppf(1 - share, count - 1) * scores.std(ddof=1) * math.sqrt(1 + 1 / count)
     return float(max(scores.mean() + beyond, scores.max()))
 
 
