@@ -13,7 +13,7 @@ from mammo.fields import whole as _whole
 class CropConfig:
     """The part of a film that is seen. A crop takes only the keys that concern it. For your own, set `_target_`."""
 
-    name: str = "whole"  # the part of the film that is seen: whole, lesion, scaled_lesion or grid
+    name: str = "whole"  # the part of the film that is seen: whole, film, lesion, scaled_lesion or grid
     _target_: str | None = None  # the import path of a crop class of your own
     arguments: Any = field(default_factory=dict)  # arguments of that class; add one with a plus
     # the side of a window in millimetres; 22.4 is 112 pixels of 0.2 mm, shown at 224

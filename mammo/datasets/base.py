@@ -22,7 +22,8 @@ class Dataset(Protocol):
         citation: The publication to cite.
 
     A data set may also have `notes`, a list of lines for the report: what was understood, left out or translated; and
-    `carry(column)`, which is called with the task's column before `findings`.
+    `carry(column)`, which is called with the task's column before `findings`; and `breast_mask(image_id)`, which gives
+    the path of a picture that is above 0 on the true breast, or None.
     """
 
     name: str

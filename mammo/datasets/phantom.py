@@ -15,9 +15,10 @@ from mammo.datasets.findings import read_findings
 from mammo.datasets.mias import MIAS
 from mammo.datasets.mias_info import SIDE_PX
 from mammo.datasets.scanners import SCANNERS, machine_masks, stream, write_films
-from mammo.drawing.films import draw, film_masks
+from mammo.drawing.films import breast_mask, draw, film_masks
 from mammo.drawing.lesions import Finding
 from mammo.errors import InputError
+from mammo.files import whole
 from mammo.paths import home
 
 VERSION = "v1"  # of the drawing; raise it whenever a pixel changes, so that old folders are not used
@@ -178,6 +179,21 @@ class Phantom(MIAS):
     def read(self, image_id: str) -> Film:
         """Return a film, after comparing it with the manifest; that of another machine states its own facts."""
         return super().read(image_id) if self.scanner == "film" else self.verified(image_id)
+
+    def breast_mask(self, image_id: str) -> Path | None:
+        """Return the path of the breast's true mask, which is drawn when it is first asked for; None of a machine."""
+        path = self.root / "breasts" / f"{image_id}.png"
+        if self.scanner != "film":
+            return None
+        if not path.is_file():
+            patient, side = divmod(int(image_id.removeprefix("mdb")) - 1, 2)
+            tissue, *_ = deal(self._seed, self.patients)[patient]
+            mask = breast_mask(self._seed, patient + 1, side + 1, tissue)
+            with suppress(OSError):
+                path.parent.mkdir(exist_ok=True)
+            with suppress(OSError), whole(path) as temporary:
+                temporary.write_bytes(cv2.imencode(".png", mask.astype(np.uint8) * 255)[1].tobytes())
+        return path if path.is_file() else None
 
     @property
     def _seed(self) -> int:

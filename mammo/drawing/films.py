@@ -139,6 +139,14 @@ def film_masks(seed: int, patient: int, side: int, tissue: str, findings: list[F
     return list(masks[..., ::-1] if side == 1 else masks)
 
 
+def breast_mask(seed: int, patient: int, side: int, tissue: str) -> np.ndarray:
+    """Return the breast on the film of `draw`, muscle included, (1024, 1024) bool, without drawing the film."""
+    breast = anatomy(seed, patient, side, tissue)
+    left, mask = (SIDE_PX - breast.width) // 2, np.zeros((SIDE_PX, SIDE_PX), bool)
+    mask[:, left : left + breast.width] = np.arange(breast.width) < breast.skin[:, None]
+    return mask[:, ::-1] if side == 1 else mask
+
+
 def extents_of(
     seed: int, patient: int, side: int, tissue: str, findings: list[Finding]
 ) -> tuple[Breast, list[np.ndarray]]:

@@ -3,7 +3,7 @@
 import functools
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -65,6 +65,13 @@ class Breast:
     def _turned(self, x_px: float, y_px: float) -> tuple[float, float]:
         height, width = self.film_shape
         return width - 1 - x_px if self.mirrored else x_px, height - 1 - y_px if self.upside_down else y_px
+
+    def on_film(self) -> np.ndarray:
+        """Return the mask on the film as it is stored, (height, width) bool."""
+        whole = np.zeros(self.film_shape, bool)
+        whole[:, self.chest_px :] = self.mask
+        whole = whole[:, ::-1] if self.mirrored else whole
+        return whole[::-1] if self.upside_down else whole
 
     def reaches(self, x_px: float, y_px: float, reach_px: float) -> bool:
         """Tell whether the breast lies within `reach_px` of a point."""
@@ -160,6 +167,20 @@ def find_breast(film: Film, laterality: str | None, path: Path | str = "film", b
         film_shape=(height, width),
         notes=tuple(notes),
     )
+
+
+def whole_film(film: Film, breast: Breast, bits: int = 8) -> Breast:
+    """Return the film itself in place of its breast: nothing is removed or mirrored, and its white is white.
+
+    Args:
+        film: The film.
+        breast: The breast that was found on it; its mask remains.
+        bits: Bits of a grey level of the result, 8 or 16.
+    """
+    levels = film.levels8() if bits == 8 else np.rint(np.minimum(film.grey(), 1) * 65535).astype(np.uint16)
+    turned = slice(None, None, -1 if film.upside_down else 1)
+    box, mask = (0, *levels.shape), np.ascontiguousarray(breast.on_film()[turned])
+    return replace(breast, pixels=levels[turned], mask=mask, box=box, mirrored=False, chest_px=0)
 
 
 def _region(levels: np.ndarray, max_level: int, path: Path | str) -> tuple[np.ndarray, list[str]]:

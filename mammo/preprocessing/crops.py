@@ -59,16 +59,23 @@ class Whole:
 
     leak, caption, several_per_image = None, None, False
     asks_once = True
+    kind = "whole"  # of `Ask`
 
     def look(self, row: pd.Series, at: tuple[float, float] | None = None) -> Look:
-        """Return the square of a new film: its breast."""
-        return [Ask("whole")], None
+        """Return the square of a new film: its breast, or all of it."""
+        return [Ask(self.kind)], None
 
     def cut(self, rows: pd.DataFrame, findings: pd.DataFrame, labels: Labels, cutter: Cutter, seed: int) -> Made:
         """Return one sample per image."""
         rows, notes = class_rows(rows, labels)
-        squares = cutter(rows, [Ask("whole")] * len(rows))
+        squares = cutter(rows, [Ask(self.kind)] * len(rows))
         return [sample_row(row, square, row["image_id"]) for row, (square,) in zipped(rows, squares)], notes
+
+
+class WholeFilm(Whole):
+    """The whole film as it is, with labels and borders, not mirrored: where the breast itself is to be found."""
+
+    kind = "film"
 
 
 class Lesion:
@@ -265,7 +272,9 @@ class Grid:
         return samples, notes
 
 
-CROPS: dict[str, Any] = {"whole": Whole, "lesion": Lesion, "scaled_lesion": ScaledLesion, "grid": Grid}
+CROPS: dict[str, Any] = {
+    "whole": Whole, "film": WholeFilm, "lesion": Lesion, "scaled_lesion": ScaledLesion, "grid": Grid,
+}  # fmt: skip
 
 
 def build_crop(config: CropConfig) -> Crop:

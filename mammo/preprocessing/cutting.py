@@ -22,7 +22,7 @@ from mammo.datasets.film import Film, pixel_digest
 from mammo.errors import InputError, UnreadableFilm
 from mammo.formats import READING_VERSION
 from mammo.preprocessing.appearance import appearance
-from mammo.preprocessing.breast import Breast, find_breast
+from mammo.preprocessing.breast import Breast, find_breast, whole_film
 from mammo.preprocessing.cache import Store, digest
 from mammo.preprocessing.masks import PLACED, MaskAsk, mask_squares
 from mammo.preprocessing.squares import NUMBERS, Ask, Made, Square, squares_of
@@ -211,13 +211,13 @@ class Cutter:
             image_id, laterality, path, spacing_mm = place
             film = self.read(image_id)
             breast = find_breast(film, laterality, path or image_id, self.bits)
-            sides = self.stored, self.shown, self.margin
-            squares = [
-                (ask, mask_squares(breast, ask, *sides))
-                if isinstance(ask, MaskAsk)
-                else (ask, squares_of(breast, spacing_mm, ask, *sides))
-                for ask in of_film[place]
-            ]
+            sides, squares = (self.stored, self.shown, self.margin), list[tuple[Ask, Made]]()
+            for ask in of_film[place]:
+                seen = whole_film(film, breast, self.bits) if ask.kind == "film" else breast
+                if isinstance(ask, MaskAsk):
+                    squares.append((ask, mask_squares(seen, ask, *sides)))
+                else:
+                    squares.append((ask, squares_of(seen, spacing_mm, ask, *sides)))
             return Facts.of(film, breast), squares
 
         films = list(of_film)

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from mammo.datasets.film import file_digest, read_mask
+from mammo.datasets.film import Film, file_digest, read_mask
 from mammo.datasets.geometry import BOX, CIRCLE, contour_of
 from mammo.errors import UnreadableFilm
 from mammo.preprocessing.breast import Breast, cut
@@ -93,7 +93,9 @@ def shapes_of(findings: pd.DataFrame) -> tuple[dict[Hashable, tuple[Shape, ...]]
     notes = [f"{sources[name]} true regions come from {said}" for name, said in WORDS.items() if sources[name]]
     if lost:
         some = ", ".join(lost[:3]) + ", ..." * (len(lost) > 3)
-        notes.append(f"{len(lost)} images are left out, for the region of a finding is unknown ({some})")
+        notes.append(
+            f"the region of a finding is unknown on {len(lost)} images, which neither train nor test regions ({some})"
+        )
     return known, notes
 
 
@@ -138,6 +140,13 @@ def region_on_film(shapes: tuple[Shape, ...], height: int, width: int) -> np.nda
             down, across = np.ogrid[:height, :width]
             region |= (across - x) ** 2 + (down - y) ** 2 <= radius**2
     return region > 0
+
+
+def brightest_part(film: Film) -> np.ndarray:
+    """Return the largest connected part of a film above the one level of Otsu 1979 (IEEE Trans. SMC 9:62-66), bool."""
+    _, above = cv2.threshold(film.levels8(), 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+    _, parts, facts, _ = cv2.connectedComponentsWithStats(above)
+    return above.astype(bool) & (parts == 1 + facts[1:, cv2.CC_STAT_AREA].argmax() if len(facts) > 1 else parts < 0)
 
 
 def mask_squares(breast: Breast, ask: MaskAsk, stored: int, shown: int, margin: float) -> Made:

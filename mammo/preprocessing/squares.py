@@ -26,10 +26,11 @@ class Ask:
     """A request for squares of a film, in plain numbers, so that their digest can name the squares.
 
     Attributes:
-        kind: `whole` (the whole breast, aspect ratio kept), `point` (one square around a point of the film, or none if
-            the breast is farther away than `within_px`), `middle` (one at the middle of the breast), `place` (one at
-            a place in the breast) or `grid` (several over the breast).
-        size_px: Side of the square in pixels of the film; `whole` takes the breast's own size instead.
+        kind: `whole` (the whole breast, aspect ratio kept), `film` (the whole film as it is, see `whole_film`), `point`
+            (one square around a point of the film, or none if the breast is farther away than `within_px`), `middle`
+            (one at the middle of the breast), `place` (one at a place in the breast) or `grid` (several over the
+            breast).
+        size_px: Side of the square in pixels of the film; `whole` and `film` take their own size instead.
         at: The point in pixels, or the place in fractions.
         within_px: Largest distance of a point from the breast.
         reach_px: Largest move of the square to the brightest blob; with 0 it stays.
@@ -104,7 +105,7 @@ def shown_at(x_px: float, y_px: float, size_px: float, stored: int, shown: int, 
 def points_of(breast: Breast, ask: Ask) -> Iterator[tuple[tuple[float, float], int]]:
     """Yield the centre of each square, in coordinates of the breast, and its side in pixels."""
     top, bottom, right = breast.box
-    if ask.kind == "whole":
+    if ask.kind in ("whole", "film"):
         size = max(bottom - top, right)
         yield (size / 2, (top + bottom) / 2), size
     elif ask.kind == "middle":

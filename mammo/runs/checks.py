@@ -21,7 +21,7 @@ from mammo.run_folder import RunFolder
 HEADS = ("svm", "svm_linear", "logistic", "lda", "knn", "mlp", "boosting")
 LOSSES = ("cross_entropy", "focal", "confusion")
 METHODS = ("geometric", "crossover", "mixup", "cutmix", "gan")
-CROPS = ("whole", "lesion", "scaled_lesion", "grid")
+CROPS = ("whole", "film", "lesion", "scaled_lesion", "grid")
 SIDES = {  # the smallest side of an input, in pixels, by backbone
     "vgg16": 32, "vgg19": 32, "inception": 75, "resnet18": 32, "resnet50": 32, "densenet201": 32, "alexnet": 63,
     "alexnet_modified": 63, "efficientnet_b0": 32, "convnext_tiny": 32, "vit_b_16": 32, "swin_t": 32, "compact": 32,

@@ -158,7 +158,7 @@ def test_an_unknown_region_is_not_an_empty_one():
     rows += [row("half", finding_id=2), row("unread", finding_id=0, severity=None), row("known", **CIRCLE)]
     shapes, notes = shapes_of(findings_table(rows))
     assert list(shapes) == ["normal", "known"] and shapes["normal"] == ()
-    assert "4 images are left out" in notes[-1] and "nowhere, point, half, ..." in notes[-1]
+    assert "unknown on 4 images" in notes[-1] and "nowhere, point, half, ..." in notes[-1]
 
 
 def test_masks_that_do_not_fit_are_refused_by_name(mask, tmp_path):
