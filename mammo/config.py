@@ -23,6 +23,7 @@ from mammo.fields import check_ranges
 from mammo.fields import number as _number
 from mammo.fields import one_of as _one_of
 from mammo.fields import whole as _whole
+from mammo.segmentation_config import SegmentationConfig
 
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 
@@ -32,8 +33,9 @@ class TaskConfig:
     """The question that the classifier answers: its classes, from one column of the findings table."""
 
     name: str = "abnormality"  # the name of the task, as tables and reports print it
-    # classification tells classes apart; detection also marks where lesions, findings of the second class, lie
-    kind: str = _one_of("classification", "classification", "detection")
+    # classification tells classes apart; detection also marks where lesions, findings of the second class, lie;
+    # segmentation finds their regions, or that of the breast
+    kind: str = _one_of("classification", "classification", "detection", "segmentation")
     column: str = "severity"  # the column of the findings table that decides the class
     # each class with its values of the column, as the option of task= says; the second class of two is positive;
     # null: the words of the column
@@ -156,7 +158,7 @@ class OptimConfig:
 class EarlyStoppingConfig:
     """The rule that stops training early. It needs a validation part; without one, training does not stop early."""
 
-    # stop after this many epochs without a better val/auroc; null: never stop early
+    # stop after this many epochs without a better val/auroc, in segmentation val/dice; null: never stop early
     patience: int | None = _whole(10, 0, null=True)
 
 
@@ -187,6 +189,7 @@ class Config:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     detector: DetectorConfig = field(default_factory=DetectorConfig)
+    segmentation: SegmentationConfig = field(default_factory=SegmentationConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
@@ -240,6 +243,11 @@ class Config:
     def network(self) -> str:
         """The name of the network, or of the maps of a detector, as reports print it."""
         return " + ".join(self.model.maps) if self.task.kind == "detection" else self.model.name
+
+    @property
+    def chosen_by(self) -> str:
+        """The watched metric whose best epoch is kept."""
+        return "dice" if self.task.kind == "segmentation" else "auroc"
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data, as JSON and YAML hold it."""

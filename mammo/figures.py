@@ -66,9 +66,13 @@ def confusion(counts: np.ndarray, classes: list[str], title: str) -> Figure:
 
 
 def curves(table: pd.DataFrame, watched: str, title: str) -> Figure:
-    """Draw accuracy, AUROC and loss by epoch on train and the watched split, as in Figures 7 and 9 of that paper."""
+    """Draw accuracy, AUROC and loss by epoch on train and the watched split, as in Figures 7 and 9 of that paper.
+
+    The Dice of outlines stands in the place of accuracy.
+    """
     drawn, axes = figure(11, 3.2, columns=3)
-    for axis, metric in zip(axes[0], ("accuracy", "auroc", "loss"), strict=True):
+    first = "dice" if "train/dice" in table else "accuracy"
+    for axis, metric in zip(axes[0], (first, "auroc", "loss"), strict=True):
         for part, colour in (("train", GREY), (watched, BLUE)):
             axis.plot(table["epoch"], table[f"{part}/{metric}"], color=colour, label=part, marker=".")
         axis.set(xlabel="epoch", ylabel=metric.replace("auroc", "AUROC"))

@@ -177,6 +177,16 @@ class RunFolder:
         )
 
     @property
+    def segmented(self) -> bool:
+        """True if the run found regions: it then has `segments`."""
+        return (self.path / "segments.csv").is_file()
+
+    @property
+    def segments(self) -> pd.DataFrame:
+        """One row per image and head: its regions measured on the film, see `evaluation.segmentation`."""
+        return pd.read_csv(self.file("segments.csv"), dtype=TYPES | {"source": str}, **WORDS)
+
+    @property
     def films(self) -> pd.DataFrame:
         """One row per film that was cut: its size, white, spacing and notes; empty in runs that wrote none."""
         if not (self.path / "films.csv").is_file():

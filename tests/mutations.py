@@ -34,6 +34,7 @@ RECALIBRATION, FITTED = "tests/evaluation/test_recalibration.py", "tests/runs/te
 EXPLAIN, POINTING = "tests/explaining/test_explanation.py", "tests/explaining/test_pointing.py"
 BLOCK = "tests/models/test_last_block.py"
 UNLIKE = "tests/inference/test_unlike.py"
+SEGMENTED = "tests/test_segmentation.py"
 DONOR, SHARES = "tests/runs/test_donor.py", "tests/preprocessing/test_shares.py"
 
 # Name: file of mammo, text before, text after, file of the test, and part of its name.
@@ -41,7 +42,7 @@ MUTATIONS = {
     # leaks
     "train on test": ("training/datamodule.py", "samples = self.prepared.train\n", "samples = self.prepared.described\n", LEAKS, "honest_run_has"),
     "stop on test": ("training/prepare.py", 'self.watched = self.select_on if self.rows_of[self.select_on] else "test"', 'self.watched = "test"', SAMPLES, "watches_test"),
-    "watch test rows": ("training/prepare.py", "self._samples(self.rows_of[self.watched], self.flips)", 'self._samples(self.rows_of["test"], self.flips)', LEAKS, "honest_run_has"),
+    "watch test rows": ("training/prepare.py", "self._samples(self._taught(self.watched), self.flips)", 'self._samples(self._taught("test"), self.flips)', LEAKS, "honest_run_has"),
     "nothing withheld": ("models/heads.py", 'isin(["train", select_on])', 'isin(["train", "val", "test"])', LEAKS, "scaler_or_a_head"),
     "heads see test": ("models/heads.py", 'for part in ("train", select_on))', 'for part in ("train", "test"))', HEADS, "no_head_sees"),
     "tuning by row": ("models/heads.py", ".split(labels, labels, patients))", ".split(labels, labels, np.arange(len(labels))))", HEADS, "inner_fold"),
@@ -81,6 +82,11 @@ MUTATIONS = {
     "nothing is unlike": ("inference/unlike.py", "if max(looks, far) <= 0:", "if True:", UNLIKE, "no_mammogram"),
     "learnt features as new ones": ("inference/unlike.py", "if not (learnt and val.sum() >= FEW):", "if True:", UNLIKE, "learnt_from"),
     "axes without lengths": ("inference/unlike.py", "(along**2 / self.lengths[:-1])", "(along**2)", UNLIKE, "a_point_of_a_cloud"),
+    # regions
+    "regions of other images": ("training/region_data.py", "not np.array_equal(true[one].square, square)", "not true[one].square.size", SEGMENTED, "region_of_another_image"),
+    "regions held of test": ("training/region_data.py", "if strangers := sorted(set(samples.regions) - own):", "if strangers := []:", SEGMENTED, "that_training_holds"),
+    "regions at prediction": ("training/prepare.py", "self.regions if sees_regions else {}", "self.regions", SEGMENTED, "prediction_sees_no_region"),
+    "regions mirrored": ("preprocessing/masks.py", "region[:, ::-1] if breast.mirrored", "region if breast.mirrored", SEGMENTED, "comes_back_to_its_lesion"),
     # marks of detectors
     "marks at the edge": ("evaluation/marks.py", "[lesion] + ROUNDING_PX", "[lesion] - ROUNDING_PX", MARKS, "within_the_radius"),
     "marks of small lesions": ("evaluation/marks.py", "np.fmax(_numbers(lesions, \"radius_px\"), hit_mm", "np.fmin(_numbers(lesions, \"radius_px\"), hit_mm", MARKS, "within_the_radius"),

@@ -31,12 +31,13 @@ KINDS = {  # how often each is killed, and with which settings
         ["model=compact", "model.image_size=64", "trainer.max_epochs=6", "trainer.devices=2", *CLASSIFIER],
     ),
     "detector": (10, DETECTOR),
+    "regions": (5, ["task=segmentation", "model=compact", "model.image_size=64", "trainer.max_epochs=6"]),
 }
 SAME = [
     "predictions.csv", "metrics.json", "features.safetensors", "features.csv", "curves.csv", "selection.json",
     "split.csv", "samples.csv",
 ]  # fmt: skip
-OF_DETECTOR = ["candidates.csv", "lesions.csv"]
+OF_PLACES = ["candidates.csv", "lesions.csv", "segments.csv"]  # of a detector, and of regions
 # What is written in turn: each tells what is under way once it is there. Every other kill waits for one of them.
 STAGES = {
     "provenance.json": "first epoch", "curves.csv": "fit", "features.safetensors": "features", "features.csv": "heads",
@@ -99,7 +100,7 @@ def members(session):
 
 def unequal(cut, whole):
     """Files and weights that differ; reports but for their command."""
-    names = SAME + OF_DETECTOR * (whole / OF_DETECTOR[0]).exists()
+    names = SAME + [name for name in OF_PLACES if (whole / name).exists()]
     found = [name for name in names if (whole / name).read_bytes() != (cut / name).read_bytes()]
     one, two = (
         [line for line in (folder / "report.md").read_text().splitlines() if "Command" not in line]

@@ -14,10 +14,11 @@ from scipy.ndimage import binary_erosion, distance_transform_edt
 from scipy.special import stdtrit
 
 from mammo.errors import InputError
-from mammo.evaluation.bootstrap import RESAMPLES, Value, interval, resampled, standard_error
+from mammo.evaluation.bootstrap import RESAMPLES, Value, difference, interval, resampled, standard_error
 
 MEASURES = ["dice", "iou", "assd_mm", "hd95_mm", "area_mm2", "true_area_mm2", "area_px"]
-SEGMENTS = ["image_id", "patient", "split", *MEASURES]  # the columns of segments.csv
+# The columns of segments.csv. `source` says where the true region comes from; it is empty if there is none.
+SEGMENTS = ["image_id", "patient", "split", "head", "source", *MEASURES]
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,26 @@ def evaluate_segments(table: pd.DataFrame, resamples: int = RESAMPLES) -> Segmen
         "without_region": len(without),
     }
     return Segmentation(values, counts)
+
+
+def compare_dice(first: pd.DataFrame, second: pd.DataFrame, resamples: int = RESAMPLES) -> Value:
+    """Return the mean Dice of the first table minus that of the second, on the same images, with patients drawn alike.
+
+    Args:
+        first: One row per image, `image_id`, `patient` and `dice`; images without a true region do not count.
+        second: The same images.
+        resamples: The number of resamples.
+
+    Raises:
+        InputError: The tables have other images.
+    """
+    both = [one.dropna(subset="dice").set_index("image_id") for one in (first, second)]
+    if set(both[0].index) != set(both[1].index):
+        raise InputError("two tables of segments have other images with a true region; compare the same ones")
+    if both[0].empty:
+        return Value(None, reason="undefined: there is no such image")
+    apart = both[0]["dice"] - both[1]["dice"].reindex(both[0].index)
+    return difference(_means(both[0], apart, resamples), both[0]["patient"].nunique())
 
 
 def _means(rows: pd.DataFrame, of: pd.Series, resamples: int) -> np.ndarray:

@@ -8,6 +8,11 @@ from mammo.inference.detector import DetectorPredictor
 from mammo.inference.predictor import Predictor
 from mammo.run_folder import RunFolder
 
+KINDS: dict[str, type[ClassifierPredictor] | type[DetectorPredictor]] = {
+    "classification": ClassifierPredictor,
+    "detection": DetectorPredictor,
+}
+
 
 def build_predictor(run: RunFolder, head: str | None = None) -> Predictor[Any]:
     """Return the predictor of a run.
@@ -21,7 +26,10 @@ def build_predictor(run: RunFolder, head: str | None = None) -> Predictor[Any]:
     """
     if run.external is not None:
         raise InputError(f"{run.path} is an external test of the run {run.tested_run.path}; name that run")
-    kind = DetectorPredictor if run.config.task.kind == "detection" else ClassifierPredictor
+    if (kind := KINDS.get(run.config.task.kind)) is None:
+        raise InputError(
+            f"{run.path}: task.kind={run.config.task.kind} has no predictor; use mammo test on a table of films"
+        )
     known = kind.heads_of(run)
     if head is not None and head not in known:
         raise InputError(f"{run.path} has no head {head}; it has {', '.join(known)}")

@@ -20,7 +20,7 @@ from mammo.evaluation.predictions import BASELINES, Predictions
 from mammo.evaluation.prevalence import corrected, shift
 from mammo.evaluation.subgroups import beyond_shortcuts, by_subgroup
 from mammo.files import write_json, write_text
-from mammo.reports import detection, run_figures
+from mammo.reports import places, run_figures
 from mammo.reports.markdown import markdown, signed
 from mammo.reports.run import BRIEFLY, HEADS, SOURCES, metrics_table, shortcut_verdict, synthetic_lines
 from mammo.reports.shift import Rows, section
@@ -77,7 +77,7 @@ def write(folder: Path) -> dict[str, float]:
         facts[f"by_{name}"] = {**how, **said, **unit.evaluation.as_json()}
     facts["own_test"] = found.own.as_json()
     facts["shift"] = {head: {name: row.as_json() for name, row in of.items()} for head, of in found.shifts.items()}
-    marks = detection.write(found.test) if found.test.detects else detection.NONE
+    marks = places.write(found.test)
     write_json(facts | marks.facts, folder / "metrics.json")
     _draw(folder / "figures", found)
     lines = [*_first_lines(found), "", "Not for diagnostic use.", "", *marks.lines]

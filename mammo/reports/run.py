@@ -18,7 +18,7 @@ from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.predictions import BASELINES
 from mammo.evaluation.subgroups import beyond_shortcuts, by_subgroup, facts_of, one_liner
 from mammo.files import write_json, write_text
-from mammo.reports import detection, explained, run_figures
+from mammo.reports import explained, places, run_figures
 from mammo.reports.markdown import markdown, signed
 from mammo.reports.paper import PAPER_COLUMNS, paper_rows
 from mammo.run_folder import RunFolder
@@ -68,8 +68,7 @@ def write(folder: Path) -> dict[str, float]:
         facts[f"by_{unit}"] = {"rule": config.aggregate, "left_out": left_out, **said, **one.as_json()}
     epochs = pd.read_csv(folder / "curves.csv") if (folder / "curves.csv").is_file() else None
     run_figures.draw(folder / "figures", config, evaluation, epochs)
-    marks = detection.write(run) if run.detects else detection.NONE
-    maps = run.explained
+    marks, maps = places.write(run), run.explained
     seen = {} if maps is None else {"explained": explained.facts(maps)}
     write_json(facts | marks.facts | seen, folder / "metrics.json")
     lines = [

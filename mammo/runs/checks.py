@@ -182,6 +182,8 @@ def _check_together(config: Config) -> None:
     check_shares(config.split.shares, config.split.name, config.data.fold)
     if config.task.kind == "detection":
         _check_detection(config)
+    if config.task.kind == "segmentation":
+        _check_segmentation(config)
 
 
 def _check_detection(config: Config) -> None:
@@ -208,6 +210,30 @@ def _check_detection(config: Config) -> None:
     }
     for said in (key for key, given in nothing.items() if given):
         raise InputError(f"{said} does nothing with task={config.task.name}; leave it out")
+
+
+def _check_segmentation(config: Config) -> None:
+    """Refuse settings that do not go with regions, which need one picture of each film and two classes."""
+    target, task = config.segmentation.target, f"task={config.task.name}"
+    crop = {"lesion": "whole", "breast": "film"}[target]
+    if config.crop.name != crop or config.crop._target_ is not None:
+        why = "it cuts the breast out" if target == "breast" else "a film has one picture"
+        raise InputError(f"crop={config.crop.name} with {task} segmentation.target={target}: {why}; use crop={crop}")
+    if config.task.classes is not None and len(config.task.classes) != 2:
+        raise InputError(
+            f"{task} has {len(config.task.classes)} classes; it needs two, and finds regions of the second"
+        )
+    if config.segmentation.width % 8:
+        raise InputError(f"segmentation.width={config.segmentation.width}: expected a multiple of 8")
+    nothing = {
+        f"split={config.split.name}": config.split.name == "copy",
+        f"augment.method={config.augment.method}": config.augment.method != "geometric",
+        f"model.features={config.model.features}": config.model.features is not None,
+        f"model.pool={config.model.pool}": config.model.pool != "avg",
+        f"model.flips={config.model.flips}": config.model.flips != "none",
+    }
+    for said in (key for key, given in nothing.items() if given):
+        raise InputError(f"{said} does nothing with {task}; leave it out")
 
 
 def _check_machine(config: Config) -> None:

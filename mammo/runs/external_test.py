@@ -29,6 +29,7 @@ from mammo.runs.detected import write_marks
 from mammo.runs.external_data import check_run
 from mammo.runs.learnt import tested_on_learnt
 from mammo.runs.log import quieten
+from mammo.runs.outlined import SEGMENTER, write_segments
 from mammo.runs.plugins import load_plugins
 from mammo.runs.provenance import PACKAGES, git_commit, versions
 from mammo.runs.write import Answer, answers_of
@@ -105,6 +106,8 @@ def test(
         _write(folder, prepared, table)
         if outputs.heat:
             write_marks(RunFolder(folder), config, prepared, outputs.heat)
+        if outputs.outlines is not None:
+            write_segments(RunFolder(folder), config, prepared, outputs.outlines, run.selection[SEGMENTER]["level"])
         metrics = report.write(folder)
         write_json({"digest": digest, "metrics": metrics}, folder / resume.FINISHED)
     return metrics

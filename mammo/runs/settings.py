@@ -43,7 +43,8 @@ def resolve(composed: DictConfig, overrides: list[str]) -> Config:
     _check_task(config)
     part, head, _ = [*str(config.objective).split("/", 2), "", ""][:3]
     of_samples = reduce(lambda name, unit: name.removesuffix(f"_by_{unit}"), UNITS, part)
-    own = ("detector", "detector_partner") if config.task.kind == "detection" else ("softmax",)
+    names = {"detection": ("detector", "detector_partner"), "segmentation": ("segmenter", "softmax")}
+    own = names.get(config.task.kind, ("softmax",))
     known = (*own, "shortcuts", "majority", *config.heads)
     if config.objective is not None and (of_samples not in PARTS or head not in known):
         raise InputError(

@@ -24,6 +24,7 @@ from mammo.processes import checkpoint_io
 from mammo.run_folder import RunFolder
 from mammo.runs import detected, lesion_windows
 from mammo.runs.gallery import gallery
+from mammo.runs.outlined import SEGMENTER, choose_level, write_segments
 from mammo.tasks.classification import answer_of
 from mammo.training.callbacks import Outputs
 from mammo.training.prepare import Prepared
@@ -96,7 +97,8 @@ def write_run(
     write_table(pd.concat(tables), run.path / "predictions.csv")
     for name, head in heads.items():
         save_head(head, run.path / f"heads/{name}.skops")
-    how = f"the best {prepared.watched}/auroc" if prepared.chooses else "the last epoch, fixed before training"
+    best = f"the best {prepared.watched}/{config.chosen_by}"
+    how = best if prepared.chooses else "the last epoch, fixed before training"
     chosen = {name: {"chosen": head.chosen, "how": head.how} | _windows(head) for name, head in heads.items()}
     found = {"epoch": {"number": outputs.epoch, "how": how}, "heads": chosen}
     if outputs.heat:
@@ -104,6 +106,10 @@ def write_run(
         lesion_windows.write(run, config, prepared, outputs.heat)
         if (drawn := gallery(prepared, config, outputs.heat)) is not None:
             figures.save(drawn, run.path / "figures/gallery.png")
+    if outputs.outlines is not None:
+        level = choose_level(config, prepared, outputs.outlines)
+        write_segments(run, config, prepared, outputs.outlines, level["level"])
+        found[SEGMENTER] = level
     write_json(found | ({"detector": detector} if detector else {}), run.path / "selection.json")
 
 

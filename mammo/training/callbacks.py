@@ -19,18 +19,17 @@ log = logging.getLogger(__name__)
 
 
 def during_fit(
-    folder: Path, chooses: str | None, patience: int | None, *, progress: bool, resumable: bool
+    folder: Path, monitor: str | None, patience: int | None, *, progress: bool, resumable: bool
 ) -> list[Callback]:
     """Return the callbacks for checkpoints, early stopping and curves.
 
     Args:
         folder: The run folder.
-        chooses: The part whose best epoch is kept; None keeps the last epoch.
+        monitor: The metric whose best epoch is kept, say `val/auroc`; None keeps the last epoch.
         patience: Epochs without improvement before training stops; None never stops it early.
         progress: True shows a progress bar.
         resumable: True keeps the state from which an interrupted run continues.
     """
-    monitor = f"{chooses}/auroc" if chooses else None
     kept = folder / "checkpoints"
     chosen: list[Callback] = [Curves(folder), Cut(kept / "last.ckpt" if resumable else None)]
     if progress:
@@ -89,12 +88,14 @@ class Outputs:
         logits: (N, classes) float32.
         epoch: The epoch of the weights, from 1; None if it is not known.
         heat: The heat of each film of a detector; None for other tasks.
+        outlines: (N, side, side) uint8, the probability times 255 that a pixel lies in a region; None for other tasks.
     """
 
     features: np.ndarray
     logits: np.ndarray
     epoch: int | None
     heat: HeatMaps | None = None
+    outlines: np.ndarray | None = None
 
 
 class Features(Callback):
@@ -119,7 +120,8 @@ class Features(Callback):
             described: Any = trainer.predict_dataloaders
             arrays = merge([batch for batches in everyone for batch in batches], len(described.dataset))
             heat: Any = trainer.datamodule.heat_maps(arrays["heat"]) if "heat" in arrays else None  # type: ignore[attr-defined]
-            self.outputs = Outputs(arrays["features"], arrays["logits"], task.chosen_epoch, heat)
+            found = arrays["features"], arrays["logits"]
+            self.outputs = Outputs(*found, task.chosen_epoch, heat, arrays.get("outline"))
 
 
 def merge(batches: list[dict[str, np.ndarray]], rows: int) -> dict[str, np.ndarray]:

@@ -18,6 +18,7 @@ from mammo.preprocessing.crops import Lesion, build_crop
 from mammo.preprocessing.flips import FLIPS
 from mammo.training.places import check_findings
 from mammo.training.prepare import Prepared
+from mammo.training.regions import regions_of
 from mammo.training.shown import said_of
 
 ALL = "all"  # the `split` of images that are all tested: their own lesions say where their backgrounds lie
@@ -68,6 +69,10 @@ def prepare_test(
     crops = _tested(crops, part=ALL if parts is None else "test")
     said = [*said, *_lacking(crops.table["label"], labels)]
     findings = findings[findings["image_id"].isin(crops.table["image_id"])]
+    regions = None
+    if config.task.kind == "segmentation":
+        regions, more = regions_of(dataset, findings, crops, config)
+        said += more
     split = findings.drop_duplicates("image_id")[["image_id", "patient"]].assign(split="test").reset_index(drop=True)
     return Prepared(
         dataset,
@@ -85,6 +90,7 @@ def prepare_test(
         audit_split(split),
         [*said, *said_of(config)],
         flips=FLIPS[config.model.flips],
+        regions=regions,
     )
 
 

@@ -14,6 +14,7 @@ from mammo.training.callbacks import Features, Outputs, during_fit
 from mammo.training.datamodule import MammogramDataModule
 from mammo.training.detection_data import DetectionDataModule
 from mammo.training.prepare import Prepared
+from mammo.training.region_data import SegmentationDataModule
 
 
 def fit_and_predict(
@@ -48,7 +49,7 @@ def fit_and_predict(
     features, data, stages = Features(), data_of(prepared, config), task.stages(config)
     callbacks = during_fit(
         folder,
-        prepared.watched if prepared.chooses else None,
+        f"{prepared.watched}/{config.chosen_by}" if prepared.chooses else None,
         config.early_stopping.patience,
         progress=plan.progress,
         resumable=task.resumable(config),  # else training again is faster
@@ -78,8 +79,10 @@ def fit_and_predict(
     return found
 
 
-def data_of(prepared: Prepared, config: Config) -> MammogramDataModule | DetectionDataModule:
+def data_of(prepared: Prepared, config: Config) -> MammogramDataModule | DetectionDataModule | SegmentationDataModule:
     """Return the batches of a run, by the kind of its task."""
     if config.task.kind == "detection":
         return DetectionDataModule(prepared, config)
+    if config.task.kind == "segmentation":
+        return SegmentationDataModule(prepared, config)
     return MammogramDataModule(prepared, config.data, config.seed)

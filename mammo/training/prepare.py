@@ -13,7 +13,6 @@ from mammo.datasets.findings import PARTS, SAMPLE
 from mammo.datasets.label_words import resolved
 from mammo.datasets.labels import Labels, check_task
 from mammo.datasets.split import GIVEN, check_split, official_split, read_split, split_images
-from mammo.errors import InputError
 from mammo.paths import home
 from mammo.preprocessing.augment import Augment
 from mammo.preprocessing.breast import resize
@@ -23,6 +22,8 @@ from mammo.preprocessing.crops import Crop, build_crop
 from mammo.preprocessing.flips import FLIPS
 from mammo.preprocessing.synthetic import SIDE, compare, summary, synthesise
 from mammo.training.places import check_findings
+from mammo.training.regions import Regions, RegionSamples, check_regions, regions_of
+from mammo.training.required import check_parts
 from mammo.training.samples import Draw, Row, Samples
 from mammo.training.shown import said_of
 
@@ -48,6 +49,7 @@ class Prepared:
         said: What was said about the data set before a film was read, one line each.
         fixed_epochs: True if no epoch is chosen, and the last one counts.
         flips: The number of flips of each square that is evaluated, the original included.
+        regions: The true regions that are known, for task=segmentation; None for other tasks.
     """
 
     dataset: Dataset
@@ -66,18 +68,25 @@ class Prepared:
     said: Sequence[str] = ()
     fixed_epochs: bool = False
     flips: int = 1
+    regions: Regions | None = None
 
     def __post_init__(self) -> None:
         self.pool = pool_of(self.rows_of)
-        train = self.rows_of["train"]
+        train, described = self._taught("train"), [row for part in PARTS for row in self.rows_of[part]]
         self.train = self._samples([(sample, None) for sample, _ in train] if self.augment.online else train)
         self.watched = self.select_on if self.rows_of[self.select_on] else "test"
         self.chooses = bool(self.rows_of[self.select_on]) and not self.fixed_epochs
-        self.watch = self._samples(self.rows_of[self.watched], self.flips)
-        self.described = self._samples([row for part in PARTS for row in self.rows_of[part]], self.flips)
+        self.watch = self._samples(self._taught(self.watched), self.flips)
+        self.described = self._samples(described, self.flips, sees_regions=False)
 
-    def _samples(self, rows: list[Row], flips: int = 1) -> Samples:
-        return Samples(self.crops, self.classes, rows, self.augment, self.seed, self.pool, self.synthetic, flips)
+    def _taught(self, part: str) -> list[Row]:
+        """Return the rows of a part that have something to teach: all, or those whose region is known."""
+        images, known = self.crops.table["image_id"], self.regions
+        return [row for row in self.rows_of[part] if known is None or images.iloc[row[0]] in known]
+
+    def _samples(self, rows: list[Row], flips: int = 1, *, sees_regions: bool = True) -> Samples:
+        given = self.crops, self.classes, rows, self.augment, self.seed, self.pool, self.synthetic, flips
+        return Samples(*given) if self.regions is None else RegionSamples(self.regions if sees_regions else {}, *given)
 
     def rows(self) -> pd.DataFrame:
         """Return the table of the described rows; see `described_rows`."""
@@ -194,7 +203,7 @@ def prepare(
         max_unreadable=config.data.max_unreadable,
     )
     findings = findings[~findings["image_id"].isin(crops.unreadable["image_id"])]
-    _check_rows(crops.table, config, labels, split, augment)  # again: an image may have given no sample
+    check_parts(crops.table, config, labels, split, augment)  # again: an image may have given no sample
     classes = crops.table["label"].map({name: i for i, name in enumerate(labels.classes)}).to_numpy()
     rows_of = deal_rows(split, crops.table["image_id"], augment.offline_copies)
     synthetic = _synthesise(crops, classes, rows_of, augment, labels, config.seed) if augment.method.synthetic else None
@@ -202,7 +211,13 @@ def prepare(
     audit = check_split(described_rows(crops, rows_of), config.split.name)
     cut = labels, split, crop, crops, classes, augment, rows_of
     said, flips, fixed = [*said, *said_of(config)], FLIPS[config.model.flips], config.task.kind == "detection"
-    return Prepared(dataset, findings, *cut, config.seed, config.select_on, synthetic, audit, said, fixed, flips)
+    regions = None
+    if config.task.kind == "segmentation":
+        regions, more = regions_of(dataset, findings, crops, config)
+        check_regions(regions, crops.table["image_id"], rows_of, config)
+        said += more
+    chosen = config.seed, config.select_on, synthetic
+    return Prepared(dataset, findings, *cut, *chosen, audit, said, fixed, flips, regions)
 
 
 def planned(findings: pd.DataFrame, split: pd.DataFrame, config: Config) -> tuple[Labels, Augment, Crop, pd.DataFrame]:
@@ -213,7 +228,7 @@ def planned(findings: pd.DataFrame, split: pd.DataFrame, config: Config) -> tupl
     """
     labels, augment, crop = Labels.from_config(config.task), Augment(config.augment), build_crop(config.crop)
     check_split(split, config.split.name)
-    _check_rows(findings.assign(label=labels.label(findings)), config, labels, split, augment)
+    check_parts(findings.assign(label=labels.label(findings)), config, labels, split, augment)
     parts = split.drop_duplicates("image_id").set_index("image_id")["split"]
     placed = findings.assign(split="copies" if "copy" in split else findings["image_id"].map(parts))
     if config.task.kind == "detection":
@@ -273,28 +288,3 @@ def _synthesise(
         draws = [(name, copy) for name in names for copy in range(1, augment.copies + 1)]
         made |= synthesise(learnt_from(crops, classes, pool, label)[0], draws, steps=augment.steps, seed=seed)
     return made
-
-
-def _check_rows(rows: pd.DataFrame, config: Config, labels: Labels, split: pd.DataFrame, augment: Augment) -> None:
-    """Require every class in every part of `rows` (`image_id`, `label`), and a training part that fills a batch."""
-    rows = rows[["image_id", "label"]].reset_index().merge(split, on="image_id")
-    parts = [part for part in PARTS if (split["split"] == part).any()]
-    for required in ("train", "test"):
-        if required not in parts:
-            raise InputError(f"the {required} part has no image; change split.shares")
-    for part in parts:
-        if missing := set(labels.classes) - set(rows.loc[rows["split"] == part, "label"]):
-            raise InputError(
-                f"the {part} part has no sample of class {', '.join(sorted(missing))}; "
-                "use more images, another seed or other shares"
-            )
-    least, counts = augment.method.least, rows[rows["split"] == "train"].groupby("label")["index"].nunique()
-    if counts.min() < least:
-        raise InputError(
-            f"augment.method={config.augment.method} needs {least} training samples of each class, "
-            f"but {counts.idxmin()} has {counts.min()}; use augment.method=geometric"
-        )
-    copies = 0 if "copy" in rows else augment.offline_copies
-    train = int(((rows["split"] == "train") & rows["label"].notna()).sum()) * (1 + copies)
-    if (batch := config.data.batch_size) > train and config.task.kind != "detection":  # whose batches hold places
-        raise InputError(f"data.batch_size is {batch}, but the training part has {train} samples; use {train} or fewer")

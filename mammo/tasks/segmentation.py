@@ -1,0 +1,93 @@
+"""Segmentation: the regions of lesions, or of the breast; the hottest pixels tell of the film."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchmetrics import MeanMetric, Metric, MetricCollection
+from torchmetrics.classification import BinaryAccuracy, BinaryAUROC
+
+from mammo.config import Config
+from mammo.datasets.findings import PARTS
+from mammo.datasets.labels import Labels
+from mammo.models.decoder import Segmenter, overlap_loss
+from mammo.models.weights import RunWeights
+from mammo.tasks.base import Batch, Task
+
+
+class Segmentation(Task):
+    """Gives each pixel of a picture a logit, and the film the mean of its hottest ones.
+
+    It trains on batches `{"x", "y", "region", "row"}`; `region` is (B, side, side), the share of each pixel that lies
+    in the true region. `val/dice` is the mean Dice of the pictures that have one. It takes probabilities as they are,
+    so it tells epochs apart before any pixel is above a level.
+    """
+
+    def __init__(
+        self, config: Config, labels: Labels, frozen_stages: int | None = None, donor: RunWeights | None = None
+    ) -> None:
+        metrics = MetricCollection({"accuracy": BinaryAccuracy(), "auroc": BinaryAUROC()})
+        super().__init__(config, labels, metrics, frozen_stages, donor)
+        self.settings = config.segmentation
+        self.dices = nn.ModuleDict({f"{part}_": MeanMetric(nan_strategy="disable") for part in PARTS})
+
+    def build_network(self, config: Config, frozen_stages: int | None, donor: RunWeights | None) -> nn.Module:
+        """Return a backbone with a decoder on the maps of its stages."""
+        network: Any = super().build_network(config, frozen_stages, donor)
+        return Segmenter(network, width=config.segmentation.width, side=config.model.image_size)
+
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """Return cross-entropy and overlap of logits (B, side, side); see `overlap_loss`."""
+        return overlap_loss(outputs, batch["region"])
+
+    def score(self, logits: Tensor) -> Tensor:
+        """Return (B,) the mean of the hottest of logits (B, side, side)."""
+        flat = logits.flatten(1)
+        return flat.topk(max(round(self.settings.hottest * flat.shape[1]), 1), sorted=False).values.mean(dim=1)
+
+    def rows(self, features: Tensor) -> Batch:
+        """Return logits of the film, of two classes, and the probability of each pixel from 0 to 255, for pixels."""
+        logits, features = self.net(features)
+        score = self.score(logits)
+        return {
+            "features": features,
+            "logits": torch.stack([torch.zeros_like(score), score], dim=1),
+            "outline": (logits.sigmoid() * 255).round().byte(),
+        }
+
+    def shown(self, logits: Tensor) -> Tensor:
+        """Return the probabilities of films from their scores."""
+        return logits.double().sigmoid()
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the loss of a batch."""
+        return self._step("train", batch)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Watch the part that the datamodule names."""
+        self._step(self.trainer.datamodule.watched, batch)  # type: ignore[attr-defined]
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
+        """Return `row` (B,), and the outputs for the pixels."""
+        return {"row": batch["row"], **self.rows(batch["x"])}
+
+    def _step(self, part: str, batch: Batch) -> Tensor:
+        logits, _ = self.net(batch["x"])
+        loss = self.loss(logits, batch)
+        self._watch(part, self.score(logits), batch["y"], loss)
+        has = batch["region"].any(dim=(1, 2))
+        dice: Any = self.dices[f"{part}_"]
+        if bool(has.any()):
+            dice.update(dice_of(logits.detach()[has].sigmoid(), batch["region"][has]))
+        self.log(f"{part}/dice", dice, prog_bar=True, on_step=False, on_epoch=True, batch_size=len(has))
+        return loss
+
+    def _training_metrics(self) -> dict[str, Metric]:
+        dice: Any = self.dices["train_"]
+        return super()._training_metrics() | {"dice": dice}
+
+
+def dice_of(found: Tensor, shares: Tensor) -> Tensor:
+    """Return the Dice (B,) of found and true regions (B, side, side), both as shares of each pixel from 0 to 1."""
+    both, areas = (found * shares).sum(dim=(1, 2)), found.sum(dim=(1, 2)) + shares.sum(dim=(1, 2))
+    return 2 * both / areas

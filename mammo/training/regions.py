@@ -1,0 +1,179 @@
+"""True regions of the samples of a run, each beside its square, and the samples that show both."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from mammo.config import Config
+from mammo.datasets.base import Dataset
+from mammo.datasets.film import file_digest
+from mammo.errors import InputError
+from mammo.paths import home
+from mammo.preprocessing.augment import Augment
+from mammo.preprocessing.crop_table import Crops
+from mammo.preprocessing.cutting import Cutter, UnreadableFilms
+from mammo.preprocessing.masks import MaskAsk, Placed, Shape, shapes_of
+from mammo.training.samples import Row, Samples
+
+OWN = (
+    "the true breasts are those that the program finds by thresholds, as the data set has no outlines of them: a Dice "
+    "says how well these are learnt, not how right they are"
+)
+LEVELS = np.linspace(0, 0.95, 20)  # tried for `mean_region`, as shares of its largest frequency
+PECTORAL = "no data set here knows the pectoral muscle, which counts as breast"
+
+
+@dataclass(frozen=True)
+class Region:
+    """The true region of a sample.
+
+    Attributes:
+        shapes: Its shapes on the film; None is the breast that the program finds by thresholds.
+        square: (stored, stored) uint8, the share of each pixel of the sample's square that lies in it, times 255.
+        placed: The place of the shown part of the square on the film.
+    """
+
+    shapes: tuple[Shape, ...] | None
+    square: np.ndarray
+    placed: Placed
+
+    def shown(self, side: int) -> np.ndarray:
+        """Return the pixels of the shown part, (side, side), of which the region covers half or more, bool."""
+        inset = (len(self.square) - side) // 2
+        return self.square[inset : inset + side, inset : inset + side] > 127
+
+
+Regions = dict[str, Region]  # by image_id, of the images whose region is known
+Shapes = dict[Any, tuple[Shape, ...] | None]  # the same, see `Region`
+
+
+def regions_of(dataset: Dataset, findings: pd.DataFrame, crops: Crops, config: Config) -> tuple[Regions, list[str]]:
+    """Return the true regions of the samples, one for each image, and notes.
+
+    Args:
+        dataset: The data set, which reads the films.
+        findings: Its findings table.
+        crops: The samples.
+        config: The settings of the run.
+
+    Raises:
+        InputError: A contour is malformed, or the file of a mask is not there.
+    """
+    used = findings[findings["image_id"].isin(crops.table["image_id"])]
+    shapes, notes = shapes_for(dataset, used, config.segmentation.target)
+    try:
+        return cut_regions(dataset, used, shapes, config), notes
+    except UnreadableFilms as found:
+        known = {image: of for image, of in shapes.items() if image not in found.reasons}
+        first = next(iter(found.reasons.values()))
+        notes.append(f"{len(found.reasons)} images have an unusable mask, and neither train nor test regions: {first}")
+        return cut_regions(dataset, used, known, config), notes
+
+
+def shapes_for(dataset: Dataset, findings: pd.DataFrame, target: str) -> tuple[Shapes, list[str]]:
+    """Return the shapes of each image whose region is known, and notes; None is the breast found by thresholds."""
+    if target == "breast":
+        shapes: Shapes = {image: breast_of(dataset, image) for image in findings["image_id"].unique()}
+        return shapes, [*([OWN] if None in shapes.values() else []), PECTORAL]
+    known, notes = shapes_of(findings)
+    return dict(known), notes
+
+
+def breast_of(dataset: Dataset, image_id: str) -> tuple[Shape, ...] | None:
+    """Return the true breast of an image if the data set has a method `breast_mask` that gives its file, else None."""
+    path = dataset.breast_mask(image_id) if hasattr(dataset, "breast_mask") else None
+    return None if path is None else (("mask", (), str(path), file_digest(path)),)
+
+
+def cut_regions(dataset: Dataset, findings: pd.DataFrame, shapes: Shapes, config: Config) -> Regions:
+    """Return the regions of shapes, cut as the samples of their images are.
+
+    Raises:
+        UnreadableFilms: A mask cannot be read, is empty, or has another size than its film.
+    """
+    rows = findings[findings["image_id"].isin(shapes)].drop_duplicates("image_id")
+    cutter = Cutter(
+        dataset.read,
+        shown=config.model.image_size,
+        margin=Augment(config.augment).margin,
+        bits=config.crop.bits,
+        digest_of=dataset.digest,
+        home=home() / "crops" if config.data.cache else None,
+    )
+    squares = cutter(rows, [MaskAsk(config.crop.name, shapes=shapes[image]) for image in rows["image_id"]])
+    return {
+        image: Region(shapes[image], one.pixels, Placed(**one.numbers))
+        for image, (one,) in zip(rows["image_id"], squares, strict=True)
+    }
+
+
+def check_regions(regions: Regions, images: pd.Series, rows_of: dict[str, list[Row]], config: Config) -> None:
+    """Refuse parts without what a run needs: regions to learn from, a full batch, and regions to choose an epoch by.
+
+    Args:
+        regions: The regions that are known.
+        images: The image of each sample.
+        rows_of: The samples and copies of each part.
+        config: The settings of the run.
+    """
+    known = {part: [images.iloc[sample] for sample, _ in rows if images.iloc[sample] in regions]
+             for part, rows in rows_of.items()}  # fmt: skip
+    chosen_on = [config.select_on] if rows_of[config.select_on] else []
+    for part in ["train", *chosen_on]:
+        if not any(regions[image].square.any() for image in known[part]):
+            raise InputError(
+                f"the {part} part has no image with a {config.segmentation.target} whose region is known; regions are "
+                "learnt from masks, contours, boxes or circles"
+            )
+    if (batch := config.data.batch_size) > len(known["train"]):
+        raise InputError(
+            f"data.batch_size is {batch}, but the region is known on {len(known['train'])} training samples alone; "
+            f"use {len(known['train'])} or fewer"
+        )
+
+
+def mean_region(regions: Sequence[Region], shown: int) -> np.ndarray:
+    """Return the pixels of a picture that lie in regions most often, (shown, shown) bool.
+
+    Args:
+        regions: Those of the training part.
+        shown: The side of the shown part of a square in pixels.
+
+    The share of regions above which a pixel counts is the one with the best mean Dice on these regions.
+    """
+    masks = np.stack([one.shown(shown) for one in regions])
+    masks = masks[masks.any(axis=(1, 2))]
+    often = masks.mean(axis=0) if len(masks) else np.zeros((shown, shown))
+
+    def dice(common: np.ndarray) -> float:
+        return float((2 * (masks & common).sum(axis=(1, 2)) / (masks.sum(axis=(1, 2)) + common.sum())).mean())
+
+    return max((often > level * often.max() for level in LEVELS), key=dice) if len(masks) else often > 0
+
+
+class RegionSamples(Samples):
+    """Gives rows (sample, copy) as `{"x", "y", "region", "row"}`, by (row, epoch).
+
+    `region` is (side, side) float32, the share of each pixel that lies in the true region, changed as `x` is. It is 0
+    everywhere if the region of the image is not among those that are given.
+    """
+
+    def __init__(self, regions: Regions, *given: Any) -> None:
+        super().__init__(*given)
+        images = self.crops.table["image_id"].tolist()
+        self.regions = {sample: regions[images[sample]].square for sample, _ in self.rows if images[sample] in regions}
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
+        row, epoch = key
+        sample, draw = self.rows[row][0], self.draw(row, epoch)
+        stored = self.crops.pixels[sample]
+        region = self.regions.get(sample)
+        region = np.zeros(stored.shape, np.uint8) if region is None else region
+        how: Any = {"seed": self.draws_seed, "draw": draw, "name": self.names[sample]}
+        pixels, region, _ = self.augment.together(stored, region, [], self.crops.shown, **how)
+        x, shares = (torch.from_numpy(np.ascontiguousarray(one)) for one in (pixels, region))
+        return {"x": x[None], "y": int(self.labels[sample]), "region": shares.float() / 255, "row": row}

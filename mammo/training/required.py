@@ -1,0 +1,34 @@
+"""Requirements of a run: which classes and how many samples each part must have."""
+
+import pandas as pd
+
+from mammo.config import Config
+from mammo.datasets.findings import PARTS
+from mammo.datasets.labels import Labels
+from mammo.errors import InputError
+from mammo.preprocessing.augment import Augment
+
+
+def check_parts(rows: pd.DataFrame, config: Config, labels: Labels, split: pd.DataFrame, augment: Augment) -> None:
+    """Require every class in every part of `rows` (`image_id`, `label`), and a training part that fills a batch."""
+    rows = rows[["image_id", "label"]].reset_index().merge(split, on="image_id")
+    parts = [part for part in PARTS if (split["split"] == part).any()]
+    for required in ("train", "test"):
+        if required not in parts:
+            raise InputError(f"the {required} part has no image; change split.shares")
+    for part in parts:
+        if missing := set(labels.classes) - set(rows.loc[rows["split"] == part, "label"]):
+            raise InputError(
+                f"the {part} part has no sample of class {', '.join(sorted(missing))}; "
+                "use more images, another seed or other shares"
+            )
+    least, counts = augment.method.least, rows[rows["split"] == "train"].groupby("label")["index"].nunique()
+    if counts.min() < least:
+        raise InputError(
+            f"augment.method={config.augment.method} needs {least} training samples of each class, "
+            f"but {counts.idxmin()} has {counts.min()}; use augment.method=geometric"
+        )
+    copies = 0 if "copy" in rows else augment.offline_copies
+    train = int(((rows["split"] == "train") & rows["label"].notna()).sum()) * (1 + copies)
+    if (batch := config.data.batch_size) > train and config.task.kind != "detection":  # whose batches hold places
+        raise InputError(f"data.batch_size is {batch}, but the training part has {train} samples; use {train} or fewer")
