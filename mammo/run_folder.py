@@ -1,4 +1,4 @@
-"""The run folder. Only this module knows the names of its files. Opening a folder reads nothing."""
+"""The run folder. Only this module and `run_tables` know the names of its files. Opening a folder reads nothing."""
 
 import os
 from dataclasses import dataclass
@@ -18,31 +18,19 @@ from mammo.evaluation.leaks import Leak, external_leaks, leaks
 from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.predictions import TYPES, WORDS, choices, read_predictions
 from mammo.files import read_json, whole, write_table
+from mammo.run_tables import RunTables
 
 if TYPE_CHECKING:
     from mammo.models.heads import FittedHead
     from mammo.models.network import Network
 
 NEEDED = ("config", "classes", "crop", "dataset")  # keys of provenance.json
-DESCRIBED = ["finding", "severity", "density", "dataset"]  # words of lesions.csv
 LEARNT = ["patient", "dataset", "run"]  # columns of learnt.csv
 
 
 @dataclass(frozen=True)
-class RunFolder:
+class RunFolder(RunTables):
     """A run's folder. Each property reads its file when it is used; a missing file is an InputError."""
-
-    path: Path
-
-    def file(self, name: str) -> Path:
-        """Return the path of a file in the folder.
-
-        Raises:
-            InputError: The file does not exist.
-        """
-        if not (self.path / name).is_file():
-            raise InputError(f"no {name} in {self.path}; name a run folder that `train.py` has finished")
-        return self.path / name
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -118,80 +106,9 @@ class RunFolder:
         return self.file("report.md").read_text()
 
     @property
-    def split(self) -> pd.DataFrame:
-        """The table of `image_id`, `patient` and `split`, with a column `copy` if copies were dealt."""
-        return pd.read_csv(self.file("split.csv"), dtype=TYPES, **WORDS)
-
-    @property
     def split_audit(self) -> dict[str, Any]:
         """The patients and images by split, and those in two splits."""
         return dict(read_json(self.file("split_audit.json")))
-
-    @property
-    def samples(self) -> pd.DataFrame:
-        """One row per sample: identity, finding, label, place and shortcut features."""
-        return pd.read_csv(self.file("samples.csv"), dtype=TYPES, **WORDS)
-
-    @property
-    def detects(self) -> bool:
-        """True if the run marked places on films: it then has `candidates` and `lesions`."""
-        return (self.path / "candidates.csv").is_file()
-
-    @property
-    def candidates(self) -> pd.DataFrame:
-        """One row per mark: `image_id, patient, split, head`, its place and box in pixels of the film, its `score`."""
-        return pd.read_csv(self.file("candidates.csv"), dtype=TYPES, **WORDS)
-
-    @property
-    def lesions(self) -> pd.DataFrame:
-        """One row per lesion that has a place: its identity, place, size and description; lengths are in pixels."""
-        return pd.read_csv(self.file("lesions.csv"), dtype=TYPES | dict.fromkeys(DESCRIBED, str), **WORDS)
-
-    @property
-    def windows(self) -> pd.DataFrame | None:
-        """One row per head and lesion window of a detector's test films; None if the run has no such table."""
-        if not (self.path / "windows.csv").is_file():
-            return None
-        return pd.read_csv(self.path / "windows.csv", dtype=TYPES, **WORDS)
-
-    def write_windows(self, windows: pd.DataFrame | None) -> None:
-        """Write the table of lesion windows; None removes it."""
-        if windows is None:
-            (self.path / "windows.csv").unlink(missing_ok=True)
-        else:
-            write_table(windows, self.path / "windows.csv")
-
-    @property
-    def explained(self) -> pd.DataFrame | None:
-        """One row per test image, head and place that a map or a rule points at; None if no map was scored."""
-        if not (self.path / "explained.csv").is_file():
-            return None
-        return pd.read_csv(self.path / "explained.csv", dtype=TYPES, **WORDS)
-
-    def write_explained(self, table: pd.DataFrame) -> None:
-        """Write the scored maps; heads that the table does not have keep their rows."""
-        before = self.explained
-        kept = [] if before is None else [before[~before["head"].isin(table["head"])]]
-        write_table(
-            pd.concat([*kept, table.astype(object)]) if kept and len(kept[0]) else table, self.path / "explained.csv"
-        )
-
-    @property
-    def segmented(self) -> bool:
-        """True if the run found regions: it then has `segments`."""
-        return (self.path / "segments.csv").is_file()
-
-    @property
-    def segments(self) -> pd.DataFrame:
-        """One row per image and head: its regions measured on the film, see `evaluation.segmentation`."""
-        return pd.read_csv(self.file("segments.csv"), dtype=TYPES | {"source": str}, **WORDS)
-
-    @property
-    def films(self) -> pd.DataFrame:
-        """One row per film that was cut: its size, white, spacing and notes; empty in runs that wrote none."""
-        if not (self.path / "films.csv").is_file():
-            return pd.DataFrame(columns=["image_id", "notes"])
-        return pd.read_csv(self.path / "films.csv", dtype={"image_id": "string", "notes": "string"})
 
     @property
     def trainer(self) -> "RunFolder":

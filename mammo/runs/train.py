@@ -7,7 +7,6 @@ import lightning as L
 
 from mammo.config import Config
 from mammo.datasets.registry import open_dataset
-from mammo.inference.unlike import likeness_of
 from mammo.models import heads
 from mammo.models.heads import FittedHead
 from mammo.processes.devices import plan_of
@@ -18,7 +17,7 @@ from mammo.runs.donor import donor_of, known_in, weights_of
 from mammo.runs.log import Clock, quieten, say_plan
 from mammo.runs.plugins import load_plugins
 from mammo.runs.provenance import provenance_of
-from mammo.runs.write import keep_self_test, open_run, show_in_tensorboard, tensorboard, write_run
+from mammo.runs.write import keep_likeness, keep_self_test, open_run, show_in_tensorboard, tensorboard, write_run
 from mammo.tasks.base import Task
 from mammo.tasks.build import build_task
 from mammo.training.callbacks import Outputs
@@ -78,8 +77,7 @@ def train(config: Config, folder: Path) -> dict[str, float]:
         return {}
     fitted = earlier.heads() if earlier else fit_heads(config, prepared, outputs, task, donor)
     write_run(run, config, prepared, outputs, fitted)
-    likeness = likeness_of(run, learnt=donor is not None or task.net.trains_features)
-    run.write_likeness(likeness.arrays() if likeness else None)
+    keep_likeness(run, learnt=donor is not None or task.net.trains_features)
     clock.lap("heads")
     metrics = report.write(folder)
     clock.lap("report")

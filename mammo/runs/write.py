@@ -16,6 +16,7 @@ from mammo.errors import InputError
 from mammo.evaluation.predictions import head_table
 from mammo.files import write_json, write_table
 from mammo.inference import self_test
+from mammo.inference.unlike import likeness_of
 from mammo.models.baselines import majority, shortcuts
 from mammo.models.heads import FittedHead
 from mammo.models.heads_io import save_head
@@ -111,6 +112,12 @@ def write_run(
         write_segments(run, config, prepared, outputs.outlines, level["level"])
         found[SEGMENTER] = level
     write_json(found | ({"detector": detector} if detector else {}), run.path / "selection.json")
+
+
+def keep_likeness(run: RunFolder, *, learnt: bool) -> None:
+    """Keep what tells films like those of the run from others; `learnt` says that its features have seen labels."""
+    likeness = likeness_of(run, learnt=learnt)
+    run.write_likeness(likeness.arrays() if likeness else None)
 
 
 def keep_self_test(run: RunFolder) -> None:

@@ -1,0 +1,99 @@
+"""The tables of a run folder. A table that a run may lack is None, or empty, where it is not there."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from mammo.errors import InputError
+from mammo.evaluation.predictions import TYPES, WORDS
+from mammo.files import write_table
+
+DESCRIBED = ["finding", "severity", "density", "dataset"]  # words of lesions.csv
+
+
+@dataclass(frozen=True)
+class RunTables:
+    """A run's tables. Each property reads its file when it is used; a missing file is an InputError."""
+
+    path: Path
+
+    def file(self, name: str) -> Path:
+        """Return the path of a file in the folder.
+
+        Raises:
+            InputError: The file does not exist.
+        """
+        if not (self.path / name).is_file():
+            raise InputError(f"no {name} in {self.path}; name a run folder that `train.py` has finished")
+        return self.path / name
+
+    @property
+    def split(self) -> pd.DataFrame:
+        """The table of `image_id`, `patient` and `split`, with a column `copy` if copies were dealt."""
+        return pd.read_csv(self.file("split.csv"), dtype=TYPES, **WORDS)
+
+    @property
+    def samples(self) -> pd.DataFrame:
+        """One row per sample: identity, finding, label, place and shortcut features."""
+        return pd.read_csv(self.file("samples.csv"), dtype=TYPES, **WORDS)
+
+    @property
+    def detects(self) -> bool:
+        """True if the run marked places on films: it then has `candidates` and `lesions`."""
+        return (self.path / "candidates.csv").is_file()
+
+    @property
+    def candidates(self) -> pd.DataFrame:
+        """One row per mark: `image_id, patient, split, head`, its place and box in pixels of the film, its `score`."""
+        return pd.read_csv(self.file("candidates.csv"), dtype=TYPES, **WORDS)
+
+    @property
+    def lesions(self) -> pd.DataFrame:
+        """One row per lesion that has a place: its identity, place, size and description; lengths are in pixels."""
+        return pd.read_csv(self.file("lesions.csv"), dtype=TYPES | dict.fromkeys(DESCRIBED, str), **WORDS)
+
+    @property
+    def windows(self) -> pd.DataFrame | None:
+        """One row per head and lesion window of a detector's test films; None if the run has no such table."""
+        if not (self.path / "windows.csv").is_file():
+            return None
+        return pd.read_csv(self.path / "windows.csv", dtype=TYPES, **WORDS)
+
+    def write_windows(self, windows: pd.DataFrame | None) -> None:
+        """Write the table of lesion windows; None removes it."""
+        if windows is None:
+            (self.path / "windows.csv").unlink(missing_ok=True)
+        else:
+            write_table(windows, self.path / "windows.csv")
+
+    @property
+    def explained(self) -> pd.DataFrame | None:
+        """One row per test image, head and place that a map or a rule points at; None if no map was scored."""
+        if not (self.path / "explained.csv").is_file():
+            return None
+        return pd.read_csv(self.path / "explained.csv", dtype=TYPES, **WORDS)
+
+    def write_explained(self, table: pd.DataFrame) -> None:
+        """Write the scored maps; heads that the table does not have keep their rows."""
+        before = self.explained
+        kept = pd.DataFrame() if before is None else before[~before["head"].isin(table["head"])]
+        joined = pd.concat([kept, table.astype(object)]) if len(kept) else table
+        write_table(joined, self.path / "explained.csv")
+
+    @property
+    def segmented(self) -> bool:
+        """True if the run found regions: it then has `segments`."""
+        return (self.path / "segments.csv").is_file()
+
+    @property
+    def segments(self) -> pd.DataFrame:
+        """One row per image and head: its regions measured on the film, see `evaluation.segmentation`."""
+        return pd.read_csv(self.file("segments.csv"), dtype=TYPES | {"source": str}, **WORDS)
+
+    @property
+    def films(self) -> pd.DataFrame:
+        """One row per film that was cut: its size, white, spacing and notes; empty in runs that wrote none."""
+        if not (self.path / "films.csv").is_file():
+            return pd.DataFrame(columns=["image_id", "notes"])
+        return pd.read_csv(self.path / "films.csv", dtype={"image_id": "string", "notes": "string"})
