@@ -76,7 +76,7 @@ def _scores(predictors: Sequence[Predictor[Any]], files: Sequence[Path]) -> list
 
     def seen_of(path: Path) -> Seen:
         try:
-            return first.see(first.read(path), name=path.name, spacing_mm=first.spacing_mm)  # type: ignore[no-any-return]
+            return first.see(first.read(path), name=path.name, spacing_mm=first.spacing_mm)
         except BROKEN as error:
             raise UnreadableFilm(str(error)) from None
 
@@ -104,7 +104,7 @@ def _digest(predictor: Predictor[Any]) -> str:
 def _of_test(predictor: Predictor[Any]) -> Scores:
     """Return the scores of a run's test films, from its own tables."""
     numbers, features, _ = films_of(predictor.run, ("test",))
-    return _strange(predictor.likeness, numbers, features)
+    return _strange(predictor.likeness, list(numbers), list(features))
 
 
 def _strange(likeness: Likeness | None, numbers: Sequence[np.ndarray], features: Sequence[np.ndarray]) -> Scores:

@@ -4,6 +4,8 @@ They tell a mammogram from other pictures: a breast is one smooth shape before a
 and darker towards the skin. Shares are from 0 to 1. Grey is 0 at the film's dark end, 1 at the breast's bright end.
 """
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 
@@ -36,7 +38,7 @@ NUMBERS = {
     "detail_px": ("the breast's longer side in pixels, 512 at most", "log", 0.10),
 }
 LEAST_SPREAD = np.array([spread for _, _, spread in NUMBERS.values()])
-SCALES = {
+SCALES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "log": lambda x: np.log(np.maximum(x, 1e-6)),
     "root": lambda x: np.sqrt(np.maximum(x, 0)),
     "as it is": np.array,
