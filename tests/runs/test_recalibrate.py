@@ -191,7 +191,7 @@ def test_the_lines_of_the_page_run_as_they_stand(run, tmp_path, monkeypatch):
     (tmp_path / "runs" / "first").symlink_to(run.path)
     blocks = {kind: re.findall(rf"^```{kind}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL) for kind in ("sh", "python")}
     lines = [line for block in blocks["sh"] for line in block.splitlines() if line.startswith("mammo")]
-    assert len(lines) == 5
+    assert len(lines) == 4
     for line in lines:
         words = shlex.split(re.sub(r"--patients \d+", "--patients 8", line))[1:]
         if "labelled.csv" in line:
