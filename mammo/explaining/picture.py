@@ -124,7 +124,7 @@ def _shown(one: Explanation) -> tuple[slice, slice]:
 def _coloured(share: np.ndarray) -> np.ndarray:
     """Return colours (..., 4) of shares of the largest value; the smaller a share, the more of the film is seen."""
     colours = HOT(share)
-    colours[..., 3] = OPACITY * np.sqrt(share)
+    colours[..., 3] = OPACITY * share
     return np.asarray(colours)
 
 
