@@ -4,18 +4,17 @@
 one that differs: reading, cutting, the network, a head, its probabilities or its threshold.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from safetensors.numpy import load_file, save
 
 from mammo import __version__
 from mammo.datasets.film import pixel_digest
-from mammo.drawing.small import SPACING_MM, WHITE, draw_small
+from mammo.datasets.small_films import write_small_films
 from mammo.errors import InputError
 from mammo.files import read_json, whole, write_json
 from mammo.inference.build import build_predictor
@@ -93,7 +92,8 @@ def write(run: RunFolder) -> None:
     """
     predictor = build_predictor(run)
     run.self_test.mkdir(exist_ok=True)
-    films = list(_draw(run.self_test, point=predictor.takes_point))
+    drawn = write_small_films(run.self_test)
+    films = [film if predictor.takes_point else film | {"at": None} for film in drawn]
     found: list[Stages] = [{} for _ in films]
     _fill(found, predictor, films, run.self_test)
     described = [film | {name: of[name] for name in (PIXELS, CUT)} for film, of in zip(films, found, strict=True)]
@@ -127,32 +127,6 @@ def check(run: RunFolder) -> SelfTest:
     tolerance = TOLERANCE_LOW if predictor.low else TOLERANCE
     names = dict.fromkeys([*said["stages"], *(name for of in found for name in of)])
     return SelfTest([_compared(name, expected, found, tolerance, broken) for name in names], said["mammo"])
-
-
-def _draw(folder: Path, *, point: bool) -> Iterator[dict[str, Any]]:
-    """Write three films and yield the facts of each: 8 bits, 12 bits mirrored, and 12 bits as inverted DICOM."""
-    from pydicom.uid import ExplicitVRLittleEndian  # noqa: PLC0415 - half a second, which `check` need not wait for
-
-    from mammo.datasets.dicom_file import write_dicom  # noqa: PLC0415
-
-    for number, (suffix, side) in enumerate((("png", "left"), ("png", "right"), ("dcm", "left")), 1):
-        pixels, (x, y) = draw_small(number)
-        pixels = (pixels // 16).astype(np.uint8) if number == 1 else pixels
-        if side == "right":
-            pixels, x = np.ascontiguousarray(pixels[:, ::-1]), pixels.shape[1] - 1 - x
-        path = folder / f"film_{number}.{suffix}"
-        if suffix == "png":
-            cv2.imwrite(str(path), pixels)
-        else:
-            named: dict[str, Any] = {
-                name: f"1.2.826.0.1.3680043.8.498.{n}" for n, name in enumerate(UIDS, 1)
-            }  # pydicom's own root
-            named |= {"ImageLaterality": side[0].upper(), "ImagerPixelSpacing": [SPACING_MM, SPACING_MM]}
-            write_dicom(path, WHITE - pixels, ExplicitVRLittleEndian, inverted=True, **named)
-        yield {"file": path.name, "laterality": side, "spacing_mm": SPACING_MM, "at": [x, y] if point else None}
-
-
-UIDS = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 
 
 def _fill(found: list[Stages], predictor: Predictor[Any], films: Sequence[dict[str, Any]], folder: Path) -> None:
