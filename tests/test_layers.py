@@ -18,7 +18,8 @@ BELOW = {
     "fields": "errors",
     "detector_config": "errors fields",
     "crop_config": "errors fields",
-    "config": "crop_config detector_config errors fields",
+    "segmentation_config": "errors fields",
+    "config": "crop_config detector_config errors fields segmentation_config",
     "targets": "errors",
     "figures": "files",
     "formats": "errors paths processes",  # many headers are read by several processes

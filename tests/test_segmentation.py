@@ -41,7 +41,7 @@ def samples_of(phantom, *words):
 
 
 def oracle(prepared):
-    """What a network would give that knows the truth: (N, side, side) uint8."""
+    """Return the answers of a network that knows the truth, (N, side, side) uint8."""
     side = prepared.crops.shown
     blank, inset = np.zeros((side, side), np.uint8), (len(prepared.crops.pixels[0]) - side) // 2
     part = slice(inset, inset + side)
