@@ -179,6 +179,8 @@ MUTATIONS = {
     "contours as circles": ("datasets/geometry.py", "        if not self.contour:\n", "        if True:\n", PLACES, "contour_is_inside"),
     "regions moved": ("training/places.py", "y_px - top + 1, x_px - left + 1", "y_px - top + 9, x_px - left + 9", PLACES, "mask_is_inside"),
     "places upside down": ("preprocessing/breast.py", "upside_down=film.upside_down", "upside_down=False", "tests/training/test_planted_lesions.py", "upside"),
+    "maps made with those that are there": ("training/film_maps.py", "any(name not in there for name in _names(key))", "True", FOUND, "added_is_made_alone"),
+    "marks that do not fall": ("training/marks.py", "to_numpy(np.float32) - by", "to_numpy(np.float32)", FOUND, "falls_with_the_score"),
     "maps made twice": ("training/film_maps.py", "if sum(one.nbytes for one in held.values()) > WRITTEN_BYTES:", "if not held:", FOUND, "stopped_among"),
     "spacing unasked": ("training/places.py", 'if (silent := images["spacing_mm"].isna()).any():', 'if (silent := images["spacing_mm"].isna()).all() and not len(images):', PLACES, "cannot_use"),
     "places unasked": ("training/places.py", "if config.fit and not lesions", "if not config.fit and not lesions", "tests/test_detector_data.py", "without_places"),

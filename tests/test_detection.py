@@ -79,7 +79,15 @@ def test_lesions_that_trained_are_found_where_they_lie_on_left_and_right_films(j
 
 def test_baselines_have_marks_too(run):
     heads = set(table(run, "candidates.csv")["head"])
-    assert heads == {"detector", "position_prior", "brightest_blob", "blob_minus_surround"}
+    assert heads == {"detector", "detector_partner", "position_prior", "brightest_blob", "blob_minus_surround"}
+
+
+def test_a_mark_falls_with_the_score_of_the_other_breast_and_stays_where_it_is(run):
+    marks, scores = table(run, "candidates.csv"), by_head(run)
+    own, both = (marks[marks["head"] == head].reset_index(drop=True) for head in ("detector", "detector_partner"))
+    assert own.drop(columns=["head", "score"]).equals(both.drop(columns=["head", "score"]))
+    lower = (scores["detector"] - scores["detector_partner"])[own["image_id"]].to_numpy()
+    assert np.allclose(own["score"] - both["score"], lower, atol=1e-5) and lower.any()
 
 
 def test_its_heat_in_lesion_windows_of_test_films_is_a_table_that_evaluate_reads(run):
@@ -100,7 +108,9 @@ def test_other_films_are_marked_and_judged_by_the_same_rule(run, tmp_path):
     (run.path / "finished.json").write_text("{}")  # which the program writes
     external_test.test(run, replace(run.config.data, film_seed=1, patients=3, root=None), tmp_path / "test")
     tested = RunFolder(tmp_path / "test")
-    assert set(table(tested, "candidates.csv")["head"]) == {"detector", "brightest_blob", "blob_minus_surround"}
+    assert set(table(tested, "candidates.csv")["head"]) == {
+        *("detector", "detector_partner", "brightest_blob", "blob_minus_surround")
+    }
     assert "## Where the lesions are" in tested.report and set(by_head(tested)) >= {"detector", "detector_partner"}
 
 
@@ -130,6 +140,18 @@ def test_a_run_that_was_stopped_among_its_maps_makes_the_others_alone_and_ends_a
     assert sorted(before + seen[6:]) == sorted(table(run, "samples.csv")["image_id"])
     for name in ("predictions.csv", "candidates.csv"):
         assert (again.path / name).read_bytes() == (run.path / name).read_bytes()
+
+
+def test_a_map_that_is_added_is_made_alone(run, job, monkeypatch, unreported):
+    honest, made = film_maps.seen_of, []
+
+    def counting(view, frozen, blocks):
+        made.extend(str(of) for of, _ in blocks)
+        return honest(view, frozen, blocks)
+
+    monkeypatch.setattr(film_maps, "seen_of", counting)
+    job(*QUICK, "model.maps=[compact@1,compact@0.5]", "detector.steps=8")
+    assert made == ["compact@0.5"] * len(table(run, "samples.csv"))
 
 
 class Stopped(Exception):

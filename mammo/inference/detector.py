@@ -22,7 +22,7 @@ from mammo.preprocessing.breast import find_breast
 from mammo.preprocessing.view import View, view_of
 from mammo.run_folder import RunFolder
 from mammo.training.film_maps import FilmMaps, entrance_of, seen_of
-from mammo.training.marks import ALONE, PARTNER, POINT, candidates, with_partners
+from mammo.training.marks import ALONE, PARTNER, POINT, candidates, lowered, taken_away, with_partners
 from mammo.training.place_patches import seen_anew
 
 NO_PARTNER = "no film of the other breast is known; the mean score of the run's negative films stands for it"
@@ -170,10 +170,12 @@ class DetectorPredictor(Predictor[SeenFilm]):
         """
         scores = np.array([one.score for one in alone], np.float32)
         share, absent = self.config.detector.partner_share, self.chosen["absent"]
-        both = with_partners(scores, partners, share, absent)
+        both, taken = (of(scores, partners, share, absent) for of in (with_partners, taken_away))
         return [
             replace(
-                self._prediction(PARTNER, both[n : n + 1], self._notes(one, paired=bool(others)), one.marks),
+                self._prediction(
+                    PARTNER, both[n : n + 1], self._notes(one, paired=bool(others)), _lowered(one.marks, taken[n])
+                ),
                 unlike=one.unlike,
                 features=one.features,
             )
@@ -184,3 +186,8 @@ class DetectorPredictor(Predictor[SeenFilm]):
         """Return the notes of an answer of `detector` that are about the film, and that it has no partner if so."""
         of_film = [note for note in one.notes if note not in self.points[ALONE].notes]
         return (*of_film, *([] if paired else [NO_PARTNER]))
+
+
+def _lowered(marks: pd.DataFrame, taken: float) -> pd.DataFrame:
+    """Return the marks of a film with that of the other breast."""
+    return lowered(marks.assign(image_id="film"), {"film": taken})[MARKS].astype(float)

@@ -35,6 +35,7 @@ RULE = (
     "A mark on no lesion is false. A mark in two lesions hits both."
 )
 HEADS = {
+    "detector_partner": "the marks of `detector`, their scores lowered by a share of the score of the other breast",
     "position_prior": "a baseline: it marks where lesions of the training part lie, without looking at the film",
     "brightest_blob": "a baseline: it marks the brightest spots, without any training",
     "blob_minus_surround": "a baseline: it marks spots that are brighter than their surround, without any training",

@@ -6,6 +6,7 @@ it `windows.csv.xz`, with `positive` beside `label`. `seeds.json` names the seed
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -39,14 +40,28 @@ MARKS = {
 }
 
 
+@dataclass(frozen=True)
+class Tables:
+    """The tables of a folder: scores, marks and lesions."""
+
+    predictions: pd.DataFrame
+    marks: pd.DataFrame
+    lesions: pd.DataFrame
+
+    @classmethod
+    def read(cls, folder: Path) -> "Tables":
+        """Read the tables of a folder."""
+        names = {"image_id": str, "patient": str}
+        return cls(*(pd.read_csv(folder / name, dtype=names) for name in (PREDICTIONS, CANDIDATES, LESIONS)))
+
+
 def table(folder: Path) -> list[str]:
     """Return a table of AUROC and of marks, of the detector and its baselines.
 
     It has one column for all seeds, or one for those on which the recipe was chosen and one for the others.
     """
-    predictions = pd.read_csv(folder / PREDICTIONS, dtype={"image_id": str, "patient": str})
-    marks = pd.read_csv(folder / CANDIDATES, dtype={"image_id": str})
-    lesions = pd.read_csv(folder / LESIONS, dtype={"image_id": str, "patient": str})
+    read = Tables.read(folder)
+    predictions, marks, lesions = read.predictions, read.marks, read.lesions
     seeds = sorted(predictions["seed"].unique())
     chosen_on = read_json(folder / SEEDS)["chosen_on"] if (folder / SEEDS).is_file() else []
     parts = [[seed for seed in seeds if (seed in chosen_on) == first] for first in (True, False)]
@@ -77,6 +92,12 @@ def area(predictions: pd.DataFrame, seeds: Sequence[int], head: str, unit: str) 
     Raises:
         InputError: A film is not tested once in each seed.
     """
+    tests = tested(predictions, seeds, head, unit)
+    return interval(mean_auroc(tests), *support(tests[0], "auroc"))
+
+
+def tested(predictions: pd.DataFrame, seeds: Sequence[int], head: str, unit: str) -> list[Predictions]:
+    """Return the scores and labels of the units of each seed, as `area` judges them."""
     of_unit = {"patient": ("patient", "first"), "positive": ("positive", "any"), "score": ("score", "max")}
     of_head, tests = predictions[predictions["head"] == head], []
     for seed in seeds:
@@ -86,7 +107,7 @@ def area(predictions: pd.DataFrame, seeds: Sequence[int], head: str, unit: str) 
                 f"seed {seed}: expected each film once, but one has two rows; collect the test parts alone"
             )
         tests.append(Predictions.ranked(rows.groupby(unit, sort=False).agg(**of_unit)))
-    return interval(mean_auroc(tests), *support(tests[0], "auroc"))
+    return tests
 
 
 def window_rows(windows: pd.DataFrame, parts: Sequence[Sequence[int]]) -> list[list[str]]:

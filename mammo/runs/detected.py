@@ -4,13 +4,14 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from mammo.config import Config
 from mammo.files import write_table
 from mammo.models.platt import Platt
 from mammo.run_folder import RunFolder
 from mammo.training.callbacks import Outputs
-from mammo.training.marks import ALONE, PARTNER, HeatMaps, candidates, with_partners
+from mammo.training.marks import ALONE, PARTNER, HeatMaps, candidates, lowered, taken_away, with_partners
 from mammo.training.prepare import Prepared
 
 Answer = tuple[np.ndarray | None, np.ndarray]
@@ -47,13 +48,27 @@ def answers_of(config: Config, outputs: Outputs, chosen: dict[str, Any]) -> dict
     return {head: (score, Platt(**chosen["curves"][head])(score)) for head, score in scores.items()}
 
 
-def write_marks(run: RunFolder, config: Config, prepared: Prepared, heat: HeatMaps) -> None:
-    """Write `candidates.csv`, the marks of the detector and its baselines, and `lesions.csv`."""
+def write_marks(run: RunFolder, config: Config, prepared: Prepared, outputs: Outputs, absent: float) -> None:
+    """Write `candidates.csv`, the marks of each head and of the baselines, and `lesions.csv`.
+
+    Args:
+        run: The run folder.
+        config: The settings of the run.
+        prepared: The samples.
+        outputs: The scores and the heat of the films.
+        absent: The score that stands for a missing partner.
+    """
+    heat: HeatMaps = outputs.heat
     rows = prepared.rows()
     places = prepared.crops.table.set_index("image_id")["spacing_mm"]
     sides = places[rows["image_id"]].astype(float).tolist()
     images = rows[["image_id", "patient", "split"]]
     marks = candidates(images, heat.points, heat.heats, sides, config.detector.apart_mm)
+    if config.partner:
+        taken = taken_away(outputs.logits[:, 1], heat.partners, config.detector.partner_share, absent)
+        own = marks["head"] == ALONE
+        both = lowered(marks[own], dict(zip(images["image_id"], taken, strict=True)))
+        marks = pd.concat([marks[own], both, marks[~own]])
     write_table(marks, run.path / "candidates.csv")
     parts = rows.drop_duplicates("image_id").set_index("image_id")["split"]
     lesions = heat.lesions[heat.lesions["image_id"].isin(parts.index)]

@@ -103,7 +103,7 @@ def write_run(
     chosen = {name: {"chosen": head.chosen, "how": head.how} | _windows(head) for name, head in heads.items()}
     found = {"epoch": {"number": outputs.epoch, "how": how}, "heads": chosen}
     if outputs.heat:
-        detected.write_marks(run, config, prepared, outputs.heat)
+        detected.write_marks(run, config, prepared, outputs, detector["absent"])
         lesion_windows.write(run, config, prepared, outputs.heat)
         if (drawn := gallery(prepared, config, outputs.heat)) is not None:
             figures.save(drawn, run.path / "figures/gallery.png")

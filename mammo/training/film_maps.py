@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ FILLED = 0.7  # share of a view that is breast, about
 Seen = tuple[Tensor, Tensor]  # (places, C) uint8, and (2, C) the least value and the step of each channel
 Entrance = tuple[Tensor, Tensor]  # (C, h, w) what enters the last stage of a map, and (2,) rows and columns of places
 Arrays = dict[str, Tensor]
+Missing = tuple[int, list[str]]  # a film, and those of its keys whose arrays are not in the store
 
 
 @dataclass(frozen=True)
@@ -103,12 +105,12 @@ class Maps:
     def entrances(self, block: LastBlock, trainer: Any) -> list[Entrance]:
         """Return what enters the block that is trained, of all films; the processes of a trainer share the work."""
 
-        def made(missing: list[list[str]], trainer: Any) -> Iterator[Arrays]:
+        def made(missing: list[Missing], trainer: Any) -> Iterator[Arrays]:
             frozen = self._frozen()
-            for keys, view in self._views(missing, self.entrance_keys, f"Entrances of {block.of}", trainer):
+            for (_, keys), view in self._views(missing, f"Entrances of {block.of}", trainer):
                 yield dict(zip(_names(keys[0]), entrance_of(view, frozen, block), strict=True))
 
-        def place_bytes() -> float:
+        def place_bytes(_: Missing) -> float:
             return block.enters * block.per_place**2 * self.dtype.itemsize / FILLED
 
         found = self._once(self.entrance_keys, made, place_bytes, trainer)
@@ -117,34 +119,35 @@ class Maps:
     def _once(
         self,
         keys: list[list[str]],
-        made: Callable[[list[list[str]], Any], Iterator[Arrays]],
-        place_bytes: Callable[[], float],
+        made: Callable[[list[Missing], Any], Iterator[Arrays]],
+        place_bytes: Callable[[Missing], float],
         trainer: Any,
     ) -> Arrays:
         """Return the arrays of all films by name, from the store or made now.
 
         Args:
             keys: The keys of each film's arrays.
-            made: Yields the arrays of films, which it knows by their keys.
-            place_bytes: Returns about how many bytes a place takes.
+            made: Yields the missing arrays of films.
+            place_bytes: Returns about how many bytes a place of a film takes.
             trainer: The trainer whose processes share the work.
         """
         strategy, store = trainer.strategy, self.store
         if store is None:
-            return {name: array for arrays in made(keys, trainer) for name, array in arrays.items()}
+            return {name: array for arrays in made(list(enumerate(keys)), trainer) for name, array in arrays.items()}
         wanted = {name for of_film in keys for key in of_film for name in _names(key)}
         found = store.load(wanted)
         if strategy.broadcast(len(found) < len(wanted)):
             with store.building() if trainer.is_global_zero else nullcontext():
                 strategy.barrier()  # all look again, after another run may have filled the store
                 there = store.load(wanted).keys()
-                missing = [one for one in keys if not there >= {name for key in one for name in _names(key)}]
+                lacking = ([key for key in of_film if not there >= set(_names(key))] for of_film in keys)
+                missing = [(row, those) for row, those in enumerate(lacking) if those]
                 strategy.barrier()  # no process stores maps before all have looked
                 if missing and trainer.is_global_zero:
                     area = float(self.table["breast_mm2"].mean())
-                    places = len(missing) * area / (CELL_PX * STEP * self.config.detector.spacing_mm) ** 2
-                    log.info("maps   %d films of %d are to be made once, about %.2g GB in %s", len(missing),
-                             len(keys), places * place_bytes() / 1e9, store.folder)  # fmt: skip
+                    places = area / (CELL_PX * STEP * self.config.detector.spacing_mm) ** 2
+                    log.info("maps   %d films of %d lack some, which are made once, about %.2g GB in %s", len(missing),
+                             len(keys), places * sum(map(place_bytes, missing)) / 1e9, store.folder)  # fmt: skip
                 mine = missing[trainer.global_rank :: trainer.world_size]
                 held: Arrays = {}
                 for arrays in made(mine, trainer):
@@ -158,33 +161,40 @@ class Maps:
             found = store.load_all(wanted)
         return found
 
-    def _bytes(self) -> float:
-        """Return how many bytes a place takes in all blocks: one for each channel."""
+    @cached_property
+    def channels(self) -> dict[str, int]:
+        """The channels of the map of each backbone."""
         probe = np.zeros((CELL_PX * STEP * 2,) * 2, np.uint8)
-        channels = {name: len(maps(probe)) for name, maps in self.net.frozen.items()}
-        return sum(channels[of.backbone] for of, _ in self.blocks)
+        return {name: len(maps(probe)) for name, maps in self.net.frozen.items()}
+
+    def _bytes(self, missing: Missing) -> float:
+        """Return how many bytes a place of a film takes in the blocks that are missing: one for each channel."""
+        row, lacking = missing
+        blocks = zip(self.keys[row][1:], self.blocks, strict=True)
+        return sum(self.channels[of.backbone] for key, (of, _) in blocks if key in lacking)
 
     def _frozen(self) -> Any:
         """Return a copy of the frozen layers in their precision, on their device."""
         return copy.deepcopy(self.net.frozen).to(device=self.device, dtype=self.dtype)
 
-    def _views(
-        self, missing: list[list[str]], keys: list[list[str]], said: str, trainer: Any
-    ) -> Iterator[tuple[list[str], View]]:
-        """Yield the keys and the view of each film that is missing, with a progress bar that is named `said`."""
-        rows = {of_film[0]: row for row, of_film in enumerate(keys)}
+    def _views(self, missing: list[Missing], said: str, trainer: Any) -> Iterator[tuple[Missing, View]]:
+        """Yield each film that lacks arrays with its view, with a progress bar that is named `said`."""
         for one in track(missing, said, disable=not (missing and trainer.is_global_zero)):
-            row = self.table.iloc[rows[one[0]]]
+            row = self.table.iloc[one[0]]
             image, side, spacing = str(row["image_id"]), _given(row["laterality"]), float(row["spacing_mm"])
             breast = find_breast(self.prepared.dataset.read(image), side, image)
             yield one, view_of(breast, spacing, self.config.detector.spacing_mm)
 
-    def _made(self, missing: list[list[str]], trainer: Any) -> Iterator[Arrays]:
-        """Yield the arrays of each film that is missing, by name."""
+    def _made(self, missing: list[Missing], trainer: Any) -> Iterator[Arrays]:
+        """Yield the missing arrays of each film, by name."""
         frozen = self._frozen()
-        for keys, view in self._views(missing, self.keys, "Maps of films", trainer):
-            arrays = dict(zip(_names(keys[0]), (torch.from_numpy(view.places), torch.zeros(0)), strict=True))
-            for key, seen in zip(keys[1:], seen_of(view, frozen, self.blocks), strict=True):
+        for (row, lacking), view in self._views(missing, "Maps of films", trainer):
+            arrays: Arrays = {}
+            places, *keys = self.keys[row]
+            if places in lacking:
+                arrays |= zip(_names(places), (torch.from_numpy(view.places), torch.zeros(0)), strict=True)
+            wanted = [(key, block) for key, block in zip(keys, self.blocks, strict=True) if key in lacking]
+            for (key, _), seen in zip(wanted, seen_of(view, frozen, [block for _, block in wanted]), strict=True):
                 arrays |= zip(_names(key), seen, strict=True)
             yield arrays
 

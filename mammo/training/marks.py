@@ -122,5 +122,22 @@ def with_partners(scores: np.ndarray, partners: Sequence[Sequence[int]], share: 
         share: The share that is taken away.
         absent: The score that stands for a partner which there is not.
     """
+    return scores - taken_away(scores, partners, share, absent)
+
+
+def taken_away(scores: np.ndarray, partners: Sequence[Sequence[int]], share: float, absent: float) -> np.ndarray:
+    """Return (films,) what `with_partners` takes away from each score."""
     other = np.array([scores[list(rows)].mean() if len(rows) else absent for rows in partners], scores.dtype)
-    return scores - share * other
+    return share * other
+
+
+def lowered(marks: pd.DataFrame, taken: Mapping[str, float]) -> pd.DataFrame:
+    """Return the marks of `detector_partner`: those of `detector`, each score lowered by what its film's score is.
+
+    Args:
+        marks: The rows of `detector` in the candidates table.
+        taken: By image, what the other breast takes away from the score of the film.
+    """
+    by = marks["image_id"].map(taken).to_numpy(np.float32)
+    scores = marks["score"].to_numpy(np.float32) - by
+    return marks.assign(head=PARTNER, score=[f"{score:.9g}" for score in scores])

@@ -115,7 +115,7 @@ def test_every_film_of_a_detector_gets_its_score_and_its_marks(trained, listed, 
     rows = answers.table[answers.table["unit"] == "image"].set_index("image_id")
     assert rows["score"].to_dict() == told.to_dict()
     marks = pd.read_csv(run.path / "candidates.csv", dtype={"image_id": str})
-    marks = marks[marks["head"] == "detector"].set_index("image_id")
+    marks = marks[marks["head"] == head].set_index("image_id")
     for image, of in answers.marks.groupby("image_id"):
         assert np.array_equal(of.drop(columns=["path", "image_id"]), marks.loc[[image], of.columns[2:]]), image
 

@@ -10,6 +10,7 @@ from sklearn.metrics import roc_auc_score
 from mammo.cli.reports import detectors
 from mammo.errors import InputError
 from mammo.evaluation.lesion_windows import HEAT, areas
+from mammo.reports import detector_differences
 from mammo.reports.detector_results import CANDIDATES, LESIONS, PREDICTIONS, SEEDS, WINDOWS, area, collect, table
 from mammo.reports.experiments import read_experiments
 from tests.evaluation.marks import detecting
@@ -140,3 +141,31 @@ def test_a_film_that_is_tested_twice_in_a_seed_is_refused(folder):
 def test_a_folder_without_detectors_is_refused(tmp_path):
     with pytest.raises(InputError, match="expected a sweep folder with finished runs of task=detection, found none"):
         collect(tmp_path, tmp_path / "to")
+
+
+def test_two_detectors_are_compared_on_the_same_patients_and_one_with_itself_does_not_differ(folder, tmp_path):
+    better = tmp_path / "better"
+    shutil.copytree(folder, better)
+    scores = pd.read_csv(better / PREDICTIONS)
+    scores.loc[scores["positive"] & (scores["head"] == "detector"), "score"] += 5
+    scores.to_csv(better / PREDICTIONS)
+    marks = pd.read_csv(better / CANDIDATES)
+    pd.concat([marks, marks.assign(head="detector_partner", x_px=100)]).to_csv(better / CANDIDATES)
+    lines = [line.split("|") for line in detector_differences.table([better, folder])[2:]]
+    rows = {line[1].strip(): [cell.split()[0] for cell in line[2:5]] for line in lines}
+    alone = float(rows["AUROC, film alone"][0]) - float(rows["AUROC, film alone"][1])
+    assert alone > 0.2 and np.isclose(float(rows["AUROC, film alone"][2]), alone, atol=2e-3)
+    assert rows["AUROC, film with that of the other breast"][2] == rows["detector: CPM"][2] == "+0.000"
+    first = rows["detector_partner, beside detector: abnormal films whose first mark hits"]
+    assert first[0] == "1.000" and np.isclose(float(first[2]), 1 - float(first[1]), atol=2e-3)
+
+
+def test_other_seeds_or_patients_are_not_compared(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "other")
+    scores = pd.read_csv(tmp_path / "other" / PREDICTIONS)
+    scores[scores["seed"] == 0].to_csv(tmp_path / "other" / PREDICTIONS)
+    with pytest.raises(InputError, match="no seed 3"):
+        detector_differences.table([folder, tmp_path / "other"])
+    scores[scores["patient"] != "p0"].to_csv(tmp_path / "other" / PREDICTIONS)
+    with pytest.raises(InputError, match="same patients"):
+        detector_differences.table([folder, tmp_path / "other"])

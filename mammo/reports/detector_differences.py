@@ -1,0 +1,51 @@
+"""Two detectors on the same patients and seeds: the numbers of each, and their paired differences by patient."""
+
+from pathlib import Path
+
+from mammo.errors import InputError
+from mammo.evaluation.bootstrap import difference
+from mammo.evaluation.detection import BASELINES, compare, evaluate_marks
+from mammo.evaluation.metrics import mean_auroc, support
+from mammo.reports.detector_results import MARKS, UNITS, Tables, area, judged_marks, tested
+from mammo.reports.markdown import markdown, signed
+
+
+def table(paths: list[Path]) -> list[str]:
+    """Return a row for each number of two detectors, over the seeds of the first, all of which the second has too.
+
+    Marks of a head of the first are compared with those of the same head of the second, and if it has none such, with
+    those of `detector`.
+
+    Args:
+        paths: Two folders, as `detector_results.collect` writes them.
+
+    Raises:
+        InputError: There are not two folders, or they have not tested the same patients in the same seeds.
+    """
+    if len(paths) != 2:
+        raise InputError(f"expected two folders of detectors, found {len(paths)}")
+    first, second = (Tables.read(path) for path in paths)
+    seeds = sorted(first.predictions["seed"].unique())
+    if lacking := set(seeds) - set(second.predictions["seed"]):
+        raise InputError(f"{paths[1]}: no seed {min(lacking)}, which {paths[0]} has; compare the same seeds")
+    rows = []
+    for unit, (head, column) in UNITS.items():
+        ours, theirs = (tested(one.predictions, seeds, head, column) for one in (first, second))
+        if any(sorted(one.patients) != sorted(two.patients) for one, two in zip(ours, theirs, strict=True)):
+            raise InputError(f"{paths[0]} and {paths[1]} have not tested the same patients; compare the same data")
+        patients = support(ours[0], "auroc")[0]
+        apart = difference(mean_auroc(ours) - mean_auroc(theirs), patients)
+        values = (str(area(one.predictions, seeds, head, column)) for one in (first, second))
+        rows.append([f"AUROC, {unit}", *values, signed(apart)])
+    for head in (one for one in first.marks["head"].unique() if one not in BASELINES):
+        other = head if head in set(second.marks["head"]) else "detector"
+        jobs = [
+            [judged_marks(of.predictions, of.marks, of.lesions, seed, name) for seed in seeds]
+            for of, name in ((first, head), (second, other))
+        ]
+        apart_by, values_of = compare(jobs[0], jobs[1]), [evaluate_marks(one) for one in jobs]
+        said = head if other == head else f"{head}, beside {other}"
+        for name, key in MARKS.items():
+            rows.append([f"{said}: {name}", *(str(of[key]) for of in values_of), signed(apart_by[key])])
+    named = (path.name for path in paths)
+    return markdown([f"seed {', '.join(map(str, seeds))}", *named, "paired difference"], rows)
