@@ -42,7 +42,13 @@ FILES = ["predictions.csv", "metrics.json", "features.safetensors", "checkpoints
 
 
 def test_every_experiment_is_named_here():
-    assert {path.stem for path in (CONF / "experiment").glob("*.yaml")} == set(EXPERIMENTS)
+    assert {path.stem for path in (CONF / "experiment").glob("*.yaml")} == {*EXPERIMENTS, "best_abnormality"}
+
+
+def test_the_best_detector_chooses_nothing_on_validation_and_takes_away_more_of_the_other_breast():
+    cfg = composed("experiment=best_abnormality")
+    assert (cfg.task.kind, cfg.split.name, list(cfg.split.shares)) == ("detection", "patient", [0.8, 0, 0.2])
+    assert cfg.partner and cfg.detector.partner_share == 0.65 and cfg.source is None
 
 
 @pytest.mark.parametrize("name", sorted(EXPERIMENTS))

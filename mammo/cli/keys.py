@@ -91,7 +91,8 @@ class Group:
 OPTIONS_ONLY = {  # groups without keys of their own
     "protocol": "Three settings at once: split, crop and augment.",
     "sweep": "Many runs and one table at the end; needs -m.",
-    "experiment": "A system of the literature, in the manner of its source. Each changes several groups.",
+    "experiment": "A system of the literature, in the manner of its source, or a best recipe for mini-MIAS. "
+    "Each changes several groups.",
     "leak_study": "One run of sweep=leak_study: a leak, or an honest counterpart.",
 }
 
@@ -180,10 +181,10 @@ def _options(group: str) -> dict[str, str]:
 
 
 def _whose(path: Path) -> str:
-    """Return the authors and the method of a system of the literature."""
+    """Return the authors and the method of a system of the literature; of another experiment, its first comment."""
     lines = [line.strip().partition(": ") for line in path.read_text().splitlines()]
     source = {key: value for key, _, value in lines if key in ("authors", "method")}
-    return f"{source['authors']}: {source['method']}"
+    return f"{source['authors']}: {source['method']}" if source else _first_comment(path)
 
 
 def _first_comment(path: Path) -> str:
