@@ -48,24 +48,26 @@ def answers_of(config: Config, outputs: Outputs, chosen: dict[str, Any]) -> dict
     return {head: (score, Platt(**chosen["curves"][head])(score)) for head, score in scores.items()}
 
 
-def write_marks(run: RunFolder, config: Config, prepared: Prepared, outputs: Outputs, absent: float) -> None:
+def write_marks(
+    run: RunFolder, config: Config, prepared: Prepared, heat: HeatMaps, scores: np.ndarray, absent: float
+) -> None:
     """Write `candidates.csv`, the marks of each head and of the baselines, and `lesions.csv`.
 
     Args:
         run: The run folder.
         config: The settings of the run.
         prepared: The samples.
-        outputs: The scores and the heat of the films.
+        heat: The heat of the films.
+        scores: (N,) their scores by `detector`.
         absent: The score that stands for a missing partner.
     """
-    heat: HeatMaps = outputs.heat
     rows = prepared.rows()
     places = prepared.crops.table.set_index("image_id")["spacing_mm"]
     sides = places[rows["image_id"]].astype(float).tolist()
     images = rows[["image_id", "patient", "split"]]
     marks = candidates(images, heat.points, heat.heats, sides, config.detector.apart_mm)
     if config.partner:
-        taken = taken_away(outputs.logits[:, 1], heat.partners, config.detector.partner_share, absent)
+        taken = taken_away(scores, heat.partners, config.detector.partner_share, absent)
         own = marks["head"] == ALONE
         both = lowered(marks[own], dict(zip(images["image_id"], taken, strict=True)))
         marks = pd.concat([marks[own], both, marks[~own]])

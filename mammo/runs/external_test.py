@@ -105,7 +105,8 @@ def test(
         write_json({"settings": {"run": str(run.path), **(said or {})}}, folder / "job.json")
         _write(folder, prepared, table)
         if outputs.heat:
-            write_marks(RunFolder(folder), config, prepared, outputs, run.selection["detector"]["absent"])
+            absent = run.selection["detector"]["absent"]
+            write_marks(RunFolder(folder), config, prepared, outputs.heat, outputs.logits[:, 1], absent)
         if outputs.outlines is not None:
             write_segments(RunFolder(folder), config, prepared, outputs.outlines, run.selection[SEGMENTER]["level"])
         metrics = report.write(folder)

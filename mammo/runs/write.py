@@ -102,8 +102,8 @@ def write_run(
     how = best if prepared.chooses else "the last epoch, fixed before training"
     chosen = {name: {"chosen": head.chosen, "how": head.how} | _windows(head) for name, head in heads.items()}
     found = {"epoch": {"number": outputs.epoch, "how": how}, "heads": chosen}
-    if outputs.heat:
-        detected.write_marks(run, config, prepared, outputs, detector["absent"])
+    if outputs.heat and detector:
+        detected.write_marks(run, config, prepared, outputs.heat, outputs.logits[:, 1], detector["absent"])
         lesion_windows.write(run, config, prepared, outputs.heat)
         if (drawn := gallery(prepared, config, outputs.heat)) is not None:
             figures.save(drawn, run.path / "figures/gallery.png")
