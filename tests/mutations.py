@@ -35,6 +35,7 @@ EXPLAIN, POINTING = "tests/explaining/test_explanation.py", "tests/explaining/te
 BLOCK = "tests/models/test_last_block.py"
 UNLIKE = "tests/inference/test_unlike.py"
 SEGMENTED = "tests/test_segmentation.py"
+BEST = "tests/reports/test_best.py"
 DONOR, SHARES = "tests/runs/test_donor.py", "tests/preprocessing/test_shares.py"
 
 # Name: file of mammo, text before, text after, file of the test, and part of its name.
@@ -110,6 +111,9 @@ MUTATIONS = {
     "marks of training": ("reports/detection.py", 'JUDGED = ("val", "test")', 'JUDGED = ("train", "val", "test")', REPORT, "each_split"),
     "baselines subtracted": ("reports/detection.py", "compare([one], [heads[baseline]])", "compare([heads[baseline]], [one])", REPORT, "minus_each_baselines"),
     "marks untold": ("reports/detection.py", "    if one.unplaced:\n", "    if not one.unplaced:\n", REPORT, "what_was_left_out"),
+    # the table of the best recipes
+    "training collected": ("reports/best.py", 'predictions[predictions["split"] == "test"]', 'predictions[predictions["split"] != "val"]', BEST, "only_the_named_head"),
+    "samples for units": ("reports/best.py", 'if recipe.unit != "sample":', "if not recipe.unit:", BEST, "by_patient_the_films"),
     # films, findings, crops
     "y unflipped": ("datasets/mias_info.py", "float(SIDE_PX - 1 - y)", "float(y)", MIAS, "flipped_once"),
     "y off by one": ("datasets/mias_info.py", "float(SIDE_PX - 1 - y)", "float(SIDE_PX - y)", MIAS, "flipped_once"),

@@ -48,7 +48,7 @@ data.app.command()(prepare)
 app.add_typer(data.app, name="data")
 app.add_typer(audit.app, name="audit")
 app.add_typer(bench.app, name="bench")
-TABLES = (reports.literature, reports.leak_study, reports.detectors, reports.results)
+TABLES = (reports.literature, reports.leak_study, reports.detectors, reports.collect, reports.results)
 for verb in (
     external.test,
     predict.predict,

@@ -1,4 +1,4 @@
-"""The commands on tables: report, compare, evaluate, literature, leak-study, detectors and results."""
+"""The commands on tables: report, compare, evaluate, literature, leak-study, detectors, collect and results."""
 
 import re
 from enum import StrEnum
@@ -140,6 +140,18 @@ def detectors(
     if to is not None:
         tables.collect(path, to, [int(seed) for seed in chosen_on.split(",") if seed])
     typer.echo("\n".join(tables.table(to or path)))
+
+
+def collect(
+    sweep: Annotated[Path, typer.Argument(help="the folder of a sweep over folds and seeds")],
+    to: Annotated[Path, typer.Option(help="the table to write, say malignancy.csv.xz")],
+    head: Annotated[str, typer.Option(help="the head whose predictions are kept, beside the baselines")],
+) -> None:
+    """Write the test predictions of a sweep as one table, which evaluate and compare take."""
+    from mammo.reports import best
+
+    best.collect(sweep, to, head)
+    typer.echo(str(to))
 
 
 def results(

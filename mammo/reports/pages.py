@@ -14,7 +14,7 @@ from mammo.errors import InputError
 from mammo.evaluation.compare import compare, pairs
 from mammo.evaluation.experiments import mean
 from mammo.files import write_text
-from mammo.reports import detector_differences, detector_results, leaderboard, leak_study, literature
+from mammo.reports import best, detector_differences, detector_results, leaderboard, leak_study, literature
 from mammo.reports.experiments import read_experiments
 from mammo.reports.markdown import markdown
 
@@ -120,6 +120,7 @@ ONE: dict[str, Callable[[Path], list[str]]] = {  # of one file or folder
     "leaks": found_leaks,
     "literature": literature.table,
     "detector": detector_results.table,
+    "best": best.table,
 }
 SEVERAL: dict[str, Callable[[list[Path]], list[str]]] = {
     "folds": folds,
