@@ -4,6 +4,7 @@ import json
 
 import pandas as pd
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from mammo.errors import InputError
@@ -29,6 +30,10 @@ EXPERIMENTS = {
     "thomaz2017": ({"task": "density", "model.name": "vgg16", "model.trainable": "head"}, "mlp"),
     "desai2021": ({"task": "malignancy", "heads": "mlp"}, "softmax"),
 }
+# What each best recipe is, and the head that stands for it.
+BEST = {
+    "best_malignancy": ({"task.name": "malignancy", "crop.name": "lesion", "crop.recentre": False}, "logistic"),
+}
 # What sixteen patients, 32 pixels and one epoch need beside it.
 SMALLER = {
     "behery2023_inception": ["model.image_size=75"],
@@ -42,7 +47,24 @@ FILES = ["predictions.csv", "metrics.json", "features.safetensors", "checkpoints
 
 
 def test_every_experiment_is_named_here():
-    assert {path.stem for path in (CONF / "experiment").glob("*.yaml")} == {*EXPERIMENTS, "best_abnormality"}
+    assert {path.stem for path in (CONF / "experiment").glob("*.yaml")} == {*EXPERIMENTS, *BEST, "best_abnormality"}
+
+
+@pytest.mark.parametrize("name", sorted(BEST))
+def test_a_best_recipe_is_frozen_and_honest(name):
+    cfg = composed(f"experiment={name}")
+    said, head = BEST[name]
+    assert {key: OmegaConf.select(cfg, key) for key in said} == said
+    assert (cfg.split.name, cfg.select_on, cfg.model.trainable, cfg.source) == ("patient", "val", "head", None)
+    assert head in cfg.heads and cfg.crop.name != "scaled_lesion"
+    assert (CONF / "experiment" / f"{name}.yaml").read_text().splitlines()[1] == f"# python train.py experiment={name}"
+
+
+def test_a_sweep_of_the_literature_leaves_out_the_best_recipes():
+    options = [path.stem for path in (CONF / "experiment").glob("*.yaml")]
+    pattern = OmegaConf.load(CONF / "sweep" / "literature.yaml").hydra.sweeper.params.experiment
+    chosen = OverridesParser.create().parse_override(f"experiment={pattern}").value().filter(options)
+    assert set(chosen) == set(EXPERIMENTS)
 
 
 def test_the_best_detector_chooses_nothing_on_validation_and_takes_away_more_of_the_other_breast():
@@ -66,12 +88,12 @@ FEW = ("desai2021",)  # the others with `-m slow`
 
 
 @pytest.mark.parametrize(
-    "name", [name if name in FEW else pytest.param(name, marks=pytest.mark.slow) for name in sorted(EXPERIMENTS)]
+    "name", [name if name in FEW else pytest.param(name, marks=pytest.mark.slow) for name in sorted(EXPERIMENTS | BEST)]
 )
 def test_an_experiment_leaves_a_complete_run_folder(job, name):
     folder, metrics = job(f"experiment={name}", "trainer.max_epochs=1", *SMALLER.get(name, []))
     assert [file for file in FILES if not (folder / file).is_file()] == []
-    assert f"test/{EXPERIMENTS[name][1]}/auroc" in metrics
+    assert f"test/{(EXPERIMENTS | BEST)[name][1]}/auroc" in metrics
 
 
 def test_what_the_paper_claims_of_others_is_what_its_table_says():
