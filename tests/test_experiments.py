@@ -32,6 +32,7 @@ EXPERIMENTS = {
 }
 # What each best recipe is, and the head that stands for it.
 BEST = {
+    "best_density": ({"task.name": "density", "crop.name": "whole", "model.features": None}, "logistic"),
     "best_malignancy": ({"task.name": "malignancy", "crop.name": "lesion", "crop.recentre": False}, "logistic"),
 }
 # What sixteen patients, 32 pixels and one epoch need beside it.
