@@ -72,6 +72,7 @@ def test_the_checkpoint_gives_the_predictions_again_to_the_bit(trained, tmp_path
     assert kept() == before  # nothing that a trained block sees is kept
 
 
+@pytest.mark.slow
 def test_at_a_rate_of_0_it_is_the_detector_of_frozen_maps_to_the_bit(job):
     words = ([*QUICK, "model.trainable=head"], [*BLOCK, "detector.block_steps=4", "detector.block_lr=0"])
     frozen, still = (by_head(RunFolder(job(*of)[0]))["detector"] for of in words)
@@ -92,6 +93,7 @@ def test_predictions_show_what_the_block_has_learnt(trained, tmp_path, monkeypat
     assert not np.isclose(other, first, atol=1e-3).any()
 
 
+@pytest.mark.slow
 def test_the_log_says_what_is_trained(job, caplog):
     with caplog.at_level(logging.INFO):
         folder, _ = job(*BLOCK, "detector.steps=4", "detector.block_steps=4")

@@ -33,7 +33,8 @@ BELOW = {
     "tasks": "config detector_config datasets errors models preprocessing processes targets",
     "training": "config detector_config datasets errors files models paths preprocessing processes targets tasks",
     "evaluation": "config datasets errors files tables",
-    "run_folder": "config datasets errors evaluation files models tasks",
+    "run_tables": "errors evaluation files",
+    "run_folder": "config datasets errors evaluation files models run_tables tasks",
     "reports": "config datasets errors evaluation figures files paths run_folder",
     "auditing": "datasets errors figures files formats paths preprocessing processes tables",
 }

@@ -1,4 +1,4 @@
-"""How well runs refuse what is no mammogram, and how often they refuse films of their own test part in error."""
+"""Measures how well runs refuse what is no mammogram, and how often they refuse their own test films in error."""
 
 import hashlib
 import tempfile

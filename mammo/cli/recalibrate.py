@@ -29,7 +29,10 @@ def recalibrate(
         float, typer.Option(help="half the width of an interval, for which the number of further films is told")
     ] = 0.05,
 ) -> None:
-    """Choose threshold and probabilities of a run anew on your own labelled films; the network stays as it is."""
+    """Fit a run to your own labelled films.
+
+    Threshold and probabilities are chosen anew; the network and the heads stay as they are.
+    """
     from mammo.errors import InputError
     from mammo.runs.checks import check_writable
 

@@ -147,7 +147,10 @@ def collect(
     to: Annotated[Path, typer.Option(help="the table to write, say malignancy.csv.xz")],
     head: Annotated[str, typer.Option(help="the head whose predictions are kept, beside the baselines")],
 ) -> None:
-    """Write the test predictions of a sweep as one table, which evaluate and compare take."""
+    """Write the test predictions of a sweep as one table.
+
+    `evaluate` and `compare` take it, and pages of results.
+    """
     from mammo.reports import best
 
     best.collect(sweep, to, head)

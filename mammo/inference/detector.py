@@ -129,14 +129,14 @@ class DetectorPredictor(Predictor[SeenFilm]):
             found.append(reduce(or_, (one.stages for one in (alone, *both)), numbers))
         return found
 
-    @torch.inference_mode()
     def _coordinates(self, view: View) -> torch.Tensor:
         """Return the coordinates (n, width) of a view's places, as in training outside the precision of the head."""
         net = self.network
-        seen = seen_of(view, net.frozen, self.blocks)
-        if net.block is not None:
-            seen = seen_anew(net.block, FilmMaps(view.places, seen), entrance_of(view, net.frozen, net.block))
-        coordinates: torch.Tensor = net.coordinates(seen)
+        with torch.inference_mode():
+            seen = seen_of(view, net.frozen, self.blocks)
+            if net.block is not None:
+                seen = seen_anew(net.block, FilmMaps(view.places, seen), entrance_of(view, net.frozen, net.block))
+            coordinates: torch.Tensor = net.coordinates(seen)
         return coordinates
 
     def _marks(self, film: SeenFilm, heat: np.ndarray) -> pd.DataFrame:

@@ -134,7 +134,7 @@ def test_the_intervals_are_by_patient_and_the_old_threshold_stays_beside():
 
 @pytest.mark.parametrize(("share", "half", "needed"), [(0.9, 0.05, 141), (0.5, 0.05, 381), (1.0, 0.05, 35)])
 def test_the_films_that_are_needed_are_those_of_the_score_interval(share, half, needed):
-    """Of 141 with a share of 0.9, the interval is 0.90 / (1 + 3.84 / 141) ... +- 0.0500; with 140 it is wider."""
+    """With 141 and a share of 0.9, the interval is 0.90 / (1 + 3.84 / 141) ... +- 0.0500; with 140 it is wider."""
     from statsmodels.stats.proportion import proportion_confint
 
     same = np.full(4, share)

@@ -81,7 +81,9 @@ def test_the_heat_of_a_detector_lies_on_its_places(mirrored, upside_down):
         heat = np.full(len(on_film), -9.0)
         heat[nearest] = 9.0
         config = SimpleNamespace(detector=SimpleNamespace(spacing_mm=0.4))
-        made, cell = explanation._heat(SimpleNamespace(heat=lambda _, of=heat: (of, None), config=config), seen, breast)
+        made, cell = explanation._heat(
+            SimpleNamespace(outputs=lambda _, of=heat: (of, None, None), config=config), seen, breast
+        )
         y, x = np.unravel_index(breast.map_to_film(made).argmax(), SHAPE)
         assert np.hypot(*(on_film[nearest] - (x, y))) < 2 and cell == 64
 

@@ -106,7 +106,12 @@ def test_every_lesion_of_a_run_gets_at_its_point_what_the_predictions_say(traine
 
 
 @pytest.mark.parametrize(
-    ("words", "head"), [(DETECTOR, "detector"), (DETECTOR, "detector_partner"), (BLOCK, "detector")]
+    ("words", "head"),
+    [
+        (DETECTOR, "detector"),
+        (DETECTOR, "detector_partner"),
+        pytest.param(BLOCK, "detector", marks=pytest.mark.slow),
+    ],
 )
 def test_every_film_of_a_detector_gets_its_score_and_its_marks(trained, listed, words, head):
     run = trained(words)
@@ -134,7 +139,7 @@ def test_a_detector_says_which_answers_needed_two_films(trained, listed, phantom
 
 def test_probabilities_are_calibrated_and_the_threshold_is_that_of_validation(trained, listed):
     run = trained(WHOLE)
-    answers = predict(build_predictor(run, "svm"), films_of([listed]))
+    answers = predict(build_predictor(run, "svm"), films_of([listed]), force=True)
     told, numbers = run.predictions()[0], run.numbers
     classes, operating = run.provenance["classes"], operating_point(run, "svm")
     told = told[(told["head"] == "svm") & (told["copy"] == 0)].set_index("image_id")
@@ -152,15 +157,15 @@ def test_probabilities_are_calibrated_and_the_threshold_is_that_of_validation(tr
 
 def test_a_patient_has_the_mean_of_the_films_and_a_breast_only_a_row_if_it_has_several(trained, listed):
     run = trained(WHOLE)
-    table = predict(build_predictor(run), films_of([listed])).table
+    table = predict(build_predictor(run), films_of([listed]), force=True).table
     assert table["unit"].value_counts().to_dict() == {"image": 32, "patient": 16}
     images, patients = (table[table["unit"] == unit].astype({"score": float}) for unit in ("image", "patient"))
     means = images.groupby("patient")["score"].mean()
     assert np.allclose(patients.set_index("patient")["score"], means[patients["patient"]], atol=1e-6)
     assert set(patients["films"]) == {2} and patients["image_id"].isna().all()
-    asked = predict(build_predictor(run), films_of([listed]), units=["breast"]).table
+    asked = predict(build_predictor(run), films_of([listed]), units=["breast"], force=True).table
     assert set(asked["unit"]) == {"breast"} and len(asked) == 32
-    alone = predict(build_predictor(run), films_of(list(images["path"][:2])), units=["patient"])
+    alone = predict(build_predictor(run), films_of(list(images["path"][:2])), units=["patient"], force=True)
     assert alone.table.empty and "no patient is known" in alone.notes[0]
 
 

@@ -317,7 +317,7 @@ def test_the_ids_of_patches_are_unique_and_are_not_those_of_copies():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"name": "breast"}, "expected one of whole, lesion, scaled_lesion, grid"),
+        ({"name": "breast"}, "expected one of whole, film, lesion, scaled_lesion, grid"),
         ({"without_circle": "guess"}, "crop.without_circle=guess: expected exclude or breast"),
         ({"name": "grid", "stride_mm": 0}, r"crop\.stride_mm=0.0: expected"),
         ({"name": "grid", "stride_mm": 30.0}, "crop.window_mm=22.4"),

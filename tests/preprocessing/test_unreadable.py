@@ -89,7 +89,8 @@ def test_notes_of_films_are_counted_and_remembered_with_their_squares(tmp_path, 
         assert [note for note in found.notes if "white" in note] == [
             "10 images (mdb001, mdb002, mdb003, ...): white is level 256 (numbers of the first; the others differ)"
         ]
-        assert list(found.films.iloc[3]) == ["mdb004", 1024, 1024, 255, 0.2, "white is level 259"]
+        facts = ["image_id", "height", "width", "max_level", "spacing_mm", "notes"]
+        assert list(found.films[facts].iloc[3]) == ["mdb004", 1024, 1024, 255, 0.2, "white is level 259"]
 
 
 def test_a_note_is_counted_once_a_kind():

@@ -74,7 +74,7 @@ def test_of_windows_the_brightness_of_each_sample_is_a_head(tmp_path):
 
 
 def test_by_patient_the_films_of_a_patient_are_averaged(tmp_path):
-    """Of each patient's two films one is called wrongly, by less than the other is right."""
+    """One of each patient's two films is called wrongly, by less than the other is right."""
     rows = []
     for patient in range(12):
         label, wrong = "FGD"[patient % 3], "FGD"[(patient + 1) % 3]
