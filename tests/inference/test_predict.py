@@ -101,7 +101,7 @@ def test_every_lesion_of_a_run_gets_at_its_point_what_the_predictions_say(traine
         ask, told = run.predictor(head), written(run, head).set_index(SAMPLE[:2])["score"]
         for row in findings.to_dict("records"):
             if (key := (row["image_id"], str(row["finding_id"]))) in told.index:
-                answer = ask(ask.read(row["path"]), at=(row["x_px"], row["y_px"]))
+                answer = ask(ask.read(row["path"]), at=(row["x_px"], row["y_px"]), force=True)
                 assert digits([answer.score]) == [told[key]], (head, key)
 
 
@@ -307,8 +307,9 @@ def test_the_lines_of_the_page_run_as_they_stand(trained, listed, phantom, tmp_p
     for line in lines:
         result = CliRunner().invoke(app, shlex.split(line)[1:])
         beyond = "--at 512,300" in line and "no window can be cut" in result.output  # of this film's breast
-        assert result.exit_code == 0 or beyond, (line, result.output)
-    assert set(pd.read_csv("predictions.csv")["status"]) == {"predicted"}
+        unlike = result.exit_code == 1 and "as may be" in result.output  # of a small run
+        assert result.exit_code == 0 or beyond or unlike, (line, result.output)
+    assert set(pd.read_csv("forced.csv")["status"]) == {"predicted"}
     assert set(pd.read_csv("detected.csv")["head"]) == {"detector", "detector_partner"}
     assert len(pd.read_csv("marks.csv")) > 100
     names = {}
