@@ -164,6 +164,7 @@ def test_what_regions_are_worth_is_said(phantom):
     assert any("pectoral muscle" in note for note in with_breast.notes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("write", "source", "words"),
     [
@@ -202,6 +203,7 @@ def test_a_run_leaves_a_row_for_each_image_and_head_and_says_it_in_its_report(ru
     assert set(numbers["differences"]) == {"segmenter - mean_region", "segmenter - empty"}
 
 
+@pytest.mark.slow
 def test_the_checkpoint_holds_all_that_the_outlines_need(run, unreported, tmp_path):
     train(resolved("fit=false", f"ckpt_path={run.path}"), tmp_path)
     assert RunFolder(tmp_path).segments.equals(run.segments)
