@@ -153,6 +153,7 @@ class Drawn(Phantom):
         return super().findings().assign(mask_path=pd.NA)
 
 
+@pytest.mark.slow
 def test_what_regions_are_worth_is_said(phantom):
     of = [f"data._target_={__name__}.Drawn", f"data.root={phantom.root}"]
     words = [*SMALL, SHARES, *of, *LESION, "model.image_size=32"]
