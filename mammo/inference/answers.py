@@ -26,6 +26,7 @@ class Answers:
         notes: What is said of all films together, one line each.
         rows: A row for each unit and head, as `row_of` makes it.
         points: The operating point by head and unit.
+        predicted: The number of films with an answer, also where their own rows were not asked for.
         marks: The marks of a detector: `path, image_id`, place and box in pixels of the film, `score`; else None.
     """
 
@@ -34,17 +35,13 @@ class Answers:
     notes: list[str] = field(default_factory=list)
     rows: list[dict[str, Any]] = field(default_factory=list)
     points: dict[tuple[str, str], OperatingPoint] = field(default_factory=dict)
+    predicted: int = 0
     marks: pd.DataFrame | None = None
 
     @property
     def left_out(self) -> int:
         """The number of files without an answer."""
         return len({row["path"] for row in self.rows if row["status"] != "predicted"})
-
-    @property
-    def predicted(self) -> int:
-        """The number of films with an answer."""
-        return len({row["path"] for row in self.rows if row["status"] == "predicted" and row["unit"] == "image"})
 
     @property
     def table(self) -> pd.DataFrame:

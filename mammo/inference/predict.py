@@ -65,7 +65,7 @@ def predict(
     if isinstance(predictor, DetectorPredictor):
         several = _by_head(predictor, several[predictor.head], predicted, partners=partners)
     notes = [*films.notes, *([] if predictor.likeness else [NO_LIKENESS])]
-    answers = Answers(predictor.run, predictor.classes, notes)
+    answers = Answers(predictor.run, predictor.classes, notes, predicted=len(predicted))
     for head, of_head in several.items():
         answers.points[head, "image"] = operating_point(predictor.run, head)
         answers.rows += _image_rows(rows, dict(zip(predicted.index, of_head, strict=True)), answers, head)
