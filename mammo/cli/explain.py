@@ -5,9 +5,8 @@ from typing import Annotated
 
 import typer
 
+from mammo.cli.predict import NOTHING, point_of
 from mammo.errors import InputError
-
-NOTHING = 2  # exit status if no film could be used
 
 
 def explain(
@@ -33,7 +32,6 @@ def explain(
 
     The exit status is 0 (all films were explained), 1 (some were left out) or 2 (none could be used).
     """
-    from mammo.cli.predict import point_of
     from mammo.run_folder import RunFolder
     from mammo.runs.external_data import check_run
     from mammo.runs.plugins import load_plugins

@@ -61,6 +61,7 @@ def predict(
 
     folder = RunFolder(run)
     check_run(folder)
+    load_plugins(folder.config.plugins)
     if self_test or not films:
         if films or not self_test:
             raise InputError("expected films, or --self-test without films; name films, a folder or a table")
@@ -74,7 +75,6 @@ def predict(
         _check_new(new)
     words = [word for word in films if word.startswith("data.") and "=" in word and not Path(word).exists()]
     asked = films_of([one for one in films if one not in words], _data_of(words))
-    load_plugins(folder.config.plugins)
 
     from mammo.inference.build import build_predictor  # imports torch, which bad input should not wait for
     from mammo.inference.predict import predict as answers_for
@@ -97,10 +97,6 @@ def predict(
 
 def _self_test(run: "RunFolder", *, as_json: bool) -> None:
     """Print what each stage makes of the drawn films of a run, and end with 1 if one differs from what is expected."""
-    from mammo.runs.plugins import load_plugins
-
-    load_plugins(run.config.plugins)
-
     from mammo.inference.self_test import check
 
     found = check(run)

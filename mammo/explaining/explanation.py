@@ -127,6 +127,8 @@ def explain(
         values, cell, notes = _of_squares(predictor, looked, breast, predictor.classes.index(of))
     else:
         raise InputError(f"{type(predictor).__name__} has no map; a classifier and a detector have one")
+    if prediction.unlike:
+        notes = (*notes, f"the film is {prediction.unlike}")
     on_film = breast.map_to_film(np.where(breast.mask, values, 0).astype(np.float32))
     shown = breast.map_to_film(breast.mask)
     return Explanation(name, film, prediction, of, method, on_film, shown, cell, tuple(lesions), notes)

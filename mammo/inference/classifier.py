@@ -29,8 +29,7 @@ from mammo.tasks.classification import answer_of
 from mammo.training.frozen import BLOCK, rows_of_block
 
 PLACE = ["x_px", "y_px", "size_px"]  # the first of the numbers of a square
-# (N,) scores, None for several classes; (N, classes) probabilities; (N, D) features
-Answer = tuple[np.ndarray | None, np.ndarray]
+Answer = tuple[np.ndarray | None, np.ndarray]  # (N,) scores, None for several classes; (N, classes) probabilities
 
 
 @dataclass(frozen=True)

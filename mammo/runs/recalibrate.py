@@ -197,6 +197,7 @@ def _model(run: RunFolder, folder: Path, record: dict[str, Any]) -> RunFolder:
     write_json(plain, folder / "metrics.json")
     write_table(run.samples[["spacing_mm"]].drop_duplicates(), folder / "samples.csv")
     write_table(run.films.reindex(columns=["notes"]).drop_duplicates(), folder / "films.csv")
+    RunFolder(folder).write_likeness(run.likeness)
     write_json(record, folder / "recalibration.json")
     write_json({"digest": "recalibrated", "metrics": {}}, folder / FINISHED)
     return RunFolder(folder)

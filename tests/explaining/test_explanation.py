@@ -180,6 +180,14 @@ def test_a_shuffled_network_has_the_same_weights_in_other_places_and_other_maps(
     assert rank_correlation(first, second) < 0.99
 
 
+def test_the_map_of_a_picture_that_is_no_mammogram_says_so(run, tmp_path):
+    picture = np.zeros((256, 200), np.uint8)
+    picture[60:200, :80] = 250
+    cv2.imwrite(str(tmp_path / "box.png"), picture)
+    (one,) = explanations(run.predictor(), [tmp_path / "box.png"])
+    assert isinstance(one, Explanation) and "the film is unlike the training films" in one.notes[-1]
+
+
 def test_what_is_no_film_is_left_out_with_its_reason(run, abnormal, tmp_path):
     (tmp_path / "notes.pgm").write_text("no film")
     first, second = explanations(run.predictor(), [abnormal, tmp_path / "notes.pgm"])

@@ -103,6 +103,12 @@ def test_the_report_has_what_is_now_and_what_was(made):
     assert "0.003" in text and "0.006 of the patients" in text and "Not for diagnostic use" in text
 
 
+def test_films_are_refused_as_by_the_run(run, made):
+    kept, before = RunFolder(made.path).likeness, run.likeness
+    assert before and kept.keys() == before.keys()
+    assert all(np.array_equal(kept[name], before[name]) for name in before)
+
+
 def test_the_folder_names_nobody_and_can_be_asked_for_all_heads_but_tested(run, made, phantom):
     for path in made.path.rglob("*"):
         if path.suffix in (".csv", ".json", ".md"):
