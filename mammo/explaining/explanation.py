@@ -138,12 +138,11 @@ def _of_squares(
     predictor: ClassifierPredictor, seen: SeenWindows, breast: Breast, of: int
 ) -> tuple[np.ndarray, float, tuple[str, ...]]:
     """Return the map like the breast's pixels, the side of its cells there, and notes."""
-    score, probabilities, _ = zip(*predictor.each_sample(iter(seen.pixels)), strict=True)
-    scores = None if score[0] is None else np.array(score)
     notes, counted = [], np.arange(len(seen.pixels))
-    alarm = most_alarming(scores, np.stack(probabilities))
     if len(counted) > 1 and (seen.searched or predictor.config.aggregate != "mean"):
-        counted = counted[alarm]
+        score, probabilities, _ = zip(*predictor.each_sample(iter(seen.pixels)), strict=True)
+        scores = None if score[0] is None else np.array(score)
+        counted = counted[most_alarming(scores, np.stack(probabilities))]
         notes.append("the map is that of the most alarming window")
     maps = squares.gradient_maps if squares.method_of(predictor) == squares.GRADIENT else squares.occlusion_maps
     total, cells = np.zeros(breast.pixels.shape, np.float32), []
