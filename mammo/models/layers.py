@@ -75,7 +75,7 @@ class Embed(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, 1 + patches, width) from (B, 3, H, W)."""
         patches = self.patches(x).flatten(2).transpose(1, 2)
-        tokens = torch.cat([self.class_token.expand(len(x), -1, -1), patches], dim=1)
+        tokens = torch.cat([self.class_token.expand(x.shape[0], -1, -1), patches], dim=1)
         return self.dropout(tokens + self.places)
 
 

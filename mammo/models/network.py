@@ -97,8 +97,9 @@ class Network(nn.Module):
 
     def _joined(self, x: Tensor, rows: int | None = None) -> Tensor:
         """Return the features of all windows side by side, each the mean over the flips, from those of the squares."""
-        rows = len(x) // self.windows if rows is None else rows
-        return x if len(x) == rows else x.unflatten(0, (rows, -1, self.windows)).mean(dim=1).flatten(1)
+        squares = x.shape[0]  # not len(x), which an export would keep as a number
+        rows = squares // self.windows if rows is None else rows
+        return x if squares == rows else x.unflatten(0, (rows, -1, self.windows)).mean(dim=1).flatten(1)
 
     def weighted_logits(self, outputs: Tensor) -> Iterator[tuple[float, Tensor]]:
         """Yield the logits that a training step learns from, each after its weight in the loss.
