@@ -1,5 +1,6 @@
 """The groups of the configuration that say what a sample shows: the crop and its augmentation. See `mammo.config`."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,3 +67,10 @@ class AugmentConfig:
     rotate_deg: float = _number(15.0, 0)  # the largest rotation to either side, in degrees
     shift: float = _number(0.05, 0)  # the largest shift, as a share of the side
     scale: float = _number(0.1, 0)  # the largest change of scale, as a share
+
+    @property
+    def margin(self) -> float:
+        """The side of a square that holds every rotated, shifted and scaled square of side 1."""
+        angle = math.radians(min(self.rotate_deg, 45.0))
+        held = (math.cos(angle) + math.sin(angle)) * (1 + self.scale) + 2 * self.shift
+        return 1.0 if self.mode == "none" else held

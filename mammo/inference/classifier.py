@@ -6,10 +6,10 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
 
 from mammo.datasets.film import Film
 from mammo.datasets.findings import findings_table
@@ -17,16 +17,15 @@ from mammo.errors import InputError
 from mammo.evaluation.aggregate import any_positive, none_positive
 from mammo.inference.prediction import Prediction, samples_of
 from mammo.inference.predictor import Point, Predictor, Seen
-from mammo.models.heads import FittedHead
 from mammo.preprocessing.appearance import appearance
-from mammo.preprocessing.augment import Augment
 from mammo.preprocessing.breast import find_breast
 from mammo.preprocessing.crops import Grid, Whole, build_crop
 from mammo.preprocessing.flips import FLIPS, flipped
 from mammo.preprocessing.squares import squares_of
 from mammo.run_folder import RunFolder
-from mammo.tasks.classification import answer_of
-from mammo.training.frozen import BLOCK, rows_of_block
+
+if TYPE_CHECKING:
+    from mammo.models.heads import FittedHead
 
 PLACE = ["x_px", "y_px", "size_px"]  # the first of the numbers of a square
 Answer = tuple[np.ndarray | None, np.ndarray]  # (N,) scores, None for several classes; (N, classes) probabilities
@@ -63,14 +62,19 @@ class ClassifierPredictor(Predictor[SeenWindows]):
 
     Raises:
         InputError: The crop of the run cannot be made of a film without findings.
+
+    Attributes:
+        fills: True if each block is filled up, so that no last digit depends on the number of films.
     """
+
+    fills = True
 
     def __init__(self, run: RunFolder, head: str) -> None:
         super().__init__(run, head)
         self.crop = build_crop(self.config.crop)
         if not hasattr(self.crop, "look"):
             raise InputError(f"crop={self.config.crop.name} cannot cut a new film; give it a method `look`")
-        self.shown, self.margin = self.config.model.image_size, Augment(self.config.augment).margin
+        self.shown, self.margin = self.config.model.image_size, self.config.augment.margin
         self.takes_point = not isinstance(self.crop, Whole | Grid)
         self.stored = math.ceil(self.shown * self.margin)
         self.windows, self.flips = self.config.crop.windows, FLIPS[self.config.model.flips]
@@ -81,7 +85,14 @@ class ClassifierPredictor(Predictor[SeenWindows]):
         return ["softmax", *run.selection["heads"]]
 
     @cached_property
-    def fitted(self) -> FittedHead:
+    def rows(self) -> int:
+        """The number of samples of a block."""
+        from mammo.training.frozen import rows_of_block
+
+        return rows_of_block(self.windows * self.flips)
+
+    @cached_property
+    def fitted(self) -> "FittedHead":
         """The scikit-learn head."""
         return self.run.heads()[self.head]
 
@@ -137,12 +148,18 @@ class ClassifierPredictor(Predictor[SeenWindows]):
 
     def each_sample(self, samples: Iterator[np.ndarray]) -> Iterator[tuple[np.float32 | None, np.ndarray, np.ndarray]]:
         """Yield score, probabilities (classes,) and features (D,) of each sample, (windows, side, side)."""
-        rows, as_trained = rows_of_block(self.windows * self.flips), BLOCK if self.config.data.cache else None
-        while block := list(itertools.islice(samples, rows)):
-            features, logits = self.outputs(block + block[-1:] * (rows - len(block)), as_trained)
-            score, probabilities = self.scored(features, logits)
-            scores = [None] * rows if score is None else score
+        while block := list(itertools.islice(samples, self.rows)):
+            filled = block + block[-1:] * (self.rows - len(block)) if self.fills else block
+            features, (score, probabilities) = self.answered(filled)
+            scores = [None] * len(filled) if score is None else score
             yield from itertools.islice(zip(scores, probabilities, features, strict=True), len(block))
+
+    def answered(self, samples: Sequence[np.ndarray]) -> tuple[np.ndarray, Answer]:
+        """Return the features (N, D) of a block of samples, and the answer of the head, computed as in training."""
+        from mammo.training.frozen import BLOCK
+
+        features, logits = self.outputs(samples, BLOCK if self.config.data.cache else None)
+        return features, self.scored(features, logits)
 
     def outputs(self, samples: Sequence[np.ndarray], block: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return the features (N, D) and logits (N, classes) of N samples, each (windows, side, side).
@@ -151,6 +168,8 @@ class ClassifierPredictor(Predictor[SeenWindows]):
             samples: The samples.
             block: The number of squares that the frozen part is given at a time, filled up; None gives it all.
         """
+        import torch
+
         squares = [flipped(one, flip) for sample in samples for flip in range(self.flips) for one in sample]
         x, net = torch.from_numpy(np.stack(squares)[:, None]), self.network
         with self.computing():
@@ -164,6 +183,8 @@ class ClassifierPredictor(Predictor[SeenWindows]):
 
     def scored(self, features: np.ndarray, logits: np.ndarray) -> Answer:
         """Return score and probabilities that the head gives to the outputs of the network."""
+        from mammo.tasks.classification import answer_of
+
         if self.head == "softmax":
             return answer_of(logits)
         return self.fitted.score(features), self.fitted.probabilities(features)

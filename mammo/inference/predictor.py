@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
-import torch
 
 from mammo.datasets.film import Film, read_film
 from mammo.errors import InputError
@@ -152,6 +151,8 @@ class Predictor(ABC, Generic[S]):
 
     def computing(self) -> AbstractContextManager[Any]:
         """Return the context in which the network computes as in training."""
+        import torch
+
         with ExitStack() as both:
             both.enter_context(torch.inference_mode())
             both.enter_context(torch.autocast("cpu", torch.bfloat16, enabled=self.low))

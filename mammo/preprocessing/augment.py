@@ -79,11 +79,7 @@ class Augment:
         self.method = METHODS["geometric" if config.mode == "none" else config.method]
         self.copies, self.rate, self.alpha, self.steps = config.copies, config.rate, config.alpha, config.steps
         self.online, self.offline_copies = config.mode == "online", config.copies if config.mode == "expand" else 0
-        angle = np.deg2rad(min(config.rotate_deg, 45.0))
-        # Side of a square that holds every rotated, shifted and scaled square of side 1.
-        self.margin = float((np.cos(angle) + np.sin(angle)) * (1 + config.scale) + 2 * config.shift)
-        if config.mode == "none":
-            self.margin = 1.0
+        self.margin = config.margin
         affine = A.Affine(
             rotate=(-config.rotate_deg, config.rotate_deg),
             # Fractions of the stored square, whose side is `margin` times the shown one.

@@ -6,7 +6,7 @@ of your own is a class with the same members, named by `crop._target_`.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -16,9 +16,11 @@ from mammo.datasets.geometry import with_circles
 from mammo.datasets.labels import Labels, findings_in, shown_in
 from mammo.errors import InputError
 from mammo.preprocessing.crop_rows import class_rows, name_mark, require_spacing, sample_row, zipped
-from mammo.preprocessing.cutting import Cutter
 from mammo.preprocessing.squares import Ask, Square
 from mammo.targets import build
+
+if TYPE_CHECKING:
+    from mammo.preprocessing.cutting import Cutter
 
 RECENTRE_MM = 8.0  # largest move of a window to the brightest blob, and largest distance of a lesion from the breast
 CENTRED = "Windows are centred on the annotated lesion: this is classification, not detection"
@@ -42,7 +44,7 @@ class Crop(Protocol):
     caption: str | None
     several_per_image: bool
 
-    def cut(self, rows: pd.DataFrame, findings: pd.DataFrame, labels: Labels, cutter: Cutter, seed: int) -> Made:
+    def cut(self, rows: pd.DataFrame, findings: pd.DataFrame, labels: Labels, cutter: "Cutter", seed: int) -> Made:
         """Return the samples of these findings, and notes of what is left out.
 
         Args:
@@ -65,7 +67,7 @@ class Whole:
         """Return the square of a new film: its breast, or all of it."""
         return [Ask(self.kind)], None
 
-    def cut(self, rows: pd.DataFrame, findings: pd.DataFrame, labels: Labels, cutter: Cutter, seed: int) -> Made:
+    def cut(self, rows: pd.DataFrame, findings: pd.DataFrame, labels: Labels, cutter: "Cutter", seed: int) -> Made:
         """Return one sample per image."""
         rows, notes = class_rows(rows, labels)
         squares = cutter(rows, [Ask(self.kind)] * len(rows))
@@ -110,7 +112,7 @@ class Lesion:
         """Return the side of a finding's window, in pixels."""
         return round(self.sides_mm[0] / row["spacing_mm"])
 
-    def cut(self, rows: pd.DataFrame, findings: pd.DataFrame, labels: Labels, cutter: Cutter, seed: int) -> Made:
+    def cut(self, rows: pd.DataFrame, findings: pd.DataFrame, labels: Labels, cutter: "Cutter", seed: int) -> Made:
         """Return a window of each lesion and normal image; backgrounds lie where lesions of train and val lie."""
         rows = with_circles(rows.dropna(subset="label"))
         require_spacing(rows, self.sides_mm[-1])
@@ -165,7 +167,7 @@ class Lesion:
         return [ask, *(replace(ask, shown_px=round(mm / row["spacing_mm"])) for mm in self.sides_mm[1:])]
 
     def _cut(
-        self, rows: pd.DataFrame, asks: Sequence[Ask], cutter: Cutter
+        self, rows: pd.DataFrame, asks: Sequence[Ask], cutter: "Cutter"
     ) -> list[tuple[pd.Series, list[tuple[Square, ...]]]]:
         """Return each row with the squares of its points, those of a point's windows together, the largest first."""
         wanted = [self._windows(row, ask) for (_, row), ask in zip(rows.iterrows(), asks, strict=True)]
@@ -238,7 +240,7 @@ class Grid:
         size, stride = (round(mm / row["spacing_mm"]) for mm in (self.window_mm, self.stride_mm))
         return [Ask("whole"), Ask("grid", size, stride_px=stride)], None
 
-    def cut(self, rows: pd.DataFrame, findings: pd.DataFrame, labels: Labels, cutter: Cutter, seed: int) -> Made:
+    def cut(self, rows: pd.DataFrame, findings: pd.DataFrame, labels: Labels, cutter: "Cutter", seed: int) -> Made:
         """Return the whole breast and the windows of each image whose findings all take part in the task."""
         all_known = rows["label"].notna().groupby(rows["image_id"]).transform("all")
         rows, notes = class_rows(rows if labels.words else rows[all_known], labels)

@@ -21,6 +21,7 @@ import torch
 from mammo.datasets.film import Film, pixel_digest
 from mammo.errors import InputError, UnreadableFilm
 from mammo.formats import READING_VERSION
+from mammo.preprocessing import CUTTING_VERSION as VERSION
 from mammo.preprocessing.appearance import appearance
 from mammo.preprocessing.breast import Breast, find_breast, whole_film
 from mammo.preprocessing.cache import Store, digest
@@ -30,9 +31,6 @@ from mammo.processes.peers import peers
 from mammo.processes.progress import watched
 from mammo.processes.workers import shared_out
 
-# Raise it if this file, `squares`, `breast`, `appearance` or `region` changes a pixel or a number, so that nothing old
-# is used. A change in `mammo.formats` or `mammo.datasets.film` raises READING_VERSION, which names the store too.
-VERSION = 4
 BLOCK_BYTES, BLOCK_S = 64 << 20, 60.0  # bytes of squares, and their age, before they are written: a kill loses these
 PATIENCE_S = 60.0  # for squares that other machines stored: a network file system may show them a minute late
 Place = tuple[str, str | None, str, float | None]  # image_id, laterality, path, spacing_mm
