@@ -7,6 +7,7 @@ __version__ = "0.2.0.dev0"
 
 _PLACES = {
     **dict.fromkeys(("split", "train", "test", "load_run", "predict", "compare", "audit"), "mammo.api"),
+    "export": "mammo.runs.export",
     "evaluate": "mammo.reports.external",
     "recalibrate": "mammo.runs.recalibrate",
     "explain": "mammo.explaining.api",

@@ -222,17 +222,17 @@ def predict(
     """Apply a finished run to films: a row for each file, predicted or left out and why, as `mammo predict` writes it.
 
     Args:
-        run: The run, or its folder.
+        run: The run, its folder, or an ONNX file that `export` wrote.
         films: Films, folders of films, or tables of films.
         head: A head of the run. None takes the network's own, and of a detector both.
         units, force: See `mammo predict`: which rows there are, and True answers for films unlike those of the run.
     """
     from mammo.inference.films import films_of
     from mammo.inference.predict import predict as answers_for
+    from mammo.runs.predictor import predictor_of
 
     asked = films_of([films] if isinstance(films, Path | str) else films)
-    predictor = load_run(run.path if isinstance(run, RunFolder) else run).predictor(head)
-    return answers_for(predictor, asked, units=units, partners=head is None, force=force).table
+    return answers_for(predictor_of(run, head), asked, units=units, partners=head is None, force=force).table
 
 
 def compare(*runs: "RunFolder | ExternalEvaluation | Path | str") -> Markdown:

@@ -36,6 +36,7 @@ BLOCK = "tests/models/test_last_block.py"
 UNLIKE = "tests/inference/test_unlike.py"
 SEGMENTED = "tests/test_segmentation.py"
 BEST = "tests/reports/test_best.py"
+EXPORT, HEAD_LAYERS = "tests/inference/test_export.py", "tests/models/test_head_layers.py"
 DONOR, SHARES = "tests/runs/test_donor.py", "tests/preprocessing/test_shares.py"
 
 # Name: file of mammo, text before, text after, file of the test, and part of its name.
@@ -88,6 +89,8 @@ MUTATIONS = {
     "regions held of test": ("training/region_data.py", "if strangers := sorted(set(samples.regions) - own):", "if strangers := []:", SEGMENTED, "that_training_holds"),
     "regions at prediction": ("training/prepare.py", "self.regions if sees_regions else {}", "self.regions", SEGMENTED, "prediction_sees_no_region"),
     "regions mirrored": ("preprocessing/masks.py", "region[:, ::-1] if breast.mirrored", "region if breast.mirrored", SEGMENTED, "comes_back_to_its_lesion"),
+    "exported votes": ("models/head_layers.py", "votes + sure", "votes - sure", HEAD_LAYERS, "each_head_gives and svm"),
+    "exported decisions": ("inference/export.py", "apart > LIMIT or self.changed", "apart > LIMIT", EXPORT, "otherwise_is_not_written"),
     # marks of detectors
     "marks at the edge": ("evaluation/marks.py", "[lesion] + ROUNDING_PX", "[lesion] - ROUNDING_PX", MARKS, "within_the_radius"),
     "marks of small lesions": ("evaluation/marks.py", "np.fmax(_numbers(lesions, \"radius_px\"), hit_mm", "np.fmin(_numbers(lesions, \"radius_px\"), hit_mm", MARKS, "within_the_radius"),
@@ -122,7 +125,7 @@ MUTATIONS = {
     "right unmirrored": ("preprocessing/breast.py", 'mirrored = taller == "right"', 'mirrored = taller == "left"', BREAST, "mirror_image"),
     "spacing of MIAS": ("preprocessing/crops.py", 'round(self.sides_mm[0] / row["spacing_mm"])', "round(self.sides_mm[0] / 0.2)", CROPS, "physical_size"),
     "recentred afar": ("preprocessing/crops.py", "RECENTRE_MM = 8.0", "RECENTRE_MM = 40.0", CROPS, "recentring"),
-    "no margin": ("preprocessing/augment.py", "(1 + config.scale) + 2 * config.shift", "(1 + config.scale)", AUGMENT, "reaches_beyond"),
+    "no margin": ("crop_config.py", "(1 + self.scale) + 2 * self.shift", "(1 + self.scale)", AUGMENT, "reaches_beyond"),
     "one draw": ("preprocessing/augment.py", "[seed, draw, zlib.crc32(name.encode())]", "[seed, draw, 0]", AUGMENT, "each_change"),
     # splits
     "dealt by image": ("datasets/split.py", '"patient": "patient", "image"', '"patient": "image_id", "image"', SPLIT, "crosses_a_split"),

@@ -70,6 +70,8 @@ FENCED = {  # third-party packages, and who may import them
     "yaml": "datasets runs",
     "pydicom": "formats datasets bench",
     "gdcm": "formats",
+    "onnx_ir": "inference",
+    "onnxruntime": "inference",
     "openjpeg": "formats",
     "jpeg_ls": "formats",
 }

@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from mammo import __version__
-from mammo.cli import audit, bench, data, explain, external, predict, recalibrate, reference, reports
+from mammo.cli import audit, bench, data, explain, export, external, predict, recalibrate, reference, reports
 from mammo.cli.prepare import prepare
 from mammo.errors import message_for_user
 
@@ -54,6 +54,7 @@ for verb in (
     predict.predict,
     recalibrate.recalibrate,
     explain.explain,
+    export.export,
     reports.report,
     reports.compare,
     reports.evaluate,

@@ -16,7 +16,7 @@ NOTHING = 2  # exit status if no film could be used
 
 
 def predict(
-    run: Annotated[Path, typer.Argument(help="the folder of a finished run")],
+    run: Annotated[Path, typer.Argument(help="the folder of a finished run, or an ONNX file of mammo export")],
     films: Annotated[
         list[str] | None,
         typer.Argument(
@@ -54,13 +54,14 @@ def predict(
     --self-test it is 0 (each stage gives what it gave at the end of training) or 1 (one differs).
     """
     from mammo.files import write_table
+    from mammo.inference.build import build_predictor, open_run
     from mammo.inference.films import films_of
-    from mammo.run_folder import RunFolder
     from mammo.runs.external_data import check_run
     from mammo.runs.plugins import load_plugins
 
-    folder = RunFolder(run)
-    check_run(folder)
+    folder = open_run(run)
+    if not run.is_file():
+        check_run(folder)
     load_plugins(folder.config.plugins)
     if self_test or not films:
         if films or not self_test:
@@ -76,7 +77,6 @@ def predict(
     words = [word for word in films if word.startswith("data.") and "=" in word and not Path(word).exists()]
     asked = films_of([one for one in films if one not in words], _data_of(words))
 
-    from mammo.inference.build import build_predictor  # imports torch, which bad input should not wait for
     from mammo.inference.predict import predict as answers_for
 
     predictor = build_predictor(folder, head)

@@ -1,36 +1,49 @@
-"""The predictor of a run, by the kind of its task."""
+"""The predictor of a run, by the kind of its task. What needs torch is imported when it is built."""
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from mammo.errors import InputError
 from mammo.inference.classifier import ClassifierPredictor
-from mammo.inference.detector import DetectorPredictor
+from mammo.inference.exported import ExportedRun, OnnxPredictor
 from mammo.inference.predictor import Predictor
 from mammo.run_folder import RunFolder
 
-KINDS: dict[str, type[ClassifierPredictor] | type[DetectorPredictor]] = {
-    "classification": ClassifierPredictor,
-    "detection": DetectorPredictor,
-}
+if TYPE_CHECKING:
+    from mammo.inference.detector import DetectorPredictor
+
+
+def open_run(path: Path) -> RunFolder:
+    """Return the run of a path: a file is an ONNX file, which `mammo export` wrote, and all else a run folder."""
+    return ExportedRun(path) if path.is_file() else RunFolder(path)
 
 
 def build_predictor(run: RunFolder, head: str | None = None) -> Predictor[Any]:
     """Return the predictor of a run.
 
     Args:
-        run: A finished run.
-        head: One of its heads; None takes the network's own, `softmax`, or `detector` of a run with task=detection.
+        run: A finished run, or an exported one.
+        head: One of its heads; None takes the network's own, `softmax`, `detector` of a run with task=detection, or
+            the only one of an exported run.
 
     Raises:
         InputError: The folder is no finished run, it has no such head, or its crop cannot be made of a new film.
     """
     if run.external is not None:
         raise InputError(f"{run.path} is an external test of the run {run.tested_run.path}; name that run")
-    if (kind := KINDS.get(run.config.task.kind)) is None:
-        raise InputError(
-            f"{run.path}: task.kind={run.config.task.kind} has no predictor; use mammo test on a table of films"
-        )
+    kind: Any = OnnxPredictor if isinstance(run, ExportedRun) else ClassifierPredictor
+    if (task := run.config.task.kind) == "detection":
+        from mammo.inference.detector import DetectorPredictor
+
+        kind = DetectorPredictor
+    elif task != "classification":
+        raise InputError(f"{run.path}: task.kind={task} has no predictor; use mammo test on a table of films")
     known = kind.heads_of(run)
     if head is not None and head not in known:
         raise InputError(f"{run.path} has no head {head}; it has {', '.join(known)}")
     return kind(run, head or known[0])
+
+
+def detector_of(predictor: Predictor[Any]) -> "DetectorPredictor | None":
+    """Return the predictor if it is one of a detector; None for another."""
+    return cast("DetectorPredictor", predictor) if predictor.config.task.kind == "detection" else None

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from mammo.errors import InputError, UnreadableFilm
 from mammo.evaluation.aggregate import PLACES, UNITS, by_unit, placed, unit_notes
 from mammo.evaluation.predictions import head_table
 from mammo.inference.answers import Answers, printable, row_of
-from mammo.inference.detector import DetectorPredictor
+from mammo.inference.build import detector_of
 from mammo.inference.films import Films
 from mammo.inference.operating import operating_point
 from mammo.inference.prediction import MARKS, Prediction
@@ -22,6 +22,9 @@ from mammo.processes.progress import watched
 from mammo.processes.workers import shared_out
 from mammo.training.marks import ALONE, PARTNER
 from mammo.training.places import partners_of
+
+if TYPE_CHECKING:
+    from mammo.inference.detector import DetectorPredictor
 
 BROKEN = (InputError, OSError, MemoryError)  # errors of one film that end nothing
 FEW = 8  # films from which on a bar is shown
@@ -62,14 +65,15 @@ def predict(
     rows["reason"] = [refused.get(n) for n in range(len(rows))]
     predicted = rows.loc[sorted(found)]
     several = {predictor.head: [found[n] for n in sorted(found)]}
-    if isinstance(predictor, DetectorPredictor):
-        several = _by_head(predictor, several[predictor.head], predicted, partners=partners)
+    detector = detector_of(predictor)
+    if detector is not None:
+        several = _by_head(detector, several[predictor.head], predicted, partners=partners)
     notes = [*films.notes, *([] if predictor.likeness else [NO_LIKENESS])]
     answers = Answers(predictor.run, predictor.classes, notes, predicted=len(predicted))
     for head, of_head in several.items():
         answers.points[head, "image"] = operating_point(predictor.run, head)
         answers.rows += _image_rows(rows, dict(zip(predicted.index, of_head, strict=True)), answers, head)
-    if isinstance(predictor, DetectorPredictor):
+    if detector is not None:
         answers.marks = _marks(predicted, next(iter(several.values())))
     samples = pd.concat([_samples(predictor, predicted, head, one) for head, one in several.items()])
     searched = any(one.searched for of_head in several.values() for one in of_head)
@@ -106,13 +110,14 @@ def _each(predictor: Predictor[Any], films: Films, at: Point | None) -> tuple[di
                 waiting.append(number)
                 yield one
 
-    answers = predictor.alone if isinstance(predictor, DetectorPredictor) else predictor.answers
+    detector = detector_of(predictor)
+    answers = predictor.answers if detector is None else detector.alone
     found = {waiting.popleft(): one for one in answers(usable())}
     return found, refused
 
 
 def _by_head(
-    predictor: DetectorPredictor, alone: list[Prediction], films: pd.DataFrame, *, partners: bool
+    predictor: "DetectorPredictor", alone: list[Prediction], films: pd.DataFrame, *, partners: bool
 ) -> dict[str, list[Prediction]]:
     """Return the answers of a detector by head; `partners` adds those of `detector_partner`, if a film has one."""
     strangers = pd.Series([f"\0{number}" for number in range(len(films))], films.index, "string")

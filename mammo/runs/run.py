@@ -20,8 +20,6 @@ class Run(RunFolder):
         Raises:
             InputError: The run has no such head, or its crop cannot be made of a new film.
         """
-        from mammo.inference.build import build_predictor
-        from mammo.runs.plugins import load_plugins
+        from mammo.runs.predictor import predictor_of
 
-        load_plugins(self.config.plugins)
-        return build_predictor(self, head)
+        return predictor_of(self, head)

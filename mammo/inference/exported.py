@@ -1,0 +1,161 @@
+"""An exported run: an ONNX file with network, head and all that a predictor asks of a run folder. It needs no torch."""
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from safetensors.numpy import load
+
+from mammo.datasets.film import Film
+from mammo.errors import InputError
+from mammo.formats import READING_VERSION
+from mammo.inference.classifier import Answer, ClassifierPredictor, SeenWindows
+from mammo.inference.predictor import Point
+from mammo.preprocessing import CUTTING_VERSION
+from mammo.run_folder import RunFolder
+
+RUN = "mammo_run"  # the key of the file's metadata that has what a predictor asks of a run, in JSON
+INSTALL = "pip install 'mammo[onnx]'"
+PREPROCESSING = {"reading": READING_VERSION, "cutting": CUTTING_VERSION}  # versions of the code that makes squares
+NO_STAGES = (
+    "is an ONNX file, which has no stages for a self-test; mammo export compared it with the run, and keeps the largest "
+    "differences in its metadata (parity); run --self-test with the run folder"
+)
+ROWS = 16  # squares that are given to the graph at a time
+
+
+class ExportedRun(RunFolder):
+    """An ONNX file that `mammo export` wrote, in the place of a run folder; what it lacks is an InputError."""
+
+    @cached_property
+    def session(self) -> Any:
+        """The session of onnxruntime, on the CPU."""
+        try:
+            import onnxruntime
+        except ImportError:
+            raise InputError(f"{self.path} needs onnxruntime, which is not installed; {INSTALL}") from None
+        try:
+            return onnxruntime.InferenceSession(str(self.path), providers=["CPUExecutionProvider"])
+        except Exception as error:  # its errors share no class
+            said = " ".join(str(error).split())[:200]
+            raise InputError(
+                f"{self.path}: expected a run folder or an ONNX file, but onnxruntime says: {said}"
+            ) from None
+
+    @cached_property
+    def metadata(self) -> dict[str, str]:
+        """The metadata of the file, by key."""
+        return dict(self.session.get_modelmeta().custom_metadata_map)
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """The facts of the run that a predictor needs, as `facts_of` gave them."""
+        try:
+            return dict(json.loads(self.metadata[RUN]))
+        except (KeyError, ValueError):
+            raise InputError(
+                f"{self.path}: expected an ONNX file of mammo, and its metadata has no {RUN}; write one by mammo export"
+            ) from None
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """The origin of the run, as far as it goes with the file."""
+        return dict(self.facts["provenance"])
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """The choices of the head and what they reached where they were made; no other numbers."""
+        return dict(self.facts["numbers"])
+
+    @property
+    def samples(self) -> pd.DataFrame:
+        """The side of a pixel if all films of the run had one, in one row."""
+        return pd.DataFrame({"spacing_mm": [self.facts["spacing_mm"]]}, dtype=float)
+
+    @property
+    def films(self) -> pd.DataFrame:
+        """The notes of one film, which says if all films were windowed."""
+        return pd.DataFrame({"notes": [self.facts["film_notes"]]})
+
+    @property
+    def likeness(self) -> dict[str, np.ndarray] | None:
+        """The arrays that tell films like those of the run from others; None if the run has none."""
+        found = self.facts["likeness"]
+        return None if found is None else load(base64.b64decode(found))
+
+    @property
+    def recalibration(self) -> dict[str, Any] | None:
+        """The choices on other films; None if there are none."""
+        found: dict[str, Any] | None = self.facts["recalibration"]
+        return found
+
+    @property
+    def finished(self) -> bool:
+        """True, as only a finished run is exported."""
+        return True
+
+    @property
+    def self_test(self) -> Path:
+        """There is none in a file: an InputError."""
+        raise InputError(f"{self.path} {NO_STAGES}")
+
+
+class OnnxPredictor(ClassifierPredictor):
+    """A classifier whose network and head are the graph of an ONNX file."""
+
+    run: ExportedRun
+    fills = False
+
+    def __init__(self, run: ExportedRun, head: str) -> None:
+        super().__init__(run, head)
+        made, here = run.facts["preprocessing"], PREPROCESSING
+        said = f"The model was exported for preprocessing {made}, this is {here}: pixels may differ."
+        self.differs = None if made == here else said
+
+    @cached_property
+    def rows(self) -> int:
+        """The number of samples of a block."""
+        return max(ROWS // (self.windows * self.flips), 1)
+
+    @staticmethod
+    def heads_of(run: RunFolder) -> list[str]:
+        """Return the name of the only head."""
+        return [run.provenance["head"]]
+
+    def see(
+        self,
+        film: Film,
+        *,
+        at: Point | None = None,
+        laterality: str | None = None,
+        spacing_mm: float | None = None,
+        name: str = "film",
+    ) -> SeenWindows:
+        """Return the squares of a film; see `Predictor.see`."""
+        seen = super().see(film, at=at, laterality=laterality, spacing_mm=spacing_mm, name=name)
+        return replace(seen, notes=(*seen.notes, self.differs)) if self.differs else seen
+
+    def computed(self, samples: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the outputs of the graph: features (N, D), score (N,) of two classes, probabilities (N, classes).
+
+        Args:
+            samples: N samples, each (windows, side, side).
+        """
+        session = self.run.session
+        names = [one.name for one in session.get_outputs()]
+        return dict(zip(names, session.run(names, {"pixels": np.stack(samples)}), strict=True))
+
+    def answered(self, samples: Sequence[np.ndarray]) -> tuple[np.ndarray, Answer]:
+        """Return the features (N, D) of a block of samples, and the answer of the head."""
+        found = self.computed(samples)
+        return found["features"], (found.get("score"), found["probabilities"])
+
+    def stages(self, seen: Sequence[SeenWindows]) -> list[dict[str, np.ndarray]]:
+        """Refuse: a file has one head, and no numbers between the features and its answer."""
+        raise InputError(f"{self.run.path} {NO_STAGES}")

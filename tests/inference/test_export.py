@@ -1,0 +1,151 @@
+"""An exported run answers as its folder does, without torch; what would answer otherwise is not written."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+import mammo
+from mammo.cli.main import app
+from mammo.errors import InputError
+from mammo.inference import export as exporting
+from mammo.inference.build import build_predictor, open_run
+from mammo.processes.resume import FINISHED
+from tests.conftest import CONF
+
+PAGE = (CONF.parent / "docs/how-to/export.md").read_text()
+EXACT = ("heads=[svm]", "augment=none", "trainer.precision=32-true", "model.flips=horizontal")
+
+
+@pytest.fixture(scope="module")
+def run(shared_job):
+    """A finished run in float32."""
+    folder, _ = shared_job(*EXACT)
+    (folder / FINISHED).write_text('{"digest": "", "metrics": {}}')
+    return mammo.load_run(folder)
+
+
+@pytest.fixture(scope="module")
+def model(run, tmp_path_factory):
+    """The run and its SVM as an ONNX file, and the comparison."""
+    path = tmp_path_factory.mktemp("exported") / "model.onnx"
+    return path, mammo.export(run, path, "svm")
+
+
+def test_the_comparison_covers_all_test_images_and_stages(run, model):
+    _, parity = model
+    assert (parity.films, parity.left_out, parity.changed) == (8, 0, 0)
+    stages = ["features", "score", "probability of a window", "probability of an image"]
+    assert list(parity.differences) == stages and max(parity.differences.values()) < 1e-5
+
+
+def test_a_file_answers_as_its_run_for_films_of_all_parts(run, model, phantom):
+    path, _ = model
+    films = phantom.findings()["path"].drop_duplicates()[:12]
+    ours, theirs = (mammo.predict(one, list(films), "svm") for one in (run, path))
+    assert list(ours["called"]) == list(theirs["called"]) and list(ours["notes"]) == list(theirs["notes"])
+    for column in ("score", "probability_normal", "probability_abnormal"):
+        assert np.allclose(ours[column].astype(float), theirs[column].astype(float), atol=1e-5)
+    for column in ("threshold", "sensitivity", "specificity"):
+        assert set(ours[column]) == set(theirs[column])
+
+
+def test_the_metadata_says_what_the_file_is_and_names_no_place_or_patient(run, model):
+    said = open_run(model[0]).metadata
+    assert json.loads(said["classes"]) == ["normal", "abnormal"] and said["head"] == "svm"
+    assert json.loads(said["threshold"]) == run.numbers["operating"]["svm"]["threshold"]
+    assert json.loads(said["temperature"]) == run.numbers["operating"]["svm"]["temperature"]
+    assert json.loads(said["parity"])["films"] == 8 and len(json.loads(said["weights_digest"])["trained"]) == 64
+    assert {"leaks", "protocol", "licences", "data_digest", "intended_use", "preprocessing"} <= set(said)
+    text = " ".join(said.values())
+    assert "mdb0" not in text and "phantom-0" not in text and str(run.path.parent) not in text and "/home" not in text
+
+
+def test_predicting_with_a_file_imports_no_torch(model, phantom):
+    words = ["predict", str(model[0]), str(phantom.root / "mdb001.pgm"), "--json"]
+    code = f"""
+import sys
+from typer.testing import CliRunner
+from mammo.cli.main import app
+result = CliRunner().invoke(app, {words!r})
+assert result.exit_code == 0 and '"predicted"' in result.output, result.output
+heavy = {{"torch", "lightning", "sklearn", "skops", "albumentations", "onnx"}} & set(sys.modules)
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=CONF.parent)
+
+
+def test_a_file_of_other_preprocessing_says_so(model, phantom):
+    exported = open_run(model[0])
+    exported.facts["preprocessing"] = {"reading": 0, "cutting": 0}
+    ask = build_predictor(exported)
+    assert "pixels may differ" in ask(ask.read(phantom.root / "mdb001.pgm")).notes[-1]
+
+
+def test_a_file_that_answers_otherwise_is_not_written(tmp_path):
+    parity = exporting.Parity(films=8)
+    for stage in ("features", "score", "probability of a window", "probability of an image"):
+        parity.add(stage, [0.5], [0.5])
+    parity.refuse(tmp_path)
+    parity.add("probability of an image", [0.5], [0.502])
+    with pytest.raises(InputError, match=r"differs by 0\.002"):
+        parity.refuse(tmp_path)
+    parity.differences["probability of an image"], parity.changed = 0.0, 1
+    with pytest.raises(InputError, match="1 of 8 decisions"):
+        parity.refuse(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("head", ["softmax", "knn", "boosting"])
+def test_other_heads_are_written_too(shared_job, tmp_path, head):
+    folder, _ = shared_job("heads=[knn,boosting]", "augment=none", "trainer.precision=32-true")
+    (folder / FINISHED).write_text('{"digest": "", "metrics": {}}')
+    parity = mammo.export(folder, tmp_path / "model.onnx", head)
+    assert parity.films == 8 and max(parity.differences.values()) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["export", "{run}", "{new}", "--head", "forest"], "no head forest; it has softmax, svm"),
+        (["export", "{run}", "{old}"], "exists and is not overwritten"),
+        (["export", "{empty}", "{new}"], "provenance.json"),
+        (["predict", "{text}", "{film}"], "expected a run folder or an ONNX file"),
+        (["predict", "{model}", "{film}", "--head", "softmax"], "no head softmax; it has svm"),
+    ],
+)
+def test_what_cannot_be_done_is_said(run, model, phantom, tmp_path, words, said):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.onnx").write_text("no model")
+    places = {"run": run.path, "new": tmp_path / "new.onnx", "old": tmp_path / "text.onnx", "model": model[0]}
+    places |= {"empty": tmp_path / "empty", "text": tmp_path / "text.onnx", "film": phantom.root / "mdb001.pgm"}
+    result = CliRunner().invoke(app, [word.format(**places) for word in words])
+    assert result.exit_code == 2 and said in result.output and not (tmp_path / "new.onnx").exists()
+
+
+@pytest.mark.slow
+def test_the_lines_of_the_page_run_as_they_stand(run, phantom, tmp_path, monkeypatch):
+    """The lines that train and make films are left to other pages' tests."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/first").symlink_to(run.path)
+    (tmp_path / "clinic/films").mkdir(parents=True)
+    for name in ("mdb001.pgm", "mdb002.pgm"):
+        shutil.copy(phantom.root / name, tmp_path / "clinic/films")
+    lines = [
+        line.split() for block in re.findall(r"^```sh\n(.*?)^```", PAGE, re.M | re.S) for line in block.splitlines()
+    ]
+    verbs = [line[1:] for line in lines if line[0] == "mammo" and line[1] != "data"]
+    assert [one[0] for one in verbs] == ["export", "predict"]
+    for words in verbs:
+        result = CliRunner().invoke(app, words)
+        assert result.exit_code == 0, result.output
+    assert set(pd.read_csv("predictions.csv")["status"]) == {"predicted"}
+    (script,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)
+    exec(script, {})
