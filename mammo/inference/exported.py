@@ -56,8 +56,9 @@ class ExportedRun(RunFolder):
     @cached_property
     def facts(self) -> dict[str, Any]:
         """The facts of the run that a predictor needs, as `facts_of` gave them."""
+        found = self.metadata
         try:
-            return dict(json.loads(self.metadata[RUN]))
+            return dict(json.loads(found[RUN]))
         except (KeyError, ValueError):
             raise InputError(
                 f"{self.path}: expected an ONNX file of mammo, and its metadata has no {RUN}; write one by mammo export"

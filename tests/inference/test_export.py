@@ -117,14 +117,17 @@ def test_other_heads_are_written_too(shared_job, tmp_path, head):
         (["export", "{run}", "{old}"], "exists and is not overwritten"),
         (["export", "{empty}", "{new}"], "provenance.json"),
         (["predict", "{text}", "{film}"], "expected a run folder or an ONNX file"),
+        (["predict", "{cut}", "{film}"], "expected a run folder or an ONNX file"),
         (["predict", "{model}", "{film}", "--head", "softmax"], "no head softmax; it has svm"),
     ],
 )
 def test_what_cannot_be_done_is_said(run, model, phantom, tmp_path, words, said):
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.onnx").write_text("no model")
+    (tmp_path / "cut.onnx").write_bytes(model[0].read_bytes()[:-100])
     places = {"run": run.path, "new": tmp_path / "new.onnx", "old": tmp_path / "text.onnx", "model": model[0]}
-    places |= {"empty": tmp_path / "empty", "text": tmp_path / "text.onnx", "film": phantom.root / "mdb001.pgm"}
+    places |= {"empty": tmp_path / "empty", "text": tmp_path / "text.onnx", "cut": tmp_path / "cut.onnx"}
+    places |= {"film": phantom.root / "mdb001.pgm"}
     result = CliRunner().invoke(app, [word.format(**places) for word in words])
     assert result.exit_code == 2 and said in result.output and not (tmp_path / "new.onnx").exists()
 
