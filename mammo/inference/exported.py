@@ -24,8 +24,8 @@ RUN = "mammo_run"  # the key of the file's metadata that has what a predictor as
 INSTALL = "pip install 'mammo[onnx]'"
 PREPROCESSING = {"reading": READING_VERSION, "cutting": CUTTING_VERSION}  # versions of the code that makes squares
 NO_STAGES = (
-    "is an ONNX file, which has no stages for a self-test; mammo export compared it with the run, and keeps the largest "
-    "differences in its metadata (parity); run --self-test with the run folder"
+    "is an ONNX file, which has no stages for a self-test: mammo export compared it with the run, and its metadata has "
+    "the largest differences (parity); use --self-test with the run folder"
 )
 ROWS = 16  # squares that are given to the graph at a time
 
