@@ -117,7 +117,7 @@ def test_other_heads_are_written_too(shared_job, tmp_path, head):
 
 
 def refused(words, said, new):
-    """What the command line says of words that it refuses; nothing is written."""
+    """Check that the command line refuses words in one line, and that nothing is written."""
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 2 and said in result.output and not new.exists(), result.output
 
