@@ -1,5 +1,7 @@
 """The run folder. Only this module and `run_tables` know the names of its files. Opening a folder reads nothing."""
 
+import hashlib
+import json
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 NEEDED = ("config", "classes", "crop", "dataset")  # keys of provenance.json
 LEARNT = ["patient", "dataset", "run"]  # columns of learnt.csv
+ANSWERING = ("task", "crop", "detector", "segmentation", "aggregate")  # settings that change an answer
 
 
 @dataclass(frozen=True)
@@ -225,6 +228,24 @@ class RunFolder(RunTables):
     def self_test(self) -> Path:
         """The folder of the drawn films and what is expected of them; older runs have none."""
         return self.path / "self_test"
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of what answers: weights, heads, choices and settings; a copy of the folder has the same.
+
+        Raises:
+            InputError: The weights are not there.
+        """
+        plain, numbers = self.config.as_dict(), [self.numbers, self.recalibration or {}]
+        settings = {key: plain[key] for key in ANSWERING} | {"voi": self.config.data.voi}
+        settings["model"] = plain["model"] | {"weights": None}  # where they began is a path, and they have changed
+        chosen = [of.get("operating") for one in numbers for of in (one, *one.values()) if isinstance(of, dict)]
+        facts = [self.provenance["classes"], settings, self.selection, chosen]
+        found = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+        for path in (self.checkpoint, *(self.file(f"heads/{name}.skops") for name in sorted(self.selection["heads"]))):
+            with path.open("rb") as file:
+                found.update(hashlib.file_digest(file, "sha256").digest())
+        return found.hexdigest()
 
     def heads(self) -> dict[str, "FittedHead"]:
         """Return the fitted heads by name."""

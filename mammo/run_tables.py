@@ -92,6 +92,12 @@ class RunTables:
         return pd.read_csv(self.file("segments.csv"), dtype=TYPES | {"source": str}, **WORDS)
 
     @property
+    def unreadable(self) -> int:
+        """The number of films that could not be used."""
+        path = self.path / "unreadable.csv"
+        return len(pd.read_csv(path, dtype=str)) if path.is_file() else 0
+
+    @property
     def films(self) -> pd.DataFrame:
         """One row per film that was cut: its size, white, spacing and notes; empty in runs that wrote none."""
         if not (self.path / "films.csv").is_file():

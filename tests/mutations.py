@@ -35,8 +35,8 @@ EXPLAIN, POINTING = "tests/explaining/test_explanation.py", "tests/explaining/te
 BLOCK = "tests/models/test_last_block.py"
 UNLIKE = "tests/inference/test_unlike.py"
 SEGMENTED = "tests/test_segmentation.py"
-BEST = "tests/reports/test_best.py"
 EXPORT, HEAD_LAYERS = "tests/inference/test_export.py", "tests/models/test_head_layers.py"
+BEST, CARD = "tests/reports/test_best.py", "tests/reports/test_card.py"
 DONOR, SHARES = "tests/runs/test_donor.py", "tests/preprocessing/test_shares.py"
 
 # Name: file of mammo, text before, text after, file of the test, and part of its name.
@@ -195,6 +195,10 @@ MUTATIONS = {
     "block that moves nothing": ("models/last_block.py", "return x + moved", "return x", BLOCK, "moves_the_coordinates"),
     "block unasked": ("inference/detector.py", "if net.block is not None:", "if False:", PREDICT, "film_of_a_detector_gets"),
     "masks shared by none": ("models/detector.py", "torch.rand(like.shape, generator=self.draws", "torch.rand((like.shape[0], 2, like.shape[2]), generator=self.draws", "tests/models/test_detector.py", "same_inputs"),
+    # model cards
+    "names as Markdown": ("reports/markdown.py", 'r"([\\\\`*\\[\\]<>])"', 'r"([<>])"', CARD, "names_from_outside"),
+    "threshold of no subgroup": ("evaluation/subgroups.py", '_value(inside, f"{name}_at_threshold", operating)', "_value(inside, name)", CARD, "counted_by_part"),
+    "digest of weights alone": ("run_folder.py", "hashlib.sha256(json.dumps(facts, sort_keys=True).encode())", "hashlib.sha256()", CARD, "digest_tells"),
 }  # fmt: skip
 
 

@@ -65,6 +65,7 @@ FENCED = {  # third-party packages, and who may import them
     "imagehash": "auditing",
     "PIL": "auditing",
     "typer": "cli",
+    "markdown_it": "reports",
     "optuna": "runs",
     "keras": "bench",
     "yaml": "datasets runs",

@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from mammo import __version__
-from mammo.cli import audit, bench, data, explain, export, external, predict, recalibrate, reference, reports
+from mammo.cli import audit, bench, card, data, explain, export, external, predict, recalibrate, reference, reports
 from mammo.cli.prepare import prepare
 from mammo.errors import message_for_user
 
@@ -55,6 +55,7 @@ for verb in (
     recalibrate.recalibrate,
     explain.explain,
     export.export,
+    card.card,
     reports.report,
     reports.compare,
     reports.evaluate,

@@ -1,5 +1,6 @@
 """Heads on subgroups of the test samples (data set, finding, severity, lesion size), and compared with shortcuts."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -8,17 +9,25 @@ import pandas as pd
 from mammo.datasets.findings import SAMPLE
 from mammo.evaluation.bootstrap import Value, difference, interval, resampled
 from mammo.evaluation.metrics import support, weighted_metrics
+from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.predictions import BASELINES, Predictions
 
+DESCRIBED = ("finding", "severity", "density")  # columns whose words are subgroups
 
-def subgroups(samples: pd.DataFrame) -> list[tuple[str, np.ndarray]]:
-    """Return names and masks of the subgroups of samples (rows of `samples.csv`); lesion sizes are cut in thirds."""
+
+def subgroups(samples: pd.DataFrame, columns: Sequence[str] = DESCRIBED) -> list[tuple[str, np.ndarray]]:
+    """Return names and masks of the subgroups of samples.
+
+    Args:
+        samples: Rows of `samples.csv`; lesion sizes are cut in thirds.
+        columns: The columns whose words are subgroups; rows without a word are in none.
+    """
     found = []
     for column in ("dataset", "severity_source"):
         given = samples.get(column, pd.Series(pd.NA, samples.index)).astype("string").fillna("unstated")
         if given.nunique() > 1:
             found += [(f"{column} {value}", (given == value).to_numpy()) for value in sorted(set(given))]
-    for column in ("finding", "severity", "density"):
+    for column in columns:
         for value in sorted(set(samples[column].dropna()) - {"NORM"}):  # NORM is severity normal
             found.append((f"{column} {value}", (samples[column] == value).to_numpy()))
     radius = (samples["radius_px"] * samples["spacing_mm"]).to_numpy(float)
@@ -85,8 +94,16 @@ def auroc(predictions: Predictions, mask: np.ndarray, *, alone: bool = False) ->
     return _value(inside, "auroc")
 
 
-def _value(inside: Predictions, metric: str) -> Value:
-    arrays = resampled(inside.patients, lambda weights: weighted_metrics(inside, weights, only=[metric]))
+def at_threshold(predictions: Predictions, mask: np.ndarray, operating: Operating) -> dict[str, Value]:
+    """Return sensitivity and specificity for the samples of a subgroup, at the threshold of all samples."""
+    inside, named = predictions[mask], ("sensitivity", "specificity")
+    if operating.threshold is None or predictions.score is None:
+        return dict.fromkeys(named, Value(None, reason="there is no threshold"))
+    return {name: _value(inside, f"{name}_at_threshold", operating) for name in named}
+
+
+def _value(inside: Predictions, metric: str, operating: Operating | None = None) -> Value:
+    arrays = resampled(inside.patients, lambda weights: weighted_metrics(inside, weights, operating, only=[metric]))
     return interval(arrays[metric], *support(inside, metric))
 
 

@@ -86,7 +86,7 @@ def write(run: RunFolder) -> Marks:
     tested, apart = of_split["test"], _differences(of_split["test"])
     facts["differences"] = {name: {key: one.as_json() for key, one in of.items()} for name, of in apart.items()}
     detection_figures.draw(run.path / "figures", tested)
-    lines = ["## Where the lesions are", "", *_first_lines(tested), "", *_table(values["test"]), ""]
+    lines = ["## Where the lesions are", "", *_first_lines(tested), "", *table_of(values["test"]), ""]
     lines += [
         f"CPM is the mean share of lesions found at {_rates(CPM_RATES)} false marks per image. The localisation ROC "
         "area is the chance that an abnormal image has its first mark on a lesion, and a higher score there than a "
@@ -94,7 +94,7 @@ def write(run: RunFolder) -> Marks:
         "false marks than a row allows, all its marks count.",
         "",
         *_difference_lines(apart),
-        *_subgroup_lines(tested),
+        *subgroup_lines(tested),
     ]
     if (windows := run.windows) is not None:
         said, facts["windows"] = _windows(windows, run.provenance["classes"])
@@ -174,7 +174,7 @@ def _counts(heads: dict[str, Detection]) -> dict[str, int]:
     }  # fmt: skip
 
 
-def _table(values: dict[str, dict[str, Value]]) -> list[str]:
+def table_of(values: dict[str, dict[str, Value]]) -> list[str]:
     """Return the table of all numbers, with a column for each head."""
     names = {f"froc_{rate:g}": f"lesions found at {_rate(rate)} per image" for rate in RATES}
     names |= {f"froc_normal_{rate:g}": f"lesions found at {_rate(rate)} per normal image" for rate in RATES}
@@ -204,7 +204,8 @@ def _difference_lines(apart: dict[str, dict[str, Value]]) -> list[str]:
     return ["### Detector minus baselines", "", said, "", *markdown(header, rows), ""]
 
 
-def _subgroup_lines(heads: dict[str, Detection]) -> list[str]:
+def subgroup_lines(heads: dict[str, Detection]) -> list[str]:
+    """Return the lesions that each detector finds, by finding, severity, density and size."""
     lines = []
     for head, one in heads.items():
         groups = by_subgroup(one) if head not in BASELINES else []

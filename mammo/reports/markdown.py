@@ -1,5 +1,7 @@
 """Tables and numbers in Markdown."""
 
+import re
+
 from mammo.evaluation.bootstrap import Value
 
 
@@ -7,6 +9,11 @@ def markdown(header: list[str], rows: list[list[str]]) -> list[str]:
     """Return the lines of a Markdown table; bars inside a cell are shown as they are."""
     rows = [[cell.replace("|", "\\|") for cell in cells] for cells in (header, ["---"] * len(header), *rows)]
     return [f"| {' | '.join(cells)} |" for cells in rows]
+
+
+def plain(text: str) -> str:
+    """Return a text on one line, in which no character is taken as Markdown or HTML."""
+    return re.sub(r"([\\`*\[\]<>])", r"\\\1", " ".join(text.split()))
 
 
 def signed(value: Value) -> str:

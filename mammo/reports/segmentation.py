@@ -58,7 +58,7 @@ def write(run: RunFolder) -> Marks:
     tested = tables["test"]
     apart = {head: compare_dice(tested[SEGMENTER], rows) for head, rows in tested.items() if head != SEGMENTER}
     facts["differences"] = {f"{SEGMENTER} - {head}": value.as_json() for head, value in apart.items()}
-    lines = [*_title(target), *_first_lines(run, tested, values["test"]), "", *_table(values["test"]), ""]
+    lines = [*_title(target), *_first_lines(run, tested, values["test"]), "", *table_of(values["test"]), ""]
     if any(value.value is not None for value in apart.values()):
         rows = [[f"{SEGMENTER} - {head}", signed(value)] for head, value in apart.items()]
         said = "On the same images and patients. If an interval contains 0, no difference is shown."
@@ -101,7 +101,7 @@ def _words(source: str) -> str:
     return " and ".join(SOURCES[one] for one in source.split("+"))
 
 
-def _table(values: dict[str, Segmentation]) -> list[str]:
+def table_of(values: dict[str, Segmentation]) -> list[str]:
     """Return the table of all numbers, with a column for each head."""
     rows: list[list[str]] = []
     for name, said in NAMES.items():

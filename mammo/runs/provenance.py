@@ -15,6 +15,7 @@ from mammo.datasets.base import dataset_digest
 from mammo.datasets.same_patients import note_of_names, same_patients
 from mammo.datasets.split import GIVEN
 from mammo.errors import InputError
+from mammo.preprocessing.cutting import VERSION, read_by
 from mammo.processes.devices import Plan
 from mammo.processes.resume import LAST
 from mammo.run_folder import RunFolder
@@ -73,6 +74,7 @@ def provenance_of(
         "dataset": {"name": dataset.name, "licence": dataset.licence, "citation": dataset.citation},
         "versions": {"mammo": __version__, "python": platform.python_version()} | versions(PACKAGES),
         "git_commit": git_commit(),
+        "preprocessing": {"cutting": VERSION} | read_by(),
         "dataset_digest": dataset_digest(dataset, prepared.findings),
         "weights_digest": task.net.weights_digest,
         "frozen_stages": len(task.net.frozen),

@@ -33,8 +33,8 @@ from mammo.runs.write import keep_self_test
 from mammo.tables.spreadsheet import read_spreadsheet
 
 KEPT = (  # of provenance.json: what predicting reads, and where the weights come from
-    *("config", "task", "classes", "crop", "dataset", "versions", "git_commit", "dataset_digest", "weights_digest"),
-    *("frozen_stages", "precision"),
+    *("config", "task", "classes", "crop", "dataset", "versions", "git_commit", "preprocessing", "dataset_digest"),
+    *("weights_digest", "frozen_stages", "precision"),
 )
 NAMED = 3  # patients that an error names
 Found = dict[str, dict[str, Recalibration]]  # by unit, `sample` the finest, and head

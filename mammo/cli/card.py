@@ -1,0 +1,28 @@
+"""The command that writes the model card of a finished run: card."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def card(
+    run: Annotated[Path, typer.Argument(help="the folder of a finished run, or of a recalibrated model")],
+    out: Annotated[Path | None, typer.Option(help="folder for the card [default: the folder of the run]")] = None,
+    test: Annotated[list[Path] | None, typer.Option(help="an external test of the run; may be given again")] = None,
+) -> None:
+    """Write the model card of a finished run, as Markdown and as a page of HTML.
+
+    It tells data, protocol, results with intervals, subgroups, limits, licences and digests, all from the run's files.
+    """
+    from mammo.reports.card import model_card
+    from mammo.run_folder import RunFolder
+    from mammo.runs.checks import check_writable
+    from mammo.runs.external_data import check_run
+
+    folder = RunFolder(run)
+    check_run(folder)
+    where = out or run
+    check_writable(where, "--out")
+    paths = model_card(folder, test or ()).save(where)
+    typer.echo("\n".join(f"written: {path}" for path in paths))
