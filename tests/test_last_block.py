@@ -50,6 +50,7 @@ def kept():
     return sorted(Path(os.environ["MAMMO_HOME"], "maps").rglob("*.safetensors"))
 
 
+@pytest.mark.slow
 def test_training_changes_the_block_and_the_head_and_nothing_else(trained):
     found, frozen = state(trained), FrozenMaps("compact").stages.state_dict()
     assert all(torch.equal(found[f"net.frozen.compact.stages.{key}"], one) for key, one in frozen.items())
@@ -59,11 +60,13 @@ def test_training_changes_the_block_and_the_head_and_nothing_else(trained):
     assert changed == learnt and {key.split(".")[3] for key in own} == {"block5"}
 
 
+@pytest.mark.slow
 def test_the_loss_falls(trained):
     loss = pd.read_csv(trained.path / "curves.csv").set_index("epoch")["train/loss"]
     assert loss.index.tolist() == list(range(1, 9)) and loss[8] < loss[5] and loss[4] < loss[1]
 
 
+@pytest.mark.slow
 def test_the_checkpoint_gives_the_predictions_again_to_the_bit(trained, tmp_path):
     before = kept()
     train(resolved("fit=false", f"ckpt_path={trained.path}"), tmp_path)
@@ -79,6 +82,7 @@ def test_at_a_rate_of_0_it_is_the_detector_of_frozen_maps_to_the_bit(job):
     assert still.equals(frozen)
 
 
+@pytest.mark.slow
 def test_predictions_show_what_the_block_has_learnt(trained, tmp_path, monkeypatch):
     honest = detection_data.seen_anew
 

@@ -109,8 +109,7 @@ def test_every_lesion_of_a_run_gets_at_its_point_what_the_predictions_say(traine
     ("words", "head"),
     [
         (DETECTOR, "detector"),
-        (DETECTOR, "detector_partner"),
-        pytest.param(BLOCK, "detector", marks=pytest.mark.slow),
+        *(pytest.param(*one, marks=pytest.mark.slow) for one in ((DETECTOR, "detector_partner"), (BLOCK, "detector"))),
     ],
 )
 def test_every_film_of_a_detector_gets_its_score_and_its_marks(trained, listed, words, head):
@@ -125,6 +124,7 @@ def test_every_film_of_a_detector_gets_its_score_and_its_marks(trained, listed, 
         assert np.array_equal(of.drop(columns=["path", "image_id"]), marks.loc[[image], of.columns[2:]]), image
 
 
+@pytest.mark.slow
 def test_a_detector_says_which_answers_needed_two_films(trained, listed, phantom):
     run, films = trained(DETECTOR), pd.read_csv(listed, dtype=str)
     both = predict(build_predictor(run), films_of([listed]), partners=True).table

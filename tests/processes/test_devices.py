@@ -78,15 +78,14 @@ def test_the_loss_of_a_batch_does_not_depend_on_how_it_was_dealt(name):
         torch.testing.assert_close(torch.stack([loss(logits[part], y[part]).mean() for part in dealt]).mean(), whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "said"),
     [
         ("killed", "process 1 of 2 was ended by SIGKILL"),
-        pytest.param(
-            "raises", "(?s)process 1 of 2: Traceback.*something of its own went wrong", marks=pytest.mark.slow
-        ),
-        pytest.param("input", "^it has no such film$", marks=pytest.mark.slow),
-        pytest.param("full", r"^report\.md: No space left on device; free space", marks=pytest.mark.slow),
+        ("raises", "(?s)process 1 of 2: Traceback.*something of its own went wrong"),
+        ("input", "^it has no such film$"),
+        ("full", r"^report\.md: No space left on device; free space"),
     ],
 )
 def test_a_process_that_dies_takes_the_others_down_and_its_own_error_is_told(tmp_path, how, said):
@@ -94,7 +93,7 @@ def test_a_process_that_dies_takes_the_others_down_and_its_own_error_is_told(tmp
     start = time.monotonic()
     with pytest.raises(InputError if how in ("input", "full") else RuntimeError, match=said):
         launch.launch(ranks.dies, config, tmp_path)
-    assert time.monotonic() - start < 60
+    assert time.monotonic() - start < 180
     for rank in range(2):
         assert not Path(f"/proc/{(tmp_path / f'process{rank}').read_text()}").exists()
 
