@@ -20,13 +20,14 @@ from mammo.evaluation.leaks import Leak, external_leaks, leaks
 from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.predictions import TYPES, WORDS, choices, read_predictions
 from mammo.files import read_json, whole, write_table
-from mammo.run_tables import RunTables
+from mammo.run_tables import RunTables, windowed
 
 if TYPE_CHECKING:
     from mammo.models.heads import FittedHead
     from mammo.models.network import Network
 
 NEEDED = ("config", "classes", "crop", "dataset")  # keys of provenance.json
+WEIGHTS = "weights.safetensors"  # of a portable model
 LEARNT = ["patient", "dataset", "run"]  # columns of learnt.csv
 ANSWERING = ("task", "crop", "detector", "segmentation", "aggregate")  # settings that change an answer
 
@@ -220,9 +221,23 @@ class RunFolder(RunTables):
         return load_file(path) if path.is_file() else None
 
     @property
+    def portable(self) -> bool:
+        """True of a folder that `mammo export` or `mammo recalibrate` wrote: it can predict, and has no film's name."""
+        return "films" in self.provenance
+
+    @property
+    def of_films(self) -> dict[str, Any]:
+        """The facts of all films: `spacing_mm`, None if they differ, and `windowed`, if each had a window applied."""
+        if self.portable:
+            return dict(self.provenance["films"])
+        spacings, notes = self.samples["spacing_mm"].dropna().unique(), self.films["notes"].fillna("")
+        applied = bool(len(notes)) and all(windowed(one.split("; ")) for one in notes)
+        return {"spacing_mm": float(spacings[0]) if len(spacings) == 1 else None, "windowed": applied}
+
+    @property
     def checkpoint(self) -> Path:
         """The path of the weights of the chosen epoch."""
-        return self.trainer.file("checkpoints/best.ckpt")
+        return self.file(WEIGHTS) if self.portable else self.trainer.file("checkpoints/best.ckpt")
 
     @property
     def self_test(self) -> Path:

@@ -1,5 +1,6 @@
 """The tables of a run folder. A table that a run may lack is None, or empty, where it is not there."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,3 +104,8 @@ class RunTables:
         if not (self.path / "films.csv").is_file():
             return pd.DataFrame(columns=["image_id", "notes"])
         return pd.read_csv(self.path / "films.csv", dtype={"image_id": "string", "notes": "string"})
+
+
+def windowed(notes: Iterable[str]) -> bool:
+    """Tell from the notes of a film if a window or VOI table of its file was applied."""
+    return any(note.startswith(("window ", "VOI table")) and "applied" in note for note in notes)

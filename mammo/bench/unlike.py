@@ -76,7 +76,7 @@ def _scores(predictors: Sequence[Predictor[Any]], files: Sequence[Path]) -> list
 
     def seen_of(path: Path) -> Seen:
         try:
-            return first.see(first.read(path), name=path.name, spacing_mm=first.spacing_mm)
+            return first.see(first.read(path), name=path.name, spacing_mm=first.of_films["spacing_mm"])
         except BROKEN as error:
             raise UnreadableFilm(str(error)) from None
 

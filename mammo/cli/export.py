@@ -1,4 +1,4 @@
-"""The command that writes a finished run as one file: export."""
+"""The command that writes a finished run as a file or folder for others: export."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,15 +8,23 @@ import typer
 
 def export(
     run: Annotated[Path, typer.Argument(help="the folder of a finished run")],
-    model: Annotated[Path, typer.Argument(help="the ONNX file to write; it must not exist")],
-    head: Annotated[str | None, typer.Option(help="the head that answers [default: softmax]")] = None,
+    model: Annotated[Path, typer.Argument(help="the ONNX file, or the folder, to write; it must not exist")],
+    format: Annotated[
+        str, typer.Option(help="onnx: a file with one head, which needs no torch; portable: a folder with all heads")
+    ] = "onnx",
+    head: Annotated[
+        str | None, typer.Option(help="the head that goes along [default: softmax; of a portable folder: all]")
+    ] = None,
 ) -> None:
-    """Write a finished run and one head as an ONNX file, which mammo predict takes in the place of the run.
+    """Write a finished run as an ONNX file or a portable folder, which mammo predict takes in the place of the run.
 
-    The run's test images are read again, and the file is compared with the run at every stage. It is not written if a
-    probability differs by more than 0.001, or if a decision changes.
+    For an ONNX file the run's test images are read again, and the file is compared with the run at every stage. It is
+    not written if a probability differs by more than 0.001, or if a decision changes. A portable folder repeats the
+    run's self-test; it answers as the run does, to the last digit.
     """
     from mammo.runs.export import export as write
 
-    parity = write(run, model, head)
-    typer.echo("\n".join([*parity.lines(), f"written: {model} ({model.stat().st_size / 1e6:.1f} MB)"]))
+    found = write(run, model, head, format)
+    said = ["the run has no self-test of these heads, so nothing was compared"] if found is None else found.lines()
+    size = sum(one.stat().st_size for one in ([model] if model.is_file() else model.rglob("*")) if one.is_file())
+    typer.echo("\n".join([*said, f"written: {model} ({size / 1e6:.1f} MB)"]))

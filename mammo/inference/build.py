@@ -29,19 +29,39 @@ def build_predictor(run: RunFolder, head: str | None = None) -> Predictor[Any]:
     Raises:
         InputError: The folder is no finished run, it has no such head, or its crop cannot be made of a new film.
     """
+    known = heads_of(run, head)
+    return _kind_of(run)(run, head or known[0])
+
+
+def heads_of(run: RunFolder, head: str | None = None) -> list[str]:
+    """Return the names of the heads that can answer for new films, the network's own first.
+
+    Args:
+        run: A finished run, or an exported one.
+        head: A head that must be among them; None asks for none.
+
+    Raises:
+        InputError: See `build_predictor`.
+    """
+    known: list[str] = _kind_of(run).heads_of(run)
+    if head is not None and head not in known:
+        raise InputError(f"{run.path} has no head {head}; it has {', '.join(known)}")
+    return known
+
+
+def _kind_of(run: RunFolder) -> Any:
+    """Return the class of the predictor of a run."""
     if run.external is not None:
         raise InputError(f"{run.path} is an external test of the run {run.tested_run.path}; name that run")
-    kind: Any = OnnxPredictor if isinstance(run, ExportedRun) else ClassifierPredictor
+    if isinstance(run, ExportedRun):
+        return OnnxPredictor
     if (task := run.config.task.kind) == "detection":
         from mammo.inference.detector import DetectorPredictor
 
-        kind = DetectorPredictor
-    elif task != "classification":
+        return DetectorPredictor
+    if task != "classification":
         raise InputError(f"{run.path}: task.kind={task} has no predictor; use mammo test on a table of films")
-    known = kind.heads_of(run)
-    if head is not None and head not in known:
-        raise InputError(f"{run.path} has no head {head}; it has {', '.join(known)}")
-    return kind(run, head or known[0])
+    return ClassifierPredictor
 
 
 def detector_of(predictor: Predictor[Any]) -> "DetectorPredictor | None":

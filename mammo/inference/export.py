@@ -1,10 +1,10 @@
 """Write a run as one ONNX file, after a check that it answers for the run's test images as the run does."""
 
 import base64
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +12,19 @@ import numpy as np
 import onnx_ir as ir
 from safetensors.numpy import save
 
-from mammo.config import Config
 from mammo.datasets.registry import open_dataset
 from mammo.errors import InputError, UnreadableFilm
-from mammo.evaluation.leaks import protocol
 from mammo.files import whole
 from mammo.inference.classifier import ClassifierPredictor, SeenWindows
-from mammo.inference.exported import PREPROCESSING, RUN, ExportedRun, OnnxPredictor
+from mammo.inference.exported import RUN, ExportedRun, OnnxPredictor
 from mammo.inference.onnx_graph import graph_of
-from mammo.preprocessing.crops import CROPS, Grid, Whole
+from mammo.inference.portable import PREPROCESSING, card_of, facts_of
+from mammo.preprocessing.crops import Grid, Whole
 from mammo.processes.progress import watched
 from mammo.processes.workers import shared_out
-from mammo.run_folder import RunFolder
 
 LIMIT = 1e-3  # the largest difference of a probability with which a file is written
 FILMS = 16  # films whose squares are held at a time
-USE = "Research. Not for diagnostic use: nobody has tested it for that."
-KEPT = ("classes", "crop", "dataset", "dataset_digest", "weights_digest", "precision", "versions", "git_commit", "task")
 
 
 @dataclass
@@ -150,64 +146,16 @@ def _in_parts(films: Iterator[SeenWindows], count: int) -> Iterator[list[SeenWin
 
 def metadata_of(ask: ClassifierPredictor) -> dict[str, str]:
     """Return the metadata of an ONNX file: for people and other programs, and what `ExportedRun` reads."""
-    run, config, origin = ask.run, ask.config, ask.run.provenance
-    point = ask.point
-    read: dict[str, Any] = {
-        "classes": ask.classes,
+    run, point = ask.run, ask.point
+    card = card_of(run, [ask.head])
+    read: dict[str, Any] = card | {
         "head": ask.head,
         "operating": point.as_json(),
         "threshold": point.threshold,
         "temperature": point.choices.temperature,
-        "preprocessing": PREPROCESSING
-        | {"crop": asdict(config.crop), "image_size": config.model.image_size, "flips": config.model.flips},
-        "protocol": protocol(config),
-        "leaks": [str(leak) for leak in run.leaks],
-        "data_digest": origin["dataset_digest"],
-        "weights_digest": {
-            "began_from": origin["weights_digest"],
-            "trained": hashlib.sha256(run.checkpoint.read_bytes()).hexdigest(),
-        },
-        "licences": {"films": origin["dataset"]["licence"], "citation": origin["dataset"]["citation"]},
-        "intended_use": USE,
-        RUN: facts_of(ask),
+        "weights_digest": card["weights_digest"] | {"trained": sha256(run.checkpoint.read_bytes()).hexdigest()},
+        RUN: facts_of(run, [ask.head])
+        | {"head": ask.head, "preprocessing": PREPROCESSING}
+        | {"likeness": None if run.likeness is None else base64.b64encode(save(run.likeness)).decode()},
     }
     return {key: one if isinstance(one, str) else json.dumps(one) for key, one in read.items()}
-
-
-def facts_of(ask: ClassifierPredictor) -> dict[str, Any]:
-    """Return what a predictor needs of a run; no path, no patient and no film is named in it."""
-    run, head, origin = ask.run, ask.head, ask.run.provenance
-    notes = run.films["notes"].dropna()
-    provenance = {key: origin[key] for key in KEPT if key in origin} | {"config": _config(ask.config), "head": head}
-    return {
-        "provenance": provenance,
-        "numbers": _numbers(run, head),
-        "spacing_mm": ask.spacing_mm,
-        "film_notes": notes.iloc[0] if ask.trained_windowed else "",
-        "preprocessing": PREPROCESSING,
-        "recalibration": run.recalibration,
-        "likeness": None if run.likeness is None else base64.b64encode(save(run.likeness)).decode(),
-    }
-
-
-def _config(config: Config) -> dict[str, Any]:
-    """Return the settings that answers depend on, without paths."""
-    plain = config.as_dict()
-    kept = {key: plain[key] for key in ("task", "crop", "augment", "aggregate", "threshold", "select_on", "seed")}
-    model = {key: value for key, value in plain["model"].items() if key != "weights"}
-    needed = config.crop._target_ is None and config.crop.name not in CROPS
-    return kept | {"model": model, "data": {"voi": config.data.voi}, "plugins": plain["plugins"] if needed else []}
-
-
-def _numbers(run: RunFolder, head: str) -> dict[str, Any]:
-    """Return the part of a run's numbers that `operating_point` reads, for one head."""
-    numbers, part = run.numbers, run.config.select_on
-    blocks = {"": numbers} | {key: of for key, of in numbers.items() if key.startswith("by_")}
-    kept: dict[str, Any] = {}
-    for name, of in blocks.items():
-        operating = {key: one for key, one in of.get("operating", {}).items() if key == head}
-        reached = {key: one for key, one in of.get(part, {}).items() if key == head}
-        counts = {part: of.get("n", {}).get(part, {})}
-        found = {"operating": operating, part: reached, "n": counts}
-        kept |= {name: found} if name else found
-    return kept

@@ -6,23 +6,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
-import pandas as pd
 from safetensors.numpy import load
 
 from mammo.datasets.film import Film
 from mammo.errors import InputError
-from mammo.formats import READING_VERSION
 from mammo.inference.classifier import Answer, ClassifierPredictor, SeenWindows
+from mammo.inference.portable import PREPROCESSING
 from mammo.inference.predictor import Point
-from mammo.preprocessing import CUTTING_VERSION
 from mammo.run_folder import RunFolder
 
 RUN = "mammo_run"  # the key of the file's metadata that has what a predictor asks of a run, in JSON
 INSTALL = "pip install 'mammo[onnx]'"
-PREPROCESSING = {"reading": READING_VERSION, "cutting": CUTTING_VERSION}  # versions of the code that makes squares
 NO_STAGES = (
     "is an ONNX file, which has no stages for a self-test: mammo export compared it with the run, and its metadata has "
     "the largest differences (parity); use --self-test with the run folder"
@@ -70,19 +67,14 @@ class ExportedRun(RunFolder):
         return dict(self.facts["provenance"])
 
     @property
+    def selection(self) -> dict[str, Any]:
+        """The choices that go with the file."""
+        return dict(self.facts["selection"])
+
+    @property
     def numbers(self) -> dict[str, Any]:
-        """The choices of the head and what they reached where they were made; no other numbers."""
+        """The choices of the head and what they reached; no other numbers."""
         return dict(self.facts["numbers"])
-
-    @property
-    def samples(self) -> pd.DataFrame:
-        """The side of a pixel if all films of the run had one, in one row."""
-        return pd.DataFrame({"spacing_mm": [self.facts["spacing_mm"]]}, dtype=float)
-
-    @property
-    def films(self) -> pd.DataFrame:
-        """The notes of one film, which says if all films were windowed."""
-        return pd.DataFrame({"notes": [self.facts["film_notes"]]})
 
     @property
     def likeness(self) -> dict[str, np.ndarray] | None:
@@ -127,7 +119,7 @@ class OnnxPredictor(ClassifierPredictor):
     @staticmethod
     def heads_of(run: RunFolder) -> list[str]:
         """Return the name of the only head."""
-        return [run.provenance["head"]]
+        return [cast("ExportedRun", run).facts["head"]]
 
     def see(
         self,

@@ -20,6 +20,7 @@ from mammo.inference.operating import OperatingPoint, operating_point
 from mammo.inference.prediction import Prediction
 from mammo.inference.unlike import Likeness
 from mammo.run_folder import RunFolder
+from mammo.run_tables import windowed
 
 Point = tuple[float, float]  # x and y on a film as it is stored, in pixels from the top left
 
@@ -64,8 +65,7 @@ class Predictor(ABC, Generic[S]):
         self.classes: list[str] = list(origin["classes"])
         self.several = bool(origin["crop"]["several_per_image"])
         self.low = origin["precision"] == "bf16-mixed"  # the network computed in bfloat16
-        spacings = run.samples["spacing_mm"].dropna().unique()
-        self.spacing_mm = float(spacings[0]) if len(spacings) == 1 else None
+        self.of_films = run.of_films
 
     @abstractmethod
     def see(
@@ -158,17 +158,11 @@ class Predictor(ABC, Generic[S]):
             both.enter_context(torch.autocast("cpu", torch.bfloat16, enabled=self.low))
             return both.pop_all()
 
-    @cached_property
-    def trained_windowed(self) -> bool:
-        """True if a window or VOI table was applied to each film of the run."""
-        notes = self.run.films["notes"].fillna("")
-        return bool(len(notes)) and all(windowed(one.split("; ")) for one in notes)
-
     def window_note(self, film: Film) -> str | None:
         """Return a note if the film was read with another window than the films of the run; None if it was not."""
         if self.config.data.voi == "none" and windowed(film.notes):
             return "The film was read with its window, those of the run without one (data.voi=none); read it by `read`."
-        if self.trained_windowed and not windowed(film.notes):
+        if self.of_films["windowed"] and not windowed(film.notes):
             return "No window was applied to this film, but one was to each film of the run."
         return None
 
@@ -176,12 +170,7 @@ class Predictor(ABC, Generic[S]):
         """Return the side of a pixel in mm, None if nobody knows it, and what was assumed of the film so far."""
         notes = [*film.notes, *filter(None, [self.window_note(film)])]
         spacing = film.spacing_mm if spacing_mm is None else spacing_mm
-        if spacing is None and self.spacing_mm is not None:
-            spacing = self.spacing_mm
+        if spacing is None and self.of_films["spacing_mm"] is not None:
+            spacing = self.of_films["spacing_mm"]
             notes.append(f"The film does not give the size of a pixel; {spacing} mm is assumed, as in training.")
         return spacing, notes
-
-
-def windowed(notes: Iterable[str]) -> bool:
-    """Tell from the notes of a film if a window or VOI table of its file was applied."""
-    return any(note.startswith(("window ", "VOI table")) and "applied" in note for note in notes)

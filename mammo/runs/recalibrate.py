@@ -19,23 +19,20 @@ from mammo.evaluation.aggregate import by_unit, telling_units, with_places
 from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.predictions import BASELINES, by_head
 from mammo.evaluation.recalibration import Recalibration
-from mammo.files import workshop, write_json, write_table, write_text
+from mammo.files import workshop, write_text
+from mammo.inference.build import heads_of
 from mammo.inference.operating import FILMS
-from mammo.processes.resume import FINISHED
 from mammo.reports import recalibration as report
 from mammo.run_folder import RunFolder
 from mammo.runs.external_data import check_run, data_of
 from mammo.runs.labelled import is_of_films, labelled_predictions
 from mammo.runs.learnt import learnt_samples
 from mammo.runs.plugins import load_plugins
+from mammo.runs.portable import write_portable
 from mammo.runs.run import Run
 from mammo.runs.write import keep_self_test
 from mammo.tables.spreadsheet import read_spreadsheet
 
-KEPT = (  # of provenance.json: what predicting reads, and where the weights come from
-    *("config", "task", "classes", "crop", "dataset", "versions", "git_commit", "preprocessing", "dataset_digest"),
-    *("weights_digest", "frozen_stages", "precision"),
-)
 NAMED = 3  # patients that an error names
 Found = dict[str, dict[str, Recalibration]]  # by unit, `sample` the finest, and head
 
@@ -81,6 +78,8 @@ def recalibrate(
     check_run(given)
     if given.recalibration is not None:
         raise InputError(f"{given.path} was recalibrated before; name the run that it was made from")
+    if given.portable:
+        raise InputError(f"{given.path} is a portable model, which does not tell what it has learnt; name the run")
     if folder.exists():
         raise InputError(f"{folder} exists and is not overwritten; name another folder with --out")
     sheet = read_spreadsheet(Path(films), "a table of films or predictions").rows
@@ -97,7 +96,7 @@ def recalibrate(
             _check_names(given, table)
         found, more = chosen(given, table, question)
         record = _record(given, found, question) | {"table": Path(films).name, "notes": [*notes, *more]}
-        made = _model(given, temporary / "model", record)
+        made = write_portable(given, temporary / "model", heads_of(given), record)
         if (temporary / "test").is_dir():
             shutil.move(temporary / "test", made.path / "test")
         write_text(report.text(found, record), made.path / "recalibration.md")
@@ -181,28 +180,3 @@ def _record(run: RunFolder, found: Found, question: Question) -> dict[str, Any]:
             numbers[name] = {head: {key: value.as_json() for key, value in one.items()} for head, one in of.items()}
         record |= numbers if unit == "sample" else {f"by_{unit}": numbers}
     return record
-
-
-def _model(run: RunFolder, folder: Path, record: dict[str, Any]) -> RunFolder:
-    """Write a folder with what predicting needs, and the new choices beside the old ones; return it."""
-    (folder / "checkpoints").mkdir(parents=True)
-    (folder / "heads").mkdir()
-    shutil.copyfile(run.checkpoint, folder / "checkpoints" / "best.ckpt")
-    for name in run.selection["heads"]:
-        shutil.copyfile(run.file(f"heads/{name}.skops"), folder / "heads" / f"{name}.skops")
-    origin, numbers = run.provenance, run.numbers
-    write_json({key: origin[key] for key in KEPT if key in origin}, folder / "provenance.json")
-    write_json(run.selection, folder / "selection.json")
-    plain = {key: _unnamed(of) if key.startswith("by_") else of for key, of in numbers.items()}
-    write_json(plain, folder / "metrics.json")
-    write_table(run.samples[["spacing_mm"]].drop_duplicates(), folder / "samples.csv")
-    write_table(run.films.reindex(columns=["notes"]).drop_duplicates(), folder / "films.csv")
-    RunFolder(folder).write_likeness(run.likeness)
-    write_json(record, folder / "recalibration.json")
-    write_json({"digest": "recalibrated", "metrics": {}}, folder / FINISHED)
-    return RunFolder(folder)
-
-
-def _unnamed(numbers: dict[str, Any]) -> dict[str, Any]:
-    """Return the numbers of a unit without its notes, which name images."""
-    return {key: of for key, of in numbers.items() if key != "notes"}

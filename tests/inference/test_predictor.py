@@ -8,7 +8,8 @@ import pytest
 
 from mammo.datasets.film import Film
 from mammo.inference.classifier import ClassifierPredictor
-from mammo.inference.predictor import windowed
+from mammo.run_folder import RunFolder
+from mammo.run_tables import windowed
 from tests.formats.ways import WAYS
 
 WINDOW = ("window 2048/4096 (LINEAR) applied",)
@@ -18,7 +19,9 @@ def predictor(voi, trained):
     """A predictor of a run with these settings and notes of films."""
     made = object.__new__(ClassifierPredictor)
     made.config = SimpleNamespace(data=SimpleNamespace(voi=voi))
-    made.run = SimpleNamespace(films=pd.DataFrame({"notes": pd.Series(trained, dtype="string")}))
+    notes = pd.DataFrame({"notes": pd.Series(trained, dtype="string")})
+    run = SimpleNamespace(portable=False, films=notes, samples=pd.DataFrame({"spacing_mm": [0.2, 0.1]}))
+    made.of_films = RunFolder.of_films.fget(run)
     return made
 
 
