@@ -64,19 +64,19 @@ class Film:
         return cls(pixels, max_level or 255, **facts)  # type: ignore[arg-type]
 
 
-def read_film(path: Path | str, voi: str = "first") -> Film:
+def read_film(source: Path | str | bytes, voi: str = "first") -> Film:
     """Read a film from a DICOM, PGM, PNG, TIFF, JPEG or BMP file; the content decides, not the name.
 
     Args:
-        path: The file.
+        source: The file, or its content.
         voi: The VOI table or window of a DICOM file to apply: `first` or `none` (`data.voi`).
 
     Raises:
-        UnreadableFilm: The file cannot be used as a film; the message names the path and the reason.
+        UnreadableFilm: The file cannot be used as a film; the message names the reason, and the path if there is one.
     """
     if voi not in VOI:
         raise InputError(f"data.voi={voi} is unknown; expected one of {', '.join(VOI)}")
-    pixels, facts = _read(Path(path), voi, mask=False)
+    pixels, facts = _read(source, voi, mask=False)
     if facts is None:
         film = Film.of(pixels.levels, pixels.white)
         return replace(film, notes=(*pixels.notes, *film.notes))
@@ -101,17 +101,19 @@ def read_levels(path: Path | str) -> np.ndarray:
     Raises:
         UnreadableFilm: The file cannot be read as a picture or a DICOM file.
     """
-    return _read(Path(path), "none", mask=True)[0].levels
+    return _read(path, "none", mask=True)[0].levels
 
 
-def _read(path: Path, voi: str, mask: bool) -> tuple[Pixels, dicom.Facts | None]:
+def _read(source: Path | str | bytes, voi: str, mask: bool) -> tuple[Pixels, dicom.Facts | None]:
     try:
-        with opened(path) as file:
+        with opened(source) as file:
             return (
                 dicom.read(file, voi=voi, mask=mask) if is_dicom(file) else (pictures.read(whole_of(file), mask), None)
             )
     except UnreadableFilm as error:
-        raise UnreadableFilm(f"{path}: {error}") from None
+        if isinstance(source, bytes):
+            raise
+        raise UnreadableFilm(f"{source}: {error}") from None
 
 
 def write_pgm(path: Path, pixels: np.ndarray) -> None:

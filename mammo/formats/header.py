@@ -58,16 +58,21 @@ class Header:
 FIELDS = {one.name for one in fields(Header)}
 
 
-def read_header(path: Path | str) -> Header:
-    """Read the header of a film; a file that is none has the reason in `refused`."""
+def read_header(source: Path | str | bytes) -> Header:
+    """Read the header of a film; a file that is none has the reason in `refused`.
+
+    Args:
+        source: The file, or its content, whose header has no path.
+    """
+    path = "" if isinstance(source, bytes) else str(source)
     try:
-        with opened(Path(path)) as file:
+        with opened(source) as file:
             if is_dicom(file):
-                return _dicom(str(path), *read_tags(file))
+                return _dicom(path, *read_tags(file))
             frame = pictures.frame_of(whole_of(file))
-            return Header(str(path), frame.format, frame.height, frame.width, frame.bits, notes=frame.notes)
+            return Header(path, frame.format, frame.height, frame.width, frame.bits, notes=frame.notes)
     except UnreadableFilm as error:
-        return Header(str(path), refused=str(error))
+        return Header(path, refused=str(error))
 
 
 def begins_as_film(path: Path) -> bool:

@@ -5,7 +5,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BufferedReader
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,12 +33,16 @@ class Pixels:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[BufferedReader]:
-    """Open a file to read it; what goes wrong with the file or the memory becomes an `UnreadableFilm`.
+def opened(source: Path | str | bytes) -> Iterator[BinaryIO]:
+    """Open a file, or the bytes of one; what goes wrong with the file or the memory becomes an `UnreadableFilm`.
 
     What is no file is refused before it is opened: a pipe waits for ever, and a device never ends.
     """
     try:
+        if isinstance(source, bytes):
+            yield BytesIO(source)
+            return
+        path = Path(source)
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
             raise UnreadableFilm("it is a folder; expected a film")
@@ -54,7 +58,9 @@ def opened(path: Path) -> Iterator[BufferedReader]:
 
 def whole_of(file: BinaryIO) -> bytes:
     """Return the bytes of a picture's file; refuse more than a film can have."""
-    check_bytes(os.fstat(file.fileno()).st_size)
+    start = file.tell()
+    check_bytes(file.seek(0, os.SEEK_END) - start)
+    file.seek(start)
     return file.read()
 
 

@@ -15,7 +15,7 @@ from mammo.datasets.table_identities import patients_of
 from mammo.datasets.table_places import spacing_of
 from mammo.datasets.table_rows import Rows, one_value_per_image
 from mammo.errors import InputError
-from mammo.formats.header import read_headers
+from mammo.formats.header import Header, read_headers
 from mammo.tables.paths import mode_of, modes_of, names_of
 from mammo.tables.spellings import NAMES, recognise
 from mammo.tables.spreadsheet import read_spreadsheet
@@ -62,7 +62,7 @@ def films_of(sources: Sequence[Path | str], data: DataConfig | None = None) -> F
             part = pd.DataFrame({"path": [str(path)]})
         if part.empty:
             raise InputError(f"{source}: no file is in this folder; name a folder of films, films, or a table of films")
-        parts.append(_with_headers(part))
+        parts.append(with_headers(part, read_headers(part["path"])))
     if not parts:
         raise InputError("no films; name films, a folder of films, or a table of films")
     rows = pd.concat(parts, ignore_index=True)
@@ -132,11 +132,14 @@ def _of_table(path: Path, data: DataConfig, notes: list[str]) -> pd.DataFrame:
     return table[ASKED].reset_index(drop=True)
 
 
-def _with_headers(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows with what the headers tell where nothing is known; names of patients and exams are not mixed."""
+def with_headers(rows: pd.DataFrame, told_by: Sequence[Header]) -> pd.DataFrame:
+    """Return rows of films, `ASKED` and `refused`, with what their headers tell where nothing is known.
+
+    Names of patients and exams are not mixed: if one row has a name, no header gives any.
+    """
     rows = rows.reindex(columns=[*ASKED, "refused"])
     rows = rows.astype({name: COLUMNS[name] for name in ASKED} | {"refused": STRING})
-    headers = pd.Series(read_headers(rows["path"]), rows.index, object)
+    headers = pd.Series(list(told_by), rows.index, object)
     for column in FACTS:
         told = headers.map(lambda header, of=column: getattr(header, of)).astype(COLUMNS[column])
         if column in ("patient", "exam") and rows[column].notna().any():

@@ -1,7 +1,7 @@
 """Predict many films: a row for each file, whether it could be used or not, and for each breast, exam and patient."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,11 +55,34 @@ def predict(
     """
     if at is not None and len(films.rows) != 1:
         raise InputError(f"a point is for one film, but {len(films.rows)} are asked about; name one film")
-    if odd := [unit for unit in units or () if unit not in UNITS]:
-        raise InputError(f"unit {odd[0]}: expected {', '.join(UNITS)}")
+    check_units(units)
     found, refused = _each(predictor, films, at)
+    return answers_from(predictor, films, found, refused, units=units, partners=partners, force=force)
+
+
+def answers_from(
+    predictor: Predictor[Any],
+    films: Films,
+    found: dict[int, Prediction],
+    refused: dict[int, str],
+    *,
+    units: Sequence[str] | None = None,
+    partners: bool = False,
+    force: bool = False,
+) -> Answers:
+    """Return the answers for films whose predictions are known; see `predict`.
+
+    Args:
+        predictor: The run and head that answered.
+        films: The films.
+        found: The prediction of each film that has one, as `shown_to` gives it, by its number.
+        refused: The reason why a film has none, by its number.
+        units: See `predict`.
+        partners: See `predict`.
+        force: See `predict`.
+    """
     if not force:
-        refused |= {n: one.unlike for n, one in found.items() if one.unlike}
+        refused = refused | {n: one.unlike for n, one in found.items() if one.unlike}
         found = {n: one for n, one in found.items() if not one.unlike}
     rows = films.rows.assign(status=[PREDICTED if n in found else LEFT_OUT for n in range(len(films.rows))])
     rows["reason"] = [refused.get(n) for n in range(len(rows))]
@@ -83,6 +106,18 @@ def predict(
     if units is not None and "image" not in units:  # films that were left out are told all the same
         answers.rows = [row for row in answers.rows if row["unit"] != "image" or row["status"] == LEFT_OUT]
     return answers
+
+
+def check_units(units: Sequence[str] | None) -> None:
+    """Refuse a unit that is unknown."""
+    if odd := [unit for unit in units or () if unit not in UNITS]:
+        raise InputError(f"unit {odd[0]}: expected {', '.join(UNITS)}")
+
+
+def shown_to(predictor: Predictor[Any], seen: Iterable[Any]) -> Iterator[Prediction]:
+    """Yield the prediction of each film, alone: a detector's are of its head `detector`, from which others follow."""
+    detector = detector_of(predictor)
+    return (predictor.answers if detector is None else detector.alone)(seen)
 
 
 def _each(predictor: Predictor[Any], films: Films, at: Point | None) -> tuple[dict[int, Prediction], dict[int, str]]:
@@ -110,9 +145,7 @@ def _each(predictor: Predictor[Any], films: Films, at: Point | None) -> tuple[di
                 waiting.append(number)
                 yield one
 
-    detector = detector_of(predictor)
-    answers = predictor.answers if detector is None else detector.alone
-    found = {waiting.popleft(): one for one in answers(usable())}
+    found = {waiting.popleft(): one for one in shown_to(predictor, usable())}
     return found, refused
 
 

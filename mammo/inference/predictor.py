@@ -119,13 +119,13 @@ class Predictor(ABC, Generic[S]):
             raise InputError(f"the film is {answer.unlike}; force=True answers all the same")
         return answer
 
-    def read(self, path: Path | str) -> Film:
-        """Read a film as the run read its own: with the window of DICOM files that `data.voi` says.
+    def read(self, source: Path | str | bytes) -> Film:
+        """Read a film, a file or its content, as the run read its own: with the DICOM window that `data.voi` says.
 
         Raises:
             UnreadableFilm: The file cannot be used as a film.
         """
-        return read_film(path, self.config.data.voi)
+        return read_film(source, self.config.data.voi)
 
     @cached_property
     def point(self) -> OperatingPoint:

@@ -41,6 +41,15 @@ def test_a_film_is_told_by_its_content(tmp_path, suffix, pixels):
     assert film.pixels.dtype == pixels.dtype and film.max_level == (255 if pixels.dtype == np.uint8 else 4095)
     assert np.abs(film.pixels.astype(int) - pixels).max() <= (12 if suffix == "jpg" else 0)
     assert bool(film.notes) == (pixels.dtype == np.uint16)  # which level is white is a guess
+    held = read_film((tmp_path / "film").read_bytes())  # the content alone, without a file
+    assert np.array_equal(held.pixels, film.pixels) and held.notes == film.notes
+
+
+def test_content_that_is_no_film_is_refused_without_a_path():
+    with pytest.raises(UnreadableFilm, match="an empty file") as told:
+        read_film(b"")
+    assert not str(told.value).startswith(("b'", ":"))
+    assert "zip" in read_header(b"PK\3\4").refused
 
 
 def test_levels_of_12_bits_are_those_of_8_in_8_bits():
