@@ -7,7 +7,20 @@ import typer
 from typer.core import TyperGroup
 
 from mammo import __version__
-from mammo.cli import audit, bench, card, data, explain, export, external, predict, recalibrate, reference, reports
+from mammo.cli import (
+    audit,
+    bench,
+    card,
+    data,
+    explain,
+    export,
+    external,
+    predict,
+    recalibrate,
+    reference,
+    reports,
+    serve,
+)
 from mammo.cli.prepare import prepare
 from mammo.errors import message_for_user
 
@@ -56,6 +69,7 @@ for verb in (
     explain.explain,
     export.export,
     card.card,
+    serve.serve,
     reports.report,
     reports.compare,
     reports.evaluate,

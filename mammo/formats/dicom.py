@@ -36,7 +36,7 @@ VIEWS = {  # codes of SNOMED RT and CT, and the words of their meanings (CID 401
     "XCCM": ("R-1024B", "399101009", "cranio-caudal exaggerated medially"),
 }
 _VIEW_OF = {"".join(filter(str.isalnum, word.upper())): view for view, words in VIEWS.items() for word in words}
-_LEAST_MM, _MOST_MM = 0.01, 1.0  # the side of a pixel; beyond, it has another unit
+LEAST_MM, MOST_MM = 0.01, 1.0  # the side of a pixel; beyond, it has another unit
 _SQUARE = 0.01  # the largest relative difference of a pixel's sides
 
 
@@ -197,7 +197,7 @@ def _spacing(tags: Tags, keyword: str, notes: list[str]) -> float | None:
         return None
     usable = [_positive(side) for side in sides[:2]]
     down, across = usable[0], usable[-1]
-    if down is None or across is None or not _LEAST_MM <= down <= _MOST_MM:
+    if down is None or across is None or not LEAST_MM <= down <= MOST_MM:
         notes.append(f"{keyword} {shown(chr(92).join(tags.texts(keyword)))} is not usable; left out")
         return None
     _check_square(keyword, down, across)

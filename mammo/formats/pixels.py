@@ -5,7 +5,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BytesIO
+from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,7 +33,7 @@ class Pixels:
 
 
 @contextmanager
-def opened(source: Path | str | bytes) -> Iterator[BinaryIO]:
+def opened(source: Path | str | bytes) -> Iterator[BufferedReader | BytesIO]:
     """Open a file, or the bytes of one; what goes wrong with the file or the memory becomes an `UnreadableFilm`.
 
     What is no file is refused before it is opened: a pipe waits for ever, and a device never ends.

@@ -1,0 +1,121 @@
+"""The model of a service: its predictor, and the facts that the page shows of it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mammo import __version__
+from mammo.errors import InputError
+from mammo.explaining.explanation import HEAT, SAID
+from mammo.explaining.films import Images
+from mammo.explaining.squares import method_of
+from mammo.inference.answers import WARNING
+from mammo.inference.build import build_predictor
+from mammo.inference.classifier import ClassifierPredictor
+from mammo.inference.films import FACTS
+from mammo.inference.operating import operating_point
+from mammo.inference.predictor import Predictor
+from mammo.run_folder import RunFolder
+from mammo.runs.external_data import check_run
+from mammo.runs.plugins import load_plugins
+from mammo.serving.limits import Limits
+
+DRAWN = "phantom"  # the data set that shows no patient
+EXAMPLES = 4  # films
+MEASURES = ("auroc", "sensitivity_at_threshold", "specificity_at_threshold")
+
+
+@dataclass(frozen=True)
+class Example:
+    """A drawn film, and what is known of it, by the name of a form's field."""
+
+    path: Path
+    facts: dict[str, Any]
+
+
+def open_model(path: Path, head: str | None = None) -> Predictor[Any]:
+    """Return the predictor of a finished run.
+
+    Raises:
+        InputError: The folder is no finished run, or has no such head.
+    """
+    run = RunFolder(path)
+    check_run(run)
+    load_plugins(run.config.plugins)
+    return build_predictor(run, head)
+
+
+def facts_of(predictor: Predictor[Any], limits: Limits, examples: Sequence[Example] = ()) -> dict[str, Any]:
+    """Return the facts of a model as plain values; what the run does not tell is None."""
+    run, config, classes = predictor.run, predictor.config, predictor.classes
+    return {
+        "run": run.path.resolve().name,
+        "version": __version__,
+        "task": config.task.name,
+        "detects": config.task.kind == "detection",
+        "classes": classes,
+        "positive": classes[1] if len(classes) == 2 else None,
+        "head": predictor.head,
+        "network": config.model.name,
+        "dataset": _known(lambda: str(run.provenance["dataset"]["name"])),
+        "looks_at": _known(lambda: run.crop["caption"]),
+        "splits": _known(lambda: _counts(run)),
+        "operating": _known(lambda: operating_point(run, predictor.head).as_json()),
+        "operating_said": _known(lambda: str(operating_point(run, predictor.head))),
+        "tested": _known(lambda: _tested(run, predictor.head)),
+        "leaks": _known(lambda: [leak.text for leak in run.leaks]),
+        "recalibrated": run.recalibration is not None,
+        "takes_point": predictor.takes_point,
+        "spacing_mm": predictor.spacing_mm,
+        "refuses_unlike": predictor.likeness is not None,
+        "map": _map(predictor),
+        "card": card_of(run) is not None,
+        "examples": len(examples),
+        "limits": vars(limits),
+        "warning": WARNING,
+    }
+
+
+def _known(of: Callable[[], Any]) -> Any:
+    try:
+        return of()
+    except (InputError, KeyError, TypeError):
+        return None
+
+
+def _counts(run: RunFolder) -> dict[str, dict[str, int]]:
+    """Return the number of images and patients of each part of the split."""
+    table = run.split
+    return {
+        str(part): {"images": len(of), "patients": int(of["patient"].nunique())} for part, of in table.groupby("split")
+    }
+
+
+def _tested(run: RunFolder, head: str) -> dict[str, Any]:
+    found = run.metrics("test")[head]
+    return {name: found[name].as_json() for name in MEASURES if name in found}
+
+
+def _map(predictor: Predictor[Any]) -> str | None:
+    """Return what a value of the model's map is; None if it has no map."""
+    if predictor.config.task.kind == "detection":
+        return SAID[HEAT]
+    return SAID[method_of(predictor)] if isinstance(predictor, ClassifierPredictor) else None
+
+
+def card_of(run: RunFolder) -> Path | None:
+    """Return the model card beside a run; None if none was written."""
+    path = run.path / "card.html"
+    return path if path.is_file() else None
+
+
+def examples_of(run: RunFolder) -> list[Example]:
+    """Return drawn films to try a service with: test images of a run on the phantom; other runs have none."""
+    if run.config.data.name != DRAWN:
+        return []
+    findings = Images.of_run(run).findings
+    tested = run.split.loc[run.split["split"] == "test", "image_id"]
+    films = findings[findings["image_id"].isin(tested)].drop_duplicates("image_id").head(EXAMPLES)
+    rows = films.astype(object).where(films.notna(), None).to_dict("records")
+    return [Example(Path(row["path"]), {key: row[key] for key in FACTS if row[key]}) for row in rows]
