@@ -42,6 +42,7 @@ UP = {
     "api": {"cli", "bench"},
     "inference": {"cli", "bench", "auditing", "runs", "reports", "explaining"},
     "explaining": {"cli", "bench", "auditing", "runs", "reports"},
+    "serving": {"cli", "bench", "auditing", "reports"},
     "bench": {"cli"},
     "runs": {"cli", "bench"},  # a run is audited before it trains
     "cli": set(),
@@ -58,7 +59,7 @@ FENCED = {  # third-party packages, and who may import them
     "skops": "models",
     "albumentations": "preprocessing",
     "cv2": "archives drawing formats datasets preprocessing models training auditing bench testing processes "
-    "explaining",
+    "explaining serving",
     "matplotlib": "figures auditing datasets runs explaining",
     "captum": "explaining",
     "statsmodels": "evaluation",
@@ -75,6 +76,10 @@ FENCED = {  # third-party packages, and who may import them
     "onnxruntime": "inference",
     "openjpeg": "formats",
     "jpeg_ls": "formats",
+    "fastapi": "serving cli",  # the command asks if it is there
+    "uvicorn": "serving cli",
+    "starlette": "serving",
+    "python_multipart": "cli",
 }
 LONG: set[str] = set()  # files over 300 lines, each with its reason
 LARGEST = 0.15  # share of the lines that a package may have

@@ -1,4 +1,4 @@
-"""What stands before every request: who may ask, the headers of every answer, and a line of the log without names."""
+"""The guards before every request: who may ask, the headers of every answer, and a line of the log without names."""
 
 import hmac
 import logging

@@ -1,4 +1,4 @@
-"""What a service takes at most, and how much it holds at a time. Sizes are in bytes, times in seconds."""
+"""The most that a service takes, and how much it holds at a time. Sizes are in bytes, times in seconds."""
 
 import math
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ HELD = 2  # requests of the largest size that are in memory at a time
 
 @dataclass(frozen=True)
 class Limits:
-    """What a service takes at most.
+    """The most that a service takes.
 
     Attributes:
         megabytes: The size of a request.

@@ -100,6 +100,8 @@ async def _form(items: list[tuple[str, UploadFile | str]]) -> Form:
         if isinstance(value, UploadFile):
             if value.filename:
                 files.append((value.filename, await value.read()))
+        elif field == "films":
+            raise Refused(422, "the field films is no file; send one: curl -F films=@film.dcm <address>")
         elif field not in (*FACTS, *OPTIONS):
             raise Refused(422, f"there is no field {printable(field)[:40]}; expected {', '.join((*FACTS, *OPTIONS))}")
         else:

@@ -19,7 +19,7 @@ function draw(tag, attributes, ...children) {
 }
 
 export const number = (value, digits = 3) => (value === null || value === undefined ? "not known" : Number(value.toPrecision(digits)).toString());
-export const percent = (value) => `${(100 * value).toFixed(value > 0.1 && value < 0.9 ? 0 : 1)} %`;
+export const percent = (value) => `${(100 * value).toFixed(value > 0.1 && value < 0.9 ? 0 : 1)}\u00a0%`;
 export const interval = (value) =>
   value?.value === null || !value ? "not known" : `${value.value.toFixed(2)} (${value.low?.toFixed(2)} to ${value.high?.toFixed(2)})`;
 export const alarming = (row, model) => model.positive !== null && row.called === model.positive;
@@ -91,7 +91,7 @@ export function answer(film, model, force) {
   if (row.status !== "predicted") {
     const made = make("div", { class: "refused" }, make("p", {}, make("strong", {}, unlike(row) ? "Refused: this film is unlike those that the model knows." : "This file cannot be answered.")), make("p", {}, `${row.reason}.`));
     if (unlike(row)) {
-      const button = make("button", { type: "button", class: "main" }, "Answer all the same");
+      const button = make("button", { type: "button" }, "Answer all the same");
       button.addEventListener("click", force);
       made.append(make("p", {}, "Nobody has measured what the model makes of such a film."), make("p", {}, button));
     }
@@ -108,7 +108,7 @@ export function answer(film, model, force) {
   }
   parts.push(make("h3", {}, "What was assumed"));
   const notes = [...new Set([...film.rows.flatMap((one) => one.notes), ...film.answers.notes])];
-  parts.push(notes.length ? list(notes) : make("p", { class: "faint" }, "Nothing: the file says all that was needed."));
+  parts.push(notes.length ? list(notes) : make("p", { class: "faint" }, "Nothing: the file and its sender say all that is needed."));
   if (row.marks?.length) parts.push(marked(row.marks));
   return parts.filter(Boolean);
 }
@@ -128,7 +128,7 @@ export function together(group, model) {
   const head = make("tr", {}, ...names.map((name) => make("th", { scope: "col" }, name)));
   const rows = group.rows.map((row) => {
     const side = row.unit === "breast" ? ` ${row.laterality}` : "";
-    const who = `${row.unit}${side}, ${row.films} films${row.head === "detector_partner" ? ", compared with the other breast" : ""}`;
+    const who = `${row.unit}${side}, ${row.films} films${row.head === "detector_partner" ? ", both breasts compared" : ""}`;
     const likely = row.probabilities[model.positive || row.called];
     const values = [row.called, percent(likely), number(row.score), row.threshold === null ? "none" : number(row.threshold)];
     return make("tr", {}, make("th", { scope: "row" }, who), ...values.map((value) => make("td", {}, String(value))));

@@ -129,8 +129,8 @@ function brief(film) {
   if (film.state === "failed") return `no answer: ${film.error}`;
   if (film.state !== "answered") return film.state;
   const row = film.rows.at(-1);
-  if (row.status !== "predicted") return unlike(row) ? "refused: unlike the training films" : `left out: ${row.reason}`;
-  return `${row.called}, ${percent(row.probabilities[model.positive || row.called])}`;
+  if (row.status !== "predicted") return unlike(row) ? "refused: unlike the training films" : `left out: ${row.reason.split(";")[0]}`;
+  return `${row.called}${row.reason ? ", on demand" : ""}, ${percent(row.probabilities[model.positive || row.called])}`;
 }
 
 function listed() {
@@ -139,7 +139,7 @@ function listed() {
     const row = film.rows?.at(-1);
     const kind = row?.status === "predicted" ? (alarming(row, model) ? "alarm" : row.called === model.classes[0] ? "calm" : "") : film.state === "answered" || film.state === "failed" ? "alarm" : "";
     const known = [row?.patient, row?.laterality, row?.view].filter(Boolean).join(" · ");
-    const said = row?.status === "predicted" && model.positive ? `${row.called}` : brief(film);
+    const said = row?.status === "predicted" && model.positive ? `${row.called}${row.reason ? ", on demand" : ""}` : brief(film);
     const more = row?.status === "predicted" && model.positive ? ` (${model.positive} ${percent(row.probabilities[model.positive])})` : "";
     const button = make("button", { type: "button", class: "film", "aria-current": film === chosen ? "true" : "false", "data-film": film.id }, make("strong", {}, film.name), make("span", {}, make("span", { class: `${kind} inline` }, said + more)), known ? make("span", {}, known) : "");
     button.addEventListener("click", () => choose(film));
@@ -177,14 +177,16 @@ function choose(film) {
 
 function outcome(film) {
   const { activeElement } = document;
-  $("name").textContent = film.name;
+  const row = film.rows?.[0];
+  const known = [row?.patient && `patient ${row.patient}`, row?.laterality, row?.view].filter(Boolean).join(", ");
+  $("name").replaceChildren(film.name, make("span", { class: "faint" }, known && ` ${known}`));
   const force = () => {
     film.force = true;
     film.state = "waiting";
     work();
   };
   $("outcome").replaceChildren(...answer(film, model, force));
-  $("together").replaceChildren(...together(groups.get(film.rows?.[0]?.patient), model));
+  $("together").replaceChildren(...together(groups.get(row?.patient), model));
   if (activeElement && !activeElement.isConnected) $("answer").querySelector("h2").scrollIntoView({ block: "nearest" });
 }
 
@@ -193,6 +195,7 @@ async function show(film) {
   const row = film.rows?.[0];
   for (const fact of FACTS) $(fact).value = film.facts[fact] || row?.[fact] || "";
   $("scale").replaceChildren();
+  $("over").hidden = true;
   $("canvas").setAttribute("aria-label", `Film ${film.name}`);
   $("png").disabled = true;
   if (film.state === "failed" || (row && row.status !== "predicted" && !unlike(row))) return wait("This file cannot be shown.", film);
