@@ -90,7 +90,7 @@ MUTATIONS = {
     "regions at prediction": ("training/prepare.py", "self.regions if sees_regions else {}", "self.regions", SEGMENTED, "prediction_sees_no_region"),
     "regions mirrored": ("preprocessing/masks.py", "region[:, ::-1] if breast.mirrored", "region if breast.mirrored", SEGMENTED, "comes_back_to_its_lesion"),
     "exported votes": ("models/head_layers.py", "votes + sure", "votes - sure", HEAD_LAYERS, "each_head_gives and svm"),
-    "exported decisions": ("inference/export.py", "apart > LIMIT or self.changed", "apart > LIMIT", EXPORT, "otherwise_is_not_written"),
+    "exported decisions": ("inference/export.py", "self.apart <= LIMIT and not self.changed", "self.apart <= LIMIT", EXPORT, "otherwise_is_not_written"),
     # marks of detectors
     "marks at the edge": ("evaluation/marks.py", "[lesion] + ROUNDING_PX", "[lesion] - ROUNDING_PX", MARKS, "within_the_radius"),
     "marks of small lesions": ("evaluation/marks.py", "np.fmax(_numbers(lesions, \"radius_px\"), hit_mm", "np.fmin(_numbers(lesions, \"radius_px\"), hit_mm", MARKS, "within_the_radius"),

@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -19,11 +20,13 @@ from mammo.inference.classifier import ClassifierPredictor, SeenWindows
 from mammo.inference.exported import RUN, ExportedRun, OnnxPredictor
 from mammo.inference.onnx_graph import graph_of
 from mammo.inference.portable import PREPROCESSING, card_of, facts_of
+from mammo.inference.quantised import quantise
 from mammo.preprocessing.crops import Grid, Whole
 from mammo.processes.progress import watched
 from mammo.processes.workers import shared_out
 
 LIMIT = 1e-3  # the largest difference of a probability with which a file is written
+CALIBRATION = 32  # images of the training part that tell the ranges of numbers in int8
 FILMS = 16  # films whose squares are held at a time
 
 
@@ -32,18 +35,27 @@ class Parity:
     """The largest differences between a run and its file, over the run's test images.
 
     Attributes:
+        against: The answers that the file's are compared with, in words.
         films: The number of images that were compared.
         left_out: The number of images that could not be read again.
         differences: The largest difference by stage: features, score, probability of a window, and of an image.
         sizes: The largest absolute value by stage.
         changed: The number of images that the file calls another class.
+        beside: The comparison with the answers that the run gives, if this one is with others; it refuses nothing.
     """
 
+    against: str = "the run"
     films: int = 0
     left_out: int = 0
     differences: dict[str, float] = field(default_factory=dict)
     sizes: dict[str, float] = field(default_factory=dict)
     changed: int = 0
+    beside: "Parity | None" = None
+
+    @property
+    def apart(self) -> float:
+        """The largest difference of a probability."""
+        return max(self.differences["probability of a window"], self.differences["probability of an image"])
 
     def add(self, stage: str, ours: Any, theirs: Any) -> None:
         """Compare the numbers of a stage."""
@@ -53,68 +65,118 @@ class Parity:
 
     def lines(self) -> list[str]:
         """Return the comparison in words."""
-        said = [f"parity on {self.films} test images, {self.left_out} could not be used"]
+        said = [f"parity with {self.against} on {self.films} test images, {self.left_out} could not be used"]
         for stage, apart in self.differences.items():
             said.append(f"  {stage}: largest difference {apart:.2g}, largest value {self.sizes[stage]:.3g}")
-        return [*said, f"  decisions: {self.changed} of {self.films} changed"]
+        said.append(f"  decisions: {self.changed} of {self.films} changed")
+        return said + (self.beside.lines() if self.beside else [])
 
-    def refuse(self, path: Path) -> None:
-        """Refuse a file that answers otherwise than its run."""
-        apart = max(self.differences["probability of a window"], self.differences["probability of an image"])
-        if apart > LIMIT or self.changed:
-            raise InputError(
-                f"{path} is not written: a probability differs by {apart:.2g} (limit {LIMIT:g}), and {self.changed} of "
-                f"{self.films} decisions changed; train with trainer.precision=32-true, or export another head. "
-                + "; ".join(self.lines())
-            )
+    def refuse(self, path: Path, *, low: bool = False) -> None:
+        """Refuse a file that answers otherwise than its run; `low` if the run computed in bfloat16, and so does it."""
+        if self.apart <= LIMIT and not self.changed:
+            return
+        other = "export another head"
+        if low:
+            other = "--precision float32 writes one that answers as the run does in float32, and tells the difference"
+        raise InputError(
+            f"{path} is not written: a probability differs by {self.apart:.2g} (limit {LIMIT:g}), and {self.changed} "
+            f"of {self.films} decisions changed; {other}. " + "; ".join(self.lines())
+        )
 
 
-def write_onnx(ask: ClassifierPredictor, path: Path) -> Parity:
+def write_onnx(ask: ClassifierPredictor, path: Path, precision: str | None = None) -> Parity:
     """Write the network and head of a predictor as an ONNX file, and return how far its answers are from the run's.
+
+    Args:
+        ask: The predictor.
+        path: The file, which does not exist.
+        precision: One of `PRECISIONS`; None computes as the run did.
 
     Raises:
         InputError: The head cannot be exported, the test images are not there, or the file answers otherwise.
     """
-    model = graph_of(ask)
+    low = ask.low and precision is None
+    model = graph_of(ask, low=low)
     model.metadata_props.update(metadata_of(ask))
     with whole(path) as temporary:
         ir.save(model, temporary)
-        parity = compared(ask, OnnxPredictor(ExportedRun(temporary), ask.head))
-        parity.refuse(path)
-        model.metadata_props["parity"] = json.dumps(asdict(parity))
+        if precision == "int8":
+            quantise(temporary, (film.pixels for film in _seen(ask, "train", CALIBRATION)))
+            model = ir.load(temporary)
+        asks = {"the run": ask}
+        if ask.low and precision == "float32":
+            plain = copy(ask)
+            plain.low = False
+            asks = {"the run in float32": plain} | asks
+        parity = compared(asks, OnnxPredictor(ExportedRun(temporary), ask.head))
+        if precision != "int8":
+            parity.refuse(path, low=low)
+        computes = precision or ask.run.provenance["precision"]
+        told = {"precision": computes, "loss": loss_of(parity, precision) or "", "parity": json.dumps(asdict(parity))}
+        model.metadata_props.update(told)
         ir.save(model, temporary)
     return parity
 
 
-def compared(ask: ClassifierPredictor, exported: OnnxPredictor) -> Parity:
-    """Compare the answers of a run and of its file for the run's test images, which are read again."""
-    parity = Parity()
-    for films in _in_parts(_seen(ask, parity), FILMS):
-        for start in range(0, len(samples := [one for film in films for one in film.pixels]), exported.rows):
-            block = samples[start : start + exported.rows]
-            features, logits = ask.outputs(block)
-            score, probabilities = ask.scored(features, logits)
-            found = exported.computed(block)
-            parity.add("features", features, found["features"])
-            if score is not None:
-                parity.add("score", score, found["score"])
-            parity.add("probability of a window", probabilities, found["probabilities"])
-        for ours, theirs in zip(ask.answers(films), exported.answers(films), strict=True):
-            parity.films += 1
-            parity.add("probability of an image", [*ours.probabilities.values()], [*theirs.probabilities.values()])
-            parity.changed += ours.called != theirs.called
-    if not parity.films:
-        raise InputError(f"{ask.run.path}: none of its test images can be read again, so nothing can be compared")
-    return parity
+def loss_of(parity: Parity, precision: str | None) -> str | None:
+    """Return the note of every answer of a file that computes otherwise than its run; None if it computes alike."""
+    beside = parity.beside or parity
+    if precision is None or (beside is parity and precision == "float32"):
+        return None
+    return (
+        f"The model computes in {precision}: on {beside.films} test images its probabilities were at most "
+        f"{beside.apart:.2g} from the run's, and {beside.changed} decisions were others."
+    )
 
 
-def _seen(ask: ClassifierPredictor, parity: Parity) -> Iterator[SeenWindows]:
-    """Yield the run's test images as the network looks at them; of a run on lesion windows, at each of its places."""
+def compared(asks: dict[str, ClassifierPredictor], exported: OnnxPredictor) -> Parity:
+    """Compare a file's answers for the run's test images, which are read again, with those of one predictor or two."""
+    parities = {name: Parity(name) for name in asks}
+    first = next(iter(asks.values()))
+    left_out: list[str] = []
+    for films in _in_parts(_seen(first, "test", None, left_out), FILMS):
+        samples = [one for film in films for one in film.pixels]
+        blocks = [samples[start : start + exported.rows] for start in range(0, len(samples), exported.rows)]
+        found, answers = [exported.computed(block) for block in blocks], list(exported.answers(films))
+        for ask, parity in zip(asks.values(), parities.values(), strict=True):
+            for block, theirs in zip(blocks, found, strict=True):
+                features, logits = ask.outputs(block)
+                score, probabilities = ask.scored(features, logits)
+                parity.add("features", features, theirs["features"])
+                if score is not None:
+                    parity.add("score", score, theirs["score"])
+                parity.add("probability of a window", probabilities, theirs["probabilities"])
+            for ours, other in zip(ask.answers(films), answers, strict=True):
+                parity.films += 1
+                parity.add("probability of an image", [*ours.probabilities.values()], [*other.probabilities.values()])
+                parity.changed += ours.called != other.called
+    for parity in parities.values():
+        parity.left_out = len(left_out)
+    decides, *others = parities.values()
+    if not decides.films:
+        raise InputError(f"{first.run.path}: none of its test images can be read again, so nothing can be compared")
+    decides.beside = others[0] if others else None
+    return decides
+
+
+def _seen(
+    ask: ClassifierPredictor, part: str, most: int | None, left_out: list[str] | None = None
+) -> Iterator[SeenWindows]:
+    """Yield a part's images as the network looks at them; of a run on lesion windows, at each of its places.
+
+    Args:
+        ask: The predictor.
+        part: train or test.
+        most: The largest number of them, evenly spaced; None takes all.
+        left_out: Takes the reason for each image that cannot be read again.
+    """
     at_points = not isinstance(ask.crop, Whole | Grid)
-    dataset, rows = open_dataset(ask.config.data), ask.run.samples.query("split == 'test'")
+    dataset, rows = open_dataset(ask.config.data), ask.run.samples.query(f"split == '{part}'")
     dataset.prepare()
     dataset.findings()  # with which some data sets learn where their films are
     rows = rows.drop_duplicates(["image_id", "finding_id"] if at_points else "image_id")
+    if most is not None and len(rows) > most:
+        rows = rows.iloc[np.linspace(0, len(rows) - 1, most).astype(int)]
     rows = rows.astype(object).where(rows.notna(), None)
 
     def look(row: dict[str, Any]) -> SeenWindows:
@@ -125,11 +187,11 @@ def _seen(ask: ClassifierPredictor, parity: Parity) -> Iterator[SeenWindows]:
         except (InputError, OSError) as error:
             raise UnreadableFilm(str(error)) from None
 
-    for one in watched(shared_out(look, rows.to_dict("records")), len(rows), "Comparing answers"):
-        if isinstance(one, UnreadableFilm):
-            parity.left_out += 1
-        else:
+    for one in watched(shared_out(look, rows.to_dict("records")), len(rows), f"Looking at images of {part}"):
+        if not isinstance(one, UnreadableFilm):
             yield one
+        elif left_out is not None:
+            left_out.append(str(one))
 
 
 def _in_parts(films: Iterator[SeenWindows], count: int) -> Iterator[list[SeenWindows]]:

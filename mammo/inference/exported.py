@@ -109,7 +109,7 @@ class OnnxPredictor(ClassifierPredictor):
         super().__init__(run, head)
         made, here = run.facts["preprocessing"], PREPROCESSING
         said = f"The model was exported for preprocessing {made}, this is {here}: pixels may differ."
-        self.differs = None if made == here else said
+        self.said = (*([run.metadata["loss"]] if run.metadata.get("loss") else []), *([] if made == here else [said]))
 
     @cached_property
     def rows(self) -> int:
@@ -132,7 +132,7 @@ class OnnxPredictor(ClassifierPredictor):
     ) -> SeenWindows:
         """Return the squares of a film; see `Predictor.see`."""
         seen = super().see(film, at=at, laterality=laterality, spacing_mm=spacing_mm, name=name)
-        return replace(seen, notes=(*seen.notes, self.differs)) if self.differs else seen
+        return replace(seen, notes=(*seen.notes, *self.said))
 
     def computed(self, samples: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """Return the outputs of the graph: features (N, D), score (N,) of two classes, probabilities (N, classes).

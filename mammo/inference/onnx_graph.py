@@ -19,9 +19,9 @@ MOVES = {  # operators whose output has no value that their input lacks
 class Graph(nn.Module):
     """A predictor's flips, normalisation, network and head in one module."""
 
-    def __init__(self, ask: ClassifierPredictor) -> None:
+    def __init__(self, ask: ClassifierPredictor, *, low: bool) -> None:
         super().__init__()
-        self.net, self.flips, self.low = ask.network, ask.flips, ask.low
+        self.net, self.flips, self.low = ask.network, ask.flips, low
         for module in self.net.modules():
             module._compiled_call_impl = None
         self.own = ask.head == "softmax"
@@ -48,15 +48,17 @@ class Graph(nn.Module):
         return torch.rot90(mirrored, number // 2, (-2, -1))
 
 
-def graph_of(ask: ClassifierPredictor) -> ir.Model:
+def graph_of(ask: ClassifierPredictor, *, low: bool) -> ir.Model:
     """Return the graph of a predictor, in float32.
 
-    Where the network computed in bfloat16, the graph rounds to bfloat16 at the same places, so that it gives the same.
+    Args:
+        ask: The predictor.
+        low: True rounds to bfloat16 wherever the network does that computes in bfloat16, so that it gives the same.
 
     Raises:
         InputError: The head cannot be exported.
     """
-    graph = Graph(ask)
+    graph = Graph(ask, low=low)
     kind = torch.uint8 if ask.config.crop.bits == 8 else torch.uint16
     pixels = torch.zeros(EXAMPLES, ask.windows, ask.shown, ask.shown, dtype=kind)
     names = ["features", *(["score"] if len(ask.classes) == 2 else []), "probabilities"]

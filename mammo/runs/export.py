@@ -15,11 +15,15 @@ if TYPE_CHECKING:
     from mammo.inference.export import Parity
     from mammo.inference.self_test import SelfTest
 
-FORMATS = ("onnx", "portable")
+FORMATS, PRECISIONS = ("onnx", "portable"), ("float32", "int8")
 
 
 def export(
-    run: "RunFolder | Path | str", path: Path | str, head: str | None = None, format: str = "onnx"
+    run: "RunFolder | Path | str",
+    path: Path | str,
+    head: str | None = None,
+    format: str = "onnx",
+    precision: str | None = None,
 ) -> "Parity | SelfTest | None":
     """Write a finished run as an ONNX file or a portable folder, which `predict` takes in the place of the run.
 
@@ -29,6 +33,8 @@ def export(
         head: A head of the run. None: the network's own (`onnx`), or all (`portable`).
         format: `onnx`, a file with the network and one head, for which torch is not needed; or `portable`, a folder
             with weights, heads and facts, which answers as the run does to the last digit.
+        precision: Of an ONNX file: `float32` or `int8`. The difference to the run's answers is then told, in every
+            answer too. None computes as the run did, and refuses a difference.
 
     Returns:
         The comparison with the run, with `lines()` in words: over its test images (`onnx`), or its self-test; None if a
@@ -40,6 +46,8 @@ def export(
     folder, target = run if isinstance(run, RunFolder) else RunFolder(Path(run)), Path(path)
     if format not in FORMATS:
         raise InputError(f"format={format}: expected {' or '.join(FORMATS)}")
+    if precision is not None and (precision not in PRECISIONS or format != "onnx"):
+        raise InputError(f"precision={precision}: expected {' or '.join(PRECISIONS)}, of an ONNX file")
     check_run(folder)
     if target.exists():
         raise InputError(f"{target} exists and is not overwritten; give another name")
@@ -55,7 +63,7 @@ def export(
         from mammo.inference.export import write_onnx
     except ImportError as error:
         raise InputError(f"{error}, which an export needs; pip install 'mammo[onnx]'") from None
-    return write_onnx(build_predictor(folder, head), target)  # type: ignore[arg-type]
+    return write_onnx(build_predictor(folder, head), target, precision)  # type: ignore[arg-type]
 
 
 def _fitted(run: RunFolder) -> list[str]:

@@ -102,6 +102,8 @@ def test_a_file_that_answers_otherwise_is_not_written(tmp_path):
     parity.add("probability of an image", [0.5], [0.502])
     with pytest.raises(InputError, match=r"differs by 0\.002"):
         parity.refuse(tmp_path)
+    with pytest.raises(InputError, match="--precision float32"):
+        parity.refuse(tmp_path, low=True)
     parity.differences["probability of an image"], parity.changed = 0.0, 1
     with pytest.raises(InputError, match="1 of 8 decisions"):
         parity.refuse(tmp_path)
@@ -179,3 +181,24 @@ def test_the_lines_of_the_page_run_as_they_stand(run, phantom, tmp_path, monkeyp
     assert set(pd.read_csv("predictions.csv")["status"]) == {"predicted"}
     (script,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)
     exec(script, {})
+
+
+@pytest.mark.slow
+def test_a_file_in_int8_tells_its_loss_and_is_smaller(run, model, phantom, tmp_path):
+    parity = mammo.export(run, tmp_path / "int8.onnx", "svm", precision="int8")
+    assert parity.films == 8 and 1e-6 < parity.apart < 0.2
+    assert (tmp_path / "int8.onnx").stat().st_size < 0.7 * model[0].stat().st_size
+    said = open_run(tmp_path / "int8.onnx").metadata
+    assert said["precision"] == "int8" and f"{parity.apart:.2g}" in said["loss"]
+    table = mammo.predict(tmp_path / "int8.onnx", phantom.root / "mdb001.pgm", force=True)
+    assert "The model computes in int8: on 8 test images" in table["notes"].iloc[0]
+
+
+@pytest.mark.slow
+def test_a_run_in_bfloat16_can_be_written_in_float32(shared_job, tmp_path):
+    folder, _ = shared_job("heads=[svm,knn]", "augment=none", "trainer.precision=bf16-mixed")
+    (folder / FINISHED).write_text('{"digest": "", "metrics": {}}')
+    parity = mammo.export(folder, tmp_path / "model.onnx", precision="float32")
+    assert parity.against == "the run in float32" and parity.apart < 1e-5
+    assert parity.beside.against == "the run" and parity.beside.apart > 1e-5
+    assert "from the run's" in open_run(tmp_path / "model.onnx").metadata["loss"]
