@@ -1,5 +1,6 @@
 """The command that applies a finished run to films: predict."""
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -42,6 +43,9 @@ def predict(
     marks: Annotated[
         Path | None, typer.Option(help="table of a detector's marks (CSV) [default: marks.csv beside --out]")
     ] = None,
+    dicom_sr: Annotated[
+        Path | None, typer.Option(help="folder for a DICOM structured report of each film that is a DICOM file")
+    ] = None,
     self_test: Annotated[
         bool, typer.Option("--self-test", help="repeat what the run made of the drawn films in its folder; no films")
     ] = False,
@@ -74,6 +78,7 @@ def predict(
     marks = out.parent / "marks.csv" if marks is None and out is not None and detects else marks
     for new in filter(None, (out, marks)):
         _check_new(new)
+    _check_dicom_out(dicom_sr, "--dicom-sr")
     words = [word for word in films if word.startswith("data.") and "=" in word and not Path(word).exists()]
     asked = films_of([one for one in films if one not in words], _data_of(words))
 
@@ -82,6 +87,10 @@ def predict(
     predictor = build_predictor(folder, head)
     chosen = None if units is None else [one.strip() for one in units.split(",")]
     answers = answers_for(predictor, asked, at=point_of(at), units=chosen, partners=head is None, force=force)
+    if dicom_sr is not None:
+        from mammo.inference.dicom_report import write_reports
+
+        answers.notes += write_reports(answers, list(asked.rows["path"]), dicom_sr)
     for path, table in ((out, answers.table), (marks, answers.marks)):
         if path is not None and table is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -112,6 +121,17 @@ def _check_new(path: Path) -> None:
     if path.exists():
         raise InputError(f"{path} exists and is not overwritten; name another file with --out or --marks")
     check_writable(path.parent, "the folder of the table")
+
+
+def _check_dicom_out(folder: Path | None, option: str) -> None:
+    """Refuse a folder of DICOM objects that cannot be written, or for which a package is missing."""
+    from mammo.runs.checks import check_writable
+
+    if folder is None:
+        return
+    if importlib.util.find_spec("highdicom") is None:
+        raise InputError(f"{option} needs another package: pip install 'mammo[dicom-out]'")
+    check_writable(folder, option)
 
 
 def _data_of(words: list[str]) -> "DataConfig | None":
