@@ -17,7 +17,6 @@ from pydicom.sr.codedict import codes
 
 from mammo.config import TaskConfig
 from mammo.errors import UnreadableFilm
-from mammo.formats.tags import quiet
 from mammo.inference import dicom_codes as words
 from mammo.inference.answers import Answers, printable
 from mammo.inference.dicom_source import (
@@ -27,9 +26,11 @@ from mammo.inference.dicom_source import (
     Model,
     carry,
     names_of,
+    one_line,
     read_source,
     save,
     scheme,
+    silent,
     site,
     uid_of,
 )
@@ -49,10 +50,7 @@ def write_reports(answers: Answers, paths: Sequence[str], folder: Path) -> list[
     Args:
         answers: The answers for films.
         paths: The paths of the films; those of the answers may have other characters for odd ones.
-        folder: The folder to write into.
-
-    Raises:
-        InputError: A report is there already.
+        folder: The folder to write into; a report that is there already stays as it is.
     """
     folder.mkdir(parents=True, exist_ok=True)
     model, notes, written = Model.of(answers.run), list[str](), 0
@@ -64,14 +62,12 @@ def write_reports(answers: Answers, paths: Sequence[str], folder: Path) -> list[
         shown, marks = printable(path), answers.marks
         own = None if marks is None else marks[marks["path"] == shown]
         try:
-            with quiet():
+            with silent():
                 source = read_source(path)
-                made = report_of(source, rows[shown], own, answers.run.config.task, model, number)
+                save(report_of(source, rows[shown], own, answers.run.config.task, model, number), folder)
+            written += 1
         except UnreadableFilm as error:
             notes.append(f"{shown}: no DICOM report, as {error}")
-            continue
-        save(made, folder)
-        written += 1
     return [*notes, f"{written} DICOM reports are in {folder}"]
 
 
@@ -116,7 +112,7 @@ def report_of(
             specific_character_set="ISO_IR 192", coding_schemes=scheme(), **names, **model.equipment,
         )  # fmt: skip
     except BROKEN as error:
-        raise UnreadableFilm(f"its header does not allow one ({' '.join(str(error).split())})") from None
+        raise UnreadableFilm(f"its header does not allow one ({one_line(error)})") from None
     made.PreliminaryFlag = "PRELIMINARY"  # no person has looked at it
     carry(source, made)
     return made

@@ -5,8 +5,11 @@ here. Names of our objects are hashes of those of the film and of the model, so 
 """
 
 import hashlib
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +22,10 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import UID
 
 from mammo import __version__
-from mammo.errors import InputError, UnreadableFilm
+from mammo.errors import UnreadableFilm
+from mammo.files import whole
 from mammo.formats.pixels import opened
-from mammo.formats.tags import is_dicom
+from mammo.formats.tags import is_dicom, quiet
 from mammo.inference.answers import WARNING
 from mammo.inference.dicom_codes import SCHEME, SIDES
 from mammo.run_folder import RunFolder
@@ -113,16 +117,34 @@ def uid_of(*facts: object) -> str:
 
 
 def save(made: Dataset, folder: Path) -> Path:
-    """Write an object into a folder, under its UID.
+    """Write an object into a folder, under its UID, unless it is there; the same UID is the same answer.
 
     Raises:
-        InputError: It is there.
+        UnreadableFilm: A value that it has from the film cannot be written.
     """
-    path = folder / f"{made.SOPInstanceUID}.dcm"
+    path, data = folder / f"{made.SOPInstanceUID}.dcm", BytesIO()
     if path.exists():
-        raise InputError(f"{path} exists and is not overwritten; name another folder")
-    made.save_as(path, enforce_file_format=True)
+        return path
+    try:
+        made.save_as(data, enforce_file_format=True)
+    except BROKEN as error:
+        raise UnreadableFilm(f"its header has a value that cannot be written ({one_line(error)})") from None
+    with whole(path) as temporary:
+        temporary.write_bytes(data.getvalue())
     return path
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Keep warnings of pydicom and highdicom from the terminal; some have the patient's name."""
+    with quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def one_line(error: Exception) -> str:
+    """Return the words of an error on one line."""
+    return " ".join(str(error).split())
 
 
 def names_of(source: Dataset, kind: str, model: Model, answer: Mapping[str, Any] | str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from mammo.cli.main import app
 from mammo.config import TaskConfig
 from mammo.datasets.film import read_film
-from mammo.errors import InputError, UnreadableFilm
+from mammo.errors import UnreadableFilm
 from mammo.inference import dicom_codes as words
 from mammo.inference.dicom_report import report_of
 from mammo.inference.dicom_source import MAY_BE_EMPTY, Model, read_source, save
@@ -141,9 +141,10 @@ def test_names_of_objects_follow_from_film_model_and_answer_alone(tmp_path):
     assert reported(source).SOPInstanceUID == first.SOPInstanceUID
     assert len({first.SOPInstanceUID, other_answer.SOPInstanceUID, other_model.SOPInstanceUID}) == 3
     assert first.SeriesInstanceUID == other_answer.SeriesInstanceUID != other_model.SeriesInstanceUID
-    assert save(first, tmp_path).name == f"{first.SOPInstanceUID}.dcm"
-    with pytest.raises(InputError, match="another folder"):
-        save(first, tmp_path)
+    path = save(first, tmp_path)
+    assert path.name == f"{first.SOPInstanceUID}.dcm"
+    path.write_bytes(b"sent")
+    assert save(first, tmp_path) == path and path.read_bytes() == b"sent"
 
 
 def test_classes_have_standard_codes_where_there_are_some():
@@ -162,6 +163,7 @@ def test_classes_have_standard_codes_where_there_are_some():
         ({"StudyInstanceUID": None}, "StudyInstanceUID"),
         ({"SOPInstanceUID": "1.2.x"}, "SOPInstanceUID"),
         ({"PatientSex": "female"}, "female"),
+        ({"StudyTime": "10:11:12"}, "10:11:12"),
     ],
 )
 def test_a_header_to_which_nothing_can_refer_is_left_out(tmp_path, tags, reason):
@@ -177,16 +179,17 @@ def test_a_validator_finds_no_error(tmp_path, tags):
     assert "ComprehensiveSR" in said and "Error" not in said
 
 
-def test_predict_writes_a_report_for_each_dicom_film_and_says_which_have_none(shared_job, phantom, tmp_path):
+def test_predict_writes_a_report_for_each_dicom_film_and_says_which_have_none(shared_job, phantom, tmp_path, recwarn):
     folder, _ = shared_job(*WHOLE)
     (folder / FINISHED).write_text('{"digest": "", "metrics": {}}')
     plain = phantom.findings()["path"].iloc[0]
     path = tmp_path / "Müller.dcm"
-    path.write_bytes(dicom(read_film(plain).pixels, bits=8, **IDENTITY))
+    path.write_bytes(dicom(read_film(plain).pixels, bits=8, **IDENTITY | {"PatientName": "Solitaire"}))
     said = ["predict", str(folder), str(path), str(plain), "--force", "--dicom-sr", str(tmp_path / "sr")]
     done = CliRunner().invoke(app, said)
     assert done.exit_code == 0, done.output
     assert f"{plain}: no DICOM report, as it is no DICOM file" in done.output and "1 DICOM reports" in done.output
+    assert "Solitaire" not in done.output and not [one for one in recwarn if "Solitaire" in str(one.message)]
     (made,) = (tmp_path / "sr").iterdir()
     report = highdicom.sr.srread(made)
     (group,) = report.content.get_image_measurement_groups()
@@ -194,4 +197,3 @@ def test_predict_writes_a_report_for_each_dicom_film_and_says_which_have_none(sh
     assert run.digest in texts(report) and report.PatientID == "P1"
     chances = [one.value for one in group.get_measurements() if "Probability of" in one.name.meaning]
     assert len(chances) == 2 and abs(sum(chances) - 1) < 1e-6
-    assert CliRunner().invoke(app, said).exit_code == 2  # the report is there
