@@ -17,6 +17,7 @@ from mammo.evaluation.segmentation import evaluate_segments
 from mammo.figures import read
 from mammo.inference.build import build_predictor
 from mammo.preprocessing.masks import region_on_film
+from mammo.processes.resume import FINISHED
 from mammo.run_folder import RunFolder
 from mammo.runs import checks, external_test
 from mammo.runs.outlined import SEGMENTER, Outlines, choose_level, write_segments
@@ -210,10 +211,24 @@ def test_the_checkpoint_holds_all_that_the_outlines_need(run, unreported, tmp_pa
     assert RunFolder(tmp_path).segments.equals(run.segments)
 
 
-def test_a_predictor_of_regions_is_refused_in_one_line(run):
-    with pytest.raises(InputError, match=r"task.kind=segmentation has no predictor") as error:
-        build_predictor(run)
-    assert "\n" not in str(error.value)
+def test_films_of_the_run_get_its_own_scores_and_regions_again(run, phantom):
+    (run.path / FINISHED).write_text("{}")  # which the program writes
+    table, _ = run.predictions()
+    known = table[table["head"] == "softmax"].set_index("image_id")
+    measured = run.segments[run.segments["head"] == SEGMENTER].set_index("image_id")
+    predictor = build_predictor(run)
+    films = phantom.findings().drop_duplicates("image_id").set_index("image_id").loc[known.index[:20]]
+    seen = [predictor.see(predictor.read(row.path), laterality=row.laterality) for row in films.itertuples()]
+    sizes = set()
+    for image, answer in zip(films.index, predictor.answers(seen), strict=True):
+        assert np.float32(answer.score) == np.float32(known.at[image, "score"])
+        region = answer.outline.on_film()
+        if image in measured.index:  # a true region is known
+            assert region.shape == (1024, 1024) and region.sum() == measured.at[image, "area_px"]
+        sizes.add(int(region.sum()))
+    assert len(sizes) > 5
+    (stages,) = predictor.stages(seen[:1])
+    assert set(stages) > {"features", "logits"}
 
 
 @pytest.mark.slow

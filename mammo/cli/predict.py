@@ -11,6 +11,7 @@ from mammo.errors import InputError
 
 if TYPE_CHECKING:
     from mammo.config import DataConfig
+    from mammo.inference.answers import Answers
     from mammo.run_folder import RunFolder
 
 NOTHING = 2  # exit status if no film could be used
@@ -46,6 +47,10 @@ def predict(
     dicom_sr: Annotated[
         Path | None, typer.Option(help="folder for a DICOM structured report of each film that is a DICOM file")
     ] = None,
+    dicom_seg: Annotated[
+        Path | None,
+        typer.Option(help="folder for a DICOM segmentation of each film that is a DICOM file, of a run on regions"),
+    ] = None,
     self_test: Annotated[
         bool, typer.Option("--self-test", help="repeat what the run made of the drawn films in its folder; no films")
     ] = False,
@@ -78,7 +83,8 @@ def predict(
     marks = out.parent / "marks.csv" if marks is None and out is not None and detects else marks
     for new in filter(None, (out, marks)):
         _check_new(new)
-    _check_dicom_out(dicom_sr, "--dicom-sr")
+    dicom = {option: path for option, path in (("--dicom-sr", dicom_sr), ("--dicom-seg", dicom_seg)) if path}
+    _check_dicom(folder, dicom)
     words = [word for word in films if word.startswith("data.") and "=" in word and not Path(word).exists()]
     asked = films_of([one for one in films if one not in words], _data_of(words))
 
@@ -87,10 +93,8 @@ def predict(
     predictor = build_predictor(folder, head)
     chosen = None if units is None else [one.strip() for one in units.split(",")]
     answers = answers_for(predictor, asked, at=point_of(at), units=chosen, partners=head is None, force=force)
-    if dicom_sr is not None:
-        from mammo.inference.dicom_report import write_reports
-
-        answers.notes += write_reports(answers, list(asked.rows["path"]), dicom_sr)
+    for option, path in dicom.items():
+        answers.notes += _write_dicom(option, answers, list(asked.rows["path"]), path)
     for path, table in ((out, answers.table), (marks, answers.marks)):
         if path is not None and table is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -123,15 +127,27 @@ def _check_new(path: Path) -> None:
     check_writable(path.parent, "the folder of the table")
 
 
-def _check_dicom_out(folder: Path | None, option: str) -> None:
-    """Refuse a folder of DICOM objects that cannot be written, or for which a package is missing."""
+def _check_dicom(run: "RunFolder", folders: dict[str, Path]) -> None:
+    """Refuse folders of DICOM objects, by option: if they cannot be written, or a package or the regions are missing."""
     from mammo.runs.checks import check_writable
 
-    if folder is None:
-        return
-    if importlib.util.find_spec("highdicom") is None:
-        raise InputError(f"{option} needs another package: pip install 'mammo[dicom-out]'")
-    check_writable(folder, option)
+    for option, path in folders.items():
+        if importlib.util.find_spec("highdicom") is None:
+            raise InputError(f"{option} needs another package: pip install 'mammo[dicom-out]'")
+        if option == "--dicom-seg" and run.config.task.kind != "segmentation":
+            raise InputError(f"{option}: {run.path} finds no regions, as task=segmentation does; leave the option out")
+        check_writable(path, option)
+
+
+def _write_dicom(option: str, answers: "Answers", films: list[str], folder: Path) -> list[str]:
+    """Write the DICOM objects that an option asks for; return notes."""
+    if option == "--dicom-seg":
+        from mammo.inference.dicom_segments import write_segments
+
+        return write_segments(answers, films, folder)
+    from mammo.inference.dicom_report import write_reports
+
+    return write_reports(answers, films, folder)
 
 
 def _data_of(words: list[str]) -> "DataConfig | None":

@@ -13,6 +13,7 @@ from mammo.inference.classifier import ClassifierPredictor, SeenWindows, most_al
 from mammo.inference.detector import DetectorPredictor, SeenFilm
 from mammo.inference.prediction import Prediction
 from mammo.inference.predictor import Point, Predictor
+from mammo.inference.segmenter import SegmenterPredictor
 from mammo.preprocessing.breast import Breast, find_breast
 from mammo.preprocessing.squares import shown_at
 from mammo.preprocessing.view import CELL_PX, FACTS, STEP
@@ -119,7 +120,7 @@ def explain(
         seen = predictor.see(film, at=at, laterality=laterality, spacing_mm=spacing_mm, name=name)
         prediction, of, method = next(predictor.answers([seen])), predictor.classes[1], HEAT
         values, cell, notes = *_heat(predictor, seen, breast), tuple[str, ...]()
-    elif isinstance(predictor, ClassifierPredictor):
+    elif isinstance(predictor, ClassifierPredictor) and not isinstance(predictor, SegmenterPredictor):
         looked = predictor.see(film, at=at, laterality=laterality, spacing_mm=spacing_mm, name=name)
         prediction = next(predictor.answers([looked]))
         of = predictor.classes[1] if prediction.score is not None else prediction.called

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mammo.inference.operating import OperatingPoint
-from mammo.inference.prediction import called
+from mammo.inference.prediction import Outline, called
 from mammo.run_folder import RunFolder
 
 FIRST = ["unit", "status", "reason", "path", "image_id", "patient", "exam", "laterality", "view", "films", "head"]
@@ -28,6 +28,7 @@ class Answers:
         points: The operating point by head and unit.
         predicted: The number of films with an answer, also where their own rows were not asked for.
         marks: The marks of a detector: `path, image_id`, place and box in pixels of the film, `score`; else None.
+        outlines: The regions that were found, by the path of the film, of a run with task=segmentation.
     """
 
     run: RunFolder
@@ -37,6 +38,7 @@ class Answers:
     points: dict[tuple[str, str], OperatingPoint] = field(default_factory=dict)
     predicted: int = 0
     marks: pd.DataFrame | None = None
+    outlines: dict[str, Outline] = field(default_factory=dict)
 
     @property
     def left_out(self) -> int:

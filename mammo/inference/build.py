@@ -59,6 +59,10 @@ def _kind_of(run: RunFolder) -> Any:
         from mammo.inference.detector import DetectorPredictor
 
         return DetectorPredictor
+    if task == "segmentation":
+        from mammo.inference.segmenter import SegmenterPredictor
+
+        return SegmenterPredictor
     if task != "classification":
         raise InputError(f"{run.path}: task.kind={task} has no predictor; use mammo test on a table of films")
     return ClassifierPredictor

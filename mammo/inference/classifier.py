@@ -18,10 +18,10 @@ from mammo.evaluation.aggregate import any_positive, none_positive
 from mammo.inference.prediction import Prediction, samples_of
 from mammo.inference.predictor import Point, Predictor, Seen
 from mammo.preprocessing.appearance import appearance
-from mammo.preprocessing.breast import find_breast
+from mammo.preprocessing.breast import Breast, find_breast, whole_film
 from mammo.preprocessing.crops import Grid, Whole, build_crop
 from mammo.preprocessing.flips import FLIPS, flipped
-from mammo.preprocessing.squares import squares_of
+from mammo.preprocessing.squares import Ask, squares_of
 from mammo.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -115,7 +115,8 @@ class ClassifierPredictor(Predictor[SeenWindows]):
         facts = {"laterality": laterality or film.laterality, "spacing_mm": spacing}
         asks, searched = self.crop.look(findings_table(pd.DataFrame([row | facts])).iloc[0], at)  # type: ignore[attr-defined]
         breast = find_breast(film, laterality, name, self.config.crop.bits)
-        made = [squares_of(breast, spacing, ask, self.stored, self.shown, self.margin) for ask in asks]
+        cut_from = whole_film(film, breast, self.config.crop.bits) if asks[0].kind == "film" else breast
+        made = [squares_of(cut_from, spacing, ask, self.stored, self.shown, self.margin) for ask in asks]
         inset = slice((self.stored - self.shown) // 2, (self.stored - self.shown) // 2 + self.shown)
         if self.windows > 1:  # each ask is for one of the windows around the same centres, the largest first
             pixels, places = np.stack([squares for squares, _ in made], axis=1), made[0][1]
@@ -127,7 +128,12 @@ class ClassifierPredictor(Predictor[SeenWindows]):
             raise InputError("no window can be cut from this film; name a point on the breast")
         notes += [*breast.notes, *filter(None, [searched])]
         squares = pixels[..., inset, inset].copy()
-        return SeenWindows(tuple(notes), appearance(film, breast), squares, places[:, : len(PLACE)], sizes, searched)
+        of = SeenWindows(tuple(notes), appearance(film, breast), squares, places[:, : len(PLACE)], sizes, searched)
+        return self._placed(of, film, cut_from, asks[0])
+
+    def _placed(self, seen: SeenWindows, film: Film, cut_from: Breast, ask: Ask) -> SeenWindows:
+        """Return what is seen, with what else a predictor needs of the film; a classifier needs nothing."""
+        return seen
 
     def answers(self, seen: Iterable[SeenWindows]) -> Iterator[Prediction]:
         """Yield the answer for each film; blocks of samples go across films."""

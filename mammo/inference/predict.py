@@ -98,6 +98,9 @@ def answers_from(
         answers.rows += _image_rows(rows, dict(zip(predicted.index, of_head, strict=True)), answers, head)
     if detector is not None:
         answers.marks = _marks(predicted, next(iter(several.values())))
+    answers.outlines = {
+        printable(rows.at[n, "path"]): one.outline for n, one in sorted(found.items()) if one.outline is not None
+    }
     samples = pd.concat([_samples(predictor, predicted, head, one) for head, one in several.items()])
     searched = any(one.searched for of_head in several.values() for one in of_head)
     for unit in [one for one in UNITS if one != "image"] if len(predicted) else []:

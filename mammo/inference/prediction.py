@@ -5,7 +5,30 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from mammo.preprocessing.masks import Placed
+
 MARKS = ["x_px", "y_px", "x0_px", "y0_px", "x1_px", "y1_px", "score"]
+
+
+@dataclass(frozen=True)
+class Outline:
+    """The region that was found on a film, as a small picture of it.
+
+    Attributes:
+        pixels: (side, side) uint8, the probability of each pixel times 255.
+        placed: The place of the picture on the film.
+        shape: Height and width of the film in pixels.
+        level: The probability above which a pixel lies in the region.
+    """
+
+    pixels: np.ndarray
+    placed: Placed
+    shape: tuple[int, int]
+    level: float
+
+    def on_film(self) -> np.ndarray:
+        """Return the region, (height, width) bool in the pixels of the film as it is stored."""
+        return self.placed.to_film(self.pixels / 255, *self.shape) > self.level
 
 
 @dataclass(frozen=True)
@@ -21,6 +44,7 @@ class Prediction:
         windows: One row per window: its centre `x_px, y_px` and side `size_px` on the film, and its score and
             probabilities. A detector has none.
         marks: The marks of a detector, `MARKS` in pixels of the film as it is stored, the hottest first.
+        outline: The region that was found, of a run with task=segmentation; else None.
         samples: One row per sample that counts, `score` and `p_<class>` as in the predictions table.
         unlike: The reason why the film is unlike those that the run was trained on, and is refused unless it is forced;
             None if it is like them, or if the run does not say.
@@ -36,6 +60,7 @@ class Prediction:
     windows: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
     marks: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=MARKS, dtype=float), repr=False)
     samples: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
+    outline: Outline | None = field(default=None, repr=False)
     searched: bool = False
     unlike: str | None = None
     features: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32), repr=False)

@@ -170,17 +170,26 @@ def mask_squares(breast: Breast, ask: MaskAsk, stored: int, shown: int, margin: 
         region = region[::-1] if breast.upside_down else region
         region = (region[:, ::-1] if breast.mirrored else region)[:, breast.chest_px :]
     levels = np.ascontiguousarray(region, np.uint8) * 255
-    squares, numbers, inset = [], [], (stored - shown) // 2
+    squares = []
     for (x, y), size in points_of(breast, ask):
         side = math.ceil(size * margin)
         square = cut(levels, x, y, side)
         method = cv2.INTER_AREA if side > stored else cv2.INTER_LINEAR
         squares.append(cv2.resize(square, (stored, stored), interpolation=method))
-        step = side / stored
-        corner = [round(at - (side - 1) / 2) + (inset + 0.5) * step - 0.5 for at in (x, y)]
-        first, second = (breast.to_film(*(one + by for one in corner)) for by in (0, step))
-        numbers.append([*first, second[0] - first[0], second[1] - first[1]])
+    numbers = [vars(one).values() for one in placed_of(breast, ask, stored, shown, margin)]
     return (
         np.array(squares, np.uint8).reshape(-1, stored, stored),
-        np.array(numbers, np.float64).reshape(-1, len(PLACED)),
+        np.array([[*one] for one in numbers], np.float64).reshape(-1, len(PLACED)),
     )
+
+
+def placed_of(breast: Breast, ask: Ask, stored: int, shown: int, margin: float) -> list[Placed]:
+    """Return the place on the film of the shown part of each square that an ask names; see `mask_squares`."""
+    found, inset = [], (stored - shown) // 2
+    for point, size in points_of(breast, ask):
+        side = math.ceil(size * margin)
+        step = side / stored
+        corner = [round(at - (side - 1) / 2) + (inset + 0.5) * step - 0.5 for at in point]
+        first, second = (breast.to_film(*(one + by for one in corner)) for by in (0, step))
+        found.append(Placed(*first, second[0] - first[0], second[1] - first[1]))
+    return found

@@ -42,18 +42,12 @@ class Segmentation(Task):
 
     def score(self, logits: Tensor) -> Tensor:
         """Return (B,) the mean of the hottest of logits (B, side, side)."""
-        flat = logits.flatten(1)
-        return flat.topk(max(round(self.settings.hottest * flat.shape[1]), 1), sorted=False).values.mean(dim=1)
+        return score_of(logits, self.settings.hottest)
 
     def rows(self, features: Tensor) -> Batch:
         """Return logits of the film, of two classes, and the probability of each pixel from 0 to 255, for pixels."""
         logits, features = self.net(features)
-        score = self.score(logits)
-        return {
-            "features": features,
-            "logits": torch.stack([torch.zeros_like(score), score], dim=1),
-            "outline": (logits.sigmoid() * 255).round().byte(),
-        }
+        return {"features": features, **outputs_of(logits, self.settings.hottest)}
 
     def shown(self, logits: Tensor) -> Tensor:
         """Return the probabilities of films from their scores."""
@@ -85,6 +79,19 @@ class Segmentation(Task):
     def _training_metrics(self) -> dict[str, Metric]:
         dice: Any = self.dices["train_"]
         return super()._training_metrics() | {"dice": dice}
+
+
+def score_of(logits: Tensor, hottest: float) -> Tensor:
+    """Return (B,) the mean of a share of logits (B, side, side), the hottest ones; at least one."""
+    flat = logits.flatten(1)
+    return flat.topk(max(round(hottest * flat.shape[1]), 1), sorted=False).values.mean(dim=1)
+
+
+def outputs_of(logits: Tensor, hottest: float) -> Batch:
+    """Return `logits` (B, 2) of films and `outline` (B, side, side) uint8, probabilities from 0 to 255, for pixels."""
+    score = score_of(logits, hottest)
+    outline = (logits.sigmoid() * 255).round().byte()
+    return {"logits": torch.stack([torch.zeros_like(score), score], dim=1), "outline": outline}
 
 
 def dice_of(found: Tensor, shares: Tensor) -> Tensor:
