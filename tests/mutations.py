@@ -36,6 +36,7 @@ BLOCK = "tests/models/test_last_block.py"
 UNLIKE = "tests/inference/test_unlike.py"
 SEGMENTED = "tests/test_segmentation.py"
 EXPORT, HEAD_LAYERS = "tests/inference/test_export.py", "tests/models/test_head_layers.py"
+SENT, SEGMENTS = "tests/inference/test_dicom_report.py", "tests/inference/test_dicom_segments.py"
 BEST, CARD = "tests/reports/test_best.py", "tests/reports/test_card.py"
 DONOR, SHARES = "tests/runs/test_donor.py", "tests/preprocessing/test_shares.py"
 
@@ -199,6 +200,12 @@ MUTATIONS = {
     "names as Markdown": ("reports/markdown.py", 'r"([\\\\`*\\[\\]<>])"', 'r"([<>])"', CARD, "names_from_outside"),
     "threshold of no subgroup": ("evaluation/subgroups.py", '_value(inside, f"{name}_at_threshold", operating)', "_value(inside, name)", CARD, "counted_by_part"),
     "digest of weights alone": ("run_folder.py", "hashlib.sha256(json.dumps(facts, sort_keys=True).encode())", "hashlib.sha256()", CARD, "digest_tells"),
+    # DICOM objects
+    "corner of a pixel": ("inference/dicom_report.py", "HALF_PX = 0.5", "HALF_PX = 0.0", SENT, "own_coordinates"),
+    "identity forgotten": ("inference/dicom_source.py", "        if keyword in source:\n", "        if keyword not in made:\n            continue\n        if keyword in source:\n", SENT, "without_identity"),
+    "names in warnings": ("inference/dicom_source.py", '        warnings.simplefilter("ignore")\n', "", SENT, "predict_writes"),
+    "regions turned": ("inference/dicom_segments.py", "pixel_array=region[None]", "pixel_array=region[None, :, ::-1]", SEGMENTS, "other_programs"),
+    "film cut as a breast": ("inference/classifier.py", 'if asks[0].kind == "film" else breast', 'if asks[0].kind == "none" else breast', SEGMENTED, "whole_film"),
 }  # fmt: skip
 
 

@@ -93,8 +93,8 @@ def predict(
     predictor = build_predictor(folder, head)
     chosen = None if units is None else [one.strip() for one in units.split(",")]
     answers = answers_for(predictor, asked, at=point_of(at), units=chosen, partners=head is None, force=force)
-    for option, path in dicom.items():
-        answers.notes += _write_dicom(option, answers, list(asked.rows["path"]), path)
+    for option, objects in dicom.items():
+        answers.notes += _write_dicom(option, answers, list(asked.rows["path"]), objects)
     for path, table in ((out, answers.table), (marks, answers.marks)):
         if path is not None and table is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -128,7 +128,7 @@ def _check_new(path: Path) -> None:
 
 
 def _check_dicom(run: "RunFolder", folders: dict[str, Path]) -> None:
-    """Refuse folders of DICOM objects, by option: if they cannot be written, or a package or the regions are missing."""
+    """Refuse folders of DICOM objects, by option, if one cannot be written, or a package or regions are missing."""
     from mammo.runs.checks import check_writable
 
     for option, path in folders.items():

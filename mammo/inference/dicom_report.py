@@ -92,7 +92,7 @@ def report_of(
     Raises:
         UnreadableFilm: The header does not allow a report.
     """
-    answer = [[row["head"], row["probabilities"], row["score"], row["threshold"]] for row in rows]
+    answer = [[row[key] for key in ("head", "probabilities", "score", "threshold", "reason")] for row in rows]
     names = names_of(source, "report", model, f"{answer} {[] if marks is None else marks.to_dict('records')}")
     try:
         groups = [_answer(source, row, task, model) for row in rows]
@@ -123,12 +123,15 @@ def _answer(source: Dataset, row: Mapping[str, Any], task: TaskConfig, model: Mo
     numbers = [(words.probability_code(name), value) for name, value in row["probabilities"].items()]
     numbers += [(code, row[key]) for key, code in NUMBERS.items() if row[key] is not None]
     name = uid_of(source.SOPInstanceUID, model.digest, row["head"])
+    called = [sr.QualitativeEvaluation(words.CALLED, words.class_code(row["called"], task))]
+    if row["reason"]:  # it was forced
+        called.append(sr.QualitativeEvaluation(words.UNLIKE, codes.SCT.Yes))
     return sr.MeasurementsAndQualitativeEvaluations(
         sr.TrackingIdentifier(name, f"answer of {row['head']}"[:64]),
         algorithm_id=model.algorithm(row["head"]),
         finding_sites=[site(row["laterality"])],
         measurements=[sr.Measurement(code, float(value), codes.UCUM.NoUnits) for code, value in numbers],
-        qualitative_evaluations=[sr.QualitativeEvaluation(words.CALLED, words.class_code(row["called"], task))],
+        qualitative_evaluations=called,
         source_images=[sr.SourceImageForMeasurementGroup(source.SOPClassUID, source.SOPInstanceUID)],
     )
 

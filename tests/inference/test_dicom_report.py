@@ -40,7 +40,7 @@ REMOVED = {
 MODEL = Model("mammo detection by compact", "ab" * 32)
 ANSWER = {
     "head": "detector", "probabilities": {"normal": 0.25, "abnormal": 0.75}, "score": 1.5, "threshold": 0.5,
-    "sensitivity": 0.875, "specificity": 0.625, "called": "abnormal", "laterality": "right",
+    "sensitivity": 0.875, "specificity": 0.625, "called": "abnormal", "laterality": "right", "reason": None,
 }  # fmt: skip
 PLACED = pd.DataFrame(
     [[40.0, 60.0, 30.0, 50.0, 50.0, 70.0, 0.5], [2.0, 3.0, -8.0, -7.0, 12.0, 13.0, 0.25]], columns=MARKS
@@ -82,6 +82,9 @@ def test_other_programs_read_the_answer_the_decision_and_the_model(tmp_path):
     assert [one.value for one in group.get_qualitative_evaluations(words.CALLED)] == [codes.SCT.Abnormal]
     assert [one.topographical_modifier for one in group.finding_sites] == [None]
     assert [(one.value, one.laterality) for one in group.finding_sites] == [(codes.SCT.Breast, codes.SCT.Right)]
+    assert not group.get_qualitative_evaluations(words.UNLIKE)
+    (forced,) = reported(source_of(tmp_path), ANSWER | {"reason": "forced"}).content.get_image_measurement_groups()
+    assert [one.value for one in forced.get_qualitative_evaluations(words.UNLIKE)] == [codes.SCT.Yes]
     (image,) = group.source_images
     assert image.referenced_sop_instance_uid == IDENTITY["SOPInstanceUID"]
     assert {MODEL.name, MODEL.digest, "head=detector", "Not for diagnostic use."} <= texts(report)
