@@ -205,7 +205,7 @@ MUTATIONS = {
     "identity forgotten": ("inference/dicom_source.py", "        if keyword in source:\n", "        if keyword not in made:\n            continue\n        if keyword in source:\n", SENT, "without_identity"),
     "names in warnings": ("inference/dicom_source.py", '        warnings.simplefilter("ignore")\n', "", SENT, "predict_writes"),
     "regions turned": ("inference/dicom_segments.py", "pixel_array=region[None]", "pixel_array=region[None, :, ::-1]", SEGMENTS, "other_programs"),
-    "film cut as a breast": ("inference/classifier.py", 'if asks[0].kind == "film" else breast', 'if asks[0].kind == "none" else breast', SEGMENTED, "whole_film"),
+    "film cut as a breast": ("inference/classifier.py", 'if asks[0].kind == "film" else breast', 'if asks[0].kind == "none" else breast', SEGMENTED, "sees_the_whole"),
 }  # fmt: skip
 
 

@@ -11,12 +11,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mammo.datasets.base import load_findings
 from mammo.datasets.phantom import Phantom
 from mammo.errors import InputError
 from mammo.evaluation.segmentation import evaluate_segments
 from mammo.figures import read
 from mammo.inference.build import build_predictor
+from mammo.preprocessing.crops import WholeFilm
+from mammo.preprocessing.cutting import Cutter
 from mammo.preprocessing.masks import region_on_film
+from mammo.preprocessing.squares import Ask
 from mammo.processes.resume import FINISHED
 from mammo.run_folder import RunFolder
 from mammo.runs import checks, external_test
@@ -229,6 +233,20 @@ def test_films_of_the_run_get_its_own_scores_and_regions_again(run, phantom):
     assert len(sizes) > 5
     (stages,) = predictor.stages(seen[:1])
     assert set(stages) > {"features", "logits"}
+
+
+def test_a_run_on_whole_films_sees_the_whole_of_a_new_one_as_training_cuts_it(run, phantom):
+    (run.path / FINISHED).write_text("{}")
+    predictor = build_predictor(run)
+    predictor.crop = WholeFilm()
+    rows = load_findings(phantom).drop_duplicates("image_id").head(2)
+    cutter = Cutter(phantom.read, shown=predictor.shown, margin=predictor.margin)
+    for row, (square,) in zip(rows.itertuples(), cutter(rows, [Ask("film")] * 2), strict=True):
+        inset = (len(square.pixels) - predictor.shown) // 2
+        shown = square.pixels[inset:, inset:][: predictor.shown, : predictor.shown]
+        seen = predictor.see(predictor.read(row.path), laterality=row.laterality)
+        assert np.array_equal(seen.looked_at[0, 0], shown)
+        assert min(seen.placed.step_x_px, seen.placed.step_y_px) > 0  # not mirrored
 
 
 @pytest.mark.slow
