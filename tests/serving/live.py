@@ -63,14 +63,9 @@ class Browser:
     def __init__(self, folder, width, dark):
         down, here = os.pipe(), os.pipe()
         words = [CHROMIUM, *FLAGS, f"--user-data-dir={folder}", "about:blank"]
-
-        def ends():
-            """Give the browser its pipe as files 3 and 4."""
-            first, second = os.dup(down[0]), os.dup(here[1])
-            os.dup2(first, 3)
-            os.dup2(second, 4)
-
-        self.process = subprocess.Popen(words, preexec_fn=ends, close_fds=False, stderr=subprocess.DEVNULL)
+        piped = f'exec "$@" 3<&{down[0]} 4>&{here[1]}'  # the files by which the browser is told
+        shell = ["sh", "-c", piped, "sh", *words]
+        self.process = subprocess.Popen(shell, pass_fds=(down[0], here[1]), stderr=subprocess.DEVNULL)
         os.close(down[0])
         os.close(here[1])
         self.write, self.read = os.fdopen(down[1], "wb", 0), os.fdopen(here[0], "rb")

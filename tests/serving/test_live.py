@@ -65,7 +65,8 @@ def test_two_hundred_requests_of_eight_clients_within_a_minute_without_growth(ru
         seconds, after = time.monotonic() - begun, memory_mb(process.pid)
         told = " ".join(f"p{q} {np.percentile(taken, q) * 1000:.0f} ms" for q in (50, 95, 99))
         print(
-            f"\n{REQUESTS} requests of {CLIENTS} clients in {seconds:.1f} s: {told}; {before:.0f} MB, then {after:.0f} MB"
+            f"\n{REQUESTS} requests of {CLIENTS} clients in {seconds:.1f} s: {told}; "
+            f"{before:.0f} MB, then {after:.0f} MB"
         )
         assert len(taken) == REQUESTS and seconds < 60
         assert after < before + 60
