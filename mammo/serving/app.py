@@ -70,7 +70,8 @@ def build_app(service: Service, *, local: bool = True, token: str | None = None)
     _add_films(app, service)
     for kind in (Refused, HTTPException, RequestValidationError, InputError, Exception):
         app.add_exception_handler(kind, _told)
-    return Guards(app, local=local, token=token)
+    card = card_of(service.predictor.run)
+    return Guards(app, local=local, token=token, card="" if card is None else card.read_text())
 
 
 def _file(path: Path) -> FileResponse:

@@ -2,8 +2,11 @@
 
 import hmac
 import logging
+import re
 import time
+from base64 import b64encode
 from collections.abc import Awaitable, Callable, MutableMapping
+from hashlib import sha256
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,11 +24,11 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 OPEN = ("/", "/health")  # without a token, and the files of the page, which tell nothing
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'{}; img-src 'self' blob: data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+STYLE = re.compile(r"<style[^>]*>(.*?)</style>", re.DOTALL)
 HEADERS = {
-    "content-security-policy": POLICY,
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cross-origin-resource-policy": "same-origin",
@@ -43,10 +46,13 @@ class Guards:
         local: True if only this machine can reach it: the Host header must then name this machine, so that no web page
             that gives itself the address of this machine (DNS rebinding) is answered.
         token: The word that a sender must know; None asks for none.
+        card: The HTML of the model card, whose styles the page may show; empty if there is none.
     """
 
-    def __init__(self, app: Any, *, local: bool, token: str | None) -> None:
+    def __init__(self, app: Any, *, local: bool, token: str | None, card: str = "") -> None:
         self.app, self.local, self.token = app, local, token
+        policy = {"content-security-policy": POLICY.format("".join(map(_allowed, STYLE.findall(card))))}
+        self._added = [(name.encode(), value.encode()) for name, value in (policy | HEADERS).items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it."""
@@ -59,8 +65,7 @@ class Guards:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                added = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
-                message = {**message, "headers": [*message.get("headers", ()), *added]}
+                message = {**message, "headers": [*message.get("headers", ()), *self._added]}
             await send(message)
 
         try:
@@ -92,6 +97,11 @@ class Guards:
             raise Refused(
                 401, "a token is needed, in the header Authorization: Bearer <token>", WWW_Authenticate="Bearer"
             )
+
+
+def _allowed(style: str) -> str:
+    """Return the source of a policy that allows one style by its digest."""
+    return f" 'sha256-{b64encode(sha256(style.encode()).digest()).decode()}'"
 
 
 def _same(headers: dict[str, str], host: str) -> bool:

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mammo import __version__
+from mammo.datasets.film import Film
 from mammo.errors import InputError
 from mammo.explaining.explanation import HEAT, SAID
 from mammo.explaining.films import Images
@@ -21,6 +24,7 @@ from mammo.runs.external_data import check_run
 from mammo.runs.plugins import load_plugins
 from mammo.serving.limits import Limits
 
+CARD = "model_card.html"
 DRAWN = "phantom"  # the data set that shows no patient
 EXAMPLES = 4  # films
 MEASURES = ("auroc", "sensitivity_at_threshold", "specificity_at_threshold")
@@ -67,7 +71,7 @@ def facts_of(predictor: Predictor[Any], limits: Limits, examples: Sequence[Examp
         "leaks": _known(lambda: [leak.text for leak in run.leaks]),
         "recalibrated": run.recalibration is not None,
         "takes_point": predictor.takes_point,
-        "spacing_mm": predictor.spacing_mm,
+        "spacing_mm": predictor.assumed(Film(np.zeros((1, 1), np.uint8), 255), None)[0],
         "refuses_unlike": predictor.likeness is not None,
         "map": _map(predictor),
         "card": card_of(run) is not None,
@@ -106,7 +110,7 @@ def _map(predictor: Predictor[Any]) -> str | None:
 
 def card_of(run: RunFolder) -> Path | None:
     """Return the model card beside a run; None if none was written."""
-    path = run.path / "card.html"
+    path = run.path / CARD
     return path if path.is_file() else None
 
 

@@ -48,6 +48,15 @@ def memory_mb(pid):
     return total / 1000
 
 
+def processor_s(pid):
+    """The processor time of a process and its descendants, in seconds."""
+    total = 0
+    for one in [pid, *descendants(pid)]:
+        fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / os.sysconf("SC_CLK_TCK")
+
+
 def descendants(pid):
     try:
         tasks = Path(f"/proc/{pid}/task").iterdir()
@@ -102,7 +111,7 @@ class Browser:
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
 
-    def until(self, script, seconds=60):
+    def until(self, script, seconds=180):
         """Wait until a script is true."""
         deadline = time.monotonic() + seconds
         while not self.evaluate(script):

@@ -8,7 +8,8 @@ import struct
 import tempfile
 import time
 import zlib
-from base64 import b64decode
+from base64 import b64decode, b64encode
+from hashlib import sha256
 
 import httpx
 import numpy as np
@@ -25,7 +26,7 @@ from mammo.processes.resume import FINISHED
 from mammo.serving.app import build_app
 from mammo.serving.guards import HEADERS
 from mammo.serving.limits import Admission, Limits, Refused
-from mammo.serving.model import open_model
+from mammo.serving.model import CARD, open_model
 from mammo.serving.readers import DIED, Ask
 from mammo.serving.run import check_token
 from mammo.serving.service import Service
@@ -347,12 +348,17 @@ def test_the_model_tells_its_facts_and_each_address_is_described(service, client
     assert client.get("/examples/99").status_code == client.get("/model/card").status_code == 404
 
 
-def test_a_card_beside_the_run_is_shown(run, service, client):
-    (run.path / "card.html").write_text("<h1>card</h1>")
+def test_a_card_beside_the_run_is_shown_in_its_own_style(run, service):
+    (run.path / CARD).write_text("<style>h1 { color: red }</style><h1>card</h1>")
     try:
-        assert "<h1>card" in client.get("/model/card").text
+        shown = TestClient(build_app(service), base_url=HERE).get("/model/card")
+        digest = b64encode(sha256(b"h1 { color: red }").digest()).decode()
+        assert (
+            "<h1>card" in shown.text
+            and f"style-src 'self' 'sha256-{digest}'" in shown.headers["content-security-policy"]
+        )
     finally:
-        (run.path / "card.html").unlink()
+        (run.path / CARD).unlink()
 
 
 @pytest.mark.parametrize("path", ["/page/..%2fapp.py", "/page/%2e%2e/app.py", "/page//etc/passwd", "/../app.py"])
