@@ -38,6 +38,7 @@ SEGMENTED = "tests/test_segmentation.py"
 EXPORT, HEAD_LAYERS = "tests/inference/test_export.py", "tests/models/test_head_layers.py"
 SENT, SEGMENTS = "tests/inference/test_dicom_report.py", "tests/inference/test_dicom_segments.py"
 BEST, CARD = "tests/reports/test_best.py", "tests/reports/test_card.py"
+SERVICE = "tests/serving/test_service.py"
 DONOR, SHARES = "tests/runs/test_donor.py", "tests/preprocessing/test_shares.py"
 
 # Name: file of mammo, text before, text after, file of the test, and part of its name.
@@ -206,6 +207,13 @@ MUTATIONS = {
     "names in warnings": ("inference/dicom_source.py", '        warnings.simplefilter("ignore")\n', "", SENT, "predict_writes"),
     "regions turned": ("inference/dicom_segments.py", "pixel_array=region[None]", "pixel_array=region[None, :, ::-1]", SEGMENTS, "other_programs"),
     "film cut as a breast": ("inference/classifier.py", 'if asks[0].kind == "film" else breast', 'if asks[0].kind == "none" else breast', SEGMENTED, "sees_the_whole"),
+    # the service
+    "rebinding": ("serving/guards.py", "if self.local and host", "if not self.local and host", SERVICE, "pages_of_other"),
+    "cross origin": ("serving/guards.py", "return origin is None or (urlsplit(origin).netloc == host and bool(host))", "return True", SERVICE, "pages_of_other"),
+    "spooled films": ("serving/uploads.py", "spool_max_size = 0", "spool_max_size = 1024", SERVICE, "stays_in_memory"),
+    "addresses logged": ("serving/guards.py", 'getattr(scope.get("route"), "path", "another address")', 'scope["path"]', SERVICE, "stays_in_memory"),
+    "senders mixed": ("serving/worker.py", "own = {n: next(predictions)", "own = {n: next(iter(shown_to(predictor, seen)))", SERVICE, "several_senders"),
+    "pixels unbounded": ("serving/readers.py", "if header.height * header.width > pixels:", "if header.height * header.width > 10 * pixels:", SERVICE, "no_film_gets"),
 }  # fmt: skip
 
 

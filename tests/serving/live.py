@@ -26,7 +26,7 @@ def served(run, *options):
         words = [sys.executable, "-m", "mammo", "serve", str(run), "--port", "0", *options]
         process = subprocess.Popen(words, stderr=log, stdout=log)
         try:
-            deadline = time.monotonic() + 120
+            deadline = time.monotonic() + 400
             while not (found := re.search(r"http://\S+:\d+", Path(log.name).read_text())):
                 assert process.poll() is None and time.monotonic() < deadline, Path(log.name).read_text()
                 time.sleep(0.2)
