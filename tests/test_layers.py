@@ -42,7 +42,7 @@ UP = {
     "api": {"cli", "bench"},
     "inference": {"cli", "bench", "auditing", "runs", "reports", "explaining"},
     "explaining": {"cli", "bench", "auditing", "runs", "reports"},
-    "serving": {"cli", "bench", "auditing", "reports"},
+    "serving": {"cli", "bench", "auditing"},
     "bench": {"cli"},
     "runs": {"cli", "bench"},  # a run is audited before it trains
     "cli": set(),

@@ -111,6 +111,11 @@ class OnnxPredictor(ClassifierPredictor):
         said = f"The model was exported for preprocessing {made}, this is {here}: pixels may differ."
         self.said = (*([run.metadata["loss"]] if run.metadata.get("loss") else []), *([] if made == here else [said]))
 
+    @property
+    def network(self) -> Any:
+        """The session of onnxruntime, which has no layers to look into."""
+        return self.run.session
+
     @cached_property
     def rows(self) -> int:
         """The number of samples of a block."""

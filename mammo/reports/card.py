@@ -8,6 +8,7 @@ said to be unknown. No image, patient or path is named, so that a card can be gi
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mammo.errors import InputError
 from mammo.files import write_text
@@ -50,17 +51,26 @@ class Card:
         return paths
 
 
-def model_card(run: RunFolder | Path | str, tests: Sequence[RunFolder | Path | str] = ()) -> Card:
-    """Return the model card of a run, or of a model folder that was made of one.
+def model_card(
+    run: RunFolder | Path | str,
+    tests: Sequence[RunFolder | Path | str] = (),
+    recalibration: dict[str, Any] | None = None,
+) -> Card:
+    """Return the model card of a run, or of the model that a recalibration makes of it.
 
     Args:
-        run: A finished run, a recalibrated model, or a folder of either.
+        run: A finished run, or its folder.
         tests: External tests of the run, as `mammo test` writes them.
+        recalibration: The content of `recalibration.json`, if other films have chosen.
 
     Raises:
-        InputError: The folder is no run, or a test is of another run.
+        InputError: The folder is no run, or a portable one, which brings its card with it; or a test is of another run.
     """
-    of = Subject(run if isinstance(run, RunFolder) else RunFolder(Path(run)))
+    of = Subject(run if isinstance(run, RunFolder) else RunFolder(Path(run)), recalibration)
+    if of.run.portable:
+        raise InputError(
+            f"{of.run.path} is a portable model, whose card was made of its run; see {NAMES['markdown']} in it"
+        )
     if of.run.external is not None:
         raise InputError(f"{of.run.path} is an external test of the run {of.run.tested_run.path}; name that run")
     tested = [one if isinstance(one, RunFolder) else RunFolder(Path(one)) for one in tests]
@@ -113,7 +123,7 @@ def _model(of: Subject) -> list[str]:
         f"- Made by mammo {versions.get('mammo', 'of an unknown version')}, commit {commit}.",
         "- Who trained it, when, and whom to ask: not recorded.",
     ]
-    if (told := of.run.recalibration) is not None:
+    if (told := of.recalibration) is not None:
         lines.append("- Threshold and probabilities were chosen again on other films, see Other films.")
         lines.append(f"- It was made of the run {plain(str(told['run']))}.")
     return lines

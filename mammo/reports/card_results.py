@@ -162,7 +162,7 @@ def other_films(of: Subject, tests: Sequence[RunFolder]) -> list[str]:
     lines = [] if tests else ["No external test was given to this card."]
     for number, test in enumerate(tests, start=1):
         lines += [*_external(of, test, number), ""]
-    if (told := of.run.recalibration) is not None:
+    if (told := of.recalibration) is not None:
         lines += ["", *_recalibrated(told)]
     return lines
 

@@ -23,9 +23,10 @@ SCORE = "the mean logit of the hottest pixels of a film"
 
 @dataclass(frozen=True)
 class Subject:
-    """A run, a model folder made of it, and what both tell."""
+    """A run, what it tells, and what other films have chosen, if they have."""
 
     run: RunFolder
+    recalibration: dict[str, Any] | None = None
 
     @cached_property
     def origin(self) -> dict[str, Any]:

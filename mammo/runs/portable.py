@@ -16,6 +16,8 @@ from mammo.inference.portable import card_of, facts_of
 from mammo.inference.self_test import SelfTest
 from mammo.processes import checkpoint_io
 from mammo.processes.resume import FINISHED
+from mammo.reports.card import NAMES as CARD
+from mammo.reports.card import model_card
 from mammo.run_folder import WEIGHTS, RunFolder
 from mammo.runs.write import keep_self_test
 
@@ -47,6 +49,11 @@ def write_portable(
     card = card_of(made, heads)
     card["weights_digest"]["trained"] = sha256((folder / WEIGHTS).read_bytes()).hexdigest()
     write_json(card, folder / "model.json")
+    if run.portable:
+        for name in filter(lambda one: (run.path / one).is_file(), CARD.values()):
+            shutil.copyfile(run.path / name, folder / name)
+    else:
+        model_card(run, recalibration=recalibration).save(folder)
     write_json({"digest": "portable", "metrics": {}}, folder / FINISHED)
     return made
 

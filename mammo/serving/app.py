@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from mammo import __version__
@@ -14,7 +14,6 @@ from mammo.errors import InputError
 from mammo.inference.answers import WARNING
 from mammo.serving.guards import Guards
 from mammo.serving.limits import Refused
-from mammo.serving.model import card_of
 from mammo.serving.service import Service
 
 PAGE = Path(__file__).parent / "page"
@@ -70,8 +69,7 @@ def build_app(service: Service, *, local: bool = True, token: str | None = None)
     _add_films(app, service)
     for kind in (Refused, HTTPException, RequestValidationError, InputError, Exception):
         app.add_exception_handler(kind, _told)
-    card = card_of(service.predictor.run)
-    return Guards(app, local=local, token=token, card="" if card is None else card.read_text())
+    return Guards(app, local=local, token=token, card=service.card)
 
 
 def _file(path: Path) -> FileResponse:
@@ -108,12 +106,12 @@ def _add_model(app: FastAPI, service: Service) -> None:
         """Return the facts of the model, and the limits of the service."""
         return service.facts
 
-    @app.get("/model/card", responses={404: {"description": "no card was written"}})
-    async def card() -> FileResponse:
-        """Return the model card, if one was written."""
-        if (path := card_of(service.predictor.run)) is None:
-            raise Refused(404, "no model card was written for this run")
-        return _file(path)
+    @app.get("/model/card", response_class=HTMLResponse, responses={404: {"description": "an ONNX file has no card"}})
+    async def card() -> HTMLResponse:
+        """Return the model card."""
+        if not service.card:
+            raise Refused(404, "an ONNX file has no model card; mammo card writes that of its run")
+        return HTMLResponse(service.card)
 
     @app.get("/examples/{number}", responses={404: {"description": "there is no such film"}})
     async def example(number: int) -> FileResponse:

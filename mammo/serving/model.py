@@ -5,26 +5,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mammo import __version__
-from mammo.datasets.film import Film
 from mammo.errors import InputError
 from mammo.explaining.explanation import HEAT, SAID
 from mammo.explaining.films import Images
 from mammo.explaining.squares import method_of
 from mammo.inference.answers import WARNING
-from mammo.inference.build import build_predictor
 from mammo.inference.classifier import ClassifierPredictor
 from mammo.inference.films import FACTS
 from mammo.inference.operating import operating_point
 from mammo.inference.predictor import Predictor
+from mammo.reports.card import NAMES, model_card
 from mammo.run_folder import RunFolder
 from mammo.runs.external_data import check_run
-from mammo.runs.plugins import load_plugins
+from mammo.runs.predictor import predictor_of
 from mammo.serving.limits import Limits
 
-CARD = "model_card.html"
 DRAWN = "phantom"  # the data set that shows no patient
 EXAMPLES = 4  # films
 MEASURES = ("auroc", "sensitivity_at_threshold", "specificity_at_threshold")
@@ -39,15 +35,14 @@ class Example:
 
 
 def open_model(path: Path, head: str | None = None) -> Predictor[Any]:
-    """Return the predictor of a finished run.
+    """Return the predictor of a finished run, a portable folder or an ONNX file.
 
     Raises:
-        InputError: The folder is no finished run, or has no such head.
+        InputError: It is none of these, or has no such head.
     """
-    run = RunFolder(path)
-    check_run(run)
-    load_plugins(run.config.plugins)
-    return build_predictor(run, head)
+    if not path.is_file():
+        check_run(RunFolder(path))
+    return predictor_of(path, head)
 
 
 def facts_of(predictor: Predictor[Any], limits: Limits, examples: Sequence[Example] = ()) -> dict[str, Any]:
@@ -71,10 +66,9 @@ def facts_of(predictor: Predictor[Any], limits: Limits, examples: Sequence[Examp
         "leaks": _known(lambda: [leak.text for leak in run.leaks]),
         "recalibrated": run.recalibration is not None,
         "takes_point": predictor.takes_point,
-        "spacing_mm": predictor.assumed(Film(np.zeros((1, 1), np.uint8), 255), None)[0],
+        "spacing_mm": predictor.of_films["spacing_mm"],
         "refuses_unlike": predictor.likeness is not None,
         "map": _map(predictor),
-        "card": card_of(run) is not None,
         "examples": len(examples),
         "limits": vars(limits),
         "warning": WARNING,
@@ -108,10 +102,12 @@ def _map(predictor: Predictor[Any]) -> str | None:
     return SAID[method_of(predictor)] if isinstance(predictor, ClassifierPredictor) else None
 
 
-def card_of(run: RunFolder) -> Path | None:
-    """Return the model card beside a run; None if none was written."""
-    path = run.path / CARD
-    return path if path.is_file() else None
+def card_of(run: RunFolder) -> str:
+    """Return the page of the model card: the one in the folder, or one that is made; empty for a file."""
+    if run.path.is_file():
+        return ""
+    written = run.path / NAMES["html"]
+    return written.read_text() if written.is_file() else model_card(run).html()
 
 
 def examples_of(run: RunFolder) -> list[Example]:

@@ -16,7 +16,7 @@ from mammo.inference.predict import check_units
 from mammo.inference.predictor import Predictor
 from mammo.serving.limits import Admission, Limits, Refused
 from mammo.serving.maps import levels_of, map_of
-from mammo.serving.model import examples_of, facts_of
+from mammo.serving.model import card_of, examples_of, facts_of
 from mammo.serving.readers import Ask, Read, Readers
 from mammo.serving.uploads import Form, Upload, form_of
 from mammo.serving.worker import Explain, Predict, Worker
@@ -44,7 +44,8 @@ class Service:
         self.admission = Admission(limits)
         self.worker = Worker(predictor)
         self.examples = examples_of(predictor.run)
-        self.facts = facts_of(predictor, limits, self.examples)
+        self.card = card_of(predictor.run)
+        self.facts = facts_of(predictor, limits, self.examples) | {"card": bool(self.card)}
 
     def start(self) -> None:
         """Load the model, and begin to work."""

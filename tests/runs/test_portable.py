@@ -84,7 +84,13 @@ def test_so_are_those_of_a_detector_and_of_lesion_windows(ended_run, phantom, tm
 def test_it_has_no_pickle_and_names_no_path_patient_or_image(run, folder):
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     facts = {"finished.json", "metrics.json", "model.json", "provenance.json", "selection.json"}
-    assert files == facts | {"weights.safetensors", "likeness.safetensors", "heads/svm.skops", "heads/knn.skops"}
+    cards = {"model_card.md", "model_card.html"}
+    assert files == facts | cards | {
+        "weights.safetensors",
+        "likeness.safetensors",
+        "heads/svm.skops",
+        "heads/knn.skops",
+    }
     text = " ".join((folder / name).read_text() for name in facts)
     assert not re.search(NAMED, text) and str(run.path.parent) not in text
     known = run.samples[["image_id", "patient"]].astype(str).stack().unique()
