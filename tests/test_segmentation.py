@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -26,9 +27,10 @@ from mammo.run_folder import RunFolder
 from mammo.runs import checks, external_test
 from mammo.runs.outlined import SEGMENTER, Outlines, choose_level, write_segments
 from mammo.runs.train import train
+from mammo.tasks.segmentation import Segmentation
 from mammo.training import region_data
 from mammo.training.prepare import Prepared
-from mammo.training.regions import RegionSamples
+from mammo.training.regions import WINDOWS, RegionSamples
 from tests.archives import fake_cbis_ddsm, fake_inbreast
 from tests.conftest import SHARES, SMALL, prepared_of, resolved
 
@@ -132,6 +134,29 @@ def test_what_trains_shows_the_region_where_it_shows_the_lesion(known, phantom):
     given = prepared.crops, prepared.classes, prepared.train.rows, prepared.augment, 0
     item = RegionSamples(grey, *given)[3, 5]
     assert np.allclose(item["x"][0].numpy(), item["region"].numpy() * 255, atol=1) and item["x"].any()
+
+
+def test_windows_of_training_lie_at_regions_as_often_as_beside_them_and_show_both_alike(phantom):
+    """Half of the windows see a region; and the grey levels, used as a region, are changed and cut as they are."""
+    prepared, config = samples_of(phantom, *LESION, "model.image_size=128", "segmentation.window_px=32")
+    train, watch = prepared.train, prepared.watch
+    items = [train[row, epoch] for epoch in range(2) for row in range(train.per_epoch)]
+    assert {tuple(item["x"].shape) for item in items} == {(1, 32, 32)} and watch[0, 0]["x"].shape == (1, 128, 128)
+    assert {item["row"] for item in items} == set(range(len(train)))
+    assert len({item["x"].numpy().tobytes() for item in items if item["row"] == 0}) == 2 * WINDOWS
+    assert 0.35 < np.mean([bool(item["region"].any()) for item in items]) < 0.65
+    grey = dict(enumerate(prepared.crops.pixels))
+    train.regions = {sample: grey[sample] for sample in train.regions}
+    assert all(np.allclose(item["x"][0], item["region"] * 255, atol=1) for item in [train[3, 5], train[len(train), 1]])
+
+
+def test_a_window_that_does_not_fit_a_network_is_refused_in_one_line():
+    of = {"inception": (["model.image_size=128"], "75 or more"), "vit_b_16": ([], "model.image_size=224")}
+    labels = SimpleNamespace(classes=["normal", "abnormal"], positive=1, ordered=True)
+    for name, (words, expected) in of.items():
+        config = resolved("task=segmentation", "data=phantom", f"model={name}", "model.image_size=224", *words)
+        with pytest.raises(InputError, match=rf"segmentation.window_px=64 does not fit {name}; expected {expected}"):
+            Segmentation(config, labels)
 
 
 def test_the_breast_is_outlined_on_the_whole_film_and_the_phantom_knows_it(phantom):

@@ -115,17 +115,23 @@ def _without_pool(part: nn.Sequential) -> nn.Sequential:
 
 
 def overlap_loss(logits: Tensor, shares: Tensor) -> Tensor:
-    """Return the mean of binary cross-entropy and 1 - Dice over a batch.
+    """Return twice the binary cross-entropy over a batch, and the mean of 1 - Dice of the pictures that have a region.
 
-    The Dice is that of the whole batch, so that an image without a region adds its false pixels to the denominator, and
-    is no 0/0 of its own. A batch without any region has cross-entropy alone.
+    Each region counts alike in the Dice, as in the measure: that of a whole batch is the Dice of its largest regions.
+    A picture without a region has cross-entropy alone, as its Dice would be 0/0.
 
     Args:
         logits: (B, side, side).
         shares: (B, side, side), the share of each pixel that lies in the region, 0 to 1.
     """
     entropy = functional.binary_cross_entropy_with_logits(logits, shares)
-    if not bool(shares.any()):
-        return entropy
-    found = logits.sigmoid()
-    return (entropy + 1 - 2 * (found * shares).sum() / (found.sum() + shares.sum())) / 2
+    has = shares.any(dim=(1, 2))
+    if not bool(has.any()):
+        return 2 * entropy
+    return 2 * entropy + (1 - dice_of(logits[has].sigmoid(), shares[has])).mean()
+
+
+def dice_of(found: Tensor, shares: Tensor) -> Tensor:
+    """Return the Dice (B,) of found and true regions (B, side, side), both as shares of each pixel from 0 to 1."""
+    both, areas = (found * shares).sum(dim=(1, 2)), found.sum(dim=(1, 2)) + shares.sum(dim=(1, 2))
+    return 2 * both / areas

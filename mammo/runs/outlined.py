@@ -29,7 +29,7 @@ from mammo.training.regions import mean_region
 SEGMENTER = "segmenter"
 MIDDLE = 0.5  # the level where none is chosen
 COMMON = "mean_region.pgm"  # in the folder of the run that trained: 255 where training regions lie most often
-LEVELS = [0.02, 0.05, *np.arange(0.1, 0.95, 0.1).round(1).tolist()]  # tried for `choose_level`
+LEVELS = [0.02, 0.05, *np.arange(0.1, 0.95, 0.1).round(1).tolist(), 0.95, 0.98, 0.99]  # tried for `choose_level`
 SHOWN = 4  # films of each row of the picture
 TRUE, FOUND = "#56b4e9", "#e69f00"  # Okabe and Ito 2008
 MOST_PX = 1024  # the longer side of a film in the picture

@@ -10,7 +10,9 @@ from torchmetrics.classification import BinaryAccuracy, BinaryAUROC
 from mammo.config import Config
 from mammo.datasets.findings import PARTS
 from mammo.datasets.labels import Labels
-from mammo.models.decoder import Segmenter, overlap_loss
+from mammo.errors import InputError
+from mammo.models.backbones import find_backbone
+from mammo.models.decoder import Segmenter, dice_of, overlap_loss
 from mammo.models.weights import RunWeights
 from mammo.tasks.base import Batch, Task
 
@@ -18,9 +20,9 @@ from mammo.tasks.base import Batch, Task
 class Segmentation(Task):
     """Gives each pixel of a picture a logit, and the film the mean of its hottest ones.
 
-    It trains on batches `{"x", "y", "region", "row"}`; `region` is (B, side, side), the share of each pixel that lies
-    in the true region. `val/dice` is the mean Dice of the pictures that have one. It takes probabilities as they are,
-    so it tells epochs apart before any pixel is above a level.
+    It trains on batches `{"x", "y", "region", "row"}` of windows, and is applied to whole pictures. `region` is
+    (B, side, side), the share of each pixel that lies in the true region. `val/dice` is the mean Dice of the pictures
+    that have one. It takes probabilities as they are, so it tells epochs apart before any pixel is above a level.
     """
 
     def __init__(
@@ -34,6 +36,11 @@ class Segmentation(Task):
     def build_network(self, config: Config, frozen_stages: int | None, donor: RunWeights | None) -> nn.Module:
         """Return a backbone with a decoder on the maps of its stages."""
         network: Any = super().build_network(config, frozen_stages, donor)
+        backbone, side = find_backbone(config.model.name), config.model.image_size
+        window = config.segmentation.window_of(side) or side
+        if window < backbone.min_side or (window < side and backbone.step > 1):
+            expected = f"model.image_size={side}" if backbone.step > 1 else f"{backbone.min_side} or more"
+            raise InputError(f"segmentation.window_px={window} does not fit {config.model.name}; expected {expected}")
         return Segmenter(network, width=config.segmentation.width, side=config.model.image_size)
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
@@ -92,9 +99,3 @@ def outputs_of(logits: Tensor, hottest: float) -> Batch:
     score = score_of(logits, hottest)
     outline = (logits.sigmoid() * 255).round().byte()
     return {"logits": torch.stack([torch.zeros_like(score), score], dim=1), "outline": outline}
-
-
-def dice_of(found: Tensor, shares: Tensor) -> Tensor:
-    """Return the Dice (B,) of found and true regions (B, side, side), both as shares of each pixel from 0 to 1."""
-    both, areas = (found * shares).sum(dim=(1, 2)), found.sum(dim=(1, 2)) + shares.sum(dim=(1, 2))
-    return 2 * both / areas

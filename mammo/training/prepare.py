@@ -50,6 +50,7 @@ class Prepared:
         fixed_epochs: True if no epoch is chosen, and the last one counts.
         flips: The number of flips of each square that is evaluated, the original included.
         regions: The true regions that are known, for task=segmentation; None for other tasks.
+        window_px: The side of the windows in which regions are learnt; None if whole pictures are.
     """
 
     dataset: Dataset
@@ -69,11 +70,14 @@ class Prepared:
     fixed_epochs: bool = False
     flips: int = 1
     regions: Regions | None = None
+    window_px: int | None = None
 
     def __post_init__(self) -> None:
         self.pool = pool_of(self.rows_of)
         train, described = self._taught("train"), [row for part in PARTS for row in self.rows_of[part]]
         self.train = self._samples([(sample, None) for sample, _ in train] if self.augment.online else train)
+        if isinstance(self.train, RegionSamples):
+            self.train.see_windows(self.window_px)
         self.watched = self.select_on if self.rows_of[self.select_on] else "test"
         self.chooses = bool(self.rows_of[self.select_on]) and not self.fixed_epochs
         self.watch = self._samples(self._taught(self.watched), self.flips)
@@ -217,7 +221,8 @@ def prepare(
         check_regions(regions, crops.table["image_id"], rows_of, config)
         said += more
     chosen = config.seed, config.select_on, synthetic
-    return Prepared(dataset, findings, *cut, *chosen, audit, said, fixed, flips, regions)
+    window = config.segmentation.window_of(config.model.image_size)
+    return Prepared(dataset, findings, *cut, *chosen, audit, said, fixed, flips, regions, window)
 
 
 def planned(findings: pd.DataFrame, split: pd.DataFrame, config: Config) -> tuple[Labels, Augment, Crop, pd.DataFrame]:

@@ -13,7 +13,8 @@ from mammo.datasets.base import Dataset
 from mammo.datasets.film import file_digest
 from mammo.errors import InputError
 from mammo.paths import home
-from mammo.preprocessing.augment import Augment
+from mammo.preprocessing.augment import Augment, draw_seed
+from mammo.preprocessing.breast import cut
 from mammo.preprocessing.crop_table import Crops
 from mammo.preprocessing.cutting import Cutter, UnreadableFilms
 from mammo.preprocessing.masks import MaskAsk, Placed, Shape, shapes_of
@@ -24,6 +25,8 @@ OWN = (
     "says how well these are learnt, not how right they are"
 )
 LEVELS = np.linspace(0, 0.95, 20)  # tried for `mean_region`, as shares of its largest frequency
+WINDOWS = 4  # of each training picture in an epoch
+REACH = 1 / 3  # the largest way from a pixel of a region to the middle of its window, as a share of the window's side
 PECTORAL = "no data set here knows the pectoral muscle, which counts as breast"
 
 
@@ -160,20 +163,57 @@ class RegionSamples(Samples):
 
     `region` is (side, side) float32, the share of each pixel that lies in the true region, changed as `x` is. It is 0
     everywhere if the region of the image is not among those that are given.
+
+    Samples show whole pictures, until `see_windows` is called. An epoch then shows `WINDOWS` of each row, whose numbers
+    go on: row + len(self) is the second window of a row.
     """
 
     def __init__(self, regions: Regions, *given: Any) -> None:
         super().__init__(*given)
         images = self.crops.table["image_id"].tolist()
         self.regions = {sample: regions[images[sample]].square for sample, _ in self.rows if images[sample] in regions}
+        self.window_px: int | None = None
+        self.turns = 1  # the windows of each row in an epoch
+
+    def see_windows(self, window_px: int | None) -> None:
+        """Show windows of a side in pixels, half of them at true regions as far as there are rows enough with one."""
+        if window_px is None:
+            return
+        self.window_px, self.turns = window_px, WINDOWS
+        has = sum(sample in self.regions and bool(self.regions[sample].any()) for sample, _ in self.rows)
+        self.at_region = min(len(self.rows) / (2 * max(has, 1)), 1.0)  # the share of the windows of a row with a region
+
+    @property
+    def per_epoch(self) -> int:
+        """The number of pictures or windows that training sees in an epoch."""
+        return len(self.rows) * self.turns
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
-        row, epoch = key
+        turn, row = divmod(key[0], len(self.rows))
+        epoch = key[1] * self.turns + turn
         sample, draw = self.rows[row][0], self.draw(row, epoch)
         stored = self.crops.pixels[sample]
         region = self.regions.get(sample)
         region = np.zeros(stored.shape, np.uint8) if region is None else region
+        side = self.crops.shown
+        if self.window_px is not None:
+            stored, region = self._window(sample, stored, region, epoch)
+            side = self.window_px
         how: Any = {"seed": self.draws_seed, "draw": draw, "name": self.names[sample]}
-        pixels, region, _ = self.augment.together(stored, region, [], self.crops.shown, **how)
+        pixels, region, _ = self.augment.together(stored, region, [], side, **how)
         x, shares = (torch.from_numpy(np.ascontiguousarray(one)) for one in (pixels, region))
         return {"x": x[None], "y": int(self.labels[sample]), "region": shares.float() / 255, "row": row}
+
+    def _window(self, sample: int, stored: np.ndarray, region: np.ndarray, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return a part of a picture and its region, each with the margin that changes need, around a drawn point."""
+        rng = np.random.default_rng([draw_seed(self.seed, epoch, self.names[sample]), 0x0817])
+        window: Any = self.window_px
+        inset, shown = (len(stored) - self.crops.shown) // 2, self.crops.shown
+        seen = slice(inset, inset + shown)
+        places = np.flatnonzero(region[seen, seen]) if rng.random() < self.at_region else np.array([], int)
+        away = rng.uniform(-REACH, REACH, 2) * window if len(places) else np.zeros(2)
+        places = places if len(places) else np.flatnonzero(stored[seen, seen])
+        place = int(rng.choice(places)) if len(places) else shown**2 // 2
+        y, x = np.clip(np.array(divmod(place, shown)) + away, 0, shown - 1) + inset
+        side = round(window * len(stored) / shown)
+        return cut(stored, x, y, side), cut(region, x, y, side)

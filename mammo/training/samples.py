@@ -62,6 +62,11 @@ class Samples(Dataset[dict[str, Any]]):
         return len(self.rows)
 
     @property
+    def per_epoch(self) -> int:
+        """The number of samples that training sees in an epoch."""
+        return len(self.rows)
+
+    @property
     def draws_seed(self) -> int:
         """The seed of the draws: the run's own if each epoch has new draws."""
         return self.seed if self.augment.online and not self.few else COPIES_SEED
