@@ -37,7 +37,9 @@ from tests.conftest import SHARES, SMALL, prepared_of, resolved
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/how-to/segment.md").read_text()
 LINES = [shlex.split(line) for line in re.findall(r"^python train.py (.*)$", PAGE, re.MULTILINE)]
-LESION, BREAST = ([word for word in line if word != "data=phantom"] for line in LINES if "data=phantom" in line)
+LARGE = ("data=phantom", "data.patients", "model.image_size")  # what the tests make smaller
+SHOWN = [line for line in LINES if "data=phantom" in line]
+LESION, BREAST = ([word for word in line if not word.startswith(LARGE)] for line in SHOWN)
 CBIS = next(line for line in LINES if "data=cbis_ddsm" in line)
 
 
@@ -138,7 +140,7 @@ def test_what_trains_shows_the_region_where_it_shows_the_lesion(known, phantom):
 
 def test_windows_of_training_lie_at_regions_as_often_as_beside_them_and_show_both_alike(phantom):
     """Half of the windows see a region; and the grey levels, used as a region, are changed and cut as they are."""
-    prepared, config = samples_of(phantom, *LESION, "model.image_size=128", "segmentation.window_px=32")
+    prepared, _ = samples_of(phantom, *LESION, "model.image_size=128", "segmentation.window_px=32")
     train, watch = prepared.train, prepared.watch
     items = [train[row, epoch] for epoch in range(2) for row in range(train.per_epoch)]
     assert {tuple(item["x"].shape) for item in items} == {(1, 32, 32)} and watch[0, 0]["x"].shape == (1, 128, 128)
@@ -352,6 +354,15 @@ def test_two_devices_outline_what_one_does(phantom, tmp_path):
     keys = ["image_id", "head"]
     both = tables[0].merge(tables[1], on=keys, suffixes=("", "_two"), validate="one_to_one")
     assert len(both) == len(tables[0]) and np.allclose(both["dice"], both["dice_two"], atol=0.05)
+
+
+@pytest.mark.slow
+def test_lesions_are_found_and_not_only_where_they_often_lie(tmp_path):
+    """The first command of the page: its Dice is above that of `mean_region`, and most lesions are touched."""
+    train(resolved(*SHOWN[0]), tmp_path)
+    numbers = RunFolder(tmp_path).numbers["segmentation"]
+    assert numbers["differences"]["segmenter - mean_region"]["low"] > 0
+    assert numbers["test"]["segmenter"]["missed"]["value"] < 0.5
 
 
 @pytest.mark.slow
