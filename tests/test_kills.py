@@ -23,6 +23,7 @@ pytestmark = pytest.mark.kills
 CLASSIFIER = ["optim.lr_head=0.003", "early_stopping.patience=4", "heads=[svm,knn]"]
 DETECTOR = ["task=detection", "model=compact", "model.maps=[compact@1,compact@2]", "model.weights=null"]
 DETECTOR += ["detector.steps=200", "detector.axes=32"]
+REGIONS = ["task=segmentation", "model=compact", "model.image_size=64", "segmentation.window_px=32"]
 KINDS = {  # how often each is killed, and with which settings
     "trained": (20, ["model=compact", "model.image_size=64", "data.workers=1", "trainer.max_epochs=12", *CLASSIFIER]),
     "frozen trunk": (5, ["model=resnet18", "model.image_size=96", "trainer.max_epochs=12", *CLASSIFIER]),
@@ -31,7 +32,7 @@ KINDS = {  # how often each is killed, and with which settings
         ["model=compact", "model.image_size=64", "trainer.max_epochs=6", "trainer.devices=2", *CLASSIFIER],
     ),
     "detector": (10, DETECTOR),
-    "regions": (5, ["task=segmentation", "model=compact", "model.image_size=64", "trainer.max_epochs=6"]),
+    "regions": (5, [*REGIONS, "trainer.max_epochs=6"]),
 }
 SAME = [
     "predictions.csv", "metrics.json", "features.safetensors", "features.csv", "curves.csv", "selection.json",
