@@ -271,7 +271,8 @@ def audit(films: "Dataset | Path | str", split: "pd.DataFrame | Path | str | Non
         InputError: The films or the split cannot be used.
     """
     from mammo.auditing import audit as auditing
-    from mammo.auditing.sources import films_of, find_films, read_split, split_rows
+    from mammo.auditing.sources import films_of, find_films
+    from mammo.auditing.splits import read_split, split_rows
 
     rows = None
     if split is not None:

@@ -14,6 +14,10 @@ class UnreadableFilm(InputError):
     """A file that cannot be used as a film. A run can leave it out, name the reason, and go on with the others."""
 
 
+class EmptyFilm(UnreadableFilm):
+    """A film of one grey level, on which nothing can be seen."""
+
+
 def message_for_user(error: Exception) -> str | None:
     """Return the line for an error that the user can correct (bad input, a missing file, a full disk), else None."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):

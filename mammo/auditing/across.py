@@ -12,7 +12,8 @@ import pandas as pd
 
 from mammo.auditing.duplicates import NEAR_BITS, SAME, find_pairs, has_texture
 from mammo.auditing.hashes import SYMMETRIES, VERSION, Records, records_of
-from mammo.auditing.sources import FEW, Films
+from mammo.auditing.sources import Films
+from mammo.auditing.words import FEW
 from mammo.files import locked, whole
 from mammo.formats.header import read_headers
 from mammo.paths import home

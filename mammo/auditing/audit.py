@@ -1,22 +1,25 @@
 """The audit of any data: it finds patients, images, findings and pixels that are in two splits, or could be."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from mammo import figures
+from mammo.auditing import people
+from mammo.auditing.crossing import crossing
 from mammo.auditing.duplicates import Pairs, find_pairs, has_texture
 from mammo.auditing.hashes import Records, records_of
-from mammo.auditing.sources import FEW, Films, alike_across, find_films, place, read_split
+from mammo.auditing.sources import Films
+from mammo.auditing.splits import place, read_split
+from mammo.auditing.words import count, some
 from mammo.datasets.findings import STRING
 from mammo.errors import InputError
 
 SHOWN = 12  # pairs on the contact sheet, at most
 _TITLE = 34  # characters of a name above its film, at most
-_WORDS = {2: "two", 3: "three"}
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,10 @@ class Audit:
         leaks: The leaks, one line each.
         notes: Other facts worth knowing, one line each.
         pairs: The pairs of films that leak by their pixels, the worst first.
-        unreadable: The films that could not be looked at, with their reasons, one line each.
+        unreadable: What could not be looked at, with the reasons, one line each.
+        left_out: The number of files and films that were not looked at, or not compared, by the reason in a few words.
+        among: What was looked at, in a few words.
+        doubts: What would be a leak if it were so, in a few words each.
     """
 
     compared: str = ""
@@ -50,130 +56,148 @@ class Audit:
     notes: list[str] = field(default_factory=list)
     pairs: list[Pair] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
+    left_out: dict[str, int] = field(default_factory=dict)
+    among: str = "the others"
+    doubts: list[str] = field(default_factory=list)
 
     def lines(self) -> Iterator[str]:
         """Yield the lines to print."""
-        yield f"compared: {self.compared}"
+        lost = {"unreadable": len(self.unreadable)} if self.unreadable else {}
+        left = ", ".join(f"{number:,} {what}" for what, number in (lost | self.left_out).items())
+        yield f"compared: {self.compared}" + f"; left out: {left}" * bool(left)
         yield from (f"note: {note}" for note in self.notes)
         yield from (f"leak: {leak}" for leak in self.leaks)
         yield from (f"not looked at: {one}" for one in self.unreadable)
-        lost = f"{len(self.unreadable)} could not be looked at"
+        without = f"; left out: {left}" * bool(left)
         if self.leaks:
-            yield f"leaks: {len(self.leaks)}" + (f"; {lost}" if self.unreadable else "")
+            yield f"leaks: {len(self.leaks)}{without}"
         else:
-            yield f"no leak found among the others; {lost}" if self.unreadable else "no leak found"
+            doubts = "".join(f"; {doubt}" for doubt in self.doubts)
+            yield "no leak found" + f" among {self.among}{without}{doubts}" * bool(without or doubts)
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
 
-    def draw(self, path: Path) -> None:
-        """Draw a contact sheet of the worst pairs into the file `path`, and add a note about it."""
+    def draw(self, path: Path) -> str:
+        """Draw a contact sheet of the worst pairs into the file `path`, and return a line about it."""
         worst = self.pairs[:SHOWN]
         titles = [
             (f"{_short(pair.names[0])}\n{pair.where[0]}", f"{_short(pair.names[1])}\n{pair.where[1]}") for pair in worst
         ]
         captions = [f"{place}. {pair.proof}" for place, pair in enumerate(worst, start=1)]
         figures.save(figures.pairs([pair.thumbs for pair in worst], titles, captions), path)
-        self.notes.append(f"the worst {len(worst)} of {len(self.pairs)} pairs are drawn in {path}")
+        return f"{path} shows the worst {len(worst)} of {count(len(self.pairs), 'pair')}"
 
 
-def audit_split(split: Path) -> Audit:
-    """Audit a split by the names in its rows alone; `split` is a path for `sources.read_split`.
-
-    Raises:
-        InputError: The split cannot be read.
-    """
-    rows = read_split(split)
-    compared = f"{_count(rows)}; no pixels, because no films were given"
-    return Audit(compared, list(crossing(rows)), alike_across(rows))
-
-
-def audit_films(source: Path, split: Path | None = None) -> Audit:
-    """Audit films by their pixels, and by the names of the splits that they are in.
+def audit_split(split: Path, patient: str | None = None) -> Audit:
+    """Audit a split by the names in its rows alone.
 
     Args:
-        source: A findings table or a folder of films.
-        split: A path for `sources.read_split`; None uses the splits that the table or the folders give.
+        split: A path for `splits.read_split`.
+        patient: A regular expression that finds the patient in an image_id, see `people.by_names`; or None.
 
     Raises:
-        InputError: The source or the split cannot be used.
+        InputError: The split cannot be read, has no rows, or `patient` fits none.
     """
-    return audit_of(find_films(source), None if split is None else read_split(split))
+    rows, notes = read_split(split), list[str]()
+    if patient is not None:
+        told, notes = people.by_names(rows.assign(name=rows["image_id"]), patient)
+        rows["patient"] = told["patient"]
+    alike, doubts = _alike(rows)
+    found = Audit(f"{_count(rows)}; no pixels, because no films were given", list(crossing(rows)), notes + alike)
+    found.among, found.doubts = f"the names of {count(rows['image_id'].nunique(), 'image')}", doubts
+    found.doubts += _one_part(rows["split"]) + _unknown(rows["patient"], "the names of images were")
+    return found
 
 
-def audit_of(of: Films, rows: pd.DataFrame | None) -> Audit:
+def audit_of(of: Films, rows: pd.DataFrame | None = None, patient: str | None = None) -> Audit:
     """Audit films by their pixels, and by the names of the splits that they are in.
 
     Args:
         of: The films, from `sources.find_films`. What is computed of their pixels is kept by the name of their source.
-        rows: The rows of a split from `sources.read_split`; None uses the splits of the films.
+        rows: The rows of a split from `splits.read_split`; None uses the splits of the films.
+        patient: A regular expression that finds the patient in the name of a film, see `people.by_names`; or None.
 
     Raises:
-        InputError: None of the films can be read.
+        InputError: None of the films can be read, or `patient` fits no name.
     """
-    films, notes, own = of.table, list(of.notes), rows is None
+    told: list[str] = []
+    if patient is not None:
+        table, told = people.by_names(of.table, patient)
+        of = replace(of, table=table)
+    of = of.with_headers()
+    films, notes, own = of.table, [*of.notes, *told], rows is None
+    left_out = dict(of.left_out)
+    leaks = list(of.leaks)
     if rows is None:
-        if films["split"].notna().any() and (beside := films[films["split"].isna()]).size:
+        beside = films[films["split"].isna()]
+        if len(beside) < len(films) and len(beside):
+            first = beside["name"].iloc[0]
             notes.append(
-                f"{len(beside)} films are in no split, {beside['name'].iloc[0]} for example; a copy of a film of a "
-                "split among them counts as a leak"
+                f"{count(len(beside), 'film')} are in no split, {first} for example; a copy of a film of a split among "
+                "them, or a patient of a split, counts as a leak; name their folders by --sides FOLDER=train"
             )
-        within = films.loc[films["split"].notna(), "patient"].dropna()
-        if both := sorted(set(within) & set(films.loc[films["split"].isna(), "patient"].dropna())):
-            notes.append(f"{len(both)} patients have films in a split and in none: {', '.join(both[:FEW])}")
+            left_out["of no split"] = len(beside)
+            leaks += _beside(films)
         rows = films.assign(image_id=films["name"]).dropna(subset="split")
         rows = rows.reindex(columns=[*rows.columns, "finding_id", "patch", "copy"])
     else:
         films = place(films, rows)
         if absent := set(rows["image_id"]) - set(films["image_id"]):
-            notes.append(f"{len(absent)} images of the split are not among the films, the first is {min(absent)}")
+            notes.append(
+                f"{count(len(absent), 'image')} of the split are not among the films, the first is {min(absent)}"
+            )
+            left_out["of the split without a film"] = len(absent)
         if beside := films["split"].isna().sum():
-            notes.append(f"{beside} films are not in the split")
+            notes.append(f"{count(beside, 'film')} are not in the split")
+            left_out["of no split"] = int(beside)
         patients = films.drop_duplicates("image_id").set_index("image_id")["patient"]
         rows["patient"] = rows["patient"].fillna(rows["image_id"].map(patients).astype(STRING))
-    people = rows if len(rows) else films
-    notes += [one for one in alike_across(people) if not any(one == note for note in notes)]
+    alike, doubts = _alike(rows if len(rows) else films)
+    notes += [one for one in alike if not any(one == note for note in notes)]
     described, reasons = records_of([Path(film) for film in films["path"]], of.source_of_each())
     if not len(described):
         raise InputError(f"none of the {len(films)} films can be read: {next(iter(reasons.values()))}, for example")
-    found = Audit(notes=notes, leaks=[*of.leaks, *crossing(rows)], unreadable=[*of.unreadable, *reasons.values()])
-    by_pixels(films.drop(index=list(reasons)).reset_index(drop=True), described, found, own=own)
+    notes += [described.unkept] * bool(described.unkept)
+    found = Audit(notes=notes, leaks=[*leaks, *crossing(rows)], left_out=left_out)
+    found.unreadable = [*of.unreadable, *(of.empty if own else []), *reasons.values()]
+    films = films.drop(index=list(reasons)).reset_index(drop=True)
+    found.doubts = doubts + _one_part(films["split"]) + _unknown(films["patient"], "their pixels were")
+    by_pixels(films, described, found, own=own)
     return found
 
 
-def crossing(rows: pd.DataFrame) -> Iterator[str]:
-    """Yield a line for each patient, finding and image that is in several splits; `rows` come from `read_split`."""
-    for (patient,), group in _in_several(rows, ["patient"]):
-        one_each = group.drop_duplicates("split")
-        images = ", ".join(
-            f"{name} ({part})" for name, part in zip(one_each["image_id"], one_each["split"], strict=True)
-        )
-        yield f"patient {patient} is {_splits(group)}: {images}"
-    told = set()
-    lesions = rows[rows["finding_id"].notna() & (rows["finding_id"] != "0")]
-    for (image, finding), group in _in_several(lesions, ["image_id", "finding_id"]):
-        told.add(image)
-        yield _crossed(f"finding {finding} of image {image}", group)
-    for (image,), group in _in_several(rows, ["image_id"]):
-        if image not in told:
-            yield _crossed(f"image {image}", group)
+def _alike(rows: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Return the notes about patients that may be one, and the doubt that follows from them."""
+    notes, across = people.alike_across(rows)
+    groups = "patients with almost the same names, in several splits,"
+    return notes, [f"if {across} groups of {groups} are not one" if across > 1 else f"if {groups} are two"] * bool(
+        across
+    )
 
 
-def _in_several(rows: pd.DataFrame, key: list[str]) -> Iterator[tuple[tuple[str, ...], pd.DataFrame]]:
-    return iter(rows[rows.groupby(key)["split"].transform("nunique") > 1].groupby(key))
+def _one_part(splits: pd.Series) -> list[str]:
+    """Return the doubt that all films are in one part, so that nothing could be compared across."""
+    parts = set(splits.dropna())
+    return [f"all of them are in {parts.pop()}, and none in another part to compare with"] if len(parts) == 1 else []
 
 
-def _crossed(name: str, group: pd.DataFrame) -> str:
-    parts = ", ".join(sorted(set(group["split"])))
-    if (group["copy"].notna() & (group["copy"] != "0")).any():
-        return f"augmented copies of {name} are {_splits(group)}: {parts}"
-    if len(group) > group["split"].nunique() or group[["finding_id", "patch"]].notna().any(axis=None):
-        return f"crops of {name} are {_splits(group)}: {parts}"
-    return f"{name} is {_splits(group)}: {parts}"
+def _unknown(patients: pd.Series, what: str) -> list[str]:
+    """Return the doubt that the patients of some films are unknown: they may be in two parts."""
+    number = int(patients.isna().sum())
+    return [f"the patients of {number:,} are unknown, so {what} compared alone"] if number else []
 
 
-def _splits(group: pd.DataFrame) -> str:
-    return f"in {_WORDS[group['split'].nunique()]} splits"
+def _beside(films: pd.DataFrame) -> Iterator[str]:
+    """Yield a line for each patient with films in a part of a split, and others in no part."""
+    known = films.dropna(subset="patient")
+    for patient, group in known.groupby("patient"):
+        inside, beside = group[group["split"].notna()], group[group["split"].isna()]
+        if len(inside) and len(beside):
+            yield (
+                f"patient {patient} is in a split and among films of no split: {inside['name'].iloc[0]} "
+                f"({inside['split'].iloc[0]}), {beside['name'].iloc[0]} (no split)"
+            )
 
 
 def by_pixels(films: pd.DataFrame, described: Records, found: Audit, *, own: bool = False) -> Pairs:
@@ -186,17 +210,14 @@ def by_pixels(films: pd.DataFrame, described: Records, found: Audit, *, own: boo
         own: True if the folders or the table of the films tell their splits. Then a copy of a film of a split among
             those of none is a leak: nobody knows what the others are for.
     """
-    pairs = find_pairs(described)
+    textured = np.array([has_texture(thumb) for thumb in described.thumb], bool)
+    pairs = find_pairs(described, among=textured)
     splits_known = films["split"].notna().any()
     names, splits, patients = (
         films[column].to_numpy(dtype=object, na_value=None) for column in ("name", "split", "patient")
     )
     same = within = unplaced = 0
-    blank: set[str] = set()
     for one, other, symmetry, alike in pairs.same():
-        if not has_texture(described["thumb"][one]) or not has_texture(described["thumb"][other]):
-            blank |= {names[one], names[other]}
-            continue
         same += 1
         where = [
             splits[film] or "no split" if splits_known else f"patient {patients[film] or 'unknown'}"
@@ -218,18 +239,16 @@ def by_pixels(films: pd.DataFrame, described: Records, found: Audit, *, own: boo
             found.pairs.append(pair)
             leak = "the same pixels are in two splits" if splits_known else "the same pixels would leak under any split"
             found.leaks.append(f"{leak}: {pair}")
-    for number, what in ((within, "are within one split"), (unplaced, "have a film that is in no split")):
+    for number, what in ((within, "within one split"), (unplaced, "with a film that is in no split")):
         if number:
-            found.notes.append(f"{number} pairs of films with the same pixels {what}")
-    if blank:
-        listed = sorted(blank)
-        more = ", ..." * (len(listed) > FEW)
-        found.notes.append(
-            f"{len(listed)} films are empty, or without texture to compare: {', '.join(listed[:FEW])}{more}"
-        )
+            found.notes.append(f"{count(number, 'pair')} of films with the same pixels {what}")
+    if blank := sorted(names[~textured]):
+        found.notes.append(f"{count(len(blank), 'film')} blank, or without texture to compare: {some(blank)}")
+        found.left_out["blank"] = len(blank)
+    found.among = count(int(textured.sum()), "image")
     total = len(films) * (len(films) - 1) // 2
     found.compared = (
-        f"{_count(films)}; {total:,} pairs, {len(pairs.first):,} near by hash, {same:,} with the same pixels"
+        f"{_count(films)}; {count(total, 'pair')}, {len(pairs.first):,} near by hash, {same:,} with the same pixels"
     )
     return pairs
 
@@ -239,7 +258,8 @@ def _count(rows: pd.DataFrame) -> str:
     unknown = images[rows["patient"].isna()].nunique()
     without = f" and {unknown:,} of unknown patients" if unknown else ""
     parts = ", ".join(f"{count:,} {part}" for part, count in images.groupby(rows["split"]).nunique().items())
-    return f"{images.nunique():,} images of {rows['patient'].nunique():,} patients{without}; {parts or 'no splits'}"
+    of = count(rows["patient"].nunique(), "patient")
+    return f"{count(images.nunique(), 'image')} of {of}{without}; {parts or 'no splits'}"
 
 
 def _short(name: str) -> str:

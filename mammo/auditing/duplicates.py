@@ -47,14 +47,18 @@ class Pairs:
                 yield int(self.first[pair]), int(self.second[pair]), how, float(self.correlation[pair])
 
 
-def find_pairs(records: Records, groups: np.ndarray | None = None) -> Pairs:
+def find_pairs(records: Records, groups: np.ndarray | None = None, among: np.ndarray | None = None) -> Pairs:
     """Propose pairs of films by hash and decide by pixels.
 
     Args:
         records: The records of the films, from `mammo.auditing.hashes.records`.
         groups: (films,) the group of each film; only films of two groups are compared. None compares all.
+        among: (films,) bool, false for a film that is not compared, such as a blank one; None compares all.
     """
     first, second, symmetry = propose(records["hashes"])
+    if among is not None:
+        kept = among[first] & among[second]
+        first, second, symmetry = first[kept], second[kept], symmetry[kept]
     if groups is not None:
         across = groups[first] != groups[second]
         first, second, symmetry = first[across], second[across], symmetry[across]

@@ -16,8 +16,8 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from mammo.datasets.film import read_film
-from mammo.errors import UnreadableFilm
+from mammo.datasets.film import read_film, read_levels
+from mammo.errors import EmptyFilm, UnreadableFilm
 from mammo.files import locked, whole
 from mammo.formats import READING_VERSION
 from mammo.paths import home
@@ -42,10 +42,15 @@ def turned(pixels: np.ndarray, symmetry: int) -> np.ndarray:
 def read_grey(path: Path) -> np.ndarray:
     """Read a film as (height, width) uint8; deeper levels are scaled from their 0.1th to 99.9th percentile.
 
+    A film of one level is read too: it is blank, which is a fact about it.
+
     Raises:
         UnreadableFilm: The file cannot be used as a film.
     """
-    pixels = read_film(path).pixels
+    try:
+        pixels = read_film(path).pixels
+    except EmptyFilm:
+        pixels = read_levels(path)
     if pixels.dtype != np.uint8:
         low, high = np.percentile(pixels, [0.1, 99.9])
         pixels = np.clip((pixels - low) * (255.0 / max(high - low, 1e-9)), 0, 255).astype(np.uint8)
@@ -71,17 +76,19 @@ class Records:
         key: (films,) the names of the files as they are now.
         hashes: (films, symmetries, words) uint64.
         thumb: The thumbnail (side, side) uint8 of each film, mapped from the file of its source.
+        unkept: A line that says why the records could not be kept for the next run; empty if they were.
     """
 
     key: np.ndarray
     hashes: np.ndarray
     thumb: list[np.ndarray]
+    unkept: str = ""
 
     @classmethod
-    def of(cls, known: np.ndarray, rows: list[int]) -> "Records":
+    def of(cls, known: np.ndarray, rows: list[int], unkept: str = "") -> "Records":
         """Return some rows of an array of `RECORD`."""
         thumbs = np.asarray(known["thumb"])
-        return cls(known["key"][rows], known["hashes"][rows], [thumbs[row] for row in rows])
+        return cls(known["key"][rows], known["hashes"][rows], [thumbs[row] for row in rows], unkept)
 
     def __len__(self) -> int:
         return len(self.key)
@@ -104,19 +111,25 @@ def records(paths: Sequence[Path], cache: Path | None = None) -> tuple[Records, 
         The records, in the order of `paths`, and the reasons.
     """
     keys = [_key(path) for path in paths]
-    known, reasons = _cached(cache), dict[int, str]()
+    known, reasons, unkept = _cached(cache), dict[int, str](), ""
     if set(keys) - set(known["key"].tolist()):
         with nullcontext() if cache is None else locked(cache.with_suffix(".lock")):
-            known, reasons = _completed(paths, keys, cache)
+            known, reasons, unkept = _completed(paths, keys, cache)
     at = {key: row for row, key in enumerate(known["key"].tolist())}
     for row, key in enumerate(keys):
         if key not in at:
             reasons.setdefault(row, f"{paths[row]}: it or its record changed while films were read; run again")
-    return Records.of(known, [at[key] for row, key in enumerate(keys) if row not in reasons]), reasons
+    return Records.of(known, [at[key] for row, key in enumerate(keys) if row not in reasons], unkept), reasons
 
 
-def _completed(paths: Sequence[Path], keys: Sequence[bytes], cache: Path | None) -> tuple[np.ndarray, dict[int, str]]:
-    """Return all records of a cache when those that it lacks are added, and the reasons of the films that have none."""
+def _completed(
+    paths: Sequence[Path], keys: Sequence[bytes], cache: Path | None
+) -> tuple[np.ndarray, dict[int, str], str]:
+    """Return all records of a cache when those that it lacks are added, the reasons of films without, and `unkept`.
+
+    If the cache cannot be written, the records are held in the memory instead.
+    """
+    unkept = ""
     known = _cached(cache)
     there = set(known["key"].tolist())
     missing = [row for row, key in enumerate(keys) if key not in there]
@@ -130,13 +143,25 @@ def _completed(paths: Sequence[Path], keys: Sequence[bytes], cache: Path | None)
                 reasons[row] = str(one) if str(paths[row]) in str(one) else f"{paths[row]}: {one}"
             elif keys[row]:
                 block.append(one)
-            if cache is not None and len(block) == AT_ONCE:
-                _add(block, cache)
-                block = []
+            if cache is not None and len(block) >= AT_ONCE and not unkept:
+                block, unkept = _kept(block, cache)
     finally:  # what was hashed is kept, even if the user stops it here
-        if cache is not None and block:
-            _add(block, cache)
-    return np.array(block, RECORD) if cache is None else _cached(cache), reasons
+        if cache is not None and block and not unkept:
+            block, unkept = _kept(block, cache)
+    added = np.array(block, RECORD)
+    return np.concatenate([_cached(cache), added]) if block else _cached(cache), reasons, unkept
+
+
+def _kept(block: list[np.ndarray], cache: Path) -> tuple[list[np.ndarray], str]:
+    """Add records to a cache; return those that it does not hold now, and the reason as a line."""
+    try:
+        _add(block, cache)
+    except OSError as error:
+        return block, (
+            f"what was computed of the films is not kept for the next audit: {cache.parent}: {error.strerror}; name "
+            "another folder by MAMMO_HOME"
+        )
+    return [], ""
 
 
 def records_of(paths: Sequence[Path], sources: Sequence[Path]) -> tuple[Records, dict[int, str]]:
@@ -157,8 +182,9 @@ def records_of(paths: Sequence[Path], sources: Sequence[Path]) -> tuple[Records,
         return parts[0], reasons
     order = np.argsort(places)
     thumbs = [thumb for part in parts for thumb in part.thumb]
+    unkept = next((part.unkept for part in parts if part.unkept), "")
     key, hashes = (np.concatenate([part[name] for part in parts])[order] for name in ("key", "hashes"))
-    return Records(key, hashes, [thumbs[at] for at in order]), reasons
+    return Records(key, hashes, [thumbs[at] for at in order], unkept), reasons
 
 
 def cache_of(source: Path) -> Path:

@@ -1,27 +1,33 @@
-"""The films of a table or folder with their patients and splits, and the rows of a split."""
+"""The films of a table, a folder or a data set, with their patients and splits, and a count of what is none."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
 
+from mammo.auditing import people
+from mammo.auditing.sides import part_of_path
+from mammo.auditing.words import count, some
 from mammo.datasets.base import Chosen, Dataset, load_findings
 from mammo.datasets.findings import REQUIRED, STRING, read_findings
 from mammo.datasets.folder import walk
 from mammo.datasets.mias_info import FILM, parse_info
 from mammo.datasets.table import Table
 from mammo.errors import InputError
-from mammo.formats.header import begins_as_film, read_headers
+from mammo.formats.header import Header, begins_as_film, read_headers
+from mammo.formats.pictures import FIRST
 from mammo.paths import home
-from mammo.tables.patients import alike
-from mammo.tables.spellings import SPLITS
 from mammo.tables.spreadsheet import read_spreadsheet
 
 PICTURES = {".pgm", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 DICOM = {".dcm", ".dicom"}
 FILMS = ["name", "image_id", "path", "patient", "split"]
-FEW = 5  # names and reasons that a note lists
+PACKED = {  # files that may hold films, and are not looked into
+    ".zip", ".tar", ".gz", ".tgz", ".xz", ".bz2", ".7z", ".rar", ".npy", ".npz", ".h5", ".hdf5", ".tfrecord",
+    ".lmdb", ".mdb", ".mat", ".nii", ".nrrd", ".mha", ".mhd", ".raw", ".webp", ".gif", ".jp2", ".j2k", ".jpx", ".jxl",
+    ".heic", ".avif", ".ppm", ".ljpeg", ".pickle", ".pkl", ".pt",
+}  # fmt: skip
 
 
 @dataclass
@@ -32,7 +38,10 @@ class Films:
         table: One row per film: `name, image_id, path, patient, split`, the last two missing if unknown.
         notes: What a user must know of them, one line each.
         leaks: The leaks that the folders alone tell, one line each.
-        unreadable: The folders that could not be looked into, one line each.
+        unreadable: What could not be looked into, one line each.
+        left_out: The number of files that are passed over, by the reason in a few words.
+        empty: The folders of a split without a film, one line each.
+        headers: The header of each film; empty until `with_headers`.
         source: The file or folder that the films come from.
         sources: That of each film, if they come from several.
     """
@@ -43,23 +52,47 @@ class Films:
     leaks: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     sources: list[Path] = field(default_factory=list)
+    left_out: dict[str, int] = field(default_factory=dict)
+    empty: list[str] = field(default_factory=list)
+    headers: list[Header] = field(default_factory=list)
 
     def source_of_each(self) -> list[Path]:
         """Return the file or folder that each film comes from."""
         return self.sources or [self.source] * len(self.table)
 
+    def with_headers(self) -> "Films":
+        """Return the films with their headers, the patients that these tell, and a count of further pages."""
+        headers = read_headers(list(self.table["path"]))
+        table, notes = people.by_headers(self.table, headers)
+        left_out = dict(self.left_out)
+        if several := [
+            name
+            for name, header in zip(table["name"], headers, strict=True)
+            if any(note.startswith(FIRST) for note in header.notes)
+        ]:
+            notes.append(f"the first page alone of {count(len(several), 'file')} is looked at: {some(several)}")
+            left_out["with further pages"] = len(several)
+        return replace(self, table=table, notes=[*self.notes, *notes], left_out=left_out, headers=headers)
 
-def find_films(source: Path) -> Films:
+
+def find_films(source: Path, sides: Mapping[str, str | None] | None = None) -> Films:
     """Return the films of a table or of a folder.
 
     In a folder, all films below it count, whatever their names: the content decides. A sub-folder named train,
-    training, val, dev or test (see `SPLITS`) is a split, and mini-MIAS's Info.txt gives the patients of its films.
+    training, val, dev, test or alike (see `sides`) is a part of a split, and mini-MIAS's Info.txt gives the patients of
+    its films.
+
+    Args:
+        source: The table or folder.
+        sides: The parts of folders that the user names, from `sides.read_sides`.
 
     Raises:
         InputError: The table or folder does not exist, or has no film.
     """
     if source.is_dir():
-        return _of_folder(source)
+        return _of_folder(source, sides or {})
+    if sides:
+        raise InputError(f"--sides names folders, but {source} is none; give a split by --split")
     if not source.is_file():
         raise InputError(f"{source}: expected a table of films, a folder of films or a data set, found nothing")
     if not set(REQUIRED) <= set(read_spreadsheet(source, "a findings table or a table of films").rows):
@@ -108,15 +141,18 @@ def _source_of(dataset: Dataset) -> Path:
     return Path(getattr(dataset, "root", None) or home() / dataset.name)
 
 
-def _of_folder(folder: Path) -> Films:
+def _of_folder(folder: Path, sides: Mapping[str, str | None]) -> Films:
     found = walk(folder)
     paths, others = _films_among(found.files)
+    packed = [path for path in others if path.suffix.lower() in PACKED]
     if not paths:
-        raise InputError(
-            f"{folder}: expected films ({', '.join(sorted(PICTURES | DICOM))}), found none; name another folder"
+        what = (
+            f", but {some(path.name for path in packed)}; unpack or convert it" if packed else "; name another folder"
         )
+        raise InputError(f"{folder}: expected films ({', '.join(sorted(PICTURES | DICOM))}), found none{what}")
     inner = [path.relative_to(folder) for path in paths]
-    splits = [_named(folder, path.parent.relative_to(folder)) for path in paths]
+    splits = [part_of_path(path.parent, sides) for path in inner]
+    _check_sides(folder, [path.parent for path in inner], sides)
     patients, notes = _mias_patients(folder / "Info.txt", inner)
     table = pd.DataFrame({
         "name": [path.as_posix() for path in inner],
@@ -126,33 +162,37 @@ def _of_folder(folder: Path) -> Films:
         "split": splits,
     }, columns=FILMS, dtype=STRING)  # fmt: skip
     films = Films(table, notes, folder, unreadable=[f"{path}: {why}" for path, why in found.closed.items()])
+    films.unreadable += [f"{path}: films inside it, if any, are not read; unpack or convert it" for path in packed]
+    others = [path for path in others if path not in packed]
     if found.hidden:
-        notes.append(f"{found.hidden} hidden files and folders, whose names begin with a dot, are passed over")
+        notes.append(f"{found.hidden} hidden files and folders (.name, or a file manager's) are passed over")
+        films.left_out["hidden"] = found.hidden
     if found.masks:
         notes.append(f"{found.masks} folders called masks are passed over, as they hold no films")
+        films.left_out["folders of masks"] = found.masks
     if others:
-        notes.append(f"{len(others)} files are no films and are passed over: {_some(map(str, others))}")
+        notes.append(f"{count(len(others), 'file')} of other formats are passed over: {some(map(str, others))}")
+        films.left_out["of other formats"] = len(others)
     for path, first in found.again.items():
-        one, other = (_named(folder, each.relative_to(folder)) for each in (path, first))
+        one, other = (part_of_path(each.relative_to(folder), sides) for each in (path, first))
         said = f"{path.relative_to(folder)} is the same folder as {first.relative_to(folder)}"
         if one != other:
             films.leaks.append(f"one folder is in two splits: {said} ({one or 'no split'}, {other or 'no split'})")
         else:
             notes.append(f"{said}, and is looked at once")
-    empty = sorted(
-        one.name for one in folder.iterdir()
-        if one.is_dir() and SPLITS.get(one.name.lower(), splits[0]) not in splits
-    )  # fmt: skip
-    notes += [f"the folder {one} has no film" for one in empty]
+    told = {one.name: part_of_path(one.relative_to(folder), sides) for one in sorted(folder.iterdir()) if one.is_dir()}
+    empty = [name for name, part in told.items() if part and part not in splits]
+    films.empty += [f"{folder / name}: the folder has no film, so nothing is compared with it" for name in empty]
     return films
 
 
-def _named(folder: Path, inner: Path) -> str | None:
-    """Return the split that the names of folders tell, or None."""
-    named = {SPLITS[part.lower()] for part in inner.parts if part.lower() in SPLITS}
-    if len(named) > 1:
-        raise InputError(f"{folder / inner}: expected one split in its path, found {sorted(named)}; rename a folder")
-    return next(iter(named), None)
+def _check_sides(folder: Path, inner: Iterable[Path], sides: Mapping[str, str | None]) -> None:
+    """Refuse a part that the user gives to a folder in which there is no film."""
+    known = {str(one).casefold() for path in inner for one in (path, *path.parents)}
+    known |= {one.rpartition("/")[2] for one in known}
+    if wrong := sorted(set(sides) - known):
+        have = some(sorted(known - {".", ""})) or "no folders"
+        raise InputError(f"--sides: {folder} has no folder {wrong[0]} with films; it has {have}")
 
 
 def _films_among(files: Iterable[Path]) -> tuple[list[Path], list[Path]]:
@@ -170,30 +210,6 @@ def _films_among(files: Iterable[Path]) -> tuple[list[Path], list[Path]]:
     return sorted(films), sorted(others)
 
 
-def _some(names: Iterable[str]) -> str:
-    listed = list(names)
-    return ", ".join(listed[:FEW]) + ", ..." * (len(listed) > FEW)
-
-
-def alike_across(rows: pd.DataFrame) -> list[str]:
-    """Return a note for each group of patients whose names are almost the same, with the splits of each.
-
-    Args:
-        rows: A table with `patient` and `split`.
-    """
-    known = rows.dropna(subset="patient")
-    splits = known.groupby("patient")["split"].agg(lambda of: "+".join(sorted(set(of.dropna()))))
-    groups = alike(splits.index)
-    groups.sort(key=lambda group: len({splits[one] for one in group}) == 1)  # those of several splits first
-    lines = []
-    for group in groups[:FEW]:
-        named = " and ".join(f"{one} ({splits[one]})" if splits[one] else one for one in group)
-        lines.append(f"{named}: one patient? They are taken as different")
-    if len(groups) > FEW:
-        lines.append(f"{len(groups) - FEW} more groups of patients have almost the same names")
-    return lines
-
-
 def _mias_patients(info: Path, films: list[Path]) -> tuple[dict[str, str], list[str]]:
     """Return the patient of each image in Info.txt, if the file is mini-MIAS's and describes these films; and notes."""
     if not info.is_file():
@@ -208,71 +224,3 @@ def _mias_patients(info: Path, films: list[Path]) -> tuple[dict[str, str], list[
         other = min(named - set(patients), default=films[0].stem)
         return {}, [f"Info.txt is not used, because it does not describe these films, for example {other}"]
     return patients, []
-
-
-def read_split(path: Path) -> pd.DataFrame:
-    """Return the rows of a split as text: `image_id, patient, finding_id, patch, copy, split`, missing if unknown.
-
-    Names are never parsed: the finding, patch and copy of a row come from its columns alone.
-
-    Args:
-        path: A table (CSV, XLSX or Parquet) with `image_id` (or `sample_id` in its place) and `split` (or
-            `official_split`), or a run folder with a split.csv.
-
-    Raises:
-        InputError: The file does not exist, a column or value is missing, or a split is unknown.
-    """
-    path = path / "split.csv" if path.is_dir() else path
-    return split_rows(read_spreadsheet(path, "a split").rows, str(path))
-
-
-def split_rows(table: pd.DataFrame, path: str) -> pd.DataFrame:
-    """Return the rows of a split as `read_split` does, from a table that is called `path` in errors.
-
-    Raises:
-        InputError: A column or value is missing, or a split is unknown.
-    """
-    named = table.rename(columns={"official_split": "split"} if "split" not in table else {})
-    named = named.rename(columns={"sample_id": "image_id"} if "image_id" not in table else {})
-    if not {"split", "image_id"} <= set(named):
-        raise InputError(
-            f"{path}: expected the columns split and image_id, found {', '.join(table)}; a run's split.csv has them"
-        )
-    if "fold" in named and named["fold"].nunique() > 1:
-        raise InputError(
-            f"{path}: expected one fold, found {named['fold'].nunique()}; audit the rows of each fold separately"
-        )
-    columns = ["image_id", "patient", "finding_id", "patch", "copy", "split"]
-    rows = pd.DataFrame({column: named.get(column, pd.NA) for column in columns}, index=named.index).astype(STRING)
-    rows = rows.apply(lambda words: words.str.strip().replace("", pd.NA))
-    for column in ("image_id", "split"):
-        if rows[column].isna().any():
-            raise InputError(f"{path}: row {rows[column].isna().idxmax()} has no {column}; every row needs one")
-    known = rows["split"].str.lower().map(SPLITS).astype(STRING)
-    if known.isna().any():
-        wrong = rows.loc[known.isna(), "split"].iloc[0]
-        raise InputError(f"{path}: split '{wrong}' is unknown; expected one of {', '.join(SPLITS)}")
-    return rows.assign(split=known)
-
-
-def place(films: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the films with the splits of `rows`, and with the patients of `rows` where the films' own are unknown.
-
-    The image_id of a row is a film's name, its name without the extension, or the stem of its file; it becomes the
-    image_id of the film. A film in two splits gets both, joined by a plus.
-
-    Raises:
-        InputError: The rows name none of the films.
-    """
-    splits = rows.groupby("image_id")["split"].agg(lambda named: "+".join(sorted(set(named))))
-    patients = rows.dropna(subset="patient").drop_duplicates("image_id").set_index("image_id")["patient"]
-    known = set(rows["image_id"])
-    bare = films["name"].str.replace(r"\.\w+$", "", regex=True)
-    key = films["image_id"].where(~bare.isin(known), bare).where(~films["name"].isin(known), films["name"])
-    if not key.isin(known).any():
-        raise InputError(
-            f"the split names none of the {len(films)} films: expected image_ids such as {key[0]}, "
-            f"found {rows['image_id'][0]}; give the split of these films"
-        )
-    patient = films["patient"].fillna(key.map(patients).astype(STRING))
-    return films.assign(image_id=key, split=key.map(splits).astype(STRING), patient=patient)

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mammo.auditing import audit
-from mammo.auditing.sources import read_split
+from mammo.auditing.crossing import crossing
+from mammo.auditing.splits import read_split
 from mammo.datasets.findings import read_findings
 from mammo.datasets.split import check_split, split_images
 
@@ -51,7 +51,7 @@ def main(rows: int) -> None:
         check_split(split, "patient")
         done("splitting")
         split.to_csv(path, index=False)
-        if leaks := list(audit.crossing(read_split(path))):
+        if leaks := list(crossing(read_split(path))):
             raise RuntimeError(leaks[0])
         done("auditing")
     sys.stdout.write(json.dumps(seconds) + "\n")

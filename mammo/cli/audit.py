@@ -1,6 +1,5 @@
 """Audit films, splits and published claims. The exit status is 0 (nothing found), 1 (found) or 2 (could not look)."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -35,27 +34,44 @@ def films(
     split: Annotated[
         Path | None, typer.Option(help="a CSV file with image_id, patient and split, or a run folder")
     ] = None,
+    sides: Annotated[
+        str, typer.Option(help="parts of the split by the names of folders, for example full=train,old=none")
+    ] = "",
+    patient: Annotated[
+        str | None,
+        typer.Option(help="regular expression that finds the patient in a film's name, for example '^([^_]+)_'"),
+    ] = None,
     sheet: Annotated[Path, typer.Option(help="PNG to write: a picture of the pairs that leak")] = Path("leaks.png"),
 ) -> None:
     """Find patients, images and pixels that are in two parts of a split, or could be after a random split."""
-    from mammo.auditing.audit import audit_films, audit_of
-    from mammo.auditing.sources import films_of, read_split
+    from mammo.auditing.audit import audit_of
+    from mammo.auditing.sides import read_sides
+    from mammo.auditing.sources import films_of, find_films
+    from mammo.auditing.splits import read_split
     from mammo.datasets.registry import DATASETS, open_dataset
 
+    parts = read_sides(sides)
     if words or (source in DATASETS and not Path(source).exists()):
         from mammo.cli.data import config_of_source
         from mammo.datasets.base import choose_images
+        from mammo.errors import InputError
 
+        if parts:
+            raise InputError(f"--sides names folders, but {source} is a table or a data set; give a split by --split")
         config = config_of_source(source, words or [])
         dataset = open_dataset(config.data)
         dataset.prepare()
-        rows = None if split is None else read_split(split)
-        found = audit_of(films_of(dataset, choose_images(dataset, config.data)), rows)
+        of = films_of(dataset, choose_images(dataset, config.data))
     else:
-        found = audit_films(Path(source), split)
+        of = find_films(Path(source), parts)
+    found = audit_of(of, None if split is None else read_split(split), patient)
+    typer.echo("\n".join(found.lines()))  # before the sheet is drawn: a leak is told, whatever becomes of the picture
     if found.pairs:
-        found.draw(sheet)
-    _end(found.lines(), found=bool(found.leaks), unreadable=bool(found.unreadable))
+        try:
+            typer.echo(f"sheet: {found.draw(sheet)}")
+        except OSError as error:
+            typer.echo(f"sheet: {sheet} cannot be written ({error.strerror}); name another file by --sheet")
+    _end([], found=bool(found.leaks), unreadable=bool(found.unreadable))
 
 
 @app.command()
@@ -63,12 +79,16 @@ def split(
     path: Annotated[
         Path, typer.Argument(help="a CSV file with image_id, patient, split [finding_id, copy], or a run folder")
     ],
+    patient: Annotated[
+        str | None,
+        typer.Option(help="regular expression that finds the patient in an image_id, for example '^([^_]+)_'"),
+    ] = None,
 ) -> None:
     """Find patients, images and findings that are in two parts of a split, from their names alone."""
     from mammo.auditing.audit import audit_split
 
-    found = audit_split(path)
-    _end(found.lines(), found=bool(found.leaks))
+    found = audit_split(path, patient)
+    _end(list(found.lines()), found=bool(found.leaks))
 
 
 @app.command()
@@ -97,7 +117,8 @@ def benchmark(
     _end([*lines, *failures], found=bool(failures))
 
 
-def _end(lines: Iterable[str], *, found: bool, unreadable: bool = False) -> None:
-    typer.echo("\n".join(lines))
+def _end(lines: list[str], *, found: bool, unreadable: bool = False) -> None:
+    if lines:
+        typer.echo("\n".join(lines))
     if found or unreadable:
         raise typer.Exit(FOUND if found else UNREADABLE)

@@ -113,7 +113,7 @@ def _read(source: Path | str | bytes, voi: str, mask: bool) -> tuple[Pixels, dic
     except UnreadableFilm as error:
         if isinstance(source, bytes):
             raise
-        raise UnreadableFilm(f"{source}: {error}") from None
+        raise type(error)(f"{source}: {error}") from None
 
 
 def write_pgm(path: Path, pixels: np.ndarray) -> None:

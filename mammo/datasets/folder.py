@@ -5,7 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 NO_FILMS = {".csv", ".tsv", ".xlsx", ".xls", ".parquet", ".txt", ".md", ".json", ".yaml", ".pdf", ".docx"}
-BESIDE = ("Thumbs.db", "desktop.ini")  # files that a file manager writes
+BESIDE = {  # files and folders that a file manager or a store writes, folded
+    "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "$recycle.bin", "system volume information",
+    "@eadir", "#recycle", "lost+found",
+}  # fmt: skip
 
 
 @dataclass
@@ -15,7 +18,7 @@ class Folder:
     Attributes:
         files: The files that may be films, by folder and name; tables and texts are not among them.
         others: The files that are none by the ending of their names, such as tables and texts.
-        hidden: The number of files and folders whose name begins with a dot.
+        hidden: The number of files and folders whose name begins with a dot, or that a file manager wrote.
         masks: The number of folders called masks, which hold no films and are not entered.
         closed: The reason of each folder that cannot be entered, by path.
         again: The folder as which each linked folder was entered before, by path; links to a folder above are left out.
@@ -46,9 +49,13 @@ def walk(folder: Path) -> Folder:
             if first not in here.parents:
                 found.again[here] = first
             continue
-        found.hidden += sum(one.startswith(".") for one in (*folders, *files))
+        found.hidden += sum(map(_is_hidden, (*folders, *files)))
         found.masks += sum(one.lower() == "masks" for one in folders)
-        folders[:] = sorted(one for one in folders if not one.startswith(".") and one.lower() != "masks")
-        for path in (here / one for one in sorted(files) if not one.startswith(".") and one not in BESIDE):
+        folders[:] = sorted(one for one in folders if not _is_hidden(one) and one.lower() != "masks")
+        for path in (here / one for one in sorted(files) if not _is_hidden(one)):
             (found.others if path.suffix.lower() in NO_FILMS else found.files).append(path)
     return found
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name.casefold() in BESIDE

@@ -19,6 +19,7 @@ from mammo.formats.silence import heard
 from mammo.formats.tiff import read_directory
 
 _PGM = re.compile(rb"P5" + rb"(?:\s|#[^\n]*\n)+(\d{1,9})" * 3 + rb"\s")
+FIRST = "the first of several"  # begins the note of a file of several pages or pictures
 _EARLY = "it ends early; fetch the file again"
 _DAMAGED = "it is damaged; fetch the file again"
 _GREY = 8  # the largest difference of the colours of a grey pixel, in levels of 8 bits: a lossy codec makes some
@@ -154,7 +155,7 @@ def _png(data: bytes) -> Frame:
         raise UnreadableFilm(f"it is a PNG, but {_DAMAGED}")
     width, height, depth = struct.unpack_from(">IIB", data, 16)
     check_size(height, width)
-    notes = ("the first of several pictures is read",) if b"acTL" in seen else ()
+    notes = (FIRST + " pictures is read",) if b"acTL" in seen else ()
     return _turned(Frame("PNG", height, width, max(depth, 8), notes), orientation)
 
 
@@ -213,7 +214,7 @@ def _tiff(data: bytes) -> Frame:
     if directory.one(339, 1) != 1 or max(bits) not in (1, 4, 8, 16):
         raise UnreadableFilm(f"its levels are of {max(bits)} bits, or not whole; save it with whole levels of 8 or 16")
     white_is_0 = directory.one(262, 1) == 0
-    notes = ["the first of several pages is read"] * directory.more
+    notes = [FIRST + " pages is read"] * directory.more
     notes += ["inverted: stored with white as the lowest level"] * white_is_0
     depth = max(*bits, 8)
     frame = Frame("TIFF", height, width, depth, tuple(notes), inverted=white_is_0 and depth == 16)

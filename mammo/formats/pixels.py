@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from mammo.errors import UnreadableFilm
+from mammo.errors import EmptyFilm, UnreadableFilm
 
 MOST_PIXELS = 200_000_000  # the largest mammograms have about 30 million; a decompression bomb has more
 MOST_BYTES = 1 << 29  # of a picture's file, or of a DICOM file's pixels: 200 million pixels of 16 bits fit
@@ -84,7 +84,7 @@ def check_bytes(size: int) -> None:
 def check_content(levels: np.ndarray) -> None:
     """Refuse a picture of one grey level: a blank film, or one whose decoder failed silently."""
     if levels.min() == levels.max():
-        raise UnreadableFilm(f"it is empty: every pixel has level {int(levels.flat[0])}")
+        raise EmptyFilm(f"it is empty: every pixel has level {int(levels.flat[0])}")
 
 
 def shown(text: str) -> str:

@@ -1,6 +1,7 @@
 """The patients that a table names: spellings that may be one, and what the headers of films tell of them."""
 
 import re
+import unicodedata
 from collections.abc import Iterable
 
 import pandas as pd
@@ -43,9 +44,23 @@ def mixed(patients: pd.Series, told: pd.Series) -> tuple[list[str], list[str]]:
 
 
 def alike(patients: Iterable[str]) -> list[tuple[str, ...]]:
-    """Return groups of patients whose names differ only by case, zeros in front or one letter at the end."""
+    """Return groups of patients whose names are almost the same.
+
+    They differ only by case, blanks or marks, forms of one letter in Unicode, zeros in front, a `.0` of a spreadsheet,
+    or one letter at the end.
+    """
     groups: dict[str, list[str]] = {}
     for one in patients:
-        bare = re.sub(r"(?<!\d)0+(?=\d)", "", one.casefold())
-        groups.setdefault(re.sub(r"(?<=\d)[a-z]$", "", bare), []).append(one)
+        groups.setdefault(_bare(one), []).append(one)
     return [tuple(group) for group in groups.values() if len(group) > 1]
+
+
+def _bare(patient: str) -> str:
+    """Return a name without what people write in two ways."""
+    seen = "".join(one for one in patient if unicodedata.category(one) != "Cf")  # such as a mark of byte order
+    name = unicodedata.normalize("NFKC", seen.strip()).casefold()
+    name = re.sub(r"^(\d+)\.0+$", r"\1", name)
+    name = re.sub(r"[\s_-]+", "-", name).strip("-")
+    name = re.sub(r"(?<=[^\W\d])-(?=\d)|(?<=\d)-(?=[^\W\d])", "", name)  # P-1 is P1, but 1-12 is not 11-2
+    name = re.sub(r"(?<!\d)0+(?=\d)", "", name)
+    return re.sub(r"(?<=\d)[^\W\d_]$", "", name)

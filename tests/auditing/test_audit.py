@@ -10,7 +10,9 @@ from typer.testing import CliRunner
 
 from mammo.auditing.hashes import read_grey
 from mammo.cli.main import app
+from mammo.datasets.dicom_file import write_dicom
 from mammo.datasets.example import write_example
+from mammo.tables.patients import alike
 
 
 def audited(*arguments):
@@ -50,7 +52,7 @@ def test_a_copy_without_a_split_would_leak_and_is_drawn(films, tmp_path):
     code, said = audited("films", films, "--sheet", tmp_path / "sheet.png")
     assert code == 1
     assert "would leak under any split: copy.jpg (patient unknown) and mdb001.pgm (patient mias-001)" in said
-    assert said.endswith(", mirrored\nleaks: 1\n")
+    assert f", mirrored\nleaks: 1\nsheet: {tmp_path / 'sheet.png'} shows the worst 1 of 1 pair\n" in said
     assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -82,8 +84,8 @@ def test_a_copy_leaks_across_folders_and_is_counted_within_one(films, tmp_path):
     code, said = audited("films", films, "--sheet", tmp_path / "sheet.png")
     assert code == 1 and said.count("leak:") == 1
     assert "in two splits: test/x.png (test) and train/mdb001.pgm (train): correlation 1.000, mirrored" in said
-    assert "note: 1 pairs of films with the same pixels are within one split" in said
-    assert "note: 2 films are in no split" in said
+    assert "note: 1 pair of films with the same pixels within one split" in said
+    assert "note: 2 films are in no split" in said and "; left out: 2 of no split\n" in said.splitlines(True)[0]
 
 
 def test_a_copy_in_a_folder_that_is_no_split_leaks_and_among_such_folders_it_is_counted(films, tmp_path):
@@ -93,10 +95,12 @@ def test_a_copy_in_a_folder_that_is_no_split_leaks_and_among_such_folders_it_is_
     mirrored(films / "val" / "mdb001.pgm", films / "full" / "x.png")
     mirrored(films / "mdb005.pgm", films / "full" / "y.png")
     code, said = audited("films", films, "--sheet", tmp_path / "sheet.png")
-    assert code == 1 and said.count("leak:") == 1
+    assert code == 1 and said.count("leak:") == 2
     assert "full/x.png (no split) and val/mdb001.pgm (val)" in said
-    assert "note: 1 pairs of films with the same pixels have a film that is in no split" in said
-    assert "note: 1 patients have films in a split and in none: mias-001" in said
+    assert "note: 1 pair of films with the same pixels with a film that is in no split" in said
+    assert "patient mias-001 is in a split and among films of no split: val/mdb001.pgm (val), mdb002.pgm" in said
+    code, said = audited("films", films, "--sides", "full=train", "--sheet", tmp_path / "sheet.png")
+    assert code == 1 and "in two splits: full/x.png (train) and val/mdb001.pgm (val)" in said
 
 
 def test_a_patient_in_two_splits_is_named_with_her_films(films, tmp_path):
@@ -149,7 +153,7 @@ def test_a_film_in_two_splits_leaks_its_copy_on_either(films, tmp_path):
     code, said = audited("films", films, "--split", split, "--sheet", tmp_path / "sheet.png")
     assert code == 1 and "copy.png (train) and mdb001.pgm (test+train)" in said
     assert (
-        "note: 1 images of the split are not among the films, the first is x\nnote: 5 films are not in the split\n"
+        "note: 1 image of the split are not among the films, the first is x\nnote: 5 films are not in the split\n"
         in said
     )
 
@@ -206,7 +210,7 @@ def test_every_kind_of_film_is_compared_and_what_is_none_is_told(films, tmp_path
     (lab / "weights.bin").write_bytes(b"nothing")
     code, said = audited("films", lab, "--sheet", tmp_path / "sheet.png")
     assert code == 1 and "compared: 7 images" in said and "IM_0001" in said
-    assert "note: 2 hidden" in said and "note: 1 files are no films" in said and "weights.bin" in said
+    assert "note: 2 hidden" in said and "note: 1 file of other formats" in said and "weights.bin" in said
 
 
 def test_films_that_cannot_be_read_are_listed_and_the_rest_is_audited(films, tmp_path):
@@ -215,7 +219,7 @@ def test_films_that_cannot_be_read_are_listed_and_the_rest_is_audited(films, tmp
     (films / "empty.png").write_bytes(b"")
     os.mkfifo(films / "pipe.dcm")
     code, said = audited("films", films)
-    assert code == 2 and "compared: 5 images" in said and "no leak found among the others; 3 could" in said
+    assert code == 2 and "compared: 5 images" in said and "no leak found among 5 images; left out: 3 unread" in said
     assert [line.split(":")[1].rpartition("/")[2] for line in said.splitlines() if line.startswith("not looked")] == [
         "empty.png", "mdb001.pgm", "pipe.dcm",
     ]  # fmt: skip
@@ -245,7 +249,11 @@ def test_films_without_texture_are_no_leak(films, tmp_path):
         (films / name).parent.mkdir()
         cv2.imwrite(str(films / name), half)
     code, said = audited("films", films)
-    assert code == 0 and "note: 2 films are empty, or without texture to compare: test/b.png, train/a.png" in said
+    for number, name in enumerate(("train/c.png", "test/d.png")):
+        cv2.imwrite(str(films / name), np.full((50 + number, 40), 128, np.uint8))
+    code, said = audited("films", films)
+    assert code == 0 and "note: 4 films blank, or without texture to compare: test/b.png, test/d.png" in said
+    assert "\nno leak found among 6 images; left out: 6 of no split, 4 blank; the patients of 4 are unknown" in said
 
 
 def test_patients_whose_names_are_alike_are_named_and_one_of_the_same_name_leaks(tmp_path):
@@ -255,3 +263,76 @@ def test_patients_whose_names_are_alike_are_named_and_one_of_the_same_name_leaks
     assert code == 1 and said.count("leak:") == 2 and "patient NA is" in said and "patient P1 is" in said
     for pair in ("007 (train) and 7 (test)", "P2 (test) and p2 (train)", "0998a (train) and 0998b (test)"):
         assert f"note: {pair}: one patient?" in said
+
+
+def test_no_leak_is_said_of_what_was_looked_at_alone(films, tmp_path):
+    (films / "test").mkdir()
+    (films / "mdb001.pgm").rename(films / "test" / "mdb001.pgm")
+    (films / "train").mkdir()
+    for name in ("Thumbs.db", "train.zip", "notes.html"):
+        (films / "test" / name).touch()
+    cv2.imwritemulti(str(films / "test" / "two.tif"), [read_grey(films / f"mdb00{number}.pgm") for number in (3, 4)])
+    for number in range(2, 7):
+        (films / f"mdb00{number}.pgm").unlink()
+    code, said = audited("films", films)
+    first, last = (next(line for line in said.splitlines() if line.startswith(one)) for one in ("compared", "no leak"))
+    left = "left out: 2 unreadable, 1 hidden, 1 of other formats, 1 with further pages"
+    assert code == 2 and first.endswith(left) and last.startswith(f"no leak found among 2 images; {left}; all of them")
+    assert "not looked at" in said and "train: the folder has no film" in said and "train.zip" in said
+
+
+def test_patients_come_from_names_by_an_expression_and_from_headers(films, tmp_path):
+    for number, name in enumerate(("train/P1_L.png", "test/P1_R.png", "test/x.png"), start=1):
+        mirrored(films / f"mdb00{number}.pgm", tmp_path / "named" / name.replace("/", "_"))
+        (tmp_path / "named" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "named" / name.replace("/", "_")).rename(tmp_path / "named" / name)
+    code, said = audited("films", tmp_path / "named")
+    assert code == 0 and "the patients of 3 are unknown" in said
+    code, said = audited("films", tmp_path / "named", "--patient", "([^/_]+)_")
+    assert code == 1 and "patient P1 is in two splits: test/P1_R.png (test), train/P1_L.png (train)" in said
+    assert "1 name of films tell no patient by this expression, test/x.png" in said
+    for wrong in ("(", "nobody"):
+        assert audited("films", tmp_path / "named", "--patient", wrong)[0] == 2
+    split = written(tmp_path / "split.csv", "image_id,split\nP1_L,train\nP1_R,test\n")
+    assert audited("split", split)[0] == 0 and audited("split", split, "--patient", "^(.+)_")[0] == 1
+
+
+def test_the_patients_of_dicom_files_are_those_of_their_headers(films):
+    for name, patient in (("train/a.dcm", "P7"), ("test/b.dcm", "P7"), ("test/c.dcm", "P007")):
+        (films / name).parent.mkdir(exist_ok=True)
+        write_dicom(
+            films / name, read_grey(films / f"mdb00{len(name) % 3 + 1}.pgm"), "1.2.840.10008.1.2.1", PatientID=patient
+        )
+    code, said = audited("films", films, "--sheet", films / "sheet.png")
+    assert code == 1 and "patient P7 is in two splits: test/b.dcm (test), train/a.dcm (train)" in said
+    assert "P007 (test) and P7 (test+train): one patient?" in said
+
+
+def test_an_audit_goes_on_without_a_home_and_tells_its_leaks_before_it_draws(films, tmp_path, monkeypatch):
+    mirrored(films / "mdb001.pgm", films / "copy.png")
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MAMMO_HOME", str(tmp_path / "file"))
+    code, said = audited("films", films, "--sheet", tmp_path / "file" / "sheet.png")
+    assert code == 1 and "MAMMO_HOME" in said and said.index("leak: ") < said.index("sheet: ")
+    assert "cannot be written" in said
+
+
+def test_names_that_people_write_in_two_ways_are_alike_and_others_are_not():
+    one = [
+        "P-1",
+        "p_01",
+        "P 1",
+        "P1\ufeff",
+        "1.0",
+        "01",
+        "998_a",
+        "998-b",
+        "Mu\u0308ller",
+        "MÜLLER",
+        "1-12",
+        "11-2",
+        "1.2.10",
+    ]
+    assert [set(group) for group in alike(one)] == [
+        {"P-1", "p_01", "P 1", "P1\ufeff"}, {"1.0", "01"}, {"998_a", "998-b"}, {"Mu\u0308ller", "MÜLLER"},
+    ]  # fmt: skip

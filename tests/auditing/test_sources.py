@@ -6,7 +6,9 @@ import pytest
 
 from mammo import paths
 from mammo.auditing import sources
-from mammo.auditing.sources import find_films, place, read_split
+from mammo.auditing.sides import part_of, read_sides
+from mammo.auditing.sources import find_films
+from mammo.auditing.splits import place, read_split
 from mammo.datasets.film import write_pgm
 from mammo.datasets.phantom import Phantom
 from mammo.errors import InputError
@@ -36,6 +38,36 @@ def test_a_folders_name_is_the_split_of_its_films(tmp_path):
         "test/c.pgm": "test",
         "d.pgm": "none",
     }
+
+
+@pytest.mark.parametrize(
+    ("folders", "part"),
+    [
+        (
+            "training Training train_images trainset Mass-Training_P_1_LEFT_CC imagesTr x_train RSNA-train TRAIN2",
+            "train",
+        ),
+        ("val dev valid validation_set development Evaluation", "val"),
+        ("test hold-out held_out holdout TestImages testset imagesTs tests test_data", "test"),
+        ("fold1 Fold_1 fold-01 cv1", "fold1"),
+        ("full data latest contest protest train_test trainer evaluated dataset 5fold detest strain", None),
+    ],
+)
+def test_the_words_of_the_field_for_a_part_are_known_and_no_others(folders, part):
+    assert {name: part_of(name) for name in folders.split()} == dict.fromkeys(folders.split(), part)
+
+
+def test_a_user_names_the_parts_of_folders(tmp_path):
+    folder = folder_of(tmp_path, "full/a.pgm", "old/test/b.pgm", "fold1/train/c.pgm")
+    films = find_films(folder, read_sides("full=train, old/test=none,fold1=none")).table
+    assert films["split"].fillna("none").tolist() == ["train", "train", "none"]
+    for words in ("full", "full=learn", "=train"):
+        with pytest.raises(InputError, match="--sides: expected folder=part"):
+            read_sides(words)
+    with pytest.raises(InputError, match=r"no folder fool with films; it has .*full"):
+        find_films(folder, read_sides("fool=train,fold1=none"))
+    with pytest.raises(InputError, match="audit the folder of each fold by itself"):
+        find_films(folder)
 
 
 def test_an_info_file_names_the_patients(phantom):
@@ -107,6 +139,7 @@ def test_a_run_folder_stands_for_its_split(tmp_path):
         ("image_id,split\na,\n", "row 2 has no split"),
         ("image_id,fold,split\na,0,train\na,1,test\n", "expected one fold, found 2"),
         ("", "expected a split as CSV"),
+        ("image_id,split\n", "a header alone"),
         ("image_id,split\na,b,c,d\ne\n1,2,3,4,5,6\n", "expected a split as CSV"),
     ],
 )
@@ -137,7 +170,7 @@ def test_what_holds_no_films_says_so(tmp_path):
         find_films(tmp_path)
     with pytest.raises(InputError, match="nowhere: expected a table"):
         find_films(tmp_path / "nowhere")
-    with pytest.raises(InputError, match=r"expected one split in its path, found \['test', 'train'\]"):
+    with pytest.raises(InputError, match=r"folders of one part of a split, found test, train"):
         find_films(folder_of(tmp_path, "train/test/a.pgm"))
 
 

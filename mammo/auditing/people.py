@@ -1,0 +1,90 @@
+"""The patients of films by the names of files and by headers, and patients that are written in two ways."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+import pandas as pd
+
+from mammo.auditing.words import FEW, count, some
+from mammo.datasets.findings import STRING
+from mammo.errors import InputError
+from mammo.formats.header import Header
+from mammo.tables.patients import alike
+
+PLACEHOLDER = 20  # films from which on a PatientID that half of all films state is taken for a placeholder
+
+
+def by_names(films: pd.DataFrame, pattern: str) -> tuple[pd.DataFrame, list[str]]:
+    """Return the films with the patients that their names tell, and notes.
+
+    Args:
+        films: A table with `name`, and `patient`.
+        pattern: A regular expression that is searched in each name; the patient is its group `patient`, else its first
+            group, else all of what matches. A film whose name does not match keeps its patient.
+
+    Raises:
+        InputError: The expression is wrong, or matches no name.
+    """
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise InputError(f"--patient: expected a regular expression, found '{pattern}' ({error})") from None
+    group = "patient" if "patient" in expression.groupindex else min(expression.groups, 1)
+    found = [expression.search(name) for name in films["name"]]
+    patients = pd.Series([(one and one[group]) or pd.NA for one in found], index=films.index, dtype=STRING)
+    patients = patients.str.strip().replace("", pd.NA)
+    if patients.isna().all():
+        raise InputError(
+            f"--patient: '{pattern}' matches none of the {count(len(films), 'name')}, {films['name'].iloc[0]} for "
+            "example; write, for example, '([^/_]+)_[^/]*$' for names such as P12_L_CC.png"
+        )
+    notes = [f"the patients are those of the names by '{pattern}', {patients.dropna().iloc[0]} for example"]
+    if left := patients.isna().sum():
+        first = films.loc[patients.isna(), "name"].iloc[0]
+        notes.append(f"{count(left, 'name')} of films tell no patient by this expression, {first} for example")
+    return films.assign(patient=patients.fillna(films["patient"])), notes
+
+
+def by_headers(films: pd.DataFrame, headers: Sequence[Header]) -> tuple[pd.DataFrame, list[str]]:
+    """Return the films with the PatientIDs of their headers where no patient is known, and notes."""
+    told = pd.Series([one.patient for one in headers], index=films.index, dtype=STRING)
+    counted = told.value_counts()
+    notes = []
+    if len(counted) and counted.iloc[0] > max(PLACEHOLDER, len(films) / 2):
+        notes.append(
+            f"the PatientID of {count(counted.iloc[0], 'film')} is one and the same, and is taken for a placeholder"
+        )
+        told = told.mask(told == counted.index[0])
+    if (new := told.notna() & films["patient"].isna()).any():
+        notes.append(f"the patients of {count(new.sum(), 'film')} are the PatientIDs of their headers")
+    return films.assign(patient=films["patient"].fillna(told)), notes
+
+
+def alike_across(rows: pd.DataFrame) -> tuple[list[str], int]:
+    """Return a note for each group of patients whose names are almost the same, with the splits of each.
+
+    Args:
+        rows: A table with `patient` and `split`.
+
+    Returns:
+        The notes, and the number of groups whose patients are in several splits.
+    """
+    known = rows.dropna(subset="patient")
+    splits = known.groupby("patient")["split"].agg(lambda of: "+".join(sorted(set(of.dropna()))))
+    groups = alike(splits.index)
+    across = [group for group in groups if len({splits[one] for one in group}) > 1]
+    groups = [*across, *(group for group in groups if group not in across)]
+    lines = []
+    for group in groups[:FEW]:
+        named = [f"{_quoted(one)} ({splits[one]})" if splits[one] else _quoted(one) for one in group]
+        lines.append(f"{some(named, ' and ')}: one patient? They are taken as different")
+    if len(groups) > FEW:
+        lines.append(f"{len(groups) - FEW} more groups of patients have almost the same names")
+    return lines, len(across)
+
+
+def _quoted(name: str) -> str:
+    """Return a name; with quotation marks if it holds what cannot be seen."""
+    seen = name.isprintable() and "  " not in name and name == unicodedata.normalize("NFKC", name)
+    return name if seen else ascii(name)
