@@ -148,12 +148,17 @@ def test_every_how_to_says_what_tests_it():
     assert silent == []
 
 
-def test_the_audit_of_the_papers_claim_is_as_it_is_shown():
+def test_the_audits_of_claims_are_as_they_are_shown(tmp_path):
+    from mammo.auditing import claim_table
     from mammo.auditing.claim_report import audit
 
     page = ROOT / "docs/how-to/audit-claim.md"
-    command = next(words for words in lines(page) if "claim" in words)
-    assert f"```text\n{audit(after(command, 'claim'))[1]}\n```" in page.read_text()
+    first, weighted, *_ = (after(words, "claim") for words in lines(page) if "claim" in words)
+    assert f"```text\n{audit(first)[1]}\n```" in page.read_text()
+    assert "\n".join(audit(weighted)[1].splitlines()[:2]) in page.read_text()
+    table = tmp_path / "claims.csv"
+    table.write_text(re.search(r"```text\n(authors,.*?)```", page.read_text(), re.DOTALL)[1])
+    assert "\n".join(claim_table.lines(claim_table.read_claims(table))) in page.read_text()
 
 
 @pytest.mark.parametrize("word", ["women", "woman", "twin", "verdict", "the dial"])

@@ -4,7 +4,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from mammo.auditing import claim as claims
-from mammo.auditing.claim import Claim, Matrices, conflict, matrices, read_claim, whole_patients, wilson
+from mammo.auditing.claim import Matrices, conflict, matrices, whole_patients, wilson
+from mammo.auditing.claim_readings import Reading, folds_of_classes, of_classes, of_folds, too_wide
+from mammo.auditing.claim_roc import auc_lines
+from mammo.auditing.claim_words import RULES, Claim, read_claim
 
 VERDICTS = {  # by the rules that some matrix fits
     "rounded truncated": "Possible: {counts} give {given}, rounded or truncated.",
@@ -12,20 +15,44 @@ VERDICTS = {  # by the rules that some matrix fits
     "truncated": "Possible only as truncated: no {counts} give {given} by rounding.",
     "": "Possible only as rounded in part and truncated in part: no {counts} give {given} by one rule alone.",
 }
+COUNTED = "counts of the positive class, rounded or truncated"
 
 
 def audit(words: list[str]) -> tuple[bool, str]:
-    """Return True if the claim is arithmetically possible, and the report; `words` are those of `read_claim`."""
-    claim = read_claim(words)
+    """Return False if the claim is impossible in every way that was tried, and the report.
+
+    Args:
+        words: The words of the claim, see `claim_words.read_claim`.
+    """
+    return judged(read_claim(words))
+
+
+def judged(claim: Claim) -> tuple[bool, str]:
+    """Return what `audit` does, of a claim that is read."""
+    if not claim.numbers:
+        possible, lines = auc_lines(claim, None)
+        return possible, "\n".join([*lines, *_patients(claim)])
     # Accuracy alone does not depend on the classes, so all films may be negative; the search then need not grow as n^2.
     open_classes = claim.n_pos is None and set(claim.numbers) == {"accuracy"}
     counted = replace(claim, n_pos=0) if open_classes else claim
-    found = {rule: matrices(counted, rule) for rule in claims.RULES}
+    found = {rule: matrices(counted, rule) for rule in RULES}
     if not len(found["either"].rows):
-        return False, "\n".join([*_impossible(claim, counted), *_patients(claim)])
+        possible, lines = _otherwise(claim, counted)
+        return possible, "\n".join([*lines, *_patients(claim)])
     kept = {rule: found[rule] for rule in ("rounded", "truncated") if len(found[rule].rows)}
     given = {"counts": f"counts of {_films(claim)}", "given": _given(claim, claim.numbers)}
     lines = [VERDICTS[" ".join(kept)].format(**given)]
+    possible, of_auc = auc_lines(claim, None if open_classes else found["either"])
+    if not possible:
+        lines = [of_auc[0], lines[0].replace("Possible", "The other numbers are possible", 1)]
+    lines += of_auc[not possible :]
+    if claim.folds:
+        wrong = of_folds(claim)
+        lines += [f"As means over {claim.folds} folds: {'; '.join(wrong) or 'possible too'}."]
+    elif claim.spreads:
+        lines += [
+            f"A spread stands with {' and '.join(claim.spreads)}: if it is a mean over folds or runs, give folds=."
+        ]
     kept = kept or {"rounded in part, truncated in part": found["either"]}
     cells = [one.cells() for one in kept.values()]
     over = {name: (min(one[name][0] for one in cells), max(one[name][1] for one in cells)) for name in cells[0]}
@@ -40,25 +67,66 @@ def audit(words: list[str]) -> tuple[bool, str]:
         lines += [*_matrices(kept), interval, _majority(claim, over, low)]
     if claim.n_pos is None and not open_classes and over["positives"][0] == over["positives"][1]:
         claim = replace(claim, n_pos=over["positives"][0])
-    return True, "\n".join([*lines, *_patients(claim)])
+    return possible, "\n".join([*lines, *_patients(claim)])
 
 
-def _impossible(claim: Claim, counted: Claim) -> list[str]:
-    names = conflict(counted)
-    together = " together" if len(names) > 1 else ""
+def _otherwise(claim: Claim, counted: Claim) -> tuple[bool, list[str]]:
+    """Return whether the numbers are possible in another way than as counts of the positive class, and the lines."""
+    tried, without = [COUNTED], ["folds or runs of unequal size"]
+    readings, ways = of_classes(claim, claims.LISTED)
+    tried += ways
+    if not ways and set(claim.numbers) - {"accuracy"}:
+        without.insert(0, "means over classes, as the number of positive films is unknown (n_pos=)")
+    if claim.folds:
+        wrong, of_means = of_folds(claim), folds_of_classes(claim)
+        means = f"means over {claim.folds} folds of nearly equal size"
+        tried += [means] + [f"{means}, of means over classes"] * (len(claim.numbers) > 1)
+        if not wrong:
+            readings.append(Reading(means))
+        elif len(claim.numbers) > 1 and not of_means:
+            readings.append(Reading(f"{means}, of means over classes"))
+    else:
+        without.append("means over folds or runs (give folds=, their number)")
+    whole = _given(claim, claim.numbers)
+    ranked, of_auc = auc_lines(claim, None)
+    if not ranked:
+        return False, of_auc
+    if readings:
+        first, *others = readings
+        lines = [f"Possible, but not as counts of the positive class: {whole} can be {first.words}."]
+        lines += [f"Confusion matrices: {_listed(first)}."] * bool(first.matrices)
+        return True, lines + [f"They can be {one.words} too." for one in others]
+    if claim.spreads and not claim.folds and not too_wide(claim, 2):
+        names = " and ".join(claim.spreads)
+        return True, [
+            f"Not decided: {names} stands with a spread (a mean over folds or runs), and no counts of {_films(claim)} "
+            f"give {whole}; give folds=, the number of folds."
+        ]
+    at_odds = conflict(counted)
+    together = " together" if len(at_odds) > 1 else ""
     lines = [
-        f"Impossible: no counts of {_films(claim)} give {_given(claim, names)}{together}, rounded or truncated. "
-        f"(A mean over folds, runs or classes may differ from every such fraction; ask the authors for the counts.)"
+        f"Impossible: no counts of {_films(claim)} give {_given(claim, at_odds)}{together}, rounded or truncated.",
+        f"Readings tried, and none fits: {'; '.join(tried)}. Not tried: {'; '.join(without)}. Ask the authors for the "
+        "counts.",
     ]
+    if claim.folds:
+        lines.append(f"As means over {claim.folds} folds: {'; '.join(of_folds(claim))}.")
     of = {"accuracy": claim.n}
     if claim.n_pos is not None:
         of |= {"sensitivity": claim.n_pos, "specificity": claim.n - claim.n_pos}
-    if len(names) == 1 and (whole := of.get(names[0])):
-        number = claim.numbers[names[0]]
-        below = min(number.digits * whole // number.scale, whole)
-        nearest = " and ".join(_share(count, whole, 4) for count in range(below, min(below + 1, whole) + 1))
+    if len(at_odds) == 1 and (total := of.get(at_odds[0])):
+        number = claim.numbers[at_odds[0]]
+        below = min(number.digits * total // number.scale, total)
+        nearest = " and ".join(_share(count, total, 4) for count in range(below, min(below + 1, total) + 1))
         lines.append(f"Nearest: {nearest}.")
-    return lines
+    return False, lines
+
+
+def _listed(reading: Reading) -> str:
+    if reading.count <= claims.LISTED:
+        return "; ".join(f"tp {tp}, tn {tn}, fp {fp}, fn {fn}" for tp, tn, fp, fn in reading.matrices)
+    tp, tn, fp, fn = reading.matrices[0]
+    return f"{reading.count} of them, tp {tp}, tn {tn}, fp {fp}, fn {fn} for example"
 
 
 def _matrices(kept: dict[str, Matrices]) -> list[str]:

@@ -129,7 +129,8 @@ def correlation(one: np.ndarray, other: np.ndarray) -> float:
 
 def has_texture(thumb: np.ndarray) -> bool:
     """Tell if a thumbnail (side, side) uint8 shows enough to tell it from others: not only areas of one level."""
-    return bool(((np.abs(_fine(thumb)) > 0.1) & (_telling(thumb) > 0)).mean() > 0.02)
+    inside = cv2.erode(_telling(thumb), np.ones((17, 17), np.uint8))  # the edge of an area of one level is no texture
+    return bool(((np.abs(_fine(thumb)) > 0.1) & (inside > 0)).mean() > 0.02)
 
 
 def _aligned(one: np.ndarray, other: np.ndarray, warp: np.ndarray, iterations: int) -> tuple[float, np.ndarray]:

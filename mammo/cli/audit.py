@@ -94,13 +94,27 @@ def split(
 @app.command()
 def claim(
     words: Annotated[
-        list[str], typer.Argument(help="numbers such as n=225 accuracy=97.77 sensitivity=95.83 train=54,43 test=153,72")
-    ],
+        list[str] | None,
+        typer.Argument(help="numbers such as n=225 accuracy=97.77 recall=95.83 train=54,43 test=153,72"),
+    ] = None,
+    table: Annotated[
+        Path | None, typer.Option(help="a table (CSV, XLSX or Parquet) with a claim in each row, in the same words")
+    ] = None,
 ) -> None:
-    """Check the arithmetic of a published claim. The exit status is 1 if no counts of films can give its numbers."""
+    """Check the arithmetic of a published claim. The exit status is 1 if no reading of its numbers is possible."""
+    from mammo.auditing import claim_table
     from mammo.auditing.claim_report import audit
+    from mammo.errors import InputError
 
-    possible, text = audit(words)
+    if bool(words) == (table is not None):
+        raise InputError("expected the numbers of a claim, such as n=225 accuracy=97.77, or --table claims.csv")
+    if table is not None:
+        rows = claim_table.read_claims(table)
+        verdicts = {row.verdict for row in rows}
+        found, bad = claim_table.IMPOSSIBLE in verdicts, claim_table.BAD in verdicts
+        _end(list(claim_table.lines(rows)), found=found, unreadable=bad)
+        return
+    possible, text = audit(words or [])
     _end([text], found=not possible)
 
 

@@ -1,12 +1,15 @@
 """Published numbers: which counts give them, checked against plain enumeration and the paper's own tables."""
 
 import itertools
+import re
 from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal
 from fractions import Fraction
 
 import numpy as np
 import pytest
 from scipy.stats import binomtest
+from sklearn.metrics import roc_auc_score
+from typer.testing import CliRunner
 
 from mammo.auditing.claim import (
     MIAS_BOTH,
@@ -14,11 +17,13 @@ from mammo.auditing.claim import (
     MIAS_NONE,
     MIAS_ONE,
     matrices,
-    read_claim,
     whole_patients,
     wilson,
 )
 from mammo.auditing.claim_report import audit
+from mammo.auditing.claim_table import lines, read_claims
+from mammo.auditing.claim_words import read_claim
+from mammo.cli.main import app
 from mammo.errors import InputError
 from tests.evaluation.test_metrics import TABLES
 
@@ -31,8 +36,11 @@ def found(rule, *words):
 
 
 def fractions(tp, tn, fp, fn):
-    pairs = ((tp + tn, tp + tn + fp + fn), (tp, tp + fn), (tn, tn + fp), (tp, tp + fp), (2 * tp, 2 * tp + fp + fn))
-    return {name: Fraction(*pair) if pair[1] else Fraction(0) for name, pair in zip(NAMES, pairs, strict=True)}
+    pairs = ((tp + tn, tp + tn + fp + fn), (tp, tp + fn), (tn, tn + fp), (tp, tp + fp), (2 * tp, 2 * tp + fp + fn),
+             (tn, tn + fn))  # fmt: skip
+    return {
+        name: Fraction(*pair) if pair[1] else Fraction(0) for name, pair in zip((*NAMES, "npv"), pairs, strict=True)
+    }
 
 
 def every_matrix(n):
@@ -64,7 +72,7 @@ def test_each_cell_of_the_papers_tables_is_possible_alone_as_truncated(row):
 
 
 @pytest.mark.parametrize("rule", ["rounded", "truncated"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", (*NAMES, "npv"))
 def test_every_number_alone_has_the_matrices_of_plain_enumeration(name, rule):
     """Eight films, whose eighths are ties of rounding and edges of truncation."""
     everything = every_matrix(8)
@@ -79,7 +87,7 @@ def test_numbers_together_have_the_matrices_of_plain_enumeration(rounding, rule,
     rng, n, everything = np.random.default_rng(seed), 9, every_matrix(9)
     for index, size, decimals in itertools.product(rng.choice(len(everything), 8), (2, 3, 5), (0, 1, 2)):
         matrix, values = list(everything.items())[index]
-        unit, chosen = Decimal(1).scaleb(-decimals), rng.choice(NAMES, size, replace=False)
+        unit, chosen = Decimal(1).scaleb(-decimals), rng.choice((*NAMES, "npv"), size, replace=False)
         printed = {
             name: str((Decimal(100 * values[name].numerator) / values[name].denominator).quantize(unit, rounding))
             for name in chosen
@@ -109,6 +117,12 @@ def test_numbers_together_have_the_matrices_of_plain_enumeration(rounding, rule,
         ("1", "1"),
         ("1.01", "1.01"),
         ("0.5%", "0.5"),
+        ("97,77", "97.77"),
+        ("0,9777", "97.77"),
+        ("97.77±0.3", "97.77"),
+        ("97,77 ± 0,3 %", "97.77"),
+        ("0.9777+/-0.003", "97.77"),
+        ("97.77 (0.30)", "97.77"),
     ],
 )
 def test_a_number_is_a_fraction_when_it_has_a_point_and_is_at_most_one(text, percent):
@@ -257,10 +271,12 @@ def test_the_patients_of_mini_mias_are_those_of_its_films(mias):
         ("accuracy=97.77", "n is missing; give the number of test films"),
         ("n=0 accuracy=97.77", "n is 0; .* n=225"),
         ("n=225", "one of accuracy, sensitivity"),
-        ("n=225 acc=97.77", "found 'acc=97.77'"),
+        ("n=225 kappa=0.9", "found 'kappa=0.9'"),
+        ("n=225 recall=90 sensitivity=90", "at most once, found 'sensitivity=90'"),
+        ("n=225 accuracy=97.77 folds=1", "^folds=1: expected 2 folds"),
         ("n=225 accuracy", "expected key=value"),
         ("n=225 accuracy=1 accuracy=2", "at most once"),
-        ("n=225 accuracy=97,77", "^accuracy=97,77 .*accuracy=97.77 or accuracy=0.9777"),
+        ("n=225 accuracy=97,7,7", "^accuracy=97,7,7 .*accuracy=97.77 or accuracy=0.9777"),
         ("n=225 accuracy=-3", "^accuracy=-3 .*per cent"),
         ("n=225 accuracy=.", "^accuracy=. .*per cent"),
         ("n=225 accuracy=97.777777777", "at most 8 decimals"),
@@ -279,3 +295,81 @@ def test_a_claim_that_cannot_be_read_is_one_line(words, message):
     with pytest.raises(InputError, match=message) as caught:
         audit(words.split())
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "verdict"),
+    [
+        ("test=60,40 accuracy=85.00 recall=85.00 precision=85.05 f1=84.80", "means over both classes, weighted"),
+        ("test=60,40 recall=83.33 ppv=85.16 specificity=83.33", "means over both classes \\(macro\\)"),
+        ("test=60,40 sensitivity=91.67 precision=84.62 specificity=75", "numbers of the other class"),
+        ("test=60,40 accuracy=82.0 recall=82.0 ppv=82.0 specificity=82.0", "(.|\\n)*(micro)"),
+        (
+            "test=60,40 sensitivity=75 specificity=91.67 precision=85.05",
+            "a mixture: sensitivity and specificity of the pos",
+        ),
+        ("n=322 folds=5 accuracy=97.53", "means over 5 folds of nearly equal size"),
+    ],
+)
+def test_other_readings_are_tried_before_a_claim_is_called_impossible(words, verdict):
+    """Most numbers are those of 30 of 40 positive films that are found, and 55 of 60 negative ones."""
+    possible, text = audit(words.split())
+    assert possible and re.match(f"Possible, but not as counts of the positive class: .*{verdict}", text), text
+
+
+def test_a_claim_that_no_reading_fits_names_those_that_were_tried():
+    possible, text = audit(["test=60,40", "folds=10", "accuracy=85.01", "recall=30", "precision=99", "specificity=20"])
+    tried, untried = text.splitlines()[1].split("Not tried:")
+    assert not possible and text.startswith("Impossible:")
+    for reading in ("counts of the positive", "(macro)", "weighted", "micro", "mixtures", "10 folds of nearly equal"):
+        assert reading in tried
+    assert "folds or runs of unequal size" in untried and "folds=" not in untried
+    assert "give folds=" in audit(["n=225", "accuracy=97.5"])[1]
+
+
+def test_every_mean_over_folds_is_possible_and_a_spread_beyond_all_fractions_is_not():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        folds = int(rng.integers(2, 8))
+        totals = rng.integers(folds, 60, 2)
+        sizes = [[len(part) for part in np.array_split(np.arange(total), folds)] for total in totals]  # larger first
+        right = [[rng.integers(0, size + 1) for size in of] for of in sizes]
+        means = [np.mean(np.divide(some, of)) for some, of in zip(right, sizes, strict=True)]
+        both = np.mean(np.divide(np.add(*right), np.add(*sizes))) if totals.sum() % folds == totals[0] % folds else None
+        words = [f"test={totals[0]},{totals[1]}", f"folds={folds}", f"spec={means[0]:.5f}", f"recall={means[1]:.5f}"]
+        assert audit([*words, *([] if both is None else [f"acc={both:.5f}"])])[0], words
+    assert audit(["n=225", "accuracy=97.5±0.3"])[1].startswith("Not decided: accuracy stands with a spread")
+    assert not audit(["n=225", "accuracy=97.5±40"])[0] and not audit(["n=225", "folds=5", "accuracy=97.53±40"])[0]
+
+
+def test_an_auc_is_held_to_the_number_of_pairs_and_to_the_point_that_the_other_numbers_give():
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        scores, labels = rng.integers(0, 6, 12), rng.permutation([0] * 7 + [1] * 5)
+        area = roc_auc_score(labels, scores)
+        called = scores >= rng.integers(0, 7)
+        recall, specificity = called[labels == 1].mean(), (~called)[labels == 0].mean()
+        words = ["test=7,5", f"auc={area:.4f}", f"recall={recall:.4f}", f"specificity={specificity:.4f}"]
+        assert audit(words)[0], words
+    for words, why in (("auc=0.99", "outside 25.00 to 75.00 %"), ("auc=0.50010", "= 2,400 pairs"), ("auc=0.5", "")):
+        possible, text = audit(["test=60,40", "recall=50", "specificity=50", words])
+        assert possible == (not why) and why in text
+    assert not audit(["test=60,40", "auc=0.50010"])[0] and audit(["n=100", "auc=0.98"])[0]
+
+
+def test_a_table_of_claims_has_a_verdict_for_each_row(tmp_path):
+    table = tmp_path / "claims.csv"
+    table.write_text(
+        "authors;Accuracy;test;Recall\nA;98.06 %;;\nB;97,77;153,72;95,83\nC;97,5;153,72;\nD;much;10,10;\nE;;10,10;\n"
+    )
+    rows = read_claims(table)
+    assert [row.verdict.split()[0] for row in rows] == ["without", "possible", "impossible", "not", "without"]
+    assert rows[0].text == "accuracy 98.06 % needs at least 103 films (101 of 103)"
+    assert (
+        list(lines(rows))[-1] == "claims: 5; 1 possible, 1 impossible, 2 without the number of films, 1 not understood"
+    )
+    told = CliRunner().invoke(app, ["audit", "claim", "--table", str(table)])
+    assert told.exit_code == 1 and "B: Possible only as truncated" in told.stdout
+    table.write_text("authors,year\nA,2019\n")
+    with pytest.raises(InputError, match="expected a column of numbers"):
+        read_claims(table)

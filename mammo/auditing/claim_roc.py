@@ -1,0 +1,73 @@
+"""The area under the ROC curve of a claim: what the numbers of films and the other numbers allow."""
+
+import numpy as np
+
+from mammo.auditing.claim import Matrices
+from mammo.auditing.claim_words import Claim, Number
+
+_EDGE = 1e-12
+
+
+def auc_lines(claim: Claim, found: Matrices | None) -> tuple[bool, list[str]]:
+    """Return False if the AUC is impossible, and the lines about it; there are none if the claim has no AUC.
+
+    A pair of a positive and a negative film is ranked rightly, wrongly or alike, so the AUC is a multiple of
+    1 / (2 positives negatives). The classes are decided at one point of the curve, and the curve rises: so it lies
+    between the two steps through this point. A mean over folds is not held to either.
+
+    Args:
+        claim: The claim.
+        found: The matrices of its other numbers; None if there are none.
+    """
+    auc = claim.auc
+    if auc is None:
+        return True, []
+    if claim.folds or "auc" in claim.spreads:
+        return True, [f"AUC {auc.text}: a mean over folds, which may be any number from 0 to 100 %."]
+    if why := _no_ranking(auc, claim.n_pos, claim.n):
+        return False, [f"Impossible: {why}."]
+    if found is None:
+        tested = (
+            "as far as the number of pairs tells" if claim.n_pos is not None else "but nothing is tested; give n_pos="
+        )
+        return True, [f"Possible: auc {auc.text}, {tested}."]
+    lowest, highest = _bounds(found)
+    low_auc, high_auc = auc.span()
+    ends = f"{100 * lowest.min():.2f} to {100 * highest.max():.2f} %"
+    if not ((low_auc <= highest + _EDGE) & (high_auc >= lowest - _EDGE)).any():
+        return False, [
+            f"Impossible: auc {auc.text} is outside {ends}, where the ROC curve lies that passes through the other "
+            "numbers. (Numbers of different models or runs need not fit.)"
+        ]
+    line = f"AUC {auc.text}: possible; the ROC curve through the other numbers has an area of {ends}."
+    positives, tp, fewest, _ = found.rows.T
+    middle = (_share(tp, positives) + _share(found.n - positives - fewest, found.n - positives)) / 2
+    if ((middle >= low_auc - _EDGE) & (middle <= high_auc + _EDGE)).any():
+        line += " It may be the mean of sensitivity and specificity, which is the area if classes are taken as scores."
+    return True, [line]
+
+
+def _no_ranking(auc: Number, positives: int | None, n: int) -> str:
+    """Return why no ranking of the films has an AUC; empty if one has."""
+    if positives is None:
+        return f"auc {auc.text} is above 100 %" if auc.digits > auc.scale else ""
+    pairs = positives * (n - positives)
+    if not pairs:
+        return f"auc {auc.text} needs positive and negative films, and {positives} of {n} are positive"
+    low, high = auc.numerators(2 * pairs, "either")
+    if low > min(high, 2 * pairs):
+        return f"no ranking of {positives} x {n - positives} = {pairs:,} pairs gives auc {auc.text}"
+    return ""
+
+
+def _bounds(found: Matrices) -> tuple[np.ndarray, np.ndarray]:
+    """Return the least and the largest area for each row of matrices, (R,)."""
+    positives, tp, least, most = found.rows.T
+    negatives = found.n - positives
+    recall = _share(tp, positives)
+    low, high = _share(negatives - most, negatives), _share(negatives - least, negatives)
+    return recall * low, 1 - (1 - recall) * (1 - high)
+
+
+def _share(count: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(count, whole, out=np.zeros(len(count)), where=whole > 0)

@@ -1,0 +1,83 @@
+"""The claims of a whole review, one in each row of a table, and a verdict on each."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mammo.auditing.claim_report import judged
+from mammo.auditing.claim_words import METRICS, Number, known_key, read_claim, read_number
+from mammo.auditing.words import count
+from mammo.errors import InputError
+from mammo.tables.spreadsheet import read_spreadsheet
+
+POSSIBLE, IMPOSSIBLE, OPEN, BAD = "possible", "impossible", "without the number of films", "not understood"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table: the name of the claim, the verdict in one word, and the report on it."""
+
+    name: str
+    verdict: str
+    text: str
+
+
+def read_claims(path: Path) -> list[Row]:
+    """Judge the claims of a table.
+
+    Its columns are the words of a claim (`n`, `accuracy`, `test`, ...); the first other column names the claims. A row
+    without a number of films is told how many films its numbers need at least.
+
+    Raises:
+        InputError: The table cannot be read, or has no column of numbers.
+    """
+    table = read_spreadsheet(path, "a table of claims").rows
+    keys = {column: key for column in table if (key := known_key(str(column)))}
+    if not set(keys.values()) & {*METRICS, "auc"}:
+        raise InputError(f"{path}: expected a column of numbers such as accuracy, found {', '.join(map(str, table))}")
+    named = next((column for column in table if column not in keys), None)
+    rows = []
+    for number, cells in table.iterrows():
+        words = {keys[column]: str(cell) for column, cell in cells.dropna().items() if column in keys}
+        name = str(cells[named]) if named is not None and cells.notna()[named] else f"row {number}"
+        rows.append(_judged(name, words))
+    return rows
+
+
+def _judged(name: str, words: dict[str, str]) -> Row:
+    metrics = [key for key in words if key in (*METRICS, "auc")]
+    try:
+        if not metrics:
+            return Row(name, OPEN, "no number is given")
+        if not {"n", "n_test", "test", "n_pos", "n_neg"} & set(words):
+            numbers = {key: read_number(key, words[key]) for key in metrics if key in METRICS}
+            return Row(name, OPEN, _least(numbers))
+        possible, text = judged(read_claim([f"{key}={value}" for key, value in words.items()]))
+    except InputError as error:
+        return Row(name, BAD, str(error))
+    return Row(name, POSSIBLE if possible else IMPOSSIBLE, text.partition("\n")[0])
+
+
+def _least(numbers: dict[str, Number]) -> str:
+    """Return in words how many films numbers need, each of which is a fraction of some films."""
+    words = []
+    for name, number in numbers.items():
+        least, right = next(
+            (total, low)
+            for total in range(1, number.scale + 1)
+            for low, high in [number.numerators(total, "either")]
+            if low <= min(high, total) or total == number.scale
+        )
+        words.append(f"{name} {number.text} needs at least {count(least, 'film')} ({right} of {least})")
+    return "; ".join(words) or "nothing can be tested"
+
+
+def lines(rows: list[Row]) -> Iterator[str]:
+    """Yield the lines to print: one for each claim, and the number of each verdict."""
+    yield from (f"{row.name}: {row.text if row.verdict != BAD else f'error: {row.text}'}" for row in rows)
+    counted = [
+        f"{number} {word}"
+        for word in (POSSIBLE, IMPOSSIBLE, OPEN, BAD)
+        if (number := sum(one.verdict == word for one in rows))
+    ]
+    yield f"claims: {len(rows)}; {', '.join(counted)}"
