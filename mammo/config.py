@@ -20,6 +20,7 @@ from mammo.crop_config import AugmentConfig, CropConfig
 from mammo.detector_config import DetectorConfig
 from mammo.errors import InputError
 from mammo.fields import check_ranges
+from mammo.fields import checked as _checked
 from mammo.fields import number as _number
 from mammo.fields import one_of as _one_of
 from mammo.fields import whole as _whole
@@ -167,7 +168,12 @@ class TrainerConfig:
     """Arguments of Lightning's Trainer. Add others with a plus, for example `+trainer.sync_batchnorm=true`."""
 
     max_epochs: int = _whole(30, 1)  # the largest number of epochs
-    accelerator: str = _one_of("auto", "auto", "cpu", "cuda", "gpu")  # auto, cpu or cuda
+    # auto, cpu or cuda; one GPU of several is chosen by CUDA_VISIBLE_DEVICES=1 before the command
+    accelerator: str = _checked(
+        "auto",
+        lambda v: v in ("auto", "cpu", "cuda", "gpu"),
+        "auto, cpu, cuda or gpu (one GPU of several: CUDA_VISIBLE_DEVICES=1)",
+    )
     devices: Any = 1  # the number of devices on each machine; on a CPU, of processes
     num_nodes: int = _whole(1, 1)  # the number of machines; srun or torchrun must start more than one
     # auto: bf16-mixed where the processor or GPU has bfloat16, otherwise 32-true

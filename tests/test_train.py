@@ -534,7 +534,11 @@ def test_the_report_comes_from_the_folder_alone_of_an_earlier_version_too(copied
     ("overrides", "message"),
     [
         (["trainer.devices=64"], "trainer.devices=64: this machine has"),
-        (["trainer.accelerator=tpu"], "expected auto, cpu, cuda or gpu"),
+        (["trainer.accelerator=cuda:1"], "expected auto, cpu, cuda or gpu .*CUDA_VISIBLE_DEVICES=1"),
+        (
+            ["model=compact", "model.trainable=all", "data.batch_size=1"],
+            "data.batch_size=1: the batch norm of .*compact",
+        ),
         (["model=resnet18", "model.weights=nowhere.safetensors"], "a .safetensors file that exists"),
         (["loss.class_weights=some"], "expected balanced or none"),
         (["seed=-1"], "seed=-1: expected a whole number"),

@@ -11,7 +11,7 @@ import urllib.error
 import urllib.request
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -139,10 +139,37 @@ def extract(archive: Path, folder: Path, *, expected: Callable[[str], int | None
             with tarfile.open(archive) as tar:
                 _unpack(tar, archive, unpacked, expected)
         except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+            if other := what_else(archive):
+                raise InputError(f"{archive} is {other}") from error
             why = str(error).partition("\n")[0].rstrip(":")
             raise InputError(
                 f"{archive} is truncated or corrupt ({why}); name a whole archive, or fetch it again"
             ) from error
+
+
+def what_else(path: Path) -> str:
+    """Return what a file is that should be a tar or tar.gz, with what to do; empty if its content may be one."""
+    with path.open("rb") as file:
+        head = file.read(1024)
+    if not head:
+        return "an empty file; fetch it again"
+    if head.startswith(b"\x1f\x8b"):
+        with suppress(OSError, EOFError, zlib.error), gzip.open(path) as packed:
+            head = packed.read(1024)
+    begin = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    shown = begin[:20].decode("ascii", "replace").split("\n")[0]
+    if begin.startswith(b"<"):
+        return (
+            f"a web page or XML (it begins with {shown}): the archive has moved, or asks for a login; fetch it by hand"
+        )
+    if begin.startswith((b"PK", b"7z\xbc\xaf", b"Rar!")):
+        kind = "a zip" if begin.startswith(b"PK") else "a 7z archive" if begin.startswith(b"7z") else "a RAR archive"
+        return f"{kind}: unpack it, and name the folder of the films by data.root"
+    if begin.startswith((b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"P5")):
+        return "a picture or a PDF; name the archive"
+    if head.isascii() and b"\0" not in head and begin:
+        return f"a text (it begins with {shown}), not an archive; fetch it by hand"
+    return ""
 
 
 def _unpack(tar: tarfile.TarFile, archive: Path, folder: Path, expected: Callable[[str], int | None]) -> None:

@@ -90,6 +90,10 @@ class MIAS:
             raise InputError(
                 f"{self.root} has no Info.txt but other files, {others[0].name} for example; "
                 + (f"name the archive, data.archive={tars[0]}, and " if tars else "")
+                + (
+                    f"Info.txt is in {self.root.parent}: put it beside the films, or "
+                    * (self.root.parent / "Info.txt").is_file()
+                )
                 + "name another folder by data.root, or leave it out"
             )
 
@@ -102,6 +106,8 @@ class MIAS:
         if self.info() is not None:
             return
         if self.archive is not None:
+            if self.archive.is_dir():
+                raise InputError(f"{self.archive} is a folder, not an archive; name a folder of films by data.root")
             if not self.archive.is_file():
                 raise FileNotFoundError(f"no archive at {self.archive}; mend data.archive or MAMMO_MIAS_ARCHIVE")
             return download.extract(self.archive, self.root, expected=expected_member)
@@ -117,6 +123,9 @@ class MIAS:
                 f"download: {error}. Either name the archive by data.archive=<path to all-mias.tar.gz> or "
                 "MAMMO_MIAS_ARCHIVE, or run `python -m mammo data fetch` with a network connection"
             ) from error
+        if other := download.what_else(target):  # it is not kept as the archive, so that a later run fetches it again
+            target.unlink()
+            raise InputError(f"{self.url} is {other}")
         download.extract(target, self.root, expected=expected_member)
 
     def findings(self) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 import sys
 from collections.abc import Iterable
 from dataclasses import fields
@@ -243,7 +244,10 @@ def _check_machine(config: Config) -> None:
         if name not in TRAINER:
             raise InputError(f"trainer.{name} is no setting; {meant(f'trainer.{name}', [*OWN_TRAINER, *TRAINER])}")
     if not (trainer.devices == "auto" or isinstance(trainer.devices, int)):
-        raise InputError(f"trainer.devices={trainer.devices}: expected a whole number, or auto")
+        raise InputError(
+            f"trainer.devices={trainer.devices}: expected how many devices, a whole number, or auto; "
+            f"{_one_gpu(trainer.devices)}"
+        )
     gpu = any(Path("/dev").glob("nvidia*")) or Path("/dev/kfd").exists()
     if trainer.accelerator in ("cuda", "gpu") and not gpu:
         raise InputError(f"trainer.accelerator={trainer.accelerator}: this machine has no GPU; use auto or cpu")
@@ -253,6 +257,12 @@ def _check_machine(config: Config) -> None:
             f"trainer.devices={trainer.devices}: this machine has {cores} CPU cores, one for each device; "
             f"expected 1 to {cores}"
         )
+
+
+def _one_gpu(word: object) -> str:
+    """Return how to name a GPU by its number, which is in the environment; `word` may be a number in brackets."""
+    named = re.findall(r"[0-9]+", str(word))
+    return f"to choose a GPU, write CUDA_VISIBLE_DEVICES={','.join(named) or '1'} before the command"
 
 
 def check_writable(folder: Path, what: str) -> None:

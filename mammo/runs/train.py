@@ -8,8 +8,9 @@ import lightning as L
 from mammo.config import Config
 from mammo.datasets.registry import open_dataset
 from mammo.models import heads
+from mammo.models.batch_norm import check_batch_norm
 from mammo.models.heads import FittedHead
-from mammo.processes.devices import plan_of
+from mammo.processes.devices import Plan, plan_of
 from mammo.reports import run as report
 from mammo.run_folder import RunFolder
 from mammo.runs.audit import audit
@@ -46,9 +47,7 @@ def train(config: Config, folder: Path) -> dict[str, float]:
     kept = folder / "checkpoints" / "last.ckpt"
     last = kept if config.ckpt_path == "last" and kept.is_file() else None
     donor = donor_of(config)
-    plan = plan_of(config.trainer)
-    plan.prepare()
-    plan.check_batch(config.data.batch_size)
+    plan = _planned(config)
 
     dataset = open_dataset(config.data)
     dataset.prepare()
@@ -90,6 +89,15 @@ def train(config: Config, folder: Path) -> dict[str, float]:
     if lost := len(prepared.crops.unreadable):
         log.warning("films  %d unreadable images were left out: %s", lost, folder / "unreadable.csv")
     return metrics
+
+
+def _planned(config: Config) -> Plan:
+    """Return the devices of a run, which can share its batches."""
+    plan = plan_of(config.trainer)
+    plan.prepare()
+    plan.check_batch(config.data.batch_size)
+    check_batch_norm(config, plan.world)
+    return plan
 
 
 def fit_heads(

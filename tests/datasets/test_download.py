@@ -382,7 +382,7 @@ def test_a_member_that_does_not_belong_is_refused_by_name(tmp_path, bad, why):
 def test_a_truncated_archive_is_named_with_what_to_do(tmp_path, share):
     archive = tar(tmp_path / "x.tar.gz", good())
     archive.write_bytes(archive.read_bytes()[: int(share * archive.stat().st_size)])
-    with pytest.raises(InputError, match=r"x\.tar\.gz is truncated or corrupt .* fetch it again"):
+    with pytest.raises(InputError, match=r"x\.tar\.gz is (truncated or corrupt|an empty file).* fetch it again"):
         extract(archive, tmp_path / "mias", expected=LIMITS.get)
     assert_nothing_but(archive)
 
@@ -414,14 +414,26 @@ def test_a_wrong_checksum_at_the_very_end_is_noticed(tmp_path):
     assert_nothing_but(archive)
 
 
-def test_what_is_no_archive_is_refused_in_one_line(tmp_path):
-    for data in (b"<html>not found</html>" * 100, gzip.compress(b"no tar" * 1000)):
-        archive = tmp_path / "x.tar.gz"
-        archive.write_bytes(data)
-        with pytest.raises(InputError, match="truncated or corrupt") as caught:
-            extract(archive, tmp_path / "mias", expected=LIMITS.get)
-        assert "\n" not in str(caught.value)
-        assert_nothing_but(archive)
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"<html>moved</html>" * 100, r"a web page or XML .*<html>"),
+        (b'\n <?xml version="1.0"?><Error/>', "a web page or XML"),
+        (gzip.compress(b"<!DOCTYPE html>"), "a web page or XML"),
+        (b'{"error": "login"}', "a text"),
+        (gzip.compress(b"no tar" * 1000), "a text"),
+        (b"PK\3\4" + bytes(500), "a zip: unpack it, and name .* data.root"),
+        (b"", "an empty file"),
+        (bytes(range(256)) * 10, "truncated or corrupt"),
+    ],
+)
+def test_what_is_no_archive_is_named_in_one_line(tmp_path, data, what):
+    archive = tmp_path / "x.tar.gz"
+    archive.write_bytes(data)
+    with pytest.raises(InputError, match=rf"x\.tar\.gz is {what}") as caught:
+        extract(archive, tmp_path / "mias", expected=LIMITS.get)
+    assert "\n" not in str(caught.value)
+    assert_nothing_but(archive)
 
 
 def test_an_interruption_leaves_nothing(tmp_path):

@@ -197,6 +197,27 @@ def test_a_named_archive_that_is_missing_is_an_error_and_no_download(fake, tmp_p
         dataset.prepare()
 
 
+def test_a_web_page_in_place_of_the_download_is_named_and_not_kept(fake, tmp_path, monkeypatch):
+    def page(url, target):
+        target.write_text("<html>log in first</html>")
+
+    monkeypatch.setattr(download, "fetch", page)
+    dataset = fake(root=str(tmp_path / "mias"))
+    with pytest.raises(InputError, match="is a web page"):
+        dataset.prepare()
+    assert not (tmp_path / "all-mias.tar.gz").exists()
+
+
+def test_a_folder_in_place_of_the_archive_and_an_info_file_one_level_up_are_named(fake, tmp_path):
+    with pytest.raises(InputError, match=r"is a folder, not an archive; .*data\.root"):
+        fake(root=str(tmp_path / "mias"), archive=str(tmp_path)).prepare()
+    (tmp_path / "films").mkdir()
+    (tmp_path / "films" / "mdb001.pgm").touch()
+    (tmp_path / "Info.txt").touch()
+    with pytest.raises(InputError, match=r"Info\.txt is in .*: put it beside the films"):
+        fake(root=str(tmp_path / "films")).prepare()
+
+
 def test_then_the_download(fake, tmp_path):
     class Quiet(SimpleHTTPRequestHandler):
         def log_message(self, *args):

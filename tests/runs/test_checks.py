@@ -43,6 +43,7 @@ MORE = {
     "crop.window_mm=-1": "crop.window_mm=-1",
     "data.archive=nope.tgz": "data.archive=nope.tgz",
     "trainer.devices=9999": "trainer.devices=9999",
+    "trainer.devices=[3]": "write CUDA_VISIBLE_DEVICES=3 before",
     "+trainer.max_epoch=3": r"did you mean trainer\.max_epochs\?",
     "lr=0.1": r"optim\.lr_head",
     "+model.foo=1": "model.foo",
