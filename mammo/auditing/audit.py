@@ -12,12 +12,14 @@ from mammo.auditing import people
 from mammo.auditing.crossing import crossing
 from mammo.auditing.duplicates import Pairs, find_pairs, has_texture
 from mammo.auditing.hashes import Records, records_of
+from mammo.auditing.parts import find_parts
 from mammo.auditing.sources import Films
 from mammo.auditing.splits import place, read_split
 from mammo.auditing.words import count, some
 from mammo.datasets.findings import STRING
 from mammo.errors import InputError
 
+MOST_PARTS = 2000  # films up to which parts of films are looked for unasked: it takes a second or less for each
 SHOWN = 12  # pairs on the contact sheet, at most
 _TITLE = 34  # characters of a name above its film, at most
 
@@ -110,13 +112,16 @@ def audit_split(split: Path, patient: str | None = None) -> Audit:
     return found
 
 
-def audit_of(of: Films, rows: pd.DataFrame | None = None, patient: str | None = None) -> Audit:
+def audit_of(
+    of: Films, rows: pd.DataFrame | None = None, patient: str | None = None, *, parts: bool | None = None
+) -> Audit:
     """Audit films by their pixels, and by the names of the splits that they are in.
 
     Args:
         of: The films, from `sources.find_films`. What is computed of their pixels is kept by the name of their source.
         rows: The rows of a split from `splits.read_split`; None uses the splits of the films.
         patient: A regular expression that finds the patient in the name of a film, see `people.by_names`; or None.
+        parts: True looks for parts of films in other films too; None does so for at most `MOST_PARTS` films.
 
     Raises:
         InputError: None of the films can be read, or `patient` fits no name.
@@ -163,7 +168,10 @@ def audit_of(of: Films, rows: pd.DataFrame | None = None, patient: str | None = 
     found.unreadable = [*of.unreadable, *(of.empty if own else []), *reasons.values()]
     films = films.drop(index=list(reasons)).reset_index(drop=True)
     found.doubts = doubts + _one_part(films["split"]) + _unknown(films["patient"], "their pixels were")
-    by_pixels(films, described, found, own=own)
+    shown = parts if parts is not None else len(films) <= MOST_PARTS
+    by_pixels(films, described, found, own=own, parts=shown)
+    if not shown:
+        found.doubts.append("crops and copies turned by other angles than 90 degrees were not looked for (--parts)")
     return found
 
 
@@ -200,7 +208,9 @@ def _beside(films: pd.DataFrame) -> Iterator[str]:
             )
 
 
-def by_pixels(films: pd.DataFrame, described: Records, found: Audit, *, own: bool = False) -> Pairs:
+def by_pixels(
+    films: pd.DataFrame, described: Records, found: Audit, *, own: bool = False, parts: bool = False
+) -> Pairs:
     """Add the films with the same pixels, and what was compared, to `found`; return the pairs with near hashes.
 
     Args:
@@ -209,6 +219,7 @@ def by_pixels(films: pd.DataFrame, described: Records, found: Audit, *, own: boo
         found: The audit to add to.
         own: True if the folders or the table of the films tell their splits. Then a copy of a film of a split among
             those of none is a leak: nobody knows what the others are for.
+        parts: True looks for films that show a part of another one, too.
     """
     textured = np.array([has_texture(thumb) for thumb in described.thumb], bool)
     pairs = find_pairs(described, among=textured)
@@ -216,15 +227,22 @@ def by_pixels(films: pd.DataFrame, described: Records, found: Audit, *, own: boo
     names, splits, patients = (
         films[column].to_numpy(dtype=object, na_value=None) for column in ("name", "split", "patient")
     )
-    same = within = unplaced = 0
-    for one, other, symmetry, alike in pairs.same():
-        same += 1
+    alike = [(one, other, f"correlation {value:.3f}, {symmetry}") for one, other, symmetry, value in pairs.same()]
+    same, known = len(alike), {(one, other) for one, other, _ in alike}
+    some_parts = find_parts([Path(film) for film in films["path"]], textured) if parts else []
+    alike += [
+        (part.first, part.second, f"one shows a part of the other, {part.proof}")
+        for part in some_parts
+        if (part.first, part.second) not in known
+    ]
+    within = unplaced = 0
+    for one, other, proof in alike:
         where = [
             splits[film] or "no split" if splits_known else f"patient {patients[film] or 'unknown'}"
             for film in (one, other)
         ]
         thumbs = described["thumb"][one], described["thumb"][other]
-        pair = Pair((names[one], names[other]), (where[0], where[1]), f"correlation {alike:.3f}, {symmetry}", thumbs)
+        pair = Pair((names[one], names[other]), (where[0], where[1]), proof, thumbs)
         placed = [film for film in (one, other) if splits[film] is not None]
         if splits_known and len(placed) < (1 if own else 2):
             unplaced += 1
@@ -249,6 +267,7 @@ def by_pixels(films: pd.DataFrame, described: Records, found: Audit, *, own: boo
     total = len(films) * (len(films) - 1) // 2
     found.compared = (
         f"{_count(films)}; {count(total, 'pair')}, {len(pairs.first):,} near by hash, {same:,} with the same pixels"
+        + f", {len(alike) - same:,} more with a part of the same film" * parts
     )
     return pairs
 

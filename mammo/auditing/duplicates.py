@@ -130,11 +130,11 @@ def correlation(one: np.ndarray, other: np.ndarray) -> float:
 def has_texture(thumb: np.ndarray) -> bool:
     """Tell if a thumbnail (side, side) uint8 shows enough to tell it from others: not only areas of one level."""
     inside = cv2.erode(_telling(thumb), np.ones((17, 17), np.uint8))  # the edge of an area of one level is no texture
-    return bool(((np.abs(_fine(thumb)) > 0.1) & (inside > 0)).mean() > 0.02)
+    return bool(((np.abs(fine_structure(thumb)) > 0.1) & (inside > 0)).mean() > 0.02)
 
 
 def _aligned(one: np.ndarray, other: np.ndarray, warp: np.ndarray, iterations: int) -> tuple[float, np.ndarray]:
-    fine, fine_other = _fine(one), _fine(other)
+    fine, fine_other = fine_structure(one), fine_structure(other)
     stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, iterations, 1e-3)
     with suppress(cv2.error):  # if no alignment is found, compare without one
         _, warp = cv2.findTransformECC(fine, fine_other, warp.copy(), cv2.MOTION_AFFINE, stop, None, 5)
@@ -148,16 +148,21 @@ def _aligned(one: np.ndarray, other: np.ndarray, warp: np.ndarray, iterations: i
     return float(left @ right / np.sqrt((left @ left) * (right @ right) + 1e-9)), warp
 
 
-def _fine(film: np.ndarray) -> np.ndarray:
+def fine_structure(film: np.ndarray) -> np.ndarray:
+    """Return the high-pass values of a film (height, width) uint8, divided by their local contrast, float32."""
     smooth = cv2.GaussianBlur(film.astype(np.float32), (0, 0), 0.7)
     high = smooth - cv2.GaussianBlur(smooth, (0, 0), 4.0)
     return high / (np.sqrt(cv2.GaussianBlur(high * high, (0, 0), 4.0)) + 3.0)
 
 
+def telling(film: np.ndarray) -> np.ndarray:
+    """Return which pixels of a film (height, width) uint8 tell something, as uint8: neither clipped nor beside it."""
+    return cv2.erode(((film > 3) & (film < 252)).astype(np.uint8), np.ones((5, 5), np.uint8))
+
+
 def _telling(film: np.ndarray) -> np.ndarray:
-    # Exclude clipped pixels, their neighbours, and the margin that a cropped copy may lack.
-    seen = cv2.erode(((film > 3) & (film < 252)).astype(np.uint8), np.ones((5, 5), np.uint8))
-    margin = len(film) // 32
+    seen = telling(film)
+    margin = len(film) // 32  # which a cropped copy may lack
     inner = np.zeros_like(seen)
     inner[margin:-margin, margin:-margin] = seen[margin:-margin, margin:-margin]
     return inner

@@ -110,7 +110,7 @@ def records(paths: Sequence[Path], cache: Path | None = None) -> tuple[Records, 
     Returns:
         The records, in the order of `paths`, and the reasons.
     """
-    keys = [_key(path) for path in paths]
+    keys = [key_of(path) for path in paths]
     known, reasons, unkept = _cached(cache), dict[int, str](), ""
     if set(keys) - set(known["key"].tolist()):
         with nullcontext() if cache is None else locked(cache.with_suffix(".lock")):
@@ -196,7 +196,7 @@ def cache_of(source: Path) -> Path:
     )
 
 
-def _key(path: Path) -> bytes:
+def key_of(path: Path) -> bytes:
     """Return what names the file as it is now; nothing if it is not there."""
     try:
         stat = path.stat()

@@ -41,6 +41,10 @@ def films(
         str | None,
         typer.Option(help="regular expression that finds the patient in a film's name, for example '^([^_]+)_'"),
     ] = None,
+    parts: Annotated[
+        bool | None,
+        typer.Option(help="look for crops, and copies turned by any angle; by default among at most 2,000 films"),
+    ] = None,
     sheet: Annotated[Path, typer.Option(help="PNG to write: a picture of the pairs that leak")] = Path("leaks.png"),
 ) -> None:
     """Find patients, images and pixels that are in two parts of a split, or could be after a random split."""
@@ -50,21 +54,21 @@ def films(
     from mammo.auditing.splits import read_split
     from mammo.datasets.registry import DATASETS, open_dataset
 
-    parts = read_sides(sides)
+    named = read_sides(sides)
     if words or (source in DATASETS and not Path(source).exists()):
         from mammo.cli.data import config_of_source
         from mammo.datasets.base import choose_images
         from mammo.errors import InputError
 
-        if parts:
+        if named:
             raise InputError(f"--sides names folders, but {source} is a table or a data set; give a split by --split")
         config = config_of_source(source, words or [])
         dataset = open_dataset(config.data)
         dataset.prepare()
         of = films_of(dataset, choose_images(dataset, config.data))
     else:
-        of = find_films(Path(source), parts)
-    found = audit_of(of, None if split is None else read_split(split), patient)
+        of = find_films(Path(source), named)
+    found = audit_of(of, None if split is None else read_split(split), patient, parts=parts)
     typer.echo("\n".join(found.lines()))  # before the sheet is drawn: a leak is told, whatever becomes of the picture
     if found.pairs:
         try:

@@ -16,6 +16,8 @@ from mammo.tables.patients import alike
 
 
 def audited(*arguments):
+    if arguments[0] == "films" and len(arguments) > 1 and "--parts" not in arguments:  # they take most of the time
+        arguments = (*arguments, "--no-parts")
     result = CliRunner().invoke(app, ["audit", *map(str, arguments)])
     assert not isinstance(result.exception, Exception) or result.exit_code != 1, result.exception
     return result.exit_code, result.stdout if result.exit_code < 2 else result.output
@@ -44,7 +46,23 @@ def mirrored(film, copy):
 def test_clean_films_say_what_was_compared_and_end_with_zero(films):
     code, said = audited("films", films)
     assert code == 0
-    assert "compared: 6 images of 3 patients; no splits; 15 pairs" in said and "no leak found" in said
+    assert "compared: 6 images of 3 patients; no splits; 15 pairs" in said
+    assert "no leak found among 6 images; crops and copies turned by other angles than 90 degrees were not" in said
+    assert audited("films", films, "--parts")[1].endswith("0 more with a part of the same film\nno leak found\n")
+
+
+def test_a_patch_of_a_training_film_in_the_test_part_is_a_leak(films, tmp_path):
+    pixels = read_grey(films / "mdb001.pgm")
+    rows, columns = (int(np.median(one)) for one in np.nonzero(pixels > 60))
+    for number, part in enumerate(("train", "train", "val", "val", "val", "val"), start=1):
+        (films / part).mkdir(exist_ok=True)
+        (films / f"mdb00{number}.pgm").rename(films / part / f"mdb00{number}.pgm")
+    (films / "test").mkdir()
+    patch = cv2.resize(pixels[rows - 80 : rows + 80, columns - 80 : columns + 80], (224, 224))
+    cv2.imwrite(str(films / "test" / "patch.png"), patch)
+    code, said = audited("films", films, "--parts", "--sheet", tmp_path / "sheet.png")
+    assert code == 1 and said.count("leak:") == 1
+    assert "in two splits: test/patch.png (test) and train/mdb001.pgm (train): one shows a part of the other" in said
 
 
 def test_a_copy_without_a_split_would_leak_and_is_drawn(films, tmp_path):

@@ -1,0 +1,63 @@
+"""A crop of a film, or a copy turned by any angle, is found in it; films that share nothing but a marker are not."""
+
+import cv2
+import numpy as np
+import pytest
+
+from mammo.auditing import parts
+from mammo.auditing.hashes import read_grey
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory, phantom):
+    """Three films, each of 400 pixels of a drawn one, with the same marker in a corner."""
+    folder = tmp_path_factory.mktemp("parts")
+    marker = np.zeros((60, 120), np.uint8)
+    cv2.putText(marker, "R MLO", (5, 40), cv2.FONT_HERSHEY_SIMPLEX, 1.0, 200, 2)
+    made = []
+    for number in (1, 3, 5):
+        film = np.array(read_grey(phantom.root / f"mdb{number:03d}.pgm"))
+        rows, columns = np.nonzero(film > 60)
+        top, left = int(np.median(rows)) - 200, max(int(np.median(columns)) - 200, 0)
+        made.append(np.ascontiguousarray(film[top : top + 400, left : left + 400]))
+        made[-1][:60, :120] = marker
+        cv2.imwrite(str(folder / f"film{number}.png"), made[-1])
+    return folder, made
+
+
+def found(folder, copy):
+    cv2.imwrite(str(folder / "copy.png"), np.ascontiguousarray(copy))
+    paths = [*sorted(folder.glob("film*.png")), folder / "copy.png"]
+    return parts.find_parts(paths, np.ones(len(paths), bool))
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_patch_is_found_in_its_film_at_any_scale(films, mirrored):
+    folder, made = films
+    patch = cv2.resize(made[1][150:310, 90:250], (224, 224))
+    told = found(folder, patch[:, ::-1] if mirrored else patch)
+    assert [(one.first, one.second) for one in told] == [(1, 3)]
+    assert "turned by 0 degrees, 71 % of the size" in told[0].proof and ("mirrored" in told[0].proof) == mirrored
+
+
+def test_a_copy_turned_by_any_angle_is_found(films):
+    folder, made = films
+    warp = cv2.getRotationMatrix2D((200, 200), 37, 1)
+    told = found(folder, cv2.warpAffine(made[0], warp, (400, 400)))
+    assert [(one.first, one.second) for one in told] == [(0, 3)] and "turned by 37 degrees, 100 %" in told[0].proof
+
+
+def test_a_film_that_is_not_compared_is_in_no_pair(films):
+    folder, made = films
+    cv2.imwrite(str(folder / "copy.png"), made[2])
+    paths = [*sorted(folder.glob("film*.png")), folder / "copy.png"]
+    assert parts.find_parts(paths, np.array([True, True, True, False])) == []
+    assert parts.find_parts(paths[:1], np.array([True])) == []
+
+
+def test_features_are_kept(films, monkeypatch):
+    folder, _ = films
+    path = sorted(folder.glob("film*.png"))[0]
+    first = parts.features(path)
+    monkeypatch.setattr(parts, "read_grey", lambda _: pytest.fail("reads the film again"))
+    assert np.array_equal(parts.features(path), first)
