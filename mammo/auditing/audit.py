@@ -9,6 +9,7 @@ import pandas as pd
 
 from mammo import figures
 from mammo.auditing import people
+from mammo.auditing.acquisitions import in_two_parts
 from mammo.auditing.crossing import crossing
 from mammo.auditing.duplicates import Pairs, find_pairs, has_texture
 from mammo.auditing.hashes import Records, records_of
@@ -164,7 +165,8 @@ def audit_of(
     if not len(described):
         raise InputError(f"none of the {len(films)} films can be read: {next(iter(reasons.values()))}, for example")
     notes += [described.unkept] * bool(described.unkept)
-    found = Audit(notes=notes, leaks=[*leaks, *crossing(rows)], left_out=left_out)
+    by_headers, odd = in_two_parts(films, of.headers, own=own)
+    found = Audit(notes=[*notes, *odd], leaks=[*leaks, *crossing(rows), *by_headers], left_out=left_out)
     found.unreadable = [*of.unreadable, *(of.empty if own else []), *reasons.values()]
     films = films.drop(index=list(reasons)).reset_index(drop=True)
     found.doubts = doubts + _one_part(films["split"]) + _unknown(films["patient"], "their pixels were")

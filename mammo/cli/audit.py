@@ -126,12 +126,16 @@ def claim(
 def benchmark(
     source: Source,
     copies: Annotated[int, typer.Option(help="the number of altered copies to plant")] = 200,
+    parts: Annotated[
+        bool, typer.Option(help="plant crops and copies turned by any angle, so many of each kind, instead")
+    ] = False,
     seed: Annotated[int, typer.Option(help="the seed that chooses the films and their changes")] = 0,
 ) -> None:
     """Plant altered copies among films, and count how many the audit finds. The exit status is 1 if it errs."""
-    from mammo.auditing import benchmark as benchmarks
+    from mammo.auditing import benchmark as of_copies
+    from mammo.auditing import benchmark_parts as of_parts
 
-    lines, failures = benchmarks.benchmark(_located(source), copies, seed)
+    lines, failures = (of_parts if parts else of_copies).benchmark(_located(source), copies, seed)
     _end([*lines, *failures], found=bool(failures))
 
 

@@ -19,7 +19,7 @@ from mammo.formats.stream import has_pixels, layout_of
 from mammo.formats.tags import Tags, is_dicom, read_tags
 from mammo.processes.workers import shared_out
 
-VERSION = 5  # raise it if this file changes a header; a change of the reading of films raises READING_VERSION
+VERSION = 6  # raise it if this file changes a header; a change of the reading of films raises READING_VERSION
 MANY = 400  # files from which on several processes read: they take half a second to start
 AT_ONCE = 50  # files that a process answers at once, which takes a tenth of the time of one by one
 
@@ -36,6 +36,7 @@ class Header:
         laterality: `left`, `right` or None.
         view: MLO, CC or another, or None.
         patient, exam, acquisition: PatientID, StudyInstanceUID, SOPInstanceUID; None if they are not stated.
+        taken: Date, time and dose of the acquisition, as they are written; None without a date and a time.
         notes: What will be done with the pixels, and guesses about them, one line each.
         refused: The reason why the file cannot be used as a film; None if none is known before decoding.
     """
@@ -51,6 +52,7 @@ class Header:
     patient: str | None = None
     exam: str | None = None
     acquisition: str | None = None
+    taken: str | None = None
     notes: tuple[str, ...] = ()
     refused: str | None = None
 
@@ -92,6 +94,7 @@ def _dicom(path: str, tags: Tags, file: object) -> Header:
         "patient": _plain(tags.decoded("PatientID")),
         "exam": _plain(tags.text("StudyInstanceUID")),
         "acquisition": _plain(tags.text("SOPInstanceUID")),
+        "taken": _taken(tags),
         "height": tags.whole("Rows") or 0,
         "width": tags.whole("Columns") or 0,
         "bits": tags.whole("BitsStored") or 0,
@@ -106,6 +109,12 @@ def _dicom(path: str, tags: Tags, file: object) -> Header:
     except UnreadableFilm as error:
         known["refused"] = str(error)
     return Header(path, "DICOM", **known)  # type: ignore[arg-type]
+
+
+def _taken(tags: Tags) -> str | None:
+    date, time, dose = (tags.text(keyword) for keyword in ("AcquisitionDate", "AcquisitionTime", "OrganDose"))
+    known = date.isdecimal() and len(time) >= len("hhmmss") and time.strip("0.:")  # midnight stands for an unknown time
+    return _plain(f"{date} {time} {dose}") if known else None
 
 
 def _plain(text: str | None) -> str | None:

@@ -40,7 +40,7 @@ USED = [
     "PixelSpacing", "PixelSpacingCalibrationType", "ImagerPixelSpacing", "NominalScannedPixelSpacing",
     "EstimatedRadiographicMagnificationFactor", "DistanceSourceToDetector", "DistanceSourceToPatient",
     "ImageLaterality", "Laterality", "FrameLaterality", "ViewPosition", "ViewCodeSequence",
-    "ViewModifierCodeSequence", "PatientOrientation",
+    "ViewModifierCodeSequence", "PatientOrientation", "AcquisitionDate", "AcquisitionTime", "OrganDose",
 ]  # fmt: skip
 _OVERLAY = 0x60000102  # OverlayBitPosition of the first overlay
 _TAGS = [*(Tag(keyword) for keyword in USED), Tag(_OVERLAY)]

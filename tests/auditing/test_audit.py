@@ -206,6 +206,13 @@ def test_planted_copies_of_the_phantom_are_found_and_counted(films):
     assert code == 0 and "planted: 16\nfound: 16\nfalse pairs: 0\n" in said
 
 
+@pytest.mark.slow
+def test_planted_crops_and_turned_copies_of_the_phantom_are_counted_by_kind(films):
+    said = audited("benchmark", films, "--parts", "--copies", 2)[1]
+    assert "compared: 6 films and 10 planted ones" in said and "found: 2 of 2, turned by any angle" in said
+    assert "found: 2 of 2, crop of 320 pixels" in said and "false pairs: 0, of which 0 are among the 15" in said
+
+
 def test_films_behind_links_are_seen_and_a_folder_of_two_splits_is_a_leak(films, tmp_path):
     root = tmp_path / "root"
     root.mkdir()
@@ -324,6 +331,24 @@ def test_the_patients_of_dicom_files_are_those_of_their_headers(films):
     code, said = audited("films", films, "--sheet", films / "sheet.png")
     assert code == 1 and "patient P7 is in two splits: test/b.dcm (test), train/a.dcm (train)" in said
     assert "P007 (test) and P7 (test+train): one patient?" in said
+
+
+def test_one_acquisition_exam_or_patient_under_two_names_is_told_by_the_headers(films, tmp_path):
+    taken = {"AcquisitionDate": "20190102", "AcquisitionTime": "101112.50", "OrganDose": "0.012"}
+    of = {
+        "train/a.dcm": {"SOPInstanceUID": "1.2", "StudyInstanceUID": "1.9"}, "test/b.dcm": {"SOPInstanceUID": "1.2"},
+        "train/c.dcm": taken, "test/d.dcm": taken, "val/e.dcm": taken | {"AcquisitionTime": "101113"},
+        "val/f.dcm": {"StudyInstanceUID": "1.9"},
+    }  # fmt: skip
+    for number, (name, tags) in enumerate(of.items(), start=1):
+        (tmp_path / "lab" / name).parent.mkdir(exist_ok=True, parents=True)
+        pixels = read_grey(films / f"mdb00{number}.pgm")
+        write_dicom(tmp_path / "lab" / name, pixels, "1.2.840.10008.1.2.1", PatientID=f"P{number * 11}", **tags)
+    code, said = audited("films", tmp_path / "lab")
+    assert code == 1 and said.count("leak:") == 3
+    assert "leak: one acquisition (SOPInstanceUID) is in two splits: test/b.dcm (test) and train/a.dcm (train)" in said
+    assert "leak: one acquisition (date, time and dose) is in two splits: test/d.dcm (test) and train/c.dcm" in said
+    assert "leak: one exam (StudyInstanceUID) is in two splits: train/a.dcm (train) and val/f.dcm (val)" in said
 
 
 def test_an_audit_goes_on_without_a_home_and_tells_its_leaks_before_it_draws(films, tmp_path, monkeypatch):
