@@ -7,7 +7,7 @@ import typer
 
 
 def card(
-    run: Annotated[Path, typer.Argument(help="the folder of a finished run, or of a recalibrated model")],
+    run: Annotated[Path, typer.Argument(help="the folder of a finished run")],
     out: Annotated[Path | None, typer.Option(help="folder for the card [default: the folder of the run]")] = None,
     test: Annotated[list[Path] | None, typer.Option(help="an external test of the run; may be given again")] = None,
 ) -> None:
