@@ -65,11 +65,12 @@ def predict(
     from mammo.files import write_table
     from mammo.inference.build import build_predictor, open_run
     from mammo.inference.films import films_of
-    from mammo.runs.external_data import check_run
     from mammo.runs.plugins import load_plugins
 
     folder = open_run(run)
     if not run.is_file():
+        from mammo.runs.external_data import check_run  # imports Hydra, which an ONNX file does not need
+
         check_run(folder)
     load_plugins(folder.config.plugins)
     if self_test or not films:

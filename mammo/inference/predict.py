@@ -21,7 +21,6 @@ from mammo.inference.unlike import NO_LIKENESS
 from mammo.processes.progress import watched
 from mammo.processes.workers import shared_out
 from mammo.training.marks import ALONE, PARTNER
-from mammo.training.places import partners_of
 
 if TYPE_CHECKING:
     from mammo.inference.detector import DetectorPredictor
@@ -156,6 +155,8 @@ def _by_head(
     predictor: "DetectorPredictor", alone: list[Prediction], films: pd.DataFrame, *, partners: bool
 ) -> dict[str, list[Prediction]]:
     """Return the answers of a detector by head; `partners` adds those of `detector_partner`, if a film has one."""
+    from mammo.training.places import partners_of  # imports scipy, which a classifier does not need
+
     strangers = pd.Series([f"\0{number}" for number in range(len(films))], films.index, "string")
     of = partners_of(films.assign(patient=films["patient"].fillna(strangers)))
     if predictor.head == PARTNER:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
 
 from mammo.preprocessing.appearance import LEAST_SPREAD, NUMBERS, on_scale
 from mammo.run_folder import RunFolder
@@ -161,6 +160,8 @@ def threshold(scores: np.ndarray, share: float) -> float:
     rank = math.ceil((count + 1) * (1 - share))
     if rank <= count:
         return float(np.sort(scores)[rank - 1])
+    from scipy.stats import t as student  # half of what an answer's imports would take, and no answer needs it
+
     beyond = student.ppf(1 - share, count - 1) * scores.std(ddof=1) * math.sqrt(1 + 1 / count)
     return float(max(scores.mean() + beyond, scores.max()))
 

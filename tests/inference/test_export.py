@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 import mammo
 from mammo.cli.main import app
+from mammo.datasets.small_films import write_small_films
 from mammo.errors import InputError
 from mammo.inference import export as exporting
 from mammo.inference.build import build_predictor, open_run
@@ -76,6 +77,7 @@ def test_predicting_with_a_file_imports_no_torch(model, phantom):
 import sys
 from typer.testing import CliRunner
 from mammo.cli.main import app
+from mammo.datasets.small_films import write_small_films
 result = CliRunner().invoke(app, {words!r})
 assert result.exit_code == 0 and '"predicted"' in result.output, result.output
 heavy = {{"torch", "lightning", "sklearn", "skops", "albumentations", "onnx"}} & set(sys.modules)
@@ -174,11 +176,12 @@ def test_the_lines_of_the_page_run_as_they_stand(run, phantom, tmp_path, monkeyp
         line.split() for block in re.findall(r"^```sh\n(.*?)^```", PAGE, re.M | re.S) for line in block.splitlines()
     ]
     verbs = [line[1:] for line in lines if line[0] == "mammo" and line[1] != "data"]
-    assert [one[0] for one in verbs] == ["export", "predict"]
+    assert [one[0] for one in verbs] == ["export", "predict", "export", "predict"]
     for words in verbs:
         result = CliRunner().invoke(app, words)
         assert result.exit_code == 0, result.output
-    assert set(pd.read_csv("predictions.csv")["status"]) == {"predicted"}
+    for name in ("predictions.csv", "portable.csv"):
+        assert set(pd.read_csv(name)["status"]) == {"predicted"}
     (script,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)
     exec(script, {})
 
@@ -202,3 +205,24 @@ def test_a_run_in_bfloat16_can_be_written_in_float32(shared_job, tmp_path):
     assert parity.against == "the run in float32" and parity.apart < 1e-5
     assert parity.beside.against == "the run" and parity.beside.apart > 1e-5
     assert "from the run's" in open_run(tmp_path / "model.onnx").metadata["loss"]
+
+
+@pytest.mark.slow
+def test_an_environment_without_torch_predicts_a_dicom_film(model, tmp_path):
+    """The packages are those that the page names."""
+    (packages,) = re.findall(r"^pip install (onnxruntime .*)$", PAGE, re.M)
+    python = tmp_path / "env/bin/python"
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "env"], check=True)
+    install = [python, "-m", "pip", "install", "-q", *packages.split()]
+    if subprocess.run(install, check=False, capture_output=True).returncode:
+        pytest.skip("no package registry answers")
+    (drawn,) = [one for one in write_small_films(tmp_path) if one["file"].endswith(".dcm")]
+    words = ["-m", "mammo", "predict", str(model[0]), str(tmp_path / drawn["file"]), "--force", "--json"]
+    environment = {"PYTHONPATH": str(CONF.parent), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+    found = subprocess.run([python, *words], env=environment, capture_output=True, text=True, check=True)
+    (row,) = json.loads(found.stdout)["predictions"]
+    assert row["status"] == "predicted" and row["head"] == "svm"
+    ours = mammo.predict(model[0], tmp_path / drawn["file"], force=True)
+    assert float(ours["probability_abnormal"].iloc[0]) == pytest.approx(row["probabilities"]["abnormal"], abs=1e-6)
+    search = 'import importlib.util as u; assert not u.find_spec("torch")'
+    subprocess.run([python, "-c", search], env=environment, check=True)
