@@ -1,6 +1,7 @@
 """The bench measures what it says: processes answer, medians and ratios are right, bad input is one line."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -10,12 +11,13 @@ import torch
 from typer.testing import CliRunner
 
 from mammo.archives.rsna import RSNA
-from mammo.bench import bare_loop, data, growth, indexing, machine, models, profile, runs, tables
+from mammo.bench import bare_loop, data, growth, indexing, machine, models, predicting, profile, runs, tables
 from mammo.bench.protocol import Measured, pss_bytes, timed
 from mammo.cli.main import app
 from mammo.errors import InputError
 from mammo.formats.header import read_headers
 from mammo.processes import devices
+from mammo.processes.resume import FINISHED
 
 
 def given(model="compact", side=32, batch=4):
@@ -216,6 +218,25 @@ def test_runs_are_set_against_the_one_without_cache():
     }
     text = "\n".join(runs.tables(found))
     assert "| again | 10.0 | 4.0" in text and "| 10.0 " in text.splitlines()[-5] and "0.20" in text
+
+
+def test_predicting_is_shown_beside_the_bare_runtime():
+    works = {"one film": {"mammo": [0.02, 0.2, 0.03], "bare": [0.02]}, "reading": {"mammo": [0.5], "bare": []}}
+    works["start"] = {"mammo": [2.0], "bare": [1.0], "bytes": [3e8]}
+    text = "\n".join(predicting.tables({"models": {"a/model.onnx": works}}))
+    assert re.search(r"model.onnx +\| one film +\| +30.0 \| +20.0 \| +1.50 \| +33.3", text), text
+    assert re.search(r"one film +\| +2.00 \| +1.00 \| +300", text), text
+
+
+@pytest.mark.slow
+def test_a_run_and_its_file_are_measured(shared_job, tmp_path):
+    folder, _ = shared_job("heads=[]", "trainer.max_epochs=1")
+    (folder / FINISHED).write_text('{"digest": "", "metrics": {}}')
+    found = predicting.measure([folder], films=2, rounds=1, say=print)
+    works = found["models"][str(folder)]
+    assert list(works) == ["reading and cutting", "one film", "2 films", "start"]
+    assert all(len(one["mammo"]) == 1 and one["mammo"][0] > 0 for one in works.values())
+    assert works["start"]["bytes"][0] > 1e8 and works["2 films"]["bare"][0] > 0
 
 
 @pytest.mark.parametrize(

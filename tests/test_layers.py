@@ -74,7 +74,7 @@ FENCED = {  # third-party packages, and who may import them
     "highdicom": "inference",
     "gdcm": "formats",
     "onnx_ir": "inference",
-    "onnxruntime": "inference",
+    "onnxruntime": "inference bench",
     "openjpeg": "formats",
     "jpeg_ls": "formats",
     "fastapi": "serving cli",  # the command asks if it is there

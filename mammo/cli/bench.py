@@ -1,7 +1,8 @@
 """Measure speed and memory on this machine.
 
 It compares networks with a bare PyTorch loop and with Keras, runs with and without caches, data sets of several
-sizes, and the cutting of films with their bare decoder; and it counts what runs refuse as unlike their films.
+sizes, and the cutting of films with their bare decoder; predicting with the bare runtime; and it counts what runs
+refuse as unlike their films.
 """
 
 import sys
@@ -114,6 +115,20 @@ def unlike(
 
     found = bench.measure(runs, patients=patients, say=typer.echo)
     _end("unlike", bench.tables(found), found, to)
+
+
+@app.command()
+def predict(
+    models: Annotated[list[Path], typer.Argument(help="run folders, portable folders or ONNX files of classifiers")],
+    films: Annotated[int, typer.Option(min=1, help="the number of films that are predicted together")] = 64,
+    rounds: Rounds = 3,
+    to: To = BENCH,
+) -> None:
+    """Measure the time and memory of predicting, beside bare onnxruntime and bare PyTorch."""
+    from mammo.bench import predicting as bench
+
+    found = bench.measure(models, films=films, rounds=rounds, say=typer.echo)
+    _end("predict", bench.tables(found), found, to)
 
 
 def _end(name: str, lines: list[str], found: dict[str, Any], to: Path) -> None:
