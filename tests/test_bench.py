@@ -221,10 +221,11 @@ def test_runs_are_set_against_the_one_without_cache():
 
 
 def test_predicting_is_shown_beside_the_bare_runtime():
-    works = {"one film": {"mammo": [0.02, 0.2, 0.03], "bare": [0.02]}, "reading": {"mammo": [0.5], "bare": []}}
+    spent = {"mammo_cpu": [0.3], "bare_cpu": [0.2]}
+    works = {"one film": {"mammo": [0.02, 0.2, 0.03], "bare": [0.02]} | spent, "reading": {"mammo": [0.5], "bare": []}}
     works["start"] = {"mammo": [2.0], "bare": [1.0], "bytes": [3e8]}
     text = "\n".join(predicting.tables({"models": {"a/model.onnx": works}}))
-    assert re.search(r"model.onnx +\| one film +\| +30.0 \| +20.0 \| +1.50 \| +33.3", text), text
+    assert re.search(r"model.onnx +\| one film +\| +30.0 \| +20.0 \| +1.50 \| +1.50 \| +33.3", text), text
     assert re.search(r"one film +\| +2.00 \| +1.00 \| +300", text), text
 
 
