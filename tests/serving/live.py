@@ -18,6 +18,14 @@ FLAGS = [
     *("--disable-background-networking", "--disable-sync", "--remote-debugging-pipe"),
 ]
 
+PIPED = """
+import fcntl, os, sys
+both = [fcntl.fcntl(int(one), fcntl.F_DUPFD, 10) for one in sys.argv[1:3]]
+for one, file in zip(both, (3, 4)):
+    os.dup2(one, file)
+os.execv(sys.argv[3], sys.argv[3:])
+"""  # starts a browser that is told by its files 3 and 4 what to do
+
 
 @contextmanager
 def served(run, *options):
@@ -72,9 +80,9 @@ class Browser:
     def __init__(self, folder, width, dark):
         down, here = os.pipe(), os.pipe()
         words = [CHROMIUM, *FLAGS, f"--user-data-dir={folder}", "about:blank"]
-        piped = f'exec "$@" 3<&{down[0]} 4>&{here[1]}'  # the files by which the browser is told
-        shell = ["sh", "-c", piped, "sh", *words]
-        self.process = subprocess.Popen(shell, pass_fds=(down[0], here[1]), stderr=subprocess.DEVNULL)
+        files = [str(down[0]), str(here[1])]
+        start = [sys.executable, "-c", PIPED, *files, *words]
+        self.process = subprocess.Popen(start, pass_fds=(down[0], here[1]), stderr=subprocess.DEVNULL)
         os.close(down[0])
         os.close(here[1])
         self.write, self.read = os.fdopen(down[1], "wb", 0), os.fdopen(here[0], "rb")
