@@ -132,7 +132,8 @@ def test_a_browser_shows_the_answers_for_drawn_films(run, tmp_path, width, dark)
             found = "[...document.querySelectorAll('#list .film')]"
             told = f"{found}.filter((one) => /abnormal|refused/.test(one.textContent))"  # a small run refuses some
             browser.until(f"{told}.length === 4")
-            browser.evaluate(f"{found}.find((one) => /abnormal/.test(one.textContent)).click()")
+            browser.evaluate(f"{found}[0].click(); document.querySelector('#outcome button')?.click()")
+            browser.until(f"/abnormal/.test({found}[0].textContent)")
             browser.until("document.querySelector('#waiting').hidden")
             browser.until("document.querySelector('#scale').textContent.includes('The map')")
             said = browser.evaluate("document.querySelector('#answer').textContent")
