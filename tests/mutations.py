@@ -145,6 +145,7 @@ MUTATIONS = {
     "wilson of a claim": ("auditing/claim.py", "z2 / (4 * n * n)", "z2 / (2 * n * n)", "tests/auditing/test_claim.py", "interval_by_films"),
     "npv of a claim": ("auditing/claim_words.py", "(high * others - left_out) // (whole - high)", "high * others // (whole - high)", "tests/auditing/test_claim.py", "number_alone_has"),
     "weighted means of a claim": ("auditing/claim_readings.py", "(positives * one + negatives * other)", "(negatives * one + positives * other)", "tests/auditing/test_claim.py", "other_readings"),
+    "folds of signatures": ("auditing/signatures.py", "inside = of != one", "inside = of == one", "tests/auditing/test_signatures.py", "planted"),
     "patients of two spellings": ("tables/patients.py", ".casefold()", "", "tests/auditing/test_audit.py", "two_ways"),
     "rounding of a claim": ("auditing/claim_words.py", '"rounded": (-1, 1, 0)', '"rounded": (0, 1, 0)', "tests/auditing/test_claim.py", "number_alone_has"),
     "bootstrap by image": ("evaluation/bootstrap.py", "member = np.searchsorted(everyone, patients)\n    return", "member = np.arange(len(patients)) % len(everyone)\n    return", BOOTSTRAP, "as_a_whole"),

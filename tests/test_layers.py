@@ -36,7 +36,7 @@ BELOW = {
     "run_tables": "errors evaluation files",
     "run_folder": "config datasets errors evaluation files models run_tables tasks",
     "reports": "config datasets errors evaluation figures files paths run_folder",
-    "auditing": "datasets errors figures files formats paths preprocessing processes tables",
+    "auditing": "datasets errors evaluation figures files formats paths preprocessing processes tables",
 }
 UP = {
     "api": {"cli", "bench"},

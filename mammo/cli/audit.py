@@ -96,6 +96,37 @@ def split(
 
 
 @app.command()
+def signatures(
+    source: Annotated[str, typer.Argument(help="a table of films, or a data set's name")],
+    words: Annotated[
+        list[str] | None, typer.Argument(help="settings, for example task=malignancy data.columns.patient=PatientID")
+    ] = None,
+) -> None:
+    """Find whether a label can be told without tissue: from image size, file size, header, border or burnt-in text."""
+    import pandas as pd
+
+    from mammo.auditing.signatures import find_signatures
+    from mammo.auditing.sources import films_of
+    from mammo.cli.data import config_of_source
+    from mammo.datasets.labels import Labels, check_task
+    from mammo.datasets.registry import open_dataset
+    from mammo.training.prepare import choose
+
+    config = config_of_source(source, words or [])
+    dataset = open_dataset(config.data)
+    dataset.prepare()
+    config, chosen = choose(dataset, config)
+    labels = Labels.from_config(config.task)
+    check_task(labels, chosen.findings, config.task.kind)
+    of = labels.of_images(chosen.findings.assign(label=labels.label(chosen.findings))).dropna(subset="label")
+    known = dict(zip(of["image_id"], of["label"], strict=True))
+    films = films_of(dataset, chosen).table
+    films = films.assign(label=films["image_id"].map(known)).dropna(subset=["label", "patient"])
+    found = find_signatures(pd.DataFrame(films[["path", "patient", "label"]]), labels.classes[-1])
+    _end(list(found.lines()), found=found.found, unreadable=bool(found.unreadable))
+
+
+@app.command()
 def claim(
     words: Annotated[
         list[str] | None,

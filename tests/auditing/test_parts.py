@@ -12,15 +12,16 @@ from mammo.auditing.hashes import read_grey
 def films(tmp_path_factory, phantom):
     """Three films, each of 400 pixels of a drawn one, with the same marker in a corner."""
     folder = tmp_path_factory.mktemp("parts")
-    marker = np.zeros((60, 120), np.uint8)
-    cv2.putText(marker, "R MLO", (5, 40), cv2.FONT_HERSHEY_SIMPLEX, 1.0, 200, 2)
+    marker = np.full((80, 160), 90, np.uint8)
+    cv2.putText(marker, "R MLO 27", (5, 30), cv2.FONT_HERSHEY_SIMPLEX, 0.9, 220, 2)
+    cv2.putText(marker, "CLINIC", (5, 65), cv2.FONT_HERSHEY_SIMPLEX, 0.9, 200, 2)
     made = []
     for number in (1, 3, 5):
         film = np.array(read_grey(phantom.root / f"mdb{number:03d}.pgm"))
         rows, columns = np.nonzero(film > 60)
         top, left = int(np.median(rows)) - 200, max(int(np.median(columns)) - 200, 0)
         made.append(np.ascontiguousarray(film[top : top + 400, left : left + 400]))
-        made[-1][:60, :120] = marker
+        made[-1][:80, :160] = marker
         cv2.imwrite(str(folder / f"film{number}.png"), made[-1])
     return folder, made
 
@@ -45,6 +46,11 @@ def test_a_copy_turned_by_any_angle_is_found(films):
     warp = cv2.getRotationMatrix2D((200, 200), 37, 1)
     told = found(folder, cv2.warpAffine(made[0], warp, (400, 400)))
     assert [(one.first, one.second) for one in told] == [(0, 3)] and "turned by 37 degrees, 100 %" in told[0].proof
+
+
+def test_films_that_share_a_marker_alone_are_in_no_pair(films):
+    folder, _ = films
+    assert parts.find_parts(sorted(folder.glob("film*.png")), np.ones(3, bool)) == []
 
 
 def test_a_film_that_is_not_compared_is_in_no_pair(films):
