@@ -35,12 +35,12 @@ class Segmentation(Task):
 
     def build_network(self, config: Config, frozen_stages: int | None, donor: RunWeights | None) -> nn.Module:
         """Return a backbone with a decoder on the maps of its stages."""
-        network: Any = super().build_network(config, frozen_stages, donor)
         backbone, side = find_backbone(config.model.name), config.model.image_size
-        window = config.segmentation.window_of(side) or side
-        if window < backbone.min_side or (window < side and backbone.step > 1):
+        window = config.segmentation.window_of(side)
+        if window is not None and (window < backbone.min_side or backbone.step > 1):
             expected = f"model.image_size={side}" if backbone.step > 1 else f"{backbone.min_side} or more"
             raise InputError(f"segmentation.window_px={window} does not fit {config.model.name}; expected {expected}")
+        network: Any = super().build_network(config, frozen_stages, donor)
         return Segmenter(network, width=config.segmentation.width, side=config.model.image_size)
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
