@@ -210,7 +210,7 @@ MUTATIONS = {
     "digest of weights alone": ("run_folder.py", "hashlib.sha256(json.dumps(facts, sort_keys=True).encode())", "hashlib.sha256()", CARD, "digest_tells"),
     # DICOM objects
     "corner of a pixel": ("inference/dicom_report.py", "HALF_PX = 0.5", "HALF_PX = 0.0", SENT, "own_coordinates"),
-    "identity forgotten": ("inference/dicom_source.py", "        if keyword in source:\n", "        if keyword not in made:\n            continue\n        if keyword in source:\n", SENT, "without_identity"),
+    "identity forgotten": ("inference/dicom_source.py", "if DATES in source:", "if DATES in made:", SENT, "without_identity"),
     "names in warnings": ("inference/dicom_source.py", '        warnings.simplefilter("ignore")\n', "", SENT, "predict_writes"),
     "regions turned": ("inference/dicom_segments.py", "pixel_array=region[None]", "pixel_array=region[None, :, ::-1]", SEGMENTS, "other_programs"),
     "film cut as a breast": ("inference/classifier.py", 'if asks[0].kind == "film" else breast', 'if asks[0].kind == "none" else breast', SEGMENTED, "sees_the_whole"),

@@ -27,7 +27,7 @@ def subgroups(samples: pd.DataFrame, columns: Sequence[str] = DESCRIBED) -> list
         given = samples.get(column, pd.Series(pd.NA, samples.index)).astype("string").fillna("unstated")
         if given.nunique() > 1:
             found += [(f"{column} {value}", (given == value).to_numpy()) for value in sorted(set(given))]
-    for column in columns:
+    for column in (one for one in columns if one in samples):  # runs of before lack some
         for value in sorted(set(samples[column].dropna()) - {"NORM"}):  # NORM is severity normal
             found.append((f"{column} {value}", (samples[column] == value).to_numpy()))
     radius = (samples["radius_px"] * samples["spacing_mm"]).to_numpy(float)

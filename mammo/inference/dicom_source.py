@@ -35,10 +35,7 @@ MAY_BE_EMPTY = (  # that every object has, and that may be empty in it
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID"),
     *("AccessionNumber", "ReferringPhysicianName"),
 )
-DEIDENTIFIED = (
-    *("PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence"),
-    *("LongitudinalTemporalInformationModified", "BurnedInAnnotation", "RecognizableVisualFeatures"),
-)
+DATES = "LongitudinalTemporalInformationModified"  # of de-identification, highdicom copies all else
 MAKER = "mammo"
 SERIES = 9001  # the series number of reports; that of segmentations is one more
 BROKEN = (ValueError, TypeError, KeyError, AttributeError, NotImplementedError, OSError)  # raised for odd headers
@@ -94,10 +91,9 @@ def read_source(path: Path | str) -> Dataset:
 
 
 def carry(source: Dataset, made: Dataset) -> None:
-    """Copy what a film says of its de-identification."""
-    for keyword in DEIDENTIFIED:
-        if keyword in source:
-            made[keyword] = source[keyword]
+    """Copy what a film says of its de-identification, if highdicom does not."""
+    if DATES in source:
+        made[DATES] = source[DATES]
 
 
 def site(laterality: str | None) -> FindingSite:

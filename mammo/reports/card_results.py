@@ -11,7 +11,7 @@ from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.predictions import BASELINES
 from mammo.evaluation.segmentation import Segmentation, evaluate_segments
 from mammo.evaluation.subgroups import DESCRIBED, accuracy, at_threshold, auroc, facts_of, subgroups
-from mammo.reports import detection, explained, recalibration, segmentation
+from mammo.reports import detection, explained, recalibration, segmentation, shift
 from mammo.reports.card_subject import Subject, values
 from mammo.reports.markdown import markdown, plain, signed
 from mammo.reports.run import BRIEFLY, HEADS, metrics_table
@@ -127,7 +127,8 @@ def _short(value: Value) -> str:
 
 def _unknown(facts: pd.DataFrame) -> str:
     """Return what is not known of how many test images."""
-    lost = {name: facts.loc[facts[name].isna(), "image_id"].nunique() for name in GROUPS if name in facts}
+    facts = facts.reindex(columns=["image_id", *GROUPS])
+    lost = {name: facts.loc[facts[name].isna(), "image_id"].nunique() for name in GROUPS}
     said = [f"{name} of {count} images" for name, count in lost.items() if count]
     return f"Not known in the test part: {', '.join(said)}." if said else "Each of these is known of all test images."
 
@@ -179,7 +180,8 @@ def _external(of: Subject, test: RunFolder, number: int) -> list[str]:
         for name, row in shifts.items():
             here, own = (Value(**row[key]) if row.get(key) else None for key in ("here", "own"))
             apart = signed(Value(**row["difference"])) if row.get("difference") else "-"
-            rows.append([f"{head}, {name}", _or_dash(here), _or_dash(own), apart])
+            told = shift.NAMES.get(name, name).format(positive=of.positive, at="at the threshold")
+            rows.append([f"{head}, {told}", _or_dash(here), _or_dash(own), apart])
     return [lead, "", *markdown(["", "there", "own test part", "difference"], rows)]
 
 

@@ -36,6 +36,7 @@ IDENTITY = {
 REMOVED = {
     "SOPInstanceUID": "2.25.11", "StudyInstanceUID": "2.25.12", "SeriesInstanceUID": "2.25.13", "PatientID": "R5",
     "PatientName": "", "PatientIdentityRemoved": "YES", "DeidentificationMethod": "by hand",
+    "LongitudinalTemporalInformationModified": "REMOVED",
 }  # fmt: skip
 MODEL = Model("mammo detection by compact", "ab" * 32)
 ANSWER = {
@@ -127,6 +128,7 @@ def test_a_film_without_identity_stays_so_and_nothing_is_added(tmp_path):
     before = pydicom.dcmread(path)
     report = reported(read_source(path))
     assert report.PatientIdentityRemoved == "YES" and report.DeidentificationMethod == "by hand"
+    assert report.LongitudinalTemporalInformationModified == "REMOVED"
     for name in MAY_BE_EMPTY:
         assert str(report[name].value or "") == str(before.get(name, ""))
     names = {str(one.value) for one in report.iterall() if one.VR == "UI" and one.value}
