@@ -23,7 +23,11 @@ KINDS = {
     "detection": "marks suspicious places on each film, and says which of these classes the film belongs to: {classes}",
     "segmentation": "outlines the region of {target} on each film, and gives the film a score",
 }
-TRAINED = {"head": "the last ones", "last_block": "the last block and the last ones", "all": "all"}
+TRAINED = {
+    "head": "the last one, and what the weights lack that it began with",
+    "last_block": "the last block, the last layer, and what the weights lack that it began with",
+    "all": "all",
+}
 TARGETS = {"lesion": "lesions", "breast": "the breast"}
 NAMES = {"markdown": "model_card.md", "html": "model_card.html"}
 
@@ -113,12 +117,14 @@ def _model(of: Subject) -> list[str]:
     said = KINDS[config.task.kind].format(classes=listed(of.classes), target=TARGETS[config.segmentation.target])
     versions = origin.get("versions", {})
     commit = origin.get("git_commit") or "not known"
+    drawn = config.model.weights is None and config.task.kind != "detection"
+    trained = TRAINED["all" if drawn else config.model.trainable]
     lines = [
         f"- The model {said}.",
         *([f"- Positive means {plain(of.positive)}."] if of.positive and config.task.kind != "segmentation" else []),
         f"- Network: {plain(config.network)}"
         + (", maps at these scales, with a detector on them." if config.task.kind == "detection" else ".")
-        + f" Trained layers: {TRAINED[config.model.trainable]}.",
+        + f" Trained layers: {trained}.",
         *(f"- Answer `{head}`: {said}." for head, said in of.answers(HEADS).items()),
         f"- Made by mammo {versions.get('mammo', 'of an unknown version')}, commit {commit}.",
         "- Who trained it, when, and whom to ask: not recorded.",

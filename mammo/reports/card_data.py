@@ -58,7 +58,7 @@ def data(of: Subject) -> list[str]:
     lines += [f"- Size of a pixel: {_range(of.samples['spacing_mm'], ' mm')}.", *_films(of)]
     lines.append("- Age, ethnicity, symptoms, hospital, machine and dose: not recorded by the program.")
     if notes := len(of.origin.get("notes", ())):
-        lines.append(f"- The report of the run has {notes} note{'s' * (notes > 1)} on films, which name some of them.")
+        lines.append(f"- The report of the run has {notes} note{'s' * (notes > 1)} on its films, not repeated here.")
     said = "Rows from laterality on count images, and an image with two findings once for each."
     return [*lines, "", *_counts(of), "", said]
 

@@ -22,6 +22,7 @@ CALIBRATION = ["brier", "brier_calibrated", "ece", "ece_calibrated"]
 ONE_CLASS = "A subgroup with one class only is compared with all test samples of the other class."
 GROUPS = (*DESCRIBED, "laterality", "view")
 AT = ("sensitivity", "specificity")
+EXTERNAL = ("prevalence", "auroc", "sensitivity", "specificity", "ppv", "npv", "brier", "calibration_error")
 
 
 def results(of: Subject) -> list[str]:
@@ -178,6 +179,8 @@ def _external(of: Subject, test: RunFolder, number: int) -> list[str]:
     rows = []
     for head, shifts in numbers["shift"].items():
         for name, row in shifts.items():
+            if name not in EXTERNAL:
+                continue  # the report of the test has it
             here, own = (Value(**row[key]) if row.get(key) else None for key in ("here", "own"))
             apart = signed(Value(**row["difference"])) if row.get("difference") else "-"
             told = shift.NAMES.get(name, name).format(positive=of.positive, at="at the threshold")

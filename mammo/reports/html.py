@@ -28,7 +28,8 @@ nav ul { display: flex; flex-wrap: wrap; gap: 0.25rem 1rem; max-width: none; pad
 table { width: 100%; border-collapse: collapse; font-size: 0.9rem; overflow-wrap: normal }
 th, td { min-width: 5.5rem; padding: 0.35rem 0.6rem; border-bottom: 1px solid var(--line); text-align: left;
   vertical-align: top }
-td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere }
+td { font-variant-numeric: tabular-nums }
+td code { overflow-wrap: anywhere }
 thead th { background: var(--soft) }
 tbody th { min-width: 8rem; font-weight: 500 }
 tbody tr:last-child > * { border-bottom: 0 }

@@ -189,7 +189,7 @@ def test_an_external_test_is_shown_beside_the_own_one_and_another_runs_is_refuse
     shift = {"svm": {"auroc": {"here": value, "own": value | {"value": 0.65}, "difference": value | {"value": -0.05}}}}
     write_json({"n": {"test": {"samples": 40, "patients": 20}}, "leaks": [], "shift": shift}, test / "metrics.json")
     text = model_card(copied, [test]).markdown()
-    assert row(part(text, "Other films"), "svm, auroc") == [
+    assert row(part(text, "Other films"), "svm, AUROC (ranking)") == [
         "0.600 (0.500 to 0.700)", "0.650 (0.500 to 0.700)", "-0.050 (+0.500 to +0.700)"
     ]  # fmt: skip
     assert "theirs" in text and "No external test" not in text
