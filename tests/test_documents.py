@@ -24,7 +24,7 @@ from tests.conftest import CONF, composed
 ROOT = CONF.parent
 OTHERS = {  # no test can check what they say
     *("pip", "python3", ".venv/bin/pip", "keras/bin/pip", "source", "tensorboard", "ruff", "mypy"),
-    *("case", "[", "scontrol"),
+    *("case", "[", "curl", "export", "scontrol"),
 }
 DOCS = sorted(page for page in (ROOT / "docs").rglob("*.md") if "results" not in page.relative_to(ROOT).parts)
 PAGES = [ROOT / "README.md", *DOCS]

@@ -11,7 +11,7 @@ def card(
     out: Annotated[Path | None, typer.Option(help="folder for the card [default: the folder of the run]")] = None,
     test: Annotated[list[Path] | None, typer.Option(help="an external test of the run; may be given again")] = None,
 ) -> None:
-    """Write the model card of a finished run, as Markdown and as a page of HTML.
+    """Write the model card of a run as Markdown and HTML.
 
     It tells data, protocol, results with intervals, subgroups, limits, licences and digests, all from the run's files.
     """

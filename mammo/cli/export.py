@@ -19,7 +19,9 @@ def export(
         str | None, typer.Option(help="of an ONNX file: float32 or int8 [default: as the run computed]")
     ] = None,
 ) -> None:
-    """Write a finished run as an ONNX file or a portable folder, which mammo predict takes in the place of the run.
+    """Write a run as an ONNX file or a portable folder.
+
+    mammo predict takes either in the place of the run.
 
     For an ONNX file the run's test images are read again, and the file is compared with the run at every stage. It is
     not written if a probability differs by more than 0.001, or if a decision changes. With --precision float32 it is

@@ -32,7 +32,7 @@ def serve(
     seconds: Annotated[float, typer.Option(help="the longest that a request may take")] = 120,
     queue: Annotated[int, typer.Option(help="the most requests that wait; others are told to come again")] = 32,
 ) -> None:
-    """Serve a finished run: a page for a browser, and an API for programs.
+    """Serve a run: a page for a browser, an API for programs.
 
     Films are kept in memory until they are answered, and nowhere else; the log has no names.
     """

@@ -258,6 +258,7 @@ def test_whole_patients_are_found_exactly_where_some_choice_of_patients_has_thes
             assert (patients[0] + 2 * patients[1], patients[0] + 2 * patients[2]) == (normal, abnormal)
 
 
+@pytest.mark.slow
 @pytest.mark.realdata
 def test_the_patients_of_mini_mias_are_those_of_its_films(mias):
     films = mias.findings().groupby("image_id").first()

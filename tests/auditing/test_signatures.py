@@ -1,4 +1,4 @@
-"""What tells the label without tissue is found, and where nothing does, nothing is found."""
+"""A label that can be told without tissue is found out, and where it cannot, nothing is found."""
 
 from pathlib import Path
 

@@ -184,6 +184,7 @@ def test_a_validator_finds_no_error(tmp_path, tags):
     assert "ComprehensiveSR" in said and "Error" not in said
 
 
+@pytest.mark.slow
 def test_predict_writes_a_report_for_each_dicom_film_and_says_which_have_none(shared_job, phantom, tmp_path, recwarn):
     folder, _ = shared_job(*WHOLE)
     (folder / FINISHED).write_text('{"digest": "", "metrics": {}}')
