@@ -11,9 +11,10 @@ def card(
     out: Annotated[Path | None, typer.Option(help="folder for the card [default: the folder of the run]")] = None,
     test: Annotated[list[Path] | None, typer.Option(help="an external test of the run; may be given again")] = None,
 ) -> None:
-    """Write the model card of a run as Markdown and HTML.
+    """Write the model card of a finished run.
 
-    It tells data, protocol, results with intervals, subgroups, limits, licences and digests, all from the run's files.
+    It is Markdown and a page of HTML. It tells data, protocol, results with intervals, subgroups, limits, licences and
+    digests, all from the files of the run.
     """
     from mammo.reports.card import model_card
     from mammo.run_folder import RunFolder
