@@ -1,4 +1,4 @@
-"""A label that can be told without tissue is found out, and where it cannot, nothing is found."""
+"""A signature that was planted is found, and where nothing tells the label but tissue, none is found."""
 
 from pathlib import Path
 
