@@ -213,7 +213,7 @@ class ClassifierPredictor(Predictor[SeenWindows]):
 
     def _prediction(self, film: SeenWindows, score: np.ndarray | None, probabilities: np.ndarray) -> Prediction:
         """Return the answer for a film from those for its samples, by the rule of the run (`aggregate`)."""
-        windows = pd.DataFrame(film.places, columns=PLACE).join(samples_of(score, probabilities, self.classes))
+        windows = samples_of(score, probabilities, self.classes, dict(zip(PLACE, film.places.T, strict=True)))
         chosen = slice(None)
         if (self.config.aggregate == "max" or film.searched) and len(windows) > 1:
             chosen = most_alarming(score, probabilities)

@@ -1,6 +1,8 @@
 """The answer for one film."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -8,6 +10,8 @@ import pandas as pd
 from mammo.preprocessing.masks import Placed
 
 MARKS = ["x_px", "y_px", "x0_px", "y0_px", "x1_px", "y1_px", "score"]
+NO_MARKS = pd.DataFrame(columns=MARKS, dtype=float)  # of answers that have none; made once, as it takes a while
+EMPTY: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class Prediction:
     threshold: float | None
     notes: tuple[str, ...] = ()
     windows: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
-    marks: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=MARKS, dtype=float), repr=False)
+    marks: pd.DataFrame = field(default_factory=lambda: NO_MARKS, repr=False)
     samples: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
     outline: Outline | None = field(default=None, repr=False)
     searched: bool = False
@@ -104,7 +108,16 @@ def called(probabilities: dict[str, float], score: float | None, threshold: floa
     return max(names, key=probabilities.__getitem__)
 
 
-def samples_of(score: np.ndarray | None, probabilities: np.ndarray, classes: list[str]) -> pd.DataFrame:
-    """Return a table of `score` and `p_<class>`, from a score (N,) or None, and probabilities (N, classes)."""
-    columns = {} if score is None else {"score": score}
+def samples_of(
+    score: np.ndarray | None, probabilities: np.ndarray, classes: list[str], first: Mapping[str, np.ndarray] = EMPTY
+) -> pd.DataFrame:
+    """Return a table of `score` and `p_<class>`, from a score (N,) or None, and probabilities (N, classes).
+
+    Args:
+        score: The scores; None has no column.
+        probabilities: The probabilities.
+        classes: The names of the classes.
+        first: Columns (N,) that stand before them.
+    """
+    columns = dict(first) | ({} if score is None else {"score": score})
     return pd.DataFrame(columns | {f"p_{name}": probabilities[:, i] for i, name in enumerate(classes)})
