@@ -215,7 +215,7 @@ MUTATIONS = {
     "regions turned": ("inference/dicom_segments.py", "pixel_array=region[None]", "pixel_array=region[None, :, ::-1]", SEGMENTS, "other_programs"),
     "film cut as a breast": ("inference/classifier.py", 'if asks[0].kind == "film" else breast', 'if asks[0].kind == "none" else breast', SEGMENTED, "sees_the_whole"),
     # the service
-    "rebinding": ("serving/guards.py", "if self.local and host", "if not self.local and host", SERVICE, "pages_of_other"),
+    "rebinding": ("serving/guards.py", "if self.local and not is_local", "if self.local and is_local", SERVICE, "pages_of_other"),
     "cross origin": ("serving/guards.py", "return origin is None or (urlsplit(origin).netloc == host and bool(host))", "return True", SERVICE, "pages_of_other"),
     "spooled films": ("serving/uploads.py", "spool_max_size = 0", "spool_max_size = 1024", SERVICE, "stays_in_memory"),
     "addresses logged": ("serving/guards.py", 'getattr(scope.get("route"), "path", "another address")', 'scope["path"]', SERVICE, "stays_in_memory"),

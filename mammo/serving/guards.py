@@ -1,6 +1,7 @@
 """The guards before every request: who may ask, the headers of every answer, and a line of the log without names."""
 
 import hmac
+import ipaddress
 import logging
 import re
 import time
@@ -21,7 +22,6 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 OPEN = ("/", "/health")  # without a token, and the files of the page, which tell nothing
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'{}; img-src 'self' blob: data:; connect-src 'self'; "
@@ -85,8 +85,8 @@ class Guards:
     def _check(self, scope: Scope) -> None:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         host = headers.get("host", "")
-        if self.local and host.rpartition(":")[0] not in LOOPBACK and host not in LOOPBACK:
-            raise Refused(421, f"this service answers to {LOOPBACK[0]} and localhost only, by these names")
+        if self.local and not is_local(_name(host)):
+            raise Refused(421, "this service answers to 127.0.0.1 and localhost only, by these names")
         if scope["method"] not in ("GET", "HEAD") and not _same(headers, host):
             raise Refused(403, "a page of another address may not use this service")
         path = scope["path"]
@@ -97,6 +97,22 @@ class Guards:
             raise Refused(
                 401, "a token is needed, in the header Authorization: Bearer <token>", WWW_Authenticate="Bearer"
             )
+
+
+def is_local(host: str) -> bool:
+    """Tell if an address is one by which a machine calls itself; other names may be given to it by anybody."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _name(host: str) -> str:
+    """Return the Host header without its port."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def _allowed(style: str) -> str:

@@ -1,6 +1,5 @@
 """Start a service, and stop it: on Ctrl-C or SIGTERM it answers what is at work, and says one line."""
 
-import ipaddress
 import logging
 import signal
 import socket
@@ -11,6 +10,7 @@ import uvicorn
 from mammo.errors import InputError
 from mammo.inference.answers import WARNING
 from mammo.serving.app import build_app
+from mammo.serving.guards import is_local
 from mammo.serving.limits import Limits
 from mammo.serving.model import open_model
 from mammo.serving.service import Service
@@ -20,14 +20,6 @@ log = logging.getLogger("mammo.serving")
 LEAST_TOKEN = 16  # letters
 STOP_S = 20  # for which requests at work are answered before the service ends
 CONNECTIONS = 256
-
-
-def is_local(host: str) -> bool:
-    """Tell if only this machine can reach an address."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def check_token(host: str, token: str | None) -> None:

@@ -299,6 +299,10 @@ def test_a_map_and_a_film_come_as_they_are(service, client, films):
     [
         ({"host": "evil.example"}, 421),
         ({"host": "127.0.0.1.evil.example:8000"}, 421),
+        ({"host": "127.0.0.1@evil.example"}, 421),
+        ({"host": ""}, 421),
+        ({"host": "[::1]:8000"}, 422),
+        ({"host": "127.0.0.2"}, 422),
         ({"origin": "https://evil.example"}, 403),
         ({"origin": "null"}, 403),
         ({"origin": "http://127.0.0.1:9000"}, 403),
