@@ -130,7 +130,8 @@ class Browser:
     def faults(self):
         """The errors of the page so far, and what it asked of other addresses."""
         kinds = ("Runtime.exceptionThrown",)
-        logged = [one["params"]["entry"]["text"] for one in self.told if one.get("method") == "Log.entryAdded"]
+        entries = [one["params"]["entry"] for one in self.told if one.get("method") == "Log.entryAdded"]
+        logged = [one["text"] for one in entries if one["source"] != "network"]  # which tells of a refused film, too
         thrown = [str(one["params"]) for one in self.told if one.get("method") in kinds]
         return logged + thrown
 
