@@ -16,6 +16,7 @@ from mammo.datasets.base import load_findings
 from mammo.datasets.phantom import Phantom
 from mammo.errors import InputError
 from mammo.evaluation.segmentation import evaluate_segments
+from mammo.explaining.explanation import REGION, explain
 from mammo.figures import read
 from mammo.inference.build import build_predictor
 from mammo.preprocessing.crops import WholeFilm
@@ -260,6 +261,15 @@ def test_films_of_the_run_get_its_own_scores_and_regions_again(run, phantom):
     assert len(sizes) > 5
     (stages,) = predictor.stages(seen[:1])
     assert set(stages) > {"features", "logits"}
+
+
+def test_the_map_of_a_film_is_the_probability_that_outlines_its_region(run, phantom):
+    (run.path / FINISHED).write_text("{}")
+    predictor, row = build_predictor(run), phantom.findings().iloc[0]
+    made = explain(predictor, predictor.read(row.path), laterality=row.laterality)
+    outline = made.prediction.outline
+    assert np.array_equal(made.values > outline.level, outline.on_film() & made.breast) and made.method == REGION
+    assert 0 < made.values.max() <= 1 and not made.values[~made.breast].any()
 
 
 def test_a_run_on_whole_films_sees_the_whole_of_a_new_one_as_training_cuts_it(run, phantom):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -19,12 +20,13 @@ from mammo.preprocessing.squares import shown_at
 from mammo.preprocessing.view import CELL_PX, FACTS, STEP
 from mammo.training.marks import PARTNER
 
-HEAT = "heat"
+HEAT, REGION = "heat", "region"
 EMPTY = 1e-6  # the largest value of a map that shows nothing but rounding
 SAID = {  # what a value of a map is, by method
     squares.GRADIENT: "share of a cell in the score (gradient times activation)",
     squares.OCCLUSION: "fall of the score where a place is covered",
     HEAT: "heat, the detector's own probability of a place",
+    REGION: "probability that a pixel lies in the region",
 }
 
 
@@ -90,7 +92,7 @@ class Explanation:
 
 
 def explain(
-    predictor: Predictor[SeenWindows] | Predictor[SeenFilm],
+    predictor: Predictor[Any],
     film: Film,
     *,
     at: Point | None = None,
@@ -113,26 +115,42 @@ def explain(
     Raises:
         InputError: The film shows no breast, or a head needs more than this film.
     """
-    if predictor.head == PARTNER:
-        raise InputError(f"{PARTNER} takes its score from films of both breasts; use --head detector to see the heat")
-    breast = find_breast(film, laterality, name, predictor.config.crop.bits)
-    if isinstance(predictor, DetectorPredictor):
-        seen = predictor.see(film, at=at, laterality=laterality, spacing_mm=spacing_mm, name=name)
-        prediction, of, method = next(predictor.answers([seen])), predictor.classes[1], HEAT
-        values, cell, notes = *_heat(predictor, seen, breast), tuple[str, ...]()
-    elif isinstance(predictor, ClassifierPredictor) and not isinstance(predictor, SegmenterPredictor):
-        looked = predictor.see(film, at=at, laterality=laterality, spacing_mm=spacing_mm, name=name)
-        prediction = next(predictor.answers([looked]))
-        of = predictor.classes[1] if prediction.score is not None else prediction.called
-        method = squares.method_of(predictor)
-        values, cell, notes = _of_squares(predictor, looked, breast, predictor.classes.index(of))
+    method = method_of(predictor)
+    breast, notes = find_breast(film, laterality, name, predictor.config.crop.bits), tuple[str, ...]()
+    seen: Any = predictor.see(film, at=at, laterality=laterality, spacing_mm=spacing_mm, name=name)
+    prediction = next(predictor.answers([seen]))
+    of = predictor.classes[1] if prediction.score is not None else prediction.called
+    shown = breast.map_to_film(breast.mask)
+    if prediction.outline is not None:
+        on_film, cell = prediction.outline.probabilities(), abs(prediction.outline.placed.step_x_px)
     else:
-        raise InputError(f"{type(predictor).__name__} has no map; a classifier and a detector have one")
+        if isinstance(predictor, DetectorPredictor):
+            values, cell = _heat(predictor, seen, breast)
+        else:
+            values, cell, notes = _of_squares(predictor, seen, breast, predictor.classes.index(of))  # type: ignore[arg-type]
+        on_film = breast.map_to_film(values.astype(np.float32))
     if prediction.unlike:
         notes = (*notes, f"the film is {prediction.unlike}")
-    on_film = breast.map_to_film(np.where(breast.mask, values, 0).astype(np.float32))
-    shown = breast.map_to_film(breast.mask)
-    return Explanation(name, film, prediction, of, method, on_film, shown, cell, tuple(lesions), notes)
+    return Explanation(
+        name, film, prediction, of, method, np.where(shown, on_film, 0), shown, cell, tuple(lesions), notes
+    )
+
+
+def method_of(predictor: Predictor[Any]) -> str:
+    """Return how the map of a film is made, a key of `SAID`.
+
+    Raises:
+        InputError: The head has no map.
+    """
+    if predictor.head == PARTNER:
+        raise InputError(f"{PARTNER} takes its score from films of both breasts; use --head detector to see the heat")
+    if isinstance(predictor, DetectorPredictor):
+        return HEAT
+    if isinstance(predictor, SegmenterPredictor):
+        return REGION
+    if isinstance(predictor, ClassifierPredictor):
+        return squares.method_of(predictor)
+    raise InputError(f"{type(predictor).__name__} has no map; expected a classifier, a detector or a run on regions")
 
 
 def _of_squares(

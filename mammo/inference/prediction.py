@@ -30,9 +30,13 @@ class Outline:
     shape: tuple[int, int]
     level: float
 
+    def probabilities(self) -> np.ndarray:
+        """Return the probability of each pixel of the film as it is stored, (height, width) float32."""
+        return self.placed.to_film(self.pixels / 255, *self.shape)
+
     def on_film(self) -> np.ndarray:
         """Return the region, (height, width) bool in the pixels of the film as it is stored."""
-        return self.placed.to_film(self.pixels / 255, *self.shape) > self.level
+        return self.probabilities() > self.level
 
 
 @dataclass(frozen=True)

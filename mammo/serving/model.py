@@ -8,10 +8,8 @@ from typing import Any
 from mammo import __version__
 from mammo.datasets.registry import open_dataset
 from mammo.errors import InputError
-from mammo.explaining.explanation import HEAT, SAID
-from mammo.explaining.squares import method_of
+from mammo.explaining.explanation import SAID, method_of
 from mammo.inference.answers import WARNING
-from mammo.inference.classifier import ClassifierPredictor
 from mammo.inference.films import FACTS
 from mammo.inference.operating import operating_point
 from mammo.inference.predictor import Predictor
@@ -97,9 +95,10 @@ def _tested(run: RunFolder, head: str) -> dict[str, Any]:
 
 def _map(predictor: Predictor[Any]) -> str | None:
     """Return what a value of the model's map is; None if it has no map."""
-    if predictor.config.task.kind == "detection":
-        return SAID[HEAT]
-    return SAID[method_of(predictor)] if isinstance(predictor, ClassifierPredictor) else None
+    try:
+        return SAID[method_of(predictor)]
+    except InputError:
+        return None
 
 
 def card_of(run: RunFolder) -> str:
