@@ -49,7 +49,9 @@ FILES = ["predictions.csv", "metrics.json", "features.safetensors", "checkpoints
 
 
 def test_every_experiment_is_named_here():
-    assert {path.stem for path in (CONF / "experiment").glob("*.yaml")} == {*EXPERIMENTS, *BEST, "best_abnormality"}
+    assert {path.stem for path in (CONF / "experiment").glob("*.yaml")} == {
+        *(*EXPERIMENTS, *BEST, "best_abnormality", "shen2019")
+    }
 
 
 @pytest.mark.parametrize("name", sorted(BEST))
@@ -73,6 +75,11 @@ def test_the_best_detector_chooses_nothing_on_validation_and_takes_away_more_of_
     cfg = composed("experiment=best_abnormality")
     assert (cfg.task.kind, cfg.split.name, list(cfg.split.shares)) == ("detection", "patient", [0.8, 0, 0.2])
     assert cfg.partner and cfg.detector.partner_share == 0.65 and cfg.source is None
+
+
+def test_from_patches_to_films_is_a_detector_whose_last_block_learns_on_patches():
+    cfg = composed("experiment=shen2019")
+    assert (cfg.task.kind, list(cfg.model.maps), cfg.model.trainable) == ("detection", ["vgg16@0.5"], "last_block")
 
 
 @pytest.mark.parametrize("name", sorted(EXPERIMENTS))
