@@ -1,7 +1,5 @@
 """The parts of a model card on what was given: films, labels, split, preprocessing, training, licences and digests."""
 
-from typing import Any
-
 import pandas as pd
 
 from mammo.errors import InputError
@@ -49,9 +47,6 @@ def data(of: Subject) -> list[str]:
         f"- How the films were made: {', '.join(made)}.",
         f"- Labels come from the column {plain(of.config.task.column)}: {_classes(of)}.",
     ]
-    if of.samples is None:
-        lines.append("- This folder does not name the samples, so sides, views and findings are not known here.")
-        return [*lines, "", *_counts(of)]
     tested = of.samples[of.samples["split"] == "test"]
     if of.config.task.column == "severity":
         lines.append(f"- {sources_of(tested)}.")
@@ -78,30 +73,26 @@ def _counts(of: Subject) -> list[str]:
     names = ["patients", "samples", *of.classes]
     labels = {name: name if name in names[:2] else f"class {name}" for name in names}
     rows = [[labels[name], *(str(n[part][name]) for part in of.parts)] for name in names]
-    if of.samples is not None:
-        images = {part: rows_ for part, rows_ in of.samples.groupby("split")}
-        each = [str(images[part]["image_id"].nunique()) if part in images else "0" for part in of.parts]
-        rows.insert(1, ["images", *each])
-        rows += _described(of, images)
-    return markdown(["", *of.parts], rows)
+    known = of.samples.reindex(columns=["image_id", "split", *DESCRIBED])
+    images = {part: known[known["split"] == part] for part in of.parts}
+    rows.insert(1, ["images", *(str(images[part]["image_id"].nunique()) for part in of.parts)])
+    return markdown(["", *of.parts], rows + _described(images))
 
 
-def _described(of: Subject, images: dict[Any, pd.DataFrame]) -> list[list[str]]:
+def _described(images: dict[str, pd.DataFrame]) -> list[list[str]]:
     """Return the rows of what is known of images: a row for each word of a column, and one for unknown ones."""
     rows = []
     for column in DESCRIBED:
-        given = pd.concat([part.get(column, pd.Series(pd.NA, part.index)) for part in images.values()])
-        words = given.astype("string").value_counts().index.tolist()
+        words = pd.concat([own[column].astype("string") for own in images.values()]).value_counts().index.tolist()
         for word in [*words[:MOST], None]:
             counts = []
-            for part in of.parts:
-                own = images.get(part, of.samples.iloc[:0] if of.samples is not None else pd.DataFrame())
-                told = own.get(column, pd.Series(pd.NA, own.index)).astype("string")
+            for own in images.values():
+                told = own[column].astype("string")
                 counts.append(own.loc[told.isna() if word is None else told == word, "image_id"].nunique())
             if word is not None or any(counts):
                 rows.append([f"{column} {'not known' if word is None else word}", *map(str, counts)])
         if len(words) > MOST:
-            rows.append([f"{column}, {len(words) - MOST} other words", *["not shown"] * len(of.parts)])
+            rows.append([f"{column}, {len(words) - MOST} other words", *["not shown"] * len(images)])
     return rows
 
 

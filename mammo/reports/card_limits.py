@@ -52,7 +52,7 @@ def _of_data(of: Subject) -> list[str]:
         lines.append("It is not recorded whether films are digitised, or of which machines.")
     lines.append(f"The parts have {patients} patients together, and the test part {test['patients']}.")
     for column in ("view", "laterality"):
-        if of.samples is not None and column in of.samples:
+        if column in of.samples:
             seen = of.samples[column].dropna().unique()
             if len(seen) == 1:
                 lines.append(f"Every image of known {column} is {plain(str(seen[0]))}.")
@@ -62,7 +62,7 @@ def _of_data(of: Subject) -> list[str]:
             f"The share of {plain(of.positive)} among the test {of.sample}s is {share:.3g}. Where it is another one, "
             "predictive values and probabilities are others."
         )
-    if of.config.task.column == "severity" and of.samples is not None and "severity_source" in of.samples:
+    if of.config.task.column == "severity" and "severity_source" in of.samples:
         source = of.samples.loc[of.samples["split"] == "test", "severity_source"].fillna("unstated")
         if weak := int((source != "pathology").sum()):
             lines.append(f"The labels of {weak} of {len(source)} test samples are not known to rest on pathology.")
@@ -92,7 +92,7 @@ def _of_numbers(of: Subject) -> list[str]:
             said = f"The interval of the AUROC of {head} is {width:.2f} wide ({area.low:.3f} to {area.high:.3f})"
             lines.append(f"{said}{', and chance lies in it' * (area.low <= 0.5 <= area.high)}.")
     shortcuts = of.metrics("test").get("shortcuts", {}).get("auroc")
-    if of.tested is not None and shortcuts is not None and of.positive is not None and "shortcuts" in of.tested:
+    if shortcuts is not None and of.positive is not None and "shortcuts" in of.tested:
         beyond = beyond_shortcuts(of.tested)
         lines.append(shortcut_verdict(shortcuts, beyond).removeprefix("- "))
     return lines
@@ -100,7 +100,7 @@ def _of_numbers(of: Subject) -> list[str]:
 
 def _words(of: Subject, column: str) -> str:
     """Return the words of a column in training and validation."""
-    if of.samples is None or column not in of.samples:
+    if column not in of.samples:
         return f"a {column} that is not known here"
     seen = of.samples.loc[of.samples["split"] != "test", column].dropna().unique()
     return listed(sorted(map(str, seen))) if len(seen) else f"no image whose {column} is known"

@@ -88,8 +88,6 @@ def calibration(of: Subject) -> list[str]:
 
 def subgroup_lines(of: Subject) -> list[str]:
     """Return the test numbers of each subgroup that is known, with the numbers of films and patients."""
-    if of.tested is None or of.samples is None:
-        return ["Not known: this folder has no predictions of the test part."]
     lines = []
     if of.config.task.kind == "detection":
         marks = detection.subgroup_lines(detection.judged(of.run).get("test", {}))
@@ -107,7 +105,7 @@ def subgroup_lines(of: Subject) -> list[str]:
 
 def _of_head(of: Subject, head: str, facts: pd.DataFrame, groups: list[tuple[str, np.ndarray]]) -> list[str]:
     """Return the table of one head."""
-    one = (of.tested or {})[head]
+    one = of.tested[head]
     operating = Operating(**of.numbers["operating"][head])
     rows = []
     for name, mask in groups:
@@ -138,7 +136,7 @@ def _regions(of: Subject) -> list[str]:
     """Return overlap and false regions of the segmenter by subgroup."""
     table = of.run.segments
     found = table[(table["split"] == "test") & (table["head"] == segmentation.SEGMENTER)].reset_index(drop=True)
-    images = (of.samples if of.samples is not None else pd.DataFrame()).drop_duplicates("image_id")
+    images = of.samples.drop_duplicates("image_id")
     facts = found[["image_id"]].merge(images, how="left", on="image_id")
     rows = []
     for name, mask in subgroups(facts, GROUPS):

@@ -9,7 +9,6 @@ import pandas as pd
 
 from mammo.config import Config
 from mammo.datasets.findings import PARTS
-from mammo.errors import InputError
 from mammo.evaluation.aggregate import UNITS
 from mammo.evaluation.bootstrap import Value
 from mammo.evaluation.evaluate import Metrics
@@ -59,25 +58,19 @@ class Subject:
         return self.run.selection
 
     @cached_property
-    def samples(self) -> pd.DataFrame | None:
-        """The samples of the run; None in a model folder, which names no image."""
-        samples = self.run.samples
-        return samples if {"image_id", "patient", "split"} <= set(samples) else None
+    def samples(self) -> pd.DataFrame:
+        """The samples of the run."""
+        return self.run.samples
 
     @cached_property
-    def tested(self) -> dict[str, Predictions] | None:
-        """The predictions of the test part by head; None in a model folder, which has none."""
-        try:
-            table, classes = self.run.predictions()
-        except InputError:
-            return None
-        return by_head(table, classes, "test")
+    def tested(self) -> dict[str, Predictions]:
+        """The predictions of the test part by head."""
+        return by_head(*self.run.predictions(), "test")
 
     @cached_property
     def datasets(self) -> list[str]:
         """The names of the data sets."""
-        named = [] if self.samples is None else datasets(self.samples)
-        return named or [str(self.origin["dataset"]["name"])]
+        return datasets(self.samples) or [str(self.origin["dataset"]["name"])]
 
     @cached_property
     def sources(self) -> list[str | None]:
