@@ -18,7 +18,7 @@ from mammo.errors import InputError
 from mammo.evaluation.bootstrap import Value
 from mammo.evaluation.leaks import Leak, external_leaks, leaks
 from mammo.evaluation.operating_point import Operating
-from mammo.evaluation.predictions import TYPES, WORDS, choices, read_predictions
+from mammo.evaluation.predictions import BASELINES, TYPES, WORDS, choices, read_predictions
 from mammo.files import read_json, whole, write_table
 from mammo.run_tables import RunTables, windowed
 
@@ -245,21 +245,28 @@ class RunFolder(RunTables):
         return self.path / "self_test"
 
     @property
+    def weights_digest(self) -> str:
+        """The SHA-256 of the weights of the chosen epoch as safetensors, as which a portable folder has them."""
+        from mammo.processes.checkpoint_io import weights_digest  # noqa: PLC0415 - torch, not needed for tables
+
+        return weights_digest(self.checkpoint)
+
+    @property
     def digest(self) -> str:
-        """The SHA-256 of what answers: weights, heads, choices and settings; a copy of the folder has the same.
+        """The SHA-256 of what answers: weights, heads, choices and settings; copies and portable folders have the same.
 
         Raises:
             InputError: The weights are not there.
         """
-        plain, numbers = self.config.as_dict(), [self.numbers, self.recalibration or {}]
+        plain = self.config.as_dict()
         settings = {key: plain[key] for key in ANSWERING} | {"voi": self.config.data.voi}
         settings["model"] = plain["model"] | {"weights": None}  # where they began is a path, and they have changed
-        chosen = [of.get("operating") for one in numbers for of in (one, *one.values()) if isinstance(of, dict)]
+        chosen = [_chosen(one) for one in (self.numbers, self.recalibration or {})]
         facts = [self.provenance["classes"], settings, self.selection, chosen]
         found = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
-        for path in (self.checkpoint, *(self.file(f"heads/{name}.skops") for name in sorted(self.selection["heads"]))):
-            with path.open("rb") as file:
-                found.update(hashlib.file_digest(file, "sha256").digest())
+        found.update(self.weights_digest.encode())
+        for name in sorted(self.selection["heads"]):
+            found.update(hashlib.sha256(self.file(f"heads/{name}.skops").read_bytes()).digest())
         return found.hexdigest()
 
     def heads(self) -> dict[str, "FittedHead"]:
@@ -279,3 +286,12 @@ class RunFolder(RunTables):
         task = build_task(config, Labels.from_config(config.task), frozen_stages=frozen_stages)
         task.restore(self.checkpoint)
         return task.net.eval()
+
+
+def _chosen(numbers: dict[str, Any]) -> dict[str, Any]:
+    """Return what was chosen for each unit and head that can answer, from `metrics.json` or a file of its form."""
+    units = {"sample": numbers} | {unit: of for unit, of in numbers.items() if unit.startswith("by_")}
+    return {
+        unit: {head: one for head, one in of.get("operating", {}).items() if head not in BASELINES}
+        for unit, of in units.items()
+    }

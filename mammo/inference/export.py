@@ -5,7 +5,6 @@ import json
 from collections.abc import Iterator
 from copy import copy
 from dataclasses import asdict, dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -215,7 +214,6 @@ def metadata_of(ask: ClassifierPredictor) -> dict[str, str]:
         "operating": point.as_json(),
         "threshold": point.threshold,
         "temperature": point.choices.temperature,
-        "weights_digest": card["weights_digest"] | {"trained": sha256(run.checkpoint.read_bytes()).hexdigest()},
         RUN: facts_of(run, [ask.head])
         | {"head": ask.head, "preprocessing": PREPROCESSING}
         | {"likeness": None if run.likeness is None else base64.b64encode(save(run.likeness)).decode()},

@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
 
@@ -92,6 +93,11 @@ class ExportedRun(RunFolder):
     def finished(self) -> bool:
         """True, as only a finished run is exported."""
         return True
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the file."""
+        return sha256(self.path.read_bytes()).hexdigest()
 
     @property
     def self_test(self) -> Path:

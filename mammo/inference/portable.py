@@ -57,7 +57,7 @@ def card_of(run: RunFolder, heads: Sequence[str]) -> dict[str, Any]:
         "protocol": run.numbers["protocol"],
         "leaks": [str(leak) for leak in run.leaks],
         "data_digest": origin["dataset_digest"],
-        "weights_digest": {"began_from": origin["weights_digest"]},
+        "weights_digest": {"began_from": origin["weights_digest"], "trained": run.weights_digest},
         "licences": {"films": origin["dataset"]["licence"], "citation": origin["dataset"]["citation"]},
         "intended_use": USE,
     }

@@ -1,6 +1,7 @@
 """Checkpoints on disk: written completely or not at all, and read without pickle."""
 
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,16 @@ def read(path: Path, *, mmap: bool = False) -> dict[str, Any]:
 def write_weights(state: Mapping[str, Tensor], path: Path) -> None:
     """Write weights as a safetensors file."""
     with whole(path) as temporary:
-        temporary.write_bytes(save({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}))
+        temporary.write_bytes(_as_safetensors(state))
+
+
+def weights_digest(path: Path) -> str:
+    """Return the SHA-256 of the weights of a checkpoint or safetensors file, in the form of `write_weights`."""
+    return sha256(_as_safetensors(read(path)["state_dict"])).hexdigest()
+
+
+def _as_safetensors(state: Mapping[str, Tensor]) -> bytes:
+    return save({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()})
 
 
 class WholeFiles(TorchCheckpointIO):

@@ -8,7 +8,6 @@ said to be unknown. No image, patient or path is named, so that a card can be gi
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mammo.errors import InputError
 from mammo.files import write_text
@@ -58,19 +57,20 @@ class Card:
 def model_card(
     run: RunFolder | Path | str,
     tests: Sequence[RunFolder | Path | str] = (),
-    recalibration: dict[str, Any] | None = None,
+    model: RunFolder | None = None,
 ) -> Card:
-    """Return the model card of a run, or of the model that a recalibration makes of it.
+    """Return the model card of a run, or of a portable model that is made of it.
 
     Args:
         run: A finished run, or its folder.
         tests: External tests of the run, as `mammo test` writes them.
-        recalibration: The content of `recalibration.json`, if other films have chosen.
+        model: The portable folder that is made of it, whose heads, recalibration and digest are told; None tells those
+            of the run.
 
     Raises:
         InputError: The folder is no run, or a portable one, which brings its card with it; or a test is of another run.
     """
-    of = Subject(run if isinstance(run, RunFolder) else RunFolder(Path(run)), recalibration)
+    of = Subject(run if isinstance(run, RunFolder) else RunFolder(Path(run)), model)
     if of.run.portable:
         raise InputError(
             f"{of.run.path} is a portable model, whose card was made of its run; see {NAMES['markdown']} in it"

@@ -203,7 +203,7 @@ def digests(of: Subject) -> list[str]:
     """Return licences, and the digests by which data and weights can be told from others."""
     origin, found = of.origin, of.origin["dataset"]
     try:
-        model = f"`{of.run.digest}`"
+        model = f"`{(of.model or of.run).digest}`"
     except InputError:
         model = "not known, as the weights are not there"
     weights = origin.get("weights_digest")

@@ -22,10 +22,15 @@ SCORE = "the mean logit of the hottest pixels of a film"
 
 @dataclass(frozen=True)
 class Subject:
-    """A run, what it tells, and what other films have chosen, if they have."""
+    """A run, what it tells, and the portable model that is made of it, if one is."""
 
     run: RunFolder
-    recalibration: dict[str, Any] | None = None
+    model: RunFolder | None = None
+
+    @cached_property
+    def recalibration(self) -> dict[str, Any] | None:
+        """What other films have chosen, the content of `recalibration.json`; None if none have."""
+        return (self.model or self.run).recalibration
 
     @cached_property
     def origin(self) -> dict[str, Any]:
@@ -84,7 +89,7 @@ class Subject:
     @cached_property
     def heads(self) -> list[str]:
         """The heads that answer, without baselines."""
-        return [head for head in self.numbers.get("test", {}) if head not in BASELINES]
+        return [head for head in (self.model or self.run).numbers.get("test", {}) if head not in BASELINES]
 
     @cached_property
     def units(self) -> list[str | None]:

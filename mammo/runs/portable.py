@@ -5,7 +5,6 @@ Weights are safetensors, heads are skops files, all else is JSON. It is opened a
 
 import shutil
 from collections.abc import Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -46,14 +45,12 @@ def write_portable(
         shutil.copyfile(run.file(f"heads/{name}.skops"), folder / "heads" / f"{name}.skops")
     made = RunFolder(folder)
     made.write_likeness(run.likeness)
-    card = card_of(made, heads)
-    card["weights_digest"]["trained"] = sha256((folder / WEIGHTS).read_bytes()).hexdigest()
-    write_json(card, folder / "model.json")
+    write_json(card_of(made, heads), folder / "model.json")
     if run.portable:
         for name in filter(lambda one: (run.path / one).is_file(), CARD.values()):
             shutil.copyfile(run.path / name, folder / name)
     else:
-        model_card(run, recalibration=recalibration).save(folder)
+        model_card(run, model=made).save(folder)
     write_json({"digest": "portable", "metrics": {}}, folder / FINISHED)
     return made
 

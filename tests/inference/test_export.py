@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from hashlib import sha256
 
 import numpy as np
 import pandas as pd
@@ -118,6 +119,11 @@ def test_other_heads_are_written_too(shared_job, tmp_path, head):
     (folder / FINISHED).write_text('{"digest": "", "metrics": {}}')
     parity = mammo.export(folder, tmp_path / "model.onnx", head)
     assert parity.films == 8 and max(parity.differences.values()) < 1e-4
+
+
+def test_a_file_is_named_by_its_own_digest_as_it_may_answer_otherwise_than_its_run(tmp_path):
+    (tmp_path / "model.onnx").write_bytes(b"a graph")
+    assert open_run(tmp_path / "model.onnx").digest == sha256(b"a graph").hexdigest()
 
 
 def refused(words, said, new):

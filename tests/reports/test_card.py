@@ -258,13 +258,13 @@ def test_the_command_writes_both_and_takes_finished_runs_only(copied, tmp_path):
     assert CliRunner().invoke(app, ["card", str(copied.path)]).exit_code == 2
 
 
-def test_a_recalibrated_model_has_a_card_too(copied):
+def test_a_recalibrated_model_has_a_card_too(copied, tmp_path):
     value = {"value": 0.8, "low": 0.7, "high": 0.9}
     told = {"run": "first", "n": {"films": {"samples": 80, "patients": 40}}, "operating": {"svm": {"threshold": 1.0}},
             "films": {"svm": {"sensitivity_at_threshold": value}}, "before": {"svm": {}}}  # fmt: skip
-    text = model_card(copied, recalibration=told).markdown()
+    made = RunFolder(shutil.copytree(copied.path, tmp_path / "made"))
+    (made.path / "recalibration.json").write_text(json.dumps(told))
+    text = model_card(copied, model=made).markdown()
     assert row(text, "sensitivity on these films") == ["0.800 (0.700 to 0.900)", "-"]
     assert "80 samples of 40 patients" in text and "made of the run first" in text
-    before = copied.digest
-    (copied.path / "recalibration.json").write_text(json.dumps(told))
-    assert copied.digest != before
+    assert made.digest != copied.digest and f"`{made.digest}`" in text

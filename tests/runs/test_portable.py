@@ -99,6 +99,7 @@ def test_it_has_no_pickle_and_names_no_path_patient_or_image(run, folder):
 
 def test_its_card_says_what_a_user_must_know(run, folder):
     card = json.loads((folder / "model.json").read_text())
+    assert RunFolder(folder).digest == run.digest and f"`{run.digest}`" in (folder / "model_card.md").read_text()
     assert card["classes"] == ["normal", "abnormal"] and list(card["operating"]) == ["softmax", "svm", "knn"]
     assert card["operating"]["svm"]["threshold"] == run.numbers["operating"]["svm"]["threshold"]
     assert card["protocol"] == run.numbers["protocol"] and card["data_digest"] == run.provenance["dataset_digest"]
@@ -110,6 +111,8 @@ def test_one_head_can_go_alone(run, tmp_path):
     mammo.export(run, tmp_path / "model", "svm", format="portable")
     made = RunFolder(tmp_path / "model")
     assert list(made.selection["heads"]) == ["svm"] and not (made.path / "heads/knn.skops").exists()
+    text = (made.path / "model_card.md").read_text()
+    assert "Answer `svm`" in text and "Answer `knn`" not in text and f"`{made.digest}`" in text
     assert set(made.numbers["operating"]) == set(made.numbers["test"]) == {"softmax", "svm"}
 
 
