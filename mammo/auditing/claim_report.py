@@ -72,14 +72,14 @@ def judged(claim: Claim) -> tuple[bool, str]:
 
 def _otherwise(claim: Claim, counted: Claim) -> tuple[bool, list[str]]:
     """Return whether the numbers are possible in another way than as counts of the positive class, and the lines."""
-    tried, without = [COUNTED], ["folds or runs of unequal size"]
+    tried, without = [COUNTED], ["folds or runs of unequal size, or with unequal shares of a class"]
     readings, ways = of_classes(claim, claims.LISTED)
     tried += ways
     if not ways and set(claim.numbers) - {"accuracy"}:
         without.insert(0, "means over classes, as the number of positive films is unknown (n_pos=)")
     if claim.folds:
         wrong, of_means = of_folds(claim), folds_of_classes(claim)
-        means = f"means over {claim.folds} folds of nearly equal size"
+        means = f"means over {claim.folds} folds of nearly equal size, with equal shares of each class"
         tried += [means] + [f"{means}, of means over classes"] * (len(claim.numbers) > 1)
         if not wrong:
             readings.append(Reading(means))

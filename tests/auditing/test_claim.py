@@ -322,7 +322,15 @@ def test_a_claim_that_no_reading_fits_names_those_that_were_tried():
     possible, text = audit(["test=60,40", "folds=10", "accuracy=85.01", "recall=30", "precision=99", "specificity=20"])
     tried, untried = text.splitlines()[1].split("Not tried:")
     assert not possible and text.startswith("Impossible:")
-    for reading in ("counts of the positive", "(macro)", "weighted", "micro", "mixtures", "10 folds of nearly equal"):
+    for reading in (
+        "counts of the positive",
+        "(macro)",
+        "weighted",
+        "micro",
+        "mixtures",
+        "10 folds of nearly equal",
+        "equal shares of each class",
+    ):
         assert reading in tried
     assert "folds or runs of unequal size" in untried and "folds=" not in untried
     assert "give folds=" in audit(["n=225", "accuracy=97.5"])[1]
