@@ -57,8 +57,8 @@ def export(
     target.parent.mkdir(parents=True, exist_ok=True)
     if format == "portable":
         return _portable(folder, target, [one for one in known if head in (None, one) or one not in _fitted(folder)])
-    if folder.config.task.kind == "detection":
-        raise InputError(f"{folder.path} is a detector, which has no ONNX file; use --format portable")
+    if (kind := folder.config.task.kind) != "classification":
+        raise InputError(f"{folder.path} has task.kind={kind}, for which there is no ONNX file; use --format portable")
     try:
         from mammo.inference.export import write_onnx
     except ImportError as error:

@@ -106,11 +106,11 @@ def _add_model(app: FastAPI, service: Service) -> None:
         """Return the facts of the model, and the limits of the service."""
         return service.facts
 
-    @app.get("/model/card", response_class=HTMLResponse, responses={404: {"description": "an ONNX file has no card"}})
+    @app.get("/model/card", response_class=HTMLResponse, responses={404: {"description": "the model brings no card"}})
     async def card() -> HTMLResponse:
         """Return the model card."""
         if not service.card:
-            raise Refused(404, "an ONNX file has no model card; mammo card writes that of its run")
+            raise Refused(404, "this model brings no card; mammo card writes that of its run")
         return HTMLResponse(service.card)
 
     @app.get("/examples/{number}", responses={404: {"description": "there is no such film"}})

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from starlette.responses import JSONResponse
 
 from mammo.serving.limits import Refused
-from mammo.serving.worker import trail
+from mammo.serving.readers import trail
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ def _same(headers: dict[str, str], host: str) -> bool:
     if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return False
     origin = headers.get("origin")
-    return origin is None or (urlsplit(origin).netloc == host and bool(host))
+    return origin is None or origin.partition("://")[2] == host != ""
 
 
 def _method(scope: Scope) -> str:

@@ -102,11 +102,11 @@ def _map(predictor: Predictor[Any]) -> str | None:
 
 
 def card_of(run: RunFolder) -> str:
-    """Return the page of the model card: the one in the folder, or one that is made; empty for a file."""
-    if run.path.is_file():
-        return ""
+    """Return the page of the model card: the one in the folder, or one that is made of a run; else empty."""
     written = run.path / NAMES["html"]
-    return written.read_text() if written.is_file() else model_card(run).html()
+    if written.is_file():
+        return written.read_text()
+    return "" if run.portable else model_card(run).html()
 
 
 def examples_of(run: RunFolder) -> list[Example]:

@@ -3,9 +3,11 @@
 Each works on one film at a time. One that dies, or takes too long, is replaced; its film is refused with the reason.
 """
 
+import logging
 import multiprocessing
 import queue
 import signal
+import traceback
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +22,8 @@ from mammo.errors import InputError
 from mammo.formats.header import Header, read_header
 from mammo.inference.predictor import Point, Predictor, Seen
 from mammo.serving.model import open_model
+
+log = logging.getLogger(__name__)
 
 DIED = "the process that read it died; a decoder failed, or memory was short"
 BROKEN = (InputError, OSError, MemoryError)  # errors of one film
@@ -90,6 +94,14 @@ def _work(connection: Connection, path: Path, head: str, pixels: int) -> None:
             connection.send(read(predictor, connection.recv(), pixels))
     except (EOFError, OSError):
         return  # the service has ended
+    except Exception as error:  # a fault of the program: another process takes the place of this one
+        log.error("%s", trail(error))
+
+
+def trail(error: BaseException) -> str:
+    """Return the kind of an error and where it came from, without its message, which may name a patient."""
+    lines = traceback.format_tb(error.__traceback__)
+    return f"{type(error).__name__}\n{''.join(lines)}".rstrip()
 
 
 class Reader:

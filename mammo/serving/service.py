@@ -14,7 +14,7 @@ from mammo.explaining.explanation import Explanation
 from mammo.inference.answers import Answers
 from mammo.inference.predict import check_units
 from mammo.inference.predictor import Predictor
-from mammo.serving.limits import Admission, Limits, Refused
+from mammo.serving.limits import HELD, Admission, Limits, Refused
 from mammo.serving.maps import levels_of, map_of
 from mammo.serving.model import card_of, examples_of, facts_of
 from mammo.serving.readers import Ask, Read, Readers
@@ -43,6 +43,7 @@ class Service:
         self.readers = Readers(predictor, limits.pixels, limits.seconds, count)
         self.admission = Admission(limits)
         self.worker = Worker(predictor)
+        self.whole = asyncio.Semaphore(HELD)  # films whose pixels are held: a small file may have a hundred megabytes
         self.examples = examples_of(predictor.run)
         self.card = card_of(predictor.run)
         self.facts = facts_of(predictor, limits, self.examples) | {"card": bool(self.card)}
@@ -112,9 +113,10 @@ class Service:
 
     async def explain(self, form: Form) -> dict[str, Any]:
         """Return the map of a film; see `map_of`."""
-        (read,) = await self._read(form.films, form, whole=True)
-        found: Explanation = await _result(self.worker.submit(Explain(form.films[0], read, form.at)))
-        return await asyncio.to_thread(map_of, found)
+        async with self.whole:
+            (read,) = await self._read(form.films, form, whole=True)
+            found: Explanation = await _result(self.worker.submit(Explain(form.films[0], read, form.at)))
+            return await asyncio.to_thread(map_of, found)
 
     async def film(self, form: Form) -> tuple[bytes, dict[str, str]]:
         """Return the grey levels of a film; see `levels_of`.
@@ -122,10 +124,11 @@ class Service:
         Raises:
             Refused: It cannot be read.
         """
-        (read,) = await self._read(form.films, form, whole=True)
-        if read.film is None:
-            raise Refused(422, read.refused or "")
-        return await asyncio.to_thread(levels_of, read.film)
+        async with self.whole:
+            (read,) = await self._read(form.films, form, whole=True)
+            if read.film is None:
+                raise Refused(422, read.refused or "")
+            return await asyncio.to_thread(levels_of, read.film)
 
     async def _read(self, films: Sequence[Upload], form: Form, *, whole: bool = False) -> list[Read]:
         if whole and len(films) != 1:

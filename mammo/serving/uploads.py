@@ -177,10 +177,10 @@ def _spacing(text: str) -> float | None:
 def _point(values: list[str]) -> Point | None:
     if not any(values):
         return None
-    x, _, y = values[0].partition(",")
-    if not math.isfinite(_number(x) + _number(y)):
+    found = [_number(one) for one in values[0].split(",")]
+    if len(found) != 2 or not math.isfinite(sum(found)):
         raise Refused(422, f"at is {printable(values[0])[:40]}; expected x,y in pixels from the top left")
-    return _number(x), _number(y)
+    return found[0], found[1]
 
 
 def _number(text: str) -> float:

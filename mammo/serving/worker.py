@@ -3,7 +3,6 @@
 import logging
 import queue
 import threading
-import traceback
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from mammo.inference.answers import Answers
 from mammo.inference.films import FACTS, Films, with_headers
 from mammo.inference.predict import answers_from, shown_to
 from mammo.inference.predictor import Point, Predictor
-from mammo.serving.readers import Read
+from mammo.serving.readers import Read, trail
 from mammo.serving.uploads import Upload
 from mammo.tables.paths import names_of
 
@@ -185,9 +184,3 @@ def explained(predictor: Predictor[Any], job: Explain) -> Explanation:
         spacing_mm=job.film.spacing_mm or told.spacing_mm,
         name=job.film.name,
     )
-
-
-def trail(error: BaseException) -> str:
-    """Return the kind of an error and where it came from, without its message, which may name a patient."""
-    lines = traceback.format_tb(error.__traceback__)
-    return f"{type(error).__name__}\n{''.join(lines)}".rstrip()

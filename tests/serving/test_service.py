@@ -2,8 +2,11 @@
 
 import asyncio
 import io
+import json
 import logging
+import multiprocessing
 import re
+import signal
 import struct
 import tempfile
 import time
@@ -20,19 +23,21 @@ from starlette.testclient import TestClient
 import mammo
 from mammo.errors import InputError
 from mammo.explaining.explanation import explain
+from mammo.formats.header import Header
 from mammo.inference.films import films_of
 from mammo.inference.predict import predict
 from mammo.processes.resume import FINISHED
 from mammo.reports.card import NAMES
 from mammo.run_folder import RunFolder
+from mammo.serving import readers
 from mammo.serving.app import build_app
 from mammo.serving.guards import HEADERS
-from mammo.serving.limits import Admission, Limits, Refused
+from mammo.serving.limits import HELD, Admission, Limits, Refused
 from mammo.serving.model import card_of, open_model
-from mammo.serving.readers import DIED, Ask
+from mammo.serving.readers import DIED, Ask, Read
 from mammo.serving.run import check_token
 from mammo.serving.service import Service
-from mammo.serving.uploads import Upload
+from mammo.serving.uploads import Form, Upload
 from mammo.serving.worker import Predict, Worker, answered
 from tests.formats.damage import damaged
 from tests.formats.ways import WAYS
@@ -169,6 +174,7 @@ FILM = ("films", ("a.pgm", b"P5 8 8 255\n" + bytes(range(64))))
         ({"files": [FILM], "data": {"spacing_mm": "50"}}, 422, "side of a pixel"),
         ({"files": [FILM], "data": {"patient": ["a", "b"]}}, 422, "once for each"),
         ({"files": [FILM], "data": {"at": "12"}}, 422, "x,y"),
+        ({"files": [FILM], "data": {"at": "1,2,3"}}, 422, "x,y"),
         ({"files": [FILM, FILM], "data": {"at": "1,2"}}, 422, "one film"),
         ({"files": [FILM], "data": {"units": "ward"}}, 422, "expected image"),
     ],
@@ -230,6 +236,38 @@ def test_a_reader_that_dies_or_hangs_is_replaced(service, client, films, monkeyp
     assert "could not be read in 0 s" in client.post("/predict", files=sent([path])).json()["error"]
     monkeypatch.undo()
     assert client.post("/predict", files=sent([path])).status_code == 200
+
+
+def test_an_error_of_a_reader_is_told_without_its_words(monkeypatch, capfd, caplog):
+    def broken(*given):
+        raise ValueError("Doe^Jane")
+
+    here, there = multiprocessing.Pipe()
+    monkeypatch.setattr(signal, "signal", lambda *given: None)
+    monkeypatch.setattr(readers, "open_model", lambda *given: None)
+    monkeypatch.setattr(readers, "read", broken)
+    here.send(Ask(b""))
+    readers._work(there, None, "softmax", 1)
+    told = caplog.text + "".join(capfd.readouterr())
+    assert "ValueError" in told and "Doe" not in told.replace('"Doe^Jane"', "")
+
+
+def test_few_films_are_held_whole_at_a_time(service, monkeypatch):
+    """Each may have 120 MB of pixels, however small its file is."""
+    held = [0]
+
+    async def read(*given, **how):
+        held.append(held[-1] + 1)
+        await asyncio.sleep(0.01)
+        held.append(held[-1] - 1)
+        return [Read(Header(""), refused="none")]
+
+    async def ask():
+        form = Form([Upload("a", b"")])
+        return await asyncio.gather(*(service.film(form) for _ in range(8)), return_exceptions=True)
+
+    monkeypatch.setattr(service, "_read", read)
+    assert len(asyncio.run(ask())) == 8 and max(held) == HELD
 
 
 def test_a_full_queue_is_told_to_come_again():
@@ -305,6 +343,7 @@ def test_a_map_and_a_film_come_as_they_are(service, client, films):
         ({"host": "127.0.0.2"}, 422),
         ({"origin": "https://evil.example"}, 403),
         ({"origin": "null"}, 403),
+        ({"origin": "http://[evil.example"}, 403),
         ({"origin": "http://127.0.0.1:9000"}, 403),
         ({"sec-fetch-site": "cross-site"}, 403),
         ({"host": "localhost:8000", "origin": "http://localhost:8000"}, 422),
@@ -363,6 +402,10 @@ def test_the_card_is_that_of_the_folder_or_else_made_of_the_run(run, client, tmp
     )
     (tmp_path / NAMES["html"]).write_text("<h1>card</h1>")
     assert card_of(RunFolder(tmp_path)) == "<h1>card</h1>"
+    (tmp_path / NAMES["html"]).unlink()
+    origin = run.provenance | {"films": run.of_films}  # of a portable model, from whose folder the card was taken
+    (tmp_path / "provenance.json").write_text(json.dumps(origin))
+    assert card_of(RunFolder(tmp_path)) == ""
 
 
 @pytest.mark.parametrize("path", ["/page/..%2fapp.py", "/page/%2e%2e/app.py", "/page//etc/passwd", "/../app.py"])
