@@ -29,7 +29,7 @@ class Subject:
 
     @cached_property
     def recalibration(self) -> dict[str, Any] | None:
-        """What other films have chosen, the content of `recalibration.json`; None if none have."""
+        """The choices on other films, the content of `recalibration.json`; None if none have."""
         return (self.model or self.run).recalibration
 
     @cached_property
