@@ -20,6 +20,7 @@ META, PIXELS = 0x0002, 0x7FE00010
 SOP_CLASS, SYNTAX = 0x00080016, 0x00020010
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 UNDEFINED = 0xFFFFFFFF
+DEEPEST = 16  # sequences within each other; real headers have a few
 _head, _length, _item = Struct("<HH2sH").unpack_from, Struct("<I").unpack_from, Struct("<HHI").unpack_from
 
 
@@ -54,7 +55,7 @@ def elements_of(data: bytes, wanted: Collection[int]) -> tuple[dict[BaseTag, Raw
     return None
 
 
-def _element(data: bytes, at: int) -> tuple[int, bytes, int, int, int] | None:
+def _element(data: bytes, at: int, depth: int = 0) -> tuple[int, bytes, int, int, int] | None:
     """Return an element's tag, VR, start and end of its value, and where the next one begins; None if unsure.
 
     Of the pixels, start and end are no matter.
@@ -70,13 +71,13 @@ def _element(data: bytes, at: int) -> tuple[int, bytes, int, int, int] | None:
     if tag == PIXELS:
         return tag, vr, start, start, start
     if length == UNDEFINED:
-        ends = _items(data, start) if vr == b"SQ" else None
+        ends = _items(data, start, depth + 1) if vr == b"SQ" and depth < DEEPEST else None
         return None if ends is None else (tag, vr, start, *ends)
     end = start + length
     return (tag, vr, start, end, end) if end <= len(data) else None
 
 
-def _items(data: bytes, at: int) -> tuple[int, int] | None:
+def _items(data: bytes, at: int, depth: int) -> tuple[int, int] | None:
     """Return where the items of a sequence of undefined length end, and where the next element begins."""
     while at + 8 <= len(data):
         group, element, length = _item(data, at)
@@ -90,7 +91,7 @@ def _items(data: bytes, at: int) -> tuple[int, int] | None:
             at += length
             continue
         while at + 8 <= len(data) and data[at : at + 4] != b"\xfe\xff\x0d\xe0":
-            one = _element(data, at)
+            one = _element(data, at, depth)
             if one is None:
                 return None
             at = one[4]

@@ -20,9 +20,11 @@ from mammo.formats.stream import layout_of, read_codes
 from mammo.formats.tags import is_dicom, read_tags
 from mammo.preprocessing.breast import cut, find_breast
 from tests.formats import ways
+from tests.formats.rare_ways import LOSSY as RARE_LOSSY
+from tests.formats.rare_ways import RARE
 from tests.formats.ways import MG, WAYS, X, film, j2k, lut, packed, rle
 
-LOSSY = {"jpeg2000 lossy": 16 / 4095, "jpeg baseline": 4 / 255, "picture jpg": 4 / 255}  # largest difference of grey
+LOSSY = {"jpeg2000 lossy": 16 / 4095} | dict.fromkeys(("jpeg baseline", "picture jpg", *RARE_LOSSY), 4 / 255)
 
 
 @pytest.fixture
@@ -37,9 +39,9 @@ def read(tmp_path):
     return read
 
 
-@pytest.mark.parametrize("name", WAYS)
+@pytest.mark.parametrize("name", [*WAYS, *RARE])
 def test_a_film_gives_the_same_grey_and_crop_in_every_legal_way(tmp_path, name):
-    content, bits = WAYS[name]
+    content, bits = (WAYS | RARE)[name]
     path = tmp_path / "film"
     path.write_bytes(content)
     expected = Film(film(bits), 2**bits - 1)
@@ -52,8 +54,8 @@ def test_a_film_gives_the_same_grey_and_crop_in_every_legal_way(tmp_path, name):
     assert read_header(path).refused is None
 
 
-def test_there_are_more_than_sixty_ways():
-    assert len(WAYS) > 60
+def test_there_are_more_than_a_hundred_ways():
+    assert len(WAYS | RARE) == len(WAYS) + len(RARE) > 100
 
 
 def test_the_file_of_the_film_is_not_asked_for_its_name(tmp_path):
