@@ -1,6 +1,9 @@
 """The errors that a user can correct, and the line that is printed for each."""
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 
 class InputError(ValueError):
@@ -16,6 +19,23 @@ class UnreadableFilm(InputError):
 
 class EmptyFilm(UnreadableFilm):
     """A film of one grey level, on which nothing can be seen."""
+
+
+@contextmanager
+def content_of(path: Path) -> Iterator[None]:
+    """Turn what the content of a file or folder of ours breaks into an `InputError` that names it.
+
+    Only what reads such content stands in this context: damage raises whatever the reader below likes.
+    """
+    try:
+        yield
+    except (InputError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise InputError(
+            f"{path}: it is damaged, or another version wrote it ({said}); copy it again, or make it anew"
+        ) from error
 
 
 def message_for_user(error: Exception) -> str | None:

@@ -9,14 +9,15 @@ import re
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mammo.errors import InputError
+from mammo.errors import InputError, content_of
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 
@@ -85,6 +86,18 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}: expected JSON, but it cannot be read ({error})") from None
 
 
+def read_arrays(path: Path) -> "dict[str, np.ndarray]":
+    """Read the arrays of a safetensors file, by name.
+
+    Raises:
+        InputError: The file is damaged, or another one.
+    """
+    from safetensors.numpy import load_file  # noqa: PLC0415 - numpy, which writing files does not need
+
+    with content_of(path):
+        return load_file(path)
+
+
 def write_table(table: "pd.DataFrame", path: Path) -> None:
     """Write a table as CSV completely or not at all; a name that ends in `.xz` is compressed."""
     with whole(path) as temporary:
@@ -110,6 +123,16 @@ def remove_unfinished(folder: Path) -> None:
     for path in folder.rglob("*.tmp"):
         if re.fullmatch(r".+-\d+-.+\.tmp", path.name):
             path.unlink(missing_ok=True)
+
+
+def sha256_of(folder: Path, names: Iterable[str]) -> dict[str, str | None]:
+    """Return the SHA-256 of files in a folder, by name; None of one that is not there."""
+    found: dict[str, str | None] = dict.fromkeys(names)
+    for name in found:
+        if (folder / name).is_file():
+            with (folder / name).open("rb") as file:
+                found[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
 
 
 @contextmanager

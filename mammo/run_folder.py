@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from safetensors.numpy import load_file, save
+from safetensors.numpy import save
 
 from mammo.config import Config
 from mammo.datasets.findings import PARTS, SAMPLE
-from mammo.errors import InputError
+from mammo.errors import InputError, content_of
 from mammo.evaluation.bootstrap import Value
 from mammo.evaluation.leaks import Leak, external_leaks, leaks
 from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.predictions import BASELINES, TYPES, WORDS, choices, read_predictions
-from mammo.files import read_json, whole, write_table
+from mammo.files import read_arrays, read_json, sha256_of, whole, write_table
 from mammo.run_tables import RunTables, windowed
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mammo.models.network import Network
 
 NEEDED = ("config", "classes", "crop", "dataset")  # keys of provenance.json
+FINISHED = "finished.json"  # the last file that is written
 WEIGHTS = "weights.safetensors"  # of a portable model
 LEARNT = ["patient", "dataset", "run"]  # columns of learnt.csv
 ANSWERING = ("task", "crop", "detector", "segmentation", "aggregate")  # settings that change an answer
@@ -158,7 +159,21 @@ class RunFolder(RunTables):
     @property
     def finished(self) -> bool:
         """True if the run, or the external test, has ended; its last file is then there."""
-        return (self.path / "finished.json").is_file()
+        return (self.path / FINISHED).is_file()
+
+    def check_whole(self) -> None:
+        """Refuse a folder of which a file has gone or changed since it was finished, as far as it tells their digests.
+
+        A run's own folder tells none, as its tables may be written again; a portable one does.
+        """
+        if not self.finished:
+            return
+        with content_of(self.path / FINISHED):
+            told = dict(read_json(self.path / FINISHED).get("files", {}))
+        for name, digest in sha256_of(self.path, told).items():
+            if digest != told[name]:
+                said = "is missing" if digest is None else "has changed since it was written"
+                raise InputError(f"{self.path}: {name} {said}; copy the whole folder again")
 
     @property
     def recalibration(self) -> dict[str, Any] | None:
@@ -204,7 +219,7 @@ class RunFolder(RunTables):
     def features(self) -> tuple[np.ndarray, pd.DataFrame]:
         """Return the (N, D) float32 features, and the table that names their rows in the same order."""
         rows = pd.read_csv(self.file("features.csv"), dtype=TYPES, **WORDS)
-        return load_file(self.file("features.safetensors"))["features"], rows
+        return read_arrays(self.file("features.safetensors"))["features"], rows
 
     def write_likeness(self, arrays: dict[str, np.ndarray] | None) -> None:
         """Write what tells films like those of the run from others; None removes it."""
@@ -218,7 +233,7 @@ class RunFolder(RunTables):
     def likeness(self) -> dict[str, np.ndarray] | None:
         """The arrays that tell films like those of the run from others; None in runs that have none."""
         path = self.path / "likeness.safetensors"
-        return load_file(path) if path.is_file() else None
+        return read_arrays(path) if path.is_file() else None
 
     @property
     def portable(self) -> bool:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from mammo.errors import InputError
+from mammo.errors import InputError, content_of
 from mammo.inference.classifier import ClassifierPredictor
 from mammo.inference.exported import ExportedRun, OnnxPredictor
 from mammo.inference.predictor import Predictor
@@ -29,8 +29,10 @@ def build_predictor(run: RunFolder, head: str | None = None) -> Predictor[Any]:
     Raises:
         InputError: The folder is no finished run, it has no such head, or its crop cannot be made of a new film.
     """
-    known = heads_of(run, head)
-    return _kind_of(run)(run, head or known[0])
+    run.check_whole()
+    with content_of(run.path):
+        known = heads_of(run, head)
+        return _kind_of(run)(run, head or known[0])  # type: ignore[no-any-return]
 
 
 def heads_of(run: RunFolder, head: str | None = None) -> list[str]:

@@ -75,7 +75,7 @@ class DetectorPredictor(Predictor[SeenFilm]):
     @cached_property
     def network(self) -> Any:
         """The detector with its frozen maps in the precision of the run."""
-        net = self.run.network()
+        net = super().network
         net.frozen.to(torch.bfloat16 if self.low else torch.float32)
         return net
 

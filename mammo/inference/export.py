@@ -16,7 +16,7 @@ from mammo.datasets.registry import open_dataset
 from mammo.errors import InputError, UnreadableFilm
 from mammo.files import whole
 from mammo.inference.classifier import ClassifierPredictor, SeenWindows
-from mammo.inference.exported import RUN, ExportedRun, OnnxPredictor
+from mammo.inference.exported import BLANK, DIGEST, RUN, ExportedRun, OnnxPredictor, sealed
 from mammo.inference.onnx_graph import graph_of
 from mammo.inference.portable import PREPROCESSING, card_of, facts_of
 from mammo.inference.quantised import quantise
@@ -112,8 +112,9 @@ def write_onnx(ask: ClassifierPredictor, path: Path, precision: str | None = Non
             parity.refuse(path, low=low)
         computes = precision or ask.run.provenance["precision"]
         told = {"precision": computes, "loss": loss_of(parity, precision) or "", "parity": json.dumps(asdict(parity))}
-        model.metadata_props.update(told)
+        model.metadata_props.update(told | {DIGEST: BLANK})
         ir.save(model, temporary)
+        temporary.write_bytes(sealed(temporary.read_bytes())[0])
     return parity
 
 

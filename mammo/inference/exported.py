@@ -13,19 +13,28 @@ import numpy as np
 from safetensors.numpy import load
 
 from mammo.datasets.film import Film
-from mammo.errors import InputError
+from mammo.errors import InputError, content_of
 from mammo.inference.classifier import Answer, ClassifierPredictor, SeenWindows
 from mammo.inference.portable import PREPROCESSING
 from mammo.inference.predictor import Point
 from mammo.run_folder import RunFolder
 
 RUN = "mammo_run"  # the key of the file's metadata that has what a predictor asks of a run, in JSON
+DIGEST = "digest"  # the key of the SHA-256 of the file, taken while `BLANK` stands in its place
+BLANK = sha256(b"the digest of this file").hexdigest()
 INSTALL = "pip install 'mammo[onnx]'"
 NO_STAGES = (
     "is an ONNX file, which has no stages for a self-test: mammo export compared it with the run, and its metadata has "
     "the largest differences (parity); use --self-test with the run folder"
 )
 ROWS = 16  # squares that are given to the graph at a time
+
+
+def sealed(content: bytes, digest: str = BLANK) -> tuple[bytes, str]:
+    """Return the bytes of a file with its digest in the place of another one, and the digest."""
+    blank = content.replace(digest.encode(), BLANK.encode())
+    found = sha256(blank).hexdigest()
+    return blank.replace(BLANK.encode(), found.encode()), found
 
 
 class ExportedRun(RunFolder):
@@ -54,13 +63,14 @@ class ExportedRun(RunFolder):
     @cached_property
     def facts(self) -> dict[str, Any]:
         """The facts of the run that a predictor needs, as `facts_of` gave them."""
-        found = self.metadata
-        try:
-            return dict(json.loads(found[RUN]))
-        except (KeyError, ValueError):
+        if RUN not in (found := self.metadata):
             raise InputError(
                 f"{self.path}: expected an ONNX file of mammo, and its metadata has no {RUN}; write one by mammo export"
-            ) from None
+            )
+        if (digest := found.get(DIGEST)) and sealed(self.path.read_bytes(), digest)[1] != digest:
+            raise InputError(f"{self.path}: it has changed since mammo export wrote it; copy the file again")
+        with content_of(self.path):
+            return dict(json.loads(found[RUN]))
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -88,6 +98,10 @@ class ExportedRun(RunFolder):
         """The choices on other films; None if there are none."""
         found: dict[str, Any] | None = self.facts["recalibration"]
         return found
+
+    def check_whole(self) -> None:
+        """Refuse a file that has changed since it was written."""
+        _ = self.facts
 
     @property
     def finished(self) -> bool:

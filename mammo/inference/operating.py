@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mammo.errors import InputError
+from mammo.errors import InputError, content_of
 from mammo.evaluation.bootstrap import Value
 from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.recalibration import Recalibrated
@@ -97,11 +97,11 @@ def operating_point(run: RunFolder, head: str, unit: str = "image") -> Operating
     Raises:
         InputError: The run has no numbers.
     """
-    part = run.config.select_on
-    before = _point(run, head, unit, run.numbers, part, Operating)
-    if (told := run.recalibration) is None:
-        return before
-    return replace(_point(run, head, unit, told, FILMS, Recalibrated), before=before)
+    with content_of(run.path):
+        before = _point(run, head, unit, run.numbers, run.config.select_on, Operating)
+        if (told := run.recalibration) is None:
+            return before
+        return replace(_point(run, head, unit, told, FILMS, Recalibrated), before=before)
 
 
 def _point(

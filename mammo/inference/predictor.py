@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from mammo.datasets.film import Film, read_film
-from mammo.errors import InputError
+from mammo.errors import InputError, content_of
 from mammo.inference.operating import OperatingPoint, operating_point
 from mammo.inference.prediction import Prediction
 from mammo.inference.unlike import Likeness
@@ -135,13 +135,15 @@ class Predictor(ABC, Generic[S]):
     @cached_property
     def network(self) -> Any:
         """The network with the weights of the chosen epoch."""
-        return self.run.network()
+        with content_of(self.run.path):
+            return self.run.network()
 
     @cached_property
     def likeness(self) -> Likeness | None:
         """The films of the run, and how far one may lie from them; None in a run that does not say."""
         arrays = self.run.likeness
-        return None if arrays is None else Likeness.from_arrays(arrays)
+        with content_of(self.run.path):
+            return None if arrays is None else Likeness.from_arrays(arrays)
 
     def judged(self, answer: Prediction, film: Seen, features: np.ndarray) -> Prediction:
         """Return an answer with the film's features, of which (samples, D) are given, and why it is to be refused."""

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file, save
+from safetensors.numpy import save
 
 from mammo import __version__
 from mammo.datasets.film import pixel_digest
 from mammo.datasets.small_films import write_small_films
-from mammo.errors import InputError
-from mammo.files import read_json, whole, write_json
+from mammo.errors import InputError, content_of
+from mammo.files import read_arrays, read_json, whole, write_json
 from mammo.inference.build import build_predictor
 from mammo.inference.predictor import Predictor
 from mammo.run_folder import RunFolder
@@ -111,13 +111,15 @@ def check(run: RunFolder) -> SelfTest:
     """
     if not (run.self_test / EXPECTED).is_file() or not (run.self_test / NUMBERS).is_file():
         raise InputError(f"{run.path} has no self-test: an older version trained it, or its crop takes no new film")
-    said, numbers = read_json(run.self_test / EXPECTED), load_file(run.self_test / NUMBERS)
-    predictor, films = build_predictor(run), said["films"]
-    expected = [
-        {name: film[name] for name in (PIXELS, CUT)}
-        | {key.partition("/")[2]: value for key, value in numbers.items() if key.startswith(f"{n}/")}
-        for n, film in enumerate(films)
-    ]
+    said, numbers = read_json(run.self_test / EXPECTED), read_arrays(run.self_test / NUMBERS)
+    predictor = build_predictor(run)
+    with content_of(run.self_test / EXPECTED):
+        films, stages, written_by = said["films"], list(said["stages"]), str(said["mammo"])
+        expected = [
+            {name: film[name] for name in (PIXELS, CUT)}
+            | {key.partition("/")[2]: value for key, value in numbers.items() if key.startswith(f"{n}/")}
+            for n, film in enumerate(films)
+        ]
     found: list[Stages] = [{} for _ in films]
     broken = "which is there on one side only"
     try:
@@ -125,8 +127,8 @@ def check(run: RunFolder) -> SelfTest:
     except (InputError, RuntimeError, ValueError, OSError) as error:  # a stage that stops is one that differs
         broken = f"which stops: {' '.join(str(error).split())}"
     tolerance = TOLERANCE_LOW if predictor.low else TOLERANCE
-    names = dict.fromkeys([*said["stages"], *(name for of in found for name in of)])
-    return SelfTest([_compared(name, expected, found, tolerance, broken) for name in names], said["mammo"])
+    names = dict.fromkeys([*stages, *(name for of in found for name in of)])
+    return SelfTest([_compared(name, expected, found, tolerance, broken) for name in names], written_by)
 
 
 def _fill(found: list[Stages], predictor: Predictor[Any], films: Sequence[dict[str, Any]], folder: Path) -> None:

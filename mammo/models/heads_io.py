@@ -8,7 +8,7 @@ import numpy as np
 import skops.io
 from sklearn.calibration import CalibratedClassifierCV
 
-from mammo.errors import InputError
+from mammo.errors import InputError, content_of
 from mammo.files import whole
 from mammo.models.heads import FittedHead
 
@@ -36,16 +36,22 @@ def load_head(path: Path, chosen: dict[str, Any], how: str, windows: int = 1) ->
     """
     if not path.is_file():
         raise InputError(f"{path}: the head is not there; name a run folder that has it")
+    with content_of(path):
+        model = _loaded(path)
+        if not isinstance(model, CalibratedClassifierCV):
+            raise InputError(f"{path}: holds a {type(model).__name__}, expected a calibrated head; it was not loaded")
+        inner = model.calibrated_classifiers_[0].estimator
+        if not all(_sound(tree.tree_, inner.n_features_in_) for tree in np.ravel(getattr(inner, "estimators_", []))):
+            raise InputError(f"{path}: holds a damaged decision tree; it was not loaded")
+    return FittedHead(model, chosen, how, windows)
+
+
+def _loaded(path: Path) -> Any:
+    """Return what a file holds, if all its types are trusted."""
     surplus = sorted(set(skops.io.get_untrusted_types(file=path)) - TRUSTED)
     if surplus:
         raise InputError(f"{path}: holds types that are not trusted: {', '.join(surplus)}; it was not loaded")
-    model = skops.io.load(path, trusted=sorted(TRUSTED))
-    if not isinstance(model, CalibratedClassifierCV):
-        raise InputError(f"{path}: holds a {type(model).__name__}, expected a calibrated head; it was not loaded")
-    inner = model.calibrated_classifiers_[0].estimator
-    if not all(_sound(tree.tree_, inner.n_features_in_) for tree in np.ravel(getattr(inner, "estimators_", []))):
-        raise InputError(f"{path}: holds a damaged decision tree; it was not loaded")
-    return FittedHead(model, chosen, how, windows)
+    return skops.io.load(path, trusted=sorted(TRUSTED))
 
 
 def _sound(tree: Any, width: int) -> bool:

@@ -24,6 +24,7 @@ def check_run(run: RunFolder) -> None:
         )
     if run.external is not None:
         raise InputError(f"{run.path} is an external test of the run {run.tested_run.path}; name that run")
+    run.check_whole()
     if not run.finished:
         raise InputError(
             f"{run.path}: the run has not finished; go on with mammo train resume={run.path}, then test it"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mammo.errors import InputError
-from mammo.files import write_json
+from mammo.files import sha256_of, write_json
 from mammo.inference import self_test
 from mammo.inference.portable import card_of, facts_of
 from mammo.inference.self_test import SelfTest
@@ -51,7 +51,9 @@ def write_portable(
             shutil.copyfile(run.path / name, folder / name)
     else:
         model_card(run, model=made).save(folder)
-    write_json({"digest": "portable", "metrics": {}}, folder / FINISHED)
+    cards = set(CARD.values())  # which may be written anew
+    names = sorted(str(one.relative_to(folder)) for one in folder.rglob("*") if one.is_file() and one.name not in cards)
+    write_json({"digest": "portable", "metrics": {}, "files": sha256_of(folder, names)}, folder / FINISHED)
     return made
 
 
