@@ -41,7 +41,9 @@ class RunFolder(RunTables):
     def provenance(self) -> dict[str, Any]:
         """The origin of the run: its configuration, classes, crop facts, versions, command."""
         found: dict[str, Any] = read_json(self.file("provenance.json"))
-        if missing := [key for key in NEEDED if key not in found]:
+        with content_of(self.path / "provenance.json"):
+            missing = [key for key in NEEDED if key not in found]
+        if missing:
             said = f"{self.path}: provenance.json lacks {', '.join(missing)}"
             raise InputError(f"{said}, so another version of mammo wrote it; train again")
         return found
@@ -49,13 +51,15 @@ class RunFolder(RunTables):
     @cached_property
     def asked(self) -> Config:
         """The configuration as it was asked for; the classes of a task of words are not in it."""
-        return Config.of(self.provenance["config"])
+        with content_of(self.path):
+            return Config.of(self.provenance["config"])
 
     @cached_property
     def config(self) -> Config:
         """The configuration with the classes of its task."""
-        found = self.provenance
-        return Config.of(found["config"] | ({"task": found["task"]} if "task" in found else {}))
+        with content_of(self.path):
+            found = self.provenance
+            return Config.of(found["config"] | ({"task": found["task"]} if "task" in found else {}))
 
     @property
     def crop(self) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from mammo.datasets.film import Film, read_film
+from mammo.datasets.labels import Labels
 from mammo.errors import InputError, content_of
 from mammo.inference.operating import OperatingPoint, operating_point
 from mammo.inference.prediction import Prediction
@@ -63,6 +64,8 @@ class Predictor(ABC, Generic[S]):
         self.run, self.head, self.config = run, head, run.config
         origin = run.provenance
         self.classes: list[str] = list(origin["classes"])
+        if self.classes != (of_task := list(Labels.from_config(self.config.task).classes)):
+            raise InputError(f"{run.path}: provenance.json has classes={self.classes}, and its task has {of_task}")
         self.several = bool(origin["crop"]["several_per_image"])
         self.low = origin["precision"] == "bf16-mixed"  # the network computed in bfloat16
         self.of_films = run.of_films

@@ -33,20 +33,20 @@ def _chunk(kind, text):
     return struct.pack(">I", len(text)) + kind + text + struct.pack(">I", zlib.crc32(kind + text))
 
 
-def _zeros_png(side, depth=8, colour=0):
-    """A PNG of zeros, small on disk."""
+def _zeros_png(side, depth=8, colour=0, rows=None):
+    """A PNG of zeros, small on disk; of fewer rows than it says, if they are given."""
     samples = 3 if colour == 2 else 1
     pack = zlib.compressobj(9)
     row = bytes(1 + side * samples * depth // 8)
-    data = b"".join(pack.compress(row) for _ in range(side)) + pack.flush()
+    data = b"".join(pack.compress(row) for _ in range(rows or side)) + pack.flush()
     head = struct.pack(">IIBBBBB", side, side, depth, colour, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", head) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
 
 
-def _nested(depth, defined=False):
+def nested(depth, sized=False):
     """A DICOM file whose sequences of the VOI tables lie in each other."""
     sequence = struct.pack("<HH", 0x0028, 0x3010)
-    if defined:
+    if sized:
         inner = b""
         for _ in range(depth):
             item = struct.pack("<HHI", 0xFFFE, 0xE000, len(inner)) + inner
@@ -84,8 +84,8 @@ def contents(count, seed=0):
         "empty": b"", "one byte": b"\0", "html": b"<html>moved</html>" * 9, "text": b"no film\n" * 90,
         "zip": b"PK\3\4" + rng.bytes(900), "gzip": b"\x1f\x8b\x08" + rng.bytes(900), "pdf": b"%PDF-1.7\n",
         "noise": rng.bytes(50_000), "zeros": bytes(50_000), "DICM alone": bytes(128) + b"DICM",
-        "meta alone": dicom(X)[:400], "nested": _nested(3000), "nested, sized": _nested(800, defined=True),
-        "a bomb of zeros": _zeros_png(14_000), "a larger bomb": _zeros_png(30_000),
+        "meta alone": dicom(X)[:400], "nested": nested(3000), "nested, sized": nested(800, sized=True),
+        "a bomb of zeros": _zeros_png(14_000), "a larger bomb": _zeros_png(60_000, rows=9),
         "a bomb in colour": _zeros_png(9_000, 16, 2),
         "a tiff that leads to itself": bytes(tiff),
         "deflated bomb": dicom(X, syntax=ways.DEFLATED)[:-30] + zlib.compress(bytes(10**8)),
