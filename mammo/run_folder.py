@@ -245,6 +245,11 @@ class RunFolder(RunTables):
         return "films" in self.provenance
 
     @property
+    def shared(self) -> bool:
+        """True of a folder that `mammo run share` wrote: it has tables, and digests in the place of names."""
+        return bool(self.provenance.get("shared"))
+
+    @property
     def of_films(self) -> dict[str, Any]:
         """The facts of all films: `spacing_mm`, None if they differ, and `windowed`, if each had a window applied."""
         if self.portable:
@@ -256,7 +261,14 @@ class RunFolder(RunTables):
     @property
     def checkpoint(self) -> Path:
         """The path of the weights of the chosen epoch."""
-        return self.file(WEIGHTS) if self.portable else self.trainer.file("checkpoints/best.ckpt")
+        if self.portable or (self.shared and (self.path / WEIGHTS).is_file()):
+            return self.file(WEIGHTS)
+        if self.shared:
+            raise InputError(
+                f"{self.path} has what was trained, but not the weights of {self.provenance['trunk']['name']} that it "
+                f"began with; put them there with mammo run complete {self.path} <file>"
+            )
+        return self.trainer.file("checkpoints/best.ckpt")
 
     @property
     def self_test(self) -> Path:
@@ -277,6 +289,8 @@ class RunFolder(RunTables):
         Raises:
             InputError: The weights are not there.
         """
+        if self.shared:  # the run's own: some weights may be left out
+            return str(self.provenance["digest"])
         plain = self.config.as_dict()
         settings = {key: plain[key] for key in ANSWERING} | {"voi": self.config.data.voi}
         settings["model"] = plain["model"] | {"weights": None}  # where they began is a path, and they have changed

@@ -19,6 +19,7 @@ from mammo.cli import (
     recalibrate,
     reference,
     reports,
+    run,
     serve,
 )
 from mammo.cli.prepare import prepare
@@ -61,6 +62,7 @@ data.app.command()(prepare)
 app.add_typer(data.app, name="data")
 app.add_typer(audit.app, name="audit")
 app.add_typer(bench.app, name="bench")
+app.add_typer(run.app, name="run")
 TABLES = (reports.literature, reports.leak_study, reports.detectors, reports.collect, reports.results)
 for verb in (
     external.test,

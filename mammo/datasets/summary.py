@@ -42,9 +42,22 @@ def picture(dataset: Dataset, table: pd.DataFrame) -> Figure:
     pixels: list[np.ndarray] = []
     for image in chosen:
         rows = table[table["image_id"] == image]
-        places = [place for _, row in rows.iterrows() if (place := geometry(row)) is not None]
-        lines.append([(line, figures.RED) for place in places for line in place.lines()])
         said = [rows["density"].iloc[0], ", ".join(dict.fromkeys(rows["finding"].dropna())), rows["severity"].iloc[0]]
         names.append(" ".join([image, *(str(word) for word in said if not pd.isna(word))]))
-        pixels.append(dataset.read(str(image)).levels8())
+        grey, around = picture_of(dataset, table, str(image))
+        pixels.append(grey)
+        lines.append(around)
     return figures.films(pixels, lines, names)
+
+
+def picture_of(dataset: Dataset, table: pd.DataFrame, image_id: str) -> tuple[np.ndarray, list[tuple[np.ndarray, str]]]:
+    """Return a film, (height, width) uint8, and the lines around its findings with their colours, see `figures.films`.
+
+    Args:
+        dataset: The data set.
+        table: Its findings table.
+        image_id: The image.
+    """
+    rows = table[table["image_id"] == image_id]
+    places = [place for _, row in rows.iterrows() if (place := geometry(row)) is not None]
+    return dataset.read(image_id).levels8(), [(line, figures.RED) for place in places for line in place.lines()]

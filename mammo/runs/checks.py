@@ -124,6 +124,8 @@ def _check_donor(path: Path, model: ModelConfig) -> None:
         donor = RunFolder(path).trainer
         trained, kind = donor.config.model, donor.config.task.kind
         _ = donor.checkpoint
+        if donor.portable or donor.shared:
+            raise InputError(f"{path} has no names of the patients that it has learnt")
     except InputError as error:
         raise InputError(f"model.weights={path}: expected the folder of a finished run; {error}") from None
     if not (donor.path / FINISHED).is_file():

@@ -70,8 +70,10 @@ def test(
     if run.recalibration is not None:
         name = run.recalibration["run"]
         raise InputError(f"{run.path} is a recalibrated model; test the run {name}, or use predict and evaluate")
-    if run.portable:
-        raise InputError(f"{run.path} is a portable model, which does not tell what it has learnt; test the run itself")
+    if run.portable or run.shared:
+        raise InputError(
+            f"{run.path} is a portable or shared model, which does not tell what it has learnt; test the run itself"
+        )
     config, kept = _config(run, data), {} if parts is None else parts.to_dict()
     digest = resume.digest({"config": config.as_dict(), "parts": kept, "run": (run.path / resume.FINISHED).read_text()})
     if RunFolder(folder).finished and read_json(folder / resume.FINISHED)["digest"] == digest:

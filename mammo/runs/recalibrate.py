@@ -78,8 +78,10 @@ def recalibrate(
     check_run(given)
     if given.recalibration is not None:
         raise InputError(f"{given.path} was recalibrated before; name the run that it was made from")
-    if given.portable:
-        raise InputError(f"{given.path} is a portable model, which does not tell what it has learnt; name the run")
+    if given.portable or given.shared:
+        raise InputError(
+            f"{given.path} is a portable or shared model, which does not tell what it has learnt; name the run"
+        )
     if folder.exists():
         raise InputError(f"{folder} exists and is not overwritten; name another folder with --out")
     sheet = read_spreadsheet(Path(films), "a table of films or predictions").rows
