@@ -39,6 +39,7 @@ EXPORT, HEAD_LAYERS = "tests/inference/test_export.py", "tests/models/test_head_
 SENT, SEGMENTS = "tests/inference/test_dicom_report.py", "tests/inference/test_dicom_segments.py"
 BEST, CARD = "tests/reports/test_best.py", "tests/reports/test_card.py"
 SERVICE = "tests/serving/test_service.py"
+SHARED_RUN = "tests/runs/test_share.py"
 DONOR, SHARES = "tests/runs/test_donor.py", "tests/preprocessing/test_shares.py"
 
 # Name: file of mammo, text before, text after, file of the test, and part of its name.
@@ -222,6 +223,9 @@ MUTATIONS = {
     "senders mixed": ("serving/worker.py", "own = {n: next(predictions)", "own = {n: next(iter(shown_to(predictor, seen)))", SERVICE, "several_senders"),
     "films unbounded": ("serving/service.py", "asyncio.Semaphore(HELD)", "asyncio.Semaphore(9 * HELD)", SERVICE, "held_whole"),
     "pixels unbounded": ("serving/readers.py", "if header.height * header.width > pixels:", "if header.height * header.width > 10 * pixels:", SERVICE, "no_film_gets"),
+    # what is given away
+    "names kept": ("runs/share.py", "write_table(names.table(_table(run.path / name)), folder / name)", "write_table(_table(run.path / name), folder / name)", SHARED_RUN, "no_text_of_a_shared"),
+    "order of digests": ("runs/share.py", "zip(known, sorted(digests), strict=True)", "zip(known, digests, strict=True)", SHARED_RUN, "one_digest_in_every"),
 }  # fmt: skip
 
 

@@ -34,8 +34,10 @@ from mammo.tasks.build import build_task
 TRAINED = "trained.safetensors"  # weights without those of the public trunk
 FROZEN = "net.frozen."  # the keys of the trunk in a checkpoint
 NAMED = ("patient", "exam", "image_id")  # columns of names
-TABLES = ("split.csv", "samples.csv", "films.csv", "predictions.csv", "learnt.csv", "unreadable.csv")
-TABLES += ("candidates.csv", "lesions.csv", "windows.csv", "segments.csv", "explained.csv")
+TABLES = (
+    *("split.csv", "samples.csv", "films.csv", "predictions.csv", "learnt.csv", "unreadable.csv"),
+    *("candidates.csv", "lesions.csv", "windows.csv", "segments.csv", "explained.csv"),
+)
 PATHS = ("root", "archive", "table", "arguments", "columns", "values", "patient_from", "parts")  # keys of the data
 ORIGIN = (  # keys of provenance.json that go along as they are
     *("task", "classes", "crop", "dataset", "versions", "git_commit", "preprocessing", "dataset_digest"),
