@@ -26,6 +26,7 @@ from mammo.cli.prepare import prepare
 from mammo.errors import message_for_user
 
 BAD_INPUT = 2
+INTERRUPTED = 130  # exit status after Ctrl-C; a run that trains ends with 143, as it can go on
 # The class of click's usage errors. Some versions of typer contain click, and others import it.
 UsageError: Any = typer.BadParameter.__bases__[0]
 
@@ -37,8 +38,9 @@ class Program(TyperGroup):
         """Run a command, and end the process with its status."""
         try:
             sys.exit(super().main(*words, **more | {"standalone_mode": False}))
-        except typer.Abort:
-            sys.exit(130)
+        except (typer.Abort, KeyboardInterrupt):
+            typer.echo("stopped", err=True)
+            sys.exit(INTERRUPTED)
         except UsageError as error:
             path = error.ctx.command_path if error.ctx else "mammo"
             said = f"{error.format_message().rstrip('.')}; see {path} --help"

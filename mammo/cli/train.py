@@ -93,6 +93,7 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ[PROGRAM] = str(os.getpid())
     os.environ["HYDRA_FULL_ERROR"] = "1"  # otherwise Hydra ends with status 1 on every error
     peers.join()
+    peers.end_on_interrupt()
     try:
         sys.argv[1:] = checked(sys.argv[1:])
         if (together := peers.peers()) and together.rank:

@@ -112,8 +112,42 @@ def end_with(parent: int) -> None:
 def help_out(parent: int, *_: object) -> None:
     """Prepare a loader's worker: it ends with its parent, and ignores signals to stop, which all processes get."""
     end_with(parent)
-    for number in STOP:
+    for number in (*STOP, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
+
+
+def end_on_interrupt() -> None:
+    """End this process in one line when Ctrl-C is pressed, as SIGTERM ends it; a run that trains saves its state first.
+
+    Where the signal is ignored, as in a job in the background of a shell, it stays ignored.
+    """
+    owner = os.getpid()
+
+    def end(*_: object) -> NoReturn:
+        if os.getpid() == owner:
+            _say_stopped()
+        os._exit(STOPPED)  # an exception could be swallowed, or printed, by whatever is at work; files are whole anyway
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, end)
+
+
+def stops() -> list[int]:
+    """Return the signals that tell this process to stop: those of `STOP`, and Ctrl-C after `end_on_interrupt`."""
+    own = signal.getsignal(signal.SIGINT) not in (signal.default_int_handler, signal.SIG_IGN)
+    return [*STOP, *([signal.SIGINT] if own else [])]
+
+
+def stop(*_: object) -> NoReturn:
+    """End this process as a signal asks, and tidy up."""
+    _say_stopped()
+    raise SystemExit(STOPPED)
+
+
+def _say_stopped() -> None:
+    """Say so on the terminal; not by the logger, which the signal may have interrupted."""
+    if (together := peers()) is None or together.rank == 0:
+        os.write(2, b"stopped; if the run had begun, continue with resume=<folder>\n")
 
 
 def leave(status: int) -> NoReturn:

@@ -3,7 +3,6 @@
 import logging
 import os
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
-from mammo.processes.peers import STOP, STOPPED
+from mammo.processes.peers import STOPPED, stop, stops
 
 log = logging.getLogger(__name__)
 
@@ -98,12 +97,12 @@ class Cut(Callback):
 
     def on_predict_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Obey a signal at once from here on: all that follows training is done again in full anyway."""
-        self._listen(lambda *_: sys.exit(STOPPED))
+        self._listen(stop)
         if self.requeue:
             signal.signal(signal.SIGUSR2, self.requeue)
 
     def _listen(self, handler: Any) -> None:
-        for number in STOP:  # replaces Lightning's own, which loses the epoch or goes on
+        for number in stops():  # replaces Lightning's own, which loses the epoch or goes on
             signal.signal(number, handler)
         if self.requeue:  # submitit stops a job by SIGUSR2, and ignores SIGTERM
             signal.signal(signal.SIGTERM, signal.SIG_IGN)

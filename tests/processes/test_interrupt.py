@@ -1,0 +1,72 @@
+"""Ctrl-C ends a program in one line; a run that trains can go on, and its helpers leave the signal to it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from mammo.processes import peers
+from tests.conftest import SMALL
+
+LISTENS = "import os, signal; from mammo.processes import peers; "
+
+
+def ended(code):
+    words = [sys.executable, "-c", LISTENS + code]
+    return subprocess.run(words, capture_output=True, text=True, timeout=60)
+
+
+def test_ctrl_c_ends_a_training_command_in_one_line_with_the_status_of_a_stop():
+    done = ended("peers.end_on_interrupt(); os.kill(os.getpid(), signal.SIGINT); print(1)")
+    assert done.returncode == peers.STOPPED and done.stdout == ""
+    assert done.stderr.count("\n") == 1 and "resume=" in done.stderr
+
+
+def test_where_the_shell_ignores_ctrl_c_it_stays_ignored():
+    ignored = "signal.signal(signal.SIGINT, signal.SIG_IGN); peers.end_on_interrupt(); "
+    done = ended(ignored + "assert signal.SIGINT not in peers.stops(); os.kill(os.getpid(), signal.SIGINT); print(1)")
+    assert (done.returncode, done.stdout) == (0, "1\n")
+
+
+def test_a_child_of_the_program_ends_without_a_word_and_a_loaders_worker_goes_on():
+    fork = "peers.end_on_interrupt(); child = os.fork(); child or os.kill(os.getpid(), signal.SIGINT); "
+    done = ended(fork + "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))")
+    assert (done.stdout, done.stderr) == ("143\n", "")
+    done = ended("peers.help_out(os.getppid()); os.kill(os.getpid(), signal.SIGINT); print(1)")
+    assert done.stdout == "1\n"
+
+
+def test_from_python_ctrl_c_stays_the_keyboards():
+    assert signal.SIGINT not in peers.stops()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("until", "kept"), [(None, False), ("epoch 2", True)], ids=["imports", "training"])
+@pytest.mark.parametrize("devices", [1, 2])
+def test_a_run_that_ctrl_c_stops_can_go_on(tmp_path, until, kept, devices):
+    words = [
+        *SMALL[:3],
+        "model=compact",
+        "model.image_size=64",
+        "trainer.max_epochs=300",
+        "early_stopping.patience=null",
+    ]
+    words += [f"trainer.devices={devices}", "split.shares=[0.5,0.25,0.25]", f"hydra.run.dir={tmp_path / 'run'}"]
+    log = tmp_path / "log"
+    with log.open("w") as out:
+        program = subprocess.Popen(
+            [sys.executable, "-m", "mammo", "train", *words], stdout=out, stderr=out, start_new_session=True
+        )
+    deadline = time.monotonic() + 300
+    while program.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+        if until in log.read_text() if until else time.monotonic() > deadline - 297:
+            break
+    os.killpg(program.pid, signal.SIGINT)
+    assert program.wait(120) == peers.STOPPED, log.read_text()
+    said = log.read_text()
+    assert "Traceback" not in said and said.count("stopped") == 1
+    assert (tmp_path / "run/checkpoints/last.ckpt").is_file() == kept
