@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+FAILING = (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENOLCK)  # of a disk, or a file system of the network
+
 
 class InputError(ValueError):
     """Input that cannot be used: one line that says what was found, what was expected and what to do.
@@ -42,6 +44,9 @@ def message_for_user(error: Exception) -> str | None:
     """Return the line for an error that the user can correct (bad input, a missing file, a full disk), else None."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return f"{error.filename or 'a file'}: {error.strerror}; free space, then go on with resume=<folder>"
+    if isinstance(error, OSError) and error.errno in FAILING:
+        where = error.filename or "a file"
+        return f"{where}: {(error.strerror or '').lower()}; look at the disk, then go on with resume=<folder>"
     if isinstance(error, PermissionError | FileNotFoundError | NotADirectoryError | IsADirectoryError) or (
         isinstance(error, OSError) and error.errno == errno.EROFS
     ):

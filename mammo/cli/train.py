@@ -1,5 +1,6 @@
 """The command `mammo train` or `python train.py`: it trains one classifier, writes its report, and alone uses Hydra."""
 
+import logging
 import multiprocessing
 import os
 import sys
@@ -94,6 +95,7 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # otherwise Hydra ends with status 1 on every error
     peers.join()
     peers.end_on_interrupt()
+    logging.raiseExceptions = False  # a log that cannot be written is no reason for a traceback at each of its lines
     try:
         sys.argv[1:] = checked(sys.argv[1:])
         if (together := peers.peers()) and together.rank:
@@ -101,3 +103,7 @@ def main(arguments: list[str] | None = None) -> None:
         run_job()
     except EXPECTED as error:
         end(configuration.explained(error))
+    except OSError as error:  # of what Hydra writes
+        if (line := message_for_user(error)) is None:
+            raise
+        end(line)
