@@ -17,18 +17,24 @@ def report(
     paths: Annotated[list[Path], typer.Argument(help="run folders and sweep folders")],
 ) -> None:
     """Write the report of each run or sweep again, from its tables."""
-    from mammo.reports import external_test, run
+    from mammo.reports import run
     from mammo.run_folder import RunFolder
-    from mammo.runs import sweep
 
     for path in paths:
         if path.is_file():
             raise InputError(f"{path} is a table, but report takes run folders; use mammo evaluate {path}")
         if (path / "multirun.yaml").is_file():
+            from mammo.runs import sweep
+
             typer.echo(str(sweep.write(path)))
+            continue
+        if RunFolder(path).external is None:
+            run.write(path)
         else:
-            (run if RunFolder(path).external is None else external_test).write(path)
-            typer.echo(str(path / "report.md"))
+            from mammo.reports import external_test
+
+            external_test.write(path)
+        typer.echo(str(path / "report.md"))
 
 
 def compare(

@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from mammo.datasets.film import read_mask
 from mammo.errors import InputError
 
 CIRCLE = ["x_px", "y_px", "radius_px"]
@@ -42,7 +41,7 @@ class Geometry:
 
     def mask(self) -> np.ndarray | None:
         """Read the mask, (height, width) bool; None without one."""
-        return None if self.mask_path is None else read_mask(self.mask_path)
+        return None if self.mask_path is None else _read(self.mask_path)
 
     def region(self) -> tuple[np.ndarray, int, int] | None:
         """Return the finding's own shape: that of its mask, else of its contour; None without either.
@@ -86,7 +85,7 @@ def geometry(row: pd.Series) -> Geometry | None:
     if not edges and contour and not pointed:
         edges = [*map(min, (contour[0::2], contour[1::2])), *map(max, (contour[0::2], contour[1::2]))]
     if not edges and path is not None and not pointed:
-        edges = box_of(read_mask(path))
+        edges = box_of(_read(path))
         if not edges:
             raise InputError(f"{path}: the mask of {row['image_id']} is empty; expected levels above 0 on the finding")
     radius = None if pd.isna(row["radius_px"]) else float(row["radius_px"])
@@ -166,3 +165,10 @@ def _circle(row: pd.Series) -> list[float | None]:
         if (place := geometry(row)) is not None:
             return [place.x_px, place.y_px, place.radius_px]
     return [None] * len(CIRCLE)
+
+
+def _read(path: str) -> np.ndarray:
+    """Read a mask, (height, width) bool."""
+    from mammo.datasets.film import read_mask  # noqa: PLC0415 - the readers of films, which no report needs
+
+    return read_mask(path)

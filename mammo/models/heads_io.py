@@ -5,7 +5,6 @@ from typing import Any
 from zipfile import ZIP_DEFLATED
 
 import numpy as np
-import skops.io
 from sklearn.calibration import CalibratedClassifierCV
 
 from mammo.errors import InputError, content_of
@@ -24,6 +23,8 @@ TRUSTED = frozenset(
 
 def save_head(head: FittedHead, path: Path) -> None:
     """Save the classifier of a head with skops."""
+    import skops.io  # noqa: PLC0415 - it lists all of scikit-learn's types, which a run need not wait for
+
     with whole(path) as temporary:
         skops.io.dump(head.model, temporary, compression=ZIP_DEFLATED)  # 420 trees take 2 MB, not 14
 
@@ -34,6 +35,8 @@ def load_head(path: Path, chosen: dict[str, Any], how: str, windows: int = 1) ->
     Raises:
         InputError: The file does not exist, holds types that are not trusted, or is damaged.
     """
+    import skops.io  # noqa: PLC0415 - see above
+
     if not path.is_file():
         raise InputError(f"{path}: the head is not there; name a run folder that has it")
     with content_of(path):

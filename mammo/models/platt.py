@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
 
 
 @dataclass(frozen=True)
@@ -24,6 +23,8 @@ class Platt:
         """Return the curve that fits scores (N,) and labels (N,) bool; the plain one if that curve would fall."""
         if positive.all() or not positive.any() or np.ptp(score) == 0:
             return cls()
+        from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - training need not wait for it
+
         middle, spread = float(score.mean()), float(score.std())
         found = LogisticRegression(C=1e3).fit((score[:, None] - middle) / spread, positive)
         slope, offset = float(found.coef_[0, 0]) / spread, float(found.intercept_[0])

@@ -8,17 +8,16 @@ import os
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
-
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else its import looks for a newer version online
-
-import albumentations as A
 import cv2
+import numpy as np
 
 from mammo.crop_config import AugmentConfig
 from mammo.errors import InputError
 from mammo.preprocessing.mix import crossover, cutmix, mixup
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else its import looks for a newer version online
 
 Box = tuple[float, float, float, float]  # left, top, right and bottom edge
 
@@ -80,20 +79,8 @@ class Augment:
         self.copies, self.rate, self.alpha, self.steps = config.copies, config.rate, config.alpha, config.steps
         self.online, self.offline_copies = config.mode == "online", config.copies if config.mode == "expand" else 0
         self.margin = config.margin
-        affine = A.Affine(
-            rotate=(-config.rotate_deg, config.rotate_deg),
-            # Fractions of the stored square, whose side is `margin` times the shown one.
-            translate_percent=(-config.shift / self.margin, config.shift / self.margin),
-            scale=(1 / (1 + config.scale), 1 + config.scale),
-            interpolation=cv2.INTER_LINEAR,
-            mask_interpolation=cv2.INTER_LINEAR,
-            border_mode=cv2.BORDER_REFLECT_101,
-            p=1.0,
-        )
-        changes = [A.D4(p=1.0), affine] if config.symmetries else [affine]
-        self._pipeline = A.Compose(changes)
-        params = A.BboxParams("pascal_voc", label_fields=[], clip=False, check_each_transform=False)
-        self._boxed = A.Compose(changes, bbox_params=params)
+        if config.mode != "none":
+            self._pipeline, self._boxed = _pipelines(config)
 
     @property
     def mixes_copies(self) -> bool:
@@ -151,6 +138,25 @@ class Augment:
     def online_draw(self, *, seed: int, epoch: int, name: str, few: bool) -> int:
         """Return the draw of a sample that an epoch shows: a new one, or one of `copies` if there are few."""
         return 1 + draw_seed(seed, epoch, name) % self.copies if few else 1 + epoch
+
+
+def _pipelines(config: AugmentConfig) -> tuple[Any, Any]:
+    """Return the geometric changes of squares, and of squares with boxes."""
+    import albumentations as A  # noqa: PLC0415 - half a second, which a run or an answer without draws need not wait for
+
+    affine = A.Affine(
+        rotate=(-config.rotate_deg, config.rotate_deg),
+        # Fractions of the stored square, whose side is `margin` times the shown one.
+        translate_percent=(-config.shift / config.margin, config.shift / config.margin),
+        scale=(1 / (1 + config.scale), 1 + config.scale),
+        interpolation=cv2.INTER_LINEAR,
+        mask_interpolation=cv2.INTER_LINEAR,
+        border_mode=cv2.BORDER_REFLECT_101,
+        p=1.0,
+    )
+    changes = [A.D4(p=1.0), affine] if config.symmetries else [affine]
+    params = A.BboxParams("pascal_voc", label_fields=[], clip=False, check_each_transform=False)
+    return A.Compose(changes), A.Compose(changes, bbox_params=params)
 
 
 def draw_seed(seed: int, draw: int, name: str) -> int:

@@ -2,14 +2,13 @@
 
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import lightning as L
 
 from mammo.config import Config
 from mammo.datasets.registry import open_dataset
-from mammo.models import heads
 from mammo.models.batch_norm import check_batch_norm
-from mammo.models.heads import FittedHead
 from mammo.processes.devices import Plan, plan_of
 from mammo.reports import run as report
 from mammo.run_folder import RunFolder
@@ -18,12 +17,23 @@ from mammo.runs.donor import donor_of, known_in, weights_of
 from mammo.runs.log import Clock, quieten, say_plan
 from mammo.runs.plugins import load_plugins
 from mammo.runs.provenance import provenance_of
-from mammo.runs.write import keep_likeness, keep_self_test, open_run, show_in_tensorboard, tensorboard, write_run
+from mammo.runs.write import (
+    keep_likeness,
+    keep_self_test,
+    open_run,
+    show_in_tensorboard,
+    show_samples,
+    tensorboard,
+    write_run,
+)
 from mammo.tasks.base import Task
 from mammo.tasks.build import build_task
 from mammo.training.callbacks import Outputs
 from mammo.training.fit import fit_and_predict
 from mammo.training.prepare import Prepared, choose, prepare, split_of
+
+if TYPE_CHECKING:
+    from mammo.models.heads import FittedHead
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +78,7 @@ def train(config: Config, folder: Path) -> dict[str, float]:
             known["task"] = vars(config.task)
         open_run(run, prepared, known, goes_on=last is not None, learnt=donor.learnt if donor else None)
         say_plan(folder, config, prepared, task, plan, known)
-    clock.lap("tables and pictures")
+    clock.lap("tables")
     weights = earlier.checkpoint if earlier else None
     outputs = fit_and_predict(task, prepared, config, folder, plan, logger=logger, weights=weights, last=last)
     clock.lap("training and predictions")
@@ -78,6 +88,7 @@ def train(config: Config, folder: Path) -> dict[str, float]:
     write_run(run, config, prepared, outputs, fitted)
     keep_likeness(run, learnt=donor is not None or task.net.trains_features)
     clock.lap("heads")
+    show_samples(run, prepared)
     metrics = report.write(folder)
     clock.lap("report")
     keep_self_test(run)
@@ -102,11 +113,13 @@ def _planned(config: Config) -> Plan:
 
 def fit_heads(
     config: Config, prepared: Prepared, outputs: Outputs, task: Task, donor: RunFolder | None = None
-) -> dict[str, FittedHead]:
+) -> dict[str, "FittedHead"]:
     """Fit the scikit-learn heads to the penultimate features; the rows that no head may see are withheld.
 
     Features of training rows have seen their labels if the run trains them, or if the donor did.
     """
+    from mammo.models import heads  # scikit-learn, which training need not wait for
+
     seen = donor is not None and bool(known_in("train", prepared, donor.learnt)[0])
     return heads.fit_heads(
         config.heads,

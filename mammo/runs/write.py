@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,9 +17,6 @@ from mammo.evaluation.predictions import head_table
 from mammo.files import write_json, write_table
 from mammo.inference import self_test
 from mammo.inference.unlike import likeness_of
-from mammo.models.baselines import majority, shortcuts
-from mammo.models.heads import FittedHead
-from mammo.models.heads_io import save_head
 from mammo.preprocessing.breast import resize
 from mammo.processes import checkpoint_io
 from mammo.run_folder import RunFolder
@@ -29,6 +26,9 @@ from mammo.runs.outlined import SEGMENTER, choose_level, write_segments
 from mammo.tasks.classification import answer_of
 from mammo.training.callbacks import Outputs
 from mammo.training.prepare import Prepared
+
+if TYPE_CHECKING:
+    from mammo.models.heads import FittedHead
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ def open_run(
     goes_on: bool,
     learnt: pd.DataFrame | None = None,
 ) -> None:
-    """Write what is known before training: tables, provenance and pictures of augmented crops.
+    """Write what is known before training: tables and provenance.
 
     Args:
         run: The run folder.
@@ -73,6 +73,10 @@ def open_run(
         (run.path / "unreadable.csv").unlink(missing_ok=True)
     run.write_learnt(learnt)
     write_json(provenance, run.path / "provenance.json")
+
+
+def show_samples(run: RunFolder, prepared: Prepared) -> None:
+    """Draw augmented crops, and synthetic ones with how near they are to real ones: no training waits for these."""
     if not prepared.fixed_epochs:  # a detector augments nothing
         figures.save(_augmentation_grid(prepared), run.path / "figures/augmentation.png")
     if (compared := prepared.compared()) is not None:
@@ -81,9 +85,12 @@ def open_run(
 
 
 def write_run(
-    run: RunFolder, config: Config, prepared: Prepared, outputs: Outputs, heads: dict[str, FittedHead]
+    run: RunFolder, config: Config, prepared: Prepared, outputs: Outputs, heads: dict[str, "FittedHead"]
 ) -> None:
     """Write features, predictions of every head and baseline, the heads, and how the choices were made."""
+    from mammo.models.baselines import majority, shortcuts  # scikit-learn, which training need not wait for
+    from mammo.models.heads_io import save_head
+
     rows, classes = prepared.rows(), list(prepared.labels.classes)
     labels = prepared.targets()
     run.write_features(outputs.features, rows)
@@ -128,13 +135,13 @@ def keep_self_test(run: RunFolder) -> None:
         log.info("note   there is no self-test: %s", error)
 
 
-def _windows(head: FittedHead) -> dict[str, int]:
+def _windows(head: "FittedHead") -> dict[str, int]:
     """Return the number of windows whose answers a head averages, if there are several."""
     return {"windows": head.windows} if head.windows > 1 else {}
 
 
 def answers_of(
-    config: Config, outputs: Outputs, heads: dict[str, FittedHead], detector: dict[str, Any] | None = None
+    config: Config, outputs: Outputs, heads: dict[str, "FittedHead"], detector: dict[str, Any] | None = None
 ) -> dict[str, Answer]:
     """Return the score and the probabilities of each head, the network's own first.
 

@@ -13,7 +13,7 @@ from mammo.datasets.base import Dataset
 from mammo.datasets.film import file_digest
 from mammo.errors import InputError
 from mammo.paths import home
-from mammo.preprocessing.augment import Augment, draw_seed
+from mammo.preprocessing.augment import draw_seed
 from mammo.preprocessing.breast import cut
 from mammo.preprocessing.crop_table import Crops
 from mammo.preprocessing.cutting import Cutter, UnreadableFilms
@@ -102,7 +102,7 @@ def cut_regions(dataset: Dataset, findings: pd.DataFrame, shapes: Shapes, config
     cutter = Cutter(
         dataset.read,
         shown=config.model.image_size,
-        margin=Augment(config.augment).margin,
+        margin=config.augment.margin,
         bits=config.crop.bits,
         digest_of=dataset.digest,
         home=home() / "crops" if config.data.cache else None,
