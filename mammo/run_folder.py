@@ -8,19 +8,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
-from safetensors.numpy import save
 
 from mammo.config import Config
-from mammo.datasets.findings import PARTS, SAMPLE
+from mammo.datasets.findings import PARTS
 from mammo.errors import InputError, content_of
 from mammo.evaluation.bootstrap import Value
 from mammo.evaluation.leaks import Leak, external_leaks, leaks
 from mammo.evaluation.operating_point import Operating
-from mammo.evaluation.predictions import BASELINES, TYPES, WORDS, choices, read_predictions
-from mammo.files import read_arrays, read_json, sha256_of, whole, write_table
-from mammo.run_tables import RunTables, windowed
+from mammo.evaluation.predictions import BASELINES, choices
+from mammo.files import read_json, sha256_of
+from mammo.run_tables import LEARNT, RunTables, windowed
 
 if TYPE_CHECKING:
     from mammo.models.heads import FittedHead
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
 NEEDED = ("config", "classes", "crop", "dataset")  # keys of provenance.json
 FINISHED = "finished.json"  # the last file that is written
 WEIGHTS = "weights.safetensors"  # of a portable model
-LEARNT = ["patient", "dataset", "run"]  # columns of learnt.csv
 ANSWERING = ("task", "crop", "detector", "segmentation", "aggregate")  # settings that change an answer
 
 
@@ -127,13 +124,6 @@ class RunFolder(RunTables):
         return RunFolder(Path(self.provenance["trained_in"])).trainer
 
     @property
-    def learnt_before(self) -> pd.DataFrame:
-        """The patients that the weights had learnt from before this run: `LEARNT`; empty if it began from no run."""
-        if not (self.path / "learnt.csv").is_file():
-            return pd.DataFrame(columns=LEARNT, dtype="string")
-        return pd.read_csv(self.path / "learnt.csv", dtype="string", **WORDS)
-
-    @property
     def learnt_images(self) -> pd.DataFrame:
         """The images of train and val that gave samples in this run: `image_id`, `patient` and `dataset`."""
         used, split = self.samples, self.split
@@ -148,17 +138,6 @@ class RunFolder(RunTables):
             return trainer.learnt
         own = self.learnt_images.assign(run=self.path.resolve().name)
         return pd.concat([own[LEARNT], self.learnt_before]).drop_duplicates(ignore_index=True).astype("string")
-
-    def write_learnt(self, patients: pd.DataFrame | None) -> None:
-        """Write the patients that the weights had learnt from before this run, `LEARNT`; None removes the file."""
-        if patients is None:
-            (self.path / "learnt.csv").unlink(missing_ok=True)
-        else:
-            write_table(patients[LEARNT], self.path / "learnt.csv")
-
-    def predictions(self) -> tuple[pd.DataFrame, list[str]]:
-        """Return the predictions table, which has a test part, and the class names."""
-        return read_predictions(self.path / "predictions.csv", tested=True)
 
     @property
     def finished(self) -> bool:
@@ -213,31 +192,6 @@ class RunFolder(RunTables):
             return external_leaks(self.crop["leak"], table, learnt)
         operating = operating or self.choices(table, classes)
         return leaks(config, self.split_audit, self.crop["leak"], table, classes, operating, learnt)
-
-    def write_features(self, features: np.ndarray, rows: pd.DataFrame) -> None:
-        """Write (N, D) float32 features, and the table that names their rows in the same order."""
-        with whole(self.path / "features.safetensors") as temporary:
-            temporary.write_bytes(save({"features": np.ascontiguousarray(features, np.float32)}))
-        write_table(rows[[*SAMPLE, "patient", "split", "label"]], self.path / "features.csv")
-
-    def features(self) -> tuple[np.ndarray, pd.DataFrame]:
-        """Return the (N, D) float32 features, and the table that names their rows in the same order."""
-        rows = pd.read_csv(self.file("features.csv"), dtype=TYPES, **WORDS)
-        return read_arrays(self.file("features.safetensors"))["features"], rows
-
-    def write_likeness(self, arrays: dict[str, np.ndarray] | None) -> None:
-        """Write what tells films like those of the run from others; None removes it."""
-        if arrays is None:
-            (self.path / "likeness.safetensors").unlink(missing_ok=True)
-            return
-        with whole(self.path / "likeness.safetensors") as temporary:
-            temporary.write_bytes(save({name: np.ascontiguousarray(one) for name, one in arrays.items()}))
-
-    @property
-    def likeness(self) -> dict[str, np.ndarray] | None:
-        """The arrays that tell films like those of the run from others; None in runs that have none."""
-        path = self.path / "likeness.safetensors"
-        return read_arrays(path) if path.is_file() else None
 
     @property
     def portable(self) -> bool:

@@ -1,21 +1,25 @@
-"""The tables of a run folder. A table that a run may lack is None, or empty, where it is not there."""
+"""The tables and arrays of a run folder. A table that a run may lack is None, or empty, where it is not there."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from safetensors.numpy import save
 
+from mammo.datasets.findings import SAMPLE
 from mammo.errors import InputError
-from mammo.evaluation.predictions import TYPES, WORDS
-from mammo.files import write_table
+from mammo.evaluation.predictions import TYPES, WORDS, read_predictions
+from mammo.files import read_arrays, whole, write_table
 
 DESCRIBED = ["finding", "severity", "density", "dataset"]  # words of lesions.csv
+LEARNT = ["patient", "dataset", "run"]  # columns of learnt.csv
 
 
 @dataclass(frozen=True)
 class RunTables:
-    """A run's tables. Each property reads its file when it is used; a missing file is an InputError."""
+    """A run's tables and arrays. Each property reads its file when it is used; a missing file is an InputError."""
 
     path: Path
 
@@ -104,6 +108,49 @@ class RunTables:
         if not (self.path / "films.csv").is_file():
             return pd.DataFrame(columns=["image_id", "notes"])
         return pd.read_csv(self.path / "films.csv", dtype={"image_id": "string", "notes": "string"})
+
+    @property
+    def learnt_before(self) -> pd.DataFrame:
+        """The patients that the weights had learnt from before this run: `LEARNT`; empty if it began from no run."""
+        if not (self.path / "learnt.csv").is_file():
+            return pd.DataFrame(columns=LEARNT, dtype="string")
+        return pd.read_csv(self.path / "learnt.csv", dtype="string", **WORDS)
+
+    def write_learnt(self, patients: pd.DataFrame | None) -> None:
+        """Write the patients that the weights had learnt from before this run, `LEARNT`; None removes the file."""
+        if patients is None:
+            (self.path / "learnt.csv").unlink(missing_ok=True)
+        else:
+            write_table(patients[LEARNT], self.path / "learnt.csv")
+
+    def predictions(self) -> tuple[pd.DataFrame, list[str]]:
+        """Return the predictions table, which has a test part, and the class names."""
+        return read_predictions(self.path / "predictions.csv", tested=True)
+
+    def write_features(self, features: np.ndarray, rows: pd.DataFrame) -> None:
+        """Write (N, D) float32 features, and the table that names their rows in the same order."""
+        with whole(self.path / "features.safetensors") as temporary:
+            temporary.write_bytes(save({"features": np.ascontiguousarray(features, np.float32)}))
+        write_table(rows[[*SAMPLE, "patient", "split", "label"]], self.path / "features.csv")
+
+    def features(self) -> tuple[np.ndarray, pd.DataFrame]:
+        """Return the (N, D) float32 features, and the table that names their rows in the same order."""
+        rows = pd.read_csv(self.file("features.csv"), dtype=TYPES, **WORDS)
+        return read_arrays(self.file("features.safetensors"))["features"], rows
+
+    def write_likeness(self, arrays: dict[str, np.ndarray] | None) -> None:
+        """Write what tells films like those of the run from others; None removes it."""
+        if arrays is None:
+            (self.path / "likeness.safetensors").unlink(missing_ok=True)
+            return
+        with whole(self.path / "likeness.safetensors") as temporary:
+            temporary.write_bytes(save({name: np.ascontiguousarray(one) for name, one in arrays.items()}))
+
+    @property
+    def likeness(self) -> dict[str, np.ndarray] | None:
+        """The arrays that tell films like those of the run from others; None in runs that have none."""
+        path = self.path / "likeness.safetensors"
+        return read_arrays(path) if path.is_file() else None
 
 
 def windowed(notes: Iterable[str]) -> bool:

@@ -33,7 +33,7 @@ BELOW = {
     "tasks": "config detector_config datasets errors models preprocessing processes targets",
     "training": "config detector_config datasets errors files models paths preprocessing processes targets tasks",
     "evaluation": "config datasets errors files tables",
-    "run_tables": "errors evaluation files",
+    "run_tables": "errors evaluation files datasets",
     "run_folder": "config datasets errors evaluation files models processes run_tables tasks",
     "reports": "config datasets errors evaluation figures files paths run_folder",
     "auditing": "datasets errors evaluation figures files formats paths preprocessing processes tables",

@@ -32,7 +32,8 @@ def build_predictor(run: RunFolder, head: str | None = None) -> Predictor[Any]:
     run.check_whole()
     with content_of(run.path):
         known = heads_of(run, head)
-        return _kind_of(run)(run, head or known[0])  # type: ignore[no-any-return]
+        made: Predictor[Any] = _kind_of(run)(run, head or known[0])
+        return made
 
 
 def heads_of(run: RunFolder, head: str | None = None) -> list[str]:

@@ -35,8 +35,6 @@ def load_head(path: Path, chosen: dict[str, Any], how: str, windows: int = 1) ->
     Raises:
         InputError: The file does not exist, holds types that are not trusted, or is damaged.
     """
-    import skops.io  # noqa: PLC0415 - see above
-
     if not path.is_file():
         raise InputError(f"{path}: the head is not there; name a run folder that has it")
     with content_of(path):
@@ -51,6 +49,8 @@ def load_head(path: Path, chosen: dict[str, Any], how: str, windows: int = 1) ->
 
 def _loaded(path: Path) -> Any:
     """Return what a file holds, if all its types are trusted."""
+    import skops.io  # noqa: PLC0415 - see above
+
     surplus = sorted(set(skops.io.get_untrusted_types(file=path)) - TRUSTED)
     if surplus:
         raise InputError(f"{path}: holds types that are not trusted: {', '.join(surplus)}; it was not loaded")
