@@ -174,7 +174,7 @@ def test_the_lines_of_the_page_run_as_they_stand(run, phantom, tmp_path, monkeyp
     """The lines that train and make films are left to other pages' tests."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()
-    (tmp_path / "runs/first").symlink_to(run.path)
+    (tmp_path / "runs/float32").symlink_to(run.path)
     (tmp_path / "clinic/films").mkdir(parents=True)
     for name in ("mdb001.pgm", "mdb002.pgm"):
         shutil.copy(phantom.root / name, tmp_path / "clinic/films")
