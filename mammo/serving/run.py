@@ -73,6 +73,7 @@ def serve(
         InputError: The model cannot be used, or the address.
     """
     check_token(host, token)
+    log.info("opening %s", model.resolve().name)
     predictor = open_model(model, head)
     with bound(host, port) as listening:
         logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # its lines would hold addresses that were asked for

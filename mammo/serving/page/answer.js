@@ -134,7 +134,9 @@ export function together(group, model) {
     return make("tr", {}, make("th", { scope: "row" }, who), ...values.map((value) => make("td", {}, String(value))));
   });
   const table = make("table", {}, make("caption", {}, `Patient ${group.patient}`), make("thead", {}, head), make("tbody", {}, ...rows));
-  return [make("h3", {}, "All films of this patient together"), make("div", { class: "scroll" }, table)];
+  const decides = make("p", { class: "faint" }, "What is called follows the score and its threshold, not the probability.");
+  const told = group.rows.some((row) => row.threshold !== null) ? [decides] : [];
+  return [make("h3", {}, "All films of this patient together"), make("div", { class: "scroll" }, table), ...told];
 }
 
 // The scale of the map's colours.
