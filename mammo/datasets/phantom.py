@@ -95,7 +95,7 @@ class Phantom(MIAS):
 
     name = "phantom"
     licence = "that of the program"
-    citation = "none: synthetic films, drawn by mammo.datasets.phantom"
+    citation = "Nothing to cite: the films are drawn by mammo.datasets.phantom"
 
     def __init__(
         self, *, root: str | None = None, patients: int = 60, film_seed: int = 0, scanner: str = "film"

@@ -43,7 +43,7 @@ def data(of: Subject) -> list[str]:
     found = of.origin["dataset"]
     made = sorted({MADE.get(str(one), "not recorded") for one in of.sources})
     lines = [
-        f"- Data set: {plain(found['name'])}. {plain(found['citation'])}.",
+        " ".join(f"{plain(one)}." for one in (f"- Data set: {found['name']}", found["citation"]) if one),
         f"- How the films were made: {', '.join(made)}.",
         f"- Labels come from the column {plain(of.config.task.column)}: {_classes(of)}.",
     ]

@@ -23,7 +23,9 @@ li { margin: 0.25rem 0 }
 a { color: var(--link) }
 code { padding: 0 0.2em; background: var(--soft); font-size: 0.9em }
 nav ul { display: flex; flex-wrap: wrap; gap: 0.25rem 1rem; max-width: none; padding: 0; list-style: none }
-.table { max-width: 100%; margin: 1rem 0; overflow-x: auto; border: 1px solid var(--line); border-radius: 4px }
+.table { max-width: 100%; margin: 1rem 0; overflow-x: auto; border: 1px solid var(--line); border-radius: 4px;
+  background: linear-gradient(to left, var(--back) 40%, transparent) right / 3rem 100% no-repeat local,
+    linear-gradient(to left, var(--line), transparent) right / 1.2rem 100% no-repeat scroll }
 .table:focus-visible, a:focus-visible { outline: 2px solid var(--link); outline-offset: 2px }
 table { width: 100%; border-collapse: collapse; font-size: 0.9rem; overflow-wrap: normal }
 th, td { min-width: 5.5rem; padding: 0.35rem 0.6rem; border-bottom: 1px solid var(--line); text-align: left;
