@@ -138,10 +138,10 @@ def audit_of(
     if rows is None:
         beside = films[films["split"].isna()]
         if len(beside) < len(films) and len(beside):
-            first = beside["name"].iloc[0]
+            first, be = beside["name"].iloc[0], "is" if len(beside) == 1 else "are"
             notes.append(
-                f"{count(len(beside), 'film')} are in no split, {first} for example; a copy of a film of a split among "
-                "them, or a patient of a split, counts as a leak; name their folders by --sides FOLDER=train"
+                f"{count(len(beside), 'film')} {be} in no split, {first} for example; a copy of a film of a split "
+                "among them, or a patient of a split, counts as a leak; name their folders by --sides FOLDER=train"
             )
             left_out["of no split"] = len(beside)
             leaks += _beside(films)

@@ -109,9 +109,10 @@ def read_claim(words: list[str]) -> Claim:
         name, equals, value = word.partition("=")
         key = known_key(name)
         if not equals or key is None or key in values:
+            wrong = "is given twice" if key in values else "is not key=value" if not equals else "has an unknown key"
             raise InputError(
-                f"expected key=value, each of {', '.join((*METRICS, AUC, *COUNTS, *PARTS))} at most once, "
-                f"found '{word}'; write, for example, n=225 accuracy=97.77"
+                f"'{word}' {wrong}; write, for example, n=225 accuracy=97.77, with each of "
+                f"{', '.join((*METRICS, AUC, *COUNTS, *PARTS))} at most once"
             )
         values[key] = value.strip()
     counts = {key: _count(key, values[key]) for key in COUNTS if key in values}

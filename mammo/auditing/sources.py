@@ -165,7 +165,7 @@ def _of_folder(folder: Path, sides: Mapping[str, str | None]) -> Films:
     films.unreadable += [f"{path}: films inside it, if any, are not read; unpack or convert it" for path in packed]
     others = [path for path in others if path not in packed]
     if found.hidden:
-        notes.append(f"{found.hidden} hidden files and folders (.name, or a file manager's) are passed over")
+        notes.append(f"hidden files and folders (.name, or a file manager's) are passed over: {found.hidden}")
         films.left_out["hidden"] = found.hidden
     if found.masks:
         notes.append(f"{found.masks} folders called masks are passed over, as they hold no films")

@@ -18,6 +18,8 @@ LOADING = ("batch_size", "workers", "cache")  # settings of the data that the ru
 
 def check_run(run: RunFolder) -> None:
     """Refuse a folder that is no finished run."""
+    if not run.path.exists():
+        raise InputError(f"{run.path} does not exist; expected the folder of a finished run")
     if not (run.path / "provenance.json").is_file():
         raise InputError(
             f"{run.path}: expected the folder of a run, and it has no provenance.json; name a run's folder"
