@@ -33,7 +33,7 @@ def keyword(call, name):
 
 
 def faults(text):
-    """What a file does that nothing from outside may reach, each with its line."""
+    """Return what a file does that nothing from outside may reach, each with its line."""
     found = []
     for node in ast.walk(ast.parse(text)):
         said = None

@@ -110,7 +110,7 @@ def damages(content, name):
 
 @pytest.mark.slow
 def test_a_damaged_run_or_portable_folder_answers_or_says_why_in_a_line(run, tmp_path):
-    """Of a portable folder, each change is told."""
+    """Each change of a portable folder is told."""
     film = tmp_path / "film"
     film.write_bytes(WAYS["explicit"][0])
     mammo.export(run, tmp_path / "portable", format="portable")
