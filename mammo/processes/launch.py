@@ -41,7 +41,6 @@ def launch(job: Job, config: Config, folder: Path) -> dict[str, float]:
     for name in logging.root.manager.loggerDict:
         if name.startswith("torch.distributed.elastic"):
             logging.getLogger(name).setLevel(logging.CRITICAL)  # the error is reported below, once
-    os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = "SIGTERM,SIGHUP,SIGQUIT"  # the others are passed on below
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "600")  # seconds to write a checkpoint when told to stop
     how = LaunchConfig(
         min_nodes=1,
@@ -55,15 +54,12 @@ def launch(job: Job, config: Config, folder: Path) -> dict[str, float]:
         monitor_interval=0.1,
     )
     said = Path(tempfile.mkdtemp(), "error.txt")
-    passed = [one for one in peers.stops() if one in (signal.SIGUSR1, signal.SIGINT)]
-    before: dict[int, Any] = {
-        one: signal.signal(one, lambda *_: signal.raise_signal(signal.SIGTERM)) for one in passed
-    }  # passed on to the ranks
+    stop: Any = signal.signal(signal.SIGUSR1, lambda *_: signal.raise_signal(signal.SIGTERM))  # passed on to the ranks
     try:
         arguments = (job, config, folder, said, os.getpid(), max(len(os.sched_getaffinity(0)) // count, 1))
         return elastic_launch(how, _rank)(*arguments)[0]
     except SignalException as error:
-        raise SystemExit(128 + error.sigval) from None
+        raise SystemExit(peers.STOPPED if error.sigval == signal.SIGINT else 128 + error.sigval) from None
     except ChildFailedError as error:
         _, first = error.get_first_failure()
         if first.exitcode == peers.STOPPED:
@@ -74,15 +70,14 @@ def launch(job: Job, config: Config, folder: Path) -> dict[str, float]:
         kind, _, text = said.read_text().partition(":")
         raise (InputError(text) if kind == "input" else RuntimeError(f"process {kind} of {count}: {text}")) from None
     finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
+        signal.signal(signal.SIGUSR1, stop)
         shutil.rmtree(said.parent, ignore_errors=True)
 
 
 def _rank(job: Job, config: Config, folder: Path, said: Path, parent: int, threads: int) -> dict[str, float]:
     """Run one process of a job. An error ends all of them, as others may be waiting; the first error is reported."""
     peers.end_with(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent passes it on as SIGTERM
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends this process as SIGTERM does, until training listens to both
     torch.set_num_threads(threads)
     main = os.environ["RANK"] == "0"
     logging.basicConfig(level=logging.INFO if main else logging.ERROR, format="%(message)s")
