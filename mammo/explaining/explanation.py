@@ -84,7 +84,7 @@ class Explanation:
         where = (
             f"the map is empty: no place speaks for {self.of}"
             if place is None
-            else f"most of all x {place[0]:.0f}, y {place[1]:.0f} px speaks for {self.of}"
+            else f"the hottest pixel, x {place[0]:.0f}, y {place[1]:.0f}, speaks for {self.of}"
         )
         shown = ", ".join(f"{name} {value:.3f}" for name, value in self.prediction.probabilities.items())
         more = "".join(f"; {note}" for note in self.notes)
