@@ -96,6 +96,9 @@ MUTATIONS = {
     "large regions count more": ("models/decoder.py", "(1 - dice_of(logits[has].sigmoid(), shares[has])).mean()", "1 - dice_of(logits.sigmoid().flatten()[None, None], shares.flatten()[None, None]).mean()", "tests/models/test_decoder.py", "what_is_right"),
     "regions mirrored": ("preprocessing/masks.py", "region[:, ::-1] if breast.mirrored", "region if breast.mirrored", SEGMENTED, "comes_back_to_its_lesion"),
     "exported votes": ("models/head_layers.py", "votes + sure", "votes - sure", HEAD_LAYERS, "svm"),
+    "exported votes": ("models/head_layers.py", "votes + sure", "votes - sure", HEAD_LAYERS, "each_head_gives and svm"),
+    "a changed portable file": ("run_folder.py", "if digest != told[name]:", "if digest is None:", "tests/inference/test_damaged_models.py", "tells_digests"),
+    "sequences in each other": ("formats/elements.py", " and depth < DEEPEST", "", "tests/inference/test_damage.py", "sequences_in_each_other"),
     "exported decisions": ("inference/export.py", "self.apart <= LIMIT and not self.changed", "self.apart <= LIMIT", EXPORT, "otherwise_is_not_written"),
     # marks of detectors
     "marks at the edge": ("evaluation/marks.py", "[lesion] + ROUNDING_PX", "[lesion] - ROUNDING_PX", MARKS, "within_the_radius"),
