@@ -68,7 +68,8 @@ class Predictor(ABC, Generic[S]):
             raise InputError(f"{run.path}: provenance.json has classes={self.classes}, and its task has {of_task}")
         self.several = bool(origin["crop"]["several_per_image"])
         self.low = origin["precision"] == "bf16-mixed"  # the network computed in bfloat16
-        self.of_films = run.of_films
+        told = run.of_films
+        self.of_films = {key: told[key] for key in ("spacing_mm", "windowed")}
 
     @abstractmethod
     def see(
