@@ -53,13 +53,13 @@ class Parity:
 
     @property
     def apart(self) -> float:
-        """The largest difference of a probability."""
-        return max(self.differences["probability of a window"], self.differences["probability of an image"])
+        """The largest difference of a probability; nan if one is nan."""
+        return float(np.max([self.differences[f"probability of {one}"] for one in ("a window", "an image")]))
 
     def add(self, stage: str, ours: Any, theirs: Any) -> None:
         """Compare the numbers of a stage."""
         apart = float(np.abs(np.asarray(ours, float) - np.asarray(theirs, float)).max())
-        self.differences[stage] = max(apart, self.differences.get(stage, 0.0))
+        self.differences[stage] = float(np.maximum(apart, self.differences.get(stage, 0.0)))  # nan stays
         self.sizes[stage] = max(float(np.abs(ours).max()), self.sizes.get(stage, 0.0))
 
     def lines(self) -> list[str]:

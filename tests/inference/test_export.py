@@ -107,6 +107,11 @@ def test_a_file_that_answers_otherwise_is_not_written(tmp_path):
         parity.refuse(tmp_path)
     with pytest.raises(InputError, match="--precision float32"):
         parity.refuse(tmp_path, low=True)
+    parity.differences["probability of an image"] = 0.0
+    for value in (np.nan, 0.5):  # a number that is none is not forgotten
+        parity.add("probability of an image", [value], [0.5])
+    with pytest.raises(InputError, match="differs by nan"):
+        parity.refuse(tmp_path)
     parity.differences["probability of an image"], parity.changed = 0.0, 1
     with pytest.raises(InputError, match="1 of 8 decisions"):
         parity.refuse(tmp_path)
@@ -149,6 +154,17 @@ def test_what_cannot_be_done_is_said(shared_job, phantom, tmp_path, words, said)
     places = {"run": run, "new": tmp_path / "new.onnx", "old": tmp_path / "text.onnx", "empty": tmp_path / "empty"}
     places |= {"film": phantom.root / "mdb001.pgm"}
     refused([word.format(**places) for word in words], said, places["new"])
+
+
+@pytest.mark.parametrize("kind", ["detection", "segmentation"])
+def test_runs_of_other_kinds_have_no_file(shared_job, tmp_path, kind):
+    run, _ = shared_job("heads=[]", "trainer.max_epochs=1")
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run" / FINISHED).write_text('{"digest": "", "metrics": {}}')
+    origin = json.loads((run / "provenance.json").read_text())
+    origin["config"]["task"]["kind"] = kind
+    (tmp_path / "run/provenance.json").write_text(json.dumps(origin))
+    refused(["export", str(tmp_path / "run"), str(tmp_path / "new.onnx")], f"task.kind={kind}", tmp_path / "new.onnx")
 
 
 @pytest.mark.slow
@@ -199,8 +215,11 @@ def test_a_file_in_int8_tells_its_loss_and_is_smaller(run, model, phantom, tmp_p
     assert (tmp_path / "int8.onnx").stat().st_size < 0.7 * model[0].stat().st_size
     said = open_run(tmp_path / "int8.onnx").metadata
     assert said["precision"] == "int8" and f"{parity.apart:.2g}" in said["loss"]
-    table = mammo.predict(tmp_path / "int8.onnx", phantom.root / "mdb001.pgm", force=True)
-    assert "The model computes in int8: on 8 test images" in table["notes"].iloc[0]
+    listed = phantom.findings().drop_duplicates("image_id").head(2).assign(patient="p", view="MLO")
+    listed[["path", "patient", "laterality", "view", "spacing_mm"]].to_csv(tmp_path / "films.csv", index=False)
+    table = mammo.predict(tmp_path / "int8.onnx", tmp_path / "films.csv", force=True)
+    assert "patient" in set(table["unit"])
+    assert table["notes"].str.contains("The model computes in int8: on 8 test images").all()
 
 
 @pytest.mark.slow
