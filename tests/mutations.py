@@ -95,7 +95,6 @@ MUTATIONS = {
     "windows cut apart": ("training/regions.py", "cut(region, x, y, side)", "cut(region, y, x, side)", SEGMENTED, "windows_of_training"),
     "large regions count more": ("models/decoder.py", "(1 - dice_of(logits[has].sigmoid(), shares[has])).mean()", "1 - dice_of(logits.sigmoid().flatten()[None, None], shares.flatten()[None, None]).mean()", "tests/models/test_decoder.py", "what_is_right"),
     "regions mirrored": ("preprocessing/masks.py", "region[:, ::-1] if breast.mirrored", "region if breast.mirrored", SEGMENTED, "comes_back_to_its_lesion"),
-    "exported votes": ("models/head_layers.py", "votes + sure", "votes - sure", HEAD_LAYERS, "svm"),
     "exported votes": ("models/head_layers.py", "votes + sure", "votes - sure", HEAD_LAYERS, "each_head_gives and svm"),
     "a changed portable file": ("run_folder.py", "if digest != told[name]:", "if digest is None:", "tests/inference/test_damaged_models.py", "tells_digests"),
     "sequences in each other": ("formats/elements.py", " and depth < DEEPEST", "", "tests/inference/test_damage.py", "sequences_in_each_other"),
