@@ -14,6 +14,14 @@ from tests.conftest import SMALL
 LISTENS = "import os, signal; from mammo.processes import peers; "
 
 
+@pytest.fixture(autouse=True)
+def _heeded():
+    """Programs that these tests begin heed Ctrl-C, also where a shell ignores it for its jobs in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def ended(code):
     words = [sys.executable, "-c", LISTENS + code]
     return subprocess.run(words, check=False, capture_output=True, text=True, timeout=60)

@@ -273,7 +273,7 @@ def test_a_full_disk_is_told_in_one_line(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert message_for_user(features.value) == "a file: File too large; free space, then go on with resume=<folder>"
-    assert message_for_user(OSError(5, "Input/output error")) is None and not list(tmp_path.iterdir())
+    assert message_for_user(OSError(71, "Protocol error")) is None and not list(tmp_path.iterdir())
 
 
 class Payload:

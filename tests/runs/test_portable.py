@@ -157,8 +157,8 @@ def test_weights_are_those_of_the_checkpoint(run, folder):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["test", "{model}", "data=phantom", "--out", "{new}"], "is a portable model"),
-        (["recalibrate", "{model}", "{table}", "--out", "{new}"], "is a portable model"),
+        (["test", "{model}", "data=phantom", "--out", "{new}"], "is a portable or shared model"),
+        (["recalibrate", "{model}", "{table}", "--out", "{new}"], "is a portable or shared model"),
         (["export", "{model}", "{new}", "--format", "zip"], "expected onnx or portable"),
         (["export", "{model}", "{model}", "--format", "portable"], "exists and is not overwritten"),
         (
