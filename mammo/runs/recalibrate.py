@@ -90,7 +90,8 @@ def recalibrate(
     question = Question(sensitivity, prevalence, half_width)
     with workshop(folder) as temporary:
         if is_of_films(sheet):
-            table, notes = _tested(given, Path(films), temporary / "test", settings)
+            table = _tested(given, Path(films), temporary / "test", settings)
+            notes = ["notes on the films, which name some of them, are in test/report.md"]
         elif settings:
             raise InputError(f"{settings[0]}: {films} is a table of predictions, which takes no settings of the data")
         else:
@@ -138,7 +139,7 @@ def chosen(run: RunFolder, table: pd.DataFrame, question: Question) -> tuple[Fou
     return found, notes
 
 
-def _tested(run: RunFolder, films: Path, folder: Path, words: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
+def _tested(run: RunFolder, films: Path, folder: Path, words: Sequence[str]) -> pd.DataFrame:
     """Return the predictions of an external test on the films of a table; its folder is written."""
     from mammo.runs.external_test import test
 
@@ -147,7 +148,7 @@ def _tested(run: RunFolder, films: Path, folder: Path, words: Sequence[str]) -> 
     tested = RunFolder(folder)
     if learnt := tested.provenance["tested_on_learnt"]:
         raise _known(learnt, films.stem)
-    return with_places(tested.predictions()[0], tested.samples), list(tested.provenance["notes"])
+    return with_places(tested.predictions()[0], tested.samples)
 
 
 def _check_names(run: RunFolder, table: pd.DataFrame) -> None:

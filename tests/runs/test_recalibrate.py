@@ -176,6 +176,9 @@ def test_a_table_of_films_is_predicted_and_films_of_training_are_refused(run, ph
     with pytest.raises(InputError, match="the run has learnt from"):  # by pixels: the names are others
         mammo.recalibrate(run, tmp_path / "train.csv", out=tmp_path / "model")
     made = mammo.recalibrate(run, tmp_path / "test.csv", out=tmp_path / "model")
+    notes = made.recalibration["notes"]  # the folder without `test` can be given away
+    assert set(json.loads((made.path / "test/provenance.json").read_text())["notes"]).isdisjoint(notes)
+    assert "test/report.md" in notes[0]
     table = run.predictions()[0]
     told = table[(table["split"] == "test") & (table["head"] == "svm")]
     assert operating_point(made, "svm").counts["samples"] == len(told)
