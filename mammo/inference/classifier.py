@@ -227,7 +227,7 @@ class ClassifierPredictor(Predictor[SeenWindows]):
             dict(zip(self.classes, map(float, means), strict=True)),
             None if ranked is None else float(ranked.mean()),
             None if film.searched else self.point.threshold,  # chosen for one window, not for the worst of many
-            (*film.notes, *self.point.notes),
+            (*film.notes, *self.said, *self.point.notes),
             windows,
             samples=windows[chosen if film.searched else slice(None)],
             searched=bool(film.searched),

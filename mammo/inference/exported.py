@@ -3,7 +3,6 @@
 import base64
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -12,11 +11,9 @@ from typing import Any, cast
 import numpy as np
 from safetensors.numpy import load
 
-from mammo.datasets.film import Film
 from mammo.errors import InputError, content_of
 from mammo.inference.classifier import Answer, ClassifierPredictor, SeenWindows
 from mammo.inference.portable import PREPROCESSING
-from mammo.inference.predictor import Point
 from mammo.run_folder import RunFolder
 
 RUN = "mammo_run"  # the key of the file's metadata that has what a predictor asks of a run, in JSON
@@ -145,19 +142,6 @@ class OnnxPredictor(ClassifierPredictor):
     def heads_of(run: RunFolder) -> list[str]:
         """Return the name of the only head."""
         return [cast("ExportedRun", run).facts["head"]]
-
-    def see(
-        self,
-        film: Film,
-        *,
-        at: Point | None = None,
-        laterality: str | None = None,
-        spacing_mm: float | None = None,
-        name: str = "film",
-    ) -> SeenWindows:
-        """Return the squares of a film; see `Predictor.see`."""
-        seen = super().see(film, at=at, laterality=laterality, spacing_mm=spacing_mm, name=name)
-        return replace(seen, notes=(*seen.notes, *self.said))
 
     def computed(self, samples: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """Return the outputs of the graph: features (N, D), score (N,) of two classes, probabilities (N, classes).

@@ -229,7 +229,7 @@ def _add_unit(
         for row, values in zip(of_head.to_dict("records"), calibrated, strict=True):
             key = tuple(row[name] for name in UNITS[unit])
             facts = {name: row[name] or None for name in UNITS[unit]} | {"status": PREDICTED, "head": head}
-            facts |= {"films": films[key if len(key) > 1 else key[0]], "notes": point.notes}
+            facts |= {"films": films[key if len(key) > 1 else key[0]], "notes": (*predictor.said, *point.notes)}
             score = None if np.isnan(row["score"]) else float(row["score"])
             probabilities = dict(zip(predictor.classes, map(float, values), strict=True))
             answers.rows.append(row_of(unit, facts, probabilities, score, None if searched else point))

@@ -56,9 +56,11 @@ class Predictor(ABC, Generic[S]):
 
     Attributes:
         takes_point: True if it can look at a point of a film.
+        said: The notes of every answer of this model, one line each.
     """
 
     takes_point: bool
+    said: tuple[str, ...] = ()
 
     def __init__(self, run: RunFolder, head: str) -> None:
         self.run, self.head, self.config = run, head, run.config
