@@ -87,14 +87,16 @@ class ExportedRun(RunFolder):
     @property
     def likeness(self) -> dict[str, np.ndarray] | None:
         """The arrays that tell films like those of the run from others; None if the run has none."""
-        found = self.facts["likeness"]
-        return None if found is None else load(base64.b64decode(found))
+        with content_of(self.path):
+            found = self.facts["likeness"]
+            return None if found is None else load(base64.b64decode(found))
 
     @property
     def recalibration(self) -> dict[str, Any] | None:
         """The choices on other films; None if there are none."""
-        found: dict[str, Any] | None = self.facts["recalibration"]
-        return found
+        with content_of(self.path):
+            found = self.facts["recalibration"]
+            return None if found is None else dict(found)
 
     def check_whole(self) -> None:
         """Refuse a file that has changed since it was written."""

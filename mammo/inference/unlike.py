@@ -117,12 +117,14 @@ class Likeness:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Likeness":
-        """Return the likeness of `arrays`."""
+        """Return the likeness of `arrays`; arrays that do not fit together raise whatever numpy does."""
         appearance, features = (
             Cloud(**{one.name: arrays[f"{name}.{one.name}"] for one in fields(Cloud)})
             for name in ("appearance", "features")
         )
-        return cls(appearance, features, arrays["limits"], arrays["range"])
+        made = cls(appearance, features, arrays["limits"], arrays["range"])
+        made.strangeness(made.range[0], features.mean)
+        return made
 
 
 def likeness_of(run: RunFolder, *, learnt: bool) -> Likeness | None:
