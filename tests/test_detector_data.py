@@ -108,8 +108,10 @@ def union(folder):
     return ["data=union", f"data.parts={said}", "data.spacing_mm=0.7", sources], true
 
 
-@pytest.mark.parametrize("source", [*(pytest.param(one, marks=pytest.mark.slow) for one in (vindr, inbreast, union)),
-                                    cbis_ddsm, table])  # fmt: skip
+OTHERS = [pytest.param(one, marks=pytest.mark.slow) for one in (cbis_ddsm, vindr, inbreast, union)]
+
+
+@pytest.mark.parametrize("source", [table, *OTHERS])
 def test_a_detector_trains_on_the_places_of_a_data_set_and_is_judged_by_them(source, tmp_path, unreported):
     words, true = source(tmp_path / "films")
     train(settings(*words), tmp_path / "run")
@@ -156,6 +158,7 @@ def test_an_archive_without_places_is_refused_before_a_film_is_cut(source, of, t
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_odd_films_and_findings_are_used_or_left_out_and_no_run_is_lost(tmp_path, unreported):
     """A lab's words, patients of one breast, four views, and a film or finding of each kind that is easy to trip on."""
     rows = []

@@ -108,6 +108,7 @@ def test_the_log_says_what_is_trained(job, caplog):
     assert f"{count - counters:,} of " in next(line for line in caplog.messages if "parameters are trained" in line)
 
 
+@pytest.mark.slow
 def test_patches_of_test_films_are_an_error(job, monkeypatch):
     honest = Patches.__init__
 

@@ -105,12 +105,9 @@ def test_every_lesion_of_a_run_gets_at_its_point_what_the_predictions_say(traine
                 assert digits([answer.score]) == [told[key]], (head, key)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("words", "head"),
-    [
-        (DETECTOR, "detector"),
-        *(pytest.param(*one, marks=pytest.mark.slow) for one in ((DETECTOR, "detector_partner"), (BLOCK, "detector"))),
-    ],
+    ("words", "head"), [(DETECTOR, "detector"), (DETECTOR, "detector_partner"), (BLOCK, "detector")]
 )
 def test_every_film_of_a_detector_gets_its_score_and_its_marks(trained, listed, words, head):
     run = trained(words)

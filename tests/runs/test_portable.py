@@ -134,6 +134,7 @@ def test_a_recalibration_goes_along(run, phantom, tmp_path):
     assert json.loads((made.path / "model.json").read_text())["operating"]["svm"]["threshold"] == 0.25
 
 
+@pytest.mark.slow
 def test_it_is_written_only_if_it_repeats_the_self_test(run, self_tested, tmp_path):
     whole = RunFolder(shutil.copytree(run.path, tmp_path / "run"))
     self_test.write(whole)

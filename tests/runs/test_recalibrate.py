@@ -122,6 +122,7 @@ def test_the_folder_names_nobody_and_can_be_asked_for_all_heads_but_tested(run, 
         mammo.recalibrate(made, made.path.parent / "ours.csv", out=made.path.parent / "again")
 
 
+@pytest.mark.slow
 def test_it_keeps_a_self_test_of_its_own_numbers(run, self_tested, tmp_path):
     again = mammo.recalibrate(run, labelled(run, tmp_path / "ours.csv"), out=tmp_path / "model")
     assert check(again).first is None
