@@ -18,7 +18,7 @@ NOTHING = 2  # exit status if no film could be used
 
 
 def predict(
-    run: Annotated[Path, typer.Argument(help="the folder of a finished run, or an ONNX file of mammo export")],
+    run: Annotated[Path, typer.Argument(help="a finished run, a portable folder, or an ONNX file")],
     films: Annotated[
         list[str] | None,
         typer.Argument(

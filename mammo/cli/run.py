@@ -60,9 +60,8 @@ def errors(
     table, where = mistakes.mistakes(folder, head, part), out or run / "errors"
     check_writable(where, "--out")
     paths, lacking = mistakes.write(folder, table, where)
-    counts = (
-        ", ".join(f"{count} {kind}s" for kind, count in table["kind"].value_counts(sort=False).items()) or "no error"
-    )
-    typer.echo("\n".join([counts, *(f"written: {path}" for path in paths)]))
+    kinds = table["kind"].value_counts(sort=False).items()
+    said = ", ".join(f"{kind}: {count}" for kind, count in kinds) or "no error"
+    typer.echo("\n".join([said, *(f"written: {path}" for path in paths)]))
     if lacking:
         typer.echo(f"no sheet of pictures: {lacking}")

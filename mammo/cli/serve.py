@@ -10,7 +10,7 @@ from mammo.errors import InputError
 
 
 def serve(
-    model: Annotated[Path, typer.Argument(help="the folder of a finished run")],
+    model: Annotated[Path, typer.Argument(help="a finished run, a portable folder, or an ONNX file")],
     host: Annotated[
         str, typer.Option(help="the address to listen at; another one than this machine's needs a token")
     ] = ("127.0.0.1"),

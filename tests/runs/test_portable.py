@@ -13,33 +13,16 @@ import mammo
 from mammo.cli.main import app
 from mammo.errors import InputError
 from mammo.inference import self_test
-from mammo.processes.resume import FINISHED
 from mammo.run_folder import RunFolder
+from tests.inference.test_predict import DETECTOR, LESION, trained  # noqa: F401 - a fixture
 
 WORDS = ("heads=[svm,knn]", "augment=none")
-DETECTOR = (
-    *("task=detection", "model=compact", "model.maps=[compact@1]", "model.weights=null", "augment=none"),
-    *("detector.axes=32", "detector.steps=60", "detector.spacing_mm=0.6", "detector.restarts=2"),
-)
-WINDOWS = ("crop=lesion", "crop.windows_mm=[22.4,14.4]", "model.flips=horizontal", "augment=none", "heads=[svm,lda]")
 NAMED = r"mdb\d|phantom-\d|/home|/root|/tmp|phantom/"
 
 
 @pytest.fixture(scope="module")
-def ended_run(shared_job):
-    """Returns a finished run of some settings."""
-
-    def run(words):
-        folder, _ = shared_job(*words)
-        (folder / FINISHED).write_text('{"digest": "", "metrics": {}}')
-        return mammo.load_run(folder)
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def run(ended_run):
-    return ended_run(WORDS)
+def run(trained):  # noqa: F811
+    return trained(WORDS)
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +57,9 @@ def test_a_table_of_answers_is_the_same_to_the_last_byte(run, folder, phantom, t
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", [DETECTOR, WINDOWS], ids=["detector", "windows"])
-def test_so_are_those_of_a_detector_and_of_lesion_windows(ended_run, phantom, tmp_path, words):
-    run = ended_run(words)
+@pytest.mark.parametrize("words", [DETECTOR, LESION], ids=["detector", "windows"])
+def test_so_are_those_of_a_detector_and_of_lesion_windows(trained, phantom, tmp_path, words):  # noqa: F811
+    run = trained(words)
     mammo.export(run, tmp_path / "model", format="portable")
     same(run, tmp_path / "model", phantom, tmp_path)
 
