@@ -41,7 +41,7 @@ def measure(paths: Sequence[Path], *, films: int, rounds: int, say: Callable[[st
         say: Takes a line about each model.
 
     Raises:
-        InputError: A model cannot be opened, or is a detector.
+        InputError: A model cannot be opened, or is no classifier.
     """
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="mammo-bench-") as folder:
@@ -57,8 +57,8 @@ def _measured(
 ) -> dict[str, dict[str, list[float]]]:
     """Return the seconds of each work in each round, and the memory of a start in bytes."""
     ask: Any = predictor_of(path)
-    if not isinstance(ask, ClassifierPredictor):
-        raise InputError(f"{path} is a detector, which has no bare counterpart; name classifiers")
+    if (kind := ask.config.task.kind) != "classification":
+        raise InputError(f"{path} has task.kind={kind}, which has no bare counterpart; name classifiers")
 
     def look(one: dict[str, Any]) -> Any:
         facts = {name: one[name] for name in ("laterality", "spacing_mm")}
