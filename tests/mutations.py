@@ -156,7 +156,7 @@ MUTATIONS = {
     "DeLong by image": ("evaluation/significance.py", "for row in (values - areas[:, None]) / number])", "for row in abs(values - areas[:, None]) / number])", SIGNIFICANCE, "obuchowskis"),
     "one factor of DeLong": ("evaluation/significance.py", "counts / (counts - 1)", "counts / counts", SIGNIFICANCE, "is_delongs"),
     "permuted by image": ("evaluation/significance.py", "np.bincount(member, lead).astype(int)", "lead", SIGNIFICANCE, "enumeration_of_all"),
-    "Bonferroni for Holm": ("evaluation/significance.py", 'method="holm"', 'method="bonferroni"', SIGNIFICANCE, "test_holm"),
+    "Bonferroni for Holm": ("evaluation/significance.py", "p[order] * np.arange(len(p), 0, -1)", "p[order] * len(p)", SIGNIFICANCE, "test_holm"),
     "required sensitivity": ("evaluation/operating_point.py", ">= float(rule))[-1]", ">= float(rule))[0]", "tests/evaluation/test_operating_point.py", "required_sensitivity"),
     # samplers, losses
     "rows repeated": ("training/samples.py", "range(rank, rows, world)", "range(0, rows)", SAMPLES, "each_row_once"),

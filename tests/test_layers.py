@@ -62,7 +62,6 @@ FENCED = {  # third-party packages, and who may import them
     "explaining serving",
     "matplotlib": "figures auditing datasets runs explaining",
     "captum": "explaining",
-    "statsmodels": "evaluation",
     "imagehash": "auditing",
     "PIL": "auditing",
     "typer": "cli",
@@ -83,8 +82,8 @@ FENCED = {  # third-party packages, and who may import them
     "python_multipart": "cli",
 }
 LATE = {  # modules, and the packages that neither they nor what they import may import before they are used
-    "runs.train": "sklearn skops albumentations statsmodels captum onnx_ir onnxruntime highdicom optuna",
-    "reports.run": "torch lightning hydra sklearn skops pydicom statsmodels captum scipy.stats scipy.optimize",
+    "runs.train": "sklearn skops albumentations captum onnx_ir onnxruntime highdicom optuna",
+    "reports.run": "torch lightning hydra sklearn skops pydicom captum scipy.stats scipy.optimize",
     "inference.predict": "torch lightning hydra sklearn skops albumentations matplotlib scipy.stats scipy.optimize",
     "cli.audit": "numpy pandas torch matplotlib",
 }

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import norm, rankdata
-from statsmodels.stats.multitest import multipletests
 
 from mammo.errors import InputError
 
@@ -119,7 +118,10 @@ def holm(p: np.ndarray) -> np.ndarray:
     p = np.asarray(p, float)
     if not p.size or not ((p >= 0) & (p <= 1)).all():
         raise InputError(f"expected p values between 0 and 1, found {p.tolist()}; leave out tests that are undefined")
-    return multipletests(p, method="holm")[1]
+    order = np.argsort(p)
+    corrected = np.empty_like(p)  # the smallest times all, the next times one less, and never below the one before
+    corrected[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1.0)
+    return corrected
 
 
 def smallest_detectable(standard_error: float, power: float = 0.8, alpha: float = 0.05) -> float:

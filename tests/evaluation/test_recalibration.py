@@ -135,11 +135,10 @@ def test_the_intervals_are_by_patient_and_the_old_threshold_stays_beside():
 @pytest.mark.parametrize(("share", "half", "needed"), [(0.9, 0.05, 141), (0.5, 0.05, 381), (1.0, 0.05, 35)])
 def test_the_films_that_are_needed_are_those_of_the_score_interval(share, half, needed):
     """With 141 and a share of 0.9, the interval is 0.90 / (1 + 3.84 / 141) ... +- 0.0500; with 140 it is wider."""
-    from statsmodels.stats.proportion import proportion_confint
-
     same = np.full(4, share)
     assert samples_needed(same, 20, half) == needed
-    reach = [np.diff(proportion_confint(share * n, n, method="wilson"))[0] / 2 for n in (needed, needed - 1)]
+    ends = [np.roots([1 + 3.8415 / n, -2 * share - 3.8415 / n, share**2]) for n in (needed, needed - 1)]
+    reach = [np.ptp(one) / 2 for one in ends]  # (share - p)^2 = 3.84 p (1 - p) / n, solved for p (Wilson 1927)
     assert reach[0] <= half + 1e-9 < reach[1] + 2e-9
 
 

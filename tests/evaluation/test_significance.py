@@ -214,6 +214,10 @@ def test_permuting_images_instead_of_patients_rejects_too_often():
 def test_holm_multiplies_the_smallest_by_all_and_never_falls():
     assert holm(np.array([0.04, 0.01, 0.03])) == pytest.approx([0.06, 0.03, 0.06])
     assert holm(np.array([0.9, 0.8])) == pytest.approx([1, 1])
+    some = np.random.default_rng(0).random(5) ** 3
+    groups = [list(chosen) for size in range(1, 6) for chosen in itertools.combinations(range(5), size)]
+    closed = [max(len(group) * some[group].min() for group in groups if test in group) for test in range(5)]
+    assert holm(some) == pytest.approx(np.minimum(closed, 1))  # the closure of Bonferroni (Marcus et al. 1976)
     for wrong in ([], [0.1, np.nan], [1.2]):
         with pytest.raises(InputError, match="p values"):
             holm(np.array(wrong))
