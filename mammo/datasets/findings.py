@@ -62,8 +62,9 @@ def findings_table(rows: list[dict[str, object]] | pd.DataFrame) -> pd.DataFrame
             image disagree. The message names the image.
     """
     given = (pd.DataFrame(rows, dtype=object) if isinstance(rows, list) else rows).reset_index(drop=True)
-    table = pd.DataFrame({name: given.get(name, pd.NA) for name in COLUMNS}, index=range(len(given))).astype(COLUMNS)
-    table = table.join(given[[column for column in given if column not in COLUMNS]])
+    absent = pd.Series(pd.NA, given.index, object)
+    columns = {name: given.get(name, absent).astype(kind) for name, kind in COLUMNS.items()}
+    table = pd.DataFrame({**columns, **{name: given[name] for name in given if name not in COLUMNS}})
     for column in REQUIRED:
         _refuse(table, table[column].isna(), f"has no {column}; every row needs one")
     for column, values in ALLOWED.items():
@@ -76,7 +77,10 @@ def findings_table(rows: list[dict[str, object]] | pd.DataFrame) -> pd.DataFrame
     odd = ~table["spacing_mm"].between(*SPACING) & table["spacing_mm"].notna()
     _refuse(table, odd, f"has spacing_mm {{spacing_mm}}; expected millimetres, {SPACING[0]} to {SPACING[1]}")
     _refuse(table, table.duplicated(KEY), "has two rows with finding_id {finding_id}; expected one")
-    distinct = table.groupby("image_id", sort=False)[["dataset", *IMAGE_COLUMNS]].nunique(dropna=False)
+    several = table[table.duplicated("image_id", keep=False)]
+    if several.empty:
+        return table
+    distinct = several.groupby("image_id", sort=False)[["dataset", *IMAGE_COLUMNS]].nunique(dropna=False)
     images, columns = (distinct > 1).to_numpy().nonzero()
     if len(images):
         image_id, column = distinct.index[images[0]], distinct.columns[columns[0]]
@@ -86,9 +90,9 @@ def findings_table(rows: list[dict[str, object]] | pd.DataFrame) -> pd.DataFrame
 
 def _refuse(table: pd.DataFrame, wrong: pd.Series, why: str) -> None:
     """Raise an error that names the image of the first wrong row, if there is one."""
-    wrong = wrong.fillna(False).astype(bool)
-    if wrong.any():
-        row = table[wrong].iloc[0]
+    found = wrong.to_numpy(bool, na_value=False)
+    if found.any():
+        row = table[found].iloc[0]
         raise InputError(f"findings table: {row['image_id']} {why.format_map(row)}")
 
 
