@@ -1,6 +1,7 @@
 """Fixtures that all tests share: a home of their own, small runs, and the real films where there are any."""
 
 import fcntl
+import gc
 import json
 import os
 import shutil
@@ -291,12 +292,26 @@ def composed(*overrides):
 
 @pytest.fixture(autouse=True, scope="session")
 def _composed_once():
-    """Compose runs that are started from Python so, too; and make the schema once, which is merged into a copy."""
-    schema, honest = OmegaConf.structured(Config), OmegaConf.structured
+    """Compose runs that are started from Python so, too; and read a configuration again only if it is another one."""
+    honest, known = Config.of, {}
+
+    def of(given):
+        key = repr(given)
+        if key not in known:
+            known[key] = honest(given)
+        return deepcopy(known[key])
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(OmegaConf, "structured", lambda of, *how: schema if of is Config else honest(of, *how))
+        patch.setattr(Config, "of", of)
         patch.setattr("mammo.runs.compose.compose", lambda _, overrides: composed(*overrides))
         yield
+
+
+def pytest_collection_finish():
+    """Let Python look for garbage among what tests make, not among all modules, and less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 def resolved(*overrides):
