@@ -120,6 +120,7 @@ def has_the_boxes(run, lab):
     assert (run.samples["finding_id"] == 1).any()
 
 
+@pytest.mark.slow
 def test_films_of_sixteen_bits_with_boxes_train_in_this_process(lab, unreported, monkeypatch, tmp_path):
     """The line of the page starts it here; with `-m slow`, the installed package does."""
     monkeypatch.chdir(lab)

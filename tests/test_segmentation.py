@@ -91,6 +91,7 @@ def test_a_true_outline_comes_back_to_its_lesion_on_left_and_right_films(known, 
     assert seen == {"left", "right"}
 
 
+@pytest.mark.slow
 def test_nothing_over_nothing_is_counted_apart_by_the_whole_way(known, tmp_path):
     """Case B43: images without a lesion have no Dice, and a false region there is told of with its area."""
     prepared, config = known
@@ -162,6 +163,7 @@ def test_a_window_that_does_not_fit_a_network_is_refused_in_one_line():
             Segmentation(config, labels)
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_the_breast_is_outlined_on_the_whole_film_and_the_phantom_knows_it(phantom):
     prepared, config = samples_of(phantom, *BREAST, "model.image_size=128", "augment=none")

@@ -263,6 +263,7 @@ def test_noise_has_the_slope_asked_for(slope):
     assert spectral_slope(field) == pytest.approx(slope, abs=0.15)
 
 
+@pytest.mark.slow
 def test_dense_breasts_are_brighter_than_fatty_ones():
     levels = {tissue: [draw(0, patient, 1, tissue, [])[0] for patient in range(1, 4)] for tissue in "FD"}
     bright = {

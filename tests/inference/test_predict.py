@@ -152,6 +152,7 @@ def test_probabilities_are_calibrated_and_the_threshold_is_that_of_validation(tr
     assert of_patients.threshold == numbers["by_patient"]["operating"]["svm"]["threshold"]
 
 
+@pytest.mark.slow
 def test_a_patient_has_the_mean_of_the_films_and_a_breast_only_a_row_if_it_has_several(trained, listed):
     run = trained(WHOLE)
     table = predict(build_predictor(run), films_of([listed]), force=True).table

@@ -50,6 +50,7 @@ def test_the_loss_of_what_is_right_is_nearly_zero_and_nothing_over_nothing_is_no
     assert said < 1e-4 and torch.isfinite(overlap_loss(sure, nothing))
 
 
+@pytest.mark.slow
 def test_a_decoder_learns_discs_on_grey():
     torch.manual_seed(0)
     net = segmenter()

@@ -146,6 +146,7 @@ def test_a_process_that_never_begins_leaves_nothing_undone(job, alone):
     assert same(job.home, alone)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("counts", [*(pytest.param(of, marks=pytest.mark.slow) for of in ((1, 1), (2, 3))), (1, 2)])
 def test_jobs_of_any_number_of_processes_cut_each_film_once(job, alone, counts):
     together = FORK.Barrier(sum(counts))

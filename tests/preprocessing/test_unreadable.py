@@ -34,6 +34,7 @@ def torn(image_id):
     return read(image_id)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "cached", "cores"),
     [

@@ -57,6 +57,7 @@ def test_only_the_named_head_and_the_baselines_are_collected_from_test(tmp_path)
     assert not found.duplicated(["image_id", "finding_id", "head", "seed"]).any()
 
 
+@pytest.mark.slow
 def test_of_windows_the_brightness_of_each_sample_is_a_head(tmp_path):
     rows = swept(tmp_path / "sweep")
     for job in (tmp_path / "sweep").glob("job?"):

@@ -83,6 +83,7 @@ def test_the_runs_own_test_part_is_predicted_as_the_run_did(name, phantom, reque
     assert again.leaks == []
 
 
+@pytest.mark.slow
 def test_the_folder_has_what_a_run_has(tested, run):
     names = {str(one.relative_to(tested.path)) for one in tested.path.rglob("*") if one.is_file()}
     assert names >= {"predictions.csv", "samples.csv", "films.csv", "metrics.json", "report.md", "provenance.json"}
@@ -95,6 +96,7 @@ def test_the_folder_has_what_a_run_has(tested, run):
     assert frozen["by_patient"]["operating"] == run.numbers["by_patient"]["operating"]
 
 
+@pytest.mark.slow
 def test_a_test_is_compared_with_another_one_at_the_choices_of_its_run(tested, run, tmp_path):
     shutil.copytree(tested.path, tmp_path / "copy")
     facts = json.loads((tmp_path / "copy/provenance.json").read_text())
@@ -208,6 +210,7 @@ def test_a_run_on_one_data_set_leaves_the_data_set_out_of_the_shortcuts_of_sever
     assert "the shortcuts leave out the data set" in mammo.test(run, films, out=tmp_path / "test").report
 
 
+@pytest.mark.slow
 def test_films_that_lack_a_class_have_the_numbers_that_they_have(run, others, tmp_path):
     table = pd.read_csv(others)
     ill = table[table["severity"] != "normal"]

@@ -47,6 +47,7 @@ def test_the_words_are_the_classes_of_the_whole_run(run):
     assert "Positive means krank" in folder.report
 
 
+@pytest.mark.slow
 def test_numbers_are_by_breast_exam_and_patient_where_these_differ(run):
     folder, _ = run
     table, samples = folder.predictions()[0], folder.samples

@@ -200,6 +200,7 @@ def send_damaged(client, count, seed=0):
     return found, slowest
 
 
+@pytest.mark.slow
 def test_damaged_films_get_a_reason_and_the_service_lives_on(client, service, caplog):
     with caplog.at_level(logging.ERROR):
         found, slowest = send_damaged(client, 60)

@@ -148,6 +148,7 @@ def test_labels_are_shared_by_the_draw_that_is_shown_where_outputs_are_cached(pr
         assert item["share"] == pytest.approx(weights.mean()) and item["other"] == data.classes[partner]
 
 
+@pytest.mark.slow
 def test_no_network_that_makes_crops_sees_one_beyond_the_training_part(prepared, monkeypatch, no_trunks):
     def synthetic(*changed):
         def spoiled(*given, **how):
