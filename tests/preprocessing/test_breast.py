@@ -64,7 +64,9 @@ def test_a_black_film_has_no_breast():
         find_breast(np.zeros((1024, 1024), np.uint8), "left", "mdb9.pgm")
 
 
-@pytest.mark.parametrize("name", ARTEFACTS)
+@pytest.mark.parametrize(
+    "name", [name if at % 2 == 0 else pytest.param(name, marks=pytest.mark.slow) for at, name in enumerate(ARTEFACTS)]
+)
 def test_the_breast_is_found_beside_every_artefact(name):
     pixels = levels(ARTEFACTS[name](tissue()[0].copy()))
     breast = find_breast_on(Film(pixels, WHITE), None)
