@@ -19,7 +19,7 @@ from mammo.inference.predictor import Point, Predictor, Seen
 from mammo.models.platt import Platt
 from mammo.preprocessing.appearance import appearance
 from mammo.preprocessing.breast import find_breast
-from mammo.preprocessing.view import View, view_of
+from mammo.preprocessing.view import View, check_size, view_of
 from mammo.run_folder import RunFolder
 from mammo.training.film_maps import FilmMaps, entrance_of, seen_of
 from mammo.training.marks import ALONE, PARTNER, POINT, candidates, lowered, taken_away, with_partners
@@ -95,6 +95,7 @@ class DetectorPredictor(Predictor[SeenFilm]):
         if spacing is None:
             looked = f"a detector looks at films of {self.config.detector.spacing_mm} mm a pixel"
             raise InputError(f"{name} does not give the size of a pixel, but {looked}; give spacing_mm")
+        check_size(name, *film.pixels.shape, spacing)
         breast = find_breast(film, laterality, name)
         view = view_of(breast, spacing, self.config.detector.spacing_mm)
         return SeenFilm((*notes, *breast.notes), appearance(film, breast), view, spacing)

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from mammo.errors import InputError
 from mammo.preprocessing.breast import Breast
 
 CELL_PX = 16  # side of a cell, in pixels of the view
 STEP = 2  # cells from one place that is looked at to the next
+LARGEST_MM = 600  # of a film; the largest ones of mammography have 300 mm
 BLOB_MM, SURROUND_MM = 3.0, 13.0  # Gaussians of the two scores of brightness
 # Facts of a place: its point on the film, its row and column among the places, its point in the breast (fractions of
 # the breast's width in that row and of its height), and two scores of brightness that learn nothing.
@@ -32,6 +34,19 @@ class View:
 
     pixels: np.ndarray
     places: np.ndarray
+
+
+def check_size(name: str, height: int, width: int, spacing_mm: float) -> None:
+    """Refuse a film whose pixels cannot have the size that is said of them.
+
+    Raises:
+        InputError: With that size, the film would be larger than any.
+    """
+    if (side := max(height, width) * spacing_mm) > LARGEST_MM:
+        raise InputError(
+            f"{name} has {width} x {height} pixels of {spacing_mm} mm, so it would be {side:.0f} mm large; expected up "
+            f"to {LARGEST_MM} mm: is its spacing_mm, or data.spacing_mm, that of its pixels?"
+        )
 
 
 def view_of(breast: Breast, spacing_mm: float, view_mm: float) -> View:

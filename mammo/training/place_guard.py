@@ -12,12 +12,11 @@ from mammo.config import Config, DetectorConfig
 from mammo.datasets.base import of_sources
 from mammo.datasets.findings import findings_table
 from mammo.errors import InputError
+from mammo.preprocessing.view import check_size
 from mammo.training.guard import check_labels
 from mammo.training.place_patches import Patches
 from mammo.training.places import Targets, check_findings, lesions_of, targets_of, unknown_of, unplaced_of
 from mammo.training.prepare import Prepared
-
-LARGEST_MM = 600  # of a film; the largest ones of mammography have 300 mm
 
 
 class PlaceGuard(Callback):
@@ -83,13 +82,8 @@ def check_films(prepared: Prepared, config: Config, *, world: int) -> None:
     check_findings(prepared.findings.assign(split=prepared.findings["image_id"].map(parts)), prepared.labels, config)
     films = prepared.crops.films
     sides = films[["height", "width"]].max(axis=1) * films["spacing_mm"].astype(float)
-    if (sides > LARGEST_MM).any():
-        film = films.loc[sides.idxmax()]
-        raise InputError(
-            f"image {film['image_id']} has {film['width']} x {film['height']} pixels of {film['spacing_mm']} mm, so it "
-            f"would be {sides.max():.0f} mm large; expected up to {LARGEST_MM} mm: is its spacing_mm, or "
-            "data.spacing_mm, that of its pixels?"
-        )
+    largest = films.loc[sides.idxmax()]
+    check_size(f"image {largest['image_id']}", largest["height"], largest["width"], largest["spacing_mm"])
     batches = ["batch", "block_batch"] if config.model.trainable == "last_block" else ["batch"]
     for name in batches if config.fit else []:
         if (batch := getattr(config.detector, name)) % (2 * world):

@@ -132,6 +132,8 @@ def test_a_detector_says_which_answers_needed_two_films(trained, listed, phantom
     answer = ask(ask.read(films["path"][0]))
     assert "no film of the other breast" in answer.notes[-1] and len(answer.marks) > 1
     assert run.predictor()(ask.read(films["path"][0])).score != answer.score
+    with pytest.raises(InputError, match="1024 mm large"):
+        ask.see(ask.read(films["path"][0]), spacing_mm=1.0)
 
 
 def test_probabilities_are_calibrated_and_the_threshold_is_that_of_validation(trained, listed):

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from mammo.datasets.film import Film
+from mammo.errors import InputError
 from mammo.preprocessing.breast import find_breast
-from mammo.preprocessing.view import BLOB_MM, CELL_PX, FACTS, STEP, view_of
+from mammo.preprocessing.view import BLOB_MM, CELL_PX, FACTS, STEP, check_size, view_of
 
 SIDE = 512
 
@@ -67,3 +68,9 @@ def test_a_breast_smaller_than_half_a_cell_has_the_place_that_it_fills_most():
     view = the_view(film, view_mm=2.0)
     assert view.pixels.shape == (32, 32) and len(view.places) == 1
     assert np.isfinite(view.places).all()
+
+
+def test_a_film_that_would_be_larger_than_any_at_the_size_of_its_pixels_is_refused():
+    check_size("4r.dcm", 5928, 4728, 0.05)
+    with pytest.raises(InputError, match=r"4r\.dcm has 4728 x 5928 pixels of 0\.2 mm.*1186 mm"):
+        check_size("4r.dcm", 5928, 4728, 0.2)
