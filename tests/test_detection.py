@@ -211,6 +211,7 @@ def test_a_partner_of_another_patient_or_of_the_same_breast_is_an_error(job, mon
 @pytest.mark.parametrize(
     ("words", "line"),
     [
+        (["data.shuffle_block=64"], "data.shuffle_block does nothing"),
         (["crop=lesion"], "crop=lesion: task=detection looks at whole films; use crop=whole"),
         (["augment=expand"], "augment=expand does nothing with task=detection; leave it out"),
         (["model.maps=[vgg61@1]"], "model.maps=vgg61 is unknown; did you mean vgg19?"),

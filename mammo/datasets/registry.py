@@ -24,7 +24,7 @@ DATASETS: dict[str, Any] = {
 BUILT_IN = frozenset(DATASETS) - {"table", "union"} | {"phantom_cr", "phantom_dr"}
 GENERAL = (  # keys for loading, which no data set takes
     *("spacing_mm", "view", "laterality", "severity_source", "batch_size", "workers", "max_unreadable", "audit"),
-    *("cache", "fold", "folds"),
+    *("cache", "fold", "folds", "shuffle_block"),
 )
 CONTRACT = ("name", "licence", "citation", "prepare", "findings", "read", "digest")
 

@@ -16,9 +16,12 @@ import shutil
 import tempfile
 import time
 import uuid
+import zlib
 from collections.abc import Collection, Generator, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -29,6 +32,7 @@ from mammo.files import locked, owned, remove_abandoned, whole
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.5  # between two looks for arrays that another machine stores
+TYPES = {"U8": np.uint8, "U16": np.uint16, "F64": np.float64}  # of arrays that are mapped, by their names in the files
 KINDS = (
     "crops",
     "trunks",
@@ -45,27 +49,38 @@ def digest(facts: Mapping[str, object]) -> str:
 
 
 class Store:
-    """A folder of arrays, each with a name."""
+    """A folder of arrays, each with a name.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    Args:
+        folder: The folder.
+        mapped: True gives arrays as parts of a `np.memmap` of their file (`TYPES` only), which take less memory than
+            tensors.
+    """
 
-    def load(self, keys: Collection[str]) -> dict[str, torch.Tensor]:
+    def __init__(self, folder: Path, *, mapped: bool = False) -> None:
+        self.folder, self.read = folder, _mapped if mapped else _tensors
+        self._names: dict[Path, np.ndarray] = {}  # short digests of the names in each file, which never changes
+
+    def load(self, keys: Collection[str]) -> dict[str, Any]:
         """Return the arrays of `keys` that exist, memory-mapped. A file that cannot be read is removed."""
-        found: dict[str, torch.Tensor] = {}
+        found: dict[str, Any] = {}
+        digests = np.fromiter((zlib.crc32(key.encode()) for key in keys), np.uint32, len(keys))
         for path in sorted(self.folder.glob("*.safetensors")):
+            if path in self._names and not np.isin(self._names[path], digests).any():
+                continue
             try:
                 with safe_open(path, framework="pt") as block:
-                    asked = [key for key in block.keys() if key in keys]  # noqa: SIM118
-                    found |= {key: block.get_tensor(key) for key in asked}
-                if asked:
+                    names = block.keys()
+                self._names[path] = np.array([zlib.crc32(name.encode()) for name in names], np.uint32)
+                if asked := [name for name in names if name in keys]:
+                    found |= self.read(path, asked)
                     with contextlib.suppress(OSError):
                         os.utime(path)  # marks the use: `bound` removes the longest unused first
             except (SafetensorError, OSError):
                 path.unlink(missing_ok=True)
         return found
 
-    def load_all(self, keys: Collection[str], patience_s: float = 0.0) -> dict[str, torch.Tensor]:
+    def load_all(self, keys: Collection[str], patience_s: float = 0.0) -> dict[str, Any]:
         """Return the arrays of all `keys`, which existed before or have just been stored.
 
         Args:
@@ -164,6 +179,23 @@ class Store:
                     fcntl.flock(lock, fcntl.LOCK_UN)
                     fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _tensors(path: Path, keys: list[str]) -> dict[str, torch.Tensor]:
+    with safe_open(path, framework="pt") as block:
+        return {key: block.get_tensor(key) for key in keys}
+
+
+def _mapped(path: Path, keys: list[str]) -> dict[str, np.ndarray]:
+    content = np.asarray(np.memmap(path, np.uint8, "c"))  # who writes to a copy-on-write map spoils his own
+    first = 8 + int.from_bytes(content[:8].tobytes(), "little")  # safetensors: a length, then JSON, then the arrays
+    header = json.loads(content[8:first].tobytes())
+    found = {}
+    for key in keys:
+        start, end = header[key]["data_offsets"]
+        part = content[first + start : first + end].view(TYPES[header[key]["dtype"]])
+        found[key] = part.reshape(header[key]["shape"])
+    return found
 
 
 def parse_bytes(text: str) -> int:

@@ -1,9 +1,10 @@
 """The samples of a run: each is one row of a table and one square of grey levels."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,8 +16,10 @@ from mammo.errors import InputError
 from mammo.preprocessing.appearance import NUMBERS
 from mammo.preprocessing.crops import Crop
 from mammo.preprocessing.cutting import Cutter, Facts, UnreadableFilms
+from mammo.preprocessing.stored import in_files, joined
 
 FILM_COLUMNS = ["image_id", "height", "width", "max_level", "spacing_mm", "notes", *NUMBERS]
+AT_ONCE = 65_536  # images whose samples are made together, so that a million of them take no more memory while made
 UNREADABLE_COLUMNS = ["image_id", "path", "reason"]
 
 
@@ -27,8 +30,8 @@ class Crops:
     Attributes:
         table: One row per sample: `name, image_id, finding_id, patch`, the columns of its finding, `label`, the centre
             `x_px, y_px` and the side `size_px` of its square on the film, and `SHORTCUTS`.
-        pixels: The square of each sample, (stored, stored) uint8 or uint16, in the order of the table; memory-mapped
-            if it comes from the cache.
+        pixels: The square of each sample, (stored, stored) uint8 or uint16, in the order of the table; read from the
+            cache when it is asked for, if it is kept there.
         shown: Side in pixels of the central part that an unaugmented sample shows.
         notes: What was left out, and what is said of the films, one line each.
         films: One row per film that was cut: `FILM_COLUMNS`.
@@ -38,7 +41,7 @@ class Crops:
     """
 
     table: pd.DataFrame
-    pixels: list[np.ndarray]
+    pixels: Sequence[np.ndarray]
     shown: int
     notes: list[str]
     films: pd.DataFrame
@@ -113,39 +116,77 @@ def cut_samples(
         notes.append(f"{unknown} findings of unknown {labels.column} are left out")
     cutter = Cutter(read, shown=image_size, margin=margin, bits=bits, digest_of=digest, home=cache)
     unreadable: dict[str, str] = {}
-    while True:
-        lost = unreadable.keys()
-        readable, all_readable = (table[~table["image_id"].isin(lost)] for table in (rows, findings))
-        try:
-            samples, said = crop.cut(readable, all_readable, labels, cutter, seed)
-            break
-        except UnreadableFilms as found:
-            unreadable |= found.reasons
-            _check_share(unreadable, rows.dropna(subset="label")["image_id"].nunique(), max_unreadable)
+    parts, said, film_notes = list[_Part](), list[str](), dict[str, list[str]]()
+    for some in in_turns(crop, rows):
+        samples: list[dict[str, Any]] = []
+        while True:
+            lost = unreadable.keys()
+            readable, all_readable = (table[~table["image_id"].isin(lost)] for table in (some, findings))
+            try:
+                samples, more = crop.cut(readable, all_readable, labels, cutter, seed)
+                break
+            except UnreadableFilms as found:
+                unreadable |= found.reasons
+                _check_share(unreadable, rows.dropna(subset="label")["image_id"].nunique(), max_unreadable)
+        said += more
+        if samples:
+            samples.sort(key=lambda sample: sample["_order"])
+            facts = {sample["image_id"]: cutter.facts[sample["image_id"]] for sample in samples}
+            film_notes |= {image_id: one.notes for image_id, one in facts.items() if one.notes}
+            parts.append(_Part.of(samples, _films(facts, findings)))
+        cutter.facts.clear()
     if unreadable:
         notes.append(f"{len(unreadable)} unreadable images are left out (unreadable.csv): {_first(unreadable)}")
-    if not samples:
+    if not parts:
         raise InputError(f"no sample is left: {'; '.join([*notes, *said])}; use crop=whole")
-    samples.sort(key=lambda sample: sample["_order"])
-    pixels = [sample.pop("_pixels") for sample in samples]
-    inner = [sample.pop("_inner", []) for sample in samples]
-    table = pd.DataFrame(samples).drop(columns="_order")
+    table, films = _below([one.table for one in parts]), _below([one.films for one in parts])
     unmeasured = table["spacing_mm"].isna()
     if unmeasured.all():
         notes.append("no image has spacing_mm: breast_mm2 is in pixels")
     elif unmeasured.any():  # one unit for all rows
         table.loc[unmeasured, "breast_mm2"] = 0.0
         notes.append(f"{table.loc[unmeasured, 'image_id'].nunique()} images have no spacing_mm: their breast_mm2 is 0")
-    facts = {image_id: cutter.facts[image_id] for image_id in dict.fromkeys(table["image_id"])}
     return Crops(
         table.astype({"finding_id": "Int64", "patch": "Int64"}),
-        pixels,
+        joined([one.pixels for one in parts]),
         image_size,
-        [*notes, *said, *count_notes({image_id: one.notes for image_id, one in facts.items()})],
-        _films(facts, findings),
+        [*notes, *said, *count_notes(film_notes)],
+        films,
         _unreadable(unreadable, findings),
-        inner,
+        [squares for one in parts for squares in one.inner],
     )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The samples of some images: their rows and squares, as in `Crops`, without the objects that each was made of."""
+
+    table: pd.DataFrame
+    films: pd.DataFrame
+    pixels: Sequence[np.ndarray]
+    inner: list[list[np.ndarray]]
+
+    @classmethod
+    def of(cls, samples: list[dict[str, Any]], films: pd.DataFrame) -> "_Part":
+        """Return the part of samples in order."""
+        pixels = in_files([sample.pop("_pixels") for sample in samples])
+        inner = [sample.pop("_inner", []) for sample in samples]
+        return cls(pd.DataFrame(samples).drop(columns="_order"), films, pixels, inner)
+
+
+def in_turns(crop: Crop, rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Yield the rows of `AT_ONCE` images after another, if the crop asks for all its squares at once; else all rows."""
+    images = rows["image_id"].drop_duplicates()
+    if len(images) <= AT_ONCE or not getattr(crop, "asks_once", False):
+        yield rows
+        return
+    turns = rows["image_id"].map(pd.Series(np.arange(len(images)) // AT_ONCE, index=images))
+    for turn in range(turns.max() + 1):
+        yield rows[turns == turn]
+
+
+def _below(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    return tables[0] if len(tables) == 1 else pd.concat(tables, ignore_index=True)
 
 
 def count_notes(notes: Mapping[str, Sequence[str]]) -> list[str]:

@@ -90,7 +90,7 @@ class Cutter:
         self.read, self.shown, self.margin, self.bits, self.digest_of = read, shown, margin, bits, digest_of
         self.stored = math.ceil(shown * margin)
         facts = {"version": VERSION} | read_by() | {"shown": shown, "margin": margin, "bits": bits}
-        self.store = None if home is None else Store(home / digest(facts))
+        self.store = None if home is None else Store(home / digest(facts), mapped=True)
         self.known: dict[str, str] = {}  # names of the films' pixels, by image_id
         self.facts: dict[str, Facts] = {}  # by image_id, of all films that gave squares
         self.unreadable: dict[str, str] = {}  # reasons by image_id
@@ -141,7 +141,7 @@ class Cutter:
             found = store.load_all({name for key in keys.values() for name in names_of(key)}, patience)
         loaded = {}
         for one, key in keys.items():
-            pixels, numbers, facts = (found[name].numpy() for name in names_of(key))
+            pixels, numbers, facts = (found[name] for name in names_of(key))
             loaded[one] = pixels, numbers
             self.facts[one[0][0]] = Facts(**json.loads(facts.tobytes()))
         return loaded

@@ -77,7 +77,7 @@ class ShareCutter(Cutter):
         others = [one for one in lacking if self.share(one[0][0]) != self.own]
         noted = {self._mark(image_id): image_id for image_id in dict.fromkeys(film[0] for film, _ in others)}
         found = store.load({*noted, *(name for one in others for name in names_of(keys[one]))})
-        self.unreadable |= {noted[mark]: found[mark].numpy().tobytes().decode() for mark in noted if mark in found}
+        self.unreadable |= {noted[mark]: found[mark].tobytes().decode() for mark in noted if mark in found}
         missing = {film[0] for film, ask in others if not found.keys() >= set(names_of(keys[film, ask]))}
         if left := len(missing - self.unreadable.keys()):
             raise OthersMissing(left)

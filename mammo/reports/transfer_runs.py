@@ -15,7 +15,9 @@ from mammo.run_folder import RunFolder
 
 TESTS = "tests"  # in a sweep's folder: tests/<run>/<run on whose test part it is tested>/
 FAILED = "failed.json"  # in the folder of a job or of a test: its error
-LOADING = {f"data.{key}" for key in ("batch_size", "workers", "max_unreadable", "cache", "fold", "folds")}
+LOADING = {
+    f"data.{key}" for key in ("batch_size", "workers", "shuffle_block", "max_unreadable", "cache", "fold", "folds")
+}
 Of = tuple[int, int | None]  # seed and fold
 
 

@@ -193,6 +193,8 @@ def _check_detection(config: Config) -> None:
     """Refuse settings that do not go with a detector, which looks at whole films and learns from places."""
     if config.crop.name != "whole" or config.crop._target_ is not None:
         raise InputError(f"crop={config.crop.name}: task={config.task.name} looks at whole films; use crop=whole")
+    if config.data.shuffle_block is not None:
+        raise InputError(f"data.shuffle_block does nothing with task={config.task.name}, which learns from places")
     if config.split.name == "copy" or config.augment.mode == "expand":
         raise InputError(f"augment=expand does nothing with task={config.task.name}; leave it out")
     if config.task.classes is not None and len(config.task.classes) != 2:

@@ -96,7 +96,8 @@ class MammogramDataModule(L.LightningDataModule):
         """Return the training part, shuffled; the samples of an incomplete last batch are left out of the epoch."""
         samples = self.prepared.train
         share = {"batch_size": self.config.batch_size, "seed": self.seed, **self._process, **self.went_to}
-        return self._loader(samples, EpochSampler(samples.per_epoch, **share))
+        samples.block = block = self.config.shuffle_block
+        return self._loader(samples, EpochSampler(samples.per_epoch, block=block, **share))
 
     def val_dataloader(self) -> DataLoader[dict[str, Any]]:
         """Return the watched part, which chooses the epoch; without validation it is test, and chooses nothing."""

@@ -16,6 +16,7 @@ from mammo.preprocessing.augment import Augment
 from mammo.preprocessing.crop_table import Crops, cut_samples
 from mammo.preprocessing.crops import Lesion, build_crop
 from mammo.preprocessing.flips import FLIPS
+from mammo.preprocessing.stored import taken
 from mammo.training.places import check_findings
 from mammo.training.prepare import Prepared
 from mammo.training.regions import regions_of
@@ -125,7 +126,7 @@ def _tested(crops: Crops, part: str) -> Crops:
     table = crops.table[inside].assign(split="test").reset_index(drop=True)
     films = crops.films[crops.films["image_id"].isin(table["image_id"])].reset_index(drop=True)
     kept = np.flatnonzero(inside)
-    pixels, inner = [crops.pixels[i] for i in kept], [crops.inner[i] for i in kept]
+    pixels, inner = taken(crops.pixels, kept), [crops.inner[i] for i in kept]
     return replace(crops, table=table, pixels=pixels, films=films, inner=inner)
 
 

@@ -1,5 +1,6 @@
 """Rows of samples as tensors, and the order in which devices ask for them."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,12 +13,15 @@ from mammo.preprocessing.breast import resize
 from mammo.preprocessing.crop_table import Crops
 from mammo.preprocessing.flips import flipped
 from mammo.preprocessing.mix import blend
+from mammo.preprocessing.stored import StoredSquares
 
 Row = tuple[int, int | None]  # sample, copy; a copy of None is drawn anew in each epoch
 Draw = tuple[str, int]  # name of a sample, draw; draw 0 is the original
 Plane = tuple[str, int, int]  # the same, and the number of one of the squares that a row shows
 # Seed of draws that are made once: the copies of an expanded training part, and the few draws on a frozen part.
 COPIES_SEED = 0
+ANEW = -1  # the copy of a row that is drawn anew in each epoch, in an array
+MIXED = 16  # blocks of neighbouring rows whose rows are mixed, if they are shuffled by blocks
 
 
 class Samples(Dataset[dict[str, Any]]):
@@ -53,10 +57,14 @@ class Samples(Dataset[dict[str, Any]]):
     ) -> None:
         self.crops, self.labels, self.rows, self.augment, self.seed = crops, labels, rows, augment, seed
         self.pool, self.synthetic = np.asarray(pool, int), synthetic
-        self.names = crops.table["name"].tolist()
+        # Arrays, not lists of objects: a forked worker would copy the memory of each object that it looks at.
+        self.names = crops.table["name"].to_numpy(str)
+        self._rows = np.array([(sample, ANEW if copy is None else copy) for sample, copy in rows], int).reshape(-1, 2)
         self.few = False  # True for a frozen part: epochs choose among few draws, whose outputs are kept
         self.outputs: dict[Plane, torch.Tensor] | None = None
         self.planes = flips * crops.windows
+        self.block: int | None = None  # rows that are read ahead together, see `epoch_order`
+        self._ahead: deque[int] = deque(maxlen=2 * MIXED)  # the blocks that were read last
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -73,9 +81,9 @@ class Samples(Dataset[dict[str, Any]]):
 
     def draw(self, row: int, epoch: int) -> int:
         """Return the draw of its sample that a row shows in an epoch; 0 is the original."""
-        sample, copy = self.rows[row]
-        if copy is not None:
-            return copy
+        sample, copy = self._rows[row].tolist()
+        if copy != ANEW:
+            return int(copy)
         return self.augment.online_draw(seed=self.seed, epoch=epoch, name=self.names[sample], few=self.few)
 
     def partner(self, sample: int, draw: int) -> tuple[int, np.ndarray] | None:
@@ -111,7 +119,9 @@ class Samples(Dataset[dict[str, Any]]):
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         row, epoch = key
-        sample = self.rows[row][0]
+        if self.block is not None:
+            self._read_ahead(row // self.block)
+        sample = int(self._rows[row, 0])
         draw = self.draw(row, epoch)
         squares = [self._x(sample, draw, plane) for plane in range(self.planes)]
         x = squares[0] if self.planes == 1 else torch.stack(squares)
@@ -121,6 +131,13 @@ class Samples(Dataset[dict[str, Any]]):
         if mixed and self.augment.method.soft:
             share = float(mixed[1].mean())
         return {"x": x, "y": y, "other": other, "share": torch.tensor(share), "row": row}
+
+    def _read_ahead(self, number: int) -> None:
+        """Have the squares of a block of rows read in the order in which they lie on the disk."""
+        if self.block is None or number in self._ahead or not isinstance(self.crops.pixels, StoredSquares):
+            return
+        self._ahead.append(number)
+        self.crops.pixels.read_ahead(self._rows[number * self.block : (number + 1) * self.block, 0])
 
     def _x(self, sample: int, draw: int, plane: int) -> torch.Tensor:
         if self.outputs is None:
@@ -135,6 +152,24 @@ class Samples(Dataset[dict[str, Any]]):
         return batch
 
 
+def epoch_order(rows: int, *, seed: int, epoch: int, block: int | None = None) -> np.ndarray:
+    """Return the (rows,) numbers of all rows in the order of an epoch.
+
+    Args:
+        rows: Number of rows.
+        seed: Seed of the order.
+        epoch: The number of the epoch.
+        block: Number of neighbouring rows in a block. The blocks are shuffled, and `MIXED` of them that follow each
+            other are mixed, so that only these are read at a time. None shuffles all rows.
+    """
+    rng = np.random.default_rng([seed, 0x0DE5, epoch])
+    if block is None:
+        return rng.permutation(rows)
+    blocks = [np.arange(start, min(start + block, rows)) for start in rng.permutation(-(-rows // block)) * block]
+    mixed = (np.concatenate(blocks[first : first + MIXED]) for first in range(0, len(blocks), MIXED))
+    return np.concatenate([rng.permutation(some) for some in mixed])
+
+
 class EpochSampler(Sampler[tuple[int, int]]):
     """Gives one rank its share of each global batch, as (row, epoch), shuffled by (seed, epoch) alike on all ranks.
 
@@ -144,15 +179,25 @@ class EpochSampler(Sampler[tuple[int, int]]):
         rank: Number of this process.
         world: Number of processes.
         seed: Seed of the order.
+        block: See `epoch_order`.
         epoch: The first epoch.
         done: Number of batches of that epoch that an interrupted run has already trained on.
     """
 
     def __init__(
-        self, rows: int, *, batch_size: int, rank: int, world: int, seed: int, epoch: int = 0, done: int = 0
+        self,
+        rows: int,
+        *,
+        batch_size: int,
+        rank: int,
+        world: int,
+        seed: int,
+        block: int | None = None,
+        epoch: int = 0,
+        done: int = 0,
     ) -> None:
         self.rows, self.batch_size, self.rank, self.world, self.seed = rows, batch_size, rank, world, seed
-        self.epoch, self.done = epoch, done
+        self.block, self.epoch, self.done = block, epoch, done
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch that Lightning begins."""
@@ -162,7 +207,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return self.rows // self.batch_size * (self.batch_size // self.world)
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = np.random.default_rng([self.seed, 0x0DE5, self.epoch]).permutation(self.rows)
+        order = epoch_order(self.rows, seed=self.seed, epoch=self.epoch, block=self.block)
         batches = order[: self.rows // self.batch_size * self.batch_size].reshape(
             -1, self.world, self.batch_size // self.world
         )

@@ -8,6 +8,7 @@ import pandas as pd
 from mammo.config import Config
 from mammo.datasets.base import Dataset
 from mammo.paths import home
+from mammo.preprocessing.crop_table import in_turns
 from mammo.preprocessing.cutting import UnreadableFilms
 from mammo.preprocessing.shares import OthersMissing, ShareCutter
 from mammo.training.prepare import planned
@@ -64,16 +65,18 @@ def cut_share(
         digest_of=dataset.digest,
     )
     begun, missing = time.monotonic(), 0
-    while True:
-        readable, all_readable = (table[~table["image_id"].isin(cutter.unreadable)] for table in (rows, placed))
-        try:
-            crop.cut(readable, all_readable, labels, cutter, config.seed)
-            break
-        except UnreadableFilms:
-            continue  # without them
-        except OthersMissing as found:
-            missing = found.images
-            break
+    for some in in_turns(crop, rows):
+        while True:
+            readable, all_readable = (table[~table["image_id"].isin(cutter.unreadable)] for table in (some, placed))
+            try:
+                crop.cut(readable, all_readable, labels, cutter, config.seed)
+                break
+            except UnreadableFilms:
+                continue  # without them
+            except OthersMissing as found:
+                missing += found.images
+                break
+        cutter.facts.clear()
     own = set(cutter.images())
     lost = {image_id: reason for image_id, reason in cutter.unreadable.items() if image_id in own}
     goes_on = bool(missing) and not getattr(crop, "asks_once", False)

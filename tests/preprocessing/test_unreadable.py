@@ -58,6 +58,18 @@ def test_the_rest_is_as_if_the_unreadable_were_not_in_the_table(tmp_path, cached
     assert not set(TORN) & set(found.films["image_id"])
 
 
+@pytest.mark.parametrize("name", ["whole", "grid"])
+def test_images_that_are_made_in_turns_are_as_if_made_at_once(tmp_path, monkeypatch, name):
+    at_once = cut(torn, 0.2, tmp_path, name)
+    monkeypatch.setattr(crop_table, "AT_ONCE", 4)
+    turns = cut(torn, 0.2, tmp_path, name)
+    pd.testing.assert_frame_equal(turns.table, at_once.table)
+    pd.testing.assert_frame_equal(turns.films, at_once.films)
+    pd.testing.assert_frame_equal(turns.unreadable, at_once.unreadable)
+    assert all((a == b).all() for a, b in zip(turns.pixels, at_once.pixels, strict=True))
+    assert turns.notes == at_once.notes
+
+
 def test_more_than_the_bound_is_one_error_and_what_was_cut_is_kept(tmp_path):
     with pytest.raises(InputError, match=r"2 of 10 .*data\.max_unreadable=0\.1 allows 1.*mdb001 .*mdb004"):
         cut(torn, 0.1, tmp_path, "whole")

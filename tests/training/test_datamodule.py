@@ -1,6 +1,8 @@
 """Batches: the same for any number of workers and devices, each film once, bad settings refused before any work."""
 
 import shutil
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,9 +11,10 @@ import torch
 from mammo.config import AugmentConfig
 from mammo.errors import InputError
 from mammo.preprocessing.augment import METHODS, Augment
+from mammo.preprocessing.stored import StoredSquares
 from mammo.training import prepare
 from mammo.training.datamodule import MammogramDataModule
-from mammo.training.samples import EpochSampler, OnceSampler, Samples
+from mammo.training.samples import MIXED, EpochSampler, OnceSampler, Samples, epoch_order
 from tests.conftest import SHARES, prepared_of, resolved
 
 
@@ -46,6 +49,47 @@ def test_workers_change_nothing(module, method):
         for ours, theirs in zip(*loaders, strict=True):
             assert set(ours) == {"x", "y", "other", "share", "row"}
             assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+def test_blocks_give_the_same_batches_with_any_number_of_workers_and_devices(module):
+    """The samples and pixels of each step are the same with 0, 1 and 3 workers, on 1 and 2 devices."""
+
+    def batches(workers, world, rank=0):
+        data = module("data.shuffle_block=2", f"data.workers={workers}")
+        cpu = SimpleNamespace(root_device=torch.device("cpu"))
+        data.trainer = SimpleNamespace(global_rank=rank, world_size=world, strategy=cpu)
+        return [(rows, xs) for epoch in epochs(data) for rows, _, xs in epoch]
+
+    alone = batches(0, 1)
+    for workers in (1, 3):
+        for (rows, xs), (own_rows, own_xs) in zip(alone, batches(workers, 1), strict=True):
+            assert rows == own_rows and torch.equal(xs, own_xs)
+    for workers in ((0, 3), (3, 1)):
+        ranks = [batches(of, 2, rank) for rank, of in enumerate(workers)]
+        for (rows, xs), *shares in zip(alone, *ranks, strict=True):
+            assert rows == sum((share for share, _ in shares), [])
+            assert torch.equal(xs, torch.cat([share for _, share in shares]))
+
+
+def test_rows_are_shuffled_by_blocks_of_neighbours_of_which_few_are_read_at_a_time():
+    first, second = (epoch_order(1000, seed=3, epoch=epoch, block=10) for epoch in (0, 1))
+    assert sorted(first) == sorted(second) == list(range(1000)) and not np.array_equal(first, second)
+    for start in range(0, 1000, 10 * MIXED):
+        some = first[start : start + 10 * MIXED]
+        assert len(set(some // 10)) <= MIXED and (np.abs(np.diff(some // 10)) > 1).mean() > 0.5
+    assert sorted(epoch_order(7, seed=0, epoch=0, block=3)) == list(range(7))
+    honest = np.random.default_rng([3, 0x0DE5, 1]).permutation(50)
+    assert np.array_equal(epoch_order(50, seed=3, epoch=1), honest)  # as it was before there were blocks
+
+
+def test_the_squares_of_a_block_are_read_ahead_once(module, monkeypatch):
+    asked = []
+    monkeypatch.setattr(StoredSquares, "read_ahead", lambda _, samples: asked.append(samples.tolist()))
+    data = module("data.shuffle_block=5")
+    for _ in epochs(data, 1):
+        pass
+    samples = [sample for sample, _ in data.prepared.train.rows]
+    assert sorted(sum(asked, [])) == samples and max(map(len, asked)) == 5
 
 
 def test_on_a_cpu_one_worker_loads_and_nothing_is_pinned(module):
@@ -153,9 +197,10 @@ def test_no_network_that_makes_crops_sees_one_beyond_the_training_part(prepared,
     def synthetic(*changed):
         def spoiled(*given, **how):
             crops = honest(*given, **how)
+            pixels = list(crops.pixels)
             for sample in np.flatnonzero(crops.table["split"].isin(changed)):
-                crops.pixels[sample][::2] = 99
-            return crops
+                pixels[sample][::2] = 99
+            return replace(crops, pixels=pixels)
 
         monkeypatch.setattr(prepare, "cut_samples", spoiled)
         no_trunks("".join(changed) or "none")  # and no network's crops
