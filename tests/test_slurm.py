@@ -315,9 +315,21 @@ def squares(home):
     return found
 
 
-def test_an_array_of_shards_fills_one_cache_and_one_that_is_requeued_cuts_what_is_missing(
-    slurm, settings, films, tmp_path, monkeypatch
+def requeue(slurm, job):
+    slurm("scontrol", "requeue", job)
+
+
+def kill_node(slurm, job):
+    node = re.search(r" NodeList=(n\d)", slurm("scontrol", "-o", "show", "job", job))[1]
+    assert slurm.kill(node)
+    slurm.start(node)
+
+
+@pytest.mark.parametrize("stop", [requeue, kill_node])
+def test_an_array_of_parts_fills_one_cache_and_one_that_is_stopped_cuts_what_is_missing(
+    slurm, settings, films, tmp_path, monkeypatch, stop
 ):
+    """The cache is byte for byte what one process makes, whether a part is requeued or its node dies."""
     settings = [*settings, "plugins=[noted.py]"]
     page = {
         "page": "large-archives",
@@ -327,7 +339,7 @@ def test_an_array_of_shards_fills_one_cache_and_one_that_is_requeued_cuts_what_i
     job = slurm.submit(tmp_path, *settings, **page)
     wait(lambda: sum(who == "2" for who, _ in films()) >= 4, 180)
     before = [film for who, film in films() if who == "2"]
-    slurm("scontrol", "requeue", f"{job}_2")
+    stop(slurm, f"{job}_2")
 
     def over():
         slurm.hurry()
@@ -343,9 +355,9 @@ def test_an_array_of_shards_fills_one_cache_and_one_that_is_requeued_cuts_what_i
         f for w, f in films() if w == "2"
     }
     assert len(before) < 11 and all(count <= 2 for count in counts.values())
-    print(f"\nrequeued after {len(before)} of 11 films; {sum(counts.values())} films read for 32")
+    print(f"\n{stop.__name__} after {len(before)} of 11 films; {sum(counts.values())} films read for 32")
     logs = [(tmp_path / f"slurm-{job}_{number}.out").read_text() for number in (1, 2, 3)]
-    assert all(f"shard {number} of 3" in log for number, log in enumerate(logs, 1))
+    assert all(f"part {number} of 3" in log for number, log in enumerate(logs, 1))
     assert any("all squares are in the cache" in log for log in logs)
     array = squares(tmp_path / "home")
     (tmp_path / "films").unlink()

@@ -114,7 +114,7 @@ def build(settings: dict[str, Any]) -> dict[str, Action]:
         wait = torch.cuda.synchronize if plan.accelerator == "cuda" else None
         return [seconds * batch / BLOCK for seconds in timed(block, count, wait)]
 
-    loader = torch.utils.data.DataLoader(prepared.train, batch_size=batch, sampler=_epochs(data))
+    loader = torch.utils.data.DataLoader(prepared.train, batch_size=batch, sampler=epochs_of(data))
     actions: dict[str, Action] = {"features": features, "load": functools.partial(_load, iter(loader))}
     return actions | {name: functools.partial(run, training=name == "train") for name in ("train", "predict")}
 
@@ -137,7 +137,7 @@ def _load(batches: Iterator[Any], count: int) -> list[float]:
     return [seconds / LOADED for seconds in each]
 
 
-def _epochs(data: MammogramDataModule) -> Any:
+def epochs_of(data: MammogramDataModule) -> Any:
     """Yield the items of the training sampler, epoch after epoch, without end."""
     sampler: Any = data.train_dataloader().sampler
     for epoch in itertools.count():

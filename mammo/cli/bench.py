@@ -105,6 +105,20 @@ def data(
 
 
 @app.command()
+def loading(
+    overrides: Overrides = None,
+    samples: Annotated[str, typer.Option(help="numbers of samples, separated by commas")] = "1000,10000,100000,1000000",
+    rounds: Rounds = 10,
+    to: To = BENCH,
+) -> None:
+    """Measure how fast samples are loaded, and the memory, by their number, on a made set that is in the cache."""
+    from mammo.bench import loading as bench
+
+    found = bench.measure(overrides or [], samples=list(map(int, samples.split(","))), rounds=rounds, say=typer.echo)
+    _end("loading", bench.tables(found), found, to)
+
+
+@app.command()
 def unlike(
     runs: Annotated[list[Path], typer.Argument(help="finished runs that differ in their patients, as folds do")],
     patients: Annotated[int, typer.Option(min=0, help="the number of drawn patients of each machine; 0: none")] = 20,

@@ -105,12 +105,7 @@ class Cutter:
         Raises:
             UnreadableFilms: Some films cannot be used. The squares of all others are kept for the next call.
         """
-        columns = rows[["image_id", "laterality", "path", "spacing_mm"]].astype(object)
-        films: list[Place] = [
-            (str(image), *(None if pd.isna(one) else one for one in facts))  # type: ignore[misc]
-            for image, *facts in columns.itertuples(index=False)
-        ]
-        wanted = list(zip(films, asks, strict=True))
+        wanted = list(zip(places_of(rows), asks, strict=True))
         made = self._hold(wanted) if self.store is None else self._load(self.store, wanted)
         if lost := {image_id: self.unreadable[image_id] for (image_id, *_), _ in wanted if image_id in self.unreadable}:
             raise UnreadableFilms(lost)
@@ -129,7 +124,7 @@ class Cutter:
         for image_id in images:
             self.order.setdefault(image_id, len(self.order))
         self._name(images)
-        keys = {one: self._key(*one) for one in wanted if one[0][0] in self.known}
+        keys = {one: self.key(*one) for one in wanted if one[0][0] in self.known}
         names = {name for key in keys.values() for name in names_of(key)}
         found = store.load(names)
         if len(found) < len(names):
@@ -155,7 +150,8 @@ class Cutter:
             else:
                 self.known[image_id] = name
 
-    def _key(self, film: Place, ask: Ask) -> str:
+    def key(self, film: Place, ask: Ask) -> str:
+        """Return the name of what an ask gives of a film whose pixels have a name (`known`)."""
         image_id, laterality, _, spacing_mm = film
         facts = {"film": self.known[image_id], "laterality": laterality, "spacing": spacing_mm}
         asked = asdict(ask)
@@ -225,6 +221,15 @@ class Cutter:
                 self.unreadable[place[0]] = str(made)
             else:
                 yield place, *made
+
+
+def places_of(rows: pd.DataFrame) -> list[Place]:
+    """Return what a cutter needs of each row of a findings table."""
+    columns = rows[["image_id", "laterality", "path", "spacing_mm"]].astype(object)
+    return [
+        (str(image), *(None if pd.isna(one) else one for one in facts))  # type: ignore[misc]
+        for image, *facts in columns.itertuples(index=False)
+    ]
 
 
 def read_by() -> dict[str, Any]:

@@ -73,7 +73,7 @@ def in_files(squares: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
     paths, starts = zip(*places, strict=True)
     number = {path: at for at, path in enumerate(dict.fromkeys(paths))}
     file = np.array([number[path] for path in paths], np.int32)
-    return StoredSquares(list(number), file, np.array(starts, np.int64), *kinds.pop())
+    return StoredSquares([Path(path) for path in number], file, np.array(starts, np.int64), *kinds.pop())
 
 
 def taken(squares: Sequence[np.ndarray], numbers: np.ndarray) -> Sequence[np.ndarray]:
@@ -98,11 +98,11 @@ def joined(parts: Sequence[Sequence[np.ndarray]]) -> Sequence[np.ndarray]:
     )
 
 
-def _place(square: np.ndarray) -> tuple[Path, int] | None:
+def _place(square: np.ndarray) -> tuple[str, int] | None:
     """Return the file of which a square is a part, mapped from its first byte, and where it begins in it."""
     held: Any = square
     while isinstance(held, np.ndarray) and not isinstance(held, np.memmap):
         held = held.base
     if not isinstance(held, np.memmap) or not square.flags.c_contiguous:
         return None
-    return Path(str(held.filename)), square.__array_interface__["data"][0] - held.__array_interface__["data"][0]
+    return str(held.filename), square.__array_interface__["data"][0] - held.__array_interface__["data"][0]
