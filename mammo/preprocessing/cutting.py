@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -154,10 +155,7 @@ class Cutter:
         """Return the name of what an ask gives of a film whose pixels have a name (`known`)."""
         image_id, laterality, _, spacing_mm = film
         facts = {"film": self.known[image_id], "laterality": laterality, "spacing": spacing_mm}
-        asked = asdict(ask)
-        if ask.shown_px is None:
-            del asked["shown_px"]  # the squares of one window keep their names
-        return digest(facts | asked)
+        return digest(facts | _facts_of(ask))
 
     def share(self, image_id: str) -> int:
         """Return the number of the share that an image belongs to; it does not depend on what the store has."""
@@ -221,6 +219,14 @@ class Cutter:
                 self.unreadable[place[0]] = str(made)
             else:
                 yield place, *made
+
+
+@lru_cache(1024)  # many films are asked for the same
+def _facts_of(ask: Ask) -> dict[str, Any]:
+    asked = asdict(ask)
+    if ask.shown_px is None:
+        del asked["shown_px"]  # the squares of one window keep their names
+    return asked
 
 
 def places_of(rows: pd.DataFrame) -> list[Place]:
