@@ -41,6 +41,7 @@ BEST, CARD = "tests/reports/test_best.py", "tests/reports/test_card.py"
 SERVICE = "tests/serving/test_service.py"
 SHARED_RUN = "tests/runs/test_share.py"
 DONOR, SHARES = "tests/runs/test_donor.py", "tests/preprocessing/test_shares.py"
+STORED = "tests/preprocessing/test_stored.py"
 
 # Name: file of mammo, text before, text after, file of the test, and part of its name.
 MUTATIONS = {
@@ -160,6 +161,9 @@ MUTATIONS = {
     "required sensitivity": ("evaluation/operating_point.py", ">= float(rule))[-1]", ">= float(rule))[0]", "tests/evaluation/test_operating_point.py", "required_sensitivity"),
     # samplers, losses
     "rows repeated": ("training/samples.py", "range(rank, rows, world)", "range(0, rows)", SAMPLES, "each_row_once"),
+    "blocks in order": ("training/samples.py", "rng.permutation(-(-rows // block)) * block", "np.arange(-(-rows // block)) * block", SAMPLES, "shuffled_by_blocks"),
+    "squares of others": ("preprocessing/stored.py", "squares.start[numbers]", "squares.start[: len(numbers)]", STORED, "those_that_were_stored"),
+    "a turn twice": ("preprocessing/crop_table.py", "yield rows[turns == turn]", "yield rows[turns <= turn]", "tests/preprocessing/test_unreadable.py", "made_in_turns"),
     "ranks alike": ("training/samples.py", "batches[self.done :, self.rank]", "batches[self.done :, 0]", SAMPLES, "batches_together"),
     "weights of classes": ("models/losses.py", "counts.sum() / len(counts) / counts if", "counts / counts.sum() if", "tests/tasks/test_classification.py", "weigh_alike"),
     "power of the focal loss": ("models/losses.py", "missing**self.gamma", "missing", "tests/models/test_losses.py", "lin_et_al"),

@@ -11,7 +11,7 @@ import torch
 from typer.testing import CliRunner
 
 from mammo.archives.rsna import RSNA
-from mammo.bench import bare_loop, data, growth, indexing, machine, models, predicting, profile, runs, tables
+from mammo.bench import bare_loop, data, growth, indexing, loading, machine, models, predicting, profile, runs, tables
 from mammo.bench.protocol import Measured, pss_bytes, timed
 from mammo.cli.main import app
 from mammo.errors import InputError
@@ -210,6 +210,26 @@ def test_an_archive_like_rsnas_is_written_quickly_and_indexed(tmp_path, monkeypa
     assert len({dataset.read(one).laterality for one in found["image_id"]}) == 2
 
 
+def test_a_made_set_is_all_in_the_cache_and_loaded_from_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("MAMMO_HOME", str(tmp_path))
+    monkeypatch.setattr(loading, "BLOCK", 16)
+    config = machine.configuration([*loading.SETTINGS, "data.batch_size=4", "data.shuffle_block=4", "augment=none"])
+    loading.write(40, config)
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 3
+    actions = loading.build({"samples": 40, "home": str(tmp_path), "config": config.as_dict()})
+    assert len(actions["load"](2)) == 2 and actions["begin"](1)[0] > 0
+
+
+def test_the_rate_of_each_size_is_set_against_that_of_10_000():
+    size = {"cache_bytes": 3e6, "start_seconds": 2.0, "start_bytes": 7e8, "before_bytes": 6e8, "after_bytes": 6e8}
+    found = {"batch_size": 5, "sizes": {1000: size | {"steps": [0.1] * 3}, 10_000: size | {"steps": [0.1, 0.2, 0.9]}}}
+    table = loading.tables(found)
+    assert table[-2:] == [
+        "| 1,000 | 3 | 2.0 | 700 | 1,000 | 2.00 | 600 | 600 |",
+        "| 10,000 | 3 | 2.0 | 700 | 500 | 1.00 | 600 | 600 |",
+    ]
+
+
 def test_runs_are_set_against_the_one_without_cache():
     run = {"seconds": 10.0, "imports": 4.0, "computed": 7, "command": "a"}
     found = {
@@ -246,6 +266,7 @@ def test_a_run_and_its_file_are_measured(shared_job, tmp_path):
         (["models", "--models", "vgg17"], "vgg17"),
         (["models", "--batch", "0"], "--batch"),
         (["data", "--format", "gif"], "--format gif"),
+        (["loading", "--samples", "1e6"], "--samples 1e6"),
         (["models", "no.such=1", "--models", "compact", "--devices", "cpu"], "no.such"),
         (["models", "trainer.precision=32-true"], "trainer.precision=32-true"),
     ],

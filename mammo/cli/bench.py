@@ -114,7 +114,7 @@ def loading(
     """Measure how fast samples are loaded, and the memory, by their number, on a made set that is in the cache."""
     from mammo.bench import loading as bench
 
-    found = bench.measure(overrides or [], samples=list(map(int, samples.split(","))), rounds=rounds, say=typer.echo)
+    found = bench.measure(overrides or [], samples=bench.sizes_of(samples), rounds=rounds, say=typer.echo)
     _end("loading", bench.tables(found), found, to)
 
 
