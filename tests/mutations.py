@@ -159,6 +159,7 @@ MUTATIONS = {
     "permuted by image": ("evaluation/significance.py", "np.bincount(member, lead).astype(int)", "lead", SIGNIFICANCE, "enumeration_of_all"),
     "Bonferroni for Holm": ("evaluation/significance.py", "p[order] * np.arange(len(p), 0, -1)", "p[order] * len(p)", SIGNIFICANCE, "test_holm"),
     "required sensitivity": ("evaluation/operating_point.py", ">= float(rule))[-1]", ">= float(rule))[0]", "tests/evaluation/test_operating_point.py", "required_sensitivity"),
+    "silent bound": ("evaluation/operating_point.py", "1.01 * low < self.temperature < high / 1.01", "low < self.temperature < high", "tests/evaluation/test_operating_point.py", "ends_at_its_bound"),
     # samplers, losses
     "rows repeated": ("training/samples.py", "range(rank, rows, world)", "range(0, rows)", SAMPLES, "each_row_once"),
     "blocks in order": ("training/samples.py", "rng.permutation(-(-rows // block)) * block", "np.arange(-(-rows // block)) * block", SAMPLES, "shuffled_by_blocks"),

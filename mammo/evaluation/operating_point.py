@@ -9,6 +9,7 @@ from scipy.special import log_softmax, softmax
 from mammo.errors import InputError
 
 FLOOR = 1e-12
+TEMPERATURES = 0.05, 20.0  # the bounds of a temperature
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,15 @@ class Operating:
         if self.temperature is None:
             return probabilities
         return softmax(np.log(np.maximum(probabilities, FLOOR)) / self.temperature, axis=1)
+
+    @property
+    def warning(self) -> str | None:
+        """A sentence if the temperature ended at a bound, where it does not calibrate; else None."""
+        low, high = TEMPERATURES
+        if self.temperature is None or 1.01 * low < self.temperature < high / 1.01:
+            return None
+        makes = "nearly the same" if self.temperature > 1 else "nearly 0 or 1"
+        return f"the temperature ended at its bound {self.temperature:.3g}, so all probabilities are {makes}"
 
 
 def check_rule(rule: object) -> None:
@@ -63,7 +73,7 @@ def choose(labels: np.ndarray, probabilities: np.ndarray, score: np.ndarray | No
 
 
 def temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Return the temperature with the smallest log loss (Guo et al. 2017), between 0.05 and 20."""
+    """Return the temperature with the smallest log loss (Guo et al. 2017), within `TEMPERATURES`."""
     from scipy.optimize import minimize_scalar  # noqa: PLC0415 - half a second, which a wrong setting need not wait for
 
     logits = np.log(np.maximum(probabilities, FLOOR))
@@ -72,7 +82,7 @@ def temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
         chosen = log_softmax(logits / math.exp(log_temperature), axis=1)
         return -float(chosen[np.arange(len(labels)), labels].mean())
 
-    return math.exp(minimize_scalar(loss, bounds=(math.log(0.05), math.log(20)), method="bounded").x)
+    return math.exp(minimize_scalar(loss, bounds=tuple(map(math.log, TEMPERATURES)), method="bounded").x)
 
 
 def _threshold(positive: np.ndarray, score: np.ndarray, rule: str | float) -> float:

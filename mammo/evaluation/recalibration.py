@@ -14,13 +14,13 @@ from scipy.special import expit, logit, softmax
 from mammo.errors import InputError
 from mammo.evaluation.bootstrap import Value, interval, resampled
 from mammo.evaluation.metrics import sum_by_level
-from mammo.evaluation.operating_point import FLOOR, Operating, temperature
+from mammo.evaluation.operating_point import FLOOR, TEMPERATURES, Operating, temperature
 from mammo.evaluation.predictions import Predictions
 from mammo.evaluation.prevalence import predictive_values
 from mammo.evaluation.sample_size import samples_needed
 
 FEWEST = 10  # patients of each class: from fewer, a threshold rests on one or two of them
-SLOPES = 0.05, 20.0  # the bounds of 1 / temperature, as in `operating_point.temperature`
+SLOPES = tuple(1 / bound for bound in reversed(TEMPERATURES))  # the bounds of 1 / temperature
 STEPS, CLOSE = 60, 1e-10  # of Newton's method, in standard deviations of the log-odds
 OWN = "a mean over resamples, without an interval"
 

@@ -129,6 +129,8 @@ def _calibration(point: OperatingPoint) -> str:
         return f"{point.head}: probabilities are not calibrated. {' '.join(point.notes)}"
     if point.choices.temperature is None:
         return f"{point.head}: probabilities are not calibrated, as the run has no validation part"
+    if point.choices.warning:
+        return f"{point.head}: probabilities are not calibrated: {point.choices.warning}"
     counts = {name: n for name, n in point.counts.items() if name not in ("samples", "patients")}
     shown = ", ".join(f"{n} {name}" for name, n in counts.items())
     if point.before is not None:
@@ -145,6 +147,8 @@ def _line(row: dict[str, Any]) -> str:
         return f"{who}: left out: {row['reason']}"
     shown = ", ".join(f"{name} {value:.3f}" for name, value in row["probabilities"].items())
     score = "" if row["score"] is None else f"; score {row['score']:.4g}"
+    if row["threshold"] is not None:
+        score += f" {'above' if row['score'] > row['threshold'] else 'not above'} the threshold {row['threshold']:.4g}"
     forced = f"; {row['reason']}" if row["reason"] else ""
     return f"{who}: {row['called']} ({row['head']}: {shown}{score}){forced}"
 

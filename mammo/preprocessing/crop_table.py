@@ -142,10 +142,11 @@ def cut_samples(
     table, films = _below([one.table for one in parts]), _below([one.films for one in parts])
     unmeasured = table["spacing_mm"].isna()
     if unmeasured.all():
-        notes.append("no image has spacing_mm: breast_mm2 is in pixels")
+        notes.append("no image has spacing_mm: the area of a breast is in pixels")
     elif unmeasured.any():  # one unit for all rows
         table.loc[unmeasured, "breast_mm2"] = 0.0
-        notes.append(f"{table.loc[unmeasured, 'image_id'].nunique()} images have no spacing_mm: their breast_mm2 is 0")
+        count = table.loc[unmeasured, "image_id"].nunique()
+        notes.append(f"{count} images have no spacing_mm: the area of their breasts is unknown, and 0 stands for it")
     return Crops(
         table.astype({"finding_id": "Int64", "patch": "Int64"}),
         joined([one.pixels for one in parts]),

@@ -73,8 +73,9 @@ def calibration(of: Subject) -> list[str]:
         tested = {head: one for head, one in of.metrics("test", unit).items() if head in of.heads}
         rows = metrics_table(tested, of.of_unit(unit)["n"]["test"], CALIBRATION)
         lines += [f"By {unit or of.sample}:", "", *rows, ""]
-    chosen = {head: of.numbers["operating"][head].get("temperature") for head in of.heads}
-    told = [f"{head} {one:.3f}" for head, one in chosen.items() if one is not None]
+    chosen = {head: Operating(**of.numbers["operating"][head]) for head in of.heads}
+    told = [f"{head} {one.temperature:.3f}" for head, one in chosen.items() if one.temperature is not None]
+    warned = "".join(f" Of {head}, {one.warning}." for head, one in chosen.items() if one.warning)
     counts = of.numbers["n"].get(of.config.select_on, {})
     if not told:
         return [*lines, "There is no validation part, so the probabilities were not calibrated."]
@@ -82,7 +83,8 @@ def calibration(of: Subject) -> list[str]:
     return [
         *lines,
         f"Temperature by {of.sample}: {', '.join(told)}. It was chosen on {counts['samples']} {of.sample}s of "
-        f"{counts['patients']} patients ({share}), and the probabilities hold for such a share of classes only.",
+        f"{counts['patients']} patients ({share}), and the probabilities hold for such a share of classes only."
+        + warned,
     ]
 
 

@@ -22,6 +22,7 @@ from mammo.evaluation.subgroups import beyond_shortcuts, by_subgroup
 from mammo.files import write_json, write_text
 from mammo.reports import places, run_figures
 from mammo.reports.markdown import markdown, signed
+from mammo.reports.operating import operating_table
 from mammo.reports.run import BRIEFLY, HEADS, SOURCES, metrics_table, shortcut_verdict, synthetic_lines
 from mammo.reports.shift import Rows, section
 from mammo.run_folder import RunFolder
@@ -278,15 +279,9 @@ def _tables(found: Tested) -> list[str]:
 
 def _operating_lines(operating: dict[str, Operating]) -> list[str]:
     """Return the table of the choices of the run, which are used as they are."""
-    chosen = {head: one for head, one in operating.items() if one.temperature is not None and head not in BASELINES}
-    if not chosen:
+    if not (table := operating_table(operating)):
         return [
             "The run had no validation part, so the threshold is 0.5 and the probabilities are used as they are.",
             "",
         ]
-    rows = [
-        [head, f"{one.temperature:.3f}", "" if one.threshold is None else f"{one.threshold:.4g}", one.rule]
-        for head, one in chosen.items()
-    ]
-    said = "These values were chosen by the run and are used as they are."
-    return [said, "", *markdown(["head", "temperature", "threshold", "rule"], rows), ""]
+    return ["These values were chosen by the run and are used as they are.", "", *table]

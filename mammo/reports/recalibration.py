@@ -50,7 +50,8 @@ def text(found: Mapping[str, Mapping[str, Recalibration]], record: Mapping[str, 
         elif share is not None:
             lines += [f"The probabilities and predictive values hold for the share of these films, {share:.4g}.", ""]
         for head, one in heads.items():
-            lines += [f"### {head}", "", *_table(one), "", *_more(one, unit, asked["half_width"])]
+            warned = [f"Not calibrated: {one.operating.warning}.", ""] if one.operating.warning else []
+            lines += [f"### {head}", "", *_table(one), "", *warned, *_more(one, unit, asked["half_width"])]
     return "\n".join([*lines, "Not for diagnostic use.", ""])
 
 

@@ -15,11 +15,11 @@ from mammo.evaluation.bootstrap import Value
 from mammo.evaluation.evaluate import Evaluation, Metrics, evaluate_table
 from mammo.evaluation.leaks import Leak, check_labels, protocol
 from mammo.evaluation.operating_point import Operating
-from mammo.evaluation.predictions import BASELINES
 from mammo.evaluation.subgroups import beyond_shortcuts, by_subgroup, facts_of, one_liner
 from mammo.files import write_json, write_text
 from mammo.reports import explained, places, run_figures
 from mammo.reports.markdown import markdown, signed
+from mammo.reports.operating import operating_table
 from mammo.reports.paper import PAPER_COLUMNS, paper_rows
 from mammo.run_folder import RunFolder
 
@@ -244,17 +244,12 @@ def _unit_lines(
 
 def _operating_lines(operating: dict[str, Operating], select_on: str, two: bool) -> list[str]:
     """Return the section of the choices that were made on validation, or on test, which is a leak."""
-    chosen = {head: one for head, one in operating.items() if one.temperature is not None and head not in BASELINES}
-    if not chosen:
+    if not (table := operating_table(operating)):
         return ["There is no validation part, so the threshold is 0.5 and the probabilities are used as they are.", ""]
     lines = [f"These values were chosen on {WHERE[select_on]}. "]
     lines[0] += "The temperature calibrates the probabilities (`_calibrated`)."
     lines[0] += " A sample is called positive if its score is above the threshold (`_at_threshold`)." * two
-    rows = [
-        [head, f"{one.temperature:.3f}", "" if one.threshold is None else f"{one.threshold:.4g}", one.rule]
-        for head, one in chosen.items()
-    ]
-    return [*lines, "", *markdown(["head", "temperature", "threshold", "rule"], rows), ""]
+    return [*lines, "", *table]
 
 
 def _paper_lines(evaluation: Evaluation, classes: list[str]) -> list[str]:

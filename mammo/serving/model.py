@@ -43,7 +43,7 @@ def open_model(path: Path, head: str | None = None) -> Predictor[Any]:
     return predictor_of(path, head)
 
 
-def facts_of(predictor: Predictor[Any], limits: Limits, examples: Sequence[Example] = ()) -> dict[str, Any]:
+def page_facts(predictor: Predictor[Any], limits: Limits, examples: Sequence[Example] = ()) -> dict[str, Any]:
     """Return the facts of a model as plain values; what the run does not tell is None."""
     run, config, classes = predictor.run, predictor.config, predictor.classes
     return {
@@ -101,7 +101,7 @@ def _map(predictor: Predictor[Any]) -> str | None:
         return None
 
 
-def card_of(run: RunFolder) -> str:
+def card_page(run: RunFolder) -> str:
     """Return the page of the model card: the one in the folder, or one that is made of a run; else empty."""
     written = run.path / NAMES["html"]
     if written.is_file():

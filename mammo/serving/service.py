@@ -16,7 +16,7 @@ from mammo.inference.predict import check_units
 from mammo.inference.predictor import Predictor
 from mammo.serving.limits import HELD, Admission, Limits, Refused
 from mammo.serving.maps import levels_of, map_of
-from mammo.serving.model import card_of, examples_of, facts_of
+from mammo.serving.model import card_page, examples_of, page_facts
 from mammo.serving.readers import Ask, Read, Readers
 from mammo.serving.uploads import Form, Upload, form_of
 from mammo.serving.worker import Explain, Predict, Worker
@@ -45,8 +45,8 @@ class Service:
         self.worker = Worker(predictor)
         self.whole = asyncio.Semaphore(HELD)  # films whose pixels are held: a small file may have a hundred megabytes
         self.examples = examples_of(predictor.run)
-        self.card = card_of(predictor.run)
-        self.facts = facts_of(predictor, limits, self.examples) | {"card": bool(self.card)}
+        self.card = card_page(predictor.run)
+        self.facts = page_facts(predictor, limits, self.examples) | {"card": bool(self.card)}
 
     def start(self) -> None:
         """Load the model, and begin to work."""

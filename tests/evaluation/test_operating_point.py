@@ -1,5 +1,7 @@
 """Choices of validation: thresholds by their definition, a temperature that is found again."""
 
+import re
+
 import numpy as np
 import pytest
 from scipy.special import softmax
@@ -38,6 +40,16 @@ def test_the_temperature_that_was_applied_is_found_again(true):
     sharpened = softmax(logits * true, axis=1)
     assert temperature(labels, sharpened) == pytest.approx(true, rel=0.05)
     assert np.allclose(Operating(temperature=true).calibrated(sharpened), softmax(logits, axis=1), atol=1e-3)
+
+
+@pytest.mark.parametrize(("wrong", "said"), [(0.9, "bound 20, .* nearly the same"), (0.0, "bound 0.05, .* 0 or 1")])
+def test_a_temperature_that_ends_at_its_bound_is_told(wrong, said):
+    """Probabilities that are mostly wrong are flattened; timid ones that are always right are sharpened."""
+    labels = np.arange(100) % 2
+    right = np.where(np.arange(100) < 100 * wrong, 1 - labels, labels)
+    probabilities = np.eye(2)[right] * (0.5 if wrong else 0.02) + (0.25 if wrong else 0.49)
+    assert re.search(said, Operating(temperature=temperature(labels, probabilities)).warning)
+    assert Operating(temperature=1.4).warning is None and Operating().warning is None
 
 
 def test_without_validation_nothing_is_chosen_and_nothing_changes():

@@ -147,6 +147,8 @@ def test_probabilities_are_calibrated_and_the_threshold_is_that_of_validation(tr
     assert np.allclose(rows[[f"probability_{name}" for name in classes]].astype(float), expected, rtol=1e-6)
     threshold = numbers["operating"]["svm"]["threshold"]
     assert list(rows["called"]) == [classes[int(score > threshold)] for score in told.loc[rows.index, "score"]]
+    lines = [line for line in answers.lines(every=True) if f"threshold {threshold:.4g})" in line and ".pgm: " in line]
+    assert [" not above the" in line for line in lines] == [called == classes[0] for called in rows["called"]]
     reached = run.metrics("val")["svm"]
     assert set(rows["sensitivity"]) == {reached["sensitivity_at_threshold"].value}
     assert set(rows["specificity"]) == {reached["specificity_at_threshold"].value}

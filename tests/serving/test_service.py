@@ -33,7 +33,7 @@ from mammo.serving import readers
 from mammo.serving.app import build_app
 from mammo.serving.guards import HEADERS
 from mammo.serving.limits import HELD, Admission, Limits, Refused
-from mammo.serving.model import card_of, open_model
+from mammo.serving.model import card_page, open_model
 from mammo.serving.readers import DIED, Ask, Read
 from mammo.serving.run import check_token
 from mammo.serving.service import Service
@@ -399,14 +399,15 @@ def test_the_card_is_that_of_the_folder_or_else_made_of_the_run(run, client, tmp
     style = re.search("<style>(.*?)</style>", shown.text, re.DOTALL)[1]
     digest = b64encode(sha256(style.encode()).digest()).decode()
     assert (
-        shown.text == card_of(run) and f"style-src 'self' 'sha256-{digest}'" in shown.headers["content-security-policy"]
+        shown.text == card_page(run)
+        and f"style-src 'self' 'sha256-{digest}'" in shown.headers["content-security-policy"]
     )
     (tmp_path / NAMES["html"]).write_text("<h1>card</h1>")
-    assert card_of(RunFolder(tmp_path)) == "<h1>card</h1>"
+    assert card_page(RunFolder(tmp_path)) == "<h1>card</h1>"
     (tmp_path / NAMES["html"]).unlink()
     origin = run.provenance | {"films": run.of_films}  # of a portable model, from whose folder the card was taken
     (tmp_path / "provenance.json").write_text(json.dumps(origin))
-    assert card_of(RunFolder(tmp_path)) == ""
+    assert card_page(RunFolder(tmp_path)) == ""
 
 
 @pytest.mark.parametrize("path", ["/page/..%2fapp.py", "/page/%2e%2e/app.py", "/page//etc/passwd", "/../app.py"])
