@@ -26,12 +26,15 @@ KINDS = ("appearance", "features", "both")
 Scores = np.ndarray  # (films, KINDS) how strange films are; above 0 in the last column, a film is refused
 
 
-def measure(paths: Sequence[Path], *, patients: int, say: Callable[[str], None]) -> dict[str, Any]:
+def measure(
+    paths: Sequence[Path], *, patients: int, also: Sequence[Path] = (), say: Callable[[str], None]
+) -> dict[str, Any]:
     """Show runs pictures that are no mammograms, drawn films, and the films of their own test parts.
 
     Args:
         paths: Finished runs that differ in their patients alone, such as the folds of a sweep.
         patients: The number of drawn patients of each machine; 0 leaves them out.
+        also: Folders of other pictures or films, each of which is a group by its name.
         say: Takes lines about what was measured.
 
     Raises:
@@ -44,7 +47,7 @@ def measure(paths: Sequence[Path], *, patients: int, say: Callable[[str], None])
     own = [_of_test(predictor) for predictor in predictors]
     found: dict[str, Any] = {"runs": len(paths), "test": [_plain(one) for one in own], "groups": {}}
     with tempfile.TemporaryDirectory(prefix="mammo-bench-") as folder:
-        for group, files in _files(Path(folder), patients).items():
+        for group, files in _files(Path(folder), patients, also).items():
             scores = _scores(predictors, files)
             found["groups"][group] = {"files": len(files), "scores": [_plain(one) for one in scores]}
             say(f"{group}: {len(files)} files, {len(scores[0])} reach the network")
@@ -55,7 +58,7 @@ def _plain(scores: Scores) -> list[list[float]]:
     return [[round(float(value), 4) for value in row] for row in scores]
 
 
-def _files(folder: Path, patients: int) -> dict[str, list[Path]]:
+def _files(folder: Path, patients: int, also: Sequence[Path]) -> dict[str, list[Path]]:
     """Return the files of each group, which are written to a folder unless a package ships them."""
     files: dict[str, list[Path]] = {}
     for number, (group, _, pixels) in enumerate(others()):
@@ -67,6 +70,10 @@ def _files(folder: Path, patients: int) -> dict[str, list[Path]]:
         phantom = Phantom(patients=patients, film_seed=1, scanner=scanner, root=str(folder / scanner))
         phantom.prepare()
         files[name] = [Path(path) for path in phantom.findings()["path"].unique()]
+    for other in also:
+        if not (found := sorted(path for path in other.rglob("*") if path.is_file())):
+            raise InputError(f"--also {other}: expected a folder with files, and there are none")
+        files[other.resolve().name] = found
     return files
 
 

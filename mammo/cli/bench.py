@@ -122,12 +122,15 @@ def loading(
 def unlike(
     runs: Annotated[list[Path], typer.Argument(help="finished runs that differ in their patients, as folds do")],
     patients: Annotated[int, typer.Option(min=0, help="the number of drawn patients of each machine; 0: none")] = 20,
+    also: Annotated[
+        list[Path] | None, typer.Option(help="a folder of other pictures or films; may be repeated")
+    ] = None,
     to: To = BENCH,
 ) -> None:
     """Measure how well runs refuse what is no mammogram, and how often they refuse their own test films."""
     from mammo.bench import unlike as bench
 
-    found = bench.measure(runs, patients=patients, say=typer.echo)
+    found = bench.measure(runs, patients=patients, also=also or [], say=typer.echo)
     _end("unlike", bench.tables(found), found, to)
 
 

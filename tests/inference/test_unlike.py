@@ -159,11 +159,14 @@ def test_the_bench_counts_what_is_refused_and_what_of_its_own_films(trained, pic
     monkeypatch.setattr(bench, "others", lambda: iter([*shown, blank]))
     monkeypatch.setattr(bench, "dicom_files", lambda: [pictures / "film.pgm"])
     run = trained(WHOLE).path
-    found = bench.measure([run, run], patients=0, say=lambda line: None)
+    found = bench.measure([run, run], patients=0, also=[pictures], say=lambda line: None)
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in bench.tables(found)[2:]]
     rows = {row[0]: row[1:] for row in lines}
     assert rows["photographs"][:3] == ["2", "0", "100.0%"] and rows["photographs"][-1] == "1.000"
     assert rows["blank"][:3] == ["1", "1", "100.0%"] and rows["DICOM files of pydicom"][:3] == ["1", "0", "0.0%"]
+    assert rows[pictures.name][0] == str(len(list(pictures.iterdir()))) and rows[pictures.name][2] != "0.0%"
+    with pytest.raises(InputError, match="--also .*nowhere"):
+        bench.measure([run, run], patients=0, also=[pictures / "nowhere"], say=lambda line: None)
     assert lines[0][0].startswith("the runs' own test films") and len(found["test"]) == 2
 
 
