@@ -1,21 +1,33 @@
-"""Every backbone through everything: it trains, gives features, every head fits them, its checkpoint loads."""
+"""Every backbone through everything: it trains, gives features, every head fits them, its checkpoint loads.
+
+`python -m pytest -m slow -n 0 -s tests/test_zoo.py -k exported` prints how far each exported head is from its run.
+"""
 
 import pandas as pd
 import pytest
 
+import mammo
+from mammo.errors import InputError
+from mammo.inference.export import LIMIT
 from mammo.models.backbones import BACKBONES
 from mammo.models.heads import HEADS
+from mammo.processes.resume import FINISHED
 from mammo.run_folder import RunFolder
 from mammo.runs.train import train
 from tests.conftest import resolved
+
+
+def smallest(name):
+    """The settings of a backbone with its smallest input."""
+    row = BACKBONES[name]
+    return f"model={name}", f"model.image_size={row.min_side + -row.min_side % row.step}"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(BACKBONES))
 def test_a_backbone_trains_gives_features_fits_every_head_and_is_evaluated_again(job, name):
     row = BACKBONES[name]
-    side = row.min_side + -row.min_side % row.step
-    folder, metrics = job(f"model={name}", f"model.image_size={side}", "heads=all", "trainer.max_epochs=1")
+    folder, metrics = job(*smallest(name), "heads=all", "trainer.max_epochs=1")
     features, rows = RunFolder(folder).features()
     assert features.shape == (len(rows), row.width)
     predictions = pd.read_csv(folder / "predictions.csv")
@@ -25,3 +37,23 @@ def test_a_backbone_trains_gives_features_fits_every_head_and_is_evaluated_again
     again = folder.parent / f"{folder.name}-again"
     train(resolved(*lines), again)
     assert (again / "predictions.csv").read_bytes() == (folder / "predictions.csv").read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(BACKBONES))
+def test_every_head_of_a_backbone_is_exported_and_answers_as_the_run_or_is_refused_by_name(job, tmp_path, name):
+    folder, _ = job(*smallest(name), "heads=all", "trainer.max_epochs=1", "trainer.precision=32-true", "augment=none")
+    (folder / FINISHED).write_text('{"digest": "", "metrics": {}}')
+    apart = {}
+    for head in ("softmax", *HEADS):
+        try:
+            parity = mammo.export(folder, tmp_path / "model.onnx", head)
+        except InputError as error:
+            assert f"of head {head} differs" in str(error) and not (tmp_path / "model.onnx").exists()
+            apart[head] = str(error).partition("written: ")[2]
+            continue
+        assert parity.films == 8 and parity.apart <= LIMIT and not parity.changed, (head, parity.lines())
+        apart[head] = f"{parity.apart:.1g}"
+        (tmp_path / "model.onnx").unlink()
+    print(name, apart, flush=True)
+    assert sum(len(one) < 10 for one in apart.values()) > len(apart) / 2

@@ -70,7 +70,7 @@ class Parity:
         said.append(f"  decisions: {self.changed} of {self.films} changed")
         return said + (self.beside.lines() if self.beside else [])
 
-    def refuse(self, path: Path, *, low: bool = False) -> None:
+    def refuse(self, path: Path, head: str, *, low: bool = False) -> None:
         """Refuse a file that answers otherwise than its run; `low` if the run computed in bfloat16, and so does it."""
         if self.apart <= LIMIT and not self.changed:
             return
@@ -78,8 +78,8 @@ class Parity:
         if low:
             other = "--precision float32 writes one that answers as the run does in float32, and tells the difference"
         raise InputError(
-            f"{path} is not written: a probability differs by {self.apart:.2g} (limit {LIMIT:g}), and {self.changed} "
-            f"of {self.films} decisions changed; {other}. " + "; ".join(self.lines())
+            f"{path} is not written: a probability of head {head} differs by {self.apart:.2g} (limit {LIMIT:g}), and "
+            f"{self.changed} of {self.films} decisions changed; {other}. " + "; ".join(self.lines())
         )
 
 
@@ -109,7 +109,7 @@ def write_onnx(ask: ClassifierPredictor, path: Path, precision: str | None = Non
             asks = {"the run in float32": plain} | asks
         parity = compared(asks, OnnxPredictor(ExportedRun(temporary), ask.head))
         if precision != "int8":
-            parity.refuse(path, low=low)
+            parity.refuse(path, ask.head, low=low)
         computes = precision or ask.run.provenance["precision"]
         told = {"precision": computes, "loss": loss_of(parity, precision) or "", "parity": json.dumps(asdict(parity))}
         model.metadata_props.update(told | {DIGEST: BLANK})

@@ -101,20 +101,20 @@ def test_a_file_that_answers_otherwise_is_not_written(tmp_path):
     parity = exporting.Parity(films=8)
     for stage in ("features", "score", "probability of a window", "probability of an image"):
         parity.add(stage, [0.5], [0.5])
-    parity.refuse(tmp_path)
+    parity.refuse(tmp_path, "svm")
     parity.add("probability of an image", [0.5], [0.502])
-    with pytest.raises(InputError, match=r"differs by 0\.002"):
-        parity.refuse(tmp_path)
+    with pytest.raises(InputError, match=r"head svm differs by 0\.002"):
+        parity.refuse(tmp_path, "svm")
     with pytest.raises(InputError, match="--precision float32"):
-        parity.refuse(tmp_path, low=True)
+        parity.refuse(tmp_path, "svm", low=True)
     parity.differences["probability of an image"] = 0.0
     for value in (np.nan, 0.5):  # a number that is none is not forgotten
         parity.add("probability of an image", [value], [0.5])
     with pytest.raises(InputError, match="differs by nan"):
-        parity.refuse(tmp_path)
+        parity.refuse(tmp_path, "svm")
     parity.differences["probability of an image"], parity.changed = 0.0, 1
     with pytest.raises(InputError, match="1 of 8 decisions"):
-        parity.refuse(tmp_path)
+        parity.refuse(tmp_path, "svm")
 
 
 @pytest.mark.slow

@@ -165,7 +165,7 @@ def test_the_bench_counts_what_is_refused_and_what_of_its_own_films(trained, pic
     assert rows["photographs"][:3] == ["2", "0", "100.0%"] and rows["photographs"][-1] == "1.000"
     assert rows["blank"][:3] == ["1", "1", "100.0%"] and rows["DICOM files of pydicom"][:3] == ["1", "0", "0.0%"]
     assert rows[pictures.name][0] == str(len(list(pictures.iterdir()))) and rows[pictures.name][2] != "0.0%"
-    with pytest.raises(InputError, match="--also .*nowhere"):
+    with pytest.raises(InputError, match=r"--also .*nowhere"):
         bench.measure([run, run], patients=0, also=[pictures / "nowhere"], say=lambda line: None)
     assert lines[0][0].startswith("the runs' own test films") and len(found["test"]) == 2
 
