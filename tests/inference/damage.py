@@ -1,7 +1,8 @@
 """Damaged inputs of every kind, through the command line and the service: each gets a row with its reason.
 
 `python -m tests.inference.damage RUN 2000` asks both about as many, and prints the counts, the time of the slowest
-call and the most memory. It stops at a traceback, a hang, a file without a row, or 2 GB.
+call and the most memory; `serve` or `predict` behind it asks this one alone. It stops at a traceback, a hang, a file
+without a row, or 2 GB.
 """
 
 import json
@@ -162,9 +163,9 @@ def judge(rows, found):
         assert row["status"] == "predicted" or (reason and "\n" not in reason and len(reason) < 500), row
 
 
-def main(run, count):
-    """Ask both about `count` damaged inputs."""
-    made = list(contents(count))
+def ask_predict(run, made):
+    """Ask the command line about damaged inputs."""
+    count = len(made)
     found, slowest, most = Counter(), 0.0, 0.0
     with tempfile.TemporaryDirectory() as temporary:
         for start in range(0, count, AT_ONCE):
@@ -179,11 +180,14 @@ def main(run, count):
     print(f"mammo predict: {dict(found)}; the slowest call took {slowest:.1f} s; at most {most:.0f} MB", flush=True)
     assert most < MOST_MB
 
+
+def ask_serve(run, made):
+    """Ask the service about damaged inputs."""
     found, slowest = Counter(), 0.0
     with served(run) as (process, address, log), httpx.Client(base_url=address, timeout=MOST_S) as client:
         watch = Watch(process.pid)
         watch.start()
-        for start in range(0, count, SENT):
+        for start in range(0, len(made), SENT):
             part = made[start : start + SENT]
             begun = time.monotonic()
             answer = client.post("/predict", files=[("films", one) for one in part], data={"force": "1"})
@@ -198,6 +202,16 @@ def main(run, count):
     assert watch.most < MOST_MB
 
 
+BOTH = {"predict": ask_predict, "serve": ask_serve}
+
+
+def main(run, count, which=tuple(BOTH)):
+    """Ask about `count` damaged inputs."""
+    made = list(contents(count))
+    for one in which:
+        BOTH[one](run, made)
+
+
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:] or tuple(BOTH))
