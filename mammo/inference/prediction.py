@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 
 import numpy as np
@@ -123,5 +124,12 @@ def samples_of(
         classes: The names of the classes.
         first: Columns (N,) that stand before them.
     """
-    columns = dict(first) | ({} if score is None else {"score": score})
-    return pd.DataFrame(columns | {f"p_{name}": probabilities[:, i] for i, name in enumerate(classes)})
+    scores = [] if score is None else [score]
+    names = (*first, *(["score"] if scores else []), *(f"p_{name}" for name in classes))
+    return pd.DataFrame(np.column_stack([*first.values(), *scores, probabilities]), columns=_index(names))
+
+
+@lru_cache
+def _index(names: tuple[str, ...]) -> pd.Index:
+    """Return the columns of a table; made once, as this takes longer than the table."""
+    return pd.Index(names)
