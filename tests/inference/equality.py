@@ -1,8 +1,8 @@
 """All films of a run through `mammo predict`, from its folder, a portable folder and an ONNX file of each head.
 
-`python -m tests.inference.equality RUN FILMS.csv FOLDER [float32]` asks about each film of the table, writes the models
-into a new folder, and prints how far the answers are from the run's `predictions.csv`. Heads of one folder share a
-network, so its outputs for the same pixels are computed once. `float32` exports ONNX files with this precision.
+`python -m tests.inference.equality RUN FILMS.csv FOLDER [HEAD ...]` asks about each film of the table, writes the
+models into a new folder, and prints how far the answers are from the run's `predictions.csv`. Heads of one folder share
+a network, so its outputs for the same pixels are computed once.
 """
 
 import sys
@@ -20,6 +20,7 @@ from mammo.inference.films import films_of
 from mammo.inference.predict import predict
 from mammo.reports.markdown import markdown
 
+FORMS = ("run", "portable", "onnx")
 COLUMNS = ["model", "head", "films", "scores equal in all digits", "score, apart", "probability, apart", "decisions"]
 
 
@@ -56,23 +57,23 @@ def compared(model, run, head, films):
     return [str(len(rows)), str(same), *apart, f"{int((rows['called'] != called).sum())} changed"]
 
 
-def main(path, films, to, precision=None):
+def main(path, films, to, *heads):
     """Write the models, and print a line for each model and head."""
     run = mammo.load_run(path)
-    heads = ["softmax", *run.selection["heads"]]
+    heads = heads or ("softmax", *run.selection["heads"])
     to.mkdir()
     remember_outputs()
     mammo.export(run, to / "portable", format="portable")
     found = []
-    for form in ("run", "portable", "onnx"):
+    for form in FORMS:
         for head in heads:
-            model = {"run": path, "portable": to / "portable", "onnx": to / f"{head}.onnx"}[form]
+            model = {"run": path, "portable": to / "portable"}.get(form, to / f"{head}.onnx")
             try:
                 if form == "onnx":
-                    mammo.export(run, model, head, precision=precision)
+                    mammo.export(run, model, head)
                 row = compared(model, run, head, films)
             except InputError as error:
-                row = [str(error).partition(";")[0], *[""] * 4]
+                row = [str(error).partition("written: ")[2].partition(". parity")[0], *[""] * 4]
             found.append([form, head, *row])
             print(*found[-1], sep=" | ", flush=True)
     print("\n".join(markdown(COLUMNS, found)))
