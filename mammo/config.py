@@ -7,7 +7,6 @@ The comment beside or above a field explains its key to users: `train.py --help`
 
 import dataclasses
 import difflib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -19,7 +18,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from mammo.crop_config import AugmentConfig, CropConfig
 from mammo.detector_config import DetectorConfig
 from mammo.errors import InputError
-from mammo.fields import check_ranges
+from mammo.fields import check_ranges, json_of, mapping_of
 from mammo.fields import checked as _checked
 from mammo.fields import number as _number
 from mammo.fields import one_of as _one_of
@@ -233,14 +232,15 @@ class Config:
         """
         plain = {key: dict(value) if isinstance(value, Mapping) else value for key, value in given.items()}
         for group, rest in (("trainer", "more"), ("data", "arguments"), ("crop", "arguments")):
-            section = plain.get(group, {})
+            section = plain.get(group)
             known = {one.name for one in fields(GROUPS[group])}
-            if group == "trainer" or section.get("_target_"):
+            if isinstance(section, dict) and (group == "trainer" or section.get("_target_")):
                 others = {key: section.pop(key) for key in list(section) if key not in known}
-                section[rest] = {**(section.get(rest) or {}), **others}
+                section[rest] = {**mapping_of(f"{group}.{rest}", section.get(rest)), **others}
+        data = mapping_of("data", plain.get("data"))
         for key, start in (("columns", "{"), ("values", "{"), ("parts", "[")):  # JSON, if from a command line
-            if str(text := plain.get("data", {}).get(key)).startswith(start) and isinstance(text, str):
-                plain["data"][key] = json.loads(text)
+            if isinstance(text := data.get(key), str) and text.startswith(start):
+                data[key] = json_of(f"data.{key}", text)
         try:
             made: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), plain))
         except OmegaConfBaseException as error:

@@ -11,8 +11,12 @@ FAILING = (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENOLCK)  # of a disk, or
 class InputError(ValueError):
     """Input that cannot be used: one line that says what was found, what was expected and what to do.
 
-    The programs print this line without a traceback. Any other exception is a bug and shows its traceback.
+    The programs print this line without a traceback. Any other exception is a bug and shows its traceback. A text that
+    a file or a user gives may have line breaks; each becomes a blank.
     """
+
+    def __init__(self, line: object = "") -> None:
+        super().__init__(" ".join(str(line).splitlines()))
 
 
 class UnreadableFilm(InputError):
@@ -31,9 +35,11 @@ def content_of(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (InputError, OSError, MemoryError):
+    except (InputError, MemoryError):
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # such as a place before the start
+            raise
         said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise InputError(
             f"{path}: it is damaged, or another version wrote it ({said}); copy it again, or make it anew"

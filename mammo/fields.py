@@ -1,5 +1,6 @@
 """Fields of the configuration: a default, the values that fit, and the words for them in errors and in the help."""
 
+import json
 from collections.abc import Callable
 from dataclasses import field, fields, is_dataclass
 from typing import Any
@@ -39,5 +40,22 @@ def check_ranges(section: Any, prefix: str = "") -> None:
             check_ranges(value, f"{key}.")
         elif value is None and one.default is None:
             continue
+        elif isinstance(value, list) and one.type is not Any and any(isinstance(inner, list | dict) for inner in value):
+            raise InputError(f"{key}={value}: expected a list of words or numbers")  # OmegaConf lets these pass
         elif "fits" in one.metadata and (isinstance(value, bool) or not one.metadata["fits"](value)):
             raise InputError(f"{key}={value}: expected {one.metadata['expected']}")
+
+
+def mapping_of(key: str, value: object) -> dict[str, Any]:
+    """Return a value that must be a mapping; nothing is an empty one."""
+    if value is not None and not isinstance(value, dict):
+        raise InputError(f"{key}={value}: expected a mapping")
+    return value or {}
+
+
+def json_of(key: str, text: str) -> Any:
+    """Return what a setting holds that is written in JSON."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{key}={text}: expected JSON ({error})") from None

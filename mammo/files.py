@@ -82,7 +82,7 @@ def read_json(path: Path) -> Any:
         raise InputError(f"no {path.name} in {path.parent}; name a run folder that `train.py` has finished")
     try:
         return json.loads(path.read_text())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: expected JSON, but it cannot be read ({error})") from None
 
 

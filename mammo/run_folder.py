@@ -34,12 +34,17 @@ ANSWERING = ("task", "crop", "detector", "segmentation", "aggregate")  # setting
 class RunFolder(RunTables):
     """A run's folder. Each property reads its file when it is used; a missing file is an InputError."""
 
+    def _facts(self, name: str) -> dict[str, Any]:
+        """Return the mapping that a JSON file of the folder holds."""
+        path = self.file(name)
+        with content_of(path):
+            return dict(read_json(path))
+
     @property
     def provenance(self) -> dict[str, Any]:
         """The origin of the run: its configuration, classes, crop facts, versions, command."""
-        found: dict[str, Any] = read_json(self.file("provenance.json"))
-        with content_of(self.path / "provenance.json"):
-            missing = [key for key in NEEDED if key not in found]
+        found = self._facts("provenance.json")
+        missing = [key for key in NEEDED if key not in found]
         if missing:
             said = f"{self.path}: provenance.json lacks {', '.join(missing)}"
             raise InputError(f"{said}, so another version of mammo wrote it; train again")
@@ -61,28 +66,31 @@ class RunFolder(RunTables):
     @property
     def crop(self) -> dict[str, Any]:
         """The facts `leak`, `caption` and `several_per_image` of the crop."""
-        return dict(self.provenance["crop"])
+        with content_of(self.path / "provenance.json"):
+            return dict(self.provenance["crop"])
 
     @property
     def job(self) -> dict[str, Any]:
         """The settings that the command line gave this run; empty if there is no `job.json`."""
-        return dict(read_json(self.path / "job.json")["settings"]) if (self.path / "job.json").is_file() else {}
+        if not (self.path / "job.json").is_file():
+            return {}
+        with content_of(self.path / "job.json"):
+            return dict(self._facts("job.json")["settings"])
 
     @property
     def from_python(self) -> bool:
         """True if `mammo.train` started the run, and no command line."""
-        path = self.path / "job.json"
-        return path.is_file() and bool(read_json(path).get("from_python"))
+        return (self.path / "job.json").is_file() and bool(self._facts("job.json").get("from_python"))
 
     @property
     def selection(self) -> dict[str, Any]:
         """The choices made: the epoch, and the hyperparameters of the heads."""
-        return dict(read_json(self.file("selection.json")))
+        return self._facts("selection.json")
 
     @property
     def numbers(self) -> dict[str, Any]:
         """The content of metrics.json."""
-        return dict(read_json(self.file("metrics.json")))
+        return self._facts("metrics.json")
 
     def metrics(self, split: str = "test", unit: str | None = None) -> dict[str, dict[str, Value]]:
         """Return the metrics of a split, by head and name: each has `value`, `low` and `high`.
@@ -94,17 +102,19 @@ class RunFolder(RunTables):
         Raises:
             InputError: The run has no such numbers.
         """
-        numbers = self.numbers if unit is None else self.numbers.get(f"by_{unit}", {})
-        if split not in PARTS or split not in numbers:
-            known = [part for part in PARTS if part in numbers]
-            found = f"{split}{f' by {unit}' if unit else ''}"
-            raise InputError(f"{self.path} has no metrics of {found}; expected one of {', '.join(known) or 'none'}")
-        return {head: {name: Value(**one) for name, one in of.items()} for head, of in numbers[split].items()}
+        with content_of(self.path / "metrics.json"):
+            numbers = self.numbers if unit is None else self.numbers.get(f"by_{unit}", {})
+            if split not in PARTS or split not in numbers:
+                known = [part for part in PARTS if part in numbers]
+                found = f"{split}{f' by {unit}' if unit else ''}"
+                raise InputError(f"{self.path} has no metrics of {found}; expected one of {', '.join(known) or 'none'}")
+            return {head: {name: Value(**one) for name, one in of.items()} for head, of in numbers[split].items()}
 
     @property
     def leaks(self) -> list[Leak]:
         """The leaks that the report found."""
-        return [Leak(**leak) for leak in self.numbers["leaks"]]
+        with content_of(self.path / "metrics.json"):
+            return [Leak(**leak) for leak in self.numbers["leaks"]]
 
     @property
     def report(self) -> str:
@@ -114,7 +124,7 @@ class RunFolder(RunTables):
     @property
     def split_audit(self) -> dict[str, Any]:
         """The patients and images by split, and those in two splits."""
-        return dict(read_json(self.file("split_audit.json")))
+        return self._facts("split_audit.json")
 
     @property
     def trainer(self) -> "RunFolder":
@@ -152,7 +162,7 @@ class RunFolder(RunTables):
         if not self.finished:
             return
         with content_of(self.path / FINISHED):
-            told = dict(read_json(self.path / FINISHED).get("files", {}))
+            told = dict(self._facts(FINISHED).get("files", {}))
         for name, digest in sha256_of(self.path, told).items():
             if digest != told[name]:
                 said = "is missing" if digest is None else "has changed since it was written"
@@ -161,8 +171,7 @@ class RunFolder(RunTables):
     @property
     def recalibration(self) -> dict[str, Any] | None:
         """The choices on other films, in the form of `metrics.json` with the part `films`; None if there are none."""
-        path = self.path / "recalibration.json"
-        return dict(read_json(path)) if path.is_file() else None
+        return self._facts("recalibration.json") if (self.path / "recalibration.json").is_file() else None
 
     @property
     def external(self) -> dict[str, Any] | None:

@@ -3,13 +3,14 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from safetensors.numpy import save
 
 from mammo.datasets.findings import SAMPLE
-from mammo.errors import InputError
+from mammo.errors import InputError, content_of
 from mammo.evaluation.predictions import TYPES, WORDS, read_predictions
 from mammo.files import read_arrays, whole, write_table
 
@@ -33,15 +34,21 @@ class RunTables:
             raise InputError(f"no {name} in {self.path}; name a run folder that `train.py` has finished")
         return self.path / name
 
+    def _table(self, name: str, types: Any = TYPES) -> pd.DataFrame:
+        """Return a table of the folder, whose columns have these types."""
+        path = self.file(name)
+        with content_of(path):
+            return pd.read_csv(path, dtype=types, **WORDS)
+
     @property
     def split(self) -> pd.DataFrame:
         """The table of `image_id`, `patient` and `split`, with a column `copy` if copies were dealt."""
-        return pd.read_csv(self.file("split.csv"), dtype=TYPES, **WORDS)
+        return self._table("split.csv")
 
     @property
     def samples(self) -> pd.DataFrame:
         """One row per sample: identity, finding, label, place and shortcut features."""
-        return pd.read_csv(self.file("samples.csv"), dtype=TYPES, **WORDS)
+        return self._table("samples.csv")
 
     @property
     def detects(self) -> bool:
@@ -51,19 +58,19 @@ class RunTables:
     @property
     def candidates(self) -> pd.DataFrame:
         """One row per mark: `image_id, patient, split, head`, its place and box in pixels of the film, its `score`."""
-        return pd.read_csv(self.file("candidates.csv"), dtype=TYPES, **WORDS)
+        return self._table("candidates.csv")
 
     @property
     def lesions(self) -> pd.DataFrame:
         """One row per lesion that has a place: its identity, place, size and description; lengths are in pixels."""
-        return pd.read_csv(self.file("lesions.csv"), dtype=TYPES | dict.fromkeys(DESCRIBED, str), **WORDS)
+        return self._table("lesions.csv", TYPES | dict.fromkeys(DESCRIBED, str))
 
     @property
     def windows(self) -> pd.DataFrame | None:
         """One row per head and lesion window of a detector's test films; None if the run has no such table."""
         if not (self.path / "windows.csv").is_file():
             return None
-        return pd.read_csv(self.path / "windows.csv", dtype=TYPES, **WORDS)
+        return self._table("windows.csv")
 
     def write_windows(self, windows: pd.DataFrame | None) -> None:
         """Write the table of lesion windows; None removes it."""
@@ -77,7 +84,7 @@ class RunTables:
         """One row per test image, head and place that a map or a rule points at; None if no map was scored."""
         if not (self.path / "explained.csv").is_file():
             return None
-        return pd.read_csv(self.path / "explained.csv", dtype=TYPES, **WORDS)
+        return self._table("explained.csv")
 
     def write_explained(self, table: pd.DataFrame) -> None:
         """Write the scored maps; heads that the table does not have keep their rows."""
@@ -94,27 +101,26 @@ class RunTables:
     @property
     def segments(self) -> pd.DataFrame:
         """One row per image and head: its regions measured on the film, see `evaluation.segmentation`."""
-        return pd.read_csv(self.file("segments.csv"), dtype=TYPES | {"source": str}, **WORDS)
+        return self._table("segments.csv", TYPES | {"source": str})
 
     @property
     def unreadable(self) -> int:
         """The number of films that could not be used."""
-        path = self.path / "unreadable.csv"
-        return len(pd.read_csv(path, dtype=str)) if path.is_file() else 0
+        return len(self._table("unreadable.csv", str)) if (self.path / "unreadable.csv").is_file() else 0
 
     @property
     def films(self) -> pd.DataFrame:
         """One row per film that was cut: its size, white, spacing and notes; empty in runs that wrote none."""
         if not (self.path / "films.csv").is_file():
             return pd.DataFrame(columns=["image_id", "notes"])
-        return pd.read_csv(self.path / "films.csv", dtype={"image_id": "string", "notes": "string"})
+        return self._table("films.csv", {"image_id": "string", "notes": "string"})
 
     @property
     def learnt_before(self) -> pd.DataFrame:
         """The patients that the weights had learnt from before this run: `LEARNT`; empty if it began from no run."""
         if not (self.path / "learnt.csv").is_file():
             return pd.DataFrame(columns=LEARNT, dtype="string")
-        return pd.read_csv(self.path / "learnt.csv", dtype="string", **WORDS)
+        return self._table("learnt.csv", "string")
 
     def write_learnt(self, patients: pd.DataFrame | None) -> None:
         """Write the patients that the weights had learnt from before this run, `LEARNT`; None removes the file."""
@@ -135,8 +141,9 @@ class RunTables:
 
     def features(self) -> tuple[np.ndarray, pd.DataFrame]:
         """Return the (N, D) float32 features, and the table that names their rows in the same order."""
-        rows = pd.read_csv(self.file("features.csv"), dtype=TYPES, **WORDS)
-        return read_arrays(self.file("features.safetensors"))["features"], rows
+        rows = self._table("features.csv")
+        with content_of(self.path / "features.safetensors"):
+            return read_arrays(self.file("features.safetensors"))["features"], rows
 
     def write_likeness(self, arrays: dict[str, np.ndarray] | None) -> None:
         """Write what tells films like those of the run from others; None removes it."""

@@ -233,6 +233,10 @@ MUTATIONS = {
     # what is given away
     "names kept": ("runs/share.py", "write_table(names.table(_table(run.path / name)), folder / name)", "write_table(_table(run.path / name), folder / name)", SHARED_RUN, "no_text_of_a_shared"),
     "order of digests": ("runs/share.py", "zip(known, sorted(digests), strict=True)", "zip(known, digests, strict=True)", SHARED_RUN, "one_digest_in_every"),
+    # parsers
+    "errors of several lines": ("errors.py", '" ".join(str(line).splitlines())', "str(line)", "tests/properties/test_words.py", "words_of_a_claim_give"),
+    "contours without end": ("datasets/geometry.py", "max(map(abs, found)) > FARTHEST", "not found", "tests/properties/test_places.py", "pairs_of_finite"),
+    "half a gzip": ("tables/spreadsheet.py", "EOFError, zlib.error, lzma", "EOFError, lzma", "tests/properties/test_tables.py", "any_bytes_are_a_table"),
 }  # fmt: skip
 
 

@@ -54,6 +54,7 @@ def _region(roi: dict[str, object]) -> Region:
     texts = [str(text) for text in roi["Point_px"]]  # type: ignore[attr-defined]
     found = [match.groups() for text in texts if (match := _POINT.search(text))]
     points = np.array(found, np.float32).reshape(-1, 2)
+    points = points[np.isfinite(points).all(axis=1)]  # a number may be too large
     stated = roi.get("NumberOfPoints")
     return Region(" ".join(str(roi.get("Name", "")).split()), points, stated if isinstance(stated, int) else None)
 

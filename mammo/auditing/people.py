@@ -1,6 +1,5 @@
 """The patients of films by the names of files and by headers, and patients that are written in two ways."""
 
-import re
 import unicodedata
 from collections.abc import Sequence
 
@@ -10,6 +9,7 @@ from mammo.auditing.words import FEW, count, some
 from mammo.datasets.findings import STRING
 from mammo.errors import InputError
 from mammo.formats.header import Header
+from mammo.tables.paths import pattern_of
 from mammo.tables.patients import alike
 
 PLACEHOLDER = 20  # films from which on a PatientID that half of all films state is taken for a placeholder
@@ -26,10 +26,7 @@ def by_names(films: pd.DataFrame, pattern: str) -> tuple[pd.DataFrame, list[str]
     Raises:
         InputError: The expression is wrong, or matches no name.
     """
-    try:
-        expression = re.compile(pattern)
-    except re.error as error:
-        raise InputError(f"--patient: expected a regular expression, found '{pattern}' ({error})") from None
+    expression = pattern_of(pattern, "--patient")
     group = "patient" if "patient" in expression.groupindex else min(expression.groups, 1)
     found = [expression.search(name) for name in films["name"]]
     patients = pd.Series([(one and one[group]) or pd.NA for one in found], index=films.index, dtype=STRING)

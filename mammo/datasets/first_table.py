@@ -11,7 +11,7 @@ from mammo.datasets.folder import walk
 from mammo.errors import InputError
 from mammo.files import write_table
 from mammo.formats.header import read_headers
-from mammo.tables.paths import patient_in
+from mammo.tables.paths import patient_in, pattern_of
 
 FORMULA = r"[=+@-]"  # a cell that begins so is run by a spreadsheet
 FEW = 5  # films that a note names
@@ -48,7 +48,7 @@ def first_table(folder: Path, patient_from: str | None = None) -> FirstTable:
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; name the folder of your films")
-    pattern = _compiled(patient_from)
+    pattern = None if patient_from is None else pattern_of(patient_from, "--patient-from", grouped=True)
     made = FirstTable(pd.DataFrame(columns=COLUMNS))
     inside = walk(folder)
     paths, made.hidden = inside.files, inside.hidden
@@ -102,15 +102,3 @@ def write_first_table(made: FirstTable, folder: Path, out: Path) -> None:
     paths = [Path(os.path.relpath((folder / inner).absolute(), start)).as_posix() for inner in made.rows["path"]]
     paths = [f"./{path}" if re.match(FORMULA, path) else path for path in paths]
     write_table(made.rows.assign(path=paths), out)
-
-
-def _compiled(patient_from: str | None) -> re.Pattern[str] | None:
-    if patient_from is None:
-        return None
-    try:
-        pattern = re.compile(patient_from)
-    except re.error as error:
-        raise InputError(f"--patient-from {patient_from} is no regular expression: {error}") from None
-    if not pattern.groups:
-        raise InputError(f"--patient-from {patient_from}: put the patient in brackets, say '(P\\d+)_'")
-    return pattern

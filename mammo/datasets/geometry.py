@@ -15,7 +15,9 @@ from mammo.errors import InputError
 
 CIRCLE = ["x_px", "y_px", "radius_px"]
 BOX = ["x0_px", "y0_px", "x1_px", "y1_px"]
-POINTS = re.compile(r"(-?[\d.]+,-?[\d.]+ ){2,}-?[\d.]+,-?[\d.]+")  # of a contour: at least three points, x,y x,y x,y
+NUMBER = r"-?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)"  # without backtracking, which takes for ever on long ones
+POINTS = re.compile(rf"({NUMBER},{NUMBER} ){{2,}}{NUMBER},{NUMBER}")  # of a contour: at least three, x,y x,y x,y
+FARTHEST = 65_535  # pixels; no film is larger, and the region of a contour is as large as its box
 
 
 @dataclass(frozen=True)
@@ -111,11 +113,12 @@ def contour_of(row: pd.Series) -> tuple[float, ...]:
     text = row.get("contour_px")
     if not isinstance(text, str) or not text.strip():
         return ()
-    if not POINTS.fullmatch(text.strip()):
+    found = tuple(map(float, re.split("[ ,]", text.strip()))) if POINTS.fullmatch(text.strip()) else ()
+    if not found or max(map(abs, found)) > FARTHEST:
         raise InputError(
-            f"image {row['image_id']}: contour_px={text[:40]}: expected three points or more, `x,y x,y x,y`"
+            f"image {row['image_id']}: contour_px={text[:40]}: expected three points or more, `x,y x,y x,y`, in pixels"
         )
-    return tuple(map(float, re.split("[ ,]", text.strip())))
+    return found
 
 
 def box_of(mask: np.ndarray) -> list[float]:

@@ -1,8 +1,11 @@
 """mini-MIAS's Info.txt: its rows as findings, and how a copy of it differs from the original."""
 
+import gzip
 import hashlib
+import lzma
 import re
 import tarfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,12 +37,15 @@ def read_info(path: Path) -> tuple[str, bytes]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}; name mini-MIAS's Info.txt, or its all-mias.tar.gz")
-    if not tarfile.is_tarfile(path):
-        return str(path), path.read_bytes()
-    with tarfile.open(path) as tar:
-        for member in tar:
-            if member.isreg() and Path(member.name).name == "Info.txt" and (file := tar.extractfile(member)):
-                return f"Info.txt in {path}", file.read()
+    try:
+        if not tarfile.is_tarfile(path):
+            return str(path), path.read_bytes()
+        with tarfile.open(path) as tar:
+            for member in tar:
+                if member.isreg() and Path(member.name).name == "Info.txt" and (file := tar.extractfile(member)):
+                    return f"Info.txt in {path}", file.read()
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, ValueError) as error:
+        raise InputError(f"{path} is a damaged archive ({error}); name a whole one, or its Info.txt") from None
     raise InputError(f"{path} has no Info.txt; name mini-MIAS's Info.txt, or its all-mias.tar.gz")
 
 

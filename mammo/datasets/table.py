@@ -16,7 +16,7 @@ from mammo.datasets.understood import Understood
 from mammo.errors import InputError
 from mammo.formats.header import Header, read_headers
 from mammo.tables import patients
-from mammo.tables.paths import paths_of
+from mammo.tables.paths import paths_of, pattern_of
 from mammo.tables.spellings import ours_of, recognise
 from mammo.tables.spreadsheet import read_spreadsheet
 
@@ -107,12 +107,7 @@ class Table(OnDisk):
                 f"{self.table}: no column is the path of the film; name it, data.columns.path=<one of {has}>{more}"
             )
         if self.patient_from is not None:
-            try:
-                groups = re.compile(self.patient_from).groups
-            except re.error as error:
-                raise InputError(f"data.patient_from={self.patient_from} is no regular expression: {error}") from None
-            if not groups:
-                raise InputError(f"data.patient_from={self.patient_from}: put the patient in brackets, say '(P\\d+)_'")
+            pattern_of(self.patient_from, "data.patient_from", grouped=True)
         elif "patient" not in found:
             raise InputError(
                 f"{self.table}: no column is the patient; name it, data.columns.patient=<one of {has}>, or take it "

@@ -7,7 +7,29 @@ from pathlib import Path
 
 import pandas as pd
 
+from mammo.errors import InputError
+
 PLAIN = re.compile(r"(?!\.\.?(/|$))[A-Za-z0-9_.-]+(/(?!\.\.?(/|$))[A-Za-z0-9_.-]+)*")  # a path with nothing odd
+
+
+def pattern_of(words: str, setting: str, *, grouped: bool = False) -> re.Pattern[str]:
+    """Return a regular expression.
+
+    Args:
+        words: The expression, as a user wrote it.
+        setting: The option that gives it, for errors.
+        grouped: True requires a group, which is then the patient.
+
+    Raises:
+        InputError: It is no regular expression, or has no group.
+    """
+    try:
+        pattern = re.compile(words)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise InputError(f"{setting}: expected a regular expression, found '{words}' ({error})") from None
+    if grouped and not pattern.groups:
+        raise InputError(f"{setting}: '{words}' has no group; put the patient in brackets, say '(P\\d+)_'")
+    return pattern
 
 
 def patient_in(path: str, pattern: re.Pattern[str]) -> str | None:

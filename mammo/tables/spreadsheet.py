@@ -10,6 +10,7 @@ import lzma
 import re
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -76,9 +77,7 @@ def read_spreadsheet(path: Path | str, what: str = "a table", first_row: int = 2
     try:
         return replace(_table(lines, path, said, first_row, notes), others=others)
     except InputError as error:
-        if others:
-            raise InputError(f"{error}; {others}") from None
-        raise
+        raise InputError(f"{error}; {others}" if others else str(error)) from None
 
 
 def _bytes_of(path: Path, what: str) -> bytes:
@@ -93,7 +92,7 @@ def _bytes_of(path: Path, what: str) -> bytes:
     try:
         packed = {".gz": gzip.decompress, ".xz": lzma.decompress}.get(path.suffix.lower())
         return packed(data) if packed else gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data
-    except (OSError, EOFError, lzma.LZMAError):
+    except (OSError, EOFError, zlib.error, lzma.LZMAError):
         raise InputError(f"{path} is not compressed as its name says, or is incomplete; write it again") from None
 
 
