@@ -5,10 +5,11 @@
 
 import tempfile
 from contextlib import contextmanager
+from functools import reduce
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from mammo.errors import message_for_user
@@ -35,14 +36,18 @@ def damaged(draw, *wholes):
     return content
 
 
-def holds(count=40, **drawn):
-    """Make a test of a claim about what is drawn: the same `count` examples each time, and `TIMES` as many if slow."""
+def holds(count=40, also=(), **drawn):
+    """Make a test of a claim about what is drawn: the same `count` examples each time, and `TIMES` as many if slow.
+
+    What once was found is tried first: `also`, by name.
+    """
 
     def decorated(claim):
         @pytest.mark.parametrize("times", [1, pytest.param(TIMES, marks=pytest.mark.slow)], ids=["few", "many"])
         def test(times):
             how = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
-            settings(max_examples=count * times, derandomize=times == 1, **how)(given(**drawn)(claim))()
+            known = reduce(lambda of, one: example(**one)(of), also, given(**drawn)(claim))
+            settings(max_examples=count * times, derandomize=times == 1, **how)(known)()
 
         test.__name__, test.__doc__ = claim.__name__, claim.__doc__
         return test

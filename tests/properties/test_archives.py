@@ -13,7 +13,7 @@ from tests.properties import REFUSED, answer, cells, columns, holds, near, numbe
 
 
 @holds(
-    25,
+    12,
     rows=st.lists(
         st.tuples(
             st.sampled_from(["a", "b"]),

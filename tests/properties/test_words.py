@@ -23,7 +23,11 @@ claimed = st.one_of(
 )
 
 
-@holds(60, words=st.lists(st.one_of(texts, st.builds("{}={}".format, st.sampled_from(KEYS), claimed)), max_size=4))
+@holds(
+    60,
+    also=[{"words": ["a\rb"]}],
+    words=st.lists(st.one_of(texts, st.builds("{}={}".format, st.sampled_from(KEYS), claimed)), max_size=4),
+)
 def test_the_words_of_a_claim_give_a_claim_or_a_line(words):
     claim = answer(read_claim, ["n=200", *words])
     if claim is not REFUSED:
@@ -86,7 +90,9 @@ patterns = st.one_of(
 )
 
 
-@holds(pattern=patterns, names=st.lists(lines, min_size=1, max_size=3))
+@holds(
+    also=[{"pattern": "a{9999999999}", "names": ["a"]}], pattern=patterns, names=st.lists(lines, min_size=1, max_size=3)
+)
 def test_a_pattern_of_patients_finds_words_of_the_names_or_is_a_line(pattern, names):
     films = pd.DataFrame({"name": names, "patient": pd.Series([pd.NA] * len(names), dtype="string")})
     found = answer(by_names, films, pattern)
@@ -135,7 +141,12 @@ plain = st.recursive(
 )
 
 
-@holds(15, where=st.one_of(st.sampled_from(KNOWN), st.tuples(st.sampled_from(list(GROUPS)), texts)), value=plain)
+@holds(
+    15,
+    also=[{"where": ("model", "maps"), "value": [[]]}, {"where": ("data", "parts"), "value": "[1"}],
+    where=st.one_of(st.sampled_from(KNOWN), st.tuples(st.sampled_from(list(GROUPS)), texts)),
+    value=plain,
+)
 def test_a_configuration_is_made_of_any_values_or_names_the_key(where, value):
     group, key = where
     given = Config().as_dict()
@@ -146,7 +157,7 @@ def test_a_configuration_is_made_of_any_values_or_names_the_key(where, value):
         OmegaConf.structured(made)
 
 
-@holds(8, group=st.sampled_from(list(GROUPS)), value=plain)
+@holds(8, also=[{"group": "data", "value": 7}], group=st.sampled_from(list(GROUPS)), value=plain)
 def test_a_group_that_is_none_is_refused_in_a_line(group, value):
     made = answer(Config.of, Config().as_dict() | {group: value})
     assert made is REFUSED or isinstance(made, Config)
