@@ -24,7 +24,9 @@ def whole(default: int | None, low: int, *, null: bool = False) -> Any:
 
 def one_of(default: Any, *known: Any) -> Any:
     """Return a field that holds one of a few words."""
-    return checked(default, lambda v: v in known, f"{', '.join(map(str, known[:-1]))} or {known[-1]}")
+    words = [str(one).lower() if isinstance(one, bool) else str(one) for one in known]
+    made = checked(default, lambda v: v in known, f"{', '.join(words[:-1])} or {words[-1]}")
+    return field(default=default, metadata={**made.metadata, "known": known})
 
 
 def checked(default: Any, fits: Callable[[Any], bool], expected: str) -> Any:
@@ -42,8 +44,13 @@ def check_ranges(section: Any, prefix: str = "") -> None:
             continue
         elif isinstance(value, list) and one.type is not Any and any(isinstance(inner, list | dict) for inner in value):
             raise InputError(f"{key}={value}: expected a list of words or numbers")  # OmegaConf lets these pass
-        elif "fits" in one.metadata and (isinstance(value, bool) or not one.metadata["fits"](value)):
+        elif "fits" in one.metadata and (_is_switch(value, one.metadata) or not one.metadata["fits"](value)):
             raise InputError(f"{key}={value}: expected {one.metadata['expected']}")
+
+
+def _is_switch(value: Any, metadata: Any) -> bool:
+    """Tell if a value is true or false where a number or a word is expected; Python takes true for 1."""
+    return isinstance(value, bool) and not any(value is one for one in metadata.get("known", ()))
 
 
 def mapping_of(key: str, value: object) -> dict[str, Any]:

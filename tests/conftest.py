@@ -21,7 +21,6 @@ from matplotlib.image import imsave
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: a worker has one core, and more threads would wait
-os.environ["CUDA_VISIBLE_DEVICES"] = ""  # what is tested is promised of a CPU
 
 from mammo import figures
 from mammo.config import Config, register
@@ -41,6 +40,12 @@ SMALL = ["data=phantom", "data.patients=16", "data.batch_size=8", "data.workers=
 SHARES = "split.shares=[0.5,0.25,0.25]"  # so that each part of 16 patients has both classes
 SHARED_ARCHIVE = Path(__file__).parents[2] / "shared" / "data" / "all-mias.tar.gz"
 ARCHIVE = Path(os.environ.get("MAMMO_MIAS_ARCHIVE") or SHARED_ARCHIVE)  # noted before the fixture below hides it
+
+
+def pytest_configure(config):
+    """Hide GPUs from all tests but those of a GPU: what the others promise, they promise of a CPU."""
+    if config.getoption("markexpr") != "gpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 @pytest.fixture(scope="session")

@@ -104,3 +104,26 @@ def cuts(config, folder):
     while len(list(folder.glob("started*"))) < config.trainer.devices:
         time.sleep(0.01)
     return {"samples": float(len(prepared_of(config).crops.table))}
+
+
+def shared_step(rank, folder, device, world):
+    """Leaves the gradient of its share of a batch, on one device, in `<rank>.pt`; of all of it in `whole.pt`."""
+    from mammo.config import ModelConfig
+    from mammo.models.network import build_network, linear_head
+
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    store = torch.distributed.FileStore(str(folder / "store"), world)
+    torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=world)
+    torch.manual_seed(0)
+    config = ModelConfig(name="compact", weights=None, image_size=64, trainable="all", dropout=0.0)
+    net = build_network(config, lambda width: linear_head(width, 2, 0.0), classes=2).to(device).eval()
+    x = torch.randint(0, 256, (4, 1, 64, 64), dtype=torch.uint8).to(device)
+    y = torch.tensor([0, 1, 1, 0], device=device)
+    own = torch.nn.parallel.DistributedDataParallel(net)
+    torch.nn.functional.cross_entropy(own(x[rank::world]), y[rank::world]).backward()
+    torch.save(torch.cat([one.grad.flatten() for one in net.parameters()]).cpu(), folder / f"{rank}.pt")
+    if rank == 0:
+        net.zero_grad()
+        torch.nn.functional.cross_entropy(net(x), y).backward()
+        torch.save(torch.cat([one.grad.flatten() for one in net.parameters()]).cpu(), folder / "whole.pt")
+    torch.distributed.destroy_process_group()

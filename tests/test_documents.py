@@ -29,7 +29,7 @@ OTHERS = {  # no test can check what they say
 DOCS = sorted(page for page in (ROOT / "docs").rglob("*.md") if "results" not in page.relative_to(ROOT).parts)
 PAGES = [ROOT / "README.md", *DOCS]
 BLOCK = re.compile(r"^```(?:sh|bash)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-PYTEST = {"-m", "-n", "-s", "0", "faults", "kills", "slow", "slurm"}
+PYTEST = {"-m", "-n", "-s", "0", "faults", "gpu", "kills", "slow", "slurm"}
 
 
 def lines(page):

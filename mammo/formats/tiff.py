@@ -31,21 +31,28 @@ def read_directory(data: bytes) -> Directory:
         struct.error: It ends early.
     """
     order = "<" if data[:2] == b"II" else ">"
-    big = struct.unpack_from(f"{order}H", data, 2)[0] == 43
-    start = struct.unpack_from(f"{order}Q", data, 8)[0] if big else struct.unpack_from(f"{order}I", data, 4)[0]
+    big = _numbers(f"{order}H", data, 2)[0] == 43
+    start = _numbers(f"{order}Q", data, 8)[0] if big else _numbers(f"{order}I", data, 4)[0]
     number, offset = ("Q", "Q") if big else ("H", "I")
     size = 20 if big else 12
-    count = struct.unpack_from(f"{order}{number}", data, start)[0]
+    count = _numbers(f"{order}{number}", data, start)[0]
     if not 0 < count <= _MOST_TAGS:
         raise UnreadableFilm("its directory is damaged; fetch the file again")
     at, tags = start + struct.calcsize(number), {}
     for place in range(at, at + size * count, size):
-        tag, kind, values = struct.unpack_from(f"{order}HH{offset}", data, place)
+        tag, kind, values = _numbers(f"{order}HH{offset}", data, place)
         if kind not in _SIZES or tag not in _USED or tag in tags:
             continue
         form = f"{order}{min(values, len(data))}{_SIZES[kind]}"
         where = place + 4 + struct.calcsize(offset)
         if struct.calcsize(form) > struct.calcsize(offset):
-            where = struct.unpack_from(f"{order}{offset}", data, where)[0]
-        tags[tag] = struct.unpack_from(form, data, where)
-    return Directory(tags, struct.unpack_from(f"{order}{offset}", data, at + size * count)[0] > 0)
+            where = _numbers(f"{order}{offset}", data, where)[0]
+        tags[tag] = _numbers(form, data, where)
+    return Directory(tags, _numbers(f"{order}{offset}", data, at + size * count)[0] > 0)
+
+
+def _numbers(form: str, data: bytes, at: int) -> tuple[int, ...]:
+    """Return the numbers at a place, which a file may state beyond its end, or beyond what a place can be."""
+    if at > len(data):
+        raise struct.error("it ends early")
+    return struct.unpack_from(form, data, at)

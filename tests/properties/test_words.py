@@ -161,3 +161,8 @@ def test_a_configuration_is_made_of_any_values_or_names_the_key(where, value):
 def test_a_group_that_is_none_is_refused_in_a_line(group, value):
     made = answer(Config.of, Config().as_dict() | {group: value})
     assert made is REFUSED or isinstance(made, Config)
+
+
+def test_true_and_false_are_taken_where_they_are_named_and_for_no_number():
+    assert Config.of({"trainer": {"deterministic": True}}).trainer.deterministic is True
+    assert answer(Config.of, {"seed": True}) is answer(Config.of, {"data": {"voi": True}}) is REFUSED
