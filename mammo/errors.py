@@ -1,10 +1,14 @@
 """The errors that a user can correct, and the line that is printed for each."""
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mammo.paths import home
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FAILING = (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENOLCK)  # of a disk, or a file system of the network
 
 
@@ -46,16 +50,24 @@ def content_of(path: Path) -> Iterator[None]:
         ) from error
 
 
-def message_for_user(error: Exception) -> str | None:
+def message_for_user(error: BaseException) -> str | None:
     """Return the line for an error that the user can correct (bad input, a missing file, a full disk), else None."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return f"{error.filename or 'a file'}: {error.strerror}; free space, then go on with resume=<folder>"
-    if isinstance(error, OSError) and error.errno in FAILING:
-        where = error.filename or "a file"
-        return f"{where}: {(error.strerror or '').lower()}; look at the disk, then go on with resume=<folder>"
+    if isinstance(error, InputError):
+        return str(error)
+    if not isinstance(error, OSError):
+        return message_for_user(error.__cause__) if isinstance(error.__cause__, OSError) else None  # it was wrapped
+    where, why = error.filename or "a file", (error.strerror or "").lower()
+    again = "then repeat the command, or continue a run with resume=<folder>"
+    if error.errno in NO_SPACE:
+        return f"{where}: {error.strerror}; free space, {again}"
+    if error.errno in FAILING:
+        return f"{where}: {why}; look at the disk, {again}"
     if isinstance(error, PermissionError | FileNotFoundError | NotADirectoryError | IsADirectoryError) or (
-        isinstance(error, OSError) and error.errno == errno.EROFS
+        error.errno == errno.EROFS
     ):
-        why = {errno.ENOENT: "no such file or folder"}.get(error.errno or 0, (error.strerror or "").lower())
-        return f"{error.filename}: {why}; name another path, or mend this one" if error.errno else str(error)
-    return str(error) if isinstance(error, InputError) else None
+        if error.errno == errno.ENOENT:
+            why = "no such file or folder"
+        at_home = error.filename and home() in Path(os.fsdecode(error.filename)).parents
+        hint = "set MAMMO_HOME to another folder" if at_home else "name another path, or mend this one"
+        return f"{error.filename}: {why}; {hint}" if error.errno else str(error)
+    return None

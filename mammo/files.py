@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mammo.errors import InputError, content_of
+from mammo.errors import NO_SPACE, InputError, content_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,6 +46,17 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
 
 
 @contextmanager
+def _told_of(target: Path, temporary: Path) -> Iterator[None]:
+    """Let errors name the file or folder that is made, and not a temporary one; a disk that is full names none."""
+    try:
+        yield
+    except OSError as error:
+        if str(error.filename or "").startswith(str(temporary)) or (error.errno in NO_SPACE and not error.filename):
+            error.filename = str(target)
+        raise
+
+
+@contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """Yield a temporary path to write to, which is renamed to `path` if no error occurs.
 
@@ -55,8 +66,9 @@ def whole(path: Path) -> Iterator[Path]:
     remove_abandoned(path.parent, f"*-{path.name}.tmp")
     temporary = path.with_name(f"{owned()}{path.name}.tmp")
     try:
-        yield temporary
-        temporary.replace(path)
+        with _told_of(path, temporary):
+            yield temporary
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -139,7 +151,8 @@ def sha256_of(folder: Path, names: Iterable[str]) -> dict[str, str | None]:
 def workshop(target: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `target` in which to make it; such folders of killed processes are removed."""
     remove_abandoned(target.parent, f".{target.name}-*")
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}-{owned()}", dir=target.parent) as folder:
+    begins = target.with_name(f".{target.name}-{owned()}")
+    with _told_of(target, begins), tempfile.TemporaryDirectory(prefix=begins.name, dir=target.parent) as folder:
         yield Path(folder)
 
 

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # Each package or file of mammo, with all of mammo that it may import.
 BELOW = {
-    "errors": "",
+    "errors": "paths",
     "paths": "",
     "files": "errors",
     "fields": "errors",

@@ -13,6 +13,7 @@ from mammo.auditing.audit import Audit, by_pixels
 from mammo.auditing.duplicates import SAME
 from mammo.auditing.hashes import read_grey, records
 from mammo.auditing.sources import FILMS, find_films
+from mammo.datasets.film import write_picture
 from mammo.errors import InputError
 
 Alteration = Callable[[np.ndarray, np.random.Generator], np.ndarray]
@@ -76,7 +77,7 @@ def benchmark(source: Path, copies: int, seed: int) -> tuple[list[str], list[str
         rows = []
         for number, (film, how) in enumerate(zip(order, hows, strict=True)):
             path = Path(folder, f"copy{number:04d}.png")
-            cv2.imwrite(str(path), altered(read_grey(Path(films["path"][film])), how, rng))
+            write_picture(path, altered(read_grey(Path(films["path"][film])), how, rng))
             rows.append(
                 [f"{path.stem} of {films['name'][film]} ({', '.join(how) or 'identical'})", path.stem, str(path)]
             )

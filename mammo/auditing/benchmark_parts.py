@@ -11,6 +11,7 @@ import numpy as np
 from mammo.auditing.hashes import read_grey
 from mammo.auditing.parts import SAME, find_parts
 from mammo.auditing.sources import find_films
+from mammo.datasets.film import write_picture
 from mammo.errors import InputError
 
 TURNED = "turned by any angle"
@@ -62,7 +63,7 @@ def benchmark(source: Path, copies: int, seed: int) -> tuple[list[str], list[str
             for number in range(copies):
                 film = int(rng.integers(len(films)))
                 path = Path(folder, f"{KINDS.index(kind)}-{number:04d}.png")
-                cv2.imwrite(str(path), planted(read_grey(paths[film]), kind, rng))
+                write_picture(path, planted(read_grey(paths[film]), kind, rng))
                 paths.append(path)
                 names.append(f"{kind}, of {names[film]}")
                 origin.append(film)

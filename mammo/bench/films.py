@@ -17,7 +17,7 @@ import pydicom
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
 from mammo.datasets.example import BITS, write_dicom
-from mammo.datasets.film import file_digest, read_film
+from mammo.datasets.film import file_digest, read_film, write_picture
 from mammo.formats.header import read_headers
 from mammo.preprocessing.cutting import Cutter
 from mammo.preprocessing.squares import Ask
@@ -37,7 +37,7 @@ def write_film(path: Path, pixels: np.ndarray, form: str) -> None:
             path, deep, SYNTAXES[form], PatientID=path.stem, ViewPosition="MLO", ImagerPixelSpacing=[0.05, 0.05]
         )
     else:
-        cv2.imwrite(str(path), pixels if form == "pgm" else deep)
+        write_picture(path, pixels if form == "pgm" else deep)
 
 
 def decode(path: Path) -> int:

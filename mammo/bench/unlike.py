@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from mammo.bench.others import dicom_files, others
+from mammo.datasets.film import write_picture
 from mammo.datasets.phantom import Phantom
 from mammo.errors import InputError, UnreadableFilm
 from mammo.evaluation.metrics import weighted_auroc
@@ -63,7 +63,7 @@ def _files(folder: Path, patients: int, also: Sequence[Path]) -> dict[str, list[
     files: dict[str, list[Path]] = {}
     for number, (group, _, pixels) in enumerate(others()):
         path = folder / f"{number}.png"
-        cv2.imwrite(str(path), pixels)
+        write_picture(path, pixels)
         files.setdefault(group, []).append(path)
     files["DICOM files of pydicom"] = dicom_files()
     for scanner, name in SCANNERS.items() if patients else ():

@@ -103,7 +103,7 @@ def main(arguments: list[str] | None = None) -> None:
         run_job()
     except EXPECTED as error:
         end(configuration.explained(error))
-    except OSError as error:  # of what Hydra writes
+    except Exception as error:  # of what Hydra writes, its log included
         if (line := message_for_user(error)) is None:
             raise
         end(line)

@@ -118,6 +118,8 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         try:
             made.rename(folder)
         except OSError as error:
+            if not folder.exists():
+                raise
             if lacking := {path.name for path in made.iterdir()} - {path.name for path in folder.glob("*")}:
                 why = f"holds other files, and {min(lacking)} is not among them; name another folder"
                 raise InputError(f"{folder} {why}") from error

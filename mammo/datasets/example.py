@@ -3,12 +3,12 @@
 import csv
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from mammo.datasets.dicom_file import BITS, write_dicom
+from mammo.datasets.film import write_picture
 from mammo.datasets.phantom import Phantom
 from mammo.errors import InputError
 
@@ -56,7 +56,7 @@ def write_example(folder: Path, patients: int = 20, seed: int = 0) -> Path:
         pixels = phantom.read(str(image_id)).pixels.astype(np.uint16) * (2**BITS // 256)
         path = folder / name
         if syntax is None:
-            cv2.imwrite(str(path), pixels)
+            write_picture(path, pixels)
         else:
             exam = f"1.2.826.0.1.3680043.8.498.{number // 2 + 1}"  # below pydicom's own root
             tags = {"PatientID": patient, "StudyInstanceUID": exam, "ImageLaterality": side, "ViewPosition": "MLO"}

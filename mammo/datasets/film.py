@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from mammo.errors import InputError, UnreadableFilm
@@ -114,6 +115,15 @@ def _read(source: Path | str | bytes, voi: str, mask: bool) -> tuple[Pixels, dic
         if isinstance(source, bytes):
             raise
         raise type(error)(f"{source}: {error}") from None
+
+
+def write_picture(path: Path, pixels: np.ndarray, kind: str = "") -> None:
+    """Write a picture, (height, width), in the format of the path's suffix, or of `kind`, for example `.png`.
+
+    Raises:
+        OSError: It cannot be written; OpenCV's own writer would only return False.
+    """
+    path.write_bytes(cv2.imencode(kind or path.suffix, pixels)[1].tobytes())
 
 
 def write_pgm(path: Path, pixels: np.ndarray) -> None:

@@ -3,14 +3,13 @@
 from contextlib import suppress
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.progress import track
 
 from mammo.datasets.download import whole_folder
-from mammo.datasets.film import Film, pixel_digest, write_pgm
+from mammo.datasets.film import Film, pixel_digest, write_pgm, write_picture
 from mammo.datasets.findings import read_findings
 from mammo.datasets.mias import MIAS
 from mammo.datasets.mias_info import SIDE_PX
@@ -192,7 +191,7 @@ class Phantom(MIAS):
             with suppress(OSError):
                 path.parent.mkdir(exist_ok=True)
             with suppress(OSError), whole(path) as temporary:
-                temporary.write_bytes(cv2.imencode(".png", mask.astype(np.uint8) * 255)[1].tobytes())
+                write_picture(temporary, mask.astype(np.uint8) * 255, ".png")
         return path if path.is_file() else None
 
     @property
@@ -214,8 +213,8 @@ class Phantom(MIAS):
                     masks = machine_masks(SCANNERS[self.scanner], *drawing)
                 for number, (finding, mask) in enumerate(zip(findings, masks, strict=True), start=1):
                     path = folder / f"{image_id}-{number}.png"
-                    if not finding.mark and not cv2.imwrite(str(path), mask.astype(np.uint8) * 255):
-                        raise OSError(f"{path} cannot be written")
+                    if not finding.mark:
+                        write_picture(path, mask.astype(np.uint8) * 255)
 
     def _write(self, folder: Path) -> None:
         lines, digests = [], ["image_id,sha256"]

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from pydicom.uid import ExplicitVRLittleEndian
 
 from mammo.datasets.dicom_file import write_dicom
+from mammo.datasets.film import write_picture
 from mammo.drawing.small import SPACING_MM, WHITE, draw_small
 
 UIDS = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
@@ -27,7 +27,7 @@ def write_small_films(folder: Path) -> list[dict[str, Any]]:
             pixels, x = np.ascontiguousarray(pixels[:, ::-1]), pixels.shape[1] - 1 - x
         path = folder / f"film_{number}.{suffix}"
         if suffix == "png":
-            cv2.imwrite(str(path), pixels)
+            write_picture(path, pixels)
         else:
             named: dict[str, Any] = {
                 name: f"1.2.826.0.1.3680043.8.498.{n}" for n, name in enumerate(UIDS, 1)

@@ -62,7 +62,10 @@ class Store:
         self._names: dict[Path, np.ndarray] = {}  # short digests of the names in each file, which never changes
 
     def load(self, keys: Collection[str]) -> dict[str, Any]:
-        """Return the arrays of `keys` that exist, memory-mapped. A file that cannot be read is removed."""
+        """Return the arrays of `keys` that exist, memory-mapped.
+
+        A damaged file is removed. One that the disk does not give is left for another time.
+        """
         found: dict[str, Any] = {}
         digests = np.fromiter((zlib.crc32(key.encode()) for key in keys), np.uint32, len(keys))
         for path in sorted(self.folder.glob("*.safetensors")):
@@ -76,8 +79,11 @@ class Store:
                     found |= self.read(path, asked)
                     with contextlib.suppress(OSError):
                         os.utime(path)  # marks the use: `bound` removes the longest unused first
-            except (SafetensorError, OSError):
-                path.unlink(missing_ok=True)
+            except SafetensorError:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+            except OSError:
+                continue
         return found
 
     def load_all(self, keys: Collection[str], patience_s: float = 0.0) -> dict[str, Any]:
