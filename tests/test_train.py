@@ -29,6 +29,7 @@ from mammo.processes.launch import launch
 from mammo.reports import run as report
 from mammo.run_folder import RunFolder
 from mammo.runs import log as run
+from mammo.runs.hydra_words import for_hydra
 from mammo.runs.train import train
 from mammo.tasks.build import build_task
 from tests.conftest import CONF, SHARES, SMALL, composed, prepared_of, resolved
@@ -309,6 +310,14 @@ def test_an_evaluation_without_training_writes_the_same_report(shared_job):
     lines = [(f / "report.md").read_text().splitlines() for f in (folder, again)]
     kept = [[line for line in text if not line.startswith(("Command", "![curves]"))] for text in lines]
     assert [line for line in kept[0] if line] == [line for line in kept[1] if line]
+
+
+def test_an_evaluation_reads_the_values_of_its_line_as_a_run_does(shared_job):
+    folder, _ = shared_job(SEEN)
+    words = for_hydra(["fit=false", f"ckpt_path={folder}", "data.root=/a #1, b: c", "split.shares=[0.6,0.2,0.2]"])
+    found = resolved(*words)
+    assert (found.data.root, found.split.shares) == ("/a #1, b: c", [0.6, 0.2, 0.2])
+    assert resolved(*words, *for_hydra(["data.values.view.a: b=CC"])).data.values == {"view": {"a: b": "CC"}}
 
 
 @pytest.mark.slow

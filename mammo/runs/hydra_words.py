@@ -11,6 +11,10 @@ from hydra.errors import HydraException
 from mammo.errors import InputError
 
 COLUMNS, VALUES = "data.columns.", "data.values."  # keys below these are the user's own
+PATHS = (  # keys whose value is one path, whatever its characters mean in Hydra's grammar
+    *("data.root", "data.archive", "data.table", "split.table", "model.weights", "ckpt_path"),
+    *("hydra.run.dir", "hydra.sweep.dir"),
+)
 PARTS = "data.parts"  # a list of names and of settings, which may hold such keys
 
 
@@ -19,8 +23,10 @@ def for_hydra(words: list[str]) -> list[str]:
 
     `data.columns.patient=PatientID` may name a key that no file has. All words `data.values.<column>.<word>=<ours>`
     become one setting in JSON, as a word may be any text; `data.parts` does, if Hydra cannot read it. Other values that
-    Hydra cannot read are put in quotes.
+    Hydra cannot read are put in quotes, and so are paths that it would take for a list or a number, for example. With
+    `-m` a comma in a path still separates values.
     """
+    sweep = bool({"-m", "--multirun"} & set(words))
     parser, found, values = OverridesParser.create(), list[str](), dict[str, dict[str, Any]]()
     for word in words:
         key, separator, value = word.partition("=")
@@ -41,8 +47,13 @@ def for_hydra(words: list[str]) -> list[str]:
             continue
         key = f"++{name}" if name.startswith((COLUMNS, VALUES)) else key
         try:
-            parser.parse_override(f"{key}={value}")
+            read = parser.parse_override(f"{key}={value}")
+            if name in PATHS and not (read.is_sweep_override() and sweep and not name.startswith("hydra.")):
+                value = _as_path(value, read.value())
         except HydraException:
+            if name in PATHS:
+                found.append(f"{key}={_quote(value)}")
+                continue
             value = (_parts(value) if name == PARTS else None) or _quoted(value, parser)
         found.append(f"{key}={value}")
     return [*found, *([f"data.values={_quote(json.dumps(values, ensure_ascii=False))}"] if values else [])]
@@ -59,6 +70,22 @@ def written(key: str, value: str) -> str:
         if read.value() == value:
             return word
     return f"{key}={_quote(value)}"
+
+
+def plain_of(value: Any) -> Any:
+    """Return a value of Hydra's parser as plain data."""
+    if isinstance(value, list):
+        return [plain_of(one) for one in value]
+    if isinstance(value, dict):
+        return {str(plain_of(key)): plain_of(one) for key, one in value.items()}
+    return value if isinstance(value, int | float | bool | None) else getattr(value, "text", str(value))
+
+
+def _as_path(value: str, read: object) -> str:
+    """Return the value of a key that holds a path, in quotes if Hydra reads another text in it, or no text."""
+    if value in ("", "null") or value[0] in "'\"" or "${" in value or "\\" in value or read == value:
+        return value
+    return _quote(value)
 
 
 def _mapping(parser: OverridesParser, value: str) -> dict[str, Any] | None:

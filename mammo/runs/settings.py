@@ -1,5 +1,6 @@
 """The settings of a run, checked together: composed by Hydra, or taken from a run that is evaluated."""
 
+import json
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from mammo.evaluation.aggregate import UNITS, check_rule
 from mammo.evaluation.operating_point import check_rule as check_threshold
 from mammo.run_folder import RunFolder
 from mammo.runs import checks
+from mammo.runs.hydra_words import plain_of
 from mammo.runs.plugins import load_plugins
 
 
@@ -82,7 +84,8 @@ def _of_run(run: RunFolder, overrides: list[str], composed: Config) -> Config:
             )
         if key.startswith(("model.", "optim.", "loss.")) and key != "model.flips":
             raise InputError(f"{key}={value}: fixed by the checkpoint that fit=false evaluates; leave it out")
-        changed = OmegaConf.merge(found, OmegaConf.from_dotlist([f"{key}={'null' if value is None else value}"]))
+        line = f"{key}={json.dumps(plain_of(value), ensure_ascii=False)}"  # which YAML reads as what it is
+        changed = OmegaConf.merge(found, OmegaConf.from_dotlist([line]))
         found = OmegaConf.to_container(changed)  # type: ignore[assignment]
     return Config.of(found)
 

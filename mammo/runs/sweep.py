@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from mammo.errors import InputError
 from mammo.files import write_json, write_text
 from mammo.processes import peers, resume
+from mammo.runs.hydra_words import plain_of
 
 log = logging.getLogger(__name__)
 
@@ -93,21 +94,12 @@ def check_job(cfg: DictConfig) -> None:
 def said(overrides: list[str]) -> dict[str, Any]:
     """Return the settings that a command line gives, by key."""
     parsed = OverridesParser.create().parse_overrides(overrides)
-    return {override.key_or_group: _plain(override.value()) for override in parsed}
+    return {override.key_or_group: plain_of(override.value()) for override in parsed}
 
 
 def write_job(folder: Path, settings: dict[str, Any], *, from_python: bool = False) -> None:
     """Write `job.json`: the settings that a job was given, by key, so that no reader has to parse a command line."""
     write_json({"settings": settings} | ({"from_python": True} if from_python else {}), folder / JOB)
-
-
-def _plain(value: Any) -> Any:
-    """Return a value of Hydra's parser as plain data."""
-    if isinstance(value, list):
-        return [_plain(one) for one in value]
-    if isinstance(value, dict):
-        return {str(_plain(key)): _plain(one) for key, one in value.items()}
-    return value if isinstance(value, int | float | bool | None) else getattr(value, "text", str(value))
 
 
 def write(folder: Path) -> Path:

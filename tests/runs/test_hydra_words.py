@@ -1,6 +1,7 @@
 """Words of the command line reach the configuration as users write them."""
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from mammo.runs.compose import config_of
@@ -74,6 +75,25 @@ def test_words_of_several_columns_are_one_setting_and_all_others_stay():
 def test_the_tests_compose_as_hydra_does(line):
     words = for_hydra(line.replace(": ", ":").split())
     assert OmegaConf.to_yaml(composed(*words)) == OmegaConf.to_yaml(by_hydra(*words))
+
+
+PATHS = ["a b/ä", "x=y", "a,b", "[x]/y", "[x]", "#a", "a#b", "100%", "it's", "{a}", "12", "1e3", "true", " a", "a\\b"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_path_is_text_whatever_its_characters_mean_to_hydra(path):
+    keys = ["data.root", "data.table", "model.weights", "hydra.run.dir"]
+    found = by_hydra(*for_hydra([f"{key}={path}" for key in keys[:3]]))
+    assert [OmegaConf.select(found, key) for key in keys[:3]] == [path] * 3
+    words = for_hydra([f"{key}={path}" for key in keys])
+    assert for_hydra(words) == words  # a run that is resumed reads its own line
+    assert OverridesParser.create().parse_override(words[3]).value() == path
+
+
+def test_a_comma_separates_the_values_of_a_sweep_but_in_its_folder_and_in_quotes():
+    words = ["-m", "model.weights=a,b", 'data.root="a,b"', "hydra.sweep.dir=a,b"]
+    assert for_hydra(words) == [*words[:3], "hydra.sweep.dir='a,b'"]
+    assert for_hydra(words[1:2]) == ["model.weights='a,b'"]
 
 
 @pytest.mark.parametrize("value", ["a.csv", "/a b/ä,c=d.csv", "it's, x.csv", "[a]/x.csv", "null", "12", " a"])
