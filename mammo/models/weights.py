@@ -1,6 +1,7 @@
 """Load weights of torchvision, of a safetensors file with the same keys, or of a run; each key and shape is checked."""
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,10 @@ from torchvision.models import WeightsEnum
 
 from mammo.errors import InputError
 
+log = logging.getLogger(__name__)
+
 State = dict[str, Tensor]
+WRAPPERS = ("module.", "_orig_mod.")  # of DataParallel, and of torch.compile
 OF_RUN = ("net.frozen.", "net.body.")  # prefixes of a backbone's keys in a checkpoint; they name the same stages
 # Prefixes of layers that depend on model.pool: the fully connected ones of fc, and the norm of some backbones of avg.
 OF_POOL = ("fc.", "pool.")
@@ -53,6 +57,8 @@ def load_weights(
         absent: Tells whether a key belongs to the classifier; a file may lack all of these keys, but not some.
         adapt: Turns the state dict of a file into one with the model's keys and shapes.
 
+    Keys that all begin with the prefix of a wrapper, `module.` of DataParallel for example, lose it, with a note.
+
     Returns:
         The keys that were filled, and the SHA-256 of the file, or the address of torchvision's weights.
 
@@ -61,6 +67,7 @@ def load_weights(
     """
     if weights != "imagenet":
         state, digest = _from_file(Path(weights).expanduser())
+        state = _unwrapped(state, weights)
     elif source is not None:
         state, digest = _from_torchvision(source)
     else:
@@ -113,6 +120,12 @@ def load_stages(
 def _compare(weights: str, state: State, own: State, absent: Callable[[str], bool], layers: str, expected: str) -> None:
     """Compare every key and shape of weights with a model's; the keys that `absent` names may all be missing."""
     counters = {key for key in own if key.endswith(".num_batches_tracked")}  # older files lack them, nothing uses them
+    if not set(state) & set(own):
+        first = f"its {len(state)} keys have other names, {min(state, default='none')} for example"
+        raise InputError(
+            f"model.weights={weights}: {first}; expected those of {expected}, such as {min(own)}; a file of another "
+            "library, or of a larger model around this one, needs its keys renamed"
+        )
     missing, surplus = set(own) - set(state) - counters, set(state) - set(own)
     may_lack = {key for key in own if absent(key)} - counters
     faults = {
@@ -130,6 +143,15 @@ def _compare(weights: str, state: State, own: State, absent: Callable[[str], boo
             raise InputError(
                 f"model.weights={weights}: {key} has shape {tuple(tensor.shape)}; expected {tuple(own[key].shape)}"
             )
+
+
+def _unwrapped(state: State, weights: str) -> State:
+    """Return the weights without the prefixes that torch's wrappers put before all keys."""
+    for prefix in WRAPPERS * 2:  # one may be inside the other
+        if state and all(key.startswith(prefix) for key in state):
+            log.info("note   model.weights=%s: all keys begin with %s, which is left out", weights, prefix)
+            state = {key.removeprefix(prefix): tensor for key, tensor in state.items()}
+    return state
 
 
 def _from_torchvision(source: WeightsEnum) -> tuple[dict[str, Tensor], str]:

@@ -17,6 +17,7 @@ from mammo.errors import InputError
 from mammo.paths import home
 from mammo.processes.resume import FINISHED
 from mammo.run_folder import RunFolder
+from mammo.runs.weights_file import check_weights_file
 
 # The names of the built-in rows of tables whose modules import torch or scikit-learn; a test compares them.
 HEADS = ("svm", "svm_linear", "logistic", "lda", "knn", "mlp", "boosting")
@@ -100,7 +101,7 @@ def _check_features(model: ModelConfig) -> None:
 
 
 def _check_weights(path: Path, model: ModelConfig, *, detects: bool) -> None:
-    """Refuse a file that is not there, or does not begin as safetensors do: 8 bytes of a length, then JSON."""
+    """Refuse a file of another kind, a folder without files for the maps of a detector, and a run that gives none."""
     if path.is_dir() and detects:
         if (path / "provenance.json").is_file() or not any(path.glob("*.safetensors")):
             raise InputError(
@@ -110,12 +111,7 @@ def _check_weights(path: Path, model: ModelConfig, *, detects: bool) -> None:
     if path.is_dir():
         _check_donor(path, model)
         return
-    said = f"model.weights={path}: expected imagenet, null, a .safetensors file that exists, or a run folder"
-    if not path.is_file():
-        raise InputError(f"{said}; no such file")
-    with path.open("rb") as file:
-        if file.read(9)[8:] != b"{":
-            raise InputError(f"{said}, found a file of another kind; save it with safetensors.torch.save_file")
+    check_weights_file(path)
 
 
 def _check_donor(path: Path, model: ModelConfig) -> None:

@@ -4,6 +4,7 @@ import builtins
 import errno
 import io
 import os
+import signal
 import sys
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -28,10 +29,10 @@ class Failing:
     Args:
         folders: The folders below which is counted.
         at: The number of the operation that fails, from 0; None lets all succeed.
-        error: The error of the operation.
+        error: The error of the operation; None for none, but Ctrl-C is pressed before it.
     """
 
-    def __init__(self, *folders: Path, at: int | None = None, error: int = BROKEN) -> None:
+    def __init__(self, *folders: Path, at: int | None = None, error: int | None = BROKEN) -> None:
         self.folders, self.at, self.error = [f"{folder}{os.sep}" for folder in folders], at, error
         self.done: list[str] = []  # `read`, `write`, `make` or `rename` and the name of the file, in turn
 
@@ -43,6 +44,9 @@ class Failing:
         if not name.startswith(tuple(self.folders)):
             return False
         self.done.append(f"{what} {name.removeprefix(str(Path(self.folders[0]).parent) + os.sep)}")
+        if self.error is None and len(self.done) - 1 == self.at:
+            os.kill(os.getpid(), signal.SIGINT)
+            return False
         if self.at is None or self.error != FULL:
             return len(self.done) - 1 == self.at
         return len(self.done) > self.at and what in ("write", "make")

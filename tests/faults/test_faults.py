@@ -5,6 +5,7 @@
 
 import os
 import shutil
+import signal
 import sys
 import time
 from collections import Counter
@@ -21,6 +22,7 @@ from mammo.datasets.film import write_picture
 from mammo.errors import message_for_user
 from mammo.files import workshop, write_text
 from mammo.preprocessing.cache import Store
+from mammo.processes.peers import BAD_INPUT, STOPPED
 from tests.faults.failing import BROKEN, DENIED, FULL, WAYS, Failing
 
 WORDS = [
@@ -90,6 +92,7 @@ def test_a_disk_that_fails_costs_no_block_of_a_cache_and_a_damaged_one_is_remove
 def in_a_child(words, log, *folders, **fault):
     """Run the command in a fork of this process, which has imported it; return its status and what it did."""
     done = log.with_suffix(".done")
+    done.write_text("")
     child = os.fork()
     if child == 0:
         status = 70
@@ -101,6 +104,7 @@ def in_a_child(words, log, *folders, **fault):
             from mammo.cli import train
 
             os.environ["MAMMO_HOME"] = str(folders[1])
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell ignores it
             disk = Failing(*folders, **fault)
             try:
                 with disk.at_work():
@@ -138,9 +142,9 @@ def first_of_each(done):
 
 def fault_of(status, said, cut, whole, home):
     """Return what is wrong with a run that ended with a status and a log; empty for one line, or a whole folder."""
-    lines = [line for line in said.splitlines() if "rror" in line]
-    wrong = [f"status {status}"] * (status not in (0, 2)) + ["traceback"] * ("Traceback" in said)
-    wrong += [f"{len(lines)} lines: {lines}"] * (status == 2 and len(lines) != 1)
+    lines = [line for line in said.splitlines() if "rror" in line or line.startswith("stopped")]
+    wrong = [f"status {status}"] * (status not in (0, BAD_INPUT, STOPPED)) + ["traceback"] * ("Traceback" in said)
+    wrong += [f"{len(lines)} lines: {lines}"] * (status != 0 and len(lines) != 1)
     if status == 0:
         wrong += [*differs(cut, whole), *(path.name for of in (cut, home) for path in of.rglob("*.tmp"))]
     return wrong
@@ -148,9 +152,9 @@ def fault_of(status, said, cut, whole, home):
 
 @pytest.mark.faults
 @pytest.mark.parametrize("part", range(PARTS))
-@pytest.mark.parametrize("begun", [False, True], ids=["new", "going on"])
+@pytest.mark.parametrize(("begun", "stops"), [(0, 0), (1, 0), (0, 1)], ids=["new", "going on", "Ctrl-C"])
 def test_a_run_goes_on_after_a_fault_at_every_read_write_and_rename(
-    begun, part, phantom, self_tested, tmp_path, capfd, monkeypatch
+    begun, stops, part, phantom, self_tested, tmp_path, capfd, monkeypatch
 ):
     for name in LOADED:
         import_module(name)  # once, for all forks
@@ -182,18 +186,23 @@ def test_a_run_goes_on_after_a_fault_at_every_read_write_and_rename(
     faults, counts = [], Counter()
     step = PARTS * int(os.environ.get("MAMMO_FAULTS_STEP", "1"))
     for at in first_of_each(done)[part::step]:
-        for error in WAYS[done[at].split()[0]]:
+        for error in (None,) if stops else WAYS[done[at].split()[0]]:
             fresh()
             status, did = in_a_child(words, log, cut, home, at=at, error=error)
-            said, what = log.read_text(), f"{(did[at:] or done[at:])[0]}: {os.strerror(error)}"
+            how = os.strerror(error) if error else "Ctrl-C"
+            said, what = log.read_text(), f"{(did[at:] or done[at:])[0]}: {how}"
             wrong = fault_of(status, said, cut, whole, home)
             if status:
                 again, _ = in_a_child(going_on, log, cut, home)
                 wrong += [f"going on: {one}" for one in fault_of(again, log.read_text(), cut, whole, home)]
                 wrong += [f"going on ended with {again}: {log.read_text()[-300:]}"] * (again != 0)
-            counts[os.strerror(error), "went through" if status == 0 else "one line"] += 1
+            wrong += [f"status {status}"] * (status not in ((0, STOPPED) if stops else (0, BAD_INPUT)))
+            counts[how, "went through" if status == 0 else "one line"] += 1
             with capfd.disabled():
-                print(f"{at:3d} {what}: status {status} {said.strip().rpartition(chr(10))[2][-150:]} {wrong or ''}")
+                print(
+                    f"{at:3d} {what}: status {status} {said.strip().rpartition(chr(10))[2][-150:]} {wrong or ''}",
+                    flush=True,
+                )
             if wrong:
                 faults.append((what, wrong, said[-600:]))
     with capfd.disabled():

@@ -12,7 +12,7 @@ from mammo.config import ModelConfig
 from mammo.errors import InputError
 from mammo.models.backbones import BACKBONES
 from mammo.models.network import build_network, linear_head
-from mammo.models.weights import RunWeights
+from mammo.models.weights import RunWeights, load_weights
 from mammo.runs import checks
 from tests.conftest import CONF
 
@@ -272,6 +272,27 @@ def test_weights_that_do_not_fit_are_refused(trunk, tmp_path, kind, message):
     save_file({k: v.clone() for k, v in damaged(state, kind).items()}, tmp_path / "w.safetensors")
     with pytest.raises(InputError, match=message):
         network(name, str(tmp_path / "w.safetensors"))
+
+
+def filled(prefix, path):
+    """A layer of two weights that is filled from a file whose keys begin with a prefix."""
+    save_file({f"{prefix}{key}": torch.ones(shape) for key, shape in (("weight", (1, 1)), ("bias", (1,)))}, path)
+    layer = nn.Linear(1, 1)
+    load_weights(layer, str(path), name="linear", source=None, absent=lambda _: False)
+    return layer
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
+def test_the_prefix_of_a_wrapper_is_left_out_and_told(tmp_path, caplog, prefix):
+    with caplog.at_level("INFO"):
+        assert filled(prefix, tmp_path / "w.safetensors")(torch.ones(1)) == 2
+    assert caplog.text.count("which is left out") == prefix.count(".")
+
+
+@pytest.mark.parametrize("prefix", ["backbone.", "stem_"])
+def test_names_of_another_library_are_told_beside_those_that_are_expected(tmp_path, prefix):
+    with pytest.raises(InputError, match=rf"other names, {prefix}bias.* expected those of torchvision's linear.* bias"):
+        filled(prefix, tmp_path / "w.safetensors")
 
 
 def test_other_kinds_of_file_are_refused(tmp_path):

@@ -17,6 +17,7 @@ from mammo.preprocessing.augment import METHODS
 from mammo.preprocessing.crops import CROPS
 from mammo.processes import peers, resume
 from mammo.runs import checks
+from mammo.runs.weights_file import check_weights_file
 from tests.conftest import CONF, resolved
 
 LINES = {  # one of a kind each
@@ -37,6 +38,16 @@ LINES = {  # one of a kind each
     "split=table": "split.table=None",
     "sweep=folds": "add -m",
     "data.root=${oc.env:NO_SUCH}": "data.root: KeyError",
+}
+WEIGHTS = {  # what a file that `model.weights` names begins with, and what is said of it
+    b"PK\3\4": "a zip, as torch.save",
+    b"\x80\2": "a pickle",
+    b"\x89HDF\r\n": "HDF5 .* Keras",
+    b"\n<!DOCTYPE html>": "a web page",
+    b"version https://git-lfs.github.com/spec/v1": "Git LFS",
+    b"x" * 40: "of another kind",
+    b"": "empty",
+    b"\2\0\0\0\0\0\0\0{}": "let it end in .safetensors",
 }
 MORE = {
     "heads=svmm": "heads=svmm .*svm",
@@ -141,3 +152,20 @@ def test_a_second_run_leaves_the_records_of_the_first_alone(tmp_path, monkeypatc
     monkeypatch.undo()
     train.checked(line)
     assert [one.name for one in (tmp_path / "run").iterdir()] == [".lock"]
+
+
+@pytest.mark.parametrize("content", WEIGHTS)
+def test_a_file_that_holds_no_weights_is_told_by_its_content(tmp_path, content):
+    path = tmp_path / "weights.bin"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=f"model.weights={path}: .*{WEIGHTS[content]}"):
+        check_weights_file(path)
+
+
+def test_the_checkpoint_of_a_run_names_the_run(tmp_path):
+    path = tmp_path / "run" / "checkpoints" / "best.ckpt"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"PK")
+    (tmp_path / "run" / "provenance.json").write_text("{}")
+    with pytest.raises(InputError, match=f"model.weights={path}: .*name the run's folder, {tmp_path / 'run'}$"):
+        check_weights_file(path)
