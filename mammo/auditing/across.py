@@ -1,8 +1,6 @@
 """The audit before training: images that are one under two names, in two data sets or in two parts of an own split."""
 
-import hashlib
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -10,13 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mammo.auditing.duplicates import NEAR_BITS, SAME, find_pairs, has_texture
-from mammo.auditing.hashes import SYMMETRIES, VERSION, Records, records_of
+from mammo.auditing.compared import kept_for
+from mammo.auditing.duplicates import find_pairs
+from mammo.auditing.hashes import records_of
 from mammo.auditing.sources import Films
 from mammo.auditing.words import FEW
-from mammo.files import locked, whole
 from mammo.formats.header import read_headers
-from mammo.paths import home
 
 Rows = tuple[int, int]  # the rows of two films
 PATIENTS = (
@@ -117,34 +114,10 @@ def _of_same_pixels(table: pd.DataFrame, films: Films) -> tuple[dict[Rows, str],
     rows = np.delete(np.arange(len(table)), list(reasons))
     found = dict[Rows, str]()
     if len(described):
-        for first, second, symmetry, alike in _same(described, pd.factorize(table["group"])[0][rows]):
-            found[int(rows[int(first)]), int(rows[int(second)])] = (
-                f"correlation {alike:.3f}, {SYMMETRIES[int(symmetry)]}"
-            )
+        pairs = find_pairs(described, pd.factorize(table["group"])[0][rows], kept_for(films.source_of_each()))
+        for first, second, symmetry, alike in pairs.same():
+            found[int(rows[first]), int(rows[second])] = f"correlation {alike:.3f}, {symmetry}"
     return found, reasons
-
-
-def _same(described: Records, groups: np.ndarray) -> np.ndarray:
-    """Return first, second, symmetry and correlation of the pairs with the same pixels, the clearest first.
-
-    They are kept, and one process at a time compares: the others of its job, and later runs, find what it kept.
-    """
-    facts = hashlib.sha256(f"{VERSION} {NEAR_BITS} {SAME}".encode())
-    for part in (described.key, described.hashes, groups):
-        facts.update(np.ascontiguousarray(part).tobytes())
-    kept = home() / "hashes" / f"pairs-{facts.hexdigest()[:20]}.npy"
-    with locked(kept.with_suffix(".lock")):
-        with suppress(OSError, EOFError, ValueError):  # a file that cannot be read is replaced
-            return np.asarray(np.load(kept, allow_pickle=False))
-        found = [
-            (first, second, SYMMETRIES.index(symmetry), alike)
-            for first, second, symmetry, alike in find_pairs(described, groups).same()
-            if has_texture(described["thumb"][first]) and has_texture(described["thumb"][second])
-        ]
-        made = np.array(found, float).reshape(-1, 4)
-        with suppress(OSError), whole(kept) as temporary, temporary.open("wb") as file:
-            np.save(file, made, allow_pickle=False)
-    return made
 
 
 def _in_two_parts(table: pd.DataFrame, pairs: Iterable[Rows]) -> list[tuple[str, str]]:

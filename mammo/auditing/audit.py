@@ -10,8 +10,9 @@ import pandas as pd
 from mammo import figures
 from mammo.auditing import people
 from mammo.auditing.acquisitions import in_two_parts
+from mammo.auditing.compared import kept_for
 from mammo.auditing.crossing import crossing
-from mammo.auditing.duplicates import Pairs, find_pairs, has_texture
+from mammo.auditing.duplicates import Pairs, find_pairs
 from mammo.auditing.hashes import Records, records_of
 from mammo.auditing.parts import find_parts
 from mammo.auditing.sources import Films
@@ -171,7 +172,7 @@ def audit_of(
     films = films.drop(index=list(reasons)).reset_index(drop=True)
     found.doubts = doubts + _one_part(films["split"]) + _unknown(films["patient"], "their pixels were")
     shown = parts if parts is not None else len(films) <= MOST_PARTS
-    by_pixels(films, described, found, own=own, parts=shown)
+    by_pixels(films, described, found, own=own, parts=shown, kept=kept_for(of.source_of_each()))
     if not shown:
         found.doubts.append("crops and copies turned by other angles than 90 degrees were not looked for (--parts)")
     return found
@@ -211,7 +212,13 @@ def _beside(films: pd.DataFrame) -> Iterator[str]:
 
 
 def by_pixels(
-    films: pd.DataFrame, described: Records, found: Audit, *, own: bool = False, parts: bool = False
+    films: pd.DataFrame,
+    described: Records,
+    found: Audit,
+    *,
+    own: bool = False,
+    parts: bool = False,
+    kept: Path | None = None,
 ) -> Pairs:
     """Add the films with the same pixels, and what was compared, to `found`; return the pairs with near hashes.
 
@@ -222,9 +229,10 @@ def by_pixels(
         own: True if the folders or the table of the films tell their splits. Then a copy of a film of a split among
             those of none is a leak: nobody knows what the others are for.
         parts: True looks for films that show a part of another one, too.
+        kept: The file of what was compared before, see `duplicates.find_pairs`.
     """
-    textured = np.array([has_texture(thumb) for thumb in described.thumb], bool)
-    pairs = find_pairs(described, among=textured)
+    pairs = find_pairs(described, kept=kept)
+    textured = pairs.textured
     splits_known = films["split"].notna().any()
     names, splits, patients = (
         films[column].to_numpy(dtype=object, na_value=None) for column in ("name", "split", "patient")

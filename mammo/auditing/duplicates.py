@@ -1,26 +1,32 @@
 """Films with the same pixels: perceptual hashes propose pairs, and the correlation of aligned pixels decides."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from mammo.auditing.compared import Compared
 from mammo.auditing.hashes import SIDE, SYMMETRIES, Records, turned
+from mammo.auditing.nearest import propose
+from mammo.files import locked
 
-# Of 256 bits. Altered copies of mini-MIAS films differ by 56 or less; 164 of 51,681 pairs of other films are this near.
-NEAR_BITS = 64
 # Correlation after alignment from which two films have the same pixels. On mini-MIAS altered copies reach at least
 # 0.88, most of them 0.95, and distinct films at most 0.65 (`mammo audit benchmark mias` prints both).
 SAME = 0.78
 # Side, iterations, and the correlation below which a pair is rejected at this side. Copies of real films reach 0.84 at
 # a quarter of the resolution and 0.78 at half of it; nine of ten pairs with near hashes are rejected there.
 _LEVELS = ((SIDE // 4, 30, 0.70), (SIDE // 2, 15, 0.65), (SIDE, 10, -1.0))
-_BLOCK = 512  # films that are compared with all others at once
+EVERY_S = 60  # seconds between two writings of what was decided
+_AHEAD = 10_000  # pairs that are handed to the threads together
 
 
 @dataclass(frozen=True)
@@ -32,12 +38,14 @@ class Pairs:
         second: (pairs,) row numbers of the second films, each larger than its `first`.
         symmetry: (pairs,) positions in `SYMMETRIES`: the turn that makes the second film like the first.
         correlation: (pairs,) after alignment, at most 1; NaN if a lower resolution sufficed to reject the pair.
+        textured: (films,) bool, false for a film that is compared with none, such as a blank one.
     """
 
     first: np.ndarray
     second: np.ndarray
     symmetry: np.ndarray
     correlation: np.ndarray
+    textured: np.ndarray
 
     def same(self) -> Iterator[tuple[int, int, str, float]]:
         """Yield first, second, symmetry and correlation of the pairs with the same pixels, the clearest first."""
@@ -47,61 +55,86 @@ class Pairs:
                 yield int(self.first[pair]), int(self.second[pair]), how, float(self.correlation[pair])
 
 
-def find_pairs(records: Records, groups: np.ndarray | None = None, among: np.ndarray | None = None) -> Pairs:
-    """Propose pairs of films by hash and decide by pixels.
+def find_pairs(records: Records, groups: np.ndarray | None = None, kept: Path | None = None) -> Pairs:
+    """Propose pairs of films by hash and decide by pixels. Films without texture are compared with none.
 
     Args:
         records: The records of the films, from `mammo.auditing.hashes.records`.
         groups: (films,) the group of each film; only films of two groups are compared. None compares all.
-        among: (films,) bool, false for a film that is not compared, such as a blank one; None compares all.
+        kept: A file from `compared.kept_for`. Films that it holds are not compared again with each other; the others
+            are compared with all, and what is found is added to it as it comes. Of several processes one compares at a
+            time. None keeps nothing.
     """
-    first, second, symmetry = propose(records["hashes"])
-    if among is not None:
-        kept = among[first] & among[second]
-        first, second, symmetry = first[kept], second[kept], symmetry[kept]
-    if groups is not None:
-        across = groups[first] != groups[second]
-        first, second, symmetry = first[across], second[across], symmetry[across]
+    with nullcontext() if kept is None else locked(kept.with_suffix(".lock")):
+        known = Compared.read(kept)
+        rows = known.rows(records["key"])
+        if (rows >= 0).sum() < len(records):
+            known, rows = _proposed(records, known, rows), np.arange(len(records))
+            known.write(kept)
+        first, second = rows[known.first], rows[known.second]
+        asked = (first >= 0) & (second >= 0)
+        if groups is not None:
+            asked &= groups[first] != groups[second]
+        _decide(records, known, first, second, np.flatnonzero(asked & ~known.decided), kept)
+    textured = np.zeros(len(records), bool)
+    textured[rows[rows >= 0]] = known.textured[rows >= 0]
+    return Pairs(first[asked], second[asked], known.symmetry[asked], known.correlation[asked], textured)
+
+
+def _proposed(records: Records, known: Compared, rows: np.ndarray) -> Compared:
+    """Return all films with the known pairs among them, and with the pairs that new films make.
+
+    Args:
+        records: The records of the films.
+        known: What was compared before.
+        rows: The row in `records` of each known film, or -1.
+    """
+    there, pairs = rows >= 0, (rows[known.first] >= 0) & (rows[known.second] >= 0)
+    new, textured = np.ones(len(records), bool), np.zeros(len(records), bool)
+    new[rows[there]], textured[rows[there]] = False, known.textured[there]
+    added = np.flatnonzero(new).tolist()
+    textured[added] = list(_shown(lambda row: has_texture(records["thumb"][row]), added, "looking for texture"))
+    among = np.flatnonzero(textured)
+    first, second, symmetry = propose(records["hashes"][among], new[among])
+    first = np.concatenate([rows[known.first[pairs]], among[first]])
+    second = np.concatenate([rows[known.second[pairs]], among[second]])
+    unknown = len(first) - int(pairs.sum())
+    symmetry = np.concatenate([known.symmetry[pairs], symmetry])
+    correlation = np.concatenate([known.correlation[pairs], np.full(unknown, np.nan)])
+    decided = np.concatenate([known.decided[pairs], np.zeros(unknown, bool)])
+    order = np.lexsort((second, first))
+    return Compared(
+        records["key"], textured, *(part[order] for part in (first, second, symmetry, correlation, decided))
+    )
+
+
+def _decide(
+    records: Records, known: Compared, first: np.ndarray, second: np.ndarray, pairs: np.ndarray, kept: Path | None
+) -> None:
+    """Compute the correlation of some pairs; what was computed is kept each minute, and when the user stops it."""
 
     def decide(pair: int) -> float:
         one, other = records["thumb"][first[pair]], records["thumb"][second[pair]]
-        return correlation(one, turned(other, int(symmetry[pair])))
+        return correlation(one, turned(other, int(known.symmetry[pair])))
 
+    written = time.monotonic()
+    try:
+        for pair, value in zip(pairs, _shown(decide, pairs, "aligning pairs"), strict=True):
+            known.correlation[pair], known.decided[pair] = value, True
+            if time.monotonic() - written > EVERY_S:
+                known.write(kept)
+                written = time.monotonic()
+    finally:
+        if len(pairs):
+            known.write(kept)
+
+
+def _shown(work: Callable[[int], Any], items: Sequence[int] | np.ndarray, title: str) -> Iterator[Any]:
+    """Yield the results of work on all cores, in order, beside a progress bar."""
     with ThreadPoolExecutor() as pool:
-        bar = track(
-            pool.map(decide, range(len(first))), "aligning pairs", total=len(first), console=Console(stderr=True)
-        )
-        decided = np.fromiter(bar, float, len(first))
-    return Pairs(first, second, symmetry, decided)
-
-
-def propose(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the pairs whose hashes differ by at most `NEAR_BITS` under some symmetry, each with its nearest symmetry.
-
-    Args:
-        hashes: (films, symmetries, words) uint64.
-
-    Returns:
-        First film, second film, symmetry, each (pairs,).
-    """
-    found = []
-    for start in range(0, len(hashes), _BLOCK):
-        straight = hashes[start : start + _BLOCK, 0]  # (block, words)
-        others = hashes[start:]
-        nearest = np.full((len(straight), len(others)), 255, np.uint8)
-        which = np.zeros_like(nearest)
-        for symmetry in range(hashes.shape[1]):
-            bits = sum(
-                np.bitwise_count(straight[:, None, word] ^ others[None, :, symmetry, word]).astype(np.uint16)
-                for word in range(hashes.shape[2])
-            )
-            nearer = bits < nearest
-            np.copyto(nearest, bits, where=nearer, casting="unsafe")
-            which[nearer] = symmetry
-        rows, columns = np.nonzero(np.triu(nearest <= NEAR_BITS, 1))
-        found.append((rows + start, columns + start, which[rows, columns]))
-    first, second, symmetries = (np.concatenate(part) for part in zip(*found, strict=True))
-    return first, second, symmetries
+        parts = (pool.map(work, items[start : start + _AHEAD]) for start in range(0, len(items), _AHEAD))
+        done, console = chain.from_iterable(parts), Console(stderr=True)
+        yield from track(done, title, total=len(items), console=console, disable=not len(items))
 
 
 def correlation(one: np.ndarray, other: np.ndarray) -> float:

@@ -85,10 +85,11 @@ class Records:
     unkept: str = ""
 
     @classmethod
-    def of(cls, known: np.ndarray, rows: list[int], unkept: str = "") -> "Records":
-        """Return some rows of an array of `RECORD`."""
-        thumbs = np.asarray(known["thumb"])
-        return cls(known["key"][rows], known["hashes"][rows], [thumbs[row] for row in rows], unkept)
+    def of(cls, known: list[np.ndarray], rows: list[int], unkept: str = "") -> "Records":
+        """Return some rows of arrays of `RECORD`, counted through all of them."""
+        key, hashes = (np.concatenate([part[name] for part in known])[rows] for name in ("key", "hashes"))
+        thumbs = [thumb for part in known for thumb in np.asarray(part["thumb"])]
+        return cls(key, hashes, [thumbs[row] for row in rows], unkept)
 
     def __len__(self) -> int:
         return len(self.key)
@@ -97,25 +98,30 @@ class Records:
         return getattr(self, name)
 
 
-def records(paths: Sequence[Path], cache: Path | None = None) -> tuple[Records, dict[int, str]]:
+def records(
+    paths: Sequence[Path], cache: Path | None = None, own: Path | None = None
+) -> tuple[Records, dict[int, str]]:
     """Return the records of the films that can be read, and the reason of each other film by its place in `paths`.
 
-    Of processes that share a cache one hashes, with all cores, while the others wait and then find the records there.
+    Of processes that add to one file one hashes, with all cores, while the others wait and find the records there.
 
     Args:
         paths: The files of the films.
-        cache: A file of records; films of the same path, size and time are taken from it, and those that are missing
-            are added as they come. If some of its films are not asked for, they are kept. None reads all films.
+        cache: A file of records; films of the same path, size and time are taken from it and from those of its shards,
+            and those that are missing are added as they come. If some of its films are not asked for, they are kept.
+            None reads all films.
+        own: The file from `shard_of` that missing films are added to, in place of `cache`.
 
     Returns:
         The records, in the order of `paths`, and the reasons.
     """
     keys = [key_of(path) for path in paths]
-    known, reasons, unkept = _cached(cache), dict[int, str](), ""
-    if set(keys) - set(known["key"].tolist()):
-        with nullcontext() if cache is None else locked(cache.with_suffix(".lock")):
-            known, reasons, unkept = _completed(paths, keys, cache)
-    at = {key: row for row, key in enumerate(known["key"].tolist())}
+    known, reasons, unkept = _known(cache), dict[int, str](), ""
+    own = own or cache
+    if set(keys) - _keys(known):
+        with nullcontext() if own is None else locked(own.with_suffix(".lock")):
+            known, reasons, unkept = _completed(paths, keys, cache, own)
+    at = {key: row for row, key in enumerate(key for part in known for key in part["key"].tolist())}
     for row, key in enumerate(keys):
         if key not in at:
             reasons.setdefault(row, f"{paths[row]}: it or its record changed while films were read; run again")
@@ -123,15 +129,14 @@ def records(paths: Sequence[Path], cache: Path | None = None) -> tuple[Records, 
 
 
 def _completed(
-    paths: Sequence[Path], keys: Sequence[bytes], cache: Path | None
-) -> tuple[np.ndarray, dict[int, str], str]:
+    paths: Sequence[Path], keys: Sequence[bytes], cache: Path | None, own: Path | None
+) -> tuple[list[np.ndarray], dict[int, str], str]:
     """Return all records of a cache when those that it lacks are added, the reasons of films without, and `unkept`.
 
-    If the cache cannot be written, the records are held in the memory instead.
+    If `own` cannot be written, the records are held in the memory instead.
     """
     unkept = ""
-    known = _cached(cache)
-    there = set(known["key"].tolist())
+    there = _keys(_known(cache))
     missing = [row for row, key in enumerate(keys) if key not in there]
     reasons: dict[int, str] = {}
     block: list[np.ndarray] = []
@@ -143,13 +148,40 @@ def _completed(
                 reasons[row] = str(one) if str(paths[row]) in str(one) else f"{paths[row]}: {one}"
             elif keys[row]:
                 block.append(one)
-            if cache is not None and len(block) >= AT_ONCE and not unkept:
-                block, unkept = _kept(block, cache)
+            if own is not None and len(block) >= AT_ONCE and not unkept:
+                block, unkept = _kept(block, own)
     finally:  # what was hashed is kept, even if the user stops it here
-        if cache is not None and block and not unkept:
-            block, unkept = _kept(block, cache)
-    added = np.array(block, RECORD)
-    return np.concatenate([_cached(cache), added]) if block else _cached(cache), reasons, unkept
+        if own is not None and block and not unkept:
+            block, unkept = _kept(block, own)
+    return [*_known(cache), np.array(block, RECORD)], reasons, unkept
+
+
+def hash_shard(paths: Sequence[Path], sources: Sequence[Path], shard: tuple[int, int]) -> tuple[int, int, list[str]]:
+    """Hash each film of a shard that has no record, into a file of the shard's own, which `records` finds.
+
+    Args:
+        paths: The files of all films.
+        sources: The folder or table that each film comes from.
+        shard: The number of the shard, from 0, and the number of shards.
+
+    Returns:
+        The number of films of the shard, how many of them were hashed now, and why others cannot be.
+    """
+    films, hashed, reasons = 0, 0, list[str]()
+    for source in dict.fromkeys(sources):
+        of_source = [path for path, one in zip(paths, sources, strict=True) if one == source]
+        mine, cache = of_source[shard[0] :: shard[1]], cache_of(source)
+        missing = len(unhashed(mine, [source] * len(mine)))
+        _, lost = records(mine, cache, shard_of(cache, shard))
+        films, hashed = films + len(mine), hashed + missing - len(lost)
+        reasons += lost.values()
+    return films, hashed, reasons
+
+
+def unhashed(paths: Sequence[Path], sources: Sequence[Path]) -> list[Path]:
+    """Return the films that have no record in the cache of their source."""
+    there = {source: _keys(_known(cache_of(source))) for source in set(sources)}
+    return [path for path, source in zip(paths, sources, strict=True) if key_of(path) not in there[source]]
 
 
 def _kept(block: list[np.ndarray], cache: Path) -> tuple[list[np.ndarray], str]:
@@ -196,6 +228,11 @@ def cache_of(source: Path) -> Path:
     )
 
 
+def shard_of(cache: Path, shard: tuple[int, int]) -> Path:
+    """Return the file beside a cache that a shard, its number from 0 and their number, adds to."""
+    return cache.with_name(f"{cache.stem}-{shard[0] + 1}of{shard[1]}.npy")
+
+
 def key_of(path: Path) -> bytes:
     """Return what names the file as it is now; nothing if it is not there."""
     try:
@@ -203,6 +240,16 @@ def key_of(path: Path) -> bytes:
     except OSError:
         return b""
     return hashlib.sha256(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest().encode()
+
+
+def _known(cache: Path | None) -> list[np.ndarray]:
+    """Return the records of a cache and of its shards."""
+    shards = [] if cache is None else sorted(cache.parent.glob(f"{cache.stem}-*.npy"))
+    return [_cached(one) for one in (cache, *shards)]
+
+
+def _keys(known: list[np.ndarray]) -> set[bytes]:
+    return {key for part in known for key in part["key"].tolist()}
 
 
 def _cached(cache: Path | None) -> np.ndarray:

@@ -46,14 +46,21 @@ def films(
         typer.Option(help="look for crops, and copies turned by any angle; by default among at most 2,000 films"),
     ] = None,
     sheet: Annotated[Path, typer.Option(help="PNG to write: a picture of the pairs that leak")] = Path("leaks.png"),
+    shard: Annotated[
+        str | None, typer.Option(help="hash one share of the films and end, for example 3/64; an audit then uses it")
+    ] = None,
 ) -> None:
     """Find patients, images and pixels that are in two parts of a split, or could be after a random split."""
     from mammo.auditing.audit import audit_of
+    from mammo.auditing.forecast import forecast
+    from mammo.auditing.hashes import hash_shard
     from mammo.auditing.sides import read_sides
     from mammo.auditing.sources import films_of, find_films
     from mammo.auditing.splits import read_split
+    from mammo.cli.prepare import SHARE, share_of
     from mammo.datasets.registry import DATASETS, open_dataset
 
+    share = share_of([f"{SHARE}={shard}"]) if shard is not None else None
     named = read_sides(sides)
     if words or (source in DATASETS and not Path(source).exists()):
         from mammo.cli.data import config_of_source
@@ -68,6 +75,18 @@ def films(
         of = films_of(dataset, choose_images(dataset, config.data))
     else:
         of = find_films(Path(source), named)
+    paths, sources = [Path(path) for path in of.table["path"]], of.source_of_each()
+    if share is not None:
+        films, hashed, reasons = hash_shard(paths, sources, share)
+        left = films - hashed - len(reasons)
+        typer.echo(
+            f"shard {shard}: {films:,} of {len(paths):,} films: {hashed:,} hashed, {left:,} were there, "
+            f"{len(reasons):,} unreadable"
+        )
+        _end([f"not looked at: {reason}" for reason in reasons], found=False)
+        return
+    if line := forecast(paths, sources):
+        typer.echo(line, err=True)
     found = audit_of(of, None if split is None else read_split(split), patient, parts=parts)
     typer.echo("\n".join(found.lines()))  # before the sheet is drawn: a leak is told, whatever becomes of the picture
     if found.pairs:

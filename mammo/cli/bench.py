@@ -119,6 +119,21 @@ def loading(
 
 
 @app.command()
+def audit(
+    films: Annotated[
+        str, typer.Option(help="numbers of films whose hashes are compared, separated by commas")
+    ] = "1000,10000,100000,1000000",
+    files: Annotated[int, typer.Option(min=0, help="the number of files that are audited; 0: none")] = 10_000,
+    to: To = BENCH,
+) -> None:
+    """Measure how time and memory of an audit grow with the number of films, and how many planted copies it finds."""
+    from mammo.bench import auditing as bench
+
+    found = bench.measure(films=[int(one) for one in films.split(",")], files=files, say=typer.echo)
+    _end("audit", bench.tables(found), found, to)
+
+
+@app.command()
 def unlike(
     runs: Annotated[list[Path], typer.Argument(help="finished runs that differ in their patients, as folds do")],
     patients: Annotated[int, typer.Option(min=0, help="the number of drawn patients of each machine; 0: none")] = 20,

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from mammo.auditing.benchmark import CHOICES, altered
-from mammo.auditing.duplicates import NEAR_BITS, SAME, correlation, find_pairs, propose
+from mammo.auditing.duplicates import SAME, correlation, find_pairs
 from mammo.auditing.hashes import RECORD, SIDE, SYMMETRIES, read_grey, record, turned
+from mammo.auditing.nearest import NEAR_BITS, propose
 
 
 @pytest.fixture(scope="module")
