@@ -21,7 +21,8 @@ METRICS, SPLIT = "tests/evaluation/test_metrics.py", "tests/datasets/test_split.
 HEADS, CROPS = "tests/models/test_heads.py", "tests/preprocessing/test_crops.py"
 SIGNIFICANCE, DOWNLOAD = "tests/evaluation/test_significance.py", "tests/datasets/test_download.py"
 BOOTSTRAP, RESUME = "tests/evaluation/test_bootstrap.py", "tests/processes/test_resume.py"
-DUPLICATES, MIAS = "tests/auditing/test_duplicates.py", "tests/datasets/test_mias.py"
+DUPLICATES, NEAREST = "tests/auditing/test_duplicates.py", "tests/auditing/test_nearest.py"
+MIAS = "tests/datasets/test_mias.py"
 AUGMENT, BREAST = "tests/preprocessing/test_augment.py", "tests/preprocessing/test_breast.py"
 MARKS, DETECTION, REPORT = (
     f"tests/{name}.py" for name in ("evaluation/test_marks", "evaluation/test_detection", "reports/test_detection")
@@ -181,7 +182,9 @@ MUTATIONS = {
     # audit
     "same too soon": ("auditing/duplicates.py", "SAME = 0.78", "SAME = 0.3", DUPLICATES, "two_breasts"),
     "same too late": ("auditing/duplicates.py", "SAME = 0.78", "SAME = 0.995", DUPLICATES, "copy_is_found"),
-    "hashes too far": ("auditing/duplicates.py", "NEAR_BITS = 64", "NEAR_BITS = 4", DUPLICATES, "copy_is_found"),
+    "hashes too far": ("auditing/nearest.py", "NEAR_BITS = 64", "NEAR_BITS = 4", DUPLICATES, "copy_is_found"),
+    "turn of the other film": ("auditing/nearest.py", "np.where(other > one, INVERSE[turn], turn)", "turn", NEAREST, "turned_alike"),
+    "added films uncompared": ("auditing/duplicates.py", "propose(records[\"hashes\"][among], new[among])", "propose(records[\"hashes\"][among], ~new[among])", NEAREST, "added_are_compared"),
     "patients unaudited": ("auditing/audit.py", '_in_several(rows, ["patient"])', '_in_several(rows, ["image_id"])', "tests/auditing/test_audit.py", "patient_in_two_splits"),
     # detectors: where places lie, what they learn from, and what is judged
     "places shifted": ("preprocessing/view.py", "(STEP * at + 0.5) * CELL_PX - 0.5", "(STEP * at + 2.5) * CELL_PX - 0.5", VIEW, "hottest_place"),

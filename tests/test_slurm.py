@@ -15,10 +15,13 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
+from mammo.auditing.hashes import read_grey
 from mammo.files import read_json
 from tests.conftest import CONF, SHARES
 
@@ -380,3 +383,52 @@ def test_two_nodes_share_the_cutting(slurm, settings, films, tmp_path, monkeypat
     monkeypatch.setenv("MAMMO_HOME", str(tmp_path / "other"))
     alone(tmp_path, *settings, "hydra.run.dir=alone")
     assert squares(tmp_path / "other") == together
+
+
+SLOW = """
+import os, time
+from mammo.auditing import hashes
+honest = hashes.read_grey
+def read(path):
+    with open(os.environ["FILMS"], "a") as file:
+        file.write(f"{os.environ.get('SLURMD_NODENAME')} {path.stem}\\n")
+    time.sleep(0.5)
+    return honest(path)
+hashes.read_grey, hashes.AT_ONCE = read, 1
+"""
+
+
+def test_an_array_of_shards_hashes_for_an_audit_and_a_dead_node_loses_no_film(
+    slurm, phantom, films, tmp_path, monkeypatch
+):
+    (tmp_path / "sitecustomize.py").write_text(SLOW)  # Python runs it when it starts
+    for env, path in ((slurm.env, f"{tmp_path}:{ROOT}"), (os.environ, str(ROOT))):
+        monkeypatch.setitem(env, "PYTHONPATH", path)
+    folder = tmp_path / "audited"
+    folder.mkdir()
+    for path in [*phantom.root.glob("mdb*.pgm"), phantom.root / "Info.txt"]:
+        shutil.copy(path, folder)
+    cv2.imwrite(str(folder / "copy.png"), np.ascontiguousarray(read_grey(folder / "mdb001.pgm")[:, ::-1]))
+    number = len(list(folder.iterdir())) - 1
+    job = slurm.submit(tmp_path, [str(folder)], page="audit-data", smaller=ARRAY, example="/data/films")
+    wait(lambda: sum(node == "n2" for node, _ in films()) >= 4, 180)
+    assert slurm.kill("n2")
+    wait(lambda: "n2" not in slurm("sinfo", "-h", "-t", "idle,alloc,mix", "-N", "-o", "%N").split(), 120)
+    slurm.start("n2")
+
+    def states():
+        slurm.hurry()
+        return re.findall(r" JobState=(\w+)", slurm("scontrol", "-o", "show", "job", job))
+
+    wait(lambda: set(states()) <= {"COMPLETED", "FAILED", "CANCELLED"}, 300)
+    assert states() == ["COMPLETED"] * 3
+    counts = Counter(film for _, film in films())
+    print(f"\n{sum(counts.values())} films read for {number}")
+    assert len(counts) == number and sum(counts.values()) <= number + 1  # the one at work when the node died
+    (tmp_path / "films").unlink()
+    line = [sys.executable, "-m", "mammo", "audit", "films", str(folder), "--no-parts", "--sheet", "sheet.png"]
+    said = [
+        subprocess.run(line, cwd=tmp_path, env=env, capture_output=True, check=False).stdout
+        for env in (slurm.env, os.environ | {"MAMMO_HOME": str(tmp_path / "other")})
+    ]
+    assert said[0] == said[1] and b"leaks: 1" in said[0] and films() == []

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from mammo.auditing import hashes
 from mammo.auditing.hashes import read_grey
 from mammo.cli.main import app
 from mammo.datasets.dicom_file import write_dicom
@@ -72,6 +73,20 @@ def test_a_copy_without_a_split_would_leak_and_is_drawn(films, tmp_path):
     assert "would leak under any split: copy.jpg (patient unknown) and mdb001.pgm (patient mias-001)" in said
     assert f", mirrored\nleaks: 1\nsheet: {tmp_path / 'sheet.png'} shows the worst 1 of 1 pair\n" in said
     assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_audit_after_its_shards_says_what_one_process_says(films, tmp_path, monkeypatch):
+    mirrored(films / "mdb001.pgm", films / "copy.jpg")
+    monkeypatch.setenv("MAMMO_HOME", str(tmp_path / "one"))
+    alone = audited("films", films, "--sheet", tmp_path / "sheet.png")
+    monkeypatch.setenv("MAMMO_HOME", str(tmp_path / "shards"))
+    for number, said in ((1, "4 of 7 films: 4 hashed"), (2, "3 of 7 films: 3 hashed")):
+        assert audited("films", films, "--shard", f"{number}/2") == (
+            0, f"shard {number}/2: {said}, 0 were there, 0 unreadable\n",
+        )  # fmt: skip
+    monkeypatch.setattr(hashes, "read_grey", None)
+    assert audited("films", films, "--sheet", tmp_path / "sheet.png") == alone
+    assert audited("films", films, "--shard", "3/2")[0] == 2
 
 
 def test_films_of_unknown_patients_are_not_taken_for_one_patients(films, tmp_path):

@@ -11,7 +11,6 @@ import pytest
 from mammo.auditing.benchmark import CHOICES, altered
 from mammo.auditing.duplicates import SAME, correlation, find_pairs
 from mammo.auditing.hashes import RECORD, SIDE, SYMMETRIES, read_grey, record, turned
-from mammo.auditing.nearest import NEAR_BITS, propose
 
 
 @pytest.fixture(scope="module")
@@ -66,23 +65,6 @@ def test_films_that_show_nothing_are_no_pair_unless_identical():
     grey, black = np.full((SIDE, SIDE), 90, np.uint8), np.zeros((SIDE, SIDE), np.uint8)
     assert correlation(black, black) == 1.0
     assert not correlation(black, grey) >= SAME
-
-
-def random_hashes(films, copies, rng):
-    """Hashes as unlike as real ones, where those of the first `copies` films are repeated at the end, some bits off."""
-    hashes = rng.integers(0, 2**64, (films, 8, 4), np.uint64)
-    hashes[-copies:] = hashes[:copies] ^ (np.uint64(1) << rng.integers(0, 64, (copies, 8, 4), np.uint64))
-    return hashes
-
-
-def test_every_near_pair_of_hashes_is_proposed_once_with_its_nearest_symmetry():
-    hashes = random_hashes(1200, 100, np.random.default_rng(0))
-    hashes[-1, 0], hashes[-1, 5] = ~hashes[99, 0], hashes[99, 0]
-    first, second, symmetry = propose(hashes)
-    assert list(zip(first, second, strict=True)) == [(film, 1100 + film) for film in range(100)]
-    assert symmetry.tolist() == [0] * 99 + [5]
-    distance = np.bitwise_count(hashes[first[0], 0] ^ hashes[second[0], symmetry[0]]).sum()
-    assert distance <= NEAR_BITS
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mammo.auditing import hashes
-from mammo.auditing.hashes import Records, cache_of, read_grey, records, records_of
+from mammo.auditing.hashes import Records, cache_of, hash_shard, read_grey, records, records_of, unhashed
 
 
 @pytest.fixture
@@ -138,6 +138,33 @@ def test_of_two_processes_one_hashes_with_all_cores_and_the_other_waits_for_its_
     first.join(20)
     assert first.exitcode == 0 and sorted(log.read_text().split()) == ["0", "1", "2"]
     assert len(found) == 3 and not reasons
+
+
+def test_shards_hash_each_film_once_and_an_audit_finds_their_records(paths, read, tmp_path):
+    paths, sources = [*paths, tmp_path / "gone.png"], [tmp_path] * 4
+    whole, reasons = records(paths)
+    read.clear()
+    assert [hash_shard(paths, sources, (number, 2))[:2] for number in (1, 0)] == [(2, 1), (2, 2)]
+    assert sorted(read) == ["a", "b", "c", "gone"] and unhashed(paths, sources) == [paths[3]]
+    read.clear()
+    found, again = records_of(paths, sources)
+    assert same(found, whole) and again == reasons and read == ["gone"]
+    assert hash_shard(paths[:3], sources[:3], (0, 3)) == (1, 0, [])  # what another shard hashed is there
+
+
+def test_a_shard_that_was_killed_hashes_the_rest(paths, read, monkeypatch, tmp_path):
+    """It dies without a word while it hashes its second film."""
+    monkeypatch.setattr(hashes, "AT_ONCE", 1)
+
+    def killed():
+        monkeypatch.setattr(hashes, "read_grey", lambda path: os._exit(9) if path.stem == "b" else read_grey(path))
+        hash_shard(paths, [tmp_path] * 3, (0, 1))
+
+    process = multiprocessing.get_context("fork").Process(target=killed)
+    process.start()
+    process.join(20)
+    assert process.exitcode == 9
+    assert hash_shard(paths, [tmp_path] * 3, (0, 1)) == (3, 2, []) and read == ["b", "c"]
 
 
 def test_thumbnails_stay_in_the_file_until_they_are_looked_at(paths, tmp_path):
