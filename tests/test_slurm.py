@@ -360,7 +360,7 @@ def test_an_array_of_parts_fills_one_cache_and_one_that_is_stopped_cuts_what_is_
     assert len(before) < 11 and all(count <= 2 for count in counts.values())
     print(f"\n{stop.__name__} after {len(before)} of 11 films; {sum(counts.values())} films read for 32")
     logs = [(tmp_path / f"slurm-{job}_{number}.out").read_text() for number in (1, 2, 3)]
-    assert all(f"part {number} of 3" in log for number, log in enumerate(logs, 1))
+    assert all(f"shard {number} of 3" in log for number, log in enumerate(logs, 1))
     assert any("all squares are in the cache" in log for log in logs)
     array = squares(tmp_path / "home")
     (tmp_path / "films").unlink()

@@ -47,7 +47,8 @@ def films(
     ] = None,
     sheet: Annotated[Path, typer.Option(help="PNG to write: a picture of the pairs that leak")] = Path("leaks.png"),
     shard: Annotated[
-        str | None, typer.Option(help="hash one share of the films and end, for example 3/64; an audit then uses it")
+        str | None,
+        typer.Option(metavar="I/N", help="hash one shard of the films, say 3/64, and end; an audit then uses it"),
     ] = None,
 ) -> None:
     """Find patients, images and pixels that are in two parts of a split, or could be after a random split."""
@@ -57,10 +58,10 @@ def films(
     from mammo.auditing.sides import read_sides
     from mammo.auditing.sources import films_of, find_films
     from mammo.auditing.splits import read_split
-    from mammo.cli.prepare import SHARE, share_of
+    from mammo.cli.prepare import share_of
     from mammo.datasets.registry import DATASETS, open_dataset
 
-    share = share_of([f"{SHARE}={shard}"]) if shard is not None else None
+    share = share_of(shard)
     named = read_sides(sides)
     if words or (source in DATASETS and not Path(source).exists()):
         from mammo.cli.data import config_of_source

@@ -12,14 +12,14 @@ from mammo.errors import InputError
 
 def prepare(
     words: Annotated[list[str], typer.Argument(help="settings as in training, data=<name> first")],
-    part: Annotated[
-        str | None, typer.Option(metavar="I/N", help="cut one part of the images, say 3/64; counted from 1")
+    shard: Annotated[
+        str | None, typer.Option(metavar="I/N", help="cut one shard of the images, say 3/64; counted from 1")
     ] = None,
 ) -> None:
-    """Cut the samples that a training with these settings needs, or one part of them, into the cache.
+    """Cut the samples that a training with these settings needs, or one shard of them, into the cache.
 
-    --part 3/64 cuts the third of 64 parts, on any machine that sees MAMMO_HOME; without it, all is cut that no part
-    has cut. The exit status is 0, 1 (more films are unreadable than data.max_unreadable allows) or 2 (a setting is
+    --shard 3/64 cuts the third of 64 shards, on any machine that sees MAMMO_HOME; without it, all is cut that no
+    shard has cut. The exit status is 0, 1 (more films are unreadable than data.max_unreadable allows) or 2 (a setting is
     wrong).
     """
     from mammo.cli.options import check_choices
@@ -28,7 +28,7 @@ def prepare(
     from mammo.runs.compose import config_of
     from mammo.runs.hydra_words import for_hydra
 
-    share = share_of(part)
+    share = share_of(shard)
     check_choices(for_hydra(words), conf())
     config = config_of(words, {})
     checks.check(config)
@@ -47,7 +47,7 @@ def prepare(
     found = cut_share(dataset, chosen.findings, split_of(chosen.findings, config), config, share)
 
     together = peers()
-    who = f"part {share[0] + 1} of {share[1]}: " if share else ""
+    who = f"shard {share[0] + 1} of {share[1]}: " if share else ""
     if share is None and together is not None:
         who = f"process {together.rank + 1} of {together.world}: "
     speed = f" ({found.cut / found.seconds:.1f} a second)" if found.cut else ""
@@ -58,11 +58,11 @@ def prepare(
         typer.echo(f"unreadable: {reason if image_id in reason else f'{image_id}: {reason}'}")
     if found.goes_on:
         typer.echo(
-            f"{found.missing} images of other parts are not there yet, and crop={config.crop.name} may ask for more "
-            "when they are; run this again when all parts have ended"
+            f"{found.missing} images of other shards are not there yet, and crop={config.crop.name} may ask for more "
+            "when they are; run this again when all shards have ended"
         )
     elif found.missing:
-        typer.echo(f"{found.missing} images of other parts are not there yet; this one is done")
+        typer.echo(f"{found.missing} images of other shards are not there yet; this one is done")
     else:
         typer.echo("all squares are in the cache; a training with these settings cuts nothing")
     if len(found.unreadable) > (allowed := config.data.max_unreadable * found.images + 1e-9):
@@ -70,15 +70,15 @@ def prepare(
         raise typer.Exit(1)
 
 
-def share_of(part: str | None) -> tuple[int, int] | None:
-    """Return the part that `I/N` names, counted from 0, and the number of parts.
+def share_of(shard: str | None) -> tuple[int, int] | None:
+    """Return the shard that `I/N` names, counted from 0, and the number of shards.
 
     Raises:
         InputError: It cannot be read, or is out of range.
     """
-    if part is None:
+    if shard is None:
         return None
-    match = re.fullmatch(r"(\d+)/(\d+)", part)
+    match = re.fullmatch(r"(\d+)/(\d+)", shard)
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
-        raise InputError(f"--part {part}: expected I/N, say 3/64, with a number I from 1 to the number of parts N")
+        raise InputError(f"--shard {shard}: expected I/N, say 3/64, with a number I from 1 to the number of shards N")
     return int(match[1]) - 1, int(match[2])

@@ -74,7 +74,7 @@ def prepare(phantom):
     return run
 
 
-def test_a_part_that_is_killed_loses_nothing_and_the_plain_command_does_what_is_missing(
+def test_a_shard_that_is_killed_loses_nothing_and_the_plain_command_does_what_is_missing(
     films, prepare, tmp_path, monkeypatch
 ):
     """The cache is byte for byte what one process makes."""
@@ -83,10 +83,10 @@ def test_a_part_that_is_killed_loses_nothing_and_the_plain_command_does_what_is_
     assert len(films.taken()) == 32
     monkeypatch.setenv("MAMMO_HOME", str(tmp_path / "shared"))
     monkeypatch.setattr(cutting, "BLOCK_BYTES", 0)  # each film is written at once
-    assert prepare("--part", "3/3")[0] == 0 and len(films.taken()) == 10
+    assert prepare("--shard", "3/3")[0] == 0 and len(films.taken()) == 10
     films.dies_after = 4
     with pytest.raises(Killed):
-        prepare("--part", "1/3")
+        prepare("--shard", "1/3")
     assert len(films.taken()) == 4
     status, lines = prepare()
     assert status == 0 and lines[0].startswith("32 of 32 images: 19 cut") and len(films.taken()) == 32 - 10 - 3
@@ -97,28 +97,28 @@ def test_a_part_that_is_killed_loses_nothing_and_the_plain_command_does_what_is_
 def test_shares_are_cut_once_and_a_training_reads_no_film(films, prepare, job, unreported):
     found, read = [], []
     for number in (2, 1, 3):
-        found.append(prepare("--part", f"{number}/3"))
+        found.append(prepare("--shard", f"{number}/3"))
         read += films.taken()
     assert len(read) == len(set(read)) == 32
     assert [status for status, _ in found] == [0, 0, 0]
-    assert re.match(r"part 2 of 3: 11 of 32 images: 11 cut \(.* a second\), 0 were there, 0 unreadable", found[0][1][0])
-    assert found[0][1][1] == "21 images of other parts are not there yet; this one is done"
+    assert re.match(r"shard 2 of 3: 11 of 32 images: 11 cut \(.* a second\), 0 were there, 0 unreadable", found[0][1][0])
+    assert found[0][1][1] == "21 images of other shards are not there yet; this one is done"
     assert found[2][1][1].startswith("all squares are in the cache")
-    status, lines = prepare("--part", "1/3")
-    assert status == 0 and lines[0] == "part 1 of 3: 11 of 32 images: 0 cut, 11 were there, 0 unreadable"
+    status, lines = prepare("--shard", "1/3")
+    assert status == 0 and lines[0] == "shard 1 of 3: 11 of 32 images: 0 cut, 11 were there, 0 unreadable"
     job("trainer.max_epochs=1", "heads=[]")
     assert films.taken() == []
-    prepare("--part", "1/3", "crop.bits=16")  # other squares
+    prepare("--shard", "1/3", "crop.bits=16")  # other squares
     assert len(films.taken()) == 11
 
 
 @pytest.mark.slow
 def test_a_crop_that_asks_in_rounds_says_so_and_is_run_again(films, prepare, job):
     words = ["crop=lesion", "seed=1"]
-    first = [prepare(*words, "--part", f"{number}/2") for number in (1, 2)]
+    first = [prepare(*words, "--shard", f"{number}/2") for number in (1, 2)]
     assert [status for status, _ in first] == [0, 0]
-    assert "crop=lesion" in first[0][1][1] and first[0][1][1].endswith("run this again when all parts have ended")
-    second = [prepare(*words, "--part", f"{number}/2") for number in (1, 2)]
+    assert "crop=lesion" in first[0][1][1] and first[0][1][1].endswith("run this again when all shards have ended")
+    second = [prepare(*words, "--shard", f"{number}/2") for number in (1, 2)]
     assert second[1][1][1].startswith("all squares are in the cache")
     read = films.taken()
     assert len(read) == len(set(read))  # lesions in the first round, backgrounds in the second
@@ -131,7 +131,7 @@ def test_all_is_cut_without_a_share(films, prepare, job):
     status, lines = prepare("crop=lesion")
     assert status == 0 and lines[1].startswith("all squares are in the cache")
     films.taken()
-    assert "0 cut" in prepare("crop=lesion", "--part", "1/1")[1][0]
+    assert "0 cut" in prepare("crop=lesion", "--shard", "1/1")[1][0]
     job("crop=lesion", "trainer.max_epochs=1", "heads=[]")
     assert films.taken() == []
 
@@ -139,30 +139,30 @@ def test_all_is_cut_without_a_share(films, prepare, job):
 @pytest.mark.slow
 def test_unreadable_films_are_listed_at_the_end_and_stop_nothing(films, prepare):
     films.torn |= {"mdb001", "mdb004"}  # both of the first share
-    status, lines = prepare("--part", "1/3")
+    status, lines = prepare("--shard", "1/3")
     assert status == 1 and len(films.taken()) == 11
-    assert lines[0].startswith("part 1 of 3: 11 of 32 images: 9 cut") and lines[0].endswith("2 unreadable")
+    assert lines[0].startswith("shard 1 of 3: 11 of 32 images: 9 cut") and lines[0].endswith("2 unreadable")
     assert lines[1:3] == [f"unreadable: {name}.pgm is torn" for name in ("mdb001", "mdb004")]
     assert "data.max_unreadable=0.05 allows 0 of them" in lines[-1]
-    assert prepare("--part", "1/3", "data.max_unreadable=0.2")[0] == 0
+    assert prepare("--shard", "1/3", "data.max_unreadable=0.2")[0] == 0
     assert films.taken() == ["mdb001", "mdb004"]  # tried again, as it may have been the disk
-    assert [prepare("--part", f"{number}/3")[0] for number in (2, 3)] == [0, 0]  # the torn ones are not theirs
-    status, lines = prepare("--part", "3/3")
+    assert [prepare("--shard", f"{number}/3")[0] for number in (2, 3)] == [0, 0]  # the torn ones are not theirs
+    status, lines = prepare("--shard", "3/3")
     assert status == 0 and lines[1].startswith("all squares are in the cache")
 
 
-@pytest.mark.parametrize("part", ["0/3", "4/3", "3", "a/b", "1/0"])
-def test_a_part_out_of_range_is_one_line(part):
-    with pytest.raises(InputError, match=rf"^--part {part}: .*1 to the") as told:
-        share_of(part)
+@pytest.mark.parametrize("shard", ["0/3", "4/3", "3", "a/b", "1/0"])
+def test_a_shard_out_of_range_is_one_line(shard):
+    with pytest.raises(InputError, match=rf"^--shard {shard}: .*1 to the") as told:
+        share_of(shard)
     assert "\n" not in str(told.value)
 
 
-def test_parts_are_counted_from_one():
+def test_shards_are_counted_from_one():
     assert share_of(None) is None and share_of("3/64") == (2, 64) and share_of("64/64") == (63, 64)
 
 
-@pytest.mark.parametrize("words", [["data.cache=false"], ["--part", "9/3"], ["model.nome=3"], ["data.batch_size=999"]])
+@pytest.mark.parametrize("words", [["data.cache=false"], ["--shard", "9/3"], ["model.nome=3"], ["data.batch_size=999"]])
 def test_wrong_words_are_told_before_a_film_is_read(films, prepare, words):
     status, _ = prepare(*words)
     assert status == 2 and films.taken() == []
