@@ -3,11 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from scipy.special import stdtrit  # Student's quantile; scipy.stats takes a second to import
 
+from mammo.evaluation.grouped import Grouped
+
 RESAMPLES = 2000
+MANY = 10_000  # samples above which patients are drawn in groups
 BLOCK = 1 << 24  # weights that are in memory at a time: 128 MB
 
 
@@ -50,19 +54,30 @@ def bootstrap_weights(
 
 def resampled(
     patients: np.ndarray,
-    compute: Callable[[np.ndarray], dict[str, np.ndarray]],
+    compute: Callable[[Any], dict[str, np.ndarray]],
     resamples: int = RESAMPLES,
     everyone: np.ndarray | None = None,
+    *,
+    each: bool = False,
 ) -> dict[str, np.ndarray]:
-    """Return what `compute` makes of all rows of `bootstrap_weights`; of many samples, a block of rows at a time.
+    """Return what `compute` makes of all rows of `bootstrap_weights`; more than `MANY` samples are drawn in groups.
+
+    A plain value is computed from all samples. Of many samples, each resample's distance from it is that of
+    `Grouped` weights.
 
     Args:
         patients: (N,) the patient of each sample.
-        compute: Takes (W, N) weights and returns arrays of length W by name.
+        compute: Takes (W, N) weights and returns arrays of length W by name. It uses them in sums alone, as `Grouped`
+            has them.
         resamples: The number of resamples.
         everyone: As in `bootstrap_weights`.
+        each: True if `compute` needs the array of the weights itself; it is then given a block of rows at a time.
     """
     everyone = np.unique(patients) if everyone is None else everyone
+    if len(patients) > MANY and not each:
+        plain = compute(np.ones((1, len(patients))))
+        rough = compute(Grouped.drawn_from(np.searchsorted(everyone, patients), len(everyone), resamples))
+        return {name: plain[name][:1] + (rough[name] - rough[name][:1]) for name in plain}
     rows = max(BLOCK // max(len(patients), len(everyone), 1), 1)
     if rows > resamples:
         return compute(bootstrap_weights(patients, resamples, everyone=everyone))

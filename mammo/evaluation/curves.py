@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mammo.evaluation.bootstrap import resampled
+from mammo.evaluation.grouped import Weights
 from mammo.evaluation.metrics import sum_by_level
 
 GRID = np.linspace(0, 1, 101)
@@ -24,7 +25,7 @@ class Band:
 def roc(positive: np.ndarray, score: np.ndarray, patients: np.ndarray, resamples: int = 500) -> Band:
     """Return the ROC curve: sensitivity over 1 - specificity."""
 
-    def rows(weights: np.ndarray) -> dict[str, np.ndarray]:
+    def rows(weights: Weights) -> dict[str, np.ndarray]:
         up, down = _above(positive, score, weights)
         rates = zip(up / up[:, -1:], down / down[:, -1:], strict=True)
         return {"y": np.array([np.interp(GRID, fpr, tpr) for tpr, fpr in rates]).reshape(-1, len(GRID))}
@@ -35,7 +36,7 @@ def roc(positive: np.ndarray, score: np.ndarray, patients: np.ndarray, resamples
 def precision_recall(positive: np.ndarray, score: np.ndarray, patients: np.ndarray, resamples: int = 500) -> Band:
     """Return precision over sensitivity: for each sensitivity, the precision of the first threshold to reach it."""
 
-    def rows(weights: np.ndarray) -> dict[str, np.ndarray]:
+    def rows(weights: Weights) -> dict[str, np.ndarray]:
         up, down = _above(positive, score, weights)
         precision = up[:, 1:] / np.maximum(up[:, 1:] + down[:, 1:], 1e-12)
         recall = up[:, 1:] / up[:, -1:]
@@ -46,7 +47,7 @@ def precision_recall(positive: np.ndarray, score: np.ndarray, patients: np.ndarr
     return _band(resampled(patients, rows, resamples)["y"])
 
 
-def _above(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _above(positive: np.ndarray, score: np.ndarray, weights: Weights) -> tuple[np.ndarray, np.ndarray]:
     """Return the (resamples, 1 + levels) weights of positives and of negatives above each threshold, highest first.
 
     Resamples without positives or without negatives are left out.
@@ -73,9 +74,9 @@ def reliability(predicted: np.ndarray, true: np.ndarray, patients: np.ndarray, r
         if len(part)
     ]
 
-    def shares(weights: np.ndarray) -> dict[str, np.ndarray]:
-        mass = np.stack([weights[:, part].sum(axis=1) for part in bins], axis=1)
-        hit = np.stack([(weights[:, part] * true[part]).sum(axis=1) for part in bins], axis=1)
+    def shares(weights: Weights) -> dict[str, np.ndarray]:
+        mass = np.stack([weights.take(part, axis=1).sum(axis=1) for part in bins], axis=1)
+        hit = np.stack([(weights.take(part, axis=1) * true[part]).sum(axis=1) for part in bins], axis=1)
         return {"share": np.divide(hit, mass, out=np.full_like(hit, np.nan), where=mass > 0)}
 
     share = resampled(patients, shares, resamples)["share"]

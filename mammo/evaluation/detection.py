@@ -160,7 +160,7 @@ def by_subgroup(one: Detection, resamples: int = RESAMPLES) -> list[Subgroup]:
         shares = {name: _found(one, weights, limits, np.flatnonzero(mask)) for name, mask in masks}
         return {f"{name}/{at}": share[:, at] for name, share in shares.items() for at in range(len(BRIEF_RATES))}
 
-    arrays = resampled(one.patients, compute, resamples) if masks else {}
+    arrays = resampled(one.patients, compute, resamples, each=True) if masks else {}
     found = []
     for name, mask in masks:
         patients = len(np.unique(one.lesion_patients[mask]))
@@ -199,7 +199,7 @@ def compare(first: Sequence[Detection], second: Sequence[Detection], resamples: 
 def _means(jobs: Sequence[Detection], resamples: int) -> dict[str, np.ndarray]:
     """Return the (1 + resamples,) means over jobs that have a value; a patient is drawn in all jobs together."""
     everyone = np.unique(np.concatenate([one.patients for one in jobs]))
-    by_job = [resampled(one.patients, partial(weighted_marks, one), resamples, everyone) for one in jobs]
+    by_job = [resampled(one.patients, partial(weighted_marks, one), resamples, everyone, each=True) for one in jobs]
     means = {}
     for name in NAMES:
         values = np.stack([one[name] for one in by_job])
@@ -215,7 +215,7 @@ def froc_curve(one: Detection, *, normal: bool = False, resamples: int = 500) ->
     def rows(weights: np.ndarray) -> dict[str, np.ndarray]:
         return {"y": sensitivities(one, weights, GRID.tolist(), normal=normal)}
 
-    y = resampled(one.patients, rows, resamples)["y"]
+    y = resampled(one.patients, rows, resamples, each=True)["y"]
     low, high = np.nanpercentile(y[1:], [2.5, 97.5], axis=0)
     return Band(GRID, y[0], low, high)
 

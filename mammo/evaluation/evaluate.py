@@ -75,4 +75,4 @@ def _counts(heads: dict[str, Predictions], classes: list[str]) -> dict[str, int]
         return dict.fromkeys(["samples", *classes, "patients"], 0)
     any_head = next(iter(heads.values()))
     by_class = {name: int((any_head.labels == i).sum()) for i, name in enumerate(classes)}
-    return {"samples": len(any_head), **by_class, "patients": len(set(any_head.patients))}
+    return {"samples": len(any_head), **by_class, "patients": any_head.who.count()}

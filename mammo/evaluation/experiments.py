@@ -11,7 +11,7 @@ from mammo.evaluation.leaks import Leak
 from mammo.evaluation.marks import Detection
 from mammo.evaluation.metrics import mean_auroc, support, weighted_metrics
 from mammo.evaluation.operating_point import Operating
-from mammo.evaluation.predictions import Predictions, concatenated
+from mammo.evaluation.predictions import Patients, Predictions, concatenated
 
 
 @dataclass(frozen=True)
@@ -91,18 +91,19 @@ def mean(
     A patient is drawn with all samples of all folds and seeds, so the mean has one interval. Means that are subtracted
     later need the same `patients`, who are then drawn alike.
     """
-    tested = experiment.tested(head, split)
-    everyone = np.unique(tested.patients if patients is None else patients)
-    by_job = []
-    for job in experiment.jobs:
-        one = job.predictions[split][head]
-        by_job.append(
-            resampled(
-                one.patients,
-                partial(weighted_metrics, one, operating=job.operating[head], only=metrics),
-                everyone=everyone,
-            )
+    tests = [job.predictions[split][head] for job in experiment.jobs]
+    tested = concatenated(tests)
+    drawn = tested.who if patients is None else Patients.of(patients)
+    *of_jobs, everyone = Patients.apart([*(one.who for one in tests), drawn])
+    everyone = np.unique(everyone)
+    by_job = [
+        resampled(
+            of,
+            partial(weighted_metrics, one, operating=job.operating[head], only=metrics),
+            everyone=everyone,
         )
+        for job, one, of in zip(experiment.jobs, tests, of_jobs, strict=True)
+    ]
     seeds = np.array([job.seed for job in experiment.jobs])
     return {
         metric: _mean(np.stack([one[metric] for one in by_job]), seeds, support(tested, metric))

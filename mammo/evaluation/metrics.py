@@ -12,8 +12,9 @@ import numpy as np
 
 from mammo.datasets.labels import task_of
 from mammo.evaluation.bootstrap import RESAMPLES, Value, biased_interval, interval, resampled
+from mammo.evaluation.grouped import Grouped, Weights
 from mammo.evaluation.operating_point import Operating
-from mammo.evaluation.predictions import Predictions
+from mammo.evaluation.predictions import Patients, Predictions
 
 FLOOR = 1e-12
 RANKING = ("auroc", "average_precision")  # all that scores without probabilities give
@@ -28,7 +29,7 @@ class Case:
     called: np.ndarray  # (N,) the same for the predicted class
     score: np.ndarray  # (N,) higher for class 1
     probabilities: np.ndarray  # (N, classes)
-    weights: np.ndarray  # (W, N) how often each sample counts
+    weights: Weights  # (W, N) how often each sample counts
 
     @cached_property
     def counts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -61,7 +62,7 @@ def _of_counts(formula: Callable[..., np.ndarray]) -> Callable[[Case], np.ndarra
     return lambda case: formula(*case.counts)
 
 
-def weighted_auroc(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def weighted_auroc(positive: np.ndarray, score: np.ndarray, weights: Weights) -> np.ndarray:
     """Return (W,) areas under the ROC curve for (W, N) weightings; ties count half, NaN where a class is absent."""
     positive = np.asarray(positive, bool)  # ~ of numbers would be another thing
     _, level = np.unique(score, return_inverse=True)
@@ -72,7 +73,7 @@ def weighted_auroc(positive: np.ndarray, score: np.ndarray, weights: np.ndarray)
         return (up * (below + down / 2)).sum(axis=1) / (up.sum(axis=1) * down.sum(axis=1))
 
 
-def weighted_average_precision(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def weighted_average_precision(positive: np.ndarray, score: np.ndarray, weights: Weights) -> np.ndarray:
     """Return (W,) average precisions (the step-wise area, as in scikit-learn) for (W, N) weightings."""
     _, level = np.unique(-score, return_inverse=True)
     up, both = sum_by_level(weights * positive, level), sum_by_level(weights, level)
@@ -81,8 +82,15 @@ def weighted_average_precision(positive: np.ndarray, score: np.ndarray, weights:
         return (precision * up).sum(axis=1) / up.sum(axis=1)
 
 
-def sum_by_level(values: np.ndarray, level: np.ndarray) -> np.ndarray:
-    """Return (W, levels) sums of (W, N) values over the samples of each level; levels are 0, 1, ... without a gap."""
+def sum_by_level(values: Weights, level: np.ndarray) -> np.ndarray:
+    """Return (W, levels) sums of (W, N) values over the samples of each level; levels are 0, 1, ... without a gap.
+
+    `Grouped` values have fewer levels, in the same order.
+    """
+    if isinstance(values, Grouped):
+        return values.by_level(level)
+    if len(values) == 1:
+        return np.bincount(level, values[0])[None]
     order = np.argsort(level, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(level[order]) > 0])
     return np.add.reduceat(values[:, order], starts, axis=1)
@@ -120,12 +128,12 @@ def _calibration_error(case: Case) -> np.ndarray:
     return mean_gap(confidence, right, case.weights)
 
 
-def mean_gap(predicted: np.ndarray, true: np.ndarray, weights: np.ndarray, bins: int = 10) -> np.ndarray:
+def mean_gap(predicted: np.ndarray, true: np.ndarray, weights: Weights, bins: int = 10) -> np.ndarray:
     """Return the (W,) mean distances of (N,) probabilities and outcomes over bins of equal width."""
     which = np.minimum((predicted * bins).astype(int), bins - 1)
     gaps, total = [], weights.sum(axis=1)
     for members in (np.flatnonzero(which == one) for one in np.unique(which)):
-        inside = np.take(weights, members, axis=1)
+        inside = weights.take(members, axis=1)
         mass = inside.sum(axis=1)
         means = [(inside * values[members]).sum(axis=1) / np.maximum(mass, FLOOR) for values in (true, predicted)]
         gaps.append(abs(means[0] - means[1]) * (mass / total))
@@ -185,7 +193,7 @@ def evaluate(
         Under `<metric>/<class>`, each class against the rest. Under the plain name, the positive class's metric if
         there are two classes; if there are more, the macro mean or the metric of `SEVERAL`.
     """
-    patients = predictions.patients
+    patients = predictions.who.ranked
     arrays = resampled(patients, lambda weights: weighted_metrics(predictions, weights, operating), resamples)
     values = {}
     for name, array in arrays.items():
@@ -201,10 +209,10 @@ def evaluate(
 def support(predictions: Predictions, name: str) -> tuple[int, float, float]:
     """Return the number of patients that a metric rests on, and its lowest and highest value."""
     metric, of = find_metric(name, len(predictions.classes)), name.partition("/")[2]
-    patients = [len(np.unique(predictions.patients[predictions.labels == i])) for i in range(len(predictions.classes))]
+    patients = [predictions.who.count(predictions.labels == i) for i in range(len(predictions.classes))]
     count = min(patients)
     if metric.rests_on == "all":
-        count = len(np.unique(predictions.patients))
+        count = predictions.who.count()
     elif metric.rests_on != "rarest" and len(patients) == 2:
         positive = predictions.classes.index(of) if of else 1
         count = patients[positive if metric.rests_on == "positive" else 1 - positive]
@@ -213,7 +221,7 @@ def support(predictions: Predictions, name: str) -> tuple[int, float, float]:
 
 def weighted_metrics(
     predictions: Predictions,
-    weights: np.ndarray,
+    weights: Weights,
     operating: Operating | None = None,
     only: Collection[str] | None = None,
 ) -> dict[str, np.ndarray]:
@@ -264,8 +272,9 @@ def weighted_metrics(
 
 def mean_auroc(tests: Sequence[Predictions]) -> np.ndarray:
     """Return the (1 + resamples,) means of the AUROC of several tests, such as seeds; each draws the same patients."""
-    everyone = np.unique(np.concatenate([one.patients for one in tests]))
-    computed = [(one.patients, partial(weighted_metrics, one, only=["auroc"])) for one in tests]
+    patients = Patients.apart([one.who for one in tests])
+    everyone = np.unique(np.concatenate(patients))
+    computed = [(of, partial(weighted_metrics, one, only=["auroc"])) for of, one in zip(patients, tests, strict=True)]
     return np.mean([resampled(*of, everyone=everyone)["auroc"] for of in computed], axis=0)
 
 

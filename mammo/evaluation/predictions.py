@@ -2,12 +2,16 @@
 
 import gzip
 import lzma
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from mammo.datasets.findings import SAMPLE
 from mammo.errors import InputError
@@ -21,6 +25,55 @@ NO_TABLE = (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError, EOFErro
 
 
 @dataclass(frozen=True)
+class Patients:
+    """The patients of N samples, each name kept once: millions of names are slow to compare."""
+
+    names: pa.StringArray  # sorted; some may have no sample
+    number: np.ndarray  # (N,) the place of each sample's patient among the names
+
+    @classmethod
+    def of(cls, names: "np.ndarray | pd.Series") -> "Patients":
+        """Return the patients of samples from their (N,) names."""
+        words = names if isinstance(names, pd.Series) else names.astype(str)
+        encoded = pc.fill_null(pa.array(words, pa.string()), "nan").dictionary_encode()
+        order = pc.sort_indices(encoded.dictionary).to_numpy()
+        place = np.empty(len(order), np.int32)
+        place[order] = np.arange(len(order))
+        return cls(encoded.dictionary.take(order), place[encoded.indices.to_numpy()])
+
+    @classmethod
+    def joined(cls, several: "Sequence[Patients]") -> "Patients":
+        """Return the patients of several sets of samples, one after the other."""
+        first, *others = several
+        if all(one.names.equals(first.names) for one in others):
+            return cls(first.names, np.concatenate([one.number for one in several]))
+        return cls.of(np.concatenate([one.named for one in several]))
+
+    @classmethod
+    def apart(cls, several: "Sequence[Patients]") -> list[np.ndarray]:
+        """Return the numbers of the patients of several sets of samples, the same in all of them for one name."""
+        return np.split(cls.joined(several).number, np.cumsum([len(one.number) for one in several])[:-1])
+
+    def __getitem__(self, mask: np.ndarray) -> "Patients":
+        return Patients(self.names, self.number[mask])
+
+    @property
+    def named(self) -> np.ndarray:
+        """(N,) the names."""
+        return np.asarray(self.names.to_numpy(zero_copy_only=False).astype(str)[self.number])
+
+    @cached_property
+    def ranked(self) -> np.ndarray:
+        """(N,) the place of each sample's patient among those who have a sample, in the order of the names."""
+        there = np.bincount(self.number, minlength=len(self.names)) > 0
+        return (np.cumsum(there) - 1)[self.number]
+
+    def count(self, mask: np.ndarray | None = None) -> int:
+        """Return how many patients have a sample, or one of those in the mask."""
+        return int(np.count_nonzero(np.bincount(self.number if mask is None else self.number[mask])))
+
+
+@dataclass(frozen=True)
 class Predictions:
     """The predictions of one head for N samples."""
 
@@ -28,7 +81,7 @@ class Predictions:
     labels: np.ndarray  # (N,) class numbers
     probabilities: np.ndarray  # (N, classes); the predicted class is the most probable one
     score: np.ndarray | None  # (N,) logit or decision value of the positive class; None for more than two classes
-    patients: np.ndarray  # (N,) the patient of each sample
+    who: Patients  # the patient of each sample
     samples: pd.DataFrame  # (N, 4) the columns `SAMPLE`
 
     @classmethod
@@ -40,7 +93,7 @@ class Predictions:
             table["label"].map({name: i for i, name in enumerate(classes)}).to_numpy(),
             table[[f"p_{name}" for name in classes]].to_numpy(float),
             None if np.isnan(score).any() else score,
-            table["patient"].to_numpy(str),
+            Patients.of(table["patient"]),
             table[SAMPLE],
         )
 
@@ -52,7 +105,7 @@ class Predictions:
             table["positive"].to_numpy(int),
             np.full((len(table), 2), np.nan),
             table["score"].to_numpy(float),
-            table["patient"].to_numpy(str),
+            Patients.of(table["patient"]),
             table.reindex(columns=SAMPLE),
         )
 
@@ -61,8 +114,13 @@ class Predictions:
 
     def __getitem__(self, mask: np.ndarray) -> "Predictions":
         score = None if self.score is None else self.score[mask]
-        columns = (self.labels[mask], self.probabilities[mask], score, self.patients[mask], self.samples.iloc[mask])
+        columns = (self.labels[mask], self.probabilities[mask], score, self.who[mask], self.samples.iloc[mask])
         return Predictions(self.classes, *columns)
+
+    @property
+    def patients(self) -> np.ndarray:
+        """(N,) the name of each sample's patient."""
+        return self.who.named
 
     @property
     def decides(self) -> bool:
@@ -89,7 +147,7 @@ class Predictions:
     @property
     def n(self) -> str:
         """The number of samples and patients, in words."""
-        return f"{len(self.samples.drop_duplicates())} of {len(np.unique(self.patients))} patients"
+        return f"{len(self.samples.drop_duplicates())} of {self.who.count()} patients"
 
     def calibrated(self, operating: Operating) -> "Predictions":
         """Return a copy with calibrated probabilities, and a score from them that is comparable between folds."""
@@ -99,13 +157,15 @@ class Predictions:
 
 def concatenated(several: list[Predictions]) -> Predictions:
     """Return several predictions as one, for example those of the folds of a sweep."""
+    if len(several) == 1:
+        return several[0]
     scores = [one.score for one in several if one.score is not None]
     return Predictions(
         several[0].classes,
         np.concatenate([one.labels for one in several]),
         np.concatenate([one.probabilities for one in several]),
         np.concatenate(scores) if len(scores) == len(several) else None,
-        np.concatenate([one.patients for one in several]),
+        Patients.joined([one.who for one in several]),
         pd.concat([one.samples for one in several]),
     )
 

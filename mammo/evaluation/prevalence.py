@@ -12,6 +12,7 @@ import numpy as np
 
 from mammo.errors import InputError
 from mammo.evaluation.bootstrap import Value, biased_interval, independent_difference, interval, resampled
+from mammo.evaluation.grouped import Weights
 from mammo.evaluation.metrics import METRICS, Case, mean_gap, weighted_metrics
 from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.predictions import Predictions
@@ -84,7 +85,7 @@ def shift(own: Predictions, here: Predictions, operating: Operating) -> dict[str
             more probable class is called.
     """
     shares = [float(np.mean(one.labels == 1)) for one in (own, here)]
-    ours, theirs = (resampled(one.patients, partial(_arrays, one, operating=operating)) for one in (own, here))
+    ours, theirs = (resampled(one.who.ranked, partial(_arrays, one, operating=operating)) for one in (own, here))
     first = {name: _value(name, array, own) for name, array in ours.items()}
     rows = {name: Row(first[name], *_beside(name, _value(name, array, here), first)) for name, array in theirs.items()}
     if len(own.classes) > 2:
@@ -95,7 +96,7 @@ def shift(own: Predictions, here: Predictions, operating: Operating) -> dict[str
     if all(0 < share < 1 for share in shares):
         moved = corrected(operating.calibrated(here.probabilities)[:, 1], *shares)
         mended = replace(here, probabilities=np.stack([1 - moved, moved], axis=1))
-        arrays = resampled(here.patients, partial(_of_probabilities, mended))
+        arrays = resampled(here.who.ranked, partial(_of_probabilities, mended))
         found = {name: _value(name, array, here) for name, array in arrays.items()}
     else:
         found = {name: Value(None, reason=ONE_CLASS) for name in ("mean_probability", "brier", "calibration_error")}
@@ -107,7 +108,7 @@ def _beside(name: str, here: Value, own: dict[str, Value]) -> tuple[Value, Value
     return here, None if name in DEPENDS else independent_difference(here, own[name])
 
 
-def _arrays(one: Predictions, weights: np.ndarray, operating: Operating) -> dict[str, np.ndarray]:
+def _arrays(one: Predictions, weights: Weights, operating: Operating) -> dict[str, np.ndarray]:
     """Return the (W,) values of each number for (W, N) weightings."""
     ranked = weighted_metrics(one, weights, only=["auroc"])
     if len(one.classes) > 2:
@@ -129,7 +130,7 @@ def _arrays(one: Predictions, weights: np.ndarray, operating: Operating) -> dict
     return found | _of_probabilities(calibrated, weights)
 
 
-def _of_probabilities(one: Predictions, weights: np.ndarray) -> dict[str, np.ndarray]:
+def _of_probabilities(one: Predictions, weights: Weights) -> dict[str, np.ndarray]:
     """Return the (W,) values of the numbers that probabilities of the positive class give."""
     chance, positive = one.probabilities[:, 1], (one.labels == 1).astype(float)
     return {
@@ -143,8 +144,8 @@ def _patients(one: Predictions, name: str) -> int:
     """Return the number of patients that the interval of a number rests on."""
     rests_on = RESTS_ON.get(name)
     if rests_on == "all":
-        return len(np.unique(one.patients))
-    of_class = [len(np.unique(one.patients[one.labels == label])) for label in range(len(one.classes))]
+        return one.who.count()
+    of_class = [one.who.count(one.labels == label) for label in range(len(one.classes))]
     return min(of_class) if rests_on is None else of_class[int(rests_on == "positive")]
 
 

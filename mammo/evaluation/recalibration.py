@@ -137,7 +137,7 @@ def recalibrate(
     rule: str | float = "youden" if required is None else required
     here = float(positive.mean())
     there = here if prevalence is None else prevalence_of_samples(prevalence, positive, one.patients)
-    arrays = resampled(one.patients, partial(_arrays, one, before=before, rule=rule))
+    arrays = resampled(one.patients, partial(_arrays, one, before=before, rule=rule), each=True)
     moved = 0.0 if prevalence is None else logit(there) - logit(arrays["share"].clip(FLOOR, 1 - FLOOR))
     chosen = {name: _percentiles(arrays[name]) for name in ("threshold", "temperature")}
     chosen["offset"] = _percentiles(arrays["offset"] + moved)

@@ -145,7 +145,7 @@ def _means(rows: pd.DataFrame, of: pd.Series, resamples: int) -> np.ndarray:
     def compute(weights: np.ndarray) -> dict[str, np.ndarray]:
         return {"mean": (weights @ numbers) / weights.sum(axis=1)}
 
-    return resampled(rows["patient"].to_numpy(str), compute, resamples)["mean"]
+    return resampled(rows["patient"].to_numpy(str), compute, resamples, each=True)["mean"]
 
 
 def _share(rows: pd.DataFrame, of: pd.Series, resamples: int) -> Value:

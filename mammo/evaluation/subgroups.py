@@ -8,6 +8,7 @@ import pandas as pd
 
 from mammo.datasets.findings import SAMPLE
 from mammo.evaluation.bootstrap import Value, difference, interval, resampled
+from mammo.evaluation.grouped import Weights
 from mammo.evaluation.metrics import support, weighted_metrics
 from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.predictions import BASELINES, Predictions
@@ -51,7 +52,7 @@ def by_subgroup(samples: pd.DataFrame, heads: dict[str, Predictions]) -> tuple[l
         header += [f"{head} AUROC"] * (head in areas) + [f"{head} accuracy"]
     rows = []
     for name, mask in subgroups(facts):
-        cells = [name, str(mask.sum()), str(len(set(tested.patients[mask])))]
+        cells = [name, str(mask.sum()), str(tested.who.count(mask))]
         for head, one in heads.items():
             area = [str(auroc(one, mask, alone=name.startswith("dataset ")))] if head in areas else []
             cells += [*area, str(accuracy(one, mask))]
@@ -103,16 +104,16 @@ def at_threshold(predictions: Predictions, mask: np.ndarray, operating: Operatin
 
 
 def _value(inside: Predictions, metric: str, operating: Operating | None = None) -> Value:
-    arrays = resampled(inside.patients, lambda weights: weighted_metrics(inside, weights, operating, only=[metric]))
+    arrays = resampled(inside.who.ranked, lambda weights: weighted_metrics(inside, weights, operating, only=[metric]))
     return interval(arrays[metric], *support(inside, metric))
 
 
 def beyond_shortcuts(heads: dict[str, Predictions]) -> dict[str, Value]:
     """Return the AUROC of each head that sees the crops minus that of the shortcuts, paired by patient."""
 
-    def areas_of(weights: np.ndarray) -> dict[str, np.ndarray]:
+    def areas_of(weights: Weights) -> dict[str, np.ndarray]:
         return {name: weighted_metrics(one, weights, only=["auroc"])["auroc"] for name, one in heads.items()}
 
-    areas = resampled(heads["shortcuts"].patients, areas_of)
+    areas = resampled(heads["shortcuts"].who.ranked, areas_of)
     patients = support(heads["shortcuts"], "auroc")[0]
     return {name: difference(areas[name] - areas["shortcuts"], patients) for name in heads if name not in BASELINES}

@@ -182,7 +182,7 @@ def as_table(rows: list[Row]) -> pd.DataFrame:
         facts = {"experiment": one.label, "task": one.task, "protocol": one.protocol, "head": head}
         sizes: dict[str, Any] = {
             "samples": len(tested.samples.drop_duplicates()),
-            "patients": len(set(tested.patients)),
+            "patients": tested.who.count(),
         }
         sizes |= {"folds": one.folds, "seeds": one.seeds, "leaks": "; ".join(leak.text for leak in one.leaks)}
         values = [(metric, of.value, of.over_folds, of.over_seeds) for metric, of in found.items()]

@@ -53,7 +53,7 @@ def draw_heads(folder: Path, evaluation: Evaluation, title: str) -> None:
             continue  # all samples, or none, are of this class: there is no curve
         drawn_by = (curves.roc, curves.precision_recall)
         bands = {
-            head: [curve(one.labels == index, class_score(one, index), one.patients) for curve in drawn_by]
+            head: [curve(one.labels == index, class_score(one, index), one.who.ranked) for curve in drawn_by]
             for head, one in seen.items()
         }
         drawn = figures.roc_and_pr(
@@ -79,5 +79,5 @@ def _file_name(name: str, index: int) -> str:
 def _reliability(predictions: Predictions) -> curves.Band:
     """Return the curve of the positive class of two, or of the most probable one of several."""
     if len(predictions.classes) == 2:
-        return curves.reliability(predictions.probabilities[:, 1], predictions.labels == 1, predictions.patients)
-    return curves.reliability(predictions.probabilities.max(axis=1), predictions.right, predictions.patients)
+        return curves.reliability(predictions.probabilities[:, 1], predictions.labels == 1, predictions.who.ranked)
+    return curves.reliability(predictions.probabilities.max(axis=1), predictions.right, predictions.who.ranked)

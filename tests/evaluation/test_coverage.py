@@ -10,7 +10,7 @@ from scipy.stats import norm
 
 from mammo.evaluation.bootstrap import RESAMPLES, biased_interval, bootstrap_weights, interval
 from mammo.evaluation.metrics import support, weighted_metrics
-from mammo.evaluation.predictions import Predictions
+from mammo.evaluation.predictions import Patients, Predictions
 
 ASKED = ("auroc", "accuracy", "sensitivity", "specificity")
 # Distance of the classes, and how much of a score is the patient's own, in units of its spread.
@@ -25,7 +25,7 @@ def archive(rng, patients, distance, own):
     score = (noise + distance * (labels - 0.5)).ravel()
     probabilities = np.stack([norm.cdf(-score), norm.cdf(score)], axis=1)
     named = np.repeat(np.arange(patients), 2)
-    return Predictions(("normal", "abnormal"), labels.ravel(), probabilities, score, named, pd.DataFrame())
+    return Predictions(("normal", "abnormal"), labels.ravel(), probabilities, score, Patients.of(named), pd.DataFrame())
 
 
 def coverage(patients, distance, own, sets, resamples):
@@ -58,7 +58,7 @@ def test_the_interval_of_a_calibration_error_holds_it(excess, least):
         confidence = rng.uniform(0.5, 1, len(patients))
         labels = (rng.random(len(patients)) < confidence - excess).astype(int)
         both = np.stack([1 - confidence, confidence], axis=1)
-        one = Predictions(("normal", "abnormal"), labels, both, confidence, patients, pd.DataFrame())
+        one = Predictions(("normal", "abnormal"), labels, both, confidence, Patients.of(patients), pd.DataFrame())
         found = biased_interval(
             weighted_metrics(one, bootstrap_weights(patients, 100, number), only=["ece"])["ece"], 33
         )

@@ -17,7 +17,7 @@ from mammo.evaluation.metrics import (
     weighted_average_precision,
 )
 from mammo.evaluation.operating_point import Operating
-from mammo.evaluation.predictions import Predictions
+from mammo.evaluation.predictions import Patients, Predictions
 from mammo.reports.paper import paper_rows
 
 # Behery et al. 2023, Tables 3 and 4: TP TN FP FN ACC RECALL SPE PPV F, from the counts of Figures 6 and 8.
@@ -43,7 +43,12 @@ def test_the_papers_four_counts_give_all_cells_of_its_tables(table):
 
 def answered(labels, probabilities, score, patients, classes):
     return Predictions(
-        tuple(classes), labels, probabilities, score, patients, pd.DataFrame({"image_id": range(len(labels))})
+        tuple(classes),
+        labels,
+        probabilities,
+        score,
+        Patients.of(patients),
+        pd.DataFrame({"image_id": range(len(labels))}),
     )
 
 

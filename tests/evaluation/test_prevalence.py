@@ -7,7 +7,7 @@ from scipy.special import expit
 
 from mammo.errors import InputError
 from mammo.evaluation.operating_point import Operating
-from mammo.evaluation.predictions import Predictions
+from mammo.evaluation.predictions import Patients, Predictions
 from mammo.evaluation.prevalence import corrected, predictive_values, shift
 
 
@@ -16,7 +16,9 @@ def predictions(labels, score, probability=None, patients=None):
     chance = expit(score) if probability is None else np.asarray(probability, float)
     names = np.arange(len(labels)).astype(str) if patients is None else np.asarray(patients)
     samples = pd.DataFrame({"image_id": names, "finding_id": 0, "patch": 0, "copy": 0})
-    return Predictions(("well", "ill"), labels, np.stack([1 - chance, chance], axis=1), score, names, samples)
+    return Predictions(
+        ("well", "ill"), labels, np.stack([1 - chance, chance], axis=1), score, Patients.of(names), samples
+    )
 
 
 def counted(tp, fn, fp, tn):

@@ -7,7 +7,7 @@ from scipy.special import expit, logit
 
 from mammo.errors import InputError
 from mammo.evaluation.operating_point import Operating, choose
-from mammo.evaluation.predictions import Predictions
+from mammo.evaluation.predictions import Patients, Predictions
 from mammo.evaluation.prevalence import corrected
 from mammo.evaluation.recalibration import (
     Recalibrated,
@@ -28,7 +28,9 @@ def predictions(score, positive, patients=None, classes=PAIR):
     patients = np.arange(len(score)) if patients is None else np.asarray(patients)
     chance = expit(score)
     both = np.stack([1 - chance, chance], axis=1)
-    return Predictions(classes, positive, both, score, patients.astype(str), pd.DataFrame(index=range(len(score))))
+    return Predictions(
+        classes, positive, both, score, Patients.of(patients.astype(str)), pd.DataFrame(index=range(len(score)))
+    )
 
 
 def drawn(seed=0, patients=100, films=2, slope=1.0, offset=0.0, share=0.4):
@@ -177,7 +179,9 @@ def test_three_classes_have_a_temperature_and_no_threshold():
     rng = np.random.default_rng(0)
     labels = np.arange(60) % 3
     chances = rng.dirichlet(np.ones(3), 60)
-    one = Predictions(("F", "G", "D"), labels, chances, None, np.arange(60).astype(str), pd.DataFrame(index=range(60)))
+    one = Predictions(
+        ("F", "G", "D"), labels, chances, None, Patients.of(np.arange(60).astype(str)), pd.DataFrame(index=range(60))
+    )
     found = recalibrate(one, Operating())
     assert found.operating.temperature == choose(labels, chances, None, "youden").temperature
     assert found.operating.threshold is None and not found.more

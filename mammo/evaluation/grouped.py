@@ -1,0 +1,70 @@
+"""Weights of many samples under a bootstrap by patient, in which patients are drawn in random groups.
+
+With some thousand patients a metric's resamples spread alike whether single patients are drawn or random groups of
+them (the random groups of Wolter 2007, Introduction to Variance Estimation, chapter 2), and what a group adds to a sum
+over samples needs to be known only once.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+GROUPS = 2000
+LEVELS = 1000  # of scores, with about equal numbers of samples; the samples of one level count as ties
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """(W, N) weights of samples. They have the operations of an array that sums over samples need, and no others."""
+
+    drawn: np.ndarray  # (W, groups) how often each group was drawn
+    group: np.ndarray  # (N,) the group of each sample
+    factor: np.ndarray | None = None  # (N,) what the weights of each sample are multiplied by
+
+    @classmethod
+    def drawn_from(cls, member: np.ndarray, patients: int, resamples: int, seed: int = 0) -> "Grouped":
+        """Return weights of which the first are ones, and the others tell how often each sample's group was drawn.
+
+        Args:
+            member: (N,) the number of each sample's patient.
+            patients: The number of patients; up to `GROUPS` of them each are a group.
+            resamples: The number of resamples.
+            seed: The seed of the groups and the draws.
+        """
+        rng, groups = np.random.default_rng(seed), min(patients, GROUPS)
+        group = rng.permutation(patients) % groups
+        drawn = rng.multinomial(groups, np.full(groups, 1 / groups), size=resamples)
+        return cls(np.vstack([np.ones(groups), drawn]), group[member].astype(np.int32))
+
+    def __len__(self) -> int:
+        return len(self.drawn)
+
+    def __mul__(self, factor: np.ndarray) -> "Grouped":
+        return replace(self, factor=factor * 1.0 if self.factor is None else self.factor * factor)
+
+    def __matmul__(self, values: np.ndarray) -> np.ndarray:
+        if values.ndim == 2:
+            return np.stack([self @ column for column in values.T], axis=1)
+        factor = values if self.factor is None else self.factor * values
+        return np.asarray(self.drawn @ np.bincount(self.group, factor, self.drawn.shape[1]))
+
+    def sum(self, axis: int) -> np.ndarray:
+        """Return the (W,) sums over samples, the only axis."""
+        return np.asarray(self.drawn @ np.bincount(self.group, self.factor, self.drawn.shape[1]))
+
+    def take(self, places: np.ndarray, axis: int) -> "Grouped":
+        """Return the weights of some samples."""
+        return replace(self, group=self.group[places], factor=None if self.factor is None else self.factor[places])
+
+    def by_level(self, level: np.ndarray) -> np.ndarray:
+        """Return the (W, `LEVELS` or fewer) sums over the samples of each level, or of neighbouring levels together."""
+        counts = np.bincount(level)
+        if len(counts) > LEVELS:
+            coarse = ((np.cumsum(counts) - counts / 2) * (LEVELS / len(level))).astype(np.int32)
+            level = np.unique(coarse, return_inverse=True)[1][level]
+        levels, groups = int(level.max()) + 1, self.drawn.shape[1]
+        sums = np.bincount(self.group * np.int64(levels) + level, self.factor, groups * levels)
+        return np.asarray(self.drawn @ sums.reshape(groups, levels))
+
+
+Weights = np.ndarray | Grouped
