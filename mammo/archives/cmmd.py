@@ -9,7 +9,7 @@ import pandas as pd
 
 from mammo.archives.archive import FEW, Archive, words
 from mammo.errors import InputError
-from mammo.tables.spreadsheet import named_rows
+from mammo.tables.numbers import named_rows
 
 TABLES = ("CMMD_clinicaldata_revision.xlsx", "CMMD_clinicaldata_revision.csv")
 NEEDED = ["ID1", "LeftRight", "abnormality", "classification"]

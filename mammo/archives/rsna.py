@@ -9,7 +9,7 @@ import pandas as pd
 
 from mammo.archives.archive import FEW, Archive, words
 from mammo.errors import InputError
-from mammo.tables.spreadsheet import named_rows
+from mammo.tables.numbers import named_rows
 
 NEEDED = ["patient_id", "image_id", "laterality", "view", "cancer", "biopsy", "BIRADS"]
 KEPT = ["site_id", "age", "implant", "machine_id", "difficult_negative_case"]  # as they are, if they are there

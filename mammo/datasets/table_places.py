@@ -13,7 +13,7 @@ from mammo.datasets.geometry import BOX, CIRCLE, box_of
 from mammo.datasets.table_rows import FEW, Rows
 from mammo.errors import UnreadableFilm
 from mammo.formats.header import Header, read_headers
-from mammo.tables.spreadsheet import to_numbers
+from mammo.tables.numbers import to_numbers
 
 SAME_SHAPE = 0.01  # a mask may be smaller than its film if the ratio of its sides differs by less than this share
 

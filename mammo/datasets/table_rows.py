@@ -9,8 +9,8 @@ import pandas as pd
 from mammo.datasets.findings import IDENTITY, IMAGE_COLUMNS
 from mammo.datasets.label_words import as_word, words_of
 from mammo.errors import InputError
+from mammo.tables.numbers import named_rows
 from mammo.tables.spellings import ABSENT, ASKED, NOTHING, SHORT, fold, is_sure, ours_of, side_and_view, translations
-from mammo.tables.spreadsheet import named_rows
 
 FAULT = r"#(REF|VALUE|NAME|DIV/0|NUM|NULL)[!?]"  # what a spreadsheet shows for a formula that failed
 RANK = {"normal": 0, "benign": 1, "malignant": 2}

@@ -4,7 +4,7 @@ It needs a patient, a label, and a score or the probability of each class (`p_<c
 cannot be used, an error names them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from mammo.evaluation.aggregate import PLACES
 from mammo.evaluation.class_names import class_names, key, same_names
 from mammo.evaluation.predictions import COLUMNS
 from mammo.evaluation.raw_table import RawTable, first_of
+from mammo.tables.alike import differs, row_numbers
 from mammo.tables.spellings import SIDES, SPLITS
 
 UNUSED = dict.fromkeys(
@@ -69,6 +70,13 @@ def read_external(
     return _Reader(RawTable(source, named, [*COLUMNS, *PLACES, "score"]), by).read(positive)
 
 
+def _each(words: pd.Series, of: Callable[[pd.Series], pd.Series]) -> pd.Series:
+    """Return what `of` makes of the different words of a column, for each row."""
+    number, different = pd.factorize(words)
+    found = of(pd.Series(different, dtype="string")).astype("string").array
+    return pd.Series(found.take(number, allow_fill=True), words.index)
+
+
 class _Reader:
     """A reader that turns the columns of a table into those of the predictions table, one after the other."""
 
@@ -91,8 +99,8 @@ class _Reader:
         label = self._labels()
         ours = len(probable) == 2 and all(column in self.raw for column in [*COLUMNS, "score"])
         classes = class_names(self.name, label, [one[2:] for one in probable], positive, ours=ours)
-        label = label.map(same_names(label, classes, self.name))
-        table = self._identities(patient).assign(label=label.astype("string"))
+        label = _each(label, lambda words: words.map(same_names(words, classes, self.name)))
+        table = self._identities(patient).assign(label=label)
         numbers = self._probabilities(probable, classes)
         score = self.raw.numbers("score") if "score" in self.raw and len(classes) == 2 else None
         if len(classes) == 2:
@@ -125,7 +133,7 @@ class _Reader:
         self.raw.refuse(patient.isna(), "patient is empty; intervals are by patient, so each row needs one")
         spellings = patient.drop_duplicates()
         bare = spellings.str.lower().str.replace(r"[^\w.]|\.0$", "", regex=True)  # blanks, marks and 1.0
-        folded = bare.str.replace(r"(?<!\d)0+(?=\d)", "", regex=True)
+        folded = bare.str.replace(r"(^|\D)0+(\d)", r"\1\2", regex=True)
         if (alike := folded.duplicated(keep=False)).any():
             some = ", ".join(spellings[alike].iloc[:2])
             self.notes.append(f"**patients {some} are taken as different; write the same patient in one way**")
@@ -139,6 +147,10 @@ class _Reader:
         """Return the labels as words; 1.0 becomes 1, and TRUE becomes true."""
         label = self.raw.words("label")
         self.raw.refuse(label.isna(), "label is missing; label the row, or leave it out")
+        return _each(label, self._classes)
+
+    def _classes(self, label: pd.Series) -> pd.Series:
+        """Return the class of each of several different labels."""
         numbers = pd.to_numeric(label, errors="coerce")
         if numbers.notna().all() and (numbers == numbers.round()).all() and (numbers.abs() < 1e9).all():
             return numbers.astype(int).astype("string")
@@ -146,29 +158,29 @@ class _Reader:
         if set(folded) <= {"true", "false"}:
             return folded
         first = dict(zip(folded[::-1], label[::-1], strict=True))  # the first spelling of each
-        if len(first) < label.nunique():
+        if len(first) < len(label):
             self.notes.append("labels that differ only in capitals are taken as one")
-        return folded.map(first).astype("string")
+        return folded.map(first)
 
     def _identities(self, patient: pd.Series) -> pd.DataFrame:
         """Return the identity of each row, from its own columns if they exist."""
-        table = pd.DataFrame({"image_id": [str(number) for number in range(1, len(self.raw) + 1)]}, dtype="string")
+        table = pd.DataFrame({"image_id": np.arange(1, len(self.raw) + 1)}).astype("string")
+        images = np.arange(0)
         if "image_id" in self.raw:
             table["image_id"] = self.raw.words("image_id")
             self.raw.refuse(table["image_id"].isna(), "image_id is missing")
-            pairs = pd.DataFrame({"image_id": table["image_id"], "patient": patient})
-            several = pairs.groupby("image_id")["patient"].transform("nunique") > 1
-            self.raw.refuse(several, "the image belongs to two patients; expected one")
+            images = row_numbers(table, ["image_id"])
+            self.raw.refuse(differs(patient, images), "the image belongs to two patients; expected one")
         for one in SAMPLE[1:]:
             numbers = self.raw.numbers(one) if one in self.raw else np.zeros(len(table))
             self.raw.refuse(numbers != numbers.round(), f"{one} is no whole number")
             table[one] = pd.array(numbers.astype(int), dtype="Int64")
         table["patient"] = patient
-        self._places(table)
+        self._places(table, images)
         table["split"] = "test"
         if "split" in self.raw:
             given = self.raw.words("split")
-            table["split"] = given.str.lower().map(SPLITS)
+            table["split"] = _each(given, lambda words: words.str.lower().map(SPLITS))
             self.raw.refuse(
                 table["split"].isna(),
                 f"split is {first_of(given, table['split'].isna())}; expected one of {', '.join(PARTS)}",
@@ -180,14 +192,15 @@ class _Reader:
             if one == "fold" and one in self.raw:
                 self.raw.refuse((table[one] == "") & (table[one] != "").any(), "fold is empty; give each row its fold")
             if one != "head":
-                odd = ~table[one].astype("string").str.fullmatch(r"(\d+(\.0)?)?").fillna(True)
+                whole = table[one].drop_duplicates().astype("string").str.fullmatch(r"(\d+(\.0)?)?").fillna(True)
+                odd = table[one].isin(table.loc[whole.index[~whole], one])
                 self.raw.refuse(odd, f"{one} is {first_of(table[one], odd)}; expected a whole number")
         if "image_id" not in self.raw:  # the rows of each head are the same samples in the same order
-            order = table.groupby(["split", "head", "fold", "seed"], dropna=False).cumcount()
+            order = table.groupby(row_numbers(table, ["split", "head", "fold", "seed"])).cumcount()
             table["image_id"] = (order + 1).astype("string")
         return table.astype(dict.fromkeys(("split", "fold", "seed", "head"), "string"))
 
-    def _places(self, table: pd.DataFrame) -> None:
+    def _places(self, table: pd.DataFrame, images: np.ndarray) -> None:
         """Add the exam and laterality of each row where the table has them; breasts and exams are named by them."""
         for one in PLACES:
             if one not in self.raw:
@@ -197,20 +210,17 @@ class _Reader:
             if (odd := table[one].isna() & given.notna()).any():
                 self.notes.append(f"**laterality {first_of(given, odd)} is taken as unknown; write left or right**")
             if "image_id" in self.raw:
-                several = table[one].groupby(table["image_id"]).transform("nunique") > 1
-                self.raw.refuse(several, f"the image has two values of {one}; expected one")
+                self.raw.refuse(differs(table[one], images), f"the image has two values of {one}; expected one")
 
     def _heads_agree(self, table: pd.DataFrame) -> None:
         """Refuse heads with other samples, patients or labels than the first one's."""
-        key = [*SAMPLE, "split", "fold", "seed"]
+        if (heads := table["head"].nunique()) < 2:
+            return
+        rows = row_numbers(table, [*SAMPLE, "split", "fold", "seed"])
         for column in ("patient", "label"):
-            several = table.groupby(key, dropna=False)[column].transform("nunique") > 1
+            several = differs(table[column], rows)
             self.raw.refuse(several, f"the {column} differs between heads; all heads need the same samples")
-        heads = table["head"].nunique()
-        self.raw.refuse(
-            table.groupby(key, dropna=False)["head"].transform("nunique") != heads,
-            f"not all of the {heads} heads have this sample",
-        )
+        self.raw.refuse(np.bincount(rows)[rows] != heads, f"not all of the {heads} heads have this sample")
 
     def _probabilities(self, probable: list[str], classes: list[str]) -> dict[str, np.ndarray] | None:
         """Return the probability of each class."""
@@ -250,12 +260,12 @@ class _Reader:
         key = ["split", "head", "fold", "seed"]
         if "image_id" in self.raw:
             self.raw.refuse(
-                table.duplicated([*SAMPLE, *key]),
+                pd.Series(row_numbers(table, [*SAMPLE, *key])).duplicated(),
                 "the same image is in an earlier row; give it once, or distinguish its samples by finding_id or patch",
             )
             return
         values = [one for one in table.columns if one not in SAMPLE]
-        twice = table.duplicated(values)
+        twice = pd.Series(row_numbers(table, values)).duplicated()
         rest = [one for one in self.raw.raw.columns if one not in table.columns and not self._counts_rows(one)]
         twice &= self.raw.raw[rest].duplicated() if rest else True
         if not twice.any():
@@ -279,12 +289,12 @@ class _Reader:
             self.notes.append("**all rows are of one patient, so there are no intervals by patient**")
         elif self.by is not None and count == len(tested) > 1 and tested["head"].nunique() == 1:
             self.notes.append("each patient has one row")
-        known = set(table.loc[table["split"] != "test", "patient"])
-        if self.by is not None and (both := known & set(tested["patient"])):
+        known = set(table.loc[table["split"] != "test", "patient"].unique())
+        if self.by is not None and known and (both := known & set(tested["patient"].unique())):
             self.notes.append(
                 f"**{len(both)} patients have rows in test and in another split, {min(both)} for example**"
             )
-        if lacking := [one for one in classes if one not in set(tested["label"])]:
+        if lacking := [one for one in classes if one not in set(tested["label"].unique())]:
             self.notes.append(f"**no test row is {' or '.join(lacking)}, so AUROC and others are undefined**")
         if tested["score"].nunique() == 2 and len(tested) > 2:
             self.notes.append("**the scores have two values, so they are decisions: AUROC is of one threshold**")

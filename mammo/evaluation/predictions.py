@@ -90,7 +90,7 @@ class Predictions:
         score = table["score"].to_numpy(float)
         return cls(
             tuple(classes),
-            table["label"].map({name: i for i, name in enumerate(classes)}).to_numpy(),
+            pc.index_in(pa.array(table["label"], pa.string()), pa.array(classes)).to_numpy(False).astype(int),
             table[[f"p_{name}" for name in classes]].to_numpy(float),
             None if np.isnan(score).any() else score,
             Patients.of(table["patient"]),

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from mammo.datasets.label_words import as_word
 from mammo.errors import InputError
-from mammo.tables.spreadsheet import named_rows, read_spreadsheet, to_numbers
+from mammo.tables.numbers import named_rows, to_numbers
+from mammo.tables.spreadsheet import read_spreadsheet
 
 # The words for a missing value in spreadsheets, in lower case.
 ABSENT = frozenset(
@@ -33,16 +35,19 @@ class RawTable:
         if isinstance(source, str | Path):
             name, sheet = str(source), read_spreadsheet(source, "a table of predictions", first_row=1)
             raw, self.notes = sheet.rows, sheet.notes
-            for number, cells in zip(raw.index, raw.itertuples(index=False), strict=True):
-                if any("\n" in cell for cell in cells if pd.notna(cell)):
-                    raise InputError(
-                        f"{name}: row {number} has a line break inside a cell; is there a stray quotation mark?"
-                    )
+            broken = np.zeros(len(raw), bool)
+            for _, column in raw.items():
+                broken |= column.str.contains("\n", regex=False).fillna(False).to_numpy(bool)
+            if broken.any():
+                raise InputError(
+                    f"{name}: row {raw.index[broken][0]} has a line break inside a cell; is there a stray quotation "
+                    "mark?"
+                )
         if not isinstance(raw, pd.DataFrame):
             raise InputError(f"found a {type(raw).__name__}; expected the path of a CSV file or a DataFrame")
         if raw.empty:
             raise InputError(f"{name} has no rows; expected one per sample")
-        self.name, self._numbers = name, list(raw.index) if isinstance(source, str | Path) else range(1, len(raw) + 1)
+        self.name, self._numbers = name, raw.index if isinstance(source, str | Path) else range(1, len(raw) + 1)
         raw = raw.reset_index(drop=True)
         raw = raw.set_axis([str(one).strip() for one in raw.columns], axis=1)
         if twice := sorted(raw.columns[raw.columns.duplicated()]):
@@ -77,16 +82,16 @@ class RawTable:
                 self.raw = self.raw.rename(columns={one: wanted})
                 self.notes.append(f"column {one} is taken as {wanted}")
 
-    def refuse(self, wrong: Iterable[bool], why: str) -> None:
+    def refuse(self, wrong: ArrayLike, why: str) -> None:
         """Raise an error that names the wrong rows, if there are any."""
-        rows = [self._numbers[place] for place in np.flatnonzero(np.asarray(list(wrong), bool))]
+        rows = [self._numbers[place] for place in np.flatnonzero(np.asarray(wrong, bool))]
         if rows:
             raise InputError(f"{self.name}: {named_rows(rows)}: {why}")
 
     def words(self, column: str) -> pd.Series:
         """Return a column as words without blanks around them; empty cells are missing values."""
         given = self.raw[column]
-        words = given.map(as_word).astype("string")
+        words = given if given.dtype == "string" else given.map(as_word).astype("string")
         stripped = words.str.strip()
         if (stripped != words).fillna(False).any():
             self.notes.append(f"blanks around the values of {column} are removed")
@@ -99,7 +104,7 @@ class RawTable:
         return to_numbers(words, column, self.refuse, self.notes)
 
 
-def first_of(values: pd.Series, wrong: Iterable[bool]) -> str:
+def first_of(values: pd.Series, wrong: ArrayLike) -> str:
     """Return the first value that is wrong, for an error."""
-    found = values[np.asarray(list(wrong), bool)]
+    found = values[np.asarray(wrong, bool)]
     return str(found.iloc[0]) if len(found) else ""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from mammo.tables.spreadsheet import named_rows
+from mammo.tables.numbers import named_rows
 
 NEARLY_ALL = 0.9  # the share of patients from which on their PatientIDs in headers are others by intention
 

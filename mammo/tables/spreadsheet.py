@@ -11,7 +11,7 @@ import re
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,9 @@ import pandas as pd
 
 from mammo.errors import InputError
 from mammo.tables.columns import AT_ONCE, Part, joined, part_of
+from mammo.tables.plain_csv import plain_csv
 
 SEPARATORS = ",;\t|"
-NAMED = 3  # the number of rows that an error names
 # What the first bytes of a file that is no table say it is, and what to do with it
 KINDS = {
     b"\x89PNG": "a PNG picture", b"\xff\xd8\xff": "a JPEG picture", b"II*\0": "a TIFF picture",
@@ -70,6 +70,8 @@ def read_spreadsheet(path: Path | str, what: str = "a table", first_row: int = 2
         lines = _workbook(data, said, notes)
     elif kind := _kind_of(data):
         raise InputError(f"{said}, found {kind}")
+    elif (plain := plain_csv(data, SEPARATORS)) is not None:
+        return Spreadsheet(plain.set_axis(pd.RangeIndex(first_row, first_row + len(plain))))
     else:
         lines = _csv(_text_of(data, said), said, first_row)
     del data  # it may be large
@@ -264,36 +266,3 @@ def _table(lines: Iterable[list[str]], path: Path, said: str, first_row: int, no
 def _letter(number: int) -> str:
     """Return the letters of a column as a spreadsheet shows them: A, ..., Z, AA, ..."""
     return ("" if number < 26 else _letter(number // 26 - 1)) + chr(ord("A") + number % 26)
-
-
-def named_rows(numbers: Sequence[object]) -> str:
-    """Return the words that name rows: `rows 3, 4, 9 and 12 more`."""
-    named = ", ".join(map(str, numbers[:NAMED])) + f" and {len(numbers) - NAMED} more" * (len(numbers) > NAMED)
-    return f"row{'s' * (len(numbers) > 1)} {named}"
-
-
-def to_numbers(
-    words: pd.Series, column: str, refuse: Callable[[Iterable[bool], str], None], notes: list[str]
-) -> np.ndarray:
-    """Return words as finite numbers, NaN where they are missing; decimal commas are accepted, with a note.
-
-    Args:
-        words: Text, missing where there is none.
-        column: The name of the column, for errors.
-        refuse: Raises an error for the rows that are true, with the given reason.
-        notes: Gets a line if there are decimal commas.
-    """
-    commas = words.str.fullmatch(r"[-+]?\d+,\d+(e[-+]?\d+)?", case=False).fillna(False).astype(bool)
-    if commas.any():
-        points = words.str.contains(".", regex=False).fillna(False)
-        refuse(commas if points.any() else [], f"{column} has a comma, and other rows have points; write one")
-        thousands = words[commas].str.fullmatch(r"\d{1,3},\d{3}").all() and not commas.all()
-        refuse(commas if thousands else [], f"{column} may be a thousand or a decimal; write 1234 or 1.234")
-        words = words.where(~commas, words.str.replace(",", ".", n=1))
-        notes.append(f"decimal commas in {column} are read as points")
-    numbers = pd.to_numeric(words, errors="coerce").to_numpy(float, na_value=np.nan)
-    wrong = np.isnan(numbers) & words.notna().to_numpy()
-    found = words[wrong]
-    refuse(wrong, f"{column} is {found.iloc[0] if len(found) else ''}; expected a number")
-    refuse(~np.isfinite(numbers) & ~np.isnan(numbers), f"{column} is infinite; expected a finite number")
-    return numbers

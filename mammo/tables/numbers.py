@@ -1,0 +1,52 @@
+"""Columns of words as numbers, and the words that name rows in errors."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import ArrayLike
+
+NAMED = 3  # the number of rows that an error names
+WITH_COMMA = r"[-+]?\d+,\d+(e[-+]?\d+)?"  # a number with a decimal comma
+
+
+def named_rows(numbers: Sequence[object]) -> str:
+    """Return the words that name rows: `rows 3, 4, 9 and 12 more`."""
+    named = ", ".join(map(str, numbers[:NAMED])) + f" and {len(numbers) - NAMED} more" * (len(numbers) > NAMED)
+    return f"row{'s' * (len(numbers) > 1)} {named}"
+
+
+def to_numbers(words: pd.Series, column: str, refuse: Callable[[ArrayLike, str], None], notes: list[str]) -> np.ndarray:
+    """Return words as finite numbers, NaN where they are missing; decimal commas are accepted, with a note.
+
+    Args:
+        words: Text, missing where there is none.
+        column: The name of the column, for errors.
+        refuse: Raises an error for the rows that are true, with the given reason.
+        notes: Gets a line if there are decimal commas.
+    """
+    commas = words.str.contains(",", regex=False).fillna(False).astype(bool)
+    if commas.any() and (commas := words.str.fullmatch(WITH_COMMA, case=False).fillna(False).astype(bool)).any():
+        points = words.str.contains(".", regex=False).fillna(False)
+        refuse(commas if points.any() else [], f"{column} has a comma, and other rows have points; write one")
+        thousands = words[commas].str.fullmatch(r"\d{1,3},\d{3}").all() and not commas.all()
+        refuse(commas if thousands else [], f"{column} may be a thousand or a decimal; write 1234 or 1.234")
+        words = words.where(~commas, words.str.replace(",", ".", n=1))
+        notes.append(f"decimal commas in {column} are read as points")
+    numbers = as_numbers(words)
+    wrong = np.isnan(numbers) & words.notna().to_numpy()
+    found = words[wrong]
+    refuse(wrong, f"{column} is {found.iloc[0] if len(found) else ''}; expected a number")
+    refuse(~np.isfinite(numbers) & ~np.isnan(numbers), f"{column} is infinite; expected a finite number")
+    return numbers
+
+
+def as_numbers(words: pd.Series) -> np.ndarray:
+    """Return words as numbers, NaN where they are missing or no number."""
+    try:
+        found = pc.cast(pa.array(words, pa.large_string()), pa.float64())
+    except pa.ArrowInvalid:
+        return pd.to_numeric(words, errors="coerce").to_numpy(float, na_value=np.nan)
+    return np.asarray(found.to_numpy(zero_copy_only=False), float)
