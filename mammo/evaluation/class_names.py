@@ -25,7 +25,7 @@ def class_names(table: str, label: pd.Series, named: list[str], positive: object
     Raises:
         InputError: There are not two classes or a probability of each, or nothing says which class is positive.
     """
-    found = list(dict.fromkeys(label))
+    found = list(label.unique())
     if len(named) > 1:
         classes = named
     elif named:
@@ -84,7 +84,7 @@ def key(name: object) -> str:
 def same_names(label: pd.Series, classes: list[str], table: str) -> dict[str, str]:
     """Return the class of each label, whatever its spelling."""
     by_key = {key(one): one for one in classes}
-    unknown = [one for one in dict.fromkeys(label) if key(one) not in by_key]
+    unknown = [one for one in label.unique() if key(one) not in by_key]
     if unknown:
         raise InputError(f"{table}: label {unknown[0]} has no column p_{unknown[0]}; classes are {', '.join(classes)}")
-    return {one: by_key[key(one)] for one in dict.fromkeys(label)}
+    return {one: by_key[key(one)] for one in label.unique()}

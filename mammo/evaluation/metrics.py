@@ -209,7 +209,7 @@ def evaluate(
 def support(predictions: Predictions, name: str) -> tuple[int, float, float]:
     """Return the number of patients that a metric rests on, and its lowest and highest value."""
     metric, of = find_metric(name, len(predictions.classes)), name.partition("/")[2]
-    patients = [predictions.who.count(predictions.labels == i) for i in range(len(predictions.classes))]
+    patients = predictions.patients_of
     count = min(patients)
     if metric.rests_on == "all":
         count = predictions.who.count()

@@ -24,18 +24,23 @@ WORDS: dict[str, Any] = {"keep_default_na": False, "na_values": [""]}  # for rea
 NO_TABLE = (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError, EOFError, lzma.LZMAError, gzip.BadGzipFile)
 
 
+def _words(words: "np.ndarray | pd.Series") -> pa.LargeStringArray:
+    found = pa.array(words, pa.large_string())
+    return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
+
+
 @dataclass(frozen=True)
 class Patients:
     """The patients of N samples, each name kept once: millions of names are slow to compare."""
 
-    names: pa.StringArray  # sorted; some may have no sample
+    names: pa.LargeStringArray  # sorted; some may have no sample
     number: np.ndarray  # (N,) the place of each sample's patient among the names
 
     @classmethod
     def of(cls, names: "np.ndarray | pd.Series") -> "Patients":
         """Return the patients of samples from their (N,) names."""
         words = names if isinstance(names, pd.Series) else names.astype(str)
-        encoded = pc.fill_null(pa.array(words, pa.string()), "nan").dictionary_encode()
+        encoded = pc.fill_null(_words(words), "nan").dictionary_encode()
         order = pc.sort_indices(encoded.dictionary).to_numpy()
         place = np.empty(len(order), np.int32)
         place[order] = np.arange(len(order))
@@ -90,7 +95,7 @@ class Predictions:
         score = table["score"].to_numpy(float)
         return cls(
             tuple(classes),
-            pc.index_in(pa.array(table["label"], pa.string()), pa.array(classes)).to_numpy(False).astype(int),
+            pc.index_in(_words(table["label"]), pa.array(classes, pa.large_string())).to_numpy(False).astype(int),
             table[[f"p_{name}" for name in classes]].to_numpy(float),
             None if np.isnan(score).any() else score,
             Patients.of(table["patient"]),
@@ -121,6 +126,11 @@ class Predictions:
     def patients(self) -> np.ndarray:
         """(N,) the name of each sample's patient."""
         return self.who.named
+
+    @cached_property
+    def patients_of(self) -> list[int]:
+        """The number of patients who have a sample of each class."""
+        return [self.who.count(self.labels == i) for i in range(len(self.classes))]
 
     @property
     def decides(self) -> bool:

@@ -13,8 +13,8 @@ CONTROL = bytes([*range(9), *range(14, 32)])  # characters that no text has
 def plain_csv(data: bytes, separators: str) -> pd.DataFrame | None:
     """Return the columns of a large plain table by name, values as `read_spreadsheet` has them; None if it is not one.
 
-    It is in UTF-8, its first line names each column once, no row has a quotation mark, is blank, or has more or fewer
-    fields than the header. Whoever is told None reads the table with more care, and says what is wrong with it.
+    It is in UTF-8, its first line names each column once, no row is blank or has more or fewer fields than the header,
+    and quotation marks begin and end cells. Whoever is told None reads the table with more care, and says what is wrong with it.
     """
     first, end, _ = data[:AT_ONCE].partition(b"\n")
     if len(data) < LARGE or not end or first.startswith((b"\xef\xbb\xbf", b"sep=", b"Sep=", b"SEP=")):
@@ -31,15 +31,20 @@ def plain_csv(data: bytes, separators: str) -> pd.DataFrame | None:
     if (
         len(names) < 2
         or len({*names, ""}) <= len(names)
-        or any(len(part.translate(None, odd)) < len(part) for part in parts)
+        or any(len(p.translate(None, CONTROL)) < len(p) for p in parts)
     ):
+        return None
+    marks, cell = data.count(b'"', len(first)), separator.encode()
+    begin = sum(data.count(one + b'"', len(first)) for one in (cell, b"\n"))
+    close = sum(data.count(b'"' + one, len(first)) for one in (cell, b"\n", b"\r\n")) + data.endswith(b'"')
+    if not marks == 2 * begin == 2 * close:
         return None
     places = [str(number) for number in range(len(names))]
     try:
         table = csv.read_csv(
             pa.BufferReader(rest),
             csv.ReadOptions(column_names=places),
-            csv.ParseOptions(delimiter=separator, quote_char=False, ignore_empty_lines=False),
+            csv.ParseOptions(delimiter=separator, newlines_in_values=marks > 0, ignore_empty_lines=False),
             csv.ConvertOptions(column_types=dict.fromkeys(places, pa.large_string())),
         )
     except pa.ArrowInvalid:
