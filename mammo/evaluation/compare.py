@@ -4,13 +4,15 @@ from dataclasses import dataclass
 from itertools import combinations, product
 
 import numpy as np
+import pandas as pd
 
 from mammo.datasets.findings import SAMPLE
 from mammo.errors import InputError
 from mammo.evaluation.bootstrap import Value, difference, standard_error
 from mammo.evaluation.experiments import Experiment, mean
-from mammo.evaluation.predictions import BASELINES, Predictions
+from mammo.evaluation.predictions import BASELINES, Patients, Predictions
 from mammo.evaluation.significance import delong_mean, permutation_test, smallest_detectable
+from mammo.tables.alike import row_numbers
 
 Classifier = tuple[Experiment, str]  # an experiment and one of its heads
 
@@ -45,20 +47,19 @@ def check_paired(first: Experiment, second: Experiment) -> None:
                 f"{apart}: the first has seed {jobs[0].seed}, fold {jobs[0].fold}, the second seed {jobs[1].seed}, "
                 f"fold {jobs[1].fold}; compare the same folds and seeds"
             )
-        ids = [set(one.samples.itertuples(index=False, name=None)) for one in (ours, theirs)]
-        if odd := sorted(ids[0] ^ ids[1]):
+        if (matched := _matched(ours, theirs)) is None:
+            ids = [set(one.samples.itertuples(index=False, name=None)) for one in (ours, theirs)]
+            odd = sorted(ids[0] ^ ids[1])
             named = [f"{one[0]} of {(first if one in ids[0] else second).label}" for one in odd[:3]]
             raise InputError(
                 f"{apart}: {len(odd)} test samples are in one of them only, {', '.join(named)}"
                 f"{', ...' if len(odd) > 3 else ''}; compare runs of one task, split, seed and crop"
             )
-        both = (ours, theirs)
-        labels = [one.samples.assign(label=one.labels, patient=one.patients).sort_values(SAMPLE) for one in both]
-        if (labels[0]["patient"].to_numpy() != labels[1]["patient"].to_numpy()).any():
+        if not ours.who.same(matched.who):
             raise InputError(f"{apart}: the same samples are of other patients in one of them")
-        other = labels[0]["label"].to_numpy() != labels[1]["label"].to_numpy()
+        other = ours.labels != matched.labels
         if other.any():
-            named = labels[0]["image_id"].to_numpy()[other][0]
+            named = ours.samples["image_id"].to_numpy()[other].min()
             raise InputError(f"{apart}: {int(other.sum())} samples have two labels, the first of them is {named}")
     if len(first.jobs) != len(second.jobs):
         raise InputError(
@@ -94,36 +95,48 @@ def compare(first: Classifier, second: Classifier) -> Pair:
     tested = ours.tested(head)
     metrics = [metric for metric in ("auroc", "accuracy") if metric in one and metric in two]
     apart = {metric: one[metric].resampled - two[metric].resampled for metric in metrics}
-    both = [
-        (_sorted(job.predictions["test"][head]), _sorted(other.predictions["test"][other_head]))
-        for job, other in zip(ours.jobs, theirs.jobs, strict=True)
-    ]
+    both = []
+    for job, other in zip(ours.jobs, theirs.jobs, strict=True):
+        mine, yours = job.predictions["test"][head], other.predictions["test"][other_head]
+        both.append((mine, _matched(mine, yours) or yours))
+    patients = Patients.apart([mine.who for mine, _ in both])
     swapped = None
     if "accuracy" in metrics:
         right = [np.concatenate([pair[i].right for pair in both]) for i in (0, 1)]
-        swapped = permutation_test(right[0], right[1], np.concatenate([pair[0].patients for pair in both]))
+        swapped = permutation_test(right[0], right[1], np.concatenate(patients))
     same = ours.label == theirs.label
     names = [h if same else e.label if head == other_head else f"{e.label} {h}" for e, h in (first, second)]
     tail = f" ({ours.label})" if same else f" ({head})" if head == other_head else ""
     return Pair(
         f"{names[0]} - {names[1]}{tail}",
         tested.n,
-        {metric: difference(array, len(set(tested.patients))) for metric, array in apart.items()},
+        {metric: difference(array, tested.who.count()) for metric, array in apart.items()},
         {metric: smallest_detectable(np.nan_to_num(standard_error(array))) for metric, array in apart.items()},
-        {"auroc": _delong(both), "accuracy": swapped},
+        {"auroc": _delong(both, patients), "accuracy": swapped},
     )
 
 
-def _sorted(predictions: Predictions) -> Predictions:
-    return predictions[predictions.samples.reset_index(drop=True).sort_values(SAMPLE).index.to_numpy()]
+def _matched(ours: Predictions, theirs: Predictions) -> Predictions | None:
+    """Return the second predictions in the order of the first ones' samples; None if they are of other samples."""
+    samples = [one.samples.reset_index(drop=True) for one in (ours, theirs)]
+    if samples[0].equals(samples[1]):
+        return theirs
+    numbers = row_numbers(pd.concat(samples), SAMPLE)
+    mine, yours = np.split(numbers, [len(ours)])
+    order = [np.argsort(one, kind="stable") for one in (mine, yours)]
+    if len(mine) != len(yours) or (mine[order[0]] != yours[order[1]]).any():
+        return None
+    place = np.empty_like(order[0])
+    place[order[0]] = order[1]
+    return theirs[place]
 
 
-def _delong(both: list[tuple[Predictions, Predictions]]) -> float | None:
+def _delong(both: list[tuple[Predictions, Predictions]], patients: list[np.ndarray]) -> float | None:
     tests = []
-    for one, two in both:
+    for (one, two), clusters in zip(both, patients, strict=True):
         if one.score is None or two.score is None:
             return None
-        tests.append((one.labels == 1, one.score, two.score, one.patients))
+        tests.append((one.labels == 1, one.score, two.score, clusters))
     try:
         return delong_mean(tests).p
     except InputError:  # a class has one patient only

@@ -25,6 +25,7 @@ UNUSED = dict.fromkeys(
 )
 UNUSED |= dict.fromkeys(("set", "subset", "partition", "phase", "part"), "name it as split if it tells train from test")
 SUM_WITHIN = 0.02  # allowed distance from a sum of 1, because printed probabilities are rounded
+RANKED = 100_000  # rows that are enough to tell if score and probability rank alike
 CONTINUOUS = 0.9  # share of distinct scores above which two equal rows are a mistake, not a coincidence
 
 
@@ -82,6 +83,7 @@ class _Reader:
 
     def __init__(self, raw: RawTable, by: str | None) -> None:
         self.raw, self.name, self.notes, self.by = raw, raw.name, raw.notes, by
+        self.images: np.ndarray | None = None  # (N,) a number for each row's image, if a column names it
 
     def read(self, positive: object) -> External:
         """Return the predictions."""
@@ -165,18 +167,17 @@ class _Reader:
     def _identities(self, patient: pd.Series) -> pd.DataFrame:
         """Return the identity of each row, from its own columns if they exist."""
         table = pd.DataFrame({"image_id": np.arange(1, len(self.raw) + 1)}).astype("string")
-        images = np.arange(0)
         if "image_id" in self.raw:
             table["image_id"] = self.raw.words("image_id")
             self.raw.refuse(table["image_id"].isna(), "image_id is missing")
-            images = row_numbers(table, ["image_id"])
-            self.raw.refuse(differs(patient, images), "the image belongs to two patients; expected one")
+            self.images = row_numbers(table, ["image_id"])
+            self.raw.refuse(differs(patient, self.images), "the image belongs to two patients; expected one")
         for one in SAMPLE[1:]:
             numbers = self.raw.numbers(one) if one in self.raw else np.zeros(len(table))
             self.raw.refuse(numbers != numbers.round(), f"{one} is no whole number")
             table[one] = pd.array(numbers.astype(int), dtype="Int64")
         table["patient"] = patient
-        self._places(table, images)
+        self._places(table)
         table["split"] = "test"
         if "split" in self.raw:
             given = self.raw.words("split")
@@ -200,7 +201,7 @@ class _Reader:
             table["image_id"] = (order + 1).astype("string")
         return table.astype(dict.fromkeys(("split", "fold", "seed", "head"), "string"))
 
-    def _places(self, table: pd.DataFrame, images: np.ndarray) -> None:
+    def _places(self, table: pd.DataFrame) -> None:
         """Add the exam and laterality of each row where the table has them; breasts and exams are named by them."""
         for one in PLACES:
             if one not in self.raw:
@@ -209,14 +210,15 @@ class _Reader:
             table[one] = given.str.lower().map(SIDES).astype("string") if one == "laterality" else given
             if (odd := table[one].isna() & given.notna()).any():
                 self.notes.append(f"**laterality {first_of(given, odd)} is taken as unknown; write left or right**")
-            if "image_id" in self.raw:
-                self.raw.refuse(differs(table[one], images), f"the image has two values of {one}; expected one")
+            if self.images is not None:
+                self.raw.refuse(differs(table[one], self.images), f"the image has two values of {one}; expected one")
 
     def _heads_agree(self, table: pd.DataFrame) -> None:
         """Refuse heads with other samples, patients or labels than the first one's."""
         if (heads := table["head"].nunique()) < 2:
             return
-        rows = row_numbers(table, [*SAMPLE, "split", "fold", "seed"])
+        by = [*SAMPLE, "split", "fold", "seed"]
+        rows = row_numbers(table, by if self.images is None else by[1:], self.images)
         for column in ("patient", "label"):
             several = differs(table[column], rows)
             self.raw.refuse(several, f"the {column} differs between heads; all heads need the same samples")
@@ -246,7 +248,8 @@ class _Reader:
         if score is None:
             return numbers[positive], numbers  # type: ignore[index]
         if numbers is not None:
-            ranks = [pd.Series(one).rank() for one in (score, numbers[positive])]
+            some = slice(None, None, max(len(score) // RANKED, 1))
+            ranks = [pd.Series(one[some]).rank() for one in (score, numbers[positive])]
             if len(score) > 2 and ranks[0].std() and ranks[1].std() and ranks[0].corr(ranks[1]) < 0.5:
                 self.notes.append(f"**score and p_{positive} rank the rows differently; AUROC is that of score**")
             return score, numbers
@@ -257,10 +260,10 @@ class _Reader:
         return score, None
 
     def _no_duplicates(self, table: pd.DataFrame) -> None:
-        key = ["split", "head", "fold", "seed"]
-        if "image_id" in self.raw:
+        if self.images is not None:
+            key = [*SAMPLE[1:], "split", "head", "fold", "seed"]
             self.raw.refuse(
-                pd.Series(row_numbers(table, [*SAMPLE, *key])).duplicated(),
+                pd.Series(row_numbers(table, key, self.images)).duplicated(),
                 "the same image is in an earlier row; give it once, or distinguish its samples by finding_id or patch",
             )
             return

@@ -30,6 +30,12 @@ class Case:
     score: np.ndarray  # (N,) higher for class 1
     probabilities: np.ndarray  # (N, classes)
     weights: Weights  # (W, N) how often each sample counts
+    known: np.ndarray | None = None  # (N,) `level`, if it is known
+
+    @cached_property
+    def level(self) -> np.ndarray:
+        """(N,) the places of the samples' scores among the different scores, the lowest first."""
+        return np.unique(self.score, return_inverse=True)[1] if self.known is None else self.known
 
     @cached_property
     def counts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -64,8 +70,11 @@ def _of_counts(formula: Callable[..., np.ndarray]) -> Callable[[Case], np.ndarra
 
 def weighted_auroc(positive: np.ndarray, score: np.ndarray, weights: Weights) -> np.ndarray:
     """Return (W,) areas under the ROC curve for (W, N) weightings; ties count half, NaN where a class is absent."""
-    positive = np.asarray(positive, bool)  # ~ of numbers would be another thing
-    _, level = np.unique(score, return_inverse=True)
+    return _auroc(np.asarray(positive, bool), np.unique(score, return_inverse=True)[1], weights)
+
+
+def _auroc(positive: np.ndarray, level: np.ndarray, weights: Weights) -> np.ndarray:
+    """Return the areas for the (N,) levels of the scores; `positive` is bool, as ~ of numbers is another thing."""
     up = sum_by_level(weights * positive, level)  # (W, levels)
     down = sum_by_level(weights * ~positive, level)
     below = np.cumsum(down, axis=1) - down
@@ -75,7 +84,12 @@ def weighted_auroc(positive: np.ndarray, score: np.ndarray, weights: Weights) ->
 
 def weighted_average_precision(positive: np.ndarray, score: np.ndarray, weights: Weights) -> np.ndarray:
     """Return (W,) average precisions (the step-wise area, as in scikit-learn) for (W, N) weightings."""
-    _, level = np.unique(-score, return_inverse=True)
+    return _average_precision(positive, np.unique(score, return_inverse=True)[1], weights)
+
+
+def _average_precision(positive: np.ndarray, level: np.ndarray, weights: Weights) -> np.ndarray:
+    """Return the average precisions for the (N,) levels of the scores."""
+    level = level.max(initial=0) - level  # the highest first
     up, both = sum_by_level(weights * positive, level), sum_by_level(weights, level)
     with np.errstate(divide="ignore", invalid="ignore"):
         precision = np.cumsum(up, axis=1) / np.maximum(np.cumsum(both, axis=1), FLOOR)
@@ -151,8 +165,8 @@ METRICS = {
         _of_counts(lambda tp, tn, fp, fn: (tp * tn - fp * fn) / ((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)) ** 0.5),
         low=-1.0,
     ),
-    "auroc": Metric(lambda case: weighted_auroc(case.labels == 1, case.score, case.weights)),
-    "average_precision": Metric(lambda case: weighted_average_precision(case.labels == 1, case.score, case.weights)),
+    "auroc": Metric(lambda case: _auroc(case.labels == 1, case.level, case.weights)),
+    "average_precision": Metric(lambda case: _average_precision(case.labels == 1, case.level, case.weights)),
     "brier": Metric(_brier, "all", by_class=False),
     "ece": Metric(_calibration_error, "all", by_class=False, biased=True),
 }
@@ -227,10 +241,11 @@ def weighted_metrics(
 ) -> dict[str, np.ndarray]:
     """Return the (W,) values of each metric of `evaluate`, or of `only` some, for (W, N) weightings."""
     labels, called, score, classes = predictions.labels, predictions.called, predictions.score, predictions.classes
-    several, operating = len(classes) > 2, operating or Operating()
+    several, operating, levels = len(classes) > 2, operating or Operating(), predictions.levels
 
     def against_rest(index: int, said: np.ndarray) -> Case:
-        return Case(labels == index, said, class_score(predictions, index), predictions.probabilities, weights)
+        known = None if score is None else levels if index == 1 else levels.max(initial=0) - levels
+        return Case(labels == index, said, class_score(predictions, index), predictions.probabilities, weights, known)
 
     def at_once(probabilities: np.ndarray) -> Case:
         return Case(labels, called, probabilities[:, 1], probabilities, weights)

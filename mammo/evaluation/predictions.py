@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from mammo.datasets.findings import SAMPLE
 from mammo.errors import InputError
 from mammo.evaluation.operating_point import Operating, choose
+from mammo.tables.alike import row_numbers
 
 BASELINES = ("shortcuts", "majority")  # heads that see no lesion
 COLUMNS = [*SAMPLE, "patient", "split", "fold", "seed", "head", "label"]
@@ -73,6 +74,11 @@ class Patients:
         there = np.bincount(self.number, minlength=len(self.names)) > 0
         return (np.cumsum(there) - 1)[self.number]
 
+    def same(self, other: "Patients") -> bool:
+        """Tell if other patients have the same names, sample by sample."""
+        one, two = Patients.apart([self, other])
+        return bool((one == two).all())
+
     def count(self, mask: np.ndarray | None = None) -> int:
         """Return how many patients have a sample, or one of those in the mask."""
         return int(np.count_nonzero(np.bincount(self.number if mask is None else self.number[mask])))
@@ -128,6 +134,11 @@ class Predictions:
         return self.who.named
 
     @cached_property
+    def levels(self) -> np.ndarray:
+        """(N,) the places of the samples' scores among the different scores, the lowest first; empty without scores."""
+        return np.unique([] if self.score is None else self.score, return_inverse=True)[1]
+
+    @cached_property
     def patients_of(self) -> list[int]:
         """The number of patients who have a sample of each class."""
         return [self.who.count(self.labels == i) for i in range(len(self.classes))]
@@ -154,10 +165,10 @@ class Predictions:
         np.add.at(counts, (self.labels, self.called), 1)
         return counts
 
-    @property
+    @cached_property
     def n(self) -> str:
         """The number of samples and patients, in words."""
-        return f"{len(self.samples.drop_duplicates())} of {self.who.count()} patients"
+        return f"{row_numbers(self.samples, list(self.samples)).max(initial=-1) + 1} of {self.who.count()} patients"
 
     def calibrated(self, operating: Operating) -> "Predictions":
         """Return a copy with calibrated probabilities, and a score from them that is comparable between folds."""
@@ -183,15 +194,15 @@ def concatenated(several: list[Predictions]) -> Predictions:
 def by_head(table: pd.DataFrame, classes: list[str], split: str) -> dict[str, Predictions]:
     """Return the predictions of each head for the samples of a split (`train`, `val` or `test`)."""
     samples = originals(table)
-    inside = samples[samples["split"] == split]
-    return {str(head): Predictions.of(rows, classes) for head, rows in inside.groupby("head", sort=False)}
+    inside, heads = samples["split"] == split, samples["head"]
+    return {str(head): Predictions.of(samples[inside & (heads == head)], classes) for head in heads[inside].unique()}
 
 
 def originals(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table without the copies of an expanded training part, which are not samples of their own."""
     copy = table["copy"] > 0
-    if (copy & (table["split"] != "train")).any():
-        return table  # copies were dealt to the splits like samples
+    if not copy.any() or (copy & (table["split"] != "train")).any():
+        return table  # without any, or they were dealt to the splits like samples
     return table[~copy]
 
 

@@ -43,11 +43,12 @@ class RawTable:
                     f"{name}: row {raw.index[broken][0]} has a line break inside a cell; is there a stray quotation "
                     "mark?"
                 )
+        self._bare = isinstance(source, str | Path)  # a spreadsheet's values have no blanks around them
         if not isinstance(raw, pd.DataFrame):
             raise InputError(f"found a {type(raw).__name__}; expected the path of a CSV file or a DataFrame")
         if raw.empty:
             raise InputError(f"{name} has no rows; expected one per sample")
-        self.name, self._numbers = name, raw.index if isinstance(source, str | Path) else range(1, len(raw) + 1)
+        self.name, self._numbers = name, raw.index if self._bare else range(1, len(raw) + 1)
         raw = raw.reset_index(drop=True)
         raw = raw.set_axis([str(one).strip() for one in raw.columns], axis=1)
         if twice := sorted(raw.columns[raw.columns.duplicated()]):
@@ -92,10 +93,12 @@ class RawTable:
         """Return a column as words without blanks around them; empty cells are missing values."""
         given = self.raw[column]
         words = given if given.dtype == "string" else given.map(as_word).astype("string")
-        stripped = words.str.strip()
-        if (stripped != words).fillna(False).any():
-            self.notes.append(f"blanks around the values of {column} are removed")
-        return stripped.mask(given.isna() | stripped.str.lower().isin(ABSENT))
+        if not self._bare:
+            stripped = words.str.strip()
+            if (stripped != words).fillna(False).any():
+                self.notes.append(f"blanks around the values of {column} are removed")
+            words = stripped
+        return words.mask(given.isna() | words.str.lower().isin(ABSENT))
 
     def numbers(self, column: str) -> np.ndarray:
         """Return a column as finite numbers; decimal commas are accepted."""

@@ -58,7 +58,9 @@ def experiment_of(external: External) -> Experiment:
 def jobs_of(table: pd.DataFrame, classes: list[str]) -> list[Job]:
     """Return the jobs of an experiment's predictions table, by seed and fold."""
     jobs = []
-    for (seed, fold), rows in table.groupby(["seed", "fold"], dropna=False, sort=True):
+    groups = table.groupby(["seed", "fold"], dropna=False, sort=True)
+    whole = [(table[["seed", "fold"]].iloc[0], table)]  # not copied, as it may be large
+    for (seed, fold), rows in groups if groups.ngroups > 1 else whole:
         number = None if pd.isna(fold) or fold == "" else int(float(fold))
         jobs.append(job_of(rows, classes, int(float(seed)), number))
     return jobs

@@ -6,9 +6,16 @@ import numpy as np
 import pandas as pd
 
 
-def row_numbers(table: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
-    """Return the (N,) numbers 0, 1, ... of rows; rows have one number if they are equal in all columns."""
-    found, many = np.zeros(len(table), np.int64), 1
+def row_numbers(table: pd.DataFrame, columns: Sequence[str], known: np.ndarray | None = None) -> np.ndarray:
+    """Return the (N,) numbers 0, 1, ... of rows; rows have one number if they are equal in all columns.
+
+    Args:
+        table: N rows.
+        columns: The columns that count.
+        known: (N,) such numbers by other columns, which count too.
+    """
+    found = np.zeros(len(table), np.int64) if known is None else known
+    many = int(found.max(initial=0)) + 1
     for column in columns:
         number, values = pd.factorize(table[column], use_na_sentinel=False)
         if len(values) > 1:
