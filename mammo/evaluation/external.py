@@ -4,7 +4,7 @@ It needs a patient, a label, and a score or the probability of each class (`p_<c
 cannot be used, an error names them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from mammo.evaluation.aggregate import PLACES
 from mammo.evaluation.class_names import class_names, key, same_names
 from mammo.evaluation.predictions import COLUMNS
 from mammo.evaluation.raw_table import RawTable, first_of
-from mammo.tables.alike import differs, row_numbers
+from mammo.tables.alike import by_word, differs, row_numbers
 from mammo.tables.spellings import SIDES, SPLITS
 
 UNUSED = dict.fromkeys(
@@ -71,13 +71,6 @@ def read_external(
     return _Reader(RawTable(source, named, [*COLUMNS, *PLACES, "score"]), by).read(positive)
 
 
-def _each(words: pd.Series, of: Callable[[pd.Series], pd.Series]) -> pd.Series:
-    """Return what `of` makes of the different words of a column, for each row."""
-    number, different = pd.factorize(words)
-    found = of(pd.Series(different, dtype="string")).astype("string").array
-    return pd.Series(found.take(number, allow_fill=True), words.index)
-
-
 class _Reader:
     """A reader that turns the columns of a table into those of the predictions table, one after the other."""
 
@@ -101,7 +94,7 @@ class _Reader:
         label = self._labels()
         ours = len(probable) == 2 and all(column in self.raw for column in [*COLUMNS, "score"])
         classes = class_names(self.name, label, [one[2:] for one in probable], positive, ours=ours)
-        label = _each(label, lambda words: words.map(same_names(words, classes, self.name)))
+        label = by_word(label, lambda words: words.map(same_names(words, classes, self.name)))
         table = self._identities(patient).assign(label=label)
         numbers = self._probabilities(probable, classes)
         score = self.raw.numbers("score") if "score" in self.raw and len(classes) == 2 else None
@@ -149,7 +142,7 @@ class _Reader:
         """Return the labels as words; 1.0 becomes 1, and TRUE becomes true."""
         label = self.raw.words("label")
         self.raw.refuse(label.isna(), "label is missing; label the row, or leave it out")
-        return _each(label, self._classes)
+        return by_word(label, self._classes)
 
     def _classes(self, label: pd.Series) -> pd.Series:
         """Return the class of each of several different labels."""
@@ -181,7 +174,7 @@ class _Reader:
         table["split"] = "test"
         if "split" in self.raw:
             given = self.raw.words("split")
-            table["split"] = _each(given, lambda words: words.str.lower().map(SPLITS))
+            table["split"] = by_word(given, lambda words: words.str.lower().map(SPLITS))
             self.raw.refuse(
                 table["split"].isna(),
                 f"split is {first_of(given, table['split'].isna())}; expected one of {', '.join(PARTS)}",

@@ -1,6 +1,6 @@
 """Rows of a table that are alike in some columns, found by one number for each row: quick for millions of rows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,13 @@ def row_numbers(table: pd.DataFrame, columns: Sequence[str], known: np.ndarray |
             found, several = pd.factorize(found * len(values) + number) if many > 1 else (number, values)
             many = len(several)
     return found
+
+
+def by_word(words: pd.Series, of: Callable[[pd.Series], pd.Series]) -> pd.Series:
+    """Return for each row what `of` makes of the different words of a column."""
+    number, different = pd.factorize(words)
+    found = of(pd.Series(different, dtype="string")).astype("string").array
+    return pd.Series(found.take(number, allow_fill=True), words.index)
 
 
 def differs(values: pd.Series, rows: np.ndarray) -> np.ndarray:
