@@ -6,6 +6,7 @@ import pandas as pd
 from mammo.datasets.labels import Labels
 from mammo.errors import InputError
 from mammo.evaluation.predictions import originals
+from mammo.tables.alike import row_numbers
 
 UNITS = {  # the columns that name each unit, the finest first
     "image": ["image_id"],
@@ -103,7 +104,7 @@ def by_unit(predictions: pd.DataFrame, task: Labels, unit: str, rule: str) -> tu
         raise InputError(f"unit={unit}: no row has a known {unit}; give each image its {UNITS[unit][-1]}")
     keys = ["split", *UNITS[unit], "fold", "seed", "head"]
     numbers = [column for column in table if column == "score" or column.startswith("p_")]
-    of = table.groupby(keys, sort=False, dropna=False).ngroup()
+    of = pd.Series(row_numbers(table, keys), table.index)
     if rule == "max":
         alarm = -table[f"p_{task.classes[0]}"] if table["score"].isna().any() else table["score"]
         chosen = alarm.groupby(of).idxmax()
@@ -115,9 +116,8 @@ def by_unit(predictions: pd.DataFrame, task: Labels, unit: str, rule: str) -> tu
             columns = ["score", *(f"p_{name}" for name in task.classes)]
             combined.loc[seen, columns] = _of_any(table[seen], task, of[seen])
         table[numbers] = combined
-    labels = {number: _label(set(found), task) for number, found in table["label"].groupby(of)}
     named = {"image_id": _name(table, unit), "finding_id": 0, "patch": 0, "copy": 0}
-    table = table.assign(label=of.map(labels), **named).loc[chosen]
+    table = table.assign(label=_labels(table["label"], of.to_numpy(), task), **named).loc[chosen]
     undecided = table.loc[table["label"].isna(), ["split", "image_id"]].drop_duplicates()
     table = table.dropna(subset="label")
     for _, run in table[table["head"] == "majority"].groupby(["fold", "seed"], dropna=False):
@@ -202,6 +202,17 @@ def _names(images: pd.DataFrame) -> str:
     """Return the names of some images, for a note."""
     names = images["image_id"].astype(str).tolist()
     return ", ".join(names[:NAMED]) + f" and {len(names) - NAMED} more" * (len(names) > NAMED)
+
+
+def _labels(label: pd.Series, of: np.ndarray, task: Labels) -> np.ndarray:
+    """Return the (N,) class of each row's unit, from the labels of rows and the numbers of their units."""
+    found = np.zeros(of.max(initial=-1) + 1, int)  # of each unit: a bit for each class that its samples have
+    for index, name in enumerate(task.classes):
+        found[of[(label == name).to_numpy()]] |= 1 << index
+    of_unit = np.empty(len(found), object)
+    for bits in np.unique(found):
+        of_unit[found == bits] = _label({n for i, n in enumerate(task.classes) if bits >> i & 1}, task)
+    return of_unit[of]
 
 
 def _label(found: set[str], task: Labels) -> str | None:

@@ -11,7 +11,7 @@ from scipy.special import stdtrit  # Student's quantile; scipy.stats takes a sec
 from mammo.evaluation.grouped import Grouped
 
 RESAMPLES = 2000
-MANY = 10_000  # samples above which patients are drawn in groups
+MANY = 5_000  # samples above which patients are drawn in groups
 BLOCK = 1 << 24  # weights that are in memory at a time: 128 MB
 
 

@@ -6,11 +6,12 @@ over samples needs to be known only once.
 """
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
-GROUPS = 2000
-LEVELS = 1000  # of scores, with about equal numbers of samples; the samples of one level count as ties
+GROUPS = 1000
+LEVELS = 500  # of scores, with about equal numbers of samples; the samples of one level count as ties
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,7 @@ class Grouped:
         """
         rng, groups = np.random.default_rng(seed), min(patients, GROUPS)
         group = rng.permutation(patients) % groups
-        drawn = rng.multinomial(groups, np.full(groups, 1 / groups), size=resamples)
-        return cls(np.vstack([np.ones(groups), drawn]), group[member].astype(np.int32))
+        return cls(_drawn(groups, resamples, seed), group[member].astype(np.int32))
 
     def __len__(self) -> int:
         return len(self.drawn)
@@ -65,6 +65,13 @@ class Grouped:
         levels, groups = int(level.max()) + 1, self.drawn.shape[1]
         sums = np.bincount(self.group * np.int64(levels) + level, self.factor, groups * levels)
         return np.asarray(self.drawn @ sums.reshape(groups, levels))
+
+
+@lru_cache(maxsize=2)  # all large tables ask for the same draws
+def _drawn(groups: int, resamples: int, seed: int) -> np.ndarray:
+    """(1 + resamples, groups) how often each group is drawn; once each in the first row."""
+    drawn = np.random.default_rng(seed).multinomial(groups, np.full(groups, 1 / groups), size=resamples)
+    return np.vstack([np.ones(groups), drawn])
 
 
 Weights = np.ndarray | Grouped

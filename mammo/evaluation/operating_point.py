@@ -89,10 +89,11 @@ def _threshold(positive: np.ndarray, score: np.ndarray, rule: str | float) -> fl
     """Return a threshold halfway between two scores, so that no sample lies on it."""
     levels = np.unique(score)
     between = np.r_[levels[0] - 1.0, (levels[1:] + levels[:-1]) / 2]
-    sensitivity = (score[positive] > between[:, None]).mean(axis=1)
+    below, of = np.searchsorted(np.sort(score[positive]), between, side="right"), int(positive.sum())
+    sensitivity = (of - below) / of
     if rule != "youden":
         return float(between[np.flatnonzero(sensitivity >= float(rule))[-1]])
-    specificity = (score[~positive] <= between[:, None]).mean(axis=1)
+    specificity = np.searchsorted(np.sort(score[~positive]), between, side="right") / (len(score) - of)
     gain = sensitivity + specificity
     best = np.flatnonzero(gain > gain.max() - 1e-9)
     return float(between[best[len(best) // 2]])  # the middle one of several best

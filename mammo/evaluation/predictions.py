@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow import csv
 
 from mammo.datasets.findings import SAMPLE
 from mammo.errors import InputError
@@ -22,6 +23,7 @@ BASELINES = ("shortcuts", "majority")  # heads that see no lesion
 COLUMNS = [*SAMPLE, "patient", "split", "fold", "seed", "head", "label"]
 TYPES = dict.fromkeys([*COLUMNS, "exam", "laterality", "view"], str) | dict.fromkeys(SAMPLE[1:], "Int64")
 WORDS: dict[str, Any] = {"keep_default_na": False, "na_values": [""]}  # for reading: NA and None are words
+LARGE = 4_000_000  # bytes from which on Arrow reads a table: it takes longer to start
 NO_TABLE = (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError, EOFError, lzma.LZMAError, gzip.BadGzipFile)
 
 
@@ -259,7 +261,8 @@ def read_predictions(path: Path, *, tested: bool = False) -> tuple[pd.DataFrame,
     if not path.is_file():
         raise InputError(f"no predictions at {path}; name a run folder that `train.py` has finished")
     try:
-        table = pd.read_csv(path, dtype=TYPES, **WORDS)
+        large = path.suffix == ".csv" and path.stat().st_size > LARGE
+        table = _large_table(path) if large else pd.read_csv(path, dtype=TYPES, **WORDS)
     except NO_TABLE as error:
         raise InputError(f"{path}: expected a table of predictions as CSV; reading gave {str(error).strip()}") from None
     classes = [column.removeprefix("p_") for column in table.columns if column.startswith("p_")]
@@ -272,3 +275,13 @@ def read_predictions(path: Path, *, tested: bool = False) -> tuple[pd.DataFrame,
     if tested and not (table["split"] == "test").any():
         raise InputError(f"{path}: no row has split=test; expected a table of predictions with a test part")
     return table, classes
+
+
+def _large_table(path: Path) -> pd.DataFrame:
+    """Return what pandas reads from a CSV file, read by Arrow."""
+    columns = pd.read_csv(path, nrows=0).columns
+    types = {one: pa.int64() if TYPES[one] == "Int64" else pa.large_string() for one in columns if one in TYPES}
+    types |= {one: pa.float64() for one in columns if one == "score" or one.startswith("p_")}
+    how = csv.ConvertOptions(column_types=types, null_values=[""], strings_can_be_null=True)
+    found = csv.read_csv(path, convert_options=how).to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+    return found.astype({one: TYPES[one] for one in columns if one in TYPES})

@@ -12,6 +12,8 @@ from mammo.evaluation.bootstrap import (
     interval,
     resampled,
 )
+from mammo.evaluation.grouped import Grouped
+from mammo.evaluation.metrics import sum_by_level, weighted_auroc, weighted_average_precision
 
 
 def test_patients_are_resampled_as_a_whole():
@@ -91,3 +93,48 @@ def test_a_share_of_none_is_uncertain_in_a_difference_too():
     assert independent_difference(some, none).low < 0
     assert independent_difference(some, Value(None, reason="no")).reason == "no"
     assert independent_difference(some, Value(0.1, reason="one patient")).low is None
+
+
+def many(samples=6000, each=3, seed=0):
+    rng = np.random.default_rng(seed)
+    patients = np.arange(samples) // each
+    positive = rng.random(samples) < 0.2
+    of_patient = rng.normal(size=samples)[patients]
+    return patients, positive, (positive + of_patient + rng.normal(size=samples)).round(3), rng.permutation(samples)
+
+
+def test_many_samples_have_the_plain_values_and_the_errors_that_single_patients_give(monkeypatch):
+    patients, positive, score, _ = many()
+
+    def compute(weights):
+        areas = weighted_auroc(positive, score, weights), weighted_average_precision(positive, score, weights)
+        return {"auroc": areas[0], "precision": areas[1], "share": weights @ positive / weights.sum(axis=1)}
+
+    assert len(patients) > bootstrap.MANY
+    grouped, each = resampled(patients, compute), resampled(patients, compute, each=True)
+    for name, values in grouped.items():
+        assert len(values) == 1 + bootstrap.RESAMPLES and values[0] == each[name][0]
+        assert values[1:].std() == pytest.approx(each[name][1:].std(), rel=0.1)
+        assert values[1:].mean() == pytest.approx(each[name][1:].mean(), abs=each[name].std() / 5)
+
+
+def test_groups_do_not_depend_on_the_order_of_the_samples():
+    patients, positive, _, order = many()
+    one, other = (
+        resampled(patients[at], lambda weights, at=at: {"share": weights @ positive[at] / weights.sum(axis=1)})["share"]
+        for at in (slice(None), order)
+    )
+    assert (one == other).all()
+
+
+def test_grouped_weights_sum_as_the_array_does_that_they_stand_for():
+    rng, member = np.random.default_rng(0), np.arange(40) // 4
+    weights = Grouped.drawn_from(member, 10, 20)
+    array = weights.drawn[:, weights.group]
+    values, level, some = rng.integers(0, 5, 40), rng.integers(0, 7, 40), np.arange(3, 30)
+    assert (weights @ values == array @ values).all() and (weights.sum(axis=1) == array.sum(axis=1)).all()
+    assert (weights @ np.stack([values, level], axis=1) == array @ np.stack([values, level], axis=1)).all()
+    assert ((weights * values) @ level == (array * values) @ level).all()
+    assert ((weights * values).take(some, axis=1).sum(axis=1) == (array * values)[:, some].sum(axis=1)).all()
+    assert (weights * values).by_level(level).tolist() == sum_by_level(array * values, level).tolist()
+    assert len({*weights.group.tolist()}) == 10 and len(weights) == 21
