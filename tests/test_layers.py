@@ -22,6 +22,7 @@ BELOW = {
     "config": "crop_config detector_config errors fields segmentation_config",
     "targets": "errors",
     "figures": "files",
+    "drawn": "figures",
     "formats": "errors paths processes",  # many headers are read by several processes
     "tables": "config errors",
     "drawing": "",
@@ -35,7 +36,7 @@ BELOW = {
     "evaluation": "config datasets errors files tables",
     "run_tables": "errors evaluation files datasets",
     "run_folder": "config datasets errors evaluation files models processes run_tables tasks",
-    "reports": "config datasets errors evaluation figures files paths run_folder",
+    "reports": "config datasets drawn errors evaluation figures files paths run_folder",
     "auditing": "datasets errors evaluation figures files formats paths preprocessing processes tables",
 }
 UP = {
@@ -83,7 +84,7 @@ FENCED = {  # third-party packages, and who may import them
 }
 LATE = {  # modules, and the packages that neither they nor what they import may import before they are used
     "runs.train": "sklearn skops albumentations captum onnx_ir onnxruntime highdicom optuna",
-    "reports.run": "torch lightning hydra sklearn skops pydicom captum scipy.stats scipy.optimize",
+    "reports.run": "matplotlib torch lightning hydra sklearn skops pydicom captum scipy.stats scipy.optimize",
     "inference.predict": "torch lightning hydra sklearn skops albumentations matplotlib scipy.stats scipy.optimize",
     "cli.audit": "numpy pandas torch matplotlib",
 }

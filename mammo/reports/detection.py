@@ -23,7 +23,6 @@ from mammo.evaluation.detection import (
 from mammo.evaluation.experiments import Experiment
 from mammo.evaluation.lesion_windows import BRIGHTNESS, HEAT, areas
 from mammo.evaluation.marks import HIT_MM, Detection
-from mammo.reports import detection_figures
 from mammo.reports.markdown import markdown, signed
 from mammo.run_folder import RunFolder
 
@@ -85,6 +84,8 @@ def write(run: RunFolder) -> Marks:
         return Marks([], {"detection": facts}, flat)
     tested, apart = of_split["test"], _differences(of_split["test"])
     facts["differences"] = {name: {key: one.as_json() for key, one in of.items()} for name, of in apart.items()}
+    from mammo.reports import detection_figures  # noqa: PLC0415 - matplotlib
+
     detection_figures.draw(run.path / "figures", tested)
     lines = ["## Where the lesions are", "", *_first_lines(tested), "", *table_of(values["test"]), ""]
     lines += [

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from mammo import figures
 from mammo.config import Config
+from mammo.drawn import once
 from mammo.evaluation import curves
 from mammo.evaluation.evaluate import Evaluation
 from mammo.evaluation.metrics import class_score
@@ -26,14 +26,14 @@ def draw(folder: Path, config: Config, evaluation: Evaluation, epochs: pd.DataFr
     classes = list(heads["majority"].classes)
     for head, one in heads.items():
         if head not in BASELINES:
-            drawn = figures.confusion(one.confusion[::-1, ::-1], classes[::-1], f"{model}, {head}, test")
-            figures.save(drawn, folder / f"confusion_{head}.png")
+            shown = one.confusion[::-1, ::-1], classes[::-1], f"{model}, {head}, test"
+            once(folder / f"confusion_{head}.png", "confusion", *shown)
     draw_heads(folder, evaluation, "test")
     if epochs is not None:
         watched = "val" if "val/loss" in epochs else "test"
         chose_nothing = watched == "test" and config.select_on == "val"
         note = " (test is shown, but not used to choose)" if chose_nothing else ""
-        figures.save(figures.curves(epochs, watched, f"{model}{note}"), folder / "curves.png")
+        once(folder / "curves.png", "curves", epochs, watched, f"{model}{note}")
 
 
 def draw_heads(folder: Path, evaluation: Evaluation, title: str) -> None:
@@ -56,10 +56,8 @@ def draw_heads(folder: Path, evaluation: Evaluation, title: str) -> None:
             head: [curve(one.labels == index, class_score(one, index), one.who.ranked) for curve in drawn_by]
             for head, one in seen.items()
         }
-        drawn = figures.roc_and_pr(
-            bands, float((labels == index).mean()), f"positive: {name}; {title}, n = {len(labels)}"
-        )
-        figures.save(drawn, folder / ("roc.png" if two else f"roc_{_file_name(name, index)}.png"))
+        shown = bands, float((labels == index).mean()), f"positive: {name}; {title}, n = {len(labels)}"
+        once(folder / ("roc.png" if two else f"roc_{_file_name(name, index)}.png"), "roc_and_pr", *shown)
     reliable = {
         head: [_reliability(one), _reliability(one.calibrated(operating)) if operating.temperature else None]
         for head, one in seen.items()
@@ -67,7 +65,7 @@ def draw_heads(folder: Path, evaluation: Evaluation, title: str) -> None:
         for operating in [evaluation.operating[head]]
     }
     if reliable:
-        figures.save(figures.reliability(reliable, classes[1] if two else None), folder / "reliability.png")
+        once(folder / "reliability.png", "reliability", reliable, classes[1] if two else None)
 
 
 def _file_name(name: str, index: int) -> str:
