@@ -90,7 +90,7 @@ def resampled(
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-@lru_cache(maxsize=1)  # all metrics and heads of a table ask for the same draws
+@lru_cache(maxsize=2)  # all metrics and heads of a table ask for the same draws
 def _drawn(patients: int, resamples: int, seed: int) -> np.ndarray:
     """(resamples, patients) how often each patient is drawn."""
     return np.random.default_rng(seed).multinomial(patients, np.full(patients, 1 / patients), size=resamples)
