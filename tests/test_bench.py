@@ -71,7 +71,7 @@ def test_a_process_answers_and_its_memory_is_seen(tmp_path):
 
 def test_the_bare_loop_trains_and_predicts():
     actions = bare_loop.build(given())
-    assert set(actions) == {"predict", "train"}
+    assert set(actions) == {"predict", "train", "limit"}
     for action in actions.values():
         seconds = action(2)
         assert len(seconds) == 2 and min(seconds) > 0
@@ -124,7 +124,7 @@ ROW = {
     "compiled": False, "batch": 16, "peak_bytes": {"mammo": 2e9, "bare": 1.5e9},
     "seconds": {
         "mammo": {"train": [1.0, 2.0, 90.0], "predict": [0.5], "load": [0.01], "features": [0.4]},
-        "bare": {"train": [1.6], "predict": [0.5]},
+        "bare": {"train": [1.6], "predict": [0.5], "limit": [0.5]},
         "prepared": {"train": [1.0]},
         "keras": {"train": [4.0], "predict": [1.0]},
         "keras bfloat16": {"train": [3.0], "predict": [2.0]},
@@ -141,6 +141,7 @@ def test_rates_are_by_the_median_step_and_set_against_the_bare_loop_and_keras():
         and shown["of bare"] == "0.80"
         and shown["of it"] == "0.50"
     )
+    assert shown["of limit"] == "0.25" and shown["loaders"] == "0.01"
     assert shown["loading"] == "1,600" and shown["peak MB"] == "2,000"
     text = "\n".join(models.tables({"rows": [ROW]}))
     assert "| training | 8.0 | 4.0 | 5.3" in text and "| 2.00 | 1.50" in text

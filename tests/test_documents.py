@@ -64,6 +64,7 @@ def kind(words):
         ("train", ["mammo", "train"]),
         ("mammo", ["-m", "mammo"]),
         ("pytest", ["-m", "pytest"]),
+        ("script", ["-m", "tests.fuzz"]),
     ):
         if (rest := after(words, *start)) is not None:
             return name, rest

@@ -22,7 +22,7 @@ STEPS = {"train": "training", "predict": "prediction"}
 POLICIES = {"keras": "float32", "keras bfloat16": "mixed_bfloat16"}
 COLUMNS = [
     "backbone", "device", "precision", "format", "loading", "training", "bare", "of bare", "bare, prepared", "of it",
-    "features", "prediction", "bare prediction", "peak MB", "bare MB",
+    "of limit", "loaders", "features", "prediction", "bare prediction", "peak MB", "bare MB",
 ]  # fmt: skip
 
 
@@ -102,7 +102,7 @@ def _turns(asked: dict[str, Any], rounds: int, steps: int, keras_python: str | N
                 started[who] = Measured(module, settings, python=python, log=Path(folder, f"{module}.log"))
             for process in started.values():
                 process.watch("train", 1)
-            for _, action in itertools.product(range(rounds), ("load", "features", "predict", "train")):
+            for _, action in itertools.product(range(rounds), ("load", "features", "predict", "limit", "train")):
                 for who, process in started.items():
                     if action in process.actions:
                         seconds[who].setdefault(action, []).extend(process.ask(action, steps))
@@ -128,9 +128,14 @@ def cells(row: dict[str, Any]) -> list[str]:
         f"{row['backbone']} {row['side']}", row["device"], row["precision"], shape,
         _shown(rate(row, "mammo", "load")), _shown(train),
         *(cell for one in bare for cell in (_shown(one), f"{train / one:.2f}")),
+        _ratio(train, rate(row, "bare", "limit")), _ratio(train, rate(row, "mammo", "load")),
         *(_shown(rate(row, *one)) for one in (("mammo", "features"), ("mammo", "predict"), ("bare", "predict"))),
         f"{peaks['mammo'] / 1e6:,.0f}", f"{peaks['bare'] / 1e6:,.0f}",
     ]  # fmt: skip
+
+
+def _ratio(value: float, of: float | None) -> str:
+    return "" if of is None else f"{value / of:.2f}"
 
 
 def _shown(value: float | None) -> str:
@@ -140,7 +145,11 @@ def _shown(value: float | None) -> str:
 def tables(found: dict[str, Any]) -> list[str]:
     """Return the tables as lines of Markdown: all combinations, then Keras's."""
     rows = found["rows"]
-    lines = ["Images a second, by the median step.", "", *markdown(COLUMNS, [cells(row) for row in rows])]
+    said = (
+        "Images a second, by the median step. `of limit` is the share of the rate at which the device multiplies large "
+        "matrices; `loaders` is the number of cores that load as fast as it trains."
+    )
+    lines = [said, "", *markdown(COLUMNS, [cells(row) for row in rows])]
     if against := [row for row in rows if "keras" in row["seconds"]]:
         columns = ["backbone", "mammo, precision", "step", "mammo", *POLICIES, *(f"over {who}" for who in POLICIES)]
         table = []
