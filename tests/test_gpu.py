@@ -32,8 +32,9 @@ from tests import ranks
 from tests.conftest import resolved
 
 DEVICE = os.environ.get("MAMMO_TEST_DEVICE", "cuda")
-# The largest difference from float32 on the CPU, by the length of the difference: of logits, and of all gradients.
-TOLERANCES = {"32-true": (1e-3, 1e-2), "bf16-mixed": (5e-2, 0.3)}
+# The largest difference from float32 on the CPU, in length and by the length of what is expected: of logits, and of all
+# gradients. The CPU's own bfloat16 differs by up to 0.006 and 0.35: with random weights, places of maxima change.
+TOLERANCES = {"32-true": (1e-3, 1e-2), "bf16-mixed": (5e-2, 0.5)}
 LEVEL_BYTES = 1 << 20  # a job may leave less than this
 MIXED = ["trainer.max_epochs=3", "data.batch_size=4", "heads=[knn]"]
 
@@ -157,7 +158,7 @@ def test_memory_is_level_after_ten_jobs(job, device, tmp_path, unreported):
 
 
 class Step(nn.Module):
-    """What a task computes for a batch: its loss, and the outputs that are written."""
+    """The outputs of a task for a batch: its loss, and the outputs that are written."""
 
     def __init__(self, task):
         super().__init__()

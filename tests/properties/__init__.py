@@ -56,7 +56,7 @@ def holds(count=40, also=(), **drawn):
 
 
 def answer(parser, *given, **how):
-    """What a parser gives, or `REFUSED` if its error is one line for a user; any other error is passed on."""
+    """Return the value of a parser, or `REFUSED` if its error is one line for a user; any other error is passed on."""
     try:
         return parser(*given, **how)
     except Exception as error:
