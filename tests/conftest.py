@@ -163,7 +163,7 @@ class Nothing:
 def _sketched():
     """Draw nothing, and write each figure as grey, which saves half of a run; `drawn` draws it."""
 
-    def sketch(figure, path):
+    def sketch(figure, path, **texts):
         path.parent.mkdir(parents=True, exist_ok=True)
         imsave(path, [[0.5, 0.5], [0.5, 0.5]], cmap="gray")
 

@@ -19,8 +19,8 @@ def prepare(
     """Cut the samples that a training with these settings needs, or one shard of them, into the cache.
 
     --shard 3/64 cuts the third of 64 shards, on any machine that sees MAMMO_HOME; without it, all is cut that no
-    shard has cut. The exit status is 0, 1 (more films are unreadable than data.max_unreadable allows) or 2 (a setting is
-    wrong).
+    shard has cut. The exit status is 0, 1 (more films are unreadable than data.max_unreadable allows) or 2 (a setting
+    is wrong).
     """
     from mammo.cli.options import check_choices
     from mammo.paths import conf

@@ -101,7 +101,8 @@ def test_shares_are_cut_once_and_a_training_reads_no_film(films, prepare, job, u
         read += films.taken()
     assert len(read) == len(set(read)) == 32
     assert [status for status, _ in found] == [0, 0, 0]
-    assert re.match(r"shard 2 of 3: 11 of 32 images: 11 cut \(.* a second\), 0 were there, 0 unreadable", found[0][1][0])
+    said = r"shard 2 of 3: 11 of 32 images: 11 cut \(.* a second\), 0 were there, 0 unreadable"
+    assert re.match(said, found[0][1][0])
     assert found[0][1][1] == "21 images of other shards are not there yet; this one is done"
     assert found[2][1][1].startswith("all squares are in the cache")
     status, lines = prepare("--shard", "1/3")
