@@ -63,8 +63,8 @@ def findings_table(rows: list[dict[str, object]] | pd.DataFrame) -> pd.DataFrame
     """
     given = (pd.DataFrame(rows, dtype=object) if isinstance(rows, list) else rows).reset_index(drop=True)
     absent = pd.Series(pd.NA, given.index, object)
-    columns = {name: given.get(name, absent).astype(kind) for name, kind in COLUMNS.items()}
-    table = pd.DataFrame({**columns, **{name: given[name] for name in given if name not in COLUMNS}})
+    cells = {name: given.get(name, absent).astype(kind) for name, kind in COLUMNS.items()}
+    table = pd.DataFrame({**cells, **{name: given[name] for name in given if name not in COLUMNS}})
     for column in REQUIRED:
         _refuse(table, table[column].isna(), f"has no {column}; every row needs one")
     for column, values in ALLOWED.items():

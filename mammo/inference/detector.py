@@ -95,7 +95,8 @@ class DetectorPredictor(Predictor[SeenFilm]):
         if spacing is None:
             looked = f"a detector looks at films of {self.config.detector.spacing_mm} mm a pixel"
             raise InputError(f"{name} does not give the size of a pixel, but {looked}; give spacing_mm")
-        check_size(name, *film.pixels.shape, spacing)
+        height, width = film.pixels.shape
+        check_size(name, height, width, spacing)
         breast = find_breast(film, laterality, name)
         view = view_of(breast, spacing, self.config.detector.spacing_mm)
         return SeenFilm((*notes, *breast.notes), appearance(film, breast), view, spacing)

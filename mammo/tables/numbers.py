@@ -1,12 +1,12 @@
 """Columns of words as numbers, and the words that name rows in errors."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import ArrayLike
 
 NAMED = 3  # the number of rows that an error names
 WITH_COMMA = r"[-+]?\d+,\d+(e[-+]?\d+)?"  # a number with a decimal comma
@@ -18,7 +18,7 @@ def named_rows(numbers: Sequence[object]) -> str:
     return f"row{'s' * (len(numbers) > 1)} {named}"
 
 
-def to_numbers(words: pd.Series, column: str, refuse: Callable[[ArrayLike, str], None], notes: list[str]) -> np.ndarray:
+def to_numbers(words: pd.Series, column: str, refuse: Callable[[Any, str], None], notes: list[str]) -> np.ndarray:
     """Return words as finite numbers, NaN where they are missing; decimal commas are accepted, with a note.
 
     Args:
