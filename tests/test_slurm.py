@@ -410,7 +410,7 @@ def test_an_array_of_shards_hashes_for_an_audit_and_a_dead_node_loses_no_film(
         shutil.copy(path, folder)
     cv2.imwrite(str(folder / "copy.png"), np.ascontiguousarray(read_grey(folder / "mdb001.pgm")[:, ::-1]))
     number = len(list(folder.iterdir())) - 1
-    job = slurm.submit(tmp_path, [str(folder)], page="audit-data", smaller=ARRAY, example="/data/films")
+    job = slurm.submit(tmp_path, str(folder), page="audit-data", smaller=ARRAY, example="/data/films")
     wait(lambda: sum(node == "n2" for node, _ in films()) >= 4, 180)
     assert slurm.kill("n2")
     wait(lambda: "n2" not in slurm("sinfo", "-h", "-t", "idle,alloc,mix", "-N", "-o", "%N").split(), 120)

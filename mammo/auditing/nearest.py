@@ -165,6 +165,8 @@ def _look(
         )
         most = min(NEAREST + 1, len(others))  # one of them may be the film itself
         far, at = cv2.batchDistance(turned, straight, cv2.CV_32S, normType=cv2.NORM_HAMMING, K=most)
+        near = far[:, 0] <= NEAR_BITS
+        rows, far, at = rows[near], far[near], at[near]
         found = far.astype(np.int64) << 40 | symmetry << 32 | others[at]
         found[(far > NEAR_BITS) | (others[at] == rows[:, None])] = FAR
         together = np.sort(np.concatenate([nearest[rows], found], axis=1), axis=1)

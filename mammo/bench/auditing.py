@@ -65,7 +65,15 @@ def tables(found: dict[str, Any]) -> list[str]:
         [f"{row['files']:,}", row["what"], f"{row['seconds']:.1f}", f"{row['peak_bytes'] / 1e6:,.0f}"]
         for row in found["audits"]
     ]
-    columns = ["films", "seconds", "seconds for 1 % new", "peak MB", "pairs to align", "ms to align one"]
+    columns = [
+        "films",
+        "seconds",
+        "core seconds",
+        "seconds for 1 % new",
+        "peak MB",
+        "pairs to align",
+        "ms to align one",
+    ]
     return [
         "Hashes of films compared; of the planted copies, those that are paired with their film.", "",
         *markdown([*columns, *KINDS], compared), "",

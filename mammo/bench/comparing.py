@@ -96,9 +96,10 @@ def compare(films: int) -> None:
         return np.asarray(record(altered(made.thumb(int(of[number])), how, np.random.default_rng(number)))["thumb"])
 
     hashes = np.concatenate([made.hashes(originals), [record(copy(number))["hashes"] for number in range(copies)]])
-    seconds, start = dict[str, float](), time.perf_counter()
+    seconds, start, spent = dict[str, float](), time.perf_counter(), time.process_time()
     first, second, symmetry = propose(hashes)
-    seconds["all"], start = time.perf_counter() - start, time.perf_counter()
+    seconds["all"], seconds["cores"] = time.perf_counter() - start, time.process_time() - spent
+    start = time.perf_counter()
     new = np.arange(films) >= originals
     again = propose(hashes, new)
     seconds["new"] = time.perf_counter() - start
