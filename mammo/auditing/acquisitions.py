@@ -45,7 +45,11 @@ def in_two_parts(films: pd.DataFrame, headers: Sequence[Header], *, own: bool) -
         sizes = facts[column].map(facts[column].value_counts())
         if odd := int((sizes > most).sum()):
             notes.append(f"{what}: {count(odd, 'film')} state one that more than {most} films have, and it is not used")
-        for _, group in films[sizes.between(2, most)].groupby(facts[column], sort=False):
+        several = films[sizes.between(2, most)]
+        if of_patient:  # most groups are those of one known patient, and no leak
+            of = several["patient"].groupby(facts[column])
+            several = several[(of.transform("nunique") > 1) | (of.transform("count") < of.transform("size"))]
+        for _, group in several.groupby(facts[column], sort=False):
             for pair in combinations(group.index, 2):
                 where = _where(films, pair, own=own, of_patient=of_patient)
                 if where and pair not in told:
