@@ -274,14 +274,14 @@ class RunFolder(RunTables):
 
     def network(self) -> "Network":
         """Return the network with the weights of the chosen epoch, in eval mode."""
-        from mammo.datasets.labels import Labels  # noqa: PLC0415
-        from mammo.tasks.build import build_task  # noqa: PLC0415 - torch, not needed for tables
+        from mammo.models.task_networks import network_of  # noqa: PLC0415 - torch, not needed for tables
+        from mammo.processes import checkpoint_io  # noqa: PLC0415
 
-        config = self.config
-        frozen_stages = self.provenance["frozen_stages"]
-        task = build_task(config, Labels.from_config(config.task), frozen_stages=frozen_stages)
-        task.restore(self.checkpoint)
-        return task.net.eval()
+        config, frozen_stages = self.config, self.provenance["frozen_stages"]
+        net: Any = network_of(config, len(self.provenance["classes"]), frozen_stages)
+        state = checkpoint_io.read(self.checkpoint)["state_dict"]
+        net.load_state_dict({name[4:]: of for name, of in state.items() if name.startswith("net.")})
+        return net.eval()  # type: ignore[no-any-return]
 
 
 def _chosen(numbers: dict[str, Any]) -> dict[str, Any]:

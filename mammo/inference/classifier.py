@@ -189,7 +189,7 @@ class ClassifierPredictor(Predictor[SeenWindows]):
 
     def scored(self, features: np.ndarray, logits: np.ndarray) -> Answer:
         """Return score and probabilities that the head gives to the outputs of the network."""
-        from mammo.tasks.classification import answer_of
+        from mammo.tasks.answers import answer_of
 
         if self.head == "softmax":
             return answer_of(logits)

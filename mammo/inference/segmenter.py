@@ -14,7 +14,7 @@ from mammo.preprocessing.breast import Breast
 from mammo.preprocessing.masks import Placed, placed_of
 from mammo.preprocessing.squares import Ask
 from mammo.run_folder import RunFolder
-from mammo.tasks.segmentation import outputs_of
+from mammo.tasks.answers import outputs_of
 from mammo.training.frozen import BLOCK
 
 SEGMENTER = "segmenter"  # of selection.json

@@ -88,7 +88,7 @@ class Plan:
             TorchElasticEnvironment,
         )
 
-        from mammo.processes.checkpoint_io import WholeFiles
+        from mammo.processes.whole_files import WholeFiles
 
         engines = {"srun": lambda: SLURMEnvironment(auto_requeue=False), "torchrun": TorchElasticEnvironment}
         together = peers.peers()

@@ -23,7 +23,7 @@ from mammo.run_folder import RunFolder
 from mammo.runs import detected, lesion_windows
 from mammo.runs.gallery import gallery
 from mammo.runs.outlined import SEGMENTER, choose_level, write_segments
-from mammo.tasks.classification import answer_of
+from mammo.tasks.answers import answer_of
 from mammo.training.callbacks import Outputs
 from mammo.training.prepare import Prepared
 

@@ -19,7 +19,8 @@ from torchmetrics import MeanMetric, Metric, MetricCollection
 from mammo.config import Config
 from mammo.datasets.findings import PARTS
 from mammo.datasets.labels import Labels
-from mammo.models.network import build_network, linear_head
+from mammo.models.network import linear_head
+from mammo.models.task_networks import network_of
 from mammo.models.weights import RunWeights
 from mammo.processes import checkpoint_io
 
@@ -55,16 +56,8 @@ class Task(L.LightningModule, ABC):
         self.chosen_epoch: int | None = None  # epoch of the loaded checkpoint, from 1
 
     def build_network(self, config: Config, frozen_stages: int | None, donor: RunWeights | None) -> nn.Module:
-        """Return the network; by default a backbone with the head of `build_head`."""
-        return build_network(
-            config.model,
-            self.build_head,
-            classes=self.classes,
-            frozen_stages=frozen_stages,
-            donor=donor,
-            windows=config.crop.windows,
-            join=config.crop.join,
-        )
+        """Return the network; by default that of the kind of task, with the head of `build_head`."""
+        return network_of(config, self.classes, frozen_stages, donor, self.build_head)
 
     def target(self, findings: pd.DataFrame) -> pd.Series:
         """Return the class name of each row of a findings table; missing if the row takes no part in the task."""

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from scipy.special import softmax
 from torch import Tensor
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC
@@ -13,13 +12,6 @@ from mammo.datasets.labels import Labels
 from mammo.models.losses import build_loss, class_weights
 from mammo.models.weights import RunWeights
 from mammo.tasks.base import Batch, Task
-
-
-def answer_of(logits: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
-    """Return the score (N,) of the second class of two, None for more, and the probabilities of logits (N, classes)."""
-    logits = logits.astype(np.float64)
-    margin = (logits[:, 1] - logits[:, 0]).astype(np.float32) if logits.shape[1] == 2 else None
-    return margin, softmax(logits, axis=1)
 
 
 class Classification(Task):

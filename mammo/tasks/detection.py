@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import OneCycleLR
 from torchmetrics import MetricCollection
@@ -12,12 +12,6 @@ from torchmetrics.classification import BinaryAccuracy, BinaryAUROC
 
 from mammo.config import Config
 from mammo.datasets.labels import Labels
-from mammo.detector_config import blocks_of, trained_map
-from mammo.models.backbones import find_backbone
-from mammo.models.detector import Detector
-from mammo.models.last_block import LastBlock
-from mammo.models.maps import MODEL_SIDE, FrozenMaps, weights_file
-from mammo.models.weights import RunWeights, load_weights
 from mammo.tasks.base import Batch, Task
 
 EPOCHS = 4  # into which the steps of a stage of training are divided, so that curves have points
@@ -36,49 +30,6 @@ class Detection(Task):
         metrics = MetricCollection({"accuracy": BinaryAccuracy(), "auroc": BinaryAUROC()})
         super().__init__(config, labels, metrics, frozen_stages)
         self.config = config
-
-    def build_network(self, config: Config, frozen_stages: int | None, donor: RunWeights | None) -> nn.Module:
-        """Return the detector, its frozen maps filled with the weights of their backbones."""
-        blocks, detector = blocks_of(config.model.maps, config.detector), config.detector
-        digests: dict[str, str] = {}
-
-        def filled(name: str) -> FrozenMaps:
-            weights, row = config.model.weights, find_backbone(name)
-            if weights is None or frozen_stages is not None:
-                return FrozenMaps(name)
-
-            def fill(model: nn.Module) -> None:
-                found = weights_file(weights, name)
-                how: Any = {
-                    "name": name,
-                    "source": row.weights,
-                    "absent": row.absent,
-                    "adapt": lambda state: row.adapt(state, MODEL_SIDE),
-                }
-                _, digests[name] = load_weights(model, found, **how)
-
-            return FrozenMaps(name, fill)
-
-        frozen = {name: filled(name) for name in dict.fromkeys(of.backbone for of, _ in blocks)}
-        of = trained_map(config.model.trainable, config.model.maps, detector)
-        windows = {number: window for number, (own, window) in enumerate(blocks) if own == of}
-        net = Detector(
-            frozen,
-            len(blocks),
-            detector.axes,
-            detector.hottest,
-            None if of is None else LastBlock(frozen[of.backbone], of, windows),
-            restarts=detector.restarts,
-            members=detector.members,
-            hidden=detector.hidden,
-            drop_inputs=detector.drop_inputs,
-            dropout=detector.dropout,
-        )
-        net.weights_digest = " ".join(digests.values()) or None
-        if config.model.weights is not None:
-            maps = ("frozen.", "block.")
-            net.loaded = frozenset(name for name, _ in net.named_parameters() if name.startswith(maps))
-        return net
 
     def stages(self, config: Config) -> list[int]:
         """Return the last epoch of the head's training and, if a block is trained, that of both."""

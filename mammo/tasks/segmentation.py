@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric, MetricCollection
 from torchmetrics.classification import BinaryAccuracy, BinaryAUROC
@@ -10,10 +9,9 @@ from torchmetrics.classification import BinaryAccuracy, BinaryAUROC
 from mammo.config import Config
 from mammo.datasets.findings import PARTS
 from mammo.datasets.labels import Labels
-from mammo.errors import InputError
-from mammo.models.backbones import find_backbone
-from mammo.models.decoder import Segmenter, dice_of, overlap_loss
+from mammo.models.decoder import dice_of, overlap_loss
 from mammo.models.weights import RunWeights
+from mammo.tasks.answers import outputs_of, score_of
 from mammo.tasks.base import Batch, Task
 
 
@@ -32,16 +30,6 @@ class Segmentation(Task):
         super().__init__(config, labels, metrics, frozen_stages, donor)
         self.settings = config.segmentation
         self.dices = nn.ModuleDict({f"{part}_": MeanMetric(nan_strategy="disable") for part in PARTS})
-
-    def build_network(self, config: Config, frozen_stages: int | None, donor: RunWeights | None) -> nn.Module:
-        """Return a backbone with a decoder on the maps of its stages."""
-        backbone, side = find_backbone(config.model.name), config.model.image_size
-        window = config.segmentation.window_of(side)
-        if window is not None and (window < backbone.min_side or backbone.step > 1):
-            expected = f"model.image_size={side}" if backbone.step > 1 else f"{backbone.min_side} or more"
-            raise InputError(f"segmentation.window_px={window} does not fit {config.model.name}; expected {expected}")
-        network: Any = super().build_network(config, frozen_stages, donor)
-        return Segmenter(network, width=config.segmentation.width, side=config.model.image_size)
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Return cross-entropy and overlap of logits (B, side, side); see `overlap_loss`."""
@@ -86,16 +74,3 @@ class Segmentation(Task):
     def _training_metrics(self) -> dict[str, Metric]:
         dice: Any = self.dices["train_"]
         return super()._training_metrics() | {"dice": dice}
-
-
-def score_of(logits: Tensor, hottest: float) -> Tensor:
-    """Return (B,) the mean of a share of logits (B, side, side), the hottest ones; at least one."""
-    flat = logits.flatten(1)
-    return flat.topk(max(round(hottest * flat.shape[1]), 1), sorted=False).values.mean(dim=1)
-
-
-def outputs_of(logits: Tensor, hottest: float) -> Batch:
-    """Return `logits` (B, 2) of films and `outline` (B, side, side) uint8, probabilities from 0 to 255, for pixels."""
-    score = score_of(logits, hottest)
-    outline = (logits.sigmoid() * 255).round().byte()
-    return {"logits": torch.stack([torch.zeros_like(score), score], dim=1), "outline": outline}

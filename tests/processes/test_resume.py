@@ -25,7 +25,7 @@ from mammo.datasets.labels import Labels
 from mammo.errors import InputError, message_for_user
 from mammo.files import owned, scratch, whole, workshop, write_text
 from mammo.processes import devices, resume
-from mammo.processes.checkpoint_io import WholeFiles
+from mammo.processes.whole_files import WholeFiles
 from mammo.run_folder import RunFolder
 from mammo.runs.train import train
 from mammo.tasks.base import Task
