@@ -86,6 +86,18 @@ def growth(overrides: Overrides = None, to: To = BENCH) -> None:
 
 
 @app.command()
+def tables(
+    rows: Annotated[int, typer.Option(min=1_000, help="the largest number of rows of predictions")] = 10_000_000,
+    to: To = BENCH,
+) -> None:
+    """Measure how time and memory of evaluate, compare and report grow with the rows of predictions."""
+    from mammo.bench import large_tables as bench
+
+    found = bench.measure(rows, say=typer.echo)
+    _end("tables", bench.tables(found), {"tables": found}, to)
+
+
+@app.command()
 def data(
     films: Annotated[int, typer.Option(min=2, help="the number of films that are drawn")] = 24,
     megapixels: Annotated[float, typer.Option(min=0.1, help="the size of a film in millions of pixels")] = 12,
