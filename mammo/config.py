@@ -87,8 +87,7 @@ class DataConfig:
     laterality: str | None = _one_of(None, "left", "right")  # only images of this laterality; null: all
     batch_size: int = _whole(16, 1)  # the number of samples in a training step, on all devices together
     workers: int | None = _whole(None, 0)  # loader processes per device; null: one on a CPU, one per core on GPUs
-    # neighbouring training samples that are read and shuffled together, if memory is short; null: all are shuffled
-    shuffle_block: int | None = _whole(None, 1)
+    shuffle_block: int | None = _whole(None, 1)  # neighbouring samples that are read and shuffled together; null: all
     # the largest share of the images that a run leaves out because their films are unreadable; above it, it stops
     max_unreadable: float = _number(0.05, 0, 1)
     audit: bool = True  # whether films are compared before training, for several data sets or split=official

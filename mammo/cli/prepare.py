@@ -1,4 +1,4 @@
-"""The command `mammo data prepare`, which cuts the samples of a run before it, in one go or in shares."""
+"""The command `mammo data prepare`, which cuts the samples of a run before it, in one go or in parts."""
 
 import logging
 import re
