@@ -9,6 +9,7 @@ import re
 import shutil
 import socket
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -22,6 +23,20 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger(__name__)
+TELL_S = 5.0  # wait for a lock without a word
+
+
+@contextmanager
+def told_when_slow(path: Path) -> Iterator[None]:
+    """Say which file's lock is waited for if it takes long: a file system of a network may give none, and no error."""
+    said = "wait   the lock of %s is not given: another process has it, or its file system gives no locks"
+    timer = threading.Timer(TELL_S, log.warning, (said, path))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 @contextmanager
@@ -36,7 +51,8 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
             path.parent.mkdir(parents=True, exist_ok=True)
             lock = held.enter_context(path.open("w"))
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                with told_when_slow(path):
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 free = wait
                 if wait:

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from mammo.errors import InputError
-from mammo.files import workshop
+from mammo.files import told_when_slow, workshop
 
 BACKOFF_S = 0.3  # the pauses before the attempts are 0, 1, 3, 7, ... times this
 CHUNK_BYTES = 1 << 20
@@ -36,7 +36,8 @@ def fetch(url: str, target: Path, *, attempts: int = 5, timeout_s: float = 30.0)
     target.parent.mkdir(parents=True, exist_ok=True)
     part, tag = target.with_name(f"{target.name}.part"), target.with_name(f"{target.name}.part.tag")
     with part.open("ab") as file, Progress(console=Console(stderr=True)) as bar:
-        fcntl.flock(file, fcntl.LOCK_EX)  # another process may be downloading: wait, then look at what it left
+        with suppress(OSError), told_when_slow(part):  # there may be no locks
+            fcntl.flock(file, fcntl.LOCK_EX)  # another process may be downloading: wait, then look at what it left
         file.seek(0, os.SEEK_END)
         if target.exists():
             part.unlink(missing_ok=True)

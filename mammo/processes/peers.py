@@ -84,13 +84,32 @@ def check_named(arguments: list[str]) -> None:
 def run_name() -> str:
     """Return the name of a run: date and time, the same for all processes that were started together.
 
-    Under srun it is the numbers of the job and the step, so that a requeued job finds its folder again.
+    A process that was started alone makes the folder of that name in `outputs`, so that a run that begins in the same
+    second gets another one, `<time>-2`. Under srun it is the numbers of the job and the step, so that a requeued job
+    finds its folder again.
     """
     together = peers()
     if together is not None and together.engine == "srun":
         return f"slurm/{os.environ['SLURM_JOB_ID']}.{os.environ['SLURM_STEP_ID']}"
     start = time.time() if together is None else started(os.getppid())
-    return time.strftime("%Y-%m-%d/%H-%M-%S", time.localtime(start))
+    name = time.strftime("%Y-%m-%d/%H-%M-%S", time.localtime(start))
+    return name if together is not None else _reserved(name)
+
+
+def _reserved(name: str) -> str:
+    """Return a name that no other run has, whose folder is made in `outputs`."""
+    own, number = name, 1
+    while True:
+        try:
+            Path("outputs", own).mkdir(parents=True)
+            return own
+        except FileExistsError:
+            if not Path("outputs", own).is_dir():
+                return own
+        except OSError:  # whoever writes there will say so
+            return own
+        number += 1
+        own = f"{name}-{number}"
 
 
 def started(process: int) -> float:

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from mammo.config import Config
 from mammo.errors import InputError
-from mammo.files import remove_unfinished, write_text
+from mammo.files import remove_unfinished, told_when_slow, write_text
 from mammo.processes import peers
 
 log = logging.getLogger(__name__)
@@ -130,7 +130,8 @@ def _locked(folder: Path) -> Iterator[bool]:
     free = True
     with (folder / LOCK).open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with told_when_slow(folder / LOCK):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             free = False
         except OSError:

@@ -129,8 +129,14 @@ def versions(packages: list[str]) -> dict[str, str]:
 
 
 def git_commit() -> str | None:
-    """Return the commit of the code, with a mark if files have changed since; None outside a checkout."""
-    git = ["git", "-C", str(Path(__file__).parent)]
+    """Return the commit of the code, with a mark if files have changed since; None outside a checkout.
+
+    Git looks at another user's checkout only if it is called safe. This one is, as its code runs already.
+    """
+    checkout = Path(__file__).resolve().parents[2]
+    if not (checkout / ".git").exists():
+        return None  # an installed package, maybe inside a checkout of something else
+    git = ["git", "-c", f"safe.directory={checkout}", "-C", str(checkout)]
     try:
         commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
         status = [*git, "status", "--porcelain", "-uno"]

@@ -3,6 +3,9 @@
 `python -m pytest -m faults -n 0 -s tests/faults` injects at all of them; without the mark a small file is tried.
 """
 
+import errno
+import fcntl
+import gc
 import os
 import shutil
 import signal
@@ -17,11 +20,14 @@ import pytest
 from safetensors.torch import save_file
 from torch import ones
 
+from mammo import files
+from mammo.datasets import download
 from mammo.datasets.download import whole_folder
 from mammo.datasets.film import write_picture
 from mammo.errors import message_for_user
-from mammo.files import workshop, write_text
+from mammo.files import locked, workshop, write_text
 from mammo.preprocessing.cache import Store
+from mammo.processes import resume
 from mammo.processes.peers import BAD_INPUT, STOPPED
 from tests.faults.failing import BROKEN, DENIED, FULL, WAYS, Failing
 
@@ -87,6 +93,28 @@ def test_a_disk_that_fails_costs_no_block_of_a_cache_and_a_damaged_one_is_remove
         assert Store(tmp_path).load(["a"]) == {}
     assert whole.exists() and not damaged.exists()
     assert list(Store(tmp_path).load(["a"])) == ["a"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_without_locks_it_is_as_if_nobody_else_were_there(tmp_path, monkeypatch, number):
+    def none(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    monkeypatch.setattr(download, "_receive", lambda _, file, *more: file.write(b"films"))
+    store = Store(tmp_path / "store")
+    with resume.held(tmp_path), locked(tmp_path / "lock") as free, store.building():
+        assert free and list(store.shares(0, 2, {0, 1})) == [0, 1]
+    assert download.fetch("http://nowhere", tmp_path / "films.tar").read_bytes() == b"films"
+
+
+def test_a_lock_that_hangs_is_named(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(fcntl, "flock", lambda *_: time.sleep(0.2))
+    monkeypatch.setattr(files, "TELL_S", 0.05)
+    for lock, hold in (("lock", lambda: locked(tmp_path / "lock")), (".lock", lambda: resume.held(tmp_path))):
+        with hold():
+            pass
+        assert f"the lock of {tmp_path / lock} is not given" in caplog.text
 
 
 def in_a_child(words, log, *folders, **fault):
@@ -158,6 +186,7 @@ def test_a_run_goes_on_after_a_fault_at_every_read_write_and_rename(
 ):
     for name in LOADED:
         import_module(name)  # once, for all forks
+    gc.freeze()  # or each fork would copy what its collector looks at
     words, start = [*WORDS, f"data.root={phantom.root}"], time.monotonic()
     whole, before, cut, home, log = (tmp_path / name for name in ("whole", "before", "run", "home", "log.txt"))
     status, done = in_a_child(words, log, cut, home)

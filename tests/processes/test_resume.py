@@ -24,7 +24,7 @@ from mammo.config import Config
 from mammo.datasets.labels import Labels
 from mammo.errors import InputError, message_for_user
 from mammo.files import owned, scratch, whole, workshop, write_text
-from mammo.processes import devices, resume
+from mammo.processes import devices, peers, resume
 from mammo.processes.whole_files import WholeFiles
 from mammo.run_folder import RunFolder
 from mammo.runs.train import train
@@ -392,6 +392,17 @@ def test_ckpt_path_last_finds_the_newest_unfinished_run_of_the_same_line(tmp_pat
     monkeypatch.setattr(resume.peers, "peers", lambda: resume.peers.Peers("torchrun", 0, 2, 1))
     with pytest.raises(InputError, match="torchrun with ckpt_path=last: name the run's folder"):
         resume.resumed(line)  # each process would look for itself
+
+
+def test_runs_that_begin_in_one_second_have_a_folder_each(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    names = [peers.run_name() for _ in range(3)]
+    assert names == [names[0], f"{names[0]}-2", f"{names[0]}-3"]
+    assert all(not any(Path("outputs", name).iterdir()) for name in names)
+    shutil.rmtree("outputs")
+    Path("outputs").touch()  # no folder can be made: Hydra says so
+    assert peers.run_name() == names[0]
 
 
 def test_two_processes_are_not_at_one_folder(tmp_path, monkeypatch):
