@@ -10,6 +10,11 @@ from mammo.paths import home
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FAILING = (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENOLCK)  # of a disk, or a file system of the network
+SHARED = Path("/dev/shm")  # Linux: the memory that processes share
+NO_SHARED = (
+    f"{SHARED} is too small for the processes that load samples; use data.workers=0, or make it larger, in Docker by "
+    "--shm-size=2g"
+)
 
 
 class InputError(ValueError):
@@ -50,24 +55,39 @@ def content_of(path: Path) -> Iterator[None]:
         ) from error
 
 
+def _shared_is_full(least: int = 1 << 16) -> bool:
+    """True if processes have less than `least` bytes left to share."""
+    if not SHARED.is_dir():
+        return False
+    free = os.statvfs(SHARED)
+    return free.f_bavail * free.f_frsize < least
+
+
 def message_for_user(error: BaseException) -> str | None:
     """Return the line for an error that the user can correct (bad input, a missing file, a full disk), else None."""
     if isinstance(error, InputError):
         return str(error)
-    if not isinstance(error, OSError):
-        return message_for_user(error.__cause__) if isinstance(error.__cause__, OSError) else None  # it was wrapped
+    if isinstance(error, OSError):
+        return _of_disk(error)
+    if isinstance(error, RuntimeError) and "shared memory" in str(error):  # torch has no class for it
+        return NO_SHARED
+    return _of_disk(error.__cause__) if isinstance(error.__cause__, OSError) else None  # a library wrapped it
+
+
+def _of_disk(error: OSError) -> str | None:
+    """Return the line for an error of the system, which names what cannot be read or written; None for a bug."""
     where, why = error.filename or "a file", (error.strerror or "").lower()
     again = "then repeat the command, or continue a run with resume=<folder>"
     if error.errno in NO_SPACE:
-        return f"{where}: {error.strerror}; free space, {again}"
+        full = error.errno == errno.ENOSPC and not error.filename and _shared_is_full()
+        return NO_SHARED if full else f"{where}: {error.strerror}; free space, {again}"
     if error.errno in FAILING:
         return f"{where}: {why}; look at the disk, {again}"
-    if isinstance(error, PermissionError | FileNotFoundError | NotADirectoryError | IsADirectoryError) or (
-        error.errno == errno.EROFS
-    ):
-        if error.errno == errno.ENOENT:
-            why = "no such file or folder"
-        at_home = error.filename and home() in Path(os.fsdecode(error.filename)).parents
-        hint = "set MAMMO_HOME to another folder" if at_home else "name another path, or mend this one"
-        return f"{error.filename}: {why}; {hint}" if error.errno else str(error)
-    return None
+    refused = isinstance(error, PermissionError | FileNotFoundError | NotADirectoryError | IsADirectoryError)
+    if not refused and error.errno != errno.EROFS:
+        return None
+    if error.errno == errno.ENOENT:
+        why = "no such file or folder"
+    at_home = error.filename and home() in Path(os.fsdecode(error.filename)).parents
+    hint = "set MAMMO_HOME to another folder" if at_home else "name another path, or mend this one"
+    return f"{error.filename}: {why}; {hint}" if error.errno else str(error)

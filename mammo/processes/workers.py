@@ -3,6 +3,7 @@
 Each process holds one film at a time, so the memory does not grow with the number of films.
 """
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -22,9 +23,15 @@ FEW = 8  # films for which no process is started
 MOST = 16  # processes, so that a machine of many cores does not hold a film on each of them
 AHEAD = 2  # films per process that are asked for before the first one is answered
 
+log = logging.getLogger(__name__)
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 _at_work: list[Callable[[Any], Any]] = []  # in a worker: what it does with an item
+
+
+class _NoPool(OSError):
+    """Other processes cannot be started."""
 
 
 def shared_out(
@@ -49,6 +56,10 @@ def shared_out(
             for result in _from_pool(work, left, workers):
                 yield result
                 left.popleft()
+        except _NoPool as error:
+            log.info("note   one process reads the films, because others cannot be started (%s)", error.strerror)
+            yield from map(partial(_attempt, work), list(left))
+            return
         except BrokenProcessPool:  # one of the films at work was the cause
             for _ in range(min(workers * AHEAD, len(left))):
                 try:
@@ -63,13 +74,19 @@ def _from_pool(work: Callable[[Any], Any], items: Sequence[Any], workers: int) -
     """Yield the results of new processes, in order."""
     context = multiprocessing.get_context("fork")
     entry = (work, os.getpid())  # handed over by the fork, so that `work` need not be pickled
-    pool = ProcessPoolExecutor(workers, context, _enter, entry)
+    try:
+        pool = ProcessPoolExecutor(workers, context, _enter, entry)
+    except OSError as error:  # no room for its semaphores in /dev/shm, for example
+        raise _NoPool(error.errno, error.strerror) from None
     asked: deque[Future[Any]] = deque()
     rest = iter(list(items))
     try:
         while True:
             while len(asked) < workers * AHEAD and (item := next(rest, None)) is not None:
-                asked.append(pool.submit(_answer, item))
+                try:
+                    asked.append(pool.submit(_answer, item))
+                except OSError as error:  # a limit on processes
+                    raise _NoPool(error.errno, error.strerror) from None
             if not asked:
                 return
             yield asked.popleft().result()

@@ -1,5 +1,6 @@
 """Films are shared out to processes: in order, each once, and one that kills its process ends nothing."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mammo.errors import InputError, UnreadableFilm
+from mammo import errors
+from mammo.errors import InputError, UnreadableFilm, message_for_user
 from mammo.processes import workers
 from mammo.processes.workers import AHEAD, FEW, shared_out
 
@@ -23,6 +25,28 @@ def test_results_come_in_order_from_other_processes():
     found = list(shared_out(lambda item: (item, os.getpid()), ITEMS))
     assert [item for item, _ in found] == ITEMS
     assert len({process for _, process in found} - {os.getpid()}) <= 2 and os.getpid() not in dict(found).values()
+
+
+@pytest.mark.parametrize("fails", ["ProcessPoolExecutor", "ProcessPoolExecutor.submit"])
+def test_where_no_process_can_be_started_this_one_does_the_work(monkeypatch, caplog, fails):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(f"mammo.processes.workers.{fails}", full)
+    with caplog.at_level("INFO"):
+        assert list(shared_out(abs, range(-20, 0))) == list(range(20, 0, -1))
+    assert "No space left" in caplog.text
+
+
+def test_shared_memory_that_is_too_small_is_one_line_that_names_it(monkeypatch):
+    full = OSError(errno.ENOSPC, "No space left on device")
+    unable = RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)")
+    killed = RuntimeError("DataLoader worker is killed by signal: Bus error. It might be out of shared memory")
+    assert message_for_user(unable) == message_for_user(killed) == errors.NO_SHARED
+    monkeypatch.setattr(errors, "_shared_is_full", lambda: True)
+    assert message_for_user(full) == errors.NO_SHARED and "data.workers=0" in errors.NO_SHARED
+    monkeypatch.setattr(errors, "_shared_is_full", lambda: False)
+    assert message_for_user(full).startswith("a file: No space")
 
 
 def test_few_items_stay_in_this_process():
