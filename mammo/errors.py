@@ -55,6 +55,16 @@ def content_of(path: Path) -> Iterator[None]:
         ) from error
 
 
+def check_shared_memory() -> None:
+    """Refuse to start processes that share samples where there is no memory for it; torch's error would be another.
+
+    Raises:
+        InputError: There is none.
+    """
+    if _shared_is_full():
+        raise InputError(NO_SHARED)
+
+
 def _shared_is_full(least: int = 1 << 16) -> bool:
     """True if processes have less than `least` bytes left to share."""
     if not SHARED.is_dir():

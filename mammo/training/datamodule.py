@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from mammo.config import DataConfig
+from mammo.errors import check_shared_memory
 from mammo.processes.peers import START, help_out
 from mammo.training import frozen
 from mammo.training.guard import Guard
@@ -67,6 +68,8 @@ class MammogramDataModule(L.LightningDataModule):
         workers = workers if self.config.workers is None else self.config.workers
         if samples.outputs is not None:
             workers = 0  # nothing is left to compute
+        if workers:
+            check_shared_memory()
         return DataLoader(
             samples,
             batch_size=rows or self.config.batch_size // world,

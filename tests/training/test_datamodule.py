@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from mammo import errors
 from mammo.config import AugmentConfig
 from mammo.errors import InputError
 from mammo.preprocessing.augment import METHODS, Augment
@@ -90,6 +91,13 @@ def test_the_squares_of_a_block_are_read_ahead_once(module, monkeypatch):
         pass
     samples = [sample for sample, _ in data.prepared.train.rows]
     assert sorted(sum(asked, [])) == samples and max(map(len, asked)) == 5
+
+
+def test_without_shared_memory_workers_are_refused_before_they_start(module, monkeypatch):
+    monkeypatch.setattr(errors, "_shared_is_full", lambda: True)
+    with pytest.raises(InputError, match=r"data\.workers=0"):
+        module("data.workers=2").train_dataloader()
+    assert module("data.workers=0").train_dataloader().num_workers == 0
 
 
 def test_on_a_cpu_one_worker_loads_and_nothing_is_pinned(module):
