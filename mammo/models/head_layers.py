@@ -12,17 +12,15 @@ from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import GradientBoostingClassifier
-from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
-from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from torch import Tensor, nn
 
 from mammo.errors import InputError
-from mammo.models.heads import FittedHead
+from mammo.models.heads import FittedHead, steps_of
 
 TINY = 1e-37  # so that classes without any probability get the same
 LEAST = 1e-7  # the probability at which `FittedHead.score` cuts log-odds
@@ -242,10 +240,7 @@ class HeadLayers(nn.Module):
     def __init__(self, name: str, fitted: FittedHead) -> None:
         super().__init__()
         only = fitted.model.calibrated_classifiers_[0]
-        model = only.estimator
-        while isinstance(model, FrozenEstimator):
-            model = model.estimator
-        steps = [step for _, step in model.steps] if isinstance(model, Pipeline) else [model]
+        steps = steps_of(fitted.model)
         try:
             for step in steps:
                 if type(step) not in STEPS:

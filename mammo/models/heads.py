@@ -21,7 +21,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, PredefinedSplit, StratifiedGroupKFold
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from threadpoolctl import threadpool_limits
@@ -214,12 +214,32 @@ def fit_head(
         everything = [(np.arange(val.sum()), np.arange(val.sum()))]  # nothing is refitted, so nothing is held out
         model = CalibratedClassifierCV(fitted, method="sigmoid", cv=everything, ensemble=False)
         how = f"tuned and calibrated on {'validation' if select_on == 'val' else select_on}"
-        return FittedHead(model.fit(features[val], labels[val]), search.best_params_, how)
+        return FittedHead(_laid_out(model.fit(features[val], labels[val])), search.best_params_, how)
     model = CalibratedClassifierCV(best, method="sigmoid", cv=inner, ensemble=False)
     seen = ", on features that were trained on the same labels" if trained_backbone else ""
     seen += ", whose copies also show other patients: this flatters the choice, not the test" if mixed_copies else ""
     how = f"tuned and calibrated by {len(inner)} folds grouped by patient inside the training part{seen}"
-    return FittedHead(model.fit(features[train], labels[train]), search.best_params_, how)
+    return FittedHead(_laid_out(model.fit(features[train], labels[train])), search.best_params_, how)
+
+
+def steps_of(model: CalibratedClassifierCV) -> list[Any]:
+    """Return the fitted estimators of a head in the order in which features go through them."""
+    inner = model.calibrated_classifiers_[0].estimator
+    while isinstance(inner, FrozenEstimator):
+        inner = inner.estimator
+    return [step for _, step in inner.steps] if isinstance(inner, Pipeline) else [inner]
+
+
+def _laid_out(model: CalibratedClassifierCV) -> CalibratedClassifierCV:
+    """Lay out the arrays of a fitted head as its file will: the last digits of a matrix product depend on the layout.
+
+    The components of a PCA by random projections are a view with gaps, which a file closes.
+    """
+    for step in steps_of(model):
+        for name, value in vars(step).items():
+            if isinstance(value, np.ndarray) and not (value.flags.c_contiguous or value.flags.f_contiguous):
+                setattr(step, name, value.copy())
+    return model
 
 
 def fit_heads(

@@ -158,6 +158,17 @@ def test_a_saved_head_gives_the_same_answers_as_it_and_as_one_fitted_again(name,
         assert classes == 3 or np.array_equal(other.score(features), head.score(features))
 
 
+def test_a_head_on_wide_features_gives_the_same_from_its_file(tmp_path):
+    """The components of a PCA are found by random projections there, and lie in memory with gaps."""
+    narrow, labels, rows = data()
+    noise = np.random.default_rng(1).normal(size=(len(labels), 600)).astype(np.float32)
+    features = np.concatenate([narrow, noise], axis=1)
+    head = fit_head("lda", features, labels, rows, trained_backbone=True)
+    save_head(head, tmp_path / "saved.skops")
+    again = load_head(tmp_path / "saved.skops", head.chosen, head.how)
+    assert np.array_equal(again.score(features), head.score(features))
+
+
 @pytest.mark.parametrize("name", of_each(of=["knn", "lda"]))
 def test_seven_classes_of_which_one_is_rare_are_learnt_without_a_warning(name):
     patients = [24, 20, 15, 12, 12, 10, 8]
