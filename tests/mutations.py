@@ -52,6 +52,7 @@ MUTATIONS = {
     "watch test rows": ("training/prepare.py", "self._samples(self._taught(self.watched), self.flips)", 'self._samples(self._taught("test"), self.flips)', LEAKS, "honest_run_has"),
     "nothing withheld": ("models/heads.py", 'isin(["train", select_on])', 'isin(["train", "val", "test"])', LEAKS, "scaler_or_a_head"),
     "heads see test": ("models/heads.py", 'for part in ("train", select_on))', 'for part in ("train", "test"))', HEADS, "no_head_sees"),
+    "gaps in heads": ("models/heads.py", "setattr(step, name, value.copy())", "pass", HEADS, "wide_features"),
     "tuning by row": ("models/heads.py", ".split(labels, labels, patients))", ".split(labels, labels, np.arange(len(labels))))", HEADS, "inner_fold"),
     "threshold on test": ("evaluation/predictions.py", "chosen_on = by_head(table, classes, split)", 'chosen_on = by_head(table, classes, "test")', LEAKS, "thresholds_that_are_written"),
     "guard of rows": ("training/guard.py", "if strangers := [row for row in rows if parts.get(row) != part]:", "if strangers := []:", LEAKS, "training_on_test_rows"),
