@@ -19,6 +19,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mammo.config import ModelConfig
 from mammo.datasets.labels import Labels
@@ -33,8 +34,9 @@ from tests.conftest import resolved
 
 DEVICE = os.environ.get("MAMMO_TEST_DEVICE", "cuda")
 # The largest difference from float32 on the CPU, in length and by the length of what is expected: of logits, and of all
-# gradients. The CPU's own bfloat16 differs by up to 0.006 and 0.35: with random weights, places of maxima change.
-TOLERANCES = {"32-true": (1e-3, 1e-2), "bf16-mixed": (5e-2, 0.5)}
+# gradients. bfloat16 may differ twice as much as the CPU's own, which in a random network may be as much as there is.
+FLOAT32 = (1e-3, 1e-2)
+TWICE, SLACK = 2.0, 1e-2
 LEVEL_BYTES = 1 << 20  # a job may leave less than this
 MIXED = ["trainer.max_epochs=3", "data.batch_size=4", "heads=[knn]"]
 
@@ -66,7 +68,7 @@ def computed(net, x, y, precision):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("precision", TOLERANCES)
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 @pytest.mark.parametrize("name", BACKBONES)
 def test_the_prediction_and_the_gradient_of_each_backbone_are_those_of_the_cpu(name, precision, device):
     """Float32 without TF32, which a run's convolutions use on a GPU, as torch does."""
@@ -74,16 +76,26 @@ def test_the_prediction_and_the_gradient_of_each_backbone_are_those_of_the_cpu(n
         pytest.skip("bfloat16 is emulated here")
     torch.manual_seed(0)
     config = ModelConfig(name=name, weights=None, image_size=side_of(name), trainable="all", dropout=0.0)
-    net = build_network(config, lambda width: linear_head(width, 2, 0.0), classes=2).eval()
-    x = torch.randint(0, 256, (2, 1, config.image_size, config.image_size), dtype=torch.uint8)
-    y = torch.tensor([0, 1])
+    net = build_network(config, lambda width: linear_head(width, 2, 0.0), classes=2)
+    x = torch.randint(0, 256, (4, 1, config.image_size, config.image_size), dtype=torch.uint8)
+    y = torch.tensor([0, 1, 1, 0])
+    for layer in net.modules():
+        if isinstance(layer, _BatchNorm):
+            layer.momentum = 1.0  # the statistics of this batch, without which random layers leave nothing
+    with torch.no_grad():
+        net(x)
+    net.eval()
     there = copy.deepcopy(net).to(device)
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False, deterministic=True):
         found = computed(there, x.to(device), y.to(device), precision)
-    expected = computed(net, x, y, "32-true")
-    differences = [apart(*both) for both in zip(found, expected, strict=True)]
-    print(f"{name} {precision}: logits {differences[0]:.1e}, gradients {differences[1]:.1e}")
-    assert all(one <= most for one, most in zip(differences, TOLERANCES[precision], strict=True))
+    expected, most = computed(net, x, y, "32-true"), FLOAT32
+    if precision == "bf16-mixed":
+        net.zero_grad()
+        own = computed(net, x, y, precision)
+        most = [TWICE * apart(*both) + SLACK for both in zip(own, expected, strict=True)]
+    found = [apart(*both) for both in zip(found, expected, strict=True)]
+    print(f"{name} {precision}: logits {found[0]:.1e} of {most[0]:.1e}, gradients {found[1]:.1e} of {most[1]:.1e}")
+    assert found[0] <= most[0] and found[1] <= most[1]
 
 
 @pytest.mark.gpu
