@@ -55,7 +55,8 @@ class ExportedRun(RunFolder):
     @cached_property
     def metadata(self) -> dict[str, str]:
         """The metadata of the file, by key."""
-        return dict(self.session.get_modelmeta().custom_metadata_map)
+        with content_of(self.path):  # it may be no UTF-8
+            return dict(self.session.get_modelmeta().custom_metadata_map)
 
     @cached_property
     def facts(self) -> dict[str, Any]:
