@@ -270,6 +270,11 @@ def read_predictions(path: Path, *, tested: bool = False) -> tuple[pd.DataFrame,
     if missing or len(classes) < 2:
         expected = ", ".join([*COLUMNS, "score", "p_<class>..."])
         raise InputError(f"{path}: expected columns {expected}; missing {missing}")
+    for column in ("image_id", "patient", "split", "head", "label"):
+        if (empty := table[column].isna()).any():
+            raise InputError(
+                f"{path}: row {int(empty.argmax()) + 2} has no {column}; the file may be cut: copy it again"
+            )
     if unknown := sorted(set(table["label"]) - set(classes)):
         raise InputError(f"{path}: label '{unknown[0]}' has no column p_{unknown[0]}")
     if tested and not (table["split"] == "test").any():

@@ -41,7 +41,7 @@ TABLES = {
 
 @holds(
     20,
-    also=[{"name": "samples", "content": ROWS.replace(b"a,0", b"a,x")}],
+    also=[{"name": "samples", "content": ROWS.replace(b"a,0", b"a,x")}, {"name": "split", "content": ROWS[:-30]}],
     name=st.sampled_from(list(TABLES)),
     content=damaged(ROWS),
 )
