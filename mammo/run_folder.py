@@ -281,7 +281,7 @@ class RunFolder(RunTables):
         net: Any = network_of(config, len(self.provenance["classes"]), frozen_stages)
         state = checkpoint_io.read(self.checkpoint)["state_dict"]
         net.load_state_dict({name[4:]: of for name, of in state.items() if name.startswith("net.")})
-        return net.eval()  # type: ignore[no-any-return]
+        return net.eval()
 
 
 def _chosen(numbers: dict[str, Any]) -> dict[str, Any]:
