@@ -5,6 +5,7 @@ Nothing is run here but the audit of a claim, which takes no time.
 
 import re
 import shlex
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -64,12 +65,13 @@ def kind(words):
         ("train", ["mammo", "train"]),
         ("mammo", ["-m", "mammo"]),
         ("pytest", ["-m", "pytest"]),
-        ("script", ["-m", "tests.fuzz"]),
     ):
         if (rest := after(words, *start)) is not None:
             return name, rest
     if words[0] == "mammo":
         return "mammo", words[1:]
+    if words[:2] == ["python", "-m"] and find_spec(words[2]):
+        return "script", words[2:]
     if words[0] == "python" and (ROOT / words[1]).is_file():
         return "script", words[1:]
     raise AssertionError(f"an unknown program: {words[0]}; add it to OTHERS if no test can check it")
