@@ -128,4 +128,5 @@ def _quoted(value: str, parser: OverridesParser) -> str:
 
 
 def _quote(text: str) -> str:
-    return "'" + text.replace("'", r"\'") + "'"
+    """Return a text in quotes; backslashes before a quote, and at the end, are doubled, as Hydra halves them there."""
+    return "'" + re.sub(r"(\\*)('|\Z)", lambda found: 2 * found[1] + (found[2] and r"\'"), text) + "'"

@@ -104,7 +104,7 @@ def test_a_pattern_of_patients_finds_words_of_the_names_or_is_a_line(pattern, na
         assert made is REFUSED or len(made.rows) == 1
 
 
-@holds(60, value=lines)
+@holds(60, also=[{"value": value} for value in (";\\", "a\\'b;", "\\\\", "'")], value=lines)
 def test_any_value_is_passed_through_hydra_as_it_was_typed(value):
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
