@@ -53,13 +53,9 @@ def tables(found: dict[str, Any]) -> list[str]:
     compared = []
     for row in found["compared"]:
         seconds = row["seconds"]
-        cells = [
-            f"{row['films']:,}",
-            f"{seconds['all']:.1f}",
-            f"{seconds['new']:.1f}",
-            f"{row['peak_bytes'] / 1e6:,.0f}",
-        ]
-        cells += [f"{row['pairs']:,}", f"{1000 * seconds['aligning']:.1f}", *(share(row, kind) for kind in KINDS)]
+        cells = [f"{row['films']:,}", *(f"{seconds[of]:.1f}" for of in ("all", "cores", "new"))]
+        cells += [f"{row['peak_bytes'] / 1e6:,.0f}", f"{row['pairs']:,}", f"{1000 * seconds['aligning']:.1f}"]
+        cells += [share(row, kind) for kind in KINDS]
         compared.append(cells)
     audits = [
         [f"{row['files']:,}", row["what"], f"{row['seconds']:.1f}", f"{row['peak_bytes'] / 1e6:,.0f}"]

@@ -166,7 +166,9 @@ def test_a_bench_compares_made_films_finds_the_planted_copies_and_is_told(monkey
     assert len(list((tmp_path / "films").iterdir())) == 2
     audits = [{"files": 9, "what": "first", "seconds": 2.0, "peak_bytes": 3e6}]
     text = "\n".join(bench.tables({"compared": [found | {"peak_bytes": 2e6}], "audits": audits}))
-    assert "| 40 | " in text and "| 9 | first | 2.0 | 3 |" in text
+    assert "| 9 | first | 2.0 | 3 |" in text
+    (head,), (row,) = ([line for line in text.splitlines() if line.startswith(of)] for of in ("| films |", "| 40 |"))
+    assert head.count("|") == row.count("|")
 
 
 def test_the_hashes_of_a_made_film_are_those_of_its_thumbnail(monkeypatch, tmp_path):
