@@ -1,5 +1,6 @@
 """The launch of a job: it starts the processes, and reports the first error of any of them."""
 
+import _thread
 import contextlib
 import logging
 import os
@@ -7,10 +8,12 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
@@ -19,6 +22,7 @@ from mammo.errors import InputError, message_for_user
 from mammo.processes import peers
 from mammo.processes.devices import plan_of
 
+TOLD = "told"  # a file that says that the first process has told why it ended
 Job = Callable[[Config, Path], dict[str, float]]
 
 
@@ -57,13 +61,16 @@ def launch(job: Job, config: Config, folder: Path) -> dict[str, float]:
     stop: Any = signal.signal(signal.SIGUSR1, lambda *_: signal.raise_signal(signal.SIGTERM))  # passed on to the ranks
     try:
         arguments = (job, config, folder, said, os.getpid(), max(len(os.sched_getaffinity(0)) // count, 1))
-        return elastic_launch(how, _rank)(*arguments)[0]
+        with _interrupts_kept_from_children():
+            return elastic_launch(how, _rank)(*arguments)[0]
     except SignalException as error:
-        raise SystemExit(peers.STOPPED if error.sigval == signal.SIGINT else 128 + error.sigval) from None
+        if error.sigval != signal.SIGINT:
+            raise SystemExit(128 + error.sigval) from None
+        _end_stopped(said)
     except ChildFailedError as error:
         _, first = error.get_first_failure()
-        if first.exitcode == peers.STOPPED:
-            raise SystemExit(peers.STOPPED) from None
+        if first.exitcode in (peers.STOPPED, -signal.SIGINT):
+            _end_stopped(said)
         if first.exitcode < 0 or not said.is_file():
             name = signal.Signals(-first.exitcode).name if first.exitcode < 0 else f"exit status {first.exitcode}"
             raise RuntimeError(f"process {first.local_rank} of {count} was ended by {name}") from None
@@ -74,15 +81,54 @@ def launch(job: Job, config: Config, folder: Path) -> dict[str, float]:
         shutil.rmtree(said.parent, ignore_errors=True)
 
 
+def _end_stopped(said: Path) -> NoReturn:
+    """End this process, in one line unless the first of its processes has said it."""
+    if not said.with_name(TOLD).exists():
+        peers.say_stopped()
+    raise SystemExit(peers.STOPPED) from None
+
+
+@contextlib.contextmanager
+def _interrupts_kept_from_children() -> Iterator[None]:
+    """Let processes that are started here begin with Ctrl-C blocked; `_rank` lets it in.
+
+    Python would print a traceback in each of them while they import. They inherit what this thread blocks, so
+    meanwhile another thread waits for the signal, and hands it to this one's handler.
+    """
+    done = threading.Event()
+
+    def wait() -> None:
+        while not done.is_set():
+            if signal.sigtimedwait({signal.SIGINT}, 0.2):
+                _thread.interrupt_main(signal.SIGINT)
+
+    resource_tracker.ensure_running()  # whose start would let the signal in again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    waiting = threading.Thread(target=wait, daemon=True)
+    waiting.start()
+    try:
+        yield
+    finally:
+        done.set()
+        waiting.join()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _rank(job: Job, config: Config, folder: Path, said: Path, parent: int, threads: int) -> dict[str, float]:
     """Run one process of a job. An error ends all of them, as others may be waiting; the first error is reported."""
     peers.end_with(parent)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends this process as SIGTERM does, until training listens to both
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends this process, until training listens to it
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     torch.set_num_threads(threads)
     main = os.environ["RANK"] == "0"
     logging.basicConfig(level=logging.INFO if main else logging.ERROR, format="%(message)s")
     try:
         return job(config, folder)
+    except SystemExit:
+        if main:
+            said.with_name(TOLD).touch()
+        raise
     except Exception as error:  # recorded before the others lose their connection and fail, too
         known = message_for_user(error)
         with contextlib.suppress(FileExistsError), said.open("x") as file:

@@ -144,7 +144,7 @@ def end_on_interrupt() -> None:
 
     def end(*_: object) -> NoReturn:
         if os.getpid() == owner:
-            _say_stopped()
+            say_stopped()
         os._exit(STOPPED)  # an exception could be swallowed, or printed, by whatever is at work; files are whole anyway
 
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
@@ -159,11 +159,11 @@ def stops() -> list[int]:
 
 def stop(*_: object) -> NoReturn:
     """End this process as a signal asks, and tidy up."""
-    _say_stopped()
+    say_stopped()
     raise SystemExit(STOPPED)
 
 
-def _say_stopped() -> None:
+def say_stopped() -> None:
     """Say so on the terminal; not by the logger, which the signal may have interrupted."""
     if (together := peers()) is None or together.rank == 0:
         os.write(2, b"stopped; if the run had begun, continue with resume=<folder>\n")
