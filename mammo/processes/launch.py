@@ -1,6 +1,5 @@
 """The launch of a job: it starts the processes, and reports the first error of any of them."""
 
-import _thread
 import contextlib
 import logging
 import os
@@ -8,10 +7,8 @@ import shutil
 import signal
 import sys
 import tempfile
-import threading
 import traceback
-from collections.abc import Callable, Iterator
-from multiprocessing import resource_tracker
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -61,7 +58,7 @@ def launch(job: Job, config: Config, folder: Path) -> dict[str, float]:
     stop: Any = signal.signal(signal.SIGUSR1, lambda *_: signal.raise_signal(signal.SIGTERM))  # passed on to the ranks
     try:
         arguments = (job, config, folder, said, os.getpid(), max(len(os.sched_getaffinity(0)) // count, 1))
-        with _interrupts_kept_from_children():
+        with peers.interrupts_kept_from_children():
             return elastic_launch(how, _rank)(*arguments)[0]
     except SignalException as error:
         if error.sigval != signal.SIGINT:
@@ -86,32 +83,6 @@ def _end_stopped(said: Path) -> NoReturn:
     if not said.with_name(TOLD).exists():
         peers.say_stopped()
     raise SystemExit(peers.STOPPED) from None
-
-
-@contextlib.contextmanager
-def _interrupts_kept_from_children() -> Iterator[None]:
-    """Let processes that are started here begin with Ctrl-C blocked; `_rank` lets it in.
-
-    Python would print a traceback in each of them while they import. They inherit what this thread blocks, so
-    meanwhile another thread waits for the signal, and hands it to this one's handler.
-    """
-    done = threading.Event()
-
-    def wait() -> None:
-        while not done.is_set():
-            if signal.sigtimedwait({signal.SIGINT}, 0.2):
-                _thread.interrupt_main(signal.SIGINT)
-
-    resource_tracker.ensure_running()  # whose start would let the signal in again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    waiting = threading.Thread(target=wait, daemon=True)
-    waiting.start()
-    try:
-        yield
-    finally:
-        done.set()
-        waiting.join()
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _rank(job: Job, config: Config, folder: Path, said: Path, parent: int, threads: int) -> dict[str, float]:

@@ -1,12 +1,17 @@
 """The processes of one job: how they were started together, and how each ends with its parent."""
 
+import _thread
 import ctypes
 import logging
 import os
 import signal
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import NoReturn
 
@@ -149,6 +154,32 @@ def end_on_interrupt() -> None:
 
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, end)
+
+
+@contextmanager
+def interrupts_kept_from_children() -> Iterator[None]:
+    """Let processes that are started here begin with Ctrl-C blocked; they let it in themselves.
+
+    Python would print a traceback in each of them while they import. They inherit what this thread blocks, so
+    meanwhile another thread waits for the signal, and hands it to this one's handler.
+    """
+    done = threading.Event()
+
+    def wait() -> None:
+        while not done.is_set():
+            if signal.sigtimedwait({signal.SIGINT}, 0.2):
+                _thread.interrupt_main(signal.SIGINT)
+
+    resource_tracker.ensure_running()  # whose start would let the signal in again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    waiting = threading.Thread(target=wait, daemon=True)
+    waiting.start()
+    try:
+        yield
+    finally:
+        done.set()
+        waiting.join()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def stops() -> list[int]:

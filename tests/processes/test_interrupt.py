@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -45,6 +46,21 @@ def test_a_child_of_the_program_ends_without_a_word_and_a_loaders_worker_goes_on
     assert (done.stdout, done.stderr) == ("143\n", "")
     done = ended("peers.help_out(os.getppid()); os.kill(os.getpid(), signal.SIGINT); print(1)")
     assert done.stdout == "1\n"
+
+
+def test_processes_of_a_job_begin_with_ctrl_c_blocked_while_this_one_hears_it():
+    """While they import, Python would print a traceback in each."""
+    heard = threading.Event()
+    signal.signal(signal.SIGINT, lambda *_: heard.set())
+    asks = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
+    with peers.interrupts_kept_from_children():
+        child = subprocess.run([sys.executable, "-c", asks], check=True, capture_output=True, text=True)
+        os.kill(os.getpid(), signal.SIGINT)
+        deadline = time.monotonic() + 10
+        while not heard.is_set() and time.monotonic() < deadline:
+            time.sleep(0.02)  # handlers run between two steps of this thread
+    assert heard.is_set()
+    assert child.stdout == "True\n" and signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
 def test_from_python_ctrl_c_stays_the_keyboards():
