@@ -173,6 +173,8 @@ MUTATIONS = {
     # what is cut, killed or damaged
     "other settings go on": ("processes/resume.py", "digest(started) != digest(own)", "digest(started) != digest(started)", RESUME, "own_configuration_alone"),
     "finished for all": ("processes/resume.py", 'if record["digest"] == digest(own):', "if False:", RESUME, "beside_a_finished_run"),
+    "one folder a second": ("processes/peers.py", 'Path("outputs", own).mkdir(parents=True)', 'Path("outputs", own).mkdir(parents=True, exist_ok=True)', RESUME, "begin_in_one_second"),
+    "a lost cache": ("preprocessing/cache.py", "            except OSError:\n                continue\n", "            except OSError:\n                path.unlink()\n", "tests/faults/test_faults.py", "costs_no_block"),
     "half a file": ("files.py", 'temporary = path.with_name(f"{owned()}{path.name}.tmp")', "temporary = path", RESUME, "written_whole"),
     "checksum unread": ("datasets/download.py", "while stream.read(CHUNK_BYTES):", "while False:", DOWNLOAD, "wrong_checksum"),
     "truncated download": ("datasets/download.py", "(done := file.tell()) != expected", "(done := file.tell()) > expected", DOWNLOAD, "announces_more"),
