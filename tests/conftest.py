@@ -165,7 +165,7 @@ def _sketched():
 
     def sketch(figure, path, **texts):
         path.parent.mkdir(parents=True, exist_ok=True)
-        imsave(path, [[0.5, 0.5], [0.5, 0.5]], cmap="gray")
+        imsave(path, [[0.5, 0.5], [0.5, 0.5]], cmap="gray", metadata=texts)
 
     def nothing(width, height, rows=1, columns=1):
         axes = np.empty((rows, columns), object)

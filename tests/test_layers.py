@@ -87,6 +87,7 @@ LATE = {  # modules, and the packages that neither they nor what they import may
     "reports.run": "matplotlib torch lightning hydra sklearn skops pydicom captum scipy.stats scipy.optimize",
     "inference.predict": "torch lightning hydra sklearn skops albumentations matplotlib scipy.stats scipy.optimize",
     "cli.audit": "numpy pandas torch matplotlib",
+    "models.task_networks": "lightning torchmetrics sklearn skops matplotlib",
 }
 LONG: set[str] = set()  # files over 300 lines, each with its reason
 LARGEST = 0.15  # share of the lines that a package may have
@@ -157,7 +158,12 @@ def test_light_modules_stay_light():
     steps = [
         ("mammo, mammo.files, mammo.paths, mammo.errors", f"{heavy} | {{'numpy', 'pandas', 'omegaconf', 'typer'}}"),
         ("mammo.cli.main", f"{heavy} | {{'numpy', 'pandas', 'omegaconf'}}"),
-        ("mammo.run_folder, mammo.reports.run, mammo.auditing.audit, mammo.datasets.registry", heavy),
+        ("mammo.run_folder, mammo.reports.run", f"{heavy} | {{'matplotlib'}}"),
+        ("mammo.auditing.audit, mammo.datasets.registry", heavy),
+        (
+            "mammo.models.task_networks, mammo.processes.checkpoint_io",  # all that predicting needs of training
+            "{'lightning', 'torchmetrics', 'sklearn', 'albumentations'}",
+        ),
     ]
     code = "import sys\n" + "".join(
         f"import {names}\nfound = ({barred}) & set(sys.modules)\nassert not found, found\n" for names, barred in steps

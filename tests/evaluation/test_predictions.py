@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from mammo.errors import InputError
+from mammo.evaluation import predictions as predictions_module
 from mammo.evaluation.predictions import Predictions, by_head, head_table, originals, read_predictions
 from tests.evaluation.tables import predictions
 
@@ -78,3 +79,13 @@ def test_neither_a_picture_nor_nothing_is_a_table(tmp_path):
             read_predictions(tmp_path / name)
     with pytest.raises(InputError, match=r"no predictions at .*none\.csv"):
         read_predictions(tmp_path / "none.csv")
+
+
+def test_arrow_reads_a_large_table_as_pandas_reads_it(tmp_path, monkeypatch):
+    table = predictions(8).assign(fold="", patient=lambda t: "00" + t["patient"].astype(str))
+    table.to_csv(tmp_path / "predictions.csv", index=False)
+    small, _ = read_predictions(tmp_path / "predictions.csv")
+    monkeypatch.setattr(predictions_module, "LARGE", 0)
+    large, _ = read_predictions(tmp_path / "predictions.csv")
+    pd.testing.assert_frame_equal(large, small, check_exact=True)
+    assert large["patient"].str.startswith("00").all()

@@ -8,6 +8,7 @@ from scipy.stats import binomtest, norm
 from sklearn.metrics import roc_auc_score
 
 from mammo.errors import InputError
+from mammo.evaluation import significance
 from mammo.evaluation.significance import delong_mean, holm, permutation_test, smallest_detectable
 
 
@@ -250,3 +251,11 @@ def test_tests_of_other_patients_add_their_variances_and_the_same_test_twice_add
     assert apart.standard_error == pytest.approx(expected)
     twice = delong_mean([(*one, patients), (*one, patients)])
     assert twice.standard_error == pytest.approx(alone[0].standard_error)
+
+
+def test_a_permutation_test_of_many_images_is_normal(monkeypatch):
+    rng = np.random.default_rng(0)
+    first, second, patients = rng.random(3000) < 0.54, rng.random(3000) < 0.5, np.arange(3000) // 2
+    exact = significance.permutation_test(first, second, patients)
+    monkeypatch.setattr(significance, "EXACT", 100)
+    assert significance.permutation_test(first, second, patients) == pytest.approx(exact, rel=0.05)
