@@ -38,7 +38,7 @@ class RunFolder(RunTables):
         """Return the mapping that a JSON file of the folder holds."""
         path = self.file(name)
         with content_of(path):
-            return dict(read_json(path))
+            return {**read_json(path)}
 
     @property
     def provenance(self) -> dict[str, Any]:

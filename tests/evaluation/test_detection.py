@@ -1,6 +1,7 @@
 """A detector's numbers: three films on paper, a slow second way, a law in closed form, ties, and what is undefined."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
@@ -195,6 +196,10 @@ def test_several_jobs_are_averaged_and_their_patients_are_drawn_together():
     found = compare(jobs, weak, 100)["cpm"]
     each = [evaluate_marks([one], 20)["cpm"].value for one in (*jobs, *weak)]
     assert found.value == pytest.approx(np.mean(each[:2]) - np.mean(each[2:]))
+    marked, placed, table = drawn(np.random.default_rng(0), 60)
+    more = pd.concat([table, pd.DataFrame({"image_id": ["more"], "patient": ["more"], "positive": [False]})])
+    alone, twice = (evaluate_marks(of, 300)["cpm"] for of in ([jobs[0]], [jobs[0], judge(marked, placed, more)]))
+    assert twice.high - twice.low > 0.85 * (alone.high - alone.low)  # of jobs drawn apart the mean would be 0.71 as wide
 
 
 def _weaker(rng, images):

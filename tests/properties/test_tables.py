@@ -18,9 +18,10 @@ from mammo.errors import InputError
 from mammo.evaluation.external import read_external
 from mammo.evaluation.predictions import head_table, read_predictions
 from mammo.files import write_table
+from mammo.tables.numbers import to_numbers
 from mammo.tables.patients import alike
 from mammo.tables.spellings import NAMES, WORDS, recognise, side_and_view, translations
-from mammo.tables.spreadsheet import read_spreadsheet, to_numbers
+from mammo.tables.spreadsheet import read_spreadsheet
 from tests.properties import REFUSED, answer, cells, columns, holds, lines, near, numbers, written
 
 PIECES = [
