@@ -36,7 +36,8 @@ class StoredSquares(Sequence[np.ndarray]):
 
     def __getitem__(self, square: int) -> np.ndarray:  # type: ignore[override]
         path, start = self.files[self.file[square]], int(self.start[square])
-        read = bytearray(os.pread(_opened(path).fileno(), self._bytes, start))
+        file = _opened(path)  # held, as another thread may take it out of those that are open
+        read = bytearray(os.pread(file.fileno(), self._bytes, start))
         if len(read) < self._bytes:
             raise InputError(f"{path} is shorter than it was when the run began; remove it and run again")
         return np.frombuffer(read, self.dtype).reshape(self.shape)
@@ -45,10 +46,11 @@ class StoredSquares(Sequence[np.ndarray]):
         """Ask the system to read the parts of files between the first and the last of some squares, in order."""
         if not hasattr(os, "posix_fadvise"):
             return
-        for file in np.unique(self.file[squares]):
-            starts = self.start[squares][self.file[squares] == file]
+        for number in np.unique(self.file[squares]):
+            starts = self.start[squares][self.file[squares] == number]
             first, length = int(starts.min()), int(starts.max() - starts.min()) + self._bytes
-            os.posix_fadvise(_opened(self.files[file]).fileno(), first, length, os.POSIX_FADV_WILLNEED)
+            file = _opened(self.files[number])
+            os.posix_fadvise(file.fileno(), first, length, os.POSIX_FADV_WILLNEED)
 
 
 @lru_cache(OPEN)
