@@ -56,7 +56,7 @@ def content_of(path: Path) -> Iterator[None]:
 
 
 def check_shared_memory() -> None:
-    """Refuse to start processes that share samples where there is no memory for it; torch's error would be another.
+    """Refuse to start processes that share samples where there is no memory for it, which torch's error does not say.
 
     Raises:
         InputError: There is none.
@@ -98,6 +98,6 @@ def _of_disk(error: OSError) -> str | None:
         return None
     if error.errno == errno.ENOENT:
         why = "no such file or folder"
-    at_home = error.filename and home() in Path(os.fsdecode(error.filename)).parents
+    at_home = home() in Path(str(error.filename)).parents
     hint = "set MAMMO_HOME to another folder" if at_home else "name another path, or mend this one"
     return f"{error.filename}: {why}; {hint}" if error.errno else str(error)

@@ -28,7 +28,7 @@ class Grouped:
 
         Args:
             member: (N,) the number of each sample's patient.
-            patients: The number of patients; up to `GROUPS` of them each are a group.
+            patients: The number of patients; if there are `GROUPS` or fewer, each is a group of its own.
             resamples: The number of resamples.
             seed: The seed of the groups and the draws.
         """
