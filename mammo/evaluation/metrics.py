@@ -82,13 +82,11 @@ def _auroc(positive: np.ndarray, level: np.ndarray, weights: Weights) -> np.ndar
         return (up * (below + down / 2)).sum(axis=1) / (up.sum(axis=1) * down.sum(axis=1))
 
 
-def weighted_average_precision(positive: np.ndarray, score: np.ndarray, weights: Weights) -> np.ndarray:
-    """Return (W,) average precisions (the step-wise area, as in scikit-learn) for (W, N) weightings."""
-    return _average_precision(positive, np.unique(score, return_inverse=True)[1], weights)
+def weighted_average_precision(positive: np.ndarray, level: np.ndarray, weights: Weights) -> np.ndarray:
+    """Return (W,) average precisions (the step-wise area, as in scikit-learn) for (W, N) weightings.
 
-
-def _average_precision(positive: np.ndarray, level: np.ndarray, weights: Weights) -> np.ndarray:
-    """Return the average precisions for the (N,) levels of the scores."""
+    The (N,) levels are the places of the samples' scores among the different scores, the lowest first.
+    """
     level = level.max(initial=0) - level  # the highest first
     up, both = sum_by_level(weights * positive, level), sum_by_level(weights, level)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -166,7 +164,7 @@ METRICS = {
         low=-1.0,
     ),
     "auroc": Metric(lambda case: _auroc(case.labels == 1, case.level, case.weights)),
-    "average_precision": Metric(lambda case: _average_precision(case.labels == 1, case.level, case.weights)),
+    "average_precision": Metric(lambda case: weighted_average_precision(case.labels == 1, case.level, case.weights)),
     "brier": Metric(_brier, "all", by_class=False),
     "ece": Metric(_calibration_error, "all", by_class=False, biased=True),
 }
