@@ -16,6 +16,7 @@ from mammo.auditing.benchmark import CHOICES, altered
 from mammo.auditing.duplicates import SAME, correlation
 from mammo.auditing.hashes import SYMMETRIES, read_grey, record, turned
 from mammo.auditing.nearest import propose
+from mammo.datasets.film import write_picture
 from mammo.datasets.phantom import Phantom
 
 PATIENTS = 32
@@ -81,7 +82,7 @@ def write(folder: Path, start: int, end: int) -> None:
     made = Made()
     folder.mkdir(parents=True, exist_ok=True)
     for film in range(start, end):
-        cv2.imwrite(str(folder / f"f{film:07}.png"), made.thumb(film))
+        write_picture(folder / f"f{film:07}.png", made.thumb(film))
 
 
 def compare(films: int) -> None:
@@ -105,8 +106,8 @@ def compare(films: int) -> None:
     seconds["new"] = time.perf_counter() - start
     known = first.astype(np.int64) * films + second  # ascending, as the pairs are
     planted = of.astype(np.int64) * films + np.arange(originals, films)
-    place = np.minimum(np.searchsorted(known, planted), len(known) - 1)
-    proposed, proposed_new = known[place] == planted, np.isin(planted, again[0].astype(np.int64) * films + again[1])
+    place = np.searchsorted(known, planted)
+    proposed, proposed_new = np.isin(planted, known), np.isin(planted, again[0].astype(np.int64) * films + again[1])
     hard = np.array([bool({"cropped", "other levels"} & set(CHOICES[one % len(CHOICES)])) for one in range(copies)])
     aligned = [number for number in rng.permutation(copies)[:ALIGNED].tolist() if proposed[number]]
     thumbs = [(made.thumb(int(of[one])), turned(copy(one), int(symmetry[place[one]]))) for one in aligned]

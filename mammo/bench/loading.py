@@ -7,7 +7,6 @@ import contextlib
 import itertools
 import json
 import os
-import re
 import statistics
 import sys
 import tempfile
@@ -28,7 +27,6 @@ from mammo.bench.tables import made
 from mammo.bench.trainer_loop import LOADED, epochs_of
 from mammo.config import Config
 from mammo.datasets.film import Film
-from mammo.errors import InputError
 from mammo.paths import home
 from mammo.preprocessing.appearance import NUMBERS as APPEARANCE
 from mammo.preprocessing.augment import Augment
@@ -119,17 +117,6 @@ def build(settings: dict[str, Any]) -> dict[str, Action]:
         "begin": lambda _: [spent],
         "load": lambda count: timed(lambda: list(itertools.islice(batches, LOADED)), count),
     }
-
-
-def sizes_of(text: str) -> list[int]:
-    """Return the numbers of a comma-separated list.
-
-    Raises:
-        InputError: One of them is no number of samples.
-    """
-    if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", text):
-        raise InputError(f"--samples {text}: expected numbers separated by commas, say 10000,1000000")
-    return list(map(int, text.split(",")))
 
 
 def measure(overrides: list[str], *, samples: list[int], rounds: int, say: Callable[[str], None]) -> dict[str, Any]:

@@ -57,6 +57,17 @@ def configuration(overrides: list[str]) -> Config:
         raise InputError(f"{' '.join(overrides)}: {str(error).splitlines()[0]}") from None
 
 
+def sizes_of(text: str, option: str) -> list[int]:
+    """Return the numbers of a comma-separated list, which an option gives.
+
+    Raises:
+        InputError: One of them is no whole number above zero.
+    """
+    if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", text):
+        raise InputError(f"{option} {text}: expected numbers separated by commas, say 10000,1000000")
+    return list(map(int, text.split(",")))
+
+
 def checkout() -> Path:
     """Return the folder with `train.py` and `conf/`.
 

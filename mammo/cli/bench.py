@@ -125,8 +125,9 @@ def loading(
 ) -> None:
     """Measure how fast samples are loaded, and the memory, by their number, on a made set that is in the cache."""
     from mammo.bench import loading as bench
+    from mammo.bench.machine import sizes_of
 
-    found = bench.measure(overrides or [], samples=bench.sizes_of(samples), rounds=rounds, say=typer.echo)
+    found = bench.measure(overrides or [], samples=sizes_of(samples, "--samples"), rounds=rounds, say=typer.echo)
     _end("loading", bench.tables(found), found, to)
 
 
@@ -140,8 +141,9 @@ def audit(
 ) -> None:
     """Measure how time and memory of an audit grow with the number of films, and how many planted copies it finds."""
     from mammo.bench import auditing as bench
+    from mammo.bench.machine import sizes_of
 
-    found = bench.measure(films=[int(one) for one in films.split(",")], files=files, say=typer.echo)
+    found = bench.measure(films=sizes_of(films, "--films"), files=files, say=typer.echo)
     _end("audit", bench.tables(found), found, to)
 
 
