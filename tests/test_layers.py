@@ -35,7 +35,7 @@ BELOW = {
     "training": "config detector_config datasets errors files models paths preprocessing processes targets tasks",
     "evaluation": "config datasets errors files tables",
     "run_tables": "errors evaluation files datasets",
-    "run_folder": "config datasets errors evaluation files models processes run_tables tasks",
+    "run_folder": "config datasets errors evaluation files models processes run_tables",
     "reports": "config datasets drawn errors evaluation figures files paths run_folder",
     "auditing": "datasets errors evaluation figures files formats paths preprocessing processes tables",
 }
