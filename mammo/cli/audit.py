@@ -58,10 +58,10 @@ def films(
     from mammo.auditing.sides import read_sides
     from mammo.auditing.sources import films_of, find_films
     from mammo.auditing.splits import read_split
-    from mammo.cli.prepare import share_of
+    from mammo.cli.prepare import shard_of
     from mammo.datasets.registry import DATASETS, open_dataset
 
-    share = share_of(shard)
+    own = shard_of(shard)
     named = read_sides(sides)
     if words or (source in DATASETS and not Path(source).exists()):
         from mammo.cli.data import config_of_source
@@ -77,11 +77,11 @@ def films(
     else:
         of = find_films(Path(source), named)
     paths, sources = [Path(path) for path in of.table["path"]], of.source_of_each()
-    if share is not None:
-        films, hashed, reasons = hash_shard(paths, sources, share)
-        left = films - hashed - len(reasons)
+    if own is not None:
+        mine, hashed, reasons = hash_shard(paths, sources, own)
+        left = mine - hashed - len(reasons)
         typer.echo(
-            f"shard {shard}: {films:,} of {len(paths):,} films: {hashed:,} hashed, {left:,} were there, "
+            f"shard {shard}: {mine:,} of {len(paths):,} films: {hashed:,} hashed, {left:,} were there, "
             f"{len(reasons):,} unreadable"
         )
         _end([f"not looked at: {reason}" for reason in reasons], found=False)

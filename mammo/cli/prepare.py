@@ -1,4 +1,4 @@
-"""The command `mammo data prepare`, which cuts the samples of a run before it, in one go or in parts."""
+"""The command `mammo data prepare`, which cuts the samples of a run before it, in one go or in shards."""
 
 import logging
 import re
@@ -28,7 +28,7 @@ def prepare(
     from mammo.runs.compose import config_of
     from mammo.runs.hydra_words import for_hydra
 
-    share = share_of(shard)
+    own = shard_of(shard)
     check_choices(for_hydra(words), conf())
     config = config_of(words, {})
     checks.check(config)
@@ -38,17 +38,17 @@ def prepare(
     from mammo.datasets.registry import open_dataset
     from mammo.processes.peers import peers
     from mammo.training.prepare import choose, split_of
-    from mammo.training.share import cut_share
+    from mammo.training.shard import cut_shard
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     dataset = open_dataset(config.data)
     dataset.prepare()
     config, chosen = choose(dataset, config)
-    found = cut_share(dataset, chosen.findings, split_of(chosen.findings, config), config, share)
+    found = cut_shard(dataset, chosen.findings, split_of(chosen.findings, config), config, own)
 
     together = peers()
-    who = f"shard {share[0] + 1} of {share[1]}: " if share else ""
-    if share is None and together is not None:
+    who = f"shard {own[0] + 1} of {own[1]}: " if own else ""
+    if own is None and together is not None:
         who = f"process {together.rank + 1} of {together.world}: "
     speed = f" ({found.cut / found.seconds:.1f} a second)" if found.cut else ""
     there = found.images - found.cut - len(found.unreadable)
@@ -70,7 +70,7 @@ def prepare(
         raise typer.Exit(1)
 
 
-def share_of(shard: str | None) -> tuple[int, int] | None:
+def shard_of(shard: str | None) -> tuple[int, int] | None:
     """Return the shard that `I/N` names, counted from 0, and the number of shards.
 
     Raises:

@@ -37,7 +37,7 @@ class Crop(Protocol):
         caption: What a reader of the numbers must know about the crops; None if nothing.
         several_per_image: True if an image gives several samples, so that the numbers by image are the ones to read.
 
-    A crop that asks for all its squares at once says so by `asks_once = True`; a share of them is then cut in one go.
+    A crop that asks for all its squares at once says so by `asks_once = True`; a shard of them is then cut in one go.
     """
 
     leak: str | None

@@ -1,4 +1,4 @@
-"""The films of a large archive are cut before a run, in shares; the run then reads none."""
+"""The films of a large archive are cut before a run, in shards; the run then reads none."""
 
 import re
 
@@ -7,7 +7,7 @@ from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
 from mammo.cli.main import app
-from mammo.cli.prepare import share_of
+from mammo.cli.prepare import shard_of
 from mammo.datasets.mias import MIAS
 from mammo.errors import InputError, UnreadableFilm
 from mammo.preprocessing import cutting
@@ -94,7 +94,7 @@ def test_a_shard_that_is_killed_loses_nothing_and_the_plain_command_does_what_is
 
 
 @pytest.mark.slow
-def test_shares_are_cut_once_and_a_training_reads_no_film(films, prepare, job, unreported):
+def test_shards_are_cut_once_and_a_training_reads_no_film(films, prepare, job, unreported):
     found, read = [], []
     for number in (2, 1, 3):
         found.append(prepare("--shard", f"{number}/3"))
@@ -128,7 +128,7 @@ def test_a_crop_that_asks_in_rounds_says_so_and_is_run_again(films, prepare, job
 
 
 @pytest.mark.slow
-def test_all_is_cut_without_a_share(films, prepare, job):
+def test_all_is_cut_without_a_shard(films, prepare, job):
     status, lines = prepare("crop=lesion")
     assert status == 0 and lines[1].startswith("all squares are in the cache")
     films.taken()
@@ -139,7 +139,7 @@ def test_all_is_cut_without_a_share(films, prepare, job):
 
 @pytest.mark.slow
 def test_unreadable_films_are_listed_at_the_end_and_stop_nothing(films, prepare):
-    films.torn |= {"mdb001", "mdb004"}  # both of the first share
+    films.torn |= {"mdb001", "mdb004"}  # both of the first shard
     status, lines = prepare("--shard", "1/3")
     assert status == 1 and len(films.taken()) == 11
     assert lines[0].startswith("shard 1 of 3: 11 of 32 images: 9 cut") and lines[0].endswith("2 unreadable")
@@ -155,12 +155,12 @@ def test_unreadable_films_are_listed_at_the_end_and_stop_nothing(films, prepare)
 @pytest.mark.parametrize("shard", ["0/3", "4/3", "3", "a/b", "1/0"])
 def test_a_shard_out_of_range_is_one_line(shard):
     with pytest.raises(InputError, match=rf"^--shard {shard}: .*1 to the") as told:
-        share_of(shard)
+        shard_of(shard)
     assert "\n" not in str(told.value)
 
 
 def test_shards_are_counted_from_one():
-    assert share_of(None) is None and share_of("3/64") == (2, 64) and share_of("64/64") == (63, 64)
+    assert shard_of(None) is None and shard_of("3/64") == (2, 64) and shard_of("64/64") == (63, 64)
 
 
 @pytest.mark.parametrize("words", [["data.cache=false"], ["--shard", "9/3"], ["model.nome=3"], ["data.batch_size=999"]])

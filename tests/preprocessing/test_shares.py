@@ -18,7 +18,7 @@ from mammo.files import locked
 from mammo.preprocessing import cutting
 from mammo.preprocessing.cache import Store
 from mammo.preprocessing.cutting import Cutter, UnreadableFilms
-from mammo.preprocessing.shares import OthersMissing, ShareCutter
+from mammo.preprocessing.shards import OthersMissing, ShardCutter
 from mammo.preprocessing.squares import Ask
 from tests.preprocessing.test_crops import row
 
@@ -189,14 +189,14 @@ def test_a_share_is_free_again_when_its_work_ends_in_an_error(tmp_path):
     asked(cutter(home))  # else this waits for ever
 
 
-# One share alone
+# One shard alone
 
 
 def shard(home, number, of=3, read=film):
-    return cutter(home, read, ShareCutter, share=(number, of))
+    return cutter(home, read, ShardCutter, shard=(number, of))
 
 
-def test_a_share_cuts_its_films_alone_and_the_last_one_finds_all(tmp_path, alone):
+def test_a_shard_cuts_its_films_alone_and_the_last_one_finds_all(tmp_path, alone):
     rows = table(FILMS)
     both = [*[ASKS[0]] * len(rows), *[ASKS[1]] * len(rows)]
     twice = rows.loc[[*rows.index, *rows.index]]
@@ -214,7 +214,7 @@ def test_a_share_cuts_its_films_alone_and_the_last_one_finds_all(tmp_path, alone
     assert len(again(twice, both)) == 2 * len(rows) and not again.cut
 
 
-def test_an_unreadable_film_is_noted_for_the_other_shares_and_tried_again_by_its_own(tmp_path):
+def test_an_unreadable_film_is_noted_for_the_other_shards_and_tried_again_by_its_own(tmp_path):
     def torn(image_id):
         if image_id in FILMS[:2]:
             raise UnreadableFilm(f"{image_id} is torn")
@@ -234,7 +234,7 @@ def test_an_unreadable_film_is_noted_for_the_other_shares_and_tried_again_by_its
     assert list(lost.value.reasons) == FILMS[1:2] and mended.cut == {FILMS[0]}
 
 
-def test_a_share_of_a_film_does_not_change_when_others_are_left_out(tmp_path):
+def test_the_share_of_a_film_does_not_change_when_others_are_left_out(tmp_path):
     one = shard(tmp_path, 1)
     for films in (FILMS[:6], [*FILMS[1:6], *FILMS[6:9]]):
         with pytest.raises(OthersMissing):

@@ -1,4 +1,4 @@
-"""Cut the squares of a run before it, all of them or one share, so that it finds them in the cache."""
+"""Cut the squares of a run before it, all of them or one shard, so that it finds them in the cache."""
 
 import time
 from dataclasses import dataclass
@@ -10,20 +10,20 @@ from mammo.datasets.base import Dataset
 from mammo.paths import home
 from mammo.preprocessing.crop_table import in_turns
 from mammo.preprocessing.cutting import UnreadableFilms
-from mammo.preprocessing.shares import OthersMissing, ShareCutter
+from mammo.preprocessing.shards import OthersMissing, ShardCutter
 from mammo.training.prepare import planned
 
 
 @dataclass(frozen=True)
-class CutShare:
-    """A share of a run's squares, and what came of cutting it.
+class CutShard:
+    """A shard of a run's squares, and what came of cutting it.
 
     Attributes:
-        of: The number of images that were asked for so far, in all shares.
-        images: The number of images of this share among them.
+        of: The number of images that were asked for so far, in all shards.
+        images: The number of images of this shard among them.
         cut: The number of these that were cut now; the squares of the others were there.
-        unreadable: The reason for each image of this share that cannot be used.
-        missing: The number of images of other shares whose squares are not there yet.
+        unreadable: The reason for each image of this shard that cannot be used.
+        missing: The number of images of other shards whose squares are not there yet.
         goes_on: True if the crop may ask for more when these are there.
         seconds: The time that it took.
     """
@@ -37,9 +37,9 @@ class CutShare:
     seconds: float
 
 
-def cut_share(
-    dataset: Dataset, findings: pd.DataFrame, split: pd.DataFrame, config: Config, share: tuple[int, int] | None
-) -> CutShare:
+def cut_shard(
+    dataset: Dataset, findings: pd.DataFrame, split: pd.DataFrame, config: Config, shard: tuple[int, int] | None
+) -> CutShard:
     """Cut the squares that a run with these settings needs.
 
     Args:
@@ -47,7 +47,7 @@ def cut_share(
         findings: Its findings table.
         split: One row per image, as `datasets.split.split_images` returns it.
         config: The configuration of the run, with the classes of its task.
-        share: The number of the share, from 0, and the number of shares; None cuts all, together with the other
+        shard: The number of the shard, from 0, and the number of shards; None cuts all, together with the other
             processes of the job.
 
     Raises:
@@ -55,10 +55,10 @@ def cut_share(
     """
     labels, augment, crop, placed = planned(findings, split, config)
     rows = placed.assign(label=labels.label(placed))
-    cutter = ShareCutter(
+    cutter = ShardCutter(
         dataset.read,
         home=home() / "crops",
-        share=share,
+        shard=shard,
         shown=config.model.image_size,
         margin=augment.margin,
         bits=config.crop.bits,
@@ -81,4 +81,4 @@ def cut_share(
     lost = {image_id: reason for image_id, reason in cutter.unreadable.items() if image_id in own}
     goes_on = bool(missing) and not getattr(crop, "asks_once", False)
     seconds = time.monotonic() - begun
-    return CutShare(len(cutter.order), len(own), len(cutter.cut), lost, missing, goes_on, seconds)
+    return CutShard(len(cutter.order), len(own), len(cutter.cut), lost, missing, goes_on, seconds)

@@ -1,4 +1,4 @@
-"""A cutter that cuts one share of the squares of a run, so that the jobs of an array fill a cache together."""
+"""A cutter that cuts one shard of the squares of a run, so that the jobs of an array fill a cache together."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ from mammo.preprocessing.squares import Ask, Made
 
 
 class OthersMissing(Exception):
-    """Squares of other shares are not there yet, so a crop cannot go on.
+    """Squares of other shards are not there yet, so a crop cannot go on.
 
     Attributes:
         images: The number of images that they belong to.
@@ -25,15 +25,15 @@ class OthersMissing(Exception):
         self.images = images
 
 
-class ShareCutter(Cutter):
-    """Cuts one share of the films, and says so if squares of other shares are missing then.
+class ShardCutter(Cutter):
+    """Cuts one shard of the films, and says so if squares of other shards are missing then.
 
-    A film of its share that cannot be used is noted in the store, so that the other shares do not wait for it.
+    A film of its shard that cannot be used is noted in the store, so that the other shards do not wait for it.
 
     Args:
         read: See `Cutter`.
         home: The folder of all stores.
-        share: The number of the share, from 0, and the number of shares; None cuts as `Cutter` does.
+        shard: The number of the shard, from 0, and the number of shards; None cuts as `Cutter` does.
         how: The other arguments of `Cutter`.
 
     Attributes:
@@ -41,16 +41,16 @@ class ShareCutter(Cutter):
     """
 
     def __init__(
-        self, read: Callable[[str], Film], *, home: Path, share: tuple[int, int] | None = None, **how: Any
+        self, read: Callable[[str], Film], *, home: Path, shard: tuple[int, int] | None = None, **how: Any
     ) -> None:
         super().__init__(read, home=home, **how)
-        self.alone = share is not None
-        if share is not None:
-            self.own, self.count = share
+        self.alone = shard is not None
+        if shard is not None:
+            self.own, self.count = shard
         self.cut: set[str] = set()
 
     def images(self) -> list[str]:
-        """Return the images of this share among those that were asked for so far."""
+        """Return the images of this shard among those that were asked for so far."""
         return [image_id for image_id in self.order if self.share(image_id) == self.own]
 
     def _cut(self, wanted: list[tuple[Place, Ask]]) -> Iterator[tuple[Place, Facts, list[tuple[Ask, Made]]]]:
@@ -65,10 +65,10 @@ class ShareCutter(Cutter):
         keys: dict[tuple[Place, Ask], str],
         only: int | None = None,
     ) -> None:
-        """Cut this share of what a store lacks.
+        """Cut this shard of what a store lacks.
 
         Raises:
-            OthersMissing: Squares of other shares are missing, and not because their films cannot be used.
+            OthersMissing: Squares of other shards are missing, and not because their films cannot be used.
         """
         super()._complete(store, lacking, keys, self.own if self.alone else only)
         if not self.alone:
@@ -83,7 +83,7 @@ class ShareCutter(Cutter):
             raise OthersMissing(left)
 
     def _note(self, store: Store, lost: list[str]) -> None:
-        """Store why films cannot be used, for the other shares."""
+        """Store why films cannot be used, for the other shards."""
         marks = {self._mark(image_id): image_id for image_id in lost if image_id in self.known}
         there = store.load(marks)
         new = {mark: image_id for mark, image_id in marks.items() if mark not in there}
