@@ -268,6 +268,7 @@ def test_a_run_and_its_file_are_measured(shared_job, tmp_path):
         (["models", "--batch", "0"], "--batch"),
         (["data", "--format", "gif"], "--format gif"),
         (["loading", "--samples", "1e6"], "--samples 1e6"),
+        (["audit", "--films", "10,x"], "--films 10,x"),
         (["models", "no.such=1", "--models", "compact", "--devices", "cpu"], "no.such"),
         (["models", "trainer.precision=32-true"], "trainer.precision=32-true"),
     ],

@@ -329,10 +329,10 @@ def kill_node(slurm, job):
 
 
 @pytest.mark.parametrize("stop", [requeue, kill_node])
-def test_an_array_of_parts_fills_one_cache_and_one_that_is_stopped_cuts_what_is_missing(
+def test_an_array_of_shards_fills_one_cache_and_one_that_is_stopped_cuts_what_is_missing(
     slurm, settings, films, tmp_path, monkeypatch, stop
 ):
-    """The cache is byte for byte what one process makes, whether a part is requeued or its node dies."""
+    """The cache is byte for byte what one process makes, whether a shard is requeued or its node dies."""
     settings = [*settings, "plugins=[noted.py]"]
     page = {
         "page": "large-archives",
