@@ -108,6 +108,8 @@ class RawTable:
 
 
 def first_of(values: pd.Series, wrong: ArrayLike) -> str:
-    """Return the first value that is wrong, for an error."""
+    """Return the first value that is wrong, for an error; `empty` if there is none in its cell."""
     found = values[np.asarray(wrong, bool)]
-    return str(found.iloc[0]) if len(found) else ""
+    if not len(found):
+        return ""
+    return "empty" if pd.isna(found.iloc[0]) else str(found.iloc[0])

@@ -239,7 +239,7 @@ def clear(home: Path) -> None:
 def bound(home: Path, most: int) -> None:
     """Remove the files that have not been used for longest, until at most `most` bytes are left."""
     # Locks and unfinished files have other suffixes.
-    complete = [path for path in _files(home) if path.suffix in (".safetensors", ".npy")]
+    complete = [path for path in _files(home) if path.suffix in (".safetensors", ".npy", ".npz")]
     files = sorted((path.stat().st_mtime_ns, path.stat().st_size, path) for path in complete)
     total = sum(size for _, size, _ in files)
     for _, size, path in files:

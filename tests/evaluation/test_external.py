@@ -140,6 +140,7 @@ WRONG = {
     "half a fold": (lambda t: t.assign(fold=["", *[0] * 59]), "row 1: fold is empty"),
     "odd fold": (lambda t: t.assign(fold="a"), "fold is a"),
     "odd split": (lambda t: t.assign(split="fold7"), "split is fold7"),
+    "no split": (lambda t: t.assign(split=""), "split is empty"),
     "odd finding": (lambda t: t.assign(finding_id="x"), "row.* finding_id"),
 }  # fmt: skip
 

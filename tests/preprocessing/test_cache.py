@@ -9,6 +9,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from mammo.auditing.compared import Compared
 from mammo.cli.main import app
 from mammo.errors import InputError
 from mammo.preprocessing.cache import KINDS, Store, bound, clear, digest, parse_bytes, sizes
@@ -122,6 +123,8 @@ def test_whoever_dies_while_building_leaves_no_lock(tmp_path):
 def filled(home):
     (home / "mias").mkdir()
     (home / "mias" / "mdb001.pgm").write_bytes(b"film")
+    (home / "hashes").mkdir()
+    Compared.none().write(home / "hashes" / "pairs.npz")
     for kind in KINDS[:3]:
         Store(home / kind / "some").store({"a": torch.zeros(1000, dtype=torch.uint8)})
     return home
