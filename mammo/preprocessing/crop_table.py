@@ -116,7 +116,7 @@ def cut_samples(
         notes.append(f"{unknown} findings of unknown {labels.column} are left out")
     cutter = Cutter(read, shown=image_size, margin=margin, bits=bits, digest_of=digest, home=cache)
     unreadable: dict[str, str] = {}
-    parts, said, film_notes = list[_Part](), list[str](), dict[str, list[str]]()
+    made, said, film_notes = list[_Turn](), list[str](), dict[str, list[str]]()
     for some in in_turns(crop, rows):
         samples: list[dict[str, Any]] = []
         while True:
@@ -133,13 +133,13 @@ def cut_samples(
             samples.sort(key=lambda sample: sample["_order"])
             facts = {sample["image_id"]: cutter.facts[sample["image_id"]] for sample in samples}
             film_notes |= {image_id: one.notes for image_id, one in facts.items() if one.notes}
-            parts.append(_Part.of(samples, _films(facts, findings)))
+            made.append(_Turn.of(samples, _films(facts, findings)))
         cutter.facts.clear()
     if unreadable:
         notes.append(f"{len(unreadable)} unreadable images are left out (unreadable.csv): {_first(unreadable)}")
-    if not parts:
+    if not made:
         raise InputError(f"no sample is left: {'; '.join([*notes, *said])}; use crop=whole")
-    table, films = _below([one.table for one in parts]), _below([one.films for one in parts])
+    table, films = _below([one.table for one in made]), _below([one.films for one in made])
     unmeasured = table["spacing_mm"].isna()
     if unmeasured.all():
         notes.append("no image has spacing_mm: the area of a breast is in pixels")
@@ -149,18 +149,18 @@ def cut_samples(
         notes.append(f"{count} images have no spacing_mm: the area of their breasts is unknown, and 0 stands for it")
     return Crops(
         table.astype({"finding_id": "Int64", "patch": "Int64"}),
-        joined([one.pixels for one in parts]),
+        joined([one.pixels for one in made]),
         image_size,
         [*notes, *said, *count_notes(film_notes)],
         films,
         _unreadable(unreadable, findings),
-        [squares for one in parts for squares in one.inner],
+        [squares for one in made for squares in one.inner],
     )
 
 
 @dataclass(frozen=True)
-class _Part:
-    """The samples of some images: their rows and squares, as in `Crops`, without the objects that each was made of."""
+class _Turn:
+    """The samples of one turn: their rows and squares, as in `Crops`, without the objects that each was made of."""
 
     table: pd.DataFrame
     films: pd.DataFrame
@@ -168,15 +168,15 @@ class _Part:
     inner: list[list[np.ndarray]]
 
     @classmethod
-    def of(cls, samples: list[dict[str, Any]], films: pd.DataFrame) -> "_Part":
-        """Return the part of samples in order."""
+    def of(cls, samples: list[dict[str, Any]], films: pd.DataFrame) -> "_Turn":
+        """Return the turn of samples in order."""
         pixels = in_files([sample.pop("_pixels") for sample in samples])
         inner = [sample.pop("_inner", []) for sample in samples]
         return cls(pd.DataFrame(samples).drop(columns="_order"), films, pixels, inner)
 
 
 def in_turns(crop: Crop, rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """Yield the rows of `AT_ONCE` images after another, if the crop asks for all its squares at once; else all rows."""
+    """Yield the rows of `AT_ONCE` images at a time, if the crop asks for all its squares at once; else all rows."""
     images = rows["image_id"].drop_duplicates()
     if len(images) <= AT_ONCE or not getattr(crop, "asks_once", False):
         yield rows

@@ -85,16 +85,16 @@ def taken(squares: Sequence[np.ndarray], numbers: np.ndarray) -> Sequence[np.nda
     return StoredSquares(squares.files, squares.file[numbers], squares.start[numbers], squares.shape, squares.dtype)
 
 
-def joined(parts: Sequence[Sequence[np.ndarray]]) -> Sequence[np.ndarray]:
-    """Return the squares of all parts; see `in_files`."""
-    stored = [part for part in parts if isinstance(part, StoredSquares)]
-    if len(stored) < len(parts) or len({(part.shape, part.dtype) for part in stored}) != 1:
-        return [square for part in parts for square in part]
-    before = np.cumsum([0, *(len(part.files) for part in stored)])
+def joined(several: Sequence[Sequence[np.ndarray]]) -> Sequence[np.ndarray]:
+    """Return several sequences of squares as one; see `in_files`."""
+    stored = [one for one in several if isinstance(one, StoredSquares)]
+    if len(stored) < len(several) or len({(one.shape, one.dtype) for one in stored}) != 1:
+        return [square for one in several for square in one]
+    before = np.cumsum([0, *(len(one.files) for one in stored)])
     return StoredSquares(
-        [file for part in stored for file in part.files],
-        np.concatenate([part.file + first for part, first in zip(stored, before, strict=False)]),
-        np.concatenate([part.start for part in stored]),
+        [file for one in stored for file in one.files],
+        np.concatenate([one.file + first for one, first in zip(stored, before, strict=False)]),
+        np.concatenate([one.start for one in stored]),
         stored[0].shape,
         stored[0].dtype,
     )
