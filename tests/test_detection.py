@@ -121,7 +121,6 @@ def test_without_a_partner_there_is_one_head(job, unreported):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_a_run_that_was_stopped_among_its_maps_makes_the_others_alone_and_ends_as_if_it_was_not(
     run, job, no_trunks, monkeypatch, unreported
 ):
@@ -144,7 +143,6 @@ def test_a_run_that_was_stopped_among_its_maps_makes_the_others_alone_and_ends_a
         assert (again.path / name).read_bytes() == (run.path / name).read_bytes()
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 def test_a_map_that_is_added_is_made_alone(run, job, monkeypatch, unreported):
     honest, made = film_maps.seen_of, []

@@ -159,7 +159,6 @@ def test_an_archive_without_places_is_refused_before_a_film_is_cut(source, of, t
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_odd_films_and_findings_are_used_or_left_out_and_no_run_is_lost(tmp_path, unreported):
     """A lab's words, patients of one breast, four views, and a film or finding of each kind that is easy to trip on."""
     rows = []

@@ -164,7 +164,6 @@ def test_a_window_that_does_not_fit_a_network_is_refused_in_one_line():
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_the_breast_is_outlined_on_the_whole_film_and_the_phantom_knows_it(phantom):
     prepared, config = samples_of(phantom, *BREAST, "model.image_size=128", "augment=none")
     every = outlines_of(prepared, config, oracle(prepared))

@@ -691,7 +691,6 @@ def forked(config, folder):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_two_devices_evaluate_each_film_once_and_as_one_does(shared_job, tmp_path):
     """Up to rounding, as a device sees batches of half the size. They train so, too, with `-m slow`."""
     folder, _ = shared_job("heads=[knn]", "trainer.max_epochs=1", "trainer.precision=32-true")

@@ -403,7 +403,6 @@ def trained(root, folder, monkeypatch, *words):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_one_command_trains_and_the_report_names_archive_labels_and_split(roots, tmp_path, monkeypatch):
     report = trained(roots["jpeg"], tmp_path, monkeypatch, "task=malignancy", "crop=whole")
     first = report.splitlines()[:8]

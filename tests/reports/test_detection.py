@@ -135,7 +135,6 @@ def whole(shared_job):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_a_finished_run_with_candidates_has_the_section_and_one_without_has_not(whole, phantom, tmp_path, drawn):
     folder = tmp_path / "run"
     shutil.copytree(whole, folder)
