@@ -191,8 +191,8 @@ def test_a_paired_difference_is_narrower_than_its_sides_and_zero_against_itself(
 
 
 def test_several_jobs_are_averaged_and_their_patients_are_drawn_together():
-    jobs = [judge(*drawn(np.random.default_rng(seed), 60)) for seed in (0, 1)]
-    weak = [judge(*_weaker(np.random.default_rng(seed), 60)) for seed in (0, 1)]
+    jobs = [judge(*drawn(np.random.default_rng(seed), images)) for seed, images in enumerate((60, 40))]
+    weak = [judge(*_weaker(np.random.default_rng(seed), images)) for seed, images in enumerate((60, 40))]
     found = compare(jobs, weak, 100)["cpm"]
     each = [evaluate_marks([one], 20)["cpm"].value for one in (*jobs, *weak)]
     assert found.value == pytest.approx(np.mean(each[:2]) - np.mean(each[2:]))
