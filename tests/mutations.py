@@ -298,8 +298,8 @@ def tried(copy: Path, test: tuple[str, str]) -> tuple[int, float]:
 
 
 def run(copy: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run pytest in the copy, slow tests too."""
-    command = [sys.executable, "-m", "pytest", "-n", "0", "-q", "-p", "no:cacheprovider", "-m", "not gpu", *words]
+    """Run pytest in the copy."""
+    command = [sys.executable, "-m", "pytest", "-n", "0", "-q", "-p", "no:cacheprovider", *words]
     env = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True, check=False)
 

@@ -199,7 +199,7 @@ def test_several_jobs_are_averaged_and_their_patients_are_drawn_together():
     marked, placed, table = drawn(np.random.default_rng(0), 60)
     more = pd.concat([table, pd.DataFrame({"image_id": ["more"], "patient": ["more"], "positive": [False]})])
     alone, twice = (evaluate_marks(of, 300)["cpm"] for of in ([jobs[0]], [jobs[0], judge(marked, placed, more)]))
-    assert twice.high - twice.low > 0.85 * (alone.high - alone.low)  # of jobs drawn apart the mean would be 0.71 as wide
+    assert twice.high - twice.low > 0.85 * (alone.high - alone.low)  # 0.71 as wide, if drawn apart
 
 
 def _weaker(rng, images):
