@@ -257,17 +257,20 @@ def main(names: list[str]) -> int:
         shutil.copytree(
             ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv", "outputs", "*.egg-info", "__pycache__")
         )
-        passing = passing_now(copy, [value[3:] for value in chosen.values()])
+        marks = dict[tuple[str, str], str]()  # of the tests that pass; those that are slow run if no other is there
+        for mark in ("not slow", "slow"):
+            asked = [value[3:] for value in chosen.values() if value[3:] not in marks]
+            marks |= dict.fromkeys(passing_now(copy, asked, mark), mark) if asked else {}
         for name, (file, before, after, *test) in chosen.items():
             path = copy / "mammo" / file
             honest, seconds = path.read_text(), 0.0
             if honest.count(before) != 1:
                 said = "text not found, or found twice"
-            elif tuple(test) not in passing:
+            elif tuple(test) not in marks:
                 said = "its test is broken, or not found"
             else:
                 path.write_text(honest.replace(before, after))
-                status, seconds = tried(copy, tuple(test))
+                status, seconds = tried(copy, tuple(test), marks[tuple(test)])
                 path.write_text(honest)
                 said = "caught" if status == 1 else "SURVIVED"
             bad += said != "caught"
@@ -276,11 +279,11 @@ def main(names: list[str]) -> int:
     return int(bad > 0)
 
 
-def passing_now(copy: Path, tests: list[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Return the tests that are there and pass as the code is, from one run of them all."""
+def passing_now(copy: Path, tests: list[tuple[str, str]], mark: str) -> set[tuple[str, str]]:
+    """Return the tests that are there and pass as the code is, from one run of all with a mark."""
     files = list(dict.fromkeys(file for file, _ in tests))
     how = ["--continue-on-collection-errors", "-rA", "-k", " or ".join(part for _, part in tests)]
-    ended = run(copy, *how, *files).stdout.splitlines()
+    ended = run(copy, mark, *how, *files).stdout.splitlines()
     bad = [line for line in ended if line.startswith(("FAILED", "ERROR"))]
     good = [line for line in ended if line.startswith("PASSED")]
 
@@ -290,16 +293,16 @@ def passing_now(copy: Path, tests: list[tuple[str, str]]) -> set[tuple[str, str]
     return {test for test in tests if among(good, *test) and not among(bad, *test)}
 
 
-def tried(copy: Path, test: tuple[str, str]) -> tuple[int, float]:
+def tried(copy: Path, test: tuple[str, str], mark: str) -> tuple[int, float]:
     """Run one test in the copy; return pytest's status, 1 for a failure, and the seconds that it took."""
     start = time.perf_counter()
-    status = run(copy, "-x", test[0], "-k", test[1]).returncode
+    status = run(copy, mark, "-x", test[0], "-k", test[1]).returncode
     return status, time.perf_counter() - start
 
 
-def run(copy: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def run(copy: Path, mark: str, *words: str) -> subprocess.CompletedProcess[str]:
     """Run pytest in the copy."""
-    command = [sys.executable, "-m", "pytest", "-n", "0", "-q", "-p", "no:cacheprovider", *words]
+    command = [sys.executable, "-m", "pytest", "-m", mark, "-n", "0", "-q", "-p", "no:cacheprovider", *words]
     env = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True, check=False)
 
