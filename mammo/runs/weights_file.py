@@ -9,7 +9,7 @@ KINDS = {  # what a file may be instead, by its first bytes
     b"\x80": "a pickle, as older versions of torch.save wrote it",
     b"\x89HDF": "an HDF5 file, as Keras writes it, whose layers are another library's",
     b"<": "a web page or XML: the file has moved, or asks for a login",
-    b"version https://git-lfs": "a pointer of Git LFS; fetch the file itself",
+    b"version https://git-lfs": "a pointer of Git LFS, not the file itself",
 }
 
 
@@ -30,9 +30,11 @@ def check_weights_file(path: Path) -> None:
     if head[8:9] != b"{":
         begin = head.lstrip()
         kind = next((kind for start, kind in KINDS.items() if begin.startswith(start)), "of another kind")
+        found = f"{said}; found a file that is {kind if head else 'empty'}"
+        if not head or begin.startswith((b"<", b"version ")):  # no tensors are in it
+            raise InputError(f"{found}; fetch it again")
         raise InputError(
-            f"{said}; found a file that is {kind if head else 'empty'}; read its tensors by the library that wrote it, "
-            "and write them with safetensors.torch.save_file"
+            f"{found}; read its tensors by the library that wrote it, and write them with safetensors.torch.save_file"
         )
     if path.suffix != ".safetensors":
         raise InputError(f"{said}; it may be one under another name: let it end in .safetensors")
