@@ -141,7 +141,12 @@ def _completed(
     reasons: dict[int, str] = {}
     block: list[np.ndarray] = []
     made = shared_out(lambda row: record(read_grey(paths[row]), keys[row]), missing, alone=True)
-    bar = track(made, f"hashing {len(missing)} films", total=len(missing), console=Console(stderr=True))
+    bar = track(
+        made,
+        f"hashing {len(missing)} film{'s' * (len(missing) != 1)}",
+        total=len(missing),
+        console=Console(stderr=True),
+    )
     try:
         for row, one in zip(missing, bar, strict=True):
             if isinstance(one, UnreadableFilm):

@@ -52,7 +52,8 @@ def check_paired(first: Experiment, second: Experiment) -> None:
             odd = sorted(ids[0] ^ ids[1])
             named = [f"{one[0]} of {(first if one in ids[0] else second).label}" for one in odd[:3]]
             raise InputError(
-                f"{apart}: {len(odd)} test samples are in one of them only, {', '.join(named)}"
+                f"{apart}: {len(odd)} test {'sample is' if len(odd) == 1 else 'samples are'} in one of them only, "
+                f"{', '.join(named)}"
                 f"{', ...' if len(odd) > 3 else ''}; compare runs of one task, split, seed and crop"
             )
         if not ours.who.same(matched.who):
