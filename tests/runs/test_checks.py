@@ -43,10 +43,10 @@ WEIGHTS = {  # what a file that `model.weights` names begins with, and what is s
     b"PK\3\4": "a zip, as torch.save",
     b"\x80\2": "a pickle",
     b"\x89HDF\r\n": "HDF5 .* Keras",
-    b"\n<!DOCTYPE html>": "a web page",
-    b"version https://git-lfs.github.com/spec/v1": "Git LFS",
+    b"\n<!DOCTYPE html>": "a web page .*; fetch it again",
+    b"version https://git-lfs.github.com/spec/v1": "Git LFS, .*; fetch it again",
     b"x" * 40: "of another kind",
-    b"": "empty",
+    b"": "empty; fetch it again",
     b"\2\0\0\0\0\0\0\0{}": "let it end in .safetensors",
 }
 MORE = {
