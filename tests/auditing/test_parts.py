@@ -53,6 +53,16 @@ def test_films_that_share_a_marker_alone_are_in_no_pair(films):
     assert parts.find_parts(sorted(folder.glob("film*.png")), np.ones(3, bool)) == []
 
 
+def test_films_of_which_only_the_letters_agree_are_not_alike():
+    rng, letters = np.random.default_rng(0), np.zeros((300, 300), np.uint8)
+    cv2.putText(letters, "R MLO 27", (5, 40), cv2.FONT_HERSHEY_SIMPLEX, 0.9, 100, 2)
+    one, other = (100 + letters + rng.normal(0, 1, (2, 300, 300))).astype(np.uint8)
+    again = cv2.imdecode(cv2.imencode(".jpg", one, [cv2.IMWRITE_JPEG_QUALITY, 95])[1], cv2.IMREAD_GRAYSCALE)
+    still = np.eye(2, 3, dtype=np.float64)
+    assert parts._correlation(*(parts.fine_structure(film).ravel() for film in (one, other))) > parts.SAME
+    assert parts._alike(one, other, still) == 0.0 and parts._alike(one, again, still) > parts.SAME
+
+
 def test_a_film_that_is_not_compared_is_in_no_pair(films):
     folder, made = films
     cv2.imwrite(str(folder / "copy.png"), made[2])
