@@ -219,7 +219,7 @@ def _alike(fine: np.ndarray, coarse: np.ndarray, warp: np.ndarray) -> float:
     if inside.sum() < max(LEAST_PX, LEAST_SHARE * shown):
         return 0.0
     left, right = fine_structure(seen)[inside], fine_structure(below)[inside]
-    weak = np.logical_and(*(np.abs(one) < np.quantile(np.abs(one), 0.9) for one in (left, right)))
+    weak = np.logical_and(*(np.abs(one) <= np.quantile(np.abs(one), 0.9) for one in (left, right)))
     return _correlation(left, right) if _correlation(left[weak], right[weak]) >= REST else 0.0
 
 

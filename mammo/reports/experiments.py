@@ -58,9 +58,10 @@ def experiment_of(external: External) -> Experiment:
 def jobs_of(table: pd.DataFrame, classes: list[str]) -> list[Job]:
     """Return the jobs of an experiment's predictions table, by seed and fold."""
     jobs = []
-    groups = table.groupby(["seed", "fold"], dropna=False, sort=True)
-    whole = [(table[["seed", "fold"]].iloc[0], table)]  # not copied, as it may be large
-    for (seed, fold), rows in groups if groups.ngroups > 1 else whole:
+    groups: Any = table.groupby(["seed", "fold"], dropna=False, sort=True)
+    if groups.ngroups == 1:  # not copied, as it may be large
+        groups = [(table[["seed", "fold"]].iloc[0], table)]
+    for (seed, fold), rows in groups:
         number = None if pd.isna(fold) or fold == "" else int(float(fold))
         jobs.append(job_of(rows, classes, int(float(seed)), number))
     return jobs
