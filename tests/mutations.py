@@ -72,11 +72,12 @@ MUTATIONS = {
     "learnt by donors": ("runs/provenance.py", '"began_from": name, "tested_on_learnt": known', '"began_from": name, "tested_on_learnt": []', DONOR, "tested_patients_of_the_donor"),
     # maps
     "map not mirrored": ("preprocessing/breast.py", ":: -1 if self.mirrored else 1]", ":: 1]", EXPLAIN, "discs_in_four"),
-    "map of another head": ("explaining/squares.py", 'predictor.head == "softmax" and', 'predictor.head != "" and', EXPLAIN, "goes_through_that_head"),
+    "map of another head": ("explaining/squares.py", 'if predictor.head == "softmax" else None', "", EXPLAIN, "all_features_grow"),
+    "steps that are smooth": ("explaining/squares.py", "predictor.layers.smooth and", "predictor.layers and", EXPLAIN, "covered_places"),
     "map of a whole square": ("preprocessing/squares.py", "inset * scale for at", "0 * scale for at", EXPLAIN, "discs_in_four"),
     "centre untold": ("evaluation/pointing.py", "apart.low > 0", "apart.low > -1", POINTING, "not_better_than_the_centre"),
     # answers for new films
-    "heads in one go": ("models/heads.py", "for start in range(0, len(rows), BLOCK))", "for start in range(0, len(rows), len(rows)))", HEADS, "rows_beside_it"),
+    "heads in single precision": ("models/heads.py", ".astype(np.float64) for", "for", HEADS, "rows_beside_it"),
     "blocks not filled": ("training/samples.py", "* (-len(share) % block)]", "* 0]", SAMPLES, "each_row_once"),
     "strangers as partners": ("inference/predict.py", 'films.assign(patient=films["patient"].fillna(strangers))', "films", PREDICT, "whose_patient"),
     "threshold of others": ("inference/operating.py", '"patient": ["patient"]}', '"patient": image}', PREDICT, "is_that_of_validation"),

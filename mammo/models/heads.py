@@ -31,7 +31,7 @@ from mammo.errors import InputError
 log = logging.getLogger(__name__)
 
 INNER_FOLDS = 5
-BLOCK = 16  # rows that are answered at a time; always this many, so that no answer depends on the number of rows
+BLOCK = 1024  # rows that are answered at a time, so that their copy in double precision stays small
 
 
 @dataclass(frozen=True)
@@ -128,30 +128,27 @@ class FittedHead:
         """Return decision values or logits (N,) float32 of the positive class; None for more than two classes."""
         if len(self.model.classes_) != 2:
             return None
-        inner, each = self.model.calibrated_classifiers_[0].estimator, each_window(features, self.windows)
+        inner = self.model.calibrated_classifiers_[0].estimator
         if hasattr(inner, "decision_function"):
-            return self._mean(in_blocks(inner.decision_function, each)).astype(np.float32)
-        positive = in_blocks(inner.predict_proba, each)[:, 1]
-        return self._mean(logit(positive.clip(1e-7, 1 - 1e-7))).astype(np.float32)
+            return self._answers(inner.decision_function, features)
+        return self._answers(lambda rows: logit(inner.predict_proba(rows)[:, 1].clip(1e-7, 1 - 1e-7)), features)
 
     @steadily()
     def probabilities(self, features: np.ndarray) -> np.ndarray:
-        """Return calibrated probabilities (N, classes)."""
-        return self._mean(in_blocks(self.model.predict_proba, each_window(features, self.windows)))
+        """Return calibrated probabilities (N, classes) float32."""
+        return self._answers(self.model.predict_proba, features)
 
-    def _mean(self, answers: np.ndarray) -> np.ndarray:
-        """Return the mean over the windows of each sample."""
-        return answers if self.windows == 1 else answers.reshape(-1, self.windows, *answers.shape[1:]).mean(axis=1)
+    def _answers(self, answer: Callable[[np.ndarray], np.ndarray], features: np.ndarray) -> np.ndarray:
+        """Return an answer (N, ...) float32 for features (N, D), or the mean of those for the windows of each sample.
 
-
-def in_blocks(answer: Callable[[np.ndarray], np.ndarray], rows: np.ndarray) -> np.ndarray:
-    """Return the answers (N, ...) for rows (N, width), `BLOCK` rows at a time; the last block is filled up.
-
-    Matrix products of more rows add in another order, so the answer for one row alone would have other last digits.
-    """
-    blocks = (rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK))
-    filled = (np.concatenate([block, block[-1:].repeat(BLOCK - len(block), axis=0)]) for block in blocks)
-    return np.concatenate([np.asarray(answer(block)) for block in filled])[: len(rows)]
+        It is computed in double precision: in single precision its last digits would depend on the rows beside it,
+        as a matrix product adds in an order of its own for each number of rows, for each place in a block and on each
+        processor. Nearest neighbours make much of such a digit, as a film is at no distance from itself.
+        """
+        rows = each_window(features, self.windows)
+        blocks = (rows[start : start + BLOCK].astype(np.float64) for start in range(0, len(rows), BLOCK))
+        found = np.concatenate([np.asarray(answer(block)) for block in blocks])
+        return found.reshape(-1, self.windows, *found.shape[1:]).mean(axis=1).astype(np.float32)
 
 
 def find_head(name: str) -> Head:
@@ -214,12 +211,12 @@ def fit_head(
         everything = [(np.arange(val.sum()), np.arange(val.sum()))]  # nothing is refitted, so nothing is held out
         model = CalibratedClassifierCV(fitted, method="sigmoid", cv=everything, ensemble=False)
         how = f"tuned and calibrated on {'validation' if select_on == 'val' else select_on}"
-        return FittedHead(_laid_out(model.fit(features[val], labels[val])), search.best_params_, how)
+        return FittedHead(model.fit(features[val], labels[val]), search.best_params_, how)
     model = CalibratedClassifierCV(best, method="sigmoid", cv=inner, ensemble=False)
     seen = ", on features that were trained on the same labels" if trained_backbone else ""
     seen += ", whose copies also show other patients: this flatters the choice, not the test" if mixed_copies else ""
     how = f"tuned and calibrated by {len(inner)} folds grouped by patient inside the training part{seen}"
-    return FittedHead(_laid_out(model.fit(features[train], labels[train])), search.best_params_, how)
+    return FittedHead(model.fit(features[train], labels[train]), search.best_params_, how)
 
 
 def steps_of(model: CalibratedClassifierCV) -> list[Any]:
@@ -228,18 +225,6 @@ def steps_of(model: CalibratedClassifierCV) -> list[Any]:
     while isinstance(inner, FrozenEstimator):
         inner = inner.estimator
     return [step for _, step in inner.steps] if isinstance(inner, Pipeline) else [inner]
-
-
-def _laid_out(model: CalibratedClassifierCV) -> CalibratedClassifierCV:
-    """Lay out the arrays of a fitted head as its file will: the last digits of a matrix product depend on the layout.
-
-    The components of a PCA by random projections are a view with gaps, which a file closes.
-    """
-    for step in steps_of(model):
-        for name, value in vars(step).items():
-            if isinstance(value, np.ndarray) and not (value.flags.c_contiguous or value.flags.f_contiguous):
-                setattr(step, name, value.copy())
-    return model
 
 
 def fit_heads(

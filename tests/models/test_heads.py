@@ -59,13 +59,16 @@ def test_no_head_sees_a_test_film(name, trained_backbone):
 
 @pytest.mark.parametrize("name", of_each())
 def test_no_answer_depends_on_the_rows_beside_it(name):
-    """To the last bit: a film alone gets what it got among the films of the run."""
+    """To the last bit: a film gets the same alone, among the films of the run, and at another place among them."""
     features, labels, rows = data(width=300)
     head = fit_head(name, features, labels, rows, trained_backbone=False)
     score, probabilities = head.score(features), head.probabilities(features)
     for at in (0, 7, len(features) - 1):
         alone = features[at : at + 1]
         assert head.score(alone) == score[at] and np.array_equal(head.probabilities(alone)[0], probabilities[at])
+    for moved in (np.arange(len(features))[::-1], np.roll(np.arange(len(features)), 5)):
+        assert np.array_equal(head.score(features[moved]), score[moved])
+        assert np.array_equal(head.probabilities(features[moved]), probabilities[moved])
 
 
 def test_a_head_that_selects_on_test_is_tuned_and_calibrated_there_and_says_so():
