@@ -15,6 +15,7 @@ from mammo.errors import InputError
 from mammo.explaining.covering import covered
 from mammo.inference.classifier import ClassifierPredictor
 from mammo.models.backbones import find_backbone
+from mammo.models.head_layers import LEAST
 from mammo.preprocessing.flips import flipped
 
 CELLS = 10  # of an occlusion map, in each direction
@@ -23,15 +24,18 @@ GRADIENT, OCCLUSION = "gradient", "occlusion"
 
 
 def method_of(predictor: ClassifierPredictor) -> str:
-    """Return how maps are made: by gradients of the network's own output, or by covering windows for another head."""
-    return GRADIENT if predictor.head == "softmax" and _layer(predictor) is not None else OCCLUSION
+    """Return how maps are made: by gradients, or by covering places if head or network have none."""
+    try:
+        return GRADIENT if predictor.layers.smooth and _layer(predictor) is not None else OCCLUSION
+    except InputError:  # a head that is not known as layers
+        return OCCLUSION
 
 
 def score_of(score: np.ndarray | None, probabilities: np.ndarray, of: int) -> np.ndarray:
     """Return what a map explains: a score (N,), or without one the log odds of a class in (N, classes)."""
     if score is not None:
         return score.astype(float)
-    found = probabilities[:, of].clip(1e-7, 1 - 1e-7)
+    found = probabilities[:, of].clip(LEAST, 1 - LEAST)
     return np.asarray(np.log(found / (1 - found)))
 
 
@@ -39,10 +43,11 @@ def gradient_maps(predictor: ClassifierPredictor, sample: np.ndarray, of: int) -
     """Return the map of each window of a sample: the product of gradient and activation, summed over the channels.
 
     This is HiResCAM (Draelos and Carin 2020, arXiv:2011.08891): Grad-CAM without the mean over the gradients of a
-    channel. Where only pooling and a linear layer follow, the cells add up to the score less its constant.
+    channel. Where only pooling and a linear layer follow, the cells add up to the score less its constant; else they
+    add up to what the score would gain if all cells grew alike.
 
     Args:
-        predictor: Its head is `softmax`.
+        predictor: Its method is `GRADIENT`.
         sample: (windows, side, side) uint8 or uint16.
         of: The class that the map is about, if there are more than two.
 
@@ -53,19 +58,22 @@ def gradient_maps(predictor: ClassifierPredictor, sample: np.ndarray, of: int) -
         InputError: captum is not installed.
     """
     try:
-        from captum.attr import LayerGradientXActivation  # noqa: PLC0415 - other heads do without it
+        from captum.attr import LayerGradientXActivation  # noqa: PLC0415 - other maps do without it
     except ImportError:
-        lacking = "maps of the network's own output need captum, which is not installed"
-        raise InputError(f"{lacking}; pip install 'mammo[explain]', or explain another head") from None
+        lacking = f"maps of the head {predictor.head} need captum, which is not installed"
+        raise InputError(f"{lacking}; pip install 'mammo[explain]'") from None
     net: Any = predictor.network
     turned = [flipped(one, number) for number in range(predictor.flips) for one in sample]
 
     def score(pixels: Tensor) -> Tensor:
-        logits = net.head(net.features_of(net.frozen(pixels), 1)).float()
-        if logits.shape[1] == 2:
-            return logits[:, 1] - logits[:, 0]
-        others = torch.cat([logits[:, :of], logits[:, of + 1 :]], dim=1)
-        return logits[:, of] - others.logsumexp(dim=1)
+        features = net.features_of(net.frozen(pixels), 1)
+        logits = net.head(features).float() if predictor.head == "softmax" else None
+        if logits is not None and logits.shape[1] > 2:  # whose probability may be too close to 1
+            others = torch.cat([logits[:, :of], logits[:, of + 1 :]], dim=1)
+            return logits[:, of] - others.logsumexp(dim=1)
+        with torch.autocast("cpu", enabled=False):
+            found, probabilities = predictor.layers(features.float() if logits is None else logits)
+        return torch.logit(probabilities[:, of], eps=LEAST) if found is None else found
 
     with warnings.catch_warnings(), torch.autocast("cpu", torch.bfloat16, enabled=predictor.low):
         warnings.filterwarnings("ignore", "Input Tensor")  # grey levels are whole numbers; the layer's output is not

@@ -25,6 +25,7 @@ from mammo.preprocessing.squares import Ask, squares_of
 from mammo.run_folder import RunFolder
 
 if TYPE_CHECKING:
+    from mammo.models.head_layers import HeadLayers, OwnAnswer
     from mammo.models.heads import FittedHead
 
 PLACE = ["x_px", "y_px", "size_px"]  # the first of the numbers of a square
@@ -95,6 +96,17 @@ class ClassifierPredictor(Predictor[SeenWindows]):
     def fitted(self) -> "FittedHead":
         """The scikit-learn head."""
         return self.run.heads()[self.head]
+
+    @cached_property
+    def layers(self) -> "HeadLayers | OwnAnswer":
+        """The head as layers of torch: from the logits for `softmax`, from the features for another head.
+
+        Raises:
+            InputError: The head is none of those that are known as layers.
+        """
+        from mammo.models.head_layers import HeadLayers, OwnAnswer
+
+        return OwnAnswer() if self.head == "softmax" else HeadLayers(self.head, self.fitted)
 
     def see(
         self,

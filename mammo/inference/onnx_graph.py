@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from mammo.inference.classifier import ClassifierPredictor
-from mammo.models.head_layers import HeadLayers, OwnAnswer
 
 EXAMPLES = 3  # samples that the export is traced with; another number may be given to the graph
 MOVES = {  # operators whose output has no value that their input lacks
@@ -25,7 +24,7 @@ class Graph(nn.Module):
         for module in self.net.modules():
             module._compiled_call_impl = None
         self.own = ask.head == "softmax"
-        self.answer = OwnAnswer() if self.own else HeadLayers(ask.head, ask.fitted)
+        self.answer = ask.layers
         self.eval()
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:

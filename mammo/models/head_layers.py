@@ -3,7 +3,6 @@
 Each layer computes what scikit-learn does, in float32. To add a head of your own, add its estimator to `STEPS`.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -72,6 +71,7 @@ class Kernel(nn.Module):
         if svm.kernel != "rbf" or svm.decision_function_shape != "ovr":
             raise InputError(f"kernel={svm.kernel}: only an SVM with kernel=rbf can be exported")
         self.gamma, classes = float(svm._gamma), len(svm.classes_)
+        self.smooth = classes == 2
         pairs = [(i, j) for i in range(classes) for j in range(i + 1, classes)]
         weights, signs = svm.dual_coef_.T, None
         if classes > 2:  # row j - 1 of an i's vectors, and row i of a j's, belong to the pair i, j
@@ -116,6 +116,7 @@ class Linear(nn.Module):
 class Neighbours(nn.Module):
     """Votes of the nearest training samples by the angle, weighted by 1 / distance."""
 
+    smooth = False
     rows: Tensor
     votes: Tensor
 
@@ -166,6 +167,7 @@ class Perceptron(nn.Module):
 class Trees(nn.Module):
     """Sums boosted decision trees. All trees go down one level at a time; a leaf leads to itself."""
 
+    smooth = False
     feature: Tensor
     threshold: Tensor
     left: Tensor
@@ -210,7 +212,7 @@ class Trees(nn.Module):
 
 
 # The layer of each estimator, and True if it gives probabilities and no decision values.
-STEPS: dict[type, tuple[Callable[[Any], nn.Module], bool]] = {
+STEPS: dict[type, tuple[type[nn.Module], bool]] = {
     StandardScaler: (Standardise, False),
     PCA: (Components, False),
     SVC: (Kernel, False),
@@ -229,6 +231,9 @@ class HeadLayers(nn.Module):
     Args:
         name: The name of the head, for errors.
         fitted: The head.
+
+    Attributes:
+        smooth: False if the answer changes in steps with the features, so that it has no gradient to speak of.
 
     Raises:
         InputError: The head cannot be exported.
@@ -251,6 +256,7 @@ class HeadLayers(nn.Module):
             raise InputError(
                 f"head {name} cannot be exported: {error}; export another head. Exported are heads of {known}"
             ) from None
+        self.smooth = all(getattr(step, "smooth", True) for step in self.steps)
         self.gives_probabilities = STEPS[type(steps[-1])][1]
         self.windows, self.classes = fitted.windows, len(fitted.model.classes_)
         self.register_buffer("slope", _tensor([curve.a_ for curve in only.calibrators]))
@@ -279,6 +285,8 @@ class HeadLayers(nn.Module):
 
 class OwnAnswer(nn.Module):
     """The answer of the network's own head."""
+
+    smooth = True
 
     def forward(self, logits: Tensor) -> tuple[Tensor | None, Tensor]:
         """Return the score (N,), None for more than two classes, and probabilities (N, classes)."""

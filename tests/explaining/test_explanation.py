@@ -29,6 +29,7 @@ from tests.inference.test_predict import DETECTOR, WHOLE, trained  # noqa: F401 
 
 PAGE = (CONF.parent / "docs/how-to/explain.md").read_text()
 SHAPE = 600, 420
+STEP = 1e-4
 CORNERS = [(70, 100), (60, 500), (190, 170), (200, 430)]  # x, y of discs in a breast whose chest wall is on the left
 
 
@@ -128,12 +129,26 @@ def test_the_cells_of_a_gradient_map_add_up_to_the_networks_own_score(run, abnor
     assert total + constant == pytest.approx(one.prediction.score, abs=1e-4)
 
 
-def test_another_heads_map_goes_through_that_head(run, abnormal):
-    """A head that answers the same for all films has an empty map, whatever the network thinks; and it is said."""
+def test_the_cells_of_another_heads_map_add_up_to_what_that_head_gains_if_all_features_grow(run, abnormal):
+    """Its own answers, of scikit-learn, a little to both sides; the features are means of the cells."""
     ask = run.predictor("svm")
+    ask.low = False
+    (one,) = explanations(ask, [abnormal])
+    assert one.method == squares.GRADIENT and one.prediction.score == ask(one.film).score
+    seen = ask.see(one.film)
+    features, _ = ask.outputs(seen.pixels)
+    inner = ask.fitted.model.calibrated_classifiers_[0].estimator
+    more, less = (inner.decision_function(features.astype(float) * (1 + by))[0] for by in (STEP, -STEP))
+    total = float(squares.gradient_maps(ask, seen.pixels[0], 1).sum())
+    assert total == pytest.approx((more - less) / 2 / STEP, rel=1e-3) and abs(total) > 1e-4
+
+
+def test_a_head_without_a_gradient_has_a_map_of_covered_places_that_goes_through_it(run, abnormal):
+    """A head that answers the same for all films has an empty map, whatever the network thinks; and it is said."""
+    ask = run.predictor("knn")
     assert squares.method_of(ask) == squares.OCCLUSION
     (honest,) = explanations(ask, [abnormal])
-    assert honest.head == "svm" and honest.prediction.score == ask(honest.film).score
+    assert honest.head == "knn" and honest.prediction.score == ask(honest.film).score
     assert np.ptp(honest.values) > 0
     deaf = copy.copy(ask)
     vars(deaf)["fitted"] = SimpleNamespace(
