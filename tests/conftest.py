@@ -48,6 +48,13 @@ def pytest_configure(config):
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
+def pytest_ignore_collect(collection_path, config):
+    """Do not even import a file that is slow as a whole, unless slow tests are asked for: that alone takes a while."""
+    if collection_path.suffix == ".py" and "not slow" in config.getoption("markexpr"):
+        return True if "\npytestmark = pytest.mark.slow\n" in collection_path.read_text() else None
+    return None
+
+
 @pytest.fixture(scope="session")
 def common(tmp_path_factory):
     """A folder of all workers of this session."""

@@ -28,6 +28,8 @@ from mammo.runs.compose import config_of
 from tests.archives import fake_vindr
 from tests.conftest import SHARES, prepared_of, resolved
 
+pytestmark = pytest.mark.slow
+
 CHEAP = ["model=compact", "model.image_size=32", "trainer.max_epochs=1", "heads=[]", "data.workers=0",
          "data.batch_size=4", "crop=whole"]  # fmt: skip
 

@@ -133,7 +133,7 @@ def test_a_detector_needs_no_setting_beside_its_task(task, classes, phantom, tmp
     assert (ran[0].heads, ran[0].objective, ran[0].aggregate) == ([], "val/detector/auroc", "max")
 
 
-@pytest.mark.parametrize("head", ["softmax", "logistic"])
+@pytest.mark.parametrize("head", ["softmax", pytest.param("logistic", marks=pytest.mark.slow)])
 def test_a_predictor_gives_what_the_predictions_table_says(shared_job, phantom, head):
     folder, _ = shared_job("heads=[logistic]", "trainer.precision=32-true", "augment=none")
     run = mammo.load_run(folder)

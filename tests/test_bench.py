@@ -69,6 +69,7 @@ def test_a_process_answers_and_its_memory_is_seen(tmp_path):
     assert process.process.returncode == 0
 
 
+@pytest.mark.slow
 def test_the_bare_loop_trains_and_predicts():
     actions = bare_loop.build(given())
     assert set(actions) == {"predict", "train", "limit"}
@@ -211,6 +212,7 @@ def test_an_archive_like_rsnas_is_written_quickly_and_indexed(tmp_path, monkeypa
     assert len({dataset.read(one).laterality for one in found["image_id"]}) == 2
 
 
+@pytest.mark.slow
 def test_a_made_set_is_all_in_the_cache_and_loaded_from_it(tmp_path, monkeypatch):
     monkeypatch.setenv("MAMMO_HOME", str(tmp_path))
     monkeypatch.setattr(loading, "BLOCK", 16)

@@ -97,6 +97,7 @@ def test_its_heat_in_lesion_windows_of_test_films_is_a_table_that_evaluate_reads
     assert set(found.table["image_id"]) <= set(samples.loc[samples["split"] == "test", "image_id"])
 
 
+@pytest.mark.slow
 def test_the_checkpoint_holds_all_that_the_scores_need(run, unreported, tmp_path):
     train(resolved("fit=false", f"ckpt_path={run.path}"), tmp_path)
     assert by_head(RunFolder(tmp_path))["detector"].equals(by_head(run)["detector"])

@@ -20,6 +20,8 @@ from tests.archives.films import mask
 from tests.archives.sketches import HEIGHT, WIDTH, sketch
 from tests.conftest import prepared_of, resolved
 
+pytestmark = pytest.mark.slow
+
 TINY = [
     *("task=detection", "model=compact", "model.maps=[compact@1]", "model.weights=null", "model.image_size=32"),
     *("detector.axes=16", "detector.steps=16", "detector.restarts=1", "detector.members=1", "detector.spacing_mm=0.35"),

@@ -97,6 +97,7 @@ def first_of(overrides):
         yield f"{key}={next(override.sweep_string_iterator())}" if override.is_sweep_override() else line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["values", "whole"])
 def test_every_training_line_composes(whole):
     """Its options are there, and its keys and values fit; lines that need files of a user are run by test_how_to.

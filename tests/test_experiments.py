@@ -82,6 +82,7 @@ def test_from_patches_to_films_is_a_detector_whose_last_block_learns_on_patches(
     assert (cfg.task.kind, list(cfg.model.maps), cfg.model.trainable) == ("detection", ["vgg16@0.5"], "last_block")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(EXPERIMENTS))
 def test_an_experiment_is_what_its_source_says(name):
     taken, head = EXPERIMENTS[name]
@@ -131,6 +132,7 @@ def swept(folder, *, source=SOURCE, data="phantom", **config):
     return folder
 
 
+@pytest.mark.slow
 def test_the_table_is_computed_from_the_predictions_and_says_whose_claim_stands_beside(tmp_path):
     literature.collect([swept(tmp_path / "sweep")], tmp_path / "tables")
     warning, _, header, _, row = literature.table(tmp_path / "tables")

@@ -191,6 +191,7 @@ WAYS |= {"segmentation": ["model=resnet18", "task=segmentation"]}
 QUICK = ("compact", "segmentation")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", [one if one in QUICK else pytest.param(one, marks=pytest.mark.slow) for one in WAYS])
 def test_a_step_makes_no_tensor_on_the_cpu_if_all_else_is_on_a_gpu(way):
     name = WAYS[way][0].partition("=")[2]

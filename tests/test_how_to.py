@@ -107,6 +107,7 @@ def test_each_extension_is_short():
     assert len(FILES) == 5 and all(text.count("\n") < 35 for text in FILES.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", CHECKS, ids=lambda text: text.split("check_")[-1].partition("(")[0])
 def test_each_extension_keeps_its_contract(lab, check, monkeypatch):
     monkeypatch.chdir(lab)

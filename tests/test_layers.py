@@ -153,6 +153,7 @@ def test_a_third_party_package_is_imported_where_it_belongs(package):
     assert users <= set(FENCED[package].split())
 
 
+@pytest.mark.slow
 def test_light_modules_stay_light():
     heavy = "{'torch', 'lightning', 'hydra', 'sklearn', 'skops', 'albumentations'}"
     steps = [

@@ -68,6 +68,7 @@ def known(phantom):
     return samples_of(phantom, *LESION, "model.image_size=192", "augment=none")
 
 
+@pytest.mark.slow
 def test_a_true_outline_comes_back_to_its_lesion_on_left_and_right_films(known, phantom):
     prepared, config = known
     every = outlines_of(prepared, config, oracle(prepared))
@@ -128,6 +129,7 @@ def test_the_level_is_that_of_validation_and_of_no_test_film(known):
     assert choose_level(config, replace(prepared, regions={}), pixels)["level"] == 0.5
 
 
+@pytest.mark.slow
 def test_what_trains_shows_the_region_where_it_shows_the_lesion(known, phantom):
     prepared, _ = samples_of(phantom, *LESION, "model.image_size=64")
     grey = {
@@ -140,6 +142,7 @@ def test_what_trains_shows_the_region_where_it_shows_the_lesion(known, phantom):
     assert np.allclose(item["x"][0].numpy(), item["region"].numpy() * 255, atol=1) and item["x"].any()
 
 
+@pytest.mark.slow
 def test_windows_of_training_lie_at_regions_as_often_as_beside_them_and_show_both_alike(phantom):
     """Half of the windows see a region; and the grey levels, used as a region, are changed and cut as they are."""
     prepared, _ = samples_of(phantom, *LESION, "model.image_size=128", "segmentation.window_px=32")
@@ -154,6 +157,7 @@ def test_windows_of_training_lie_at_regions_as_often_as_beside_them_and_show_bot
     assert all(np.allclose(item["x"][0], item["region"] * 255, atol=1) for item in [train[3, 5], train[len(train), 1]])
 
 
+@pytest.mark.slow
 def test_a_window_that_does_not_fit_a_network_is_refused_in_one_line():
     of = {"inception": (["model.image_size=128"], "75 or more"), "vit_b_16": ([], "model.image_size=224")}
     labels = SimpleNamespace(classes=["normal", "abnormal"], positive=1, ordered=True)
@@ -245,6 +249,7 @@ def test_the_checkpoint_holds_all_that_the_outlines_need(run, unreported, tmp_pa
     assert RunFolder(tmp_path).segments.equals(run.segments)
 
 
+@pytest.mark.slow
 def test_films_of_the_run_get_its_own_scores_and_regions_again(run, phantom):
     (run.path / FINISHED).write_text("{}")  # which the program writes
     table, _ = run.predictions()
@@ -297,6 +302,7 @@ def test_other_films_are_outlined_and_measured_by_the_same_rule(run, tmp_path):
     assert set(tested.segments["split"]) == {"test"} and "## Regions of lesions" in tested.report
 
 
+@pytest.mark.slow
 def test_a_region_of_another_image_is_an_error(job, monkeypatch):
     honest = RegionSamples.__init__
 

@@ -303,6 +303,7 @@ def evaluated(folder, name, *overrides):
     return again
 
 
+@pytest.mark.slow
 def test_an_evaluation_without_training_writes_the_same_report(shared_job):
     folder, _ = shared_job(SEEN)
     again = evaluated(folder, "again")

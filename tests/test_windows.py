@@ -14,6 +14,8 @@ from mammo.run_folder import RunFolder
 from tests.conftest import CONF, prepared_of
 from tests.test_train import evaluated
 
+pytestmark = pytest.mark.slow
+
 PAGE = (CONF.parent / "docs/how-to/closer-windows.md").read_text()
 LINES = [
     shlex.split(line)[2:]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
 from mammo.datasets.film import Film
 from mammo.datasets.geometry import Geometry
@@ -179,7 +180,7 @@ def _heat(predictor: DetectorPredictor, seen: SeenFilm, breast: Breast) -> tuple
     heat, _, _ = predictor.outputs(seen)
     rows, columns = (seen.view.places[:, FACTS.index(name)].astype(int) for name in ("row", "column"))
     values = np.zeros((rows.max() + 1, columns.max() + 1), np.float32)
-    values[rows, columns] = 1 / (1 + np.exp(-heat))
+    values[rows, columns] = expit(heat)
     unit = predictor.config.detector.spacing_mm / seen.spacing_mm  # a pixel of the view, in pixels of the film
     cell = CELL_PX * STEP * unit
     left, height, width = (CELL_PX * unit - cell) / 2, cell * len(values), cell * values.shape[1]

@@ -272,6 +272,7 @@ def test_the_audit_finds_the_31_women_and_the_29_films(roots, tmp_path):
     assert {one.split("cbis-P_")[1][:5] for one in films} == set(IN_BOTH[:DOUBLED])
 
 
+@pytest.mark.slow
 def test_the_audit_of_the_archive_at_home_takes_no_mask_for_a_film(tmp_path, monkeypatch):
     monkeypatch.setenv("MAMMO_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)  # a picture of leaks would be written here
@@ -280,6 +281,7 @@ def test_the_audit_of_the_archive_at_home_takes_no_mask_for_a_film(tmp_path, mon
     assert code == 0 and "compared: 6 images of 5 patients" in said
 
 
+@pytest.mark.slow
 def test_a_place_is_computed_once_and_a_restart_goes_on(roots, tmp_path, monkeypatch):
     monkeypatch.setenv("MAMMO_HOME", str(tmp_path))
     seen = Counter()

@@ -124,6 +124,7 @@ def test_a_missing_film_and_one_under_two_names_are_faults_and_so_is_no_film(min
         assert sum(words in one for one in found.faults) == 1
 
 
+@pytest.mark.slow
 def test_the_source_is_a_data_set_by_name_or_class_and_else_a_table_of_any_name(lab, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "phantom").mkdir()
@@ -154,6 +155,7 @@ def test_a_laterality_that_neither_header_nor_picture_confirms_is_a_fault(mine):
     assert fault.startswith("P001_R_MLO: the laterality")
 
 
+@pytest.mark.slow
 def test_a_patient_of_the_table_who_is_another_in_the_header_is_a_fault_by_rows(mine):
     def changed(rows):
         first = rows["Datei"] == rows["Datei"][0]

@@ -80,7 +80,7 @@ def test_of_many_films_with_the_same_hashes_each_is_paired_with_the_first(monkey
     assert [part.tolist() for part in propose(hashes, new)] == [[0], [1], [0]]  # an old film stands for the old ones
 
 
-@pytest.mark.parametrize("all_pairs", [8192, 10])
+@pytest.mark.parametrize("all_pairs", [8192, pytest.param(10, marks=pytest.mark.slow)])
 def test_films_that_are_added_are_compared_alone_and_the_result_is_that_of_all_at_once(
     described, aligned, tmp_path, monkeypatch, all_pairs
 ):

@@ -74,6 +74,7 @@ def prepare(phantom):
     return run
 
 
+@pytest.mark.slow
 def test_a_shard_that_is_killed_loses_nothing_and_the_plain_command_does_what_is_missing(
     films, prepare, tmp_path, monkeypatch
 ):

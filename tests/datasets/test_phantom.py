@@ -162,7 +162,7 @@ def healthy(side):
 
 
 @pytest.mark.parametrize("kind", CIRCLED)
-@pytest.mark.parametrize(("side", "severity"), [(1, "B"), (2, "M")])
+@pytest.mark.parametrize(("side", "severity"), [(1, "B"), pytest.param(2, "M", marks=pytest.mark.slow)])
 def test_a_lesion_lies_in_its_circle_and_nowhere_else(kind, side, severity):
     film, (finding,) = draw(0, 5, side, "G", [Finding(kind, severity)])
     (row,) = parse_info(f"mdb{8 + side:03d} G {info_row(finding)}")

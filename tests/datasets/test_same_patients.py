@@ -21,6 +21,7 @@ def counts(tested, learnt):
     return [int(one.sum()) for one in same_patients(tested, learnt)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("numbered", ["", "-2"])
 def test_both_editions_of_mias_have_the_same_women(tmp_path, numbered):
     folder = write(tmp_path)
@@ -32,6 +33,7 @@ def test_both_editions_of_mias_have_the_same_women(tmp_path, numbered):
     assert counts(own, full) == [own["patient"].isin(full["patient"]).sum(), 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scanner", ["film", *SCANNERS])
 def test_phantoms_of_two_seeds_have_other_patients_and_of_one_seed_the_same(blank, tmp_path, scanner):
     made = [

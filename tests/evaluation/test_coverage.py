@@ -44,12 +44,14 @@ def coverage(patients, distance, own, sets, resamples):
     return {metric: count / sets for metric, count in inside.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("patients", [161, 33])
 def test_intervals_cover_about_as_often_as_they_say(patients):
     for metric, share in coverage(patients, 1.0, 0.5, sets=200, resamples=100).items():
         assert 0.90 <= share <= 0.99, metric
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("excess", "least"), [(0.0, 0.75), (0.1, 0.90), (0.3, 0.90)])
 def test_the_interval_of_a_calibration_error_holds_it(excess, least):
     """Confidences are too high by `excess`; perfect ones are held less often, as the estimate is never below 0."""

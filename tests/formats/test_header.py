@@ -103,6 +103,7 @@ def test_several_processes_read_many(films, monkeypatch):
     assert read_headers(films) == list(map(read_header, films))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("two_cores")
 def test_one_film_whose_process_dies_is_refused_and_the_others_are_read(tmp_path, monkeypatch):
     monkeypatch.setenv("MAMMO_HOME", str(tmp_path / "home"))

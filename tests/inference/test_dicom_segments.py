@@ -20,6 +20,8 @@ from mammo.preprocessing.masks import Placed
 from tests.formats.ways import dicom, film
 from tests.inference.test_dicom_report import IDENTITY, MODEL, REMOVED, VALIDATOR, source_of
 
+pytestmark = pytest.mark.slow
+
 HEIGHT, WIDTH = film().shape
 
 

@@ -110,6 +110,7 @@ def test_features_that_have_learnt_from_training_films_are_measured_on_validatio
     assert likeness_of(None, learnt=True).arrays().keys() == learnt.arrays().keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [WHOLE, DETECTOR], ids=["classifier", "detector"])
 def test_what_is_no_mammogram_is_refused_and_forced_rows_say_so(trained, pictures, words):  # noqa: F811
     run = trained(words)

@@ -18,7 +18,9 @@ def segmenter(name="compact", **how):
     return Segmenter(network, width=16, side=SIDE)
 
 
-@pytest.mark.parametrize("name", ["compact", "resnet18", "swin_t"])
+@pytest.mark.parametrize(
+    "name", ["compact", *(pytest.param(one, marks=pytest.mark.slow) for one in ("resnet18", "swin_t"))]
+)
 def test_each_pixel_has_a_logit(name):
     net = segmenter(name)
     pixels = torch.randint(0, 255, (2, 1, SIDE, SIDE), dtype=torch.uint8)

@@ -26,6 +26,7 @@ def a_block(backbone="compact", scale=1.0, windows=WINDOWS):
     return maps, LastBlock(maps, MapOf(backbone, scale), windows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backbone", "scale"),
     [

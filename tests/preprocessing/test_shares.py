@@ -115,6 +115,7 @@ def job(tmp_path, monkeypatch):
     return Job(tmp_path / "crops")
 
 
+@pytest.mark.slow
 def test_three_processes_cut_each_film_once_and_give_the_bytes_of_one(job, alone):
     job.start(0, 1, 2)
     status, films = job.end()

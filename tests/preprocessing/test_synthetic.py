@@ -28,6 +28,7 @@ def same(one, two):
     return all(np.array_equal(one[draw], two[draw]) for draw in one)
 
 
+@pytest.mark.slow
 def test_each_crop_is_of_its_own_seed_draw_and_sample(make):
     made = make()
     assert [square.shape for square in made.values()] == [(SIDE, SIDE)] * 3

@@ -73,6 +73,7 @@ def test_another_error_is_raised(items):
         list(shared_out(work, items))
 
 
+@pytest.mark.slow
 def test_an_item_that_kills_its_process_is_unreadable_and_no_other_is():
     def work(item):
         if item in (3, 9):

@@ -1,6 +1,7 @@
 """Tables of public archives: their rows are in our words and their boxes on their films, or the row is named."""
 
 import pandas as pd
+import pytest
 from hypothesis import strategies as st
 
 from mammo.archives import cbis_tables
@@ -10,6 +11,8 @@ from mammo.archives.vindr_findings import NEEDED, read_findings
 from mammo.datasets.geometry import BOX
 from mammo.tables.spellings import WORDS
 from tests.properties import REFUSED, answer, cells, columns, holds, near, numbers, texts
+
+pytestmark = pytest.mark.slow
 
 
 @holds(

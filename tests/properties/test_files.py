@@ -6,6 +6,7 @@ import json
 import cv2
 import numpy as np
 import pandas as pd
+import pytest
 import skops.io
 import torch
 from hypothesis import strategies as st
@@ -23,6 +24,8 @@ from mammo.processes.checkpoint_io import read as read_checkpoint
 from mammo.run_folder import FINISHED, RunFolder
 from tests.formats import ways
 from tests.properties import REFUSED, answer, damaged, holds, texts, written
+
+pytestmark = pytest.mark.slow
 
 KEY = b"image_id,finding_id,patch,copy,patient,split,fold,seed,head,label,score,p_a,p_b\n"
 ROWS = KEY + b"a,0,0,0,P,test,,0,svm,a,0.5,0.25,0.75\nb,1,0,0,NA,train,0,0,svm,b,,0,1\n"

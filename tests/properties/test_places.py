@@ -9,6 +9,7 @@ from collections import Counter
 import cv2
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import assume
 from hypothesis import strategies as st
 
@@ -18,6 +19,8 @@ from mammo.datasets.geometry import BOX, CIRCLE, box_of, circle_of, contour_of, 
 from mammo.datasets.mias_info import FINDINGS, SIDE_PX, decoded, parse_info, read_info, rows_of
 from mammo.formats.header import Header
 from tests.properties import REFUSED, answer, damaged, holds, numbers, texts, written
+
+pytestmark = pytest.mark.slow
 
 EMPTY = dict.fromkeys([*CIRCLE, *BOX, "mask_path", "contour_px"]) | {"image_id": "a"}
 pixels = st.integers(0, 40)

@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import assume
 from hypothesis import strategies as st
 
@@ -23,6 +24,8 @@ from mammo.tables.patients import alike
 from mammo.tables.spellings import NAMES, WORDS, recognise, side_and_view, translations
 from mammo.tables.spreadsheet import read_spreadsheet
 from tests.properties import REFUSED, answer, cells, columns, holds, lines, near, numbers, written
+
+pytestmark = pytest.mark.slow
 
 PIECES = [
     b",",

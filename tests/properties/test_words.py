@@ -3,6 +3,7 @@
 import re
 
 import pandas as pd
+import pytest
 from hypothesis import assume
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
@@ -16,6 +17,8 @@ from mammo.datasets.first_table import first_table
 from mammo.runs.hydra_words import for_hydra, written
 from tests.properties import REFUSED, answer, holds, lines, numbers, texts
 from tests.properties import written as file
+
+pytestmark = pytest.mark.slow
 
 KEYS = [*METRICS, AUC, *COUNTS, *PARTS, *SYNONYMS]
 claimed = st.one_of(

@@ -32,6 +32,7 @@ def area(rows, head):
     return sum(roc_auc_score(job["label"] == "abnormal", job["score"]) for job in of_jobs) / len(of_jobs)
 
 
+@pytest.mark.slow
 def test_a_line_has_the_means_over_folds_and_seeds_and_their_differences(tmp_path):
     ours, theirs = swept(tmp_path / "ours", strength=2.0), swept(tmp_path / "theirs", strength=0.2)
     collect(tmp_path / "ours", tmp_path / "ours.csv.xz", "svm")

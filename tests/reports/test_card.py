@@ -107,6 +107,7 @@ def test_films_and_patients_are_counted_by_part_and_subgroup(run):
     assert row(part(text, "Subgroups"), "view MLO")[2:] == every
 
 
+@pytest.mark.slow
 def test_nobody_and_no_place_is_named(run, of):
     for one in (run, of(DETECTOR)):
         card = model_card(one)
@@ -118,6 +119,7 @@ def test_nobody_and_no_place_is_named(run, of):
             )
 
 
+@pytest.mark.slow
 def test_what_is_not_recorded_is_said_to_be_unknown(copied):
     path = copied.path / "provenance.json"
     known = model_card(copied).markdown()

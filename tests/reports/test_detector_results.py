@@ -105,6 +105,7 @@ def sweep(tmp_path):
     return tmp_path / "sweep"
 
 
+@pytest.mark.slow
 def test_windows_of_all_folds_are_collected_and_can_be_compared_with_a_classifiers(sweep, tmp_path):
     collect(sweep, tmp_path / "to", [3])
     assert table(tmp_path / "to")[0] == "|  | seed 3 | seed 0 |"

@@ -75,6 +75,7 @@ def test_a_counterpart_that_leaks_is_refused(tmp_path):
         leak_study.results(read_experiments([tmp_path]))
 
 
+@pytest.mark.slow
 def test_the_collected_predictions_give_the_same_study(swept, experiments, found, tmp_path):
     leak_study.collect(swept, tmp_path / "tables")
     again = leak_study.read(tmp_path / "tables")

@@ -73,6 +73,7 @@ def own_area(table, head="softmax"):
     return roc_auc_score(rows["label"] == "abnormal", rows["score"])
 
 
+@pytest.mark.slow
 def test_a_cell_is_the_mean_over_seeds_and_its_difference_is_paired(made, written):
     (_, tables), (folder, _) = made, written
     found = pd.read_csv(folder / "transfer.csv").set_index(["head", "trained_on", "tested_on"])

@@ -103,6 +103,7 @@ assert not heavy, heavy
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lines", [LINES, pytest.param(MORE, marks=pytest.mark.slow)], ids=["few", "more"])
 def test_a_wrong_line_is_told_without_heavy_imports_and_leaves_nothing(tmp_path, lines):
     """All in one process, whose modules tell what was imported on the way."""

@@ -63,6 +63,7 @@ def leaks(run):
     return {leak.kind: leak.n for leak in run.find_leaks(*run.predictions())}
 
 
+@pytest.mark.slow
 def test_all_but_the_head_is_taken_and_the_head_is_new(run, donor, caplog):
     with caplog.at_level(logging.INFO):
         begun = run(f"model.weights={donor.path}", "optim.lr_head=0")

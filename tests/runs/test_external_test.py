@@ -68,6 +68,7 @@ def predictions(folder, part="test"):
     return table
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["run", pytest.param("windows", marks=pytest.mark.slow)])
 def test_the_runs_own_test_part_is_predicted_as_the_run_did(name, phantom, request, tmp_path):
     """Network, heads, crop, threshold and both baselines, with backgrounds at the same places."""
@@ -141,6 +142,7 @@ def test_a_unit_for_which_the_run_chose_nothing_has_no_threshold(tested, tmp_pat
     assert "The run chose no threshold by patient" in found.report
 
 
+@pytest.mark.slow
 def test_patients_that_the_run_has_learnt_are_a_leak_of_the_first_lines(run, phantom, tmp_path):
     found = mammo.test(run, phantom, out=tmp_path / "leaky")
     learnt = run.split.loc[run.split["split"] != "test", "patient"].nunique()

@@ -83,7 +83,7 @@ PATHS = ["a b/ä", "x=y", "a,b", "[x]/y", "[x]", "#a", "a#b", "100%", "it's", "{
 @pytest.mark.parametrize("path", PATHS)
 def test_a_path_is_text_whatever_its_characters_mean_to_hydra(path):
     keys = ["data.root", "data.table", "model.weights", "hydra.run.dir"]
-    found = by_hydra(*for_hydra([f"{key}={path}" for key in keys[:3]]))
+    found = composed(*for_hydra([f"{key}={path}" for key in keys[:3]]))
     assert [OmegaConf.select(found, key) for key in keys[:3]] == [path] * 3
     words = for_hydra([f"{key}={path}" for key in keys])
     assert for_hydra(words) == words  # a run that is resumed reads its own line

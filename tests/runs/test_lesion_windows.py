@@ -43,6 +43,7 @@ def heat(films):
     return HeatMaps([places] * images, heats, pd.DataFrame(), [[]] * images)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recentre", DRAWINGS.values(), ids=list(DRAWINGS))
 def test_the_windows_are_those_that_a_classifier_of_lesion_windows_is_tested_on(films, settings, recentre):
     classifier = prepared_of(resolved(*settings, "crop=lesion", f"crop.recentre={str(recentre).lower()}"))

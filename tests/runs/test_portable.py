@@ -51,7 +51,7 @@ def same(run, folder, phantom, tmp_path, *words):
     assert ours == theirs and ours
 
 
-@pytest.mark.parametrize("head", ["softmax", "svm", "knn"])
+@pytest.mark.parametrize("head", ["softmax", *(pytest.param(one, marks=pytest.mark.slow) for one in ("svm", "knn"))])
 def test_a_table_of_answers_is_the_same_to_the_last_byte(run, folder, phantom, tmp_path, head):
     same(run, folder, phantom, tmp_path, "--head", head)
 

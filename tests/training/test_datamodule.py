@@ -52,6 +52,7 @@ def test_workers_change_nothing(module, method):
             assert all(torch.equal(ours[key], theirs[key]) for key in ours)
 
 
+@pytest.mark.slow
 def test_blocks_give_the_same_batches_with_any_number_of_workers_and_devices(module):
     """The samples and pixels of each step are the same with 0, 1 and 3 workers, on 1 and 2 devices."""
 
@@ -109,6 +110,7 @@ def test_on_a_cpu_one_worker_loads_and_nothing_is_pinned(module):
     assert data.train_dataloader().num_workers == 0  # nothing is left to compute
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("few", [True, False])
 def test_draws_that_are_made_once_are_the_same_for_every_seed_and_others_are_not(prepared, few):
     draws = []
