@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 BELOW = {
     "errors": "paths",
     "paths": "",
+    "wording": "",
     "files": "errors",
     "fields": "errors",
     "detector_config": "errors fields",
@@ -23,21 +24,22 @@ BELOW = {
     "targets": "errors",
     "figures": "files",
     "drawn": "figures",
-    "formats": "errors paths processes",  # many headers are read by several processes
+    "formats": "errors paths processes wording",  # many headers are read by several processes
     "tables": "config errors",
     "drawing": "",
-    "datasets": "config drawing errors figures files formats paths tables targets",
-    "archives": "config datasets errors files formats paths processes tables",
-    "preprocessing": "crop_config datasets errors files formats paths processes targets",
+    "datasets": "config drawing errors figures files formats paths tables targets wording",
+    "archives": "config datasets errors files formats paths processes tables wording",
+    "preprocessing": "crop_config datasets errors files formats paths processes targets wording",
     "models": "config detector_config datasets errors files paths targets",
     "processes": "config errors files paths",
     "tasks": "config detector_config datasets errors models preprocessing processes targets",
-    "training": "config detector_config datasets errors files models paths preprocessing processes targets tasks",
-    "evaluation": "config datasets errors files tables",
+    "training": "config detector_config datasets errors files models paths preprocessing processes targets tasks "
+    "wording",
+    "evaluation": "config datasets errors files tables wording",
     "run_tables": "errors evaluation files datasets",
     "run_folder": "config datasets errors evaluation files models processes run_tables",
-    "reports": "config datasets drawn errors evaluation figures files paths run_folder",
-    "auditing": "datasets errors evaluation figures files formats paths preprocessing processes tables",
+    "reports": "config datasets drawn errors evaluation figures files paths run_folder wording",
+    "auditing": "datasets errors evaluation figures files formats paths preprocessing processes tables wording",
 }
 UP = {
     "api": {"cli", "bench"},

@@ -13,6 +13,7 @@ from mammo.errors import InputError
 from mammo.formats.header import Header, read_headers
 from mammo.paths import home
 from mammo.tables.spreadsheet import read_spreadsheet
+from mammo.wording import number_of
 
 DEPTH = 5  # folders below the root in which a table is looked for
 FEW = 3  # names in a note
@@ -72,7 +73,7 @@ class Archive(OnDisk):
         there = images["path"].map(os.path.isfile)
         if not there.any():
             raise FileNotFoundError(
-                f"{self.name}: none of the {len(images)} films of the table is on disk, the first is "
+                f"{self.name}: none of the {number_of(len(images), 'film')} of the table is on disk, the first is "
                 f"{images['path'].iloc[0]}; name the folder of the archive by data.root"
             )
         if not there.all():
@@ -127,7 +128,7 @@ class Archive(OnDisk):
         odd = table.loc[(table[column].notna() & other.notna() & (table[column] != other)).fillna(False), "image_id"]
         if len(odd):
             self.notes.append(
-                f"the {column} of {several(len(odd), 'image')} differs from that of {where}, "
+                f"the {column} of {number_of(len(odd), 'image')} differs from that of {where}, "
                 f"{odd.iloc[0]} for example; the table counts"
             )
 
@@ -152,11 +153,6 @@ class Archive(OnDisk):
 
 def _bare(name: str) -> str:
     return " ".join(str(name).replace("_", " ").split()).casefold()
-
-
-def several(number: int, thing: str) -> str:
-    """Return a number with the word for the things, in the plural unless it is 1."""
-    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}{'es' if thing.endswith('x') else 's'}"
 
 
 def words(table: pd.DataFrame, column: str, meaning: Mapping[str, str | None], where: str) -> pd.Series:

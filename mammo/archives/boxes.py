@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from mammo.archives.archive import several
 from mammo.datasets.geometry import BOX
 from mammo.errors import InputError
+from mammo.wording import number_of
 
 SIZE = ["height", "width"]
 MOST = 0.01  # share of the films with another size than in the table, above which it is not their table
@@ -29,7 +29,7 @@ def resized(table: pd.DataFrame, headers: pd.Series, where: str, notes: list[str
         first = wrong.idxmax()
         film, row = (" x ".join(f"{one.at[first, side]:.0f}" for side in SIZE) for one in (sizes, table))
         said = (
-            f"{several(int(wrong.sum()), 'film')} of another size than in {where}, {table.at[first, 'image_id']} for "
+            f"{number_of(int(wrong.sum()), 'film')} of another size than in {where}, {table.at[first, 'image_id']} for "
             f"example: {film} pixels (height x width) instead of {row}"
         )
         if wrong.sum() > MOST * sizes["height"].notna().sum():
@@ -60,5 +60,5 @@ def on_film(table: pd.DataFrame, fits: pd.Series, notes: list[str]) -> pd.DataFr
     ):
         if which.any():
             first = table.loc[which.idxmax(), "image_id"]
-            notes.append(f"{several(int(which.sum()), 'box')} {what}, on {first} for example")
+            notes.append(f"{number_of(int(which.sum()), 'box')} {what}, on {first} for example")
     return table.assign(**edges.mask(lost | ~fits))

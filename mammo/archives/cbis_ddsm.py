@@ -9,6 +9,7 @@ from mammo.archives.archive import FEW, Archive
 from mammo.archives.cbis_files import Lesion, Series, find_masks, same_pixels
 from mammo.archives.cbis_tables import PATHS, TABLES, columns_of, findings_of
 from mammo.errors import InputError
+from mammo.wording import number_of
 
 
 class CBISDDSM(Archive):
@@ -99,7 +100,10 @@ class CBISDDSM(Archive):
         rows.loc[both & (self.in_both == "train"), "official_split"] = "train"
         if patients := rows.loc[both, "patient"].nunique():
             moved = "are moved to train" if self.in_both == "train" else "stay there; data.in_both=train moves them"
-            self.notes.append(f"**{patients} patients are in training and test of the tables and {moved}**")
+            self.notes.append(
+                f"**{number_of(patients, 'patient is', 'patients are')} in training and test of the "
+                f"tables and {moved}**"
+            )
 
     def _name(self, rows: pd.DataFrame) -> None:
         """Name the images: two films of one view are one image if their parts and pixels are the same."""

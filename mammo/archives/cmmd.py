@@ -10,6 +10,7 @@ import pandas as pd
 from mammo.archives.archive import FEW, Archive, words
 from mammo.errors import InputError
 from mammo.tables.numbers import named_rows
+from mammo.wording import number_of
 
 TABLES = ("CMMD_clinicaldata_revision.xlsx", "CMMD_clinicaldata_revision.csv")
 NEEDED = ["ID1", "LeftRight", "abnormality", "classification"]
@@ -67,18 +68,20 @@ class CMMD(Archive):
         rows = films.merge(breasts, on=key, how="left")
         self.notes.append("a label describes a breast and stands on each of its films; none says where a finding is")
         unnamed, without = rows["laterality"].isna(), rows["severity"].isna() & rows["laterality"].notna()
-        of = f"of {len(rows[without].drop_duplicates(key))} breasts"
-        self._say(rows, without, f"{of} have no row in {path.name}: their severity is unknown, not normal")
-        self._say(rows, unnamed, "have no side in their headers, so the row of their breast is not known")
+        of = f"of {number_of(len(rows[without].drop_duplicates(key)), 'breast')}"
+        self._say(rows, without, f"{of} without a row in {path.name}: the severity is unknown, not normal")
+        self._say(rows, unnamed, "without a side in the header: the row of the breast is not known")
         here = breasts.set_index(key)["number"].to_frame().assign(films=films.groupby(key).size()).fillna({"films": 0})
         lacking, odd = here["films"] == 0, (here["films"] != here["number"]).fillna(False)
         for wrong, why in (
-            (lacking, "have no film on disk"),
-            (odd & ~lacking, "have more or fewer films than it says"),
+            (lacking, "without a film on disk"),
+            (odd & ~lacking, "with more or fewer films than it says"),
         ):
             if wrong.any():
                 first = " ".join(here.index[wrong][0])
-                self.notes.append(f"**{int(wrong.sum())} breasts of {path.name} {why}, {first} for example**")
+                self.notes.append(
+                    f"**{number_of(int(wrong.sum()), 'breast')} of {path.name} {why}, {first} for example**"
+                )
         rows = rows.assign(finding=rows["finding"].str.split(" ")).explode("finding", ignore_index=True)
         proven = rows["severity"].notna()
         return rows.drop(columns="number").assign(
@@ -120,13 +123,15 @@ class CMMD(Archive):
         films["patient"] = films["patient"].fillna(told)
         films["image_id"] = "cmmd-" + films["patient"] + "-" + films.pop("name")
         other = (told != films["patient"]).fillna(False).astype(bool)
-        self._say(films, other, "lie in the folder of another patient than their PatientID; the folder counts")
+        self._say(films, other, "in the folder of another patient than the PatientID; the folder counts")
         twice = films["image_id"].notna() & films.duplicated("image_id")
-        self._say(films, twice, "lie there twice; the first of each counts")
+        self._say(films, twice, "there twice; the first of each counts")
         if count := int(films["patient"].isna().sum()):
             self.notes.append(f"DICOM files below {top} that name no patient of CMMD and are left out: {count}")
         return films[films["patient"].notna() & ~twice].astype({"laterality": "string", "view": "string"})
 
     def _say(self, films: pd.DataFrame, wrong: pd.Series, why: str) -> None:
         if wrong.any():
-            self.notes.append(f"**{int(wrong.sum())} images {why}; {', '.join(films.loc[wrong, 'image_id'][:FEW])}**")
+            self.notes.append(
+                f"**{number_of(int(wrong.sum()), 'image')} {why}; {', '.join(films.loc[wrong, 'image_id'][:FEW])}**"
+            )

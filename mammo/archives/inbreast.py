@@ -8,8 +8,9 @@ from typing import ClassVar
 
 import pandas as pd
 
-from mammo.archives.archive import FEW, Archive, several, words
+from mammo.archives.archive import FEW, Archive, words
 from mammo.archives.inbreast_regions import findings_of, notes_of
+from mammo.wording import number_of
 
 TABLES = ("INbreast.xlsx", "INbreast.csv", "INbreast.xls")  # the last is refused with a line that says what to do
 NEEDED = ["Laterality", "View", "File Name", "ACR", "Bi-Rads"]
@@ -90,7 +91,7 @@ class INbreast(Archive):
         sheet = self.sheet(where, NEEDED).drop_duplicates()
         sheet["number"] = sheet["File Name"].str.extract(r"^(\d+)(?:\.0*)?$")[0]
         if footer := int(sheet["number"].isna().sum()):
-            self.notes.append(f"{several(footer, 'row')} of {where} left out: no number of a film, say a footer")
+            self.notes.append(f"{number_of(footer, 'row')} of {where} left out: no number of a film, say a footer")
         sheet = sheet.dropna(subset="number")
         found = [match for one in sorted(folder.iterdir()) if (match := NAME.fullmatch(one.name))]
         files = {match[1]: match for match in reversed(found)}
@@ -104,7 +105,7 @@ class INbreast(Archive):
             first = ", ".join(lost[:FEW])
             self.notes.append(f"**{len(lost)} of {len(sheet)} images are not on disk and are left out: {first}, ...**")
         if more := len(set(files) - set(sheet["number"])):
-            self.notes.append(f"{several(more, 'film')} left out: not listed in {where}")
+            self.notes.append(f"{number_of(more, 'film')} left out: not listed in {where}")
         sheet = sheet.drop(lost.index)
         for one in ("ACR", "Bi-Rads"):
             sheet[one] = sheet[one].str.replace(r"\.0$", "", regex=True)
@@ -140,10 +141,11 @@ class INbreast(Archive):
             (marked, "BI-RADS 1, but something is marked, or its file of regions cannot be read"),
         ):
             if which.any():
-                self.notes.append(f"{several(int(which.sum()), 'image')} without severity: {why}")
+                self.notes.append(f"{number_of(int(which.sum()), 'image')} without severity: {why}")
         of_film = (table["finding_id"] > 1) & (table["severity"] == "malignant").fillna(False)
         if shared := table.loc[of_film, "image_id"].nunique():
             self.notes.append(
-                f"{several(shared, 'image')} of BI-RADS 5 or 6 with several findings, which all have the label of the "
+                f"{number_of(shared, 'image')} of BI-RADS 5 or 6 with several findings, which all "
+                "have the label of the "
                 "film: for which of them it was given is not told"
             )

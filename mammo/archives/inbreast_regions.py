@@ -6,10 +6,10 @@ from collections.abc import Hashable
 from math import inf
 from pathlib import Path
 
-from mammo.archives.archive import several
 from mammo.archives.osirix import Region, on_film, place_of, read_regions
 from mammo.errors import InputError
 from mammo.formats.header import Header
+from mammo.wording import number_of
 
 KINDS = {"spiculated": "SPIC", "mass": "MASS", "calcif|cluster": "CALC", "distort": "ARCH", "ass?ymm?etr": "ASYM"}
 SAID = {  # what is counted: the things, and the rest of the note
@@ -81,7 +81,7 @@ def word_of(name: str) -> str | None:
 
 def notes_of(counts: Counter[str]) -> list[str]:
     """Return a line for each oddity that was counted."""
-    return [f"{several(counts[key], thing)} {rest}" for key, (thing, rest) in SAID.items() if counts[key]]
+    return [f"{number_of(counts[key], thing)} {rest}" for key, (thing, rest) in SAID.items() if counts[key]]
 
 
 def _around(region: Region, others: list[Region]) -> Region | None:

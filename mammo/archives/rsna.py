@@ -10,6 +10,7 @@ import pandas as pd
 from mammo.archives.archive import FEW, Archive, words
 from mammo.errors import InputError
 from mammo.tables.numbers import named_rows
+from mammo.wording import number_of
 
 NEEDED = ["patient_id", "image_id", "laterality", "view", "cancer", "biopsy", "BIRADS"]
 KEPT = ["site_id", "age", "implant", "machine_id", "difficult_negative_case"]  # as they are, if they are there
@@ -93,22 +94,22 @@ class RSNA(Archive):
         unproven = ~(cancer | biopsy | blank | several | rows["birads"].isin(["1", "2"]))
         self.notes.append("a label describes a breast and stands on each of its films; none says where a finding is")
         if unproven.any():
-            of = f"{int(unproven.sum())} images of {breast[unproven].nunique()} breasts"
-            without = "have neither cancer nor biopsy, and BI-RADS 0 or none"
+            of = f"{number_of(int(unproven.sum()), 'image')} of {number_of(breast[unproven].nunique(), 'breast')}"
+            without = "with neither cancer nor biopsy, and BI-RADS 0 or none"
             if self.unproven == "normal":
                 self.notes.append(f"**{of} {without}: data.unproven=normal takes them as normal by follow-up**")
             else:
                 severity = severity.mask(unproven)
                 self.notes.append(
-                    f"**{of} {without}: their severity is unknown; data.unproven=normal takes them as normal**"
+                    f"**{of} {without}: the severity is unknown; data.unproven=normal takes them as normal**"
                 )
-        for wrong, why in ((several, "lie in breasts whose films differ in cancer or biopsy"),
-                           (blank & ~several, "have no word for cancer or biopsy")):  # fmt: skip
+        for wrong, why in ((several, "in breasts whose films differ in cancer or biopsy"),
+                           (blank & ~several, "without a word for cancer or biopsy")):  # fmt: skip
             severity = severity.mask(wrong)
             if wrong.any():
                 first = rows.loc[wrong, "image_id"].iloc[0]
                 self.notes.append(
-                    f"**{int(wrong.sum())} images {why}, {first} for example: their severity is unknown**"
+                    f"**{number_of(int(wrong.sum()), 'image')} {why}, {first} for example: the severity is unknown**"
                 )
         found = severity.isin(["benign", "malignant"]).astype(int)
         return rows.assign(severity=severity, severity_source=source.where(severity.notna()), finding_id=found)
@@ -129,7 +130,8 @@ class RSNA(Archive):
         pictures = sum(not path.lower().endswith(SUFFIXES[0]) for path in found.values())
         if pictures:
             self.notes.append(
-                f"**{pictures} films are pictures of a re-pack, not the archive's DICOM files: they may be windowed, "
+                f"**{number_of(pictures, 'film is', 'films are')} pictures of a re-pack, not the "
+                "archive's DICOM files: they may be windowed, "
                 "cropped and mirrored, and their spacing is unknown**"
             )
         return names.map(lambda name: found.get(name) or f"{original}/{name.replace('_', '/')}{SUFFIXES[0]}")

@@ -7,10 +7,11 @@ from typing import ClassVar
 import pandas as pd
 
 from mammo.archives import boxes
-from mammo.archives.archive import Archive, several, words
+from mammo.archives.archive import Archive, words
 from mammo.archives.vindr_findings import BIRADS, FINDINGS, NEEDED, read_findings
 from mammo.datasets.labels import worst_findings
 from mammo.errors import InputError
+from mammo.wording import number_of
 
 BREASTS, METADATA = "breast-level_annotations.csv", "metadata.csv"
 OF_IMAGE = ["study_id", "image_id", "laterality", "view_position", "height", "width", "breast_birads", "breast_density"]
@@ -78,7 +79,7 @@ class VinDr(Archive):
         views = of_breast["view"].agg(",".join)
         if len(odd := views.index[views != "CC,MLO"]):
             self.notes.append(
-                f"{several(len(odd), 'breast')} without one CC and one MLO film, {' '.join(odd[0])} for example"
+                f"{number_of(len(odd), 'breast')} without one CC and one MLO film, {' '.join(odd[0])} for example"
             )
         return self._with_metadata(self._with_headers(table))
 
@@ -115,7 +116,7 @@ class VinDr(Archive):
             (of.isin(["1", "2", ""]), "no BI-RADS of the breast, or a box that contradicts it"),
         ):
             if which.any():
-                self.notes.append(f"{several(int(which.sum()), 'image')} without severity: {why}")
+                self.notes.append(f"{number_of(int(which.sum()), 'image')} without severity: {why}")
 
     def _with_metadata(self, table: pd.DataFrame) -> pd.DataFrame:
         """Return the images with age and machine, if the table of DICOM tags is there."""

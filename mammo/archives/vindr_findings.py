@@ -4,9 +4,10 @@ import ast
 
 import pandas as pd
 
-from mammo.archives.archive import several, words
+from mammo.archives.archive import words
 from mammo.datasets.geometry import BOX
 from mammo.errors import InputError
+from mammo.wording import number_of
 
 FINDINGS = "finding_annotations.csv"
 EDGES = ["xmin", "ymin", "xmax", "ymax"]
@@ -49,7 +50,7 @@ def read_findings(sheet: pd.DataFrame, images: pd.Series, notes: list[str]) -> t
     known = sheet["image_id"].isin(images)
     if not known.all():
         notes.append(
-            f"{several(int((~known).sum()), 'row')} of {FINDINGS} left out: the other table lacks their images"
+            f"{number_of(int((~known).sum()), 'row')} of {FINDINGS} left out: the other table lacks their images"
         )
     listed = sheet[known].explode("categories")
     silent = listed["categories"] == NONE

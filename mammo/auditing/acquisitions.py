@@ -6,8 +6,8 @@ from itertools import combinations
 import pandas as pd
 
 from mammo.auditing.people import PLACEHOLDER
-from mammo.auditing.words import count
 from mammo.formats.header import Header
+from mammo.wording import number_of
 
 MOST = 4  # films that may state one UID, or one date, time and dose; more share a placeholder
 
@@ -44,7 +44,9 @@ def in_two_parts(films: pd.DataFrame, headers: Sequence[Header], *, own: bool) -
     for column, (what, most, of_patient) in kinds.items():
         sizes = facts[column].map(facts[column].value_counts())
         if odd := int((sizes > most).sum()):
-            notes.append(f"{what}: {count(odd, 'film')} state one that more than {most} films have, and it is not used")
+            notes.append(
+                f"{what}: {number_of(odd, 'film')} state one that more than {most} films have, and it is not used"
+            )
         several = films[sizes.between(2, most)]
         if of_patient:  # most groups are those of one known patient, and no leak
             of = several["patient"].groupby(facts[column])

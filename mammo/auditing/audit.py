@@ -17,9 +17,10 @@ from mammo.auditing.hashes import Records, records_of
 from mammo.auditing.parts import find_parts
 from mammo.auditing.sources import Films
 from mammo.auditing.splits import place, read_split
-from mammo.auditing.words import count, some
+from mammo.auditing.words import some
 from mammo.datasets.findings import STRING
 from mammo.errors import InputError
+from mammo.wording import number_of
 
 MOST_PARTS = 2000  # films up to which parts of films are looked for unasked: it takes a second or less for each
 SHOWN = 12  # pairs on the contact sheet, at most
@@ -90,7 +91,7 @@ class Audit:
         ]
         captions = [f"{place}. {pair.proof}" for place, pair in enumerate(worst, start=1)]
         figures.save(figures.pairs([pair.thumbs for pair in worst], titles, captions), path)
-        return f"{path} shows the worst {len(worst)} of {count(len(self.pairs), 'pair')}"
+        return f"{path} shows the worst {len(worst)} of {number_of(len(self.pairs), 'pair')}"
 
 
 def audit_split(split: Path, patient: str | None = None) -> Audit:
@@ -109,7 +110,7 @@ def audit_split(split: Path, patient: str | None = None) -> Audit:
         rows["patient"] = told["patient"]
     alike, doubts = _alike(rows)
     found = Audit(f"{_count(rows)}; no pixels, because no films were given", list(crossing(rows)), notes + alike)
-    found.among, found.doubts = f"the names of {count(rows['image_id'].nunique(), 'image')}", doubts
+    found.among, found.doubts = f"the names of {number_of(rows['image_id'].nunique(), 'image')}", doubts
     found.doubts += _one_part(rows["split"]) + _unknown(rows["patient"], "the names of images were")
     return found
 
@@ -141,7 +142,7 @@ def audit_of(
         if len(beside) < len(films) and len(beside):
             first, be = beside["name"].iloc[0], "is" if len(beside) == 1 else "are"
             notes.append(
-                f"{count(len(beside), 'film')} {be} in no split, {first} for example; a copy of a film of a split "
+                f"{number_of(len(beside), 'film')} {be} in no split, {first} for example; a copy of a film of a split "
                 "among them, or a patient of a split, counts as a leak; name their folders by --sides FOLDER=train"
             )
             left_out["of no split"] = len(beside)
@@ -152,11 +153,11 @@ def audit_of(
         films = place(films, rows)
         if absent := set(rows["image_id"]) - set(films["image_id"]):
             notes.append(
-                f"{count(len(absent), 'image')} of the split are not among the films, the first is {min(absent)}"
+                f"{number_of(len(absent), 'image')} of the split are not among the films, the first is {min(absent)}"
             )
             left_out["of the split without a film"] = len(absent)
         if beside := films["split"].isna().sum():
-            notes.append(f"{count(beside, 'film')} are not in the split")
+            notes.append(f"{number_of(beside, 'film')} are not in the split")
             left_out["of no split"] = int(beside)
         patients = films.drop_duplicates("image_id").set_index("image_id")["patient"]
         rows["patient"] = rows["patient"].fillna(rows["image_id"].map(patients).astype(STRING))
@@ -269,14 +270,14 @@ def by_pixels(
             found.leaks.append(f"{leak}: {pair}")
     for number, what in ((within, "within one split"), (unplaced, "with a film that is in no split")):
         if number:
-            found.notes.append(f"{count(number, 'pair')} of films with the same pixels {what}")
+            found.notes.append(f"{number_of(number, 'pair')} of films with the same pixels {what}")
     if blank := sorted(names[~textured]):
-        found.notes.append(f"{count(len(blank), 'film')} blank, or without texture to compare: {some(blank)}")
+        found.notes.append(f"{number_of(len(blank), 'film')} blank, or without texture to compare: {some(blank)}")
         found.left_out["blank"] = len(blank)
-    found.among = count(int(textured.sum()), "image")
+    found.among = number_of(int(textured.sum()), "image")
     total = len(films) * (len(films) - 1) // 2
     found.compared = (
-        f"{_count(films)}; {count(total, 'pair')}, {len(pairs.first):,} near by hash, {same:,} with the same pixels"
+        f"{_count(films)}; {number_of(total, 'pair')}, {len(pairs.first):,} near by hash, {same:,} with the same pixels"
         + f", {len(alike) - same:,} more with a part of the same film" * parts
     )
     return pairs
@@ -287,8 +288,8 @@ def _count(rows: pd.DataFrame) -> str:
     unknown = images[rows["patient"].isna()].nunique()
     without = f" and {unknown:,} of unknown patients" if unknown else ""
     parts = ", ".join(f"{count:,} {part}" for part, count in images.groupby(rows["split"]).nunique().items())
-    of = count(rows["patient"].nunique(), "patient")
-    return f"{count(images.nunique(), 'image')} of {of}{without}; {parts or 'no splits'}"
+    of = number_of(rows["patient"].nunique(), "patient")
+    return f"{number_of(images.nunique(), 'image')} of {of}{without}; {parts or 'no splits'}"
 
 
 def _short(name: str) -> str:

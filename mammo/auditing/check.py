@@ -20,6 +20,7 @@ from mammo.errors import InputError, UnreadableFilm
 from mammo.preprocessing.breast import Breast, find_breast
 from mammo.preprocessing.crop_table import count_notes
 from mammo.processes.workers import shared_out
+from mammo.wording import number_of
 
 FILMS = 16  # on the sheet
 SHOWN = 5  # names in a line
@@ -219,9 +220,9 @@ def counts(findings: pd.DataFrame) -> dict[str, str]:
     of = images.groupby("patient").size()
     each = f"{of.min()} to {of.max()}" if of.min() < of.max() else of.max()
     found = {
-        "images": f"{len(images)} of {_several(len(of), 'patient')} ({each} each)"
-        + (f" in {_several(len(exams), 'exam')}" if len(exams) else ""),
-        "places": ", ".join(_several(int(one.sum()), name) for name, one in placed.items() if one.any()) or "none",
+        "images": f"{len(images)} of {number_of(len(of), 'patient')} ({each} each)"
+        + (f" in {number_of(len(exams), 'exam')}" if len(exams) else ""),
+        "places": ", ".join(number_of(int(one.sum()), name) for name, one in placed.items() if one.any()) or "none",
     }
     if images["dataset"].nunique() > 1:
         found["data sets"] = _counted(images["dataset"])
@@ -232,17 +233,12 @@ def counts(findings: pd.DataFrame) -> dict[str, str]:
     return {heading: words for heading, words in found.items() if words}
 
 
-def _several(count: int, thing: str) -> str:
-    """Return a count with the word for the things, in the plural unless there is one."""
-    return f"{count} {thing}" if count == 1 else f"{count} {thing}{'es' if thing.endswith('x') else 's'}"
-
-
 def images_of_classes(labels: Labels, findings: pd.DataFrame) -> str:
     """Return how many images each class of a task has, in words."""
     rows = findings.assign(label=labels.label(findings))
     of = labels.of_images(rows)["label"].value_counts()
     without = rows["image_id"].nunique() - int(of.sum())
-    words = [f"{_several(of.get(name, 0), 'image')} of {name}" for name in labels.classes]
+    words = [f"{number_of(of.get(name, 0), 'image')} of {name}" for name in labels.classes]
     return ", ".join([*words, *([f"{without} in no class"] if without else [])])
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from mammo.auditing.claim_report import judged
 from mammo.auditing.claim_words import METRICS, Number, known_key, read_claim, read_number
-from mammo.auditing.words import count
 from mammo.errors import InputError
 from mammo.tables.spreadsheet import read_spreadsheet
+from mammo.wording import number_of
 
 POSSIBLE, IMPOSSIBLE, OPEN, BAD = "possible", "impossible", "without the number of films", "not understood"
 
@@ -68,7 +68,7 @@ def _least(numbers: dict[str, Number]) -> str:
             for low, high in [number.numerators(total, "either")]
             if low <= min(high, total) or total == number.scale
         )
-        words.append(f"{name} {number.text} needs at least {count(least, 'film')} ({right} of {least})")
+        words.append(f"{name} {number.text} needs at least {number_of(least, 'film')} ({right} of {least})")
     return "; ".join(words) or "nothing can be tested"
 
 

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from mammo.auditing.words import FEW, count, some
+from mammo.auditing.words import FEW, some
 from mammo.datasets.findings import STRING
 from mammo.errors import InputError
 from mammo.formats.header import Header
 from mammo.tables.paths import pattern_of
 from mammo.tables.patients import alike
+from mammo.wording import number_of
 
 PLACEHOLDER = 20  # films from which on a PatientID that half of all films state is taken for a placeholder
 
@@ -33,13 +34,13 @@ def by_names(films: pd.DataFrame, pattern: str) -> tuple[pd.DataFrame, list[str]
     patients = patients.str.strip().replace("", pd.NA)
     if patients.isna().all():
         raise InputError(
-            f"--patient: '{pattern}' matches none of the {count(len(films), 'name')}, {films['name'].iloc[0]} for "
+            f"--patient: '{pattern}' matches none of the {number_of(len(films), 'name')}, {films['name'].iloc[0]} for "
             "example; write, for example, '([^/_]+)_[^/]*$' for names such as P12_L_CC.png"
         )
     notes = [f"the patients are those of the names by '{pattern}', {patients.dropna().iloc[0]} for example"]
     if left := patients.isna().sum():
         first = films.loc[patients.isna(), "name"].iloc[0]
-        notes.append(f"{count(left, 'name')} of films tell no patient by this expression, {first} for example")
+        notes.append(f"{number_of(left, 'name')} of films tell no patient by this expression, {first} for example")
     return films.assign(patient=patients.fillna(films["patient"])), notes
 
 
@@ -50,11 +51,11 @@ def by_headers(films: pd.DataFrame, headers: Sequence[Header]) -> tuple[pd.DataF
     notes = []
     if len(counted) and counted.iloc[0] > max(PLACEHOLDER, len(films) / 2):
         notes.append(
-            f"the PatientID of {count(counted.iloc[0], 'film')} is one and the same, and is taken for a placeholder"
+            f"the PatientID of {number_of(counted.iloc[0], 'film')} is one and the same, and is taken for a placeholder"
         )
         told = told.mask(told == counted.index[0])
     if (new := told.notna() & films["patient"].isna()).any():
-        notes.append(f"the patients of {count(new.sum(), 'film')} are the PatientIDs of their headers")
+        notes.append(f"the patients of {number_of(new.sum(), 'film')} are the PatientIDs of their headers")
     return films.assign(patient=films["patient"].fillna(told)), notes
 
 

@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 
 from mammo.auditing.hashes import read_grey
-from mammo.auditing.words import count
 from mammo.errors import InputError, UnreadableFilm
 from mammo.evaluation.bootstrap import Value, interval, resampled
 from mammo.evaluation.metrics import weighted_auroc
 from mammo.formats.header import read_headers
 from mammo.processes.workers import shared_out
+from mammo.wording import number_of
 
 FOLDS = 5
 FEWEST = 10  # patients of each class
@@ -90,7 +90,8 @@ def find_signatures(films: pd.DataFrame, positive: str) -> Signatures:
         values = resampled(patients, _auroc(is_positive, score))
         scores[name] = interval(values["auroc"], len(set(patients)))
     compared = (
-        f"{count(len(films), 'image')} of {count(len(set(patients)), 'patient')}, {int(is_positive.sum()):,} of them "
+        f"{number_of(len(films), 'image')} of {number_of(len(set(patients)), 'patient')}, "
+        f"{int(is_positive.sum()):,} of them "
         f"{positive}; a model of {FOLDS} folds by patient"
     )
     return Signatures(compared, scores, lost)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from mammo.auditing import people
 from mammo.auditing.sides import part_of_path
-from mammo.auditing.words import count, some
+from mammo.auditing.words import some
 from mammo.datasets.base import Chosen, Dataset, load_findings
 from mammo.datasets.findings import REQUIRED, STRING, read_findings
 from mammo.datasets.folder import walk
@@ -19,6 +19,7 @@ from mammo.formats.header import Header, begins_as_film, read_headers
 from mammo.formats.pictures import FIRST
 from mammo.paths import home
 from mammo.tables.spreadsheet import read_spreadsheet
+from mammo.wording import number_of
 
 PICTURES = {".pgm", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 DICOM = {".dcm", ".dicom"}
@@ -70,7 +71,7 @@ class Films:
             for name, header in zip(table["name"], headers, strict=True)
             if any(note.startswith(FIRST) for note in header.notes)
         ]:
-            notes.append(f"the first page alone of {count(len(several), 'file')} is looked at: {some(several)}")
+            notes.append(f"the first page alone of {number_of(len(several), 'file')} is looked at: {some(several)}")
             left_out["with further pages"] = len(several)
         return replace(self, table=table, notes=[*self.notes, *notes], left_out=left_out, headers=headers)
 
@@ -171,7 +172,7 @@ def _of_folder(folder: Path, sides: Mapping[str, str | None]) -> Films:
         notes.append(f"{found.masks} folders called masks are passed over, as they hold no films")
         films.left_out["folders of masks"] = found.masks
     if others:
-        notes.append(f"{count(len(others), 'file')} of other formats are passed over: {some(map(str, others))}")
+        notes.append(f"{number_of(len(others), 'file')} of other formats are passed over: {some(map(str, others))}")
         films.left_out["of other formats"] = len(others)
     for path, first in found.again.items():
         one, other = (part_of_path(each.relative_to(folder), sides) for each in (path, first))

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from mammo.wording import number_of
+
 app = typer.Typer(
     help="Find leaks in films and splits; check published claims.\n\nThe exit status is 0 (nothing found), 1 (found) "
     "or 2 (could not look)."
@@ -81,7 +83,7 @@ def films(
         mine, hashed, reasons = hash_shard(paths, sources, own)
         left = mine - hashed - len(reasons)
         typer.echo(
-            f"shard {shard}: {mine:,} of {len(paths):,} films: {hashed:,} hashed, {left:,} were there, "
+            f"shard {shard}: {mine:,} of {number_of(len(paths), 'film')}: {hashed:,} hashed, {left:,} were there, "
             f"{len(reasons):,} unreadable"
         )
         _end([f"not looked at: {reason}" for reason in reasons], found=False)

@@ -1,4 +1,4 @@
-"""Begin with films of your own: init, check, example. Also fetch, verify, summary, prepare, cache."""
+"""Films: fetch, init, check, prepare, example. Also verify, summary, cache."""
 
 import shlex
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mammo.errors import InputError
+from mammo.wording import number_of
 
 if TYPE_CHECKING:
     from mammo.config import Config
@@ -66,7 +67,7 @@ def fetch(
     """Unpack the films from an archive, or download them; those of the phantom are drawn."""
     dataset = opened(name, root=root, archive=archive, patients=patients, film_seed=film_seed)
     dataset.prepare()
-    typer.echo(f"{dataset.findings()['image_id'].nunique()} films in {_place(dataset)}")
+    typer.echo(f"{number_of(dataset.findings()['image_id'].nunique(), 'film')} in {_place(dataset)}")
     _say_notes(dataset)
 
 
@@ -85,7 +86,7 @@ def verify(name: Name = "mias", root: Root = None, patients: Patients = None, fi
             typer.echo(str(error))
     if wrong:
         raise InputError(f"{wrong} of {len(images)} films are missing or altered; fetch the data set again")
-    typer.echo(f"{len(images)} films in {_place(dataset)} are in order")
+    typer.echo(f"{number_of(len(images), 'film')} in {_place(dataset)} are in order")
     _say_notes(dataset)
 
 
@@ -142,13 +143,17 @@ def init(
     if (more := len(made.passed_over) - LISTED) > 0:
         typer.echo(f"passed over: {more} more files")
     if made.hidden:
-        typer.echo(f"passed over: {made.hidden} hidden files and folders, whose names begin with a dot")
+        hidden = number_of(made.hidden, "hidden file or folder", "hidden files and folders")
+        typer.echo(f"passed over: {hidden}, with a dot at the beginning of the name")
     for note in made.notes:
         typer.echo(note)
     patients = made.rows["patient"].nunique()
     without = int(made.rows["patient"].isna().sum())
-    of = f"{patients} patients" + (f" and {without} without a patient" if without else "")
-    typer.echo(f"{len(made.rows)} films of {of}, {len(made.passed_over)} files passed over; see {out}")
+    of = number_of(patients, "patient") + (f" and {without} without a patient" if without else "")
+    typer.echo(
+        f"{number_of(len(made.rows), 'film')} of {of}, {number_of(len(made.passed_over), 'file')} "
+        f"passed over; see {out}"
+    )
     train = ["data=table", written("data.table", str(out)), "task=label", "task.column=label"]
     typer.echo(f"look at them:             {shlex.join(['mammo', 'data', 'check', str(out)])}")
     typer.echo(f"fill in the column label: {shlex.join(['mammo', 'train', *train])}")
@@ -162,9 +167,11 @@ def example(
 ) -> None:
     """Write drawn films as a lab has them, DICOM, PNG and TIFF, with a table as a spreadsheet saves it."""
     from mammo.datasets.example import write_example
+    from mammo.runs.checks import check_writable
 
+    check_writable(folder, "the folder of the films")
     table = write_example(folder, patients, film_seed)
-    typer.echo(f"{2 * patients} films and {table}; look at them with `mammo data check {table}`")
+    typer.echo(f"{number_of(2 * patients, 'film')} and {table}; look at them with `mammo data check {table}`")
 
 
 @app.command()
@@ -236,4 +243,4 @@ def cache_(
     if limit is not None:
         cache.bound(home(), cache.parse_bytes(limit))
     for kind, (files, size) in cache.sizes(home()).items():
-        typer.echo(f"{kind + ':':8}{size / 1e6:10,.1f} MB in {files:,} files  {home() / kind}")
+        typer.echo(f"{kind + ':':8}{size / 1e6:10,.1f} MB in {number_of(files, 'file')}  {home() / kind}")

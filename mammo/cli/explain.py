@@ -7,6 +7,7 @@ import typer
 
 from mammo.cli.predict import NOTHING, point_of
 from mammo.errors import InputError
+from mammo.wording import number_of
 
 
 def explain(
@@ -70,6 +71,6 @@ def explain(
         save(one, path)
         typer.echo(f"{one}; written: {path}")
         done += 1
-    typer.echo(f"{done} films explained, {left_out} left out. Not for diagnostic use.")
+    typer.echo(f"{number_of(done, 'film')} explained, {left_out} left out. Not for diagnostic use.")
     if left_out:
         raise typer.Exit(1 if done else NOTHING)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mammo.errors import InputError
+from mammo.wording import number_of
 
 
 def prepare(
@@ -53,16 +54,17 @@ def prepare(
     speed = f" ({found.cut / found.seconds:.1f} a second)" if found.cut else ""
     there = found.images - found.cut - len(found.unreadable)
     cut = f"{found.cut} cut{speed}, " + (f"{there} were there, " if there >= 0 else "")
-    typer.echo(f"{who}{found.images} of {found.of} images: {cut}{len(found.unreadable)} unreadable")
+    typer.echo(f"{who}{found.images} of {number_of(found.of, 'image')}: {cut}{len(found.unreadable)} unreadable")
     for image_id, reason in found.unreadable.items():
         typer.echo(f"unreadable: {reason if image_id in reason else f'{image_id}: {reason}'}")
+    absent = number_of(found.missing, "image of other shards is", "images of other shards are")
     if found.goes_on:
         typer.echo(
-            f"{found.missing} images of other shards are not there yet, and crop={config.crop.name} may ask for more "
+            f"{absent} not there yet, and crop={config.crop.name} may ask for more "
             "when they are; run this again when all shards have ended"
         )
     elif found.missing:
-        typer.echo(f"{found.missing} images of other shards are not there yet; this one is done")
+        typer.echo(f"{absent} not there yet; this one is done")
     else:
         typer.echo("all squares are in the cache; a training with these settings cuts nothing")
     if len(found.unreadable) > (allowed := config.data.max_unreadable * found.images + 1e-9):

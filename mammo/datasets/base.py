@@ -11,6 +11,7 @@ from mammo.config import DataConfig
 from mammo.datasets.film import Film
 from mammo.datasets.findings import ALLOWED, findings_table
 from mammo.errors import InputError
+from mammo.wording import number_of
 
 
 class Dataset(Protocol):
@@ -101,7 +102,7 @@ def choose_images(dataset: Dataset, config: DataConfig) -> Chosen:
         out = table[~kept].drop_duplicates("image_id")
         unknown = int(out[column].isna().sum())
         table = table[kept].reset_index(drop=True)
-        said = f"{len(out)} images are left out by data.{column}={','.join(map(str, wanted))}"
+        said = f"{number_of(len(out), 'image is', 'images are')} left out by data.{column}={','.join(map(str, wanted))}"
         notes += [f"{said}; the {column} of {unknown} of them is unknown" if unknown else said] if len(out) else []
     return Chosen(table, notes)
 

@@ -12,6 +12,7 @@ from mammo.errors import InputError
 from mammo.files import write_table
 from mammo.formats.header import read_headers
 from mammo.tables.paths import patient_in, pattern_of
+from mammo.wording import number_of
 
 FORMULA = r"[=+@-]"  # a cell that begins so is run by a spreadsheet
 FEW = 5  # films that a note names
@@ -57,7 +58,7 @@ def first_table(folder: Path, patient_from: str | None = None) -> FirstTable:
     films = [one for one in headers if not one.refused]
     if not films:
         why = f"; {next(iter(made.passed_over.values()))}, for example" if made.passed_over else ""
-        raise InputError(f"{folder}: none of its {len(paths)} files is a film{why}")
+        raise InputError(f"{folder}: none of its {number_of(len(paths), 'file')} is a film{why}")
     rows = []
     for film in films:
         inner = Path(film.path).relative_to(folder).as_posix()
@@ -81,7 +82,8 @@ def _leave_out_formulas(made: FirstTable) -> None:
             made.rows[column] = made.rows[column].mask(odd, None)
             films = ", ".join(made.rows.loc[odd, "path"].head(FEW)) + ", ..." * (int(odd.sum()) > FEW)
             made.notes.append(
-                f"the {column} of {int(odd.sum())} films is left empty, as it begins with =, +, - or @, which a "
+                f"the {column} of {number_of(int(odd.sum()), 'film')} is left empty, as it begins "
+                "with =, +, - or @, which a "
                 f"spreadsheet runs: {films}"
             )
 

@@ -12,6 +12,7 @@ from mammo.config import TaskConfig
 from mammo.datasets.findings import COLUMNS
 from mammo.errors import InputError
 from mammo.tables.spellings import MARKS, NOTHING
+from mammo.wording import number_of
 
 NO_WORD = NOTHING | MARKS | {"", "#ref!", "#value!"}  # a word such as unknown may be a class
 RESERVED = ("samples", "patients")  # keys that stand beside the classes in metrics.json
@@ -85,14 +86,14 @@ def resolved(task: TaskConfig, findings: pd.DataFrame) -> tuple[TaskConfig, list
     notes = [_said(column, classes, counts, ordered=bool(positive))]
     notes += _misspelt(column, used, [fold(word) for word in positive], counts) if positive and not negative else []
     if out:
-        left = _listed([f"{word} ({counts[key]} images)" for key, word in out.items()])
+        left = _listed([f"{word} ({number_of(counts[key], 'image')})" for key, word in out.items()])
         notes.append(f"words of {column} in neither class are left out: {left}")
     for several in spellings.values():
         if len(several) > 1:
             notes.append(f"{', '.join(several)} differ in capitals only and are one word of {column}")
     empty = findings.loc[words.isna() & findings[column].notna(), column].astype(str)
     if marks := sorted({word.strip() for word in empty} - {""}):
-        notes.append(f"{len(empty)} rows of {column} hold {_listed(marks)}, which is taken as missing")
+        notes.append(f"{_listed(marks)} in {column} is taken as missing ({number_of(len(empty), 'row')})")
     return replace(task, classes=classes, positive=positive, negative=negative or None, ordered=bool(positive)), notes
 
 
@@ -120,7 +121,8 @@ def _misspelt(column: str, known: dict[str, str], positive: list[str], counts: C
         near = [one for one in difflib.get_close_matches(key, positive, 1, NEAR) if abs(len(one) - len(key)) < 2]
         if near:
             notes.append(
-                f"**{known[key]} ({counts[key]} images) is spelt almost like {known[near[0]]}, but counts as negative: "
+                f"**{known[key]} ({number_of(counts[key], 'image')}) is spelt almost like "
+                f"{known[near[0]]}, but counts as negative: "
                 f"mend it in {column}, or name the negative words by task.negative**"
             )
     return notes
@@ -130,7 +132,7 @@ def _said(column: str, classes: dict[str, list[str]], counts: Counter[str], *, o
     """Return the note that says which words make each class."""
     of = []
     for name, words in classes.items():
-        listed = _listed([f"{word} ({counts[fold(word)]} images)" for word in words])
+        listed = _listed([f"{word} ({number_of(counts[fold(word)], 'image')})" for word in words])
         of.append(listed if words == [name] else f"{name} is {listed}")
     said = f"the classes are words of {column}: {'; '.join(of)}"
     return said if ordered or len(classes) > 2 else f"{said}; the second counts as positive, as none was named"

@@ -13,6 +13,7 @@ from mammo.datasets.findings import findings_table
 from mammo.datasets.mias_info import FILM, SIDE_PX, SPACING_MM, compared, decoded, laterality_of, parse_info
 from mammo.errors import InputError, UnreadableFilm
 from mammo.paths import home
+from mammo.wording import number_of
 
 
 class MIAS:
@@ -145,7 +146,10 @@ class MIAS:
         films, listed = set(self.manifest()), {str(row["image_id"]) for row in rows}
         if films != listed:
             odd = sorted(films ^ listed)
-            raise InputError(f"{info}: {len(odd)} films are in only one of it and the manifest: {odd[0]}, ...")
+            raise InputError(
+                f"{info}: {number_of(len(odd), 'film is', 'films are')} in only one of it and the "
+                f"manifest: {odd[0]}, ..."
+            )
         self.check_films(sorted(films))
         self.notes[:] = compared(content, rows, self.manifest("rows"))
         return findings_table([{"dataset": self.name, "path": str(self.path(row["image_id"])), **row} for row in rows])

@@ -19,6 +19,7 @@ from mammo.drawing.lesions import Finding
 from mammo.errors import InputError
 from mammo.files import whole
 from mammo.paths import home
+from mammo.wording import number_of
 
 VERSION = "v1"  # of the drawing; raise it whenever a pixel changes, so that old folders are not used
 HEADER = """SYNTHETIC FILMS, in the layout of the MIAS MiniMammographic Database.
@@ -220,7 +221,7 @@ class Phantom(MIAS):
         lines, digests = [], ["image_id,sha256"]
         seed = self._seed
         dealt = deal(seed, self.patients)
-        bar = track(dealt, f"drawing {2 * self.patients} films", console=Console(stderr=True))
+        bar = track(dealt, f"drawing {number_of(2 * self.patients, 'film')}", console=Console(stderr=True))
         if self.scanner != "film":
             write_films(folder, self.scanner, seed, bar)
             (folder / "Info.txt").write_text(f"SYNTHETIC FILMS: no woman was examined.\n{self.drawn}\n")

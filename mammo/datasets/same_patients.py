@@ -5,6 +5,7 @@ import re
 import pandas as pd
 
 from mammo.datasets.registry import BUILT_IN
+from mammo.wording import number_of
 
 
 def same_patients(patients: pd.DataFrame, learnt: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
@@ -31,7 +32,8 @@ def note_of_names(patients: pd.Series) -> list[str]:
     if not (count := patients.nunique()):
         return []
     return [
-        f"{count} tested patients have names that the run has learnt in another data set; if they are the same people, "
+        f"{number_of(count, 'tested patient has', 'tested patients have')} names that the run has "
+        "learnt in another data set; if they are the same people, "
         "the numbers are too good"
     ]
 

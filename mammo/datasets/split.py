@@ -13,6 +13,7 @@ from mammo.datasets.labels import worst_findings
 from mammo.errors import InputError
 from mammo.tables.spellings import SPLITS
 from mammo.tables.spreadsheet import read_spreadsheet
+from mammo.wording import number_of
 
 PAPER_TRAIN = {False: (54, 207), True: (43, 115)}  # by abnormal: images in train, in all (Behery et al. 2023, Table 2)
 
@@ -97,7 +98,10 @@ def read_split(findings: pd.DataFrame, path: str | None) -> pd.DataFrame:
     images = findings.drop_duplicates("image_id")[["image_id", "patient"]].reset_index(drop=True)
     without = images.loc[~images["image_id"].isin(splits.index), "image_id"]
     if len(without):
-        raise InputError(f"split.table={path}: {len(without)} images have no split, the first is {without.iloc[0]}")
+        raise InputError(
+            f"split.table={path}: {number_of(len(without), 'image has', 'images have')} no split, "
+            f"the first is {without.iloc[0]}"
+        )
     return images.assign(split=images["image_id"].map(splits).astype(object))
 
 

@@ -19,6 +19,7 @@ from mammo.tables import patients
 from mammo.tables.paths import paths_of, pattern_of
 from mammo.tables.spellings import ours_of, recognise
 from mammo.tables.spreadsheet import read_spreadsheet
+from mammo.wording import number_of
 
 LABELS_OF = ("image", "breast", "patient")
 
@@ -141,14 +142,16 @@ class Table(OnDisk):
         del known.notes[self._opened :]
         twice = self._raw.duplicated()
         if twice.any():
-            known.notes.append(f"{int(twice.sum())} rows are exact copies of earlier ones and are left out")
+            copies = number_of(int(twice.sum()), "row is an exact copy", "rows are exact copies")
+            known.notes.append(f"{copies} of earlier ones, and left out")
         rows = self._rows(self._raw[~twice])
         table, known.missing = table_identities.identities(rows, self.folder, self.patient_from)
         known.alike = patients.alike(table["patient"].unique())
         if known.alike:
             shown = [str((table["patient"] == one).idxmax()) for one in known.alike[0]]
             known.notes.append(
-                f"{len(known.alike)} patients are spelt in several ways, rows {' and '.join(shown)} for example: one "
+                f"{number_of(len(known.alike), 'patient is', 'patients are')} spelt in several "
+                f"ways, rows {' and '.join(shown)} for example: one "
                 "patient? They are taken as different"
             )
         table["laterality"], table["view"] = rows.sides_and_views()
@@ -193,7 +196,7 @@ class Table(OnDisk):
         unusable = {path: one.refused for path, one in known.headers.items() if one.refused and path not in missing}
         if unusable:
             why = "; ".join(list(map(str, unusable.values()))[: steps.FEW])
-            known.notes.append(f"{len(unusable)} of {len(paths)} films cannot be used: {why}")
+            known.notes.append(f"{len(unusable)} of {number_of(len(paths), 'film')} cannot be used: {why}")
 
     def _with_facts(self, table: pd.DataFrame, rows: steps.Rows) -> pd.DataFrame:
         """Return the table with what headers tell where it has nothing, and with places from the top of the film."""
@@ -206,12 +209,13 @@ class Table(OnDisk):
             taken, odd = table[column].isna() & told.notna(), (table[column] != told).fillna(False)
             if taken.any():
                 count = table.loc[taken, "path"].nunique()
-                known.notes.append(f"the {column} of {count} images is taken from their headers")
+                known.notes.append(f"the {column} of {number_of(count, 'image')} is taken from their headers")
             if column in ("laterality", "view") and odd.any():
                 known.disagreements[column] = list(table.loc[odd, "image_id"].unique())
                 first = table[odd].iloc[0]
                 known.notes.append(
-                    f"the {column} of {len(known.disagreements[column])} images differs from that of their headers, "
+                    f"the {column} of {number_of(len(known.disagreements[column]), 'image')} "
+                    "differs from that of their headers, "
                     f"{first['image_id']} for example; the table counts"
                 )
             table = table.assign(**{column: table[column].fillna(told)})

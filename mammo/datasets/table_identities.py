@@ -10,6 +10,7 @@ from mammo.datasets.findings import STRING
 from mammo.datasets.table_rows import FEW, Rows
 from mammo.errors import InputError
 from mammo.tables.paths import modes_of, names_of, patient_in
+from mammo.wording import number_of
 
 
 def identities(rows: Rows, folder: Path, patient_from: str | None) -> tuple[pd.DataFrame, list[str]]:
@@ -33,7 +34,7 @@ def identities(rows: Rows, folder: Path, patient_from: str | None) -> tuple[pd.D
     missing = [path for path, mode in modes.items() if not mode]
     if len(missing) == len(modes):
         raise InputError(
-            f"{rows.name}: none of its {len(missing)} films is there, the first would be {missing[0]}; "
+            f"{rows.name}: none of its {number_of(len(missing), 'film')} is there, the first would be {missing[0]}; "
             "paths count from the folder of the table, or from data.root"
         )
     if missing:
@@ -45,7 +46,9 @@ def identities(rows: Rows, folder: Path, patient_from: str | None) -> tuple[pd.D
     else:
         patient = patients_of(words, patient_from)
         rows.refuse(patient.isna(), f"data.patient_from={patient_from} finds no patient in the path")
-        rows.notes.append(f"{patient.nunique()} patients are taken from the paths, by {patient_from}")
+        rows.notes.append(
+            f"{number_of(patient.nunique(), 'patient is', 'patients are')} taken from the paths, by {patient_from}"
+        )
     image_id = rows.identity("image_id")
     rows.refuse(image_id.isna() & image_id.notna().any(), "there is no image_id")
     image_id = image_id if image_id.notna().all() else names_of(paths)

@@ -14,6 +14,7 @@ from mammo.datasets.table_rows import FEW, Rows
 from mammo.errors import UnreadableFilm
 from mammo.formats.header import Header, read_headers
 from mammo.tables.numbers import to_numbers
+from mammo.wording import number_of
 
 SAME_SHAPE = 0.01  # a mask may be smaller than its film if the ratio of its sides differs by less than this share
 
@@ -100,7 +101,8 @@ def turned(rows: Rows, table: pd.DataFrame, heights: pd.Series) -> pd.DataFrame:
     if lost.any():
         table.loc[lost, table.columns.intersection([*CIRCLE, *BOX, "contour_px"])] = pd.NA
         rows.notes.append(
-            f"{int(lost.sum())} places are left out, row {lost.idxmax()} for example: data.origin=bottom needs the "
+            f"{number_of(int(lost.sum()), 'place is', 'places are')} left out, row {lost.idxmax()} "
+            "for example: data.origin=bottom needs the "
             "height of the film"
         )
     return table

@@ -11,6 +11,7 @@ from mammo.datasets.label_words import as_word, words_of
 from mammo.errors import InputError
 from mammo.tables.numbers import named_rows
 from mammo.tables.spellings import ABSENT, ASKED, NOTHING, SHORT, fold, is_sure, ours_of, side_and_view, translations
+from mammo.wording import number_of
 
 FAULT = r"#(REF|VALUE|NAME|DIV/0|NUM|NULL)[!?]"  # what a spreadsheet shows for a formula that failed
 RANK = {"normal": 0, "benign": 1, "malignant": 2}
@@ -234,7 +235,9 @@ def carry(
     if label_of == "breast":
         unit = (unit + "|" + table["exam"].fillna("") + "|" + table["laterality"]).astype("string")
         if count := table.loc[unit.isna(), "image_id"].nunique():
-            rows.notes.append(f"labels are not carried to {count} images, because their laterality is unknown")
+            rows.notes.append(
+                f"labels are not carried to {number_of(count, 'image')}, because their laterality is unknown"
+            )
     rank = table["severity"].map(RANK).astype("Int64")
     worst = rank.groupby(unit).transform("max")
     wrong = ((rank == 0) & (worst > 0)).fillna(False)
@@ -256,7 +259,9 @@ def carry(
                         f"{label_of} needs one word of each")  # fmt: skip
         lacking = words.isna() & unit.notna()
         if count := table.loc[lacking & several, "image_id"].nunique():
-            rows.notes.append(f"{column} is not carried to {count} images, as rows of their {label_of} differ")
+            rows.notes.append(
+                f"{column} is not carried to {number_of(count, 'image')}, as rows of their {label_of} differ"
+            )
         lacking &= ~several & spelt.transform("first").notna()
         first = words.groupby(unit).transform("first")
         table = table.assign(**{str(column): table[column].mask(lacking, first)})
@@ -266,7 +271,9 @@ def carry(
         table = table.assign(severity_source=source)
     images = table.loc[carried, "image_id"].nunique()
     plural = {"breast": "breasts", "patient": "patients"}[label_of]
-    rows.notes.append(f"labels describe {plural}: {images} images carry the label of their {label_of}")
+    rows.notes.append(
+        f"labels describe {plural}: {number_of(images, 'image carries', 'images carry')} the label of their {label_of}"
+    )
     return table
 
 

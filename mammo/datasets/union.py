@@ -19,6 +19,7 @@ from mammo.errors import InputError
 from mammo.paths import conf
 from mammo.tables.patients import alike
 from mammo.targets import settings_of
+from mammo.wording import number_of
 
 # The letters of density in mini-MIAS. The D of BI-RADS is another one, and there is no published map between the two.
 TISSUE = {"F": "fatty", "G": "fatty-glandular", "D": "dense-glandular"}
@@ -200,15 +201,16 @@ class Union:
         of = people.drop_duplicates("patient").set_index("patient")["dataset"]
         if near := [group for group in alike(of.index) if of[list(group)].nunique() > 1]:
             self._said.append(
-                f"{len(near)} patients of two data sets have almost the same names (case, zeros in front, one letter) "
-                "and are taken as different; `mammo data check` names them"
+                f"{number_of(len(near), 'name of a patient is', 'names of patients are')} almost the same in two data "
+                "sets (case, zeros in front, one letter) and taken as different; `mammo data check` names them"
             )
         people = people[people["patient"].duplicated(keep=False)]
         if people.empty:
             return
         for parts, count in people.groupby("patient")["dataset"].agg(" and ".join).value_counts(sort=False).items():
             self._said.append(
-                f"**{count} patients have the same name in {parts}: each is taken as one patient and stays in one part "
+                f"**{number_of(count, 'patient has', 'patients have')} the same name in {parts}: "
+                "each is taken as one patient and stays in one part "
                 "of a split by patient**"
             )
         for name, table in tables.items():
@@ -217,7 +219,8 @@ class Union:
             own = (f"{name}-" + table["exam"].fillna(only)).mask(exams.transform("count") == 0, name)
             met = table["patient"].isin(people["patient"])
             if taken := table.loc[met & table["exam"].isna() & only.notna(), "image_id"].nunique():
-                self._said.append(f"{taken} images of {name} have no exam and are taken as of their patient's only one")
+                lack = number_of(taken, f"image of {name} has", f"images of {name} have")
+                self._said.append(f"{lack} no exam; the only exam of the patient is taken")
             table["exam"] = table["exam"].mask(met, own).astype("string")
 
 

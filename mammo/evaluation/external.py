@@ -19,6 +19,7 @@ from mammo.evaluation.predictions import COLUMNS
 from mammo.evaluation.raw_table import RawTable, first_of
 from mammo.tables.alike import by_word, differs, row_numbers
 from mammo.tables.spellings import SIDES, SPLITS
+from mammo.wording import number_of
 
 UNUSED = dict.fromkeys(
     ("model", "reader", "classifier", "algorithm", "method"), "name it as head if it tells classifiers"
@@ -270,7 +271,9 @@ class _Reader:
         if len(scores.drop_duplicates()) > CONTINUOUS * len(scores) or 2 * twice.sum() >= len(table):
             why = "the same as an earlier row; give it once, or distinguish images by a column image_id"
             self.raw.refuse(twice, why)
-        self.notes.append(f"{int(twice.sum())} rows equal earlier ones; they are kept, as the scores have few values")
+        self.notes.append(
+            f"{number_of(int(twice.sum()), 'row equals', 'rows equal')} earlier ones and counts: scores have few values"
+        )
 
     def _counts_rows(self, column: str) -> bool:
         """Tell whether a column only numbers the rows."""
@@ -288,7 +291,8 @@ class _Reader:
         known = set(table.loc[table["split"] != "test", "patient"].unique())
         if self.by is not None and known and (both := known & set(tested["patient"].unique())):
             self.notes.append(
-                f"**{len(both)} patients have rows in test and in another split, {min(both)} for example**"
+                f"**{number_of(len(both), 'patient has', 'patients have')} rows in test and in "
+                f"another split, {min(both)} for example**"
             )
         if lacking := [one for one in classes if one not in set(tested["label"].unique())]:
             self.notes.append(f"**no test row is {' or '.join(lacking)}, so AUROC and others are undefined**")

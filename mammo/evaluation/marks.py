@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from mammo.errors import InputError
+from mammo.wording import number_of
 
 HIT_MM = 4.8  # 24 pixels of mini-MIAS; lesions of a smaller radius are hit as if they had this one
 ROUNDING_PX = 1e-6  # 4.8 / 0.2 is a little less than 24 in floating point
@@ -121,7 +122,7 @@ def _rows_of(images: pd.DataFrame, *tables: pd.DataFrame) -> list[np.ndarray]:
         if (rows < 0).any():
             named = table["image_id"].to_numpy()[rows < 0][0]
             raise InputError(
-                f"{name}: {named} is none of the {len(index)} images; give the tables of one run and split"
+                f"{name}: {named} is none of the {number_of(len(index), 'image')}; give the tables of one run and split"
             )
     return found
 

@@ -18,6 +18,7 @@ from mammo.datasets.findings import SAMPLE
 from mammo.errors import InputError
 from mammo.evaluation.operating_point import Operating, choose
 from mammo.tables.alike import row_numbers
+from mammo.wording import number_of
 
 BASELINES = ("shortcuts", "majority")  # heads that see no lesion
 COLUMNS = [*SAMPLE, "patient", "split", "fold", "seed", "head", "label"]
@@ -170,7 +171,10 @@ class Predictions:
     @cached_property
     def n(self) -> str:
         """The number of samples and patients, in words."""
-        return f"{row_numbers(self.samples, list(self.samples)).max(initial=-1) + 1} of {self.who.count()} patients"
+        return (
+            f"{row_numbers(self.samples, list(self.samples)).max(initial=-1) + 1} of "
+            f"{number_of(self.who.count(), 'patient')}"
+        )
 
     def calibrated(self, operating: Operating) -> "Predictions":
         """Return a copy with calibrated probabilities, and a score from them that is comparable between folds."""

@@ -18,6 +18,7 @@ from mammo.evaluation.operating_point import FLOOR, TEMPERATURES, Operating, tem
 from mammo.evaluation.predictions import Predictions
 from mammo.evaluation.prevalence import predictive_values
 from mammo.evaluation.sample_size import samples_needed
+from mammo.wording import number_of
 
 FEWEST = 10  # patients of each class: from fewer, a threshold rests on one or two of them
 SLOPES = tuple(1 / bound for bound in reversed(TEMPERATURES))  # the bounds of 1 / temperature
@@ -97,7 +98,10 @@ def check_question(
             raise InputError(f"no film is {name}, so there is nothing to choose between; add films of this class")
         if found < needed[name]:
             why = f" for a sensitivity of {sensitivity}" if needed[name] > FEWEST else ""
-            raise InputError(f"{found} patients are {name}, and at least {needed[name]} are needed{why}; add films")
+            raise InputError(
+                f"{number_of(found, 'patient is', 'patients are')} {name}, and at least "
+                f"{needed[name]} are needed{why}; add films"
+            )
 
 
 def patients_needed(sensitivity: float) -> int:

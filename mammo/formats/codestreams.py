@@ -13,6 +13,7 @@ import numpy as np
 
 from mammo.errors import UnreadableFilm
 from mammo.formats.silence import heard
+from mammo.wording import number_of
 
 EARLY = "its codestream ends early; fetch the file again"
 DAMAGED = "its codestream is damaged; fetch the file again"
@@ -35,7 +36,9 @@ def rle(data: bytes, rows: int, columns: int, samples: int) -> np.ndarray:
         raise UnreadableFilm(EARLY)
     count, *offsets = struct.unpack("<16I", data[:64])
     if count != samples:
-        raise UnreadableFilm(f"its RLE has {count} segments, not the {samples} of its BitsAllocated; {DAMAGED}")
+        raise UnreadableFilm(
+            f"its RLE has {number_of(count, 'segment')}, not the {samples} of its BitsAllocated; {DAMAGED}"
+        )
     ends = [*offsets[1:count], len(data)]
     planes = []
     for start, end in zip(offsets[:count], ends, strict=True):

@@ -17,6 +17,7 @@ from mammo.errors import UnreadableFilm
 from mammo.formats.pixels import Pixels, check_bytes, check_content, check_size
 from mammo.formats.silence import heard
 from mammo.formats.tiff import read_directory
+from mammo.wording import number_of
 
 _PGM = re.compile(rb"P5" + rb"(?:\s|#[^\n]*\n)+(\d{1,9})" * 3 + rb"\s")
 FIRST = "the first of several"  # begins the note of a file of several pages or pictures
@@ -243,7 +244,9 @@ def _one_colour(found: np.ndarray, mask: bool) -> tuple[np.ndarray, tuple[str, .
         return found.max(axis=2), ()
     unlike = max(_difference(found, 0, 1), _difference(found, 1, 2))
     if unlike > _GREY * np.iinfo(found.dtype).max / 255:
-        raise UnreadableFilm(f"it is in colour: its colours differ by up to {unlike} levels; expected a grey film")
+        raise UnreadableFilm(
+            f"it is in colour: its colours differ by up to {number_of(unlike, 'level')}; expected a grey film"
+        )
     return found[:, :, 1], ("stored in colour, but grey: the green levels are read",)
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from mammo.inference.operating import OperatingPoint
 from mammo.inference.prediction import Outline, called
 from mammo.run_folder import RunFolder
+from mammo.wording import number_of
 
 FIRST = ["unit", "status", "reason", "path", "image_id", "patient", "exam", "laterality", "view", "films", "head"]
 LAST = ["score", "called", "threshold", "sensitivity", "specificity", "notes"]
@@ -91,8 +92,10 @@ class Answers:
         shown = [row for row in self.rows if every or row["status"] != "predicted"]
         said += list(dict.fromkeys(_line(row) for row in shown))
         units = {row["unit"] for row in self.rows} - {"image"}
-        more = "".join(f", {sum(row['unit'] == unit for row in self.rows)} rows by {unit}" for unit in sorted(units))
-        said.append(f"{self.predicted} films predicted, {self.left_out} left out{more}. {WARNING}")
+        more = "".join(
+            f", {number_of(sum(row['unit'] == unit for row in self.rows), 'row')} by {unit}" for unit in sorted(units)
+        )
+        said.append(f"{number_of(self.predicted, 'film')} predicted, {self.left_out} left out{more}. {WARNING}")
         return said
 
 

@@ -23,6 +23,7 @@ from mammo.inference.quantised import quantise
 from mammo.preprocessing.crops import Grid, Whole
 from mammo.processes.progress import watched
 from mammo.processes.workers import shared_out
+from mammo.wording import number_of
 
 LIMIT = 1e-3  # the largest difference of a probability with which a file is written
 CALIBRATION = 32  # images of the training part that tell the ranges of numbers in int8
@@ -64,7 +65,9 @@ class Parity:
 
     def lines(self) -> list[str]:
         """Return the comparison in words."""
-        said = [f"parity with {self.against} on {self.films} test images, {self.left_out} could not be used"]
+        said = [
+            f"parity with {self.against} on {number_of(self.films, 'test image')}, {self.left_out} could not be used"
+        ]
         for stage, apart in self.differences.items():
             said.append(f"  {stage}: largest difference {apart:.2g}, largest value {self.sizes[stage]:.3g}")
         said.append(f"  decisions: {self.changed} of {self.films} changed")
@@ -124,7 +127,7 @@ def loss_of(parity: Parity, precision: str | None) -> str | None:
     if precision is None or (beside is parity and precision == "float32"):
         return None
     return (
-        f"The model computes in {precision}: on {beside.films} test images its probabilities were at most "
+        f"The model computes in {precision}: on {number_of(beside.films, 'test image')} its probabilities were at most "
         f"{beside.apart:.2g} from the run's, and {beside.changed} decisions were others."
     )
 

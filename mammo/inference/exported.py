@@ -45,7 +45,8 @@ class ExportedRun(RunFolder):
         except ImportError:
             raise InputError(f"{self.path} needs onnxruntime, which is not installed; {INSTALL}") from None
         try:
-            return onnxruntime.InferenceSession(str(self.path), providers=["CPUExecutionProvider"])
+            # without a second attempt, which would be on the CPU too, and which prints lines among the answers
+            return onnxruntime.InferenceSession(str(self.path), providers=["CPUExecutionProvider"], enable_fallback=0)
         except Exception as error:  # its errors share no class
             said = " ".join(str(error).split())[:200]
             raise InputError(

@@ -19,6 +19,7 @@ from mammo.formats.header import Header, read_headers
 from mammo.tables.paths import mode_of, modes_of, names_of
 from mammo.tables.spellings import NAMES, recognise
 from mammo.tables.spreadsheet import read_spreadsheet
+from mammo.wording import number_of
 
 TABLES = (".csv", ".tsv", ".xlsx", ".parquet", ".csv.gz", ".csv.xz")
 FACTS = ["patient", "exam", "laterality", "view", "spacing_mm"]  # known of a film before a pixel is read
@@ -68,7 +69,7 @@ def films_of(sources: Sequence[Path | str], data: DataConfig | None = None) -> F
     rows = pd.concat(parts, ignore_index=True)
     again = rows["path"].map(os.path.abspath).duplicated()
     if again.any():
-        notes.append(f"{int(again.sum())} files are named twice and are looked at once")
+        notes.append(f"{number_of(int(again.sum()), 'file is', 'files are')} named twice, but looked at once")
     rows = rows[~again].reset_index(drop=True)
     if data is not None and data.spacing_mm is not None:
         rows["spacing_mm"] = rows["spacing_mm"].fillna(data.spacing_mm)
@@ -80,9 +81,12 @@ def _of_folder(folder: Path, notes: list[str]) -> pd.DataFrame:
     """Return the files of a folder; one that cannot be a film by its ending is refused."""
     inside = walk(folder)
     if inside.hidden:
-        notes.append(f"{folder}: {inside.hidden} hidden files and folders are passed over")
+        hidden = number_of(inside.hidden, "hidden file or folder is", "hidden files and folders are")
+        notes.append(f"{folder}: {hidden} passed over")
     if inside.masks:
-        notes.append(f"{folder}: {inside.masks} folders called masks are passed over")
+        notes.append(
+            f"{folder}: {number_of(inside.masks, 'folder called masks is', 'folders called masks are')} passed over"
+        )
     refused = {str(path): f"its name ends in {path.suffix}, which is no film" for path in inside.others}
     refused |= inside.closed
     paths = sorted([*map(str, inside.files), *refused])

@@ -8,6 +8,7 @@ from mammo.evaluation.bootstrap import Value
 from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.recalibration import Recalibrated
 from mammo.run_folder import RunFolder
+from mammo.wording import number_of
 
 UNDEFINED = Value(None, reason="the run has no validation part with both classes")
 FILMS = "films"  # the part of a recalibrated run that chose
@@ -53,7 +54,10 @@ class OperatingPoint:
         n, patients = (self.counts[name] for name in ("samples", "patients"))
         held = "" if self.prevalence is None else f", for a share of {self.prevalence:.4g} that is positive"
         was = "none" if self.before.threshold is None else f"{self.before.threshold:.4g}"
-        return (f"Recalibrated on {n} samples of {patients} patients{held}; the threshold of validation was {was}.",)
+        return (
+            f"Recalibrated on {number_of(n, 'sample')} of {number_of(patients, 'patient')}{held}; "
+            f"the threshold of validation was {was}.",
+        )
 
     @property
     def threshold(self) -> float | None:

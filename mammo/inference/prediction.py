@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mammo.preprocessing.masks import Placed
+from mammo.wording import number_of
 
 MARKS = ["x_px", "y_px", "x0_px", "y0_px", "x1_px", "y1_px", "score"]
 NO_MARKS = pd.DataFrame(columns=MARKS, dtype=float)  # of answers that have none; made once, as it takes a while
@@ -93,7 +94,10 @@ class Prediction:
             decided = f"The score {self.score:.3g} is {where} the threshold {self.threshold:.3g} that validation chose."
         if len(self.marks):
             x, y = self.marks[["x_px", "y_px"]].iloc[0]
-            marked = f"The hottest of its {len(self.marks)} marks is at x {x:.0f}, y {y:.0f} px from the top left."
+            marked = (
+                f"The hottest of its {number_of(len(self.marks), 'mark')} is at x {x:.0f}, y "
+                f"{y:.0f} px from the top left."
+            )
         odd = f"The film is {self.unlike}." if self.unlike else ""
         more = [*filter(None, [odd, decided, marked]), *self.notes, "Not for diagnostic use."]
         return "\n".join([f"{self.called} ({self.head}: {shown})", *more])

@@ -20,6 +20,7 @@ from mammo.files import read_arrays, read_json, whole, write_json
 from mammo.inference.build import build_predictor
 from mammo.inference.predictor import Predictor
 from mammo.run_folder import RunFolder
+from mammo.wording import number_of
 
 # Other processors and threads add in another order: these are the largest differences that still count as none. Those
 # of bfloat16 are larger, as it has 8 bits. Features and places are compared with the largest number of their stage;
@@ -188,6 +189,6 @@ def _of_pixels(name: str, before: list[Any], now: list[Any]) -> Stage:
         return Stage(name, True, "to the last grey level", 0.0)
     n = other[0]
     one, two = (f"{of['type']} {of['shape']}, mean {of['mean']:.4f}" for of in (before[n], now[n]))
-    said = f"on {len(other)} of {len(now)} films: {two}, instead of {one} (film {n + 1})"
+    said = f"on {len(other)} of {number_of(len(now), 'film')}: {two}, instead of {one} (film {n + 1})"
     shapes = before[n]["shape"] != now[n]["shape"]
     return Stage(name, False, said, None if shapes else abs(now[n]["mean"] - before[n]["mean"]))

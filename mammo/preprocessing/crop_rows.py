@@ -8,6 +8,7 @@ import pandas as pd
 from mammo.datasets.labels import Labels
 from mammo.errors import InputError
 from mammo.preprocessing.squares import Square
+from mammo.wording import number_of
 
 LEAST_PX = 8  # the side of a window
 # Numbers of `squares.NUMBERS` that describe a sample without looking at a lesion.
@@ -38,7 +39,10 @@ def class_rows(rows: pd.DataFrame, labels: Labels) -> tuple[pd.DataFrame, list[s
     images = labels.of_images(rows)
     lost = images.loc[images["label"].isna(), "image_id"]
     lost = lost[lost.isin(rows.dropna(subset="label")["image_id"])] if labels.words else lost[:0]
-    said = f"{len(lost)} images are left out, for their findings differ in {labels.column}, or lack it"
+    said = (
+        f"{number_of(len(lost), 'image is', 'images are')} left out, for their findings differ "
+        f"in {labels.column}, or lack it"
+    )
     return images.dropna(subset="label"), [f"{said} ({', '.join(lost)})"] if len(lost) else []
 
 

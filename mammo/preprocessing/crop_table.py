@@ -17,6 +17,7 @@ from mammo.preprocessing.appearance import NUMBERS
 from mammo.preprocessing.crops import Crop
 from mammo.preprocessing.cutting import Cutter, Facts, UnreadableFilms
 from mammo.preprocessing.stored import in_files, joined
+from mammo.wording import number_of
 
 FILM_COLUMNS = ["image_id", "height", "width", "max_level", "spacing_mm", "notes", *NUMBERS]
 AT_ONCE = 65_536  # images whose samples are made together, so that a million of them take no more memory while made
@@ -108,12 +109,12 @@ def cut_samples(
     absent = set(rows["image_id"]) - set(rows.dropna(subset="label")["image_id"])
     if labels.words:
         silent = absent - set(rows.loc[words_of(rows[labels.column]).notna(), "image_id"])
-        notes += [f"{len(silent)} images have no {labels.column} and are left out"] if silent else []
+        notes += [f"left out: {number_of(len(silent), 'image')} without {labels.column}"] if silent else []
         absent -= silent
     if absent:
-        notes.append(f"{len(absent)} images take no part in the task")
+        notes.append(f"{number_of(len(absent), 'image takes', 'images take')} no part in the task")
     if not labels.words and (unknown := int(findings[labels.column].isna().sum())):
-        notes.append(f"{unknown} findings of unknown {labels.column} are left out")
+        notes.append(f"left out: {number_of(unknown, 'finding')} of unknown {labels.column}")
     cutter = Cutter(read, shown=image_size, margin=margin, bits=bits, digest_of=digest, home=cache)
     unreadable: dict[str, str] = {}
     made, said, film_notes = list[_Turn](), list[str](), dict[str, list[str]]()
@@ -136,7 +137,10 @@ def cut_samples(
             made.append(_Turn.of(samples, _films(facts, findings)))
         cutter.facts.clear()
     if unreadable:
-        notes.append(f"{len(unreadable)} unreadable images are left out (unreadable.csv): {_first(unreadable)}")
+        notes.append(
+            f"{number_of(len(unreadable), 'unreadable image is', 'unreadable images are')} left out "
+            f"(unreadable.csv): {_first(unreadable)}"
+        )
     if not made:
         raise InputError(f"no sample is left: {'; '.join([*notes, *said])}; use crop=whole")
     table, films = _below([one.table for one in made]), _below([one.films for one in made])
@@ -146,7 +150,10 @@ def cut_samples(
     elif unmeasured.any():  # one unit for all rows
         table.loc[unmeasured, "breast_mm2"] = 0.0
         count = table.loc[unmeasured, "image_id"].nunique()
-        notes.append(f"{count} images have no spacing_mm: the area of their breasts is unknown, and 0 stands for it")
+        notes.append(
+            f"{number_of(count, 'image has', 'images have')} no spacing_mm: the area of their "
+            "breasts is unknown, and 0 stands for it"
+        )
     return Crops(
         table.astype({"finding_id": "Int64", "patch": "Int64"}),
         joined([one.pixels for one in made]),

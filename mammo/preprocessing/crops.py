@@ -18,6 +18,7 @@ from mammo.errors import InputError
 from mammo.preprocessing.crop_rows import class_rows, name_mark, require_spacing, sample_row, zipped
 from mammo.preprocessing.squares import Ask, Square
 from mammo.targets import build
+from mammo.wording import number_of
 
 if TYPE_CHECKING:
     from mammo.preprocessing.cutting import Cutter
@@ -150,7 +151,10 @@ class Lesion:
             asks.append(self._ask(row, "place", places[rng.integers(len(places))]))
         backgrounds = self._cut(normals, asks, cutter)
         samples += [sample_row(row, first, row["image_id"], inner=more) for row, ((first, *more),) in backgrounds]
-        note = f"{len(off)} findings have no place on the breast ({', '.join(named[off.index])})"
+        note = (
+            f"{number_of(len(off), 'finding has', 'findings have')} no place on the breast "
+            f"({', '.join(named[off.index])})"
+        )
         return samples, [f"{note}; crop.without_circle={self.without_circle} applies"] if len(off) else []
 
     def look(self, row: pd.Series, at: tuple[float, float] | None = None) -> Look:
@@ -268,9 +272,13 @@ class Grid:
                 else:
                     samples.append(patch | {key: shown[key] for key in shown if key in patch} | {"label": label})
         if off:
-            notes.append(f"{len(off)} images are left out, for no window holds their finding ({', '.join(off)})")
+            notes.append(
+                f"{number_of(len(off), 'image is', 'images are')} left out, for no window holds "
+                f"their finding ({', '.join(off)})"
+            )
         if unlabelled:
-            notes.append(f"{unlabelled} windows without a finding have no class in this task and are left out")
+            said = number_of(unlabelled, "window without a finding has", "windows without a finding have")
+            notes.append(f"left out: {said} no class in this task")
         return samples, notes
 
 

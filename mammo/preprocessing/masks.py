@@ -18,6 +18,7 @@ from mammo.datasets.geometry import BOX, CIRCLE, contour_of
 from mammo.errors import UnreadableFilm
 from mammo.preprocessing.breast import Breast, cut
 from mammo.preprocessing.squares import Ask, Made, points_of
+from mammo.wording import number_of
 
 PLACED = ["x0_px", "y0_px", "step_x_px", "step_y_px"]  # see `Placed`
 WORDS = {  # what is said of the regions of each source
@@ -94,7 +95,8 @@ def shapes_of(findings: pd.DataFrame) -> tuple[dict[Hashable, tuple[Shape, ...]]
     if lost:
         some = ", ".join(lost[:3]) + ", ..." * (len(lost) > 3)
         notes.append(
-            f"the region of a finding is unknown on {len(lost)} images, which neither train nor test regions ({some})"
+            f"the region of a finding is unknown on {number_of(len(lost), 'image')}, which neither "
+            f"train nor test regions ({some})"
         )
     return known, notes
 

@@ -11,6 +11,7 @@ from mammo.datasets.film import Film
 from mammo.preprocessing.cache import Store, digest
 from mammo.preprocessing.cutting import Cutter, Facts, Place, names_of
 from mammo.preprocessing.squares import Ask, Made
+from mammo.wording import number_of
 
 
 class OthersMissing(Exception):
@@ -21,7 +22,7 @@ class OthersMissing(Exception):
     """
 
     def __init__(self, images: int) -> None:
-        super().__init__(f"squares of {images} images are missing")
+        super().__init__(f"squares of {number_of(images, 'image is', 'images are')} missing")
         self.images = images
 
 

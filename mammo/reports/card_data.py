@@ -7,6 +7,7 @@ from mammo.evaluation.leaks import protocol
 from mammo.reports.card_subject import Subject
 from mammo.reports.markdown import markdown, plain
 from mammo.reports.run import WHERE, sources_of
+from mammo.wording import number_of
 
 MADE = {  # how the films of the built-in data sets were made
     "mias": "digitised film",
@@ -101,7 +102,10 @@ def _films(of: Subject) -> list[str]:
     lines = []
     if {"height", "width", "max_level"} <= set(films):
         size = f"{_range(films['height'])} x {_range(films['width'])} pixels (height x width)"
-        lines.append(f"- {len(films)} films were read, of {size}, white at level {_range(films['max_level'])}.")
+        lines.append(
+            f"- {number_of(len(films), 'film was', 'films were')} read, of {size}, white at level "
+            f"{_range(films['max_level'])}."
+        )
     if lost := of.run.unreadable:
         lines.append(f"- {lost} film{'s' * (lost > 1)} could not be used and took no part.")
     return lines

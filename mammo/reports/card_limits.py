@@ -8,6 +8,7 @@ from mammo.reports.card_subject import Subject, listed
 from mammo.reports.markdown import plain
 from mammo.reports.run import shortcut_verdict
 from mammo.run_folder import RunFolder
+from mammo.wording import number_of
 
 
 def intended_use(of: Subject) -> list[str]:
@@ -50,7 +51,7 @@ def _of_data(of: Subject) -> list[str]:
         lines.append("All films are of digital mammography. Nothing is known of digitised film.")
     elif None in made:
         lines.append("It is not recorded whether films are digitised, or of which machines.")
-    lines.append(f"The parts have {patients} patients together, and the test part {test['patients']}.")
+    lines.append(f"The parts have {number_of(patients, 'patient')} together, and the test part {test['patients']}.")
     for column in ("view", "laterality"):
         if column in of.samples:
             seen = of.samples[column].dropna().unique()

@@ -16,6 +16,7 @@ from mammo.reports.card_subject import Subject, values
 from mammo.reports.markdown import markdown, plain, signed
 from mammo.reports.run import BRIEFLY, HEADS, metrics_table
 from mammo.run_folder import RunFolder
+from mammo.wording import number_of
 
 RESULTS = [name for name in BRIEFLY if not name.startswith(("brier", "sensitivity_at", "specificity_at"))]
 CALIBRATION = ["brier", "brier_calibrated", "ece", "ece_calibrated"]
@@ -83,8 +84,8 @@ def calibration(of: Subject) -> list[str]:
     return [
         *lines,
         f"Temperature by {of.sample}: {', '.join(told)}. It was chosen on {counts['samples']} {of.sample}s of "
-        f"{counts['patients']} patients ({share}), and the probabilities hold for such a share of classes only."
-        + warned,
+        f"{number_of(counts['patients'], 'patient')} ({share}), and the probabilities hold for such "
+        "a share of classes only." + warned,
     ]
 
 
@@ -130,7 +131,7 @@ def _unknown(facts: pd.DataFrame) -> str:
     """Return what is not known of how many test images."""
     facts = facts.reindex(columns=["image_id", *GROUPS])
     lost = {name: facts.loc[facts[name].isna(), "image_id"].nunique() for name in GROUPS}
-    said = [f"{name} of {count} images" for name, count in lost.items() if count]
+    said = [f"{name} of {number_of(count, 'image')}" for name, count in lost.items() if count]
     return f"Not known in the test part: {', '.join(said)}." if said else "Each of these is known of all test images."
 
 
@@ -175,7 +176,7 @@ def _external(of: Subject, test: RunFolder, number: int) -> list[str]:
     counts = numbers["n"]["test"]
     leaks = "; ".join(plain(str(leak)) for leak in test.leaks) or "none found"
     lead = f"External test {number}, on {plain(origin['dataset']['name'])}: {counts['samples']} {of.sample}s of "
-    lead += f"{counts['patients']} patients. Leaks: {leaks}. Nothing was fitted or chosen there."
+    lead += f"{number_of(counts['patients'], 'patient')}. Leaks: {leaks}. Nothing was fitted or chosen there."
     rows = []
     for head, shifts in numbers["shift"].items():
         for name, row in shifts.items():

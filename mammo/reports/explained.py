@@ -8,6 +8,7 @@ from mammo.evaluation import pointing
 from mammo.evaluation.bootstrap import Value
 from mammo.evaluation.marks import HIT_MM
 from mammo.reports.markdown import markdown, signed
+from mammo.wording import number_of
 
 NAMED = {
     pointing.MAP: "the map",
@@ -56,7 +57,10 @@ def lines(table: pd.DataFrame) -> list[str]:
 def _head_lines(head: str, own: pd.DataFrame) -> list[str]:
     values, apart = pointing.values_of(own), pointing.differences(own)
     names = list(pointing.PLACES)
-    header = [f"{head}, n = {len(own) // len(names)} images, {own['patient'].nunique()} patients", *MEASURED.values()]
+    header = [
+        f"{head}, n = {number_of(len(own) // len(names), 'image')}, {number_of(own['patient'].nunique(), 'patient')}",
+        *MEASURED.values(),
+    ]
     rows = [[NAMED[place], *(_shown(values[place][name], name) for name in MEASURED)] for place in names]
     rows += [
         [f"the map less {NAMED[place]}", *(_apart(apart[place][name], name) for name in MEASURED)]

@@ -26,6 +26,7 @@ from mammo.reports.operating import operating_table
 from mammo.reports.run import BRIEFLY, HEADS, SOURCES, metrics_table, shortcut_verdict, synthetic_lines
 from mammo.reports.shift import Rows, section
 from mammo.run_folder import RunFolder
+from mammo.wording import number_of
 
 OWN, HERE = "the run's own test part", "the tested films"
 
@@ -229,7 +230,7 @@ def counted(samples: pd.DataFrame, classes: list[str]) -> str:
     """Return the numbers of samples, of each class and of patients, in words."""
     of = samples["label"].value_counts()
     shares = ", ".join(f"{of.get(name, 0)} {name}" for name in classes)
-    return f"n = {len(samples)} samples of {samples['patient'].nunique()} patients ({shares})"
+    return f"n = {number_of(len(samples), 'sample')} of {number_of(samples['patient'].nunique(), 'patient')} ({shares})"
 
 
 def grounds(samples: pd.DataFrame) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from mammo.evaluation.bootstrap import Value
 from mammo.evaluation.recalibration import Recalibration
 from mammo.reports.markdown import markdown
+from mammo.wording import number_of
 
 NAMES = {
     "threshold": "threshold of the score",
@@ -43,7 +44,12 @@ def text(found: Mapping[str, Mapping[str, Recalibration]], record: Mapping[str, 
     for unit, heads in found.items():
         counts = dict(next(iter(heads.values())).counts)
         shown = ", ".join(f"{n} {name}" for name, n in counts.items() if name not in ("samples", "patients"))
-        lines += [f"## By {unit}", "", f"{counts['samples']} {unit}s of {counts['patients']} patients: {shown}.", ""]
+        lines += [
+            f"## By {unit}",
+            "",
+            f"{counts['samples']} {unit}s of {number_of(counts['patients'], 'patient')}: {shown}.",
+            "",
+        ]
         share = next(iter(heads.values())).prevalence
         if share is not None and asked["prevalence"] is not None:
             lines += [SHIFT.format(unit=unit, share=share, prevalence=asked["prevalence"]), ""]

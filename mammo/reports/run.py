@@ -22,6 +22,7 @@ from mammo.reports.markdown import markdown, signed
 from mammo.reports.operating import operating_table
 from mammo.reports.paper import PAPER_COLUMNS, paper_rows
 from mammo.run_folder import RunFolder
+from mammo.wording import number_of
 
 SHOWN = (
     *("accuracy", "balanced_accuracy", "auroc", "average_precision", "sensitivity", "specificity", "precision", "f1"),
@@ -116,7 +117,7 @@ def _first_lines(
     lines += [
         f"- Protocol: {protocol(config)}; seed {config.seed}.",
         f"- Leaks: {'; '.join(map(str, leaks)) or 'none found'}.",
-        f"- Test: n = {counts['samples']} {what} of {counts['patients']} patients. "
+        f"- Test: n = {counts['samples']} {what} of {number_of(counts['patients'], 'patient')}. "
         "Numbers in brackets are 95 % intervals, from a bootstrap over patients.",
     ]
     if len(names) > 1:
@@ -165,7 +166,9 @@ def samples_of_each(tested: pd.DataFrame, names: list[str], classes: list[str]) 
     for name in names:
         own = tested[tested["dataset"] == name]
         counts = ", ".join(f"{(own['label'] == one).sum()} {one}" for one in classes)
-        said.append(f"{name} {counts} of {own['patient'].nunique()} patients" if len(own) else f"{name} none")
+        said.append(
+            f"{name} {counts} of {number_of(own['patient'].nunique(), 'patient')}" if len(own) else f"{name} none"
+        )
     return f"Test samples of each data set: {'; '.join(said)}"
 
 
@@ -265,7 +268,7 @@ def metrics_table(
 ) -> list[str]:
     """Return the table of a split, with a column for each head; its header names the positive one of two classes."""
     of = f"; positive: {positive} ({counts[positive]})" if positive else ""
-    header = [f"n = {counts['samples']}, {counts['patients']} patients{of}", *metrics]
+    header = [f"n = {counts['samples']}, {number_of(counts['patients'], 'patient')}{of}", *metrics]
     names = [name for name in shown if any(name in values for values in metrics.values())]
     return markdown(header, [[name, *(str(values.get(name, "")) for values in metrics.values())] for name in names])
 

@@ -9,6 +9,7 @@ from mammo.evaluation.segmentation import Segmentation, compare_dice, evaluate_s
 from mammo.reports.detection import Marks
 from mammo.reports.markdown import markdown, signed
 from mammo.run_folder import RunFolder
+from mammo.wording import number_of
 
 JUDGED = ("val", "test")
 SEGMENTER = "segmenter"
@@ -82,12 +83,16 @@ def _first_lines(run: RunFolder, tested: dict[str, pd.DataFrame], values: dict[s
         f"A pixel is in the found region if its probability is above {chosen['level']:g}: {chosen['how']}. Regions are "
         "compared on the film itself. Images without a true region have no Dice, and are counted apart.",
         "",
-        f"- Test: {judged} images of {counts['patients']} patients, {counts['with_region']} with a true region and "
+        f"- Test: {number_of(judged, 'image')} of {number_of(counts['patients'], 'patient')}, "
+        f"{counts['with_region']} with a true region and "
         f"{counts['without_region']} without.",
         f"- True regions come from {from_ or 'no source'}.",
     ]
     if unknown:
-        lines.append(f"- {unknown} test images are not among them, as the region of a finding is unknown.")
+        lines.append(
+            f"- {number_of(unknown, 'test image is', 'test images are')} not among them, as the "
+            "region of a finding is unknown."
+        )
     own = "the mean logit of the hottest pixels"
     lines.append(
         f"- The score of a film is {own}, which says how sure it is of a breast, and nothing about lesions."

@@ -21,6 +21,7 @@ from mammo.reports.markdown import markdown, signed
 from mammo.reports.run import synthetic_lines
 from mammo.reports.transfer_runs import Of, Recipe, experiments_of, failures, recipes, tests_of
 from mammo.run_folder import RunFolder
+from mammo.wording import number_of
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,9 @@ def _described(runs: dict[Of, RunFolder]) -> str:
     for part, there in (("trained on", samples["split"] != "test"), ("tested on", samples["split"] == "test")):
         of = samples[there]
         each = ", ".join(f"{(of['label'] == name).sum()} {name}" for name in classes)
-        counts.append(f"{part} {len(of)} samples of {of['patient'].nunique()} patients ({each})")
+        counts.append(
+            f"{part} {number_of(len(of), 'sample')} of {number_of(of['patient'].nunique(), 'patient')} ({each})"
+        )
     severity = run.config.task.column == "severity"
     labels = f"labels rest on {grounds(samples)}" if severity else f"labels are the column {run.config.task.column}"
     of_runs = f" in the first of {len(runs)} runs" if len(runs) > 1 else ""
@@ -155,7 +158,7 @@ def _short(runs: dict[Of, RunFolder]) -> str:
     shown = classes[1:] if len(classes) == 2 else classes
     shares = ", ".join(f"{(tested['label'] == name).mean():.0%} {name}".replace("%", " %") for name in shown)
     source = f"; labels: {grounds(tested)}" if run.config.task.column == "severity" else ""
-    return f"{shares}, {tested['patient'].nunique()} patients{source}"
+    return f"{shares}, {number_of(tested['patient'].nunique(), 'patient')}{source}"
 
 
 def _other_settings(recipe: Recipe) -> list[str]:

@@ -9,6 +9,7 @@ from mammo.evaluation.operating_point import FLOOR
 from mammo.evaluation.predictions import BASELINES, COLUMNS
 from mammo.inference.operating import operating_point
 from mammo.run_folder import RunFolder
+from mammo.wording import number_of
 
 WRITTEN = {"unit", "status", "head", "score", "image_id", "patient"}  # columns of `mammo predict --out`
 
@@ -38,7 +39,7 @@ def labelled_predictions(run: RunFolder, sheet: pd.DataFrame, name: str) -> tupl
     rows = rows[rows["head"].notna() & ~rows["head"].isin(BASELINES).fillna(False)]
     rows = rows if written else rows[rows["split"].eq("test")]
     unlabelled = rows["label"].isna()
-    notes = [f"{int(unlabelled.sum())} rows have no label and are left out"] if unlabelled.any() else []
+    notes = [f"left out: {number_of(int(unlabelled.sum()), 'row')} without a label"] if unlabelled.any() else []
     rows = rows[~unlabelled].reset_index(drop=True)
     if rows.empty:
         raise InputError(f"{name}: no row of an image has a label; label the rows with {' or '.join(classes)}")
@@ -47,7 +48,9 @@ def labelled_predictions(run: RunFolder, sheet: pd.DataFrame, name: str) -> tupl
     if labels.isna().any():
         raise InputError(f"{name}: label '{rows.loc[labels.isna(), 'label'].iloc[0]}': expected {' or '.join(classes)}")
     if lacking := int(rows["patient"].isna().sum()):
-        raise InputError(f"{name}: {lacking} rows have no patient; intervals need one for each")
+        raise InputError(
+            f"{name}: {number_of(lacking, 'row has', 'rows have')} no patient; intervals need one for each"
+        )
     if odd := sorted(set(rows["head"]) - _heads(run)):
         raise InputError(f"{name}: head {odd[0]}: the run has {', '.join(sorted(_heads(run)))}")
     whole = {"finding_id": "0", "patch": "0", "copy": "0", "fold": "", "seed": "0", "split": "test"}

@@ -7,6 +7,7 @@ import pandas as pd
 
 from mammo.datasets.same_patients import note_of_names, same_patients
 from mammo.run_folder import RunFolder
+from mammo.wording import number_of
 
 PIXELS = ["size_px", "mean_grey", "black", "contrast"]  # measured on the square of a sample: equal in equal squares
 
@@ -45,7 +46,8 @@ def tested_on_learnt(run: RunFolder, tested: pd.DataFrame) -> tuple[list[str], l
     patients = sorted(set(tested.loc[same | equal, "patient"].astype(str)))
     notes = []
     if equal.any():
-        notes.append(f"**{tested.loc[equal, 'image_id'].nunique()} tested images have the pixels of images learnt**")
+        count = tested.loc[equal, "image_id"].nunique()
+        notes.append(f"**{number_of(count, 'tested image has', 'tested images have')} the pixels of images learnt**")
     others = tested.loc[elsewhere & ~tested["patient"].isin(patients), "patient"]
     return patients, notes + note_of_names(others)
 

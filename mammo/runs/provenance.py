@@ -22,6 +22,7 @@ from mammo.run_folder import RunFolder
 from mammo.runs import donor as donors
 from mammo.tasks.base import Task
 from mammo.training.prepare import Prepared
+from mammo.wording import number_of
 
 PACKAGES = [
     *("torch", "torchvision", "lightning", "torchmetrics", "scikit-learn", "albumentations", "hydra-core", "numpy"),
@@ -87,7 +88,8 @@ def provenance_of(
         learnt, name = donor.learnt, donor.path.resolve().name
         patients = len(learnt[["patient", "dataset"]].drop_duplicates())
         note = (
-            f"the weights come from the run {name}, but for the head, which is new; its {patients} patients of train "
+            f"the weights come from the run {name}, but for the head, which is new; its "
+            f"{number_of(patients, 'patient')} of train "
         )
         known, said = donors.known_in("test", prepared, learnt)
         found["notes"] = [*prepared.notes, f"{note}and val, and of the runs before it, are in learnt.csv", *said]

@@ -20,6 +20,7 @@ from mammo.errors import InputError
 from mammo.files import write_json, write_text
 from mammo.processes import peers, resume
 from mammo.runs.hydra_words import plain_of
+from mammo.wording import number_of
 
 log = logging.getLogger(__name__)
 
@@ -200,7 +201,10 @@ def _tested(folder: Path, started: int) -> str | None:
     failed = transfer.test_all(folder, started)
     if not failed:
         return None
-    return f"{len(failed)} jobs or tests failed, {failed[0]} first; go on with python train.py resume={folder}"
+    return (
+        f"{number_of(len(failed), 'job')} or tests failed, {failed[0]} first; go on with python "
+        f"train.py resume={folder}"
+    )
 
 
 def _end(line: str) -> NoReturn:

@@ -8,6 +8,7 @@ from typing import Any
 
 from mammo.errors import InputError
 from mammo.formats.pixels import MOST_PIXELS
+from mammo.wording import number_of
 
 MEGA = 10**6
 HELD = 2  # requests of the largest size that are in memory at a time
@@ -85,7 +86,9 @@ class Admission:
             raise Refused(413, f"the request has {_mega(size)} MB; at most {self.limits.megabytes:g} are taken")
         if self.requests >= self.limits.queue or self.bytes + size > HELD * self.limits.bytes:
             raise Refused(
-                429, f"{self.requests} requests are waiting; ask again in {self.wait_s} s", Retry_After=str(self.wait_s)
+                429,
+                f"{number_of(self.requests, 'request is', 'requests are')} waiting; ask again in {self.wait_s} s",
+                Retry_After=str(self.wait_s),
             )
         self.requests, self.bytes = self.requests + 1, self.bytes + size
         try:

@@ -20,6 +20,7 @@ from mammo.serving.model import card_page, examples_of, page_facts
 from mammo.serving.readers import Ask, Read, Readers
 from mammo.serving.uploads import Form, Upload, form_of
 from mammo.serving.worker import Explain, Predict, Worker
+from mammo.wording import number_of
 
 MOST_READERS = 4
 DRAIN_S = 10.0  # for which the rest of a refused request is taken, so that its sender reads the reason
@@ -132,7 +133,7 @@ class Service:
 
     async def _read(self, films: Sequence[Upload], form: Form, *, whole: bool = False) -> list[Read]:
         if whole and len(films) != 1:
-            raise Refused(422, f"{len(films)} films are sent; expected one")
+            raise Refused(422, f"{number_of(len(films), 'film is', 'films are')} sent; expected one")
         asks = [Ask(one.content, one.laterality, one.spacing_mm, form.at, one.name, whole) for one in films]
         return list(await asyncio.gather(*(_result(self.readers.submit(ask)) for ask in asks)))
 

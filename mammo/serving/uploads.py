@@ -13,6 +13,7 @@ from mammo.inference.answers import printable
 from mammo.inference.films import FACTS
 from mammo.inference.predictor import Point
 from mammo.serving.limits import Limits, Refused
+from mammo.wording import number_of
 
 OPTIONS = ("units", "force", "at")
 SIDES = {"left": "left", "right": "right", "l": "left", "r": "right"}
@@ -146,7 +147,9 @@ def _names(sent: list[str]) -> list[str]:
 def _for_each(fact: str, values: list[str], count: int) -> list[str]:
     """Return the value of a fact for each film."""
     if len(values) not in (0, 1, count):
-        raise Refused(422, f"{fact} is given {len(values)} times for {count} films; give it once, or once for each")
+        raise Refused(
+            422, f"{fact} is given {len(values)} times for {number_of(count, 'film')}; give it once, or once for each"
+        )
     found = values if len(values) == count else (values or [""]) * count
     if any(len(one) > LONGEST for one in found):
         raise Refused(422, f"{fact} is longer than {LONGEST} letters")

@@ -21,6 +21,7 @@ from mammo.training.places import check_findings
 from mammo.training.prepare import Prepared
 from mammo.training.regions import regions_of
 from mammo.training.shown import said_of
+from mammo.wording import number_of
 
 ALL = "all"  # the `split` of images that are all tested: their own lesions say where their backgrounds lie
 
@@ -106,7 +107,8 @@ def _of_parts(findings: pd.DataFrame, parts: pd.Series | None, *, lesions: bool)
     tested = parts.index[parts == "test"]
     if absent := sorted(set(map(str, tested)) - set(findings["image_id"])):
         raise InputError(
-            f"{len(absent)} images of the test part are not in the data set, the first is {absent[0]}; name the data "
+            f"{number_of(len(absent), 'image of the test part is', 'images of the test part are')} not in the data "
+            f"set, the first is {absent[0]}; name the data "
             "that the parts were dealt from, with the same settings"
         )
     if not len(tested):

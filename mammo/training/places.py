@@ -12,6 +12,7 @@ from mammo.config import Config, DetectorConfig
 from mammo.datasets.geometry import BOX, Geometry, geometry
 from mammo.datasets.labels import Labels
 from mammo.errors import InputError
+from mammo.wording import number_of
 
 NO_LESION = -1
 LESION_COLUMNS = [
@@ -79,7 +80,10 @@ def check_findings(findings: pd.DataFrame, labels: Labels, config: Config) -> No
     negative, positive = labels.classes
     images = labels.of_images(findings.assign(label=labels.label(findings))).dropna(subset="label")
     if (silent := images["spacing_mm"].isna()).any():
-        first, of_all = images.loc[silent, "image_id"].iloc[0], f"{int(silent.sum())} of {len(images)} images"
+        first, of_all = (
+            images.loc[silent, "image_id"].iloc[0],
+            f"{int(silent.sum())} of {number_of(len(images), 'image')}",
+        )
         raise InputError(
             f"{of_all} have no spacing_mm, {first} for example, but a detector looks at films of "
             f"{config.detector.spacing_mm} mm a pixel; set data.spacing_mm to the side of a pixel in mm, or give each "

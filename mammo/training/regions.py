@@ -19,6 +19,7 @@ from mammo.preprocessing.crop_table import Crops
 from mammo.preprocessing.cutting import Cutter, UnreadableFilms
 from mammo.preprocessing.masks import MaskAsk, Placed, Shape, shapes_of
 from mammo.training.samples import Row, Samples
+from mammo.wording import number_of
 
 OWN = (
     "the true breasts are those that the program finds by thresholds, as the data set has no outlines of them: a Dice "
@@ -73,7 +74,10 @@ def regions_of(dataset: Dataset, findings: pd.DataFrame, crops: Crops, config: C
     except UnreadableFilms as found:
         known = {image: of for image, of in shapes.items() if image not in found.reasons}
         first = next(iter(found.reasons.values()))
-        notes.append(f"{len(found.reasons)} images have an unusable mask, and neither train nor test regions: {first}")
+        notes.append(
+            f"{number_of(len(found.reasons), 'image has', 'images have')} an unusable mask, and "
+            f"neither train nor test regions: {first}"
+        )
         return cut_regions(dataset, used, known, config), notes
 
 

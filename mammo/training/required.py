@@ -7,6 +7,7 @@ from mammo.datasets.findings import PARTS
 from mammo.datasets.labels import Labels
 from mammo.errors import InputError
 from mammo.preprocessing.augment import Augment
+from mammo.wording import number_of
 
 
 def check_parts(rows: pd.DataFrame, config: Config, labels: Labels, split: pd.DataFrame, augment: Augment) -> None:
@@ -31,4 +32,6 @@ def check_parts(rows: pd.DataFrame, config: Config, labels: Labels, split: pd.Da
     copies = 0 if "copy" in rows else augment.offline_copies
     train = int(((rows["split"] == "train") & rows["label"].notna()).sum()) * (1 + copies)
     if (batch := config.data.batch_size) > train and config.task.kind != "detection":  # whose batches hold places
-        raise InputError(f"data.batch_size is {batch}, but the training part has {train} samples; use {train} or fewer")
+        raise InputError(
+            f"data.batch_size is {batch}, but the training part has {number_of(train, 'sample')}; use {train} or fewer"
+        )

@@ -91,20 +91,20 @@ def test_the_contract_holds(archive):
 def test_a_breast_without_a_row_is_unknown_and_never_normal_and_counted(archive):
     dataset, found = opened(archive)
     assert not (found["severity"] == "normal").any()
-    assert "2 images of 1 breasts have no row" in said(dataset, "not normal")[0]
+    assert "2 images of 1 breast without a row" in said(dataset, "not normal")[0]
 
 
 def test_a_film_whose_header_names_no_side_is_unknown_and_counted(archive):
     dataset, _ = opened(archive)
-    (note,) = said(dataset, "no side")
-    assert note.startswith("**1 images") and "cmmd-D1-9005-1-2" in note
+    (note,) = said(dataset, "without a side")
+    assert note.startswith("**1 image without") and "cmmd-D1-9005-1-2" in note
 
 
 def test_breasts_of_the_table_without_films_or_with_others_than_it_says_are_counted(archive):
     """A woman's second breast under a name of its own, as a re-pack has it, is one of those without a film."""
     dataset, found = opened(archive)
     assert (
-        "2 breasts" in said(dataset, "no film on disk")[0]
+        "2 breasts" in said(dataset, "without a film on disk")[0]
         and not found["patient"].str.contains("1.5", regex=False).any()
     )
     assert "2 breasts" in said(dataset, "more or fewer films")[0]
@@ -149,7 +149,7 @@ def test_a_film_in_the_folder_of_another_patient_and_one_that_lies_there_twice_a
     shutil.copytree(copy / "CMMD/D1-9001", copy / "again/D1-9001")
     shutil.copytree(copy / "CMMD/D1-9002", copy / ".Trash/D1-9002")  # a hidden folder is passed over
     dataset, found = opened(copy)
-    assert "1 images" in said(dataset, "another patient")[0] and "D1-9100-1-9" in said(dataset, "another patient")[0]
+    assert "1 image in" in said(dataset, "another patient")[0] and "D1-9100-1-9" in said(dataset, "another patient")[0]
     assert found.set_index("image_id").loc["cmmd-D1-9100-1-9", "patient"] == "cmmd-D1-9100"
     assert "4 images" in said(dataset, "twice")[0] and not found.duplicated(["image_id", "finding_id"]).any()
 
@@ -195,5 +195,5 @@ def test_a_run_says_archive_and_label_source_first(archive, tmp_path, monkeypatc
     text = (tmp_path / "run" / "report.md").read_text()
     first = text.partition("## Test")[0]
     assert text.startswith("# malignancy by compact on cmmd") and "rest on pathology" in first
-    assert "their severity is unknown, not normal" in first and "## Test by breast" in text
+    assert "the severity is unknown, not normal" in first and "## Test by breast" in text
     assert Run(tmp_path / "run").metrics("test")

@@ -256,7 +256,7 @@ def test_a_run_says_archive_label_source_and_unproven_breasts_first(archive, tmp
     text = (tmp_path / "run" / "report.md").read_text()
     first = text.partition("## Test")[0]
     assert "rsna" in first and "pathology" in first and "follow-up" in first
-    assert "4 images of 2 breasts have neither cancer nor biopsy" in first
+    assert "4 images of 2 breasts with neither cancer nor biopsy" in first
     assert "## Test by breast" in text
     assert Run(tmp_path / "run").metrics("test")
     assert fake.ZERO in (tmp_path / "run" / "unreadable.csv").read_text()

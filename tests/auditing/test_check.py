@@ -104,6 +104,13 @@ def test_an_example_is_not_written_over_files(lab):
     assert CliRunner().invoke(app, ["data", "example", str(lab.parent)]).exit_code == 2
 
 
+def test_an_example_that_cannot_be_written_is_refused_before_anything_is_drawn(tmp_path, monkeypatch):
+    monkeypatch.setattr("mammo.datasets.phantom.Phantom.prepare", lambda _: pytest.fail("it draws"))
+    (tmp_path / "file").touch()
+    result = CliRunner().invoke(app, ["data", "example", str(tmp_path / "file" / "lab")])
+    assert result.exit_code == 2 and "file is a file; name another folder" in result.output
+
+
 def test_a_missing_film_and_one_under_two_names_are_faults_and_so_is_no_film(mine, lab, tmp_path):
     (tmp_path / "page.png").write_bytes(b"<html>")
     (tmp_path / "link.png").symlink_to(lab.parent / "films" / "P001_L_MLO.png")

@@ -69,7 +69,7 @@ def test_the_command_writes_a_table_that_can_be_read_and_overwrites_none(folder,
     run = CliRunner().invoke(
         app, ["data", "init", str(folder), "--out", str(tmp_path / "t.csv"), "--patient-from", "(IM|P)"]
     )
-    assert run.exit_code == 0 and "ct.dcm" in run.output and "3 films of 2 patients, 1 files passed over" in run.output
+    assert run.exit_code == 0 and "ct.dcm" in run.output and "3 films of 2 patients, 1 file passed over" in run.output
     written = (tmp_path / "t.csv").read_text()
     assert "Secret" not in written + run.output and written.startswith(
         "path,patient,laterality,view,exam,spacing_mm,label"

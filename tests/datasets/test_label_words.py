@@ -59,7 +59,7 @@ def test_the_classes_are_named_by_the_words(words, positive, classes):
 def test_a_negative_class_holds_all_other_words_and_the_notes_say_which():
     labels, notes, rows = task("krank", "gesund", "unklar", None, "-", positive=["krank"])
     assert labels.label(rows).fillna("").tolist() == ["krank", "not krank", "not krank", "", ""]
-    assert "gesund (1 images), unklar (1 images)" in notes[0] and "1 rows of Befund hold -" in notes[1]
+    assert "gesund (1 image), unklar (1 image)" in notes[0] and "- in Befund is taken as missing (1 row)" in notes[1]
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_words_in_neither_class_are_left_out_and_counted():
 def test_a_word_that_is_almost_a_positive_one_is_told_before_it_counts_as_negative():
     _, notes, _ = task("gutatig", "gesund", "bösartig", "gutartig", "gutartig", positive=["gutartig", "bösartig"])
     (told,) = [note for note in notes if "almost" in note]
-    assert told.startswith("**gutatig (1 images) is spelt almost like gutartig")
+    assert told.startswith("**gutatig (1 image) is spelt almost like gutartig")
     for words in (("nonmalignant", "malignant"), ("1", "2"), ("benign", "malign")):
         assert not [note for note in task(*words, positive=[words[1]])[1] if "almost" in note]
     named = {"positive": ["gutartig"], "negative": ["gesund", "gutatig"]}

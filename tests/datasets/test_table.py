@@ -191,7 +191,7 @@ def test_findings_of_a_film_are_numbered_and_copies_of_rows_are_left_out(lab):
     found = dataset.findings()
     assert found["finding_id"].tolist() == [1, 2, 0] and found["finding"].tolist() == ["MASS", "cyst", "NORM"]
     assert found["spacing_mm"].tolist()[:2] == [0.07, 0.07] and pd.isna(found["spacing_mm"][2])
-    assert said(dataset, "1 rows are exact copies")
+    assert said(dataset, "1 row is an exact copy")
 
 
 PLACES = {
@@ -247,7 +247,7 @@ def test_labels_are_carried_only_where_they_describe_a_breast_or_patient(lab):
     found = dataset.findings()
     assert found["severity"].fillna("").tolist() == ["malignant", "malignant", "normal", ""]
     assert found["Befund"].fillna("").tolist() == ["a", "a", "b", ""] and found["finding_id"].tolist() == [1, 1, 0, 0]
-    assert said(dataset, "breasts", "1 images") and said(dataset, "not carried to 1 images")
+    assert said(dataset, "breasts", "1 image carries") and said(dataset, "not carried to 1 image")
     found = lab(table[:2], label_of="patient").findings()
     assert found["severity"].tolist() == ["malignant"] * 2 and found["severity_source"].fillna("").tolist() == [
         "", "patient_label"]  # fmt: skip
@@ -356,7 +356,7 @@ def test_header_facts_fill_what_the_table_lacks_and_the_table_counts(lab, monkey
     found = dataset.findings()
     assert found["laterality"].tolist() == ["right", "left"] and found["view"].tolist() == ["CC", "CC"]
     assert found["spacing_mm"].tolist() == [0.1, 0.1] and found["exam"].tolist() == ["1.2", "1.2"]
-    assert said(dataset, "laterality of 1 images is taken") and said(dataset, "laterality of 1 images differs")
+    assert said(dataset, "laterality of 1 image is taken") and said(dataset, "laterality of 1 image differs")
     assert dataset.understood.disagreements == {"laterality": [FILMS[0][:-4]]}
 
 
@@ -455,7 +455,7 @@ def test_the_column_of_the_task_is_carried_and_may_differ_within_a_breast(lab):
     dataset = lab(both, label_of="breast")
     dataset.carry("Befund")
     assert dataset.findings()["severity"].tolist() == ["malignant", "benign", "malignant"]
-    assert dataset.findings()["Befund"].fillna("").tolist() == ["a", "b", ""] and said(dataset, "Befund", "1 images")
+    assert dataset.findings()["Befund"].fillna("").tolist() == ["a", "b", ""] and said(dataset, "Befund", "1 image")
     with pytest.raises(InputError, match="row 3: Befund"):
         lab(both, label_of="breast", label_columns=["Befund"]).findings()
 

@@ -108,12 +108,12 @@ def test_an_image_without_an_exam_is_of_its_patients_only_one_in_its_own_data_se
     one = lab("x", "one", exam=["2020", None, "2020"], view=["CC", "MLO", "CC"])
     union = Union([one, lab("y", "two", exam=["2019", "2021", None])])
     assert union.findings()["exam"].tolist() == ["one-2020", "one-2020", "one-2020", "two-2019", "two-2021", "two"]
-    assert "1 images of one have no exam and are taken as of their patient's only one" in said(union)
+    assert "1 image of one has no exam" in said(union)
 
 
 def test_patients_whose_names_are_almost_the_same_in_two_data_sets_are_counted_and_not_named(lab):
     union = Union([lab("x", patient=["7", "7", "8"]), lab("y", "more", patient=["007", "A", "B"])])
-    assert "1 patients of two data sets have almost the same names" in said(union) and "007" not in said(union)
+    assert "1 name of a patient is almost the same" in said(union) and "007" not in said(union)
     assert union.understood.doubts() == ["7 and 007: one patient? They are taken as different"]
 
 

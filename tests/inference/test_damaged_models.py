@@ -16,6 +16,7 @@ import mammo
 from mammo.cli.main import app
 from mammo.errors import InputError
 from mammo.files import sha256_of, write_json
+from mammo.inference.build import open_run
 from mammo.inference.exported import BLANK, sealed
 from mammo.models.heads_io import load_head
 from mammo.processes.resume import FINISHED
@@ -71,6 +72,17 @@ def test_a_seal_tells_any_change_of_a_file():
     for at in (0, 20, len(content) - 1):
         changed = bytes([*content[:at], content[at] ^ 1, *content[at + 1 :]])
         assert sealed(changed, digest)[1] != digest
+
+
+def test_onnxruntime_prints_nothing_of_its_own_about_a_graph_that_does_not_begin(tmp_path, monkeypatch, capfd):
+    def fail(*given):
+        raise RuntimeError("no such operator")
+
+    monkeypatch.setattr("onnxruntime.InferenceSession._create_inference_session", fail)
+    (tmp_path / "model.onnx").write_bytes(b"a graph")
+    with pytest.raises(InputError, match=r"^[^\n]*model\.onnx: [^\n]*no such operator$"):
+        _ = open_run(tmp_path / "model.onnx").session
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.fixture(scope="module")

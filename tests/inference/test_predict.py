@@ -210,13 +210,13 @@ def test_every_file_of_a_folder_has_a_row_and_bad_ones_end_nothing(trained, fold
     run, out = trained(WHOLE), tmp_path / "new" / "predictions.csv"
     status, output = ended(run.path, folder, "--out", out)
     table = pd.read_csv(out, keep_default_na=False)
-    assert status == 1 and "1 films predicted, 6 left out" in output and "1 hidden" in output
+    assert status == 1 and "1 film predicted, 6 left out" in output and "1 hidden" in output
     assert len(table) == 7 and sum(table["status"] == "predicted") == 1
     left = table[table["status"] == "left_out"]
     assert set(left["called"]) == {""} and left["reason"].str.len().min() > 10
     assert not left["reason"].str.contains(str(folder), regex=False).any()
     status, output = ended(run.path, folder, "--units", "patient")  # of which none is known
-    assert status == 1 and "1 films predicted, 6 left out" in output
+    assert status == 1 and "1 film predicted, 6 left out" in output
     assert ended(run.path, folder, "--out", out) == (
         2,
         f"error: {out} exists and is not overwritten; name another file with --out or --marks\n",

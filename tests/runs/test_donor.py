@@ -141,7 +141,7 @@ def test_a_patient_of_another_data_set_is_another_patient(donor):
     rows = pd.DataFrame({"patient": [name] * 3, "dataset": ["phantom", "lab", pd.NA], "run": "a"}, dtype="string")
     found = [known_in("test", prepared, rows.iloc[[at]]) for at in range(3)]
     assert [patients for patients, _ in found] == [[name], [], [name]]
-    assert [len(notes) for _, notes in found] == [0, 1, 0] and found[1][1][0].startswith("1 tested patients")
+    assert [len(notes) for _, notes in found] == [0, 1, 0] and found[1][1][0].startswith("1 tested patient")
     assert known_in("test", prepared, rows) == ([name], [])
     again = rows.iloc[[0]].assign(dataset="phantom-1")  # as a union of two phantoms calls it
     assert known_in("test", prepared, again) == ([name], [])

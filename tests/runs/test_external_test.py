@@ -173,7 +173,7 @@ def test_patients_of_the_runs_that_lent_its_weights_count_too(run, tmp_path):
     (tmp_path / "run/learnt.csv").write_text("patient,dataset,run\na-1,b,x\na-2,,x\na-3,a,x\n")
     found, notes = learning.tested_on_learnt(RunFolder(tmp_path / "run"), other)
     assert found == ["a-2", "a-3"]  # a-2 may be of any data set
-    assert len(notes) == 1 and notes[0].startswith("1 tested patients have names")
+    assert len(notes) == 1 and notes[0].startswith("1 tested patient has names")
 
 
 @pytest.mark.parametrize(("seed", "tested", "n"), [(0, 0, 3), (0, 1, 0), (1, 0, 0), (1, 1, 3)])

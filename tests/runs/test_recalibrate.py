@@ -140,7 +140,7 @@ def test_it_keeps_a_self_test_of_its_own_numbers(run, self_tested, tmp_path):
         ({"label": "cancer"}, "label 'cancer': expected normal or abnormal"),
         ({"label": None}, "no row of an image has a label"),
         ({"patient": None}, "have no patient"),
-        ({"patient": "one"}, "1 patients are normal, and at least 10"),
+        ({"patient": "one"}, "1 patient is normal, and at least 10"),
         ({"head": "mlp"}, "head mlp: the run has"),
         ({"image_id": "same"}, "an image has two rows"),
     ],

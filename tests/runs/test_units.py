@@ -43,7 +43,7 @@ def test_the_words_are_the_classes_of_the_whole_run(run):
     assert folder.config.task.classes == {"not krank": ["gesund", "unklar, März/April"], "krank": ["krank"]}
     assert set(table["label"]) == set(classes) and folder.leaks == []
     notes = " ".join(folder.provenance["notes"])
-    assert "4 images have no Befund" in notes and "Krank" in notes and "unklar, März/April" in notes
+    assert "left out: 4 images without Befund" in notes and "Krank" in notes and "unklar, März/April" in notes
     assert "Positive means krank" in folder.report
 
 
