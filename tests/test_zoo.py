@@ -65,8 +65,9 @@ def test_backbones_and_heads_are_exported_and_answer_as_the_run_or_are_refused_b
         apart[head] = f"{parity.apart:.1g}"
         (tmp_path / "model.onnx").unlink()
     print(name, apart, flush=True)
-    refused = [one for one in apart.values() if len(one) >= 10]
-    assert len(refused) < len(ANSWERS) / 2 if len(apart) > 1 else not refused
+    refused = {head for head, one in apart.items() if len(one) >= 10}
+    assert refused <= {"knn"}, apart  # whose neighbours change with a last digit if films hardly differ
+    assert name != "compact" or not refused
 
 
 def test_the_exported_pairs_have_each_backbone_and_each_head():
