@@ -83,13 +83,21 @@ function list(lines) {
   return make("ul", { class: "notes" }, ...lines.map((line) => make("li", {}, line)));
 }
 
+function sentence(text) {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1).replace(/\.$/, "")}.`;
+}
+
+export function numberOf(count, thing) {
+  return `${count} ${thing}${count === 1 ? "" : "s"}`;
+}
+
 // The answer for a film; `force` is called to answer in spite of a refusal.
 export function answer(film, model, force) {
   if (film.state === "failed") return [make("div", { class: "refused" }, make("p", {}, make("strong", {}, "No answer. ")), make("p", {}, film.error))];
   if (!film.answers) return [make("p", { class: "faint" }, film.state === "at work" ? "The service is at work." : "Waiting.")];
   const [row] = film.rows;
   if (row.status !== "predicted") {
-    const made = make("div", { class: "refused" }, make("p", {}, make("strong", {}, unlike(row) ? "Refused: this film is unlike those that the model knows." : "This file cannot be answered.")), make("p", {}, `${row.reason}.`));
+    const made = make("div", { class: "refused" }, make("p", {}, make("strong", {}, unlike(row) ? "Refused: this film is unlike those that the model knows." : "This file cannot be answered.")), make("p", {}, sentence(row.reason)));
     if (unlike(row)) {
       const button = make("button", { type: "button" }, "Answer all the same");
       button.addEventListener("click", force);
@@ -117,23 +125,29 @@ function marked(marks) {
   const cells = (one, n) => [n + 1, Math.round(one.x_px), Math.round(one.y_px), number(one.score)].map((value) => make("td", {}, String(value)));
   const rows = marks.slice(0, MARKS_SHOWN).map((one, n) => make("tr", {}, ...cells(one, n)));
   const head = make("tr", {}, ...["Mark", "x in pixels", "y in pixels", "Score"].map((name) => make("th", { scope: "col" }, name)));
-  const said = `The ${rows.length} hottest of ${marks.length} marks`;
+  const said = `The ${rows.length} hottest of ${numberOf(marks.length, "mark")}`;
   return make("div", { class: "scroll" }, make("table", {}, make("caption", {}, said), make("thead", {}, head), make("tbody", {}, ...rows)));
 }
 
 // The rows of breasts, exams and the patient, of films that were answered together.
 export function together(group, model) {
   if (!group?.rows.length) return [];
-  const names = ["Unit", "Called", model.positive || "Probability", "Score", "Threshold"];
+  const names = ["Unit", "Called", "Score", "Threshold"];
   const head = make("tr", {}, ...names.map((name) => make("th", { scope: "col" }, name)));
-  const rows = group.rows.map((row) => {
-    const side = row.unit === "breast" ? ` ${row.laterality}` : "";
-    const who = `${row.unit}${side}, ${row.films} films${row.head === "detector_partner" ? ", both breasts compared" : ""}`;
-    const likely = row.probabilities[model.positive || row.called];
-    const values = [row.called, percent(likely), number(row.score), row.threshold === null ? "none" : number(row.threshold)];
-    return make("tr", {}, make("th", { scope: "row" }, who), ...values.map((value) => make("td", {}, String(value))));
+  const rowOf = (row) => {
+    const who = row.unit === "breast" ? `${row.laterality} breast` : row.unit;
+    const likely = `${model.positive ? `${model.positive} ` : ""}${percent(row.probabilities[model.positive || row.called])}`;
+    const values = [number(row.score), row.threshold === null ? "none" : number(row.threshold)];
+    const named = make("th", { scope: "row" }, who, make("small", {}, numberOf(row.films, "film")));
+    return make("tr", {}, named, make("td", {}, row.called, make("small", {}, likely)), ...values.map((value) => make("td", {}, String(value))));
+  };
+  const heads = [...new Set(group.rows.map((row) => row.head))];
+  const bodies = heads.map((name) => {
+    const said = name === "detector_partner" ? "Both breasts compared" : "Each film alone";
+    const title = heads.length > 1 ? [make("tr", {}, make("th", { scope: "rowgroup", colspan: 4 }, said))] : [];
+    return make("tbody", {}, ...title, ...group.rows.filter((row) => row.head === name).map(rowOf));
   });
-  const table = make("table", {}, make("caption", {}, `Patient ${group.patient}`), make("thead", {}, head), make("tbody", {}, ...rows));
+  const table = make("table", {}, make("caption", {}, `Patient ${group.patient}`), make("thead", {}, head), ...bodies);
   const decides = make("p", { class: "faint" }, "What is called follows the score and its threshold, not the probability.");
   const told = group.rows.some((row) => row.threshold !== null) ? [decides] : [];
   return [make("h3", {}, "All films of this patient together"), make("div", { class: "scroll" }, table), ...told];
@@ -148,11 +162,11 @@ export function scale(map) {
   const bar = draw("svg", { viewBox: "0 0 100 4", preserveAspectRatio: "none", height: 10, width: "100%", role: "img", "aria-label": `the scale of the map, 0 to ${number(map.largest)}` });
   bar.append(draw("defs", {}, draw("linearGradient", { id: "hot" }, ...stops)), draw("rect", { width: 100, height: 4, fill: "url(#hot)" }));
   const said = `The map shows what speaks for ${map.of}, by the head ${map.head}, from 0 to ${number(map.largest)}: ${map.said}. The cross is its hottest place. A cell is ${number(map.cell_px, 2)} pixels wide.`;
-  return [bar, make("p", { class: "faint" }, [said, ...map.notes.map((note) => `${note}.`)].join(" "))];
+  return [bar, make("p", { class: "faint" }, [said, ...map.notes.map(sentence)].join(" "))];
 }
 
 export function factsOf(model) {
-  const part = (name) => model.splits?.[name] && `${model.splits[name].images} images of ${model.splits[name].patients} patients`;
+  const part = (name) => model.splits?.[name] && `${numberOf(model.splits[name].images, "image")} of ${numberOf(model.splits[name].patients, "patient")}`;
   const tested = model.tested || {};
   const facts = [
     ["Run", model.run],

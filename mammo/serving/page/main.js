@@ -198,7 +198,9 @@ async function show(film) {
   $("over").hidden = true;
   $("canvas").setAttribute("aria-label", `Film ${film.name}`);
   $("png").disabled = true;
-  if (film.state === "failed" || (row && row.status !== "predicted" && !unlike(row))) return wait("This file cannot be shown.", film);
+  const unreadable = film.state === "failed" || Boolean(row && row.status !== "predicted" && !unlike(row));
+  $("viewer").classList.toggle("empty", unreadable);
+  if (unreadable) return wait("This file cannot be shown.", film);
   try {
     wait("Reading the film", film);
     const levels = await levelsOf(film);
@@ -209,6 +211,7 @@ async function show(film) {
     viewer.point = film.facts.at ? film.facts.at.split(",").map(Number) : null;
     $("png").disabled = film.state !== "answered";
   } catch (error) {
+    if (film === chosen) $("viewer").classList.add("empty");
     return wait(`The film cannot be shown: ${error.message}`, film);
   }
   if (row?.status !== "predicted" || !model.map) return viewer.setMap(null);

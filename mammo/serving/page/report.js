@@ -1,6 +1,6 @@
 // A report to keep: the film as it is shown, and the answer beside it, as one PNG; and all rows as CSV.
 
-import { decided, pointOf } from "./answer.js";
+import { decided, numberOf, pointOf } from "./answer.js";
 
 const WIDTH = 1600, HEIGHT = 1130, EDGE = 40, FILM = 860;
 
@@ -62,7 +62,7 @@ export function png(film, viewer, model, group) {
   const told = film.rows[0];
   const known = [["patient", told.patient], ["side", told.laterality], ["view", told.view]].filter(([, value]) => value);
   if (known.length) write(known.map(([name, value]) => `${name} ${value}`).join(", "), 18);
-  for (const row of group?.rows || []) write(`${row.unit} ${row.unit === "breast" ? row.laterality : ""} of ${row.films} films: ${row.called}, score ${row.score?.toPrecision(3) ?? "none"}`, 18, { gap: 0.2 });
+  for (const row of group?.rows || []) write(`${row.unit === "breast" ? `${row.laterality} breast` : row.unit} of ${numberOf(row.films, "film")}${row.head === "detector_partner" ? ", both breasts compared" : ""}: ${row.called}, score ${row.score?.toPrecision(3) ?? "none"}`, 18, { gap: 0.2 });
   const notes = [...new Set(film.rows.flatMap((row) => row.notes))];
   write("Assumed", 18, { bold: true, gap: 0.2 });
   for (const note of notes.length ? notes : ["nothing"]) write(note, 17, { gap: 0.2, colour: "#3a4653" });
