@@ -125,7 +125,7 @@ def test_lesions_without_a_place_are_left_out_or_centred_on_the_breast_and_count
     assert "mdb005.1" not in set(out.table["name"])
     assert "mdb005.1" in set(kept.table["name"])
     for found in (out, kept):
-        assert any("1 findings" in note and "mdb005.1" in note for note in found.notes)
+        assert any("1 finding has" in note and "mdb005.1" in note for note in found.notes)
 
 
 def test_the_label_follows_the_pixels():
@@ -417,7 +417,7 @@ def test_a_finding_of_unknown_severity_is_left_out_and_counted():
     table.loc[table["image_id"].isin(["mdb003", "mdb004"]), "severity"] = pd.NA
     found = crops(table)
     assert not {"mdb003", "mdb004"} & set(found.table["image_id"])
-    assert any(note.startswith("2 findings of unknown severity") for note in found.notes)
+    assert any(note.startswith("left out: 2 findings of unknown severity") for note in found.notes)
 
 
 def test_crops_of_16_bits_are_those_of_8_to_one_level():
