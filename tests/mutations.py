@@ -144,7 +144,7 @@ MUTATIONS = {
     "fold too many": ("datasets/split.py", "0 <= fold < folds", "0 <= fold <= folds", SPLIT, "make_no_split"),
     "folds alike": ("datasets/split.py", "(dealt != fold)", "(dealt != 0)", SPLIT, "folds_test_every"),
     # metrics
-    "ties of the auroc": ("evaluation/metrics.py", "(up * (below + down / 2))", "(up * below)", METRICS, "two_classes_agree"),
+    "ties of the auroc": ("evaluation/areas.py", "(up * (below + down / 2))", "(up * below)", METRICS, "two_classes_agree"),
     "sensitivity swapped": ("evaluation/metrics.py", '"sensitivity": Metric(_of_counts(lambda tp, tn, fp, fn: tp / (tp + fn))', '"sensitivity": Metric(_of_counts(lambda tp, tn, fp, fn: tn / (tn + fp))', METRICS, "two_classes_agree"),
     "specificity swapped": ("evaluation/metrics.py", '"specificity": Metric(_of_counts(lambda tp, tn, fp, fn: tn / (tn + fp))', '"specificity": Metric(_of_counts(lambda tp, tn, fp, fn: tp / (tp + fn))', METRICS, "two_classes_agree"),
     "brier doubled": ("evaluation/metrics.py", "/ (2 if classes == 2 else 1)", "/ 1", METRICS, "two_classes_agree"),
@@ -155,7 +155,7 @@ MUTATIONS = {
     "folds of signatures": ("auditing/signatures.py", "inside = of != one", "inside = of == one", "tests/auditing/test_signatures.py", "planted"),
     "patients of two spellings": ("tables/patients.py", ".casefold()", "", "tests/auditing/test_audit.py", "two_ways"),
     "rounding of a claim": ("auditing/claim_words.py", '"rounded": (-1, 1, 0)', '"rounded": (0, 1, 0)', "tests/auditing/test_claim.py", "number_alone_has"),
-    "bootstrap by image": ("evaluation/bootstrap.py", "member = np.searchsorted(everyone, patients)\n    return", "member = np.arange(len(patients)) % len(everyone)\n    return", BOOTSTRAP, "as_a_whole"),
+    "bootstrap by image": ("evaluation/bootstrap.py", "everyone, member = _members(patients, everyone)\n    return", "everyone = _members(patients, everyone)[0]\n    member = np.arange(len(patients)) % len(everyone)\n    return", BOOTSTRAP, "as_a_whole"),
     "groups of samples": ("evaluation/grouped.py", "group[member].astype(np.int32)", "(np.arange(len(member)) % groups).astype(np.int32)", BOOTSTRAP, "that_single_patients_give"),
     "values of few levels": ("evaluation/bootstrap.py", "plain[name][:1] + (rough[name] - rough[name][:1])", "rough[name]", BOOTSTRAP, "that_single_patients_give"),
     "a field too many": ("tables/plain_csv.py", "    except pa.ArrowInvalid:\n        return None", "    except pa.ArrowTypeError:\n        return None", "tests/tables/test_plain_csv.py", "anything_uncommon"),

@@ -161,7 +161,10 @@ def test_light_modules_stay_light():
     steps = [
         ("mammo, mammo.files, mammo.paths, mammo.errors", f"{heavy} | {{'numpy', 'pandas', 'omegaconf', 'typer'}}"),
         ("mammo.cli.main", f"{heavy} | {{'numpy', 'pandas', 'omegaconf'}}"),
-        ("mammo.run_folder, mammo.reports.run", f"{heavy} | {{'matplotlib'}}"),
+        (
+            "mammo.run_folder, mammo.reports.run, mammo.reports.leaderboard",
+            f"{heavy} | {{'matplotlib', 'scipy.stats'}}",
+        ),
         ("mammo.auditing.audit, mammo.datasets.registry", heavy),
         (
             "mammo.models.task_networks, mammo.processes.checkpoint_io",  # all that predicting needs of training

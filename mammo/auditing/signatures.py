@@ -14,8 +14,8 @@ import pandas as pd
 
 from mammo.auditing.hashes import read_grey
 from mammo.errors import InputError, UnreadableFilm
+from mammo.evaluation.areas import weighted_auroc
 from mammo.evaluation.bootstrap import Value, interval, resampled
-from mammo.evaluation.metrics import weighted_auroc
 from mammo.formats.header import read_headers
 from mammo.processes.workers import shared_out
 from mammo.wording import number_of

@@ -12,7 +12,7 @@ from mammo.bench.others import dicom_files, others
 from mammo.datasets.film import write_picture
 from mammo.datasets.phantom import Phantom
 from mammo.errors import InputError, UnreadableFilm
-from mammo.evaluation.metrics import weighted_auroc
+from mammo.evaluation.areas import weighted_auroc
 from mammo.inference.build import build_predictor
 from mammo.inference.predict import BROKEN
 from mammo.inference.predictor import Predictor, Seen

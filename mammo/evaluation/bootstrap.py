@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import stdtrit  # Student's quantile; scipy.stats takes a second to import
 
 from mammo.evaluation.grouped import Grouped
+from mammo.tables.alike import different
 
 RESAMPLES = 2000
 MANY = 5_000  # samples above which patients are drawn in groups
@@ -47,8 +48,7 @@ def bootstrap_weights(
         seed: The seed of the draws.
         everyone: The sorted patients who are drawn from; None takes those of the samples.
     """
-    everyone = np.unique(patients) if everyone is None else everyone
-    member = np.searchsorted(everyone, patients)
+    everyone, member = _members(patients, everyone)
     return np.vstack([np.ones(len(patients)), _drawn(len(everyone), resamples, seed)[:, member]]).astype(float)
 
 
@@ -73,21 +73,25 @@ def resampled(
         everyone: As in `bootstrap_weights`.
         each: True if `compute` needs the array of the weights itself; it is then given a block of rows at a time.
     """
-    everyone = np.unique(patients) if everyone is None else everyone
+    everyone, member = _members(patients, everyone)
     if len(patients) > MANY and not each:
         plain = compute(np.ones((1, len(patients))))
-        rough = compute(Grouped.drawn_from(np.searchsorted(everyone, patients), len(everyone), resamples))
+        rough = compute(Grouped.drawn_from(member, len(everyone), resamples))
         return {name: plain[name][:1] + (rough[name] - rough[name][:1]) for name in plain}
     rows = max(BLOCK // max(len(patients), len(everyone), 1), 1)
     if rows > resamples:
         return compute(bootstrap_weights(patients, resamples, everyone=everyone))
-    member = np.searchsorted(everyone, patients)
     rng, shares = np.random.default_rng(0), np.full(len(everyone), 1 / len(everyone))
     parts = [compute(np.ones((1, len(patients))))]
     for start in range(0, resamples, rows):  # a block's draws follow those of the block before, as in one go
         drawn = rng.multinomial(len(everyone), shares, size=min(rows, resamples - start))
         parts.append(compute(drawn[:, member].astype(float)))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _members(patients: np.ndarray, everyone: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sorted patients who are drawn from, and the (N,) place of each sample's patient among them."""
+    return different(patients) if everyone is None else (everyone, np.searchsorted(everyone, patients))
 
 
 @lru_cache(maxsize=2)  # all metrics and heads of a table ask for the same draws

@@ -1,5 +1,6 @@
 """Paired comparisons of experiments and heads on the same test samples: differences and their tests, by patient."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations, product
 
@@ -9,12 +10,13 @@ import pandas as pd
 from mammo.datasets.findings import SAMPLE
 from mammo.errors import InputError
 from mammo.evaluation.bootstrap import Value, difference, standard_error
-from mammo.evaluation.experiments import Experiment, mean
+from mammo.evaluation.experiments import Experiment, Mean, mean
 from mammo.evaluation.predictions import BASELINES, Patients, Predictions
 from mammo.evaluation.significance import delong_mean, permutation_test, smallest_detectable
 from mammo.tables.alike import row_numbers
 
 Classifier = tuple[Experiment, str]  # an experiment and one of its heads
+Means = Mapping[tuple[str, str], dict[str, Mean]]  # by the label of the experiment and the head
 
 
 @dataclass(frozen=True)
@@ -88,11 +90,17 @@ def pairs(experiments: list[Experiment]) -> list[tuple[Classifier, Classifier]]:
     return found
 
 
-def compare(first: Classifier, second: Classifier) -> Pair:
-    """Return the paired differences of two classifiers, with tests of them."""
+def compare(first: Classifier, second: Classifier, means: Means | None = None) -> Pair:
+    """Return the paired differences of two classifiers, with tests of them.
+
+    Args:
+        first: An experiment and one of its heads.
+        second: The other ones.
+        means: AUROC and accuracy of classifiers, for those of which they are known.
+    """
     (ours, head), (theirs, other_head) = first, second
     check_paired(ours, theirs)
-    one, two = mean(ours, head), mean(theirs, other_head)
+    one, two = ((means or {}).get((of.label, named)) or mean(of, named) for of, named in (first, second))
     tested = ours.tested(head)
     metrics = [metric for metric in ("auroc", "accuracy") if metric in one and metric in two]
     apart = {metric: one[metric].resampled - two[metric].resampled for metric in metrics}
@@ -137,7 +145,7 @@ def _delong(both: list[tuple[Predictions, Predictions]], patients: list[np.ndarr
     for (one, two), clusters in zip(both, patients, strict=True):
         if one.score is None or two.score is None:
             return None
-        tests.append((one.labels == 1, one.score, two.score, clusters))
+        tests.append((one.labels == 1, one.levels, two.levels, clusters))  # the test asks for ranks only
     try:
         return delong_mean(tests).p
     except InputError:  # a class has one patient only

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mammo.evaluation.areas import sum_by_level
 from mammo.evaluation.bootstrap import resampled
 from mammo.evaluation.grouped import Weights
-from mammo.evaluation.metrics import sum_by_level
 
 GRID = np.linspace(0, 1, 101)
 PER_BIN = 16  # samples in a bin, as long as there are 3 to 10 bins

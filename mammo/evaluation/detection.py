@@ -30,10 +30,10 @@ import numpy as np
 import pandas as pd
 
 from mammo.errors import InputError
+from mammo.evaluation.areas import sum_by_level
 from mammo.evaluation.bootstrap import RESAMPLES, Value, difference, interval, resampled
 from mammo.evaluation.curves import Band
 from mammo.evaluation.marks import Detection, judge
-from mammo.evaluation.metrics import sum_by_level
 from mammo.evaluation.subgroups import subgroups
 
 RATES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)  # false marks per image

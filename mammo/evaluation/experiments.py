@@ -12,6 +12,7 @@ from mammo.evaluation.marks import Detection
 from mammo.evaluation.metrics import mean_auroc, support, weighted_metrics
 from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.predictions import Patients, Predictions, concatenated
+from mammo.tables.alike import different
 
 
 @dataclass(frozen=True)
@@ -92,10 +93,10 @@ def mean(
     later need the same `patients`, who are then drawn alike.
     """
     tests = [job.predictions[split][head] for job in experiment.jobs]
-    tested = concatenated(tests)
-    drawn = tested.who if patients is None else Patients.of(patients)
-    *of_jobs, everyone = Patients.apart([*(one.who for one in tests), drawn])
-    everyone = np.unique(everyone)
+    tested, others = concatenated(tests), [] if patients is None else [Patients.of(patients)]
+    numbers = Patients.apart([*(one.who for one in tests), *others])
+    of_jobs = numbers[: len(tests)]
+    everyone, _ = different(np.concatenate(numbers[len(tests) :] or of_jobs))
     by_job = [
         resampled(
             of,

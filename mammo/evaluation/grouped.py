@@ -61,7 +61,7 @@ class Grouped:
         counts = np.bincount(level)
         if len(counts) > LEVELS:
             coarse = ((np.cumsum(counts) - counts / 2) * (LEVELS / len(level))).astype(np.int32)
-            level = np.unique(coarse, return_inverse=True)[1][level]
+            level = np.cumsum(np.diff(coarse, prepend=coarse[0]) > 0)[level]  # without a gap
         levels, groups = int(level.max()) + 1, self.drawn.shape[1]
         sums = np.bincount(self.group * np.int64(levels) + level, self.factor, groups * levels)
         return np.asarray(self.drawn @ sums.reshape(groups, levels))

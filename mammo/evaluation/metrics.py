@@ -11,12 +11,12 @@ from functools import cache, cached_property, partial
 import numpy as np
 
 from mammo.datasets.labels import task_of
+from mammo.evaluation.areas import FLOOR, auroc, average_precision, sums_of_classes
 from mammo.evaluation.bootstrap import RESAMPLES, Value, biased_interval, interval, resampled
-from mammo.evaluation.grouped import Grouped, Weights
+from mammo.evaluation.grouped import Weights
 from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.predictions import Patients, Predictions
 
-FLOOR = 1e-12
 RANKING = ("auroc", "average_precision")  # all that scores without probabilities give
 AT_THRESHOLD = ("accuracy", "sensitivity", "specificity")  # at thresholds that validation chose
 
@@ -31,11 +31,27 @@ class Case:
     probabilities: np.ndarray  # (N, classes)
     weights: Weights  # (W, N) how often each sample counts
     known: np.ndarray | None = None  # (N,) `level`, if it is known
+    opposite: "Case | None" = None  # that of the other one of two classes, which has the same sums
 
     @cached_property
     def level(self) -> np.ndarray:
         """(N,) the places of the samples' scores among the different scores, the lowest first."""
         return np.unique(self.score, return_inverse=True)[1] if self.known is None else self.known
+
+    @cached_property
+    def upwards(self) -> tuple[np.ndarray, np.ndarray]:
+        """(W, levels) weights of the positives and of the negatives on each level, the lowest first."""
+        return (
+            self.opposite.downwards[::-1]
+            if self.opposite
+            else sums_of_classes(self.labels == 1, self.level, self.weights)
+        )
+
+    @cached_property
+    def downwards(self) -> tuple[np.ndarray, np.ndarray]:
+        """The same, the highest first."""
+        level = self.level.max(initial=0) - self.level
+        return self.opposite.upwards[::-1] if self.opposite else sums_of_classes(self.labels == 1, level, self.weights)
 
     @cached_property
     def counts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -66,46 +82,6 @@ class Metric:
 
 def _of_counts(formula: Callable[..., np.ndarray]) -> Callable[[Case], np.ndarray]:
     return lambda case: formula(*case.counts)
-
-
-def weighted_auroc(positive: np.ndarray, score: np.ndarray, weights: Weights) -> np.ndarray:
-    """Return (W,) areas under the ROC curve for (W, N) weightings; ties count half, NaN where a class is absent."""
-    return _auroc(np.asarray(positive, bool), np.unique(score, return_inverse=True)[1], weights)
-
-
-def _auroc(positive: np.ndarray, level: np.ndarray, weights: Weights) -> np.ndarray:
-    """Return the areas for the (N,) levels of the scores; `positive` is bool, as ~ of numbers is another thing."""
-    up = sum_by_level(weights * positive, level)  # (W, levels)
-    down = sum_by_level(weights * ~positive, level)
-    below = np.cumsum(down, axis=1) - down
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return (up * (below + down / 2)).sum(axis=1) / (up.sum(axis=1) * down.sum(axis=1))
-
-
-def weighted_average_precision(positive: np.ndarray, level: np.ndarray, weights: Weights) -> np.ndarray:
-    """Return (W,) average precisions (the step-wise area, as in scikit-learn) for (W, N) weightings.
-
-    The (N,) levels are the places of the samples' scores among the different scores, the lowest first.
-    """
-    level = level.max(initial=0) - level  # the highest first
-    up, both = sum_by_level(weights * positive, level), sum_by_level(weights, level)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        precision = np.cumsum(up, axis=1) / np.maximum(np.cumsum(both, axis=1), FLOOR)
-        return (precision * up).sum(axis=1) / up.sum(axis=1)
-
-
-def sum_by_level(values: Weights, level: np.ndarray) -> np.ndarray:
-    """Return (W, levels) sums of (W, N) values over the samples of each level; levels are 0, 1, ... without a gap.
-
-    `Grouped` values have fewer levels, in the same order.
-    """
-    if isinstance(values, Grouped):
-        return values.by_level(level)
-    if len(values) == 1:
-        return np.bincount(level, values[0])[None]
-    order = np.argsort(level, kind="stable")
-    starts = np.flatnonzero(np.r_[True, np.diff(level[order]) > 0])
-    return np.add.reduceat(values[:, order], starts, axis=1)
 
 
 def _multiclass_mcc(case: Case) -> np.ndarray:
@@ -163,8 +139,8 @@ METRICS = {
         _of_counts(lambda tp, tn, fp, fn: (tp * tn - fp * fn) / ((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)) ** 0.5),
         low=-1.0,
     ),
-    "auroc": Metric(lambda case: _auroc(case.labels == 1, case.level, case.weights)),
-    "average_precision": Metric(lambda case: weighted_average_precision(case.labels == 1, case.level, case.weights)),
+    "auroc": Metric(lambda case: auroc(*case.upwards)),
+    "average_precision": Metric(lambda case: average_precision(*case.downwards)),
     "brier": Metric(_brier, "all", by_class=False),
     "ece": Metric(_calibration_error, "all", by_class=False, biased=True),
 }
@@ -241,9 +217,10 @@ def weighted_metrics(
     labels, called, score, classes = predictions.labels, predictions.called, predictions.score, predictions.classes
     several, operating, levels = len(classes) > 2, operating or Operating(), predictions.levels
 
-    def against_rest(index: int, said: np.ndarray) -> Case:
+    def against_rest(index: int, said: np.ndarray, opposite: Case | None = None) -> Case:
         known = None if score is None else levels if index == 1 else levels.max(initial=0) - levels
-        return Case(labels == index, said, class_score(predictions, index), predictions.probabilities, weights, known)
+        scores = class_score(predictions, index)
+        return Case(labels == index, said, scores, predictions.probabilities, weights, known, opposite)
 
     def at_once(probabilities: np.ndarray) -> Case:
         return Case(labels, called, probabilities[:, 1], probabilities, weights)
@@ -256,6 +233,8 @@ def weighted_metrics(
         return np.mean([one(name, index) for index in range(len(classes))], axis=0)
 
     cases = [against_rest(index, called == index) for index in range(len(classes))]
+    if score is not None:
+        cases[0] = against_rest(0, called == 0, cases[1])
     by_class = [name for name, metric in METRICS.items() if metric.by_class]
     found = {name: partial(macro, name) if several else partial(one, name, 1) for name in by_class}
     if several:

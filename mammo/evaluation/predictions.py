@@ -279,7 +279,7 @@ def read_predictions(path: Path, *, tested: bool = False) -> tuple[pd.DataFrame,
             raise InputError(
                 f"{path}: row {int(empty.argmax()) + 2} has no {column}; the file may be cut: copy it again"
             )
-    if unknown := sorted(set(table["label"]) - set(classes)):
+    if unknown := sorted(set(table["label"].unique()) - set(classes)):
         raise InputError(f"{path}: label '{unknown[0]}' has no column p_{unknown[0]}")
     if tested and not (table["split"] == "test").any():
         raise InputError(f"{path}: no row has split=test; expected a table of predictions with a test part")

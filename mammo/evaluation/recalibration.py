@@ -12,8 +12,8 @@ import numpy as np
 from scipy.special import expit, logit, softmax
 
 from mammo.errors import InputError
+from mammo.evaluation.areas import sum_by_level
 from mammo.evaluation.bootstrap import Value, interval, resampled
-from mammo.evaluation.metrics import sum_by_level
 from mammo.evaluation.operating_point import FLOOR, TEMPERATURES, Operating, temperature
 from mammo.evaluation.predictions import Predictions
 from mammo.evaluation.prevalence import predictive_values

@@ -8,9 +8,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm, rankdata
+from scipy.special import ndtr, ndtri  # of the normal distribution; scipy.stats takes a second to import
 
 from mammo.errors import InputError
+from mammo.tables.alike import different
 
 EXACT = 10_000  # images that one classifier alone has right, in sum over patients
 Scored = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # positive, two scores, patients: (N,) each
@@ -41,12 +42,12 @@ def delong_mean(tests: list[Scored]) -> AreaDifference:
     Raises:
         InputError: Fewer than two patients have a positive image, or a negative one.
     """
-    everyone = np.unique(np.concatenate([clusters for *_, clusters in tests]))
+    everyone, _ = different(np.concatenate([clusters for *_, clusters in tests]))
     difference, ups, downs, factors = 0.0, np.zeros((1, len(everyone))), np.zeros((1, len(everyone))), np.zeros(3)
     for positive, first, second, clusters in tests:
-        areas, up, down, inflated = _deviations(positive, np.stack([first, second]), clusters)
+        areas, up, down, inflated = _deviations(positive, [first, second], clusters)
         difference += float(areas[0] - areas[1]) / len(tests)
-        at = np.searchsorted(everyone, np.unique(clusters))
+        at = np.searchsorted(everyone, different(clusters)[0])
         # Deviations are subtracted first, so equal classifiers give exactly zero and not a rounding error.
         ups[:, at] += (up[:1] - up[1:]) / len(tests)
         downs[:, at] += (down[:1] - down[1:]) / len(tests)
@@ -57,35 +58,40 @@ def delong_mean(tests: list[Scored]) -> AreaDifference:
     error = math.sqrt(max(variance.item(), 0.0))
     if error == 0:
         return AreaDifference(difference, 0.0, 1.0 if difference == 0 else None)
-    return AreaDifference(difference, error, float(2 * norm.sf(abs(difference) / error)))
+    return AreaDifference(difference, error, float(2 * ndtr(-abs(difference) / error)))
 
 
 def _deviations(
-    positive: np.ndarray, scores: np.ndarray, clusters: np.ndarray
+    positive: np.ndarray, scores: list[np.ndarray], clusters: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return (K,) areas, (K, patients) deviations of the positives' and of the negatives' components, and 3 factors."""
-    positive, scores = np.asarray(positive, bool), np.asarray(scores, float)
-    _check(len(positive), scores.shape[1:], np.shape(clusters))
-    if not np.isfinite(scores).all():
+    positive = np.asarray(positive, bool)
+    _check(len(positive), *map(np.shape, scores), np.shape(clusters))
+    if not all(np.isfinite(one).all() for one in scores):
         raise InputError("expected finite scores, found NaN or infinity; give logits or decision values of all images")
-    patients, member = np.unique(clusters, return_inverse=True)
-    counts = np.array([len(np.unique(member[mask])) for mask in (positive, ~positive)] + [len(patients)])
+    patients, member = different(np.asarray(clusters))
+    counts = np.array([len(different(member[mask])[0]) for mask in (positive, ~positive)] + [len(patients)])
     if counts.min() < 2:
         raise InputError(
             f"expected two or more patients with a positive image and two with a negative one, "
             f"found {counts[0]} and {counts[1]}; test more patients"
         )
     ups, downs = int(positive.sum()), int((~positive).sum())
-    # A midrank among all samples minus the one in its class counts the other class's samples below; ties count half.
-    ranks = rankdata(scores, axis=1)
-    above = (ranks[:, positive] - rankdata(scores[:, positive], axis=1)) / downs  # (K, positives), V10
-    below = 1 - (ranks[:, ~positive] - rankdata(scores[:, ~positive], axis=1)) / ups  # (K, negatives), V01
+    levels = [different(np.asarray(one))[1] for one in scores]
+    above = np.stack([_below(one, ~positive)[positive] for one in levels]) / downs  # (K, positives), V10
+    below = 1 - np.stack([_below(one, positive)[~positive] for one in levels]) / ups  # (K, negatives), V01
     areas = above.mean(axis=1)
     up, down = (
         np.stack([np.bincount(member[mask], row, len(patients)) for row in (values - areas[:, None]) / number])
         for values, mask, number in ((above, positive, ups), (below, ~positive, downs))
     )
     return areas, up, down, counts / (counts - 1)
+
+
+def _below(level: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """Return for each of (N,) levels how many of some samples lie below it; those on it count half."""
+    counts = np.bincount(level[among], minlength=int(level.max()) + 1)
+    return (np.cumsum(counts) - counts / 2)[level]
 
 
 def permutation_test(first_right: np.ndarray, second_right: np.ndarray, clusters: np.ndarray) -> float:
@@ -103,12 +109,12 @@ def permutation_test(first_right: np.ndarray, second_right: np.ndarray, clusters
     """
     _check(len(first_right), np.shape(second_right), np.shape(clusters))
     lead = np.asarray(first_right, bool).astype(int) - np.asarray(second_right, bool).astype(int)
-    _, member = np.unique(clusters, return_inverse=True)
+    _, member = different(np.asarray(clusters))
     by_patient = np.bincount(member, lead).astype(int)
     steps = np.abs(by_patient[by_patient != 0])
     reach = int(steps.sum())
     if reach > EXACT:  # the sum of so many is normal; it takes every other integer, hence the 1 for continuity
-        return float(min(2 * norm.sf((abs(int(by_patient.sum())) - 1) / math.sqrt(int((steps**2).sum()))), 1.0))
+        return float(min(2 * ndtr((1 - abs(int(by_patient.sum()))) / math.sqrt(int((steps**2).sum()))), 1.0))
     chance = np.zeros(2 * reach + 1)  # of the sums -reach .. reach
     chance[reach] = 1.0
     for step in steps:
@@ -136,7 +142,7 @@ def smallest_detectable(standard_error: float, power: float = 0.8, alpha: float 
     """
     if not standard_error >= 0:
         raise InputError(f"expected a standard error of 0 or more, found {standard_error}")
-    return float((norm.ppf(1 - alpha / 2) + norm.ppf(power)) * standard_error)
+    return float((ndtri(1 - alpha / 2) + ndtri(power)) * standard_error)
 
 
 def _check(images: int, *shapes: tuple[int, ...]) -> None:

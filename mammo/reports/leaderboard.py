@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mammo import figures
+from mammo.drawn import once
 from mammo.errors import InputError
 from mammo.evaluation.bootstrap import Value
-from mammo.evaluation.compare import Pair, check_paired, compare, pairs
+from mammo.evaluation.compare import Means, Pair, check_paired, compare, pairs
 from mammo.evaluation.experiments import Experiment, Mean, mean, pooled_auroc
 from mammo.evaluation.external import External
 from mammo.evaluation.predictions import BASELINES
@@ -39,14 +39,14 @@ def write(folder: Path) -> Path:
     experiments = read_experiments([folder])
     rows = results(experiments)
     write_table(as_table(rows), folder / "leaderboard.csv")
-    figures.save(forest(rows), folder / "leaderboard.png")
+    forest(rows, folder / "leaderboard.png")
     lines = [*text(experiments, rows), "", "![leaderboard](leaderboard.png)", ""]
-    lines += [*detection.side_by_side(experiments, refuse=False), *_compared(experiments), ""]
+    lines += [*detection.side_by_side(experiments, refuse=False), *_compared(experiments, rows), ""]
     write_text("\n".join(lines), folder / "leaderboard.md")
     return folder / "leaderboard.md"
 
 
-def _compared(experiments: list[Experiment]) -> list[str]:
+def _compared(experiments: list[Experiment], rows: list[Row]) -> list[str]:
     """Return the paired differences, if there are not too many and all experiments tested the same samples."""
     asked = pairs(experiments)
     try:
@@ -56,7 +56,7 @@ def _compared(experiments: list[Experiment]) -> list[str]:
         return [f"There are no paired differences: {error}."]
     if len(asked) > MOST_PAIRS:
         return [f"{len(asked)} pairs are too many to test at once; name some: `python -m mammo compare <run> <run>`."]
-    return paired([compare(*pair) for pair in asked])
+    return paired([compare(*pair, means=_means(rows)) for pair in asked])
 
 
 def side_by_side(paths: list[Path]) -> str:
@@ -68,9 +68,14 @@ def side_by_side(paths: list[Path]) -> str:
     experiments = read_experiments(paths)
     for first, second in combinations(experiments, 2):
         check_paired(first, second)
-    found = [compare(*pair) for pair in pairs(experiments)]
-    lines = [*text(experiments, results(experiments)), "", *detection.side_by_side(experiments)]
-    return "\n".join([*lines, *paired(found)])
+    rows = results(experiments)
+    found = [compare(*pair, means=_means(rows)) for pair in pairs(experiments)]
+    return "\n".join([*text(experiments, rows), "", *detection.side_by_side(experiments), *paired(found)])
+
+
+def _means(rows: list[Row]) -> Means:
+    """Return the metrics of each classifier, which its differences need."""
+    return {(experiment.label, head): found for experiment, head, found, _ in rows}
 
 
 def compared(several: list[External]) -> str:
@@ -193,7 +198,7 @@ def as_table(rows: list[Row]) -> pd.DataFrame:
     return pd.DataFrame(lines).round(6)
 
 
-def forest(rows: list[Row]) -> "figures.Figure":
+def forest(rows: list[Row], path: Path) -> None:
     """Draw AUROC and accuracy of each experiment and head, beside those of the majority class."""
     majority = {row[0].label: row[2]["accuracy"].value for row in rows if row[1] == "majority"}
     shown = [row for row in rows if row[1] != "majority"]
@@ -204,5 +209,5 @@ def forest(rows: list[Row]) -> "figures.Figure":
         "majority class": [Value(majority[experiment.label].value) for experiment, *_ in shown],
     }
     areas = {"classifier": [found["auroc"].value for *_, found, _ in shown]}
-    panels: list[figures.Panel] = [("AUROC, mean over folds", areas, {0.5: "chance"}), ("accuracy", accuracies, {})]
-    return figures.forest(labels, [panels], [head not in BASELINES for _, head, *_ in shown])
+    panels = [("AUROC, mean over folds", areas, {0.5: "chance"}), ("accuracy", accuracies, {})]
+    once(path, "forest", labels, [panels], [head not in BASELINES for _, head, *_ in shown])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mammo.evaluation import bootstrap
+from mammo.evaluation.areas import sum_by_level, weighted_auroc, weighted_average_precision
 from mammo.evaluation.bootstrap import (
     Value,
     bootstrap_weights,
@@ -13,7 +14,6 @@ from mammo.evaluation.bootstrap import (
     resampled,
 )
 from mammo.evaluation.grouped import Grouped
-from mammo.evaluation.metrics import sum_by_level, weighted_auroc, weighted_average_precision
 
 
 def test_patients_are_resampled_as_a_whole():

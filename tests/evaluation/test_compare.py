@@ -35,6 +35,13 @@ def test_a_clear_difference_is_found_by_both_tests_and_chance_is_not(tmp_path):
     assert same.p == {"auroc": 1.0, "accuracy": 1.0} and same.differences["auroc"].value == 0
 
 
+def test_known_means_change_no_difference(tmp_path):
+    first, second = written(tmp_path, first=predictions(60), second=predictions(60, strength=2))
+    pair = (first, "svm"), (second, "svm")
+    means = {(one.label, head): found for one, head, found, _ in leaderboard.results([first, second])}
+    assert compare(*pair, means=means) == compare(*pair)
+
+
 def test_the_order_of_rows_does_not_matter(tmp_path):
     table = predictions(60)
     first, second = written(tmp_path, first=table, second=table.sample(frac=1, random_state=0))

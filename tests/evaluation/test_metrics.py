@@ -7,15 +7,10 @@ import pandas as pd
 import pytest
 from sklearn import metrics as sk
 
+from mammo.evaluation.areas import weighted_auroc, weighted_average_precision
 from mammo.evaluation.bootstrap import bootstrap_weights
-from mammo.evaluation.metrics import (
-    METRICS,
-    SEVERAL,
-    Case,
-    evaluate,
-    weighted_auroc,
-    weighted_average_precision,
-)
+from mammo.evaluation.grouped import Grouped
+from mammo.evaluation.metrics import METRICS, SEVERAL, Case, evaluate, weighted_metrics
 from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.predictions import Patients, Predictions
 from mammo.reports.paper import paper_rows
@@ -157,6 +152,18 @@ def test_resampled_areas_are_those_of_the_repeated_samples():
         again = np.repeat(np.arange(60), row.astype(int))
         assert auroc == pytest.approx(sk.roc_auc_score(labels[again], score[again]))
         assert precision == pytest.approx(sk.average_precision_score(labels[again], score[again]))
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_two_classes_share_their_sums_and_each_has_the_areas_of_its_own_scores(grouped):
+    a = made(900)
+    member = np.unique(a.patients, return_inverse=True)[1]
+    weights = Grouped.drawn_from(member, member.max() + 1, 20) if grouped else bootstrap_weights(a.patients, 20)
+    found = weighted_metrics(a, weights)
+    for name, positive, score in ((a.classes[1], a.labels == 1, a.score), (a.classes[0], a.labels == 0, -a.score)):
+        level = np.unique(score, return_inverse=True)[1]
+        assert (found[f"auroc/{name}"] == weighted_auroc(positive, score, weights)).all()
+        assert (found[f"average_precision/{name}"] == weighted_average_precision(positive, level, weights)).all()
 
 
 def test_what_is_undefined_is_null_with_a_reason_and_never_nan():

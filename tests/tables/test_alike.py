@@ -1,0 +1,17 @@
+"""Rows that are alike, and the different values of a column."""
+
+import numpy as np
+import pytest
+
+from mammo.tables.alike import different
+
+
+@pytest.mark.parametrize(
+    "values",
+    [np.array([3, 0, 3, 7, 1, 0, 2, 2]), np.array([-1, 5, -1]), np.array([10**12, 4, 4]), np.array(["b", "a", "b"]),
+     np.array([0.5, -2.0, 0.5]), np.array([], int)],
+)  # fmt: skip
+def test_different_values_are_those_of_a_sort(values):
+    known, place = np.unique(values, return_inverse=True)
+    found = different(values)
+    assert found[0].tolist() == known.tolist() and found[1].tolist() == place.tolist()
