@@ -158,7 +158,7 @@ def cut_samples(
         table.astype({"finding_id": "Int64", "patch": "Int64"}),
         joined([one.pixels for one in made]),
         image_size,
-        [*notes, *said, *count_notes(film_notes)],
+        [*notes, *_united(said), *count_notes(film_notes)],
         films,
         _unreadable(unreadable, findings),
         [squares for one in made for squares in one.inner],
@@ -191,6 +191,21 @@ def in_turns(crop: Crop, rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
     turns = rows["image_id"].map(pd.Series(np.arange(len(images)) // AT_ONCE, index=images))
     for turn in range(turns.max() + 1):
         yield rows[turns == turn]
+
+
+def _united(notes: list[str]) -> list[str]:
+    """Return each note of several turns once: its number is the sum of theirs, and its names are those of all."""
+    of: dict[str, list[tuple[int, str | None]]] = {}  # by the words between the number and the names
+    for note in notes:
+        found = re.fullmatch(r"(\d+) (.*?)( \((.*)\))?", note)
+        of.setdefault(found[2] if found else note, []).extend([(int(found[1]), found[4])] if found else [])
+    lines = []
+    for words, turns in of.items():
+        names = ", ".join(named for _, named in turns if named)
+        lines.append(
+            (f"{sum(count for count, _ in turns)} " if turns else "") + words + (f" ({names})" if names else "")
+        )
+    return lines
 
 
 def _below(tables: list[pd.DataFrame]) -> pd.DataFrame:

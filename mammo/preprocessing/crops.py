@@ -39,6 +39,8 @@ class Crop(Protocol):
         several_per_image: True if an image gives several samples, so that the numbers by image are the ones to read.
 
     A crop that asks for all its squares at once says so by `asks_once = True`; a shard of them is then cut in one go.
+    Many images of it are cut in turns: of its notes that differ only in the number that they begin with, and in the
+    names in brackets at their end, one is kept, with the sum of the numbers and all the names.
     """
 
     leak: str | None

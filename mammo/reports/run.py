@@ -19,7 +19,7 @@ from mammo.evaluation.subgroups import beyond_shortcuts, by_subgroup, facts_of, 
 from mammo.files import write_json, write_text
 from mammo.reports import explained, places, run_figures
 from mammo.reports.markdown import markdown, signed
-from mammo.reports.operating import operating_table
+from mammo.reports.operating import operating_table, opposed
 from mammo.reports.paper import PAPER_COLUMNS, paper_rows
 from mammo.run_folder import RunFolder
 from mammo.wording import number_of
@@ -129,6 +129,7 @@ def _first_lines(
     for head, values in shown.metrics["test"].items():
         area = "" if head == "majority" else f", AUROC {values['auroc']}"
         lines += [f"- {head}: accuracy {values['accuracy']}{area}{f'; {HEADS[head]}' if head in HEADS else ''}."]
+    lines += opposed(evaluation.predictions["test"])
     lines += [shortcut_verdict(shown.metrics["test"]["shortcuts"]["auroc"], beyond_shortcuts(test))]
     if crop["caption"]:
         lines += [f"- {crop['caption']}."]

@@ -13,10 +13,10 @@ from mammo.datasets.findings import findings_table
 from mammo.datasets.labels import Labels, find_task
 from mammo.datasets.registry import DATASETS
 from mammo.errors import InputError
-from mammo.preprocessing import cutting
+from mammo.preprocessing import crop_table, cutting
 from mammo.preprocessing.crop_rows import SHORTCUTS
 from mammo.preprocessing.crop_table import cut_samples
-from mammo.preprocessing.crops import CROPS, Lesion, build_crop
+from mammo.preprocessing.crops import CROPS, Lesion, Whole, build_crop
 from mammo.targets import find_target
 
 SIDE = 1024
@@ -445,3 +445,21 @@ def test_a_default_of_a_class_is_the_configurations_or_saying_it_would_do_nothin
 def test_a_window_of_hardly_a_pixel_is_refused():
     with pytest.raises(InputError, match=r"crop\.window_mm=0\.3"):
         crops(archive(), name="lesion", window_mm=0.3)
+
+
+class Noting(Whole):
+    """Whole films, with a note that counts and names them, one that counts, and one that says the same each time."""
+
+    def cut(self, rows, findings, labels, cutter, seed):
+        samples, notes = super().cut(rows, findings, labels, cutter, seed)
+        images = rows["image_id"].unique()
+        return samples, [*notes, f"{len(images)} films ({', '.join(images)})", f"{len(rows)} rows", "cut as they are"]
+
+
+def test_notes_of_many_images_that_are_cut_in_turns_are_said_once(monkeypatch):
+    labels = find_task("abnormality")
+    how = {"image_size": 64, "margin": 1.0, "seed": 0}
+    at_once = cut_samples(Noting(), archive(), read, labels, **how)
+    monkeypatch.setattr(crop_table, "AT_ONCE", 3)
+    in_turns = cut_samples(Noting(), archive(), read, labels, **how)
+    assert in_turns.notes == at_once.notes and "11 rows" in in_turns.notes and "cut as they are" in in_turns.notes
