@@ -238,9 +238,10 @@ def cache_(
     from mammo.paths import home
     from mammo.preprocessing import cache
 
-    if clear:
-        cache.clear(home())
+    kept = cache.clear(home()) if clear else []
     if limit is not None:
-        cache.bound(home(), cache.parse_bytes(limit))
+        kept = cache.bound(home(), cache.parse_bytes(limit))
+    for folder in kept:
+        typer.echo(f"kept: {folder}, which a running program uses; repeat this when it has ended")
     for kind, (files, size) in cache.sizes(home()).items():
         typer.echo(f"{kind + ':':8}{size / 1e6:10,.1f} MB in {number_of(files, 'file')}  {home() / kind}")

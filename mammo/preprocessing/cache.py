@@ -2,7 +2,8 @@
 
 A store is a folder of blocks: safetensors files that are memory-mapped when they are read. A block is written under
 a temporary name and then renamed, so a killed run loses only the block that it was writing. Jobs that add to the same
-store wait for each other (`Store.building`), so each array is made once. A store can be removed while no run uses it.
+store wait for each other (`Store.building`), so each array is made once. A store that a living process has read from is
+not removed: the process holds a lock of it.
 """
 
 import contextlib
@@ -19,7 +20,7 @@ import uuid
 import zlib
 from collections.abc import Collection, Generator, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import torch
@@ -27,10 +28,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from mammo.errors import InputError
-from mammo.files import locked, owned, remove_abandoned, whole
+from mammo.files import locked, owned, remove_abandoned, told_when_slow, whole
 
 log = logging.getLogger(__name__)
 
+USED = "used"  # the file of a store whose lock is shared by the processes that read from it
+_used: dict[Path, TextIO] = {}  # those that this process holds, by store
 LOOK_S = 0.5  # between two looks for arrays that another machine stores
 TYPES = {"U8": np.uint8, "U16": np.uint16, "F64": np.float64}  # of arrays that are mapped, by their names in the files
 KINDS = (
@@ -64,8 +67,10 @@ class Store:
     def load(self, keys: Collection[str]) -> dict[str, Any]:
         """Return the arrays of `keys` that exist, memory-mapped.
 
-        A damaged file is removed. One that the disk does not give is left for another time.
+        A damaged file is removed. One that the disk does not give is left for another time. The store is in use until
+        this process ends, see `in_use`.
         """
+        _hold(self.folder)
         found: dict[str, Any] = {}
         digests = np.fromiter((zlib.crc32(key.encode()) for key in keys), np.uint32, len(keys))
         for path in sorted(self.folder.glob("*.safetensors")):
@@ -187,6 +192,25 @@ class Store:
             yield
 
 
+def _hold(folder: Path) -> None:
+    """Share the lock of a store until this process and its children end."""
+    if folder in _used or not folder.is_dir():
+        return
+    with contextlib.suppress(OSError):  # no locks there, or a folder that is only read
+        lock = (folder / USED).open("w")
+        with told_when_slow(folder / USED):
+            fcntl.flock(lock, fcntl.LOCK_SH)
+        _used[folder] = lock
+
+
+@contextlib.contextmanager
+def in_use(home: Path) -> Iterator[set[Path]]:
+    """Yield the stores that living processes have read from; none begins to read from another one meanwhile."""
+    with contextlib.ExitStack() as held:
+        locks = [path for kind in KINDS for path in sorted((home / kind).glob(f"*/{USED}"))]
+        yield {path.parent for path in locks if not held.enter_context(locked(path, wait=False))}
+
+
 def _tensors(path: Path, keys: list[str]) -> dict[str, torch.Tensor]:
     with safe_open(path, framework="pt") as block:
         return {key: block.get_tensor(key) for key in keys}
@@ -218,7 +242,8 @@ def parse_bytes(text: str) -> int:
 
 def _files(home: Path) -> list[Path]:
     """Return all files of all caches, with the temporary ones that a killed run may have left."""
-    return [path for kind in KINDS for path in sorted((home / kind).rglob("*")) if path.is_file()]
+    found = [path for kind in KINDS for path in sorted((home / kind).rglob("*"))]
+    return [path for path in found if path.is_file() and path.name != USED]
 
 
 def sizes(home: Path) -> dict[str, tuple[int, int]]:
@@ -230,20 +255,33 @@ def sizes(home: Path) -> dict[str, tuple[int, int]]:
     return found
 
 
-def clear(home: Path) -> None:
-    """Remove all caches, and nothing else."""
-    for kind in KINDS:
-        shutil.rmtree(home / kind, ignore_errors=True)
+def clear(home: Path) -> list[Path]:
+    """Remove all caches, and nothing else; return the stores that are kept, because they are in use."""
+    with in_use(home) as busy:
+        for kind in KINDS:
+            for path in [*(home / kind).glob("*")]:
+                if path.is_file():
+                    path.unlink(missing_ok=True)
+                elif path not in busy:
+                    shutil.rmtree(path, ignore_errors=True)
+        return sorted(busy)
 
 
-def bound(home: Path, most: int) -> None:
-    """Remove the files that have not been used for longest, until at most `most` bytes are left."""
+def bound(home: Path, most: int) -> list[Path]:
+    """Remove the files that have not been used for longest, until at most `most` bytes are left.
+
+    Returns:
+        If more is left: the stores that are in use, which are kept.
+    """
     # Locks and unfinished files have other suffixes.
     complete = [path for path in _files(home) if path.suffix in (".safetensors", ".npy", ".npz")]
     files = sorted((path.stat().st_mtime_ns, path.stat().st_size, path) for path in complete)
     total = sum(size for _, size, _ in files)
-    for _, size, path in files:
-        if total <= most:
-            break
-        path.unlink(missing_ok=True)
-        total -= size
+    with in_use(home) as busy:
+        for _, size, path in files:
+            if total <= most:
+                return []
+            if path.parent not in busy:
+                path.unlink(missing_ok=True)
+                total -= size
+        return sorted(busy) if total > most else []

@@ -141,11 +141,38 @@ def test_clearing_removes_every_cache_and_no_film(tmp_path):
 def test_a_bound_keeps_what_was_used_last(tmp_path):
     home = filled(tmp_path)
     time.sleep(0.02)
-    assert Store(home / "trunks" / "some").load(["a"])
+    in_a_process(Store(home / "trunks" / "some").load, ["a"])
     bound(home, 1500)
     assert {kind for kind, (files, _) in sizes(home).items() if files} == {"trunks"}
     bound(home, 0)
     assert set(sizes(home).values()) == {(0, 0)} and (home / "mias" / "mdb001.pgm").exists()
+
+
+def in_a_process(work, *given):
+    job = multiprocessing.get_context("fork").Process(target=work, args=given)
+    job.start()
+    job.join(30)
+    assert job.exitcode == 0
+
+
+def test_what_a_living_process_uses_is_not_removed(tmp_path):
+    home, context = filled(tmp_path), multiprocessing.get_context("fork")
+    ready, end = context.Event(), context.Event()
+
+    def use():
+        Store(home / "trunks" / "some").load(["a"])
+        ready.set()
+        end.wait(60)
+
+    job = context.Process(target=use)
+    job.start()
+    assert ready.wait(30)
+    assert bound(home, 0) == clear(home) == [home / "trunks" / "some"]
+    assert {kind for kind, (files, _) in sizes(home).items() if files} == {"trunks"}
+    assert bound(home, 10**6) == []
+    end.set()
+    job.join(30)
+    assert bound(home, 0) == clear(home) == [] and set(sizes(home).values()) == {(0, 0)}
 
 
 @pytest.mark.parametrize(("text", "size"), [("0", 0), ("500MB", 500_000_000), ("2.5 GB", 2_500_000_000), ("7k", 7000)])
