@@ -147,7 +147,7 @@ MUTATIONS = {
     "ties of the auroc": ("evaluation/areas.py", "(up * (below + down / 2))", "(up * below)", METRICS, "two_classes_agree"),
     "sensitivity swapped": ("evaluation/metrics.py", '"sensitivity": Metric(_of_counts(lambda tp, tn, fp, fn: tp / (tp + fn))', '"sensitivity": Metric(_of_counts(lambda tp, tn, fp, fn: tn / (tn + fp))', METRICS, "two_classes_agree"),
     "specificity swapped": ("evaluation/metrics.py", '"specificity": Metric(_of_counts(lambda tp, tn, fp, fn: tn / (tn + fp))', '"specificity": Metric(_of_counts(lambda tp, tn, fp, fn: tp / (tp + fn))', METRICS, "two_classes_agree"),
-    "brier doubled": ("evaluation/metrics.py", "/ (2 if classes == 2 else 1)", "/ 1", METRICS, "two_classes_agree"),
+    "brier doubled": ("evaluation/metrics.py", "/ (2 if apart.shape[1] == 2 else 1)", "/ 1", METRICS, "two_classes_agree"),
     "ece unweighted": ("evaluation/metrics.py", "abs(means[0] - means[1]) * (mass / total)", "abs(means[0] - means[1])", METRICS, "calibration_error"),
     "wilson of a claim": ("auditing/claim.py", "z2 / (4 * n * n)", "z2 / (2 * n * n)", "tests/auditing/test_claim.py", "interval_by_films"),
     "npv of a claim": ("auditing/claim_words.py", "(high * others - left_out) // (whole - high)", "high * others // (whole - high)", "tests/auditing/test_claim.py", "number_alone_has"),

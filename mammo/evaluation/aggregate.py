@@ -6,7 +6,7 @@ import pandas as pd
 from mammo.datasets.labels import Labels
 from mammo.errors import InputError
 from mammo.evaluation.predictions import originals
-from mammo.tables.alike import row_numbers
+from mammo.tables.alike import places_among, row_numbers
 
 UNITS = {  # the columns that name each unit, the finest first
     "image": ["image_id"],
@@ -39,8 +39,10 @@ def check_rule(rule: object, task: Labels) -> None:
 
 def with_places(predictions: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
     """Return predictions with the exam and laterality of each image; they are missing where `images` lacks them."""
-    places = images.drop_duplicates("image_id").reindex(columns=["image_id", *PLACES])
-    return predictions.merge(places.astype("string"), on="image_id", how="left")
+    images = images.drop_duplicates("image_id").reindex(columns=["image_id", *PLACES]).astype("string")
+    row = places_among(predictions["image_id"], images["image_id"])  # a merge would copy all columns
+    added = {column: images[column].array.take(row, allow_fill=True) for column in PLACES}
+    return predictions.reset_index(drop=True).assign(**added)
 
 
 def telling_units(predictions: pd.DataFrame) -> list[str]:

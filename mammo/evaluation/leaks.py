@@ -104,7 +104,8 @@ def check_labels(table: pd.DataFrame, samples: pd.DataFrame) -> None:
         InputError: A label differs; names its image.
     """
     true = table[SAMPLE[:3]].merge(samples[[*SAMPLE[:3], "label"]], how="left")["label"]
-    if (wrong := (true.to_numpy(object) != table["label"].to_numpy(object)).nonzero()[0]).size:
+    said = table["label"].reset_index(drop=True)  # no array of objects, which fill the memory
+    if (wrong := (true.fillna("") != said).to_numpy(bool).nonzero()[0]).size:
         raise InputError(
             f"predictions.csv: {len(wrong)} labels are not those of samples.csv; for example, "
             f"{table['image_id'].iloc[wrong[0]]} is {true.iloc[wrong[0]]} there, "

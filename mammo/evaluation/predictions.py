@@ -292,5 +292,8 @@ def _large_table(path: Path) -> pd.DataFrame:
     types = {one: pa.int64() if TYPES[one] == "Int64" else pa.large_string() for one in columns if one in TYPES}
     types |= {one: pa.float64() for one in columns if one == "score" or one.startswith("p_")}
     how = csv.ConvertOptions(column_types=types, null_values=[""], strings_can_be_null=True)
-    found = csv.read_csv(path, convert_options=how).to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
-    return found.astype({one: TYPES[one] for one in columns if one in TYPES})
+    as_pandas = {"types_mapper": {pa.int64(): pd.Int64Dtype()}.get, "split_blocks": True, "self_destruct": True}
+    found = csv.read_csv(path, convert_options=how).to_pandas(**as_pandas)  # a column is forgotten once it is copied
+    found = found.astype({one: TYPES[one] for one in columns if one in TYPES})
+    pa.default_memory_pool().release_unused()  # Arrow would keep what it had the table in
+    return found

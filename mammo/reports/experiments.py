@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from mammo.errors import InputError
 from mammo.evaluation.experiments import Experiment, Job
@@ -43,6 +44,7 @@ def read_experiments(paths: Iterable[Path]) -> list[Experiment]:
             raise InputError(f"{path}: expected a run folder, a sweep folder or a table of predictions")
         taken = {one.label for one in found}
         found += [replace(e, label=f"{path}: {e.label}") if e.label in taken else e for e in of_path]
+        pa.default_memory_pool().release_unused()  # Arrow would keep the memory of a large table, which is gone
     labels = [one.label for one in found]
     if len(set(labels)) < len(labels):
         raise InputError(f"two experiments have the name {max(labels, key=labels.count)}; give each once")

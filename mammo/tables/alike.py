@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 
 def row_numbers(table: pd.DataFrame, columns: Sequence[str], known: np.ndarray | None = None) -> np.ndarray:
@@ -33,6 +35,12 @@ def different(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return np.unique(values, return_inverse=True)
     there = np.bincount(values) > 0
     return np.flatnonzero(there), (np.cumsum(there) - 1)[values]
+
+
+def places_among(words: pd.Series, among: pd.Series) -> np.ndarray:
+    """Return the (N,) place of each of N words among different ones; -1 where it is none of them."""
+    as_words = [pa.array(one, pa.large_string()) for one in (words, among)]
+    return np.asarray(pc.fill_null(pc.index_in(as_words[0], as_words[1]), -1).to_numpy(zero_copy_only=False))
 
 
 def by_word(words: pd.Series, of: Callable[[pd.Series], pd.Series]) -> pd.Series:

@@ -1,9 +1,10 @@
 """Rows that are alike, and the different values of a column."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from mammo.tables.alike import different
+from mammo.tables.alike import different, places_among
 
 
 @pytest.mark.parametrize(
@@ -15,3 +16,9 @@ def test_different_values_are_those_of_a_sort(values):
     known, place = np.unique(values, return_inverse=True)
     found = different(values)
     assert found[0].tolist() == known.tolist() and found[1].tolist() == place.tolist()
+
+
+def test_places_of_words_are_those_of_a_list_and_others_have_none():
+    among = pd.Series(["b", "a", "c"], dtype="string")
+    for words in (pd.Series(["a", "x", "b", "a"]), pd.Series(["a", None, "b", "a"], dtype="string")):
+        assert places_among(words, among).tolist() == [1, -1, 0, 1]
