@@ -187,6 +187,6 @@ def test_the_command_shows_bounds_and_clears(tmp_path, monkeypatch):
         return CliRunner().invoke(app, ["data", "cache", *arguments], catch_exceptions=False).output
 
     assert "0.0 MB in 1 file " in said() and f"{tmp_path / 'crops'}" in said()
-    assert "in 1 files" in said("--limit", "1.5kB") and sum(files for files, _ in sizes(tmp_path).values()) == 1
-    assert "in 1 files" not in said("--clear")
+    assert "in 1 file " in said("--limit", "1.5kB") and sum(files for files, _ in sizes(tmp_path).values()) == 1
+    assert "in 1 file " not in said("--clear")
     assert "much" in said("--limit", "much")
