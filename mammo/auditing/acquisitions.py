@@ -44,9 +44,8 @@ def in_two_parts(films: pd.DataFrame, headers: Sequence[Header], *, own: bool) -
     for column, (what, most, of_patient) in kinds.items():
         sizes = facts[column].map(facts[column].value_counts())
         if odd := int((sizes > most).sum()):
-            notes.append(
-                f"{what}: {number_of(odd, 'film')} state one that more than {most} films have, and it is not used"
-            )
+            these = number_of(odd, "film states", "films state")
+            notes.append(f"{what}: {these} one that more than {most} films have, and it is not used")
         several = films[sizes.between(2, most)]
         if of_patient:  # most groups are those of one known patient, and no leak
             of = several["patient"].groupby(facts[column])

@@ -152,12 +152,11 @@ def audit_of(
     else:
         films = place(films, rows)
         if absent := set(rows["image_id"]) - set(films["image_id"]):
-            notes.append(
-                f"{number_of(len(absent), 'image')} of the split are not among the films, the first is {min(absent)}"
-            )
+            these = number_of(len(absent), "image of the split is", "images of the split are")
+            notes.append(f"{these} not among the films, the first is {min(absent)}")
             left_out["of the split without a film"] = len(absent)
         if beside := films["split"].isna().sum():
-            notes.append(f"{number_of(beside, 'film')} are not in the split")
+            notes.append(f"{number_of(beside, 'film is', 'films are')} not in the split")
             left_out["of no split"] = int(beside)
         patients = films.drop_duplicates("image_id").set_index("image_id")["patient"]
         rows["patient"] = rows["patient"].fillna(rows["image_id"].map(patients).astype(STRING))

@@ -40,7 +40,8 @@ def by_names(films: pd.DataFrame, pattern: str) -> tuple[pd.DataFrame, list[str]
     notes = [f"the patients are those of the names by '{pattern}', {patients.dropna().iloc[0]} for example"]
     if left := patients.isna().sum():
         first = films.loc[patients.isna(), "name"].iloc[0]
-        notes.append(f"{number_of(left, 'name')} of films tell no patient by this expression, {first} for example")
+        these = number_of(left, "name of a film tells", "names of films tell")
+        notes.append(f"{these} no patient by this expression, {first} for example")
     return films.assign(patient=patients.fillna(films["patient"])), notes
 
 

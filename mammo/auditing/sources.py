@@ -172,7 +172,8 @@ def _of_folder(folder: Path, sides: Mapping[str, str | None]) -> Films:
         notes.append(f"{found.masks} folders called masks are passed over, as they hold no films")
         films.left_out["folders of masks"] = found.masks
     if others:
-        notes.append(f"{number_of(len(others), 'file')} of other formats are passed over: {some(map(str, others))}")
+        these = number_of(len(others), "file of another format is", "files of other formats are")
+        notes.append(f"{these} passed over: {some(map(str, others))}")
         films.left_out["of other formats"] = len(others)
     for path, first in found.again.items():
         one, other = (part_of_path(each.relative_to(folder), sides) for each in (path, first))

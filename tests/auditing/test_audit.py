@@ -186,7 +186,7 @@ def test_a_film_in_two_splits_leaks_its_copy_on_either(films, tmp_path):
     code, said = audited("films", films, "--split", split, "--sheet", tmp_path / "sheet.png")
     assert code == 1 and "copy.png (train) and mdb001.pgm (test+train)" in said
     assert (
-        "note: 1 image of the split are not among the films, the first is x\nnote: 5 films are not in the split\n"
+        "note: 1 image of the split is not among the films, the first is x\nnote: 5 films are not in the split\n"
         in said
     )
 
@@ -251,7 +251,7 @@ def test_every_kind_of_film_is_compared_and_what_is_none_is_told(films, tmp_path
     code, said = audited("films", lab, "--sheet", tmp_path / "sheet.png")
     assert code == 0 and "compared: 7 images" in said
     assert "note: two films of one patient have the same pixels: IM_0001" in said  # by the PatientID of both headers
-    assert "note: 2 hidden" in said and "note: 1 file of other formats" in said and "weights.bin" in said
+    assert "note: 2 hidden" in said and "note: 1 file of another format is" in said and "weights.bin" in said
 
 
 def test_films_that_cannot_be_read_are_listed_and_the_rest_is_audited(films, tmp_path):
@@ -331,7 +331,7 @@ def test_patients_come_from_names_by_an_expression_and_from_headers(films, tmp_p
     assert code == 0 and "the patients of 3 are unknown" in said
     code, said = audited("films", tmp_path / "named", "--patient", "([^/_]+)_")
     assert code == 1 and "patient P1 is in two splits: test/P1_R.png (test), train/P1_L.png (train)" in said
-    assert "1 name of films tell no patient by this expression, test/x.png" in said
+    assert "1 name of a film tells no patient by this expression, test/x.png" in said
     for wrong in ("(", "nobody"):
         assert audited("films", tmp_path / "named", "--patient", wrong)[0] == 2
     split = written(tmp_path / "split.csv", "image_id,split\nP1_L,train\nP1_R,test\n")
