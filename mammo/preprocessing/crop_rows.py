@@ -70,7 +70,7 @@ def sample_row(
         | numbers
         | {
             "_pixels": square.pixels,
-            "_inner": [one.pixels for one in inner],
+            "_inner": tuple(one.pixels for one in inner),  # one object for all samples without
             "_order": row.name,
         }
     )

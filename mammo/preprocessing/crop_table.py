@@ -47,7 +47,7 @@ class Crops:
     notes: list[str]
     films: pd.DataFrame
     unreadable: pd.DataFrame
-    inner: list[list[np.ndarray]] = field(default_factory=list)
+    inner: list[tuple[np.ndarray, ...]] = field(default_factory=list)
 
     @property
     def windows(self) -> int:
@@ -172,13 +172,13 @@ class _Turn:
     table: pd.DataFrame
     films: pd.DataFrame
     pixels: Sequence[np.ndarray]
-    inner: list[list[np.ndarray]]
+    inner: list[tuple[np.ndarray, ...]]
 
     @classmethod
     def of(cls, samples: list[dict[str, Any]], films: pd.DataFrame) -> "_Turn":
         """Return the turn of samples in order."""
         pixels = in_files([sample.pop("_pixels") for sample in samples])
-        inner = [sample.pop("_inner", []) for sample in samples]
+        inner = [sample.pop("_inner", ()) for sample in samples]
         return cls(pd.DataFrame(samples).drop(columns="_order"), films, pixels, inner)
 
 
