@@ -89,7 +89,7 @@ def test_a_disk_that_fails_costs_no_block_of_a_cache_and_a_damaged_one_is_remove
     whole, damaged = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
     save_file({"a": ones(1)}, whole)
     damaged.write_bytes(b"x")
-    with Failing(tmp_path, at=0, error=error).at_work():
+    with Failing(tmp_path, at=1, error=error).at_work():  # the lock that readers share is asked for before
         assert Store(tmp_path).load(["a"]) == {}
     assert whole.exists() and not damaged.exists()
     assert list(Store(tmp_path).load(["a"])) == ["a"]
