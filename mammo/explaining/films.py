@@ -55,13 +55,14 @@ def explanations(
 
     Args:
         predictor: The run and the head that answer.
-        sources: Films, folders and tables, as `films_of` takes them, or images of the run by their `image_id`.
+        sources: Films, folders and tables, as `films_of` takes them, or images of the run by their `image_id`; a
+            portable folder knows no images.
         at: A point of the only film, for a run on lesion windows.
 
     Raises:
         InputError: A source is neither, or a point is given for several films.
     """
-    samples = set(predictor.run.samples["image_id"].astype(str))
+    samples = set() if predictor.run.portable else set(predictor.run.samples["image_id"].astype(str))
     named = [str(one) for one in sources if str(one) in samples and not Path(one).exists()]
     others = [one for one in sources if str(one) not in named]
     files = films_of(others).rows if others else pd.DataFrame()

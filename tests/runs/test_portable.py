@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 from safetensors.numpy import load_file
@@ -54,6 +55,12 @@ def same(run, folder, phantom, tmp_path, *words):
 @pytest.mark.parametrize("head", ["softmax", *(pytest.param(one, marks=pytest.mark.slow) for one in ("svm", "knn"))])
 def test_a_table_of_answers_is_the_same_to_the_last_byte(run, folder, phantom, tmp_path, head):
     same(run, folder, phantom, tmp_path, "--head", head)
+
+
+def test_it_explains_a_film_as_its_run_does(run, folder, phantom):
+    film = str(phantom.findings()["path"].iloc[0])
+    (ours,), (theirs,) = (mammo.explain(one, film, head="svm") for one in (run, folder))
+    assert np.array_equal(ours.values, theirs.values) and ours.prediction.score == theirs.prediction.score
 
 
 @pytest.mark.slow
