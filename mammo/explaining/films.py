@@ -10,10 +10,9 @@ import pandas as pd
 from mammo.datasets.base import Dataset
 from mammo.datasets.film import Film
 from mammo.datasets.geometry import Geometry, geometry
-from mammo.datasets.registry import open_dataset
 from mammo.errors import InputError, UnreadableFilm
 from mammo.explaining.explanation import Explanation, explain
-from mammo.inference.films import films_of
+from mammo.inference.films import films_of, own_films
 from mammo.inference.predictor import Point, Predictor
 from mammo.run_folder import RunFolder
 
@@ -30,13 +29,19 @@ class Images:
     @classmethod
     def of_run(cls, run: RunFolder) -> "Images":
         """Return the images that a run saw."""
-        dataset = open_dataset(run.config.data)
+        dataset = own_films(run)
         dataset.prepare()
         return cls(dataset, dataset.findings())
 
     def facts(self, image_id: str) -> dict[str, Any]:
-        """Return laterality, spacing and lesions of an image, as `explain` takes them."""
+        """Return laterality, spacing and lesions of an image, as `explain` takes them.
+
+        Raises:
+            InputError: The image is not there.
+        """
         rows = self.findings[self.findings["image_id"] == image_id]
+        if rows.empty:
+            raise InputError(f"{image_id}: the data set of the run has no such image any more; expected it as it was")
         first = rows.iloc[0]
         known = {key: None if pd.isna(first[key]) else first[key] for key in ("laterality", "spacing_mm")}
         return known | {"name": image_id, "lesions": lesions_of(rows)}

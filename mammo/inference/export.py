@@ -12,11 +12,11 @@ import numpy as np
 import onnx_ir as ir
 from safetensors.numpy import save
 
-from mammo.datasets.registry import open_dataset
 from mammo.errors import InputError, UnreadableFilm
 from mammo.files import whole
 from mammo.inference.classifier import ClassifierPredictor, SeenWindows
 from mammo.inference.exported import BLANK, DIGEST, RUN, ExportedRun, OnnxPredictor, sealed
+from mammo.inference.films import own_films
 from mammo.inference.onnx_graph import graph_of
 from mammo.inference.portable import PREPROCESSING, card_of, facts_of
 from mammo.inference.quantised import quantise
@@ -174,7 +174,7 @@ def _seen(
         left_out: Takes the reason for each image that cannot be read again.
     """
     at_points = not isinstance(ask.crop, Whole | Grid)
-    dataset, rows = open_dataset(ask.config.data), ask.run.samples.query(f"split == '{part}'")
+    dataset, rows = own_films(ask.run), ask.run.samples.query(f"split == '{part}'")
     dataset.prepare()
     dataset.findings()  # with which some data sets learn where their films are
     rows = rows.drop_duplicates(["image_id", "finding_id"] if at_points else "image_id")

@@ -9,13 +9,16 @@ from pathlib import Path
 import pandas as pd
 
 from mammo.config import DataConfig
+from mammo.datasets.base import Dataset
 from mammo.datasets.findings import COLUMNS, STRING
 from mammo.datasets.folder import walk
+from mammo.datasets.registry import open_dataset
 from mammo.datasets.table_identities import patients_of
 from mammo.datasets.table_places import spacing_of
 from mammo.datasets.table_rows import Rows, one_value_per_image
 from mammo.errors import InputError
 from mammo.formats.header import Header, read_headers
+from mammo.run_folder import RunFolder
 from mammo.tables.paths import mode_of, modes_of, names_of
 from mammo.tables.spellings import NAMES, recognise
 from mammo.tables.spreadsheet import read_spreadsheet
@@ -150,3 +153,16 @@ def with_headers(rows: pd.DataFrame, told_by: Sequence[Header]) -> pd.DataFrame:
             continue
         rows[column] = rows[column].fillna(told)
     return rows.assign(refused=rows["refused"].fillna(headers.map(lambda header: header.refused).astype(STRING)))
+
+
+def own_films(run: RunFolder) -> Dataset:
+    """Return the data set whose images a run has seen, and names in its tables.
+
+    Raises:
+        InputError: The folder has no names of images, so that no film can be told to be the run's.
+    """
+    if run.portable or run.shared:
+        raise InputError(
+            f"{run.path} is a portable or shared model, which does not name its images; name the run itself"
+        )
+    return open_dataset(run.config.data)

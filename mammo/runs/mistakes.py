@@ -7,11 +7,11 @@ import pandas as pd
 
 from mammo import figures
 from mammo.datasets.findings import SAMPLE
-from mammo.datasets.registry import open_dataset
 from mammo.datasets.summary import picture_of
 from mammo.errors import InputError
 from mammo.evaluation.predictions import BASELINES, originals
 from mammo.files import write_table
+from mammo.inference.films import own_films
 from mammo.run_folder import RunFolder
 from mammo.runs.plugins import load_plugins
 
@@ -79,7 +79,7 @@ def write(run: RunFolder, table: pd.DataFrame, folder: Path) -> tuple[list[Path]
         return [folder / NAMES["table"]], "there is no error"
     try:
         load_plugins(run.config.plugins)
-        dataset = open_dataset(run.config.data)
+        dataset = own_films(run)
         findings = dataset.findings()
         drawn = [picture_of(dataset, findings, image) for image in shown["image_id"]]
     except (InputError, OSError) as error:

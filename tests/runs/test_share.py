@@ -69,6 +69,14 @@ def test_a_note_that_names_an_image_or_a_file_is_left_out(run):
     assert not names.tells("2 images take no part in the task") and "left out" in HIDDEN
 
 
+@pytest.mark.parametrize("words", [("explain", "--score"), ("export", "model.onnx"), ("run", "errors")], ids=" ".join)
+def test_what_needs_the_runs_own_films_says_that_a_shared_run_does_not_name_them(shared, tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    at = 1 + (words[0] == "run")
+    result = CliRunner().invoke(app, [*words[:at], str(shared.path), *words[at:]])
+    assert "does not name its images" in " ".join(f"{result.output} {result.exception}".split())
+
+
 def test_what_names_nobody_is_not_shared_again_and_is_never_tested_for_known_patients(shared, tmp_path):
     with pytest.raises(InputError, match="has no names"):
         share([shared], tmp_path / "again")
