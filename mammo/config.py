@@ -124,8 +124,9 @@ class ModelConfig:
     # output of the fully connected layers on the last map
     pool: str = _one_of("avg", "avg", "mean_std", "max", "fc")
     # the flips of each evaluated square over which the features are averaged: none, horizontal (the square and its
-    # mirror image) or eight (all flips and quarter turns)
-    flips: str = _one_of("none", "none", "horizontal", "eight")
+    # mirror image) or eight (all flips and quarter turns). detection: none, or vertical (the film and the film upside
+    # down), which trains too
+    flips: str = _one_of("none", "none", "horizontal", "eight", "vertical")
     dropout: float = _number(0.5, 0, below=1)  # the share of features that is dropped in training
     channels_last: bool = True  # whether the memory format channels_last is used, which is faster
     compile: bool = False  # whether torch.compile is used; it takes minutes at first

@@ -29,6 +29,7 @@ MARKS, DETECTION, REPORT = (
 )
 VIEW, MAPS = "tests/preprocessing/test_view.py", "tests/models/test_maps.py"
 PLACES, FOUND = "tests/training/test_places.py", "tests/test_detection.py"
+FLIPS = "tests/test_detector_flips.py"
 WINDOWS = "tests/runs/test_lesion_windows.py"
 PREDICT, SELF_TEST = "tests/inference/test_predict.py", "tests/inference/test_self_test.py"
 RECALIBRATION, FITTED = "tests/evaluation/test_recalibration.py", "tests/runs/test_recalibrate.py"
@@ -196,6 +197,10 @@ MUTATIONS = {
     "places shifted": ("preprocessing/view.py", "(STEP * at + 0.5) * CELL_PX - 0.5", "(STEP * at + 2.5) * CELL_PX - 0.5", VIEW, "hottest_place"),
     "places not turned back": ("preprocessing/view.py", "breast.to_film(*at)", "at", VIEW, "mirror_image"),
     "maps shifted": ("models/backbones.py", "moved_px=10", "moved_px=34", MAPS, "lies_on_the_film"),
+    "maps of flips not turned back": ("models/maps.py", "seen.flip(2) if flip else seen", "seen", MAPS, "symmetric"),
+    "flips on other cells": ("models/backbones.py", "whole_px=(16, 11)", "whole_px=(16, 0)", MAPS, "symmetric"),
+    "heat of the film alone": ("inference/detector.py", "for flip in FILM_FLIPS[self.config.model.flips]]", "for flip in [False]]", FLIPS, "mean_over"),
+    "targets of the next flip": ("training/places.py", "np.repeat(one, number)", "np.tile(one, number)", FLIPS, "taught_the_same"),
     "ring that counts": ("training/places.py", "~(ring | (image in unplaced))", "np.full(len(ring), image not in unplaced)", PLACES, "circle_is_1"),
     "unplaced films count": ("training/places.py", "~(ring | (image in unplaced))", "~ring", PLACES, "without_a_place_nothing"),
     "large lesions more often": ("training/place_batches.py", "chance = soft / of_lesion[lesion]", "chance = soft", PLACES, "half_its_places"),

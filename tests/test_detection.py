@@ -148,9 +148,9 @@ def test_a_run_that_was_stopped_among_its_maps_makes_the_others_alone_and_ends_a
 def test_a_map_that_is_added_is_made_alone(run, job, monkeypatch, unreported):
     honest, made = film_maps.seen_of, []
 
-    def counting(view, frozen, blocks):
+    def counting(view, frozen, blocks, **how):
         made.extend(str(of) for of, _ in blocks)
-        return honest(view, frozen, blocks)
+        return honest(view, frozen, blocks, **how)
 
     monkeypatch.setattr(film_maps, "seen_of", counting)
     job(*QUICK, "model.maps=[compact@1,compact@0.5]", "detector.steps=8")

@@ -19,6 +19,7 @@ from mammo.inference.predictor import Point, Predictor, Seen
 from mammo.models.platt import Platt
 from mammo.preprocessing.appearance import appearance
 from mammo.preprocessing.breast import find_breast
+from mammo.preprocessing.flips import FILM_FLIPS
 from mammo.preprocessing.view import View, check_size, view_of
 from mammo.run_folder import RunFolder
 from mammo.training.film_maps import FilmMaps, entrance_of, seen_of
@@ -132,14 +133,14 @@ class DetectorPredictor(Predictor[SeenFilm]):
         return found
 
     def _coordinates(self, view: View) -> torch.Tensor:
-        """Return the coordinates (n, width) of a view's places, as in training outside the precision of the head."""
+        """Return coordinates (n, flips, width) of a view's places, as in training outside the precision of the head."""
         net = self.network
         with torch.inference_mode():
-            seen = seen_of(view, net.frozen, self.blocks)
+            flips = [seen_of(view, net.frozen, self.blocks, flip=flip) for flip in FILM_FLIPS[self.config.model.flips]]
             if net.block is not None:
-                seen = seen_anew(net.block, FilmMaps(view.places, seen), entrance_of(view, net.frozen, net.block))
-            coordinates: torch.Tensor = net.coordinates(seen)
-        return coordinates
+                film = FilmMaps(view.places, flips)
+                flips = [seen_anew(net.block, film, entrance_of(view, net.frozen, net.block))]
+            return torch.stack([net.coordinates(seen) for seen in flips], 1)
 
     def _marks(self, film: SeenFilm, heat: np.ndarray) -> pd.DataFrame:
         """Return the marks of a film, as `candidates.csv` has them."""

@@ -47,6 +47,9 @@ class Backbone:
             stage itself or `<stage>.<layer in it>`. `as_map` makes them (B, C, rows, columns).
         dense: The taps that a detector sees; none stands for the last three.
         moved_px: Pixels of the input by which layers without padding move what a tap sees down and to the right.
+        whole_px: A multiple and a rest, in pixels: no layer up to the last of `dense` leaves a row over of an input
+            whose height is the rest more than a multiple. The map of its vertical flip then lies on the flip of its
+            own map. None if that is not known, so a detector cannot show flips to it.
     """
 
     build: Callable[[int], nn.Module]
@@ -68,6 +71,7 @@ class Backbone:
     taps: dict[str, str] = field(default_factory=dict)
     dense: tuple[str, ...] = ()
     moved_px: int = 0
+    whole_px: tuple[int, int] | None = None
 
     def absent(self, key: str) -> bool:
         """Tell whether a key of the state dict belongs to the classifier, which a weights file may lack."""
@@ -128,6 +132,7 @@ def _stages(*names: str) -> dict[str, str]:
 
 VGG: dict[str, Any] = {
     "stages": _blocks, "last_block": "block5", "classifier": ("classifier.",), "width": 512, "fc": (_first(5), 4096),
+    "whole_px": (16, 0),
 }  # fmt: skip
 RESNET: dict[str, Any] = {
     "stages": _children("avgpool", "fc"), "last_block": "layer4", "cam": "layer4", "classifier": ("fc.",),
@@ -154,6 +159,7 @@ BACKBONES = {
         aux_after="Mixed_6e",
         dense=("Mixed_5d", "Mixed_6e"),
         moved_px=10,
+        whole_px=(16, 11),
         taps=_stages("Mixed_5b", "Mixed_5d", "Mixed_6a", "Mixed_6c", "Mixed_6e", "Mixed_7a", "Mixed_7c"),
     ),
     "resnet18": Backbone(lambda side: tv.resnet18(), tv.ResNet18_Weights.IMAGENET1K_V1, width=512, **RESNET),
@@ -203,6 +209,7 @@ BACKBONES = {
         classifier=(),
         width=128,
         normalise=GREY,
+        whole_px=(16, 0),
         taps=_blocks_end(2, 2, 2, 2, 2),
     ),
     "shallow_deep": Backbone(

@@ -163,9 +163,13 @@ class Detector(nn.Module):
     def film(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return a film's heat (n,), its score, and its features (restarts x members x hidden,).
 
-        Score and features are means over the hottest places.
+        Hidden units are averaged over flips, and so is the heat, which is a weighted sum of them. Score and features
+        are means over the hottest places.
+
+        Args:
+            x: (n, flips, width) coordinates of its places, on the film and on its flips.
         """
-        units = self.head.features(x[None])
+        units = self.head.features(x.flatten(0, 1)[None]).unflatten(1, x.shape[:2]).mean(2)
         split = units.view(*units.shape[:2], self.head.outer.shape[2], -1)
         heat = ((split * self.head.outer).sum(-1) + self.head.outer_bias).mean(dim=(0, 2))
         top = heat.topk(min(self.hottest, len(heat))).indices

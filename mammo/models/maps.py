@@ -45,7 +45,7 @@ class FrozenMaps(nn.Module):
             raise InputError(f"model.maps={name}: it takes films of one size only; use a convolutional network")
         names = row.dense or tuple(row.taps)[-3:]
         self.taps, self.moved, self.as_map = tuple(row.taps[one] for one in names), row.moved_px, row.as_map
-        self.least = row.min_side
+        self.least, self.whole = row.min_side, row.whole_px
         stages = row.stages(model)
         last = [stage for stage, _ in stages].index(self.taps[-1].split(".")[0])
         self.grey = Grey(*row.normalise, channels_last=True)
@@ -67,18 +67,20 @@ class FrozenMaps(nn.Module):
         return found.hexdigest()
 
     @torch.inference_mode()
-    def forward(self, pixels: np.ndarray, scale: float = 1.0) -> Tensor:
+    def forward(self, pixels: np.ndarray, scale: float = 1.0, *, flip: bool = False) -> Tensor:
         """Return (2 x channels, rows, columns) float32: the means of each cell of a view, then its root mean squares.
 
         Args:
             pixels: (height, width) uint8, a view with a whole number of cells.
             scale: The scale at which the view is shown to the backbone.
+            flip: Show the view upside down, and turn its maps back, onto the cells of the view.
         """
         grid = pixels.shape[0] // CELL_PX, pixels.shape[1] // CELL_PX
-        x, shown = self.shown(pixels, scale)
+        x, shown = self.shown(pixels, scale, flip=flip)
         means, squares = [], []
         for output in seen_by(self.stages, self.taps, x):
             seen = self.as_map(output).float()
+            seen = seen.flip(2) if flip else seen
             if x.shape[2:] != shown:
                 rows, columns = (max(side // stride_of(x, seen), 1) for side in shown)
                 seen = seen[:, :, :rows, :columns]
@@ -94,16 +96,25 @@ class FrozenMaps(nn.Module):
             x = stage(x)
         return x[0].cpu()
 
-    def shown(self, pixels: np.ndarray, scale: float) -> tuple[Tensor, tuple[int, int]]:
-        """Return a view as the first stage takes it (1, 3, H, W), and the height and width without black around it."""
+    def shown(self, pixels: np.ndarray, scale: float, *, flip: bool = False) -> tuple[Tensor, tuple[int, int]]:
+        """Return a view as the first stage takes it (1, 3, H, W), and the height and width without black around it.
+
+        Of a flip, so much black is added below that no layer leaves a row over (`Backbone.whole_px`), before all of it
+        is turned upside down.
+        """
         height, width = pixels.shape
         if scale != 1:
             method = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
             pixels = cv2.resize(pixels, (round(width * scale), round(height * scale)), interpolation=method)
         shown, before, after = pixels.shape, self.moved, BEYOND if self.moved else 0
         down, across = (max(after, self.least - before - side) for side in shown)  # a smaller one leaves no map
+        if flip:
+            multiple, rest = self.whole or (1, 0)
+            down += (rest - before - shown[0] - down) % multiple
         if before or down or across:
             pixels = cv2.copyMakeBorder(pixels, before, down, before, across, cv2.BORDER_CONSTANT, value=0)
+        if flip:
+            pixels = pixels[::-1].copy()
         some = next(self.stages.parameters())
         return self.grey(torch.from_numpy(pixels)[None, None].to(some.device)).to(some.dtype), shown
 

@@ -8,7 +8,7 @@ from torch import nn
 from mammo.config import Config
 from mammo.detector_config import blocks_of, trained_map
 from mammo.errors import InputError
-from mammo.models.backbones import find_backbone
+from mammo.models.backbones import BACKBONES, find_backbone
 from mammo.models.decoder import Segmenter
 from mammo.models.detector import Detector
 from mammo.models.last_block import LastBlock
@@ -55,6 +55,12 @@ def _detector(config: Config, *, empty: bool) -> Detector:
 
     def filled(name: str) -> FrozenMaps:
         weights, row = config.model.weights, find_backbone(name)
+        if config.model.flips != "none" and row.whole_px is None:
+            able = ", ".join(one for one, of in BACKBONES.items() if of.whole_px)
+            raise InputError(
+                f"model.flips={config.model.flips}: it is not known where maps of {name} lie on a flip; use maps "
+                f"of {able}, or model.flips=none"
+            )
         if weights is None or empty:
             return FrozenMaps(name)
 

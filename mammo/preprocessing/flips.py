@@ -1,8 +1,11 @@
-"""Flips of a square at prediction: a network's features are averaged over them (`model.flips`)."""
+"""Flips of a square, or of a film that a detector sees: features are averaged over them (`model.flips`)."""
 
 import numpy as np
 
-FLIPS = {"none": 1, "horizontal": 2, "eight": 8}  # the number of squares that are shown for one, the original included
+# The number of squares that are shown for one, the original included. A detector sees films, and no square.
+FLIPS = {"none": 1, "horizontal": 2, "eight": 8, "vertical": 1}
+# Each is true for the vertical flip of a film that a detector sees.
+FILM_FLIPS = {"none": [False], "vertical": [False, True]}
 
 
 def flipped(square: np.ndarray, number: int) -> np.ndarray:

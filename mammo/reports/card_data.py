@@ -153,8 +153,8 @@ def preprocessing(of: Subject) -> list[str]:
         lines[0] = f"{lines[0][:-1]}, at {side} x {side} pixels."
         if crop.windows_mm:
             lines.append(f"- Windows of these sides in mm: {', '.join(f'{one:g}' for one in crop.windows_mm)}.")
-        if config.model.flips != "none":
-            lines.append(f"- Answers are averaged over flips: {config.model.flips}.")
+    if config.model.flips != "none":
+        lines.append(f"- Answers are averaged over flips: {config.model.flips}.")
     if of.run.crop["caption"]:
         lines.append(f"- {of.run.crop['caption']}.")
     applied = {"first": "the first window or table of a DICOM file is applied", "none": "no window is applied"}

@@ -15,6 +15,7 @@ from mammo.datasets.split import GIVEN, check_fold, check_shares, read_split_tab
 from mammo.detector_config import blocks_of, trained_map
 from mammo.errors import InputError
 from mammo.paths import home
+from mammo.preprocessing.flips import FILM_FLIPS
 from mammo.processes.resume import FINISHED
 from mammo.run_folder import RunFolder
 from mammo.runs.weights_file import check_weights_file
@@ -183,6 +184,10 @@ def _check_together(config: Config) -> None:
         _check_detection(config)
     if config.task.kind == "segmentation":
         _check_segmentation(config)
+    if config.task.kind == "classification" and config.model.flips == "vertical":
+        raise InputError(
+            f"model.flips=vertical is for a detector; task={config.task.name} takes none, horizontal or eight"
+        )
 
 
 def _check_detection(config: Config) -> None:
@@ -204,8 +209,16 @@ def _check_detection(config: Config) -> None:
     trained_map(config.model.trainable, config.model.maps, config.detector)
     for text in config.model.maps:
         known_name("model.maps", text.partition("@")[0], rows_of("mammo.models.backbones", "BACKBONES", SIDES))
+    if config.model.flips not in FILM_FLIPS:
+        raise InputError(
+            f"model.flips={config.model.flips}: task={config.task.name} looks at films; use {' or '.join(FILM_FLIPS)}"
+        )
+    if config.model.flips != "none" and trained_map(config.model.trainable, config.model.maps, config.detector):
+        raise InputError(
+            f"model.flips={config.model.flips}: model.trainable=last_block trains on films as they are; use "
+            "model.trainable=head or model.flips=none"
+        )
     nothing = {
-        f"model.flips={config.model.flips}": config.model.flips != "none",
         f"augment.method={config.augment.method}": config.augment.method != "geometric",
         **{f"trainer.{name}={value}": True for name, value in config.trainer.more.items()},
     }

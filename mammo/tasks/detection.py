@@ -58,7 +58,7 @@ class Detection(Task):
         return F.binary_cross_entropy_with_logits(outputs, soft) * len(outputs)
 
     def rows(self, features: Tensor) -> Batch:
-        """Return the heat, the score and the features of a film's places (n, width), each with a first side of 1."""
+        """Return the heat, score and features of places (n, flips, width) of a film, each with a first side of 1."""
         heat, score, units = self.net.film(features)
         return {
             "features": units[None],

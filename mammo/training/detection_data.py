@@ -1,5 +1,6 @@
 """Batches of a detector for Lightning: the frozen maps of films on the axes of training films, and their targets."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch.utils.data import DataLoader
 from mammo.config import Config
 from mammo.models.detector import Detector
 from mammo.paths import home
+from mammo.preprocessing.flips import FILM_FLIPS
 from mammo.tasks.detection import EPOCHS
 from mammo.training.film_maps import Entrance, FilmMaps, Maps
 from mammo.training.marks import POINT, HeatMaps, baselines
@@ -35,7 +37,7 @@ class DetectionDataModule(L.LightningDataModule):
     def __init__(self, prepared: Prepared, config: Config) -> None:
         super().__init__()
         self.prepared, self.config = prepared, config
-        self.guard = PlaceGuard(prepared, config)
+        self.guard, self.flips = PlaceGuard(prepared, config), len(FILM_FLIPS[config.model.flips])
         self.films: list[FilmMaps] = []
         self.entrances: list[Entrance] = []
         self.use = np.zeros(0, bool)
@@ -71,7 +73,7 @@ class DetectionDataModule(L.LightningDataModule):
             return
         if stage == "fit":
             draw = np.random.default_rng([self.config.seed, self.config.data.fold or 0])
-            training = np.flatnonzero(self.use)
+            training = np.flatnonzero(np.repeat(self.use, self.flips))
             picked = np.sort(draw.choice(training, min(SAMPLED, len(training)), replace=False))
             for number, axes in enumerate(net.axes):
                 axes.fit(self._channels(number, picked))  # type: ignore[operator]
@@ -86,35 +88,40 @@ class DetectionDataModule(L.LightningDataModule):
         return found
 
     def _channels(self, block: int, picked: np.ndarray) -> torch.Tensor:
-        """Return the channels of some places (n,), numbered over all films, as float32."""
+        """Return the channels of some rows (n,) as float32; each place of all films has a row for each flip."""
         found = []
-        for film, start in zip(self.films, self.starts, strict=False):
-            channels, scale = film.seen[block]
-            first, end = np.searchsorted(picked, [start, start + len(channels)])
-            if end > first:
-                found.append(scale[0] + scale[1] * channels[picked[first:end] - start].float())
+        for film, (start, stop) in zip(self.films, pairwise(self.starts), strict=True):
+            first, end = np.searchsorted(picked, [start * self.flips, stop * self.flips])
+            place, of = np.divmod(picked[first:end] - start * self.flips, self.flips)
+            for flip, seen in enumerate(film.flips):
+                channels, scale = seen[block]
+                if (of == flip).any():
+                    found.append(scale[0] + scale[1] * channels[place[of == flip]].float())
         return torch.cat(found)
 
     @torch.inference_mode()
     def _coordinates(self, net: Detector) -> torch.Tensor:
-        """Return (N, width) float16: all places on the axes of each block."""
+        """Return (N, flips, width) float16: all places, on the axes of each block."""
         trainer: Any = self.trainer
         device = trainer.strategy.root_device
         net.axes.to(device)
-        x = torch.empty((int(self.starts[-1]), len(net.axes) * self.config.detector.axes), dtype=torch.float16)
+        width = len(net.axes) * self.config.detector.axes
+        x = torch.empty((int(self.starts[-1]), self.flips, width), dtype=torch.float16)
         for film, start in zip(self.films, self.starts, strict=False):
-            x[start : start + len(film.places)] = net.coordinates(film.seen, device)
+            for flip, seen in enumerate(film.flips):
+                x[start : start + len(film.places), flip] = net.coordinates(seen, device)
         return x
 
     @torch.inference_mode()
     def coordinates(self, film: int) -> torch.Tensor:
-        """Return the coordinates (n, width) float16 of a film's places; with a trained block, those that it gives."""
+        """Return coordinates (n, flips, width) float16 of a film's places; a trained block gives its own."""
         trainer: Any = self.trainer
         task: Any = trainer.lightning_module
         if task.net.block is None or not (trainer.predicting or task.trains_block):
             return self.x[self.starts[film] : self.starts[film + 1]]
         device = trainer.strategy.root_device
-        return task.net.coordinates(seen_anew(task.net.block, self.films[film], self.entrances[film], device), device)
+        seen = seen_anew(task.net.block, self.films[film], self.entrances[film], device)
+        return task.net.coordinates(seen, device)[:, None]
 
     @property
     def points(self) -> list[np.ndarray]:
@@ -154,11 +161,12 @@ class DetectionDataModule(L.LightningDataModule):
         share = {"rank": trainer.global_rank, "world": trainer.world_size}
         targets = self.targets()
         silent = [
-            np.arange(self.starts[film], self.starts[film + 1])
+            np.arange(self.starts[film] * self.flips, self.starts[film + 1] * self.flips)
             for film in np.flatnonzero(self._of("train") & (self.prepared.classes == 1))
             if not targets.counts[self.starts[film] : self.starts[film + 1]].any()
         ]
-        self.places = Places(self.x, targets, self.use, self.config.detector, self.config.seed, silent, **share)
+        rows = self.x.flatten(0, 1), targets.of_flips(self.flips), np.repeat(self.use, self.flips)
+        self.places = Places(*rows, self.config.detector, self.config.seed, silent, **share)
         return DataLoader(self.places, batch_size=None, sampler=Steps(len(self.places) // EPOCHS))
 
     def _films(self, films: list[int]) -> DataLoader[Any]:

@@ -23,6 +23,7 @@ from mammo.models.maps import in_windows, to_bytes
 from mammo.preprocessing.breast import find_breast
 from mammo.preprocessing.cache import Store, digest
 from mammo.preprocessing.cutting import film_names, read_by
+from mammo.preprocessing.flips import FILM_FLIPS
 from mammo.preprocessing.view import CELL_PX, FACTS, STEP, View, view_of
 from mammo.training.prepare import Prepared
 
@@ -43,11 +44,16 @@ class FilmMaps:
 
     Attributes:
         places: (n, FACTS) float32.
-        seen: The channels of its places in each block.
+        flips: For the film itself, and then for its flip if there is one, the channels of its places in each block.
     """
 
     places: np.ndarray
-    seen: list[Seen]
+    flips: list[list[Seen]]
+
+    @property
+    def seen(self) -> list[Seen]:
+        """The channels of its places in each block, on the film itself."""
+        return self.flips[0]
 
     @property
     def at(self) -> np.ndarray:
@@ -77,7 +83,7 @@ class Maps:
         home: Path | None,
     ) -> None:
         self.net, self.prepared, self.config, self.dtype, self.device = net, prepared, config, dtype, device
-        self.blocks = blocks_of(config.model.maps, config.detector)
+        self.blocks, self.flips = blocks_of(config.model.maps, config.detector), FILM_FLIPS[config.model.flips]
         self.table = prepared.crops.table
         self.store = None if home is None else Store(home / store_name(config.detector.spacing_mm, dtype, device))
         weights = {name: maps.digest() for name, maps in net.frozen.items()}  # type: ignore[operator]
@@ -87,8 +93,13 @@ class Maps:
             {"film": names[image], "spacing": _given(spacing), "laterality": _given(side)}
             for image, spacing, side in zip(self.table["image_id"], spacings, sides, strict=True)
         ]
-        seen = [{"map": str(of), "weights": weights[of.backbone], "window": window} for of, window in self.blocks]
-        self.keys = [[digest(film), *(digest(film | one) for one in seen)] for film in films]  # its places, each block
+        seen = [
+            {"map": str(of), "weights": weights[of.backbone], "window": window} | ({"flip": "vertical"} if flip else {})
+            for flip in self.flips
+            for of, window in self.blocks
+        ]
+        # Of each film: the key of its places, then one for each block, of the film itself and then of its flip.
+        self.keys = [[digest(film), *(digest(film | one) for one in seen)] for film in films]
         if (block := net.block) is not None:
             enters = {"map": str(block.of), "weights": weights[block.of.backbone], "enters": list(block.stages)}
             self.entrance_keys = [[digest(film | enters)] for film in films]
@@ -99,7 +110,9 @@ class Maps:
         films = []
         for keys in self.keys:
             places, *blocks = ([found[name] for name in _names(key)] for key in keys)
-            films.append(FilmMaps(places[0].numpy(), [(one[0], one[1]) for one in blocks]))
+            seen, count = [(one[0], one[1]) for one in blocks], len(self.blocks)
+            flips = [seen[at : at + count] for at in range(0, len(seen), count)]
+            films.append(FilmMaps(places[0].numpy(), flips))
         return films
 
     def entrances(self, block: LastBlock, trainer: Any) -> list[Entrance]:
@@ -170,7 +183,7 @@ class Maps:
     def _bytes(self, missing: Missing) -> float:
         """Return how many bytes a place of a film takes in the blocks that are missing: one for each channel."""
         row, lacking = missing
-        blocks = zip(self.keys[row][1:], self.blocks, strict=True)
+        blocks = zip(self.keys[row][1:], self.blocks * len(self.flips), strict=True)
         return sum(self.channels[of.backbone] for key, (of, _) in blocks if key in lacking)
 
     def _frozen(self) -> Any:
@@ -193,9 +206,12 @@ class Maps:
             places, *keys = self.keys[row]
             if places in lacking:
                 arrays |= zip(_names(places), (torch.from_numpy(view.places), torch.zeros(0)), strict=True)
-            wanted = [(key, block) for key, block in zip(keys, self.blocks, strict=True) if key in lacking]
-            for (key, _), seen in zip(wanted, seen_of(view, frozen, [block for _, block in wanted]), strict=True):
-                arrays |= zip(_names(key), seen, strict=True)
+            for flip in self.flips:
+                own, keys = keys[: len(self.blocks)], keys[len(self.blocks) :]
+                wanted = [(key, block) for key, block in zip(own, self.blocks, strict=True) if key in lacking]
+                made = seen_of(view, frozen, [block for _, block in wanted], flip=flip)
+                for (key, _), seen in zip(wanted, made, strict=True):
+                    arrays |= zip(_names(key), seen, strict=True)
             yield arrays
 
 
@@ -206,19 +222,22 @@ def store_name(spacing_mm: float, dtype: torch.dtype, device: torch.device) -> s
     return digest(facts if device.type == "cpu" else facts | {"device": device.type})
 
 
-def seen_of(view: View, frozen: nn.ModuleDict, blocks: Sequence[tuple[MapOf, int]]) -> list[Seen]:
+def seen_of(
+    view: View, frozen: nn.ModuleDict, blocks: Sequence[tuple[MapOf, int]], *, flip: bool = False
+) -> list[Seen]:
     """Return the channels of a view's places in each block.
 
     Args:
         view: The breast as the detector sees it.
         frozen: The frozen maps, by backbone.
         blocks: The maps and windows (sides in cells), those of one map side by side.
+        flip: Show the view upside down; the places stay where they are.
     """
     found: list[Seen] = []
     maps: dict[MapOf, Tensor] = {}
     for of, window in blocks:
         if of not in maps:
-            maps = {of: frozen[of.backbone](view.pixels, of.scale)}
+            maps = {of: frozen[of.backbone](view.pixels, of.scale, flip=flip)}
         found.append(to_bytes(in_windows(maps[of], window, *_at(view.places).T)))
     return found
 

@@ -24,7 +24,7 @@ class Places(Dataset[dict[str, Tensor]]):
     then on, the hottest places of a positive film whose lesions have no place count as a lesion too, as a weak one.
 
     Args:
-        x: (N, width) float16 coordinates of all places.
+        x: (N, width) float16 coordinates of all places, of each on the film and on its flips.
         targets: What each ought to say.
         use: (N,) bool, true for the places of training films.
         config: The batch, the share of hard places, and the value of weak ones.
@@ -136,10 +136,10 @@ class Steps(Sampler[int]):
 
 
 class FilmPlaces(Dataset[dict[str, Any]]):
-    """Gives the places of one film: `x` (n, width), its class `y`, and its `row` among these films.
+    """Gives the places of one film: `x` (n, flips, width), its class `y`, and its `row` among these films.
 
     Args:
-        coordinates: Returns the coordinates (n, width) of the places of a film.
+        coordinates: Returns the coordinates (n, flips, width) of the places of a film.
         classes: (films,) class numbers.
         films: The films that are given.
     """

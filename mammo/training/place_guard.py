@@ -39,7 +39,7 @@ class PlaceGuard(Callback):
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         dataset: Any = trainer.train_dataloader.dataset  # type: ignore[union-attr]
         places = dataset.places if isinstance(dataset, Patches) else dataset
-        seen = np.concatenate([places.inside, places.outside, *places.unplaced])
+        seen = np.concatenate([places.inside, places.outside, *places.unplaced]) // data.flips
         used = np.unique(np.searchsorted(data.starts, seen, side="right") - 1)
         train = {sample for sample, _ in self.prepared.rows_of["train"]}
         names = self.prepared.crops.table["name"]
@@ -51,12 +51,12 @@ class PlaceGuard(Callback):
         check_labels(self.prepared, self.prepared.described)
         findings = findings_table(self.prepared.dataset.findings())
         findings = of_sources(findings, self.config.data.severity_source)
-        true = targets_for(self.prepared, findings, data.points, self.config.detector)
+        true = targets_for(self.prepared, findings, data.points, self.config.detector).of_flips(data.flips)
         given = np.zeros(len(true.soft), np.float32)
         given[places.inside] = places.soft[0, places.inside]
         taught = np.r_[places.inside, places.outside]
         if (wrong := taught[~np.isclose(given[taught], true.soft[taught]) | ~true.counts[taught]]).size:
-            film = int(np.searchsorted(data.starts, wrong[0], side="right") - 1)
+            film = int(np.searchsorted(data.starts, wrong[0] // data.flips, side="right") - 1)
             raise RuntimeError(
                 f"{len(wrong)} places are taught something else than their findings say, the first on "
                 f"{names.iloc[film]}"

@@ -36,6 +36,10 @@ class Targets:
     counts: np.ndarray
     lesion: np.ndarray
 
+    def of_flips(self, number: int) -> "Targets":
+        """Return the targets of all places on so many flips of a film, those of one place side by side."""
+        return Targets(*(np.repeat(one, number) for one in (self.soft, self.counts, self.lesion)))
+
 
 def lesions_of(findings: pd.DataFrame, labels: Labels) -> tuple[pd.DataFrame, list[Geometry]]:
     """Return the findings of the second class that have a place: a table of `LESION_COLUMNS`, and their geometry.

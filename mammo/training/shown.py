@@ -12,7 +12,11 @@ def said_of(config: Config) -> list[str]:
         sides = " and ".join(f"{side:g}" for side in sorted(crop.windows_mm, reverse=True))
         joined = {"scores": "the scores of a sample's windows are averaged", "features": "their features are joined"}
         said.append(f"each sample shows windows of {sides} mm around one centre; {joined[crop.join]}")
-    if config.model.flips != "none":
+    if config.task.kind == "detection" and config.model.flips != "none":
+        said.append(
+            "places of training films and of their vertical flips train, and the heat of a film is the mean over both"
+        )
+    elif config.model.flips != "none":
         shown = FLIPPED[config.model.flips]
         said.append(f"features of evaluated samples are averaged over {shown} (model.flips={config.model.flips})")
     return said

@@ -33,6 +33,7 @@ DETECTOR = (
     *("task=detection", "model=compact", "model.maps=[compact@1]", "model.weights=null", "augment=none"),
     *("detector.axes=32", "detector.steps=60", "detector.spacing_mm=0.6", "detector.restarts=2"),
 )
+FLIPS = (*DETECTOR, "model.flips=vertical")
 BLOCK = (*DETECTOR, "model.trainable=last_block", "detector.block_steps=4", "detector.block_lr=3e-4", "partner=false")
 
 
@@ -107,7 +108,8 @@ def test_every_lesion_of_a_run_gets_at_its_point_what_the_predictions_say(traine
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("words", "head"), [(DETECTOR, "detector"), (DETECTOR, "detector_partner"), (BLOCK, "detector")]
+    ("words", "head"),
+    [(DETECTOR, "detector"), (DETECTOR, "detector_partner"), (BLOCK, "detector"), (FLIPS, "detector")],
 )
 def test_every_film_of_a_detector_gets_its_score_and_its_marks(trained, listed, words, head):
     run = trained(words)

@@ -94,10 +94,18 @@ def test_each_restart_learns_as_if_it_were_alone():
 def test_a_films_score_is_the_mean_of_its_hottest_places():
     net = a_detector().eval()
     x = torch.randn(20, 10)
-    heat, score, features = net.film(x)
+    heat, score, features = net.film(x[:, None])
     assert torch.allclose(heat, net(x), atol=1e-6)
     assert torch.isclose(score, heat.topk(3).values.mean()) and features.shape == (2 * 3 * 4,)
-    assert torch.isclose(net.film(x[:2])[1], net(x[:2]).mean())  # a film of fewer places
+    assert torch.isclose(net.film(x[:2, None])[1], net(x[:2]).mean())  # a film of fewer places
+
+
+def test_the_heat_of_a_film_is_the_mean_over_its_flips():
+    net = a_detector().eval()
+    x = torch.randn(20, 2, 10)
+    heat, score, _ = net.film(x)
+    assert torch.allclose(heat, (net(x[:, 0]) + net(x[:, 1])) / 2, atol=1e-6)
+    assert torch.isclose(score, heat.topk(3).values.mean())
 
 
 def test_dropout_takes_the_same_inputs_from_all_places_of_a_step():

@@ -1,8 +1,10 @@
 """Frozen maps of a whole film: in place, in windows, and as bytes."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from mammo.detector_config import DetectorConfig, MapOf, blocks_of
 from mammo.errors import InputError
@@ -13,16 +15,16 @@ def blocks(maps, **detector):
     return blocks_of(maps, DetectorConfig(**detector))
 
 
-@pytest.mark.parametrize(
-    ("backbone", "scale"),
-    [
-        ("compact", 1.0),
-        pytest.param("vgg16", 1.0, marks=pytest.mark.slow),
-        pytest.param("vgg16", 0.5, marks=pytest.mark.slow),
-        pytest.param("inception", 2.0, marks=pytest.mark.slow),
-        ("inception", 1.0),
-    ],
-)
+MAPS = [
+    ("compact", 1.0),
+    pytest.param("vgg16", 1.0, marks=pytest.mark.slow),
+    pytest.param("vgg16", 0.5, marks=pytest.mark.slow),
+    pytest.param("inception", 2.0, marks=pytest.mark.slow),
+    ("inception", 1.0),
+]
+
+
+@pytest.mark.parametrize(("backbone", "scale"), MAPS)
 def test_a_map_lies_on_the_film_that_it_shows(backbone, scale):
     """The middle of all that a bright square changes is where the square is."""
     maps = FrozenMaps(backbone)
@@ -35,6 +37,21 @@ def test_a_map_lies_on_the_film_that_it_shows(backbone, scale):
     y, x = ((np.arange(length) + 0.5) * CELL_PX for length in weight.shape)
     at = (weight.sum(1) @ y / weight.sum(), weight.sum(0) @ x / weight.sum())
     assert np.allclose(at, (128, 80), atol=CELL_PX / 2)
+
+
+@pytest.mark.parametrize(("backbone", "scale"), [*MAPS, ("compact", 0.25)])
+def test_layers_that_are_symmetric_see_on_the_flip_of_a_film_what_they_see_on_the_film(backbone, scale):
+    """So cells of the flip are those of the film to a pixel, although Inception's layers do not pad."""
+    maps = FrozenMaps(backbone)
+    for layer in maps.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.weight.data = (layer.weight.data + layer.weight.data.flip(2)) / 2
+    noise = np.random.default_rng(0).random((288, 96)).astype(np.float32)
+    view = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 4), None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+    film, flip = maps(view, scale), maps(view, scale, flip=True)
+    spread = film.std((1, 2), keepdim=True).clamp_min(1e-5)
+    apart = ((film - flip).abs() / spread).mean((0, 2))[:8]  # of rows that do not see the black below the film
+    assert apart.max() < 0.01 < ((film[:, 1:] - flip[:, :-1]).abs() / spread).mean()
 
 
 @pytest.mark.parametrize("backbone", ["compact", "inception", pytest.param("vgg16", marks=pytest.mark.slow)])

@@ -15,7 +15,7 @@ from mammo.cli.main import app
 from mammo.errors import InputError
 from mammo.inference import self_test
 from mammo.run_folder import RunFolder
-from tests.inference.test_predict import DETECTOR, LESION, trained  # noqa: F401 - a fixture
+from tests.inference.test_predict import DETECTOR, FLIPS, LESION, trained  # noqa: F401 - a fixture
 
 WORDS = ("heads=[svm,knn]", "augment=none")
 NAMED = r"mdb\d|phantom-\d|/home|/root|/tmp|phantom/"
@@ -64,7 +64,7 @@ def test_it_explains_a_film_as_its_run_does(run, folder, phantom):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", [DETECTOR, LESION], ids=["detector", "windows"])
+@pytest.mark.parametrize("words", [DETECTOR, FLIPS, LESION], ids=["detector", "flips", "windows"])
 def test_so_are_those_of_a_detector_and_of_lesion_windows(trained, phantom, tmp_path, words):  # noqa: F811
     run = trained(words)
     mammo.export(run, tmp_path / "model", format="portable")

@@ -6,9 +6,13 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from torch import nn
 
+from mammo.detector_config import MapOf
+from mammo.models.maps import FrozenMaps
 from mammo.preprocessing.breast import find_breast
 from mammo.preprocessing.view import CELL_PX, FACTS, STEP, view_of
+from mammo.training.film_maps import seen_of
 from mammo.training.marks import candidates
 
 OTHER = {"left": "right", "right": "left"}
@@ -70,3 +74,34 @@ def test_the_first_mark_of_a_planted_spot_is_its_nearest_place(phantom, side, wa
     first = candidates(images, [view.places[:, :2]], {"oracle": [heat]}, [film.spacing_mm], 12.8).iloc[0]
     half = STEP * CELL_PX / 2 * view_mm / film.spacing_mm  # of the distance of two places, in pixels of the film
     assert abs(first["x_px"] - x) <= half + 1 and abs(first["y_px"] - y) <= half + 1
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "compact@1",
+        "inception@1",
+        *(pytest.param(one, marks=pytest.mark.slow) for one in ("inception@2", "vgg16@1", "vgg16@0.5")),
+    ],
+)
+def test_places_of_a_film_and_of_its_flip_see_a_planted_spot_where_it_is(phantom, name, side, flip):
+    """The channels of the earliest tap change most at the place that the spot is on, of all places of the film."""
+    table, of, view_mm = phantom.findings(), MapOf.read(name), 0.4
+    row = table[(table["laterality"] == side) & table["radius_px"].notna()].iloc[1]
+    film, spacing = phantom.read(row["image_id"]), float(row["spacing_mm"])
+    frozen = nn.ModuleDict({of.backbone: FrozenMaps(of.backbone)})
+
+    def numbers(film):
+        view = view_of(find_breast(film, side), spacing, view_mm)
+        ((channels, (least, step)),) = seen_of(view, frozen, [(of, 3)], flip=flip)
+        return view, (least + step * channels.float())[:, : channels.shape[1] // 12]
+
+    view, plain = numbers(film)
+    row, column = view.places[:, [FACTS.index("row"), FACTS.index("column")]].T
+    inside = np.hypot(row - np.quantile(row, 0.3), column - np.median(column)).argmin()  # far from edge and mid-height
+    x, y = view.places[inside, :2]
+    spot = cv2.circle(film.pixels.copy(), (round(x), round(y)), 12, int(film.pixels.max()), -1)
+    changed = (numbers(replace(film, pixels=spot))[1] - plain).square().mean(1)
+    assert int(changed.argmax()) == inside, view.places[int(changed.argmax()), :2] - (x, y)
