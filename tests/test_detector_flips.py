@@ -78,6 +78,7 @@ def test_scores_differ_and_the_checkpoint_gives_them_again_with_or_without_flips
     for flips, same in (("vertical", True), ("none", False)):
         train(resolved("fit=false", f"ckpt_path={run.path}", f"model.flips={flips}"), tmp_path / flips)
         assert by_head(RunFolder(tmp_path / flips))["detector"].equals(scores) is same
+    assert "vertical flip, and places of both train (model.flips=vertical)" in " ".join(run.provenance["notes"])
 
 
 def test_the_heat_of_a_new_film_is_the_mean_over_the_film_and_its_flip(shown, phantom, monkeypatch):

@@ -6,16 +6,15 @@ FLIPPED = {"horizontal": "itself and its mirror image", "eight": "its eight flip
 
 
 def said_of(config: Config) -> list[str]:
-    """Return a line each for several windows and for flips; none for one square as it is."""
+    """Return a line each for several windows and for flips; none for one square or film as it is."""
     said, crop = [], config.crop
     if crop.windows_mm:
         sides = " and ".join(f"{side:g}" for side in sorted(crop.windows_mm, reverse=True))
         joined = {"scores": "the scores of a sample's windows are averaged", "features": "their features are joined"}
         said.append(f"each sample shows windows of {sides} mm around one centre; {joined[crop.join]}")
     if config.task.kind == "detection" and config.model.flips != "none":
-        said.append(
-            "places of training films and of their vertical flips train, and the heat of a film is the mean over both"
-        )
+        also = ", and places of both train" if config.fit else ""
+        said.append(f"heat is averaged over each film and its vertical flip{also} (model.flips={config.model.flips})")
     elif config.model.flips != "none":
         shown = FLIPPED[config.model.flips]
         said.append(f"features of evaluated samples are averaged over {shown} (model.flips={config.model.flips})")
