@@ -50,7 +50,7 @@ FILES = ["predictions.csv", "metrics.json", "features.safetensors", "checkpoints
 
 def test_every_experiment_is_named_here():
     assert {path.stem for path in (CONF / "experiment").glob("*.yaml")} == {
-        *(*EXPERIMENTS, *BEST, "best_abnormality", "shen2019")
+        *(*EXPERIMENTS, *BEST, "best_abnormality", "best_patient", "shen2019")
     }
 
 
@@ -75,6 +75,14 @@ def test_the_best_detector_chooses_nothing_on_validation_and_takes_away_more_of_
     cfg = composed("experiment=best_abnormality")
     assert (cfg.task.kind, cfg.split.name, list(cfg.split.shares)) == ("detection", "patient", [0.8, 0, 0.2])
     assert cfg.partner and cfg.detector.partner_share == 0.65 and cfg.source is None
+
+
+def test_the_best_detector_for_a_patient_sees_films_upside_down_too():
+    cfg, base = (composed(f"experiment={name}") for name in ("best_patient", "best_abnormality"))
+    assert (list(cfg.model.maps), cfg.model.flips) == (["vgg16@1", "vgg16@0.5"], "vertical")
+    for one in (cfg, base):
+        one.model.maps, one.model.flips = [], "none"
+    assert cfg == base
 
 
 def test_from_patches_to_films_is_a_detector_whose_last_block_learns_on_patches():

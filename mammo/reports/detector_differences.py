@@ -14,7 +14,7 @@ def table(paths: list[Path]) -> list[str]:
     """Return a row for each number of two detectors, over the seeds of the first, all of which the second has too.
 
     Marks of a head of the first are compared with those of the same head of the second, and if it has none such, with
-    those of `detector`.
+    those of `detector`. There is no row for marks beside which the second has none.
 
     Args:
         paths: Two folders, as `detector_results.collect` writes them.
@@ -37,8 +37,11 @@ def table(paths: list[Path]) -> list[str]:
         apart = difference(mean_auroc(ours) - mean_auroc(theirs), patients)
         values = (str(area(one.predictions, seeds, head, column)) for one in (first, second))
         rows.append([f"AUROC, {unit}", *values, signed(apart)])
+    marking = set(second.marks["head"])
     for head in (one for one in first.marks["head"].unique() if one not in BASELINES):
-        other = head if head in set(second.marks["head"]) else "detector"
+        other = head if head in marking else "detector"
+        if other not in marking:
+            continue
         jobs = [
             [judged_marks(of.predictions, of.marks, of.lesions, seed, name) for seed in seeds]
             for of, name in ((first, head), (second, other))

@@ -159,6 +159,8 @@ def test_two_detectors_are_compared_on_the_same_patients_and_one_with_itself_doe
     assert rows["AUROC, film with that of the other breast"][2] == rows["detector: CPM"][2] == "+0.000"
     first = rows["detector_partner, beside detector: abnormal films whose first mark hits"]
     assert first[0] == "1.000" and np.isclose(float(first[2]), 1 - float(first[1]), atol=2e-3)
+    pd.read_csv(better / CANDIDATES).query("head == 'detector_partner'").to_csv(better / CANDIDATES)
+    assert not any("false mark" in line for line in detector_differences.table([folder, better]))  # it has none such
 
 
 def test_other_seeds_or_patients_are_not_compared(folder, tmp_path):
