@@ -27,28 +27,37 @@ def _unreported():
 
 
 @pytest.fixture(scope="module")
-def shown(job):
+def home(tmp_path_factory):
+    """A home for the runs of `shown` alone, where no other test has made maps."""
+    return str(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="module")
+def shown(job, home):
     """Runs without flips and then with them: both, and the maps and log lines of the second."""
-    plain, honest, made, lines = RunFolder(job(*QUICK)[0]), film_maps.seen_of, [], []
+    honest, made, lines = film_maps.seen_of, [], []
 
     def counting(view, frozen, blocks, *, flip=False):
         made.extend((str(of), flip) for of, _ in blocks)
         return honest(view, frozen, blocks, flip=flip)
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MAMMO_HOME", home)
+        plain = RunFolder(job(*QUICK)[0])
         patch.setattr(film_maps, "seen_of", counting)
         patch.setattr(film_maps.log, "info", lambda text, *given: lines.append((len(made), text % given)))
         run = RunFolder(job(*FLIPS)[0])
     return plain, run, made, lines
 
 
-def test_maps_of_flips_are_made_alone_once_and_their_size_is_told_before(shown, job):
+def test_maps_of_flips_are_made_alone_once_and_their_size_is_told_before(shown, job, home):
     _, run, made, lines = shown
     films = run.samples["image_id"].nunique()
     assert made == [("compact@1", True)] * films * 2  # in two windows
     ((before, line),) = lines
     assert before == 0 and f"{films} films of {films} lack some" in line and "GB" in line
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MAMMO_HOME", home)
         patch.setattr(film_maps, "find_breast", None)
         job(*FLIPS, "detector.steps=4")
 
