@@ -197,13 +197,15 @@ def _united(notes: list[str]) -> list[str]:
     """Return each note of several turns once: its number is the sum of theirs, and its names are those of all."""
     of: dict[str, list[tuple[int, str | None]]] = {}  # by the words between the number and the names
     for note in notes:
-        found = re.fullmatch(r"(\d+) (.*?)( \((.*)\))?", note)
-        of.setdefault(found[2] if found else note, []).extend([(int(found[1]), found[4])] if found else [])
+        found = re.fullmatch(r"([\d,]+) (.*?)( \((.*)\))?", note)
+        of.setdefault(found[2] if found else note, []).extend(
+            [(int(found[1].replace(",", "")), found[4])] if found else []
+        )
     lines = []
     for words, turns in of.items():
         names = ", ".join(named for _, named in turns if named)
         lines.append(
-            (f"{sum(count for count, _ in turns)} " if turns else "") + words + (f" ({names})" if names else "")
+            (f"{sum(count for count, _ in turns):,} " if turns else "") + words + (f" ({names})" if names else "")
         )
     return lines
 

@@ -463,3 +463,8 @@ def test_notes_of_many_images_that_are_cut_in_turns_are_said_once(monkeypatch):
     monkeypatch.setattr(crop_table, "AT_ONCE", 3)
     in_turns = cut_samples(Noting(), archive(), read, labels, **how)
     assert in_turns.notes == at_once.notes and "11 rows" in in_turns.notes and "cut as they are" in in_turns.notes
+
+
+def test_numbers_of_thousands_in_the_notes_of_turns_are_added_up():
+    notes = ["1,200 rows are left out (a, b)", "900 rows are left out (c)", "cut as they are", "cut as they are"]
+    assert crop_table._united(notes) == ["2,100 rows are left out (a, b, c)", "cut as they are"]
