@@ -34,7 +34,7 @@ BRIEFLY = [name for name in SHOWN if not name.endswith("_90") and not name.start
 HEADS = {
     "softmax": "the network's own output",
     "detector": "the mean of the film's hottest places",
-    "detector_partner": "the same less half of that of the other breast, so it needs two films",
+    "detector_partner": "the same less detector.partner_share of that of the other breast, so it needs two films",
     "shortcuts": "a baseline: a logistic regression on density, breast area, place and size of the crop, mean grey "
     "level, share of black pixels, how much brighter the middle is than its surround, and the data set if there are "
     "several",
