@@ -1,0 +1,3 @@
+from mammo.processes.garbage import collect_seldom
+
+collect_seldom()  # before conftest.py imports what takes long

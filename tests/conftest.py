@@ -319,10 +319,9 @@ def _composed_once():
 
 
 def pytest_collection_finish():
-    """Let Python look for garbage among what tests make, not among all modules, and less often."""
+    """Let Python look for garbage among what tests make, not among all modules."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 20, 20)
 
 
 def resolved(*overrides):

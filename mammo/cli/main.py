@@ -24,6 +24,7 @@ from mammo.cli import (
 )
 from mammo.cli.prepare import prepare
 from mammo.errors import message_for_user
+from mammo.processes.garbage import collect_seldom
 
 BAD_INPUT = 2
 INTERRUPTED = 130  # exit status after Ctrl-C; a run that trains ends with 143, as it can go on
@@ -115,4 +116,5 @@ def train(context: typer.Context) -> None:
 
 def main() -> None:
     """Run the command line of the process."""
+    collect_seldom()
     app(prog_name="mammo")

@@ -20,6 +20,7 @@ from mammo.cli.options import check_choices, check_line
 from mammo.errors import InputError, message_for_user
 from mammo.paths import conf
 from mammo.processes import peers, resume
+from mammo.processes.garbage import collect_seldom
 from mammo.runs import sweep
 from mammo.runs.hydra_words import for_hydra
 
@@ -91,6 +92,7 @@ def main(arguments: list[str] | None = None) -> None:
         except BrokenPipeError:  # a pager that was closed
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return
+    collect_seldom()
     os.environ[PROGRAM] = str(os.getpid())
     os.environ["HYDRA_FULL_ERROR"] = "1"  # otherwise Hydra ends with status 1 on every error
     peers.join()

@@ -18,6 +18,7 @@ from mammo.config import Config
 from mammo.errors import InputError, message_for_user
 from mammo.processes import peers
 from mammo.processes.devices import plan_of
+from mammo.processes.garbage import collect_seldom
 
 TOLD = "told"  # a file that says that the first process has told why it ended
 Job = Callable[[Config, Path], dict[str, float]]
@@ -87,6 +88,7 @@ def _end_stopped(said: Path) -> NoReturn:
 
 def _rank(job: Job, config: Config, folder: Path, said: Path, parent: int, threads: int) -> dict[str, float]:
     """Run one process of a job. An error ends all of them, as others may be waiting; the first error is reported."""
+    collect_seldom()
     peers.end_with(parent)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends this process, until training listens to it
