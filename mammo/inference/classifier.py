@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mammo.models.heads import FittedHead
 
 PLACE = ["x_px", "y_px", "size_px"]  # the first of the numbers of a square
+SMALL = (1, 4)  # sizes of blocks for few films, if this machine gives the same digits for them as for a full block
 Answer = tuple[np.ndarray | None, np.ndarray]  # (N,) scores, None for several classes; (N, classes) probabilities
 
 
@@ -66,9 +67,11 @@ class ClassifierPredictor(Predictor[SeenWindows]):
 
     Attributes:
         fills: True if each block is filled up, so that no last digit depends on the number of films.
+        short: The number of blocks so far that were not full.
     """
 
     fills = True
+    short = 0
 
     def __init__(self, run: RunFolder, head: str) -> None:
         super().__init__(run, head)
@@ -167,17 +170,44 @@ class ClassifierPredictor(Predictor[SeenWindows]):
     def each_sample(self, samples: Iterator[np.ndarray]) -> Iterator[tuple[np.float32 | None, np.ndarray, np.ndarray]]:
         """Yield score, probabilities (classes,) and features (D,) of each sample, (windows, side, side)."""
         while block := list(itertools.islice(samples, self.rows)):
-            filled = block + block[-1:] * (self.rows - len(block)) if self.fills else block
+            filled = block + block[-1:] * (self._size(len(block)) - len(block))
             features, (score, probabilities) = self.answered(filled)
             scores = [None] * len(filled) if score is None else score
             yield from itertools.islice(zip(scores, probabilities, features, strict=True), len(block))
 
+    def _size(self, count: int) -> int:
+        """Return the number of samples to which a block is filled up; from the second short one, as few as `sizes`."""
+        if not self.fills:
+            return count
+        self.short += count < self.rows
+        return min(size for size in self.sizes if size >= count) if self.short > 1 else self.rows
+
+    @cached_property
+    def sizes(self) -> list[int]:
+        """The sizes of blocks that give the same digits on this machine, as seen on noise; the last is a full block."""
+        bits = self.config.crop.bits
+        shape = self.rows, self.windows, self.shown, self.shown
+        noise = list(np.random.default_rng(0).integers(0, 1 << bits, shape, np.uint8 if bits == 8 else np.uint16))
+
+        def numbers(size: int) -> np.ndarray:
+            parts = [self._computed(noise[at : at + size]) for at in range(0, self.rows, size)]
+            return np.concatenate([np.hstack([*part, self.scored(*part)[1]]) for part in parts])
+
+        full = numbers(self.rows)
+        smaller = [size for size in SMALL if self.rows % size == 0 and size < self.rows]
+        return [*(size for size in smaller if np.array_equal(numbers(size), full)), self.rows]
+
     def answered(self, samples: Sequence[np.ndarray]) -> tuple[np.ndarray, Answer]:
         """Return the features (N, D) of a block of samples, and the answer of the head, computed as in training."""
+        features, logits = self._computed(samples)
+        return features, self.scored(features, logits)
+
+    def _computed(self, samples: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the features and logits of a block of samples; a full one goes through the cache's blocks, if any."""
         from mammo.training.frozen import BLOCK
 
-        features, logits = self.outputs(samples, BLOCK if self.config.data.cache else None)
-        return features, self.scored(features, logits)
+        full = self.config.data.cache and len(samples) == self.rows
+        return self.outputs(samples, BLOCK if full else None)
 
     def outputs(self, samples: Sequence[np.ndarray], block: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return the features (N, D) and logits (N, classes) of N samples, each (windows, side, side).

@@ -77,6 +77,41 @@ def samples(predictor, films, seen):
     return found
 
 
+def one_by_one(ask, seen):
+    """The digits of films that are asked about one at a time, and the sizes of the blocks for the last of them."""
+    answers, plain, given = [], ask.outputs, []
+    for number, film in enumerate(seen):
+        if number == len(seen) - 1:  # before that, a full block is computed, and then sizes are compared
+            ask.outputs = lambda block, size=None: given.append(len(block)) or plain(block, size)
+        answers += [digits(answer.samples["score"]) for answer in ask.answers([film])]
+    return answers, given
+
+
+def test_films_that_come_one_by_one_get_the_same_digits_with_less_work(trained, listed):
+    """Where this processor computes fewer films in the same way; a block stays full where it does not."""
+    run = trained(WHOLE)
+    for head in ("softmax", "svm", "knn"):
+        ask = run.predictor(head)
+        seen = [ask.see(ask.read(path)) for path in films_of([listed]).rows["path"].head(5)]
+        together = [digits(answer.samples["score"]) for answer in ask.answers(seen)]
+        alone, given = one_by_one(ask, seen)
+        assert alone == together and given == ask.sizes[:1]
+        assert ask.sizes[-1] == ask.rows
+
+
+def test_a_block_stays_full_where_fewer_films_give_other_digits(trained, listed):
+    ask = trained(WHOLE).predictor()
+    plain = ask.outputs
+
+    def differs(samples, block=None):
+        features, logits = plain(samples, block)
+        return features, logits * np.float32(1 + (len(samples) < 4) * 1e-6)
+
+    ask.outputs = differs
+    seen = [ask.see(ask.read(path)) for path in films_of([listed]).rows["path"].head(3)]
+    assert one_by_one(ask, seen)[1] == [ask.sizes[0]] and 1 not in ask.sizes
+
+
 SLOW = [pytest.param(words, marks=pytest.mark.slow) for words in (EVERY, GRID)]
 
 
