@@ -25,6 +25,7 @@ from mammo.preprocessing.cache import Store, digest
 from mammo.preprocessing.cutting import film_names, read_by
 from mammo.preprocessing.flips import FILM_FLIPS
 from mammo.preprocessing.view import CELL_PX, FACTS, STEP, View, view_of
+from mammo.processes.devices import return_freed_memory
 from mammo.training.prepare import Prepared
 
 log = logging.getLogger(__name__)
@@ -168,6 +169,7 @@ class Maps:
                     if sum(one.nbytes for one in held.values()) > WRITTEN_BYTES:
                         store.store(held)
                         held = {}
+                        return_freed_memory()
                 if held:
                     store.store(held)
                 strategy.barrier()
