@@ -1,5 +1,6 @@
 """The command `mammo train` or `python train.py`: it trains one classifier, writes its report, and alone uses Hydra."""
 
+import gc
 import logging
 import multiprocessing
 import os
@@ -56,6 +57,9 @@ def run_job(composed: DictConfig) -> float | None:
         if of_sweep:
             raise CompactHydraException(line) from None
         end(line)
+    finally:
+        if of_sweep:
+            gc.collect()  # a job's trainer, task and data name each other, and the next job needs their memory
 
 
 def checked(arguments: list[str]) -> list[str]:

@@ -316,3 +316,29 @@ def test_a_sweep_killed_at_three_random_moments_ends_with_the_same_table(phantom
     ended(line)
     for name in TABLES:
         assert (whole / name).read_bytes() == (cut / name).read_bytes(), name
+
+
+JOBS = """
+import gc, weakref
+from mammo.cli import train
+from mammo.runs import job
+
+class Trainer: pass
+left = []
+
+def run(config, folder, said, **more):
+    gc.disable()
+    print("alive:", sum(one() is not None for one in left))
+    one = Trainer()
+    one.task = {"trainer": one}  # as Lightning's do, they name each other
+    left.append(weakref.ref(one))
+    return config, {}
+
+job.run = run
+train.main(["-m", "data=phantom", "seed=0,1,2"])
+"""
+
+
+def test_what_a_job_of_a_sweep_leaves_is_freed_before_the_next_one(tmp_path):
+    ended = subprocess.run([sys.executable, "-c", JOBS], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert re.findall(r"alive: \d", ended.stdout) == ["alive: 0"] * 3
