@@ -230,6 +230,17 @@ def unreported(monkeypatch):
     monkeypatch.setattr(run, "write", lambda folder: {})
 
 
+@pytest.fixture(scope="module")
+def all_unreported():
+    """All runs of a module leave no report, as with `unreported`; gives the function that writes one."""
+    from mammo.reports import run
+
+    honest = run.write
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "write", lambda folder: {})
+        yield honest
+
+
 @pytest.fixture(scope="session")
 def mias(common):
     """The real films, unpacked by the first worker that asks for them, and removed by the last one."""

@@ -7,7 +7,6 @@ import mammo
 from mammo.errors import InputError
 from mammo.inference.detector import DetectorPredictor
 from mammo.preprocessing.flips import FILM_FLIPS
-from mammo.reports import run as report
 from mammo.run_folder import RunFolder
 from mammo.runs import checks
 from mammo.runs.train import train
@@ -17,13 +16,7 @@ from tests.conftest import resolved
 from tests.test_detection import QUICK, by_head, ringless
 
 FLIPS = [*QUICK, "model.flips=vertical"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _unreported():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, "write", lambda folder: {})
-        yield
+pytestmark = pytest.mark.usefixtures("all_unreported")
 
 
 @pytest.fixture(scope="module")

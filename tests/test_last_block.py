@@ -16,7 +16,6 @@ import torch
 from mammo.errors import InputError
 from mammo.models.maps import FrozenMaps
 from mammo.processes import checkpoint_io
-from mammo.reports import run as report
 from mammo.run_folder import RunFolder
 from mammo.runs import checks, external_test
 from mammo.runs.train import train
@@ -27,13 +26,7 @@ from tests.test_detection import QUICK, ROOT, by_head
 
 BLOCK = [*QUICK, "model.trainable=last_block", "detector.block_batch=16", "detector.block_lr=3e-4"]
 STEPS = "detector.block_steps=24"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _unreported():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, "write", lambda folder: {})
-        yield
+pytestmark = pytest.mark.usefixtures("all_unreported")
 
 
 @pytest.fixture(scope="module")
@@ -141,9 +134,9 @@ def test_a_network_whose_block_cannot_be_trained_is_refused_before_any_film_is_s
 
 
 @pytest.mark.slow
-def test_a_test_on_other_films_gives_what_the_run_gives_for_them_to_the_bit(trained, tmp_path):
+def test_a_test_on_other_films_gives_what_the_run_gives_for_them_to_the_bit(trained, all_unreported, tmp_path):
     (trained.path / "finished.json").write_text("{}")  # which the program writes
-    (trained.path / "metrics.json").exists() or report.write(trained.path)
+    all_unreported(trained.path)
     external_test.test(trained, replace(trained.config.data), tmp_path / "test")
     again, first = by_head(RunFolder(tmp_path / "test"))["detector"], by_head(trained)["detector"]
     assert again[first.index].equals(first)
