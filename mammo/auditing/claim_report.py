@@ -29,6 +29,13 @@ def audit(words: list[str]) -> tuple[bool, str]:
 
 def judged(claim: Claim) -> tuple[bool, str]:
     """Return what `audit` does, of a claim that is read."""
+    possible, text = _judged(claim)
+    if claim.intervals:
+        text += f"\nNot tested: the interval of {' and '.join(claim.intervals)}."
+    return possible, text
+
+
+def _judged(claim: Claim) -> tuple[bool, str]:
     if not claim.numbers:
         possible, lines = auc_lines(claim, None)
         return possible, "\n".join([*lines, *_patients(claim)])
@@ -75,6 +82,7 @@ def _otherwise(claim: Claim, counted: Claim) -> tuple[bool, list[str]]:
     tried, without = [COUNTED], ["folds or runs of unequal size, or with unequal shares of a class"]
     readings, ways = of_classes(claim, claims.LISTED)
     tried += ways
+    without += ["means over three classes or more"] * bool(set(claim.numbers) - {"accuracy"})
     if not ways and set(claim.numbers) - {"accuracy"}:
         without.insert(0, "means over classes, as the number of positive films is unknown (n_pos=)")
     if claim.folds:

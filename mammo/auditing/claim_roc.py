@@ -25,7 +25,7 @@ def auc_lines(claim: Claim, found: Matrices | None) -> tuple[bool, list[str]]:
     if claim.folds or "auc" in claim.spreads:
         return True, [f"AUC {auc.text}: a mean over folds, which may be any number from 0 to 100 %."]
     if why := _no_ranking(auc, claim.n_pos, claim.n):
-        return False, [f"Impossible: {why}."]
+        return False, [f"Impossible: {why}. Not tried: the area under a fitted curve, such as a binormal one."]
     if found is None:
         tested = (
             "as far as the number of pairs tells" if claim.n_pos is not None else "but nothing is tested; give n_pos="
@@ -37,7 +37,7 @@ def auc_lines(claim: Claim, found: Matrices | None) -> tuple[bool, list[str]]:
     if not ((low_auc <= highest + _EDGE) & (high_auc >= lowest - _EDGE)).any():
         return False, [
             f"Impossible: auc {auc.text} is outside {ends}, where the ROC curve lies that passes through the other "
-            "numbers. (Numbers of different models or runs need not fit.)"
+            "numbers. (Numbers of different models or runs need not fit, nor the area under a fitted curve.)"
         ]
     line = f"AUC {auc.text}: possible; the ROC curve through the other numbers has an area of {ends}."
     positives, tp, fewest, _ = found.rows.T

@@ -4,12 +4,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from mammo.auditing.claim_report import judged
 from mammo.auditing.claim_words import METRICS, Number, known_key, read_claim, read_number
 from mammo.errors import InputError
+from mammo.tables.spellings import ABSENT, fold
 from mammo.tables.spreadsheet import read_spreadsheet
 from mammo.wording import number_of
 
+NOT_GIVEN = {*map(fold, ABSENT), "", "nr", "ns", "notreported", "notgiven", "notstated", "notavailable"}
 POSSIBLE, IMPOSSIBLE, OPEN, BAD = "possible", "impossible", "without the number of films", "not understood"
 
 
@@ -35,6 +39,14 @@ def read_claims(path: Path) -> list[Row]:
     keys = {column: key for column in table if (key := known_key(str(column)))}
     if not set(keys.values()) & {*METRICS, "auc"}:
         raise InputError(f"{path}: expected a column of numbers such as accuracy, found {', '.join(map(str, table))}")
+    for key in keys.values():
+        if len(both := [str(column) for column in keys if keys[column] == key]) > 1:
+            raise InputError(f"{path}: columns {' and '.join(both)} are both {key}; leave one out, or rename it")
+    if table.empty:
+        raise InputError(f"{path}: expected a row for each claim, found a header alone")
+    table = table.mask(table.apply(lambda column: column.map(fold, na_action="ignore").isin(NOT_GIVEN)))
+    for column in (column for column, key in keys.items() if key in METRICS or key == "auc"):
+        table[column] = _one_scale(table[column])
     named = next((column for column in table if column not in keys), None)
     rows = []
     for number, cells in table.iterrows():
@@ -42,6 +54,20 @@ def read_claims(path: Path) -> list[Row]:
         name = str(cells[named]) if named is not None and cells.notna()[named] else f"row {number}"
         rows.append(_judged(name, words))
     return rows
+
+
+def _one_scale(cells: pd.Series) -> pd.Series:
+    """Return the cells of a column; 0 and 1 are fractions if all others are: so a spreadsheet keeps 100 % as 1."""
+    whole = cells.isin(["0", "1"])
+    others = cells[~whole].dropna()
+    fractions = len(others) and others.str.fullmatch(r"(0?[.,][0-9]+|1[.,]0+)").all()
+    return cells.where(~whole, cells + ".0") if fractions else cells
+
+
+def unused(path: Path) -> str:
+    """Return a line about the columns of a table that are neither numbers nor names of claims; empty if none is."""
+    others = [str(column) for column in read_spreadsheet(path, "a table of claims").rows if not known_key(str(column))]
+    return f"note: columns that are not used: {', '.join(others[1:])}" if others[1:] else ""
 
 
 def _judged(name: str, words: dict[str, str]) -> Row:

@@ -2,9 +2,11 @@
 
 A number with a decimal point or comma that is at most 1 is a fraction (0.9777, 0,9777, 1.0). Any other number is per
 cent (97.77, 98, 1), and so is one that ends in %. A number stands for all values that round or truncate to its digits.
+Counts (69/72) are a number too, or stand after one, and give the films that they are of.
 """
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -28,6 +30,13 @@ RULES = {"rounded": (-1, 1, 0), "truncated": (0, 2, 1), "either": (-1, 2, 1)}
 MOST_DECIMALS = 8  # keeps products within 64 bits
 MOST_FILMS = 1_000_000
 MOST_FILMS_UNKNOWN = 3_000  # if the number of positives is unknown: time and memory grow with the square
+OF_COUNTS = {"accuracy": "n", "sensitivity": "n_pos", "specificity": "n_neg"}  # what the second of two counts counts
+MEANS = ("macro", "micro", "weighted", "mean", "average", "avg", "averaged")
+_INTERVAL = re.compile(
+    r"(?P<value>.+?)\s*[(\[]\s*(?:9[059]\s*%?\s*(?:-?\s*[ck]i\b)|[ck]i\b)?\s*[:=,;]?\s*(?P<low>[0-9]*[.,]?[0-9]+)\s*%?"
+    r"\s*(?P<between>[-\u2010-\u2015\u2212;]|to|bis|,\s*)\s*(?P<high>[0-9]*[.,]?[0-9]+)\s*%?\s*[)\]]\s*(?P<cent>%?)",
+    re.IGNORECASE,
+)
 _SPREAD = re.compile(r"(.+?)\s*(?:\u00b1|\+/?-|\(\s*(?:\u00b1|\+/?-)?)\s*([0-9.,]+)\s*%?\s*\)?\s*(%?)")
 
 
@@ -94,6 +103,7 @@ class Claim:
     auc: Number | None = None
     folds: int | None = None
     spreads: Mapping[str, float] = field(default_factory=dict)  # standard deviation after a plus-minus, a fraction
+    intervals: tuple[str, ...] = ()  # the metrics with an interval after them, which is not tested
 
 
 def read_claim(words: list[str]) -> Claim:
@@ -105,22 +115,24 @@ def read_claim(words: list[str]) -> Claim:
         InputError: A word or the whole cannot be understood.
     """
     values: dict[str, str] = {}
-    for word in words:
+    for word in map(_plain, words):
         name, equals, value = word.partition("=")
         key = known_key(name)
         if not equals or key is None or key in values:
             wrong = "is given twice" if key in values else "is not key=value" if not equals else "has an unknown key"
             raise InputError(
-                f"'{word}' {wrong}; write, for example, n=225 accuracy=97.77, with each of "
+                f"'{word}' {wrong}; {_hint(name)}write, for example, n=225 accuracy=97.77, with each of "
                 f"{', '.join((*METRICS, AUC, *COUNTS, *PARTS))} at most once"
             )
         values[key] = value.strip()
     counts = {key: _count(key, values[key]) for key in COUNTS if key in values}
+    told, intervals = _besides(values)
     parts = {part: _pair(part, values[part]) for part in PARTS if part in values}
     normal, abnormal = parts.get("test", (None, None))
-    n_neg, n_pos = _agreed("n_neg", counts.get("n_neg"), normal), _agreed("n_pos", counts.get("n_pos"), abnormal)
+    n_neg = _agreed("n_neg", counts.get("n_neg"), normal, told.get("n_neg"))
+    n_pos = _agreed("n_pos", counts.get("n_pos"), abnormal, told.get("n_pos"))
     both = None if n_pos is None or n_neg is None else n_pos + n_neg
-    n = _agreed("n", counts.get("n"), counts.get("n_test"), both)
+    n = _agreed("n", counts.get("n"), counts.get("n_test"), both, told.get("n"))
     if not n or n > MOST_FILMS:
         raise InputError(
             f"n is {'missing' if n is None else n}; give the number of test films, 1 to {MOST_FILMS}, such as n=225"
@@ -147,13 +159,73 @@ def read_claim(words: list[str]) -> Claim:
     n_train = _agreed("n_train", counts.get("n_train"), sum(train) if train else None)
     if (films := counts.get("films_per_patient", 2)) < 1:
         raise InputError("films_per_patient is 0; use 1 or more")
-    return Claim(n, n_pos, numbers, n_train, train, films, auc, folds, spreads)
+    return Claim(n, n_pos, numbers, n_train, train, films, auc, folds, spreads, intervals)
+
+
+def _plain(word: str) -> str:
+    """Return a word in plain signs: full-width ones are narrow, a raised or Arabic decimal point is a point."""
+    return unicodedata.normalize("NFKC", word).translate(dict.fromkeys(map(ord, "\u00b7\u2219\u22c5\u066b"), "."))
+
+
+def _hint(name: str) -> str:
+    """Return what to write for the name of a mean over classes, such as `macro_f1`; empty for other names."""
+    parts = re.split(r"[^a-z0-9]+", name.casefold())
+    bare = known_key("_".join(one for one in parts if one not in MEANS))
+    return f"write {bare}=, whose means over classes are tried too; " if bare and set(parts) & set(MEANS) else ""
 
 
 def _count(key: str, text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,9}", text):
-        raise InputError(f"{key}={text} is not a count of films; use a whole number, such as {key}=225")
-    return int(text)
+    if key == "folds":
+        text = re.sub(r"\s*-?\s*folds?\b.*", "", text, flags=re.IGNORECASE)
+    if not re.fullmatch(r"[0-9]{1,9}(\.0+)?", text):  # 225.0 is a count that was a column with gaps
+        what, such = ("number of folds", "5") if key == "folds" else ("count of films", "225")
+        raise InputError(f"{key}={text} is not a {what}; use a whole number, such as {key}={such}")
+    return int(text.partition(".")[0])
+
+
+def _besides(values: dict[str, str]) -> tuple[dict[str, int], tuple[str, ...]]:
+    """Take counts and intervals from the numbers; return the films that counts are of, and the metrics with intervals.
+
+    Raises:
+        InputError: A number is not what its counts give, is not in its interval, or two counts differ.
+    """
+    told, intervals = dict[str, int](), list[str]()
+    for key in (key for key in (*METRICS, AUC) if key in values):
+        text = values[key]
+        if found := re.fullmatch(r"(.*?)\s*[(\[]?\s*([0-9]{1,9})\s*(?:/|of)\s*([0-9]{1,9})\s*[)\]]?\s*(%?)", text):
+            right, total = int(found[2]), int(found[3])
+            if not total or right > total or key == AUC:
+                raise InputError(f"{key}={text}: {right} of {total} is no share of films; write, for example, 69/72")
+            exact = f"{right / total:.8f}"
+            values[key] = (found[1] + found[4]) or exact
+            if found[1] and not _holds(read_number(key, values[key]), right / total):
+                raise InputError(
+                    f"{key}={text}: {right} of {total} is {100 * right / total:.4f} %, which neither rounds nor "
+                    "truncates to it; correct one"
+                )
+            if of := OF_COUNTS.get(key):
+                told[of] = _agreed(of, told.get(of), total) or 0
+        elif ends := _interval(key, text):
+            values[key], low, high = ends
+            if not low.span()[0] <= read_number(key, values[key]).span()[1] <= high.span()[1] + 1e-9:
+                raise InputError(f"{key}={text}: the number does not lie in its interval; correct one")
+            intervals.append(key)
+    return told, tuple(intervals)
+
+
+def _holds(number: Number, value: float) -> bool:
+    low, high = number.span()
+    return low - 1e-9 <= value <= high + 1e-9
+
+
+def _interval(key: str, text: str) -> tuple[str, Number, Number] | None:
+    """Return a number and the ends of the interval in brackets after it, such as `97.77 (95 % CI 94.9-99.0)`."""
+    found = _INTERVAL.fullmatch(text)
+    if found is None or (found["between"] == "," and not all("." in found[end] for end in ("low", "high"))):
+        return None
+    value = found["value"] + found["cent"]
+    low, high = (_number(key, found[end] + "%" * ("%" in value)) for end in ("low", "high"))
+    return value, low, high
 
 
 def _pair(key: str, text: str) -> tuple[int, int]:
@@ -175,7 +247,8 @@ def _agreed(key: str, *given: int | None) -> int | None:
 
 def known_key(name: str) -> str | None:
     """Return our key for a name of a number, say `sensitivity` for `Recall`; None if it is unknown."""
-    folded = re.sub(r"[^a-z0-9]+", "_", name.strip().casefold()).strip("_")
+    bare = re.sub(r"\(.*?\)|\[.*?\]", "", name)  # Accuracy (95 % CI)
+    folded = re.sub(r"[^a-z0-9]+", "_", bare.strip().casefold()).strip("_")
     key = SYNONYMS.get(folded, folded)
     return key if key in (*METRICS, AUC, *COUNTS, *PARTS) else None
 

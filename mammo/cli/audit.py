@@ -169,7 +169,8 @@ def claim(
         rows = claim_table.read_claims(table)
         verdicts = {row.verdict for row in rows}
         found, bad = claim_table.IMPOSSIBLE in verdicts, claim_table.BAD in verdicts
-        _end(list(claim_table.lines(rows)), found=found, unreadable=bad)
+        notes = [line for line in [claim_table.unused(table)] if line]
+        _end([*claim_table.lines(rows), *notes], found=found, unreadable=bad)
         return
     possible, text = audit(words or [])
     _end([text], found=not possible)

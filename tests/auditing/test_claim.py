@@ -123,6 +123,16 @@ def test_numbers_together_have_the_matrices_of_plain_enumeration(rounding, rule,
         ("97,77 ± 0,3 %", "97.77"),
         ("0.9777+/-0.003", "97.77"),
         ("97.77 (0.30)", "97.77"),
+        ("97.77 (0,30)", "97.77"),
+        ("97\u00b777", "97.77"),
+        ("97\u066b77", "97.77"),
+        ("\uff19\uff17.77\uff05", "97.77"),
+        ("97.77 [95.2, 99.1]", "97.77"),
+        ("97.77% (95% CI: 95.2\u201399.1)", "97.77"),
+        ("97,77 (95 %-KI 95,2 bis 99,1)", "97.77"),
+        ("0.9777 (0.952,0.991)", "97.77"),
+        ("97.77 (220/225)", "97.77"),
+        ("220 of 225", "97.77777800"),
     ],
 )
 def test_a_number_is_a_fraction_when_it_has_a_point_and_is_at_most_one(text, percent):
@@ -290,6 +300,13 @@ def test_the_patients_of_mini_mias_are_those_of_its_films(mias):
         ("n=225 train=54,43 n_train=96 accuracy=97", "n_train has the values 96 and 97"),
         ("n=225 films_per_patient=0 accuracy=97", "films_per_patient is 0"),
         ("n=4000 f1=97", "^n=4000 .*give n_pos="),
+        ("n=225 macro_f1=96.5", "unknown key; write f1=, whose means over classes are tried"),
+        ("n=225 accuracy=97.77(98.1-99.2)", "does not lie in its interval"),
+        ("accuracy=97.9(220/225)", "220 of 225 is 97.7778 %"),
+        ("accuracy=230/225", "230 of 225 is no share"),
+        ("accuracy=0/0", "0 of 0 is no share"),
+        ("accuracy=220/225 recall=69/72 specificity=151/154", "n has the values 225 and 226"),
+        ("n=225 accuracy=97.77 folds=many", "^folds=many .*number of folds; .*folds=5"),
     ],
 )
 def test_a_claim_that_cannot_be_read_is_one_line(words, message):
@@ -336,6 +353,20 @@ def test_a_claim_that_no_reading_fits_names_those_that_were_tried():
     assert "give folds=" in audit(["n=225", "accuracy=97.5"])[1]
 
 
+def test_counts_after_a_number_tell_the_films_and_an_interval_is_said_not_to_be_tested():
+    claim = read_claim(
+        ["accuracy=97.78% (220/225)", "recall=95.8 (69/72)", "specificity=98.69 [97-99]", "folds=10-fold"]
+    )
+    assert (claim.n, claim.n_pos, claim.folds, claim.intervals) == (225, 72, 10, ("specificity",))
+    assert audit(["n=225", "accuracy=97.78 (95-99)"])[1].endswith("\nNot tested: the interval of accuracy.")
+
+
+def test_more_classes_and_fitted_curves_are_named_as_not_tried():
+    untried = audit(["test=60,40", "accuracy=85", "recall=30", "f1=99"])[1].partition("Not tried:")[2]
+    assert "means over three classes" in untried
+    assert "fitted curve" in audit(["test=60,40", "auc=0.50010"])[1]
+
+
 def test_every_mean_over_folds_is_possible_and_a_spread_beyond_all_fractions_is_not():
     rng = np.random.default_rng(0)
     for _ in range(20):
@@ -364,6 +395,26 @@ def test_an_auc_is_held_to_the_number_of_pairs_and_to_the_point_that_the_other_n
         possible, text = audit(["test=60,40", "recall=50", "specificity=50", words])
         assert possible == (not why) and why in text
     assert not audit(["test=60,40", "auc=0.50010"])[0] and audit(["n=100", "auc=0.98"])[0]
+
+
+def test_a_table_of_claims_is_read_as_people_write_it(tmp_path):
+    table = tmp_path / "claims.csv"
+    table.write_text(
+        "study,year,Accuracy (95 % CI),recall,n\nA,2001,0.9777,NR,225.0\nB,2002,1,-,225\nC,2003,n/a,0.5,225\n"
+    )
+    assert [row.text.partition(" films give ")[2] for row in read_claims(table)] == [
+        "accuracy 0.9777 by rounding.", "accuracy 1.0, rounded or truncated.",
+        "sensitivity 0.5, rounded or truncated.",
+    ]  # fmt: skip
+    told = CliRunner().invoke(app, ["audit", "claim", "--table", str(table)])
+    assert told.exit_code == 0 and told.output.endswith("\nnote: columns that are not used: year\n")
+    for text, why in (
+        ("paper,acc,accuracy,n\nA,1,2,3\n", "acc and accuracy are both"),
+        ("paper,acc,n\n", "a header alone"),
+    ):
+        table.write_text(text)
+        told = CliRunner().invoke(app, ["audit", "claim", "--table", str(table)])
+        assert told.exit_code == 2 and why in told.output
 
 
 def test_a_table_of_claims_has_a_verdict_for_each_row(tmp_path):
