@@ -14,6 +14,7 @@ from mammo.auditing.compared import kept_for
 from mammo.auditing.crossing import crossing
 from mammo.auditing.duplicates import Pairs, find_pairs
 from mammo.auditing.hashes import Records, records_of
+from mammo.auditing.nearest import ALL_PAIRS
 from mammo.auditing.parts import find_parts
 from mammo.auditing.sources import Films
 from mammo.auditing.splits import place, read_split
@@ -270,6 +271,8 @@ def by_pixels(
     for number, what in ((within, "within one split"), (unplaced, "with a film that is in no split")):
         if number:
             found.notes.append(f"{number_of(number, 'pair')} of films with the same pixels {what}")
+    if len(films) > ALL_PAIRS:
+        found.doubts.append("negatives were not looked for among so many films")
     if blank := sorted(names[~textured]):
         found.notes.append(f"{number_of(len(blank), 'film')} blank, or without texture to compare: {some(blank)}")
         found.left_out["blank"] = len(blank)

@@ -13,7 +13,7 @@ from mammo.files import whole
 from mammo.formats import READING_VERSION
 from mammo.paths import home
 
-_VERSION = "v1"  # of what is kept; raise it whenever other pairs are proposed or they are decided otherwise
+_VERSION = "v2"  # of what is kept; raise it whenever other pairs are proposed or they are decided otherwise
 
 
 @dataclass
@@ -25,7 +25,7 @@ class Compared:
         textured: (films,) bool, false for a film that is compared with none.
         first: (pairs,) the place of the first film in `key`.
         second: (pairs,) that of the second film, a larger number.
-        symmetry: (pairs,) the position in `hashes.SYMMETRIES`.
+        symmetry: (pairs,) the position in `hashes.SYMMETRIES`, and 8 more for a negative.
         correlation: (pairs,) as in `duplicates.Pairs`.
         decided: (pairs,) bool, false if the correlation is not known yet.
     """

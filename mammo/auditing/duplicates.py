@@ -36,7 +36,8 @@ class Pairs:
     Attributes:
         first: (pairs,) row numbers of the first films.
         second: (pairs,) row numbers of the second films, each larger than its `first`.
-        symmetry: (pairs,) positions in `SYMMETRIES`: the turn that makes the second film like the first.
+        symmetry: (pairs,) positions in `SYMMETRIES`, and 8 more for a negative: the turn that makes the second film
+            like the first.
         correlation: (pairs,) after alignment, at most 1; NaN if a lower resolution sufficed to reject the pair.
         textured: (films,) bool, false for a film that is compared with none, such as a blank one.
     """
@@ -51,7 +52,8 @@ class Pairs:
         """Yield first, second, symmetry and correlation of the pairs with the same pixels, the clearest first."""
         for pair in np.argsort(-self.correlation, kind="stable"):
             if self.correlation[pair] >= SAME:
-                how = SYMMETRIES[self.symmetry[pair]]
+                how, negative = SYMMETRIES[self.symmetry[pair] % 8], self.symmetry[pair] >= len(SYMMETRIES)
+                how += ", negative" * bool(negative)
                 yield int(self.first[pair]), int(self.second[pair]), how, float(self.correlation[pair])
 
 

@@ -35,7 +35,8 @@ RECORD = np.dtype([("key", "S64"), ("hashes", "<u8", (len(SYMMETRIES), _BITS**2 
 
 
 def turned(pixels: np.ndarray, symmetry: int) -> np.ndarray:
-    """Return a square image turned by one of `SYMMETRIES`, given by its position."""
+    """Return a square image turned by one of `SYMMETRIES`, given by its position; the negative from 8 on."""
+    pixels, symmetry = (pixels if symmetry < len(SYMMETRIES) else 255 - pixels), symmetry % len(SYMMETRIES)
     return np.ascontiguousarray(np.rot90(pixels[:, ::-1] if symmetry >= 4 else pixels, symmetry % 4))
 
 

@@ -28,16 +28,17 @@ Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]  # first film, second film, sy
 def propose(hashes: np.ndarray, new: np.ndarray | None = None) -> Pairs:
     """Return the pairs whose hashes differ by at most `NEAR_BITS` under some symmetry, each with its nearest symmetry.
 
-    Up to `ALL_PAIRS` films these are all such pairs. Of more films they are the pairs that agree in a key and in which
-    one film is among the `NEAREST` of the other. Of films with the same hashes only the first is compared with others,
-    and each of the rest with the first.
+    Up to `ALL_PAIRS` films these are all such pairs, and those of a film and a negative. Of more films they are the
+    pairs that agree in a key and in which one film is among the `NEAREST` of the other. Of films with the same hashes
+    only the first is compared with others, and each of the rest with the first.
 
     Args:
         hashes: (films, symmetries, words) uint64.
         new: (films,) bool; pairs of two films that are not new are left out. None takes all films as new.
 
     Returns:
-        First film, second film, symmetry, each (pairs,), ordered by the films.
+        First film, second film, symmetry, each (pairs,), ordered by the films. A negative has the symmetry plus their
+        number.
     """
     new = np.ones(len(hashes), bool) if new is None else new
     found = _of_all(hashes, new) if len(hashes) <= ALL_PAIRS else _of_many(hashes, new)
@@ -66,9 +67,13 @@ def _compared(hashes: np.ndarray, rows: np.ndarray, others: np.ndarray) -> Pairs
             np.bitwise_count(straight[:, None, word] ^ turned[None, :, symmetry, word]).astype(np.uint16)
             for word in range(hashes.shape[2])
         )
-        nearer = bits < nearest
-        np.copyto(nearest, bits, where=nearer, casting="unsafe")
-        which[nearer] = symmetry
+        negative = (
+            64 * hashes.shape[2] - bits
+        )  # from the hash of the second film's negative, which has all bits changed
+        for far, turn in ((bits, symmetry), (negative, symmetry + hashes.shape[1])):
+            nearer = far < nearest
+            np.copyto(nearest, far, where=nearer, casting="unsafe")
+            which[nearer] = turn
     first, second = np.nonzero((nearest <= NEAR_BITS) & (rows[:, None] < others))
     return rows[first], others[second], which[first, second]
 

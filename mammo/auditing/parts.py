@@ -80,10 +80,14 @@ def find_parts(paths: Sequence[Path], among: np.ndarray) -> list[Part]:
     found: dict[tuple[int, int], Part] = {}
     for one in track(range(len(rows)), "looking for parts", console=Console(stderr=True)):
         strongest = of[one][:ASKED]
-        for mirrored, asked in ((False, strongest), (True, _mirrored(strongest))):
+        asked_for = [(False, strongest), (True, _mirrored(strongest))]
+        for negative, mirrored, asked in [
+            *((False, *one) for one in asked_for),
+            *((True, mirrored, _negative(asked)) for mirrored, asked in asked_for),
+        ]:
             for other, here, there in _candidates(asked, index, owner, places, one):
                 pair = (min(rows[one], rows[other]), max(rows[one], rows[other]))
-                part = _laid_over(paths, rows[one], rows[other], here, there, mirrored=mirrored)
+                part = _laid_over(paths, rows[one], rows[other], here, there, mirrored=mirrored, negative=negative)
                 if part is not None and (pair not in found or part.correlation > found[pair].correlation):
                     found[pair] = part
     return sorted(found.values(), key=lambda part: -part.correlation)
@@ -132,6 +136,13 @@ def _mirrored(of: np.ndarray) -> np.ndarray:
     return made
 
 
+def _negative(of: np.ndarray) -> np.ndarray:
+    """Return the features of a film as if it were a negative: all directions are reversed, that of the feature too."""
+    made = of.copy()
+    made["look"] = of["look"].reshape(-1, 4, 4, 8)[:, ::-1, ::-1].reshape(-1, 128)
+    return made
+
+
 def _looks(of: np.ndarray) -> np.ndarray:
     """Return the looks as vectors of length 1, (features, 128) float32."""
     looks = of["look"].astype(np.float32)
@@ -165,7 +176,7 @@ def _candidates(
 
 
 def _laid_over(
-    paths: Sequence[Path], one: int, other: int, here: np.ndarray, there: np.ndarray, *, mirrored: bool
+    paths: Sequence[Path], one: int, other: int, here: np.ndarray, there: np.ndarray, *, mirrored: bool, negative: bool
 ) -> Part | None:
     """Return the part if two films show the same when their features lie over each other, else None."""
     warp, inside = cv2.estimateAffinePartial2D(here, there, ransacReprojThreshold=NEAR_PX, maxIters=500)
@@ -175,6 +186,7 @@ def _laid_over(
     if not SCALES[0] < scale < SCALES[1]:
         return None
     left, right = read_grey(paths[one]), read_grey(paths[other])
+    left = 255 - left if negative else left
     if mirrored:  # x of the mirrored film begins at its left edge, -x of its features at minus the width
         left = np.ascontiguousarray(left[:, ::-1])
         warp[:, 2] -= warp[:, 0] * (left.shape[1] - 1)
@@ -188,7 +200,7 @@ def _laid_over(
         f"correlation {alike:.3f} where they overlap, turned by {round(angle) % 360} degrees, {100 * scale:.0f} % of "
         "the size"
     )
-    return Part(min(one, other), max(one, other), alike, words + ", mirrored" * mirrored)
+    return Part(min(one, other), max(one, other), alike, words + ", mirrored" * mirrored + ", negative" * negative)
 
 
 def _alike(fine: np.ndarray, coarse: np.ndarray, warp: np.ndarray) -> float:

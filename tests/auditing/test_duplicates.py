@@ -55,6 +55,15 @@ def test_the_symmetry_is_the_one_that_turns_the_second_film_into_the_first(films
         assert found == [(0, 1, name, 1.0)]
 
 
+@pytest.mark.parametrize("symmetry", [0, 5])
+def test_a_negative_is_a_copy_however_it_is_turned(films, described, symmetry):
+    for film in (0, 7, 20):
+        negative = record(turned(255 - films[film], symmetry))
+        found = list(find_pairs(np.append(described, negative)).same())
+        assert [(one, other) for one, other, _, _ in found] == [(film, len(films))]
+        assert found[0][2].endswith(", negative")
+
+
 def test_the_levels_of_two_films_do_not_matter_but_their_places_do(films):
     thumb = record(films[0])["thumb"]
     assert correlation(thumb, (0.6 * thumb + 20).astype(np.uint8)) > 0.95

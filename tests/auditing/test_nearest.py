@@ -46,7 +46,7 @@ def random_hashes(films, copies, rng):
 def test_every_near_pair_of_hashes_is_proposed_once_with_its_nearest_symmetry(monkeypatch, all_pairs):
     monkeypatch.setattr(nearest, "ALL_PAIRS", all_pairs)
     hashes = random_hashes(1200, 100, np.random.default_rng(0))
-    hashes[-1, 0], hashes[-1, 5] = ~hashes[99, 0], hashes[99, 0]
+    hashes[-1, 0], hashes[-1, 5] = hashes[500, 0] ^ hashes[501, 0], hashes[99, 0]
     first, second, symmetry = propose(hashes)
     assert list(zip(first, second, strict=True)) == [(film, 1100 + film) for film in range(100)]
     assert symmetry.tolist() == [0] * 99 + [5]

@@ -1,5 +1,7 @@
 """A crop of a film, or a copy turned by any angle, is found in it; films that share nothing but a marker are not."""
 
+import re
+
 import cv2
 import numpy as np
 import pytest
@@ -33,12 +35,16 @@ def found(folder, copy):
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
-def test_a_patch_is_found_in_its_film_at_any_scale(films, mirrored):
+@pytest.mark.parametrize("negative", [False, True])
+def test_a_patch_is_found_in_its_film_at_any_scale(films, mirrored, negative):
     folder, made = films
     patch = cv2.resize(made[1][150:310, 90:250], (224, 224))
+    patch = 255 - patch if negative else patch
     told = found(folder, patch[:, ::-1] if mirrored else patch)
+    assert ("negative" in told[0].proof) == negative
     assert [(one.first, one.second) for one in told] == [(1, 3)]
-    assert "turned by 0 degrees, 71 % of the size" in told[0].proof and ("mirrored" in told[0].proof) == mirrored
+    assert re.search("turned by 0 degrees, 7[12] % of the size", told[0].proof)  # 160 of 224 pixels
+    assert ("mirrored" in told[0].proof) == mirrored
 
 
 def test_a_copy_turned_by_any_angle_is_found(films):
