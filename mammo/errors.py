@@ -77,6 +77,9 @@ def message_for_user(error: BaseException) -> str | None:
     """Return the line for an error that the user can correct (bad input, a missing file, a full disk), else None."""
     if isinstance(error, InputError):
         return str(error)
+    if isinstance(error, UnicodeEncodeError) and "surrogates" in error.reason:  # bytes of a name that are no UTF-8
+        shown = error.object.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        return f"a name of a file or folder is not in UTF-8: {' '.join(shown.split())[:200]}; rename it"
     if isinstance(error, OSError):
         return _of_disk(error)
     if isinstance(error, RuntimeError) and "shared memory" in str(error):  # torch has no class for it

@@ -1,5 +1,6 @@
 """Figures drawn from arrays by matplotlib and saved as PNG; nothing is shown on a screen."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ BANDS = 2  # curves whose bands can be told apart
 def save(figure: Figure, path: Path, **texts: str) -> None:
     """Write a figure as PNG, 100 dots per inch, with these texts in the file by their names."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) as temporary:
+    with whole(path) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a name in another script has boxes there
         figure.savefig(temporary, dpi=100, bbox_inches="tight", facecolor="white", format="png", metadata=texts)
 
 

@@ -207,7 +207,7 @@ def alone(cwd, *arguments):
     """The program without Slurm."""
     line = [sys.executable, str(ROOT / "train.py"), *arguments]
     env = os.environ | ONE_CORE
-    done = subprocess.run(line, cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=600)
+    done = subprocess.run(line, cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=3600)
     assert done.returncode == 0, done.stderr[-3000:]
 
 

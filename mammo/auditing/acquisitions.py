@@ -5,7 +5,7 @@ from itertools import combinations
 
 import pandas as pd
 
-from mammo.auditing.people import PLACEHOLDER
+from mammo.auditing.people import PLACEHOLDER, somebody
 from mammo.formats.header import Header
 from mammo.wording import number_of
 
@@ -34,6 +34,7 @@ def in_two_parts(films: pd.DataFrame, headers: Sequence[Header], *, own: bool) -
         index=films.index,
         dtype="string",
     )
+    facts["id"], _ = somebody(facts["id"])
     leaks, notes, told = list[str](), list[str](), set[tuple[int, int]]()
     kinds = {
         "uid": ("one acquisition (SOPInstanceUID)", MOST, False),

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mammo import figures
+from mammo.auditing import doubts as doubting
 from mammo.auditing import people
 from mammo.auditing.acquisitions import in_two_parts
 from mammo.auditing.compared import kept_for
@@ -17,8 +18,8 @@ from mammo.auditing.hashes import Records, records_of
 from mammo.auditing.nearest import ALL_PAIRS
 from mammo.auditing.parts import find_parts
 from mammo.auditing.sources import Films
-from mammo.auditing.splits import place, read_split
-from mammo.auditing.words import some
+from mammo.auditing.splits import named_as, place, read_split
+from mammo.auditing.words import seen, some
 from mammo.datasets.findings import STRING
 from mammo.errors import InputError
 from mammo.wording import number_of
@@ -67,7 +68,10 @@ class Audit:
     doubts: list[str] = field(default_factory=list)
 
     def lines(self) -> Iterator[str]:
-        """Yield the lines to print."""
+        """Yield the lines to print; a line break or a sign that cannot be seen, in a name, is written out."""
+        return map(seen, self._lines())
+
+    def _lines(self) -> Iterator[str]:
         lost = {"unreadable": len(self.unreadable)} if self.unreadable else {}
         left = ", ".join(f"{number:,} {what}" for what, number in (lost | self.left_out).items())
         yield f"compared: {self.compared}" + f"; left out: {left}" * bool(left)
@@ -106,13 +110,15 @@ def audit_split(split: Path, patient: str | None = None) -> Audit:
         InputError: The split cannot be read, has no rows, or `patient` fits none.
     """
     rows, notes = read_split(split), list[str]()
+    rows["patient"], nobody = people.somebody(rows["patient"])
     if patient is not None:
         told, notes = people.by_names(rows.assign(name=rows["image_id"]), patient)
         rows["patient"] = told["patient"]
-    alike, doubts = _alike(rows)
-    found = Audit(f"{_count(rows)}; no pixels, because no films were given", list(crossing(rows)), notes + alike)
-    found.among, found.doubts = f"the names of {number_of(rows['image_id'].nunique(), 'image')}", doubts
-    found.doubts += _one_part(rows["split"]) + _unknown(rows["patient"], "the names of images were")
+    (alike, doubts), (others, more) = doubting.names_alike(rows), doubting.other_names(rows)
+    notes += [*nobody, *alike, *others]
+    found = Audit(f"{_count(rows)}; no pixels, because no films were given", list(crossing(rows)), notes)
+    found.among, found.doubts = f"the names of {number_of(rows['image_id'].nunique(), 'image')}", doubts + more
+    found.doubts += doubting.one_part(rows["split"]) + doubting.unknown(rows["patient"], "the names of images were")
     return found
 
 
@@ -147,11 +153,14 @@ def audit_of(
                 "among them, or a patient of a split, counts as a leak; name their folders by --sides FOLDER=train"
             )
             left_out["of no split"] = len(beside)
-            leaks += _beside(films)
+            leaks += doubting.beside_split(films)
         rows = films.assign(image_id=films["name"]).dropna(subset="split")
         rows = rows.reindex(columns=[*rows.columns, "finding_id", "patch", "copy"])
     else:
+        rows["patient"], nobody = people.somebody(rows["patient"])
+        rows = named_as(films, rows)
         films = place(films, rows)
+        notes += nobody + doubting.of_one_name(films, rows)
         if absent := set(rows["image_id"]) - set(films["image_id"]):
             these = number_of(len(absent), "image of the split is", "images of the split are")
             notes.append(f"{these} not among the films, the first is {min(absent)}")
@@ -161,8 +170,8 @@ def audit_of(
             left_out["of no split"] = int(beside)
         patients = films.drop_duplicates("image_id").set_index("image_id")["patient"]
         rows["patient"] = rows["patient"].fillna(rows["image_id"].map(patients).astype(STRING))
-    alike, doubts = _alike(rows if len(rows) else films)
-    notes += [one for one in alike if not any(one == note for note in notes)]
+    (alike, doubts), (others, more) = doubting.names_alike(rows if len(rows) else films), doubting.other_names(rows)
+    notes += [one for one in (*alike, *others) if not any(one == note for note in notes)]
     described, reasons = records_of([Path(film) for film in films["path"]], of.source_of_each())
     if not len(described):
         raise InputError(f"none of the {len(films)} films can be read: {next(iter(reasons.values()))}, for example")
@@ -171,45 +180,13 @@ def audit_of(
     found = Audit(notes=[*notes, *odd], leaks=[*leaks, *crossing(rows), *by_headers], left_out=left_out)
     found.unreadable = [*of.unreadable, *(of.empty if own else []), *reasons.values()]
     films = films.drop(index=list(reasons)).reset_index(drop=True)
-    found.doubts = doubts + _one_part(films["split"]) + _unknown(films["patient"], "their pixels were")
+    found.doubts = [*doubts, *more, *doubting.no_parts(films), *doubting.one_part(films["split"])]
+    found.doubts += doubting.unknown(films["patient"], "their pixels were")
     shown = parts if parts is not None else len(films) <= MOST_PARTS
     by_pixels(films, described, found, own=own, parts=shown, kept=kept_for(of.source_of_each()))
     if not shown:
         found.doubts.append("crops and copies turned by other angles than 90 degrees were not looked for (--parts)")
     return found
-
-
-def _alike(rows: pd.DataFrame) -> tuple[list[str], list[str]]:
-    """Return the notes about patients that may be one, and the doubt that follows from them."""
-    notes, across = people.alike_across(rows)
-    groups = "patients with almost the same names, in several splits,"
-    return notes, [f"if {across} groups of {groups} are not one" if across > 1 else f"if {groups} are two"] * bool(
-        across
-    )
-
-
-def _one_part(splits: pd.Series) -> list[str]:
-    """Return the doubt that all films are in one part, so that nothing could be compared across."""
-    parts = set(splits.dropna())
-    return [f"all of them are in {parts.pop()}, and none in another part to compare with"] if len(parts) == 1 else []
-
-
-def _unknown(patients: pd.Series, what: str) -> list[str]:
-    """Return the doubt that the patients of some films are unknown: they may be in two parts."""
-    number = int(patients.isna().sum())
-    return [f"the patients of {number:,} are unknown, so {what} compared alone"] if number else []
-
-
-def _beside(films: pd.DataFrame) -> Iterator[str]:
-    """Yield a line for each patient with films in a part of a split, and others in no part."""
-    known = films.dropna(subset="patient")
-    for patient, group in known.groupby("patient"):
-        inside, beside = group[group["split"].notna()], group[group["split"].isna()]
-        if len(inside) and len(beside):
-            yield (
-                f"patient {patient} is in a split and among films of no split: {inside['name'].iloc[0]} "
-                f"({inside['split'].iloc[0]}), {beside['name'].iloc[0]} (no split)"
-            )
 
 
 def by_pixels(

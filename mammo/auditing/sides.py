@@ -10,7 +10,8 @@ from mammo.tables.spellings import SPLITS
 NONE = "none"  # the value of a folder in `--sides` that is no part
 _LONG = SPLITS | {"heldout": "test", "eval": "val", "evaluation": "val"}
 _ENDING = "(?:s|sets?|data|datasets?|images?|imgs?|films?|splits?|parts?|files?|png|pgm|jpe?g|tiff?|dcm|dicom|[0-9]+)"
-_WORD = re.compile(rf"({'|'.join(sorted((one for one in _LONG if len(one) > 2), key=len, reverse=True))}){_ENDING}?")
+_WHOLE = sorted((one for one in _LONG if len(one) > 2 or not one.isascii()), key=len, reverse=True)
+_WORD = re.compile(rf"({'|'.join(_WHOLE)}){_ENDING}?")
 _SHORT = {"tr": "train", "ts": "test", "te": "test"}  # as a folder's whole name, or after a word: imagesTr
 _FOLD = re.compile(r"(?:fold|cv|kfold)[ _-]*([0-9]{1,3})")
 
@@ -55,7 +56,7 @@ def part_of_path(inner: PurePath, sides: Mapping[str, str | None]) -> str | None
 
     Args:
         inner: The path of a folder, from the folder that is audited.
-        sides: The parts that the user gives to folders, by name or path without case.
+        sides: The parts that the user gives to folders, by name or path without case; `.` is the audited folder.
 
     Raises:
         InputError: The folders tell several parts.
@@ -70,4 +71,4 @@ def part_of_path(inner: PurePath, sides: Mapping[str, str | None]) -> str | None
         several = any(one.startswith("fold") for one in told)
         remedy = "audit the folder of each fold by itself" if several else "rename one, or give it by --sides NAME=none"
         raise InputError(f"{inner}: expected folders of one part of a split, found {', '.join(sorted(told))}; {remedy}")
-    return next(iter(told), None)
+    return next(iter(told), sides.get("."))

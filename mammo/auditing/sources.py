@@ -64,7 +64,9 @@ class Films:
     def with_headers(self) -> "Films":
         """Return the films with their headers, the patients that these tell, and a count of further pages."""
         headers = read_headers(list(self.table["path"]))
-        table, notes = people.by_headers(self.table, headers)
+        known, nobody = people.somebody(self.table["patient"])
+        table, notes = people.by_headers(self.table.assign(patient=known), headers)
+        notes += nobody
         left_out = dict(self.left_out)
         if several := [
             name
@@ -169,7 +171,8 @@ def _of_folder(folder: Path, sides: Mapping[str, str | None]) -> Films:
         notes.append(f"hidden files and folders (.name, or a file manager's) are passed over: {found.hidden}")
         films.left_out["hidden"] = found.hidden
     if found.masks:
-        notes.append(f"{found.masks} folders called masks are passed over, as they hold no films")
+        these = number_of(found.masks, "folder called masks is", "folders called masks are")
+        notes.append(f"{these} passed over, holding no films")
         films.left_out["folders of masks"] = found.masks
     if others:
         these = number_of(len(others), "file of another format is", "files of other formats are")

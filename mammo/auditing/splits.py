@@ -1,5 +1,6 @@
 """The rows of a split, and the films that they name."""
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -7,18 +8,19 @@ import pandas as pd
 from mammo.auditing.sides import part_of
 from mammo.datasets.findings import STRING
 from mammo.errors import InputError
-from mammo.tables.spellings import SPLITS
+from mammo.tables.spellings import NAMES, SPLITS, fold
 from mammo.tables.spreadsheet import read_spreadsheet
 
 
 def read_split(path: Path) -> pd.DataFrame:
-    """Return the rows of a split as text: `image_id, patient, finding_id, patch, copy, split`, missing if unknown.
+    """Return the rows of a split as text: `image_id, patient, finding_id, patch, copy, split`, missing if unknown; and
+    `patient_too`, if another column could be the patient as well.
 
     Names are never parsed: the finding, patch and copy of a row come from its columns alone.
 
     Args:
-        path: A table (CSV, XLSX or Parquet) with `image_id` (or `sample_id` in its place) and `split` (or
-            `official_split`), or a run folder with a split.csv.
+        path: A table (CSV, XLSX or Parquet) with `image_id` (or `sample_id`, or the name of a file) and `split` (or
+            `official_split`), under these names or others that people use, or a run folder with a split.csv.
 
     Raises:
         InputError: The file does not exist, a column or value is missing, or a split is unknown.
@@ -33,11 +35,11 @@ def split_rows(table: pd.DataFrame, path: str) -> pd.DataFrame:
     Raises:
         InputError: A column or value is missing, or a split is unknown.
     """
-    named = table.rename(columns={"official_split": "split"} if "split" not in table else {})
-    named = named.rename(columns={"sample_id": "image_id"} if "image_id" not in table else {})
+    named = table.rename(columns=_columns(list(map(str, table)), path))
     if not {"split", "image_id"} <= set(named):
         raise InputError(
-            f"{path}: expected the columns split and image_id, found {', '.join(table)}; a run's split.csv has them"
+            f"{path}: expected the columns split and image_id, found "
+            f"{', '.join(map(str, table))}; a run's split.csv has them"
         )
     if "fold" in named and named["fold"].nunique() > 1:
         raise InputError(
@@ -46,8 +48,15 @@ def split_rows(table: pd.DataFrame, path: str) -> pd.DataFrame:
     if not len(named):
         raise InputError(f"{path}: expected a row for each image, found a header alone; name the table of the split")
     columns = ["image_id", "patient", "finding_id", "patch", "copy", "split"]
+    columns += ["patient_too"] if "patient_too" in named else []
     rows = pd.DataFrame({column: named.get(column, pd.NA) for column in columns}, index=named.index).astype(STRING)
     rows = rows.apply(lambda words: words.str.strip().replace("", pd.NA))
+    rounded = rows["patient"].str.fullmatch(r"\d[.,]\d+E\+\d+", case=False).fillna(False)
+    if rounded.any():
+        raise InputError(
+            f"{path}: row {rounded.idxmax()}: the patient was rounded by a spreadsheet, so that several may look like "
+            "one; write it out as text"
+        )
     for column in ("image_id", "split"):
         if rows[column].isna().any():
             raise InputError(f"{path}: row {rows[column].isna().idxmax()} has no {column}; every row needs one")
@@ -55,8 +64,67 @@ def split_rows(table: pd.DataFrame, path: str) -> pd.DataFrame:
     known = known.astype(STRING)
     if known.isna().any():
         wrong = rows.loc[known.isna(), "split"].iloc[0]
-        raise InputError(f"{path}: split '{wrong}' is unknown; expected one of {', '.join(SPLITS)}")
+        raise InputError(
+            f"{path}: split '{wrong}' is unknown; expected one of train, val, test, or a fold such as fold1"
+        )
     return rows.assign(split=known)
+
+
+def _columns(found: list[str], path: str) -> dict[str, str]:
+    """Return our name of each column of a split whose own name is another one.
+
+    Raises:
+        InputError: Two columns could both be one of ours.
+    """
+    used, names = set(found) & {"image_id", "patient", "finding_id", "patch", "copy", "split", "fold"}, dict[str, str]()
+    ways = {
+        "split": [["official_split"], *_spellings("official_split")],
+        "image_id": [["sample_id"], *_spellings("image_id"), *_spellings("path")],
+        "patient": _spellings("patient"),
+    }
+    for ours, spellings in ways.items():
+        if ours in used:
+            continue
+        for some in spellings:
+            if (
+                len(fit := [one for one in found if one not in {*used, *names} and (one in some or fold(one) in some)])
+                > 1
+            ):
+                raise InputError(
+                    f"{path}: columns {' and '.join(fit)} could both be the {ours}; call one of them {ours}"
+                )
+            if fit:
+                names[fit[0]] = ours
+                break
+    others = (one for some in _spellings("patient") for one in found if fold(one) in some)
+    if (other := next((one for one in others if one not in {*used, *names}), None)) is not None:
+        names[other] = "patient_too"
+    return names
+
+
+def _spellings(ours: str) -> list[list[str]]:
+    return [[fold(ours), *words.split()] for words in NAMES[ours]]
+
+
+def named_as(films: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of a split with the names of the films where theirs differ by folders, case or extension alone.
+
+    A name that fits several films, and one of several that fit one film, stays as it is.
+    """
+    exact = {*films["name"], *films["image_id"], *films["name"].str.replace(r"\.\w+$", "", regex=True)}
+    fits: dict[str, set[str]] = {}
+    for name in films["name"]:
+        for form in {name, name.rpartition(".")[0]} if "." in name else {name}:
+            fits.setdefault(form.casefold(), set()).add(name)
+    found: dict[str, str] = {}
+    for image in set(rows["image_id"]) - exact:
+        parts = [one for one in re.split(r"[\\/]+", image.casefold()) if one not in ("", ".")]
+        inner = ("/".join(parts[start:]) for start in range(len(parts)))
+        forms = (form for one in inner for form in (one, re.sub(r"\.\w+$", "", one)))
+        found[image] = next((name for form in forms for name in fits.get(form, ()) if len(fits[form]) == 1), image)
+    taken = pd.Series(found, dtype=object).value_counts()
+    found = {image: name for image, name in found.items() if taken[name] == 1 and name not in set(rows["image_id"])}
+    return rows.assign(image_id=rows["image_id"].replace(found))
 
 
 def place(films: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
@@ -75,8 +143,8 @@ def place(films: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     key = films["image_id"].where(~bare.isin(known), bare).where(~films["name"].isin(known), films["name"])
     if not key.isin(known).any():
         raise InputError(
-            f"the split names none of the {len(films)} films: expected image_ids such as {key[0]}, "
-            f"found {rows['image_id'][0]}; give the split of these films"
+            f"the split names none of the {len(films)} films: expected image_ids such as {key.iloc[0]}, "
+            f"found {rows['image_id'].iloc[0]}; give the split of these films"
         )
     patient = films["patient"].fillna(key.map(patients).astype(STRING))
     return films.assign(image_id=key, split=key.map(splits).astype(STRING), patient=patient)

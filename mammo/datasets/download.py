@@ -141,6 +141,8 @@ def extract(archive: Path, folder: Path, *, expected: Callable[[str], int | None
         try:
             with tarfile.open(archive) as tar:
                 _unpack(tar, archive, unpacked, expected)
+            if not any(unpacked.iterdir()):
+                raise InputError(f"{archive} holds no file; name the whole archive, or fetch it again")
         except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
             if other := what_else(archive):
                 raise InputError(f"{archive} is {other}") from error

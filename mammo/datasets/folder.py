@@ -20,7 +20,7 @@ class Folder:
         others: The files that are none by the ending of their names, such as tables and texts.
         hidden: The number of files and folders whose name begins with a dot, or that a file manager wrote.
         masks: The number of folders called masks, which hold no films and are not entered.
-        closed: The reason of each folder that cannot be entered, by path.
+        closed: The reason of each folder that cannot be entered, and of each name that is no text, by path.
         again: The folder as which each linked folder was entered before, by path; links to a folder above are left out.
     """
 
@@ -49,12 +49,20 @@ def walk(folder: Path) -> Folder:
             if first not in here.parents:
                 found.again[here] = first
             continue
-        found.hidden += sum(map(_is_hidden, (*folders, *files)))
+        for odd in (one for one in (*folders, *files) if not _is_text(one)):
+            shown = os.fsencode(here / odd).decode("utf-8", "backslashreplace")
+            found.closed[shown] = "its name is not in UTF-8, as names from old Windows are not; rename it"
+        folders[:], named = [one for one in folders if _is_text(one)], [one for one in files if _is_text(one)]
+        found.hidden += sum(map(_is_hidden, (*folders, *named)))
         found.masks += sum(one.lower() == "masks" for one in folders)
         folders[:] = sorted(one for one in folders if not _is_hidden(one) and one.lower() != "masks")
-        for path in (here / one for one in sorted(files) if not _is_hidden(one)):
+        for path in (here / one for one in sorted(named) if not _is_hidden(one)):
             (found.others if path.suffix.lower() in NO_FILMS else found.files).append(path)
     return found
+
+
+def _is_text(name: str) -> bool:
+    return not any("\udc80" <= one <= "\udcff" for one in name)  # bytes of a name that are no UTF-8
 
 
 def _is_hidden(name: str) -> bool:

@@ -41,6 +41,7 @@ AWKWARD = [
     "F: CIRC B | ASYM M", "D: ARCH M | ARCH B", "F: | CIRC B, CIRC B", "F: CIRC M | CIRC B", "G: CALC M | CALC B",
     "D: CALC B, CALC B |", "D: CALC M, CALC M |",
 ]  # fmt: skip
+MOST = 1_000_000  # patients
 DECK = 161  # patients of the two tables
 
 
@@ -104,6 +105,10 @@ class Phantom(MIAS):
             raise InputError(f"data.patients={patients}, data.film_seed={film_seed}: expected whole numbers")
         if patients < 2:
             raise InputError(f"data.patients={patients} is too small; a phantom has at least 2 patients")
+        if patients > MOST:
+            raise InputError(
+                f"data.patients={patients} is too many; expected at most {MOST:,}, whose films have about 2 TB"
+            )
         if film_seed < 0:
             raise InputError(f"data.film_seed={film_seed} is negative; expected 0 or larger")
         if scanner not in ("film", *SCANNERS):

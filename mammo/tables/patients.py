@@ -7,7 +7,28 @@ from collections.abc import Iterable
 import pandas as pd
 
 from mammo.tables.numbers import named_rows
+from mammo.tables.spellings import SIDES
 
+NOBODY = frozenset(
+    [
+        "unknown",
+        "unbekannt",
+        "missing",
+        "anonymous",
+        "anonymized",
+        "anonymised",
+        "anonym",
+        "anon",
+        "none",
+        "-",
+        "--",
+        "?",
+        ".",
+    ]
+)  # words in the place of a patient, folded; NA is a name
+_PREFIX = re.compile(r"^(patient|patients|pat|pt|p|subject|subj|sub|case|id|pid|patid)[\W_]*(?=\d)")
+_SIDE = re.compile(rf"(?<=\d)-({'|'.join(sorted(SIDES, key=len, reverse=True))})(-?(cc|mlo))?$")
+_LOOKS = str.maketrans("авекмнорстухαβεικμνορτυχ", "abekmhopctyxabeikmnoptux")  # Cyrillic and Greek letters, folded
 NEARLY_ALL = 0.9  # the share of patients from which on their PatientIDs in headers are others by intention
 
 
@@ -46,8 +67,8 @@ def mixed(patients: pd.Series, told: pd.Series) -> tuple[list[str], list[str]]:
 def alike(patients: Iterable[str]) -> list[tuple[str, ...]]:
     """Return groups of patients whose names are almost the same.
 
-    They differ only by case, blanks or marks, forms of one letter in Unicode, zeros in front, a `.0` of a spreadsheet,
-    or one letter at the end.
+    They differ only by case, blanks or marks, forms of one letter in Unicode or letters that look alike, zeros in
+    front, a `.0` of a spreadsheet, a word such as `patient` before a number, or a side or one letter at the end.
     """
     groups: dict[str, list[str]] = {}
     for one in patients:
@@ -58,9 +79,10 @@ def alike(patients: Iterable[str]) -> list[tuple[str, ...]]:
 def _bare(patient: str) -> str:
     """Return a name without what people write in two ways."""
     seen = "".join(one for one in patient if unicodedata.category(one) != "Cf")  # such as a mark of byte order
-    name = unicodedata.normalize("NFKC", seen.strip()).casefold()
+    name = unicodedata.normalize("NFKC", seen.strip()).casefold().translate(_LOOKS)
     name = re.sub(r"^(\d+)\.0+$", r"\1", name)
-    name = re.sub(r"[\s_-]+", "-", name).strip("-")
+    name = re.sub(r"[^\w.]+|_+", "-", name).strip("-") or name
+    name = _SIDE.sub("", _PREFIX.sub("", name))
     name = re.sub(r"(?<=[^\W\d])-(?=\d)|(?<=\d)-(?=[^\W\d])", "", name)  # P-1 is P1, but 1-12 is not 11-2
     name = re.sub(r"(?<!\d)0+(?=\d)", "", name)
     return re.sub(r"(?<=\d)[^\W\d_]$", "", name)

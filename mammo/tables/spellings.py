@@ -59,9 +59,11 @@ LATERALITY = {
 SIDES = {word: side for side, words in LATERALITY.items() if side for word in words.split()}
 VIEW = {"CC": "craniocaudal", "MLO": "mediolateraloblique", "ML": "mediolateral", "LM": "lateromedial"}
 SPLIT = {
-    "train": "train training trn tr",
-    "val": "val valid validation validierung dev development",
-    "test": "test testing tst holdout",
+    "train": "train training trn tr trainingsdaten treino treinamento entrenamiento entrainement entraînement "
+    "apprentissage addestramento 训练 训练集",
+    "val": "val valid validation validierung dev development validierungsdaten validacion validación validacao "
+    "validação validazione 验证 验证集",
+    "test": "test testing tst holdout testdaten prueba pruebas teste testes essai 测试 测试集",
 }
 SPLITS = {word: split for split, words in SPLIT.items() for word in words.split()}
 SEVERITY = {

@@ -124,12 +124,24 @@ def _text_of(data: bytes, said: str) -> str:
         tries = ["utf-16"] if start.startswith((b"\xff\xfe", b"\xfe\xff")) else ["utf-8-sig", "cp1252"]
     for encoding in tries:
         try:
-            text = data.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
+            text = _by_line(data) if encoding == "cp1252" else data.decode(encoding)
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
         except UnicodeDecodeError:
             continue
         if not re.search(r"[\x00-\x08\x0e-\x1f]", text):
             return text
     raise InputError(f"{said}, found a file that is not text; save the table again as CSV or XLSX")
+
+
+def _by_line(data: bytes) -> str:
+    """Return text whose lines are in UTF-8 or cp1252, as when two tables of different machines are joined."""
+    lines = []
+    for line in data.split(b"\n"):
+        try:
+            lines.append(line.decode("utf-8-sig"))
+        except UnicodeDecodeError:
+            lines.append(line.decode("cp1252"))
+    return "\n".join(lines)
 
 
 def _csv(text: str, said: str, first_row: int) -> Iterator[list[str]]:

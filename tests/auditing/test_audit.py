@@ -393,5 +393,81 @@ def test_names_that_people_write_in_two_ways_are_alike_and_others_are_not():
         "1.2.10",
     ]
     assert [set(group) for group in alike(one)] == [
-        {"P-1", "p_01", "P 1", "P1\ufeff"}, {"1.0", "01"}, {"998_a", "998-b"}, {"Mu\u0308ller", "MÜLLER"},
+        {"P-1", "p_01", "P 1", "P1\ufeff", "1.0", "01"}, {"998_a", "998-b"}, {"Mu\u0308ller", "MÜLLER"},
     ]  # fmt: skip
+    for group in (
+        ["patient_12", "12", "Pat. 012"], ["P12_LEFT", "P12-R", "p12 rechts"], ["Doe^Jane", "DOE, Jane"],
+        ["\u0410123", "A123"],
+    ):  # fmt: skip
+        assert alike([*group, "Doe, John", "13", "2021-1", "A12-3"]) == [tuple(group)]
+
+
+def test_a_patient_who_is_called_unknown_is_unknown_and_na_is_a_name(films, tmp_path):
+    rows = "".join(
+        f"{row},{one},{('train', 'test')[row % 2]}\n" for row, one in enumerate(["Unknown", "unknown", "?", "?"])
+    )
+    code, said = audited("split", written(tmp_path / "split.csv", "image_id,patient,split\n" + rows))
+    assert code == 0 and "such as Unknown, unknown, ? is taken for an unknown one, 4 times" in said
+    assert "the patients of 4 are unknown" in said
+    for name, part in (("a.dcm", "train"), ("b.dcm", "test")):
+        (tmp_path / "lab" / part).mkdir(parents=True)
+        write_dicom(
+            tmp_path / "lab" / part / name,
+            read_grey(films / f"mdb00{len(part) - 3}.pgm"),
+            "1.2.840.10008.1.2.1",
+            PatientID="anonymous",
+        )
+    code, said = audited("films", tmp_path / "lab")
+    assert code == 0 and "a PatientID such as anonymous" in said
+
+
+def test_a_split_is_read_under_other_names_of_columns_and_two_columns_of_patients_are_compared(tmp_path):
+    for header in ("Image_ID;PatientID;Split", "filename;case;set", "SOPInstanceUID;Patient Nr.;phase"):
+        split = written(tmp_path / "split.csv", f"{header}\na;P1;train\nb;P1;test\n")
+        code, said = audited("split", split)
+        assert code == 1 and "patient P1 is in two splits: a (train), b (test)" in said
+    for header, why in (("image_id,PatientID,patient_nr,split", "PatientID and patient_nr could both be the patient"),
+                        ("patient,age,sex,split", "expected the columns split and image_id")):  # fmt: skip
+        code, said = audited("split", written(tmp_path / "split.csv", f"{header}\na,P1,P2,train\n"))
+        assert code == 2 and why in said and said.count("\n") == 1
+    text = "image_id,patient,subject,split\na,P1,S1,train\nb,P2,S1,test\nc,P3,S2,train\nd,P4,S2,train\n"
+    code, said = audited("split", written(tmp_path / "split.csv", text))
+    assert code == 0 and "S1 for example: P1 (train) and P2 (test)" in said
+    assert "no leak found among the names of 4 images; if the patients are not those of the other column" in said
+
+
+def test_a_split_names_films_by_any_path_to_them(films, tmp_path):
+    (films / "sub").mkdir()
+    shutil.copy(films / "mdb001.pgm", films / "sub" / "mdb001.pgm")
+    text = f"image_id,split\n.\\MDB002.PGM,train\n{films}/mdb003.pgm,test\nfilms/mdb004.png,test\nmdb001,train\n"
+    code, said = audited("films", films, "--split", written(tmp_path / "split.csv", text))
+    assert code == 0 and "2 test, 3 train;" in said
+    assert "1 image of the split names several films each, mdb001 for example: mdb001.pgm and sub/mdb001.pgm" in said
+    code, said = audited("films", films, "--split", written(tmp_path / "split.csv", "image_id,split\nother,train\n"))
+    assert code == 2 and "expected image_ids such as mdb001, found other" in said
+
+
+def test_folders_that_may_be_parts_are_named_and_the_words_of_other_languages_are_parts(films, tmp_path):
+    for number, folder in enumerate(("A", "B"), start=1):
+        (tmp_path / "two" / folder).mkdir(parents=True)
+        shutil.copy(films / f"mdb00{number}.pgm", tmp_path / "two" / folder)
+    code, said = audited("films", tmp_path / "two")
+    assert code == 0 and "no folder is known as a part of a split (A, B; name the parts by --sides A=train)" in said
+    shutil.copy(films / "mdb003.pgm", tmp_path / "two" / "c.pgm")
+    assert "1 test, 1 train, 1 val" in audited("films", tmp_path / "two", "--sides", "A=train,B=val,.=test")[1]
+    (tmp_path / "two" / "A").rename(tmp_path / "two" / "Treinamento")
+    (tmp_path / "two" / "B").rename(tmp_path / "two" / "validación")
+    assert "1 train, 1 val" in audited("films", tmp_path / "two")[1]
+
+
+def test_a_negative_is_a_copy_and_odd_names_of_files_do_no_harm(films, tmp_path):
+    for part in ("train", "test"):
+        (films / part).mkdir()
+    cv2.imwrite(str(films / "test" / "x\n.png"), 255 - read_grey(films / "mdb001.pgm"))
+    shutil.copy(films / "mdb001.pgm", films / "train")
+    shutil.copy(films / "mdb002.pgm", os.fsdecode(os.fsencode(films / "test") + b"/M\xfcller.png"))
+    code, said = audited("films", films, "--sheet", tmp_path / "sheet.png")
+    assert (
+        code == 1 and "test/x\\n.png (test) and train/mdb001.pgm (train): correlation" in said and ", negative" in said
+    )
+    assert "M\\xfcller.png: its name is not in UTF-8" in said and "left out: 1 unreadable" in said

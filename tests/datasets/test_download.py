@@ -436,6 +436,13 @@ def test_what_is_no_archive_is_named_in_one_line(tmp_path, data, what):
     assert_nothing_but(archive)
 
 
+def test_an_archive_without_a_file_is_refused_and_leaves_nothing(tmp_path):
+    archive = tar(tmp_path / "x.tar.gz", [])
+    with pytest.raises(InputError, match=r"x\.tar\.gz holds no file; name the whole archive"):
+        extract(archive, tmp_path / "mias", expected=LIMITS.get)
+    assert_nothing_but(archive)
+
+
 def test_an_interruption_leaves_nothing(tmp_path):
     archive = tar(tmp_path / "x.tar.gz", good())
 

@@ -311,3 +311,8 @@ def test_two_processes_may_prepare_at_once(blank, tmp_path, monkeypatch):
     assert [process.exitcode for process in both] == [0, 0]
     assert [path.name for path in tmp_path.iterdir()] == ["films"]
     assert len(Phantom(root=str(tmp_path / "films"), patients=2).findings()) >= 4
+
+
+def test_a_number_of_patients_that_no_disk_holds_is_refused_at_once():
+    with pytest.raises(InputError, match=r"data\.patients=99999999999 is too many; expected at most 1,000,000"):
+        Phantom(patients=99_999_999_999)

@@ -152,3 +152,9 @@ def test_a_film_a_folder_and_a_missing_file_are_no_tables(tmp_path):
     for path, said in (("film.csv", "PGM"), (".", "folder"), ("none.csv", "no such file")):
         with pytest.raises(InputError, match=said):
             read_spreadsheet(tmp_path / path)
+
+
+def test_lines_of_two_encodings_are_read_each_in_its_own(tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_bytes(b"image_id,patient\na,M\xc3\xbcller\nb,M\xfcller\n")
+    assert read_spreadsheet(table).rows["patient"].tolist() == ["Müller", "Müller"]
