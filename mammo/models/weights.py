@@ -143,6 +143,11 @@ def _compare(weights: str, state: State, own: State, absent: Callable[[str], boo
             raise InputError(
                 f"model.weights={weights}: {key} has shape {tuple(tensor.shape)}; expected {tuple(own[key].shape)}"
             )
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise InputError(
+                f"model.weights={weights}: {key} has values that are not finite; their training diverged, or the file "
+                "is damaged; take other weights"
+            )
 
 
 def _unwrapped(state: State, weights: str) -> State:

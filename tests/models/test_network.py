@@ -260,11 +260,19 @@ def damaged(state, kind):
         return {k: v for k, v in state.items() if k != first}
     if kind == "unexpected":
         return state | {"other.weight": state[first]}
+    if kind == "not finite":
+        return state | {first: state[first] * float("nan")}
     return state | {first: state[first][:1]}
 
 
 @pytest.mark.parametrize(
-    ("kind", "message"), [("lacks", "lacks keys"), ("unexpected", "unexpected keys"), ("shape", "has shape")]
+    ("kind", "message"),
+    [
+        ("lacks", "lacks keys"),
+        ("unexpected", "unexpected keys"),
+        ("shape", "has shape"),
+        ("not finite", "has values that are not finite"),
+    ],
 )
 def test_weights_that_do_not_fit_are_refused(trunk, tmp_path, kind, message):
     name, model, _ = trunk
@@ -380,7 +388,13 @@ def test_fully_connected_layers_are_taken_if_the_run_had_them_and_new_if_not():
 
 
 @pytest.mark.parametrize(
-    ("kind", "message"), [("lacks", "lacks keys"), ("unexpected", "unexpected keys"), ("shape", "has shape")]
+    ("kind", "message"),
+    [
+        ("lacks", "lacks keys"),
+        ("unexpected", "unexpected keys"),
+        ("shape", "has shape"),
+        ("not finite", "has values that are not finite"),
+    ],
 )
 def test_a_run_whose_weights_do_not_fit_is_refused(kind, message):
     net = network("compact", None, "all")
