@@ -73,23 +73,28 @@ def _shared_is_full(least: int = 1 << 16) -> bool:
     return free.f_bavail * free.f_frsize < least
 
 
-def message_for_user(error: BaseException) -> str | None:
-    """Return the line for an error that the user can correct (bad input, a missing file, a full disk), else None."""
+def message_for_user(error: BaseException, unnamed: str = "a file") -> str | None:
+    """Return the line for an error that the user can correct (bad input, a missing file, a full disk), else None.
+
+    Args:
+        error: The error.
+        unnamed: The words for the file in the line, if the error names none.
+    """
     if isinstance(error, InputError):
         return str(error)
     if isinstance(error, UnicodeEncodeError) and "surrogates" in error.reason:  # bytes of a name that are no UTF-8
         shown = error.object.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         return f"a name of a file or folder is not in UTF-8: {' '.join(shown.split())[:200]}; rename it"
     if isinstance(error, OSError):
-        return _of_disk(error)
+        return _of_disk(error, unnamed)
     if isinstance(error, RuntimeError) and "shared memory" in str(error):  # torch has no class for it
         return NO_SHARED
-    return _of_disk(error.__cause__) if isinstance(error.__cause__, OSError) else None  # a library wrapped it
+    return _of_disk(error.__cause__, unnamed) if isinstance(error.__cause__, OSError) else None  # a library wrapped it
 
 
-def _of_disk(error: OSError) -> str | None:
+def _of_disk(error: OSError, unnamed: str) -> str | None:
     """Return the line for an error of the system, which names what cannot be read or written; None for a bug."""
-    where, why = error.filename or "a file", (error.strerror or "").lower()
+    where, why = error.filename or unnamed, (error.strerror or "").lower()
     again = "then repeat the command, or continue a run with resume=<folder>"
     if error.errno in NO_SPACE:
         full = error.errno == errno.ENOSPC and not error.filename and _shared_is_full()

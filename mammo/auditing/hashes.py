@@ -195,9 +195,10 @@ def _kept(block: list[np.ndarray], cache: Path) -> tuple[list[np.ndarray], str]:
     try:
         _add(block, cache)
     except OSError as error:
+        why = error.strerror or error  # NumPy has no number for a disk that is full
         return block, (
-            f"what was computed of the films is not kept for the next audit: {cache.parent}: {error.strerror}; name "
-            "another folder by MAMMO_HOME"
+            f"what was computed of the films is not kept for the next audit: {cache.parent}: {why}; name another folder "
+            "by MAMMO_HOME"
         )
     return [], ""
 

@@ -96,7 +96,7 @@ def films(
         try:
             typer.echo(f"sheet: {found.draw(sheet)}")
         except OSError as error:
-            typer.echo(f"sheet: {sheet} cannot be written ({error.strerror}); name another file by --sheet")
+            typer.echo(f"sheet: {sheet} cannot be written ({error.strerror or error}); name another file by --sheet")
     _end([], found=bool(found.leaks), unreadable=bool(found.unreadable))
 
 

@@ -52,7 +52,7 @@ def run_job(composed: DictConfig) -> float | None:
         config, metrics = job.run(config, folder, sweep.said(list(hydra_cfg.overrides.task)), of_sweep=of_sweep)
         return settings.objective(config.objective, metrics)
     except Exception as error:
-        if (line := message_for_user(error)) is None:
+        if (line := message_for_user(error, f"a file of the run {folder}")) is None:
             raise
         if of_sweep:
             raise CompactHydraException(line) from None

@@ -98,6 +98,15 @@ def test_what_was_hashed_before_the_user_stops_is_kept(paths, monkeypatch, tmp_p
     assert len(np.load(cache)) == 2
 
 
+def test_a_disk_that_is_full_is_said_to_be_so_by_whoever_finds_it(paths, monkeypatch, tmp_path):
+    def cut(*given, **how):
+        raise OSError("65536 requested and 300 written")  # of NumPy, without a number
+
+    monkeypatch.setattr(hashes.np, "save", cut)
+    described, _ = records(paths, tmp_path / "cache.npy")
+    assert len(described) == len(paths) and f"{tmp_path}: 65536 requested and 300 written; name" in described.unkept
+
+
 def test_records_are_kept_as_they_come_and_half_a_block_does_no_harm(paths, read, monkeypatch, tmp_path):
     cache, kept = tmp_path / "records.npy", []
     monkeypatch.setattr(hashes, "AT_ONCE", 1)

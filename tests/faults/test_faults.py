@@ -75,6 +75,9 @@ def test_an_error_names_what_is_made_and_the_variable_of_its_folder(tmp_path, mo
     wrapped = RuntimeError("odd")
     wrapped.__cause__ = one.value
     assert message_for_user(wrapped) == line and message_for_user(RuntimeError("odd")) is None
+    assert message_for_user(OSError(FULL, os.strerror(FULL)), "a file of the run x").startswith(
+        "a file of the run x: No"
+    )
 
 
 def test_a_folder_that_cannot_take_its_name_is_no_folder_of_others(tmp_path):
