@@ -13,6 +13,7 @@ from mammo.datasets.findings import SAMPLE
 from mammo.errors import InputError, content_of
 from mammo.evaluation.predictions import TYPES, WORDS, read_predictions
 from mammo.files import read_arrays, whole, write_table
+from mammo.tables.memory import give_back
 
 DESCRIBED = ["finding", "severity", "density", "dataset"]  # words of lesions.csv
 LEARNT = ["patient", "dataset", "run"]  # columns of learnt.csv
@@ -48,7 +49,9 @@ class RunTables:
     @property
     def samples(self) -> pd.DataFrame:
         """One row per sample: identity, finding, label, place and shortcut features."""
-        return self._table("samples.csv")
+        found = self._table("samples.csv")
+        give_back()  # what it was read into, which may be large
+        return found
 
     @property
     def detects(self) -> bool:

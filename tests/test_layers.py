@@ -36,9 +36,9 @@ BELOW = {
     "training": "config detector_config datasets errors files models paths preprocessing processes targets tasks "
     "wording",
     "evaluation": "config datasets errors files tables wording",
-    "run_tables": "errors evaluation files datasets",
+    "run_tables": "errors evaluation files datasets tables",
     "run_folder": "config datasets errors evaluation files models processes run_tables",
-    "reports": "config datasets drawn errors evaluation figures files paths run_folder wording",
+    "reports": "config datasets drawn errors evaluation figures files paths run_folder tables wording",
     "auditing": "datasets errors evaluation figures files formats paths preprocessing processes tables wording",
 }
 UP = {

@@ -19,7 +19,9 @@ def report(
     """Write the report of each run or sweep again, from its tables."""
     from mammo.reports import run
     from mammo.run_folder import RunFolder
+    from mammo.tables.memory import keep_little
 
+    keep_little()
     for path in paths:
         if path.is_file():
             raise InputError(f"{path} is a table, but report takes run folders; use mammo evaluate {path}")
@@ -42,9 +44,11 @@ def compare(
 ) -> None:
     """Compare several runs, with paired differences."""
     from mammo.reports import leaderboard
+    from mammo.tables.memory import keep_little
 
     if len(paths) < 2:
         raise InputError(f"compare needs two paths or more, but found {paths[0]} alone; name another one")
+    keep_little()
     typer.echo(leaderboard.side_by_side(paths))
 
 
@@ -67,7 +71,9 @@ def evaluate(
     from mammo.files import write_text
     from mammo.reports import external, leaderboard
     from mammo.runs.checks import check_writable
+    from mammo.tables.memory import keep_little
 
+    keep_little()
     how: dict[str, Any] = {"by": None if by == "row" else by, "positive": positive, "columns": named_columns(columns)}
     for table in tables:
         if table.is_dir():

@@ -7,6 +7,7 @@ from mammo.datasets.labels import Labels
 from mammo.errors import InputError
 from mammo.evaluation.predictions import originals
 from mammo.tables.alike import places_among, row_numbers
+from mammo.tables.memory import give_back
 
 UNITS = {  # the columns that name each unit, the finest first
     "image": ["image_id"],
@@ -51,17 +52,31 @@ def telling_units(predictions: pd.DataFrame) -> list[str]:
     Args:
         predictions: A predictions table with the columns `PLACES`.
     """
-    table = originals(predictions)
-    images = table.drop_duplicates(["split", "image_id"])
+    table = originals(predictions)[["split", "head", "image_id", "patient", *PLACES]]
+    image = row_numbers(table, ["split", "image_id"])
+    of_heads = [image[(table["head"] == head).to_numpy(bool)] for head in table["head"].unique()]
+    several = any(np.bincount(one).max() > 1 for one in of_heads)
+    images = table.loc[~pd.Series(image).duplicated().to_numpy(), ["split", "image_id", "patient", *PLACES]]
+    del image, of_heads  # as they may be large
     breasts, exams = (placed(images, unit) for unit in ("breast", "exam"))
     visits = exams.drop_duplicates(["split", *UNITS["exam"]])
     differs = {
-        "image": table.duplicated(["split", "head", "image_id"]).any(),
+        "image": several,
         "breast": breasts.duplicated(["split", *UNITS["breast"]]).any(),
         "exam": len(visits) < len(exams) and visits.duplicated(["split", "patient"]).any(),
         "patient": True,
     }
     return [unit for unit in UNITS if differs[unit]]
+
+
+def rows_for_units(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Take the rows that `by_unit` needs for val and test out of a table, which is empty then, as both may be large.
+
+    Rows of train only tell how frequent each class is, so those of the head `majority` are enough.
+    """
+    give_back()
+    needed = ((predictions["split"] != "train") | (predictions["head"] == "majority")).to_numpy(bool)
+    return pd.DataFrame({column: predictions.pop(column)[needed] for column in list(predictions)})
 
 
 def unit_notes(predictions: pd.DataFrame, unit: str) -> list[str]:

@@ -10,6 +10,7 @@ from mammo.evaluation.bootstrap import Value
 from mammo.evaluation.metrics import evaluate
 from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.predictions import Predictions, by_head, choices
+from mammo.tables.memory import give_back
 
 Metrics = dict[str, dict[str, Value]]  # by head and name
 
@@ -19,7 +20,7 @@ class Evaluation:
     """The choices made on a predictions table, and its metrics by split."""
 
     operating: dict[str, Operating]  # by head
-    predictions: dict[str, dict[str, Predictions]]  # by split and head
+    tested: dict[str, Predictions]  # by head, of the split test; those of others, which may be many, are not kept
     metrics: dict[str, Metrics]  # by split and head, for splits that have samples
     counts: dict[str, dict[str, int]]  # by split: samples in total and of each class, and patients
 
@@ -61,13 +62,18 @@ def evaluate_table(
         operating: The threshold and temperature of each head; None: what `select_on` chooses.
     """
     operating = operating or choices(table, classes, rule, select_on)
-    predictions = {split: by_head(table, classes, split) for split in splits}
-    metrics = {
-        split: {head: evaluate(one, operating[head]) for head, one in heads.items()}
-        for split, heads in predictions.items()
-        if heads
-    }
-    return Evaluation(operating, predictions, metrics, {s: _counts(heads, classes) for s, heads in predictions.items()})
+    metrics, counts = dict[str, Metrics](), dict[str, dict[str, int]]()
+    heads, tested = dict[str, Predictions](), dict[str, Predictions]()
+    for split in splits:
+        heads = {}  # those of the split before are forgotten first
+        heads = by_head(table, classes, split)
+        counts[split] = _counts(heads, classes)
+        if heads:
+            metrics[split] = {head: evaluate(one, operating[head]) for head, one in heads.items()}
+        if split == "test":
+            tested = heads
+        give_back()  # what was computed from a large table
+    return Evaluation(operating, tested, metrics, counts)
 
 
 def _counts(heads: dict[str, Predictions], classes: list[str]) -> dict[str, int]:

@@ -255,11 +255,11 @@ class _Reader:
 
     def _no_duplicates(self, table: pd.DataFrame) -> None:
         if self.images is not None:
-            key = [*SAMPLE[1:], "split", "head", "fold", "seed"]
-            self.raw.refuse(
-                pd.Series(row_numbers(table, key, self.images)).duplicated(),
-                "the same image is in an earlier row; give it once, or distinguish its samples by finding_id or patch",
-            )
+            if self.images.max(initial=-1) + 1 < len(table):  # else each row has an image of its own
+                numbers = row_numbers(table, [*SAMPLE[1:], "split", "head", "fold", "seed"], self.images)
+                again = pd.Series(numbers).duplicated()
+                why = "give it once, or distinguish its samples by finding_id or patch"
+                self.raw.refuse(again, f"the same image is in an earlier row; {why}")
             return
         values = [one for one in table.columns if one not in SAMPLE]
         twice = pd.Series(row_numbers(table, values)).duplicated()
@@ -281,7 +281,7 @@ class _Reader:
         return bool((numbers.diff().iloc[1:] == 1).all())
 
     def _say(self, table: pd.DataFrame, classes: list[str]) -> None:
-        tested = table[table["split"] == "test"]
+        tested = table.loc[table["split"] == "test", ["patient", "head", "label", "score"]]
         if len(classes) == 2:
             self.notes.insert(0, f"positive class: {classes[1]}; negative class: {classes[0]}")
         if (count := tested["patient"].nunique()) < 2:

@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow import csv
 
 from mammo.datasets.findings import SAMPLE
 from mammo.errors import InputError
 from mammo.evaluation.operating_point import Operating, choose
 from mammo.tables.alike import row_numbers
+from mammo.tables.arrow_csv import arrow_csv
 from mammo.wording import number_of
 
 BASELINES = ("shortcuts", "majority")  # heads that see no lesion
@@ -200,8 +200,12 @@ def concatenated(several: list[Predictions]) -> Predictions:
 def by_head(table: pd.DataFrame, classes: list[str], split: str) -> dict[str, Predictions]:
     """Return the predictions of each head for the samples of a split (`train`, `val` or `test`)."""
     samples = originals(table)
-    inside, heads = samples["split"] == split, samples["head"]
-    return {str(head): Predictions.of(samples[inside & (heads == head)], classes) for head in heads[inside].unique()}
+    needed = samples[[*SAMPLE, "patient", "label", "score", *(f"p_{name}" for name in classes)]]
+    inside, heads, found = samples["split"] == split, samples["head"], dict[str, Predictions]()
+    for head in heads[inside].unique():
+        mask = (inside & (heads == head)).to_numpy(bool)
+        found[str(head)] = Predictions.of(needed if mask.all() else needed[mask], classes)  # not copied without need
+    return found
 
 
 def originals(table: pd.DataFrame) -> pd.DataFrame:
@@ -266,7 +270,7 @@ def read_predictions(path: Path, *, tested: bool = False) -> tuple[pd.DataFrame,
         raise InputError(f"no predictions at {path}; name a run folder that `train.py` has finished")
     try:
         large = path.suffix == ".csv" and path.stat().st_size > LARGE
-        table = _large_table(path) if large else pd.read_csv(path, dtype=TYPES, **WORDS)
+        table = arrow_csv(path, TYPES, _is_number) if large else pd.read_csv(path, dtype=TYPES, **WORDS)
     except NO_TABLE as error:
         raise InputError(f"{path}: expected a table of predictions as CSV; reading gave {str(error).strip()}") from None
     classes = [column.removeprefix("p_") for column in table.columns if column.startswith("p_")]
@@ -286,14 +290,5 @@ def read_predictions(path: Path, *, tested: bool = False) -> tuple[pd.DataFrame,
     return table, classes
 
 
-def _large_table(path: Path) -> pd.DataFrame:
-    """Return what pandas reads from a CSV file, read by Arrow."""
-    columns = pd.read_csv(path, nrows=0).columns
-    types = {one: pa.int64() if TYPES[one] == "Int64" else pa.large_string() for one in columns if one in TYPES}
-    types |= {one: pa.float64() for one in columns if one == "score" or one.startswith("p_")}
-    how = csv.ConvertOptions(column_types=types, null_values=[""], strings_can_be_null=True)
-    as_pandas = {"types_mapper": {pa.int64(): pd.Int64Dtype()}.get, "split_blocks": True, "self_destruct": True}
-    found = csv.read_csv(path, convert_options=how).to_pandas(**as_pandas)  # a column is forgotten once it is copied
-    found = found.astype({one: TYPES[one] for one in columns if one in TYPES})
-    pa.default_memory_pool().release_unused()  # Arrow would keep what it had the table in
-    return found
+def _is_number(column: str) -> bool:
+    return column == "score" or column.startswith("p_")

@@ -98,7 +98,8 @@ class RawTable:
             if (stripped != words).fillna(False).any():
                 self.notes.append(f"blanks around the values of {column} are removed")
             words = stripped
-        return words.mask(given.isna() | words.str.lower().isin(ABSENT))
+        absent = words.notna() & (given.isna() | words.str.lower().isin(ABSENT))
+        return words.mask(absent) if absent.any() else words  # not copied, as it may be large
 
     def numbers(self, column: str) -> np.ndarray:
         """Return a column as finite numbers; decimal commas are accepted."""

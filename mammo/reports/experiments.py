@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
 
 from mammo.errors import InputError
 from mammo.evaluation.experiments import Experiment, Job
@@ -18,6 +17,7 @@ from mammo.evaluation.predictions import by_head, choices
 from mammo.files import read_json
 from mammo.reports.detection import judged
 from mammo.run_folder import RunFolder
+from mammo.tables.memory import give_back
 
 JOBS = "jobs.json"  # in a sweep folder: the names of its job folders
 REPEATED = ("seed", "data.fold", "sweep")  # these settings repeat an experiment and do not make a new one
@@ -44,7 +44,7 @@ def read_experiments(paths: Iterable[Path]) -> list[Experiment]:
             raise InputError(f"{path}: expected a run folder, a sweep folder or a table of predictions")
         taken = {one.label for one in found}
         found += [replace(e, label=f"{path}: {e.label}") if e.label in taken else e for e in of_path]
-        pa.default_memory_pool().release_unused()  # Arrow would keep the memory of a large table, which is gone
+        give_back()  # a large table, which is gone
     labels = [one.label for one in found]
     if len(set(labels)) < len(labels):
         raise InputError(f"two experiments have the name {max(labels, key=labels.count)}; give each once")
@@ -60,9 +60,9 @@ def experiment_of(external: External) -> Experiment:
 def jobs_of(table: pd.DataFrame, classes: list[str]) -> list[Job]:
     """Return the jobs of an experiment's predictions table, by seed and fold."""
     jobs = []
-    groups: Any = table.groupby(["seed", "fold"], dropna=False, sort=True)
-    if groups.ngroups == 1:  # not copied, as it may be large
-        groups = [(table[["seed", "fold"]].iloc[0], table)]
+    groups: Any = [(table[["seed", "fold"]].iloc[0], table)]  # not copied, as it may be large
+    if any(table[column].nunique(dropna=False) > 1 for column in ("seed", "fold")):
+        groups = table.groupby(["seed", "fold"], dropna=False, sort=True)
     for (seed, fold), rows in groups:
         number = None if pd.isna(fold) or fold == "" else int(float(fold))
         jobs.append(job_of(rows, classes, int(float(seed)), number))

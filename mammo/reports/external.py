@@ -18,6 +18,7 @@ from mammo.files import write_json, write_text
 from mammo.reports import leaderboard, run_figures
 from mammo.reports.experiments import experiment_of
 from mammo.reports.run import SHOWN, metrics_table
+from mammo.tables.memory import give_back
 
 CHOSEN = (
     "Metrics that end in `_at_threshold` or `_calibrated` use the threshold and the temperature of the probabilities "
@@ -102,6 +103,7 @@ def evaluate(
         InputError: The table cannot be used; the error names the rows.
     """
     external = read_external(table, by=by, positive=positive, columns=columns)
+    give_back()  # what the file was read into, which may be large
     table, classes, notes = external.table, external.classes, external.notes
     several = len(table[["seed", "fold"]].drop_duplicates()) > 1
     _check_asked(external, threshold, unit, rule, several=several)

@@ -120,7 +120,7 @@ def read(folder: Path) -> Tested:
         own_table, _ = by_unit(own_table, labels, "image", test.config.aggregate)
     shown = units["image"].evaluation if by_image else evaluation
     own = evaluate_table(own_table, classes, "youden", "val", ("test",), shown.operating)
-    both = own.predictions["test"], shown.predictions["test"]
+    both = own.tested, shown.tested
     heads = [head for head in both[1] if head not in BASELINES]
     shifts = {head: shift(both[0][head], both[1][head], shown.operating[head]) for head in heads}
     leaks = test.find_leaks(table, classes)
@@ -148,7 +148,7 @@ def _by_units(test: RunFolder, table: pd.DataFrame, classes: list[str]) -> dict[
 
 def _draw(folder: Path, found: Tested) -> None:
     """Draw confusion matrices, and beside the run's own test part ROC, precision-recall and reliability."""
-    tested, own = found.shown.predictions["test"], found.own.predictions["test"]
+    tested, own = found.shown.tested, found.own.tested
     positive, classes = found.positive, found.test.provenance["classes"]
     title, reliable = f"{found.test.config.network}, {{head}}, external test", {}
     for head in found.shifts:
@@ -214,7 +214,7 @@ def _first_lines(found: Tested) -> list[str]:
         area, what = rows["auroc"], f"; {HEADS[head]}" if head in HEADS else ""
         apart = "" if area.difference is None else f", difference {signed(area.difference)}"
         lines += [f"- {head}: AUROC {area.here} here, {area.own} on the run's own test part{apart}{what}."]
-    heads = found.shown.predictions["test"]
+    heads = found.shown.tested
     if len(set(heads["shortcuts"].labels)) == len(classes):
         lines += [shortcut_verdict(found.shown.metrics["test"]["shortcuts"]["auroc"], beyond_shortcuts(heads))]
     if test.crop["caption"]:
@@ -261,7 +261,7 @@ def _tables(found: Tested) -> list[str]:
     counts, metrics = found.evaluation.counts["test"], found.evaluation.metrics["test"]
     lines += ["## Test: metrics with 95 % intervals", "", *metrics_table(metrics, counts, positive=positive), ""]
     lines += _operating_lines(found.evaluation.operating)
-    tested = found.evaluation.predictions["test"]
+    tested = found.evaluation.tested
     header, rows = by_subgroup(found.samples, tested)
     lines += ["## Test by subgroup", "", *markdown(header, rows), ""]
     rule = found.test.config.aggregate

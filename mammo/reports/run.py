@@ -10,7 +10,7 @@ import pandas as pd
 from mammo.config import Config
 from mammo.datasets.findings import PARTS
 from mammo.datasets.labels import Labels
-from mammo.evaluation.aggregate import RULES, by_unit, telling_units, unit_notes, with_places
+from mammo.evaluation.aggregate import RULES, by_unit, rows_for_units, telling_units, unit_notes, with_places
 from mammo.evaluation.bootstrap import Value
 from mammo.evaluation.evaluate import Evaluation, Metrics, evaluate_table
 from mammo.evaluation.leaks import Leak, check_labels, protocol
@@ -59,8 +59,11 @@ def write(folder: Path) -> dict[str, float]:
     config, samples, (table, classes) = run.config, run.samples, run.predictions()
     check_labels(table, samples)
     evaluation = evaluate_table(table, classes, config.threshold, config.select_on)
-    units = _by_units(config, with_places(table, samples), classes)
     leaks = run.find_leaks(table, classes, evaluation.operating)
+    table = with_places(table, samples)
+    of_units = {unit: unit_notes(table, unit) for unit in telling_units(table)}
+    table = rows_for_units(table)  # the others are forgotten, as they may be many
+    units = _by_units(config, table, classes, of_units)
     facts: dict[str, Any] = {"task": config.task.name, "protocol": protocol(config)}
     facts["leaks"] = [vars(leak) for leak in leaks]
     facts |= evaluation.as_json()
@@ -91,13 +94,13 @@ def write(folder: Path) -> dict[str, float]:
     return flat
 
 
-def _by_units(config: Config, table: pd.DataFrame, classes: list[str]) -> Units:
-    """Return the evaluations by patient, and by each unit that differs from a finer one."""
+def _by_units(config: Config, table: pd.DataFrame, classes: list[str], notes: dict[str, list[str]]) -> Units:
+    """Return the evaluations by each of the units that have notes."""
     units, labels = {}, Labels.from_config(config.task)
-    for unit in telling_units(table):
+    for unit, said in notes.items():
         of_units, left_out = by_unit(table, labels, unit, config.aggregate)
         found = evaluate_table(of_units, classes, config.threshold, config.select_on, splits=("val", "test"))
-        units[unit] = found, left_out, unit_notes(table, unit)
+        units[unit] = found, left_out, said
     return units
 
 
@@ -109,9 +112,9 @@ def _first_lines(
     shown, what = evaluation, "samples"
     if crop["several_per_image"] and "image" in units and "test" in units["image"][0].metrics:
         shown, what = units["image"][0], f"images, each from its samples (aggregate={config.aggregate}),"
-    test, counts = shown.predictions["test"], shown.counts["test"]
+    test, counts = shown.tested, shown.counts["test"]
     names = datasets(samples) or [run.provenance["dataset"]["name"]]
-    tested = facts_of(samples, evaluation.predictions["test"]["majority"])
+    tested = facts_of(samples, evaluation.tested["majority"])
     lines = [f"# {config.task.name} by {config.network} on {' and '.join(names)}", ""]
     lines += synthetic_lines(names)
     lines += [
@@ -129,7 +132,7 @@ def _first_lines(
     for head, values in shown.metrics["test"].items():
         area = "" if head == "majority" else f", AUROC {values['auroc']}"
         lines += [f"- {head}: accuracy {values['accuracy']}{area}{f'; {HEADS[head]}' if head in HEADS else ''}."]
-    lines += opposed(evaluation.predictions["test"])
+    lines += opposed(evaluation.tested)
     lines += [shortcut_verdict(shown.metrics["test"]["shortcuts"]["auroc"], beyond_shortcuts(test))]
     if crop["caption"]:
         lines += [f"- {crop['caption']}."]
@@ -218,7 +221,7 @@ def _metrics_lines(run: RunFolder, samples: pd.DataFrame, evaluation: Evaluation
             lines += ["These samples were used for training, so their numbers do not hold for new images.", ""]
         lines += [*metrics_table(evaluation.metrics[split], evaluation.counts[split], positive=_positive(run)), ""]
         if split == "test":
-            tested = evaluation.predictions["test"]
+            tested = evaluation.tested
             header, rows = by_subgroup(samples, tested)
             note = ["A subgroup with one class only is compared with all test samples of the other class."]
             note[0] += " A data set is not: its scanner would tell the class." * (len(datasets(samples)) > 1)
@@ -259,7 +262,7 @@ def _operating_lines(operating: dict[str, Operating], select_on: str, two: bool)
 def _paper_lines(evaluation: Evaluation, classes: list[str]) -> list[str]:
     lines = ["## Test counts in the form of Tables 3 and 4 of Behery et al. 2023", ""]
     lines += ["Per cent, truncated to two decimals as in the paper, only to compare with it. Intervals are above.", ""]
-    for head, one in evaluation.predictions["test"].items():
+    for head, one in evaluation.tested.items():
         lines += [f"{head}:", "", *markdown(PAPER_COLUMNS, paper_rows(one.confusion, classes)), ""]
     return lines
 

@@ -22,7 +22,7 @@ def draw(folder: Path, config: Config, evaluation: Evaluation, epochs: pd.DataFr
         evaluation: The evaluation of its samples.
         epochs: The content of `curves.csv`; None if nothing was trained.
     """
-    model, heads = config.network, evaluation.predictions["test"]
+    model, heads = config.network, evaluation.tested
     classes = list(heads["majority"].classes)
     for head, one in heads.items():
         if head not in BASELINES:
@@ -44,7 +44,7 @@ def draw_heads(folder: Path, evaluation: Evaluation, title: str) -> None:
         evaluation: An evaluation that has a test split.
         title: The name of what was tested.
     """
-    seen = {head: one for head, one in evaluation.predictions["test"].items() if head != "majority"}
+    seen = {head: one for head, one in evaluation.tested.items() if head != "majority"}
     first = next(iter(seen.values()))
     labels, classes = first.labels, list(first.classes)
     two = len(classes) == 2

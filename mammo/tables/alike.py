@@ -43,6 +43,27 @@ def places_among(words: pd.Series, among: pd.Series) -> np.ndarray:
     return np.asarray(pc.fill_null(pc.index_in(as_words[0], as_words[1]), -1).to_numpy(zero_copy_only=False))
 
 
+def rows_among(table: pd.DataFrame, among: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
+    """Return the (N,) place of the first row of a second table that is equal in some columns; -1 where there is none.
+
+    Args:
+        table: N rows.
+        among: The rows of the second table.
+        columns: The columns that count: the first holds words, the others whole numbers.
+    """
+    word, *numbers = columns
+    words = among[word].drop_duplicates()
+    keys = [places_among(one[word], words).astype(np.int64) for one in (table, among)]
+    for column in numbers:
+        values = [one[column].to_numpy(np.int64, na_value=-1) for one in (table, among)]
+        least = min(int(one.min(initial=0)) for one in values)
+        many = max(int(one.max(initial=0)) for one in values) - least + 1
+        keys = [key * many + value - least for key, value in zip(keys, values, strict=True)]
+    first = np.flatnonzero(~pd.Series(keys[1]).duplicated().to_numpy())
+    row = pd.Index(keys[1][first]).get_indexer(keys[0])
+    return np.where(row < 0, -1, first[row])
+
+
 def by_word(words: pd.Series, of: Callable[[pd.Series], pd.Series]) -> pd.Series:
     """Return for each row what `of` makes of the different words of a column."""
     number, different = pd.factorize(words)

@@ -12,6 +12,7 @@ from mammo.evaluation.aggregate import (
     by_unit,
     check_rule,
     none_positive,
+    rows_for_units,
     telling_units,
     unit_notes,
     with_places,
@@ -52,6 +53,20 @@ def test_the_mean_is_that_of_the_samples_and_copies_are_none(copies):
     assert softmax.loc["a", "score"] == pytest.approx((np.log(0.2 / 0.8) + np.log(0.6 / 0.4)) / 2)
     assert softmax["label"].to_dict() == {"a": "abnormal", "b": "normal", "c": "normal", "d": "normal"}
     assert len(found) == 8 and not found.duplicated(["image_id", "finding_id", "patch", "copy", "head"]).any()
+
+
+@pytest.mark.parametrize("unit", ["image", "patient"])
+def test_the_rows_for_units_give_the_units_of_val_and_test_that_all_rows_give(unit):
+    mixed = [*SAMPLES, ("p3", "e", "train", "normal", 0.7, 0.3), ("p3", "e", "train", "abnormal", 0.7, 0.3)]
+    rows = table("abnormality", mixed).replace({"head": {"svm": "majority"}})
+    task = find_task("abnormality")
+    whole, left_out = by_unit(rows, task, unit, "mean")
+    few = rows_for_units(rows)
+    assert 0 < len(few) < 2 * len(mixed) and not len(rows.columns)
+    found, left_out_of_few = by_unit(few, task, unit, "mean")
+    tested = [one[one["split"] != "train"].reset_index(drop=True) for one in (found, whole)]
+    pd.testing.assert_frame_equal(*tested)
+    assert left_out == left_out_of_few
 
 
 def test_the_maximum_is_the_row_of_the_highest_score():

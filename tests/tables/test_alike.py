@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mammo.tables.alike import different, places_among
+from mammo.tables.alike import different, places_among, rows_among
 
 
 @pytest.mark.parametrize(
@@ -22,3 +22,18 @@ def test_places_of_words_are_those_of_a_list_and_others_have_none():
     among = pd.Series(["b", "a", "c"], dtype="string")
     for words in (pd.Series(["a", "x", "b", "a"]), pd.Series(["a", None, "b", "a"], dtype="string")):
         assert places_among(words, among).tolist() == [1, -1, 0, 1]
+
+
+def test_rows_among_others_are_those_that_a_merge_finds():
+    rng, keys = np.random.default_rng(0), ["image_id", "finding_id", "patch"]
+    made = [
+        pd.DataFrame({"image_id": pd.Series(rng.choice(list(names), 300), dtype="string"),
+                      "finding_id": rng.integers(-2, 3, 300), "patch": rng.integers(0, 4, 300)})
+        for names in ("abcde", "cdefgh")
+    ]  # fmt: skip
+    table, among = (one.astype({"finding_id": "Int64", "patch": "Int64"}) for one in made)
+    first = among.assign(place=np.arange(300)).drop_duplicates(keys)
+    expected = table.merge(first, how="left", on=keys)["place"].fillna(-1)
+    found = rows_among(table, among, keys)
+    assert found.tolist() == expected.tolist()
+    assert (found == -1).any() and (found >= 0).any()
