@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 BELOW = {
     "errors": "paths",
     "paths": "",
+    "memory": "",
     "wording": "",
     "files": "errors",
     "fields": "errors",
@@ -25,16 +26,16 @@ BELOW = {
     "figures": "files",
     "drawn": "figures",
     "formats": "errors paths processes wording",  # many headers are read by several processes
-    "tables": "config errors",
+    "tables": "config errors memory",
     "drawing": "",
     "datasets": "config drawing errors figures files formats paths tables targets wording",
     "archives": "config datasets errors files formats paths processes tables wording",
     "preprocessing": "crop_config datasets errors files formats paths processes targets wording",
     "models": "config detector_config datasets errors files paths targets",
-    "processes": "config errors files paths",
+    "processes": "config errors files memory paths",
     "tasks": "config detector_config datasets errors models preprocessing processes targets",
-    "training": "config detector_config datasets errors files models paths preprocessing processes targets tasks "
-    "wording",
+    "training": "config detector_config datasets errors files memory models paths preprocessing processes targets "
+    "tasks wording",
     "evaluation": "config datasets errors files tables wording",
     "run_tables": "errors evaluation files datasets tables",
     "run_folder": "config datasets errors evaluation files models processes run_tables",

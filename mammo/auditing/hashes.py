@@ -197,8 +197,8 @@ def _kept(block: list[np.ndarray], cache: Path) -> tuple[list[np.ndarray], str]:
     except OSError as error:
         why = error.strerror or error  # NumPy has no number for a disk that is full
         return block, (
-            f"what was computed of the films is not kept for the next audit: {cache.parent}: {why}; name another folder "
-            "by MAMMO_HOME"
+            f"what was computed of the films is not kept for the next audit: {cache.parent}: {why}; name another "
+            "folder by MAMMO_HOME"
         )
     return [], ""
 

@@ -67,9 +67,7 @@ def _compared(hashes: np.ndarray, rows: np.ndarray, others: np.ndarray) -> Pairs
             np.bitwise_count(straight[:, None, word] ^ turned[None, :, symmetry, word]).astype(np.uint16)
             for word in range(hashes.shape[2])
         )
-        negative = (
-            64 * hashes.shape[2] - bits
-        )  # from the hash of the second film's negative, which has all bits changed
+        negative = 64 * hashes.shape[2] - bits  # from the hash of the second film's negative: all bits are changed
         for far, turn in ((bits, symmetry), (negative, symmetry + hashes.shape[1])):
             nearer = far < nearest
             np.copyto(nearest, far, where=nearer, casting="unsafe")

@@ -86,10 +86,8 @@ def _columns(found: list[str], path: str) -> dict[str, str]:
         if ours in used:
             continue
         for some in spellings:
-            if (
-                len(fit := [one for one in found if one not in {*used, *names} and (one in some or fold(one) in some)])
-                > 1
-            ):
+            fit = [one for one in found if one not in {*used, *names} and (one in some or fold(one) in some)]
+            if len(fit) > 1:
                 raise InputError(
                     f"{path}: columns {' and '.join(fit)} could both be the {ours}; call one of them {ours}"
                 )

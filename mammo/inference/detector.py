@@ -16,12 +16,12 @@ from mammo.errors import InputError
 from mammo.inference.operating import OperatingPoint, operating_point
 from mammo.inference.prediction import MARKS, Prediction, samples_of
 from mammo.inference.predictor import Point, Predictor, Seen
+from mammo.memory import return_freed
 from mammo.models.platt import Platt
 from mammo.preprocessing.appearance import appearance
 from mammo.preprocessing.breast import find_breast
 from mammo.preprocessing.flips import FILM_FLIPS
 from mammo.preprocessing.view import View, check_size, view_of
-from mammo.processes.devices import return_freed_memory
 from mammo.run_folder import RunFolder
 from mammo.training.film_maps import FilmMaps, entrance_of, seen_of
 from mammo.training.marks import ALONE, PARTNER, POINT, candidates, lowered, taken_away, with_partners
@@ -120,7 +120,7 @@ class DetectorPredictor(Predictor[SeenFilm]):
         x = self._coordinates(film.view).float()
         with self.computing():
             heat, score, features = self.network.film(x)
-        return_freed_memory()
+        return_freed()
         return heat.numpy(), score.float().numpy()[None], features.float().numpy()
 
     def stages(self, seen: Sequence[SeenFilm]) -> list[dict[str, np.ndarray]]:

@@ -1,8 +1,8 @@
 """The memory that large tables leave behind, which the process would keep and the system gets back."""
 
-import ctypes
-
 import pyarrow as pa
+
+from mammo.memory import return_freed
 
 
 def keep_little() -> None:
@@ -14,6 +14,4 @@ def keep_little() -> None:
 def give_back() -> None:
     """Return freed memory of Arrow and of the C library to the system."""
     pa.default_memory_pool().release_unused()
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "malloc_trim"):  # only glibc has it
-        libc.malloc_trim(0)
+    return_freed()

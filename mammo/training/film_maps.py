@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from mammo.config import Config
 from mammo.detector_config import MapOf, blocks_of
+from mammo.memory import return_freed
 from mammo.models.detector import Detector
 from mammo.models.last_block import LastBlock
 from mammo.models.maps import in_windows, to_bytes
@@ -25,7 +26,6 @@ from mammo.preprocessing.cache import Store, digest
 from mammo.preprocessing.cutting import film_names, read_by
 from mammo.preprocessing.flips import FILM_FLIPS
 from mammo.preprocessing.view import CELL_PX, FACTS, STEP, View, view_of
-from mammo.processes.devices import return_freed_memory
 from mammo.training.prepare import Prepared
 
 log = logging.getLogger(__name__)
@@ -169,7 +169,7 @@ class Maps:
                     if sum(one.nbytes for one in held.values()) > WRITTEN_BYTES:
                         store.store(held)
                         held = {}
-                        return_freed_memory()
+                        return_freed()
                 if held:
                     store.store(held)
                 strategy.barrier()
