@@ -226,7 +226,8 @@ class ClassifierPredictor(Predictor[SeenWindows]):
                 filled = torch.cat([x, x[-1:].expand(-len(x) % size, -1, -1, -1)])
                 x = torch.cat([net.frozen(part) for part in filled.split(size)])[: len(x)]
             features = net.features_of(x, len(samples))
-            logits = net.head(features)
+            least = features[-1:].expand(max(self.rows - len(features), 0), -1)  # of few rows it sums in another order
+            logits = net.head(torch.cat([features, least]))[: len(features)]
         return features.float().numpy(), logits.float().numpy()
 
     def scored(self, features: np.ndarray, logits: np.ndarray) -> Answer:
