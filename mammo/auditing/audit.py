@@ -170,7 +170,9 @@ def audit_of(
             left_out["of no split"] = int(beside)
         patients = films.drop_duplicates("image_id").set_index("image_id")["patient"]
         rows["patient"] = rows["patient"].fillna(rows["image_id"].map(patients).astype(STRING))
-    (alike, doubts), (others, more) = doubting.names_alike(rows if len(rows) else films), doubting.other_names(rows)
+    (alike, doubts), (others, more) = (
+        look(rows if len(rows) else films) for look in (doubting.names_alike, doubting.other_names)
+    )
     notes += [one for one in (*alike, *others) if not any(one == note for note in notes)]
     described, reasons = records_of([Path(film) for film in films["path"]], of.source_of_each())
     if not len(described):

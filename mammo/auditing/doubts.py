@@ -68,10 +68,12 @@ def other_names(rows: pd.DataFrame) -> tuple[list[str], list[str]]:
         return [], []
     known = rows.dropna(subset=["patient", "patient_too"])
     groups = known[known.groupby("patient_too")["patient"].transform("nunique") > 1].groupby("patient_too")
-    across = [(name, group) for name, group in groups if group["split"].nunique() > 1]
+    anywhere = rows["split"].isna().all()  # any split by patient may then part them
+    across = [(name, group) for name, group in groups if anywhere or group["split"].nunique() > 1]
     if not across:
         return [], []
-    named = [f"{one} ({part})" for one, part in zip(across[0][1]["patient"], across[0][1]["split"], strict=True)]
+    first = across[0][1].drop_duplicates("patient")
+    named = [f"{one} ({part})" for one, part in zip(first["patient"], first["split"].fillna("no split"), strict=True)]
     these = number_of(len(across), "name of another column is", "names of another column are")
-    note = f"{these} that of several patients in several splits, {across[0][0]} for example: {some(named, ' and ')}"
+    note = f"{these} that of several patients, {across[0][0]} for example: {some(named, ' and ')}"
     return [note], ["if the patients are not those of the other column"]

@@ -18,6 +18,7 @@ from mammo.errors import InputError
 from mammo.formats.header import Header, begins_as_film, read_headers
 from mammo.formats.pictures import FIRST
 from mammo.paths import home
+from mammo.tables.spellings import is_spelling
 from mammo.tables.spreadsheet import read_spreadsheet
 from mammo.wording import number_of
 
@@ -36,7 +37,8 @@ class Films:
     """The films of a folder, a table or a data set.
 
     Attributes:
-        table: One row per film: `name, image_id, path, patient, split`, the last two missing if unknown.
+        table: One row per film: `name, image_id, path, patient, split`, the last two missing if unknown; and
+            `patient_too`, if another column of a table could be the patient as well.
         notes: What a user must know of them, one line each.
         leaks: The leaks that the folders alone tell, one line each.
         unreadable: What could not be looked into, one line each.
@@ -126,9 +128,12 @@ def films_of(dataset: Dataset, chosen: Chosen | None = None) -> Films:
     owners = [members.get(name, dataset) for name in table["dataset"]]
     films = table[["image_id", "path", "patient"]].assign(name=table["image_id"], split=table["official_split"])
     films["path"] = [_placed(path, owner) for path, owner in zip(films["path"], owners, strict=True)]
+    too = next((one for one in table if one not in FILMS and is_spelling("patient", str(one))), None)
+    columns = [*FILMS, *(["patient_too"] if too is not None else [])]
+    films = films if too is None else films.assign(patient_too=table[too])
     notes = list(getattr(dataset, "notes", ())) if chosen is None else list(chosen.notes)
     each = [_source_of(one) for one in owners] if members else []
-    return Films(films[FILMS].astype(STRING).reset_index(drop=True), notes, _source_of(dataset), sources=each)
+    return Films(films[columns].astype(STRING).reset_index(drop=True), notes, _source_of(dataset), sources=each)
 
 
 def _placed(path: str, dataset: Dataset) -> str:

@@ -167,6 +167,11 @@ def is_sure(ours: str, theirs: str) -> bool:
     return fold(theirs) in NAMES[ours][0].split()
 
 
+def is_spelling(ours: str, theirs: str) -> bool:
+    """Tell whether a column may be ours by its name."""
+    return fold(theirs) in " ".join(NAMES[ours]).split()
+
+
 def _short(ours: str) -> str:
     return SHORT.get(ours, ours)
 

@@ -436,6 +436,14 @@ def test_a_split_is_read_under_other_names_of_columns_and_two_columns_of_patient
     assert "no leak found among the names of 4 images; if the patients are not those of the other column" in said
 
 
+def test_a_table_of_films_with_two_columns_of_patients_has_them_compared(films):
+    for end, parts in (("", ("", "")), (",split", (",train", ",test"))):
+        rows = "".join(f"mdb00{n}.pgm,P{n},S1{part}\n" for n, part in zip((1, 3), parts, strict=True))
+        code, said = audited("films", written(films / "films.csv", f"image,patient,subject{end}\n{rows}"))
+        assert code == 0 and f"S1 for example: P1 ({parts[0][1:] or 'no split'}) and P3" in said
+        assert "if the patients are not those of the other column" in said
+
+
 def test_a_split_names_films_by_any_path_to_them(films, tmp_path):
     (films / "sub").mkdir()
     shutil.copy(films / "mdb001.pgm", films / "sub" / "mdb001.pgm")
