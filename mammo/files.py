@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import json
 import logging
+import multiprocessing
 import os
 import re
 import shutil
@@ -187,11 +188,15 @@ def scratch(folder: Path, rank: int) -> Iterator[None]:
     shutil.rmtree(own, ignore_errors=True)
     own.mkdir(parents=True)
     (own / f"process-{os.getpid()}").touch()
+    names = multiprocessing.current_process()._config  # type: ignore[attr-defined]
+    prefix = names["semprefix"]
+    names["semprefix"] = f"/mp-{os.getpid()}"  # of semaphores, which a SIGKILL to all processes leaves behind
     os.environ["TMPDIR"], tempfile.tempdir = str(own), None
     try:
         yield
     finally:
         shutil.rmtree(own, ignore_errors=True)
+        names["semprefix"] = prefix
         os.environ.pop("TMPDIR")
         if before is not None:
             os.environ["TMPDIR"] = before

@@ -314,6 +314,17 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     assert [left.name for left in tmp_path.iterdir()] == ["table"]
 
 
+KILLED = """
+import multiprocessing, os, pathlib, signal, sys
+from multiprocessing import resource_tracker
+from mammo.files import scratch
+with scratch(pathlib.Path(sys.argv[1]), 0):
+    lock = multiprocessing.get_context("spawn").Lock()
+    os.kill(resource_tracker._resource_tracker._pid, signal.SIGKILL)  # as in a kill of all processes
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
 def test_temporary_files_of_a_job_lie_in_one_folder_that_is_emptied_when_it_goes_on(tmp_path, monkeypatch):
     import tempfile
 
@@ -323,14 +334,16 @@ def test_temporary_files_of_a_job_lie_in_one_folder_that_is_emptied_when_it_goes
         kept = Path(tempfile.mkdtemp()).parent
         assert kept.parent == tmp_path and os.environ["TMPDIR"] == str(kept)
     assert not kept.exists() and tempfile.gettempdir() == os.environ["TMPDIR"] == str(tmp_path)
-    killed = subprocess.Popen(["true"])
+    killed = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path / "run")])
     killed.wait()
+    left = list(Path("/dev/shm").glob(f"sem.mp-{killed.pid}-*"))
+    assert left
     (kept / "left").mkdir(parents=True)
     (kept / f"process-{killed.pid}").touch()
     semaphore = Path("/dev/shm", f"sem.loky-{killed.pid}-test")
     semaphore.touch()
     with scratch(tmp_path / "run", 0):
-        assert kept.is_dir() and not (kept / "left").exists() and not semaphore.exists()
+        assert kept.is_dir() and not (kept / "left").exists() and not any(one.exists() for one in (semaphore, *left))
 
 
 def record(folder, task, *, written=None, finished=False):
