@@ -183,7 +183,7 @@ def benchmark(
     parts: Annotated[
         bool, typer.Option(help="plant crops and copies turned by any angle, so many of each kind, instead")
     ] = False,
-    seed: Annotated[int, typer.Option(help="the seed that chooses the films and their changes")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="the seed that chooses the films and their changes")] = 0,
 ) -> None:
     """Plant altered copies among films, and count how many the audit finds. The exit status is 1 if it errs."""
     from mammo.auditing import benchmark as of_copies

@@ -193,7 +193,8 @@ def test_a_film_in_two_splits_leaks_its_copy_on_either(films, tmp_path):
 
 def test_what_cannot_be_looked_at_ends_with_2_on_one_line(tmp_path, films):
     for words in (("films", tmp_path / "nowhere"), ("split", tmp_path / "x"), ("benchmark", films, "--copies", "0"),
-                  ("claim", "n=225"), ("films",), ("films", films, "--nope")):  # fmt: skip
+                  ("claim", "n=225"), ("films",), ("films", films, "--nope"),
+                  ("benchmark", films, "--copies", "2", "--seed", "-1")):  # fmt: skip
         code, said = audited(*words)
         assert code == 2 and said.startswith("error: ") and said.count("\n") == 1, said
 
