@@ -7,6 +7,7 @@ import pandas as pd
 
 from mammo.auditing.sides import part_of
 from mammo.datasets.findings import STRING
+from mammo.datasets.table_rows import FAULT
 from mammo.errors import InputError
 from mammo.tables.spellings import NAMES, SPLITS, fold
 from mammo.tables.spreadsheet import read_spreadsheet
@@ -51,6 +52,11 @@ def split_rows(table: pd.DataFrame, path: str) -> pd.DataFrame:
     columns += ["patient_too"] if "patient_too" in named else []
     rows = pd.DataFrame({column: named.get(column, pd.NA) for column in columns}, index=named.index).astype(STRING)
     rows = rows.apply(lambda words: words.str.strip().replace("", pd.NA))
+    for column in rows:
+        if (fault := rows[column].str.fullmatch(FAULT).fillna(False)).any():
+            raise InputError(
+                f"{path}: row {fault.idxmax()}: {column} holds an error of a formula; mend it in the spreadsheet"
+            )
     rounded = rows["patient"].str.fullmatch(r"\d[.,]\d+E\+\d+", case=False).fillna(False)
     if rounded.any():
         raise InputError(

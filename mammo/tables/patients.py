@@ -80,7 +80,7 @@ def _bare(patient: str) -> str:
     """Return a name without what people write in two ways."""
     seen = "".join(one for one in patient if unicodedata.category(one) != "Cf")  # such as a mark of byte order
     name = unicodedata.normalize("NFKC", seen.strip()).casefold().translate(_LOOKS)
-    name = re.sub(r"^(\d+)\.0+$", r"\1", name)
+    name = re.sub(r"^(\d+)[.,]0+$", r"\1", name)
     name = re.sub(r"[^\w.]+|_+", "-", name).strip("-") or name
     name = _SIDE.sub("", _PREFIX.sub("", name))
     name = re.sub(r"(?<=[^\W\d])-(?=\d)|(?<=\d)-(?=[^\W\d])", "", name)  # P-1 is P1, but 1-12 is not 11-2

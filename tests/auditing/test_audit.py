@@ -385,6 +385,7 @@ def test_names_that_people_write_in_two_ways_are_alike_and_others_are_not():
         "P1\ufeff",
         "1.0",
         "01",
+        "1,0",
         "998_a",
         "998-b",
         "Mu\u0308ller",
@@ -394,7 +395,7 @@ def test_names_that_people_write_in_two_ways_are_alike_and_others_are_not():
         "1.2.10",
     ]
     assert [set(group) for group in alike(one)] == [
-        {"P-1", "p_01", "P 1", "P1\ufeff", "1.0", "01"}, {"998_a", "998-b"}, {"Mu\u0308ller", "MÜLLER"},
+        {"P-1", "p_01", "P 1", "P1\ufeff", "1.0", "01", "1,0"}, {"998_a", "998-b"}, {"Mu\u0308ller", "MÜLLER"},
     ]  # fmt: skip
     for group in (
         ["patient_12", "12", "Pat. 012"], ["P12_LEFT", "P12-R", "p12 rechts"], ["Doe^Jane", "DOE, Jane"],

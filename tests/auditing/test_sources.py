@@ -137,6 +137,8 @@ def test_a_run_folder_stands_for_its_split(tmp_path):
         ("image_id,split\na,learn\n", "split 'learn' is unknown; expected one of train"),
         ("image_id,split\na,train\n,test\n", "row 3 has no image_id"),
         ("image_id,split\na,\n", "row 2 has no split"),
+        ("image_id,patient,split\na,#REF!,train\n", "row 2: patient holds an error of a formula"),
+        ("image_id,patient,split\na,1.2E+12,train\n", "row 2: the patient was rounded by a spreadsheet"),
         ("image_id,fold,split\na,0,train\na,1,test\n", "expected one fold, found 2"),
         ("", "expected a split as CSV"),
         ("image_id,split\n", "a header alone"),
