@@ -132,8 +132,10 @@ class Augment:
 
     def generator(self, *, seed: int, draw: int, name: str) -> np.random.Generator | None:
         """Return the random generator of the method; None if the draw is the original or has geometric changes only."""
+        if draw == 0:
+            return None
         rng = np.random.default_rng([draw_seed(seed, draw, name), 0x317])
-        return rng if draw > 0 and rng.random() < self.rate else None
+        return rng if rng.random() < self.rate else None
 
     def online_draw(self, *, seed: int, epoch: int, name: str, few: bool) -> int:
         """Return the draw of a sample that an epoch shows: a new one, or one of `copies` if there are few."""

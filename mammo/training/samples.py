@@ -89,8 +89,10 @@ class Samples(Dataset[dict[str, Any]]):
     def partner(self, sample: int, draw: int) -> tuple[int, np.ndarray] | None:
         """Return the sample that a draw is mixed with, and the draw's own weight at each pixel; None if not mixed."""
         method = self.augment.method
+        if method.weights is None:
+            return None
         rng = self.augment.generator(seed=self.draws_seed, draw=draw, name=self.names[sample])
-        if method.weights is None or rng is None:
+        if rng is None:
             return None
         others = self.pool[self.pool != sample]
         if method.same_class:

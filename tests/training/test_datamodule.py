@@ -52,6 +52,12 @@ def test_workers_change_nothing(module, method):
             assert all(torch.equal(ours[key], theirs[key]) for key in ours)
 
 
+def test_a_sample_that_is_not_mixed_makes_no_generator(prepared, monkeypatch):
+    train = prepared("augment=none").train
+    monkeypatch.setattr(np.random, "default_rng", None)  # it took half the time of loading
+    assert train[0, 0]["x"].shape == (1, 48, 48)
+
+
 @pytest.mark.slow
 def test_blocks_give_the_same_batches_with_any_number_of_workers_and_devices(module):
     """The samples and pixels of each step are the same with 0, 1 and 3 workers, on 1 and 2 devices."""
