@@ -50,7 +50,7 @@ FILES = ["predictions.csv", "metrics.json", "features.safetensors", "checkpoints
 
 def test_every_experiment_is_named_here():
     assert {path.stem for path in (CONF / "experiment").glob("*.yaml")} == {
-        *(*EXPERIMENTS, *BEST, "best_abnormality", "best_patient", "shen2019")
+        *(*EXPERIMENTS, *BEST, "best_abnormality", "best_patient", "best_lesion", "best_window", "shen2019")
     }
 
 
@@ -80,6 +80,7 @@ def test_the_best_detector_chooses_nothing_on_validation_and_takes_away_more_of_
 def test_the_best_detector_for_a_patient_sees_films_upside_down_too():
     cfg, base = (composed(f"experiment={name}") for name in ("best_patient", "best_abnormality"))
     assert (list(cfg.model.maps), cfg.model.flips) == (["vgg16@1", "vgg16@0.5"], "vertical")
+    assert cfg == composed("experiment=best_lesion") == composed("experiment=best_window")
     for one in (cfg, base):
         one.model.maps, one.model.flips = [], "none"
     assert cfg == base

@@ -110,6 +110,13 @@ def tested(predictions: pd.DataFrame, seeds: Sequence[int], head: str, unit: str
     return tests
 
 
+def windows_table(folder: Path) -> list[str]:
+    """Return a table of AUROC on lesion windows, over all seeds of the folder's `windows.csv.xz`."""
+    windows = pd.read_csv(folder / WINDOWS, dtype={"image_id": str, "patient": str})
+    seeds = sorted(windows["seed"].unique())
+    return markdown(["", f"seed {', '.join(map(str, seeds))}"], window_rows(windows, [seeds]))
+
+
 def window_rows(windows: pd.DataFrame, parts: Sequence[Sequence[int]]) -> list[list[str]]:
     """Return the rows of AUROC on lesion windows of the detector's heat, of brightness, and of their difference.
 

@@ -120,6 +120,7 @@ ONE: dict[str, Callable[[Path], list[str]]] = {  # of one file or folder
     "leaks": found_leaks,
     "literature": literature.table,
     "detector": detector_results.table,
+    "windows": detector_results.windows_table,
     "best": best.table,
 }
 SEVERAL: dict[str, Callable[[list[Path]], list[str]]] = {
