@@ -22,7 +22,7 @@ def emptied(folder, names):
 
 
 COMMITTED = sorted(page.name for page in RESULTS.glob("*.md") if pages.BEGIN in page.read_text())
-LONG = ["best.md", "best-detectors.md", "detector.md", "leak-study.md", "literature.md", "whole-films.md"]
+LONG = ["best-detectors.md", "best.md", "detector.md", "leak-study.md", "literature.md", "whole-films.md"]
 QUICK = [name for name in COMMITTED if name not in LONG]
 
 
