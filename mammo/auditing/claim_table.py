@@ -26,8 +26,8 @@ class Row:
     text: str
 
 
-def read_claims(path: Path) -> list[Row]:
-    """Judge the claims of a table.
+def read_claims(path: Path) -> tuple[list[Row], list[str]]:
+    """Judge the claims of a table, and note the columns that are not used.
 
     Its columns are the words of a claim (`n`, `accuracy`, `test`, ...); the first other column names the claims. A row
     without a number of films is told how many films its numbers need at least.
@@ -47,13 +47,13 @@ def read_claims(path: Path) -> list[Row]:
     table = table.mask(table.apply(lambda column: column.map(fold, na_action="ignore").isin(NOT_GIVEN)))
     for column in (column for column, key in keys.items() if key in METRICS or key == "auc"):
         table[column] = _one_scale(table[column])
-    named = next((column for column in table if column not in keys), None)
+    named, *others = [column for column in table if column not in keys] or [None]
     rows = []
     for number, cells in table.iterrows():
         words = {keys[column]: str(cell) for column, cell in cells.dropna().items() if column in keys}
         name = str(cells[named]) if named is not None and cells.notna()[named] else f"row {number}"
         rows.append(_judged(name, words))
-    return rows
+    return rows, [f"note: columns that are not used: {', '.join(map(str, others))}"] * bool(others)
 
 
 def _one_scale(cells: pd.Series) -> pd.Series:
@@ -62,12 +62,6 @@ def _one_scale(cells: pd.Series) -> pd.Series:
     others = cells[~whole].dropna()
     fractions = len(others) and others.str.fullmatch(r"(0?[.,][0-9]+|1[.,]0+)").all()
     return cells.where(~whole, cells + ".0") if fractions else cells
-
-
-def unused(path: Path) -> str:
-    """Return a line about the columns of a table that are neither numbers nor names of claims; empty if none is."""
-    others = [str(column) for column in read_spreadsheet(path, "a table of claims").rows if not known_key(str(column))]
-    return f"note: columns that are not used: {', '.join(others[1:])}" if others[1:] else ""
 
 
 def _judged(name: str, words: dict[str, str]) -> Row:

@@ -9,7 +9,7 @@ from mammo.auditing.sides import part_of
 from mammo.datasets.findings import STRING
 from mammo.datasets.table_rows import FAULT
 from mammo.errors import InputError
-from mammo.tables.spellings import NAMES, SPLITS, fold
+from mammo.tables.spellings import NAMES, SPLITS, fold, spelt
 from mammo.tables.spreadsheet import read_spreadsheet
 
 
@@ -82,32 +82,20 @@ def _columns(found: list[str], path: str) -> dict[str, str]:
     Raises:
         InputError: Two columns could both be one of ours.
     """
-    used, names = set(found) & {"image_id", "patient", "finding_id", "patch", "copy", "split", "fold"}, dict[str, str]()
+    own = {"image_id", "patient", "finding_id", "patch", "copy", "split", "fold"}
+    left, names = {one: fold(one) for one in found if one not in own}, dict[str, str]()
     ways = {
-        "split": [["official_split"], *_spellings("official_split")],
-        "image_id": [["sample_id"], *_spellings("image_id"), *_spellings("path")],
-        "patient": _spellings("patient"),
+        "split": [fold("official_split"), *NAMES["official_split"]],
+        "image_id": [fold("sample_id"), *NAMES["image_id"], *NAMES["path"]],
+        "patient": NAMES["patient"],
     }
     for ours, spellings in ways.items():
-        if ours in used:
-            continue
-        for some in spellings:
-            fit = [one for one in found if one not in {*used, *names} and (one in some or fold(one) in some)]
-            if len(fit) > 1:
-                raise InputError(
-                    f"{path}: columns {' and '.join(fit)} could both be the {ours}; call one of them {ours}"
-                )
-            if fit:
-                names[fit[0]] = ours
-                break
-    others = (one for some in _spellings("patient") for one in found if fold(one) in some)
-    if (other := next((one for one in others if one not in {*used, *names}), None)) is not None:
-        names[other] = "patient_too"
-    return names
-
-
-def _spellings(ours: str) -> list[list[str]]:
-    return [[fold(ours), *words.split()] for words in NAMES[ours]]
+        fit = [] if ours in found else spelt([fold(ours), *spellings], left)
+        if len(fit) > 1:
+            raise InputError(f"{path}: columns {' and '.join(fit)} could both be the {ours}; call one of them {ours}")
+        names |= dict.fromkeys(fit, ours)
+        left = {one: folded for one, folded in left.items() if one not in fit}
+    return names | dict.fromkeys(spelt([" ".join(NAMES["patient"])], left)[:1], "patient_too")
 
 
 def named_as(films: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:

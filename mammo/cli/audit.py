@@ -166,10 +166,9 @@ def claim(
     if bool(words) == (table is not None):
         raise InputError("expected the numbers of a claim, such as n=225 accuracy=97.77, or --table claims.csv")
     if table is not None:
-        rows = claim_table.read_claims(table)
+        rows, notes = claim_table.read_claims(table)
         verdicts = {row.verdict for row in rows}
         found, bad = claim_table.IMPOSSIBLE in verdicts, claim_table.BAD in verdicts
-        notes = [line for line in [claim_table.unused(table)] if line]
         _end([*claim_table.lines(rows), *notes], found=found, unreadable=bad)
         return
     possible, text = audit(words or [])

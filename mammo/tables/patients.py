@@ -9,23 +9,11 @@ import pandas as pd
 from mammo.tables.numbers import named_rows
 from mammo.tables.spellings import SIDES
 
-NOBODY = frozenset(
-    [
-        "unknown",
-        "unbekannt",
-        "missing",
-        "anonymous",
-        "anonymized",
-        "anonymised",
-        "anonym",
-        "anon",
-        "none",
-        "-",
-        "--",
-        "?",
-        ".",
-    ]
-)  # words in the place of a patient, folded; NA is a name
+# Words in the place of a patient, folded; NA is a name.
+NOBODY = {
+    *("unknown", "unbekannt", "missing", "none", "-", "--", "?", "."),
+    *("anonymous", "anonymized", "anonymised", "anonym", "anon"),
+}
 _PREFIX = re.compile(r"^(patient|patients|pat|pt|p|subject|subj|sub|case|id|pid|patid)[\W_]*(?=\d)")
 _SIDE = re.compile(rf"(?<=\d)-({'|'.join(sorted(SIDES, key=len, reverse=True))})(-?(cc|mlo))?$")
 _LOOKS = str.maketrans("авекмнорстухαβεικμνορτυχ", "abekmhopctyxabeikmnoptux")  # Cyrillic and Greek letters, folded

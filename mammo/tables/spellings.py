@@ -149,17 +149,26 @@ def recognise(table: str, found: list[str], given: Mapping[str, str | None]) -> 
         corners[folded]: name for name, folded in left.items() if folded in corners and corners[folded] not in chosen
     }
     for ours in (one for one in NAMES if one not in chosen and one not in unused):
-        for names in NAMES[ours]:
-            named = [name for name, folded in left.items() if folded in names.split() and name not in chosen.values()]
-            if len(named) > 1:
-                ways = " or ".join(f"data.columns.{_short(ours)}={name}" for name in named)
-                raise InputError(
-                    f"{table}: columns {' and '.join(named)} could both be the {_short(ours)}; choose one by {ways}"
-                )
-            if named:
-                chosen[ours] = named[0]
-                break
+        named = spelt(NAMES[ours], {name: folded for name, folded in left.items() if name not in chosen.values()})
+        if len(named) > 1:
+            ways = " or ".join(f"data.columns.{_short(ours)}={name}" for name in named)
+            raise InputError(
+                f"{table}: columns {' and '.join(named)} could both be the {_short(ours)}; choose one by {ways}"
+            )
+        if named:
+            chosen[ours] = named[0]
     return chosen
+
+
+def spelt(spellings: Iterable[str], left: Mapping[str, str]) -> list[str]:
+    """Return the columns whose folded name is among the first spellings that any has; several could all be it.
+
+    Args:
+        spellings: Folded names, separated by blanks, the surest first.
+        left: The folded name of each column.
+    """
+    ranks = ([name for name, folded in left.items() if folded in some.split()] for some in spellings)
+    return next(filter(None, ranks), [])
 
 
 def is_sure(ours: str, theirs: str) -> bool:

@@ -402,7 +402,7 @@ def test_a_table_of_claims_is_read_as_people_write_it(tmp_path):
     table.write_text(
         "study,year,Accuracy (95 % CI),recall,n\nA,2001,0.9777,NR,225.0\nB,2002,1,-,225\nC,2003,n/a,0.5,225\n"
     )
-    assert [row.text.partition(" films give ")[2] for row in read_claims(table)] == [
+    assert [row.text.partition(" films give ")[2] for row in read_claims(table)[0]] == [
         "accuracy 0.9777 by rounding.", "accuracy 1.0, rounded or truncated.",
         "sensitivity 0.5, rounded or truncated.",
     ]  # fmt: skip
@@ -422,7 +422,7 @@ def test_a_table_of_claims_has_a_verdict_for_each_row(tmp_path):
     table.write_text(
         "authors;Accuracy;test;Recall\nA;98.06 %;;\nB;97,77;153,72;95,83\nC;97,5;153,72;\nD;much;10,10;\nE;;10,10;\n"
     )
-    rows = read_claims(table)
+    rows, _ = read_claims(table)
     assert [row.verdict.split()[0] for row in rows] == ["without", "possible", "impossible", "not", "without"]
     assert rows[0].text == "accuracy 98.06 % needs at least 103 films (101 of 103)"
     assert (
