@@ -97,6 +97,7 @@ def test_the_tables_of_pages_are_written_and_the_changed_pages_are_named(tmp_pat
         ("report README.md", "use mammo evaluate README.md"),
         ("compare nowhere", "nowhere"),
         ("compare nowhere elsewhere", "nowhere: expected a run folder"),
+        ("compare run sweep/../run", "run is named more than once"),
         ("evaluate docs", "use mammo report docs"),
         ("evaluate docs/results/vgg_whole.csv --rule median", "median"),
         ("evaluate docs/results/vgg_whole.csv --unit breast", "breast"),

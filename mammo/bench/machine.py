@@ -110,7 +110,8 @@ def ran(arguments: list[str], env: dict[str, str] | None = None, *, watch: bool 
         output.seek(0)
         text = output.read()
     if status:
-        raise InputError(f"bench: {' '.join(arguments)} failed: {text.strip()[-300:]}")
+        last = text.strip().rpartition("\n")[2][-300:] or f"it ended with {status} and said nothing"
+        raise InputError(f"bench: {' '.join(arguments)} failed: {last}")
     return seconds, peaks[-1], text
 
 

@@ -1,6 +1,7 @@
 """The commands on tables: report, compare, evaluate, literature, leak-study, detectors, collect and results."""
 
 import re
+from collections import Counter
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -48,6 +49,8 @@ def compare(
 
     if len(paths) < 2:
         raise InputError(f"compare needs two paths or more, but found {paths[0]} alone; name another one")
+    if twice := [path for path, times in Counter(map(Path.resolve, paths)).items() if times > 1]:
+        raise InputError(f"{twice[0]} is named more than once, and would differ from itself by 0; name each run once")
     keep_little()
     typer.echo(leaderboard.side_by_side(paths))
 
