@@ -19,14 +19,6 @@ def auroc(up: np.ndarray, down: np.ndarray) -> np.ndarray:
         return (up * (below + down / 2)).sum(axis=1) / (up.sum(axis=1) * down.sum(axis=1))
 
 
-def weighted_average_precision(positive: np.ndarray, level: np.ndarray, weights: Weights) -> np.ndarray:
-    """Return (W,) average precisions (the step-wise area, as in scikit-learn) for (W, N) weightings.
-
-    The (N,) levels are the places of the samples' scores among the different scores, the lowest first.
-    """
-    return average_precision(*sums_of_classes(np.asarray(positive, bool), level.max(initial=0) - level, weights))
-
-
 def average_precision(up: np.ndarray, down: np.ndarray) -> np.ndarray:
     """Return the average precisions for the (W, levels) weights of positives and negatives, the highest level first."""
     with np.errstate(divide="ignore", invalid="ignore"):

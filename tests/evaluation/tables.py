@@ -7,6 +7,7 @@ import pandas as pd
 from scipy.special import expit
 
 from mammo.config import Config
+from mammo.evaluation.areas import average_precision, sums_of_classes
 
 CONFIG = Config.of(
     {
@@ -76,3 +77,8 @@ def run_folder(folder, table, settings=None, *, crossing=(), crop_leak=None, **c
     ):  # fmt: skip
         (folder / f"{name}.json").write_text(json.dumps(content))
     return folder
+
+
+def weighted_average_precision(positive, level, weights):
+    """(W,) average precisions (the step-wise area, as in scikit-learn) for (W, N) weightings and (N,) levels."""
+    return average_precision(*sums_of_classes(positive.astype(bool), level.max() - level, weights))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mammo.evaluation import bootstrap
-from mammo.evaluation.areas import sum_by_level, weighted_auroc, weighted_average_precision
+from mammo.evaluation.areas import sum_by_level, weighted_auroc
 from mammo.evaluation.bootstrap import (
     Value,
     bootstrap_weights,
@@ -14,6 +14,7 @@ from mammo.evaluation.bootstrap import (
     resampled,
 )
 from mammo.evaluation.grouped import Grouped
+from tests.evaluation.tables import weighted_average_precision
 
 
 def test_patients_are_resampled_as_a_whole():

@@ -7,13 +7,14 @@ import pandas as pd
 import pytest
 from sklearn import metrics as sk
 
-from mammo.evaluation.areas import weighted_auroc, weighted_average_precision
+from mammo.evaluation.areas import weighted_auroc
 from mammo.evaluation.bootstrap import bootstrap_weights
 from mammo.evaluation.grouped import Grouped
 from mammo.evaluation.metrics import METRICS, SEVERAL, Case, evaluate, weighted_metrics
 from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.predictions import Patients, Predictions
 from mammo.reports.paper import paper_rows
+from tests.evaluation.tables import weighted_average_precision
 
 # Behery et al. 2023, Tables 3 and 4: TP TN FP FN ACC RECALL SPE PPV F, from the counts of Figures 6 and 8.
 TABLES = {
