@@ -23,6 +23,8 @@ class DetectorConfig:
     members: int = whole(4, 1)  # the networks side by side, whose logits are averaged
     hidden: int = whole(32, 1)  # the hidden units of each of them
     restarts: int = whole(3, 1)  # how often all of them are trained, from other first weights and other samples
+    # the share of the training patients that each restart learns without, in turns; 0: each learns from all of them
+    left_out: float = number(0, 0, below=1)
     steps: int = whole(400, 4)  # the steps of training
     batch: int = whole(256, 2)  # the places in a step, half of them in lesions
     lr: float = number(3e-3, 0)  # the largest learning rate

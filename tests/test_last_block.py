@@ -106,7 +106,7 @@ def test_patches_of_test_films_are_an_error(job, monkeypatch):
     honest = Patches.__init__
 
     def all_films(self, places, *given):
-        places.outside = np.arange(len(places.x))
+        places.others = [np.arange(len(places.x))] * len(places.others)
         honest(self, places, *given)
 
     monkeypatch.setattr(Patches, "__init__", all_films)

@@ -165,8 +165,11 @@ class DetectionDataModule(L.LightningDataModule):
             for film in np.flatnonzero(self._of("train") & (self.prepared.classes == 1))
             if not targets.counts[self.starts[film] : self.starts[film + 1]].any()
         ]
-        rows = self.x.flatten(0, 1), targets.of_flips(self.flips), np.repeat(self.use, self.flips)
-        self.places = Places(*rows, self.config.detector, self.config.seed, silent, **share)
+        numbers = np.unique(self.prepared.crops.table["patient"].astype(str), return_inverse=True)[1]
+        patients = np.repeat(numbers, np.diff(self.starts))
+        use, patients = (np.repeat(each, self.flips) for each in (self.use, patients))
+        x, targets = self.x.flatten(0, 1), targets.of_flips(self.flips)
+        self.places = Places(x, targets, use, patients, self.config.detector, self.config.seed, silent, **share)
         return DataLoader(self.places, batch_size=None, sampler=Steps(len(self.places) // EPOCHS))
 
     def _films(self, films: list[int]) -> DataLoader[Any]:

@@ -14,6 +14,7 @@ from mammo.tasks.detection import EPOCHS
 from mammo.training.places import Targets
 
 DRAW = 0xD07
+LEFT_OUT = 0x1EF7
 
 
 class Places(Dataset[dict[str, Tensor]]):
@@ -22,12 +23,14 @@ class Places(Dataset[dict[str, Tensor]]):
     Half of a batch lies in lesions, each lesion as often as any other, its middle more often than its edge. The other
     half lies outside, on all training films alike; when the hardest of them are known, a share of it are these. From
     then on, the hottest places of a positive film whose lesions have no place count as a lesion too, as a weak one.
+    Each restart can be made to learn without a share of the patients, another one than the restart before it.
 
     Args:
         x: (N, width) float16 coordinates of all places, of each on the film and on its flips.
         targets: What each ought to say.
         use: (N,) bool, true for the places of training films.
-        config: The batch, the share of hard places, and the value of weak ones.
+        patients: (N,) the patient of each place.
+        config: The batch, the share of hard places, the value of weak ones, and the share of patients left out.
         unplaced: The places of each positive training film whose lesions have no place.
         seed: The seed of the draws.
         world, rank: The number of processes, which share each batch, and that of this one.
@@ -38,6 +41,7 @@ class Places(Dataset[dict[str, Tensor]]):
         x: Tensor,
         targets: Targets,
         use: np.ndarray,
+        patients: np.ndarray,
         config: DetectorConfig,
         seed: int,
         unplaced: Sequence[np.ndarray] = (),
@@ -57,9 +61,16 @@ class Places(Dataset[dict[str, Tensor]]):
                 "that lie between them"
             )
         self.soft = torch.from_numpy(targets.soft).float().repeat(config.restarts, 1)
-        self.lesion = targets.lesion[self.inside]
-        taught = self.inside, _chance(targets.soft[self.inside], self.lesion)
-        self.taught = [taught] * config.restarts
+        self.lesion = targets.lesion
+        self.seen = [use & ~np.isin(patients, left) for left in _left_out(np.unique(patients[use]), config, seed)]
+        drawn = [self.inside[seen[self.inside]] for seen in self.seen]
+        self.others = [self.outside[seen[self.outside]] for seen in self.seen]
+        if not all(map(len, [*drawn, *self.others])):
+            raise InputError(
+                f"detector.left_out={config.left_out} leaves one of {config.restarts} restarts without a lesion, or "
+                "without tissue outside lesions; take a smaller share, or 0"
+            )
+        self.taught = [(rows, _chance(targets.soft[rows], targets.lesion[rows])) for rows in drawn]
         self.hardest: list[np.ndarray] = [self.outside[:0]] * config.restarts
 
     def __len__(self) -> int:
@@ -71,31 +82,34 @@ class Places(Dataset[dict[str, Tensor]]):
         Args:
             heat: Returns (restarts, n) values of places (n, width).
         """
-        count = max(int(self.config.hardest * len(self.outside)), 1)
-        hottest = heat(self.x[self.outside]).topk(count).indices.numpy()
-        self.hardest = [self.outside[rows] for rows in hottest]
-        if self.unplaced:
-            for restart, soft in enumerate(self.soft):
-                self._teach_weak(restart, soft, [heat(self.x[rows])[restart].numpy() for rows in self.unplaced])
+        for restart, values in enumerate(heat(self.x[self.outside])):
+            others = self.others[restart]
+            count = max(int(self.config.hardest * len(others)), 1)
+            own = values[torch.from_numpy(self.seen[restart][self.outside])]
+            self.hardest[restart] = others[own.topk(count).indices.numpy()]
+            self._teach_weak(restart, heat)
 
-    def _teach_weak(self, restart: int, soft: Tensor, heats: list[np.ndarray]) -> None:
+    def _teach_weak(self, restart: int, heat: Callable[[Tensor], Tensor]) -> None:
         """Let the hottest places of each film without a place count as a lesion of one restart."""
-        soft[np.concatenate(self.unplaced)] = 0
-        hottest = [
-            rows[np.argsort(heat)[-self.config.hottest :]] for rows, heat in zip(self.unplaced, heats, strict=True)
-        ]
-        weak = np.concatenate(hottest)
+        unplaced = [rows for rows in self.unplaced if self.seen[restart][rows[0]]]
+        if not unplaced:
+            return
+        heats = [heat(self.x[rows])[restart].numpy() for rows in unplaced]
+        hottest = [rows[np.argsort(of)[-self.config.hottest :]] for rows, of in zip(unplaced, heats, strict=True)]
+        soft, weak = self.soft[restart], np.concatenate(hottest)
+        soft[np.concatenate(unplaced)] = 0
         soft[weak] = self.config.weak
         numbers = np.repeat(np.arange(len(hottest)), [len(rows) for rows in hottest]) + self.lesion.max() + 1
-        inside = np.concatenate([self.inside, weak])
-        self.taught[restart] = inside, _chance(soft[inside].numpy(), np.concatenate([self.lesion, numbers]))
+        drawn = self.inside[self.seen[restart][self.inside]]
+        inside = np.concatenate([drawn, weak])
+        self.taught[restart] = inside, _chance(soft[inside].numpy(), np.concatenate([self.lesion[drawn], numbers]))
 
     def rows(self, step: int, restart: int, batch: int | None = None) -> np.ndarray:
         """Return the places of a step of one restart, those in lesions first; `batch` is another number of them."""
         draw = np.random.default_rng([self.seed, DRAW, restart, step])
         half, hardest = (batch or self.config.batch) // 2, self.hardest[restart]
         taught, chance = self.taught[restart]
-        inside, outside = draw.choice(taught, half, p=chance), draw.choice(self.outside, half)
+        inside, outside = draw.choice(taught, half, p=chance), draw.choice(self.others[restart], half)
         if len(hardest):
             hard = round(self.config.hard * half)
             outside[:hard] = draw.choice(hardest, hard)
@@ -104,6 +118,12 @@ class Places(Dataset[dict[str, Tensor]]):
     def __getitem__(self, step: int) -> dict[str, Tensor]:
         rows = np.stack([self.rows(step, restart)[self.rank :: self.world] for restart in range(self.config.restarts)])
         return {"x": self.x[rows].float(), "y": self.soft.gather(1, torch.from_numpy(rows))}
+
+
+def _left_out(patients: np.ndarray, config: DetectorConfig, seed: int) -> list[np.ndarray]:
+    """Return the patients that each restart does not see; the restarts take turns, until all were left out."""
+    order, count = np.random.default_rng([seed, LEFT_OUT]).permutation(patients), round(config.left_out * len(patients))
+    return [np.take(order, np.arange(count) + restart * count, mode="wrap") for restart in range(config.restarts)]
 
 
 def _chance(soft: np.ndarray, lesion: np.ndarray) -> np.ndarray:

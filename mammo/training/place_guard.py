@@ -39,7 +39,8 @@ class PlaceGuard(Callback):
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         dataset: Any = trainer.train_dataloader.dataset  # type: ignore[union-attr]
         places = dataset.places if isinstance(dataset, Patches) else dataset
-        seen = np.concatenate([places.inside, places.outside, *places.unplaced]) // data.flips
+        drawn = [*(rows for rows, _ in places.taught), *places.others, *places.unplaced]
+        seen = np.unique(np.concatenate(drawn)) // data.flips
         used = np.unique(np.searchsorted(data.starts, seen, side="right") - 1)
         train = {sample for sample, _ in self.prepared.rows_of["train"]}
         names = self.prepared.crops.table["name"]

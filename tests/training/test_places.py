@@ -203,8 +203,9 @@ def batches(world=1, rank=0, unplaced=(), **changes):
     lesion = np.r_[np.zeros(2), np.ones(30), np.full(400, NO_LESION)].astype(int)
     counts, use = np.ones(432, bool), np.ones(432, bool)
     counts[420:], use[:1], use[400:410] = False, False, False
-    config = DetectorConfig(batch=64, restarts=2, **changes)
-    return Places(torch.zeros(432, 3), Targets(soft, counts, lesion), use, config, 1, unplaced, world=world, rank=rank)
+    patients, config = np.arange(432) // 2, DetectorConfig(**{"batch": 64, "restarts": 2} | changes)
+    targets = Targets(soft, counts, lesion)
+    return Places(torch.zeros(432, 3), targets, use, patients, config, 1, unplaced, world=world, rank=rank)
 
 
 def test_a_batch_has_half_its_places_in_lesions_each_as_often_and_the_rest_on_training_films():
@@ -258,7 +259,24 @@ def test_weak_lesions_can_be_left_out():
 def test_without_a_place_in_a_lesion_there_is_nothing_to_learn_from():
     targets = Targets(np.zeros(9), np.ones(9, bool), np.full(9, NO_LESION))
     with pytest.raises(InputError, match="no place of a training film lies in a lesion"):
-        Places(torch.zeros(9, 3), targets, np.ones(9, bool), DetectorConfig(), seed=0)
+        Places(torch.zeros(9, 3), targets, np.ones(9, bool), np.arange(9), DetectorConfig(), seed=0)
+
+
+@pytest.mark.parametrize("flat", [True, False])
+def test_each_restart_learns_without_patients_of_its_own_and_together_they_leave_out_all(flat):
+    places = batches(restarts=3, left_out=1 / 3, hardest=1.0, unplaced=[np.arange(420, 432)])
+    places.x = torch.arange(432.0)[:, None].expand(-1, 3)
+    places.find_hardest(lambda x: torch.zeros(3, len(x)) if flat else x[:, 0].expand(3, -1))
+    drawn = [set(np.concatenate([places.rows(step, restart) for step in range(400)]) // 2) for restart in range(3)]
+    everyone = set.union(*drawn)
+    left = [everyone - one for one in drawn]
+    assert all(abs(len(one) - len(everyone) / 3) < 5 for one in left)
+    assert sum(map(len, left)) == len(set.union(*left)) > len(everyone) - 5
+
+
+def test_restarts_without_a_lesion_are_refused():
+    with pytest.raises(InputError, match=r"detector.left_out=0.9 leaves one of 20 restarts without a lesion"):
+        batches(restarts=20, left_out=0.9)
 
 
 def test_each_epoch_has_steps_of_its_own():
