@@ -139,7 +139,7 @@ def _keys(kind: Any, prefix: str) -> list[Key]:
     comments = {
         token.start[0]: (token.string.lstrip("# "), token.line.lstrip().startswith("#"))
         for token in tokenize.generate_tokens(io.StringIO(text).readline)
-        if token.type == tokenize.COMMENT
+        if token.type == tokenize.COMMENT and not token.string.startswith("# noqa")
     }
     tree: Any = ast.parse(text).body[0]
     found, known = [], {one.name: one for one in dataclasses.fields(kind)}

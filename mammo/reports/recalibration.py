@@ -27,6 +27,7 @@ SHIFT = (
     "The probabilities and predictive values hold for this share of positive {unit}s: {share:.4g}. It follows from "
     "{prevalence:g} of the patients, as positive patients have negative {unit}s too."
 )
+BY_PATIENT = "The probabilities and predictive values hold for the share of positive patients that was asked for, {:g}."
 
 
 def text(found: Mapping[str, Mapping[str, Recalibration]], record: Mapping[str, Any]) -> str:
@@ -51,7 +52,9 @@ def text(found: Mapping[str, Mapping[str, Recalibration]], record: Mapping[str, 
             "",
         ]
         share = next(iter(heads.values())).prevalence
-        if share is not None and asked["prevalence"] is not None:
+        if share is not None and asked["prevalence"] is not None and unit == "patient":
+            lines += [BY_PATIENT.format(asked["prevalence"]), ""]
+        elif share is not None and asked["prevalence"] is not None:
             lines += [SHIFT.format(unit=unit, share=share, prevalence=asked["prevalence"]), ""]
         elif share is not None:
             lines += [f"The probabilities and predictive values hold for the share of these films, {share:.4g}.", ""]

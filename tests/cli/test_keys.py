@@ -29,6 +29,10 @@ def test_every_key_is_explained_and_no_other():
     assert [name for name, key in KEYS.items() if len(key.explanation) < 10 or key.explanation.endswith(".")] == []
 
 
+def test_no_explanation_has_a_word_for_the_linter():
+    assert [name for name, key in KEYS.items() if "noqa" in key.explanation] == []
+
+
 def test_a_default_is_written_as_the_command_line_takes_it():
     said = OmegaConf.from_dotlist([f"{name}={key.default}" for name, key in KEYS.items()])
     assert dict(leaves(OmegaConf.to_container(said))) == dict(leaves(Config().as_dict()))

@@ -101,6 +101,7 @@ def test_the_report_has_what_is_now_and_what_was(made):
     text = (made.path / "recalibration.md").read_text()
     assert "a sensitivity of 0.9" in text and "more positive samples" in text and "| now" in text
     assert "0.003" in text and "0.006 of the patients" in text and "Not for diagnostic use" in text
+    assert "negative patients too" not in text  # by patient the share is what was asked for
 
 
 def test_films_are_refused_as_by_the_run(run, made):
