@@ -221,6 +221,7 @@ def test_the_lines_of_the_page_run_as_they_stand(run, trained, tmp_path, monkeyp
         shutil.copytree(of.path, tmp_path / "runs" / name)
     blocks = re.findall(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines() if line.startswith("mammo")]
+    lines = [line for line in lines if "runs/heat" not in line and "runs/whole" not in line]  # on mini-MIAS
     assert len(lines) == 5
     for line in lines:
         result = CliRunner().invoke(app, shlex.split(line)[1:])
