@@ -147,8 +147,8 @@ class DetectorPredictor(Predictor[SeenFilm]):
     def _marks(self, film: SeenFilm, heat: np.ndarray) -> pd.DataFrame:
         """Return the marks of a film, as `candidates.csv` has them."""
         image = pd.DataFrame([{"image_id": "film", "patient": "film", "split": "none"}])
-        points, apart_mm = film.view.places[:, POINT].astype(float), self.config.detector.apart_mm
-        marks = candidates(image, [points], {ALONE: [heat]}, [film.spacing_mm], apart_mm)
+        places, apart_mm = film.view.places, self.config.detector.apart_mm
+        marks = candidates(image, [places], {ALONE: [heat]}, [film.spacing_mm], apart_mm)
         return marks[MARKS].astype(float)
 
     def _prediction(self, head: str, score: np.ndarray, notes: Sequence[str], marks: pd.DataFrame) -> Prediction:

@@ -65,7 +65,7 @@ def write_marks(
     places = prepared.crops.table.set_index("image_id")["spacing_mm"]
     sides = places[rows["image_id"]].astype(float).tolist()
     images = rows[["image_id", "patient", "split"]]
-    marks = candidates(images, heat.points, heat.heats, sides, config.detector.apart_mm)
+    marks = candidates(images, heat.places, heat.heats, sides, config.detector.apart_mm)
     if config.partner:
         taken = taken_away(scores, heat.partners, config.detector.partner_share, absent)
         own = marks["head"] == ALONE

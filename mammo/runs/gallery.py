@@ -24,11 +24,11 @@ KINDS = ("best hits", "misses", "worst false marks")
 
 @dataclass(frozen=True)
 class Seen:
-    """A film of the gallery: its number among the described films, its lesions, and its marks with their scores."""
+    """A film of the gallery: its number among the described films, its lesions, and x and y of its marks in pixels."""
 
     film: int
     places: list[Geometry]
-    marks: list[int]
+    marks: list[tuple[float, float]]
     hits: list[bool]
 
 
@@ -39,7 +39,7 @@ def gallery(prepared: Prepared, config: Config, heat: HeatMaps, part: str = "tes
     hits one; a false mark is the first mark of a film without lesions, the hottest first.
     """
     seen = _seen(prepared, config, heat, part)
-    first = {one.film: heat.heats["detector"][one.film][one.marks[0]] for one in seen if one.marks}
+    first = {one.film: heat.heats["detector"][one.film].max() for one in seen if one.marks}
     ordered = sorted((one for one in seen if one.marks), key=lambda one: -first[one.film])
     kinds = {
         KINDS[0]: [one for one in ordered if one.places and one.hits[0]][:EACH],
@@ -70,10 +70,10 @@ def _seen(prepared: Prepared, config: Config, heat: HeatMaps, part: str) -> list
     found = []
     for film in np.flatnonzero(rows["split"] == part):
         image = str(rows["image_id"].iloc[film])
-        side, points = float(table.at[image, "spacing_mm"]), heat.points[film]
-        marks = marks_of(heat.heats["detector"][film], points, config.detector.apart_mm / side, SHOWN)
-        lesions = places.get(image, [])
-        found.append(Seen(int(film), lesions, marks, [_hits(points[mark], lesions, HIT_MM / side) for mark in marks]))
+        side, lesions = float(table.at[image, "spacing_mm"]), places.get(image, [])
+        _, marks = marks_of(heat.heats["detector"][film], heat.places[film], config.detector.apart_mm / side, SHOWN)
+        hits = [_hits(mark, lesions, HIT_MM / side) for mark in marks]
+        found.append(Seen(int(film), lesions, list(map(tuple, marks)), hits))
     return found
 
 
@@ -113,8 +113,9 @@ def draw(left: Axes, right: Axes, prepared: Prepared, config: Config, heat: Heat
     low, high = np.nanquantile(np.concatenate(heat.heats["detector"]), [0.5, 0.999])
     right.imshow(grid, cmap="inferno", vmin=low, vmax=high, alpha=0.6, extent=tuple(extent), interpolation="bilinear")
     for number, mark in enumerate(one.marks, 1):
-        x, y = at[mark] * step + CELL_PX / 2
+        across, down = breast.from_film(*mark)
+        x, y = across * factor, (down - top) * factor
         left.plot(x, y, "+", color=MARK, markersize=10, markeredgewidth=1.5)
         left.text(x + 14, y - 14, str(number), color=MARK, fontsize=9)
-    score = values[one.marks[0]] if one.marks else float("nan")
+    score = values.max() if len(values) else float("nan")
     left.set_title(f"{figures.plain(image)}  first mark {score:.2f}", fontsize=8, loc="left")

@@ -12,7 +12,7 @@ from mammo.training.places import Targets
 
 ALONE, PARTNER = "detector", "detector_partner"  # heads: of a film alone, and with that of the other breast
 MARKS = 30  # most marks of a film
-POINT = [FACTS.index("x_px"), FACTS.index("y_px")]
+POINT, CELL = ([FACTS.index(name) for name in names] for names in (("x_px", "y_px"), ("row", "column")))
 GRID, SMOOTH = 24, 1.5  # cells of the position prior across and down, and the width of its smoothing in cells
 COLUMNS = ["image_id", "patient", "split", "head", "x_px", "y_px", "x0_px", "y0_px", "x1_px", "y1_px", "score"]
 
@@ -39,21 +39,45 @@ class HeatMaps:
         return [of_film[:, POINT].astype(float) for of_film in self.places]
 
 
-def marks_of(heat: np.ndarray, points: np.ndarray, apart_px: float, most: int = MARKS) -> list[int]:
+def marks_of(heat: np.ndarray, places: np.ndarray, apart_px: float, most: int = MARKS) -> tuple[list[int], np.ndarray]:
     """Return the hottest place, then the hottest one that is farther than `apart_px` from all before, and so on.
 
     Args:
         heat: (n,) values of places.
-        points: (n, 2) x and y of each place on the film, in pixels.
-        apart_px: The distance within which a mark hides others.
+        places: (n, FACTS) the places.
+        apart_px: The distance within which a mark hides others, in pixels of the film.
         most: The largest number of marks.
+
+    Returns:
+        The numbers of m places, and (m, 2) x and y of their peaks on the film, in pixels.
     """
+    points = places[:, POINT].astype(float)
     left, found = np.ones(len(heat), bool), list[int]()
     while left.any() and len(found) < most:
         hottest = int(np.where(left, heat, -np.inf).argmax())
         found.append(hottest)
         left &= np.hypot(*(points - points[hottest]).T) > apart_px
-    return found
+    numbers = {(row, column): number for number, (row, column) in enumerate(places[:, CELL].astype(int).tolist())}
+    return found, np.reshape([_peak(heat, places, points, numbers, place) for place in found], (-1, 2))
+
+
+def _peak(
+    heat: np.ndarray, places: np.ndarray, points: np.ndarray, numbers: Mapping[tuple[int, int], int], place: int
+) -> np.ndarray:
+    """Return x and y of the peak of a hot place: across and down, that of the parabola through it and its neighbours.
+
+    The peak lies at most half way to a neighbour. Where a neighbour is not on the breast, it lies on the place.
+    """
+    row, column = places[place, CELL].astype(int).tolist()
+    peak = points[place].copy()
+    for down, across in ((1, 0), (0, 1)):
+        before, after = (numbers.get((row + sign * down, column + sign * across)) for sign in (-1, 1))
+        if before is None or after is None:
+            continue
+        bend = 2 * heat[place] - heat[before] - heat[after]
+        share = np.clip((heat[after] - heat[before]) / (2 * bend), -0.5, 0.5) if bend > 0 else 0
+        peak += share * (points[after] - points[before]) / 2
+    return peak
 
 
 def position_prior(places: np.ndarray, targets: Targets, use: np.ndarray) -> np.ndarray:
@@ -87,7 +111,7 @@ def baselines(places: np.ndarray, targets: Targets, use: np.ndarray) -> dict[str
 
 def candidates(
     images: pd.DataFrame,
-    points: Sequence[np.ndarray],
+    places: Sequence[np.ndarray],
     heats: Mapping[str, Sequence[np.ndarray]],
     spacing_mm: Sequence[float],
     apart_mm: float,
@@ -96,17 +120,16 @@ def candidates(
 
     Args:
         images: `image_id, patient, split` of each film.
-        points: (n, 2) x and y of the places of each film.
+        places: (n, FACTS) the places of each film.
         heats: By head, the values of the places of each film.
         spacing_mm: The side of a pixel of each film.
         apart_mm: The least distance of two marks, which is also the side of a mark's box.
     """
     tables = []
     for head, of_films in heats.items():
-        for image, at, heat, side in zip(images.to_dict("records"), points, of_films, spacing_mm, strict=True):
-            rows, reach = marks_of(heat, at, apart_mm / side), apart_mm / side / 2
-            places = np.hstack([at[rows], at[rows] - reach, at[rows] + reach])
-            found = pd.DataFrame(places, columns=COLUMNS[4:10])
+        for image, of_film, heat, side in zip(images.to_dict("records"), places, of_films, spacing_mm, strict=True):
+            (rows, at), reach = marks_of(heat, of_film, apart_mm / side), apart_mm / side / 2
+            found = pd.DataFrame(np.hstack([at, at - reach, at + reach]), columns=COLUMNS[4:10])
             tables.append(found.assign(**image, head=head, score=heat[rows]))
     table = pd.concat(tables, ignore_index=True)[COLUMNS]
     table["score"] = [f"{value:.9g}" for value in table["score"].astype(np.float32)]

@@ -13,6 +13,7 @@ from mammo.datasets.findings import findings_table
 from mammo.datasets.geometry import geometry
 from mammo.datasets.labels import Labels
 from mammo.errors import InputError
+from mammo.preprocessing.view import FACTS
 from mammo.training.marks import candidates, marks_of, position_prior, with_partners
 from mammo.training.place_batches import Places, Steps
 from mammo.training.place_guard import check_films
@@ -285,19 +286,49 @@ def test_each_epoch_has_steps_of_its_own():
     assert list(steps) == list(range(200, 300)) and len(steps) == 100
 
 
+def lattice(rows, columns, step=10.0):
+    """Places of a view, with the point of each on a film that is mirrored."""
+    down, across = (one.ravel() for one in np.mgrid[:rows, :columns])
+    places = np.zeros((rows * columns, len(FACTS)), np.float32)
+    for name, values in {"x_px": 500 - step * across, "y_px": 7 + step * down, "row": down, "column": across}.items():
+        places[:, FACTS.index(name)] = values
+    return places
+
+
 def test_marks_are_the_hottest_places_and_none_is_near_a_hotter_one():
-    heat = np.array([5.0, 4.9, 3.0, 2.0])
-    points = np.array([[0, 0], [5, 0], [10, 0], [10.1, 0]])
-    assert marks_of(heat, points, 9.0) == [0, 2]
-    assert marks_of(heat, points, 4.0) == [0, 1, 2]
-    assert marks_of(heat, points, 0.0, most=2) == [0, 1]
+    heat, places = np.array([5.0, 4.9, 3.0, 2.0]), lattice(4, 1)
+    places[:, 0], places[:, 1] = (0, 5, 10, 10.1), 0
+    places[:, FACTS.index("row")] = [0, 9, 19, 29]  # none beside another
+    found, at = marks_of(heat, places, 9.0)
+    assert found == [0, 2] and at.tolist() == [[0, 0], [10, 0]]
+    assert marks_of(heat, places, 4.0)[0] == [0, 1, 2]
+    assert marks_of(heat, places, 0.0, most=2)[0] == [0, 1]
+
+
+@pytest.mark.parametrize("peak", [(463.0, 52.0), (460.0, 57.0), (457.0, 48.0)])
+def test_a_mark_lies_on_the_peak_between_places(peak):
+    places = lattice(9, 9)
+    heat = 3 - ((places[:, :2] - peak) ** 2).sum(1) / 50
+    found, at = marks_of(heat, places, 1000)
+    assert at[0] == pytest.approx(peak) and abs(places[found[0], :2] - peak).max() <= 5
+
+
+def test_a_mark_at_an_edge_or_on_a_slope_stays_within_half_of_the_way_to_a_neighbour():
+    places = lattice(5, 5)
+    edge = -((places[:, :2] - (500, 22)) ** 2).sum(1)  # on the first column, between two rows
+    assert marks_of(edge, places, 1000)[1][0] == pytest.approx([500, 22])
+    slope = np.where(places[:, 0] > 475, 9.0, places[:, 1] * 1e-3)  # hidden by the columns that are hotter
+    slope[places[:, 0] == 470] = 5
+    found, at = marks_of(slope, places, 25)
+    assert abs(places[found, :2] - at).max() <= 5
+    assert marks_of(np.ones(25), places, 1000)[1][0] == pytest.approx(places[0, :2])
 
 
 def test_candidates_are_in_pixels_of_the_film_and_sorted_by_suspicion():
     images = pd.DataFrame([{"image_id": "a", "patient": "p", "split": "test"}])
-    table = candidates(images, [np.array([[10.0, 20], [90, 20]])], {"detector": [np.array([1.0, 2.0])]}, [0.5], 10.0)
-    assert table["x_px"].tolist() == [90, 10] and table["score"].astype(float).tolist() == [2, 1]
-    assert table.loc[0, ["x0_px", "y0_px", "x1_px", "y1_px"]].tolist() == [80, 10, 100, 30]
+    table = candidates(images, [lattice(1, 2, 80.0)], {"detector": [np.array([1.0, 2.0])]}, [0.5], 10.0)
+    assert table["x_px"].tolist() == [420, 500] and table["score"].astype(float).tolist() == [2, 1]
+    assert table.loc[0, ["x0_px", "y0_px", "x1_px", "y1_px"]].tolist() == [410, -3, 430, 17]
 
 
 def test_a_partner_is_the_other_breast_of_the_same_patient_exam_and_view():
