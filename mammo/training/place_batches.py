@@ -62,7 +62,7 @@ class Places(Dataset[dict[str, Tensor]]):
             )
         self.soft = torch.from_numpy(targets.soft).float().repeat(config.restarts, 1)
         self.lesion = targets.lesion
-        self.seen = [use & ~np.isin(patients, left) for left in _left_out(np.unique(patients[use]), config, seed)]
+        self.seen = [~np.isin(patients, left) for left in _left_out(np.unique(patients[use]), config, seed)]
         drawn = [self.inside[seen[self.inside]] for seen in self.seen]
         self.others = [self.outside[seen[self.outside]] for seen in self.seen]
         if not all(map(len, [*drawn, *self.others])):
