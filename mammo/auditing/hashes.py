@@ -58,6 +58,14 @@ def read_grey(path: Path) -> np.ndarray:
     return pixels
 
 
+def shrunk(film: np.ndarray, factor: float) -> np.ndarray:
+    """Return a film (height, width) made smaller by a factor of at most 1; each side keeps at least one pixel."""
+    if factor >= 1:
+        return film
+    down, across = (max(factor, 1 / length) for length in film.shape)
+    return cv2.resize(film, None, fx=across, fy=down, interpolation=cv2.INTER_AREA)
+
+
 def record(film: np.ndarray, key: bytes = b"") -> np.ndarray:
     """Return the record of a film (height, width) uint8 as a `RECORD`."""
     thumb = cv2.resize(film, (SIDE, SIDE), interpolation=cv2.INTER_AREA)

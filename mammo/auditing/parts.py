@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import track
 
 from mammo.auditing.duplicates import fine_structure, telling
-from mammo.auditing.hashes import key_of, read_grey
+from mammo.auditing.hashes import key_of, read_grey, shrunk
 from mammo.errors import UnreadableFilm
 from mammo.files import whole
 from mammo.paths import home
@@ -116,7 +116,7 @@ def features(path: Path) -> np.ndarray:
 
 def _computed(film: np.ndarray) -> np.ndarray:
     factor = min(1.0, SIDE_PX / max(film.shape))
-    seen = cv2.resize(film, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA) if factor < 1 else film
+    seen = shrunk(film, factor)
     points, looks = cv2.SIFT_create(contrastThreshold=0.01, edgeThreshold=12).detectAndCompute(seen, None)  # type: ignore[attr-defined]
     if looks is None:
         return np.empty(0, _FEATURE)

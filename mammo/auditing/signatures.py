@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from mammo.auditing.hashes import read_grey
+from mammo.auditing.hashes import read_grey, shrunk
 from mammo.errors import InputError, UnreadableFilm
 from mammo.evaluation.areas import weighted_auroc
 from mammo.evaluation.bootstrap import Value, interval, resampled
@@ -108,8 +108,7 @@ def ground_of(path: Path) -> dict[str, float]:
         UnreadableFilm: The file cannot be used as a film.
     """
     film = read_grey(path)
-    factor = SIDE_PX / max(film.shape)
-    small = cv2.resize(film, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA) if factor < 1 else film
+    small = shrunk(film, SIDE_PX / max(film.shape))
     width = max(round(BORDER * min(small.shape)), 1)
     found: dict[str, float] = {}
     for name, strip in (("top", small[:width]), ("bottom", small[-width:]), ("left", small[:, :width]),

@@ -54,6 +54,14 @@ def test_a_copy_turned_by_any_angle_is_found(films):
     assert [(one.first, one.second) for one in told] == [(0, 3)] and "turned by 37 degrees, 100 %" in told[0].proof
 
 
+def test_a_picture_of_one_row_ends_nothing(films):
+    folder, made = films
+    cv2.imwrite(str(folder / "film9.png"), np.arange(5000, dtype=np.uint8)[None])  # a ruler, say
+    told = found(folder, made[1][::-1])
+    (folder / "film9.png").unlink()
+    assert [(one.first, one.second) for one in told] == [(1, 4)]
+
+
 def test_films_that_share_a_marker_alone_are_in_no_pair(films):
     folder, _ = films
     assert parts.find_parts(sorted(folder.glob("film*.png")), np.ones(3, bool)) == []
