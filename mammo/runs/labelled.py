@@ -2,13 +2,16 @@
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from mammo.errors import InputError
 from mammo.evaluation.aggregate import PLACES
+from mammo.evaluation.external import SUM_WITHIN
 from mammo.evaluation.operating_point import FLOOR
 from mammo.evaluation.predictions import BASELINES, COLUMNS
 from mammo.inference.operating import operating_point
 from mammo.run_folder import RunFolder
+from mammo.tables.numbers import named_rows, to_numbers
 from mammo.wording import number_of
 
 WRITTEN = {"unit", "status", "head", "score", "image_id", "patient"}  # columns of `mammo predict --out`
@@ -40,7 +43,13 @@ def labelled_predictions(run: RunFolder, sheet: pd.DataFrame, name: str) -> tupl
     rows = rows if written else rows[rows["split"].eq("test")]
     unlabelled = rows["label"].isna()
     notes = [f"left out: {number_of(int(unlabelled.sum()), 'row')} without a label"] if unlabelled.any() else []
-    rows = rows[~unlabelled].reset_index(drop=True)
+    rows = rows[~unlabelled]
+    numbered, rows = rows.index, rows.reset_index(drop=True)
+
+    def refuse(wrong: ArrayLike, why: str) -> None:
+        if some := [*numbered[np.flatnonzero(wrong)]]:
+            raise InputError(f"{name}: {named_rows(some)}: {why}")
+
     if rows.empty:
         raise InputError(f"{name}: no row of an image has a label; label the rows with {' or '.join(classes)}")
     known = {one.casefold(): one for one in classes}
@@ -58,11 +67,14 @@ def labelled_predictions(run: RunFolder, sheet: pd.DataFrame, name: str) -> tupl
     table = table.assign(label=labels, split="test").astype(dict.fromkeys(("finding_id", "patch", "copy"), "Int64"))
     for place in PLACES:
         table[place] = rows[place] if place in rows else pd.Series(pd.NA, rows.index, "string")
-    numbers = rows[["score", *of]].apply(pd.to_numeric, errors="coerce").astype(float)
-    if numbers[of].isna().to_numpy().any():
-        raise InputError(f"{name}: a probability is no number; expected predictions as the run wrote them")
-    table["score"] = numbers["score"]
-    probabilities = numbers[of].to_numpy()
+    table["score"] = to_numbers(rows["score"], "score", refuse, notes)
+    lacking_score = table["score"].isna()
+    refuse(lacking_score & ~lacking_score.all(), "score is missing; expected predictions as the run wrote them")
+    probabilities = np.column_stack([to_numbers(rows[one], one, refuse, notes) for one in of])
+    refuse(
+        ~(probabilities >= 0).all(axis=1) | (abs(probabilities.sum(axis=1) - 1) > SUM_WITHIN),
+        f"{' and '.join(of)} are no probabilities that add up to 1; expected predictions as the run wrote them",
+    )
     if written:
         probabilities = _undone(run, rows["head"].to_numpy(str), probabilities)
     for index, one in enumerate(classes):

@@ -144,6 +144,13 @@ def test_it_keeps_a_self_test_of_its_own_numbers(run, self_tested, tmp_path):
         ({"patient": "one"}, "1 patient is normal, and at least 10"),
         ({"head": "mlp"}, "head mlp: the run has"),
         ({"image_id": "same"}, "an image has two rows"),
+        (
+            {"probability_abnormal": -0.2},
+            "rows 2, 3, 4 and 157 more: probability_normal and probability_abnormal are no",
+        ),
+        ({"probability_normal": 0.9, "probability_abnormal": 0.9}, "that add up to 1"),
+        ({"probability_abnormal": "high"}, "probability_abnormal is high; expected a number"),
+        ({"score": "inf"}, "score is infinite"),
     ],
 )
 def test_tables_that_cannot_answer_are_refused_in_one_line(run, tmp_path, changed, said):
@@ -151,6 +158,21 @@ def test_tables_that_cannot_answer_are_refused_in_one_line(run, tmp_path, change
     status, output = ended("recalibrate", run.path, table, "--out", tmp_path / "model")
     assert status == 2 and said in output and output.count("\n") == 1
     assert not (tmp_path / "model").exists() and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_table_of_a_spreadsheet_with_decimal_commas_gives_the_same(run, made, tmp_path):
+    labelled(run, tmp_path / "points.csv")
+    pd.read_csv(tmp_path / "points.csv").to_csv(tmp_path / "commas.csv", sep=";", decimal=",", index=False)
+    again = mammo.recalibrate(run, tmp_path / "commas.csv", out=tmp_path / "model", sensitivity=0.9, prevalence=0.006)
+    assert again.recalibration["operating"] == made.recalibration["operating"]
+
+
+def test_a_score_that_is_missing_is_named_by_its_row(run, tmp_path):
+    table = pd.read_csv(labelled(run, tmp_path / "ours.csv"))
+    table.loc[5, "score"] = np.nan
+    table.to_csv(tmp_path / "ours.csv", index=False)
+    with pytest.raises(InputError, match="row 7: score is missing"):
+        mammo.recalibrate(run, tmp_path / "ours.csv", out=tmp_path / "model")
 
 
 def test_predictions_of_images_that_were_learnt_are_refused(run, tmp_path):
