@@ -11,10 +11,11 @@ from typing import BinaryIO
 import numpy as np
 
 from mammo.errors import UnreadableFilm
-from mammo.formats.levels import is_inverted, levels_of
+from mammo.formats.levels import is_inverted, levels_of, padding_of
 from mammo.formats.pixels import Pixels, check_content, shown
 from mammo.formats.stream import Layout, has_pixels, layout_of, read_codes
 from mammo.formats.tags import Tags, read_tags
+from mammo.wording import number_of
 
 _CLASSES = "1.2.840.10008.5.1.4.1.1."
 DIRECTORY = "1.2.840.10008.1.3.10"
@@ -77,7 +78,10 @@ def read(file: BinaryIO, *, voi: str = "first", mask: bool = False) -> tuple[Pix
 def pixels_of(tags: Tags, codes: np.ndarray, bits: int, layout: Layout, voi: str) -> Pixels:
     """Return the grey levels of stored values, as `read_codes` gives them."""
     least, most = int(codes.min()), int(codes.max())
-    smallest = least - (1 << (bits - 1) if layout.signed else 0)
+    zero = 1 << (bits - 1) if layout.signed else 0  # the code of the stored value 0
+    smallest, padding = least - zero, padding_of(tags, layout.signed)
+    if layout.signed and padding is not None and padding[0] <= smallest <= padding[1]:
+        smallest = int(codes.min(where=codes > padding[1] + zero, initial=most)) - zero
     levels = levels_of(tags, bits, layout.signed, smallest, voi)
     if voi == "first" and np.ptp(levels.table[least : most + 1]) == 0:
         levels = levels_of(tags, bits, layout.signed, smallest, "none")
@@ -111,9 +115,13 @@ def refuse(tags: Tags, has_data: bool) -> None:
     frames = frames_of(tags)
     if kind in TOMOSYNTHESIS or frames > 1:
         what = "tomosynthesis" if kind in TOMOSYNTHESIS or modality == "MG" else "an object"
-        raise UnreadableFilm(f"it is {what} of {frames} frames (NumberOfFrames); give the (synthetic) 2D film")
+        raise UnreadableFilm(
+            f"it is {what} of {number_of(frames, 'frame')} (NumberOfFrames); give the (synthetic) 2D film"
+        )
     if kind in FOR_PROCESSING or "PROCESSING" in tags.text("PresentationIntentType").upper():
         raise UnreadableFilm("it holds raw detector data (FOR PROCESSING); give the film FOR PRESENTATION")
+    if tags.text("QualityControlImage").upper() == "YES":
+        raise UnreadableFilm("it is an image for quality control, such as of a test object (QualityControlImage YES)")
     _refuse_modality(kind, modality, tags.text("BodyPartExamined").upper())
     if not has_data:
         raise UnreadableFilm("it has no pixels (no PixelData)")

@@ -38,7 +38,7 @@ def levels_of(tags: Tags, bits: int, signed: bool, smallest: int = 0, voi: str =
         tags: The header.
         bits: Bits of a stored value.
         signed: True if stored values are in two's complement.
-        smallest: The smallest stored value of the film. If a signed film has none below 0, its black is 0.
+        smallest: The smallest stored value that is no padding. If a signed film has none below 0, its black is 0.
         voi: `first` applies the first VOI table, or else the first window; `none` applies neither.
 
     Raises:
@@ -49,7 +49,7 @@ def levels_of(tags: Tags, bits: int, signed: bool, smallest: int = 0, voi: str =
     depth = bits - positive
     white = next(one for one in ((1 << depth) - 1, (1 << bits) - 1, 65535) if one == 65535 or _fits(grey, one))
     table = np.rint(grey * white).astype(np.uint8 if white < 256 else np.uint16)
-    if (padding := _padding(tags, signed)) is not None:
+    if (padding := padding_of(tags, signed)) is not None:
         table[(stored >= padding[0]) & (stored <= padding[1])] = 0
     return Levels(table, white, (*notes, *_said(padding)))
 
@@ -66,7 +66,7 @@ def notes_of(tags: Tags, bits: int, signed: bool) -> tuple[str, ...]:
         return levels_of(tags, bits, signed).notes
     half = 1 << (bits - 1)
     ends = np.array([-half, 0, half - 1] if signed else [0, 2 * half - 1], np.float64)
-    return (*_grey(tags, ends, signed, "first")[2], *_said(_padding(tags, signed)))
+    return (*_grey(tags, ends, signed, "first")[2], *_said(padding_of(tags, signed)))
 
 
 def _grey(tags: Tags, stored: np.ndarray, positive: bool, voi: str) -> tuple[np.ndarray, bool, list[str]]:
@@ -167,7 +167,7 @@ def _voi(tags: Tags, values: np.ndarray) -> tuple[np.ndarray | None, list[str]]:
     return grey, [*notes, f"window {centre:g}/{width:g} ({kind}) applied"]
 
 
-def _padding(tags: Tags, signed: bool) -> tuple[int, int] | None:
+def padding_of(tags: Tags, signed: bool) -> tuple[int, int] | None:
     """Return the smallest and largest stored value that stand for padding; None without any."""
     first, last = tags.whole("PixelPaddingValue"), tags.whole("PixelPaddingRangeLimit")
     if first is None:

@@ -34,7 +34,7 @@ USED = [
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "PatientID", "Modality", "BodyPartExamined",
     "SpecificCharacterSet", "PresentationIntentType", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation",
     "PresentationLUTShape", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
-    "PixelPaddingValue", "PixelPaddingRangeLimit", "PixelAspectRatio",
+    "PixelPaddingValue", "PixelPaddingRangeLimit", "PixelAspectRatio", "QualityControlImage",
     "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence",
     "WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence",
     "PixelSpacing", "PixelSpacingCalibrationType", "ImagerPixelSpacing", "NominalScannedPixelSpacing",

@@ -120,6 +120,13 @@ def test_padding_is_background_after_the_inversion(read):
     assert read(negative, bits=16, PixelRepresentation=1, PixelPaddingValue=-2000).pixels[:20].max() == 0
 
 
+def test_padding_below_zero_does_not_make_a_signed_film_grey(read):
+    tags = {"bits": 16, "PixelRepresentation": 1}
+    padded = np.where(np.arange(200)[:, None] < 20, 63536, X)
+    found, plain = read(padded, PixelPaddingValue=-2000, **tags), read(**tags)
+    assert np.array_equal(found.grey()[20:], plain.grey()[20:]) and found.max_level == plain.max_level
+
+
 REFUSED = {
     "for processing": ({"PresentationIntentType": "FOR PROCESSING"}, "FOR PROCESSING"),
     "for processing by class": ({"SOPClassUID": MG + ".1"}, "FOR PROCESSING"),
@@ -133,6 +140,8 @@ REFUSED = {
     "another photometric": ({"PhotometricInterpretation": "MONOCHROME3"}, "MONOCHROME3"),
     "a report": ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.88.50", "Modality": "SR"}, "structured report"),
     "a presentation state": ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.11.1"}, "presentation state"),
+    "one slice": ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.13.1.3", "NumberOfFrames": 1}, "of 1 frame "),
+    "a test object": ({"QualityControlImage": "YES"}, "QualityControlImage YES"),
     "no size": ({"Rows": 0}, "0 x 160"),
     "a bomb": ({"Rows": 60000, "Columns": 60000}, "200 million"),
     "more bits stored than allocated": ({"BitsStored": 20, "HighBit": 19}, "BitsStored"),
