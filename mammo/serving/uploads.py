@@ -71,6 +71,8 @@ async def form_of(request: Request, limits: Limits) -> Form:
     """
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise Refused(415, "expected a form with files (multipart/form-data): curl -F films=@film.dcm <address>")
+    if odd := [one for one in request.query_params if one != "format"]:
+        raise Refused(422, f"{printable(odd[0])[:40]} in the address is not read; send a field of the form")
     most = {"max_files": limits.films, "max_fields": len(OPTIONS) + len(FACTS) * limits.films}
     parser = InMemory(request.headers, _counted(request, limits.bytes), max_part_size=MOST_TEXT, **most)
     try:

@@ -184,6 +184,11 @@ def test_a_request_that_cannot_be_answered_says_why(client, how, status, word):
     assert (found.status_code, word in found.json()["error"]) == (status, True), found.text
 
 
+def test_a_fact_in_the_address_is_refused_and_not_passed_over(client):
+    found = client.post("/predict?laterality=left", files=[FILM])
+    assert found.status_code == 422 and "laterality in the address is not read" in found.json()["error"]
+
+
 def send_damaged(client, count, seed=0):
     """Send damaged films of all kinds; return how many had each status, and the slowest in seconds."""
     names, found, slowest = list(WAYS), {}, 0.0
