@@ -34,6 +34,7 @@ def explain(
     The exit status is 0 (all films were explained), 1 (some were left out) or 2 (none could be used).
     """
     from mammo.run_folder import RunFolder
+    from mammo.runs.checks import check_writable
     from mammo.runs.external_data import check_run
     from mammo.runs.plugins import load_plugins
 
@@ -41,6 +42,8 @@ def explain(
     check_run(folder)
     if bool(films) == score:
         raise InputError("name films to explain, or --score to score the maps of the test part, and not both")
+    if not score:
+        check_writable(out, "--out")
     load_plugins(folder.config.plugins)
 
     from mammo.inference.build import build_predictor  # imports torch, which bad input should not wait for

@@ -84,6 +84,8 @@ def predict(
     marks = out.parent / "marks.csv" if marks is None and out is not None and detects else marks
     for new in filter(None, (out, marks)):
         _check_new(new)
+    if out is not None and marks is not None and out.resolve() == marks.resolve():
+        raise InputError(f"{out} would hold the answers and the marks; name one file with --out, another with --marks")
     dicom = {option: path for option, path in (("--dicom-sr", dicom_sr), ("--dicom-seg", dicom_seg)) if path}
     _check_dicom(folder, dicom)
     words = [word for word in films if word.startswith("data.") and "=" in word and not Path(word).exists()]

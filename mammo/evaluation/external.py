@@ -258,7 +258,7 @@ class _Reader:
             if self.images.max(initial=-1) + 1 < len(table):  # else each row has an image of its own
                 numbers = row_numbers(table, [*SAMPLE[1:], "split", "head", "fold", "seed"], self.images)
                 again = pd.Series(numbers).duplicated()
-                why = "give it once, or distinguish its samples by finding_id or patch"
+                why = "give it once, or distinguish its samples by finding_id or patch, and classifiers by head"
                 self.raw.refuse(again, f"the same image is in an earlier row; {why}")
             return
         values = [one for one in table.columns if one not in SAMPLE]

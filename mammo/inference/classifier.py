@@ -126,6 +126,11 @@ class ClassifierPredictor(Predictor[SeenWindows]):
             raise InputError(
                 f"crop={self.config.crop.name} looks at whole films; a point is for a run on lesion windows"
             )
+        height, width = film.pixels.shape
+        if at is not None and not (0 <= at[0] <= width and 0 <= at[1] <= height):
+            raise InputError(
+                f"the point {at[0]:g},{at[1]:g} is outside the film of {width} x {height} pixels; name another"
+            )
         row = {"dataset": "film", "image_id": name, "finding_id": 0, "path": name, "patient": "film"}
         facts = {"laterality": laterality or film.laterality, "spacing_mm": spacing}
         asks, searched = self.crop.look(findings_table(pd.DataFrame([row | facts])).iloc[0], at)  # type: ignore[attr-defined]

@@ -24,7 +24,8 @@ from mammo.tables.spellings import NAMES, recognise
 from mammo.tables.spreadsheet import read_spreadsheet
 from mammo.wording import number_of
 
-TABLES = (".csv", ".tsv", ".xlsx", ".parquet", ".csv.gz", ".csv.xz")
+# Endings of tables; one that cannot be read is refused as a table, with what to save it as.
+TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".xlsm", ".xls", ".ods", ".parquet", ".csv.gz", ".csv.xz")
 FACTS = ["patient", "exam", "laterality", "view", "spacing_mm"]  # known of a film before a pixel is read
 ASKED = ["path", "image_id", *FACTS]  # the columns of a table that are looked at
 
@@ -56,6 +57,8 @@ def films_of(sources: Sequence[Path | str], data: DataConfig | None = None) -> F
     """
     notes: list[str] = []
     parts = []
+    if "" in map(str, sources):  # which pathlib would take as the working folder
+        raise InputError("the name of a film is empty; is a variable of the shell not set?")
     for source in map(Path, sources):
         path = source.expanduser()
         if stat.S_ISDIR(mode_of(path)):
@@ -111,9 +114,11 @@ def _of_table(path: Path, data: DataConfig, notes: list[str]) -> pd.DataFrame:
     if "view" not in (data.columns or {}):
         rows.doubt_view()
     if "path" not in rows.columns:
-        has = ", ".join(map(str, sheet.rows))
+        if first := next((name for name in sheet.rows if (path.parent / name).is_file()), None):
+            raise InputError(f"{path} begins with a film, {first}, and not with a header; write path above it")
+        has, others = ", ".join(map(str, sheet.rows)), f"; {sheet.others}" if sheet.others else ""
         raise InputError(
-            f"{path}: no column is the path of the film; name it, data.columns.path=<one of {has}>{sheet.others}"
+            f"{path}: no column is the path of the film; name it, data.columns.path=<one of {has}>{others}"
         )
     words = rows.words("path")
     rows.refuse(words.isna(), "there is no path")

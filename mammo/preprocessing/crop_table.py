@@ -104,7 +104,10 @@ def cut_samples(
     """
     rows = findings.assign(label=labels.label(findings))
     if rows["label"].isna().all():
-        raise InputError(f"no finding has a {labels.column} that the task knows; choose another task or data set")
+        raise InputError(
+            f"no finding has a {labels.column} that tells {' or '.join(labels.classes)}; fill or name this column, or "
+            "choose another task or data set"
+        )
     notes = []
     absent = set(rows["image_id"]) - set(rows.dropna(subset="label")["image_id"])
     if labels.words:

@@ -172,6 +172,12 @@ def test_a_picture_has_each_pixel_of_the_film_the_answer_and_the_scale(run, abno
     assert width == pytest.approx(round(width)) and width >= 1
 
 
+def test_a_folder_of_pictures_that_is_a_file_is_refused(run, abnormal, tmp_path):
+    (tmp_path / "film.png").touch()
+    result = CliRunner().invoke(app, ["explain", str(run.path), abnormal, "--out", str(tmp_path / "film.png")])
+    assert result.exit_code == 2 and "film.png is a file; name another folder" in result.output
+
+
 def test_the_map_of_a_detector_is_its_heat_and_one_film_does_not_explain_the_answer_for_two(trained, phantom):  # noqa: F811
     run = trained(DETECTOR)
     ask, name = run.predictor(), str(run.samples["image_id"].iloc[0])

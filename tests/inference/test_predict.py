@@ -308,18 +308,47 @@ def test_a_point_names_the_lesion_and_without_one_the_breast_is_searched(trained
         (["{run}", "nowhere.png"], "0 films predicted, 1 left out"),
         (["{run}", "{film}", "--head", "svmm"], "no head svmm; it has softmax, svm"),
         (["{run}", "{film}", "--at", "4;5"], "--at 4;5: expected x,y"),
+        (["{run}", "{film}", "", "--at", "4,5"], "the name of a film is empty"),
         (["{run}", "{film}", "--at", "4,5"], "crop=whole looks at whole films"),
         (["{run}", "{film}", "{film}2", "--at", "4,5"], "a point is for one film"),
         (["{run}", "{film}", "--units", "woman"], "unit woman: expected image, breast"),
         (["{run}", "{film}", "--marks", "marks.csv"], "is no detector"),
+        (["{lesion}", "{film}", "--at", "2000,3"], "the point 2000,3 is outside the film of 1024 x 1024 pixels"),
+        (["{lesion}", "{film}", "--at", "nan,3"], "the point nan,3 is outside the film"),
+        (["{detector}", "{film}", "--out", "{empty}/marks.csv"], "would hold the answers and the marks"),
         (["{empty}", "{film}"], "it has no provenance.json"),
     ],
 )
 def test_where_nothing_can_be_done_it_is_said_and_the_status_is_2(trained, phantom, tmp_path, words, said):
     (tmp_path / "empty").mkdir()
     places = {"run": trained(WHOLE).path, "empty": tmp_path / "empty", "film": phantom.root / "mdb001.pgm"}
+    places |= {
+        name: trained(of).path for name, of in (("lesion", LESION), ("detector", DETECTOR)) if f"{{{name}}}" in words
+    }
     status, output = ended(*[word.format(**places) for word in words])
     assert status == 2 and said in output
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("films.txt", "film.pgm\nfilm.pgm\n", "begins with a film, film.pgm, and not with a header"),
+        ("films.xls", "\xd0\xcf\x11\xe0", "a file of old Excel"),
+    ],
+)
+def test_a_table_that_is_none_says_what_it_is(tmp_path, name, content, said):
+    (tmp_path / "film.pgm").write_bytes(b"P5 1 1 255\n\0")
+    (tmp_path / name).write_bytes(content.encode("latin-1"))
+    with pytest.raises(InputError, match=re.escape(said)):
+        films_of([tmp_path / name])
+
+
+def test_sheets_that_are_not_read_are_told_after_the_columns(tmp_path):
+    with pd.ExcelWriter(tmp_path / "films.xlsx") as book:
+        for sheet, column in (("readme", "note"), ("films", "path")):
+            pd.DataFrame({column: ["x"]}).to_excel(book, sheet_name=sheet, index=False)
+    with pytest.raises(InputError, match="<one of note>; the workbook has 2 sheets"):
+        films_of([tmp_path / "films.xlsx"])
 
 
 def test_a_table_whose_path_is_not_told_is_refused_and_takes_the_words_of_training(trained, listed, tmp_path):
