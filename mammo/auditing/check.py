@@ -25,6 +25,7 @@ from mammo.wording import number_of
 FILMS = 16  # on the sheet
 SHOWN = 5  # names in a line
 NAME = 22  # letters above a film
+MOST_MASKED = 0.5  # of a film; no lesion is as large
 SIDE_PX = 480  # of a film on the sheet
 
 
@@ -149,6 +150,12 @@ def look_at(dataset: Dataset, rows: pd.DataFrame, *, drawn: bool) -> Look:
             if mask is not None and mask.shape != film.pixels.shape:
                 look.fault = (
                     f"{place.mask_path}: the mask has {mask.shape[1]} x {mask.shape[0]} pixels, its film {look.size}"
+                )
+                return look
+            if mask is not None and mask.mean() > MOST_MASKED:
+                look.fault = (
+                    f"{place.mask_path}: the mask covers {100 * mask.mean():.0f} % of its film; expected levels above "
+                    "0 on the finding alone: is it inverted?"
                 )
                 return look
         if drawn:

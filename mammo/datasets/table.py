@@ -114,11 +114,11 @@ class Table(OnDisk):
                 f"{self.table}: no column is the patient; name it, data.columns.patient=<one of {has}>, or take it "
                 f"from the paths, data.patient_from='(P\\d+)_'{more}"
             )
-        size = {"width", "height"} <= {name.casefold() for name in self._raw}
+        size = any(pair <= {name.casefold() for name in self._raw} for pair in ({"width", "height"}, {"w", "h"}))
         if "x_px" in found and "radius_px" not in found and size and "x" not in map(str, (self.columns or {})):
             raise InputError(
-                f"{self.table}: x and y beside width and height may be the corner or the centre of a box; give xmin, "
-                "ymin, xmax, ymax, or say that they are a centre, data.columns.x=x data.columns.y=y"
+                f"{self.table}: x and y beside a width and a height may be the corner or the centre of a box; give "
+                "xmin, ymin, xmax, ymax, or say that they are a centre, data.columns.x=x data.columns.y=y"
             )
         said = [f"{theirs} is {ours}" for ours, theirs in found.items() if theirs != ours]
         if said:

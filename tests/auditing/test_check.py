@@ -67,6 +67,17 @@ def test_each_film_that_cannot_be_used_is_named_with_its_reason(mine, lab, tmp_p
     assert any(line.startswith("fault: ") for line in found.lines())
 
 
+def test_a_mask_of_more_than_half_a_film_is_taken_for_inverted(mine, tmp_path):
+    def masked(rows):
+        size = cv2.imread(rows["Datei"][3], cv2.IMREAD_UNCHANGED).shape
+        mask = np.full(size, 255, np.uint8)
+        mask[:99, :99] = 0
+        cv2.imwrite(str(tmp_path / "mask.png"), mask)
+        return rows.assign(x=pd.NA, y=pd.NA, Radius=pd.NA, mask=pd.Series({3: str(tmp_path / "mask.png")}))
+
+    assert [fault for fault in mine(masked).faults if "is it inverted?" in fault]
+
+
 def test_one_film_under_two_names_is_found_by_its_pixels(mine, tmp_path):
     def doubled(rows):
         pixels = cv2.imread(rows["Datei"][3], cv2.IMREAD_UNCHANGED)

@@ -305,6 +305,7 @@ SETTINGS = {
     "no path": ({"place": "a", "patient": "b"}, {}, "data.columns.path="),
     "no patient": ({"path": "a", "woman": "b"}, {}, "data.columns.patient=.*data.patient_from"),
     "two patients": ({"path": "a", "patient": "b", "PatientID": "c"}, {}, "data.columns.patient=patient or "),
+    "corner or centre, in short": ({"path": "a", "patient": "b", "x": 1, "y": 1, "w": 3, "h": 3}, {}, "corner"),
     "corner or centre": ({"path": "a", "patient": "b", "x": 1, "y": 1, "width": 3, "height": 3}, {}, "corner"),
     "no such column": ({"path": "a", "patient": "b"}, {"columns": {"exam": "Exma"}}, "data.columns.exam=Exma"),
     "no such name": ({"path": "a", "patient": "b"}, {"columns": {"woman": "patient"}}, "data.columns.woman"),
