@@ -163,7 +163,7 @@ class _Reader:
         table = pd.DataFrame({"image_id": np.arange(1, len(self.raw) + 1)}).astype("string")
         if "image_id" in self.raw:
             table["image_id"] = self.raw.words("image_id")
-            self.raw.refuse(table["image_id"].isna(), "image_id is missing")
+            self.raw.refuse(table["image_id"].isna(), "image_id is missing; expected rows of images alone")
             self.images = row_numbers(table, ["image_id"])
             self.raw.refuse(differs(patient, self.images), "the image belongs to two patients; expected one")
         for one in SAMPLE[1:]:

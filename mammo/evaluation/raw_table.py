@@ -75,10 +75,11 @@ class RawTable:
         return f"the columns are {', '.join(map(str, self.raw.columns))}"
 
     def _spelling(self, known: set[str]) -> None:
-        """Rename columns such as `Patient` to `patient`, with a note."""
+        """Rename columns such as `Patient` to `patient` and `probability_normal` to `p_normal`, with a note."""
         for one in list(self.raw.columns):
             lower = str(one).lower()
-            wanted = lower if lower in known else f"p_{one[2:]}" if lower.startswith("p_") else None
+            start = next(filter(lower.startswith, ("p_", "probability_")), None)  # the second by `mammo predict`
+            wanted = lower if lower in known else f"p_{one[len(start) :]}" if start else None
             if wanted and wanted != one and wanted not in self.raw:
                 self.raw = self.raw.rename(columns={one: wanted})
                 self.notes.append(f"column {one} is taken as {wanted}")

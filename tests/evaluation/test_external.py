@@ -78,6 +78,16 @@ def test_the_order_of_the_columns_of_probabilities_does_not_matter():
         assert found["sensitivity"].value == ((given["score"] > 0.5) & (given["label"] == 1)).sum() / 30
 
 
+def test_what_predict_wrote_keeps_its_probabilities_though_scores_lie_between_0_and_1():
+    given = table()
+    words = {"label": given["label"].map({0: "normal", 1: "abnormal"}), "score": given["score"] / 2}
+    chances = {"probability_normal": 1 - given["score"], "probability_abnormal": given["score"]}
+    found = evaluate(given.assign(unit="image", image_id=range(60), **words, **chances))
+    assert found["brier"].value == pytest.approx(((given["score"] - given["label"]) ** 2).mean(), abs=1e-12)
+    with pytest.raises(InputError, match="rows of images alone"):
+        read_external(given.assign(unit="patient", image_id=None, **words, **chances))
+
+
 def test_scores_that_are_no_probabilities_rank_and_decide_by_a_threshold_alone():
     given = table(score=lambda t: np.log(t["score"] / (1 - t["score"])))
     found = evaluate(given)
