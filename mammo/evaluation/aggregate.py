@@ -8,6 +8,7 @@ from mammo.errors import InputError
 from mammo.evaluation.predictions import originals
 from mammo.tables.alike import places_among, row_numbers
 from mammo.tables.memory import give_back
+from mammo.wording import number_of
 
 UNITS = {  # the columns that name each unit, the finest first
     "image": ["image_id"],
@@ -87,14 +88,14 @@ def unit_notes(predictions: pd.DataFrame, unit: str) -> list[str]:
     images, notes = predictions.drop_duplicates("image_id").reindex(columns=columns), []
     exams = _exams(images)
     if (unknown := exams.isna()).any():
-        why = "have no exam, while their patient has several, and belong to none"
+        why = "no exam, though the patient has several: part of none"
         notes.append(f"{_counted(images[unknown])} {why} ({_names(images[unknown])})")
     taken = images["exam"].isna() & (exams.fillna("") != "")
     if taken.any():
-        why = "have no exam and are taken as of their patient's only one"
+        why = "no exam: taken as of the patient's only one"
         notes.append(f"{_counted(images[taken])} {why} ({_names(images[taken])})")
     if unit == "breast" and (unknown := images["laterality"].isna()).any():
-        why = "have no known laterality and belong to no breast"
+        why = "no known laterality: part of no breast"
         notes.append(f"{_counted(images[unknown])} {why} ({_names(images[unknown])})")
     return notes
 
@@ -212,7 +213,7 @@ def _name(table: pd.DataFrame, unit: str) -> pd.Series:
 
 
 def _counted(images: pd.DataFrame) -> str:
-    return f"{len(images)} image{'s' * (len(images) > 1)}"
+    return number_of(len(images), "image has", "images have")
 
 
 def _names(images: pd.DataFrame) -> str:

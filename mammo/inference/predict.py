@@ -218,7 +218,8 @@ def _add_unit(
     inner = "exam" if unit == "exam" else "image_id"
     if not asked and known.groupby("patient" if unit == "exam" else UNITS[unit])[inner].nunique().max() < 2:
         return  # each has one image, or each patient one exam, which has a row
-    answers.notes += unit_notes(samples[samples["patient"].notna()], unit)
+    notes = unit_notes(samples[samples["patient"].notna()], unit)
+    answers.notes += [note for note in notes if note not in answers.notes]  # breasts and exams may lack the same
     labels = Labels.from_config(predictor.config.task)
     table, _ = by_unit(known, labels, unit, predictor.config.aggregate)
     films = known.groupby(UNITS[unit])["image_id"].nunique().to_dict()

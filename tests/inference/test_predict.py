@@ -220,6 +220,13 @@ def test_films_whose_patient_or_side_is_not_known_belong_to_no_patient_or_breast
     assert any("no known laterality" in note for note in answers.notes)
 
 
+def test_what_breasts_and_exams_lack_is_said_once(trained, listed, tmp_path):
+    films = pd.read_csv(listed, dtype=str)[:3].assign(patient="P", exam=["E1", "E2", None])
+    films.to_csv(tmp_path / "films.csv", index=False)
+    answers = predict(build_predictor(trained(WHOLE)), films_of([tmp_path / "films.csv"]), units=["breast", "exam"])
+    assert sum("no exam" in note for note in answers.notes) == 1
+
+
 def ended(*words):
     result = CliRunner().invoke(app, ["predict", *map(str, words)])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
