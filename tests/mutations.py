@@ -207,7 +207,7 @@ MUTATIONS = {
     "hardest of all films": ("training/place_batches.py", "self.outside = np.flatnonzero(use & ", "self.outside = np.flatnonzero(", PLACES, "half_its_places"),
     "places of all films": ("training/detection_data.py", 'self.use = np.repeat(self._of("train"), np.diff(self.starts))', "self.use = np.ones(int(self.starts[-1]), bool)", FOUND, "score_less_half"),
     "restarts that see all patients": ("training/place_batches.py", "draw.choice(self.others[restart], half)", "draw.choice(self.outside, half)", PLACES, "patients_of_its_own"),
-    "marks away from the peak": ("training/marks.py", "peak += share *", "peak -= share *", PLACES, "on_the_peak"),
+    "marks away from the peak": ("training/marks.py", "peak += (heat", "peak -= (heat", PLACES, "on_the_peak"),
     "prior of all films": ("training/marks.py", "counted(use & (targets.soft > 0))", "counted(targets.soft > 0)", PLACES, "position_prior"),
     "partner of the same side": ("training/places.py", 'other = {"left": "right", "right": "left"}', 'other = {"left": "left", "right": "right"}', PLACES, "partner_is"),
     "windows as drawn": ("runs/lesion_windows.py", 'CropConfig(name="lesion", recentre=recentre)', 'CropConfig(name="lesion", recentre=True)', WINDOWS, "windows_are_those"),

@@ -64,19 +64,18 @@ def marks_of(heat: np.ndarray, places: np.ndarray, apart_px: float, most: int = 
 def _peak(
     heat: np.ndarray, places: np.ndarray, points: np.ndarray, numbers: Mapping[tuple[int, int], int], place: int
 ) -> np.ndarray:
-    """Return x and y of the peak of a hot place: across and down, that of the parabola through it and its neighbours.
+    """Return x and y of the peak at a hot place: across and down, that of the parabola through it and its neighbours.
 
-    The peak lies at most half way to a neighbour. Where a neighbour is not on the breast, it lies on the place.
+    It lies at most half way to a neighbour, and on the place where a neighbour is hotter or not on the breast.
     """
     row, column = places[place, CELL].astype(int).tolist()
     peak = points[place].copy()
     for down, across in ((1, 0), (0, 1)):
         before, after = (numbers.get((row + sign * down, column + sign * across)) for sign in (-1, 1))
-        if before is None or after is None:
+        if before is None or after is None or heat[place] < max(heat[before], heat[after]):
             continue
-        bend = 2 * heat[place] - heat[before] - heat[after]
-        share = np.clip((heat[after] - heat[before]) / (2 * bend), -0.5, 0.5) if bend > 0 else 0
-        peak += share * (points[after] - points[before]) / 2
+        if bend := 2 * heat[place] - heat[before] - heat[after]:
+            peak += (heat[after] - heat[before]) / (2 * bend) * (points[after] - points[before]) / 2
     return peak
 
 
