@@ -15,14 +15,19 @@ from mammo.errors import InputError
 from mammo.evaluation.bootstrap import Value, interval
 from mammo.evaluation.detection import evaluate_marks
 from mammo.evaluation.lesion_windows import BRIGHTNESS, HEAT, areas
-from mammo.evaluation.marks import Detection, judge
+from mammo.evaluation.marks import PLACE, Detection, judge
 from mammo.evaluation.metrics import mean_auroc, support
-from mammo.evaluation.predictions import Predictions
+from mammo.evaluation.predictions import NO_TABLE, Predictions
 from mammo.files import read_json, write_json, write_table
 from mammo.reports.markdown import markdown, signed
 from mammo.run_folder import RunFolder
 
 PREDICTIONS, CANDIDATES, LESIONS = "predictions.csv.xz", "candidates.csv.xz", "lesions.csv"
+COLUMNS = {
+    PREDICTIONS: ["image_id", "patient", "seed", "head", "positive", "score"],
+    CANDIDATES: ["image_id", "seed", "head", "x_px", "y_px", "score"],
+    LESIONS: PLACE,
+}
 WINDOWS, SEEDS = "windows.csv.xz", "seeds.json"  # not in every folder
 UNITS = {
     "film with that of the other breast": ("detector_partner", "image_id"),
@@ -50,9 +55,22 @@ class Tables:
 
     @classmethod
     def read(cls, folder: Path) -> "Tables":
-        """Read the tables of a folder."""
-        names = {"image_id": str, "patient": str}
-        return cls(*(pd.read_csv(folder / name, dtype=names) for name in (PREDICTIONS, CANDIDATES, LESIONS)))
+        """Read the tables of a folder.
+
+        Raises:
+            InputError: One is not there, or is no such table.
+        """
+        return cls(*(_read(folder / name, columns) for name, columns in COLUMNS.items()))
+
+
+def _read(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    try:
+        found = pd.read_csv(path, dtype={"image_id": str, "patient": str})
+    except (OSError, *NO_TABLE) as error:
+        raise InputError(f"{path}: expected a table that --to writes; reading gave {str(error).strip()}") from None
+    if missing := [column for column in columns if column not in found]:
+        raise InputError(f"{path}: expected the columns {', '.join(columns)}; missing {', '.join(missing)}")
+    return found
 
 
 def table(folder: Path) -> list[str]:
@@ -170,10 +188,8 @@ def collect(sweep: Path, folder: Path, chosen_on: Sequence[int] = ()) -> None:
             windows.append(of_run.assign(positive=of_run["label"] == classes[1]))
     folder.mkdir(parents=True, exist_ok=True)
     kept = pd.concat(lesions).drop_duplicates(["image_id", "finding_id"]).sort_values(["image_id", "finding_id"])
-    write_table(
-        pd.concat(predictions)[["image_id", "patient", "seed", "head", "positive", "score"]], folder / PREDICTIONS
-    )
-    write_table(pd.concat(marks)[["image_id", "seed", "head", "x_px", "y_px", "score"]], folder / CANDIDATES)
+    write_table(pd.concat(predictions)[COLUMNS[PREDICTIONS]], folder / PREDICTIONS)
+    write_table(pd.concat(marks)[COLUMNS[CANDIDATES]], folder / CANDIDATES)
     write_table(kept, folder / LESIONS)
     for name in (WINDOWS, SEEDS):
         (folder / name).unlink(missing_ok=True)

@@ -144,6 +144,20 @@ def test_a_folder_without_detectors_is_refused(tmp_path):
         collect(tmp_path, tmp_path / "to")
 
 
+@pytest.mark.parametrize("name", [PREDICTIONS, CANDIDATES, LESIONS])
+def test_a_table_that_is_missing_empty_or_without_a_column_is_named(folder, name):
+    path = folder / name
+    pd.read_csv(path).drop(columns="image_id").to_csv(path, index=False)
+    with pytest.raises(InputError, match=rf"{name}: expected the columns .*; missing image_id"):
+        table(folder)
+    path.write_bytes(b"")
+    with pytest.raises(InputError, match=f"{name}: expected a table"):
+        table(folder)
+    path.unlink()
+    with pytest.raises(InputError, match=f"{name}: expected a table"):
+        table(folder)
+
+
 def test_two_detectors_are_compared_on_the_same_patients_and_one_with_itself_does_not_differ(folder, tmp_path):
     better = tmp_path / "better"
     shutil.copytree(folder, better)
