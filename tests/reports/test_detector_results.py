@@ -145,17 +145,18 @@ def test_a_folder_without_detectors_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", [PREDICTIONS, CANDIDATES, LESIONS])
-def test_a_table_that_is_missing_empty_or_without_a_column_is_named(folder, name):
-    path = folder / name
+def test_a_table_that_is_missing_empty_or_without_a_column_is_named(folder, name, tmp_path):
+    broken = shutil.copytree(folder, tmp_path / "broken")
+    path = broken / name
     pd.read_csv(path).drop(columns="image_id").to_csv(path, index=False)
     with pytest.raises(InputError, match=rf"{name}: expected the columns .*; missing image_id"):
-        table(folder)
+        table(broken)
     path.write_bytes(b"")
     with pytest.raises(InputError, match=f"{name}: expected a table"):
-        table(folder)
+        table(broken)
     path.unlink()
     with pytest.raises(InputError, match=f"{name}: expected a table"):
-        table(folder)
+        table(broken)
 
 
 def test_two_detectors_are_compared_on_the_same_patients_and_one_with_itself_does_not_differ(folder, tmp_path):
