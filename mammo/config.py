@@ -288,8 +288,7 @@ def meant(key: str, expected: list[str]) -> str:
     near = difflib.get_close_matches(last, expected, 1, cutoff=0.75)
     if near:
         return f"did you mean {section}.{near[0]}?" if section else f"did you mean {near[0]}?"
-    elsewhere = [path for path, name in known.items() if name == last and path != key]
-    elsewhere = elsewhere or [path for path, name in known.items() if last in name.split("_")]  # say epochs, lr
+    elsewhere = [path for path, name in known.items() if last in (name, *name.split("_")) and path != key]  # say lr
     return f"did you mean {' or '.join(elsewhere)}?" if elsewhere else f"expected one of {', '.join(expected)}"
 
 
