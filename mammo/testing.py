@@ -93,12 +93,12 @@ def check_backbone(backbone: Backbone) -> None:
         net = build_network(config, lambda width: linear_head(width, 2, 0.0), classes=2).eval()
         pixels = torch.randint(0, 256, (2, 1, side, side), dtype=torch.uint8)
         with torch.inference_mode():
-            maps, features = net.maps(pixels), net.features(pixels)
+            maps, features, again = net.maps(pixels), net.features(pixels), net.features(pixels)
         if maps.ndim != 4 or len(maps) != 2:
             _fail(name, f"a map of shape {tuple(maps.shape)}", "(B, C, rows, columns); correct as_map")
         if tuple(features.shape) != (2, backbone.width):
             _fail(name, f"features of shape {tuple(features.shape)}", f"(B, {backbone.width}), its width")
-        if not torch.isfinite(features).all() or not torch.equal(features, net.features(pixels)):
+        if not torch.isfinite(features).all() or not torch.equal(features, again):
             _fail(name, "features that are not finite, or differ in a second call", "the same finite features")
         try:
             net.layer(backbone.cam)
