@@ -104,9 +104,11 @@ def test_the_memory_of_children_counts():
 
 
 @pytest.mark.slow
-def test_the_trainers_loop_gives_as_many_steps_as_it_is_asked_for(phantom):
+def test_the_trainers_loop_gives_as_many_steps_as_it_is_asked_for(phantom, monkeypatch):
     from mammo.bench import trainer_loop
+    from mammo.training import frozen
 
+    monkeypatch.setattr(frozen, "BLOCK", 4)  # rows that are predicted at a time, of which 32 films make 8
     config = machine.configuration(
         ["data=phantom", "data.patients=16", f"data.root={phantom.root}", "model=compact", "model.image_size=32",
          "data.batch_size=2", "data.workers=0", "split.shares=[0.5,0.25,0.25]", "trainer.accelerator=cpu"]
@@ -118,6 +120,8 @@ def test_the_trainers_loop_gives_as_many_steps_as_it_is_asked_for(phantom):
         assert len(seconds) == 2 and min(seconds) > 0, name
     with pytest.raises(InputError, match="54 batches; use fewer --steps"):
         actions["train"](50)
+    with pytest.raises(InputError, match="the samples make 8 batches, too few for 9 batches"):
+        actions["predict"](5)
 
 
 ROW = {

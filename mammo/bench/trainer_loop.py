@@ -26,6 +26,7 @@ from mammo.processes import devices
 from mammo.runs.log import quieten
 from mammo.runs.write import tensorboard
 from mammo.tasks.build import build_task
+from mammo.training import frozen
 from mammo.training.datamodule import MammogramDataModule
 from mammo.training.frozen import BLOCK, compute
 from mammo.training.prepare import choose, prepare, split_of
@@ -77,11 +78,11 @@ def build(settings: dict[str, Any]) -> dict[str, Action]:
     data, batch = MammogramDataModule(prepared, config.data, config.seed), config.data.batch_size
     task = build_task(config, prepared.labels, prepared.class_counts())
 
-    def trainer(count: int, ticks: Ticks) -> L.Trainer:
+    def trainer(count: int, ticks: Ticks, there: int) -> L.Trainer:
         needed = uncounted(plan.accelerator) + count
         limits = {"limit_train_batches": needed, "limit_predict_batches": needed, "limit_val_batches": 0}
-        if needed > (there := min(len(prepared.train), len(prepared.described))) // batch:
-            raise InputError(f"{there} training samples are too few for {needed} batches; use fewer --steps")
+        if needed > there:
+            raise InputError(f"the samples make {there} batches, too few for {needed} batches; use fewer --steps")
         return L.Trainer(
             max_epochs=1,
             deterministic=config.trainer.deterministic,
@@ -93,23 +94,26 @@ def build(settings: dict[str, Any]) -> dict[str, Action]:
         )
 
     def run(count: int, *, training: bool) -> list[float]:
-        used = trainer(count, ticks := Ticks(plan.accelerator))
+        block = frozen.rows_of_block(prepared.described.planes)  # rows that are predicted at a time
+        rows, there = (batch, len(prepared.train)) if training else (block, len(prepared.described))
+        used = trainer(count, ticks := Ticks(plan.accelerator), there // rows)
         if training:
             used.fit(task, datamodule=data)
         else:
             used.predict(task, datamodule=data, return_predictions=False)
-        return ticks.seconds()
+        return [seconds * batch / rows for seconds in ticks.seconds()]
 
     def features(count: int) -> list[float]:
         """Time all stages as a frozen part whose outputs are written to a cache."""
         stages = len(task.net.frozen) + len(task.net.body)
-        used, device = trainer(1, Ticks(plan.accelerator)), torch.device(plan.accelerator)
-        frozen = build_task(config, prepared.labels, frozen_stages=stages).net.frozen.to(device)
+        used = trainer(1, Ticks(plan.accelerator), len(prepared.train) // batch)
+        device = torch.device(plan.accelerator)
+        part = build_task(config, prepared.labels, frozen_stages=stages).net.frozen.to(device)
         rows, context = prepared.described.rows[:BLOCK], used.precision_plugin.forward_context
         wanted = {str(row): (prepared.described, sample, 0, 0) for row, (sample, _) in enumerate(rows)}
 
         def block() -> None:
-            compute(frozen, wanted, Store(folder), device, context, progress=False)
+            compute(part, wanted, Store(folder), device, context, progress=False)
 
         wait = torch.cuda.synchronize if plan.accelerator == "cuda" else None
         return [seconds * batch / BLOCK for seconds in timed(block, count, wait)]
