@@ -63,7 +63,7 @@ def judge(candidates: pd.DataFrame, lesions: pd.DataFrame, images: pd.DataFrame,
 
     Raises:
         InputError: A column is missing, an image occurs twice, a mark or lesion is of no such image, a lesion lies on
-            a normal image or has no size at all, or a score is not finite.
+            a normal image, has no size at all or an impossible one, or a score is not finite.
     """
     for name, table, columns in (
         ("candidates", candidates, MARK),
@@ -146,21 +146,22 @@ def _hits(
 
 def _reach(lesions: pd.DataFrame, hit_mm: float) -> np.ndarray:
     """Return the (L,) distances in pixels up to which a mark hits; -inf where only the box counts."""
-    reach = np.fmax(_numbers(lesions, "radius_px"), hit_mm / _numbers(lesions, "spacing_mm"))
-    boxless = np.isnan([_numbers(lesions, column) for column in BOX]).any(axis=0)
-    nowhere = np.isnan([_numbers(lesions, column) for column in ("x_px", "y_px")]).any(axis=0) & boxless
-    if nowhere.any():
-        named = lesions["image_id"].to_numpy()[nowhere][0]
-        raise InputError(
-            f"lesions: a lesion of {named} has neither a centre nor a box; leave out lesions without a place"
-        )
-    sizeless = np.isnan(reach) & boxless
-    if sizeless.any():
-        named = lesions["image_id"].to_numpy()[sizeless][0]
-        raise InputError(
-            f"lesions: a lesion of {named} has neither radius_px nor a box nor spacing_mm, so no mark can be judged; "
-            "give its film a spacing_mm"
-        )
+    radius, spacing = _numbers(lesions, "radius_px"), _numbers(lesions, "spacing_mm")
+    x0, y0, x1, y1 = (_numbers(lesions, column) for column in BOX)
+    reach = np.fmax(radius, hit_mm / np.where(spacing > 0, spacing, np.nan))
+    boxless = np.isnan([x0, y0, x1, y1]).any(axis=0)
+    centreless = np.isnan([_numbers(lesions, column) for column in ("x_px", "y_px")]).any(axis=0)
+    faults = {
+        "has neither a centre nor a box; leave out lesions without a place": centreless & boxless,
+        "has a box whose x1_px or y1_px is below its x0_px or y0_px; give its lower edges first": (x1 < x0) | (y1 < y0),
+        "has a radius_px below 0, or a spacing_mm that is not above 0; mend it": (radius < 0) | (spacing <= 0),
+        "has neither radius_px nor a box nor spacing_mm, so no mark can be judged; give its film a spacing_mm": (
+            np.isnan(reach) & boxless
+        ),
+    }
+    for fault, found in faults.items():
+        if found.any():
+            raise InputError(f"lesions: a lesion of {lesions['image_id'].to_numpy()[found][0]} {fault}")
     return np.where(np.isnan(reach), -np.inf, reach)
 
 

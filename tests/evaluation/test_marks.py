@@ -8,6 +8,11 @@ from mammo.evaluation.marks import judge
 from tests.evaluation.marks import BOX, films, lesions, marks, numbered
 
 
+def placed(facts=None, radius=9):
+    """The lesions of a film, one."""
+    return numbered(lesions(("a", 0, 0, radius, facts or {})))
+
+
 def found_at(x, y, *lesion):
     """True if one mark at this place hits the lesion; then it is not false."""
     one = judge(marks(("a", x, y, 1.0)), numbered(lesions(("a", *lesion))), films(a=True, c=False))
@@ -86,6 +91,12 @@ def test_an_abnormal_film_without_a_place_is_left_out_with_its_marks_and_counted
         ((marks(("a", 0, 0, np.nan)), numbered(lesions(("a", 0, 0, 9))), films(a=True)), "mark on a has no finite"),
         ((marks(("a", np.nan, 0, 1)), numbered(lesions(("a", 0, 0, 9))), films(a=True)), "mark on a has no finite"),
         ((marks(), numbered(lesions(("a", 0, np.nan, 9))), films(a=True)), "of a has neither a centre nor a box"),
+        (
+            (marks(), placed({"x0_px": 9, "y0_px": 0, "x1_px": 5, "y1_px": 9}), films(a=True)),
+            "of a has a box whose x1_px or y1_px is below",
+        ),
+        ((marks(), placed(radius=-9), films(a=True)), "of a has a radius_px below 0"),
+        ((marks(), placed({"spacing_mm": 0}), films(a=True)), "of a has .* spacing_mm that is not above 0"),
         ((marks().drop(columns="score"), lesions(), films(a=True)), "candidates: expected columns .*missing score"),
         ((marks(), lesions(), films(a=True).loc[[0, 0]]), "images: a occurs twice"),
     ],
