@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,6 +20,7 @@ from mammo.evaluation.predictions import read_predictions
 from mammo.files import read_json
 from mammo.models import weights
 from tests.conftest import ARCHIVE, CONF
+from tests.formats.ways import dicom
 
 PAGES = CONF.parent / "docs" / "how-to"
 FAST = ["data.workers=0", "data.batch_size=8"]
@@ -51,7 +53,7 @@ def test_the_readmes_lines_run_as_they_stand_on_the_real_films(mias, tmp_path, m
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(weights, "_from_torchvision", lambda source: (tv.vgg16(weights=None).state_dict(), "drawn"))
     (tmp_path / "all-mias.tar.gz").symlink_to(ARCHIVE)
-    shutil.copy(mias.root / "mdb001.pgm", "new.png")
+    (tmp_path / "new.dcm").write_bytes(dicom(cv2.imread(mias.root / "mdb001.pgm", cv2.IMREAD_GRAYSCALE), bits=8))
     other = ["model.image_size=64", "trainer.max_epochs=1"]
     split = mammo.split(mias.findings(), by="patient", seed=0)
     mammo.train(mias, split, crop="lesion", model="compact", heads=["svm"], out="runs/inception", settings=other)

@@ -44,7 +44,8 @@ def read_claims(path: Path) -> tuple[list[Row], list[str]]:
             raise InputError(f"{path}: columns {' and '.join(both)} are both {key}; leave one out, or rename it")
     if table.empty:
         raise InputError(f"{path}: expected a row for each claim, found a header alone")
-    table = table.mask(table.apply(lambda column: column.map(fold, na_action="ignore").isin(NOT_GIVEN)))
+    words = table.astype(object)  # an empty column of text has no words to compare
+    table = table.mask(words.apply(lambda column: column.map(fold, na_action="ignore").isin(NOT_GIVEN)))
     for column in (column for column, key in keys.items() if key in METRICS or key == "auc"):
         table[column] = _one_scale(table[column])
     named, *others = [column for column in table if column not in keys] or [None]

@@ -2,6 +2,7 @@
 
 import gzip
 import lzma
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -25,7 +26,7 @@ COLUMNS = [*SAMPLE, "patient", "split", "fold", "seed", "head", "label"]
 TYPES = dict.fromkeys([*COLUMNS, "exam", "laterality", "view"], str) | dict.fromkeys(SAMPLE[1:], "Int64")
 WORDS: dict[str, Any] = {"keep_default_na": False, "na_values": [""]}  # for reading: NA and None are words
 LARGE = 4_000_000  # bytes from which on Arrow reads a table: it takes longer to start
-NO_TABLE = (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError, EOFError, lzma.LZMAError, gzip.BadGzipFile)
+NO_TABLE = (ValueError, EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile)  # pandas' errors are ValueErrors
 
 
 def _words(words: "np.ndarray | pd.Series") -> pa.LargeStringArray:

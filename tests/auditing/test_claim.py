@@ -430,6 +430,8 @@ def test_a_table_of_claims_has_a_verdict_for_each_row(tmp_path):
     )
     told = CliRunner().invoke(app, ["audit", "claim", "--table", str(table)])
     assert told.exit_code == 1 and "B: Possible only as truncated" in told.stdout
+    table.write_text("authors,n,accuracy\nA,,97.77\n")  # a column that nobody filled in
+    assert read_claims(table)[0][0].verdict.startswith("without")
     table.write_text("authors,year\nA,2019\n")
     with pytest.raises(InputError, match="expected a column of numbers"):
         read_claims(table)

@@ -72,6 +72,7 @@ def test_neither_a_picture_nor_nothing_is_a_table(tmp_path):
         ("empty.csv", b""),
         ("a.csv.xz", b"?"),
         ("a.csv.gz", b"?"),
+        ("b.csv.gz", b"\x1f\x8b\x08" + bytes(13)),  # a header, and no packed data
         *cut,
     ):
         (tmp_path / name).write_bytes(content)

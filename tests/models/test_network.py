@@ -130,7 +130,8 @@ def test_features_are_the_penultimate_ones_of_torchvisions_model(trunk):
         hook.remove()
         ours = net.features(x)
     expected = seen["in"] if way == "in" else seen["out"].mean(dim=(2, 3))
-    assert torch.allclose(ours, expected, rtol=1e-3, atol=1e-4)
+    rounding = 1e-6 * float(expected.abs().max())  # untrained weights give features of thousands
+    assert torch.allclose(ours, expected, rtol=1e-3, atol=max(1e-4, rounding))
 
 
 @pytest.mark.slow
