@@ -37,7 +37,7 @@ from mammo.reports.markdown import markdown
 from mammo.training.datamodule import MammogramDataModule
 from mammo.training.prepare import choose, prepare, split_of
 
-SIDE_PX = 32
+SIDE_PX = 96  # of 32 pixels, 10,000 squares lie in the processor's own memory, and a million do not
 SETTINGS = ["data=phantom", "model=compact", f"model.image_size={SIDE_PX}", "data.batch_size=64", "crop=whole"]
 BLOCK = 16_384  # samples that are written together
 REFERENCE = 10_000  # samples: the rate that those of other sizes are compared with
