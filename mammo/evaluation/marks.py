@@ -153,7 +153,7 @@ def _reach(lesions: pd.DataFrame, hit_mm: float) -> np.ndarray:
     centreless = np.isnan([_numbers(lesions, column) for column in ("x_px", "y_px")]).any(axis=0)
     faults = {
         "has neither a centre nor a box; leave out lesions without a place": centreless & boxless,
-        "has a box whose x1_px or y1_px is below its x0_px or y0_px; give its lower edges first": (x1 < x0) | (y1 < y0),
+        "has a box whose x1_px or y1_px is below its x0_px or y0_px; swap them": (x1 < x0) | (y1 < y0),
         "has a radius_px below 0, or a spacing_mm that is not above 0; mend it": (radius < 0) | (spacing <= 0),
         "has neither radius_px nor a box nor spacing_mm, so no mark can be judged; give its film a spacing_mm": (
             np.isnan(reach) & boxless
