@@ -113,7 +113,7 @@ def refuse(tags: Tags, has_data: bool) -> None:
         if kind.startswith(_CLASSES + end):
             raise UnreadableFilm(f"it is {what} (SOPClassUID {shown(kind)}), not a film")
     frames = frames_of(tags)
-    if kind in TOMOSYNTHESIS or frames > 1:
+    if frames > 1 or (kind in TOMOSYNTHESIS and not _synthetic(tags)):
         what = "tomosynthesis" if kind in TOMOSYNTHESIS or modality == "MG" else "an object"
         raise UnreadableFilm(
             f"it is {what} of {number_of(frames, 'frame')} (NumberOfFrames); give the (synthetic) 2D film"
@@ -129,6 +129,11 @@ def refuse(tags: Tags, has_data: bool) -> None:
         colours = shown(tags.text("PhotometricInterpretation"))
         raise UnreadableFilm(f"it is in colour (SamplesPerPixel {samples}, {colours}); expected a grey film")
     is_inverted(tags)
+
+
+def _synthetic(tags: Tags) -> bool:
+    """Tell whether a film was computed from tomosynthesis: it may be stored as tomosynthesis of one frame."""
+    return "GENERATED_2D" in map(str.upper, tags.texts("ImageType"))
 
 
 def _refuse_modality(kind: str, modality: str, part: str) -> None:
@@ -154,6 +159,8 @@ def facts_of(tags: Tags) -> Facts:
     spacing_mm, notes = spacing_of(tags)
     if not tags.syntax:
         notes.append("the transfer syntax is not stated; taken by the form of the file")
+    if _synthetic(tags):
+        notes.append("computed from tomosynthesis (ImageType GENERATED_2D)")
     if "PhotometricInterpretation" not in tags:
         notes.append("PhotometricInterpretation is not stated; MONOCHROME2 is assumed")
     codes = [*tags.items("ViewModifierCodeSequence")]

@@ -4,6 +4,7 @@ No value passes pydicom's validation, so a fault in one tag, used or not, is no 
 birth date of the patient are not among the tags, so they are never read.
 """
 
+import itertools
 import logging
 import math
 import struct
@@ -41,6 +42,12 @@ USED = [
     "EstimatedRadiographicMagnificationFactor", "DistanceSourceToDetector", "DistanceSourceToPatient",
     "ImageLaterality", "Laterality", "FrameLaterality", "ViewPosition", "ViewCodeSequence",
     "ViewModifierCodeSequence", "PatientOrientation", "AcquisitionDate", "AcquisitionTime", "OrganDose",
+    "ImageType", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+]  # fmt: skip
+_GROUPS = USED[-2:]
+_MACROS = [
+    "PixelMeasuresSequence", "FrameVOILUTSequence", "PixelValueTransformationSequence", "FrameAnatomySequence",
+    "PatientOrientationInFrameSequence",
 ]  # fmt: skip
 _OVERLAY = 0x60000102  # OverlayBitPosition of the first overlay
 _TAGS = [*(Tag(keyword) for keyword in USED), Tag(_OVERLAY)]
@@ -128,6 +135,18 @@ class Tags:
         except Exception:  # pydicom parses it here, and damage raises whatever it likes
             return []
 
+    def of_one_frame(self) -> "Tags":
+        """Return these tags with what the functional groups of a single frame add to them."""
+        if (self.whole("NumberOfFrames") or 1) > 1 or not any(group in self for group in _GROUPS):
+            return self
+        found = Dataset()
+        for group, macro in itertools.product(_GROUPS, _MACROS):
+            for item in self.items(group)[:1]:
+                for values in item.items(macro)[:1]:
+                    found.update(values._dataset)
+        found.update(self._dataset)
+        return Tags(found, self.syntax)
+
 
 def read_tags(file: BinaryIO) -> tuple[Tags, BinaryIO]:
     """Read the header of a DICOM file.
@@ -144,7 +163,7 @@ def read_tags(file: BinaryIO) -> tuple[Tags, BinaryIO]:
     if (quick := elements_of(file.read(MOST), _WANTED)) is not None:
         elements, syntax, pixels = quick
         file.seek(pixels)
-        return Tags(Dataset(dict(elements)), syntax), file
+        return Tags(Dataset(dict(elements)), syntax).of_one_frame(), file
     file.seek(0)
     file = _inflated(file)
     if len(file.read(133)) < 133:
@@ -159,7 +178,7 @@ def read_tags(file: BinaryIO) -> tuple[Tags, BinaryIO]:
                 dataset.SOPClassUID = stored
     except Exception as error:  # pydicom parses damaged bytes here, and they raise whatever they like
         raise UnreadableFilm(f"its DICOM header is damaged ({type(error).__name__}); fetch the file again") from None
-    return Tags(dataset, syntax), file
+    return Tags(dataset, syntax).of_one_frame(), file
 
 
 def is_dicom(file: BinaryIO) -> bool:

@@ -48,10 +48,10 @@ class ExportedRun(RunFolder):
             # without a second attempt, which would be on the CPU too, and which prints lines among the answers
             return onnxruntime.InferenceSession(str(self.path), providers=["CPUExecutionProvider"], enable_fallback=0)
         except Exception as error:  # its errors share no class
-            said = " ".join(str(error).split())[:200]
-            raise InputError(
-                f"{self.path}: expected a run folder or an ONNX file, but onnxruntime says: {said}"
-            ) from None
+            said = f"onnxruntime says: {' '.join(str(error).split())[:200]}"
+            if "INVALID_PROTOBUF" in said:
+                said = "it is no ONNX file, or a damaged one"
+            raise InputError(f"{self.path}: expected a run folder or an ONNX file; {said}") from None
 
     @cached_property
     def metadata(self) -> dict[str, str]:

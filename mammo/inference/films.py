@@ -57,6 +57,7 @@ def films_of(sources: Sequence[Path | str], data: DataConfig | None = None) -> F
     """
     notes: list[str] = []
     parts = []
+    acquisitions: dict[str, str] = {}
     if "" in map(str, sources):  # which pathlib would take as the working folder
         raise InputError("the name of a film is empty; is a variable of the shell not set?")
     for source in map(Path, sources):
@@ -69,7 +70,9 @@ def films_of(sources: Sequence[Path | str], data: DataConfig | None = None) -> F
             part = pd.DataFrame({"path": [str(path)]})
         if part.empty:
             raise InputError(f"{source}: no file is in this folder; name a folder of films, films, or a table of films")
-        parts.append(with_headers(part, read_headers(part["path"])))
+        headers = read_headers(part["path"])
+        acquisitions |= {one.path: one.acquisition for one in headers if one.acquisition}
+        parts.append(with_headers(part, headers))
     if not parts:
         raise InputError("no films; name films, a folder of films, or a table of films")
     rows = pd.concat(parts, ignore_index=True)
@@ -77,6 +80,9 @@ def films_of(sources: Sequence[Path | str], data: DataConfig | None = None) -> F
     if again.any():
         notes.append(f"{number_of(int(again.sum()), 'file is', 'files are')} named twice, but looked at once")
     rows = rows[~again].reset_index(drop=True)
+    if copies := int(rows["path"].map(acquisitions).dropna().duplicated().sum()):
+        files = number_of(copies, "file states", "files state")
+        notes.append(f"{files} the SOPInstanceUID of another file; a film in two files counts twice for its patient")
     if data is not None and data.spacing_mm is not None:
         rows["spacing_mm"] = rows["spacing_mm"].fillna(data.spacing_mm)
     rows["image_id"] = rows["image_id"].fillna(names_of(rows["path"].map(os.path.abspath)))

@@ -163,6 +163,35 @@ def test_what_is_no_film_is_refused_with_its_tag(tmp_path, name):
     assert (header.patient, header.laterality) == ("P1", "right")
 
 
+@pytest.mark.parametrize("syntax", [ways.EXPLICIT, ways.IMPLICIT, ways.BIG, ways.DEFLATED])
+def test_a_synthetic_film_stored_as_one_frame_of_tomosynthesis_is_a_film(read, tmp_path, syntax):
+    def item(**tags):
+        found = pydicom.Dataset()
+        for name, value in tags.items():
+            setattr(found, name, value)
+        return [found]
+
+    shared = item(
+        PixelMeasuresSequence=item(PixelSpacing=[0.1, 0.1]),
+        FrameVOILUTSequence=item(WindowCenter=2000, WindowWidth=1000),
+        FrameAnatomySequence=item(FrameLaterality="L"),
+    )
+    own = item(PixelValueTransformationSequence=item(RescaleSlope=2, RescaleIntercept=0))
+    plain = read(syntax=syntax, WindowCenter=2000, WindowWidth=1000, RescaleSlope=2, RescaleIntercept=0)
+    tags = {
+        "SOPClassUID": "1.2.840.10008.5.1.4.1.1.13.1.3", "NumberOfFrames": 1, "ImageLaterality": None,
+        "ImageType": ["DERIVED", "PRIMARY", "TOMOSYNTHESIS", "GENERATED_2D"], "ImagerPixelSpacing": None,
+        "SharedFunctionalGroupsSequence": shared, "PerFrameFunctionalGroupsSequence": own,
+    }  # fmt: skip
+    found = read(syntax=syntax, **tags)
+    assert np.array_equal(found.pixels, plain.pixels)
+    assert (found.laterality, found.view, found.spacing_mm) == ("left", "MLO", 0.1)
+    header = read_header(tmp_path / "film")
+    assert header.refused is None and any("GENERATED_2D" in note for note in header.notes)
+    with pytest.raises(UnreadableFilm, match="2 frames"):
+        read(syntax=syntax, **tags | {"NumberOfFrames": 2})
+
+
 def test_an_unknown_transfer_syntax_is_named_before_anything_is_decoded(tmp_path):
     (tmp_path / "film").write_bytes(packed(b"\0" * 90, syntax=pydicom.uid.MPEG2MPML))
     with pytest.raises(UnreadableFilm, match="MPEG2"):

@@ -143,7 +143,7 @@ def refused(words, said, new):
         (["export", "{run}", "{new}", "--head", "forest"], "no head forest; it has softmax"),
         (["export", "{run}", "{old}"], "exists and is not overwritten"),
         (["export", "{empty}", "{new}"], "provenance.json"),
-        (["predict", "{old}", "{film}"], "expected a run folder or an ONNX file"),
+        (["predict", "{old}", "{film}"], "or an ONNX file; it is no ONNX file, or a damaged one"),
     ],
 )
 def test_what_cannot_be_done_is_said(shared_job, phantom, tmp_path, words, said):

@@ -22,6 +22,7 @@ from mammo.inference.predict import predict
 from mammo.processes.resume import FINISHED
 from mammo.run_folder import RunFolder
 from tests.conftest import CONF
+from tests.formats import ways
 
 PAGE = (CONF.parent / "docs/how-to/predict.md").read_text()
 BLOCKS = {kind: re.findall(rf"^```{kind}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL) for kind in ("sh", "python")}
@@ -348,6 +349,14 @@ def test_a_table_that_is_none_says_what_it_is(tmp_path, name, content, said):
     (tmp_path / name).write_bytes(content.encode("latin-1"))
     with pytest.raises(InputError, match=re.escape(said)):
         films_of([tmp_path / name])
+
+
+def test_a_film_in_two_files_is_told(tmp_path):
+    for name, uid in (("a.dcm", "1.2.3"), ("b.dcm", "1.2.3"), ("c.dcm", "1.2.4"), ("d.dcm", None)):
+        (tmp_path / name).write_bytes(ways.dicom(ways.X, SOPInstanceUID=uid))
+    one, two = films_of([tmp_path]), films_of([tmp_path / "a.dcm", tmp_path / "c.dcm"])
+    assert len(one.rows) == 4 and [note[:40] for note in one.notes] == ["1 file states the SOPInstanceUID of anot"]
+    assert two.notes == []
 
 
 def test_sheets_that_are_not_read_are_told_after_the_columns(tmp_path):
