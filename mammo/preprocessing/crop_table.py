@@ -119,25 +119,25 @@ def cut_samples(
     if not labels.words and (unknown := int(findings[labels.column].isna().sum())):
         notes.append(f"left out: {number_of(unknown, 'finding')} of unknown {labels.column}")
     cutter = Cutter(read, shown=image_size, margin=margin, bits=bits, digest_of=digest, home=cache)
-    unreadable: dict[str, str] = {}
+    unreadable, known = dict[str, str](), findings  # of images that are readable, as far as is known
     made, said, film_notes = list[_Turn](), list[str](), dict[str, list[str]]()
     for some in in_turns(crop, rows):
         samples: list[dict[str, Any]] = []
         while True:
-            lost = unreadable.keys()
-            readable, all_readable = (table[~table["image_id"].isin(lost)] for table in (some, findings))
+            readable = some[~some["image_id"].isin(unreadable.keys())]
             try:
-                samples, more = crop.cut(readable, all_readable, labels, cutter, seed)
+                samples, more = crop.cut(readable, known, labels, cutter, seed)
                 break
             except UnreadableFilms as found:
                 unreadable |= found.reasons
+                known = findings[~findings["image_id"].isin(unreadable.keys())]
                 _check_share(unreadable, rows.dropna(subset="label")["image_id"].nunique(), max_unreadable)
         said += more
         if samples:
             samples.sort(key=lambda sample: sample["_order"])
             facts = {sample["image_id"]: cutter.facts[sample["image_id"]] for sample in samples}
             film_notes |= {image_id: one.notes for image_id, one in facts.items() if one.notes}
-            made.append(_Turn.of(samples, _films(facts, findings)))
+            made.append(_Turn.of(samples, _films(facts, some)))
         cutter.facts.clear()
     if unreadable:
         notes.append(
@@ -256,7 +256,8 @@ def _check_share(unreadable: dict[str, str], images: int, most: float) -> None:
 
 
 def _films(facts: Mapping[str, Facts], findings: pd.DataFrame) -> pd.DataFrame:
-    spacings = findings.drop_duplicates("image_id").set_index("image_id")["spacing_mm"]
+    firsts = findings.drop_duplicates("image_id")
+    spacings = dict(zip(firsts["image_id"], firsts["spacing_mm"], strict=True))
     rows = [
         [image_id, one.height, one.width, one.max_level, spacings[image_id], "; ".join(one.notes), *one.appearance]
         for image_id, one in facts.items()

@@ -15,7 +15,7 @@ from mammo.crop_config import CropConfig, check_windows
 from mammo.datasets.geometry import with_circles
 from mammo.datasets.labels import Labels, findings_in, shown_in
 from mammo.errors import InputError
-from mammo.preprocessing.crop_rows import class_rows, name_mark, require_spacing, sample_row, zipped
+from mammo.preprocessing.crop_rows import Row, class_rows, name_mark, require_spacing, rows_of, sample_row, zipped
 from mammo.preprocessing.squares import Ask, Square
 from mammo.targets import build
 from mammo.wording import number_of
@@ -126,7 +126,7 @@ class Lesion:
         lesions, normals = rows[~normal], rows[normal]
         named = lesions["image_id"] + name_mark(findings) + lesions["finding_id"].astype("string")
         drawn = lesions.dropna(subset="x_px")
-        points = [self._ask(row, "point", (row["x_px"], row["y_px"])) for _, row in drawn.iterrows()]
+        points = [self._ask(row, "point", (row["x_px"], row["y_px"])) for row in rows_of(drawn)]
         shown = {row.name: windows for row, found in self._cut(drawn, points, cutter) for windows in found}
         off = lesions[~lesions.index.isin(shown)]
         places = [
@@ -135,11 +135,11 @@ class Lesion:
             if lesions.at[index, "split"] != "test"
         ]
         if self.without_circle == "breast":
-            middles = self._cut(off, [self._ask(row, "middle") for _, row in off.iterrows()], cutter)
+            middles = self._cut(off, [self._ask(row, "middle") for row in rows_of(off)], cutter)
             shown |= {row.name: windows for row, (windows,) in middles}
         samples = [
             sample_row(row, shown[row.name][0], named[row.name], inner=shown[row.name][1:])
-            for _, row in lesions.iterrows()
+            for row in rows_of(lesions)
             if row.name in shown
         ]
         if len(normals) and not places:
@@ -148,7 +148,7 @@ class Lesion:
                 "use crop=whole"
             )
         asks = []
-        for _, row in normals.iterrows():
+        for row in rows_of(normals):
             rng = np.random.default_rng([seed, 0xBAC6, *str(row["image_id"]).encode()])
             asks.append(self._ask(row, "place", places[rng.integers(len(places))]))
         backgrounds = self._cut(normals, asks, cutter)
@@ -174,9 +174,9 @@ class Lesion:
 
     def _cut(
         self, rows: pd.DataFrame, asks: Sequence[Ask], cutter: "Cutter"
-    ) -> list[tuple[pd.Series, list[tuple[Square, ...]]]]:
+    ) -> list[tuple[Row, list[tuple[Square, ...]]]]:
         """Return each row with the squares of its points, those of a point's windows together, the largest first."""
-        wanted = [self._windows(row, ask) for (_, row), ask in zip(rows.iterrows(), asks, strict=True)]
+        wanted = [self._windows(row, ask) for row, ask in zipped(rows, asks)]
         of_windows = list(zip(*wanted, strict=True))  # one call, so that each film is read once
         found = cutter(pd.concat([rows] * max(len(of_windows), 1)), [ask for of in of_windows for ask in of])
         each = [found[start : start + len(rows)] for start in range(0, len(found), max(len(rows), 1))]
@@ -257,18 +257,19 @@ class Grid:
             Ask("grid", round(self.window_mm / mm), stride_px=round(self.stride_mm / mm)) for mm in rows["spacing_mm"]
         ]
         cut = cutter(pd.concat([rows, rows]), [Ask("whole")] * len(rows) + grids)  # one call: each film is read once
-        placed = with_circles(findings)
-        for (_, row), (whole,), grid in zip(rows.iterrows(), cut[: len(rows)], cut[len(rows) :], strict=True):
+        own_rows = findings[findings["image_id"].isin(rows["image_id"])]
+        placed = dict(iter(with_circles(own_rows).groupby("image_id", sort=False)))
+        for row, (whole,), grid in zip(rows_of(rows), cut[: len(rows)], cut[len(rows) :], strict=True):
             patches = [sample_row(row, square, f"{row['image_id']}{mark}p{n}", n) for n, square in enumerate(grid, 1)]
             squares = pd.DataFrame(patches, columns=["image_id", "x_px", "y_px", "size_px"])
-            own = placed[placed["image_id"] == row["image_id"]]
+            own = placed[row["image_id"]]
             lesions = own.loc[own["finding_id"] > 0, "finding_id"]
             if labels.of_lesions and not lesions.isin(findings_in(squares, own)["finding_id"]).all():
                 off.append(str(row["image_id"]))
                 continue
             samples.append(sample_row(row, whole, row["image_id"]))
             for patch, shown in zip(patches, shown_in(squares, own, labels.column).to_dict("records"), strict=True):
-                label = row["label"] if labels.words else labels.of.get(str((row.to_dict() | shown)[labels.column]))
+                label = row["label"] if labels.words else labels.of.get(str((row | shown)[labels.column]))
                 if label is None:
                     unlabelled += 1
                 else:
