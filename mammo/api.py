@@ -274,9 +274,9 @@ def audit(films: "Dataset | Path | str", split: "pd.DataFrame | Path | str | Non
     from mammo.auditing.sources import films_of, find_films
     from mammo.auditing.splits import read_split, split_rows
 
-    rows = None
-    if split is not None:
-        rows = split_rows(split, "the split") if isinstance(split, pd.DataFrame) else read_split(Path(split))
-    if isinstance(films, Path | str):
-        return auditing.audit_of(find_films(Path(films)), rows)
-    return auditing.audit_of(films_of(films), rows)
+    of = find_films(Path(films)) if isinstance(films, Path | str) else films_of(films)
+    if split is None or isinstance(split, pd.DataFrame):
+        return auditing.audit_of(of, None if split is None else split_rows(split, "the split"))
+    rows, unread = read_split(Path(split))
+    of.doubts += unread
+    return auditing.audit_of(of, rows)

@@ -109,7 +109,7 @@ def audit_split(split: Path, patient: str | None = None) -> Audit:
     Raises:
         InputError: The split cannot be read, has no rows, or `patient` fits none.
     """
-    rows, notes = read_split(split), list[str]()
+    (rows, unread), notes = read_split(split), list[str]()
     rows["patient"], nobody = people.somebody(rows["patient"])
     if patient is not None:
         told, notes = people.by_names(rows.assign(name=rows["image_id"]), patient)
@@ -117,7 +117,8 @@ def audit_split(split: Path, patient: str | None = None) -> Audit:
     (alike, doubts), (others, more) = doubting.names_alike(rows), doubting.other_names(rows)
     notes += [*nobody, *alike, *others]
     found = Audit(f"{_count(rows)}; no pixels, because no films were given", list(crossing(rows)), notes)
-    found.among, found.doubts = f"the names of {number_of(rows['image_id'].nunique(), 'image')}", doubts + more
+    found.among = f"the names of {number_of(rows['image_id'].nunique(), 'image')}"
+    found.doubts = [*unread, *doubts, *more, *doubting.images_alike(rows)]
     found.doubts += doubting.one_part(rows["split"]) + doubting.unknown(rows["patient"], "the names of images were")
     return found
 
@@ -143,14 +144,15 @@ def audit_of(
     of = of.with_headers()
     films, notes, own = of.table, [*of.notes, *told], rows is None
     left_out = dict(of.left_out)
-    leaks = list(of.leaks)
+    leaks, absent = list(of.leaks), list[str]()
     if rows is None:
         beside = films[films["split"].isna()]
         if len(beside) < len(films) and len(beside):
             first, be = beside["name"].iloc[0], "is" if len(beside) == 1 else "are"
             notes.append(
                 f"{number_of(len(beside), 'film')} {be} in no split, {first} for example; a copy of a film of a split "
-                "among them, or a patient of a split, counts as a leak; name their folders by --sides FOLDER=train"
+                "among them, or a patient of a split, counts as a leak; "
+                + ("name their folders by --sides FOLDER=train" if of.source.is_dir() else "fill their column split")
             )
             left_out["of no split"] = len(beside)
             leaks += doubting.beside_split(films)
@@ -161,17 +163,22 @@ def audit_of(
         rows = named_as(films, rows)
         films = place(films, rows)
         notes += nobody + doubting.of_one_name(films, rows)
-        if absent := set(rows["image_id"]) - set(films["image_id"]):
-            these = number_of(len(absent), "image of the split is", "images of the split are")
-            notes.append(f"{these} not among the films, the first is {min(absent)}")
-            left_out["of the split without a film"] = len(absent)
+        if gone := set(rows["image_id"]) - set(films["image_id"]):
+            these = number_of(len(gone), "image of the split is", "images of the split are")
+            absent = [f"{these} not among the films, the first is {min(gone)}"]
         if beside := films["split"].isna().sum():
             notes.append(f"{number_of(beside, 'film is', 'films are')} not in the split")
             left_out["of no split"] = int(beside)
         patients = films.drop_duplicates("image_id").set_index("image_id")["patient"]
-        rows["patient"] = rows["patient"].fillna(rows["image_id"].map(patients).astype(STRING))
+        of_films = rows["image_id"].map(patients).astype(STRING)
+        first, second = (rows["patient"], of_films) if patient is None else (of_films, rows["patient"])
+        rows["patient"] = first.fillna(second)
+        leaks += crossing(rows.assign(patient=second.fillna(first)))  # by both names; leaks by one are told once
     (alike, doubts), (others, more) = (
-        look(rows if len(rows) else films) for look in (doubting.names_alike, doubting.other_names)
+        look(
+            films.assign(split=films["split"].fillna("no split")) if own and len(rows) else rows if len(rows) else films
+        )
+        for look in (doubting.names_alike, doubting.other_names)
     )
     notes += [one for one in (*alike, *others) if not any(one == note for note in notes)]
     described, reasons = records_of([Path(film) for film in films["path"]], of.source_of_each())
@@ -179,10 +186,18 @@ def audit_of(
         raise InputError(f"none of the {len(films)} films can be read: {next(iter(reasons.values()))}, for example")
     notes += [described.unkept] * bool(described.unkept)
     by_headers, odd = in_two_parts(films, of.headers, own=own)
-    found = Audit(notes=[*notes, *odd], leaks=[*leaks, *crossing(rows), *by_headers], left_out=left_out)
-    found.unreadable = [*of.unreadable, *(of.empty if own else []), *reasons.values()]
+    found = Audit(
+        notes=[*notes, *odd], leaks=[*dict.fromkeys([*crossing(rows), *leaks, *by_headers])], left_out=left_out
+    )
+    found.unreadable = [*of.unreadable, *(of.empty if own else []), *absent, *reasons.values()]
     films = films.drop(index=list(reasons)).reset_index(drop=True)
-    found.doubts = [*doubts, *more, *doubting.no_parts(films), *doubting.one_part(films["split"])]
+    found.doubts = [
+        *of.doubts,
+        *doubts,
+        *more,
+        *doubting.no_parts(films, of.source.is_dir()),
+        *doubting.one_part(films["split"]),
+    ]
     found.doubts += doubting.unknown(films["patient"], "their pixels were")
     shown = parts if parts is not None else len(films) <= MOST_PARTS
     by_pixels(films, described, found, own=own, parts=shown, kept=kept_for(of.source_of_each()))

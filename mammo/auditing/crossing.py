@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from mammo.auditing.words import some
+
 _WORDS = {2: "two", 3: "three"}
 
 
@@ -15,6 +17,10 @@ def crossing(rows: pd.DataFrame) -> Iterator[str]:
             f"{name} ({part})" for name, part in zip(one_each["image_id"], one_each["split"], strict=True)
         )
         yield f"patient {patient} is {_splits(group)}: {images}"
+    exams = rows[rows["exam_uid"].notna() & rows["patient"].notna()] if "exam_uid" in rows else rows[:0]
+    for (exam,), group in _in_several(exams, ["exam_uid"]) if len(exams) else ():
+        if group["patient"].nunique() > 1:
+            yield f"exam {exam} of patients {some(map(str, group['patient'].unique()), ' and ')} is {_splits(group)}"
     told = set()
     lesions = rows[rows["finding_id"].notna() & (rows["finding_id"] != "0")]
     for (image, finding), group in _in_several(lesions, ["image_id", "finding_id"]):

@@ -1,12 +1,19 @@
 """The doubts of an audit: what would be a leak if it were so, and what it could not compare."""
 
+import re
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 
 import pandas as pd
 
 from mammo.auditing import people
+from mammo.auditing.sides import part_of
 from mammo.auditing.words import some
+from mammo.tables.spellings import SPLITS, fold
 from mammo.wording import number_of
+
+MOST_PARTS = 50  # different words of a column that may tell parts
+_FOLDS = re.compile(r"fold|split|subset|(is|in)?(train|test|val)(ing|set|flag)?$")  # in the folded name of a column
 
 
 def names_alike(rows: pd.DataFrame) -> tuple[list[str], list[str]]:
@@ -42,12 +49,49 @@ def beside_split(films: pd.DataFrame) -> Iterator[str]:
             )
 
 
-def no_parts(films: pd.DataFrame) -> list[str]:
-    """Return the doubt that folders are parts of a split whose names are not known, if no part is known."""
-    folders = sorted({name.partition("/")[0] for name in films["name"] if "/" in name})
-    if len(folders) < 2 or films["split"].notna().any():
+def no_parts(films: pd.DataFrame, in_folder: bool) -> list[str]:
+    """Return the doubt that no part of a split is known, and what may tell the parts: folders, or names of films."""
+    if films["split"].notna().any():
         return []
-    return [f"no folder is known as a part of a split ({some(folders)}; name the parts by --sides {folders[0]}=train)"]
+    above = [PurePosixPath(name).parent for name in films["name"]]
+    folders = sorted(set(map(str, above)))
+    said = "no part of a split is known, so patients were not compared across parts"
+    if in_folder and len(folders) > 1:
+        first = next(one for one in folders if one != ".")
+        return [f"{said} ({some(folders)}; name the parts by --sides {first}=train)"]
+    told = sorted({part for name in films["name"] if (part := part_of(PurePosixPath(name).stem))})
+    return [f"{said}; names of films tell {some(told, ' and ')}: give the parts by --split" if len(told) > 1 else said]
+
+
+def parts_of_columns(rows: pd.DataFrame) -> list[str]:
+    """Return a doubt for each column of a table whose words, or whose name, tell parts of a split."""
+    found = []
+    for column in rows:
+        words = rows[column].dropna().astype(str).unique()
+        parts = {SPLITS.get(word.casefold()) or part_of(word) for word in words} if len(words) <= MOST_PARTS else {None}
+        if (None not in parts and len(parts) > 1) or _FOLDS.search(fold(column)):
+            found.append(
+                f"the column {column} may tell the parts of a split ({some(words)}); name it by "
+                f"data.columns.official_split={column}"
+            )
+    return found
+
+
+def images_alike(rows: pd.DataFrame) -> list[str]:
+    """Return the doubt that images of two parts are one, for their names differ in folders, case or ending alone."""
+    names = rows.drop_duplicates(["image_id", "split"])[["image_id", "split"]]
+    bare = names["image_id"].str.normalize("NFC").str.casefold().str.replace("\\", "/", regex=False)
+    bare = bare.str.replace(r"\.[a-z]\w{1,5}$", "", regex=True)
+    last = bare.str.rpartition("/")[2]
+    if not last[~names["image_id"].duplicated()].groupby(names["split"]).value_counts().gt(1).any():
+        bare = last  # no part has two images of one name in different folders
+    across = names.groupby(bare).filter(lambda of: of["split"].nunique() > 1 and of["image_id"].nunique() > 1)
+    if across.empty:
+        return []
+    groups = across.groupby(bare.loc[across.index])
+    first = next(iter(groups))[1]
+    named = some([f"{one} ({part})" for one, part in zip(first["image_id"], first["split"], strict=True)], " and ")
+    return [f"if {number_of(groups.ngroups, 'image')} of other folders, case or ending, {named} for example, are two"]
 
 
 def of_one_name(films: pd.DataFrame, rows: pd.DataFrame) -> list[str]:

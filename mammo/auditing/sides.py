@@ -1,6 +1,7 @@
 """The parts of a split that the names of folders tell: train, val, test, or a numbered fold."""
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from pathlib import PurePath
 
@@ -14,11 +15,12 @@ _WHOLE = sorted((one for one in _LONG if len(one) > 2 or not one.isascii()), key
 _WORD = re.compile(rf"({'|'.join(_WHOLE)}){_ENDING}?")
 _SHORT = {"tr": "train", "ts": "test", "te": "test"}  # as a folder's whole name, or after a word: imagesTr
 _FOLD = re.compile(r"(?:fold|cv|kfold)[ _-]*([0-9]{1,3})")
+REPEAT = re.compile(r"(?:fold|cv|split|run|repeat|iteration)[ _-]*([0-9]{1,3})(?![0-9])")  # in a folded name
 
 
 def part_of(name: str) -> str | None:
     """Return the part that the name of one folder tells, or None; a name that tells two parts tells none."""
-    bare = re.sub(r"(hold|held)[ _-]?(out)", r"\1\2", name, flags=re.IGNORECASE)
+    bare = re.sub(r"(hold|held)[ _-]?(out)", r"\1\2", unicodedata.normalize("NFC", name), flags=re.IGNORECASE)
     if fold := _FOLD.fullmatch(bare.casefold()):
         return f"fold{int(fold[1])}"
     words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+", bare)
@@ -47,8 +49,13 @@ def read_sides(words: str) -> dict[str, str | None]:
                 f"--sides: expected folder=part with train, val, test, a fold such as fold1, or none, found '{word}'; "
                 "write, for example, --sides full=train,extra=none"
             )
-        sides[folder.strip("/").casefold()] = known
+        sides[folded(folder.strip("/"))] = known
     return sides
+
+
+def folded(folder: str) -> str:
+    """Return the name of a folder without case, its letters composed as they are typed."""
+    return unicodedata.normalize("NFC", folder).casefold()
 
 
 def part_of_path(inner: PurePath, sides: Mapping[str, str | None]) -> str | None:
@@ -63,8 +70,7 @@ def part_of_path(inner: PurePath, sides: Mapping[str, str | None]) -> str | None
     """
     told: set[str] = set()
     for depth, name in enumerate(inner.parts, start=1):
-        path = "/".join(inner.parts[:depth]).casefold()
-        keys = [key for key in (path, name.casefold()) if key in sides]
+        keys = [key for key in (folded("/".join(inner.parts[:depth])), folded(name)) if key in sides]
         part = sides[keys[0]] if keys else part_of(name)
         told |= {part} if part else set()
     if len(told) > 1:

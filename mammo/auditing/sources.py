@@ -1,13 +1,16 @@
 """The films of a table, a folder or a data set, with their patients and splits, and a count of what is none."""
 
+import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
 
 from mammo.auditing import people
-from mammo.auditing.sides import part_of_path
+from mammo.auditing.doubts import parts_of_columns
+from mammo.auditing.sides import REPEAT, folded, part_of, part_of_path
 from mammo.auditing.words import some
 from mammo.datasets.base import Chosen, Dataset, load_findings
 from mammo.datasets.findings import REQUIRED, STRING, read_findings
@@ -28,8 +31,12 @@ FILMS = ["name", "image_id", "path", "patient", "split"]
 PACKED = {  # files that may hold films, and are not looked into
     ".zip", ".tar", ".gz", ".tgz", ".xz", ".bz2", ".7z", ".rar", ".npy", ".npz", ".h5", ".hdf5", ".tfrecord",
     ".lmdb", ".mdb", ".mat", ".nii", ".nrrd", ".mha", ".mhd", ".raw", ".webp", ".gif", ".jp2", ".j2k", ".jpx", ".jxl",
-    ".heic", ".avif", ".ppm", ".ljpeg", ".pickle", ".pkl", ".pt",
+    ".heic", ".avif", ".ppm", ".ljpeg", ".pickle", ".pkl", ".pt", ".zst", ".cbz",
 }  # fmt: skip
+BEGINNINGS = (  # and what such files begin with, whatever their names
+    b"PK\3\4", b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!", b"\x89HDF", b"PAR1",
+    b"SQLite format 3", b"version https://git-lfs",
+)  # fmt: skip
 
 
 @dataclass
@@ -44,6 +51,7 @@ class Films:
         unreadable: What could not be looked into, one line each.
         left_out: The number of files that are passed over, by the reason in a few words.
         empty: The folders of a split without a film, one line each.
+        doubts: What was not read though it may tell of a leak, in a few words each.
         headers: The header of each film; empty until `with_headers`.
         source: The file or folder that the films come from.
         sources: That of each film, if they come from several.
@@ -57,6 +65,7 @@ class Films:
     sources: list[Path] = field(default_factory=list)
     left_out: dict[str, int] = field(default_factory=dict)
     empty: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
     headers: list[Header] = field(default_factory=list)
 
     def source_of_each(self) -> list[Path]:
@@ -80,7 +89,7 @@ class Films:
         return replace(self, table=table, notes=[*self.notes, *notes], left_out=left_out, headers=headers)
 
 
-def find_films(source: Path, sides: Mapping[str, str | None] | None = None) -> Films:
+def find_films(source: Path, sides: Mapping[str, str | None] | None = None, sheet: Path | None = None) -> Films:
     """Return the films of a table or of a folder.
 
     In a folder, all films below it count, whatever their names: the content decides. A sub-folder named train,
@@ -90,24 +99,29 @@ def find_films(source: Path, sides: Mapping[str, str | None] | None = None) -> F
     Args:
         source: The table or folder.
         sides: The parts of folders that the user names, from `sides.read_sides`.
+        sheet: The picture that an audit writes, which is no film if it lies in the folder.
 
     Raises:
         InputError: The table or folder does not exist, or has no film.
     """
     if source.is_dir():
-        return _of_folder(source, sides or {})
+        return _of_folder(source, sides or {}, sheet)
     if sides:
         raise InputError(f"--sides names folders, but {source} is none; give a split by --split")
     if not source.is_file():
         raise InputError(f"{source}: expected a table of films, a folder of films or a data set, found nothing")
-    if not set(REQUIRED) <= set(read_spreadsheet(source, "a findings table or a table of films").rows):
-        return films_of(Table(str(source)))
+    found = read_spreadsheet(source, "a findings table or a table of films")
+    doubts = [f"{source}: {found.others}"] * bool(found.others)
+    if not set(REQUIRED) <= set(found.rows):
+        of = films_of(Table(str(source)))
+        doubts += parts_of_columns(found.rows) if of.table["split"].isna().all() else []
+        return replace(of, doubts=doubts)
     table = read_findings(source).drop_duplicates("image_id")
     films = table[["image_id", "path", "patient"]].assign(name=table["image_id"], split=table["official_split"])
     if films.empty:
         raise InputError(f"{source}: expected a row for each film, found no film; name another table")
     films["path"] = [str(source.parent / path) for path in films["path"]]
-    return Films(films[FILMS].astype(STRING).reset_index(drop=True), [], source)
+    return Films(films[FILMS].astype(STRING).reset_index(drop=True), [], source, doubts=doubts)
 
 
 def films_of(dataset: Dataset, chosen: Chosen | None = None) -> Films:
@@ -149,18 +163,31 @@ def _source_of(dataset: Dataset) -> Path:
     return Path(getattr(dataset, "root", None) or home() / dataset.name)
 
 
-def _of_folder(folder: Path, sides: Mapping[str, str | None]) -> Films:
+def _of_folder(folder: Path, sides: Mapping[str, str | None], sheet: Path | None) -> Films:
     found = walk(folder)
-    paths, others = _films_among(found.files)
-    packed = [path for path in others if path.suffix.lower() in PACKED]
+    drawn = [path for path in found.files if sheet is not None and sheet.exists() and path.samefile(sheet)]
+    found.files = [path for path in found.files if path not in drawn]
+    # what is no film by its name is one all the same by its content, or holds films if it is called as a part
+    paths, others = _films_among([*found.files, *filter(begins_as_film, found.others)])
+    packed = list(filter(_is_packed, others))
+    packed += [path for path in found.others if path not in paths and part_of(path.stem) and _is_packed(path)]
     if not paths:
-        what = (
-            f", but {some(path.name for path in packed)}; unpack or convert it" if packed else "; name another folder"
-        )
+        what = "; name another folder"
+        if packed:
+            what = f", but {some(path.name for path in packed)}; unpack or convert it"
+        elif found.closed:
+            what = f", but could not look into {next(': '.join(one) for one in found.closed.items())}"
         raise InputError(f"{folder}: expected films ({', '.join(sorted(PICTURES | DICOM))}), found none{what}")
     inner = [path.relative_to(folder) for path in paths]
     splits = [part_of_path(path.parent, sides) for path in inner]
     _check_sides(folder, [path.parent for path in inner], sides)
+    placed = [path.parent for path, part in zip(inner, splits, strict=True) if part and not part.startswith("fold")]
+    repeats = {told[0]: path for path in placed if (told := REPEAT.search(folded(str(path))))}
+    if len({re.sub(r"\D", "", one) for one in repeats}) > 1 and not sides:
+        raise InputError(
+            f"{folder}: expected the parts of one split, found those of several, {some(map(str, repeats.values()))}; "
+            "audit the folders of each by themselves"
+        )
     patients, notes = _mias_patients(folder / "Info.txt", inner)
     table = pd.DataFrame({
         "name": [path.as_posix() for path in inner],
@@ -170,6 +197,7 @@ def _of_folder(folder: Path, sides: Mapping[str, str | None]) -> Films:
         "split": splits,
     }, columns=FILMS, dtype=STRING)  # fmt: skip
     films = Films(table, notes, folder, unreadable=[f"{path}: {why}" for path, why in found.closed.items()])
+    notes += [f"{path} is the sheet of an earlier audit, and passed over" for path in drawn]
     films.unreadable += [f"{path}: films inside it, if any, are not read; unpack or convert it" for path in packed]
     others = [path for path in others if path not in packed]
     if found.hidden:
@@ -190,15 +218,26 @@ def _of_folder(folder: Path, sides: Mapping[str, str | None]) -> Films:
             films.leaks.append(f"one folder is in two splits: {said} ({one or 'no split'}, {other or 'no split'})")
         else:
             notes.append(f"{said}, and is looked at once")
-    told = {one.name: part_of_path(one.relative_to(folder), sides) for one in sorted(folder.iterdir()) if one.is_dir()}
-    empty = [name for name, part in told.items() if part and part not in splits]
-    films.empty += [f"{folder / name}: the folder has no film, so nothing is compared with it" for name in empty]
+    for inner_folder in found.folders[1:]:
+        with suppress(InputError):  # of a folder without films, whose parts differ
+            if (part := part_of_path(inner_folder.relative_to(folder), sides)) and part not in splits:
+                films.empty.append(f"{inner_folder}: the folder has no film, so nothing is compared with it")
     return films
+
+
+def _is_packed(path: Path) -> bool:
+    """Tell by its endings, or its first bytes, whether a file may hold films inside it."""
+    if PACKED & {ending.lower().partition("-")[0] for ending in path.suffixes}:
+        return True
+    with suppress(OSError), path.open("rb") as file:
+        head = file.read(262)
+        return head.startswith(BEGINNINGS) or head[257:] == b"ustar"
+    return False
 
 
 def _check_sides(folder: Path, inner: Iterable[Path], sides: Mapping[str, str | None]) -> None:
     """Refuse a part that the user gives to a folder in which there is no film."""
-    known = {str(one).casefold() for path in inner for one in (path, *path.parents)}
+    known = {folded(str(one)) for path in inner for one in (path, *path.parents)}
     known |= {one.rpartition("/")[2] for one in known}
     if wrong := sorted(set(sides) - known):
         have = some(sorted(known - {".", ""})) or "no folders"

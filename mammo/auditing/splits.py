@@ -12,10 +12,12 @@ from mammo.errors import InputError
 from mammo.tables.spellings import NAMES, SPLITS, fold, spelt
 from mammo.tables.spreadsheet import read_spreadsheet
 
+UIDS = "studyinstanceuid studyuid"  # names of a column of exams that no two patients share, folded
 
-def read_split(path: Path) -> pd.DataFrame:
+
+def read_split(path: Path) -> tuple[pd.DataFrame, list[str]]:
     """Return the rows of a split as text: `image_id, patient, finding_id, patch, copy, split`, missing if unknown; and
-    `patient_too`, if another column could be the patient as well.
+    `patient_too` and `exam_uid`, if other columns could be the patient as well, or name exams. Return notes, too.
 
     Names are never parsed: the finding, patch and copy of a row come from its columns alone.
 
@@ -27,7 +29,8 @@ def read_split(path: Path) -> pd.DataFrame:
         InputError: The file does not exist, a column or value is missing, or a split is unknown.
     """
     path = path / "split.csv" if path.is_dir() else path
-    return split_rows(read_spreadsheet(path, "a split").rows, str(path))
+    sheet = read_spreadsheet(path, "a split")
+    return split_rows(sheet.rows, str(path)), [f"{path}: {sheet.others}"] * bool(sheet.others)
 
 
 def split_rows(table: pd.DataFrame, path: str) -> pd.DataFrame:
@@ -49,7 +52,7 @@ def split_rows(table: pd.DataFrame, path: str) -> pd.DataFrame:
     if not len(named):
         raise InputError(f"{path}: expected a row for each image, found a header alone; name the table of the split")
     columns = ["image_id", "patient", "finding_id", "patch", "copy", "split"]
-    columns += ["patient_too"] if "patient_too" in named else []
+    columns += [column for column in ("patient_too", "exam_uid") if column in named]
     rows = pd.DataFrame({column: named.get(column, pd.NA) for column in columns}, index=named.index).astype(STRING)
     rows = rows.apply(lambda words: words.str.strip().replace("", pd.NA))
     for column in rows:
@@ -88,6 +91,7 @@ def _columns(found: list[str], path: str) -> dict[str, str]:
         "split": [fold("official_split"), *NAMES["official_split"]],
         "image_id": [fold("sample_id"), *NAMES["image_id"], *NAMES["path"]],
         "patient": NAMES["patient"],
+        "exam_uid": [UIDS],
     }
     for ours, spellings in ways.items():
         fit = [] if ours in found else spelt([fold(ours), *spellings], left)

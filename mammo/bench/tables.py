@@ -51,7 +51,7 @@ def main(rows: int) -> None:
         check_split(split, "patient")
         done("splitting")
         split.to_csv(path, index=False)
-        if leaks := list(crossing(read_split(path))):
+        if leaks := list(crossing(read_split(path)[0])):
             raise RuntimeError(leaks[0])
         done("auditing")
     sys.stdout.write(json.dumps(seconds) + "\n")

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from mammo.errors import InputError
 from mammo.wording import number_of
 
 app = typer.Typer(
@@ -63,12 +64,13 @@ def films(
     from mammo.cli.prepare import shard_of
     from mammo.datasets.registry import DATASETS, open_dataset
 
+    if not source or not sheet.name:
+        raise InputError("the name of the films or of the sheet is empty; is a variable of the shell not set?")
     own = shard_of(shard)
     named = read_sides(sides)
     if words or (source in DATASETS and not Path(source).exists()):
         from mammo.cli.data import config_of_source
         from mammo.datasets.base import choose_images
-        from mammo.errors import InputError
 
         if named:
             raise InputError(f"--sides names folders, but {source} is a table or a data set; give a split by --split")
@@ -77,7 +79,7 @@ def films(
         dataset.prepare()
         of = films_of(dataset, choose_images(dataset, config.data))
     else:
-        of = find_films(Path(source), named)
+        of = find_films(Path(source), named, sheet)
     paths, sources = [Path(path) for path in of.table["path"]], of.source_of_each()
     if own is not None:
         mine, hashed, reasons = hash_shard(paths, sources, own)
@@ -90,7 +92,9 @@ def films(
         return
     if line := forecast(paths, sources):
         typer.echo(line, err=True)
-    found = audit_of(of, None if split is None else read_split(split), patient, parts=parts)
+    rows, unread = (None, []) if split is None else read_split(split)
+    of.doubts += unread
+    found = audit_of(of, rows, patient, parts=parts)
     typer.echo("\n".join(found.lines()))  # before the sheet is drawn: a leak is told, whatever becomes of the picture
     if found.pairs:
         try:

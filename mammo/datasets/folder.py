@@ -16,6 +16,7 @@ class Folder:
     """The content of a folder.
 
     Attributes:
+        folders: The folders that were entered, the first among them.
         files: The files that may be films, by folder and name; tables and texts are not among them.
         others: The files that are none by the ending of their names, such as tables and texts.
         hidden: The number of files and folders whose name begins with a dot, or that a file manager wrote.
@@ -24,6 +25,7 @@ class Folder:
         again: The folder as which each linked folder was entered before, by path; links to a folder above are left out.
     """
 
+    folders: list[Path] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
     others: list[Path] = field(default_factory=list)
     hidden: int = 0
@@ -49,6 +51,7 @@ def walk(folder: Path) -> Folder:
             if first not in here.parents:
                 found.again[here] = first
             continue
+        found.folders.append(here)
         for odd in (one for one in (*folders, *files) if not _is_text(one)):
             shown = os.fsencode(here / odd).decode("utf-8", "backslashreplace")
             found.closed[shown] = "its name is not in UTF-8, as names from old Windows are not; rename it"

@@ -16,7 +16,7 @@ NAMES = {
     ),
     "patient": (
         "patient patientid patientnr patientno patientnumber patientcode patid pid patientenid patientennummer "
-        "patientennr patnr patientin patientinnennr patientinnr patientinid",
+        "patientennr patnr patientin patientinnennr patientinnr patientinid mrn paciente pacienteid idpaciente",
         "subject subjectid case caseid person personid client clientid participant participantid anonpatientid",
     ),
     "image_id": ("imageid imageuid sopinstanceuid instanceuid filmid", ""),

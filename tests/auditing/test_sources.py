@@ -87,7 +87,7 @@ def test_a_tables_paths_are_relative_to_it_and_its_official_split_is_the_split_o
 
 def test_a_split_names_films_by_stem_or_by_path_and_tells_their_patients(tmp_path):
     films = table_of(folder_of(tmp_path / "films", "x/a.pgm", "y/a.pgm", "y/b.pgm"))
-    rows = read_split(
+    rows, _ = read_split(
         written(tmp_path / "split.csv", "image_id,patient,split\nx/a,w1,train\ny/a.pgm,w2,test\nb,w2,valid\n")
     )
     placed = place(films, rows)
@@ -98,12 +98,12 @@ def test_a_split_names_films_by_stem_or_by_path_and_tells_their_patients(tmp_pat
 def test_a_rows_finding_patch_and_copy_are_columns_and_no_name_is_taken_apart(tmp_path):
     uid = "1.3.6.1.4.1.9590.100.1.2.c3"
     text = f"image_id,finding_id,patch,copy,split\n{uid},1,0,3,train\nmdb002.p4,,,,test\n"
-    rows = read_split(written(tmp_path / "samples.csv", text)).astype(object).fillna("")
+    rows = read_split(written(tmp_path / "samples.csv", text))[0].astype(object).fillna("")
     assert rows[["image_id", "finding_id", "patch", "copy"]].to_numpy().tolist() == [
         [uid, "1", "0", "3"],
         ["mdb002.p4", "", "", ""],
     ]
-    rows = read_split(written(tmp_path / "samples.csv", f"sample_id,split\n{uid}.1,train\n"))
+    rows, _ = read_split(written(tmp_path / "samples.csv", f"sample_id,split\n{uid}.1,train\n"))
     assert rows["image_id"].tolist() == [f"{uid}.1"] and rows["finding_id"].isna().all()
 
 
@@ -127,7 +127,7 @@ def test_an_info_file_of_other_films_is_a_note(tmp_path, phantom):
 
 def test_a_run_folder_stands_for_its_split(tmp_path):
     written(tmp_path / "split.csv", "image_id,patient,split\nmdb001,mias-001,train\n")
-    assert read_split(tmp_path)["split"].tolist() == ["train"]
+    assert read_split(tmp_path)[0]["split"].tolist() == ["train"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,169 @@
+"""An audit never says more than it looked at: what may leak in what was not compared is a doubt, or ends with 2."""
+
+import shutil
+import unicodedata
+
+import cv2
+import openpyxl
+import pytest
+
+from mammo.auditing.hashes import read_grey
+from tests.auditing.test_audit import audited, films, written  # noqa: F401
+
+LEFT = "train/P1_L.pgm", "test/P1_R.pgm", "train/P2_L.pgm"
+
+
+@pytest.fixture
+def placed(films, tmp_path):  # noqa: F811
+    """Puts films that differ under other names into a folder."""
+
+    def place(*names):
+        folder = tmp_path / "placed"
+        for film, name in zip(sorted(films.glob("*.pgm")), names, strict=False):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(film, folder / name)
+        return folder
+
+    return place
+
+
+def workbook(path, **sheets):
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for title, rows in sheets.items():
+        sheet = book.create_sheet(title)
+        for row in rows:
+            sheet.append(row)
+    book.save(path)
+    return path
+
+
+def test_patients_that_a_user_tells_and_those_of_a_split_are_both_compared(placed, tmp_path):
+    folder = placed("P1_L.pgm", "P1_R.pgm", "P2_L.pgm")
+    split = written(tmp_path / "s.csv", "image_id,patient,split\nP1_L,A,train\nP1_R,B,test\nP2_L,C,train\n")
+    assert audited("films", folder, "--split", split)[0] == 0
+    code, said = audited("films", folder, "--split", split, "--patient", r"(P\d)_")
+    assert code == 1 and "leak: patient P1 is in two splits: P1_L (train), P1_R (test)" in said
+    split = written(tmp_path / "s.csv", "image_id,patient,split\nP1_L,A,train\nP1_R,B,test\nP2_L,B,train\n")
+    code, said = audited("films", folder, "--split", split, "--patient", r"(P\d)_")
+    assert code == 1 and "patient P1 is in two" in said and "patient B is in two" in said and "leaks: 2\n" in said
+
+
+def test_sheets_that_are_not_read_are_a_doubt(placed, tmp_path):
+    first = [["image_id", "patient", "split"], ["a", "P1", "train"], ["c", "P2", "test"]]
+    book = workbook(tmp_path / "s.xlsx", all=first, old=[["image_id", "patient", "split"], ["b", "P1", "test"]])
+    code, said = audited("split", book)
+    assert code == 0 and said.splitlines()[-1].endswith("the workbook has 2 sheets; all is read, old is not")
+    code, said = audited("films", placed("a.pgm", "c.pgm"), "--split", book)
+    assert "old is not" in said.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("column", "words"), [("usage", ("Training", "Test")), ("fold", ("0", "1")), ("is_test", ("no", "yes"))]
+)
+def test_a_column_that_may_tell_the_parts_is_a_doubt(placed, column, words):
+    folder = placed("a.pgm", "b.pgm")
+    rows = "".join(f"{name}.pgm,P1,{word}\n" for name, word in zip("ab", words, strict=True))
+    code, said = audited("films", written(folder / "t.csv", f"path,patient,{column}\n{rows}"))
+    assert code == 0 and f"the column {column} may tell the parts of a split" in said.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("train_P1_L.pgm", "test_P1_R.pgm"), "names of films tell test and train: give the parts by --split"),
+        (("data/Lernen/P1_L.pgm", "data/Pruefung/P1_R.pgm"), "name the parts by --sides data/Lernen=train"),
+        (("P1_L.pgm", "Pruefung/P1_R.pgm"), "name the parts by --sides Pruefung=train"),
+        (("a.pgm", "b.pgm"), "no part of a split is known, so patients were not compared across parts"),
+    ],
+)
+def test_parts_that_are_not_known_are_a_doubt(placed, names, said):
+    code, found = audited("films", placed(*names))
+    assert code == 0 and said in found.splitlines()[-1] and "no leak found among" in found
+
+
+def test_a_split_with_images_that_are_not_there_could_not_be_looked_at(placed, tmp_path):
+    split = written(tmp_path / "s.csv", "image_id,split\na,train\nb,train\nc,test\n")
+    code, said = audited("films", placed("a.pgm", "b.pgm"), "--split", split)
+    assert code == 2 and "not looked at: 1 image of the split is not among the films, the first is c" in said
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("P1_L", "p1_l"), ("P1_L.png", "P1_L.dcm"), (r"C:\data\train\P1_L.png", r"D:\test\p1_l.PNG"),
+                       ("caf\u00e9", unicodedata.normalize("NFD", "caf\u00e9"))],
+)  # fmt: skip
+def test_images_whose_names_differ_in_writing_alone_are_a_doubt(tmp_path, one, other):
+    split = written(tmp_path / "s.csv", f"image_id,patient,split\n{one},P1,train\n{other},P2,test\nx,P3,test\n")
+    code, said = audited("split", split)
+    assert code == 0 and "if 1 image of other folders, case or ending" in said.splitlines()[-1]
+
+
+def test_names_that_many_folders_hold_are_no_doubt(tmp_path):
+    rows = "".join(
+        f"{patient}/1-1.dcm,{patient},{'train' if patient < 'P3' else 'test'}\n" for patient in ("P1", "P2", "P3")
+    )
+    assert audited("split", written(tmp_path / "s.csv", f"image_id,patient,split\n{rows}"))[1].endswith(
+        "no leak found\n"
+    )
+
+
+def test_an_exam_of_two_patients_in_two_parts_is_a_leak(tmp_path):
+    split = "image_id,patient,StudyInstanceUID,split\na,P1,1.2.3,train\nb,P2,1.2.3,test\n"
+    code, said = audited("split", written(tmp_path / "s.csv", split))
+    assert code == 1 and "leak: exam 1.2.3 of patients P1 and P2 is in two splits" in said
+    visits = "image_id,patient,exam,split\na,P1,1,train\nb,P2,1,test\n"
+    assert audited("split", written(tmp_path / "s.csv", visits))[0] == 0
+
+
+def test_patients_written_in_two_ways_are_named_beside_films_of_no_part(placed):
+    folder = placed("full/P01_L.pgm", "full/P3_L.pgm", "val/P1_R.pgm", "val/P2_R.pgm")
+    said = audited("films", folder, "--patient", r"/(P\d+)_")[1]
+    assert "P01 (no split) and P1 (val): one patient?" in said
+
+
+def test_an_empty_part_is_told_at_any_depth_and_a_film_whatever_its_name(placed):
+    folder = placed("data/train/a.pgm", "data/val/b.pgm", "data/val/c.txt")
+    (folder / "data/test").mkdir()
+    code, said = audited("films", folder)
+    assert code == 2 and f"{folder / 'data/test'}: the folder has no film" in said and "3 images" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("test.parquet", b"PAR1..."), ("test.tar.zst", b"?"), ("test", b"\0" * 257 + b"ustar"), ("more.cbz", b"PK\3\4"),
+     ("test.tfrecord-00000-of-00002", b"?"), ("b.zip.part", b"PK\3\4"), ("c", b"version https://git-lfs.github.com")],
+)  # fmt: skip
+def test_what_may_hold_films_inside_is_told_by_its_name_or_content(placed, name, content):
+    folder = placed("train/a.pgm", "val/b.pgm")
+    (folder / name).write_bytes(content)
+    (folder / "labels.csv").write_text("a,b")
+    code, said = audited("films", folder)
+    assert code == 2 and f"{folder / name}: films inside it, if any, are not read" in said and "1 unreadable" in said
+
+
+@pytest.mark.parametrize("names", [
+    ("fold1_train/a.pgm", "fold1_test/b.pgm", "fold2_train/c.pgm"), ("split_1/train/a.pgm", "split_2/train/b.pgm"),
+])  # fmt: skip
+def test_the_parts_of_several_splits_are_refused(placed, names):
+    code, said = audited("films", placed(*names))
+    assert code == 2 and "expected the parts of one split, found those of several" in said
+    assert audited("films", placed("run1/train/a.pgm", "run1/test/b.pgm").joinpath("run1"))[0] == 0
+
+
+def test_the_sheet_of_an_audit_is_no_film(placed, monkeypatch):
+    folder = placed("train/a.pgm", "test/b.pgm")
+    cv2.imwrite(str(folder / "test/c.png"), read_grey(folder / "train/a.pgm"))
+    monkeypatch.chdir(folder)
+    assert audited("films", ".")[0] == 1 and (folder / "leaks.png").is_file()
+    (folder / "test/c.png").unlink()
+    code, said = audited("films", ".")
+    assert code == 0 and "leaks.png is the sheet of an earlier audit, and passed over" in said
+    for words in (["films", ""], ["films", ".", "--sheet", ""]):
+        code, said = audited(*words)
+        assert code == 2 and "is empty; is a variable of the shell not set?" in said
+
+
+def test_folders_are_parts_in_whatever_form_their_letters_are(placed):
+    name = unicodedata.normalize("NFD", "Pr\u00fcfung")
+    folder = placed(f"{name}/a.pgm", "test/b.pgm")
+    assert "1 test, 1 val" in audited("films", folder, "--sides", "Pr\u00fcfung=val")[1]
