@@ -20,6 +20,7 @@ from mammo.auditing.duplicates import fine_structure, telling
 from mammo.auditing.hashes import key_of, read_grey, shrunk
 from mammo.errors import UnreadableFilm
 from mammo.files import whole
+from mammo.formats.header import read_headers
 from mammo.paths import home
 from mammo.processes.workers import shared_out
 
@@ -37,6 +38,9 @@ REST = 0.3  # that of the pixels without the strongest tenth of either film: let
 LEAST_PX = 400  # pixels, at the coarser resolution of both films, that must be there to compare
 LEAST_SHARE = 0.3  # of what one of them shows: markers of lead are alike in all films of a clinic
 SCALES = (0.1, 10.0)  # of one film against the other
+STRETCHED = 2.5  # the most that one side may be stretched more than the other
+SQUARE_PX = 640  # a square of at most this side may be a breast that was cut out and squeezed, so that it is asked
+TALL = (1.35, 1.8)  # for at these heights, too: features are found again if their film is stretched by a tenth
 _FEATURE = np.dtype([("place", "<f4", 2), ("look", "u1", 128)])
 
 
@@ -66,6 +70,13 @@ def find_parts(paths: Sequence[Path], among: np.ndarray) -> list[Part]:
     rows = np.flatnonzero(among).tolist()
     made = shared_out(features, [Path(paths[row]) for row in rows])
     bar = track(made, f"features of {len(rows)} films", total=len(rows), console=Console(stderr=True))
+    headers = read_headers([paths[row] for row in rows])
+    squares = [at for at, head in enumerate(headers) if head.height == head.width <= SQUARE_PX]
+    taller = [(Path(paths[rows[at]]), tall) for at in squares for tall in TALL]
+    drawn_out = dict[int, list[np.ndarray]]()
+    for place, stretched in enumerate(shared_out(_taller, taller)):
+        if not isinstance(stretched, UnreadableFilm):
+            drawn_out.setdefault(squares[place // len(TALL)], []).append(stretched)
     empty = np.empty(0, _FEATURE)
     of = [empty if isinstance(one, UnreadableFilm) else one for one in bar]
     if sum(map(len, of)) <= NEIGHBOURS:
@@ -79,8 +90,8 @@ def find_parts(paths: Sequence[Path], among: np.ndarray) -> list[Part]:
     cv2.setRNGSeed(0)
     found: dict[tuple[int, int], Part] = {}
     for one in track(range(len(rows)), "looking for parts", console=Console(stderr=True)):
-        strongest = of[one][:ASKED]
-        asked_for = [(False, strongest), (True, _mirrored(strongest))]
+        strongest = [some[:ASKED] for some in (of[one], *drawn_out.get(one, ()))]
+        asked_for = [*((False, some) for some in strongest), *((True, _mirrored(some)) for some in strongest)]
         for negative, mirrored, asked in [
             *((False, *one) for one in asked_for),
             *((True, mirrored, _negative(asked)) for mirrored, asked in asked_for),
@@ -93,20 +104,30 @@ def find_parts(paths: Sequence[Path], among: np.ndarray) -> list[Part]:
     return sorted(found.values(), key=lambda part: -part.correlation)
 
 
-def features(path: Path) -> np.ndarray:
+def _taller(of: tuple[Path, float]) -> np.ndarray:
+    return features(*of)
+
+
+def features(path: Path, tall: float = 1.0) -> np.ndarray:
     """Return the features of a film, the strongest first: `place` in pixels of the film, and `look`, 128 numbers.
 
     They are kept below `MAMMO_HOME`.
 
+    Args:
+        path: The film.
+        tall: By how much its height is stretched before its features are computed.
+
     Raises:
         UnreadableFilm: The file cannot be used as a film.
     """
-    kept = home() / "hashes" / "parts" / f"{VERSION}-{key_of(path).decode()}.npy"
+    kept = home() / "hashes" / "parts" / f"{VERSION}-{key_of(path).decode()}{f'-{tall:g}' * (tall != 1)}.npy"
     with suppress(OSError, EOFError, ValueError):
         known = np.load(kept, allow_pickle=False)
         if known.dtype == _FEATURE:
             return np.asarray(known)
-    made = _computed(read_grey(path))
+    film = read_grey(path)
+    made = _computed(film if tall == 1 else cv2.resize(film, None, fx=1, fy=tall, interpolation=cv2.INTER_CUBIC))
+    made["place"][:, 1] /= tall
     with suppress(OSError):
         kept.parent.mkdir(parents=True, exist_ok=True)
         with whole(kept) as temporary, temporary.open("wb") as file:
@@ -179,19 +200,23 @@ def _laid_over(
     paths: Sequence[Path], one: int, other: int, here: np.ndarray, there: np.ndarray, *, mirrored: bool, negative: bool
 ) -> Part | None:
     """Return the part if two films show the same when their features lie over each other, else None."""
-    warp, inside = cv2.estimateAffinePartial2D(here, there, ransacReprojThreshold=NEAR_PX, maxIters=500)
-    if warp is None or int(inside.sum()) < INLIERS:
-        return None
-    scale = float(np.hypot(warp[0, 0], warp[1, 0]))
-    if not SCALES[0] < scale < SCALES[1]:
-        return None
     left, right = read_grey(paths[one]), read_grey(paths[other])
     left = 255 - left if negative else left
-    if mirrored:  # x of the mirrored film begins at its left edge, -x of its features at minus the width
-        left = np.ascontiguousarray(left[:, ::-1])
-        warp[:, 2] -= warp[:, 0] * (left.shape[1] - 1)
-    alike = _alike(left, right, warp) if scale <= 1 else _alike(right, left, cv2.invertAffineTransform(warp))
-    if alike < SAME:
+    left = np.ascontiguousarray(left[:, ::-1]) if mirrored else left
+    for arranged in (cv2.estimateAffinePartial2D, cv2.estimateAffine2D):  # the second for a picture that was stretched
+        warp, inside = arranged(here, there, ransacReprojThreshold=NEAR_PX, maxIters=500)
+        if warp is None or int(inside.sum()) < INLIERS:
+            continue
+        across, down = np.linalg.svd(warp[:, :2], compute_uv=False)
+        scale = float(np.sqrt(across * down))
+        if not SCALES[0] < scale < SCALES[1] or across > STRETCHED * down:
+            continue
+        if mirrored:  # x of the mirrored film begins at its left edge, -x of its features at minus the width
+            warp[:, 2] -= warp[:, 0] * (left.shape[1] - 1)
+        alike = _alike(left, right, warp) if scale <= 1 else _alike(right, left, cv2.invertAffineTransform(warp))
+        if alike >= SAME:
+            break
+    else:
         return None
     angle = float(np.degrees(np.arctan2(warp[1, 0], warp[0, 0])))
     if one < other:  # told of the second film in the first
@@ -200,6 +225,8 @@ def _laid_over(
         f"correlation {alike:.3f} where they overlap, turned by {round(angle) % 360} degrees, {100 * scale:.0f} % of "
         "the size"
     )
+    if across > 1.02 * down:
+        words += f", stretched by {across / down:.2f}"
     return Part(min(one, other), max(one, other), alike, words + ", mirrored" * mirrored + ", negative" * negative)
 
 
@@ -220,7 +247,7 @@ def _alike(fine: np.ndarray, coarse: np.ndarray, warp: np.ndarray) -> float:
     moved = warp.copy()
     moved[:, 2] -= low
     size = tuple(int(one) for one in high - low)
-    scale = float(np.hypot(warp[0, 0], warp[1, 0]))
+    scale = float(np.sqrt(abs(np.linalg.det(warp[:, :2]))))
     smooth = cv2.GaussianBlur(fine, (0, 0), 0.5 / scale) if scale < 0.8 else fine  # against aliasing
     seen = cv2.warpAffine(smooth, moved, size, flags=cv2.INTER_LINEAR)
     there = cv2.warpAffine(np.full_like(fine, 255), moved, size, flags=cv2.INTER_NEAREST)

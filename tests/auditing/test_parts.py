@@ -54,6 +54,21 @@ def test_a_copy_turned_by_any_angle_is_found(films):
     assert [(one.first, one.second) for one in told] == [(0, 3)] and "turned by 37 degrees, 100 %" in told[0].proof
 
 
+@pytest.mark.parametrize("size", [(400, 440), (440, 400)])
+def test_a_part_that_is_stretched_by_a_tenth_is_found(films, size):
+    folder, made = films
+    told = found(folder, cv2.resize(made[1][40:390, 40:390], size))
+    assert [(one.first, one.second) for one in told] == [(1, 3)] and "stretched by 1.1" in told[0].proof
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_part_that_is_squeezed_to_a_small_square_is_found(films, mirrored):
+    folder, made = films
+    squeezed = cv2.resize(made[1][:, 90:310], (224, 224), interpolation=cv2.INTER_AREA)
+    told = found(folder, squeezed[:, ::-1] if mirrored else squeezed)
+    assert [(one.first, one.second) for one in told] == [(1, 3)] and "stretched by 1.8" in told[0].proof
+
+
 def test_a_picture_of_one_row_ends_nothing(films):
     folder, made = films
     cv2.imwrite(str(folder / "film9.png"), np.arange(5000, dtype=np.uint8)[None])  # a ruler, say
