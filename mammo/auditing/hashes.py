@@ -20,10 +20,11 @@ from mammo.datasets.film import read_film, read_levels
 from mammo.errors import EmptyFilm, UnreadableFilm
 from mammo.files import locked, whole
 from mammo.formats import READING_VERSION
+from mammo.formats.remembered import state_of
 from mammo.paths import home
 from mammo.processes.workers import shared_out
 
-VERSION = "v2"  # of the records; raise it whenever a hash or a thumbnail changes
+VERSION = "v3"  # of the records; raise it whenever a hash, a thumbnail or a key changes
 SIDE = 256  # of a thumbnail, in pixels
 AT_ONCE = 100  # records that are written together, 7 MB
 SYMMETRIES = [
@@ -116,8 +117,8 @@ def records(
 
     Args:
         paths: The files of the films.
-        cache: A file of records; films of the same path, size and time are taken from it and from those of its shards,
-            and those that are missing are added as they come. If some of its films are not asked for, they are kept.
+        cache: A file of records; unchanged films (see `key_of`) are taken from it and from those of its shards, and
+            those that are missing are added as they come. If some of its films are not asked for, they are kept.
             None reads all films.
         own: The file from `shard_of` that missing films are added to, in place of `cache`.
 
@@ -251,10 +252,10 @@ def shard_of(cache: Path, shard: tuple[int, int]) -> Path:
 def key_of(path: Path) -> bytes:
     """Return what names the file as it is now; nothing if it is not there."""
     try:
-        stat = path.stat()
+        state = state_of(path.stat())
     except OSError:
         return b""
-    return hashlib.sha256(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest().encode()
+    return hashlib.sha256(f"{path.resolve()} {state}".encode()).hexdigest().encode()
 
 
 def _known(cache: Path | None) -> list[np.ndarray]:

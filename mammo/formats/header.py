@@ -130,8 +130,8 @@ def read_headers(paths: Iterable[Path | str], remember: bool = True) -> list[Hea
 
     Args:
         paths: The files. Many are read by several processes.
-        remember: True keeps the headers below `MAMMO_HOME`, and takes those that are kept of unchanged files: same
-            path, size and time.
+        remember: True keeps the headers below `MAMMO_HOME`, and takes those that are kept of unchanged files, see
+            `remembered.state_of`.
     """
     names = [str(path) for path in paths]
     memory = Remembered("headers", f"{READING_VERSION} {VERSION}") if remember else None

@@ -1,4 +1,4 @@
-"""Facts that were computed from files, kept below `MAMMO_HOME` while a file has the same path, size and time."""
+"""Facts that were computed from files, kept below `MAMMO_HOME` while a file is unchanged, see `state_of`."""
 
 import json
 import os
@@ -98,12 +98,12 @@ class Remembered:
                 database.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", rows)
 
     def _state(self, path: str) -> str:
-        """Return what an unchanged file keeps: its size and time, and the version; empty if it is not there."""
+        """Return the state of a file with the version; empty if it is not there."""
         try:
             facts = os.stat(path)  # noqa: PTH116 - a Path takes five times as long, and there may be a million
         except OSError:
             return ""
-        return f"{self._version} {facts.st_size} {facts.st_mtime_ns}"
+        return f"{self._version} {state_of(facts)}"
 
     def _open(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -118,6 +118,14 @@ class Remembered:
             "CREATE TABLE IF NOT EXISTS facts (path TEXT PRIMARY KEY, state TEXT NOT NULL, value TEXT NOT NULL)"
         )
         return database
+
+
+def state_of(facts: os.stat_result) -> str:
+    """Return what an unchanged file keeps: its size, the times of its content and of its inode, and its inode.
+
+    `cp -p` and `mv` bring another file with an old time of content. The time of the inode is then a new one.
+    """
+    return f"{facts.st_size} {facts.st_mtime_ns} {facts.st_ctime_ns} {facts.st_ino}"
 
 
 def _key(path: str) -> str:

@@ -57,6 +57,21 @@ def test_a_film_that_changed_is_read_again_and_the_others_are_not(paths, read, t
     assert (again["thumb"][0] == again["thumb"][1]).all()
 
 
+def test_a_film_that_was_replaced_by_one_of_its_size_and_time_is_read_again(paths, read, tmp_path):
+    cache = tmp_path / "records.npy"
+    for number, path in enumerate(paths):
+        (tmp_path / f"{path.stem}.bmp").write_bytes(cv2.imencode(".bmp", np.full((9, 9), number, np.uint8))[1])
+    one, other, third = (path.with_suffix(".bmp") for path in paths)
+    for path in (one, other, third):
+        os.utime(path, ns=(1, 1))
+    first, _ = records([one], cache)
+    other.replace(one)
+    assert records([one], cache)[0]["thumb"][0][0, 0] != first["thumb"][0][0, 0]
+    one.write_bytes(third.read_bytes())
+    os.utime(one, ns=(1, 1))
+    assert records([one], cache)[0]["thumb"][0][0, 0] == 2 and len(read) == 3
+
+
 def test_records_cut_short_are_made_again(paths, tmp_path):
     cache = tmp_path / "records.npy"
     first = records(paths)[0]

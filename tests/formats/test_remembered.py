@@ -1,5 +1,6 @@
 """Values of files: computed once, kept as they come, and forgotten when the file or the code changes."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,14 @@ def test_another_version_name_or_file_makes_it_again(files):
     Path(files[3]).write_text("longer")
     assert Remembered("lengths", "1").values(files, length, "Counting")[files[3]] == [6]
     assert not Remembered("lengths", "2").recall(files) and not Remembered("widths", "1").recall(files)
+
+
+def test_a_file_in_the_place_of_another_of_its_size_and_time_is_another(files):
+    Remembered("lengths", "1").values(files[:2], length, "Counting")
+    facts = Path(files[0]).stat()
+    os.utime(files[5], ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    Path(files[5]).replace(files[0])
+    assert list(Remembered("lengths", "1").recall(files[:2])) == files[1:2]
 
 
 def test_what_was_computed_before_an_interruption_is_kept(files, monkeypatch):
