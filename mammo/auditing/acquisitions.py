@@ -1,5 +1,6 @@
 """The films that are one acquisition, or of one exam or patient, by the headers of their files."""
 
+import math
 from collections.abc import Sequence
 from itertools import combinations
 
@@ -9,15 +10,16 @@ from mammo.auditing.people import PLACEHOLDER, somebody
 from mammo.formats.header import Header
 from mammo.wording import number_of
 
-MOST = 4  # films that may state one UID, or one date, time and dose; more share a placeholder
+MOST = 4  # films that may state one UID, or fit one date, time and dose; more share a placeholder
 
 
 def in_two_parts(films: pd.DataFrame, headers: Sequence[Header], *, own: bool) -> tuple[list[str], list[str]]:
     """Return the leaks that the headers of films tell, and notes, one line each.
 
-    Two films are one acquisition if they state one SOPInstanceUID, or one date, time to the second and dose with one
-    laterality and view. They are of one exam by the StudyInstanceUID, and of one patient by the PatientID: these are
-    told if the names of the patients do not tell them.
+    Two films are one acquisition if they state one SOPInstanceUID, or one date and time to the second. Then two doses,
+    lateralities or views that differ separate them; one that a single film of the two states does not. They are of one
+    exam by the StudyInstanceUID, and of one patient by the PatientID: these are told if the names of the patients do
+    not tell them.
 
     Args:
         films: A table with `name`, `patient` and `split`.
@@ -27,7 +29,7 @@ def in_two_parts(films: pd.DataFrame, headers: Sequence[Header], *, own: bool) -
     facts = pd.DataFrame(
         {
             "uid": [one.acquisition for one in headers],
-            "taken": [one.taken and f"{one.taken} {one.laterality} {one.view}" for one in headers],
+            "taken": [one.taken for one in headers],
             "exam": [one.exam for one in headers],
             "id": [one.patient for one in headers],
         },
@@ -35,6 +37,7 @@ def in_two_parts(films: pd.DataFrame, headers: Sequence[Header], *, own: bool) -
         dtype="string",
     )
     facts["id"], _ = somebody(facts["id"])
+    of = dict(zip(films.index, headers, strict=True))
     leaks, notes, told = list[str](), list[str](), set[tuple[int, int]]()
     kinds = {
         "uid": ("one acquisition (SOPInstanceUID)", MOST, False),
@@ -44,20 +47,38 @@ def in_two_parts(films: pd.DataFrame, headers: Sequence[Header], *, own: bool) -
     }
     for column, (what, most, of_patient) in kinds.items():
         sizes = facts[column].map(facts[column].value_counts())
+        if column == "taken":  # more films than these at one second are of a placeholder
+            known = facts[column][sizes.between(2, PLACEHOLDER)]
+            groups = known.index.groupby(known).values()
+            fitting = {one: sum(_fit(of[one], of[other]) for other in group) for group in groups for one in group}
+            sizes = sizes.where(sizes > PLACEHOLDER, pd.Series(fitting, films.index, float))
         if odd := int((sizes > most).sum()):
             these = number_of(odd, "film states", "films state")
             notes.append(f"{what}: {these} one that more than {most} films have, and it is not used")
         several = films[sizes.between(2, most)]
         if of_patient:  # most groups are those of one known patient, and no leak
-            of = several["patient"].groupby(facts[column])
-            several = several[(of.transform("nunique") > 1) | (of.transform("count") < of.transform("size"))]
+            patients = several["patient"].groupby(facts[column])
+            known, all_of = (patients.transform(count) for count in ("count", "size"))
+            several = several[(patients.transform("nunique") > 1) | (known < all_of)]
         for _, group in several.groupby(facts[column], sort=False):
             for pair in combinations(group.index, 2):
+                if column == "taken" and not _fit(of[pair[0]], of[pair[1]]):
+                    continue
                 where = _where(films, pair, own=own, of_patient=of_patient)
                 if where and pair not in told:
                     told.add(pair)
                     leaks.append(f"{what} {where}")
     return leaks, notes
+
+
+def _fit(one: Header, other: Header) -> bool:
+    """Tell whether two films of one second may be one acquisition by their dose, laterality and view."""
+    doses = [header.dose for header in (one, other) if header.dose is not None]
+    if len(doses) == 2 and not math.isclose(*doses, rel_tol=1e-4):
+        return False
+    return all(
+        None in pair or pair[0] == pair[1] for pair in ((one.laterality, other.laterality), (one.view, other.view))
+    )
 
 
 def _where(films: pd.DataFrame, pair: tuple[int, int], *, own: bool, of_patient: bool) -> str:

@@ -4,6 +4,8 @@ Lengths are in millimetres. The patient's name and birth date are never read.
 """
 
 import itertools
+import math
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, fields
@@ -19,7 +21,7 @@ from mammo.formats.stream import has_pixels, layout_of
 from mammo.formats.tags import Tags, is_dicom, read_tags
 from mammo.processes.workers import shared_out
 
-VERSION = 6  # raise it if this file changes a header; a change of the reading of films raises READING_VERSION
+VERSION = 7  # raise it if this file changes a header; a change of the reading of films raises READING_VERSION
 MANY = 400  # files from which on several processes read: they take half a second to start
 AT_ONCE = 50  # files that a process answers at once, which takes a tenth of the time of one by one
 
@@ -36,7 +38,11 @@ class Header:
         laterality: `left`, `right` or None.
         view: MLO, CC or another, or None.
         patient, exam, acquisition: PatientID, StudyInstanceUID, SOPInstanceUID; None if they are not stated.
-        taken: Date, time and dose of the acquisition, as they are written; None without a date and a time.
+        taken: Date and time of the acquisition to the second, `20190102 101112`; None without both.
+        dose: OrganDose in dGy; None if it is not stated.
+        scanner: Manufacturer and ManufacturerModelName; None if neither is stated.
+        photometric: PhotometricInterpretation; None if it is not stated.
+        kvp: Peak voltage of the tube in kV; None if it is not stated.
         notes: What will be done with the pixels, and guesses about them, one line each.
         refused: The reason why the file cannot be used as a film; None if none is known before decoding.
     """
@@ -53,10 +59,15 @@ class Header:
     exam: str | None = None
     acquisition: str | None = None
     taken: str | None = None
+    dose: float | None = None
+    scanner: str | None = None
+    photometric: str | None = None
+    kvp: float | None = None
     notes: tuple[str, ...] = ()
     refused: str | None = None
 
 
+_TIME = re.compile(r"(\d{4})\.?(\d\d)\.?(\d\d) (\d\d):?(\d\d):?(\d\d)", re.ASCII)  # with the marks of old files, too
 FIELDS = {one.name for one in fields(Header)}
 
 
@@ -95,6 +106,10 @@ def _dicom(path: str, tags: Tags, file: object) -> Header:
         "exam": _plain(tags.text("StudyInstanceUID")),
         "acquisition": _plain(tags.text("SOPInstanceUID")),
         "taken": _taken(tags),
+        "dose": _positive(tags.real("OrganDose")),
+        "scanner": _plain(f"{tags.decoded('Manufacturer')} {tags.decoded('ManufacturerModelName')}"),
+        "photometric": _plain(tags.text("PhotometricInterpretation")),
+        "kvp": _positive(tags.real("KVP")),
         "height": tags.whole("Rows") or 0,
         "width": tags.whole("Columns") or 0,
         "bits": tags.whole("BitsStored") or 0,
@@ -112,9 +127,17 @@ def _dicom(path: str, tags: Tags, file: object) -> Header:
 
 
 def _taken(tags: Tags) -> str | None:
-    date, time, dose = (tags.text(keyword) for keyword in ("AcquisitionDate", "AcquisitionTime", "OrganDose"))
-    known = date.isdecimal() and len(time) >= len("hhmmss") and time.strip("0.:")  # midnight stands for an unknown time
-    return _plain(f"{date} {time} {dose}") if known else None
+    """Return date and time to the second; those of AcquisitionDateTime if the others do not tell them."""
+    both = tags.text("AcquisitionDateTime")
+    for stated in (f"{tags.text('AcquisitionDate')} {tags.text('AcquisitionTime')}", f"{both[:8]} {both[8:]}"):
+        found = _TIME.match(stated)
+        if found and (time := "".join(found.groups()[3:])).strip("0"):  # midnight stands for an unknown time
+            return f"{''.join(found.groups()[:3])} {time}"
+    return None
+
+
+def _positive(number: float | None) -> float | None:
+    return number if number is not None and math.isfinite(number) and number > 0 else None
 
 
 def _plain(text: str | None) -> str | None:

@@ -373,6 +373,34 @@ def test_one_acquisition_exam_or_patient_under_two_names_is_told_by_the_headers(
     assert "leak: one exam (StudyInstanceUID) is in two splits: train/a.dcm (train) and val/f.dcm (val)" in said
 
 
+def test_one_time_and_dose_that_are_written_in_two_ways_are_one_acquisition(films, tmp_path):
+    day = {"AcquisitionDate": "20190102"}
+    of = {
+        "train/a.dcm": day | {"AcquisitionTime": "101112.000", "OrganDose": "0.01234"},
+        "test/b.dcm": day | {"AcquisitionTime": "101112", "OrganDose": "0.012340"},
+        "test/c.dcm": {"AcquisitionDateTime": "20190102101112.5+0100", "ViewPosition": "CC"},
+        "test/d.dcm": day | {"AcquisitionTime": "101112", "OrganDose": "0.02"},
+        "test/e.dcm": {"AcquisitionDateTime": "20190102101113"},
+        "test/f.dcm": {"AcquisitionDateTime": "20190102000000.4"},
+    }
+    for number, (name, tags) in enumerate(of.items(), start=1):
+        (tmp_path / "lab" / name).parent.mkdir(exist_ok=True, parents=True)
+        pixels = read_grey(films / f"mdb00{number}.pgm")
+        write_dicom(tmp_path / "lab" / name, pixels, "1.2.840.10008.1.2.1", PatientID=f"P{number * 11}", **tags)
+    code, said = audited("films", tmp_path / "lab")
+    assert code == 1 and said.count("leak:") == 2
+    for other in ("b", "c"):
+        assert (
+            f"one acquisition (date, time and dose) is in two splits: test/{other}.dcm (test) and train/a.dcm" in said
+        )
+    for number in range(20):  # a time that many films share is a placeholder, whatever their doses
+        pixels = np.random.default_rng(number).integers(0, 255, (60, 50), np.uint8)
+        tags = day | {"AcquisitionTime": "101112", "OrganDose": f"{number + 1}", "PatientID": f"N{number}x"}
+        write_dicom(tmp_path / "lab" / "train" / f"{number}.dcm", pixels, "1.2.840.10008.1.2.1", **tags)
+    said = audited("films", tmp_path / "lab")[1]
+    assert "leak:" not in said and "one acquisition (date, time and dose): 24 films state one" in said
+
+
 def test_an_audit_goes_on_without_a_home_and_tells_its_leaks_before_it_draws(films, tmp_path, monkeypatch):
     mirrored(films / "mdb001.pgm", films / "copy.png")
     (tmp_path / "file").touch()
