@@ -25,6 +25,8 @@ FEWEST = 10  # patients of each class
 RIDGE = 1.0
 SIDE_PX = 256  # of the longer side of the film on which border and ground are looked at
 BORDER = 0.02  # of the shorter side
+NUMBERS, WORDS = ("spacing_mm", "bits", "kvp"), ("format", "scanner", "photometric")  # the facts of a header
+MOST_WORDS = 20  # of a fact; what is rarer counts as one more
 GROUPS = ("image size", "file size", "header", "border", "burnt-in text", "all of them")
 
 
@@ -50,7 +52,7 @@ class Signatures:
 
     def lines(self) -> Iterator[str]:
         """Yield the lines to print."""
-        yield f"compared: {self.compared}"
+        yield f"compared: {self.compared}; header: spacing, bits, format, scanner, PhotometricInterpretation and KVP"
         yield from (f"AUROC from {name} alone: {value}" for name, value in self.scores.items())
         yield from (f"not looked at: {one}" for one in self.unreadable)
         left = f"; {len(self.unreadable)} could not be looked at" * bool(self.unreadable)
@@ -128,13 +130,15 @@ def _of_files(paths: Sequence[str]) -> dict[str, pd.DataFrame]:
     headers = read_headers(paths)
     height, width = (np.array([getattr(one, name) for one in headers], float) for name in ("height", "width"))
     sizes = np.array([Path(path).stat().st_size for path in paths], float)
-    header = pd.DataFrame({"spacing": [one.spacing_mm for one in headers], "bits": [one.bits for one in headers]})
-    header = header.astype(float).assign(unknown=lambda table: table["spacing"].isna().astype(float)).fillna(0)
-    header = pd.concat([header, pd.get_dummies(pd.Series([one.format for one in headers])).astype(float)], axis=1)
+    told = pd.DataFrame({name: [getattr(one, name) for one in headers] for name in NUMBERS}, dtype=float)
+    parts = [told.fillna(0), told.isna().astype(float)]
+    for name in WORDS:
+        words = pd.Series([getattr(one, name) for one in headers], dtype=object).fillna("")
+        parts.append(pd.get_dummies(words.where(words.isin(words.value_counts().index[:MOST_WORDS]))).astype(float))
     return {
         "image size": pd.DataFrame({"height": height, "width": width, "ratio": height / width}),
         "file size": pd.DataFrame({"bytes": sizes, "bytes of a pixel": sizes / (height * width)}),
-        "header": header,
+        "header": pd.concat(parts, axis=1),
     }
 
 

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from mammo.auditing.signatures import find_signatures
 from mammo.cli.main import app
+from mammo.datasets.dicom_file import write_dicom
 from mammo.errors import InputError
 
 
@@ -54,6 +55,18 @@ def test_a_signature_is_found_where_it_was_planted(drawn, change, told):
         assert found.scores[told].low > 0.8 and list(found.lines())[-1].startswith("signature: the label can be told")
     else:
         assert all(value.low <= 0.5 for value in found.scores.values())
+
+
+@pytest.mark.parametrize("tags", [{"Manufacturer": "B"}, {"ManufacturerModelName": "Two"}, {"KVP": "31"}])
+def test_another_scanner_is_found_by_the_header_alone(drawn, tmp_path, tags):
+    table, usual = drawn(), {"Manufacturer": "A", "ManufacturerModelName": "One", "KVP": "29"}
+    for row, label in enumerate(table["label"]):
+        pixels = cv2.imread(table["path"][row], cv2.IMREAD_GRAYSCALE)
+        table.loc[row, "path"] = path = str(tmp_path / f"{row}.dcm")
+        write_dicom(path, pixels, "1.2.840.10008.1.2.1", **usual | (tags if label == "malignant" else {}))
+    found = find_signatures(table, "malignant")
+    assert found.scores["header"].low > 0.8 and found.scores["image size"].low <= 0.5
+    assert "scanner, PhotometricInterpretation and KVP" in next(found.lines())
 
 
 def test_few_patients_are_refused_and_a_film_that_cannot_be_read_is_listed(drawn):
