@@ -10,7 +10,7 @@ from mammo.datasets.findings import STRING
 from mammo.errors import InputError
 from mammo.formats.header import Header
 from mammo.tables.paths import pattern_of
-from mammo.tables.patients import NOBODY, alike
+from mammo.tables.patients import alike, nobodies
 from mammo.wording import number_of
 
 PLACEHOLDER = 20  # films from which on a PatientID that half of all films state is taken for a placeholder
@@ -55,6 +55,8 @@ def by_headers(films: pd.DataFrame, headers: Sequence[Header]) -> tuple[pd.DataF
             f"the PatientID of {number_of(counted.iloc[0], 'film')} is one and the same, and is taken for a placeholder"
         )
         told = told.mask(told == counted.index[0])
+    elif len(counted) == 1 and counted.iloc[0] == len(films) > 1:
+        notes.append(f"the PatientID of all {len(films)} films is one and the same: it may stand for nobody")
     if (new := told.notna() & films["patient"].isna()).any():
         notes.append(f"the patients of {number_of(new.sum(), 'film')} are the PatientIDs of their headers")
     return films.assign(patient=films["patient"].fillna(told)), notes
@@ -62,7 +64,7 @@ def by_headers(films: pd.DataFrame, headers: Sequence[Header]) -> tuple[pd.DataF
 
 def somebody(patients: pd.Series, what: str = "patient") -> tuple[pd.Series, list[str]]:
     """Return patients without the words that stand for none, such as `unknown`, and a note about them."""
-    nobody = patients.str.casefold().isin(NOBODY).fillna(False)
+    nobody = nobodies(patients)
     if not nobody.any():
         return patients, []
     words = some(map(str, patients[nobody].unique()))

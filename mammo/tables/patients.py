@@ -9,11 +9,15 @@ import pandas as pd
 from mammo.tables.numbers import named_rows
 from mammo.tables.spellings import SIDES
 
-# Words in the place of a patient, folded; NA is a name.
-NOBODY = {
-    *("unknown", "unbekannt", "missing", "none", "-", "--", "?", "."),
-    *("anonymous", "anonymized", "anonymised", "anonym", "anon"),
-}
+# What stands in the place of a patient, once case, accents and marks are folded and words such as `patient` left out.
+_NONE = (
+    r"(?:0+|x{2,}|anon|(?:anon|pseudon)[iy]m[^\W\d_]*|de-?identif[^\W\d_]*|n-?a|nan|null|nil|no|none|unk|undefined|missing"
+    r"|removed|redacted|deleted|withheld|hidden|blank|empty|(?:not-?|un)(?:known|available|applicable|provided|recorded"
+    r"|stated|given|specified|assigned)|unbekannt[^\W\d_]*|keine?|entfernt|desconocid[oa]|inconnue?|desconhecid[oa]"
+    r"|sconosciut[oa]|onbekend|okand|ukendt|ukjent|eliminad[oa]|supprimee?|无|未知|不详|匿名|неизвестн[^\W\d_]*)"
+)
+_NOBODY = re.compile(rf"{_NONE}(?:-{_NONE})*")
+_OF_NOBODY = re.compile(r"(^|-)(patient(in|e|id)?|patients|paciente|paziente|subject|person|name|id)(?=-|$)")
 _PREFIX = re.compile(r"^(patient|patients|pat|pt|p|subject|subj|sub|case|id|pid|patid)[\W_]*(?=\d)")
 _SIDE = re.compile(rf"(?<=\d)-({'|'.join(sorted(SIDES, key=len, reverse=True))})(-?(cc|mlo))?$")
 _LOOKS = str.maketrans("авекмнорстухαβεικμνορτυχ", "abekmhopctyxabeikmnoptux")  # Cyrillic and Greek letters, folded
@@ -50,6 +54,33 @@ def mixed(patients: pd.Series, told: pd.Series) -> tuple[list[str], list[str]]:
         notes.append(f"{what}, {len(odd)} times; {found[0].partition(':')[0]} for example; the table counts")
         lines += found
     return lines, notes
+
+
+def nobodies(patients: pd.Series) -> pd.Series:
+    """Tell for each patient whether the word stands for none, such as `unknown`, `N/A`, `Anonymous^Patient` or `000`.
+
+    `NA` is a name, and zeros are one in a table that counts its patients from 0. A word with a number is a name, too.
+    """
+    named = {one: _word(one) for one in patients.dropna().unique()}
+    first = any(re.fullmatch("0*1", name) for name in named.values())
+    found = {
+        one: not name or (bool(_NOBODY.fullmatch(name)) and not (first and not name.strip("0-")))
+        for one, name in named.items()
+        if one.strip().casefold() != "na"
+    }
+    return patients.map(found).fillna(False).astype(bool)
+
+
+def _word(patient: str) -> str:
+    """Return the letters and digits of a name, folded and joined by dashes, without words such as `patient`."""
+    name = re.sub(r"[\W_]+", "-", _plain(patient.casefold())).strip("-")
+    return _OF_NOBODY.sub("", name).strip("-") or name
+
+
+def _plain(name: str) -> str:
+    """Return a name without accents."""
+    parts = unicodedata.normalize("NFKD", name)
+    return unicodedata.normalize("NFC", "".join(one for one in parts if unicodedata.category(one) != "Mn"))
 
 
 def alike(patients: Iterable[str]) -> list[tuple[str, ...]]:

@@ -456,6 +456,39 @@ def test_a_patient_who_is_called_unknown_is_unknown_and_na_is_a_name(films, tmp_
     assert code == 0 and "a PatientID such as anonymous" in said
 
 
+NONE = (
+    "nan|N/A|<NA>|n.a.|unk|0|000000|Anonymous Patient|anonymous^|ANONYMOUS^PATIENT|de-identified|desconocido|inconnu"
+    "|Anónimo|Unbekannt|NULL|null|REMOVED|XXXX|not available|UNKNOWN^UNKNOWN|***"
+)
+
+
+def test_words_for_no_patient_are_no_leak_and_names_like_them_are(tmp_path):
+    def told(patients):
+        rows = "".join(f"{row},{one},{('train', 'test')[row % 2]}\n" for row, one in enumerate(patients))
+        code, said = audited("split", written(tmp_path / "split.csv", "image_id,patient,split\n" + rows))
+        return code, said.count("leak:")
+
+    assert told([one for word in NONE.split("|") for one in (word, word)]) == (0, 0)
+    names = ["NA", "anonym12", "Anonymous A", "X", "unknown7", "Nan Li", "10"]
+    assert told([one for name in names for one in (name, name)]) == (1, len(names))
+    assert told(["0", "0", "1", "2"]) == (1, 1)  # patients that are counted from 0
+
+
+def test_one_patient_id_of_all_films_may_stand_for_nobody_and_placeholders_do(films, tmp_path):
+    def told(*patients):
+        for number, (one, part) in enumerate(zip(patients, ("train", "test", "test"), strict=False), start=1):
+            (tmp_path / "lab" / part).mkdir(parents=True, exist_ok=True)
+            pixels = read_grey(films / f"mdb00{number}.pgm")
+            write_dicom(tmp_path / "lab" / part / f"{number}.dcm", pixels, "1.2.840.10008.1.2.1", PatientID=one)
+        return audited("films", tmp_path / "lab")
+
+    for word in ("REMOVED", "000000", "ANONYMOUS^PATIENT"):
+        assert told(word, word)[0] == 0
+    code, said = told("STUDY", "STUDY", "STUDY")
+    assert code == 1 and "note: the PatientID of all 3 films is one and the same: it may stand for nobody" in said
+    assert "may stand for nobody" not in told("STUDY", "STUDY", "P2")[1]
+
+
 def test_a_split_is_read_under_other_names_of_columns_and_two_columns_of_patients_are_compared(tmp_path):
     for header in ("Image_ID;PatientID;Split", "filename;case;set", "SOPInstanceUID;Patient Nr.;phase"):
         split = written(tmp_path / "split.csv", f"{header}\na;P1;train\nb;P1;test\n")
