@@ -18,8 +18,17 @@ _NONE = (
 )
 _NOBODY = re.compile(rf"{_NONE}(?:-{_NONE})*")
 _OF_NOBODY = re.compile(r"(^|-)(patient(in|e|id)?|patients|paciente|paziente|subject|person|name|id)(?=-|$)")
-_PREFIX = re.compile(r"^(patient|patients|pat|pt|p|subject|subj|sub|case|id|pid|patid)[\W_]*(?=\d)")
-_SIDE = re.compile(rf"(?<=\d)-({'|'.join(sorted(SIDES, key=len, reverse=True))})(-?(cc|mlo))?$")
+_PREFIX = re.compile(
+    r"^(?:(?:patients?|pat|pt|p|subject|subj|sub|case|id|pid|patid|patient(?:in|e|en)|paciente|paziente|fall|caso?|cas|mrn"
+    r"|record|client|person|participant|proband(?:in)?|sujet|sujeto|nr|no|num|number|nummer|numero|患者|病人|病例)[\W_]*){1,3}(?=\d)"
+)
+_WORDS = ["breast", "brust", "seite", "side", "mama", "mamma", "sein", "seno", *(one for one in SIDES if len(one) > 3)]
+_AFTER_NAME = "|".join(_WORDS)  # no short ones: Wang Li and Wang Re are two
+_AFTER_NUMBER = "|".join([*_WORDS, *SIDES, "cc|mlo|ml|lm|izq|izda|der|dcha|dch|esq|dir|gau|dx|sx"])
+_SIDE = re.compile(rf"(?<=\d)(?:-?(?:{_AFTER_NUMBER})){{1,3}}$|(?<=\w)(?:-(?:{_AFTER_NAME})){{1,2}}$")
+_THOUSANDS = re.compile(r"[1-9]\d{0,2}(?:[, '\u2019]\d{3})+")
+_IN_GROUPS = re.compile(r"\d{3}-\d{2,3}-\d{4}")  # as numbers of insurances are written
+_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa"})
 _LOOKS = str.maketrans("авекмнорстухαβεικμνορτυχ", "abekmhopctyxabeikmnoptux")  # Cyrillic and Greek letters, folded
 NEARLY_ALL = 0.9  # the share of patients from which on their PatientIDs in headers are others by intention
 
@@ -79,6 +88,8 @@ def _word(patient: str) -> str:
 
 def _plain(name: str) -> str:
     """Return a name without accents."""
+    if name.isascii():
+        return name
     parts = unicodedata.normalize("NFKD", name)
     return unicodedata.normalize("NFC", "".join(one for one in parts if unicodedata.category(one) != "Mn"))
 
@@ -86,22 +97,52 @@ def _plain(name: str) -> str:
 def alike(patients: Iterable[str]) -> list[tuple[str, ...]]:
     """Return groups of patients whose names are almost the same.
 
-    They differ only by case, blanks or marks, forms of one letter in Unicode or letters that look alike, zeros in
-    front, a `.0` of a spreadsheet, a word such as `patient` before a number, or a side or one letter at the end.
+    They differ only by case, blanks or marks, forms of one letter in Unicode, letters that look alike, accents, zeros
+    in front, a `.0` or marks of thousands of a spreadsheet, a word such as `patient` before a number, the order of the
+    parts of a name, or a side, a view or one letter at the end.
     """
+    first: dict[str, str] = {}  # an earlier spelling of each one, or itself
+
+    def root(name: str) -> str:
+        while first.setdefault(name, name) != name:
+            first[name] = name = first[first[name]]
+        return name
+
+    bare = {one: _bare(one) for one in patients}
+    for name, *others in bare.values():
+        for other in others:
+            first[root(other)] = root(name)
     groups: dict[str, list[str]] = {}
-    for one in patients:
-        groups.setdefault(_bare(one), []).append(one)
+    for one, (name, *_) in bare.items():
+        groups.setdefault(root(name), []).append(one)
     return [tuple(group) for group in groups.values() if len(group) > 1]
 
 
-def _bare(patient: str) -> str:
-    """Return a name without what people write in two ways."""
-    seen = "".join(one for one in patient if unicodedata.category(one) != "Cf")  # such as a mark of byte order
-    name = unicodedata.normalize("NFKC", seen.strip()).casefold().translate(_LOOKS)
+def _bare(patient: str) -> list[str]:
+    """Return the spellings of a name without what people write in two ways: one, or several if they may be meant."""
+    name = patient.strip().casefold()
+    if not name.isascii():
+        seen = "".join(one for one in patient if unicodedata.category(one) != "Cf")  # such as a mark of byte order
+        name = unicodedata.normalize("NFKC", seen.strip()).casefold()
+    if _THOUSANDS.fullmatch(name):
+        plain = re.sub(r"\D", "", name)
+        return [plain] if "," in name else [plain, _reduced(name)]
+    spelt = [name] if name.isascii() else [name, name.translate(_UMLAUTS)]
+    if _IN_GROUPS.fullmatch(name.replace(" ", "-")):
+        spelt.append(re.sub(r"\D", "", name))
+    return list(dict.fromkeys(map(_reduced, spelt)))
+
+
+def _reduced(name: str) -> str:
+    """Return a folded name without accents, marks, sides and words around a number; its parts are in one order."""
+    if not name.isascii():
+        name = _plain(name).translate(_LOOKS)
     name = re.sub(r"^(\d+)[.,]0+$", r"\1", name)
     name = re.sub(r"[^\w.]+|_+", "-", name).strip("-") or name
     name = _SIDE.sub("", _PREFIX.sub("", name))
     name = re.sub(r"(?<=[^\W\d])-(?=\d)|(?<=\d)-(?=[^\W\d])", "", name)  # P-1 is P1, but 1-12 is not 11-2
     name = re.sub(r"(?<!\d)0+(?=\d)", "", name)
+    parts = name.split("-")
+    if sum(len(one) > 2 for one in parts) > 1 and not re.search(r"\d", name):
+        return "-".join(sorted(parts))  # doe-jane
     return re.sub(r"(?<=\d)[^\W\d_]$", "", name)

@@ -437,6 +437,32 @@ def test_names_that_people_write_in_two_ways_are_alike_and_others_are_not():
         assert alike([*group, "Doe, John", "13", "2021-1", "A12-3"]) == [tuple(group)]
 
 
+@pytest.mark.parametrize(
+    "group",
+    [
+        "12LCC|12RMLO|12_CC_L|12", "P12 left breast|P12 right breast", "P12_izq|P12_der", "Fall 7|7|Nr. 07",
+        "MRN0008|8", "1,234|1234", "1 234|1234|1_234", "Müller|Mueller", "José|Jose", "Doe, Jane|Jane Doe|DOE^JANE",
+        "123-45-6789|123456789", "Doe left|Doe right", "Patient ID: 12|12",
+    ],
+)  # fmt: skip
+def test_more_spellings_of_one_patient_are_alike(group):
+    assert alike(group.split("|")) == [tuple(group.split("|"))]
+
+
+def test_no_two_patients_of_a_numbered_set_are_alike_and_all_spellings_of_each_are():
+    for two in (
+        "12|121", "P1|P2", "1.5|15", "1,000|1", "Wang Li|Wang Re", "Doe, L|Doe, R", "A12|AE12", "AB-CD|CD-AB",
+        "1 23|123", "1-234|1234", "2021-1|20211", "Bauer|Baur",
+    ):  # fmt: skip
+        assert not alike(two.split("|"))
+    ways = ["{i}", "{i:05d}", "P{i}", "{i}LCC", "{i}_R", "Fall {i}", "{i:,}", "{i}.0", "mrn {i}", "P{i:06d}_LEFT_MLO"]
+    others = ["{s}-{r}", "{s} {r:03d}", "{s}_{r}", "S{s}P{r}", "{i}.5", "A{i}", "{s:03d}-{r:02d}-{i:04d}", "2021-{i}"]
+    every = range(1, 3001)
+    for way in [*ways, *others]:
+        assert not alike([way.format(i=i, s=i // 50, r=i % 50) for i in every])
+    assert len(alike(dict.fromkeys(way.format(i=i) for i in every for way in ways))) == len(every)
+
+
 def test_a_patient_who_is_called_unknown_is_unknown_and_na_is_a_name(films, tmp_path):
     rows = "".join(
         f"{row},{one},{('train', 'test')[row % 2]}\n" for row, one in enumerate(["Unknown", "unknown", "?", "?"])
