@@ -43,7 +43,8 @@ def split_rows(table: pd.DataFrame, path: str) -> pd.DataFrame:
     if not {"split", "image_id"} <= set(named):
         raise InputError(
             f"{path}: expected the columns split and image_id, found "
-            f"{', '.join(map(str, table))}; a run's split.csv has them"
+            f"{', '.join(map(str, table))}; "
+            + ("call fold split, to compare its parts" if "fold" in named else "a run's split.csv has them")
         )
     if "fold" in named and named["fold"].nunique() > 1:
         raise InputError(
@@ -69,7 +70,8 @@ def split_rows(table: pd.DataFrame, path: str) -> pd.DataFrame:
     for column in ("image_id", "split"):
         if rows[column].isna().any():
             raise InputError(f"{path}: row {rows[column].isna().idxmax()} has no {column}; every row needs one")
-    known = rows["split"].map(lambda word: SPLITS.get(word.casefold()) or part_of(word), na_action="ignore")
+    words = rows["split"].str.replace(r"^([0-9]{1,2})$", r"fold\1", regex=True)  # a number alone is a part, too
+    known = words.map(lambda word: SPLITS.get(word.casefold()) or part_of(word), na_action="ignore")
     known = known.astype(STRING)
     if known.isna().any():
         wrong = rows.loc[known.isna(), "split"].iloc[0]

@@ -107,6 +107,14 @@ def test_names_that_many_folders_hold_are_no_doubt(tmp_path):
     )
 
 
+def test_folds_are_parts_once_their_column_is_called_split(tmp_path):
+    rows = "a,P1,0\nb,P1,1\n"
+    code, said = audited("split", written(tmp_path / "s.csv", f"image_id,patient,fold\n{rows}"))
+    assert code == 2 and "call fold split, to compare its parts" in said
+    code, said = audited("split", written(tmp_path / "s.csv", f"image_id,patient,split\n{rows}"))
+    assert code == 1 and "patient P1 is in two splits: a (fold0), b (fold1)" in said
+
+
 def test_an_exam_of_two_patients_in_two_parts_is_a_leak(tmp_path):
     split = "image_id,patient,StudyInstanceUID,split\na,P1,1.2.3,train\nb,P2,1.2.3,test\n"
     code, said = audited("split", written(tmp_path / "s.csv", split))
