@@ -49,13 +49,16 @@ class Spreadsheet:
     others: str = ""
 
 
-def read_spreadsheet(path: Path | str, what: str = "a table", first_row: int = 2) -> Spreadsheet:
+def read_spreadsheet(
+    path: Path | str, what: str = "a table", first_row: int = 2, *, percents: bool = False
+) -> Spreadsheet:
     """Read a table from CSV (comma, semicolon, tab or bar; also .gz or .xz), XLSX (its first sheet) or Parquet.
 
     Args:
         path: The file; its content decides what it is, not its name.
         what: The words for the table in errors.
         first_row: The number of the first row below the header, in errors and in the index.
+        percents: Give a number of XLSX whose format is per cent as 97.77%, and not as 0.9777.
 
     Raises:
         InputError: The file cannot be read, is no table, or has rows that do not fit its header.
@@ -67,7 +70,7 @@ def read_spreadsheet(path: Path | str, what: str = "a table", first_row: int = 2
     if data.startswith(b"PAR1"):
         lines: Iterable[list[str]] = _parquet(data, said)
     elif data.startswith(b"PK\3\4"):
-        lines = _workbook(data, said, notes)
+        lines = _workbook(data, said, notes, percents)
     elif kind := _kind_of(data):
         raise InputError(f"{said}, found {kind}")
     elif (plain := plain_csv(data, SEPARATORS)) is not None:
@@ -183,7 +186,7 @@ def _lines(text: str) -> Iterator[str]:
         yield text[start:]
 
 
-def _workbook(data: bytes, said: str, notes: list[str]) -> list[list[str]]:
+def _workbook(data: bytes, said: str, notes: list[str], percents: bool) -> list[list[str]]:
     """Return the rows of the first sheet."""
     from openpyxl import load_workbook  # noqa: PLC0415 - slow to import, and few tables are workbooks
 
@@ -199,7 +202,10 @@ def _workbook(data: bytes, said: str, notes: list[str]) -> list[list[str]]:
             warnings.simplefilter("ignore")  # about formats of cells, which do not count here
             book = load_workbook(io.BytesIO(data), read_only=True, data_only=True)
             sheets = book.worksheets
-            rows = [[_as_text(cell) for cell in row] for row in sheets[0].iter_rows(values_only=True)]
+            if percents:
+                rows = [[_as_shown(cell) for cell in row] for row in sheets[0].iter_rows()]
+            else:
+                rows = [[_as_text(cell) for cell in row] for row in sheets[0].iter_rows(values_only=True)]
     except InputError:
         raise
     except Exception as error:  # a damaged workbook makes zipfile, the XML parser and openpyxl raise many kinds
@@ -220,6 +226,16 @@ def _parquet(data: bytes, said: str) -> list[list[str]]:
     table = table.reset_index() if any(table.index.names) else table
     columns = [[_as_text(one) for one in table[name].tolist()] for name in table]
     return [[str(name) for name in table], *map(list, zip(*columns, strict=True))]
+
+
+def _as_shown(cell: Any) -> str:
+    """Return a cell of a workbook as text, as per cent if its format is so."""
+    value = cell.value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return _as_text(value)
+    if "%" not in re.sub(r'"[^"]*"|\\.', "", cell.number_format):  # in quotes it is a sign that does not scale
+        return _as_text(value)
+    return f"{100 * value:.8f}".rstrip("0").rstrip(".") + "%"
 
 
 def _as_text(value: Any) -> str:

@@ -91,6 +91,14 @@ def test_numbers_and_dates_of_excel_are_those_that_are_shown(tmp_path):
         ["22678622", "0.07", "2021-03-04", "true"],
         ["7", "0.1", "2021-03-04", ""],
     ]
+    shares = pd.DataFrame({"share": [1, 0.9777, 7, 0.5]})
+    with pd.ExcelWriter(tmp_path / "b.xlsx") as book:
+        shares.to_excel(book, index=False)
+        for cell, shown in (("A2", "0%"), ("A3", "0.00 %"), ("A4", '0"%"')):
+            book.book.active[cell].number_format = shown
+    assert read_spreadsheet(tmp_path / "b.xlsx").rows["share"].tolist() == ["1", "0.9777", "7", "0.5"]
+    rows = read_spreadsheet(tmp_path / "b.xlsx", percents=True).rows
+    assert rows["share"].tolist() == ["100%", "97.77%", "7", "0.5"]
     assert "one" in sheet.notes[0] and "two" in sheet.notes[0]
     pd.DataFrame({"words": [["MASS", "CALC"]], "n": np.array([1.5], "f4")}).to_parquet(tmp_path / "a.parquet")
     assert read_spreadsheet(tmp_path / "a.parquet").rows.to_numpy().tolist() == [['["MASS", "CALC"]', "1.5"]]
