@@ -13,7 +13,8 @@ from statistics import NormalDist
 
 import numpy as np
 
-from mammo.auditing.claim_words import METRICS, Claim, Number
+from mammo.auditing.claim_numbers import Number
+from mammo.auditing.claim_words import METRICS, Claim
 
 LISTED = 6
 # Patients of mini-MIAS with one, no and two abnormal films of two; it has 207 normal and 115 abnormal films.
@@ -76,6 +77,11 @@ def _rows(n: int, positives: int, numbers: dict[str, Number], rule: str) -> np.n
     if "npv" in numbers:  # tn / (tn + fn)
         fewest, most = numbers["npv"].complements(positives - tp, negatives, rule)
         bounds += [(negatives - most, negatives - fewest)]
+    if "balanced_accuracy" in numbers:  # of two classes (tp N + tn P) / 2 P N; as in scikit-learn, of one its own share
+        both = bool(positives and negatives)
+        one, other, whole = (negatives, positives, 2 * positives * negatives) if both else (1, 1, n)
+        low, high = numbers["balanced_accuracy"].numerators(whole, rule)
+        bounds += [(negatives - (high - one * tp) // other, negatives + (one * tp - low) // other)]
     for name, times, beside in (("precision", 1, 0), ("f1", 2, positives)):  # tp / (tp + fp), 2 tp / (tp + fp + P)
         if name in numbers:
             least, most = numbers[name].denominators(times * tp, rule)

@@ -1,15 +1,16 @@
-"""The readings of a claim other than as counts of the positive class: means over classes, and over folds.
+"""The readings of a claim other than as counts of the positive class: means over classes, and other definitions.
 
 Every test is lenient at the edges of rounding, so that a number which no reading gives is impossible indeed.
 """
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mammo.auditing.claim_words import Claim, Number
+from mammo.auditing.claim_numbers import Number
+from mammo.auditing.claim_words import Claim
 
 OF_CLASSES = {
     "negative": "numbers of the other class, taken as the positive one",
@@ -19,8 +20,11 @@ OF_CLASSES = {
 }
 _POSITIVE = "positive"
 GROUPS: tuple[tuple[str, ...], ...] = (("sensitivity", "specificity"), ("precision", "npv"), ("f1",))
-MOST_CELLS = 4_000_000  # matrices that are tried at once
-MOST_UNKNOWN = 300  # films up to which all numbers of positives are tried
+MOST_AT_ONCE = 1_000_000  # matrices that are tried at once
+MOST_TRIED = 40_000_000  # matrices that are tried in all, in some seconds
+BALANCED = "balanced accuracy, the mean of sensitivity and specificity"
+OF_PRINTED = "F1 computed from the printed precision and sensitivity"
+OF_NOTHING = "0 / 0 counted as 1, as where no film is called positive"
 _EDGE = 1e-12
 
 Matrix = tuple[int, int, int, int]
@@ -44,36 +48,29 @@ class Reading:
 def of_classes(claim: Claim, most: int) -> tuple[list[Reading], list[str]]:
     """Return the readings as means over classes that fit, and the readings that were tried, in words.
 
-    A mixture of readings is tried only if no single one fits.
+    A mixture of readings is tried only if no single one fits. Nothing is tried where there are too many matrices.
 
     Args:
         claim: The claim.
         most: The number of matrices that a reading lists at most.
     """
-    if claim.n_pos is None and claim.n > MOST_UNKNOWN and set(claim.numbers) != {"accuracy"}:
-        return [], []
-    if not set(claim.numbers) - {"accuracy"}:
+    given: list[tuple[str, ...]] = [group for group in GROUPS if set(group) & set(claim.numbers)]
+    if not given or too_many(claim):
         return [], []
     fits: dict[tuple[str, ...], list[Matrix]] = {}
     counts: dict[tuple[str, ...], int] = {}
-    given: list[tuple[str, ...]] = [group for group in GROUPS if set(group) & set(claim.numbers)]
     alike = [(one,) * len(given) for one in OF_CLASSES]
     mixed = [one for one in itertools.product((_POSITIVE, *OF_CLASSES), repeat=len(given)) if len(set(one)) > 1]
     for tp, tn, positives in _cells(claim):
         masks = _masks(claim, tp, tn, positives)
-        for way in (*alike, *mixed):
-            kept = np.ones(len(tp), bool)
-            for group, one in zip(given, way, strict=True):
-                for name in (name for name in group if name in claim.numbers):
-                    kept &= masks[name][one]
+        ways = (_POSITIVE, *OF_CLASSES)
+        some = [{way: kept for way in ways if (kept := _all(masks, group, way)).any()} for group in given]
+        for way in (way for way in (*alike, *mixed) if all(map(dict.__contains__, some, way))):
+            kept = np.logical_and.reduce([of[one] for of, one in zip(some, way, strict=True)])
             at = np.flatnonzero(kept)
             if len(at):
                 counts[way] = counts.get(way, 0) + len(at)
-                negatives = claim.n - positives
-                fits.setdefault(way, []).extend(
-                    (int(tp[row]), int(tn[row]), int(negatives - tn[row]), int(positives - tp[row]))
-                    for row in at[:most]
-                )
+                fits.setdefault(way, []).extend(_listed(claim.n, positives, tp[at[:most]], tn[at[:most]]))
     single = [Reading(OF_CLASSES[way[0]], tuple(fits[way][:most]), counts[way]) for way in alike if way in fits]
     tried = [*OF_CLASSES.values(), "mixtures of these"] if len(given) > 1 else list(OF_CLASSES.values())
     if single:
@@ -83,62 +80,145 @@ def of_classes(claim: Claim, most: int) -> tuple[list[Reading], list[str]]:
     return [Reading(_mixture(claim, given, way), tuple(fits[way][:most]), counts[way]) for way in found[:1]], tried
 
 
+def _listed(n: int, positives: int | np.ndarray, tp: np.ndarray, tn: np.ndarray) -> list[Matrix]:
+    return list(zip(*(one.tolist() for one in (tp, tn, n - positives - tn, positives - tp)), strict=True))
+
+
+def of_nothing(claim: Claim, most: int) -> list[Reading]:
+    """Return the reading in which 0 / 0 counts as 1, of the positive class or as means over classes, if it fits.
+
+    Only predictions of one class alone are tried if both classes have films; the others have no 0 / 0.
+    """
+    if claim.n_pos in (0, claim.n):
+        some = np.arange(claim.n + 1)
+        tp, tn, positives = (some, 0 * some, some * 0 + claim.n) if claim.n_pos else (0 * some, some, 0 * some)
+    else:
+        positives = np.repeat(np.arange(1, claim.n) if claim.n_pos is None else claim.n_pos, 2)
+        called = np.arange(len(positives)) % 2
+        tp, tn = called * positives, (1 - called) * (claim.n - positives)
+    masks = _masks(claim, tp, tn, positives, empty=1.0)
+    kept = np.logical_or.reduce([_all(masks, masks, way) for way in (_POSITIVE, "negative", "macro", "weighted")])
+    if not kept.any():
+        return []
+    at = np.flatnonzero(kept)[:most]
+    fit = _listed(claim.n, positives[at], tp[at], tn[at])
+    return [Reading(f"numbers with {OF_NOTHING}", tuple(fit), int(kept.sum()))]
+
+
+def defined_otherwise(claim: Claim) -> dict[str, Claim]:
+    """Return the claim with other definitions of its numbers, by their names.
+
+    Accuracy alone would be some balanced accuracy of nearly any films, so this is tried only if other numbers hold it.
+    """
+    numbers, others = claim.numbers, set(claim.numbers) - {"accuracy", "balanced_accuracy"}
+    held = {"sensitivity", "specificity"} <= others or (claim.n_pos is not None and len(others) > 1)
+    found = {}
+    without_f1 = {name: one for name, one in numbers.items() if name != "f1"}
+    if _of_printed(claim):
+        found[OF_PRINTED] = without_f1
+    if held and "accuracy" in numbers and "balanced_accuracy" not in numbers:
+        names = {"accuracy": "balanced_accuracy"}
+        found[f"accuracy as {BALANCED}"] = {names.get(name, name): one for name, one in numbers.items()}
+        if OF_PRINTED in found:
+            both = {names.get(name, name): one for name, one in without_f1.items()}
+            found[f"{OF_PRINTED} and accuracy as {BALANCED}"] = both
+    spreads = claim.spreads.items()
+    return {
+        words: replace(claim, numbers=one, spreads={name: spread for name, spread in spreads if name in one})
+        for words, one in found.items()
+    }
+
+
+def _of_printed(claim: Claim) -> bool:
+    """Tell if F1 is that of the printed digits of precision and sensitivity."""
+    if not {"precision", "sensitivity", "f1"} <= set(claim.numbers):
+        return False
+    precision, recall = (
+        claim.numbers[name].digits / claim.numbers[name].scale for name in ("precision", "sensitivity")
+    )
+    low, high = claim.numbers["f1"].span()
+    f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+    return low - _EDGE <= f1 <= high + _EDGE
+
+
+def too_many(claim: Claim) -> bool:
+    """Tell if there are too many matrices to try them one by one; the accuracy leaves few of them."""
+    positives = np.arange(claim.n + 1.0) if claim.n_pos is None else np.array([float(claim.n_pos)])
+    others = claim.n - positives + 1
+    if "accuracy" in claim.numbers:
+        low, high = claim.numbers["accuracy"].numerators(claim.n, "either")
+        others = np.minimum(others, high - low + 1)
+    return float(((positives + 1) * others).sum()) > MOST_TRIED
+
+
 def _cells(claim: Claim) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
     """Yield the true positives, true negatives and number of positives of all matrices that have the accuracy."""
     for positives in range(claim.n + 1) if claim.n_pos is None else [claim.n_pos]:
         negatives = claim.n - positives
-        tp = np.arange(positives + 1)
+        low, high = 0, claim.n
         if "accuracy" in claim.numbers:
             low, high = claim.numbers["accuracy"].numerators(claim.n, "either")
-            parts = [(tp, right - tp) for right in range(low, high + 1)]
-        elif (positives + 1) * (negatives + 1) <= MOST_CELLS:
-            parts = [(np.repeat(tp, negatives + 1), np.tile(np.arange(negatives + 1), positives + 1))]
-        else:
-            parts = [(np.full(negatives + 1, one), np.arange(negatives + 1)) for one in tp]
-        for one, other in parts:
-            inside = (other >= 0) & (other <= negatives)
+        width = min(high - low, negatives) + 1
+        for some in np.array_split(np.arange(positives + 1)[:, None], (positives + 1) * width // MOST_AT_ONCE + 1):
+            tn = np.arange(width) + (np.maximum(low - some, 0) if width <= negatives else 0)
+            tp, tn = np.broadcast_arrays(some, tn)
+            inside = (tn <= negatives) & (tp + tn >= low) & (tp + tn <= high)
             if inside.any():
-                yield one[inside], other[inside], positives
+                yield tp[inside], tn[inside], positives
 
 
-def _masks(claim: Claim, tp: np.ndarray, tn: np.ndarray, positives: int) -> dict[str, dict[str, np.ndarray]]:
+def _masks(
+    claim: Claim, tp: np.ndarray, tn: np.ndarray, positives: int | np.ndarray, empty: float = 0.0
+) -> dict[str, dict[str, np.ndarray]]:
     """Return which matrices give each number of the claim, by the way in which it is taken over the classes."""
     negatives = claim.n - positives
     fp, fn = negatives - tn, positives - tp
-    recall = _share(tp, positives), _share(tn, negatives)
-    precision = _share(tp, tp + fp), _share(tn, tn + fn)
-    f1 = _share(2 * tp, 2 * tp + fp + fn), _share(2 * tn, 2 * tn + fp + fn)
+    recall = _share(tp, positives, empty), _share(tn, negatives, empty)
+    precision = _share(tp, tp + fp, empty), _share(tn, tn + fn, empty)
+    f1 = _share(2 * tp, 2 * tp + fp + fn, empty), _share(2 * tn, 2 * tn + fp + fn, empty)
+    right = (tp + tn) / claim.n
+    both = (_share(tp, positives) + _share(tn, negatives)) / (1 + (positives * negatives > 0))  # of classes with films
     pairs = {
         "sensitivity": recall, "specificity": recall[::-1], "precision": precision, "npv": precision[::-1], "f1": f1,
     }  # fmt: skip
-    right = (tp + tn) / claim.n
-    masks: dict[str, dict[str, np.ndarray]] = {}
-    for name, (one, other) in pairs.items():
-        if name not in claim.numbers:
-            continue
-        low, high = claim.numbers[name].span()
-        ways = _ways((one, other), positives, negatives) | {"micro": right}
-        masks[name] = {way: (value >= low - _EDGE) & (value <= high + _EDGE) for way, value in ways.items()}
+    values = {name: _ways(pair, positives, negatives) | {"micro": right} for name, pair in pairs.items()}
+    values |= {"accuracy": dict.fromkeys(values["f1"], right), "balanced_accuracy": dict.fromkeys(values["f1"], both)}
+    masks = {
+        name: {way: _gives(number, value) for way, value in values[name].items()}
+        for name, number in claim.numbers.items()
+    }
     if "f1" in claim.numbers:  # some take F1 of the means instead of the mean of F1
-        low, high = claim.numbers["f1"].span()
         means = zip(
             _ways(precision, positives, negatives).items(), _ways(recall, positives, negatives).values(), strict=True
         )
         for (way, of_precision), of_recall in means:
             value = _share(2 * of_precision * of_recall, of_precision + of_recall)
-            masks["f1"][way] |= (value >= low - _EDGE) & (value <= high + _EDGE)
+            masks["f1"][way] |= _gives(claim.numbers["f1"], value)
     return masks
 
 
-def _ways(pair: tuple[np.ndarray, np.ndarray], positives: int, negatives: int) -> dict[str, np.ndarray]:
+def _gives(number: Number, value: np.ndarray) -> np.ndarray:
+    low, high = number.span()
+    return (value >= low - _EDGE) & (value <= high + _EDGE)
+
+
+def _all(masks: dict[str, dict[str, np.ndarray]], names: Iterable[str], way: str) -> np.ndarray:
+    """Return which matrices give all numbers of these names, and balanced accuracy, in one way."""
+    chosen = [masks[name][way] for name in masks if name in names or name == "balanced_accuracy"]
+    return np.logical_and.reduce(chosen)
+
+
+def _ways(
+    pair: tuple[np.ndarray, np.ndarray], positives: int | np.ndarray, negatives: int | np.ndarray
+) -> dict[str, np.ndarray]:
     one, other = pair
     weighted = (positives * one + negatives * other) / (positives + negatives)
     return {_POSITIVE: one, "negative": other, "macro": (one + other) / 2, "weighted": weighted}
 
 
-def _share(count: np.ndarray, whole: np.ndarray | int) -> np.ndarray:
+def _share(count: np.ndarray, whole: np.ndarray | int, empty: float = 0.0) -> np.ndarray:
     whole = np.asarray(whole, float)
-    return np.divide(count, whole, out=np.zeros(np.broadcast(count, whole).shape), where=whole > 0)
+    return np.divide(count, whole, out=np.full(np.broadcast(count, whole).shape, empty), where=whole > 0)
 
 
 def _mixture(claim: Claim, given: list[tuple[str, ...]], way: tuple[str, ...]) -> str:
@@ -148,79 +228,3 @@ def _mixture(claim: Claim, given: list[tuple[str, ...]], way: tuple[str, ...]) -
         for group, one in zip(given, way, strict=True)
     ]
     return f"a mixture: {', '.join(parts)}"
-
-
-def of_folds(claim: Claim) -> list[str]:
-    """Return what contradicts the claim as means over its folds, one line each; nothing if it may be such a mean.
-
-    The folds are of nearly equal size, also within each class. Precision, NPV, F1 and AUC may then be any number.
-    """
-    folds = claim.folds or 0
-    totals: dict[str, int | None] = {"accuracy": claim.n, "sensitivity": claim.n_pos, "specificity": None}
-    if claim.n_pos is not None:
-        totals["specificity"] = claim.n - claim.n_pos
-    wrong = [
-        f"{name} {number.text} is no mean over {folds} folds of {total} films"
-        for name, number in claim.numbers.items()
-        if (total := totals.get(name)) is not None and not _is_mean(number, total, folds)
-    ]
-    wrong += too_wide(claim, folds)
-    if not wrong and claim.n_pos is not None and {"accuracy", "sensitivity", "specificity"} <= set(claim.numbers):
-        least, most = claim.n_pos // folds, -(-claim.n_pos // folds)
-        low, high = (
-            least / -(-claim.n // folds),
-            min(most / (claim.n // folds), 1.0),
-        )  # the share of positives of a fold
-        spans = {name: number.span() for name, number in claim.numbers.items()}
-        (s0, s1), (t0, t1), (a0, a1) = (spans[name] for name in ("sensitivity", "specificity", "accuracy"))
-        if a1 < low * s0 + (1 - high) * t0 - _EDGE or a0 > high * s1 + (1 - low) * t1 + _EDGE:
-            wrong.append("accuracy is not between sensitivity and specificity as the sizes of the classes demand")
-    return wrong
-
-
-def folds_of_classes(claim: Claim) -> list[str]:
-    """Return what contradicts the claim as means over folds of means over classes; nothing if it may be such a mean.
-
-    The mean sensitivity of both classes is their mean specificity; weighted by the films it is the accuracy.
-    """
-    numbers = claim.numbers
-    wrong = of_folds(
-        replace(claim, numbers={name: one for name, one in numbers.items() if name == "accuracy"}, spreads={})
-    )
-    macro, weighted = ("sensitivity", "specificity"), ("sensitivity", "accuracy")
-    if not any(_may_be_equal(numbers, pair) for pair in (macro, weighted)):
-        wrong.append(
-            "sensitivity is neither the specificity, as a mean over both classes, nor the accuracy, if weighted"
-        )
-    return wrong + too_wide(claim, claim.folds or 2)
-
-
-def _may_be_equal(numbers: Mapping[str, Number], pair: tuple[str, str]) -> bool:
-    if not set(pair) <= set(numbers):
-        return True
-    (low, high), (other_low, other_high) = (numbers[name].span() for name in pair)
-    return low <= other_high + _EDGE and other_low <= high + _EDGE
-
-
-def _is_mean(number: Number, total: int, folds: int) -> bool:
-    """Tell if a number is the mean of one fraction per fold, for folds that share `total` as evenly as they can."""
-    size, larger = divmod(total, folds)
-    if size == 0:  # some fold has none, and its fraction is nobody's guess
-        return True
-    low, high = (end * folds for end in number.span())
-    right = np.arange(larger * (size + 1) + 1)  # in the folds of one film more
-    rest = right / (size + 1)
-    least, most = np.ceil((low - rest) * size - 1e-9), np.floor((high - rest) * size + 1e-9)
-    return bool((np.maximum(least, 0) <= np.minimum(most, (folds - larger) * size)).any())
-
-
-def too_wide(claim: Claim, folds: int) -> list[str]:
-    """Return a line for each standard deviation that is larger than fractions with this mean can have."""
-    lines = []
-    known = dict(claim.numbers) | ({"auc": claim.auc} if claim.auc else {})
-    for name, spread in claim.spreads.items():
-        low, high = known[name].span()
-        middle = min(max(0.5, low), high)
-        if spread > (middle * (1 - middle) * folds / (folds - 1)) ** 0.5 + 1e-6 + 0.5 / known[name].scale:
-            lines.append(f"{name} {known[name].text} cannot have a standard deviation of {100 * spread:g} %")
-    return lines

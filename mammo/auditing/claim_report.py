@@ -5,9 +5,12 @@ from dataclasses import replace
 
 from mammo.auditing import claim as claims
 from mammo.auditing.claim import Matrices, conflict, matrices, whole_patients, wilson
-from mammo.auditing.claim_readings import Reading, folds_of_classes, of_classes, of_folds, too_wide
+from mammo.auditing.claim_folds import in_words, of_folds
+from mammo.auditing.claim_numbers import RULES
+from mammo.auditing.claim_readings import Reading
 from mammo.auditing.claim_roc import auc_lines
-from mammo.auditing.claim_words import RULES, Claim, read_claim
+from mammo.auditing.claim_search import search
+from mammo.auditing.claim_words import Claim, read_claim
 
 VERDICTS = {  # by the rules that some matrix fits
     "rounded truncated": "Possible: {counts} give {given}, rounded or truncated.",
@@ -15,7 +18,6 @@ VERDICTS = {  # by the rules that some matrix fits
     "truncated": "Possible only as truncated: no {counts} give {given} by rounding.",
     "": "Possible only as rounded in part and truncated in part: no {counts} give {given} by one rule alone.",
 }
-COUNTED = "counts of the positive class, rounded or truncated"
 
 
 def audit(words: list[str]) -> tuple[bool, str]:
@@ -30,8 +32,10 @@ def audit(words: list[str]) -> tuple[bool, str]:
 def judged(claim: Claim) -> tuple[bool, str]:
     """Return what `audit` does, of a claim that is read."""
     possible, text = _judged(claim)
-    if claim.intervals:
-        text += f"\nNot tested: the interval of {' and '.join(claim.intervals)}."
+    if claim.untested:
+        text += f"\nNot tested: {' and '.join(claim.untested)}."
+    if claim.note:
+        text += f"\n{claim.note}"
     return possible, text
 
 
@@ -55,7 +59,7 @@ def _judged(claim: Claim) -> tuple[bool, str]:
     lines += of_auc[not possible :]
     if claim.folds:
         wrong = of_folds(claim)
-        lines += [f"As means over {claim.folds} folds: {'; '.join(wrong) or 'possible too'}."]
+        lines += [f"As means over {in_words(claim)}: {'; '.join(wrong) or 'possible too'}."]
     elif claim.spreads:
         lines += [
             f"A spread stands with {' and '.join(claim.spreads)}: if it is a mean over folds or runs, give folds=."
@@ -79,46 +83,27 @@ def _judged(claim: Claim) -> tuple[bool, str]:
 
 def _otherwise(claim: Claim, counted: Claim) -> tuple[bool, list[str]]:
     """Return whether the numbers are possible in another way than as counts of the positive class, and the lines."""
-    tried, without = [COUNTED], ["folds or runs of unequal size, or with unequal shares of a class"]
-    readings, ways = of_classes(claim, claims.LISTED)
-    tried += ways
-    without += ["means over three classes or more"] * bool(set(claim.numbers) - {"accuracy"})
-    if not ways and set(claim.numbers) - {"accuracy"}:
-        without.insert(0, "means over classes, as the number of positive films is unknown (n_pos=)")
-    if claim.folds:
-        wrong, of_means = of_folds(claim), folds_of_classes(claim)
-        means = f"means over {claim.folds} folds of nearly equal size, with equal shares of each class"
-        tried += [means] + [f"{means}, of means over classes"] * (len(claim.numbers) > 1)
-        if not wrong:
-            readings.append(Reading(means))
-        elif len(claim.numbers) > 1 and not of_means:
-            readings.append(Reading(f"{means}, of means over classes"))
-    else:
-        without.append("means over folds or runs (give folds=, their number)")
+    found = search(claim, claims.LISTED)
     whole = _given(claim, claim.numbers)
     ranked, of_auc = auc_lines(claim, None)
     if not ranked:
         return False, of_auc
-    if readings:
-        first, *others = readings
+    if found.readings:
+        first, *others = found.readings
         lines = [f"Possible, but not as counts of the positive class: {whole} can be {first.words}."]
         lines += [f"Confusion matrices: {_listed(first)}."] * bool(first.matrices)
         return True, lines + [f"They can be {one.words} too." for one in others]
-    if claim.spreads and not claim.folds and not too_wide(claim, 2):
-        names = " and ".join(claim.spreads)
-        return True, [
-            f"Not decided: {names} stands with a spread (a mean over folds or runs), and no counts of {_films(claim)} "
-            f"give {whole}; give folds=, the number of folds."
-        ]
+    if found.undecided:
+        return True, [f"Not decided: no counts of {_films(claim)} give {whole}, and {found.undecided}."]
     at_odds = conflict(counted)
     together = " together" if len(at_odds) > 1 else ""
     lines = [
         f"Impossible: no counts of {_films(claim)} give {_given(claim, at_odds)}{together}, rounded or truncated.",
-        f"Readings tried, and none fits: {'; '.join(tried)}. Not tried: {'; '.join(without)}. Ask the authors for the "
-        "counts.",
+        f"Readings tried, and none fits: {'; '.join(found.tried)}. Not tried: {'; '.join(found.untried)}. "
+        "Ask the authors for the counts.",
     ]
     if claim.folds:
-        lines.append(f"As means over {claim.folds} folds: {'; '.join(of_folds(claim))}.")
+        lines.append(f"As means over {in_words(claim)}: {'; '.join(of_folds(claim))}.")
     of = {"accuracy": claim.n}
     if claim.n_pos is not None:
         of |= {"sensitivity": claim.n_pos, "specificity": claim.n - claim.n_pos}

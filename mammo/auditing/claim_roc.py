@@ -3,7 +3,8 @@
 import numpy as np
 
 from mammo.auditing.claim import Matrices
-from mammo.auditing.claim_words import Claim, Number
+from mammo.auditing.claim_numbers import Number
+from mammo.auditing.claim_words import Claim
 
 _EDGE = 1e-12
 

@@ -1,20 +1,23 @@
 """The claims of a whole review, one in each row of a table, and a verdict on each."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from mammo.auditing.claim_numbers import AUC, MOST_DECIMALS, Value, plain, read_value
 from mammo.auditing.claim_report import judged
-from mammo.auditing.claim_words import METRICS, Number, known_key, read_claim, read_number
+from mammo.auditing.claim_words import METRICS, known_key, read_claim
 from mammo.errors import InputError
 from mammo.tables.spellings import ABSENT, fold
 from mammo.tables.spreadsheet import read_spreadsheet
 from mammo.wording import number_of
 
 NOT_GIVEN = {*map(fold, ABSENT), "", "nr", "ns", "notreported", "notgiven", "notstated", "notavailable"}
-POSSIBLE, IMPOSSIBLE, OPEN, BAD = "possible", "impossible", "without the number of films", "not understood"
+POSSIBLE, IMPOSSIBLE, UNDECIDED, BAD = "possible", "impossible", "not decided", "not understood"
+OPEN, EMPTY = "without the number of films", "without a number"
 
 
 @dataclass(frozen=True)
@@ -35,9 +38,10 @@ def read_claims(path: Path) -> tuple[list[Row], list[str]]:
     Raises:
         InputError: The table cannot be read, or has no column of numbers.
     """
-    table = read_spreadsheet(path, "a table of claims").rows
+    sheet = read_spreadsheet(path, "a table of claims", percents=True)
+    table = sheet.rows
     keys = {column: key for column in table if (key := known_key(str(column)))}
-    if not set(keys.values()) & {*METRICS, "auc"}:
+    if not set(keys.values()) & {*METRICS, AUC}:
         raise InputError(f"{path}: expected a column of numbers such as accuracy, found {', '.join(map(str, table))}")
     for key in keys.values():
         if len(both := [str(column) for column in keys if keys[column] == key]) > 1:
@@ -46,15 +50,23 @@ def read_claims(path: Path) -> tuple[list[Row], list[str]]:
         raise InputError(f"{path}: expected a row for each claim, found a header alone")
     words = table.astype(object)  # an empty column of text has no words to compare
     table = table.mask(words.apply(lambda column: column.map(fold, na_action="ignore").isin(NOT_GIVEN)))
-    for column in (column for column, key in keys.items() if key in METRICS or key == "auc"):
-        table[column] = _one_scale(table[column])
+    for column in (column for column, key in keys.items() if key in (*METRICS, AUC)):
+        rounded = table[column].map(_rounded, na_action="ignore")
+        table[column] = _one_scale(rounded.astype(table[column].dtype))  # an empty column has lost it
     named, *others = [column for column in table if column not in keys] or [None]
     rows = []
     for number, cells in table.iterrows():
-        words = {keys[column]: str(cell) for column, cell in cells.dropna().items() if column in keys}
+        words = {keys[column]: plain(str(cell)) for column, cell in cells.dropna().items() if column in keys}
         name = str(cells[named]) if named is not None and cells.notna()[named] else f"row {number}"
         rows.append(_judged(name, words))
-    return rows, [f"note: columns that are not used: {', '.join(map(str, others))}"] * bool(others)
+    unused = [f"columns that are not used: {', '.join(map(str, others))}"] * bool(others)
+    return rows, [f"note: {note}" for note in [*sheet.notes, *unused]]
+
+
+def _rounded(cell: str) -> str:
+    """Return a number that a program has computed, such as 0.9777777777777777, with as many decimals as are read."""
+    found = re.fullmatch(rf"([0-9]+[.,][0-9]{{{MOST_DECIMALS + 1},}})(\s*%?)", cell)
+    return f"{float(found[1].replace(',', '.')):.{MOST_DECIMALS}f}{found[2]}" if found else cell
 
 
 def _one_scale(cells: pd.Series) -> pd.Series:
@@ -66,23 +78,25 @@ def _one_scale(cells: pd.Series) -> pd.Series:
 
 
 def _judged(name: str, words: dict[str, str]) -> Row:
-    metrics = [key for key in words if key in (*METRICS, "auc")]
     try:
-        if not metrics:
-            return Row(name, OPEN, "no number is given")
-        if not {"n", "n_test", "test", "n_pos", "n_neg"} & set(words):
-            numbers = {key: read_number(key, words[key]) for key in metrics if key in METRICS}
-            return Row(name, OPEN, _least(numbers))
+        values = {key: read_value(key, words[key]) for key in words if key in (*METRICS, AUC)}
+        if not values:
+            return Row(name, EMPTY, "no number is given")
+        counted = "accuracy" in values and values["accuracy"].counts
+        if not counted and not {"n", "n_test", "test", "n_pos", "n_neg"} & set(words):
+            return Row(name, OPEN, _least(values))
         possible, text = judged(read_claim([f"{key}={value}" for key, value in words.items()]))
     except InputError as error:
         return Row(name, BAD, str(error))
-    return Row(name, POSSIBLE if possible else IMPOSSIBLE, text.partition("\n")[0])
+    verdict = UNDECIDED if text.startswith("Not decided") else POSSIBLE if possible else IMPOSSIBLE
+    return Row(name, verdict, text.partition("\n")[0])
 
 
-def _least(numbers: dict[str, Number]) -> str:
+def _least(values: dict[str, Value]) -> str:
     """Return in words how many films numbers need, each of which is a fraction of some films."""
     words = []
-    for name, number in numbers.items():
+    of_films = {name: value.number for name, value in values.items() if name not in ("balanced_accuracy", AUC)}
+    for name, number in of_films.items():
         least, right = next(
             (total, low)
             for total in range(1, number.scale + 1)
@@ -98,7 +112,7 @@ def lines(rows: list[Row]) -> Iterator[str]:
     yield from (f"{row.name}: {row.text if row.verdict != BAD else f'error: {row.text}'}" for row in rows)
     counted = [
         f"{number} {word}"
-        for word in (POSSIBLE, IMPOSSIBLE, OPEN, BAD)
+        for word in (POSSIBLE, IMPOSSIBLE, UNDECIDED, OPEN, EMPTY, BAD)
         if (number := sum(one.verdict == word for one in rows))
     ]
     yield f"claims: {len(rows)}; {', '.join(counted)}"

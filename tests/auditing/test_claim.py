@@ -2,13 +2,15 @@
 
 import itertools
 import re
+import warnings
 from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal
 from fractions import Fraction
 
 import numpy as np
 import pytest
+from openpyxl import Workbook
 from scipy.stats import binomtest
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import balanced_accuracy_score, precision_recall_fscore_support, roc_auc_score
 from typer.testing import CliRunner
 
 from mammo.auditing.claim import (
@@ -20,6 +22,7 @@ from mammo.auditing.claim import (
     whole_patients,
     wilson,
 )
+from mammo.auditing.claim_numbers import read_value
 from mammo.auditing.claim_report import audit
 from mammo.auditing.claim_table import lines, read_claims
 from mammo.auditing.claim_words import read_claim
@@ -133,6 +136,17 @@ def test_numbers_together_have_the_matrices_of_plain_enumeration(rounding, rule,
         ("0.9777 (0.952,0.991)", "97.77"),
         ("97.77 (220/225)", "97.77"),
         ("220 of 225", "97.77777800"),
+        ("220/225 (97.78%)", "97.78"),
+        ("97.77 (SD 0.3)", "97.77"),
+        ("97.77 \u00b1 0.3 (SD)", "97.77"),
+        ("0.98 (SE 0.01)", "98"),
+        ("97.77; 95% CI 94.9 to 99.0", "97.77"),
+        ("97.77, 95 % CI [94.9, 99.0]", "97.77"),
+        ("220/225 (97.78%; 95% CI 94.9-99.0)", "97.78"),
+        ("97.78*", "97.78"),
+        ("97.78\u2020", "97.78"),
+        ("97.78 [12]", "97.78"),
+        ("97.78\u00b9", "97.78"),
     ],
 )
 def test_a_number_is_a_fraction_when_it_has_a_point_and_is_at_most_one(text, percent):
@@ -151,7 +165,7 @@ def test_what_no_count_gives_is_impossible_with_the_nearest_counts():
 def test_numbers_that_disagree_are_named_and_the_others_are_not():
     possible, text = audit(["n=225", "n_pos=72", "specificity=98.69", "accuracy=97.77", "f1=90"])
     assert not possible
-    assert "give accuracy 97.77 % and f1 90 % together" in text and "specificity" not in text
+    assert "give accuracy 97.77 % and f1 90 % together" in text and "specificity" not in text.splitlines()[0]
 
 
 @pytest.mark.parametrize(
@@ -290,6 +304,7 @@ def test_the_patients_of_mini_mias_are_those_of_its_films(mias):
         ("n=225 accuracy=97,7,7", "^accuracy=97,7,7 .*accuracy=97.77 or accuracy=0.9777"),
         ("n=225 accuracy=-3", "^accuracy=-3 .*per cent"),
         ("n=225 accuracy=.", "^accuracy=. .*per cent"),
+        (f"n=225 accuracy={'1(' * 3000}", "^accuracy=1.* 6000 signs"),
         ("n=225 accuracy=97.777777777", "at most 8 decimals"),
         ("n=22.5 accuracy=97", "^n=22.5 .*count"),
         ("n=225 n_test=97 accuracy=97", "n has the values 97 and 225"),
@@ -318,6 +333,14 @@ def test_a_claim_that_cannot_be_read_is_one_line(words, message):
 @pytest.mark.parametrize(
     ("words", "verdict"),
     [
+        ("n=1000 accuracy=85.00 precision=85.05 recall=85.00 f1=84.80", "means over both classes, weighted"),
+        ("test=153,72 accuracy=97.26 sensitivity=95.83 specificity=98.69", ".*accuracy as balanced accuracy"),
+        ("test=153,72 precision=97.2 recall=95.8 f1=96.49", ".*F1 computed from the printed precision"),
+        ("test=153,72 accuracy=97.26 specificity=98.69 precision=97.2 recall=95.8 f1=96.49", ".*F1 .* and accuracy as"),
+        ("n=100 n_pos=40 sensitivity=0 precision=100 accuracy=60", "numbers with 0 / 0 counted as 1"),
+        ("test=60,40 folds=5 accuracy=90.5 sensitivity=95 specificity=86", ".*5 folds.*, with accuracy as balanced"),
+        ("n=100 folds=5x20 accuracy=85.35", "means over 5 folds \\(dealt 20 times\\)"),
+        ("n=100 folds=20x5-fold accuracy=85.35", "means over 5 folds \\(dealt 20 times\\)"),
         ("test=60,40 accuracy=85.00 recall=85.00 precision=85.05 f1=84.80", "means over both classes, weighted"),
         ("test=60,40 recall=83.33 ppv=85.16 specificity=83.33", "means over both classes \\(macro\\)"),
         ("test=60,40 sensitivity=91.67 precision=84.62 specificity=75", "numbers of the other class"),
@@ -335,6 +358,55 @@ def test_other_readings_are_tried_before_a_claim_is_called_impossible(words, ver
     assert possible and re.match(f"Possible, but not as counts of the positive class: .*{verdict}", text), text
 
 
+def test_what_was_not_tried_leaves_a_claim_undecided_and_what_nothing_gives_is_impossible_all_the_same():
+    for words, why in (
+        ("n=2000 precision=85.05 recall=15.00 f1=84.80", "give n_pos="),
+        ("n=40000 n_pos=15000 precision=85.05 recall=15.00 f1=84.80", "give accuracy="),
+        ("n=100 folds=5 accuracy=85.35\u00b12.1", "give folds=5x10 if ten times"),
+    ):
+        possible, text = audit(words.split())
+        assert possible and text.startswith("Not decided:") and why in text.splitlines()[0], text
+    for words in (
+        "n=1000 accuracy=85.01 precision=85.05 recall=15.00 f1=84.80",
+        "n=2000 precision=85.05 recall=101",
+        "n=100 folds=5x10 accuracy=85.35\u00b12.1",
+        "n=100 folds=5 precision=101",
+        "test=60,40 folds=5 accuracy=95\u00b12 sensitivity=90 specificity=80",
+        "test=153,72 accuracy=97.30 sensitivity=95.83 specificity=98.69",
+        "test=153,72 balanced_accuracy=97.30 sensitivity=95.83 specificity=98.69",
+        "test=60,40 folds=5 accuracy=84 balanced_accuracy=91 sensitivity=90 specificity=80",
+        "test=153,72 precision=97.2 recall=95.8 f1=96.60",
+        "test=27,5 accuracy=18.90 npv=9.25 recall=19.68 folds=17",
+        "test=11,10 accuracy=68 npv=67 f1=67",
+        "test=60,40 sensitivity=0 precision=100 accuracy=61",
+    ):
+        possible, text = audit(words.split())
+        assert not possible and text.startswith("Impossible:"), text
+    untried = audit(["n=100", "folds=5", "accuracy=85.35"])[1].partition("Not tried:")[2]
+    assert "folds=5x10" in untried and "accuracy as balanced accuracy" in untried
+
+
+def test_numbers_with_0_of_0_as_1_are_those_of_scikit_learn():
+    for positives, called, average in itertools.product((1, 4, 9), (0, 1), ("binary", "macro", "weighted")):
+        truth, said = [1] * positives + [0] * (10 - positives), [called] * 10
+        printed = precision_recall_fscore_support(truth, said, average=average, zero_division=1.0)[:3]
+        words = [f"{name}={100 * value:.3f}%" for name, value in zip(("ppv", "recall", "f1"), printed, strict=True)]
+        assert audit([f"test={10 - positives},{positives}", *words])[0], words
+
+
+def test_balanced_accuracy_is_that_of_scikit_learn_and_has_the_matrices_of_plain_enumeration():
+    every = {}
+    for tp, tn, fp, fn in every_matrix(7):
+        truth = [1] * (tp + fn) + [0] * (tn + fp)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about a class without films
+            every[tp, tn, fp, fn] = balanced_accuracy_score(truth, [1] * tp + [0] * (fn + tn) + [1] * fp)
+    for number in ("50", "58.3", "62.50", "0", "100", "87.5"):
+        half = 0.5 / 10 ** len(number.partition(".")[2])
+        expected = [one for one, value in every.items() if abs(100 * value - float(number)) <= half + 1e-9]
+        assert found("rounded", "n=7", f"bacc={number}%") == sorted(expected), number
+
+
 def test_a_claim_that_no_reading_fits_names_those_that_were_tried():
     possible, text = audit(["test=60,40", "folds=10", "accuracy=85.01", "recall=30", "precision=99", "specificity=20"])
     tried, untried = text.splitlines()[1].split("Not tried:")
@@ -349,7 +421,7 @@ def test_a_claim_that_no_reading_fits_names_those_that_were_tried():
         "equal shares of each class",
     ):
         assert reading in tried
-    assert "folds or runs of unequal size" in untried and "folds=" not in untried
+    assert "folds or runs of unequal size" in untried and "their number" not in untried
     assert "give folds=" in audit(["n=225", "accuracy=97.5"])[1]
 
 
@@ -357,8 +429,24 @@ def test_counts_after_a_number_tell_the_films_and_an_interval_is_said_not_to_be_
     claim = read_claim(
         ["accuracy=97.78% (220/225)", "recall=95.8 (69/72)", "specificity=98.69 [97-99]", "folds=10-fold"]
     )
-    assert (claim.n, claim.n_pos, claim.folds, claim.intervals) == (225, 72, 10, ("specificity",))
+    assert (claim.n, claim.n_pos, claim.folds) == (225, 72, 10)
+    assert claim.untested == ("the interval of specificity",)
     assert audit(["n=225", "accuracy=97.78 (95-99)"])[1].endswith("\nNot tested: the interval of accuracy.")
+    assert audit(["n=225", "auc=0.98 (SE 0.01)"])[1].endswith("\nNot tested: the standard error of auc.")
+    assert read_value("auc", "97.77 (SD 0.3)").spread == pytest.approx(0.003)
+
+
+@pytest.mark.parametrize("words", ["n=1,225", "n=1 225", "n=1225 images", "test=1000/225", "test=1000, 225"])
+def test_films_are_counted_as_people_write_them(words):
+    assert read_claim([words, "auc_roc=0.9"]).n == 1225
+
+
+@pytest.mark.parametrize("word", ["LOOCV", "leave-one-out", "hold-out"])
+def test_words_for_no_folds_are_understood_and_told(word):
+    assert read_claim(["n=225", "accuracy=97.78", f"folds={word}"]).folds is None
+    assert audit(["n=225", "accuracy=97.78", f"folds={word}"])[1].endswith(
+        "as counts of all films, not as means over folds."
+    )
 
 
 def test_more_classes_and_fitted_curves_are_named_as_not_tried():
@@ -375,10 +463,13 @@ def test_every_mean_over_folds_is_possible_and_a_spread_beyond_all_fractions_is_
         sizes = [[len(part) for part in np.array_split(np.arange(total), folds)] for total in totals]  # larger first
         right = [[rng.integers(0, size + 1) for size in of] for of in sizes]
         means = [np.mean(np.divide(some, of)) for some, of in zip(right, sizes, strict=True)]
+        again = [np.mean(np.divide(rng.integers(0, np.add(of, 1), (3, folds)), of)) for of in sizes]
+        words = [f"test={totals[0]},{totals[1]}", f"folds={folds}x3", f"spec={again[0]:.6f}", f"recall={again[1]:.6f}"]
+        assert audit(words)[0], words
         both = np.mean(np.divide(np.add(*right), np.add(*sizes))) if totals.sum() % folds == totals[0] % folds else None
         words = [f"test={totals[0]},{totals[1]}", f"folds={folds}", f"spec={means[0]:.5f}", f"recall={means[1]:.5f}"]
         assert audit([*words, *([] if both is None else [f"acc={both:.5f}"])])[0], words
-    assert audit(["n=225", "accuracy=97.5±0.3"])[1].startswith("Not decided: accuracy stands with a spread")
+    assert audit(["n=225", "accuracy=97.5±0.3"])[1].startswith("Not decided:")
     assert not audit(["n=225", "accuracy=97.5±40"])[0] and not audit(["n=225", "folds=5", "accuracy=97.53±40"])[0]
 
 
@@ -417,6 +508,29 @@ def test_a_table_of_claims_is_read_as_people_write_it(tmp_path):
         assert told.exit_code == 2 and why in told.output
 
 
+def test_a_table_of_claims_takes_what_programs_write(tmp_path):
+    table = tmp_path / "claims.csv"
+    table.write_text("paper,Sensitivity/Recall,AUC-ROC,n_pos,n\nA,0.9777777777777777,0.9,90,225\nB,,,,225\n")
+    rows, notes = read_claims(table)
+    assert rows[0].text.startswith("Possible as rounded: counts of 225 films, 90 positive, give sensitivity 0.97777778")
+    assert (rows[1].verdict, notes) == ("without a number", [])
+    table.write_text('paper,accuracy,test,f1\nA,97.78\u00b9 (220/225),,\nB,90.5\u00b12,"60,41",\n')
+    assert [row.verdict for row in read_claims(table)[0]] == ["possible", "not decided"]
+
+
+def test_a_workbook_of_claims_has_its_percentages_and_names_its_other_sheets(tmp_path):
+    book = Workbook()
+    for row in (["paper", "accuracy", "sensitivity", "n"], ["A", 1, 0.9777, 225]):
+        book.active.append(row)
+    book.active["B2"].number_format, book.active["C2"].number_format = "0%", "0.00%"
+    book.create_sheet("more")
+    book.save(tmp_path / "claims.xlsx")
+    (row,), notes = read_claims(tmp_path / "claims.xlsx")
+    assert "accuracy 100 % and sensitivity 97.77 %" in row.text
+    told = CliRunner().invoke(app, ["audit", "claim", "--table", str(tmp_path / "claims.xlsx")])
+    assert len(notes) == 1 and "more is not" in notes[0] and notes[0] in told.output
+
+
 def test_a_table_of_claims_has_a_verdict_for_each_row(tmp_path):
     table = tmp_path / "claims.csv"
     table.write_text(
@@ -426,7 +540,8 @@ def test_a_table_of_claims_has_a_verdict_for_each_row(tmp_path):
     assert [row.verdict.split()[0] for row in rows] == ["without", "possible", "impossible", "not", "without"]
     assert rows[0].text == "accuracy 98.06 % needs at least 103 films (101 of 103)"
     assert (
-        list(lines(rows))[-1] == "claims: 5; 1 possible, 1 impossible, 2 without the number of films, 1 not understood"
+        list(lines(rows))[-1]
+        == "claims: 5; 1 possible, 1 impossible, 1 without the number of films, 1 without a number, 1 not understood"
     )
     told = CliRunner().invoke(app, ["audit", "claim", "--table", str(table)])
     assert told.exit_code == 1 and "B: Possible only as truncated" in told.stdout

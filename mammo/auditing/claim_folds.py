@@ -1,0 +1,109 @@
+"""The readings of a claim as means over folds, once or several times."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from mammo.auditing.claim_numbers import Number
+from mammo.auditing.claim_words import Claim
+
+_EDGE = 1e-12
+
+
+def in_words(claim: Claim) -> str:
+    """Return the folds of a claim in words."""
+    return f"{claim.folds} folds" + (f" (dealt {claim.repeats} times)" if claim.repeats != 1 else "")
+
+
+def above(claim: Claim) -> list[str]:
+    """Return a line for each number that is above 100 %."""
+    return [f"{name} {one.text} is above 100 %" for name, one in claim.numbers.items() if one.span()[0] > 1]
+
+
+def of_folds(claim: Claim) -> list[str]:
+    """Return what contradicts the claim as means over its folds, one line each; nothing if it may be such a mean.
+
+    The folds are of nearly equal size, also within each class. Precision, NPV, F1 and AUC may then be any number up to
+    100 %, and so may all numbers if nobody knows how often the folds are dealt anew; accuracy still lies between
+    sensitivity and specificity, and balanced accuracy in their middle.
+    """
+    folds = claim.folds or 0
+    totals: dict[str, int | None] = {"accuracy": claim.n, "sensitivity": claim.n_pos, "specificity": None}
+    if claim.n_pos is not None:
+        totals["specificity"] = claim.n - claim.n_pos
+    wrong = above(claim) + [
+        f"{name} {number.text} is no mean over {in_words(claim)} of {total} films"
+        for name, number in claim.numbers.items()
+        if (total := totals.get(name)) is not None
+        and claim.repeats
+        and not _is_mean(number, total, folds, claim.repeats)
+    ]
+    wrong += too_wide(claim, folds)
+    if wrong or not {"sensitivity", "specificity"} <= set(claim.numbers):
+        return wrong
+    spans = {name: number.span() for name, number in claim.numbers.items()}
+    (s0, s1), (t0, t1) = spans["sensitivity"], spans["specificity"]
+    if claim.n_pos is not None and "accuracy" in spans:
+        least, most = claim.n_pos // folds, -(-claim.n_pos // folds)
+        # the share of positives of a fold
+        low, high = least / -(-claim.n // folds), min(most / (claim.n // folds), 1.0)
+        a0, a1 = spans["accuracy"]
+        if a1 < low * s0 + (1 - high) * t0 - _EDGE or a0 > high * s1 + (1 - low) * t1 + _EDGE:
+            wrong.append("accuracy is not between sensitivity and specificity as the sizes of the classes demand")
+    smaller = folds if claim.n_pos is None else min(claim.n_pos, claim.n - claim.n_pos)
+    if "balanced_accuracy" in spans and smaller >= folds:
+        b0, b1 = spans["balanced_accuracy"]
+        if 2 * b1 < s0 + t0 - _EDGE or 2 * b0 > s1 + t1 + _EDGE:
+            wrong.append("balanced_accuracy is not the mean of sensitivity and specificity")
+    return wrong
+
+
+def folds_of_classes(claim: Claim) -> list[str]:
+    """Return what contradicts the claim as means over folds of means over classes; nothing if it may be such a mean.
+
+    The mean sensitivity of both classes is their mean specificity; weighted by the films it is the accuracy.
+    """
+    numbers = claim.numbers
+    alone = {name: one for name, one in numbers.items() if name == "accuracy"}
+    wrong = of_folds(replace(claim, numbers=alone, spreads={}))
+    macro, weighted = ("sensitivity", "specificity", "balanced_accuracy"), ("sensitivity", "accuracy")
+    if not any(_may_be_equal(numbers, names) for names in (macro, weighted)):
+        wrong.append(
+            "sensitivity is neither the specificity, as a mean over both classes, nor the accuracy, if weighted"
+        )
+    return wrong + above(claim) + too_wide(claim, claim.folds or 2)
+
+
+def _may_be_equal(numbers: Mapping[str, Number], names: tuple[str, ...]) -> bool:
+    spans = [numbers[name].span() for name in names if name in numbers]
+    return not spans or max(low for low, _ in spans) <= min(high for _, high in spans) + _EDGE
+
+
+def _is_mean(number: Number, total: int, folds: int, repeats: int) -> bool:
+    """Tell if a number is the mean of one fraction per fold, for folds that share `total` as evenly as they can."""
+    size, larger = divmod(total, folds)
+    if size == 0:  # some fold has none, and its fraction is nobody's guess
+        return True
+    low, high = (end * folds * repeats for end in number.span())
+    most = (folds - larger) * repeats * size  # films in the folds without one film more
+    first = max(math.floor((low - most / size) * (size + 1)), 0)
+    last = min(math.ceil(high * (size + 1)), larger * repeats * (size + 1))
+    # The films that are right in the larger folds; what the others must add repeats itself after `size + 1` of them.
+    right = np.arange(first, min(last, first + 2 * (size + 2) + math.ceil((high - low) * (size + 1))) + 1)
+    rest = right / (size + 1)
+    fewest, most_right = np.ceil((low - rest) * size - 1e-9), np.floor((high - rest) * size + 1e-9)
+    return bool((np.maximum(fewest, 0) <= np.minimum(most_right, most)).any())
+
+
+def too_wide(claim: Claim, folds: int) -> list[str]:
+    """Return a line for each standard deviation that is larger than fractions with this mean can have."""
+    lines, folds = [], min(folds, claim.repeats) if claim.repeats and claim.repeats > 1 else folds
+    known = dict(claim.numbers) | ({"auc": claim.auc} if claim.auc else {})
+    for name, spread in claim.spreads.items():
+        low, high = known[name].span()
+        middle = min(max(0.5, low), high)
+        if spread > (middle * (1 - middle) * folds / (folds - 1)) ** 0.5 + 1e-6 + 0.5 / known[name].scale:
+            lines.append(f"{name} {known[name].text} cannot have a standard deviation of {100 * spread:g} %")
+    return lines
