@@ -109,8 +109,12 @@ def jpeg(data: bytes, rows: int, columns: int) -> tuple[np.ndarray, int]:
     return _values(decoded, rows, columns, precision)
 
 
-def jpeg2000(data: bytes, rows: int, columns: int) -> tuple[np.ndarray, int]:
-    """Decode a JPEG 2000, or its high-throughput form, of one component; return (rows * columns,) and its bits."""
+def jpeg2000(data: bytes, rows: int, columns: int) -> tuple[np.ndarray, int, bool]:
+    """Decode a JPEG 2000, or its high-throughput form, of one component.
+
+    Returns:
+        (rows * columns,), its bits, and True if it says that its values are signed.
+    """
     start = data.find(b"\xff\x4f\xff\x51")
     if start < 0 or len(data) < start + 43:
         raise UnreadableFilm(EARLY)
@@ -127,7 +131,7 @@ def jpeg2000(data: bytes, rows: int, columns: int) -> tuple[np.ndarray, int]:
         decoded = bytes(openjpeg.decode_pixel_data(data, version=2))
     except Exception:  # the decoder raises RuntimeError, and others on damage
         raise UnreadableFilm(DAMAGED) from None
-    return _values(decoded, rows, columns, precision)
+    return *_values(decoded, rows, columns, precision), depth >= 128
 
 
 def _check_tiles(data: bytes, at: int, rows: int, columns: int) -> None:

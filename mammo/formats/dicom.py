@@ -13,7 +13,7 @@ import numpy as np
 from mammo.errors import UnreadableFilm
 from mammo.formats.levels import is_inverted, levels_of, padding_of
 from mammo.formats.pixels import Pixels, check_content, shown
-from mammo.formats.stream import Layout, has_pixels, layout_of, read_codes
+from mammo.formats.stream import Stored, has_pixels, layout_of, read_codes
 from mammo.formats.tags import Tags, read_tags
 from mammo.wording import number_of
 
@@ -67,28 +67,30 @@ def read(file: BinaryIO, *, voi: str = "first", mask: bool = False) -> tuple[Pix
     refuse(tags, has_pixels(file))
     layout = layout_of(tags)
     facts = facts_of(tags)
-    codes, bits, said = read_codes(file, tags, layout)
-    facts = replace(facts, notes=(*said, *facts.notes))
+    stored = read_codes(file, tags, layout, mask=mask)
+    facts = replace(facts, notes=(*stored.notes, *facts.notes))
     if mask:
-        return Pixels(codes ^ codes.dtype.type(1 << (bits - 1)) if layout.signed else codes, (1 << bits) - 1), facts
-    check_content(codes)
-    return pixels_of(tags, codes, bits, layout, voi), facts
+        codes, zero = stored.codes, stored.codes.dtype.type(1 << (stored.bits - 1))
+        return Pixels(codes ^ zero if stored.signed else codes, (1 << stored.bits) - 1), facts
+    check_content(stored.codes)
+    return pixels_of(tags, stored, voi), facts
 
 
-def pixels_of(tags: Tags, codes: np.ndarray, bits: int, layout: Layout, voi: str) -> Pixels:
-    """Return the grey levels of stored values, as `read_codes` gives them."""
+def pixels_of(tags: Tags, stored: Stored, voi: str) -> Pixels:
+    """Return the grey levels of stored values."""
+    codes, bits, signed = stored.codes, stored.bits, stored.signed
     least, most = int(codes.min()), int(codes.max())
-    zero = 1 << (bits - 1) if layout.signed else 0  # the code of the stored value 0
-    smallest, padding = least - zero, padding_of(tags, layout.signed)
-    if layout.signed and padding is not None and padding[0] <= smallest <= padding[1]:
+    zero = 1 << (bits - 1) if signed else 0  # the code of the stored value 0
+    smallest, padding = least - zero, padding_of(tags, signed)
+    if signed and padding is not None and padding[0] <= smallest <= padding[1]:
         smallest = int(codes.min(where=codes > padding[1] + zero, initial=most)) - zero
-    levels = levels_of(tags, bits, layout.signed, smallest, voi)
+    levels = levels_of(tags, bits, signed, smallest, voi)
     if voi == "first" and np.ptp(levels.table[least : most + 1]) == 0:
-        levels = levels_of(tags, bits, layout.signed, smallest, "none")
+        levels = levels_of(tags, bits, signed, smallest, "none")
         notes: tuple[str, ...] = (*levels.notes, "the window or VOI table left one grey level; left out")
     else:
         notes = levels.notes
-    table = levels.table
+    table = np.append(levels.table, levels.table.dtype.type(0))  # padding by bits that are not stored
     if table.dtype == codes.dtype and np.array_equal(table[: most + 1], np.arange(most + 1)):
         pixels = codes
     else:  # in parts: NumPy makes indices of 8 bytes

@@ -48,7 +48,7 @@ def levels_of(tags: Tags, bits: int, signed: bool, smallest: int = 0, voi: str =
     grey, positive, notes = _grey(tags, stored, signed and smallest >= 0, voi)
     depth = bits - positive
     white = next(one for one in ((1 << depth) - 1, (1 << bits) - 1, 65535) if one == 65535 or _fits(grey, one))
-    table = np.rint(grey * white).astype(np.uint8 if white < 256 else np.uint16)
+    table = np.rint(np.clip(grey, 0, 1) * white).astype(np.uint8 if white < 256 else np.uint16)
     if (padding := padding_of(tags, signed)) is not None:
         table[(stored >= padding[0]) & (stored <= padding[1])] = 0
     return Levels(table, white, (*notes, *_said(padding)))
@@ -79,11 +79,12 @@ def _grey(tags: Tags, stored: np.ndarray, positive: bool, voi: str) -> tuple[np.
         voi: As in `levels_of`.
     """
     inverted = is_inverted(tags)
-    values, notes = _modality(tags, stored)
-    grey, fewer = None, False
-    if voi == "first":
-        grey, more = _voi(tags, values)
-        notes += more
+    with np.errstate(over="ignore"):  # what is beyond all numbers is refused, or clipped by a window
+        values, notes = _modality(tags, stored)
+        grey, fewer = None, False
+        if voi == "first":
+            grey, more = _voi(tags, values)
+            notes += more
     if grey is None:
         can = values[stored >= 0] if positive else values
         fewer = len(can) < len(values)
@@ -134,19 +135,27 @@ def _modality(tags: Tags, stored: np.ndarray) -> tuple[np.ndarray, list[str]]:
     if (slope, intercept) == (1, 0):
         return stored, []
     turned = ": an inversion" if slope < 0 else ""
-    return stored * slope + intercept, [f"rescaled by {slope:g} and {intercept:+g}{turned}"]
+    values = stored * slope + intercept
+    if not math.isfinite(values.max() - values.min()):
+        raise UnreadableFilm(
+            f"its RescaleSlope {slope:g} and RescaleIntercept {intercept:g} give infinite values; correct them"
+        )
+    return values, [f"rescaled by {slope:g} and {intercept:+g}{turned}"]
 
 
 def _voi(tags: Tags, values: np.ndarray) -> tuple[np.ndarray | None, list[str]]:
     """Return the grey levels in [0, 1] by the first VOI table, or else by the first window; None without either."""
-    notes = []
+    notes: list[str] = []
     if items := tags.items("VOILUTSequence"):
         table = _lut(items[0], negative=values.min() < 0)
         if table is not None and table[0].max() > 0:
             entries, _, depth = table
-            used = min(int(entries.max()).bit_length(), depth)  # some state 16 bits, and fill 12
+            used = int(entries.max()).bit_length()  # some state 16 bits and fill 12, and some state 8
+            used -= entries.max() == 1 << depth  # white, rounded up
             window = "; the window is not" if tags.texts("WindowCenter") else ""
-            return _looked_up(table, values) / ((1 << used) - 1), [f"VOI table applied{window}"]
+            if used > depth:
+                notes.append(f"the VOI table states {depth} bits, but its entries have {used}, which are taken")
+            return _looked_up(table, values) / ((1 << used) - 1), [*notes, f"VOI table applied{window}"]
         notes.append("VOILUTSequence is not usable; left out")
     centre, width = tags.real("WindowCenter"), tags.real("WindowWidth")
     if centre is None and width is None:

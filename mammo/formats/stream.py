@@ -6,7 +6,7 @@ must be there after: a decoder alone would fill what is missing with grey.
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 import numpy as np
@@ -15,8 +15,10 @@ from pydicom.uid import UID
 
 from mammo.errors import UnreadableFilm
 from mammo.formats import codestreams
+from mammo.formats.levels import padding_of
 from mammo.formats.pixels import check_bytes, check_size, shown
 from mammo.formats.tags import Tags
+from mammo.wording import number_of
 
 PLAIN = {
     "1.2.840.10008.1.2": "Implicit VR Little Endian",
@@ -42,6 +44,7 @@ PACKED = {
 }
 LOSSY = {f"1.2.840.10008.1.2.4.{end}" for end in (50, 51, 81, 91, 203)}
 _EARLY = "its pixel data end early; fetch the file again"
+_MOST_MASKED = 0.001  # the share of values above BitsStored from which on a film is refused if masking breaks it
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,24 @@ class Layout:
     def size(self) -> int:
         """The bytes of all pixels."""
         return self.rows * self.columns * self.allocated // 8
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The stored values of a film.
+
+    Attributes:
+        codes: (rows, columns) uint8 or uint16, counted from the smallest value that can be stored, so that 0 is -2048
+            for signed values of 12 bits. The code above all, 2^bits, is padding by bits that are not stored.
+        bits: The bits of a value.
+        signed: True if the values are in two's complement.
+        notes: What was passed over or decided, one line each.
+    """
+
+    codes: np.ndarray
+    bits: int
+    signed: bool
+    notes: tuple[str, ...] = ()
 
 
 def layout_of(tags: Tags) -> Layout:
@@ -100,24 +121,34 @@ def has_pixels(file: BinaryIO) -> bool:
     return tag in (b"\xe0\x7f\x10\0", b"\x7f\xe0\0\x10")
 
 
-def read_codes(file: BinaryIO, tags: Tags, layout: Layout) -> tuple[np.ndarray, int, tuple[str, ...]]:
+def read_codes(file: BinaryIO, tags: Tags, layout: Layout, *, mask: bool = False) -> Stored:
     """Read the pixels of a file that stands at them.
 
-    Returns:
-        (rows, columns) uint8 or uint16 with the stored values counted from the smallest that can be stored, so that
-        0 is -2048 for signed values of 12 bits; the bits of a value; and notes on what was passed over.
+    Args:
+        file: The file.
+        tags: Its header.
+        layout: Its layout.
+        mask: True for a mask, which has no padding.
 
     Raises:
-        UnreadableFilm: The pixels are damaged or incomplete, or a decoder is not installed.
+        UnreadableFilm: The pixels are damaged or incomplete, their bits are not those of the header, or a decoder is
+            not installed.
     """
     little, length, wide = _element(file)
+    notes, signed = [], False
     if length == 0xFFFFFFFF:
         if tags.syntax in PLAIN:
             raise UnreadableFilm(f"its pixels are compressed, but its transfer syntax is {syntax_name(tags.syntax)}")
         check_bytes(layout.size)
-        data = b"".join(_fragments(file))
+        parts = list(_fragments(file))
+        data = b"".join(parts)
         length = len(data) if tags.syntax == ENCAPSULATED else 0
-        values, precision = _plain(data, length, little, layout) if length else _decoded(data, layout)
+        if length:
+            values, precision = _plain(data, length, little, layout)
+        else:
+            values, precision, signed = _decoded(data, layout)
+            if several := sum(part[:8] == parts[0][:8] for part in parts[1:]):  # they begin as the first does
+                notes.append(f"its pixel data hold {number_of(1 + several, 'codestream')}; the first is read")
     else:
         if tags.syntax in PACKED:
             raise UnreadableFilm(f"its transfer syntax is {syntax_name(tags.syntax)}, but its pixels are not packed")
@@ -125,13 +156,35 @@ def read_codes(file: BinaryIO, tags: Tags, layout: Layout) -> tuple[np.ndarray, 
         if layout.allocated == 8 and not little and wide:
             data = np.frombuffer(data[: len(data) // 2 * 2], "<u2").byteswap().tobytes() + data[len(data) // 2 * 2 :]
         values, precision = _plain(data, length, little, layout)
-    notes = []
     if length >= layout.size + layout.size // layout.rows:
         notes.append(f"its pixel data have {length:,} bytes, more than the {layout.size:,} of Rows x Columns")
-    codes, bits, above = _codes(values.reshape(layout.rows, layout.columns), precision, layout, tags.syntax in LOSSY)
-    if above and not tags.has_overlay:
-        notes.append(f"{100 * above / codes.size:.2g} % of the values use bits above BitsStored, which are masked")
-    return codes, bits, tuple(notes)
+    values = values.reshape(layout.rows, layout.columns)
+    if signed and not layout.signed:
+        layout = replace(layout, signed=_smoother_signed(values, min(layout.stored, precision)))
+        read_as = "signed" if layout.signed else "unsigned"
+        notes.append(f"its codestream is signed, but PixelRepresentation is not; read as {read_as}, which is smoother")
+    padding = None if mask or tags.has_overlay else padding_of(tags, layout.signed)
+    codes, bits, masked, torn = _codes(values, precision, layout, tags.syntax in LOSSY, padding)
+    if masked and not tags.has_overlay:
+        share = f"{100 * masked / codes.size:.2g} % of the values use bits above BitsStored"
+        if torn and not mask and masked > _MOST_MASKED * codes.size:
+            raise UnreadableFilm(
+                f"{share} ({layout.stored}), and without these bits white would become black; correct BitsStored and "
+                "HighBit"
+            )
+        notes.append(f"{share}, which are masked")
+    return Stored(codes, bits, layout.signed, tuple(notes))
+
+
+def _smoother_signed(values: np.ndarray, bits: int) -> bool:
+    """Tell whether values are smoother in two's complement: the wrong reading tears a picture at half of its levels."""
+    low = values & values.dtype.type((1 << bits) - 1)
+    return _steps(low ^ low.dtype.type(1 << (bits - 1))) < _steps(low)
+
+
+def _steps(levels: np.ndarray) -> int:
+    """Return the sum of the differences of pixels beside each other."""
+    return int(np.abs(np.diff(levels.astype(np.int32), axis=1)).sum(dtype=np.int64))
 
 
 def _plain(data: bytes, length: int, little: bool, layout: Layout) -> tuple[np.ndarray, int]:
@@ -143,23 +196,50 @@ def _plain(data: bytes, length: int, little: bool, layout: Layout) -> tuple[np.n
     return values, layout.allocated
 
 
-def _codes(values: np.ndarray, precision: int, layout: Layout, lossy: bool) -> tuple[np.ndarray, int, int]:
+def _codes(
+    values: np.ndarray, precision: int, layout: Layout, lossy: bool, padding: tuple[int, int] | None
+) -> tuple[np.ndarray, int, int, bool]:
     """Take the stored bits of each value, and count from the smallest value that they can hold.
 
     Returns:
-        The codes, their bits, and the number of values that had more bits; 0 if they are signed or lossy.
+        The codes; their bits; the number of values that had more bits and are no padding, 0 if they are lossy; and True
+        if the picture is smoother with these bits: they are no overlay, but belong to it.
     """
-    above = 0
+    masked, torn = 0, False
     bits = min(layout.stored, precision)
     mask = (1 << bits) - 1
     if precision > layout.high and layout.high >= layout.stored:
-        values = values >> (layout.high + 1 - layout.stored)
+        values, padding = values >> (layout.high + 1 - layout.stored), None
+    numbers = values.view(f"i{values.itemsize}") if layout.signed else values
+    beyond = None if padding is None else _beyond(numbers, bits, layout.signed, padding)
     if lossy and not layout.signed:
         values = np.minimum(values, values.dtype.type(mask))  # a lossy codec overshoots: bits above are no overlay
     elif bits < 8 * values.itemsize and (layout.signed or values.max() > mask):
-        above = 0 if layout.signed else int(np.count_nonzero(values > mask))
-        values = values & values.dtype.type(mask)
-    return (values ^ values.dtype.type(1 << (bits - 1)) if layout.signed else values), bits, above
+        low = values & values.dtype.type(mask)
+        above = values != low
+        if layout.signed and above.any():  # the sign may go on into the bits above
+            above &= (numbers < -(1 << (bits - 1))) | (numbers >= 0)
+        if beyond is not None:
+            above &= ~beyond
+            numbers = np.where(beyond, low, values).view(numbers.dtype)
+        if masked := int(np.count_nonzero(above)):
+            half = low.dtype.type(layout.signed << (bits - 1))
+            torn = _steps(low ^ half) > _steps(numbers)
+        values = low
+    codes = values ^ values.dtype.type(1 << (bits - 1)) if layout.signed else values
+    if beyond is not None:
+        codes = np.where(beyond, codes.dtype.type(1 << bits), codes)
+    return codes, bits, masked, torn
+
+
+def _beyond(numbers: np.ndarray, bits: int, signed: bool, padding: tuple[int, int]) -> np.ndarray | None:
+    """Return where pixels are padding that the stored bits cannot hold, such as 0xFFFF for 12 bits; None if nowhere."""
+    least = -(1 << (bits - 1)) if signed else 0
+    most = least + (1 << bits) - 1
+    if least <= padding[0] and padding[1] <= most:
+        return None
+    found = (numbers >= padding[0]) & (numbers <= padding[1]) & ((numbers < least) | (numbers > most))
+    return found if found.any() else None
 
 
 def _element(file: BinaryIO) -> tuple[bool, int, bool]:
@@ -188,10 +268,10 @@ def _fragments(file: BinaryIO) -> Iterator[bytes]:
         first = False
 
 
-def _decoded(data: bytes, layout: Layout) -> tuple[np.ndarray, int]:
-    """Decode a codestream; return the values in a row, and the bits of one."""
+def _decoded(data: bytes, layout: Layout) -> tuple[np.ndarray, int, bool]:
+    """Decode a codestream; return the values in a row, the bits of one, and True if it says that they are signed."""
     if data[:2] == b"\xff\xd8":
-        return codestreams.jpeg(data, layout.rows, layout.columns)
+        return *codestreams.jpeg(data, layout.rows, layout.columns), False
     if data[:4] == b"\xff\x4f\xff\x51" or data[4:8] == b"jP  ":
         return codestreams.jpeg2000(data, layout.rows, layout.columns)
-    return codestreams.rle(data, layout.rows, layout.columns, layout.allocated // 8), layout.allocated
+    return codestreams.rle(data, layout.rows, layout.columns, layout.allocated // 8), layout.allocated, False
