@@ -7,7 +7,6 @@ import re
 import struct
 import zlib
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import cv2
@@ -76,14 +75,12 @@ def read(data: bytes, mask: bool = False) -> Pixels:
 
 def _by_opencv(data: bytes, frame: Frame) -> np.ndarray | None:
     """Decode a picture; return None if it cannot be decoded completely."""
-    damage = False
     try:
-        with heard() if frame.format == "JPEG" else nullcontext() as complaints:
+        with heard() as complaints:
             found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR)
-        damage = complaints is not None and complaints.damage
     except cv2.error:
         return None
-    return None if damage else found
+    return None if frame.format == "JPEG" and complaints.damage else found
 
 
 def frame_of(data: bytes) -> Frame:
@@ -117,7 +114,9 @@ def _pgm(data: bytes) -> Frame:
         raise UnreadableFilm(f"it begins as a PGM, but {_DAMAGED}")
     width, height, white = map(int, header.groups())
     size = 1 if white < 256 else 2
-    if not 0 < white < 65536 or len(data) - header.end() != width * height * size:
+    if not 0 < white < 65536:
+        raise UnreadableFilm(f"it is a PGM that says that white is {white}; expected 1 to 65535")
+    if len(data) - header.end() != width * height * size:
         raise UnreadableFilm(
             f"expected {width} x {height} pixels of {8 * size} bits, found {len(data) - header.end()} bytes; the film "
             "is truncated or altered; fetch it again"
@@ -140,7 +139,7 @@ def _read_pgm(data: bytes, mask: bool) -> Pixels:
 
 
 def _png(data: bytes) -> Frame:
-    at, seen, found, orientation = 8, [], b"", 0
+    at, seen, found, orientation = 8, [], b"", None
     while found != b"IEND":
         length, found = struct.unpack_from(">I4s", data, at)
         if len(data) < at + 12 + length:
@@ -149,8 +148,8 @@ def _png(data: bytes) -> Frame:
         if zlib.crc32(part) != struct.unpack_from(">I", data, at + 8 + length)[0]:
             raise UnreadableFilm(f"it is a PNG, but {_DAMAGED}")
         seen.append(found)
-        if found == b"eXIf":
-            orientation = _orientation(bytes(part[4:]))
+        if found == b"eXIf" and orientation is None and part[4:8] in (b"II*\0", b"MM\0*"):  # the first counts
+            orientation = _orientation(bytes(part[4:])) or 0
         at += 12 + length
     if seen[0] != b"IHDR":
         raise UnreadableFilm(f"it is a PNG, but {_DAMAGED}")
@@ -161,7 +160,7 @@ def _png(data: bytes) -> Frame:
 
 
 def _jpeg(data: bytes) -> Frame:
-    at, size, orientation = 2, (0, 0, 0), 0
+    at, size, orientation = 2, (0, 0, 0), None
     while True:
         marker, kind, length = struct.unpack_from(">BBH", data, at)
         if marker != 0xFF or (kind != 0xFF and length < 2):
@@ -171,7 +170,7 @@ def _jpeg(data: bytes) -> Frame:
             continue
         if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
             size = struct.unpack_from(">BHH", data, at + 4)
-        if kind == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0":
+        if kind == 0xE1 and orientation is None and data[at + 4 : at + 10] == b"Exif\0\0":  # the first counts
             orientation = _orientation(data[at + 10 : at + 2 + length])
         at += 2 + length
         if kind == 0xDA:
@@ -181,21 +180,21 @@ def _jpeg(data: bytes) -> Frame:
     return _turned(Frame("JPEG", size[1], size[2], size[0]), orientation)
 
 
-def _turned(frame: Frame, orientation: int) -> Frame:
+def _turned(frame: Frame, orientation: int | None) -> Frame:
     """Return the frame of a picture as it is seen: OpenCV turns it as its orientation says, from 1 to 8."""
-    if not 2 <= orientation <= 8:
+    if orientation is None or not 2 <= orientation <= 8:
         return frame
     height, width = (frame.width, frame.height) if orientation >= 5 else (frame.height, frame.width)
     notes = (*frame.notes, "turned or mirrored, as its orientation says")
     return replace(frame, height=height, width=width, notes=notes)
 
 
-def _orientation(exif: bytes) -> int:
-    """Return the orientation in an EXIF block, from 1 (upright) to 8; 0 if it has none."""
+def _orientation(exif: bytes) -> int | None:
+    """Return the orientation in an EXIF block, from 1 (upright) to 8; None if it has none."""
     try:
-        return int(read_directory(exif).tags.get(274, (0,))[0])
-    except (struct.error, UnreadableFilm, IndexError):
-        return 0
+        return int(read_directory(exif).tags[274][0])
+    except (struct.error, UnreadableFilm, LookupError):
+        return None
 
 
 def _tiff(data: bytes) -> Frame:
@@ -223,7 +222,9 @@ def _tiff(data: bytes) -> Frame:
 
 
 def _bmp(data: bytes) -> Frame:
-    start, _, width, height, _, depth, packed = struct.unpack_from("<IIiiHHI", data, 10)
+    start, header, width, height, _, depth, packed = struct.unpack_from("<IIiiHHI", data, 10)
+    if header == 12:  # of OS/2, which has sizes of 16 bits
+        width, height, _, depth, packed = *struct.unpack_from("<HHHH", data, 18), 0
     if packed == 0 and len(data) < start + (width * depth + 31) // 32 * 4 * abs(height):
         raise UnreadableFilm(f"it is a BMP, but {_EARLY}")
     return Frame("BMP", abs(height), width, 8)

@@ -1,13 +1,16 @@
 """The error stream while a decoder in C works: its complaints are kept from the terminal, and tell of damage."""
 
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 _LOCK = threading.Lock()
 _DAMAGE = (b"Corrupt JPEG data", b"Premature end of JPEG", b"Inconsistent progression")
-_COMPLAINTS = (*_DAMAGE, b"Unsupported", b"Invalid", b"Bogus", b"Unknown Adobe", b"Warning: unknown JFIF", b"Huffman")
+_PROFILE = re.compile(rb"^libpng [^\n]*profile '.{0,79}': [^\n]*", re.DOTALL | re.MULTILINE)  # a name of any bytes
+_OTHERS = (b"libpng", b"Unsupported", b"Invalid", b"Bogus", b"Unknown Adobe", b"Warning: unknown JFIF", b"Huffman")
+_COMPLAINTS = (*_DAMAGE, *_OTHERS)
 
 
 def whole_at_fork(lock: threading.Lock) -> None:
@@ -28,7 +31,8 @@ class Heard:
 def heard() -> Iterator[Heard]:
     """Listen to the error stream of the process, one thread at a time; other lines come back to it at the end.
 
-    libjpeg writes there of damaged data, which it fills with grey, and of some that are sound.
+    libjpeg writes there of damaged data, which it fills with grey, and of some that are sound; libpng writes words of
+    the file itself.
     """
     found = Heard()
     with _LOCK:
@@ -44,7 +48,7 @@ def heard() -> Iterator[Heard]:
         finally:
             os.dup2(kept, 2)
             size = os.lseek(written, 0, os.SEEK_CUR)
-            lines = os.pread(written, size, 0).splitlines(keepends=True)
+            lines = _PROFILE.sub(b"libpng", os.pread(written, size, 0)).splitlines(keepends=True)
             os.close(kept)
             os.close(written)
             found.damage = any(line.startswith(_DAMAGE) for line in lines)
