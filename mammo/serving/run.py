@@ -4,8 +4,10 @@ import logging
 import signal
 import socket
 from pathlib import Path
+from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from mammo.errors import InputError
 from mammo.inference.answers import WARNING
@@ -20,6 +22,29 @@ log = logging.getLogger("mammo.serving")
 LEAST_TOKEN = 16  # letters
 STOP_S = 20  # for which requests at work are answered before the service ends
 CONNECTIONS = 256
+HEADER_S = 10  # for which a connection may be open without a request: else idle ones lock everybody out
+FOREIGN = ("uvicorn", "python_multipart")  # loggers whose lines would hold what was sent
+
+
+class Prompt(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
+    """A connection that is closed if the whole header of its next request does not come in one to two `HEADER_S`."""
+
+    def connection_made(self, transport: Any) -> None:
+        """Begin to look after the connection."""
+        super().connection_made(transport)
+        self._look_again()
+
+    def _look_again(self) -> None:
+        idle = self.cycle is None or self.cycle.response_complete  # the latest request of the connection is its cycle
+        self.loop.call_later(HEADER_S, self._look, idle, self.cycle)
+
+    def _look(self, was_idle: bool, before: Any) -> None:
+        if self.transport.is_closing():
+            return
+        if was_idle and self.cycle is before:
+            self.transport.close()
+        else:
+            self._look_again()
 
 
 def check_token(host: str, token: str | None) -> None:
@@ -50,6 +75,23 @@ def bound(host: str, port: int) -> socket.socket:
     return found
 
 
+def server_of(app: Any) -> uvicorn.Server:
+    """Return the server of an application, which writes no line of its own."""
+    for name in FOREIGN:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            http=Prompt,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            limit_concurrency=CONNECTIONS,
+            timeout_graceful_shutdown=STOP_S,
+        )
+    )
+
+
 def serve(
     model: Path,
     *,
@@ -76,20 +118,10 @@ def serve(
     log.info("opening %s", model.resolve().name)
     predictor = open_model(model, head)
     with bound(host, port) as listening:
-        logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # its lines would hold addresses that were asked for
         service = Service(predictor, limits or Limits(), partners=head is None)
         service.start()
         app = build_app(service, local=is_local(host), token=token)
-        server = uvicorn.Server(
-            uvicorn.Config(
-                app,
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                limit_concurrency=CONNECTIONS,
-                timeout_graceful_shutdown=STOP_S,
-            )
-        )
+        server = server_of(app)
         shown, at = f"[{host}]" if ":" in host else host, listening.getsockname()[1]
         log.info(
             "serving %s at http://%s:%d (Ctrl-C stops it). %s", predictor.run.path.resolve().name, shown, at, WARNING

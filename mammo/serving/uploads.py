@@ -16,6 +16,7 @@ from mammo.serving.limits import Limits, Refused
 from mammo.wording import number_of
 
 OPTIONS = ("units", "force", "at")
+YES, NO = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 SIDES = {"left": "left", "right": "right", "l": "left", "r": "right"}
 LONGEST = 200  # letters of a name
 MOST_TEXT = 10_000  # bytes of a field that is no film
@@ -61,6 +62,11 @@ class InMemory(MultiPartParser):
     """A parser of forms whose files never go to disk; the size of the request bounds them."""
 
     spool_max_size = 0  # for the class that holds a file, no size is too large for memory
+    ended = False  # true once the boundary has come that closes a form
+
+    def on_end(self) -> None:
+        """Take the end of the form; without it, its last part is lost or cut."""
+        self.ended = True
 
 
 async def form_of(request: Request, limits: Limits) -> Form:
@@ -69,7 +75,7 @@ async def form_of(request: Request, limits: Limits) -> Form:
     Raises:
         Refused: It is too large, or is no form with films.
     """
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "multipart/form-data":
         raise Refused(415, "expected a form with files (multipart/form-data): curl -F films=@film.dcm <address>")
     if odd := [one for one in request.query_params if one != "format"]:
         raise Refused(422, f"{printable(odd[0])[:40]} in the address is not read; send a field of the form")
@@ -81,6 +87,8 @@ async def form_of(request: Request, limits: Limits) -> Form:
         said = "many" in error.message
         raise Refused(413 if said else 400, f"the form cannot be read: {error.message.rstrip('.')}") from None
     try:
+        if not parser.ended:
+            raise Refused(400, "the form ends early: the boundary that closes it is missing; send it again")
         return await _form(form.multi_items())
     finally:
         await form.close()
@@ -101,8 +109,10 @@ async def _form(items: list[tuple[str, UploadFile | str]]) -> Form:
     files: list[tuple[str, bytes]] = []
     for field, value in items:
         if isinstance(value, UploadFile):
-            if value.filename:
-                files.append((value.filename, await value.read()))
+            if not value.filename:
+                said_by = printable(field)[:40]
+                raise Refused(422, f"a file in the field {said_by} has no name; name it, or leave its part out")
+            files.append((value.filename, await value.read()))
         elif field == "films":
             raise Refused(422, "the field films is no file; send one: curl -F films=@film.dcm <address>")
         elif field not in (*FACTS, *OPTIONS):
@@ -129,8 +139,7 @@ async def _form(items: list[tuple[str, UploadFile | str]]) -> Form:
     if at is not None and len(films) > 1:
         raise Refused(422, f"a point is for one film, but {len(films)} are sent; send one film")
     units = [one.strip() for value in said.get("units", []) for one in value.split(",") if one.strip()]
-    force = any(value.lower() in ("1", "true", "yes", "on") for value in said.get("force", []))
-    return Form(films, units or None, force, at)
+    return Form(films, units or None, _force(said.get("force", [])), at)
 
 
 def _names(sent: list[str]) -> list[str]:
@@ -179,12 +188,26 @@ def _spacing(text: str) -> float | None:
     return found
 
 
+def _once(field: str, values: list[str]) -> str:
+    """Return the value of a field, empty without one."""
+    if len(values) > 1:
+        raise Refused(422, f"{field} is given {len(values)} times; give it once")
+    return values[0] if values else ""
+
+
+def _force(values: list[str]) -> bool:
+    text = _once("force", values).lower()
+    if text not in YES + NO:
+        raise Refused(422, f"force is {printable(text)[:20]}; expected 1 or 0")
+    return text in YES
+
+
 def _point(values: list[str]) -> Point | None:
-    if not any(values):
+    if not (text := _once("at", values)):
         return None
-    found = [_number(one) for one in values[0].split(",")]
+    found = [_number(one) for one in text.split(",")]
     if len(found) != 2 or not math.isfinite(sum(found)):
-        raise Refused(422, f"at is {printable(values[0])[:40]}; expected x,y in pixels from the top left")
+        raise Refused(422, f"at is {printable(text)[:40]}; expected x,y in pixels from the top left")
     return found[0], found[1]
 
 
