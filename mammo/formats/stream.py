@@ -184,7 +184,9 @@ def _smoother_signed(values: np.ndarray, bits: int) -> bool:
 
 def _steps(levels: np.ndarray) -> int:
     """Return the sum of the differences of pixels beside each other."""
-    return int(np.abs(np.diff(levels.astype(np.int32), axis=1)).sum(dtype=np.int64))
+    step = max((1 << 20) // levels.shape[1], 1)  # in parts: each is converted to 4 bytes
+    parts = (levels[start : start + step].astype(np.int32) for start in range(0, levels.shape[0], step))
+    return sum(int(np.abs(np.diff(part, axis=1)).sum(dtype=np.int64)) for part in parts)
 
 
 def _plain(data: bytes, length: int, little: bool, layout: Layout) -> tuple[np.ndarray, int]:
