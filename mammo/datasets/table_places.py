@@ -1,12 +1,12 @@
 """Places of findings in a user's table: circles, boxes, contours and masks, checked against the size of their film."""
 
-import re
 from collections.abc import Mapping
 
 import cv2
 import numpy as np
 import pandas as pd
 
+from mammo.datasets.contours import FORMS, points_of
 from mammo.datasets.film import read_mask
 from mammo.datasets.findings import SPACING
 from mammo.datasets.geometry import BOX, CIRCLE, box_of
@@ -62,17 +62,14 @@ def _with_contours(table: pd.DataFrame, rows: Rows) -> pd.DataFrame:
         return table
     table["contour_px"] = pd.Series(pd.NA, index=table.index, dtype="string")
     for number, word in words.items():
-        here = words.index == number
-        found = [float(one) for one in re.findall(r"-?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", word)]
         column = rows.columns["contour"]
-        odd = len(found) % 2 or len(found) < 6
-        commas = re.search(r"\d,\d", word) and re.search(r"\d[\s;|]+[-\d]", word) and not re.search(r"[.\[(]", word)
-        if odd or commas or table.loc[number, [*CIRCLE, *BOX]].notna().any():
-            whole = pd.Series(False, index=rows.raw.index).mask(rows.raw.index.isin(words.index[here]), True)
-            why = "needs x and y of three points or more" if odd else "and a circle or box: give one of them"
-            why = "has commas that may be decimal; write [[x, y], ...] with decimal points" if commas else why
-            rows.refuse(whole, f"{column} {why}")
-        points = np.array(found, np.float32).reshape(-1, 2)
+        try:
+            points = points_of(word).astype(np.float32)
+        except ValueError as error:
+            rows.refuse(rows.raw.index == number, f"{column} {error}; {FORMS}")
+            raise
+        placed = table.loc[number, [*CIRCLE, *BOX]].notna().any()
+        rows.refuse((rows.raw.index == number) & placed, f"{column} and a circle or box: give one of them")
         (x, y), radius = cv2.minEnclosingCircle(points)
         table.loc[number, [*CIRCLE, *BOX]] = [x, y, radius, *points.min(axis=0), *points.max(axis=0)]
         table.loc[number, "contour_px"] = _line(points)
@@ -88,11 +85,12 @@ def _line(points: np.ndarray) -> str:
 def turned(rows: Rows, table: pd.DataFrame, heights: pd.Series) -> pd.DataFrame:
     """Return the table with y from the top of the film, where it was counted from its bottom.
 
-    A point is a pixel, the last row of which is `height - 1`; a box has edges, the lowest of which is `height`. Places
-    on films of unknown height are left out.
+    A point is a pixel, the last row of which is `height - 1`, and so are the points of a contour, which its box has; a
+    box of its own has edges, the lowest of which is `height`. Places on films of unknown height are left out.
     """
+    ends = heights - table["contour_px"].notna().astype(int) if "contour_px" in table else heights
     points = heights - 1 - table["y_px"]
-    table = table.assign(y_px=points, y0_px=heights - table["y1_px"], y1_px=heights - table["y0_px"])
+    table = table.assign(y_px=points, y0_px=ends - table["y1_px"], y1_px=ends - table["y0_px"])
     if "contour_px" in table:
         for number in table.index[table["contour_px"].notna() & heights.notna()]:
             line = np.array([one.split(",") for one in table.at[number, "contour_px"].split()], float)

@@ -218,6 +218,9 @@ def test_places_are_those_of_the_table_whatever_gives_them(lab, kind):
         x, y = np.reshape(one.contour, (-1, 2)).T if one.contour else ([one.x_px], [one.y_px])
         assert [(min(x) + max(x)) / 2, (min(y) + max(y)) / 2] == pytest.approx([one.x_px, one.y_px], abs=1e-3)
     assert bool(place.contour) == kind.startswith("contour")
+    if below.contour:  # its box lies around the line that was turned
+        x, y = np.reshape(below.contour, (-1, 2)).T
+        assert below.box == pytest.approx((min(x), min(y), max(x), max(y)), abs=1e-2)
 
 
 def mask(path, shape, box):
@@ -289,6 +292,9 @@ WRONG = {
     "a radius beyond the film": ({"x": ["5", "5"], "y": ["5", "5"], "radius": ["41", "40"]}, "row 2: .*radius"),
     "spacing in micrometres": ({"spacing": ["70", "0.07"]}, "row 2: spacing"),
     "contour": ({"contour": ["1 2 3 4 5", ""]}, "row 2: contour"),
+    "contour of several lines": ({"contour": ["", "[[[1,2],[3,4],[5,1]],[[7,8],[9,9],[8,7]]]"]},
+                                 r"row 3: contour has several lines.*write \[\[60, 100\]"),
+    "contour and circle": ({"contour": "1 2 3 4 5 1", "x": ["", 3], "y": ["", 4]}, "row 3: contour and a circle"),
     "contour with decimal commas": ({"contour": ["", "1,5 2,5 3,5 4,5 5,5 6,5"]}, "row 3: contour .*decimal"),
 }  # fmt: skip
 
