@@ -98,6 +98,33 @@ def table(folder):
     return ["data=table", f"data.table={folder / 'films.csv'}"], true
 
 
+def damaged(folder):
+    """The same, with an empty mask and one that is inverted."""
+    words, true = table(folder)
+    empty, inverted = sorted(folder.glob("*.mask.png"))[:2]
+    cv2.imwrite(str(empty), np.zeros_like(cv2.imread(str(empty), cv2.IMREAD_UNCHANGED)))
+    cv2.imwrite(str(inverted), 255 - cv2.imread(str(inverted), cv2.IMREAD_UNCHANGED))
+    return words, empty.name.partition(".")[0], inverted.name
+
+
+def test_an_empty_mask_makes_a_film_a_weak_positive_and_an_inverted_one_is_told(tmp_path, unreported):
+    words, empty, inverted = damaged(tmp_path / "films")
+    train(settings(*words), tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
+    assert empty not in set(run.lesions["image_id"]) and empty in set(run.candidates["image_id"])
+    notes = run.provenance["notes"]
+    assert any(note.startswith(f"1 mask gives no place: image {empty}: ") for note in notes)
+    assert any("1 mask seems to be inverted" in note and f"{inverted}: the mask covers 9" in note for note in notes)
+
+
+def test_an_inverted_mask_is_told_before_regions_are_learnt_from_it(tmp_path):
+    words, empty, inverted = damaged(tmp_path / "films")
+    small = ["task=segmentation", "model=compact", "model.weights=null", "model.image_size=64", "data.batch_size=2"]
+    prepared = prepared_of(resolved(*small, "augment=none", "split.shares=[0.5,0.2,0.3]", "data.audit=false", *words))
+    assert any("1 mask seems to be inverted" in note and f"{inverted}: the mask" in note for note in prepared.notes)
+    assert empty not in prepared.regions
+
+
 def union(folder):
     """Boxes of one archive and contours of another one, each in pixels of its own films."""
     parts, true = [], {}

@@ -19,13 +19,13 @@ from mammo.datasets.understood import Understood
 from mammo.errors import InputError, UnreadableFilm
 from mammo.preprocessing.breast import Breast, find_breast
 from mammo.preprocessing.crop_table import count_notes
+from mammo.preprocessing.mask_files import fault_of
 from mammo.processes.workers import shared_out
 from mammo.wording import number_of
 
 FILMS = 16  # on the sheet
 SHOWN = 5  # names in a line
 NAME = 22  # letters above a film
-MOST_MASKED = 0.5  # of a film; no lesion is as large
 SIDE_PX = 480  # of a film on the sheet
 
 
@@ -152,11 +152,8 @@ def look_at(dataset: Dataset, rows: pd.DataFrame, *, drawn: bool) -> Look:
                     f"{place.mask_path}: the mask has {mask.shape[1]} x {mask.shape[0]} pixels, its film {look.size}"
                 )
                 return look
-            if mask is not None and mask.mean() > MOST_MASKED:
-                look.fault = (
-                    f"{place.mask_path}: the mask covers {100 * mask.mean():.0f} % of its film; expected levels above "
-                    "0 on the finding alone: is it inverted?"
-                )
+            look.fault = None if mask is None else fault_of(str(place.mask_path), float(mask.mean()))
+            if look.fault:
                 return look
         if drawn:
             look.picture, look.lines = _small(film, breast, [line for place in places for line in place.lines()])

@@ -15,11 +15,13 @@ import pandas as pd
 
 from mammo.datasets.film import Film, file_digest, read_mask
 from mammo.datasets.geometry import BOX, CIRCLE, contour_of
+from mammo.datasets.labels import Labels
 from mammo.errors import UnreadableFilm
 from mammo.preprocessing.breast import Breast, cut
 from mammo.preprocessing.squares import Ask, Made, points_of
 from mammo.wording import number_of
 
+PLACES = ["x_px", "x0_px", "mask_path", "contour_px"]  # columns of the findings table that tell of a place
 PLACED = ["x0_px", "y0_px", "step_x_px", "step_y_px"]  # see `Placed`
 WORDS = {  # what is said of the regions of each source
     "mask": "masks of the data set",
@@ -72,20 +74,31 @@ class Placed:
         return x0, y0, x1, y1
 
 
-def shapes_of(findings: pd.DataFrame) -> tuple[dict[Hashable, tuple[Shape, ...]], list[str]]:
+def shapes_of(
+    findings: pd.DataFrame, labels: Labels | None = None
+) -> tuple[dict[Hashable, tuple[Shape, ...]], list[str]]:
     """Return the shapes of each image whose regions are all known, by `image_id`, and notes.
 
-    An image has none if it is normal. One with a finding of unknown place, or with neither a finding nor a normal
-    severity, is left out: its true region is unknown, which is not an empty one.
+    An image has none if it is normal, or if it has no finding and is of the negative class. One with a finding of
+    unknown place, or with neither a finding nor such a word, is left out: its true region is unknown, which is not an
+    empty one.
+
+    Args:
+        findings: A findings table.
+        labels: The classes of the task, the first of which is negative if another one is alarming.
 
     Raises:
         InputError: A contour is malformed.
     """
     known: dict[Hashable, tuple[Shape, ...]] = {}
     lost, sources = list[str](), Counter[str]()
+    well = (findings["severity"] == "normal").fillna(False)
+    if labels is not None and labels.alarming:
+        negative = (labels.label(findings) == labels.classes[0]).fillna(False)
+        well |= negative & findings[findings.columns.intersection(PLACES)].isna().all(axis=1)
+    nothing = (findings["finding_id"] == 0) & well
     for image_id, rows in findings.groupby("image_id", sort=False):
-        normal = (rows["finding_id"] == 0) & (rows["severity"] == "normal").fillna(False)
-        shapes = [shape_of(row) for _, row in rows[~normal].iterrows()]
+        shapes = [shape_of(row) for _, row in rows[~nothing[rows.index]].iterrows()]
         if any(shape is None for shape in shapes):
             lost.append(str(image_id))
             continue

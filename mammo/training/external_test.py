@@ -16,6 +16,7 @@ from mammo.preprocessing.augment import Augment
 from mammo.preprocessing.crop_table import Crops, cut_samples
 from mammo.preprocessing.crops import Lesion, build_crop
 from mammo.preprocessing.flips import FLIPS
+from mammo.preprocessing.mask_files import usable_masks
 from mammo.preprocessing.stored import taken
 from mammo.training.places import check_findings
 from mammo.training.prepare import Prepared
@@ -52,6 +53,9 @@ def prepare_test(
             f"the run's task {config.task.name} reads the column {labels.column}, and the data set {dataset.name} has "
             f"none; found {there}; give its films this column"
         )
+    if config.task.kind == "detection":
+        findings, more = usable_masks(findings)
+        said = [*said, *more]
     rows = _of_parts(findings, parts, lesions=isinstance(crop, Lesion))
     if config.task.kind == "detection":
         check_findings(rows, labels, config)

@@ -12,6 +12,7 @@ from mammo.config import Config, DetectorConfig
 from mammo.datasets.base import of_sources
 from mammo.datasets.findings import findings_table
 from mammo.errors import InputError
+from mammo.preprocessing.mask_files import usable_masks
 from mammo.preprocessing.view import check_size
 from mammo.training.guard import check_labels
 from mammo.training.place_patches import Patches
@@ -51,7 +52,7 @@ class PlaceGuard(Callback):
             )
         check_labels(self.prepared, self.prepared.described)
         findings = findings_table(self.prepared.dataset.findings())
-        findings = of_sources(findings, self.config.data.severity_source)
+        findings, _ = usable_masks(of_sources(findings, self.config.data.severity_source))
         true = targets_for(self.prepared, findings, data.points, self.config.detector).of_flips(data.flips)
         given = np.zeros(len(true.soft), np.float32)
         given[places.inside] = places.soft[0, places.inside]

@@ -20,6 +20,7 @@ from mammo.preprocessing.crop_rows import SHORTCUTS
 from mammo.preprocessing.crop_table import Crops, cut_samples
 from mammo.preprocessing.crops import Crop, build_crop
 from mammo.preprocessing.flips import FLIPS
+from mammo.preprocessing.mask_files import usable_masks
 from mammo.preprocessing.synthetic import SIDE, compare, summary, synthesise
 from mammo.training.places import check_findings
 from mammo.training.regions import Regions, RegionSamples, check_regions, regions_of
@@ -192,6 +193,9 @@ def prepare(
         InputError: The data set, or a part, lacks a class; the batch is larger than the training part; or more films
             are unreadable than `data.max_unreadable` allows.
     """
+    if config.task.kind == "detection":
+        findings, more = usable_masks(findings)
+        said = [*said, *more]
     labels, augment, crop, placed = planned(findings, split, config)
     crops = cut_samples(
         crop,

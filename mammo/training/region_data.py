@@ -65,7 +65,7 @@ def check_squares(prepared: Prepared, samples: RegionSamples, part: str, config:
         )
     findings = of_sources(findings_table(prepared.dataset.findings()), config.data.severity_source)
     findings = findings[findings["image_id"].isin(images.iloc[sorted(own)])]
-    shapes, _ = shapes_for(prepared.dataset, findings, config.segmentation.target)
+    shapes, _ = shapes_for(prepared.dataset, findings, config)
     held = {images.iloc[sample]: square for sample, square in samples.regions.items()}
     true = cut_regions(prepared.dataset, prepared.findings, {one: shapes[one] for one in held if one in shapes}, config)
     wrong = [one for one, square in held.items() if one not in true or not np.array_equal(true[one].square, square)]

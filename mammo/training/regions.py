@@ -11,12 +11,14 @@ import torch
 from mammo.config import Config
 from mammo.datasets.base import Dataset
 from mammo.datasets.film import file_digest
+from mammo.datasets.labels import Labels
 from mammo.errors import InputError
 from mammo.paths import home
 from mammo.preprocessing.augment import draw_seed
 from mammo.preprocessing.breast import cut
 from mammo.preprocessing.crop_table import Crops
 from mammo.preprocessing.cutting import Cutter, UnreadableFilms
+from mammo.preprocessing.mask_files import covered_by, inverted
 from mammo.preprocessing.masks import MaskAsk, Placed, Shape, shapes_of
 from mammo.training.samples import Row, Samples
 from mammo.wording import number_of
@@ -26,6 +28,7 @@ OWN = (
     "says how well these are learnt, not how right they are"
 )
 LEVELS = np.linspace(0, 0.95, 20)  # tried for `mean_region`, as shares of its largest frequency
+LARGE = 0.25  # of a square; the masks of a region that covers less are not looked at again
 WINDOWS = 4  # of each training picture in an epoch
 REACH = 1 / 3  # the largest way from a pixel of a region to the middle of its window, as a share of the window's side
 PECTORAL = "no data set here knows the pectoral muscle, which counts as breast"
@@ -68,9 +71,9 @@ def regions_of(dataset: Dataset, findings: pd.DataFrame, crops: Crops, config: C
         InputError: A contour is malformed, or the file of a mask is not there.
     """
     used = findings[findings["image_id"].isin(crops.table["image_id"])]
-    shapes, notes = shapes_for(dataset, used, config.segmentation.target)
+    shapes, notes = shapes_for(dataset, used, config)
     try:
-        return cut_regions(dataset, used, shapes, config), notes
+        regions = cut_regions(dataset, used, shapes, config)
     except UnreadableFilms as found:
         known = {image: of for image, of in shapes.items() if image not in found.reasons}
         first = next(iter(found.reasons.values()))
@@ -78,15 +81,20 @@ def regions_of(dataset: Dataset, findings: pd.DataFrame, crops: Crops, config: C
             f"{number_of(len(found.reasons), 'image has', 'images have')} an unusable mask, and "
             f"neither train nor test regions: {first}"
         )
-        return cut_regions(dataset, used, known, config), notes
+        regions = cut_regions(dataset, used, known, config)
+    if config.segmentation.target == "lesion":
+        large = [image for image, one in regions.items() if one.square.mean() > 255 * LARGE]
+        shares = covered_by(used.loc[used["image_id"].isin(large), "mask_path"].dropna())
+        notes += inverted({path: one for path, one in shares.items() if isinstance(one, float)})
+    return regions, notes
 
 
-def shapes_for(dataset: Dataset, findings: pd.DataFrame, target: str) -> tuple[Shapes, list[str]]:
+def shapes_for(dataset: Dataset, findings: pd.DataFrame, config: Config) -> tuple[Shapes, list[str]]:
     """Return the shapes of each image whose region is known, and notes; None is the breast found by thresholds."""
-    if target == "breast":
+    if config.segmentation.target == "breast":
         shapes: Shapes = {image: breast_of(dataset, image) for image in findings["image_id"].unique()}
         return shapes, [*([OWN] if None in shapes.values() else []), PECTORAL]
-    known, notes = shapes_of(findings)
+    known, notes = shapes_of(findings, Labels.from_config(config.task))
     return dict(known), notes
 
 

@@ -10,6 +10,7 @@ from mammo.datasets.base import Dataset
 from mammo.paths import home
 from mammo.preprocessing.crop_table import in_turns
 from mammo.preprocessing.cutting import UnreadableFilms
+from mammo.preprocessing.mask_files import usable_masks
 from mammo.preprocessing.shards import OthersMissing, ShardCutter
 from mammo.training.prepare import planned
 
@@ -53,6 +54,8 @@ def cut_shard(
     Raises:
         InputError: The data set, or a part, lacks a class, or the batch is larger than the training part.
     """
+    if config.task.kind == "detection":
+        findings, _ = usable_masks(findings)
     labels, augment, crop, placed = planned(findings, split, config)
     rows = placed.assign(label=labels.label(placed))
     cutter = ShardCutter(

@@ -1,14 +1,18 @@
 """True regions: from the best source, not guessed where they are unknown, cut as the film is, and led back to it."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
 from mammo.datasets.film import Film, write_pgm
 from mammo.datasets.findings import findings_table
+from mammo.datasets.labels import Labels
 from mammo.errors import InputError, UnreadableFilm
 from mammo.preprocessing.breast import find_breast
 from mammo.preprocessing.cutting import Cutter
+from mammo.preprocessing.mask_files import usable_masks
 from mammo.preprocessing.masks import PLACED, MaskAsk, Placed, mask_squares, region_on_film, shapes_of
 from mammo.preprocessing.squares import Ask, squares_of
 from tests.preprocessing.breasts import levels, tissue
@@ -159,6 +163,34 @@ def test_an_unknown_region_is_not_an_empty_one():
     shapes, notes = shapes_of(findings_table(rows))
     assert list(shapes) == ["normal", "known"] and shapes["normal"] == ()
     assert "unknown on 4 images" in notes[-1] and "nowhere, point, half, ..." in notes[-1]
+
+
+def test_an_image_of_the_negative_class_without_a_finding_has_an_empty_region_and_one_in_no_class_has_none():
+    words = Labels(("well", "ill"), "label", {"well": "well", "ill": "ill"}, words=True)
+    no_finding = {"finding_id": 0, "severity": None}
+    rows = [row("well", label="Well", **no_finding), row("open", label=None, **no_finding)]
+    rows += [row("ill", label="ill", **no_finding), row("placed", label="ill", **CIRCLE)]
+    rows += [row("benign", label="well"), row("point", label="well", **no_finding, x_px=3.0, y_px=4.0)]
+    found = findings_table(rows)
+    shapes, _ = shapes_of(found, words)
+    assert list(shapes) == ["well", "placed"] and shapes["well"] == ()
+    assert list(shapes_of(found, replace(words, ordered=False))[0]) == ["placed"]  # none of its words is negative
+
+
+def test_masks_that_are_empty_or_damaged_give_no_place_and_inverted_ones_are_told(mask, tmp_path):
+    full = np.full((30, 20), 255, np.uint8)
+    cv2.imwrite(str(tmp_path / "empty.png"), 0 * full)
+    cv2.imwrite(str(tmp_path / "inverted.png"), full)
+    (tmp_path / "text.png").write_text("none")
+    paths = {"good": mask["mask_path"]} | {
+        name: str(tmp_path / f"{name}.png") for name in ("empty", "text", "inverted")
+    }
+    found = findings_table([row(name, mask_path=path) for name, path in paths.items()] + [row("none")])
+    kept, notes = usable_masks(found)
+    assert kept["mask_path"].notna().tolist() == [True, False, False, True, False]
+    assert notes[0].startswith("2 masks give no place: image empty: ") and "empty.png is empty" in notes[0]
+    assert len(notes) == 2 and "inverted.png: the mask covers 100 % of its film" in notes[1]
+    assert usable_masks(kept[:1])[1] == []
 
 
 def test_masks_that_do_not_fit_are_refused_by_name(mask, tmp_path):
