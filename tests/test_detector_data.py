@@ -100,7 +100,7 @@ def table(folder):
 
 def damaged(folder):
     """The same, with an empty mask and one that is inverted."""
-    words, true = table(folder)
+    words, _ = table(folder)
     empty, inverted = sorted(folder.glob("*.mask.png"))[:2]
     cv2.imwrite(str(empty), np.zeros_like(cv2.imread(str(empty), cv2.IMREAD_UNCHANGED)))
     cv2.imwrite(str(inverted), 255 - cv2.imread(str(inverted), cv2.IMREAD_UNCHANGED))

@@ -155,6 +155,8 @@ def look_at(dataset: Dataset, rows: pd.DataFrame, *, drawn: bool) -> Look:
             look.fault = None if mask is None else fault_of(str(place.mask_path), float(mask.mean()))
             if look.fault:
                 return look
+            if place.apart:
+                look.fault = f"{look.image_id}: the circle and the box of a finding do not touch; which is right?"
         if drawn:
             look.picture, look.lines = _small(film, breast, [line for place in places for line in place.lines()])
     except InputError as error:

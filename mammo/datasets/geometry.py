@@ -41,6 +41,13 @@ class Geometry:
     contour: tuple[float, ...] = ()
     round: bool = False
 
+    @property
+    def apart(self) -> bool:
+        """True if the circle or point does not touch the box, so that one of the two is wrong."""
+        left, top, right, bottom = self.box
+        across, down = max(left - self.x_px, self.x_px - right, 0), max(top - self.y_px, self.y_px - bottom, 0)
+        return bool(np.hypot(across, down) > (self.radius_px or 0) * self.round)
+
     def mask(self) -> np.ndarray | None:
         """Read the mask, (height, width) bool; None without one."""
         return None if self.mask_path is None else _read(self.mask_path)

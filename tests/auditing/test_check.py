@@ -78,6 +78,17 @@ def test_a_mask_of_more_than_half_a_film_is_taken_for_inverted(mine, tmp_path):
     assert [fault for fault in mine(masked).faults if "is it inverted?" in fault]
 
 
+def test_a_circle_and_a_box_that_do_not_touch_are_named(mine):
+    def boxed(left):
+        edges = dict(zip(("x0_px", "y0_px", "x1_px", "y1_px"), (left, 20, left + 50, 90), strict=True))
+        placed = {"x": "30", "y": "50", "Radius": "11"} | {key: str(value) for key, value in edges.items()}
+        return lambda rows: rows.iloc[[1]].assign(Befund="bösartig", **placed)
+
+    assert mine(boxed(40)).faults == []
+    (fault,) = mine(boxed(42)).faults
+    assert "the circle and the box of a finding do not touch" in fault
+
+
 def test_one_film_under_two_names_is_found_by_its_pixels(mine, tmp_path):
     def doubled(rows):
         pixels = cv2.imread(rows["Datei"][3], cv2.IMREAD_UNCHANGED)
