@@ -11,6 +11,7 @@ from safetensors.numpy import save
 
 from mammo.datasets.findings import SAMPLE
 from mammo.errors import InputError, content_of
+from mammo.evaluation.mark_tables import lesions_of_file, marks_of_run
 from mammo.evaluation.predictions import TYPES, WORDS, read_predictions
 from mammo.files import read_arrays, whole, write_table
 from mammo.tables.memory import give_back
@@ -21,7 +22,10 @@ LEARNT = ["patient", "dataset", "run"]  # columns of learnt.csv
 
 @dataclass(frozen=True)
 class RunTables:
-    """A run's tables and arrays. Each property reads its file when it is used; a missing file is an InputError."""
+    """A run's tables and arrays. Each property reads its file when it is used.
+
+    A file that is missing, or holds another table, is an InputError.
+    """
 
     path: Path
 
@@ -61,12 +65,13 @@ class RunTables:
     @property
     def candidates(self) -> pd.DataFrame:
         """One row per mark: `image_id, patient, split, head`, its place and box in pixels of the film, its `score`."""
-        return self._table("candidates.csv")
+        return marks_of_run(self._table("candidates.csv"), self.path / "candidates.csv")
 
     @property
     def lesions(self) -> pd.DataFrame:
         """One row per lesion that has a place: its identity, place, size and description; lengths are in pixels."""
-        return self._table("lesions.csv", TYPES | dict.fromkeys(DESCRIBED, str))
+        found = self._table("lesions.csv", TYPES | dict.fromkeys(DESCRIBED, str))
+        return lesions_of_file(found, self.path / "lesions.csv")
 
     @property
     def windows(self) -> pd.DataFrame | None:

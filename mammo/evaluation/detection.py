@@ -29,10 +29,12 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from mammo.datasets.findings import PARTS
 from mammo.errors import InputError
 from mammo.evaluation.areas import sum_by_level
 from mammo.evaluation.bootstrap import RESAMPLES, Value, difference, interval, resampled
 from mammo.evaluation.curves import Band
+from mammo.evaluation.mark_tables import check_images
 from mammo.evaluation.marks import Detection, judge
 from mammo.evaluation.subgroups import subgroups
 
@@ -61,16 +63,27 @@ class Subgroup:
     found: dict[float, Value]
 
 
-def detections(candidates: pd.DataFrame, lesions: pd.DataFrame, images: pd.DataFrame) -> Detections:
+def detections(
+    candidates: pd.DataFrame, lesions: pd.DataFrame, images: pd.DataFrame, parts: Sequence[str] = PARTS
+) -> Detections:
     """Return the judged marks of each split and head; a head without any mark in a split is there too.
 
     Args:
         candidates: The rows of `candidates.csv`.
-        lesions: The rows of `lesions.csv`; images of other splits are allowed.
-        images: One row per image: `image_id, patient, split, positive`.
+        lesions: The rows of `lesions.csv`.
+        images: One row per image of the run: `image_id, patient, split, positive`.
+        parts: The splits to judge.
+
+    Raises:
+        InputError: A mark or lesion is of no such image, or of another split than its image; or a split has images,
+            and no head marks any of them. See `judge`.
     """
     heads, found = list(dict.fromkeys(candidates["head"])), {}
-    for split, own in images.groupby("split", sort=False):
+    check_images(candidates, images, "candidates")
+    check_images(lesions, images, "lesions")
+    for split, own in images[images["split"].isin(parts)].groupby("split", sort=False):
+        if not (candidates["split"] == split).any():
+            raise InputError(f"candidates: no mark is on an image of {split}; the file may be cut: copy it again")
         inside = lesions[lesions["image_id"].isin(own["image_id"])]
         marks = candidates[candidates["split"] == split]
         found[str(split)] = {str(head): judge(marks[marks["head"] == head], inside, own) for head in heads}

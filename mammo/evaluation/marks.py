@@ -11,15 +11,23 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from mammo.datasets.findings import SPACING
+from mammo.datasets.geometry import FARTHEST
 from mammo.errors import InputError
+from mammo.evaluation.mark_tables import (
+    BOX,
+    IMAGE,
+    MARK,
+    PLACE,
+    check_columns,
+    check_different,
+    with_numbers,
+    with_truths,
+)
 from mammo.wording import number_of
 
 HIT_MM = 4.8  # 24 pixels of mini-MIAS; lesions of a smaller radius are hit as if they had this one
 ROUNDING_PX = 1e-6  # 4.8 / 0.2 is a little less than 24 in floating point
-BOX = ["x0_px", "y0_px", "x1_px", "y1_px"]
-MARK = ["image_id", "x_px", "y_px", "score"]  # columns that are needed of candidates
-PLACE = ["image_id", "finding_id", "x_px", "y_px", "radius_px", *BOX, "spacing_mm"]  # and of lesions
-IMAGE = ["image_id", "patient", "positive"]  # and of images
 
 
 @dataclass(frozen=True)
@@ -62,17 +70,20 @@ def judge(candidates: pd.DataFrame, lesions: pd.DataFrame, images: pd.DataFrame,
         hit_mm: The smallest radius of a hit in millimetres.
 
     Raises:
-        InputError: A column is missing, an image occurs twice, a mark or lesion is of no such image, a lesion lies on
-            a normal image, has no size at all or an impossible one, or a score is not finite.
+        InputError: A column is missing, an image or lesion occurs twice, a mark or lesion is of no such image, a lesion
+            lies on a normal image, has no size at all or an impossible one, `positive` is no truth, or a score is not
+            finite.
     """
     for name, table, columns in (
         ("candidates", candidates, MARK),
         ("lesions", lesions, PLACE),
         ("images", images, IMAGE),
     ):
-        if missing := [column for column in columns if column not in table]:
-            raise InputError(f"{name}: expected columns {', '.join(columns)}; missing {', '.join(missing)}")
-    lesions = lesions.reset_index(drop=True)
+        check_columns(table, columns, name)
+    candidates = with_numbers(candidates, MARK[1:], "candidates", missing=True)
+    lesions = with_numbers(lesions.reset_index(drop=True), PLACE[2:], "lesions", missing=True)
+    images = with_truths(images, "images")
+    check_different(lesions, PLACE[:2], "lesions", "lesion")
     rows = _rows_of(images, candidates, lesions)
     positive, placed = images["positive"].to_numpy(bool), np.isin(np.arange(len(images)), rows[1])
     normal = ~positive[rows[1]]
@@ -158,6 +169,12 @@ def _reach(lesions: pd.DataFrame, hit_mm: float) -> np.ndarray:
         "has neither radius_px nor a box nor spacing_mm, so no mark can be judged; give its film a spacing_mm": (
             np.isnan(reach) & boxless
         ),
+        f"has a spacing_mm that is not from {SPACING[0]:g} to {SPACING[1]:g}; expected millimetres": (
+            (spacing < SPACING[0]) | (spacing > SPACING[1])
+        ),
+        f"has a place or size above {FARTHEST:,} pixels; no film is as large": (
+            np.abs([_numbers(lesions, column) for column in PLACE[2:-1]]) > FARTHEST
+        ).any(axis=0),
     }
     for fault, found in faults.items():
         if found.any():

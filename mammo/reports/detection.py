@@ -63,7 +63,7 @@ def judged(run: RunFolder) -> Detections:
     """
     samples, normal = run.samples, run.provenance["classes"][0]
     images = samples.assign(positive=samples["label"] != normal)[["image_id", "patient", "split", "positive"]]
-    return detections(run.candidates, run.lesions, images[images["split"].isin(JUDGED)])
+    return detections(run.candidates, run.lesions, images, JUDGED)
 
 
 def write(run: RunFolder) -> Marks:

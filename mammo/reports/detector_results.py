@@ -15,7 +15,18 @@ from mammo.errors import InputError
 from mammo.evaluation.bootstrap import Value, interval
 from mammo.evaluation.detection import evaluate_marks
 from mammo.evaluation.lesion_windows import BRIGHTNESS, HEAT, areas
-from mammo.evaluation.marks import PLACE, Detection, judge
+from mammo.evaluation.mark_tables import (
+    MARK,
+    PLACE,
+    check_alike,
+    check_columns,
+    check_different,
+    lesions_of_file,
+    with_numbers,
+    with_truths,
+    with_words,
+)
+from mammo.evaluation.marks import Detection, judge
 from mammo.evaluation.metrics import mean_auroc, support
 from mammo.evaluation.predictions import NO_TABLE, Predictions
 from mammo.files import read_json, write_json, write_table
@@ -58,9 +69,29 @@ class Tables:
         """Read the tables of a folder.
 
         Raises:
-            InputError: One is not there, or is no such table.
+            InputError: One is not there, or is no such table; or a head has no mark of a seed of the predictions.
         """
-        return cls(*(_read(folder / name, columns) for name, columns in COLUMNS.items()))
+        path = folder / PREDICTIONS
+        predictions = _scores(path, COLUMNS[PREDICTIONS])
+        check_alike(predictions, ["patient", "positive"], path)
+        path = folder / CANDIDATES
+        marks = with_words(_read(path, COLUMNS[CANDIDATES]), ["image_id", "head"], path)
+        marks = with_numbers(marks, ["seed", *MARK[1:]], path)
+        seeds = set(predictions["seed"])
+        for head, own in marks.groupby("head", sort=False)["seed"]:
+            if lacking := seeds - set(own):
+                raise InputError(
+                    f"{path}: {head} has no mark of seed {min(lacking):g}, which {PREDICTIONS} has; collect the same "
+                    "seeds"
+                )
+        check_different(marks, COLUMNS[CANDIDATES], path, "mark")
+        return cls(predictions, marks, lesions_of_file(_read(folder / LESIONS, COLUMNS[LESIONS]), folder / LESIONS))
+
+
+def _scores(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """Return a table of scores and labels, checked row by row."""
+    found = with_words(_read(path, columns), ["image_id", "patient", "head"], path)
+    return with_truths(with_numbers(found, ["seed", "score"], path), path)
 
 
 def _read(path: Path, columns: Sequence[str]) -> pd.DataFrame:
@@ -68,8 +99,7 @@ def _read(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         found = pd.read_csv(path, dtype={"image_id": str, "patient": str})
     except (OSError, *NO_TABLE) as error:
         raise InputError(f"{path}: expected a table that --to writes; reading gave {str(error).strip()}") from None
-    if missing := [column for column in columns if column not in found]:
-        raise InputError(f"{path}: expected the columns {', '.join(columns)}; missing {', '.join(missing)}")
+    check_columns(found, columns, path)
     return found
 
 
@@ -90,7 +120,7 @@ def table(folder: Path) -> list[str]:
             continue  # partner=false
         rows.append([f"AUROC, {unit}", *(str(area(predictions, part, head, column)) for part in parts)])
     if (folder / WINDOWS).is_file():
-        rows += window_rows(pd.read_csv(folder / WINDOWS, dtype={"image_id": str, "patient": str}), parts)
+        rows += window_rows(_scores(folder / WINDOWS, COLUMNS[PREDICTIONS]), parts)
     for head in marks["head"].unique():
         judged = [[judged_marks(predictions, marks, lesions, seed, head) for seed in part] for part in parts]
         values = [evaluate_marks(one) for one in judged]
@@ -130,7 +160,7 @@ def tested(predictions: pd.DataFrame, seeds: Sequence[int], head: str, unit: str
 
 def windows_table(folder: Path) -> list[str]:
     """Return a table of AUROC on lesion windows, over all seeds of the folder's `windows.csv.xz`."""
-    windows = pd.read_csv(folder / WINDOWS, dtype={"image_id": str, "patient": str})
+    windows = _scores(folder / WINDOWS, COLUMNS[PREDICTIONS])
     seeds = sorted(windows["seed"].unique())
     return markdown(["", f"seed {', '.join(map(str, seeds))}"], window_rows(windows, [seeds]))
 

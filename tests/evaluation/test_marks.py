@@ -97,7 +97,12 @@ def test_an_abnormal_film_without_a_place_is_left_out_with_its_marks_and_counted
         ),
         ((marks(), placed(radius=-9), films(a=True)), "of a has a radius_px below 0"),
         ((marks(), placed({"spacing_mm": 0}), films(a=True)), "of a has .* spacing_mm that is not above 0"),
-        ((marks().drop(columns="score"), lesions(), films(a=True)), "candidates: expected columns .*missing score"),
+        ((marks(), placed({"spacing_mm": 1e-9}), films(a=True)), "of a has a spacing_mm that is not from 0.01 to 1"),
+        ((marks(), placed(radius=np.inf), films(a=True)), "lesions: radius_px of a is inf"),
+        ((marks(), placed(radius=1e6), films(a=True)), "of a has a place or size above 65,535 pixels"),
+        ((marks(), placed().loc[[0, 0]], films(a=True)), "lesions: the lesion of a stands in an earlier row too"),
+        ((marks(), placed(), films(a="yes")), "images: positive of a is yes; expected True or False"),
+        ((marks().drop(columns="score"), lesions(), films(a=True)), "candidates: expected the columns .*missing score"),
         ((marks(), lesions(), films(a=True).loc[[0, 0]]), "images: a occurs twice"),
     ],
 )

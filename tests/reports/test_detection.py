@@ -118,7 +118,8 @@ def test_a_part_without_a_lesion_or_a_normal_film_is_undefined_in_words(tmp_path
 def test_the_tables_are_read_with_their_types(tmp_path):
     """A name of digits stays a name, NA is a word, and an empty cell of numbers is missing."""
     columns = "image_id,finding_id,patient,split,x_px,y_px,radius_px,spacing_mm,finding,severity,density,dataset"
-    (tmp_path / "lesions.csv").write_text(f"{columns}\n007,1,012,test,1.5,2,,0.2,NA,benign,1,x\n")
+    boxes = "x0_px,y0_px,x1_px,y1_px"
+    (tmp_path / "lesions.csv").write_text(f"{columns},{boxes}\n007,1,012,test,1.5,2,,0.2,NA,benign,1,x,,,,\n")
     (tmp_path / "candidates.csv").write_text(
         "image_id,patient,split,head,x_px,y_px,x0_px,y0_px,x1_px,y1_px,score\n007,012,test,detector,1,2,0,0,9,9,0.25\n"
     )

@@ -11,7 +11,17 @@ from mammo.cli.reports import detectors
 from mammo.errors import InputError
 from mammo.evaluation.lesion_windows import HEAT, areas
 from mammo.reports import detector_differences
-from mammo.reports.detector_results import CANDIDATES, LESIONS, PREDICTIONS, SEEDS, WINDOWS, area, collect, table
+from mammo.reports.detector_results import (
+    CANDIDATES,
+    LESIONS,
+    PREDICTIONS,
+    SEEDS,
+    WINDOWS,
+    area,
+    collect,
+    table,
+    windows_table,
+)
 from mammo.reports.experiments import read_experiments
 from tests.evaluation.marks import detecting
 from tests.evaluation.tables import predictions, run_folder
@@ -157,6 +167,46 @@ def test_a_table_that_is_missing_empty_or_without_a_column_is_named(folder, name
     path.unlink()
     with pytest.raises(InputError, match=f"{name}: expected a table"):
         table(broken)
+
+
+def first(table, column, value):
+    """The table with another value in the first row of a column."""
+    return table.astype({column: object}).assign(**{column: lambda of: of[column].where(of.index > 0, value)})
+
+
+WRONG = {
+    "no score": (PREDICTIONS, lambda of: first(of, "score", None), "row 2: score of f0 is missing"),
+    "an infinite score": (PREDICTIONS, lambda of: first(of, "score", np.inf), "row 2: score of f0 is inf"),
+    "a decimal comma": (PREDICTIONS, lambda of: first(of, "score", "0,5"), "row 2: score of f0 is 0,5"),
+    "words of the class": (
+        PREDICTIONS,
+        lambda of: of.assign(positive="malignant"),
+        "row 2: positive of f0 is malignant",
+    ),
+    "no class in a row": (PREDICTIONS, lambda of: first(of, "positive", None), "row 2: positive of f0 is missing"),
+    "two classes": (PREDICTIONS, lambda of: first(of, "positive", False), "row 3: positive of f0 is True"),
+    "a mark without a score": (CANDIDATES, lambda of: first(of, "score", None), "row 2: score of f0 is missing"),
+    "a mark twice": (CANDIDATES, lambda of: pd.concat([of, of[:1]]), "row 82: the mark of f0"),
+    "marks of another seed": (CANDIDATES, lambda of: of.assign(seed=1), "detector has no mark of seed 0"),
+    "marks of one seed": (CANDIDATES, lambda of: of[of["seed"] == 0], "detector has no mark of seed 3"),
+    "a lesion twice": (LESIONS, lambda of: pd.concat([of, of[:1]]), "row 16: the lesion of f0"),
+    "a lesion of no number": (LESIONS, lambda of: first(of, "x_px", "12,5"), "row 2: x_px of f0 is 12,5"),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_what_would_give_wrong_numbers_is_refused_by_file_and_row(folder, kind, tmp_path):
+    name, change, said = WRONG[kind]
+    wrong = shutil.copytree(folder, tmp_path / "wrong")
+    change(pd.read_csv(wrong / name)).to_csv(wrong / name)
+    with pytest.raises(InputError, match=f"{name}: {said}"):
+        table(wrong)
+
+
+def test_windows_without_a_score_are_refused_by_their_row(chosen):
+    first(windows(seeds=(0, 3)), "score", None).to_csv(chosen / WINDOWS, index=False)
+    with pytest.raises(InputError, match=f"{WINDOWS}: row 2: score of .* is missing"):
+        windows_table(chosen)
 
 
 def test_two_detectors_are_compared_on_the_same_patients_and_one_with_itself_does_not_differ(folder, tmp_path):
