@@ -127,7 +127,7 @@ def _of_points(points: list[dict[str, object]]) -> Sequence[object]:
     """Return the points of mappings, each with a number x and y."""
     if not all(_is_number(one.get("x")) and _is_number(one.get("y")) for one in points):
         raise ValueError(SEVERAL if any(LISTS[1][0] in one or HOLDERS & {*one} for one in points) else MIXED)
-    if len({one.get("z") for one in points}) > 1:
+    if len({str(one.get("z")) for one in points}) > 1:
         raise ValueError(TRIPLES)
     return [number for one in points for number in (one["x"], one["y"])]
 

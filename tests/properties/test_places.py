@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from mammo.archives.inbreast_regions import findings_of
 from mammo.archives.osirix import place_of, read_regions
+from mammo.datasets.contours import points_of
 from mammo.datasets.geometry import BOX, CIRCLE, box_of, circle_of, contour_of, geometry
 from mammo.datasets.mias_info import FINDINGS, SIDE_PX, decoded, parse_info, read_info, rows_of
 from mammo.formats.header import Header
@@ -122,6 +123,15 @@ def test_any_bytes_are_exported_regions_or_a_line(content):
     with written(content, "1.xml") as path:
         found = answer(read_regions, path)
     assert found is REFUSED or all(len(one.points) and np.isfinite(one.points).all() for one in found)
+
+
+@holds(text=st.one_of(texts, st.text("[](){}01.,;:-xyzML \"'e\n", max_size=40)))
+def test_any_text_is_the_points_of_a_contour_or_a_reason(text):
+    try:
+        found = points_of(text)
+    except ValueError:
+        return
+    assert found.shape[1] == 2 and len(found) > 2 and np.isfinite(found).all()
 
 
 @holds(points=pairs, height=st.integers(1, 50), width=st.integers(1, 50))
