@@ -106,7 +106,8 @@ def check_findings(findings: pd.DataFrame, labels: Labels, config: Config) -> No
         where = "no training film" if len(lesions) else "no film"
         raise InputError(
             f"{where} has a finding of class {positive} with a place, but a detector learns from circles, boxes, "
-            "contours, or masks that are not empty; add films that have them, or classify films without them, say task=abnormality"
+            "contours, or masks that are not empty; add films that have them, or classify films without them, say "
+            "task=abnormality"
         )
 
 
