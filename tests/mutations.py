@@ -105,7 +105,7 @@ MUTATIONS = {
     "exported decisions": ("inference/export.py", "self.apart <= LIMIT and not self.changed", "self.apart <= LIMIT", EXPORT, "otherwise_is_not_written"),
     # marks of detectors
     "marks at the edge": ("evaluation/marks.py", "[lesion] + ROUNDING_PX", "[lesion] - ROUNDING_PX", MARKS, "within_the_radius"),
-    "marks of small lesions": ("evaluation/marks.py", "np.fmax(_numbers(lesions, \"radius_px\"), hit_mm", "np.fmin(_numbers(lesions, \"radius_px\"), hit_mm", MARKS, "within_the_radius"),
+    "marks of small lesions": ("evaluation/marks.py", "np.fmax(radius, hit_mm", "np.fmin(radius, hit_mm", MARKS, "within_the_radius"),
     "marks without boxes": ("evaluation/marks.py", "return mark[near | inside], lesion[near | inside]", "return mark[near], lesion[near]", MARKS, "in_the_box"),
     "marks on other films": ("evaluation/marks.py", "\"lesion\": np.arange(len(lesions))}), on=\"image\")", "\"lesion\": np.arange(len(lesions))}).drop(columns=\"image\"), how=\"cross\")", MARKS, "another_film"),
     "marks hit once": ("evaluation/marks.py", "np.maximum.at(lesion_score, lesion, score[mark])", "np.minimum.at(lesion_score, lesion, score[mark])", DETECTION, "hottest_mark_on_a_lesion"),

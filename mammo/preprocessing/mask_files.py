@@ -1,12 +1,13 @@
 """The files of masks, looked at before a run learns from them: which cannot be used, and which seem to be inverted."""
 
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 
 import pandas as pd
 
 from mammo.datasets.film import read_mask
 from mammo.errors import UnreadableFilm
+from mammo.formats import READING_VERSION
+from mammo.formats.remembered import Remembered
 from mammo.wording import number_of
 
 MOST_COVERED = 0.5  # of a film; no lesion is as large
@@ -23,17 +24,12 @@ def fault_of(path: str, covered: float) -> str | None:
 
 
 def covered_by(paths: Iterable[str]) -> dict[str, float | UnreadableFilm]:
-    """Return the share of its film that each mask covers, or why it cannot be read, by path; each is read once."""
-    different = list(dict.fromkeys(map(str, paths)))
-    with ThreadPoolExecutor(4) as pool:
-        return dict(zip(different, pool.map(_covered, different), strict=True))
+    """Return the share of its film that each mask covers, or why it cannot be read, by path; it is remembered."""
+    return Remembered("covered", f"{READING_VERSION}").values(map(str, paths), _covered, "Looking at masks")
 
 
-def _covered(path: str) -> float | UnreadableFilm:
-    try:
-        return float(read_mask(path).mean())
-    except UnreadableFilm as error:
-        return error
+def _covered(path: str) -> float:
+    return float(read_mask(path).mean())
 
 
 def usable_masks(findings: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
