@@ -23,6 +23,7 @@ from mammo.cli import (
     serve,
 )
 from mammo.cli.prepare import prepare
+from mammo.cli.verbs import Verbs
 from mammo.errors import message_for_user
 from mammo.processes.garbage import collect_seldom
 
@@ -53,7 +54,7 @@ class Program(TyperGroup):
         sys.exit(BAD_INPUT)
 
 
-app = typer.Typer(
+app = Verbs(
     cls=Program,
     help="Train, judge and audit classifiers of mammograms. `mammo train --help` explains every key of a run. "
     "On bad input every command ends with status 2.",
@@ -109,6 +110,9 @@ def train(context: typer.Context) -> None:
 
     It takes the words of `python train.py`, for example model=inception -m seed=0,1.
     """
+    from mammo.processes.peers import end_when_told
+
+    end_when_told()  # before the imports, which take a second
     from mammo.cli import train as program
 
     program.main(context.args)

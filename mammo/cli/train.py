@@ -100,7 +100,7 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ[PROGRAM] = str(os.getpid())
     os.environ["HYDRA_FULL_ERROR"] = "1"  # otherwise Hydra ends with status 1 on every error
     peers.join()
-    peers.end_on_interrupt()
+    peers.end_when_told()
     logging.raiseExceptions = False  # a log that cannot be written is no reason for a traceback at each of its lines
     try:
         sys.argv[1:] = checked(sys.argv[1:])

@@ -62,7 +62,7 @@ def launch(job: Job, config: Config, folder: Path) -> dict[str, float]:
         with peers.interrupts_kept_from_children():
             return elastic_launch(how, _rank)(*arguments)[0]
     except SignalException as error:
-        if error.sigval != signal.SIGINT:
+        if error.sigval not in (signal.SIGINT, signal.SIGTERM):
             raise SystemExit(128 + error.sigval) from None
         _end_stopped(said)
     except ChildFailedError as error:

@@ -140,10 +140,11 @@ def help_out(parent: int, *_: object) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def end_on_interrupt() -> None:
-    """End this process in one line when Ctrl-C is pressed, as SIGTERM ends it; a run that trains saves its state first.
+def end_when_told() -> None:
+    """End this process in one line at Ctrl-C, SIGTERM and its like; a run that trains saves its state first.
 
-    Where the signal is ignored, as in a job in the background of a shell, it stays ignored.
+    Where a signal is ignored, as Ctrl-C in a job in the background of a shell, it stays ignored. Submitit's own
+    signals stay as they are in its jobs.
     """
     owner = os.getpid()
 
@@ -152,8 +153,9 @@ def end_on_interrupt() -> None:
             say_stopped()
         os._exit(STOPPED)  # an exception could be swallowed, or printed, by whatever is at work; files are whole anyway
 
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, end)
+    for number in (signal.SIGINT, *(() if "SUBMITIT_EXECUTOR" in os.environ else STOP)):
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+            signal.signal(number, end)
 
 
 @contextmanager
@@ -183,7 +185,7 @@ def interrupts_kept_from_children() -> Iterator[None]:
 
 
 def stops() -> list[int]:
-    """Return the signals that tell this process to stop: those of `STOP`, and Ctrl-C after `end_on_interrupt`."""
+    """Return the signals that tell this process to stop: those of `STOP`, and Ctrl-C after `end_when_told`."""
     own = signal.getsignal(signal.SIGINT) not in (signal.default_int_handler, signal.SIG_IGN)
     return [*STOP, *([signal.SIGINT] if own else [])]
 

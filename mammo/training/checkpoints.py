@@ -3,6 +3,8 @@
 import logging
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,23 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from mammo.processes.peers import STOPPED, stop, stops
 
 log = logging.getLogger(__name__)
+
+
+@contextmanager
+def own_signals(trainer: L.Trainer) -> Iterator[None]:
+    """Keep signals from Lightning, and let those who listened before do so again at the end.
+
+    Lightning listens from before the first batch, loses the epoch and ends with status 0, or goes on. Without it, a
+    signal is obeyed at once until `Cut` listens.
+    """
+    connector: Any = trainer._signal_connector
+    connector.register_signal_handlers = lambda: None
+    before = {number: signal.getsignal(number) for number in stops()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Kept(ModelCheckpoint):
@@ -96,13 +115,16 @@ class Cut(Callback):
         self._listen(self._ask)
 
     def on_predict_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Obey a signal at once from here on: all that follows training is done again in full anyway."""
+        """Obey a signal at once: all that follows training is done again in full anyway."""
+        self._at_once()
+
+    def _at_once(self) -> None:
         self._listen(stop)
         if self.requeue:
             signal.signal(signal.SIGUSR2, self.requeue)
 
     def _listen(self, handler: Any) -> None:
-        for number in stops():  # replaces Lightning's own, which loses the epoch or goes on
+        for number in stops():
             signal.signal(number, handler)
         if self.requeue:  # submitit stops a job by SIGUSR2, and ignores SIGTERM
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -130,13 +152,16 @@ class Cut(Callback):
             self._end(trainer)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Stop after the last epoch."""
+        """Stop after the last epoch, and obey a signal at once from here on."""
+        self._at_once()  # before the question, so that no signal falls between
         if self._stop(trainer):
             self._end(trainer)
 
     def _end(self, trainer: L.Trainer) -> None:
         if trainer.is_global_zero:
-            kept = "is saved in last.ckpt" if self.last else "will start again, which takes little time"
+            kept = "will start again" + ", which takes little time" * (self.last is None)
+            if self.last and self.last.is_file():
+                kept = "is saved in last.ckpt"
             name = signal.Signals(self.asked).name if self.asked else "a signal"
             log.warning("stopped by %s: the training %s; continue with resume=<folder>", name, kept)
         if self.requeue:

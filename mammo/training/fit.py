@@ -11,6 +11,7 @@ from mammo.errors import InputError
 from mammo.processes.devices import Plan
 from mammo.tasks.base import Task
 from mammo.training.callbacks import Features, Outputs, during_fit
+from mammo.training.checkpoints import own_signals
 from mammo.training.datamodule import MammogramDataModule
 from mammo.training.detection_data import DetectionDataModule
 from mammo.training.prepare import Prepared
@@ -64,13 +65,14 @@ def fit_and_predict(
     )
     if weights is not None:
         task.restore(weights)  # before the frozen part computes its outputs
-    if weights is None:
-        trainer.fit(task, datamodule=data, ckpt_path=last)
-        for end in stages[1:]:  # a later stage goes on with the epochs, and has an optimiser of its own
-            trainer.fit_loop.max_epochs = end
-            trainer.fit(task, datamodule=data)
-    best = weights or folder / "checkpoints" / "best.ckpt"
-    trainer.predict(task, datamodule=data, ckpt_path=best, return_predictions=False)
+    with own_signals(trainer):
+        if weights is None:
+            trainer.fit(task, datamodule=data, ckpt_path=last)
+            for end in stages[1:]:  # a later stage goes on with the epochs, and has an optimiser of its own
+                trainer.fit_loop.max_epochs = end
+                trainer.fit(task, datamodule=data)
+        best = weights or folder / "checkpoints" / "best.ckpt"
+        trainer.predict(task, datamodule=data, ckpt_path=best, return_predictions=False)
     found = features.outputs
     if found is not None and not (np.isfinite(found.logits).all() and np.isfinite(found.features).all()):
         raise InputError(

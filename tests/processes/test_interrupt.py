@@ -29,19 +29,19 @@ def ended(code):
 
 
 def test_ctrl_c_ends_a_training_command_in_one_line_with_the_status_of_a_stop():
-    done = ended("peers.end_on_interrupt(); os.kill(os.getpid(), signal.SIGINT); print(1)")
+    done = ended("peers.end_when_told(); os.kill(os.getpid(), signal.SIGINT); print(1)")
     assert done.returncode == peers.STOPPED and done.stdout == ""
     assert done.stderr.count("\n") == 1 and "resume=" in done.stderr
 
 
 def test_where_the_shell_ignores_ctrl_c_it_stays_ignored():
-    ignored = "signal.signal(signal.SIGINT, signal.SIG_IGN); peers.end_on_interrupt(); "
+    ignored = "signal.signal(signal.SIGINT, signal.SIG_IGN); peers.end_when_told(); "
     done = ended(ignored + "assert signal.SIGINT not in peers.stops(); os.kill(os.getpid(), signal.SIGINT); print(1)")
     assert (done.returncode, done.stdout) == (0, "1\n")
 
 
 def test_a_child_of_the_program_ends_without_a_word_and_a_loaders_worker_goes_on():
-    fork = "peers.end_on_interrupt(); child = os.fork(); child or os.kill(os.getpid(), signal.SIGINT); "
+    fork = "peers.end_when_told(); child = os.fork(); child or os.kill(os.getpid(), signal.SIGINT); "
     done = ended(fork + "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))")
     assert (done.stdout, done.stderr) == ("143\n", "")
     done = ended("peers.help_out(os.getppid()); os.kill(os.getpid(), signal.SIGINT); print(1)")
