@@ -33,6 +33,10 @@ def run(
     folder.mkdir(parents=True, exist_ok=True)
     with resume.held(folder) if rank == 0 else nullcontext():
         config, metrics = resume.begin(folder, config, of_sweep=of_sweep, main=rank == 0)
+        if rank == 0 and metrics is not None:
+            from mammo.runs.unchanged import check_finished
+
+            check_finished(folder, config)
         if rank == 0:
             sweep.write_job(folder, said, from_python=from_python)
         if metrics is None:

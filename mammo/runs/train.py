@@ -17,6 +17,7 @@ from mammo.runs.donor import donor_of, known_in, weights_of
 from mammo.runs.log import Clock, quieten, say_plan
 from mammo.runs.plugins import load_plugins
 from mammo.runs.provenance import provenance_of
+from mammo.runs.unchanged import KEY, check_unchanged, findings_digest
 from mammo.runs.write import (
     keep_likeness,
     keep_self_test,
@@ -63,6 +64,8 @@ def train(config: Config, folder: Path) -> dict[str, float]:
     dataset.prepare()
     given, (config, chosen) = config, choose(dataset, config)
     split = split_of(chosen.findings, config)
+    if plan.main:
+        check_unchanged(folder, given, chosen.findings, split)
     prepared = prepare(dataset, chosen.findings, split, config, chosen.notes)
     clock.lap("films and crops")
     audit(prepared, config)
@@ -74,8 +77,7 @@ def train(config: Config, folder: Path) -> dict[str, float]:
     logger = tensorboard(folder, last)
     if plan.main:
         known = provenance_of(run, given, prepared, task, plan, goes_on=last is not None, earlier=earlier, donor=donor)
-        if given.task != config.task:
-            known["task"] = vars(config.task)
+        known |= {KEY: findings_digest(chosen.findings)} | ({"task": vars(config.task)} if config != given else {})
         open_run(run, prepared, known, goes_on=last is not None, learnt=donor.learnt if donor else None)
         say_plan(folder, config, prepared, task, plan, known)
     clock.lap("tables")
