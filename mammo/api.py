@@ -61,6 +61,8 @@ def split(
         InputError: An argument is out of range.
     """
     table = findings_table(findings if isinstance(findings, pd.DataFrame) else findings.findings())
+    if table.empty:
+        raise InputError("findings: expected a row for each image, found none; give the findings of a data set")
     if by in GIVEN or not isinstance(seed, int) or seed < 0 or len(shares) != 3:
         raise InputError(f"by={by}, seed={seed}, shares={shares}: expected a rule, a whole number, and three shares")
     if isinstance(task, str):
@@ -248,6 +250,11 @@ def compare(*runs: "RunFolder | ExternalEvaluation | Path | str") -> Markdown:
 
     if len(runs) < 2:
         raise InputError(f"compare needs two runs or more, but found {len(runs)}; add another one")
+    for one in runs:
+        if not isinstance(one, RunFolder | ExternalEvaluation | Path | str):
+            raise InputError(
+                f"compare: found a {type(one).__name__}; expected runs, or what mammo.evaluate returns of tables"
+            )
     outside = [one for one in runs if isinstance(one, ExternalEvaluation)]
     if outside and len(outside) < len(runs):
         raise InputError("compare takes runs or evaluations, but found both; evaluate each run's predictions.csv")

@@ -43,7 +43,7 @@ def check_windows(windows_mm: list[float] | None, join: str) -> None:
     if windows_mm is None:
         if join != "scores":
             raise InputError(f"crop.join={join} does nothing with one window; name several by crop.windows_mm")
-    elif len(set(windows_mm)) < max(len(windows_mm), 2) or min(windows_mm) <= 0:
+    elif len(set(windows_mm)) < max(len(windows_mm), 2) or not all(0 < side < math.inf for side in windows_mm):
         raise InputError(
             f"crop.windows_mm={list(windows_mm)}: expected two sides or more in millimetres, each once and above 0; "
             "use crop.window_mm for one"

@@ -71,11 +71,7 @@ def resolved(task: TaskConfig, findings: pd.DataFrame) -> tuple[TaskConfig, list
     if len(known) < 2:
         raise InputError(f"task.column={column}: found the word {listed or 'nothing'} alone; a task needs two or more")
     positive, negative = positive_words(task.positive), positive_words(task.negative)
-    for key, given in (("positive", positive), ("negative", negative)):
-        if unknown := [word for word in given if fold(word) not in known]:
-            raise InputError(f"task.{key}={unknown[0]}: {column} has no such word; expected some of {listed}")
-    if negative and not positive:
-        raise InputError(f"task.negative={negative} needs task.positive, the words of the other class")
+    _check_words(positive, negative, known, column)
     out = {key: word for key, word in known.items() if negative and key not in map(fold, [*positive, *negative])}
     used = {key: word for key, word in known.items() if key not in out}
     classes = _two_classes(used, positive, column) if positive else {word: [word] for word in sorted(used.values())}
@@ -95,6 +91,18 @@ def resolved(task: TaskConfig, findings: pd.DataFrame) -> tuple[TaskConfig, list
     if marks := sorted({word.strip() for word in empty} - {""}):
         notes.append(f"{_listed(marks)} in {column} is taken as missing ({number_of(len(empty), 'row')})")
     return replace(task, classes=classes, positive=positive, negative=negative or None, ordered=bool(positive)), notes
+
+
+def _check_words(positive: list[str], negative: list[str], known: dict[str, str], column: str) -> None:
+    """Refuse words that the column does not have, a word in both classes, and negative words alone."""
+    for key, given in (("positive", positive), ("negative", negative)):
+        if unknown := [word for word in given if fold(word) not in known]:
+            listed = _listed(sorted(known.values()))
+            raise InputError(f"task.{key}={unknown[0]}: {column} has no such word; expected some of {listed}")
+    if negative and not positive:
+        raise InputError(f"task.negative={negative} needs task.positive, the words of the other class")
+    if both := [word for word in negative if fold(word) in map(fold, positive)]:
+        raise InputError(f"{both[0]} is in task.positive and in task.negative; name it in one of them")
 
 
 def positive_words(given: object) -> list[str]:

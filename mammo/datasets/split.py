@@ -1,5 +1,6 @@
 """The split of images into train, val and test: by patient, by image, by copy or as in the paper."""
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -105,6 +106,15 @@ def read_split(findings: pd.DataFrame, path: str | None) -> pd.DataFrame:
     return images.assign(split=images["image_id"].map(splits).astype(object))
 
 
+def unused_rows(findings: pd.DataFrame, path: str | None) -> list[str]:
+    """Return a note if a user's split names images that the findings table does not have; else none."""
+    other = read_split_table(path).index.difference(findings["image_id"].unique())
+    if not len(other):
+        return []
+    said = number_of(len(other), "image is", "images are")
+    return [f"{said} in split.table, but not among those that the settings choose, {other[0]} for example"]
+
+
 def official_split(findings: pd.DataFrame) -> pd.DataFrame:
     """Return the split that the findings table gives in `official_split`: `image_id, patient, split`.
 
@@ -157,8 +167,9 @@ def check_shares(shares: list[float] | None, name: str, fold: int | None = None)
         raise InputError(f"split.name={name} is unknown; expected one of {', '.join(known)}")
     if name not in UNITS:
         return
-    if shares is None or len(shares) != 3 or min(shares) < 0 or not shares[0] or not (shares[2] or fold is not None):
-        expected = "three shares (train, val, test), none negative, train and test above 0"
+    given = shares if shares is not None and len(shares) == 3 and all(map(math.isfinite, shares)) else [0.0, 0.0, 0.0]
+    if min(given) < 0 or not given[0] or not (given[2] or fold is not None):
+        expected = "three finite shares (train, val, test), none negative, train and test above 0"
         raise InputError(f"split.shares={shares} is invalid; expected {expected}")
 
 

@@ -12,7 +12,7 @@ from mammo.datasets.base import Chosen, Dataset, check_sources, choose_images
 from mammo.datasets.findings import PARTS, SAMPLE
 from mammo.datasets.label_words import resolved
 from mammo.datasets.labels import Labels, check_task
-from mammo.datasets.split import GIVEN, check_split, official_split, read_split, split_images
+from mammo.datasets.split import GIVEN, check_split, official_split, read_split, split_images, unused_rows
 from mammo.paths import home
 from mammo.preprocessing.augment import Augment
 from mammo.preprocessing.breast import resize
@@ -149,6 +149,8 @@ def choose(dataset: Dataset, config: Config) -> tuple[Config, Chosen]:
         said.append(
             f"**the data set has a split of its own that split={config.split.name} does not use; split=official does**"
         )
+    if config.split.name == "table":
+        said += unused_rows(chosen.findings, config.split.table)
     return replace(config, task=task), replace(chosen, notes=[*chosen.notes, *said])
 
 
