@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
+from mammo.cli.verbs import Verbs
 from mammo.errors import InputError
 from mammo.wording import number_of
 
-app = typer.Typer(
+app = Verbs(
     help="Find leaks in films and splits; check published claims.\n\nThe exit status is 0 (nothing found), 1 (found) "
     "or 2 (could not look)."
 )

@@ -11,7 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
-app = typer.Typer(help=__doc__)
+from mammo.cli.verbs import Verbs
+
+app = Verbs(help=__doc__)
 Overrides = Annotated[list[str] | None, typer.Argument(help="settings of the runs, in the words of train.py")]
 Names = Annotated[str, typer.Option("--models", help="names of backbones, separated by commas, or all")]
 Batch = Annotated[int, typer.Option(min=1, help="the number of images in a step")]

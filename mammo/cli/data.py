@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mammo.cli.verbs import Verbs
 from mammo.errors import InputError
 from mammo.wording import number_of
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from mammo.config import Config
     from mammo.datasets.base import Dataset
 
-app = typer.Typer(help=__doc__)
+app = Verbs(help=__doc__)
 LISTED = 50  # files passed over that are named with their reason
 Name = Annotated[str, typer.Argument(help="mias, phantom, or a class of your own, for example my_lab.Films")]
 Root = Annotated[str | None, typer.Option(help="folder of the films [default: below MAMMO_HOME]")]

@@ -60,7 +60,8 @@ def evaluate(
     by: Annotated[str, typer.Option(help="column of the patient; row: each row is a patient of its own")] = "patient",
     positive: Annotated[str | None, typer.Option(help="which of two classes is positive")] = None,
     columns: Annotated[
-        str | None, typer.Option(help="names of the table's columns, say label=truth,score=prob,p_malignant=Cancer")
+        list[str] | None,
+        typer.Option(help="names of the table's columns, say label=truth,score=prob,p_malignant=Cancer"),
     ] = None,
     threshold: Annotated[float | None, typer.Option(help="call a sample positive above this score")] = None,
     unit: Annotated[Unit | None, typer.Option(help="evaluate images, breasts, exams or patients, not rows")] = None,
@@ -97,12 +98,15 @@ def evaluate(
             write_text(differences + "\n", out / "paired.md")
 
 
-def named_columns(words: str | None) -> dict[str, str]:
+def named_columns(words: list[str] | None) -> dict[str, str]:
     """Return the columns that `label=truth,score=prob` names: from the names used here to the table's own."""
-    pairs = [word.partition("=") for word in words.split(",")] if words else []
+    pairs = [word.partition("=") for one in words or [] if one for word in one.split(",")]
     if odd := [name for name, separator, _ in pairs if not separator]:
         raise InputError(f"--columns {odd[0]}: expected <name here>=<name in the table>, say label=truth,score=prob")
-    return {name.strip(): theirs.strip() for name, _, theirs in pairs}
+    names = [name.strip() for name, _, _ in pairs]
+    if twice := [name for name, times in Counter(names).items() if times > 1]:
+        raise InputError(f"--columns names a column for {twice[0]} twice; name one")
+    return {name: theirs.strip() for name, (_, _, theirs) in zip(names, pairs, strict=True)}
 
 
 def literature(

@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Give a finished run away, or look at its errors.", no_args_is_help=True)
+from mammo.cli.verbs import Verbs
+
+app = Verbs(help="Give a finished run away, or look at its errors.", no_args_is_help=True)
 
 
 @app.command()
