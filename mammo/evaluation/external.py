@@ -15,6 +15,7 @@ from mammo.datasets.findings import PARTS, SAMPLE
 from mammo.errors import InputError
 from mammo.evaluation.aggregate import PLACES
 from mammo.evaluation.class_names import class_names, key, same_names
+from mammo.evaluation.external_notes import said_of
 from mammo.evaluation.predictions import COLUMNS
 from mammo.evaluation.raw_table import RawTable, first_of
 from mammo.tables.alike import by_word, differs, row_numbers
@@ -113,7 +114,9 @@ class _Reader:
             for one in unused
             if one.lower() in UNUSED
         ]
-        self._say(table, classes)
+        if len(classes) == 2:
+            self.notes.insert(0, f"positive class: {classes[1]}; negative class: {classes[0]}")
+        self.notes += said_of(table, classes, self.images, by_patient=self.by is not None)
         return External(table, classes, self.notes, Path(self.name).name, "image_id" in self.raw)
 
     def _patients(self) -> pd.Series:
@@ -279,22 +282,3 @@ class _Reader:
         """Tell whether a column only numbers the rows."""
         numbers = pd.to_numeric(self.raw.raw[column], errors="coerce")
         return bool((numbers.diff().iloc[1:] == 1).all())
-
-    def _say(self, table: pd.DataFrame, classes: list[str]) -> None:
-        tested = table.loc[table["split"] == "test", ["patient", "head", "label", "score"]]
-        if len(classes) == 2:
-            self.notes.insert(0, f"positive class: {classes[1]}; negative class: {classes[0]}")
-        if (count := tested["patient"].nunique()) < 2:
-            self.notes.append("**all rows are of one patient, so there are no intervals by patient**")
-        elif self.by is not None and count == len(tested) > 1 and tested["head"].nunique() == 1:
-            self.notes.append("each patient has one row")
-        known = set(table.loc[table["split"] != "test", "patient"].unique())
-        if self.by is not None and known and (both := known & set(tested["patient"].unique())):
-            self.notes.append(
-                f"**{number_of(len(both), 'patient has', 'patients have')} rows in test and in "
-                f"another split, {min(both)} for example**"
-            )
-        if lacking := [one for one in classes if one not in set(tested["label"].unique())]:
-            self.notes.append(f"**no test row is {' or '.join(lacking)}, so AUROC and others are undefined**")
-        if tested["score"].nunique() == 2 and len(tested) > 2:
-            self.notes.append("**the scores have two values, so they are decisions: AUROC is of one threshold**")
