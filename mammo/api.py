@@ -108,7 +108,8 @@ def train(
         InputError: An input cannot be used; one line says what is wrong and what to do.
     """
     from mammo.preprocessing.crops import CROPS
-    from mammo.runs import checks, compose, job, sweep
+    from mammo.runs import checks, compose, job, sweep, unread
+    from mammo.runs.hydra_words import for_hydra
 
     if isinstance(settings, str):
         raise InputError(f"settings={settings}: expected a list of words, say ['seed=1']")
@@ -137,6 +138,7 @@ def train(
         chosen["split"] = {"name": "table", "table": str((folder / f"given_split-{_digest(split)}.csv").absolute())}
     _no_setting_twice(settings, chosen, {group for group, given in groups.items() if given is not None})
     config = compose.config_of([*line, *settings], chosen)
+    unread.check_read([(config, for_hydra(list(settings)))])
     checks.check(config if split is None else replace(config, split=SplitConfig()), folder)
     if (folder / "provenance.json").is_file() and (other := changed(RunFolder(folder).asked, config)):
         raise InputError(f"out={folder} has a run with other settings ({', '.join(other)}); name another folder")

@@ -221,6 +221,7 @@ def test_a_wrong_argument_is_one_line(phantom, tmp_path, monkeypatch):
         "model.name=vgg17": {"model": "vgg17"},
         "heads=svmm": {"heads": ["svmm"]},
         "model.weights=none.safetensors": {"weights": "none.safetensors"},
+        "partner does nothing": {"settings": ["partner=true"]},
         "trainer.max_epoch": {"settings": ["trainer.max_epoch=1"]},
         "image_id": {"split": split.drop(columns="image_id")},
         "patient.* in two splits": {"split": torn, "settings": ["model.image_size=64", *FAST]},
@@ -230,6 +231,10 @@ def test_a_wrong_argument_is_one_line(phantom, tmp_path, monkeypatch):
         with pytest.raises(InputError, match=said) as caught:
             mammo.train(phantom, **{"split": split, "model": "compact", "heads": [], "out": "run"} | how)
         assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="findings: expected a row for each image"):
+        mammo.split(phantom.findings()[:0])
+    with pytest.raises(InputError, match="compare: found a DataFrame"):
+        mammo.compare(split, split)
     with pytest.raises(InputError, match=r"provenance\.json"):
         mammo.load_run(tmp_path / "nowhere")
     with pytest.raises(AttributeError, match="trian"):

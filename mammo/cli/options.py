@@ -70,13 +70,14 @@ def check_line(arguments: list[str], conf: Path) -> None:
     Raises:
         InputError: A setting is wrong; errors of Hydra itself are passed on.
     """
-    from mammo.runs import checks, settings
+    from mammo.runs import checks, settings, unread
 
     together = peers.peers()
     known, _ = get_args_parser().parse_known_args(arguments)
     if known.cfg or known.help or known.hydra_help or known.info or known.shell_completion:
         return
     where = [f"hydra.searchpath=[file://{Path(known.config_dir).absolute()}]"] if known.config_dir else []
+    jobs, name = [], None
     for line in lines_of(known.overrides, sweep=known.multirun):
         with initialize_config_dir(str(conf), version_base="1.3"):
             composed = compose("config", [*line, *where], return_hydra_config=True)
@@ -84,13 +85,18 @@ def check_line(arguments: list[str], conf: Path) -> None:
         if (name := hydra_cfg["runtime"]["choices"].get("sweep")) and not known.multirun:
             raise InputError(f"sweep={name} starts several jobs; add -m, python train.py -m sweep={name}")
         own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
-        config = settings.resolve(own, [one for one in line if not one.startswith("hydra")])
+        words = [one for one in line if not one.startswith("hydra")]
+        config = settings.resolve(own, words)
+        jobs.append((config, words))
         named = hydra_cfg["sweep" if known.multirun else "run"]["dir"]
         checks.check(config, Path("outputs" if "${" in named else named))
         if "${" not in named and not known.multirun and (together is None or together.rank == 0):
             resume.wait_until_free(
                 Path(named)
             )  # before Hydra writes there; the other ranks share the first one's folder
+    parsed = OverridesParser.create().parse_overrides(known.overrides)
+    if not any(isinstance(one.value(), Glob) for one in parsed):  # whose files may be of any variant
+        unread.check_read(jobs, name)
 
 
 def lines_of(overrides: list[str], *, sweep: bool, most: int = 20) -> list[list[str]]:

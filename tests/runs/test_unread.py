@@ -1,0 +1,46 @@
+"""A setting that no job reads is refused; one that a job of the sweep reads, or that says nothing, is not."""
+
+import pytest
+
+from mammo.errors import InputError
+from mammo.runs.unread import check_read
+from tests.conftest import resolved
+
+
+def jobs(*lines):
+    return [(resolved(*line), list(line)) for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("words", "by"),
+    [
+        (["split.table=mine.csv"], "split=table"),
+        (["model.maps=[vgg16@1]"], "task=detection"),
+        (["partner=true"], "task=detection"),
+        (["detector.steps=8"], "task=detection"),
+        (["segmentation.width=16"], "task=segmentation"),
+        (["augment.steps=4"], "augment=gan"),
+        (["repeats=3"], "-m sweep=folds"),
+    ],
+)
+def test_a_setting_that_the_variant_does_not_read_is_refused(words, by):
+    key = words[0].partition("=")[0]
+    with pytest.raises(InputError, match=f"{key} does nothing here: only {by} reads it"):
+        check_read(jobs(words))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["split.table=null"], ["split=table", "split.table=mine.csv"], ["task=detection", "partner=false"], ["seed=3"]],
+)
+def test_a_setting_that_is_read_or_says_nothing_passes(words):
+    check_read(jobs(words))
+
+
+def test_in_a_sweep_one_job_has_to_read_it():
+    lines = [["split=patient", "split.table=mine.csv"], ["split=table", "split.table=mine.csv"]]
+    check_read(jobs(*lines))
+    with pytest.raises(InputError, match=r"split\.table does nothing"):
+        check_read(jobs(lines[0], ["split=image", "split.table=mine.csv"]))
+    check_read(jobs(["repeats=3"]), "folds")
+    check_read(jobs(["augment.alpha=2"]), "literature")  # whose experiments differ
