@@ -14,6 +14,7 @@ from mammo.datasets.base import choose_images
 from mammo.datasets.registry import GENERAL, open_dataset
 from mammo.datasets.split import GIVEN, read_split
 from mammo.errors import InputError
+from mammo.files import read_json
 from mammo.run_folder import RunFolder
 from mammo.wording import number_of
 
@@ -43,10 +44,11 @@ def check_unchanged(folder: Path, config: Config, findings: pd.DataFrame, split:
     Raises:
         InputError: The findings or the split differ; the line says in what.
     """
-    if config.ckpt_path == "last" and (folder / "provenance.json").is_file():
-        _compare(RunFolder(folder), findings, split)
+    if config.ckpt_path == "last":
+        _compare(folder, findings, split)
+    own = config.as_dict()
     for other in _jobs_beside(folder):
-        asked, own = other.provenance["config"], config.as_dict()
+        asked = _record(other)["config"]
         if _of_findings(asked) == _of_findings(own):
             _compare(other, findings, split if _of_split(asked) == _of_split(own) else None)
 
@@ -59,15 +61,14 @@ def check_finished(folder: Path, config: Config) -> None:
     Raises:
         InputError: They differ; the line says in what.
     """
-    run = RunFolder(folder)
-    if not config.fit or KEY not in run.provenance:
+    if not config.fit or KEY not in _record(folder):
         return
     try:
         findings = _findings(json.dumps(config.as_dict()["data"], default=str), config.task.column)
         split = read_split(findings, config.split.table) if config.split.name == "table" else None
     except Exception:  # a data set of somebody's own raises any kind
         return
-    _compare(run, findings, split)
+    _compare(folder, findings, split)
 
 
 @cache
@@ -80,12 +81,18 @@ def _findings(data: str, column: str) -> pd.DataFrame:
     return choose_images(dataset, config).findings
 
 
-def _jobs_beside(folder: Path) -> list[RunFolder]:
+def _record(folder: Path) -> dict[str, Any]:
+    """Return the content of `provenance.json`, of any version; nothing if the run has not begun."""
+    path = folder / "provenance.json"
+    return dict(read_json(path)) if path.is_file() else {}
+
+
+def _jobs_beside(folder: Path) -> list[Path]:
     """Return the other jobs of the sweep that have begun; none if the run is no job of a sweep."""
     if not (folder.parent / "multirun.yaml").is_file():
         return []
     records = sorted(folder.parent.glob("*/provenance.json"))
-    return [RunFolder(one.parent) for one in records if one.parent.name != folder.name]
+    return [one.parent for one in records if one.parent.name != folder.name]
 
 
 def _of_findings(config: dict[str, Any]) -> dict[str, Any]:
@@ -102,20 +109,24 @@ def _of_split(config: dict[str, Any]) -> list[Any]:
     return [split, task, config["seed"], augment["mode"], augment["copies"], *(data[key] for key in DEALT)]
 
 
-def _compare(run: RunFolder, findings: pd.DataFrame, split: pd.DataFrame | None) -> None:
-    """Raise an InputError if a run was begun with other findings or another split."""
-    said, digest = _differences(run.split, findings if split is None else split), findings_digest(findings)
-    if not said and run.provenance.get(KEY, digest) != digest:
-        said = ["labels, places or other facts of findings differ"]
+def _compare(folder: Path, findings: pd.DataFrame, split: pd.DataFrame | None) -> None:
+    """Raise an InputError if a run has begun with other findings or another split."""
+    if not (record := _record(folder)):
+        return
+    counts = _counts(RunFolder(folder).split, findings if split is None else split)
+    said = [f"{number_of(count, 'image is', 'images are')} {words}" for words, count in counts.items() if count]
+    digest = findings_digest(findings)
+    if not counts["gone"] and not counts["new"] and record.get(KEY, digest) != digest:
+        said.append("labels, places or other facts of findings differ")
     if said:
         raise InputError(
-            f"{run.path} was begun with other data: {', '.join(said)}; restore the table to go on, or begin anew in "
+            f"{folder} was begun with other data: {', '.join(said)}; restore the table to go on, or begin anew in "
             "another folder"
         )
 
 
-def _differences(before: pd.DataFrame, now: pd.DataFrame) -> list[str]:
-    """Return in words how images, their patients and, if both tables have them, their parts differ."""
+def _counts(before: pd.DataFrame, now: pd.DataFrame) -> dict[str, int]:
+    """Return how many images differ, in their patient too and, if both tables have it, in their part."""
     shared = [name for name in ("patient", "split", "copy") if name in before and name in now]
     one, two = (table[["image_id", *shared]].astype("string").drop_duplicates() for table in (before, now))
     gone, new = set(one["image_id"]) - set(two["image_id"]), set(two["image_id"]) - set(one["image_id"])
@@ -125,4 +136,4 @@ def _differences(before: pd.DataFrame, now: pd.DataFrame) -> list[str]:
             key = ["image_id", *({"copy"} & set(shared))]
             rows = one[[*key, name]].drop_duplicates().merge(two[[*key, name]].drop_duplicates(), on=key)
             counts[words] = rows.loc[rows[f"{name}_x"] != rows[f"{name}_y"], "image_id"].nunique()
-    return [f"{number_of(count, 'image is', 'images are')} {words}" for words, count in counts.items() if count]
+    return counts

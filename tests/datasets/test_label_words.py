@@ -67,6 +67,7 @@ def test_a_negative_class_holds_all_other_words_and_the_notes_say_which():
     [
         (["a", "b"], {"positive": ["c"]}, r"task\.positive=c: .*some of a, b"),
         (["a", "b"], {"positive": ["a", "b"]}, "all words of Befund"),
+        (["a", "b"], {"positive": "a", "negative": ["A"]}, "A is in task.positive and in task.negative"),
         (["a", "A "], {}, "the word a alone"),
         (["a", "patients"], {}, "cannot be named patients"),
         ([None, None], {}, r"task\.column=Befund: .*one of image_id$"),

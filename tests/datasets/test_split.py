@@ -6,7 +6,7 @@ import pytest
 
 from mammo.datasets import split as split_module
 from mammo.datasets.findings import findings_table
-from mammo.datasets.split import audit_split, check_split, deal, split_images
+from mammo.datasets.split import audit_split, check_split, deal, split_images, unused_rows
 from mammo.errors import InputError
 
 SHARES = [0.6, 0.2, 0.2]
@@ -169,6 +169,8 @@ def test_dealing_is_fair_for_a_hundred_thousand_items():
         ({"name": "copy", "shares": SHARES}, "augment=expand"),
         ({"name": "random"}, "patient, image, copy, paper, paper_by_patient"),
         ({"name": "image", "shares": [1.0]}, r"split\.shares"),
+        ({"name": "patient", "shares": [float("nan"), 0.1, 0.1]}, r"split\.shares=.*finite"),
+        ({"name": "patient", "shares": [0.5, 0.1, float("inf")]}, r"split\.shares=.*finite"),
     ],
 )
 def test_settings_that_make_no_split_are_refused(settings, message):
@@ -187,3 +189,12 @@ def test_images_of_unknown_severity_are_dealt_and_are_no_normal_ones(name):
         assert set(split[table.loc[unknown, "image_id"]]) == {"test"} or name == "paper_by_patient"
         left = table[~unknown & table["severity"].eq("normal")]
         assert (split[left["image_id"]] == "train").sum() == pytest.approx(54 / 207 * len(left), abs=3)
+
+
+def test_rows_of_a_users_split_that_name_no_image_are_noted(tmp_path):
+    table = archive()
+    split = split_images(table, name="patient", seed=0, shares=SHARES)
+    split.to_csv(tmp_path / "split.csv", index=False)
+    assert unused_rows(table, str(tmp_path / "split.csv")) == []
+    (note,) = unused_rows(table.iloc[1:], str(tmp_path / "split.csv"))
+    assert note.startswith("1 image is in split.table") and table["image_id"].iloc[0] in note

@@ -255,6 +255,10 @@ SAID = {
     "patients in two splits": (
         lambda t: t.assign(split=["val", "test"] * 30), "30 patients have rows in test and in another split"
     ),
+    "patients in two folds": (lambda t: t.assign(fold=[0, 1] * 30), "30 patients have test rows in several folds"),
+    "images in two folds": (
+        lambda t: t.assign(fold=[0, 1] * 30, image_id=t["patient"]), "30 images have test rows in several folds"
+    ),
     "one class tested": (lambda t: t.assign(split=np.where(t["label"], "val", "test")), "no test row is 1"),
     "blanks": (lambda t: t.assign(patient=t["patient"] + " "), "blanks around the values of patient"),
     "capitals": (lambda t: t.rename(columns={"patient": "Patient"}), "Patient is taken as patient"),
@@ -311,3 +315,10 @@ def test_tables_of_other_samples_or_labels_are_not_compared(tmp_path):
         other.to_csv(tmp_path / f"{name}.csv", index=False)
         result = CliRunner().invoke(app, ["evaluate", str(tmp_path / "one.csv"), str(tmp_path / f"{name}.csv")])
         assert result.exit_code == 2 and len(result.stderr.strip().splitlines()) == 1, name
+
+
+def test_folds_that_share_no_patient_or_are_of_several_seeds_are_no_leak():
+    rows = table()
+    of = rows["patient"].str[1:].astype(int) % 2
+    for change in ({"fold": of}, {"fold": [0, 1] * 30, "seed": [0, 1] * 30}):
+        assert "several folds" not in evaluate(rows.assign(**change)).text

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from mammo.processes import peers
-from tests.conftest import SMALL
+from tests.conftest import SHARES, SMALL
 
 LISTENS = "import os, signal; from mammo.processes import peers; "
 
@@ -94,3 +94,41 @@ def test_a_run_that_ctrl_c_stops_can_go_on(tmp_path, until, kept, devices):
     said = log.read_text()
     assert "Traceback" not in said and said.count("stopped") == 1
     assert (tmp_path / "run/checkpoints/last.ckpt").is_file() == kept
+
+
+MEANWHILE = """
+import os, sys
+from mammo.cli import train
+from mammo.training.datamodule import MammogramDataModule
+
+where, number = sys.argv[1], int(sys.argv[2])
+honest = getattr(MammogramDataModule, where)
+
+def told(self):
+    os.kill(os.getpid(), number)
+    return honest(self)
+
+setattr(MammogramDataModule, where, told)
+train.main(sys.argv[3:])
+"""
+
+
+@pytest.mark.parametrize(
+    ("where", "number"),
+    [("train_dataloader", signal.SIGTERM), ("predict_dataloader", signal.SIGTERM), ("train_dataloader", signal.SIGINT)],
+)
+def test_a_run_that_is_told_to_stop_before_or_after_its_batches_says_so_and_can_go_on(phantom, tmp_path, where, number):
+    """Lightning listens there too, and would end the run with status 0."""
+    words = [*SMALL, f"data.root={phantom.root}", SHARES, "model=compact", "model.image_size=32", "heads=[]"]
+    line = [sys.executable, "-c", MEANWHILE, where, str(int(number)), *words, f"hydra.run.dir={tmp_path}"]
+    done = subprocess.run(line, check=False, capture_output=True, text=True, timeout=300)
+    assert done.returncode == peers.STOPPED, done.stderr
+    assert (done.stdout + done.stderr).count("stopped") == 1 and not (tmp_path / "finished.json").exists()
+    assert (tmp_path / "provenance.json").is_file()
+
+
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGUSR1"])
+def test_a_signal_to_stop_ends_a_training_command_in_one_line_from_its_first_moment(number):
+    done = ended(f"peers.end_when_told(); os.kill(os.getpid(), signal.{number}); print(1)")
+    assert done.returncode == peers.STOPPED and done.stdout == ""
+    assert done.stderr.count("\n") == 1 and "resume=" in done.stderr

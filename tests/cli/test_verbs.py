@@ -1,0 +1,30 @@
+"""An option that is given twice is not passed over: it adds up, or it is refused."""
+
+import pytest
+
+from mammo.cli import main, reports
+from mammo.errors import InputError
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["evaluate", "t.csv", "--by", "a", "--by", "b"],
+        ["evaluate", "t.csv", "--threshold", "0.5", "--threshold=0.6"],
+        ["predict", "run", "film.png", "--head", "svm", "--head", "lda"],
+        ["data", "init", "films", "--out", "a.csv", "--out", "b.csv"],
+    ],
+)
+def test_an_option_that_is_given_twice_is_refused(words, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main.app(words)
+    said = capsys.readouterr().err
+    assert ended.value.code == main.BAD_INPUT and "given twice" in said and said.count("\n") == 1
+
+
+def test_columns_add_up_and_name_each_column_once():
+    assert reports.named_columns(["score=mine", "label=truth, patient=P"]) == {
+        "score": "mine", "label": "truth", "patient": "P",
+    }  # fmt: skip
+    with pytest.raises(InputError, match="--columns names a column for score twice"):
+        reports.named_columns(["score=a", "score=b"])
