@@ -11,7 +11,7 @@ class Verb(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the words after the verb."""
-        _, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        order: list[Any] = list(self.make_parser(ctx).parse_args(args=list(args))[2])
         for one in order:
             if one.param_type_name == "option" and not one.multiple and not one.is_flag and order.count(one) > 1:
                 raise typer.BadParameter("it is given twice; give it once", ctx=ctx, param=one)
