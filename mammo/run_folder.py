@@ -19,6 +19,7 @@ from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.predictions import BASELINES, choices
 from mammo.files import read_json, sha256_of
 from mammo.run_tables import LEARNT, RunTables, windowed
+from mammo.trust import check_code
 
 if TYPE_CHECKING:
     from mammo.models.heads import FittedHead
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 NEEDED = ("config", "classes", "crop", "dataset")  # keys of provenance.json
 FINISHED = "finished.json"  # the last file that is written
 WEIGHTS = "weights.safetensors"  # of a portable model
+WHOLE = ("provenance.json", "selection.json", "metrics.json", WEIGHTS)  # whose digests a portable folder must tell
 ANSWERING = ("task", "crop", "detector", "segmentation", "aggregate")  # settings that change an answer
 
 
@@ -155,18 +157,21 @@ class RunFolder(RunTables):
         return (self.path / FINISHED).is_file()
 
     def check_whole(self) -> None:
-        """Refuse a folder of which a file has gone or changed since it was finished, as far as it tells their digests.
-
-        A run's own folder tells none, as its tables may be written again; a portable one does.
-        """
+        """Refuse a finished folder by its digests. A run tells none, as its tables may be written again."""
         if not self.finished:
             return
         with content_of(self.path / FINISHED):
             told = dict(self._facts(FINISHED).get("files", {}))
+        if (self.path / "provenance.json").is_file() and self.portable and (untold := sorted({*WHOLE} - {*told})):
+            raise InputError(f"{self.path}: {FINISHED} lacks the digest of {untold[0]}; copy the whole folder again")
         for name, digest in sha256_of(self.path, told).items():
             if digest != told[name]:
                 said = "is missing" if digest is None else "has changed since it was written"
                 raise InputError(f"{self.path}: {name} {said}; copy the whole folder again")
+
+    def check_code(self) -> None:
+        """Refuse settings that name code, unless the user trusts the folder; call it before anything is built."""
+        check_code(self.path, self.config.as_dict())
 
     @property
     def recalibration(self) -> dict[str, Any] | None:

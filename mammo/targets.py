@@ -30,7 +30,9 @@ def find_target(path: str, key: str) -> Any:
         raise InputError(f"{key}={path}: cannot be imported ({error}); expected module.Class") from error
 
 
-def build(group: str, config: Any, known: Mapping[str, Any], general: Collection[str] = ()) -> Any:
+def build(
+    group: str, config: Any, known: Mapping[str, Any], general: Collection[str] = (), methods: Collection[str] = ()
+) -> Any:
     """Build the object that a group of the configuration describes.
 
     Its class gets the keys that differ from their defaults, those that it requires, and `arguments`.
@@ -40,6 +42,7 @@ def build(group: str, config: Any, known: Mapping[str, Any], general: Collection
         config: The dataclass of the group, with `name`, `_target_` and `arguments`.
         known: The built-in classes by name, or their import paths.
         general: Further keys of the group, which no class takes.
+        methods: The methods that a user's class must have; nothing else is called.
 
     Raises:
         InputError: The name is unknown, the class cannot be imported, or it does not take a key.
@@ -51,6 +54,8 @@ def build(group: str, config: Any, known: Mapping[str, Any], general: Collection
     cls: Any = known[config.name] if config._target_ is None else config._target_
     if isinstance(cls, str):
         cls = find_target(cls, f"{group}._target_")
+    if config._target_ is not None:
+        _check_class(cls, named, methods)
     takes = signature(cls).parameters
     lists = ", ".join(takes) or "nothing"
     any_key = any(one.kind is Parameter.VAR_KEYWORD for one in takes.values())
@@ -69,6 +74,14 @@ def build(group: str, config: Any, known: Mapping[str, Any], general: Collection
     except TypeError as error:
         raise InputError(f"{named}: {error}; it takes {lists}") from None
     return cls(**given)
+
+
+def _check_class(found: Any, named: str, methods: Collection[str]) -> None:
+    """Refuse what is no class, or lacks a method: to call a function that settings name would be to run it."""
+    if not isinstance(found, type):
+        raise InputError(f"{named}: expected a class, found {type(found).__name__}; name a class of your own")
+    if lacking := [name for name in methods if not callable(getattr(found, name, None))]:
+        raise InputError(f"{named}: {found.__name__} has no method {', '.join(lacking)}; add it, or name another class")
 
 
 def settings_of(made: Any, known: Mapping[str, Any], group: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ BELOW = {
     "segmentation_config": "errors fields",
     "config": "crop_config detector_config errors fields segmentation_config",
     "targets": "errors",
+    "trust": "errors",
     "figures": "files",
     "drawn": "figures",
     "formats": "errors paths processes wording",  # many headers are read by several processes
@@ -32,13 +33,13 @@ BELOW = {
     "archives": "config datasets errors files formats paths processes tables wording",
     "preprocessing": "crop_config datasets errors files formats paths processes targets wording",
     "models": "config detector_config datasets errors files paths targets",
-    "processes": "config errors files memory paths",
+    "processes": "config errors files memory paths trust",
     "tasks": "config detector_config datasets errors models preprocessing processes targets",
     "training": "config detector_config datasets errors files memory models paths preprocessing processes targets "
     "tasks wording",
     "evaluation": "config datasets errors files tables wording",
     "run_tables": "errors evaluation files datasets tables",
-    "run_folder": "config datasets errors evaluation files models processes run_tables",
+    "run_folder": "config datasets errors evaluation files models processes run_tables trust",
     "reports": "config datasets drawn errors evaluation figures files paths run_folder tables wording",
     "auditing": "datasets errors evaluation figures files formats paths preprocessing processes tables wording",
 }

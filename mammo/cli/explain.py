@@ -36,7 +36,7 @@ def explain(
     from mammo.run_folder import RunFolder
     from mammo.runs.checks import check_writable
     from mammo.runs.external_data import check_run
-    from mammo.runs.plugins import load_plugins
+    from mammo.runs.plugins import load_plugins_of
 
     folder = RunFolder(run)
     check_run(folder)
@@ -44,7 +44,7 @@ def explain(
         raise InputError("name films to explain, or --score to score the maps of the test part, and not both")
     if not score:
         check_writable(out, "--out")
-    load_plugins(folder.config.plugins)
+    load_plugins_of(folder)
 
     from mammo.inference.build import build_predictor  # imports torch, which bad input should not wait for
 

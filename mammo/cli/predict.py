@@ -65,14 +65,14 @@ def predict(
     from mammo.files import write_table
     from mammo.inference.build import build_predictor, open_run
     from mammo.inference.films import films_of
-    from mammo.runs.plugins import load_plugins
+    from mammo.runs.plugins import load_plugins_of
 
     folder = open_run(run)
     if not run.is_file():
         from mammo.runs.external_data import check_run  # imports Hydra, which an ONNX file does not need
 
         check_run(folder)
-    load_plugins(folder.config.plugins)
+    load_plugins_of(folder)
     if self_test or not films:
         if films or not self_test:
             raise InputError("expected films, or --self-test without films; name films, a folder or a table")

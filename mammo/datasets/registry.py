@@ -26,7 +26,8 @@ GENERAL = (  # keys for loading, which no data set takes
     *("spacing_mm", "view", "laterality", "severity_source", "batch_size", "workers", "max_unreadable", "audit"),
     *("cache", "fold", "folds", "shuffle_block"),
 )
-CONTRACT = ("name", "licence", "citation", "prepare", "findings", "read", "digest")
+METHODS = ("prepare", "findings", "read", "digest")
+CONTRACT = ("name", "licence", "citation", *METHODS)
 
 
 def open_dataset(config: DataConfig) -> Dataset:
@@ -35,7 +36,7 @@ def open_dataset(config: DataConfig) -> Dataset:
     Raises:
         InputError: The name is unknown, or the class cannot be imported, is not a data set or does not take a setting.
     """
-    dataset = build("data", config, DATASETS, GENERAL)
+    dataset = build("data", config, DATASETS, GENERAL, METHODS)
     if lacking := [name for name in CONTRACT if not hasattr(dataset, name)]:
         raise InputError(
             f"data: {type(dataset).__name__} is not a data set, because it has no {', '.join(lacking)}; "

@@ -27,9 +27,11 @@ def build_predictor(run: RunFolder, head: str | None = None) -> Predictor[Any]:
             the only one of an exported run.
 
     Raises:
-        InputError: The folder is no finished run, it has no such head, or its crop cannot be made of a new film.
+        InputError: The folder is no finished run, it has no such head, its crop cannot be made of a new film, or its
+            settings name code that the user has not allowed.
     """
     run.check_whole()
+    run.check_code()
     with content_of(run.path):
         known = heads_of(run, head)
         made: Predictor[Any] = _kind_of(run)(run, head or known[0])

@@ -170,10 +170,12 @@ def own_films(run: RunFolder) -> Dataset:
     """Return the data set whose images a run has seen, and names in its tables.
 
     Raises:
-        InputError: The folder has no names of images, so that no film can be told to be the run's.
+        InputError: The folder has no names of images, so that no film can be told to be the run's; or its settings
+            name code that the user has not allowed.
     """
     if run.portable or run.shared:
         raise InputError(
             f"{run.path} is a portable or shared model, which does not name its images; name the run itself"
         )
+    run.check_code()
     return open_dataset(run.config.data)

@@ -296,5 +296,5 @@ def build_crop(config: CropConfig) -> Crop:
     Raises:
         InputError: The name is unknown, or the crop does not take one of the settings.
     """
-    crop: Crop = build("crop", config, CROPS, ("bits",))
+    crop: Crop = build("crop", config, CROPS, ("bits",), ("cut",))
     return crop

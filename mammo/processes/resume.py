@@ -17,6 +17,7 @@ from mammo.config import Config
 from mammo.errors import InputError
 from mammo.files import remove_unfinished, told_when_slow, write_text
 from mammo.processes import peers
+from mammo.trust import check_words
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +96,7 @@ def _of_folder(folder: Path, others: list[str]) -> list[str]:
         task = task if any(line.startswith("ckpt_path=") for line in task) else [*task, LAST]
     else:
         raise InputError(f"resume={folder}: no run and no sweep in it; name its folder, outputs/<date>/<time>")
+    check_words(folder, [*task, *hydra])
     kept = [line for line in hydra if not line.startswith(("hydra.mode=", f"hydra.{where}.dir="))]
     return [*task, *kept, *_into(where, folder)]
 

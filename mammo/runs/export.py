@@ -9,7 +9,7 @@ from mammo.inference.build import build_predictor, heads_of
 from mammo.run_folder import RunFolder
 from mammo.runs.checks import check_writable
 from mammo.runs.external_data import check_run
-from mammo.runs.plugins import load_plugins
+from mammo.runs.plugins import load_plugins_of
 
 if TYPE_CHECKING:
     from mammo.inference.export import Parity
@@ -53,7 +53,7 @@ def export(
         raise InputError(f"{target} exists and is not overwritten; give another name")
     known = heads_of(folder, head)
     check_writable(target.parent, "the folder of the model")
-    load_plugins(folder.config.plugins)
+    load_plugins_of(folder)
     target.parent.mkdir(parents=True, exist_ok=True)
     if format == "portable":
         return _portable(folder, target, [one for one in known if head in (None, one) or one not in _fitted(folder)])

@@ -30,7 +30,7 @@ from mammo.runs.external_data import check_run
 from mammo.runs.learnt import tested_on_learnt
 from mammo.runs.log import quieten
 from mammo.runs.outlined import SEGMENTER, write_segments
-from mammo.runs.plugins import load_plugins
+from mammo.runs.plugins import load_plugins_of
 from mammo.runs.provenance import PACKAGES, git_commit, versions
 from mammo.runs.write import Answer, answers_of
 from mammo.tasks.build import build_task
@@ -83,7 +83,7 @@ def test(
     if there.is_file() and "external_test" not in json.loads(there.read_text()):
         raise InputError(f"{folder} has a run; name another folder for the test")
     quieten()
-    load_plugins(config.plugins)
+    load_plugins_of(run)
     plan = plan_of(config.trainer)
     plan.prepare()
     dataset = open_dataset(config.data)

@@ -13,7 +13,7 @@ from mammo.evaluation.predictions import BASELINES, originals
 from mammo.files import write_table
 from mammo.inference.films import own_films
 from mammo.run_folder import RunFolder
-from mammo.runs.plugins import load_plugins
+from mammo.runs.plugins import load_plugins_of
 
 SHOWN = 12  # films of each kind in the picture
 KEY = SAMPLE[:3]  # a copy of a sample has the facts of the sample
@@ -78,7 +78,7 @@ def write(run: RunFolder, table: pd.DataFrame, folder: Path) -> tuple[list[Path]
     if shown.empty:
         return [folder / NAMES["table"]], "there is no error"
     try:
-        load_plugins(run.config.plugins)
+        load_plugins_of(run)
         dataset = own_films(run)
         findings = dataset.findings()
         drawn = [picture_of(dataset, findings, image) for image in shown["image_id"]]

@@ -6,6 +6,17 @@ import sys
 from pathlib import Path
 
 from mammo.errors import InputError
+from mammo.run_folder import RunFolder
+
+
+def load_plugins_of(run: RunFolder) -> None:
+    """Import the modules that a run names, if all code that its settings name may be run; see `RunFolder.check_code`.
+
+    Raises:
+        InputError: The settings name code, and the user has not allowed it; or see `load_plugins`.
+    """
+    run.check_code()
+    load_plugins(run.config.plugins)
 
 
 def load_plugins(names: list[str] | str | None) -> None:

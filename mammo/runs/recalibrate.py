@@ -27,7 +27,7 @@ from mammo.run_folder import RunFolder
 from mammo.runs.external_data import check_run, data_of
 from mammo.runs.labelled import is_of_films, labelled_predictions
 from mammo.runs.learnt import learnt_samples
-from mammo.runs.plugins import load_plugins
+from mammo.runs.plugins import load_plugins_of
 from mammo.runs.portable import write_portable
 from mammo.runs.run import Run
 from mammo.runs.write import keep_self_test
@@ -85,7 +85,7 @@ def recalibrate(
     if folder.exists():
         raise InputError(f"{folder} exists and is not overwritten; name another folder with --out")
     sheet = read_spreadsheet(Path(films), "a table of films or predictions").rows
-    load_plugins(given.config.plugins)
+    load_plugins_of(given)
     folder.parent.mkdir(parents=True, exist_ok=True)
     question = Question(sensitivity, prevalence, half_width)
     with workshop(folder) as temporary:

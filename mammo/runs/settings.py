@@ -18,7 +18,8 @@ from mammo.evaluation.operating_point import check_rule as check_threshold
 from mammo.run_folder import RunFolder
 from mammo.runs import checks
 from mammo.runs.hydra_words import plain_of
-from mammo.runs.plugins import load_plugins
+from mammo.runs.plugins import load_plugins, load_plugins_of
+from mammo.trust import consent
 
 
 def resolve(composed: DictConfig, overrides: list[str]) -> Config:
@@ -29,6 +30,7 @@ def resolve(composed: DictConfig, overrides: list[str]) -> Config:
     """
     plain: Any = OmegaConf.to_container(composed, resolve=True)
     config = Config.of(plain)
+    consent(config.as_dict())
     load_plugins(config.plugins)
     heads = checks.rows_of("mammo.models.heads", "HEADS", checks.HEADS)
     if config.fit and config.ckpt_path not in (None, "last"):
@@ -70,7 +72,12 @@ def _check_task(config: Config) -> None:
 
 
 def _of_run(run: RunFolder, overrides: list[str], composed: Config) -> Config:
-    """Return the settings of an earlier run, with the single keys changed that the overrides name."""
+    """Return the settings of an earlier run, with the single keys changed that the overrides name.
+
+    Raises:
+        InputError: The run's settings name code that neither the user trusts nor the command line names too.
+    """
+    load_plugins_of(run)
     found, asked, now = run.config.as_dict(), run.asked.as_dict(), composed.as_dict()
     parse = OverridesParser.create().parse_override
     for override in map(parse, overrides):

@@ -28,7 +28,7 @@ from mammo.run_folder import WEIGHTS, RunFolder
 from mammo.run_tables import windowed
 from mammo.runs.checks import check_writable
 from mammo.runs.external_data import check_run
-from mammo.runs.plugins import load_plugins
+from mammo.runs.plugins import load_plugins_of
 from mammo.tasks.build import build_task
 
 TRAINED = "trained.safetensors"  # weights without those of the public trunk
@@ -108,7 +108,7 @@ def share(runs: Sequence[RunFolder], target: Path) -> list[RunFolder]:
     names = Names(runs)
     with workshop(target) as temporary:
         for number, run in enumerate(runs, start=1):
-            load_plugins(run.config.plugins)
+            load_plugins_of(run)
             _write(run, temporary / "made" / (str(number) if len(runs) > 1 else ""), names)
         (temporary / "made").rename(target)
     return [RunFolder(target / (str(number) if len(runs) > 1 else "")) for number in range(1, len(runs) + 1)]

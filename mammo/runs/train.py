@@ -32,6 +32,7 @@ from mammo.tasks.build import build_task
 from mammo.training.callbacks import Outputs
 from mammo.training.fit import fit_and_predict
 from mammo.training.prepare import Prepared, choose, prepare, split_of
+from mammo.trust import consent
 
 if TYPE_CHECKING:
     from mammo.models.heads import FittedHead
@@ -52,6 +53,7 @@ def train(config: Config, folder: Path) -> dict[str, float]:
     """
     clock = Clock()
     quieten()
+    consent(config.as_dict())  # the words of a command line, or a run that `settings.resolve` has checked
     load_plugins(config.plugins)
     L.seed_everything(config.seed, workers=True, verbose=False)
     run, earlier = RunFolder(folder), None if config.fit else RunFolder(Path(config.ckpt_path or ""))

@@ -49,6 +49,7 @@ def _test(run: RunFolder, other: RunFolder, folder: Path) -> None:
         if "copy" in split:
             raise InputError(f"split={other.config.split.name} deals copies, so no image is of the test part alone")
         parts = split.set_index("image_id")["split"]
+        other.check_code()
         data = loaded_as(run, other.config.data)
         external_test.test(run, data, folder, parts=parts, said=said, command=line)
     except Exception as error:

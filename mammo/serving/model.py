@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from mammo import __version__
-from mammo.datasets.registry import open_dataset
 from mammo.errors import InputError
 from mammo.explaining.explanation import SAID, method_of
 from mammo.inference.answers import WARNING
-from mammo.inference.films import FACTS
+from mammo.inference.films import FACTS, own_films
 from mammo.inference.operating import operating_point
 from mammo.inference.predictor import Predictor
 from mammo.reports.card import NAMES, model_card
@@ -115,7 +114,7 @@ def examples_of(run: RunFolder) -> list[Example]:
         return []
     try:
         tested = run.split.loc[run.split["split"] == "test", "image_id"]
-        findings = open_dataset(run.config.data).findings()  # they are drawn if they are not there
+        findings = own_films(run).findings()  # they are drawn if they are not there
     except (InputError, OSError):
         return []
     films = findings[findings["image_id"].isin(tested)].drop_duplicates("image_id").head(EXAMPLES)
