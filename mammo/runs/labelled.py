@@ -11,6 +11,7 @@ from mammo.evaluation.operating_point import FLOOR
 from mammo.evaluation.predictions import BASELINES, COLUMNS
 from mammo.inference.operating import operating_point
 from mammo.run_folder import RunFolder
+from mammo.runs.own_answers import check_called, check_scores, check_thresholds
 from mammo.tables.numbers import named_rows, to_numbers
 from mammo.wording import number_of
 
@@ -31,7 +32,8 @@ def labelled_predictions(run: RunFolder, sheet: pd.DataFrame, name: str) -> tupl
         name: The table's name in errors.
 
     Raises:
-        InputError: A column is missing, a label is no class, or a head is not one of the run.
+        InputError: A column is missing, a label is no class, a head is not one of the run, or the run did not make the
+            predictions.
     """
     classes, sheet = list(run.provenance["classes"]), sheet.astype("string")
     written = set(sheet) >= WRITTEN
@@ -75,7 +77,12 @@ def labelled_predictions(run: RunFolder, sheet: pd.DataFrame, name: str) -> tupl
         ~(probabilities >= 0).all(axis=1) | (abs(probabilities.sum(axis=1) - 1) > SUM_WITHIN),
         f"{' and '.join(of)} are no probabilities that add up to 1; expected predictions as the run wrote them",
     )
+    check_scores(
+        run, rows["head"].to_numpy(str), table["score"].to_numpy(float), probabilities, refuse, calibrated=written
+    )
     if written:
+        check_thresholds(run, rows, refuse, notes)
+        check_called(classes, rows, probabilities, refuse)
         probabilities = _undone(run, rows["head"].to_numpy(str), probabilities)
     for index, one in enumerate(classes):
         table[f"p_{one}"] = probabilities[:, index]

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 import mammo
 from mammo.cli.main import app
+from mammo.datasets.phantom import Phantom
 from mammo.errors import InputError
 from mammo.evaluation import recalibration
 from mammo.inference.build import build_predictor
@@ -22,6 +23,7 @@ from mammo.inference.predict import predict
 from mammo.inference.self_test import check
 from mammo.processes.resume import FINISHED
 from mammo.run_folder import RunFolder
+from mammo.runs.own_answers import curve_of
 from tests.conftest import CONF
 
 WORDS = ("heads=[svm,knn]", "augment=none")
@@ -40,14 +42,20 @@ def labelled(run, path, **changed):
     """Writes what `mammo predict --out` writes for films of other patients, with a label for each."""
     rng, rows = np.random.default_rng(0), []
     choices = {head: operating_point(run, head).choices for head in ("softmax", "svm")}
+    own, _ = run.predictions()
+    curves = {
+        head: curve_of(*own.loc[own["head"] == head, ["score", "p_abnormal"]].to_numpy(float).T) for head in choices
+    }
     for number in range(2 * PATIENTS):
         label = ("normal", "abnormal")[int(number % 2 == 0 and number < PATIENTS)]
         for head, one in choices.items():
             score = rng.normal((label == "abnormal") * 1.5, 1)
-            chance = one.calibrated(np.array([[1 - expit(score), expit(score)]]))[0]
+            odds = curves[head](score)
+            chance = one.calibrated(np.array([[expit(-odds), expit(odds)]]))[0]
             facts = {"unit": "image", "status": "predicted", "image_id": f"film {number}", "label": label}
             facts |= {"patient": f"woman {number // 2}", "laterality": ("left", "right")[number % 2], "head": head}
-            rows.append(facts | {"score": score, "probability_normal": chance[0], "probability_abnormal": chance[1]})
+            facts |= {"score": score, "probability_normal": chance[0], "probability_abnormal": chance[1]}
+            rows.append(facts | {"threshold": one.threshold})
     rows.append({"unit": "image", "status": "left_out", "image_id": "bad"})
     rows.append({"unit": "patient", "status": "predicted", "head": "svm", "patient": "woman 1", "label": "normal"})
     pd.DataFrame(rows).assign(**changed).to_csv(path, index=False)
@@ -130,7 +138,9 @@ def test_it_keeps_a_self_test_of_its_own_numbers(run, self_tested, tmp_path):
     record = again.recalibration
     record["operating"]["svm"]["offset"] += 1
     (again.path / "recalibration.json").write_text(json.dumps(record))
-    (again.path / FINISHED).write_text("{}")  # without the digest that would tell of it before
+    told = json.loads((again.path / FINISHED).read_text())
+    del told["files"]["recalibration.json"]  # the digest that would tell of it before
+    (again.path / FINISHED).write_text(json.dumps(told))
     assert check(again).first.name == "svm: probabilities"
 
 
@@ -158,6 +168,67 @@ def test_tables_that_cannot_answer_are_refused_in_one_line(run, tmp_path, change
     status, output = ended("recalibrate", run.path, table, "--out", tmp_path / "model")
     assert status == 2 and said in output and output.count("\n") == 1
     assert not (tmp_path / "model").exists() and len(list(tmp_path.iterdir())) == 1
+
+
+def negated(table):
+    return table.assign(score=-table["score"])
+
+
+def scaled(table):
+    return table.assign(score=100 * table["score"])
+
+
+def exchanged(table):
+    return table.rename(
+        columns={"probability_normal": "probability_abnormal", "probability_abnormal": "probability_normal"}
+    )
+
+
+def of_another_run(table):
+    return table.assign(threshold=table["threshold"] + 0.01)
+
+
+@pytest.mark.parametrize("change", [negated, scaled, exchanged, of_another_run])
+def test_predictions_that_are_not_this_run_s_are_refused_by_their_row(run, tmp_path, change):
+    change(pd.read_csv(labelled(run, tmp_path / "ours.csv"))).to_csv(tmp_path / "ours.csv", index=False)
+    with pytest.raises(InputError, match=r"ours\.csv: rows? \d+.*(belong together|threshold)"):
+        mammo.recalibrate(run, tmp_path / "ours.csv", out=tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_table_without_threshold_or_of_an_onnx_file_passes(run, made, tmp_path):
+    table = pd.read_csv(labelled(run, tmp_path / "ours.csv")).drop(columns="threshold")
+    near = np.where(np.arange(len(table)) % 2, 9e-4, -9e-4)  # an ONNX file may differ by 0.001
+    for name in ("probability_normal", "probability_abnormal"):
+        table[name] = (table[name] + near).clip(0, 1)
+        near = -near
+    table.to_csv(tmp_path / "ours.csv", index=False)
+    mammo.recalibrate(run, tmp_path / "ours.csv", out=tmp_path / "model", sensitivity=0.9)
+
+
+@pytest.mark.parametrize("kind", [None, "portable"])
+def test_what_mammo_predict_writes_of_other_films_passes(run, tmp_path, kind, monkeypatch):
+    monkeypatch.setattr(recalibration, "FEWEST", 1)
+    monkeypatch.setattr(recalibration, "patients_needed", lambda sensitivity: 1)
+    films, model = Phantom(root=str(tmp_path / "films"), patients=4, film_seed=7), run.path
+    films.prepare()
+    if kind is not None:
+        mammo.export(run, model := tmp_path / "given", format=kind)
+    paths = films.findings().drop_duplicates("image_id")["path"].tolist()
+    status, said = ended("predict", model, *paths, "--force", "--head", "svm", "--out", tmp_path / "out.csv")
+    assert status == 0, said
+    table = pd.read_csv(tmp_path / "out.csv").assign(patient=lambda of: "woman " + of["image_id"].astype(str))
+    table["label"] = np.where(np.arange(len(table)) % 2, "normal", "abnormal")
+    table.to_csv(tmp_path / "labelled.csv", index=False)
+    mammo.recalibrate(run, tmp_path / "labelled.csv", out=tmp_path / "model")
+
+
+@pytest.mark.parametrize("kind", [lambda score: 2 * score - 1, lambda score: 4 * expit(score) - 2])
+def test_a_curve_of_either_kind_is_found_and_no_other(kind):
+    score = np.random.default_rng(0).normal(0, 2, 50)
+    curve = curve_of(score, expit(kind(score)))
+    assert curve(np.array([-3.0, 0.5])) == pytest.approx(kind(np.array([-3.0, 0.5])), abs=1e-6)
+    assert curve_of(score, expit(np.sin(score))) is None and curve_of(score[:2], expit(score[:2])) is None
 
 
 def test_a_table_of_a_spreadsheet_with_decimal_commas_gives_the_same(run, made, tmp_path):
