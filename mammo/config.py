@@ -114,7 +114,7 @@ class ModelConfig:
     name: str = "vgg16"  # the network: one of the options of model=, or a row that a plugin adds
     # imagenet, a .safetensors file, the folder of a run, or null for random weights; detection: or a folder of files
     weights: str | None = "imagenet"
-    image_size: int = _whole(224, 1)  # the side of the input in pixels
+    image_size: int = _whole(224, 1, 8192)  # the side of the input in pixels
     # head: the last layer and all that the weights lack; last_block: the last block too; all: everything. detection:
     # head, or last_block, that of the map detector.block_map too
     trainable: str = _one_of("head", "head", "last_block", "all")

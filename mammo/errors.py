@@ -87,6 +87,9 @@ def message_for_user(error: BaseException, unnamed: str = "a file") -> str | Non
         return f"a name of a file or folder is not in UTF-8: {' '.join(shown.split())[:200]}; rename it"
     if isinstance(error, OSError):
         return _of_disk(error, unnamed)
+    if type(error).__module__ == "cv2":  # whose import takes long; its errors share no other class
+        said = " ".join(str(error).split())[:200]
+        return f"pixels cannot be scaled or cut as the settings ask for ({said}); use smaller numbers for sizes"
     if isinstance(error, RuntimeError) and "shared memory" in str(error):  # torch has no class for it
         return NO_SHARED
     return _of_disk(error.__cause__, unnamed) if isinstance(error.__cause__, OSError) else None  # a library wrapped it

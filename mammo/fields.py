@@ -15,11 +15,12 @@ def number(default: float | None, low: float, high: float = float("inf"), *, bel
     return checked(default, lambda v: low <= v <= high and v < below, words)
 
 
-def whole(default: int | None, low: int, *, null: bool = False) -> Any:
-    """Return a field that takes a whole number, `low` or larger; and null if told, or if the default is null."""
+def whole(default: int | None, low: int, high: float = float("inf"), *, null: bool = False) -> Any:
+    """Return a field that takes a whole number from `low` to `high`; and null if told, or if the default is null."""
     null = null or default is None
-    words = f"{'null, or ' * null}a whole number, {low} or larger"
-    return checked(default, lambda v: (null and v is None) or (isinstance(v, int) and v >= low), words)
+    limits = f", {low} or larger" if high == float("inf") else f" from {low} to {high}"
+    words = f"{'null, or ' * null}a whole number{limits}"
+    return checked(default, lambda v: (null and v is None) or (isinstance(v, int) and low <= v <= high), words)
 
 
 def one_of(default: Any, *known: Any) -> Any:

@@ -250,8 +250,10 @@ def test_words_that_a_folder_kept_are_refused_if_they_name_code(tmp_path, word, 
 
 
 def test_words_that_name_no_code_go_on(tmp_path):
-    check_words(tmp_path, [
+    words = [
         "model=inception", "seed=0,1", "+trainer.x=true", "hydra.run.dir=/a b/c", "hydra/launcher=submitit_slurm",
         "hydra.launcher.timeout_min=60", "hydra.sweeper.storage=sqlite:///tune.db", "hydra.sweeper.sampler.seed=null",
         "data.patient_from='^(P\\d+)_'", "objective=${x}", "hydra.mode=MULTIRUN", "hydra.output_subdir=null",
-    ])  # fmt: skip
+    ]  # fmt: skip
+    (tmp_path / "multirun.yaml").write_text(json.dumps({"hydra": {"overrides": {"task": words, "hydra": []}}}))
+    assert resume.resumed([f"resume={tmp_path}"])[: len(words) + 1] == ["-m", *words]

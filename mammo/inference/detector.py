@@ -13,7 +13,7 @@ import torch
 from mammo.datasets.film import Film
 from mammo.detector_config import blocks_of
 from mammo.errors import InputError
-from mammo.inference.operating import OperatingPoint, operating_point
+from mammo.inference.operating import OperatingPoint, check_number, operating_point
 from mammo.inference.prediction import MARKS, Prediction, samples_of
 from mammo.inference.predictor import Point, Predictor, Seen
 from mammo.memory import return_freed
@@ -63,6 +63,11 @@ class DetectorPredictor(Predictor[SeenFilm]):
         super().__init__(run, head)
         self.blocks = blocks_of(self.config.model.maps, self.config.detector)
         self.chosen: dict[str, Any] = run.selection["detector"]
+        file = run.path / "selection.json"
+        check_number(file, "absent", self.chosen["absent"])
+        for name, curve in self.chosen["curves"].items():
+            check_number(file, f"the slope of {name}", curve["slope"], above=0)
+            check_number(file, f"the offset of {name}", curve["offset"])
 
     @staticmethod
     def heads_of(run: RunFolder) -> list[str]:

@@ -1,6 +1,8 @@
 """The operating point of a head: its threshold and temperature from validation, and what it reached there."""
 
+import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from mammo.errors import InputError, content_of
@@ -11,6 +13,7 @@ from mammo.run_folder import RunFolder
 from mammo.wording import number_of
 
 UNDEFINED = Value(None, reason="the run has no validation part with both classes")
+REACHED = ("sensitivity_at_threshold", "specificity_at_threshold")
 FILMS = "films"  # the part of a recalibrated run that chose
 PARTS = {"val": "validation", "test": "the test part, which is a leak", FILMS: "the films that chose it"}
 
@@ -108,6 +111,32 @@ def operating_point(run: RunFolder, head: str, unit: str = "image") -> Operating
         return replace(_point(run, head, unit, told, FILMS, Recalibrated), before=before)
 
 
+def choices_of(path: Path, found: dict[str, Any], kind: type[Operating] = Operating) -> Operating:
+    """Return the choices of a head as a file has them.
+
+    Args:
+        path: The file, for errors.
+        found: Its content about the head, by the names of `kind`.
+        kind: The class of the choices.
+
+    Raises:
+        InputError: A choice is no finite number, or a temperature is not above 0.
+    """
+    with content_of(path):
+        made = kind(**found)
+    for name, one in vars(made).items():
+        if name != "rule" and (one is not None or name == "offset"):
+            check_number(path, name, one, above=0 if name == "temperature" else -math.inf)
+    return made
+
+
+def check_number(path: Path, name: str, found: object, *, above: float = -math.inf) -> None:
+    """Refuse what is no finite number above a bound; NaN is above none."""
+    if not isinstance(found, int | float) or isinstance(found, bool) or not above < found < math.inf:
+        bound = "" if above == -math.inf else f" above {above:g}"
+        raise InputError(f"{path}: {name} is {found!r}; expected a finite number{bound}; copy the file again")
+
+
 def _point(
     run: RunFolder, head: str, unit: str, numbers: dict[str, Any], part: str, kind: type[Operating]
 ) -> OperatingPoint:
@@ -116,18 +145,27 @@ def _point(
     order = {"image": image, "breast": ["breast", *image], "exam": ["exam", "patient"], "patient": ["patient"]}
     if unit not in order:
         raise InputError(f"unit={unit}: expected {' or '.join(order)}")
+    path = run.path if run.path.is_file() else run.path / ("recalibration.json" if part == FILMS else "metrics.json")
     found = {one: numbers if one == "sample" else numbers.get(f"by_{one}", {}) for one in order[unit]}
     chosen_for = next((one for one, of in found.items() if head in of.get("operating", {})), order[unit][-1])
     of = found[chosen_for]
     reached = {name: Value(**one) for name, one in of.get(part, {}).get(head, {}).items()}
+    reached = {name: one for name, one in reached.items() if name in REACHED}
+    told = {f"{name} of {key}": one for key, of_key in reached.items() for name, one in vars(of_key).items()}
+    told |= {"prevalence": of.get("prevalence", {}).get(head)}
+    for name, one in told.items():
+        if one is not None and not name.startswith("reason"):
+            check_number(path, name, one)
+    for name, one in of.get("n", {}).get(part, {}).items():
+        check_number(path, f"n of {name}", one, above=-1)
     return OperatingPoint(
         head,
         unit,
         chosen_for,
         part,
-        kind(**of.get("operating", {}).get(head, {})),
-        reached.get("sensitivity_at_threshold", UNDEFINED),
-        reached.get("specificity_at_threshold", UNDEFINED),
+        choices_of(path, of.get("operating", {}).get(head, {}), kind),
+        reached.get(REACHED[0], UNDEFINED),
+        reached.get(REACHED[1], UNDEFINED),
         of.get("n", {}).get(part, {}),
         of.get("prevalence", {}).get(head),
     )

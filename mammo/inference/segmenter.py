@@ -9,6 +9,7 @@ import torch
 
 from mammo.datasets.film import Film
 from mammo.inference.classifier import ClassifierPredictor, SeenWindows
+from mammo.inference.operating import check_number
 from mammo.inference.prediction import Outline, Prediction
 from mammo.preprocessing.breast import Breast
 from mammo.preprocessing.masks import Placed, placed_of
@@ -43,7 +44,8 @@ class SegmenterPredictor(ClassifierPredictor):
 
     def __init__(self, run: RunFolder, head: str = "softmax") -> None:
         super().__init__(run, head)
-        self.level = float(run.selection[SEGMENTER]["level"])
+        check_number(run.path / "selection.json", "level", level := run.selection[SEGMENTER]["level"])
+        self.level = float(level)
 
     def _placed(self, seen: SeenWindows, film: Film, cut_from: Breast, ask: Ask) -> SeenPicture:
         """Return what is seen, with its place on the film."""

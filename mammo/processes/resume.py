@@ -96,7 +96,7 @@ def _of_folder(folder: Path, others: list[str]) -> list[str]:
         task = task if any(line.startswith("ckpt_path=") for line in task) else [*task, LAST]
     else:
         raise InputError(f"resume={folder}: no run and no sweep in it; name its folder, outputs/<date>/<time>")
-    check_words(folder, [*task, *hydra])
+    check_words(folder, [word for word in (*task, *hydra) if word != "-m"])
     kept = [line for line in hydra if not line.startswith(("hydra.mode=", f"hydra.{where}.dir="))]
     return [*task, *kept, *_into(where, folder)]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from mammo import figures
-from mammo.datasets.findings import SAMPLE
+from mammo.datasets.findings import PARTS, SAMPLE
 from mammo.datasets.summary import picture_of
 from mammo.errors import InputError
 from mammo.evaluation.predictions import BASELINES, originals
@@ -38,8 +38,10 @@ def mistakes(run: RunFolder, head: str | None = None, part: str = "test") -> pd.
         `threshold`, those of `FACTS` that the run has, and the probabilities.
 
     Raises:
-        InputError: The run has no such head.
+        InputError: The run has no such head, or no such part.
     """
+    if part not in PARTS:
+        raise InputError(f"--part {part}: expected {', '.join(PARTS[:-1])} or {PARTS[-1]}")
     table, classes = run.predictions()
     heads = [str(one) for one in table["head"].unique() if one not in BASELINES]
     if (head := head or heads[0]) not in heads:
@@ -47,6 +49,9 @@ def mistakes(run: RunFolder, head: str | None = None, part: str = "test") -> pd.
     threshold = run.choices(table, classes)[head].threshold
     rows = originals(table)
     rows = rows[(rows["head"] == head) & (rows["split"] == part)].reset_index(drop=True)
+    if rows.empty:
+        has = ", ".join(one for one in PARTS if one in set(table["split"]))
+        raise InputError(f"--part {part}: {run.path} has no predictions of this part; it has {has or 'none'}")
     probable = [f"p_{name}" for name in classes]
     called = rows[probable].to_numpy(float).argmax(axis=1)
     reach = rows[probable].to_numpy(float).max(axis=1)
@@ -73,6 +78,7 @@ def write(run: RunFolder, table: pd.DataFrame, folder: Path) -> tuple[list[Path]
         The paths of the files, and the reason why there is no sheet; None if there is one.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / NAMES["sheet"]).unlink(missing_ok=True)  # it may be of another head or part
     write_table(table, folder / NAMES["table"])
     shown = table.drop_duplicates(["kind", "image_id"]).groupby("kind", sort=False).head(SHOWN)
     if shown.empty:

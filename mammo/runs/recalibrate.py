@@ -16,12 +16,11 @@ from mammo.datasets.labels import Labels
 from mammo.errors import InputError
 from mammo.evaluation import recalibration as arithmetic
 from mammo.evaluation.aggregate import by_unit, telling_units, with_places
-from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.predictions import BASELINES, by_head
 from mammo.evaluation.recalibration import Recalibration
 from mammo.files import workshop, write_text
 from mammo.inference.build import heads_of
-from mammo.inference.operating import FILMS
+from mammo.inference.operating import FILMS, choices_of
 from mammo.reports import recalibration as report
 from mammo.run_folder import RunFolder
 from mammo.runs.external_data import check_run, data_of
@@ -121,13 +120,14 @@ def chosen(run: RunFolder, table: pd.DataFrame, question: Question) -> tuple[Fou
     tables, notes, found = {"sample": table}, list[str](), Found()
     tables |= {unit: by_unit(table, labels, unit, run.config.aggregate)[0] for unit in telling_units(table)}
     images = run.crop["several_per_image"] and not table.duplicated(["image_id", "head"]).any()
+    file = run.path / "metrics.json"
     for unit, of_unit in tables.items():
         named = "image" if unit == "sample" and images else unit  # of `mammo predict`, which answers for images
         numbers = run.numbers if named == "sample" else run.numbers.get(f"by_{named}", {})
         try:
             found[unit] = {
                 head: arithmetic.recalibrate(
-                    one, Operating(**numbers.get("operating", {}).get(head, {})), **vars(question)
+                    one, choices_of(file, numbers.get("operating", {}).get(head, {})), **vars(question)
                 )
                 for head, one in by_head(of_unit, classes, "test").items()
                 if head not in BASELINES
