@@ -2,6 +2,7 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from mammo.errors import InputError
 from mammo.processes.resume import FINISHED
 from mammo.reports.card import model_card
 from mammo.run_folder import RunFolder
-from mammo.runs.mistakes import mistakes
+from mammo.runs.mistakes import mistakes, write
 from mammo.runs.share import HIDDEN, Names, complete, share
 
 NAMED = re.compile(r"mdb\d|phantom-\d|/home|/root|/tmp|/opt")
@@ -129,3 +130,23 @@ def test_the_errors_are_the_samples_on_the_wrong_side_of_the_threshold(run, tmp_
     assert (tmp_path / "errors.png").is_file() or "cannot be read" in result.output
     with pytest.raises(InputError, match="--head"):
         mistakes(run, "forest")
+
+
+def test_a_part_that_there_is_not_writes_nothing_and_no_sheet_stays_beside_another_table(run, tmp_path):
+    for part, expected in (("tset", "train, val or test"), ("", "train, val or test")):
+        result = said("errors", run.path, "--part", part, "--out", tmp_path / "errors")
+        assert result.exit_code == 2 and expected in result.output and not (tmp_path / "errors").exists()
+    table = run.predictions()[0]
+    empty = SimpleNamespace(
+        path=run.path, predictions=lambda: (table[table["split"] == "train"], ["normal", "abnormal"])
+    )
+    empty.choices = lambda *_: run.choices(table, ["normal", "abnormal"])
+    with pytest.raises(InputError, match=r"--part val: .* it has train"):
+        mistakes(empty, "svm", "val")
+    found = mistakes(run, "svm")
+    (tmp_path / "errors").mkdir()
+    (tmp_path / "errors" / "errors.png").write_bytes(b"of another head")
+    paths, lacking = write(run, found.iloc[:0], tmp_path / "errors")
+    assert (
+        [one.name for one in paths] == ["errors.csv"] and lacking and not (tmp_path / "errors" / "errors.png").exists()
+    )
