@@ -162,12 +162,12 @@ class RunFolder(RunTables):
             return
         with content_of(self.path / FINISHED):
             told = dict(self._facts(FINISHED).get("files", {}))
-        if (self.path / "provenance.json").is_file() and self.portable and (untold := sorted({*WHOLE} - {*told})):
-            raise InputError(f"{self.path}: {FINISHED} lacks the digest of {untold[0]}; copy the whole folder again")
         for name, digest in sha256_of(self.path, told).items():
             if digest != told[name]:
                 said = "is missing" if digest is None else "has changed since it was written"
                 raise InputError(f"{self.path}: {name} {said}; copy the whole folder again")
+        if untold := sorted({*WHOLE} - {*told} if "films" in self._facts("provenance.json") else ()):
+            raise InputError(f"{self.path}: {FINISHED} lacks the digest of {untold[0]}; copy the whole folder again")
 
     def check_code(self) -> None:
         """Refuse settings that name code, unless the user trusts the folder; call it before anything is built."""

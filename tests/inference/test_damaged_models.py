@@ -4,7 +4,9 @@ import json
 import shutil
 import zipfile
 from io import BytesIO
+from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 import skops.io
@@ -14,10 +16,12 @@ from typer.testing import CliRunner
 
 import mammo
 from mammo.cli.main import app
-from mammo.errors import InputError
+from mammo.config import Config
+from mammo.errors import InputError, message_for_user
 from mammo.files import sha256_of, write_json
-from mammo.inference.build import open_run
+from mammo.inference.build import build_predictor, open_run
 from mammo.inference.exported import BLANK, sealed
+from mammo.inference.operating import operating_point
 from mammo.models.heads_io import load_head
 from mammo.processes.resume import FINISHED
 from mammo.run_folder import RunFolder
@@ -118,6 +122,56 @@ def damages(content, name):
         yield save({one: of for one, of in found.items() if one != first})
         yield save(found | {first: np.zeros(3, np.float32)})
         yield save(found | {first: np.full_like(found[first], np.nan)})
+
+
+WRONG = [
+    *((name, one) for name in ("threshold", "temperature") for one in ('"abc"', "[]", "true", "NaN", "Infinity", "{}")),
+    *(("temperature", one) for one in ("0", "-1", "1e999")),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG)
+def test_a_choice_that_is_no_finite_number_is_told_with_its_file(run, tmp_path, name, value):
+    for of, numbers in (("metrics.json", run.numbers), ("recalibration.json", run.numbers | {"run": "r", "n": {}})):
+        chosen = numbers["operating"] | {"softmax": numbers["operating"]["softmax"] | {name: "HERE"}}
+        text = json.dumps(numbers | {"operating": chosen}).replace('"HERE"', value)
+        made = SimpleNamespace(path=tmp_path, numbers=run.numbers, recalibration=None, crop=run.crop, config=run.config)
+        setattr(made, "numbers" if of == "metrics.json" else "recalibration", json.loads(text))
+        with pytest.raises(InputError, match=rf"^[^\n]*{of}: {name} is [^\n]*$"):
+            operating_point(made, "softmax")
+
+
+@pytest.mark.parametrize("part", ["val", "n", "prevalence"])
+@pytest.mark.parametrize("value", ["x", [], True, float("nan")])
+def test_so_is_what_was_reached_and_how_many_there_were(run, tmp_path, part, value):
+    numbers = run.numbers
+    if part == "val":
+        numbers["val"]["softmax"]["sensitivity_at_threshold"]["low"] = value
+    else:
+        numbers |= {"n": {"val": {"patients": value}}} if part == "n" else {"prevalence": {"softmax": value}}
+    made = SimpleNamespace(path=tmp_path, numbers=numbers, recalibration=None, crop=run.crop, config=run.config)
+    with pytest.raises(InputError, match=r"metrics\.json: .* is "):
+        operating_point(made, "softmax")
+
+
+def test_a_portable_folder_that_tells_no_digests_is_refused(run, tmp_path):
+    mammo.export(run, tmp_path / "model", format="portable")
+    finished = json.loads((tmp_path / "model" / FINISHED).read_text())
+    for told in ({}, {"files": {}}, finished | {"files": finished["files"] | {"metrics.json": None}}):
+        if told.get("files"):
+            del told["files"]["metrics.json"]
+        (tmp_path / "model" / FINISHED).write_text(json.dumps(told))
+        for ask in (RunFolder(tmp_path / "model").check_whole, lambda: build_predictor(RunFolder(tmp_path / "model"))):
+            with pytest.raises(InputError, match=r"finished\.json lacks the digest of metrics\.json"):
+                ask()
+
+
+def test_a_square_that_no_memory_holds_is_refused_and_so_is_what_opencv_cannot_cut():
+    with pytest.raises(InputError, match=r"model\.image_size=1000000: expected a whole number from 1 to 8192"):
+        Config.of({"model": {"image_size": 1_000_000}})
+    with pytest.raises(cv2.error) as found:
+        cv2.resize(np.zeros((0, 0), np.uint8), (4, 4))
+    assert "\n" not in message_for_user(found.value) and "smaller" in message_for_user(found.value)
 
 
 @pytest.mark.slow
