@@ -1,5 +1,6 @@
 """The command that shows where a finished run looks: explain."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -62,13 +63,16 @@ def explain(
     from mammo.explaining.films import explanations, picture_name
     from mammo.explaining.picture import save
 
-    done = left_out = 0
+    done, left_out, named = 0, 0, Counter[str]()
     for one in explanations(build_predictor(folder, head), films or [], point_of(at)):
         if isinstance(one, UnreadableFilm):
             typer.echo(f"left out: {one}")
             left_out += 1
             continue
         path = out / picture_name(one)
+        named[path.name] += 1
+        if (number := named[path.name]) > 1:  # of images whose names end alike, a/1 and b/1
+            path = path.with_stem(f"{path.stem}-{number}")
         if path.exists():
             raise InputError(f"{path} exists and is not overwritten; name another folder with --out")
         save(one, path)

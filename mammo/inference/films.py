@@ -85,8 +85,23 @@ def films_of(sources: Sequence[Path | str], data: DataConfig | None = None) -> F
         notes.append(f"{files} the SOPInstanceUID of another file; a film in two files counts twice for its patient")
     if data is not None and data.spacing_mm is not None:
         rows["spacing_mm"] = rows["spacing_mm"].fillna(data.spacing_mm)
-    rows["image_id"] = rows["image_id"].fillna(names_of(rows["path"].map(os.path.abspath)))
+    whole = rows["path"].map(os.path.abspath).astype(STRING)
+    rows["image_id"] = _unique(rows["image_id"].fillna(names_of(whole)), whole, notes)
     return Films(rows, notes)
+
+
+def _unique(names: pd.Series, paths: pd.Series, notes: list[str]) -> pd.Series:
+    """Return the names of films; those that several films have, as two sources may, give way to their paths."""
+    same = names.duplicated(keep=False)
+    if not same.any():
+        return names
+    notes.append(
+        f"{number_of(int(same.sum()), 'film has', 'films have')} an image_id of another film, such as "
+        f"{names[same].iloc[0]}, and are named by their paths"
+    )
+    of_paths = names_of(paths[same])
+    taken = set(names[~same]) & set(of_paths)
+    return names.where(~same, (paths[same] if taken else of_paths).reindex(names.index))
 
 
 def _of_folder(folder: Path, notes: list[str]) -> pd.DataFrame:

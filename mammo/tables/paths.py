@@ -3,6 +3,7 @@
 import os
 import re
 import unicodedata
+from itertools import takewhile
 from pathlib import Path
 
 import pandas as pd
@@ -99,15 +100,20 @@ def mode_of(path: Path | str) -> int:
 
 
 def names_of(paths: pd.Series) -> pd.Series:
-    """Return a name for each path: its stem if all differ, else the path from the common folder, without extension."""
+    """Return a name for each path: its stem if all differ, else the path from the common folder, without extension.
+
+    Names that would differ in nothing but capitals are whole paths.
+    """
     different = list(paths.unique())
     names = list(map(_stem, different))
     if not _all_differ(names):
-        common = len(os.path.commonpath([one.rpartition("/")[0] or "/" for one in different]).rstrip("/")) + 1
+        folders = [one.split("/")[:-1] for one in different]
+        alike = takewhile(lambda two: two[0] == two[1], zip(min(folders), max(folders), strict=False))
+        common = sum(len(one) + 1 for one, _ in alike)  # bare names share nothing
         inner = [one[common:] for one in different]
         stems = [one[: len(one) - len(one.rpartition("/")[2])] + _stem(one) for one in inner]
-        ways = ([one.replace("/", "_") for one in some] for some in (stems, inner))
-        names = next(filter(_all_differ, ways), inner)
+        ways = (*([one.replace("/", "_") for one in some] for some in (stems, inner)), inner)
+        names = next(filter(_all_differ, ways), different)
     return paths.map(dict(zip(different, names, strict=True))).astype("string")
 
 

@@ -59,6 +59,27 @@ def test_a_path_comes_with_the_mode_of_its_file(folder):
     assert [mode >> 12 for _, mode in found.values()] == [8, 8, 0, 4]  # files, nothing, a folder
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["1.dcm", "1.png", "2.png"], ["1.dcm", "1.png", "2.png"]),
+        (["left.dcm", "left.tif"], ["left.dcm", "left.tif"]),
+        (["1.dcm", "a/1.dcm"], ["1", "a_1"]),
+        (["1.dcm", "/a/1.dcm"], ["1", "_a_1"]),
+        (["/1.dcm", "/1.png"], ["1.dcm", "1.png"]),
+        (["a/x/1.dcm", "a/y/1.dcm"], ["x_1", "y_1"]),
+        (["ab/1.dcm", "ac/1.dcm"], ["ab_1", "ac_1"]),
+        (["ä.dcm", "ä.tif", "链/影像.png"], ["ä.dcm", "ä.tif", "链_影像.png"]),
+        (["left.dcm"], ["left"]),
+        (["d/A.dcm", "d/a.dcm"], ["d/A.dcm", "d/a.dcm"]),
+        (["/d/a_b.dcm", "/d/a/b.dcm", "/d/a/b.tif"], ["a_b.dcm", "a/b.dcm", "a/b.tif"]),
+    ],
+)
+def test_names_of_bare_names_and_of_any_folder_are_whole_and_differ(given, expected):
+    found = names_of(pd.Series(given, dtype="string")).tolist()
+    assert len(set(found)) == len(given) and found == expected
+
+
 def test_names_are_the_shortest_that_differ():
     def names(*given):
         return names_of(pd.Series([f"/d/{one}" for one in given], dtype="string")).tolist()
