@@ -5,8 +5,10 @@ import importlib.util
 import sys
 from pathlib import Path
 
+from mammo.config import Config
 from mammo.errors import InputError
 from mammo.run_folder import RunFolder
+from mammo.trust import consent
 
 
 def load_plugins_of(run: RunFolder) -> None:
@@ -17,6 +19,12 @@ def load_plugins_of(run: RunFolder) -> None:
     """
     run.check_code()
     load_plugins(run.config.plugins)
+
+
+def load_own(config: Config) -> None:
+    """Import the modules that the user's own settings name; what these name is run without asking in this process."""
+    consent(config.as_dict())
+    load_plugins(config.plugins)
 
 
 def load_plugins(names: list[str] | str | None) -> None:

@@ -18,8 +18,7 @@ from mammo.evaluation.operating_point import check_rule as check_threshold
 from mammo.run_folder import RunFolder
 from mammo.runs import checks
 from mammo.runs.hydra_words import plain_of
-from mammo.runs.plugins import load_plugins, load_plugins_of
-from mammo.trust import consent
+from mammo.runs.plugins import load_own, load_plugins_of
 
 
 def resolve(composed: DictConfig, overrides: list[str]) -> Config:
@@ -30,8 +29,7 @@ def resolve(composed: DictConfig, overrides: list[str]) -> Config:
     """
     plain: Any = OmegaConf.to_container(composed, resolve=True)
     config = Config.of(plain)
-    consent(config.as_dict())
-    load_plugins(config.plugins)
+    load_own(config)
     heads = checks.rows_of("mammo.models.heads", "HEADS", checks.HEADS)
     if config.fit and config.ckpt_path not in (None, "last"):
         raise InputError(

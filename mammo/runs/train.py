@@ -15,7 +15,7 @@ from mammo.run_folder import RunFolder
 from mammo.runs.audit import audit
 from mammo.runs.donor import donor_of, known_in, weights_of
 from mammo.runs.log import Clock, quieten, say_plan
-from mammo.runs.plugins import load_plugins
+from mammo.runs.plugins import load_own
 from mammo.runs.provenance import provenance_of
 from mammo.runs.unchanged import KEY, check_unchanged, findings_digest
 from mammo.runs.write import (
@@ -32,7 +32,6 @@ from mammo.tasks.build import build_task
 from mammo.training.callbacks import Outputs
 from mammo.training.fit import fit_and_predict
 from mammo.training.prepare import Prepared, choose, prepare, split_of
-from mammo.trust import consent
 
 if TYPE_CHECKING:
     from mammo.models.heads import FittedHead
@@ -53,8 +52,7 @@ def train(config: Config, folder: Path) -> dict[str, float]:
     """
     clock = Clock()
     quieten()
-    consent(config.as_dict())  # the words of a command line, or a run that `settings.resolve` has checked
-    load_plugins(config.plugins)
+    load_own(config)  # named by a command line, or by a run that `settings.resolve` has checked
     L.seed_everything(config.seed, workers=True, verbose=False)
     run, earlier = RunFolder(folder), None if config.fit else RunFolder(Path(config.ckpt_path or ""))
     kept = folder / "checkpoints" / "last.ckpt"
@@ -73,8 +71,8 @@ def train(config: Config, folder: Path) -> dict[str, float]:
     audit(prepared, config)
     clock.lap("audit")
     frozen_stages = earlier.provenance["frozen_stages"] if earlier else None
-    given_weights = weights_of(donor) if donor else None
-    task = build_task(config, prepared.labels, prepared.class_counts(), frozen_stages, given_weights)
+    learnt = weights_of(donor) if donor else None
+    task = build_task(config, prepared.labels, prepared.class_counts(), frozen_stages, learnt)
     clock.lap("model")
     logger = tensorboard(folder, last)
     if plan.main:

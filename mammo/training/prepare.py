@@ -226,8 +226,7 @@ def prepare(
         regions, more = regions_of(dataset, findings, crops, config)
         check_regions(regions, crops.table["image_id"], rows_of, config)
         said += more
-    chosen = config.seed, config.select_on, synthetic
-    window = config.segmentation.window_of(config.model.image_size)
+    chosen, window = (config.seed, config.select_on, synthetic), config.segmentation.window_of(config.model.image_size)
     return Prepared(dataset, findings, *cut, *chosen, audit, said, fixed, flips, regions, window)
 
 
