@@ -208,7 +208,7 @@ SPLIT = columns("image_id=a|b|1; patient=P|Q|; split=train|test|VAL; fold=0; n=9
 def test_a_split_and_a_table_of_claims_are_rows_or_a_line(table):
     with written(csv_of(table)) as path:
         rows, splits, claims = answer(read_split, path), answer(read_split_table, str(path)), answer(read_claims, path)
-    assert rows is REFUSED or rows[["image_id", "split"]].notna().all(axis=None)
+    assert rows is REFUSED or rows[0][["image_id", "split"]].notna().all(axis=None)
     assert splits is REFUSED or (set(splits) <= set(known.PARTS) and splits.index.is_unique)
     assert claims is REFUSED or len(claims[0]) == len(table[1])
 
