@@ -161,7 +161,7 @@ def audit_of(
     else:
         rows["patient"], nobody = people.somebody(rows["patient"])
         rows = named_as(films, rows)
-        films = place(films, rows)
+        told_by_films, films = films["patient"], place(films, rows)
         notes += nobody + doubting.of_one_name(films, rows)
         if gone := set(rows["image_id"]) - set(films["image_id"]):
             these = number_of(len(gone), "image of the split is", "images of the split are")
@@ -169,17 +169,11 @@ def audit_of(
         if beside := films["split"].isna().sum():
             notes.append(f"{number_of(beside, 'film is', 'films are')} not in the split")
             left_out["of no split"] = int(beside)
-        patients = films.drop_duplicates("image_id").set_index("image_id")["patient"]
-        of_films = rows["image_id"].map(patients).astype(STRING)
-        first, second = (rows["patient"], of_films) if patient is None else (of_films, rows["patient"])
-        rows["patient"] = first.fillna(second)
-        leaks += crossing(rows.assign(patient=second.fillna(first)))  # by both names; leaks by one are told once
-    (alike, doubts), (others, more) = (
-        look(
-            films.assign(split=films["split"].fillna("no split")) if own and len(rows) else rows if len(rows) else films
-        )
-        for look in (doubting.names_alike, doubting.other_names)
-    )
+        rows["patient"], by_others = _patients(films.assign(patient=told_by_films), rows, by_films=patient is not None)
+        leaks += by_others
+    in_parts = films.assign(split=films["split"].fillna("no split")) if len(rows) else films
+    named = in_parts if own else rows
+    (alike, doubts), (others, more) = doubting.names_alike(named), doubting.other_names(named)
     notes += [one for one in (*alike, *others) if not any(one == note for note in notes)]
     described, reasons = records_of([Path(film) for film in films["path"]], of.source_of_each())
     if not len(described):
@@ -191,13 +185,8 @@ def audit_of(
     )
     found.unreadable = [*of.unreadable, *(of.empty if own else []), *absent, *reasons.values()]
     films = films.drop(index=list(reasons)).reset_index(drop=True)
-    found.doubts = [
-        *of.doubts,
-        *doubts,
-        *more,
-        *doubting.no_parts(films, of.source.is_dir()),
-        *doubting.one_part(films["split"]),
-    ]
+    found.doubts = [*of.doubts, *doubts, *more, *doubting.no_parts(films, of.source.is_dir())]
+    found.doubts += doubting.one_part(films["split"])
     found.doubts += doubting.unknown(films["patient"], "their pixels were")
     shown = parts if parts is not None else len(films) <= MOST_PARTS
     by_pixels(films, described, found, own=own, parts=shown, kept=kept_for(of.source_of_each()))
@@ -277,6 +266,20 @@ def by_pixels(
         + f", {len(alike) - same:,} more with a part of the same film" * parts
     )
     return pairs
+
+
+def _patients(films: pd.DataFrame, rows: pd.DataFrame, *, by_films: bool) -> tuple[pd.Series, list[str]]:
+    """Return the patient of each row of a split, and the leaks by the other names of patients.
+
+    Args:
+        films: The films, with the `image_id` of the split.
+        rows: The rows of the split.
+        by_films: True if the names that the films have count before those of the split.
+    """
+    patients = films.drop_duplicates("image_id").set_index("image_id")["patient"]
+    of_films = rows["image_id"].map(patients).astype(STRING)
+    first, second = (of_films, rows["patient"]) if by_films else (rows["patient"], of_films)
+    return first.fillna(second), list(crossing(rows.assign(patient=second)))
 
 
 def _count(rows: pd.DataFrame) -> str:

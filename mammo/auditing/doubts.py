@@ -13,7 +13,9 @@ from mammo.tables.spellings import SPLITS, fold
 from mammo.wording import number_of
 
 MOST_PARTS = 50  # different words of a column that may tell parts
-_FOLDS = re.compile(r"fold|split|subset|(is|in)?(train|test|val)(ing|set|flag)?$")  # in the folded name of a column
+_FOLDS = re.compile(  # the folded name of a column
+    r"(cv|k)?folds?|split|subset|(is|in)?(train|training|test|testing|val|validation)(test|set|flag)?"
+)
 
 
 def names_alike(rows: pd.DataFrame) -> tuple[list[str], list[str]]:
@@ -69,7 +71,7 @@ def parts_of_columns(rows: pd.DataFrame) -> list[str]:
     for column in rows:
         words = rows[column].dropna().astype(str).unique()
         parts = {SPLITS.get(word.casefold()) or part_of(word) for word in words} if len(words) <= MOST_PARTS else {None}
-        if (None not in parts and len(parts) > 1) or _FOLDS.search(fold(column)):
+        if (None not in parts and len(parts) > 1) or _FOLDS.fullmatch(fold(column)):
             found.append(
                 f"the column {column} may tell the parts of a split ({some(words)}); name it by "
                 f"data.columns.official_split={column}"
@@ -85,7 +87,7 @@ def images_alike(rows: pd.DataFrame) -> list[str]:
     last = bare.str.rpartition("/")[2]
     if not last[~names["image_id"].duplicated()].groupby(names["split"]).value_counts().gt(1).any():
         bare = last  # no part has two images of one name in different folders
-    across = names.groupby(bare).filter(lambda of: of["split"].nunique() > 1 and of["image_id"].nunique() > 1)
+    across = names[(names.groupby(bare).transform("nunique") > 1).all(axis=1)]
     if across.empty:
         return []
     groups = across.groupby(bare.loc[across.index])

@@ -165,7 +165,8 @@ def _source_of(dataset: Dataset) -> Path:
 
 def _of_folder(folder: Path, sides: Mapping[str, str | None], sheet: Path | None) -> Films:
     found = walk(folder)
-    drawn = [path for path in found.files if sheet is not None and sheet.exists() and path.samefile(sheet)]
+    here = [path for path in found.files if sheet is not None and path.name == sheet.name and sheet.exists()]
+    drawn = [path for path in here if path.samefile(sheet)]  # type: ignore[arg-type]
     found.files = [path for path in found.files if path not in drawn]
     # what is no film by its name is one all the same by its content, or holds films if it is called as a part
     paths, others = _films_among([*found.files, *filter(begins_as_film, found.others)])

@@ -9,6 +9,7 @@ import pytest
 
 from mammo.auditing.hashes import read_grey
 from tests.auditing.test_audit import audited, films, written  # noqa: F401
+from tests.formats import ways
 
 LEFT = "train/P1_L.pgm", "test/P1_R.pgm", "train/P2_L.pgm"
 
@@ -66,6 +67,21 @@ def test_a_column_that_may_tell_the_parts_is_a_doubt(placed, column, words):
     rows = "".join(f"{name}.pgm,P1,{word}\n" for name, word in zip("ab", words, strict=True))
     code, said = audited("films", written(folder / "t.csv", f"path,patient,{column}\n{rows}"))
     assert code == 0 and f"the column {column} may tell the parts of a split" in said.splitlines()[-1]
+
+
+@pytest.mark.parametrize("column", ["interval", "latest", "remarks"])
+def test_another_column_is_no_doubt(placed, column):
+    folder = placed("a.pgm", "b.pgm")
+    rows = f"path,patient,{column}\na.pgm,P1,6\nb.pgm,P1,12\n"
+    assert "may tell the parts" not in audited("films", written(folder / "t.csv", rows))[1]
+
+
+def test_the_names_of_patients_in_headers_are_not_mixed_with_those_of_the_split(placed, tmp_path):
+    folder = placed("b.pgm")
+    (folder / "a.dcm").write_bytes(ways.dicom(ways.X, PatientID="7"))
+    split = written(tmp_path / "s.csv", "image_id,patient,split\na,5,train\nb,7,test\n")
+    code, said = audited("films", folder, "--split", split)
+    assert code == 0 and "leak:" not in said
 
 
 @pytest.mark.parametrize(
