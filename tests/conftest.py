@@ -19,6 +19,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from matplotlib.image import imsave
 
+os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")  # before OpenCV: what a test forks may wait for its threads
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: a worker has one core, and more threads would wait
 

@@ -133,13 +133,6 @@ def end_with(parent: int) -> None:
             os._exit(1)
 
 
-def help_out(parent: int, *_: object) -> None:
-    """Prepare a loader's worker: it ends with its parent, and ignores signals to stop, which all processes get."""
-    end_with(parent)
-    for number in (*STOP, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
-
-
 def end_when_told() -> None:
     """End this process in one line at Ctrl-C, SIGTERM and its like; a run that trains saves its state first.
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import cv2
 
 from mammo.errors import UnreadableFilm
-from mammo.processes.peers import START, end_with, neighbours
+from mammo.processes.peers import START, STOP, end_with, neighbours
 
 FEW = 8  # films for which no process is started
 MOST = 16  # processes, so that a machine of many cores does not hold a film on each of them
@@ -96,12 +96,21 @@ def _from_pool(work: Callable[[Any], Any], items: Sequence[Any], workers: int) -
 
 def _enter(work: Callable[[Any], Any], parent: int) -> None:
     """Prepare a worker: it ends with its parent, leaves signals to it, and computes on one core."""
-    end_with(parent)
-    for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(number, signal.SIG_IGN)
+    help_out(parent)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a pool ends its workers by it
-    cv2.setNumThreads(0)  # not 1: OpenCV would wait for threads that a fork does not copy
     _at_work[:] = [work]
+
+
+def help_out(parent: int, *_: object) -> None:
+    """Prepare a forked process: it ends with its parent, ignores signals to stop, and computes on one core.
+
+    A fork does not copy OpenCV's threads, but locks that they hold at that moment stay locked: on a machine of many
+    cores, one of some thousand forked processes waited for ever in its first OpenCV call.
+    """
+    end_with(parent)
+    for number in (*STOP, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    cv2.setNumThreads(0)  # not 1: OpenCV would wait for the threads that are not there
 
 
 def _answer(item: Any) -> Any:

@@ -10,7 +10,8 @@ from torch.utils.data import DataLoader, Sampler
 
 from mammo.config import DataConfig
 from mammo.errors import check_shared_memory
-from mammo.processes.peers import START, help_out
+from mammo.processes.peers import START
+from mammo.processes.workers import help_out
 from mammo.training import frozen
 from mammo.training.guard import Guard
 from mammo.training.prepare import Prepared

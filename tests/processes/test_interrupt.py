@@ -12,7 +12,7 @@ import pytest
 from mammo.processes import peers
 from tests.conftest import SHARES, SMALL
 
-LISTENS = "import os, signal; from mammo.processes import peers; "
+LISTENS = "import os, signal; from mammo.processes import peers, workers; "
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +44,7 @@ def test_a_child_of_the_program_ends_without_a_word_and_a_loaders_worker_goes_on
     fork = "peers.end_when_told(); child = os.fork(); child or os.kill(os.getpid(), signal.SIGINT); "
     done = ended(fork + "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))")
     assert (done.stdout, done.stderr) == ("143\n", "")
-    done = ended("peers.help_out(os.getppid()); os.kill(os.getpid(), signal.SIGINT); print(1)")
+    done = ended("workers.help_out(os.getppid()); os.kill(os.getpid(), signal.SIGINT); print(1)")
     assert done.stdout == "1\n"
 
 

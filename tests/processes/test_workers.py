@@ -1,6 +1,7 @@
 """Films are shared out to processes: in order, each once, and one that kills its process ends nothing."""
 
 import errno
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -8,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from mammo import errors
@@ -117,6 +120,16 @@ def test_the_processes_end_with_a_parent_that_is_killed():
     while any(Path(f"/proc/{one}").exists() for one in processes):
         assert time.monotonic() < end, "a worker outlives its parent"
         time.sleep(0.02)
+
+
+def test_a_forked_process_computes_without_the_threads_that_it_does_not_have():
+    cv2.setNumThreads(4)
+    try:
+        cv2.medianBlur(np.zeros((256, 256), np.uint8), 5)  # starts OpenCV's threads
+        with multiprocessing.get_context("fork").Pool(1, workers.help_out, [os.getpid()]) as pool:
+            assert pool.apply_async(cv2.getNumThreads).get(30) == 1
+    finally:
+        cv2.setNumThreads(1)
 
 
 @pytest.mark.parametrize(
