@@ -88,19 +88,29 @@ def find_parts(paths: Sequence[Path], among: np.ndarray) -> list[Part]:
     index.add([looks])
     index.train()
     cv2.setRNGSeed(0)
-    found: dict[tuple[int, int], Part] = {}
-    for one in track(range(len(rows)), "looking for parts", console=Console(stderr=True)):
+
+    def of_film(one: int) -> list[Part]:
         strongest = [some[:ASKED] for some in (of[one], *drawn_out.get(one, ()))]
         asked_for = [*((False, some) for some in strongest), *((True, _mirrored(some)) for some in strongest)]
-        for negative, mirrored, asked in [
-            *((False, *one) for one in asked_for),
-            *((True, mirrored, _negative(asked)) for mirrored, asked in asked_for),
-        ]:
-            for other, here, there in _candidates(asked, index, owner, places, one):
-                pair = (min(rows[one], rows[other]), max(rows[one], rows[other]))
-                part = _laid_over(paths, rows[one], rows[other], here, there, mirrored=mirrored, negative=negative)
-                if part is not None and (pair not in found or part.correlation > found[pair].correlation):
-                    found[pair] = part
+        parts = (
+            _laid_over(paths, rows[one], rows[other], here, there, mirrored=mirrored, negative=negative)
+            for negative, mirrored, asked in [
+                *((False, *some) for some in asked_for),
+                *((True, mirrored, _negative(asked)) for mirrored, asked in asked_for),
+            ]
+            for other, here, there in _candidates(asked, index, owner, places, one)
+        )
+        return [part for part in parts if part is not None]
+
+    found: dict[tuple[int, int], Part] = {}
+    looked = shared_out(of_film, range(len(rows)))
+    for parts in track(looked, "looking for parts", total=len(rows), console=Console(stderr=True)):
+        if isinstance(parts, UnreadableFilm):
+            raise parts
+        for part in parts:
+            pair = part.first, part.second
+            if pair not in found or part.correlation > found[pair].correlation:
+                found[pair] = part
     return sorted(found.values(), key=lambda part: -part.correlation)
 
 
@@ -200,9 +210,6 @@ def _laid_over(
     paths: Sequence[Path], one: int, other: int, here: np.ndarray, there: np.ndarray, *, mirrored: bool, negative: bool
 ) -> Part | None:
     """Return the part if two films show the same when their features lie over each other, else None."""
-    left, right = read_grey(paths[one]), read_grey(paths[other])
-    left = 255 - left if negative else left
-    left = np.ascontiguousarray(left[:, ::-1]) if mirrored else left
     for arranged in (cv2.estimateAffinePartial2D, cv2.estimateAffine2D):  # the second for a picture that was stretched
         warp, inside = arranged(here, there, ransacReprojThreshold=NEAR_PX, maxIters=500)
         if warp is None or int(inside.sum()) < INLIERS:
@@ -211,7 +218,10 @@ def _laid_over(
         scale = float(np.sqrt(across * down))
         if not SCALES[0] < scale < SCALES[1] or across > STRETCHED * down:
             continue
+        left, right = read_grey(paths[one]), read_grey(paths[other])
+        left = 255 - left if negative else left
         if mirrored:  # x of the mirrored film begins at its left edge, -x of its features at minus the width
+            left = np.ascontiguousarray(left[:, ::-1])
             warp[:, 2] -= warp[:, 0] * (left.shape[1] - 1)
         alike = _alike(left, right, warp) if scale <= 1 else _alike(right, left, cv2.invertAffineTransform(warp))
         if alike >= SAME:

@@ -8,6 +8,7 @@ import pytest
 
 from mammo.auditing import parts
 from mammo.auditing.hashes import read_grey
+from mammo.errors import UnreadableFilm
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +68,18 @@ def test_a_part_that_is_squeezed_to_a_small_square_is_found(films, mirrored):
     squeezed = cv2.resize(made[1][:, 90:310], (224, 224), interpolation=cv2.INTER_AREA)
     told = found(folder, squeezed[:, ::-1] if mirrored else squeezed)
     assert [(one.first, one.second) for one in told] == [(1, 3)] and "stretched by 1.8" in told[0].proof
+
+
+def test_a_film_that_goes_away_meanwhile_is_told_and_not_passed_over(films, monkeypatch):
+    folder, made = films
+    assert found(folder, made[1][100:300, 100:300])  # its features are kept now
+
+    def gone(path):
+        raise UnreadableFilm(f"{path}: it is not there")
+
+    monkeypatch.setattr(parts, "read_grey", gone)
+    with pytest.raises(UnreadableFilm, match="it is not there"):
+        found(folder, made[1][100:300, 100:300])
 
 
 def test_a_picture_of_one_row_ends_nothing(films):

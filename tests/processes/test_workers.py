@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -126,8 +127,8 @@ def test_a_forked_process_computes_without_the_threads_that_it_does_not_have():
     cv2.setNumThreads(4)
     try:
         cv2.medianBlur(np.zeros((256, 256), np.uint8), 5)  # starts OpenCV's threads
-        with multiprocessing.get_context("fork").Pool(1, workers.help_out, [os.getpid()]) as pool:
-            assert pool.apply_async(cv2.getNumThreads).get(30) == 1
+        with ProcessPoolExecutor(1, multiprocessing.get_context("fork"), workers.help_out, (os.getpid(),)) as pool:
+            assert pool.submit(cv2.getNumThreads).result(30) == 1
     finally:
         cv2.setNumThreads(1)
 
