@@ -12,6 +12,7 @@ import pandas as pd
 from mammo.datasets import film as films
 from mammo.datasets.film import Film
 from mammo.formats import READING_VERSION
+from mammo.formats.remembered import state_of
 
 FACTS = ["path", "laterality", "view", "spacing_mm"]  # of an image, which its film needs
 
@@ -54,15 +55,15 @@ class OnDisk:
         return replace(film, **facts)
 
     def digest(self, image_id: str) -> str | None:
-        """Return a digest of the file's path, size and time of change, and of all else that decides the film."""
+        """Return a digest of the file's path, its state, and all else that decides the film."""
         row = self._image(image_id)
         path = Path(row["path"])
         try:
-            stat = path.stat()
+            state = state_of(path.stat())
         except OSError:
             return None
         told = [None if pd.isna(row[key]) else row[key] for key in FACTS[1:]]
-        facts = [str(path.absolute()), stat.st_size, stat.st_mtime_ns, self.voi, READING_VERSION, *told]
+        facts = [str(path.absolute()), state, self.voi, READING_VERSION, *told]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
     def _image(self, image_id: str) -> dict[str, Any]:
