@@ -90,7 +90,7 @@ class DataConfig:
     shuffle_block: int | None = _whole(None, 1)  # neighbouring samples that are read and shuffled together; null: all
     # the largest share of the images that a run leaves out because their films are unreadable; above it, it stops
     max_unreadable: float = _number(0.05, 0, 1)
-    audit: bool = True  # whether films are compared before training, for several data sets or split=official
+    audit: bool = True  # whether your own films, several data sets and split=official are compared before training
     cache: bool = True  # whether crops and the outputs of a frozen part are kept on disk for later runs
     # the fold that is the test part, counted from 0; null: one split with the sizes of split.shares
     fold: int | None = _whole(None, 0)

@@ -36,8 +36,8 @@ class Across:
     notes: list[str] = field(default_factory=list)
 
 
-def audit_across(films: Films, datasets: pd.Series, *, within: bool) -> Across:
-    """Compare the images of several data sets, or those of the parts of a split, by their headers and pixels.
+def audit_across(films: Films, datasets: pd.Series, within: pd.Series) -> Across:
+    """Compare the images of several data sets, and those of the parts of a split, by their headers and pixels.
 
     Two images have the same acquisition if their headers state one SOPInstanceUID, and are of one exam if these state
     one StudyInstanceUID. An SOPInstanceUID that several images of a data set state is not used, nor is a
@@ -46,10 +46,10 @@ def audit_across(films: Films, datasets: pd.Series, *, within: bool) -> Across:
     Args:
         films: The films, with the part of the split of each; an image in several parts has them joined by a plus.
         datasets: The data set of each film, in the order of the films.
-        within: True compares the parts of the split within a data set too, because the split was given with it.
+        within: (films,) bool, whether a film is compared with those of its own data set in other parts of the split.
     """
     table = films.table.assign(dataset=datasets.to_numpy())
-    table["group"] = table["dataset"] + (" " + table["split"] if within else "")
+    table["group"] = table["dataset"] + (" " + table["split"]).where(within.to_numpy(bool), "")
     headers = read_headers(list(table["path"]))
     for of in ("acquisition", "exam"):
         table[of] = pd.Series([getattr(one, of) for one in headers], dtype="string")

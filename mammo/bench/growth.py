@@ -31,11 +31,11 @@ def measure(overrides: list[str], *, say: Callable[[str], None]) -> dict[str, An
     for films in FILMS:
         machine.ran(["-m", "mammo", "data", "fetch", "phantom", "--patients", str(films // 2)])
         with tempfile.TemporaryDirectory(prefix="mammo-bench-") as folder:
-            line = ["train.py", *SMALL, f"data.patients={films // 2}", *overrides, f"hydra.run.dir={folder}/run"]
+            line = ["train.py", *SMALL, f"data.patients={films // 2}", *overrides]
             env = machine.own_home(Path(folder))
             for cached in (False, True):
                 shown = f"{films} films, {'again' if cached else 'first'}"
-                add("films", shown, line, env, films=films, cached=cached)
+                add("films", shown, [*line, f"hydra.run.dir={folder}/{cached}"], env, films=films, cached=cached)
     for rows in ROWS:
         add("rows", f"{rows:,} rows", ["-m", "mammo.bench.tables", str(rows)], rows=rows)
     return found

@@ -42,11 +42,9 @@ def measure(overrides: list[str], *, rounds: int, say: Callable[[str], None]) ->
     """
     runs: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="mammo-bench-") as folder:
-        env, folders = (
-            machine.own_home(Path(folder)),
-            [f"hydra.run.dir={folder}/run", f"hydra.sweep.dir={folder}/sweep"],
-        )
-        for name, line in RUNS.items():
+        env = machine.own_home(Path(folder))
+        for number, (name, line) in enumerate(RUNS.items()):
+            folders = [f"hydra.run.dir={folder}/{number}", f"hydra.sweep.dir={folder}/{number}"]
             seconds, _, text = machine.ran(["train.py", *line, *overrides, *folders], env)
             imports = sum(map(float, re.findall(r"^time .*: imports ([\d.]+)", text, re.MULTILINE)))
             computed = sum(map(int, re.findall(r"^frozen .* (\d+) to compute once", text, re.MULTILINE)))

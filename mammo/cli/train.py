@@ -71,7 +71,7 @@ def checked(arguments: list[str]) -> list[str]:
         raise InputError(f"{next(word for word in arguments if word.startswith('='))}: expected <key>=<value>")
     flags = [word for word in arguments if word in ("-m", "--multirun")]  # Hydra wants it before all other words
     arguments = resume.resumed([*flags, *(word for word in arguments if word not in flags)])
-    arguments = for_hydra(arguments)
+    arguments = resume.named_again(for_hydra(arguments))
     check_choices(arguments, conf())
     check_line(arguments, conf())
     return arguments

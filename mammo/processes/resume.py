@@ -84,6 +84,30 @@ def resumed(arguments: list[str]) -> list[str]:
     return arguments
 
 
+def named_again(arguments: list[str]) -> list[str]:
+    """Return the command line to run where it names the folder of a run that there is: the same one goes on.
+
+    Args:
+        arguments: The words as Hydra gets them.
+
+    Raises:
+        InputError: The run there has other settings; it would be replaced, and what was made of it since would stay.
+    """
+    named = next((line for line in arguments if line.startswith("hydra.run.dir=")), "${")
+    folder = Path(named.partition("=")[2].strip("'\""))
+    finished, stopped = folder / FINISHED, folder / "checkpoints" / "last.ckpt"
+    if {"-m", "--multirun", LAST} & set(arguments) or "${" in named or not (finished.is_file() or stopped.is_file()):
+        return arguments
+    task = [line for line in arguments if not line.startswith("hydra")]
+    with contextlib.suppress(InputError):
+        if sorted(set(_task(folder)) - {LAST}) == sorted(task):
+            last = [] if any(line.startswith("ckpt_path=") for line in task) else [LAST]
+            return [*arguments, *last, "hydra.output_subdir=null"]
+    raise InputError(
+        f"hydra.run.dir={folder}: a run of other settings is there; name another folder, or remove that one"
+    )
+
+
 def _of_folder(folder: Path, others: list[str]) -> list[str]:
     if others:
         raise InputError(f"resume={folder} keeps the settings of the run or sweep there; leave out {others[0]}")

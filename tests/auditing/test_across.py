@@ -33,7 +33,7 @@ def audited(tmp_path, phantom):
             )
         ]
         films = Films(pd.DataFrame(rows, dtype=STRING), [], tmp_path)
-        return audit_across(films, pd.Series(datasets, dtype=STRING), within=within)
+        return audit_across(films, pd.Series(datasets, dtype=STRING), pd.Series(within, range(len(datasets))))
 
     return start
 

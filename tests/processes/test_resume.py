@@ -366,6 +366,31 @@ def test_resume_is_the_command_of_the_run_in_its_folder(tmp_path):
     assert "ckpt_path=last" not in resume.resumed([f"resume={evaluated}"])
 
 
+def test_a_folder_that_is_named_again_goes_on_with_its_run_and_is_not_replaced_by_another(tmp_path):
+    folder = record(tmp_path / "a run", ["seed=3", "model=vgg16"], finished=True)
+    into = f'hydra.run.dir="{folder}"'
+    assert resume.named_again(["model=vgg16", "seed=3", into])[2:] == [
+        into,
+        "ckpt_path=last",
+        "hydra.output_subdir=null",
+    ]
+    with pytest.raises(InputError, match=r"a run: a run of other settings is there; name another folder"):
+        resume.named_again(["model=vgg16", into])
+    (folder / resume.FINISHED).unlink()
+    assert resume.named_again(["model=vgg16", into]) == ["model=vgg16", into]  # nothing is lost
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints" / "last.ckpt").touch()
+    with pytest.raises(InputError, match="a run of other settings is there"):
+        resume.named_again(["model=vgg16", into])
+    shared = record(tmp_path / "shared", [], finished=True)
+    shutil.rmtree(shared / ".hydra")
+    with pytest.raises(InputError, match="a run of other settings is there"):
+        resume.named_again([f"hydra.run.dir={shared}"])
+    evaluated = record(tmp_path / "evaluated", ["fit=false", "ckpt_path=run"], finished=True)
+    line = ["fit=false", "ckpt_path=run", f"hydra.run.dir={evaluated}"]
+    assert resume.named_again(line) == [*line, "hydra.output_subdir=null"]
+
+
 def test_a_run_that_was_killed_while_its_command_was_written_down_is_not_run_under_half_of_it(tmp_path):
     folder = record(tmp_path / "run", ["seed=3", "model=vgg16"], written=["seed=3"])
     with pytest.raises(InputError, match=r"was killed as it began; .* with hydra\.run\.dir=.*/run ckpt_path=last"):
