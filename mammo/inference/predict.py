@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 BROKEN = (InputError, OSError, MemoryError)  # errors of one film that end nothing
 FEW = 8  # films from which on a bar is shown
 PREDICTED, LEFT_OUT = "predicted", "left_out"
+SEARCHED = (
+    "windows all over the breast were looked at, and the most alarming one counts; no threshold was chosen for that, "
+    "and the probabilities are those of windows around known places; name the place in a film with --at x,y"
+)
 
 
 def predict(
@@ -91,9 +95,11 @@ def answers_from(
     if detector is not None:
         several = _by_head(detector, several[predictor.head], predicted, partners=partners)
     notes = [*films.notes, *([] if predictor.likeness else [NO_LIKENESS])]
-    answers = Answers(predictor.run, predictor.classes, notes, predicted=len(predicted))
+    searched = any(one.searched for of_head in several.values() for one in of_head)
+    answers = Answers(predictor.run, predictor.classes, [*notes, *[SEARCHED] * searched], predicted=len(predicted))
     for head, of_head in several.items():
-        answers.points[head, "image"] = operating_point(predictor.run, head)
+        if not searched:
+            answers.points[head, "image"] = operating_point(predictor.run, head)
         answers.rows += _image_rows(rows, dict(zip(predicted.index, of_head, strict=True)), answers, head)
     if detector is not None:
         answers.marks = _marks(predicted, next(iter(several.values())))
@@ -101,7 +107,6 @@ def answers_from(
         printable(rows.at[n, "path"]): one.outline for n, one in sorted(found.items()) if one.outline is not None
     }
     samples = pd.concat([_samples(predictor, predicted, head, one) for head, one in several.items()])
-    searched = any(one.searched for of_head in several.values() for one in of_head)
     for unit in [one for one in UNITS if one != "image"] if len(predicted) else []:
         if units is None or unit in units:
             _add_unit(answers, predictor, samples, unit, asked=units is not None, searched=searched)
@@ -175,7 +180,7 @@ def _image_rows(
     rows: pd.DataFrame, found: dict[int, Prediction], answers: Answers, head: str
 ) -> Iterator[dict[str, Any]]:
     """Yield the row of each film for one head."""
-    point = answers.points[head, "image"]
+    point = answers.points.get((head, "image"))
     for number, row in enumerate(rows.astype(object).where(rows.notna(), None).to_dict("records")):
         facts = {key: row[key] for key in ("status", "reason", "path", "image_id", "patient", "exam", "view")}
         facts |= {"laterality": row["laterality"], "films": 1, "head": head}
@@ -183,9 +188,8 @@ def _image_rows(
         if one is None:
             yield row_of("image", facts)
         else:
-            threshold = None if one.searched else point
             facts |= {"notes": one.notes, "reason": one.unlike and f"forced, though {one.unlike}"}
-            yield row_of("image", facts, one.probabilities, one.score, threshold)
+            yield row_of("image", facts, one.probabilities, one.score, point)
 
 
 def _samples(
@@ -224,13 +228,18 @@ def _add_unit(
     table, _ = by_unit(known, labels, unit, predictor.config.aggregate)
     films = known.groupby(UNITS[unit])["image_id"].nunique().to_dict()
     for head, of_head in table.groupby("head", sort=False):
-        point = answers.points[str(head), unit] = operating_point(predictor.run, str(head), unit)
+        point = operating_point(predictor.run, str(head), unit)
+        if not searched:
+            answers.points[str(head), unit] = point
         columns = [f"p_{name}" for name in predictor.classes]
         calibrated = point.choices.calibrated(of_head[columns].to_numpy(float))
         for row, values in zip(of_head.to_dict("records"), calibrated, strict=True):
             key = tuple(row[name] for name in UNITS[unit])
             facts = {name: row[name] or None for name in UNITS[unit]} | {"status": PREDICTED, "head": head}
-            facts |= {"films": films[key if len(key) > 1 else key[0]], "notes": (*predictor.said, *point.notes)}
+            facts |= {
+                "films": films[key if len(key) > 1 else key[0]],
+                "notes": (*[SEARCHED] * searched, *predictor.said, *point.notes),
+            }
             score = None if np.isnan(row["score"]) else float(row["score"])
             probabilities = dict(zip(predictor.classes, map(float, values), strict=True))
             answers.rows.append(row_of(unit, facts, probabilities, score, None if searched else point))

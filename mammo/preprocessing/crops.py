@@ -165,7 +165,7 @@ class Lesion:
         if at is not None:
             return self._windows(row, self._ask(row, "point", at)), None
         grid = self._ask(row, "grid")
-        said = "No point was given: windows all over the breast were looked at, and the most alarming one counts."
+        said = "No point was given: the most alarming of windows all over the breast counts, so there is no threshold."
         return self._windows(row, replace(grid, stride_px=max(grid.size_px // 2, 1))), said
 
     def _windows(self, row: pd.Series, ask: Ask) -> list[Ask]:

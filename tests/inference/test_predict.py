@@ -307,6 +307,12 @@ def test_a_point_names_the_lesion_and_without_one_the_breast_is_searched(trained
     status, output = ended(run.path, lesion["path"], "--json")
     (row,) = json.loads(output)["predictions"]
     assert status == 0 and row["threshold"] is None and "all over the breast" in row["notes"][-1]
+    both = phantom.findings().query("patient == @lesion.patient")["path"].unique()
+    status, output = ended(run.path, *both, "--units", "image,breast", "--json")
+    found = json.loads(output)
+    assert status == 0 and not found["operating"] and any("no threshold was chosen" in note for note in found["notes"])
+    assert all(row["threshold"] is None and "all over the breast" in str(row["notes"]) for row in found["predictions"])
+    assert "positive above" not in ended(run.path, lesion["path"])[1]
 
 
 @pytest.mark.parametrize(
