@@ -13,6 +13,7 @@ import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,6 +133,33 @@ def write_table(table: "pd.DataFrame", path: Path) -> None:
     with whole(path) as temporary:
         compression = "xz" if path.suffix == ".xz" else None
         table.to_csv(temporary, index=False, lineterminator="\n", compression=compression)
+
+
+def check_own_folder(folder: Path, names: Iterable[str], option: str, mark: str | None = None) -> None:
+    """Refuse a folder that holds anything but what is written there, so that nothing of another origin is replaced.
+
+    Args:
+        folder: The folder; it need not exist.
+        names: The names of the files that are written there, in which * stands for any signs; none: it must be empty.
+        option: The option that names the folder, for the error.
+        mark: A file that a folder which was written before has; None needs none.
+    """
+    there = sorted(one.name for one in folder.iterdir()) if folder.is_dir() else []
+    others = [one for one in there if not any(fnmatchcase(one, name) for name in names)]
+    if others or (there and mark is not None and mark not in there):
+        raise InputError(
+            f"{folder} has {(others or there)[0]}, which is not of this command, so nothing is written there; "
+            f"name a new folder with {option}"
+        )
+
+
+def check_own_picture(path: Path, title: str, option: str) -> None:
+    """Refuse to replace a file that is no picture with this title, which `figures.save` writes into the file."""
+    if path.is_file():
+        with path.open("rb") as file:
+            own = title.encode() in file.read(4096)  # the bytes in which the texts of a PNG file lie
+        if not own:
+            raise InputError(f"{path} exists and is no picture of {title}; name another file with {option}")
 
 
 def owned() -> str:

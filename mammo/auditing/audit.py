@@ -26,6 +26,7 @@ from mammo.wording import number_of
 
 MOST_PARTS = 2000  # films up to which parts of films are looked for unasked: it takes a second or less for each
 SHOWN = 12  # pairs on the contact sheet, at most
+SHEET = "mammo audit films"  # the title of the contact sheet, by which it is told from another picture
 _TITLE = 34  # characters of a name above its film, at most
 
 
@@ -95,7 +96,7 @@ class Audit:
             (f"{_short(pair.names[0])}\n{pair.where[0]}", f"{_short(pair.names[1])}\n{pair.where[1]}") for pair in worst
         ]
         captions = [f"{place}. {pair.proof}" for place, pair in enumerate(worst, start=1)]
-        figures.save(figures.pairs([pair.thumbs for pair in worst], titles, captions), path)
+        figures.save(figures.pairs([pair.thumbs for pair in worst], titles, captions), path, Title=SHEET)
         return f"{path} shows the worst {len(worst)} of {number_of(len(self.pairs), 'pair')}"
 
 

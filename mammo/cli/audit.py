@@ -56,7 +56,7 @@ def films(
     ] = None,
 ) -> None:
     """Find patients, images and pixels that are in two parts of a split, or could be after a random split."""
-    from mammo.auditing.audit import audit_of
+    from mammo.auditing.audit import SHEET, audit_of
     from mammo.auditing.forecast import forecast
     from mammo.auditing.hashes import hash_shard
     from mammo.auditing.sides import read_sides
@@ -64,9 +64,11 @@ def films(
     from mammo.auditing.splits import read_split
     from mammo.cli.prepare import shard_of
     from mammo.datasets.registry import DATASETS, open_dataset
+    from mammo.files import check_own_picture
 
     if not source or not sheet.name:
         raise InputError("the name of the films or of the sheet is empty; is a variable of the shell not set?")
+    check_own_picture(sheet, SHEET, "--sheet")
     own = shard_of(shard)
     named = read_sides(sides)
     if words or (source in DATASETS and not Path(source).exists()):

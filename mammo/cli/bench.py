@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from mammo.cli.verbs import Verbs
+from mammo.errors import InputError
 
 app = Verbs(help=__doc__)
 Overrides = Annotated[list[str] | None, typer.Argument(help="settings of the runs, in the words of train.py")]
@@ -19,7 +20,21 @@ Names = Annotated[str, typer.Option("--models", help="names of backbones, separa
 Batch = Annotated[int, typer.Option(min=1, help="the number of images in a step")]
 Rounds = Annotated[int, typer.Option(min=1, help="the number of rounds; each measures everything once")]
 Steps = Annotated[int, typer.Option(min=1, help="the number of steps in a round; medians are over all rounds")]
-To = Annotated[Path, typer.Option(help="folder for the tables and figures")]
+
+
+def _own(context: typer.Context, to: Path) -> Path:
+    """Refuse a folder with a file of the measurement's name that no measurement has written."""
+    from mammo.files import read_json
+
+    name = context.info_name
+    there = [path for path in (to / f"{name}.{end}" for end in ("json", "md", "png")) if path.exists()]
+    facts = read_json(there[0]) if there and there[0].suffix == ".json" else None
+    if there and not (isinstance(facts, dict) and "machine" in facts):
+        raise InputError(f"{there[0]} is of no mammo bench {name}; name another folder with --to")
+    return to
+
+
+To = Annotated[Path, typer.Option(help="folder for the tables and figures", callback=_own)]
 BENCH = Path("bench")
 
 

@@ -8,7 +8,7 @@ import typer
 
 def card(
     run: Annotated[Path, typer.Argument(help="the folder of a finished run")],
-    out: Annotated[Path | None, typer.Option(help="folder for the card [default: the folder of the run]")] = None,
+    out: Annotated[Path | None, typer.Option(help="new folder for the card [default: the folder of the run]")] = None,
     test: Annotated[list[Path] | None, typer.Option(help="an external test of the run; may be given again")] = None,
 ) -> None:
     """Write the model card of a finished run.
@@ -16,6 +16,7 @@ def card(
     It is Markdown and a page of HTML. It tells data, protocol, results with intervals, subgroups, limits, licences and
     digests, all from the files of the run.
     """
+    from mammo.files import check_own_folder
     from mammo.reports.card import model_card
     from mammo.run_folder import RunFolder
     from mammo.runs.checks import check_writable
@@ -25,5 +26,7 @@ def card(
     check_run(folder)
     where = out or run
     check_writable(where, "--out")
+    if where.resolve() != run.resolve():
+        check_own_folder(where, (), "--out")
     paths = model_card(folder, test or ()).save(where)
     typer.echo("\n".join(f"written: {path}" for path in paths))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 app = Verbs(help=__doc__)
 LISTED = 50  # files passed over that are named with their reason
+SUMMARY, CHECK = "mammo data summary", "mammo data check"  # the titles of their pictures
 Name = Annotated[str, typer.Argument(help="mias, phantom, or a class of your own, for example my_lab.Films")]
 Root = Annotated[str | None, typer.Option(help="folder of the films [default: below MAMMO_HOME]")]
 Archive = Annotated[str | None, typer.Option(help="mias: path of all-mias.tar.gz [default: MAMMO_MIAS_ARCHIVE]")]
@@ -112,13 +113,15 @@ def summary(
     from mammo import figures
     from mammo.datasets import summary as summaries
     from mammo.datasets.base import load_findings
+    from mammo.files import check_own_picture
 
+    path = picture or Path(f"{name}-films.png")
+    check_own_picture(path, SUMMARY, "--picture")
     dataset = opened(name, root=root, patients=patients, film_seed=film_seed)
     table = load_findings(dataset)
     for title, counts in summaries.counts(table).items():
         typer.echo(f"{title + ':':19}" + ", ".join(f"{count} {value}" for value, count in counts.items()))
-    path = picture or Path(f"{name}-films.png")
-    figures.save(summaries.picture(dataset, table), path)
+    figures.save(summaries.picture(dataset, table), path, Title=SUMMARY)
     typer.echo(f"{'picture:':19}{path}")
 
 
@@ -195,7 +198,10 @@ def check(
     from mammo.datasets.base import choose_images
     from mammo.datasets.labels import Labels, check_task
     from mammo.datasets.registry import DATASETS, open_dataset
+    from mammo.files import check_own_picture
 
+    path = picture or Path(f"{Path(source).stem}-check.png")
+    check_own_picture(path, CHECK, "--picture")
     config = config_of_source(source, words or [])
     if config.data.table == source and not Path(source).expanduser().exists():
         raise InputError(
@@ -221,8 +227,7 @@ def check(
     if hasattr(dataset, "understood"):
         typer.echo("".join(f"alike:      {doubt}\n" for doubt in dataset.understood.doubts()), nl=False)
     if found.sheet is not None:
-        path = picture or Path(f"{Path(source).stem}-check.png")
-        figures.save(found.sheet, path)
+        figures.save(found.sheet, path, Title=CHECK)
         typer.echo(f"picture: {path}")
     if found.faults:
         raise typer.Exit(1)

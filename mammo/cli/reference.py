@@ -8,6 +8,8 @@ from typing import Annotated, Any, get_args
 
 import typer
 
+from mammo.errors import InputError
+
 WRITTEN = "This page is written by `python -m mammo reference`; change the code, not the page."
 
 
@@ -19,6 +21,9 @@ def reference(
     from mammo.files import write_text
 
     pages = {"configuration.md": configuration(), "command-line.md": command_line(context.find_root().command)}
+    for path in (folder / name for name in pages):
+        if path.is_file() and WRITTEN not in path.read_text():
+            raise InputError(f"{path} is no page of this command; name another folder")
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in pages.items():
         write_text(text, folder / name)

@@ -11,6 +11,7 @@ import typer
 from mammo.errors import InputError
 
 Unit = StrEnum("Unit", ["image", "breast", "exam", "patient"])
+PAIRED = "paired.md"  # the differences of several tables
 Rule = StrEnum("Rule", ["mean", "max", "noisy_or"])
 
 
@@ -69,10 +70,12 @@ def evaluate(
         Rule,
         typer.Option(help="the rows of one: their mean, the most alarming row, or that any is positive"),
     ] = Rule.mean,
-    out: Annotated[Path | None, typer.Option(help="folder for the report, its numbers and figures")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="folder for the report, its numbers and figures; new, or of this table")
+    ] = None,
 ) -> None:
     """Evaluate predictions of any program, by patient."""
-    from mammo.files import write_text
+    from mammo.files import check_own_folder, write_text
     from mammo.reports import external, leaderboard
     from mammo.runs.checks import check_writable
     from mammo.tables.memory import keep_little
@@ -82,11 +85,15 @@ def evaluate(
     for table in tables:
         if table.is_dir():
             raise InputError(f"{table} is a folder, but evaluate takes tables of predictions; use mammo report {table}")
-    if out is not None:
-        check_writable(out, "--out")
-    found = [external.evaluate(one, **how, threshold=threshold, unit=unit, rule=rule) for one in tables]
     stems = [table.stem for table in tables]
     names = [stem if stems.count(stem) == 1 else f"{stem}-{at}" for at, stem in enumerate(stems, start=1)]
+    if out is not None:
+        check_writable(out, "--out")
+        if len(tables) > 1:
+            check_own_folder(out, [*names, PAIRED], "--out")
+        for table, name in zip(tables, names, strict=True):
+            external.check_free(out / name if len(tables) > 1 else out, table)
+    found = [external.evaluate(one, **how, threshold=threshold, unit=unit, rule=rule) for one in tables]
     for table, name, one in zip(tables, names, found, strict=True):
         typer.echo(f"## {table}\n" * (len(found) > 1) + str(one))
         if out is not None:
@@ -95,7 +102,7 @@ def evaluate(
         differences = leaderboard.compared([one.external for one in found])
         typer.echo(differences)
         if out is not None:
-            write_text(differences + "\n", out / "paired.md")
+            write_text(differences + "\n", out / PAIRED)
 
 
 def named_columns(words: list[str] | None) -> dict[str, str]:
@@ -163,7 +170,7 @@ def detectors(
 
 def collect(
     sweep: Annotated[Path, typer.Argument(help="the folder of a sweep over folds and seeds")],
-    to: Annotated[Path, typer.Option(help="the table to write, say malignancy.csv.xz")],
+    to: Annotated[Path, typer.Option(help="the table to write, which must not exist, say malignancy.csv.xz")],
     head: Annotated[str, typer.Option(help="the head whose predictions are kept, beside the baselines")],
 ) -> None:
     """Write the test predictions of a sweep as one table.

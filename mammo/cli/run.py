@@ -46,7 +46,7 @@ def errors(
     head: Annotated[str | None, typer.Option(help="the head that answers [default: the network's own]")] = None,
     part: Annotated[str, typer.Option(help="train, val or test")] = "test",
     out: Annotated[
-        Path | None, typer.Option(help="folder to write to [default: errors in the folder of the run]")
+        Path | None, typer.Option(help="new folder to write to [default: errors in the folder of the run]")
     ] = None,
 ) -> None:
     """Write the false negatives and false positives of a run, with their names.
@@ -54,13 +54,17 @@ def errors(
     errors.csv has a row for each, the furthest from the threshold first; errors.png shows the first films of each kind,
     if they are where the run found them. Both are for those who may see the films.
     """
+    from mammo.files import check_own_folder
     from mammo.run_folder import RunFolder
     from mammo.runs import mistakes
     from mammo.runs.checks import check_writable
 
     folder = RunFolder(run)
-    table, where = mistakes.mistakes(folder, head, part), out or run / "errors"
+    where = out or run / "errors"
     check_writable(where, "--out")
+    own = where.resolve() == (run / "errors").resolve()
+    check_own_folder(where, mistakes.NAMES.values() if own else (), "--out")
+    table = mistakes.mistakes(folder, head, part)
     paths, lacking = mistakes.write(folder, table, where)
     kinds = table["kind"].value_counts(sort=False).items()
     said = ", ".join(f"{kind}: {count}" for kind, count in kinds) or "no error"

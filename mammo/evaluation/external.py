@@ -47,6 +47,7 @@ class External:
     notes: list[str] = field(default_factory=list)
     name: str = "predictions"
     identified: bool = True  # False if no column names the images; rows then differ by their order only
+    path: Path = Path("predictions")  # of the file
 
 
 def read_external(
@@ -117,7 +118,7 @@ class _Reader:
         if len(classes) == 2:
             self.notes.insert(0, f"positive class: {classes[1]}; negative class: {classes[0]}")
         self.notes += said_of(table, classes, self.images, by_patient=self.by is not None)
-        return External(table, classes, self.notes, Path(self.name).name, "image_id" in self.raw)
+        return External(table, classes, self.notes, Path(self.name).name, "image_id" in self.raw, Path(self.name))
 
     def _patients(self) -> pd.Series:
         if self.by is None:

@@ -65,8 +65,11 @@ def collect(sweep: Path, path: Path, head: str) -> None:
     surround, and its probabilities are those of the majority class.
 
     Raises:
-        InputError: The folder is no sweep of one experiment, the experiment leaks, or has no such head.
+        InputError: The table exists, or the folder is no sweep of one experiment, the experiment leaks, or has no such
+            head.
     """
+    if path.exists():
+        raise InputError(f"{path} exists and is not overwritten; name another file with --to")
     if not (sweep / JOBS).is_file():
         raise InputError(f"{sweep}: no {JOBS} in it; expected the folder of a sweep that has ended")
     experiments = read_experiments([sweep])

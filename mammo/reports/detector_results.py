@@ -29,7 +29,7 @@ from mammo.evaluation.mark_tables import (
 from mammo.evaluation.marks import Detection, judge
 from mammo.evaluation.metrics import mean_auroc, support
 from mammo.evaluation.predictions import NO_TABLE, Predictions
-from mammo.files import read_json, write_json, write_table
+from mammo.files import check_own_folder, read_json, write_json, write_table
 from mammo.reports.markdown import markdown, signed
 from mammo.run_folder import RunFolder
 
@@ -216,6 +216,7 @@ def collect(sweep: Path, folder: Path, chosen_on: Sequence[int] = ()) -> None:
         lesions.append(run.lesions[run.lesions["split"] == "test"])
         if (of_run := run.windows) is not None:
             windows.append(of_run.assign(positive=of_run["label"] == classes[1]))
+    check_own_folder(folder, (*COLUMNS, LESIONS, WINDOWS, SEEDS), "--to", CANDIDATES)
     folder.mkdir(parents=True, exist_ok=True)
     kept = pd.concat(lesions).drop_duplicates(["image_id", "finding_id"]).sort_values(["image_id", "finding_id"])
     write_table(pd.concat(predictions)[COLUMNS[PREDICTIONS]], folder / PREDICTIONS)

@@ -1,9 +1,12 @@
 """Evaluate predictions from any source: numbers with intervals by patient, a report, and figures."""
 
+import hashlib
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -14,7 +17,7 @@ from mammo.evaluation.bootstrap import Value
 from mammo.evaluation.evaluate import Evaluation, evaluate_table
 from mammo.evaluation.external import External, read_external
 from mammo.evaluation.operating_point import Operating
-from mammo.files import write_json, write_text
+from mammo.files import check_own_folder, read_json, write_json, write_text
 from mammo.reports import leaderboard, run_figures
 from mammo.reports.experiments import experiment_of
 from mammo.reports.run import SHOWN, metrics_table
@@ -26,6 +29,10 @@ CHOSEN = (
 )
 GIVEN = "Metrics that end in `_at_threshold` use the threshold that was given."
 UNCHOSEN = "No row has split=val, so no threshold and no temperature were chosen. --threshold gives a threshold."
+
+
+NAMES = ("report.md", "metrics.json", "roc.png", "roc_*.png", "reliability.png")
+TABLE = "evaluated_table"  # the key of metrics.json that tells an evaluation from a run
 
 
 @dataclass
@@ -60,12 +67,20 @@ class ExternalEvaluation:
         return self.text
 
     def save(self, folder: Path | str) -> Path:
-        """Write report.md, metrics.json, roc.png and, for probabilities, reliability.png to a folder; return it."""
+        """Write report.md, metrics.json, roc.png and, for probabilities, reliability.png to a folder; return it.
+
+        Raises:
+            InputError: The folder has something else than an evaluation of this table.
+        """
         folder = Path(folder)
+        check_free(folder, self.external.path)
         folder.mkdir(parents=True, exist_ok=True)
+        for picture in folder.glob("*.png"):  # of an evaluation that this one replaces
+            picture.unlink()
         lines = [self.text, ""]
         plain = {head: {name: one.as_json() for name, one in of.items()} for head, of in self.metrics.items()}
-        facts = {"classes": self.external.classes, "notes": self.external.notes, "test": plain}
+        facts: dict[str, Any] = {TABLE: _place(self.external.path), "classes": self.external.classes}
+        facts |= {"notes": self.external.notes, "test": plain}
         if self.evaluation is not None:
             facts["operating"] = {head: vars(one) for head, one in self.evaluation.operating.items()}
         write_json(facts, folder / "metrics.json")
@@ -74,6 +89,23 @@ class ExternalEvaluation:
             lines += [f"![{one.stem}]({one.name})\n" for one in sorted(folder.glob("*.png"))]
         write_text("\n".join(lines), folder / "report.md")
         return folder
+
+
+def check_free(folder: Path, table: Path) -> None:
+    """Refuse a folder that is neither empty nor an evaluation of this table, as its files would be replaced.
+
+    Raises:
+        InputError: The folder has something else.
+    """
+    check_own_folder(folder, NAMES, "--out", "metrics.json")
+    facts = read_json(folder / "metrics.json") if (folder / "metrics.json").is_file() else {TABLE: _place(table)}
+    if not isinstance(facts, dict) or facts.get(TABLE) != _place(table):
+        raise InputError(f"{folder} has metrics.json of something else than {table}; name a new folder with --out")
+
+
+def _place(table: Path) -> str:
+    """Return a digest of where a table lies: its path may tell names."""
+    return hashlib.sha256(os.fsencode(table.resolve())).hexdigest()[:16]
 
 
 def evaluate(

@@ -17,7 +17,7 @@ from mammo.evaluation.bootstrap import Value, difference
 from mammo.evaluation.experiments import Experiment, mean
 from mammo.evaluation.leaks import Leak
 from mammo.evaluation.predictions import BASELINES, head_table, read_predictions
-from mammo.files import write_table, write_text
+from mammo.files import check_own_folder, write_table, write_text
 from mammo.reports.experiments import jobs_of, read_experiments
 from mammo.reports.markdown import markdown, signed
 
@@ -81,6 +81,7 @@ def collect(sweep: Path, folder: Path) -> None:
     """
     experiments = read_experiments([sweep])
     pairs(experiments)
+    check_own_folder(folder, (RUNS, LEAKS, PREDICTIONS), "--to", RUNS)
     folder.mkdir(parents=True, exist_ok=True)
     facts = ["label", "recipe", "leak_study", "task", "protocol"]
     runs = [[getattr(one, fact) for fact in facts] for one in experiments]

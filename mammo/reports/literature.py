@@ -15,7 +15,7 @@ from mammo.evaluation.aggregate import by_unit
 from mammo.evaluation.experiments import mean
 from mammo.evaluation.leaks import united
 from mammo.evaluation.predictions import BASELINES
-from mammo.files import read_json, write_table, write_text
+from mammo.files import check_own_folder, read_json, write_table, write_text
 from mammo.reports.experiments import JOBS, read_experiments
 from mammo.reports.markdown import markdown
 from mammo.run_folder import RunFolder
@@ -56,6 +56,7 @@ def collect(sweeps: list[Path], folder: Path) -> None:
     rows += [_facts(members) for members in runs.values()]
     if len(data := sorted({str(row["data"]) for row in rows})) > 1:
         raise InputError(f"{folder}: one table is of one data set, found {' and '.join(data)}; name another folder")
+    check_own_folder(folder, (INDEX, "*.csv.xz"), "--to", INDEX)
     folder.mkdir(parents=True, exist_ok=True)
     for (key, split), members in runs.items():
         write_table(pd.concat([_tested(run) for run in members], ignore_index=True), folder / f"{key}_{split}.csv.xz")

@@ -1,6 +1,5 @@
 """The external test: a finished run, with all that it has chosen, applied to films that it has not seen."""
 
-import json
 import logging
 import os
 import platform
@@ -39,6 +38,7 @@ from mammo.training.fit import fit_and_predict
 from mammo.training.prepare import Prepared
 
 log = logging.getLogger(__name__)
+OTHERS = ("metrics.json", "report.md", "predictions.csv")  # files that a test writes after its provenance
 
 
 def test(
@@ -76,12 +76,17 @@ def test(
         )
     config, kept = _config(run, data), {} if parts is None else parts.to_dict()
     digest = resume.digest({"config": config.as_dict(), "parts": kept, "run": (run.path / resume.FINISHED).read_text()})
-    if RunFolder(folder).finished and read_json(folder / resume.FINISHED)["digest"] == digest:
-        log.info("done   %s: tested before, not repeated", folder)
-        return dict(read_json(folder / resume.FINISHED)["metrics"])
     there = folder / "provenance.json"
-    if there.is_file() and "external_test" not in json.loads(there.read_text()):
+    if there.is_file() and "external_test" not in read_json(there):
         raise InputError(f"{folder} has a run; name another folder for the test")
+    if not there.is_file() and (others := [name for name in OTHERS if (folder / name).is_file()]):
+        raise InputError(f"{folder} has {others[0]} of something else; name another folder for the test")
+    if RunFolder(folder).finished:
+        ended = read_json(folder / resume.FINISHED)
+        if ended["digest"] != digest:
+            raise InputError(f"{folder} has another test; name another folder for this one")
+        log.info("done   %s: tested before, not repeated", folder)
+        return dict(ended["metrics"])
     quieten()
     load_plugins_of(run)
     plan = plan_of(config.trainer)

@@ -256,6 +256,8 @@ def test_the_command_writes_both_and_takes_finished_runs_only(copied, tmp_path):
     card = model_card(copied)
     assert (tmp_path / "out/model_card.md").read_text() == card.markdown()
     assert (tmp_path / "out/model_card.html").read_text() == card.html()
+    done = CliRunner().invoke(app, ["card", str(copied.path), "--out", str(tmp_path / "out")])
+    assert done.exit_code == 2 and "name a new folder with --out" in done.output  # it may be the card of another run
     (copied.path / FINISHED).unlink()
     assert CliRunner().invoke(app, ["card", str(copied.path)]).exit_code == 2
 

@@ -253,6 +253,8 @@ def test_the_errors_are_one_line(run, tested, others, tmp_path):
     unfinished = tmp_path / "unfinished"
     unfinished.mkdir()
     shutil.copy(path / "provenance.json", unfinished)
+    (tmp_path / "judged").mkdir()
+    (tmp_path / "judged" / "report.md").touch()
     wrong = {
         "no provenance.json; name a run's folder": [tmp_path / "empty", "data=table", data],
         f"resume={unfinished}": [unfinished, "data=table", data],
@@ -264,6 +266,8 @@ def test_the_errors_are_one_line(run, tested, others, tmp_path):
         "data=mais is unknown": [path, "data=mais"],
         "images of the test part are not in the data set": [path, "data=table", data, "--images", path / "split.csv"],
         "has a run; name another folder": [path, "data=table", data, "--out", path],
+        "has another test": [path, "data=table", data, "--images", path / "split.csv", "--out", tested.path],
+        "has report.md of something else": [path, "data=table", data, "--out", tmp_path / "judged"],
         "--images none.csv: no such file": [path, "data=table", data, "--images", "none.csv"],
     }
     for said, words in wrong.items():
