@@ -3,13 +3,14 @@
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 
 from mammo.auditing.claim_numbers import Number
 from mammo.auditing.claim_words import Claim
 
-_EDGE = 1e-12
+_EDGE = 1e-9  # of a film, above what floats are off
 
 
 def in_words(claim: Claim) -> str:
@@ -43,21 +44,27 @@ def of_folds(claim: Claim) -> list[str]:
     wrong += too_wide(claim, folds)
     if wrong or not {"sensitivity", "specificity"} <= set(claim.numbers):
         return wrong
-    spans = {name: number.span() for name, number in claim.numbers.items()}
-    (s0, s1), (t0, t1) = spans["sensitivity"], spans["specificity"]
+    spans = {name: number.ends() for name, number in claim.numbers.items()}
+    (s0, s1, below_s), (t0, t1, below_t) = spans["sensitivity"], spans["specificity"]
     if claim.n_pos is not None and "accuracy" in spans:
         least, most = claim.n_pos // folds, -(-claim.n_pos // folds)
         # the share of positives of a fold
-        low, high = least / -(-claim.n // folds), min(most / (claim.n // folds), 1.0)
-        a0, a1 = spans["accuracy"]
-        if a1 < low * s0 + (1 - high) * t0 - _EDGE or a0 > high * s1 + (1 - low) * t1 + _EDGE:
+        low, high = Fraction(least, -(-claim.n // folds)), min(Fraction(most, claim.n // folds), Fraction(1))
+        a0, a1, below = spans["accuracy"]
+        top_below = (below_s and high > 0) or (below_t and low < 1)
+        if _apart(a1, low * s0 + (1 - high) * t0, below) or _apart(high * s1 + (1 - low) * t1, a0, top_below):
             wrong.append("accuracy is not between sensitivity and specificity as the sizes of the classes demand")
     smaller = folds if claim.n_pos is None else min(claim.n_pos, claim.n - claim.n_pos)
     if "balanced_accuracy" in spans and smaller >= folds:
-        b0, b1 = spans["balanced_accuracy"]
-        if 2 * b1 < s0 + t0 - _EDGE or 2 * b0 > s1 + t1 + _EDGE:
+        b0, b1, below = spans["balanced_accuracy"]
+        if _apart(2 * b1, s0 + t0, below) or _apart(s1 + t1, 2 * b0, below_s or below_t):
             wrong.append("balanced_accuracy is not the mean of sensitivity and specificity")
     return wrong
+
+
+def _apart(highest: Fraction, lowest: Fraction, excluded: bool) -> bool:
+    """Tell if numbers up to `highest`, which itself may be excluded, are all below `lowest`."""
+    return highest < lowest or (excluded and highest == lowest)
 
 
 def folds_of_classes(claim: Claim) -> list[str]:
@@ -77,8 +84,9 @@ def folds_of_classes(claim: Claim) -> list[str]:
 
 
 def _may_be_equal(numbers: Mapping[str, Number], names: tuple[str, ...]) -> bool:
-    spans = [numbers[name].span() for name in names if name in numbers]
-    return not spans or max(low for low, _ in spans) <= min(high for _, high in spans) + _EDGE
+    ends = [numbers[name].ends() for name in names if name in numbers]
+    lowest = max((low for low, _, _ in ends), default=Fraction(0))
+    return not any(_apart(high, lowest, excluded) for _, high, excluded in ends)
 
 
 def _is_mean(number: Number, total: int, folds: int, repeats: int) -> bool:
@@ -87,13 +95,16 @@ def _is_mean(number: Number, total: int, folds: int, repeats: int) -> bool:
     if size == 0:  # some fold has none, and its fraction is nobody's guess
         return True
     low, high = (end * folds * repeats for end in number.span())
+    # sums of counts are told from the excluded end of a number whose scale is not too fine
+    below = number.ends()[2] and 2 * number.scale * (size + 1) * 2 * _EDGE < 1
     most = (folds - larger) * repeats * size  # films in the folds without one film more
     first = max(math.floor((low - most / size) * (size + 1)), 0)
     last = min(math.ceil(high * (size + 1)), larger * repeats * (size + 1))
     # The films that are right in the larger folds; what the others must add repeats itself after `size + 1` of them.
     right = np.arange(first, min(last, first + 2 * (size + 2) + math.ceil((high - low) * (size + 1))) + 1)
     rest = right / (size + 1)
-    fewest, most_right = np.ceil((low - rest) * size - 1e-9), np.floor((high - rest) * size + 1e-9)
+    fewest = np.ceil((low - rest) * size - _EDGE)
+    most_right = np.ceil((high - rest) * size - _EDGE) - 1 if below else np.floor((high - rest) * size + _EDGE)
     return bool((np.maximum(fewest, 0) <= np.minimum(most_right, most)).any())
 
 

@@ -8,6 +8,7 @@ Counts (69/72) are a number too, or stand beside one, and give the films that th
 import re
 import unicodedata
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 
@@ -54,10 +55,27 @@ class Number:
         low, high, left_out = self._halves(rule)
         return -(-low * denominator // (2 * self.scale)), (high * denominator - left_out) // (2 * self.scale)
 
-    def span(self, rule: str = "either") -> tuple[float, float]:
-        """Return the lowest and highest fraction that this number stands for."""
-        low, high, _ = self._halves(rule)
-        return low / (2 * self.scale), min(high / (2 * self.scale), 1.0)
+    def ends(self) -> tuple[Fraction, Fraction, bool]:
+        """Return the lowest and highest fraction that this number stands for, and True if the highest is excluded.
+
+        A truncated number does not reach its upper end, which truncates to the next digits.
+        """
+        low, high, left_out = self._halves("either")
+        whole = 2 * self.scale
+        return Fraction(low, whole), min(Fraction(high, whole), Fraction(1)), bool(left_out) and high <= whole
+
+    def span(self) -> tuple[float, float]:
+        """Return the lowest and highest fraction that this number stands for; the highest may be excluded, see `ends`.
+
+        It is for tests that may be lenient.
+        """
+        low, high, _ = self.ends()
+        return float(low), float(high)
+
+    def stands_for(self, fraction: Fraction) -> bool:
+        """True if a fraction rounds or truncates to this number."""
+        low, high, left_out = self.ends()
+        return low <= fraction <= high and not (left_out and fraction == high)
 
     def complements(self, others: np.ndarray, most: int, rule: str) -> tuple[np.ndarray, np.ndarray]:
         """Return the lowest and highest count, up to `most`, that is this fraction of itself plus `others` (R,)."""
@@ -129,8 +147,7 @@ def read_value(key: str, text: str) -> Value:
         if not total or right > total or key == AUC:
             raise InputError(f"{key}={text}: {right} of {total} is no share of films; write, for example, 69/72")
         value = read_value(key, (found["value"] + found["cent"]) or f"{right / total:.8f}")
-        low, high = value.number.span()
-        if not low - 1e-9 <= right / total <= high + 1e-9:
+        if not value.number.stands_for(Fraction(right, total)):
             raise InputError(
                 f"{key}={text}: {right} of {total} is {100 * right / total:.4f} %, which neither rounds nor "
                 "truncates to it; correct one"

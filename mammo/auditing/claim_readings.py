@@ -1,11 +1,13 @@
 """The readings of a claim other than as counts of the positive class: means over classes, and other definitions.
 
-Every test is lenient at the edges of rounding, so that a number which no reading gives is impossible indeed.
+Every test is lenient at the edges of rounding where floats cannot tell them, so that a number which no reading gives is
+impossible indeed.
 """
 
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 
@@ -25,7 +27,7 @@ MOST_TRIED = 40_000_000  # matrices that are tried in all, in some seconds
 BALANCED = "balanced accuracy, the mean of sensitivity and specificity"
 OF_PRINTED = "F1 computed from the printed precision and sensitivity"
 OF_NOTHING = "0 / 0 counted as 1, as where no film is called positive"
-_EDGE = 1e-12
+_EDGE = 1e-14  # above what floats of some operations are off
 
 Matrix = tuple[int, int, int, int]
 
@@ -134,11 +136,10 @@ def _of_printed(claim: Claim) -> bool:
     if not {"precision", "sensitivity", "f1"} <= set(claim.numbers):
         return False
     precision, recall = (
-        claim.numbers[name].digits / claim.numbers[name].scale for name in ("precision", "sensitivity")
+        Fraction(claim.numbers[name].digits, claim.numbers[name].scale) for name in ("precision", "sensitivity")
     )
-    low, high = claim.numbers["f1"].span()
-    f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
-    return low - _EDGE <= f1 <= high + _EDGE
+    f1 = 2 * precision * recall / (precision + recall) if precision + recall else Fraction(0)
+    return claim.numbers["f1"].stands_for(f1)
 
 
 def too_many(claim: Claim) -> bool:
@@ -184,7 +185,7 @@ def _masks(
     values = {name: _ways(pair, positives, negatives) | {"micro": right} for name, pair in pairs.items()}
     values |= {"accuracy": dict.fromkeys(values["f1"], right), "balanced_accuracy": dict.fromkeys(values["f1"], both)}
     masks = {
-        name: {way: _gives(number, value) for way, value in values[name].items()}
+        name: {way: _gives(number, value, 2 * claim.n**3) for way, value in values[name].items()}
         for name, number in claim.numbers.items()
     }
     if "f1" in claim.numbers:  # some take F1 of the means instead of the mean of F1
@@ -193,13 +194,23 @@ def _masks(
         )
         for (way, of_precision), of_recall in means:
             value = _share(2 * of_precision * of_recall, of_precision + of_recall)
-            masks["f1"][way] |= _gives(claim.numbers["f1"], value)
+            masks["f1"][way] |= _gives(claim.numbers["f1"], value, 2 * claim.n**4)
     return masks
 
 
-def _gives(number: Number, value: np.ndarray) -> np.ndarray:
-    low, high = number.span()
-    return (value >= low - _EDGE) & (value <= high + _EDGE)
+def _gives(number: Number, value: np.ndarray, parts: int) -> np.ndarray:
+    """Return which values round or truncate to a number.
+
+    Args:
+        number: The number.
+        value: Fractions, each of them right to `_EDGE`.
+        parts: No fraction has a larger denominator. One that is not the excluded upper end is further from it than
+            `_EDGE` if the denominators of both are small; otherwise the end counts as reached.
+    """
+    low, high, left_out = number.ends()
+    told_apart = high == 1 or 2 * number.scale * parts * 2 * _EDGE < 1  # one error of n films is 1 / 4 n at least
+    edge = -_EDGE if left_out and told_apart else _EDGE
+    return (value >= float(low) - _EDGE) & (value <= float(high) + edge)
 
 
 def _all(masks: dict[str, dict[str, np.ndarray]], names: Iterable[str], way: str) -> np.ndarray:

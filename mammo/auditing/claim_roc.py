@@ -6,8 +6,6 @@ from mammo.auditing.claim import Matrices
 from mammo.auditing.claim_numbers import Number
 from mammo.auditing.claim_words import Claim
 
-_EDGE = 1e-12
-
 
 def auc_lines(claim: Claim, found: Matrices | None) -> tuple[bool, list[str]]:
     """Return False if the AUC is impossible, and the lines about it; there are none if the claim has no AUC.
@@ -32,18 +30,29 @@ def auc_lines(claim: Claim, found: Matrices | None) -> tuple[bool, list[str]]:
             "as far as the number of pairs tells" if claim.n_pos is not None else "but nothing is tested; give n_pos="
         )
         return True, [f"Possible: auc {auc.text}, {tested}."]
-    lowest, highest = _bounds(found)
-    low_auc, high_auc = auc.span()
-    ends = f"{100 * lowest.min():.2f} to {100 * highest.max():.2f} %"
-    if not ((low_auc <= highest + _EDGE) & (high_auc >= lowest - _EDGE)).any():
+    return _beside_others(auc, found)
+
+
+def _beside_others(auc: Number, found: Matrices) -> tuple[bool, list[str]]:
+    """Return what `auc_lines` does, of an AUC beside the matrices of other numbers."""
+    rows = found.rows[(found.rows[:, 0] > 0) & (found.rows[:, 0] < found.n)]
+    if not len(rows):
+        return False, [f"Impossible: auc {auc.text} needs films of both classes; the other numbers leave those of one."]
+    positives, tp, fewest, most = rows.T
+    negatives = found.n - positives
+    pairs = 2 * positives * negatives  # a pair counts two, and one if it is ranked alike: all numbers are whole
+    lowest, highest = 2 * tp * (negatives - most), pairs - 2 * (positives - tp) * fewest
+    wholes, of = np.unique(pairs, return_inverse=True)
+    least, largest = np.array([auc.numerators(whole, "either") for whole in wholes.tolist()]).T[:, of]
+    ends = f"{100 * (lowest / pairs).min():.2f} to {100 * (highest / pairs).max():.2f} %"
+    if not ((least <= highest) & (largest >= lowest)).any():
         return False, [
             f"Impossible: auc {auc.text} is outside {ends}, where the ROC curve lies that passes through the other "
             "numbers. (Numbers of different models or runs need not fit, nor the area under a fitted curve.)"
         ]
     line = f"AUC {auc.text}: possible; the ROC curve through the other numbers has an area of {ends}."
-    positives, tp, fewest, _ = found.rows.T
-    middle = (_share(tp, positives) + _share(found.n - positives - fewest, found.n - positives)) / 2
-    if ((middle >= low_auc - _EDGE) & (middle <= high_auc + _EDGE)).any():
+    middle = tp * negatives + (negatives - fewest) * positives
+    if ((middle >= least) & (middle <= largest)).any():
         line += " It may be the mean of sensitivity and specificity, which is the area if classes are taken as scores."
     return True, [line]
 
@@ -59,16 +68,3 @@ def _no_ranking(auc: Number, positives: int | None, n: int) -> str:
     if low > min(high, 2 * pairs):
         return f"no ranking of {positives} x {n - positives} = {pairs:,} pairs gives auc {auc.text}"
     return ""
-
-
-def _bounds(found: Matrices) -> tuple[np.ndarray, np.ndarray]:
-    """Return the least and the largest area for each row of matrices, (R,)."""
-    positives, tp, least, most = found.rows.T
-    negatives = found.n - positives
-    recall = _share(tp, positives)
-    low, high = _share(negatives - most, negatives), _share(negatives - least, negatives)
-    return recall * low, 1 - (1 - recall) * (1 - high)
-
-
-def _share(count: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return np.divide(count, whole, out=np.zeros(len(count)), where=whole > 0)
