@@ -202,10 +202,11 @@ class RunFolder(RunTables):
     ) -> list[Leak]:
         """Return the run's leaks, derived again; `operating` has the choices in use, by default those of the table."""
         config, learnt = self.config, self.provenance.get("tested_on_learnt", ())
+        almost = self.provenance.get("almost_learnt", ())
         if self.external is not None:
-            return external_leaks(self.crop["leak"], table, learnt)
+            return external_leaks(self.crop["leak"], table, learnt, almost)
         operating = operating or self.choices(table, classes)
-        return leaks(config, self.split_audit, self.crop["leak"], table, classes, operating, learnt)
+        return leaks(config, self.split_audit, self.crop["leak"], table, classes, operating, learnt, almost)
 
     @property
     def portable(self) -> bool:

@@ -12,6 +12,7 @@ import pandas as pd
 from mammo.datasets.findings import PARTS
 from mammo.datasets.labels import worst_findings
 from mammo.errors import InputError
+from mammo.tables.patients import alike
 from mammo.tables.spellings import SPLITS
 from mammo.tables.spreadsheet import read_spreadsheet
 from mammo.wording import number_of
@@ -228,17 +229,27 @@ PAPER = {"paper": _paper_parts, "paper_by_patient": _paper_parts_by_patient}
 
 
 def audit_split(split: pd.DataFrame) -> dict[str, object]:
-    """Return the number of images and patients in each split, and the names of those in two splits."""
+    """Return the number of images and patients in each split, and the names of those in two splits.
+
+    Groups of patients with almost the same names, of whom some are in another split, are there only if there are any.
+    """
 
     def crossing(unit: str) -> list[str]:
         parts = split.groupby(unit)["split"].nunique()
         return sorted(map(str, parts.index[parts > 1]))
 
+    doubted = []
+    if groups := alike(map(str, split["patient"].dropna().unique())):
+        names = split["patient"].astype(str)
+        known = split[names.isin({one for group in groups for one in group})]
+        parts = known["split"].groupby(names).agg(lambda of: "+".join(sorted(set(of.dropna()))))
+        doubted = [list(group) for group in groups if parts[list(group)].nunique() > 1]
     return {
         "images": {part: int(split.loc[split["split"] == part, "image_id"].nunique()) for part in PARTS},
         "patients": {part: int(split.loc[split["split"] == part, "patient"].nunique()) for part in PARTS},
         "patients_in_two_splits": crossing("patient"),
         "images_in_two_splits": crossing("image_id"),
+        **({"patients_alike_in_two_splits": doubted} if doubted else {}),
     }
 
 

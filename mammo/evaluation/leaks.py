@@ -13,6 +13,11 @@ from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.predictions import choices
 from mammo.tables.alike import rows_among
 
+DOUBTED = "groups of patients with almost the same names lie in several splits and count as different; if they are "
+DOUBTED += "one, the numbers are too good: write each patient in one way (mammo audit split <run>/split.csv names them)"
+ALMOST = "tested patients have almost the name of a patient learnt (case, zeros in front, marks, a visit) and count as "
+ALMOST += "others; if they are the same people, the numbers are too good: write each patient in one way"
+
 
 @dataclass(frozen=True)
 class Leak:
@@ -34,6 +39,7 @@ def leaks(
     classes: list[str],
     operating: dict[str, Operating],
     learnt: Iterable[str] = (),
+    almost: Iterable[str] = (),
 ) -> list[Leak]:
     """Return the leaks of a run; an honest run has none.
 
@@ -45,12 +51,14 @@ def leaks(
         classes: The names of the classes.
         operating: The thresholds and temperatures in use, by head.
         learnt: The tested patients or images that the weights had learnt before.
+        almost: The tested patients that have almost the name of a patient learnt before.
     """
     tested = len(table.loc[table["split"] == "test", SAMPLE].drop_duplicates())
     again = choices(table, classes, config.threshold, config.select_on)
     elsewhere = [head for head, one in operating.items() if one != again[head]]
     copied, crossing = len(split_audit["images_in_two_splits"]), len(split_audit["patients_in_two_splits"])
-    same, met = (len(split_audit.get(f"{one}_in_two_splits", ())) for one in ("pixels", "exams"))
+    kinds = ("pixels", "exams", "patients_alike")
+    same, met, doubted = (len(split_audit.get(f"{one}_in_two_splits", ())) for one in kinds)
     same_text = "pairs of images with the same pixels or acquisition, under two names, lie in two splits"
     met_text = "pairs of images of one exam by their headers, under two patients' names, lie in two splits"
     copies_text = "copies of images were made before the split and lie in two splits (split=copy)"
@@ -62,23 +70,28 @@ def leaks(
     found = [
         Leak("copies_in_two_splits", copied, copies_text),
         Leak("patients_in_two_splits", crossing, f"patients have images in two splits (split={config.split.name})"),
+        Leak("patients_alike_in_two_splits", doubted, DOUBTED),
         Leak("pixels_in_two_splits", same, same_text),
         Leak("exams_in_two_splits", met, met_text),
         Leak("crop", tested if crop_leak else 0, crop_leak or ""),
         Leak("selected_on_test", tested if config.select_on == "test" else 0, on_test),
         Leak("tested_on_learnt", len(list(learnt)), learnt_text),
+        Leak("almost_learnt", len(list(almost)), ALMOST),
         Leak("chosen_elsewhere", len(elsewhere), chosen),
     ]
     return [leak for leak in found if leak.n]
 
 
-def external_leaks(crop_leak: str | None, table: pd.DataFrame, learnt: Iterable[str]) -> list[Leak]:
+def external_leaks(
+    crop_leak: str | None, table: pd.DataFrame, learnt: Iterable[str], almost: Iterable[str] = ()
+) -> list[Leak]:
     """Return the leaks of an external test, for which nothing is fitted or chosen.
 
     Args:
         crop_leak: Why the crop itself tells the class, in words; None if it does not.
         table: The predictions of the test.
         learnt: The tested patients that the run has learnt.
+        almost: The tested patients that have almost the name of one that it has learnt.
     """
     tested = len(table.loc[table["split"] == "test", SAMPLE].drop_duplicates())
     learnt_text = "the run has trained or chosen on patients of the tested images (same name in the same data set or "
@@ -86,6 +99,7 @@ def external_leaks(crop_leak: str | None, table: pd.DataFrame, learnt: Iterable[
     found = [
         Leak("crop", tested if crop_leak else 0, crop_leak or ""),
         Leak("tested_on_learnt", len(list(learnt)), learnt_text),
+        Leak("almost_learnt", len(list(almost)), ALMOST),
     ]
     return [leak for leak in found if leak.n]
 

@@ -26,7 +26,7 @@ from mammo.reports import external_test as report
 from mammo.run_folder import RunFolder
 from mammo.runs.detected import write_marks
 from mammo.runs.external_data import check_run
-from mammo.runs.learnt import tested_on_learnt
+from mammo.runs.learnt import almost_learnt, tested_on_learnt
 from mammo.runs.log import quieten
 from mammo.runs.outlined import SEGMENTER, write_segments
 from mammo.runs.plugins import load_plugins_of
@@ -185,6 +185,7 @@ def _provenance(
     """Return the content of `provenance.json`."""
     own, dataset, numbers = run.provenance, prepared.dataset, run.numbers
     learnt, said = tested_on_learnt(run, prepared.crops.table)
+    almost, more = almost_learnt(run, prepared.crops.table, learnt)
     operating = {"sample": numbers["operating"]}
     operating |= {unit: numbers[f"by_{unit}"]["operating"] for unit in UNITS if f"by_{unit}" in numbers}
     found = {
@@ -201,8 +202,9 @@ def _provenance(
         "frozen_stages": own["frozen_stages"],
         "precision": plan.precision,
         "devices": f"{plan.world} {plan.accelerator}",
-        "notes": [*prepared.notes, *notes, *said],
+        "notes": [*prepared.notes, *notes, *said, *more],
         "tested_on_learnt": learnt,
+        **almost,
         "external_test": {"run": os.path.relpath(run.path, folder), "operating": operating},
     }
     return found

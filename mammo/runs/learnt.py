@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mammo.datasets.same_patients import note_of_names, same_patients
+from mammo.datasets.same_patients import almost_same_patients, note_of_names, notes_of_almost, same_patients
 from mammo.run_folder import RunFolder
 from mammo.wording import number_of
 
@@ -39,9 +39,8 @@ def tested_on_learnt(run: RunFolder, tested: pd.DataFrame) -> tuple[list[str], l
         run: The run that is tested.
         tested: The tested samples.
     """
-    learnt, columns = learnt_samples(run), ["dataset", "patient"]
-    before = run.trainer.learnt_before
-    same, elsewhere = same_patients(tested, pd.concat([one.reindex(columns=columns) for one in (learnt, before)]))
+    learnt = learnt_samples(run)
+    same, elsewhere = same_patients(tested, _known(run, learnt))
     equal = _squares(tested).isin(set(_squares(learnt).dropna()))
     patients = sorted(set(tested.loc[same | equal, "patient"].astype(str)))
     notes = []
@@ -50,6 +49,29 @@ def tested_on_learnt(run: RunFolder, tested: pd.DataFrame) -> tuple[list[str], l
         notes.append(f"**{number_of(count, 'tested image has', 'tested images have')} the pixels of images learnt**")
     others = tested.loc[elsewhere & ~tested["patient"].isin(patients), "patient"]
     return patients, notes + note_of_names(others)
+
+
+def almost_learnt(run: RunFolder, tested: pd.DataFrame, learnt: list[str]) -> tuple[dict[str, list[str]], list[str]]:
+    """Return what `almost_known` does for a tested run; `learnt` are the tested patients that it has learnt."""
+    return almost_known(tested[~tested["patient"].isin(learnt)], _known(run, learnt_samples(run)))
+
+
+def almost_known(images: pd.DataFrame, learnt: pd.DataFrame) -> tuple[dict[str, list[str]], list[str]]:
+    """Return the patients that only have almost the name of one learnt, as `almost_learnt` if any, and notes.
+
+    Args:
+        images: A table with `dataset`, `patient` and `image_id`.
+        learnt: The patients that were learnt, see `same_patients`.
+    """
+    within, beyond = (images[one] for one in almost_same_patients(images, learnt))
+    found = sorted(set(within["patient"].astype(str)))
+    return {"almost_learnt": found} if found else {}, notes_of_almost(within, beyond["patient"])
+
+
+def _known(run: RunFolder, learnt: pd.DataFrame) -> pd.DataFrame:
+    """Return the patients of learnt samples, and of the runs that lent a run its weights."""
+    columns = ["dataset", "patient"]
+    return pd.concat([one.reindex(columns=columns) for one in (learnt, run.trainer.learnt_before)])
 
 
 def _squares(samples: pd.DataFrame) -> pd.Series:

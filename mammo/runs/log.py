@@ -72,6 +72,10 @@ def say_plan(
         log.info("note   %s", note)
     if known := len(provenance.get("tested_on_learnt", ())):
         log.warning("leak   %d patients or images of the test part were learnt before by these weights", known)
+    if almost := len(provenance.get("almost_learnt", ())):
+        log.warning("leak?  %d patients of the test part have almost the name of a patient learnt before", almost)
+    if doubted := len(prepared.audit.get("patients_alike_in_two_splits", ())):
+        log.warning("leak?  %d groups of patients with almost the same names lie in several splits", doubted)
     net, model = task.net, config.model
     sizes = {name: parameter.numel() for name, parameter in net.named_parameters()}
     trained = sum(parameter.numel() for parameter in net.parameters() if parameter.requires_grad)

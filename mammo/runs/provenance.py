@@ -20,6 +20,7 @@ from mammo.processes.devices import Plan
 from mammo.processes.resume import LAST
 from mammo.run_folder import RunFolder
 from mammo.runs import donor as donors
+from mammo.runs.learnt import almost_known
 from mammo.tasks.base import Task
 from mammo.training.prepare import Prepared
 from mammo.wording import number_of
@@ -92,12 +93,14 @@ def provenance_of(
             f"{number_of(patients, 'patient')} of train "
         )
         known, said = donors.known_in("test", prepared, learnt)
-        found["notes"] = [*prepared.notes, f"{note}and val, and of the runs before it, are in learnt.csv", *said]
-        found |= {"began_from": name, "tested_on_learnt": known}
+        almost, more = almost_known(donors.images_of("test", prepared), learnt)
+        found["notes"] = [*prepared.notes, f"{note}and val, and of the runs before it, are in learnt.csv", *said, *more]
+        found |= {"began_from": name, "tested_on_learnt": known} | almost
     if earlier is not None:
         known, said = _learnt(earlier.trainer, prepared, config)
-        found["notes"] = [*prepared.notes, *said]
-        found |= {"trained_in": str(earlier.path), "tested_on_learnt": known}
+        almost, more = almost_known(donors.images_of("test", prepared), earlier.trainer.learnt)
+        found["notes"] = [*prepared.notes, *said, *more]
+        found |= {"trained_in": str(earlier.path), "tested_on_learnt": known} | almost
     return found
 
 

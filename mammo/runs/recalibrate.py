@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from mammo.datasets.labels import Labels
+from mammo.datasets.same_patients import alike_names
 from mammo.errors import InputError
 from mammo.evaluation import recalibration as arithmetic
 from mammo.evaluation.aggregate import by_unit, telling_units, with_places
@@ -31,6 +32,7 @@ from mammo.runs.portable import write_portable
 from mammo.runs.run import Run
 from mammo.runs.write import keep_self_test
 from mammo.tables.spreadsheet import read_spreadsheet
+from mammo.wording import number_of
 
 NAMED = 3  # patients that an error names
 Found = dict[str, dict[str, Recalibration]]  # by unit, `sample` the finest, and head
@@ -148,6 +150,8 @@ def _tested(run: RunFolder, films: Path, folder: Path, words: Sequence[str]) -> 
     tested = RunFolder(folder)
     if learnt := tested.provenance["tested_on_learnt"]:
         raise _known(learnt, films.stem)
+    if almost := tested.provenance.get("almost_learnt"):
+        raise _almost_known(almost, films.stem)
     return with_places(tested.predictions()[0], tested.samples)
 
 
@@ -158,6 +162,12 @@ def _check_names(run: RunFolder, table: pd.DataFrame) -> None:
     pairs = table[names].astype(str).itertuples(index=False, name=None)
     if learnt := sorted({patient for image, patient in pairs if (image, patient) in known}):
         raise _known(learnt, "these")
+    own = learnt_samples(run)
+    of = {one: at for at, group in enumerate(alike_names(table["patient"], own["patient"])) for one in group}
+    met = {(image, of[name]) for image, name in own[names].astype(str).itertuples(index=False) if name in of}
+    pairs = table[names].astype(str).itertuples(index=False, name=None)
+    if almost := sorted({patient for image, patient in pairs if (image, of.get(patient)) in met}):
+        raise _almost_known(almost, "these")
 
 
 def _known(patients: Sequence[str], name: str) -> InputError:
@@ -165,6 +175,15 @@ def _known(patients: Sequence[str], name: str) -> InputError:
     return InputError(
         f"the run has learnt from {len(patients)} of the patients ({some}), so their numbers are too good; leave them "
         f"out; if {name} are other people of the same names, give the table another name"
+    )
+
+
+def _almost_known(patients: Sequence[str], name: str) -> InputError:
+    some = ", ".join(patients[:NAMED]) + ", ..." * (len(patients) > NAMED)
+    return InputError(
+        f"{number_of(len(patients), 'patient has', 'patients have')} almost the name of one that the run has learnt "
+        f"from ({some}): one patient? Write each as in the table of the run, or leave them out; if {name} are other "
+        "people, give the table another name"
     )
 
 

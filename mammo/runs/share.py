@@ -172,6 +172,8 @@ def _origin(run: RunFolder, names: Names, public: bool) -> dict[str, Any]:
     found["command"] = ["mammo", "train", *(f"{key}={one}" for key, one in _settings(run.job, names).items())]
     found["notes"] = [HIDDEN if names.tells(note) else note for note in given.get("notes", [])]
     found["tested_on_learnt"] = names.plain(list(given.get("tested_on_learnt", ())))
+    if "almost_learnt" in given:
+        found["almost_learnt"] = names.plain(list(given["almost_learnt"]))
     if public:
         found["trunk"] = {"name": config.model.name, "weights": given["weights_digest"]}
     if "began_from" in given:

@@ -8,7 +8,7 @@ from mammo.datasets.mias import MIAS
 from mammo.datasets.mias_info import parse_info
 from mammo.datasets.phantom import Phantom
 from mammo.datasets.registry import BUILT_IN
-from mammo.datasets.same_patients import note_of_names, same_patients
+from mammo.datasets.same_patients import almost_same_patients, note_of_names, notes_of_almost, same_patients
 from mammo.datasets.scanners import SCANNERS
 from tests.archives.fake_mias_full import write
 
@@ -68,3 +68,19 @@ def test_the_note_counts_patients_and_names_none():
     (note,) = note_of_names(pd.Series(["P001", "P001", "P002"]))
     assert note.startswith("2 tested patients") and "P00" not in note
     assert note_of_names(pd.Series([], dtype="string")) == []
+
+
+def test_a_patient_with_almost_the_name_of_one_learnt_is_neither_the_same_nor_surely_another():
+    def almost(tested, learnt):
+        return [int(one.sum()) for one in almost_same_patients(tested, learnt)]
+
+    lab = people("lab", "001", "P-2", "3")
+    assert almost(people("lab", "1", "p2", "3", "4"), lab) == [2, 0]
+    assert almost(people("clinic", "1", "p2", "3", "4"), lab) == [0, 2]
+    assert almost(people("lab", "1", "2"), people(pd.NA, "01")) == [1, 0]
+    assert almost(people("lab", "001"), people("lab", "001", "1")) == [0, 0]  # it is the same
+    assert almost(people("lab", "4"), lab) == [0, 0]
+    images = people("lab", "1", "1", "p2").assign(image_id=["a", "b", "c"])
+    within, beyond = notes_of_almost(images, images["patient"])
+    assert "2 tested patients" in within and " a for example" in within and "another data set" in beyond
+    assert notes_of_almost(images[:0], images["patient"][:0]) == []

@@ -4,10 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mammo.config import Config
 from mammo.datasets import split as split_module
-from mammo.datasets.findings import findings_table
+from mammo.datasets.findings import SAMPLE, findings_table
 from mammo.datasets.split import audit_split, check_split, deal, split_images, unused_rows
 from mammo.errors import InputError
+from mammo.evaluation.leaks import external_leaks, leaks
 
 SHARES = [0.6, 0.2, 0.2]
 
@@ -125,6 +127,19 @@ def test_a_patient_in_two_splits_is_an_error_under_the_split_by_patient():
     with pytest.raises(InputError, match=f"patient has images in two splits, {split.loc[0, 'image_id']} is") as told:
         check_split(split, "patient")
     assert split.loc[0, "patient"] not in str(told.value)
+
+
+def test_patients_with_almost_the_same_names_in_two_splits_are_found_and_are_a_doubt_of_the_run(monkeypatch):
+    split = pd.DataFrame({"image_id": list("abcde"), "patient": ["001", "1", "2", "02", "3"]}, dtype="string")
+    split["split"] = ["train", "test", "val", "val", "test"]
+    audit = check_split(split, "patient")
+    assert audit["patients_alike_in_two_splits"] == [["001", "1"]]
+    monkeypatch.setattr("mammo.evaluation.leaks.choices", lambda *of: {})
+    table = pd.DataFrame({"split": [], **{one: [] for one in SAMPLE}})
+    (leak,) = leaks(Config.of({"data": {"name": "phantom"}}), audit, None, table, ["a", "b"], {})
+    assert leak.kind == "patients_alike_in_two_splits" and leak.n == 1
+    assert [one.n for one in external_leaks(None, table, [], ["1"])] == [1]
+    assert "patients_alike_in_two_splits" not in audit_split(split[2:])
 
 
 def test_the_same_seed_gives_the_same_split_and_another_seed_another():

@@ -165,6 +165,10 @@ def test_a_learnt_patient_is_known_by_name_and_data_set_or_by_pixels(run):
     elsewhere, notes = learnt(grey.assign(dataset="lab"))
     assert elsewhere == [] and f"{len(patients)} tested patients have names that the run has learnt" in notes[0]
     assert not [one for one in patients if one in notes[0]]
+    spelt = grey.assign(patient=grey["patient"].str.replace("-0", "_"))
+    found, (note,) = learning.almost_learnt(run, spelt, learnt(spelt)[0])
+    assert found == {"almost_learnt": sorted(set(spelt["patient"]))} and note.startswith(f"**{len(patients)} tested")
+    assert learning.almost_learnt(run, grey, patients) == learning.almost_learnt(run, own, []) == ({}, [])
 
 
 def test_patients_of_the_runs_that_lent_its_weights_count_too(run, tmp_path):

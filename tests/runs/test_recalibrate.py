@@ -253,6 +253,9 @@ def test_predictions_of_images_that_were_learnt_are_refused(run, tmp_path):
     table.to_csv(tmp_path / "ours.csv", index=False)
     with pytest.raises(InputError, match=rf"learnt from 1 of the patients \({first['patient']}\)"):
         mammo.recalibrate(run, tmp_path / "ours.csv", out=tmp_path / "model")
+    table.replace(first["patient"], first["patient"].upper()).to_csv(tmp_path / "ours.csv", index=False)
+    with pytest.raises(InputError, match=rf"almost the name of one .*\({first['patient'].upper()}\)"):
+        mammo.recalibrate(run, tmp_path / "ours.csv", out=tmp_path / "model")
     status, output = ended(
         "recalibrate", run.path, tmp_path / "ours.csv", "--out", tmp_path / "m", "--sensitivity", "2"
     )
