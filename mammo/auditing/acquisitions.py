@@ -6,8 +6,9 @@ from itertools import combinations
 
 import pandas as pd
 
-from mammo.auditing.people import PLACEHOLDER, somebody
+from mammo.auditing.people import PLACEHOLDER
 from mammo.formats.header import Header
+from mammo.tables.patients import somebody
 from mammo.wording import number_of
 
 MOST = 4  # films that may state one UID, or fit one date, time and dose; more share a placeholder

@@ -22,6 +22,7 @@ from mammo.auditing.splits import named_as, place, read_split
 from mammo.auditing.words import seen, some
 from mammo.datasets.findings import STRING
 from mammo.errors import InputError
+from mammo.tables.patients import somebody
 from mammo.wording import number_of
 
 MOST_PARTS = 2000  # films up to which parts of films are looked for unasked: it takes a second or less for each
@@ -111,7 +112,7 @@ def audit_split(split: Path, patient: str | None = None) -> Audit:
         InputError: The split cannot be read, has no rows, or `patient` fits none.
     """
     (rows, unread), notes = read_split(split), list[str]()
-    rows["patient"], nobody = people.somebody(rows["patient"])
+    rows["patient"], nobody = somebody(rows["patient"])
     if patient is not None:
         told, notes = people.by_names(rows.assign(name=rows["image_id"]), patient)
         rows["patient"] = told["patient"]
@@ -160,7 +161,7 @@ def audit_of(
         rows = films.assign(image_id=films["name"]).dropna(subset="split")
         rows = rows.reindex(columns=[*rows.columns, "finding_id", "patch", "copy"])
     else:
-        rows["patient"], nobody = people.somebody(rows["patient"])
+        rows["patient"], nobody = somebody(rows["patient"])
         rows = named_as(films, rows)
         told_by_films, films = films["patient"], place(films, rows)
         notes += nobody + doubting.of_one_name(films, rows)

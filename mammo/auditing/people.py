@@ -10,7 +10,7 @@ from mammo.datasets.findings import STRING
 from mammo.errors import InputError
 from mammo.formats.header import Header
 from mammo.tables.paths import pattern_of
-from mammo.tables.patients import alike, nobodies
+from mammo.tables.patients import alike, somebody
 from mammo.wording import number_of
 
 PLACEHOLDER = 20  # films from which on a PatientID that half of all films state is taken for a placeholder
@@ -60,15 +60,6 @@ def by_headers(films: pd.DataFrame, headers: Sequence[Header]) -> tuple[pd.DataF
     if (new := told.notna() & films["patient"].isna()).any():
         notes.append(f"the patients of {number_of(new.sum(), 'film')} are the PatientIDs of their headers")
     return films.assign(patient=films["patient"].fillna(told)), notes
-
-
-def somebody(patients: pd.Series, what: str = "patient") -> tuple[pd.Series, list[str]]:
-    """Return patients without the words that stand for none, such as `unknown`, and a note about them."""
-    nobody = nobodies(patients)
-    if not nobody.any():
-        return patients, []
-    words = some(map(str, patients[nobody].unique()))
-    return patients.mask(nobody), [f"a {what} such as {words} is taken for an unknown one, {nobody.sum():,} times"]
 
 
 def alike_across(rows: pd.DataFrame) -> tuple[list[str], int]:

@@ -21,6 +21,7 @@ from mammo.errors import InputError
 from mammo.formats.header import Header, begins_as_film, read_headers
 from mammo.formats.pictures import FIRST
 from mammo.paths import home
+from mammo.tables.patients import somebody
 from mammo.tables.spellings import is_spelling
 from mammo.tables.spreadsheet import read_spreadsheet
 from mammo.wording import number_of
@@ -75,7 +76,7 @@ class Films:
     def with_headers(self) -> "Films":
         """Return the films with their headers, the patients that these tell, and a count of further pages."""
         headers = read_headers(list(self.table["path"]))
-        known, nobody = people.somebody(self.table["patient"])
+        known, nobody = somebody(self.table["patient"])
         table, notes = people.by_headers(self.table.assign(patient=known), headers)
         notes += nobody
         left_out = dict(self.left_out)
@@ -113,7 +114,9 @@ def find_films(source: Path, sides: Mapping[str, str | None] | None = None, shee
     found = read_spreadsheet(source, "a findings table or a table of films")
     doubts = [f"{source}: {found.others}"] * bool(found.others)
     if not set(REQUIRED) <= set(found.rows):
-        of = films_of(Table(str(source)))
+        own = Table(str(source))
+        own.strangers = True
+        of = films_of(own)
         doubts += parts_of_columns(found.rows) if of.table["split"].isna().all() else []
         return replace(of, doubts=doubts)
     table = read_findings(source).drop_duplicates("image_id")

@@ -12,6 +12,7 @@ from mammo.errors import InputError
 from mammo.files import write_table
 from mammo.formats.header import read_headers
 from mammo.tables.paths import patient_in, pattern_of
+from mammo.tables.patients import somebody
 from mammo.wording import number_of
 
 FORMULA = r"[=+@-]"  # a cell that begins so is run by a spreadsheet
@@ -65,6 +66,9 @@ def first_table(folder: Path, patient_from: str | None = None) -> FirstTable:
         patient = patient_in(inner, pattern) if pattern else film.patient
         rows.append([inner, patient, film.laterality, film.view, film.exam, film.spacing_mm, None])
     made.rows = pd.DataFrame(rows, columns=COLUMNS)
+    patients, said = somebody(made.rows["patient"].astype("string"))
+    made.rows["patient"] = patients.astype(object).where(patients.notna(), None)
+    made.notes += said
     _leave_out_formulas(made)
     if without := int(made.rows["patient"].isna().sum()):
         where = (

@@ -46,6 +46,7 @@ class Table(OnDisk):
 
     licence = "unstated"
     citation = ""
+    strangers = False  # True of an audit, which takes words such as `unknown` for unknown patients, and says so
 
     def __init__(
         self,
@@ -145,7 +146,9 @@ class Table(OnDisk):
             copies = number_of(int(twice.sum()), "row is an exact copy", "rows are exact copies")
             known.notes.append(f"{copies} of earlier ones, and left out")
         rows = self._rows(self._raw[~twice])
-        table, known.missing = table_identities.identities(rows, self.folder, self.patient_from)
+        table, known.missing = table_identities.identities(
+            rows, self.folder, self.patient_from, strangers=self.strangers
+        )
         known.alike = patients.alike(table["patient"].unique())
         if known.alike:
             shown = [str((table["patient"] == one).idxmax()) for one in known.alike[0]]

@@ -10,16 +10,20 @@ from mammo.datasets.findings import STRING
 from mammo.datasets.table_rows import FEW, Rows
 from mammo.errors import InputError
 from mammo.tables.paths import modes_of, names_of, patient_in
+from mammo.tables.patients import named_words, nobodies
 from mammo.wording import number_of
 
 
-def identities(rows: Rows, folder: Path, patient_from: str | None) -> tuple[pd.DataFrame, list[str]]:
+def identities(
+    rows: Rows, folder: Path, patient_from: str | None, *, strangers: bool = False
+) -> tuple[pd.DataFrame, list[str]]:
     """Return path, patient, exam and image_id of each row, and the paths that do not exist.
 
     Args:
         rows: The rows.
         folder: The folder from which paths count.
         patient_from: A regular expression that finds the patient in the path; None: a column tells.
+        strangers: True keeps words that stand for no patient, such as `unknown`; else they are refused.
 
     Raises:
         InputError: A row has no path or patient, or none of the films exists.
@@ -48,6 +52,11 @@ def identities(rows: Rows, folder: Path, patient_from: str | None) -> tuple[pd.D
         rows.refuse(patient.isna(), f"data.patient_from={patient_from} finds no patient in the path")
         rows.notes.append(
             f"{number_of(patient.nunique(), 'patient is', 'patients are')} taken from the paths, by {patient_from}"
+        )
+    if not strangers and (nobody := nobodies(patient)).any():
+        words = named_words(patient[nobody])
+        rows.refuse(
+            nobody, f"the patient is {words}, which stands for none; give each row its patient, or leave it out"
         )
     image_id = rows.identity("image_id")
     rows.refuse(image_id.isna() & image_id.notna().any(), "there is no image_id")

@@ -30,6 +30,7 @@ _THOUSANDS = re.compile(r"[1-9]\d{0,2}(?:[, '\u2019]\d{3})+")
 _IN_GROUPS = re.compile(r"\d{3}-\d{2,3}-\d{4}")  # as numbers of insurances are written
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa"})
 _LOOKS = str.maketrans("авекмнорстухαβεικμνορτυχ", "abekmhopctyxabeikmnoptux")  # Cyrillic and Greek letters, folded
+FEW = 5  # words that a note lists
 NEARLY_ALL = 0.9  # the share of patients from which on their PatientIDs in headers are others by intention
 
 
@@ -78,6 +79,21 @@ def nobodies(patients: pd.Series) -> pd.Series:
         if one.strip().casefold() != "na"
     }
     return patients.map(found).fillna(False).astype(bool)
+
+
+def somebody(patients: pd.Series, what: str = "patient") -> tuple[pd.Series, list[str]]:
+    """Return patients without the words that stand for none, such as `unknown`, and a note about them."""
+    nobody = nobodies(patients)
+    if not nobody.any():
+        return patients, []
+    words = named_words(patients[nobody])
+    return patients.mask(nobody), [f"a {what} such as {words} is taken for an unknown one, {nobody.sum():,} times"]
+
+
+def named_words(patients: pd.Series) -> str:
+    """Return the first different words of a column, as an error or a note names them."""
+    words = list(map(str, patients.unique()))
+    return ", ".join(words[:FEW]) + ", ..." * (len(words) > FEW)
 
 
 def _word(patient: str) -> str:

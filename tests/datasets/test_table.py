@@ -265,6 +265,8 @@ WRONG = {
     "path of nothing": ({"path": ["", f"films/{FILMS[1]}"]}, "row 2: .*path"),
     "folder": ({"path": ["films", f"films/{FILMS[1]}"]}, "row 2: .*folder"),
     "no patient": ({"patient": ["P1", ""]}, "row 3: .*patient"),
+    "a word for no patient": ({"patient": ["Unknown", "P1"]}, "row 2: .*patient is Unknown, .*give each row"),
+    "marks for no patient": ({"patient": ["-", "N/A"]}, "rows 2, 3: .*patient is -, N/A,"),
     "rounded patient": ({"patient": ["P1", "2.27E+07"]}, "row 3: patient .*rounded"),
     "formula": ({"patient": ["#REF!", "P1"]}, "row 2: .*formula"),
     "side": ({"side": ["oben", "L"]}, r"row 2: column side .*oben; .*data\.values\.laterality\.oben="),
