@@ -170,6 +170,10 @@ def facts_of(tags: Tags) -> Facts:
         codes += view.items("ViewModifierCodeSequence")
     if any("MAGNIF" in code.text("CodeMeaning").upper() for code in codes):
         notes.append("a magnification view")
+    sides = _sides(tags)
+    if {"left", "right"} <= set(sides.values()):
+        said = ", ".join(f"{keyword} is {side or 'both'}" for keyword, side in sides.items())
+        notes.append(f"the tags of the side contradict each other ({said}); the first counts")
     return Facts(spacing_mm, laterality_of(tags), view_of(tags), _upside_down(tags), tuple(notes))
 
 
@@ -232,12 +236,18 @@ def _positive(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) and value > 0 else None
 
 
+_SIDE_OF = {"L": "left", "R": "right", "LEFT": "left", "RIGHT": "right"}
+
+
 def laterality_of(tags: Tags) -> str | None:
     """Return `left` or `right` by the first of the three tags that is filled; None for both or neither."""
-    for keyword in ("ImageLaterality", "Laterality", "FrameLaterality"):
-        if text := tags.text(keyword).upper():
-            return {"L": "left", "R": "right", "LEFT": "left", "RIGHT": "right"}.get(text)
-    return None
+    return next(iter(_sides(tags).values()), None)
+
+
+def _sides(tags: Tags) -> dict[str, str | None]:
+    """Return what each of the three tags of the side tells that is filled: `left`, `right`, or None for both."""
+    texts = {one: tags.text(one).upper() for one in ("ImageLaterality", "Laterality", "FrameLaterality")}
+    return {one: _SIDE_OF.get(text) for one, text in texts.items() if text}
 
 
 def view_of(tags: Tags) -> str | None:

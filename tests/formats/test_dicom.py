@@ -309,6 +309,8 @@ def test_laterality_and_view_are_found_in_their_order(read):
     assert read(**both).laterality == "right"
     assert read(**both | {"ImageLaterality": None}).laterality == "left"
     assert read(**both | {"ImageLaterality": "B"}).laterality is None
+    assert any("ImageLaterality is right, Laterality is left" in note for note in read(**both).notes)
+    assert not any("contradict" in note for note in read(**both | {"ImageLaterality": "L"}).notes + read().notes)
     assert read(ImageLaterality=None).laterality is None
     code = pydicom.Dataset()
     code.CodeValue, code.CodeMeaning = "0", "medio-lateral oblique"
