@@ -35,8 +35,8 @@ BELOW = {
     "models": "config detector_config datasets errors files paths targets",
     "processes": "config errors files memory paths trust",
     "tasks": "config detector_config datasets errors models preprocessing processes targets",
-    "training": "config detector_config datasets errors files memory models paths preprocessing processes targets "
-    "tasks wording",
+    "training": "config detector_config datasets errors files memory models paths preprocessing processes tables "
+    "targets tasks wording",
     "evaluation": "config datasets errors files tables wording",
     "run_tables": "errors evaluation files datasets tables",
     "run_folder": "config datasets errors evaluation files models processes run_tables trust",

@@ -55,9 +55,7 @@ def identities(
         )
     if not strangers and (nobody := nobodies(patient)).any():
         words = named_words(patient[nobody])
-        rows.refuse(
-            nobody, f"the patient is {words}, which stands for none; give each row its patient, or leave it out"
-        )
+        rows.refuse(nobody, f"the patient is {words}, which is nobody; give each row its patient, or leave it out")
     image_id = rows.identity("image_id")
     rows.refuse(image_id.isna() & image_id.notna().any(), "there is no image_id")
     image_id = image_id if image_id.notna().all() else names_of(paths)

@@ -25,6 +25,7 @@ from mammo.inference.dicom_source import (
     SERIES,
     Model,
     carry,
+    check_named,
     names_of,
     one_line,
     read_source,
@@ -62,6 +63,7 @@ def write_reports(answers: Answers, paths: Sequence[str], folder: Path) -> list[
         shown, marks = printable(path), answers.marks
         own = None if marks is None else marks[marks["path"] == shown]
         try:
+            check_named(path, rows[shown])
             with silent():
                 source = read_source(path)
                 save(report_of(source, rows[shown], own, answers.run.config.task, model, number), folder)

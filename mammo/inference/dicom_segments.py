@@ -17,6 +17,7 @@ from mammo.inference.dicom_source import (
     SERIES,
     Model,
     carry,
+    check_named,
     names_of,
     one_line,
     read_source,
@@ -42,6 +43,7 @@ def write_segments(answers: Answers, paths: Sequence[str], folder: Path) -> list
     """
     folder.mkdir(parents=True, exist_ok=True)
     model, notes, written = Model.of(answers.run), list[str](), 0
+    rows = {row["path"]: [row] for row in answers.rows if row["unit"] == "image"}
     target = answers.run.config.segmentation.target
     for number, path in enumerate((one for one in paths if printable(one) in answers.outlines), start=1):
         shown = printable(path)
@@ -49,6 +51,7 @@ def write_segments(answers: Answers, paths: Sequence[str], folder: Path) -> list
         try:
             if not region.any():
                 raise UnreadableFilm("no region was found")
+            check_named(path, rows.get(shown, []))
             with silent():
                 save(segments_of(read_source(path), region, target, model, number), folder)
             written += 1

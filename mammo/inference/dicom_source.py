@@ -6,7 +6,7 @@ here. Names of our objects are hashes of those of the film and of the model, so 
 
 import hashlib
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -24,10 +24,12 @@ from pydicom.uid import UID
 from mammo import __version__
 from mammo.errors import UnreadableFilm
 from mammo.files import whole
+from mammo.formats.header import read_header
 from mammo.formats.pixels import opened
 from mammo.formats.tags import is_dicom, quiet
 from mammo.inference.answers import WARNING
 from mammo.inference.dicom_codes import SCHEME, SIDES
+from mammo.inference.films import contradicted
 from mammo.run_folder import RunFolder
 
 UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
@@ -149,3 +151,17 @@ def names_of(source: Dataset, kind: str, model: Model, answer: Mapping[str, Any]
         "series_instance_uid": uid_of("series", kind, source.StudyInstanceUID, model.digest),
         "sop_instance_uid": uid_of(kind, source.SOPInstanceUID, model.digest, answer),
     }
+
+
+def check_named(path: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse a film whose header tells another side or patient than its row: an archive would file it wrongly.
+
+    Raises:
+        UnreadableFilm: It does.
+    """
+    odd = {name for row in rows for name in contradicted(row, read_header(path))} - {"view"}
+    if odd:
+        raise UnreadableFilm(
+            f"the header tells another {' and '.join(sorted(odd))} than was given for the film; mend the one that is "
+            "wrong, or leave the column out"
+        )

@@ -2,9 +2,10 @@
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -20,6 +21,7 @@ from mammo.errors import InputError
 from mammo.formats.header import Header, read_headers
 from mammo.run_folder import RunFolder
 from mammo.tables.paths import mode_of, modes_of, names_of
+from mammo.tables.patients import alike, nobodies, somebody
 from mammo.tables.spellings import NAMES, recognise
 from mammo.tables.spreadsheet import read_spreadsheet
 from mammo.wording import number_of
@@ -27,6 +29,7 @@ from mammo.wording import number_of
 # Endings of tables; one that cannot be read is refused as a table, with what to save it as.
 TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".xlsm", ".xls", ".ods", ".parquet", ".csv.gz", ".csv.xz")
 FACTS = ["patient", "exam", "laterality", "view", "spacing_mm"]  # known of a film before a pixel is read
+TOLD = ["laterality", "view", "patient"]  # of a film that is confused with another one, a header tells otherwise
 ASKED = ["path", "image_id", *FACTS]  # the columns of a table that are looked at
 
 
@@ -72,7 +75,7 @@ def films_of(sources: Sequence[Path | str], data: DataConfig | None = None) -> F
             raise InputError(f"{source}: no file is in this folder; name a folder of films, films, or a table of films")
         headers = read_headers(part["path"])
         acquisitions |= {one.path: one.acquisition for one in headers if one.acquisition}
-        parts.append(with_headers(part, headers))
+        parts.append(with_headers(part, headers, notes))
     if not parts:
         raise InputError("no films; name films, a folder of films, or a table of films")
     rows = pd.concat(parts, ignore_index=True)
@@ -165,20 +168,54 @@ def _of_table(path: Path, data: DataConfig, notes: list[str]) -> pd.DataFrame:
     return table[ASKED].reset_index(drop=True)
 
 
-def with_headers(rows: pd.DataFrame, told_by: Sequence[Header]) -> pd.DataFrame:
+def with_headers(rows: pd.DataFrame, told_by: Sequence[Header], notes: list[str]) -> pd.DataFrame:
     """Return rows of films, `ASKED` and `refused`, with what their headers tell where nothing is known.
 
-    Names of patients and exams are not mixed: if one row has a name, no header gives any.
+    Names of patients and exams are not mixed: if one row has a name, no header gives any. A word for no patient, such
+    as `unknown`, is no name. Gets noted: such words, and what a header tells otherwise than the row.
     """
     rows = rows.reindex(columns=[*ASKED, "refused"])
     rows = rows.astype({name: COLUMNS[name] for name in ASKED} | {"refused": STRING})
+    rows["patient"], said = somebody(rows["patient"])
+    notes += [*said, *_contradictions(rows, told_by)]
     headers = pd.Series(list(told_by), rows.index, object)
     for column in FACTS:
         told = headers.map(lambda header, of=column: getattr(header, of)).astype(COLUMNS[column])
         if column in ("patient", "exam") and rows[column].notna().any():
             continue
+        if column == "patient":
+            told, said = somebody(told, "PatientID")
+            notes += said
         rows[column] = rows[column].fillna(told)
     return rows.assign(refused=rows["refused"].fillna(headers.map(lambda header: header.refused).astype(STRING)))
+
+
+def contradicted(row: Mapping[str, Any], header: Header) -> list[str]:
+    """Return which of laterality, view and patient a header tells otherwise than a row, whose unknown facts are None.
+
+    Patients are compared as `alike` does, for a laboratory may leave out zeros; a word for no patient tells nothing.
+    """
+    told = {name: getattr(header, name) for name in TOLD}
+    found = [name for name in TOLD if row[name] and told[name] and row[name] != told[name]]
+    if "patient" in found:
+        two = row["patient"], told["patient"]
+        if nobodies(pd.Series(two)).any() or alike(two):
+            found.remove("patient")
+    return found
+
+
+def _contradictions(rows: pd.DataFrame, headers: Sequence[Header]) -> list[str]:
+    """Return a note for each fact that the headers of some films tell otherwise than their rows."""
+    found: dict[str, list[str]] = {}
+    given = rows[TOLD].astype(object).where(rows[TOLD].notna(), None).to_dict("records")
+    for path, row, header in zip(rows["path"], given, headers, strict=True):
+        for name in contradicted(row, header):
+            found.setdefault(name, []).append(Path(path).name)
+    return [
+        f"the {name} of {number_of(len(films), 'film')} differs from that of the header, {films[0]} for example; "
+        "what the table or sender tells counts"
+        for name, films in found.items()
+    ]
 
 
 def own_films(run: RunFolder) -> Dataset:

@@ -162,8 +162,7 @@ def _by_head(
     """Return the answers of a detector by head; `partners` adds those of `detector_partner`, if a film has one."""
     from mammo.training.places import partners_of  # imports scipy, which a classifier does not need
 
-    strangers = pd.Series([f"\0{number}" for number in range(len(films))], films.index, "string")
-    of = partners_of(films.assign(patient=films["patient"].fillna(strangers)))
+    of = partners_of(films)
     if predictor.head == PARTNER:
         return {PARTNER: predictor.with_partners(alone, of)}
     if partners and any(of):

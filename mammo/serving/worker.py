@@ -164,7 +164,8 @@ def films_of(films: Sequence[Upload], read: Sequence[Read]) -> Films:
     """Return films with what their senders and their headers tell."""
     rows = pd.DataFrame([{"path": one.name} | {name: getattr(one, name) for name in FACTS} for one in films])
     rows["image_id"] = names_of(rows["path"])
-    return Films(with_headers(rows, [one.header for one in read]))
+    notes: list[str] = []
+    return Films(with_headers(rows, [one.header for one in read], notes), notes)
 
 
 def explained(predictor: Predictor[Any], job: Explain) -> Explanation:

@@ -12,6 +12,7 @@ from mammo.config import Config, DetectorConfig
 from mammo.datasets.geometry import BOX, Geometry, geometry
 from mammo.datasets.labels import Labels
 from mammo.errors import InputError
+from mammo.tables.patients import nobodies
 from mammo.wording import number_of
 
 NO_LESION = -1
@@ -211,12 +212,14 @@ def partners_of(images: pd.DataFrame) -> list[list[int]]:
     """Return the rows of the other breast's films for each row: of the same patient, exam and view.
 
     Args:
-        images: `patient, exam, view, laterality` of each film. One without laterality has no partner.
+        images: `patient, exam, view, laterality` of each film. One without laterality, or whose patient is unknown,
+            has no partner.
     """
+    stranger = images["patient"].isna() | nobodies(images["patient"])
     rows: dict[tuple[str, ...], dict[str, list[int]]] = {}
     keys = images[["patient", "exam", "view"]].astype("string").fillna("").itertuples(index=False)
     sides = images["laterality"].astype("string").fillna("").tolist()
-    named = [tuple(key) for key in keys]
+    named = [(*key, str(row) if odd else "") for row, (key, odd) in enumerate(zip(keys, stranger, strict=True))]
     for row, (key, side) in enumerate(zip(named, sides, strict=True)):
         rows.setdefault(key, {}).setdefault(side, []).append(row)
     other = {"left": "right", "right": "left"}

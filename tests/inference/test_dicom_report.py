@@ -19,7 +19,8 @@ from mammo.datasets.film import read_film
 from mammo.errors import UnreadableFilm
 from mammo.inference import dicom_codes as words
 from mammo.inference.dicom_report import report_of
-from mammo.inference.dicom_source import MAY_BE_EMPTY, Model, read_source, save
+from mammo.inference.dicom_source import MAY_BE_EMPTY, Model, check_named, read_source, save
+from mammo.inference.films import films_of
 from mammo.inference.prediction import MARKS
 from mammo.processes.resume import FINISHED
 from mammo.run_folder import RunFolder
@@ -174,6 +175,27 @@ def test_classes_have_standard_codes_where_there_are_some():
 def test_a_header_to_which_nothing_can_refer_is_left_out(tmp_path, tags, reason):
     with pytest.raises(UnreadableFilm, match=reason):
         reported(source_of(tmp_path, **tags))
+
+
+@pytest.mark.parametrize(
+    ("given", "odd"),
+    [
+        ({"laterality": "right"}, "laterality"), ({"patient": "OTHER"}, "patient"),
+        ({"laterality": "right", "patient": "OTHER"}, "laterality and patient"), ({"view": "CC"}, None),
+        ({"patient": "p-001"}, None), ({"patient": None, "laterality": None}, None),
+    ],
+)  # fmt: skip
+def test_a_film_whose_header_tells_another_side_or_patient_than_was_given_has_no_report(tmp_path, given, odd):
+    source_of(tmp_path, ImageLaterality="L", PatientID="P1", ViewPosition="MLO")
+    row, path = {"laterality": "left", "view": "MLO", "patient": "P1"} | given, str(tmp_path / "film.dcm")
+    if odd is None:
+        check_named(path, [row])
+    else:
+        with pytest.raises(UnreadableFilm, match=f"another {odd} than"):
+            check_named(path, [row])
+    pd.DataFrame([row | {"path": path}]).to_csv(tmp_path / "films.csv", index=False)
+    notes = [note for note in films_of([tmp_path / "films.csv"]).notes if "differs from that of the header" in note]
+    assert len(notes) == (len(odd.split(" and ")) if odd else "view" in given)
 
 
 @pytest.mark.skipif(VALIDATOR is None, reason="dciodvfy of dicom3tools is not installed")

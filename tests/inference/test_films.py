@@ -11,6 +11,7 @@ from mammo.inference.build import build_predictor
 from mammo.inference.films import films_of
 from mammo.inference.predict import predict
 from mammo.run_folder import RunFolder
+from tests.formats import ways
 
 
 @pytest.fixture
@@ -64,3 +65,16 @@ def test_their_patient_has_a_row_and_each_has_a_picture(run, phantom, tmp_path):
         words = ["explain", run.path, *given, "--head", "svm", "--out", tmp_path / name]
         result = CliRunner().invoke(app, [*map(str, words)])
         assert result.exit_code == 0 and len(list((tmp_path / name).glob("*.png"))) == 2, result.output
+
+
+def test_a_word_for_no_patient_is_unknown_in_a_table_and_in_a_header_and_a_note_says_so(tmp_path):
+    for number in (1, 2):
+        uids = {"StudyInstanceUID": f"1.2.{number}", "SOPInstanceUID": f"1.2.3.{number}"}
+        (tmp_path / f"{number}.dcm").write_bytes(ways.dicom(ways.film(), PatientID="ANONYMOUS", **uids))
+    found = films_of([tmp_path / "1.dcm", tmp_path / "2.dcm"])
+    assert found.rows["patient"].isna().all() and any("such as ANONYMOUS" in note for note in found.notes)
+    table = tmp_path / "films.csv"
+    pd.DataFrame({"path": ["1.dcm", "2.dcm"], "patient": ["unknown", "P1"]}).to_csv(table, index=False)
+    found = films_of([table])
+    assert found.rows["patient"].fillna("").tolist() == ["", "P1"]
+    assert any("such as unknown" in note for note in found.notes)

@@ -334,9 +334,11 @@ def test_a_partner_is_the_other_breast_of_the_same_patient_exam_and_view():
     rows = [
         ("p", "1", "MLO", "left"), ("p", "1", "MLO", "right"), ("p", "1", "CC", "right"), ("p", "2", "MLO", "right"),
         ("q", None, None, "left"), ("q", None, None, "right"), ("q", None, None, "right"), ("r", "1", "MLO", None),
+        ("unknown", None, "MLO", "left"), ("unknown", None, "MLO", "right"), (None, None, "CC", "left"),
+        (None, None, "CC", "right"), ("0", "1", "CC", "left"), ("00", "1", "CC", "right"),
     ]  # fmt: skip
     images = pd.DataFrame(rows, columns=["patient", "exam", "view", "laterality"])
-    assert partners_of(images) == [[1], [0], [], [], [5, 6], [4], [4], []]
+    assert partners_of(images) == [[1], [0], [], [], [5, 6], [4], [4], [], *[[]] * 6]
 
 
 def test_a_score_less_its_partners_mean_and_a_stand_in_where_there_is_none():
