@@ -116,11 +116,11 @@ def audit_split(split: Path, patient: str | None = None) -> Audit:
     if patient is not None:
         told, notes = people.by_names(rows.assign(name=rows["image_id"]), patient)
         rows["patient"] = told["patient"]
-    (alike, doubts), (others, more) = doubting.names_alike(rows), doubting.other_names(rows)
-    notes += [*nobody, *alike, *others]
+    alike, doubts = doubting.of_names(rows)
+    notes += [*nobody, *alike]
     found = Audit(f"{_count(rows)}; no pixels, because no films were given", list(crossing(rows)), notes)
     found.among = f"the names of {number_of(rows['image_id'].nunique(), 'image')}"
-    found.doubts = [*unread, *doubts, *more, *doubting.images_alike(rows)]
+    found.doubts = [*unread, *doubts, *doubting.images_alike(rows)]
     found.doubts += doubting.one_part(rows["split"]) + doubting.unknown(rows["patient"], "the names of images were")
     return found
 
@@ -175,8 +175,8 @@ def audit_of(
         leaks += by_others
     in_parts = films.assign(split=films["split"].fillna("no split")) if len(rows) else films
     named = in_parts if own else rows
-    (alike, doubts), (others, more) = doubting.names_alike(named), doubting.other_names(named)
-    notes += [one for one in (*alike, *others) if not any(one == note for note in notes)]
+    alike, doubts = doubting.of_names(named)
+    notes += [one for one in alike if not any(one == note for note in notes)]
     described, reasons = records_of([Path(film) for film in films["path"]], of.source_of_each())
     if not len(described):
         raise InputError(f"none of the {len(films)} films can be read: {next(iter(reasons.values()))}, for example")
@@ -187,7 +187,7 @@ def audit_of(
     )
     found.unreadable = [*of.unreadable, *(of.empty if own else []), *absent, *reasons.values()]
     films = films.drop(index=list(reasons)).reset_index(drop=True)
-    found.doubts = [*of.doubts, *doubts, *more, *doubting.no_parts(films, of.source.is_dir())]
+    found.doubts = [*of.doubts, *doubts, *doubting.no_parts(films, of.source.is_dir())]
     found.doubts += doubting.one_part(films["split"])
     found.doubts += doubting.unknown(films["patient"], "their pixels were")
     shown = parts if parts is not None else len(films) <= MOST_PARTS

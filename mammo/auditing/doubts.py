@@ -10,12 +10,19 @@ from mammo.auditing import people
 from mammo.auditing.sides import part_of
 from mammo.auditing.words import some
 from mammo.tables.spellings import SPLITS, fold
+from mammo.tables.visits import like_dates
 from mammo.wording import number_of
 
 MOST_PARTS = 50  # different words of a column that may tell parts
 _FOLDS = re.compile(  # the folded name of a column
     r"(cv|k)?folds?|split|subset|(is|in)?(train|training|test|testing|val|validation)(test|set|flag)?"
 )
+
+
+def of_names(rows: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Return the notes about the names of patients in the rows of a split, and the doubts that follow from them."""
+    found = names_alike(rows), other_names(rows), dates(rows["patient"])
+    return [note for notes, _ in found for note in notes], [doubt for _, doubts in found for doubt in doubts]
 
 
 def names_alike(rows: pd.DataFrame) -> tuple[list[str], list[str]]:
@@ -25,6 +32,15 @@ def names_alike(rows: pd.DataFrame) -> tuple[list[str], list[str]]:
     return notes, [f"if {across} groups of {groups} are not one" if across > 1 else f"if {groups} are two"] * bool(
         across
     )
+
+
+def dates(patients: pd.Series) -> tuple[list[str], list[str]]:
+    """Return the note about patients that look like dates, and the doubt that follows from them."""
+    if not (dated := like_dates(patients.dropna().unique())):
+        return [], []
+    these = number_of(len(dated), "patient looks", "patients look")
+    note = f"{these} like a date, such as {some(dated)}: a spreadsheet may have changed them; write patients as text"
+    return [note], ["if no patient whose name looks like a date is several"]
 
 
 def one_part(splits: pd.Series) -> list[str]:

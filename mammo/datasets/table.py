@@ -19,6 +19,7 @@ from mammo.tables import patients
 from mammo.tables.paths import paths_of, pattern_of
 from mammo.tables.spellings import ours_of, recognise
 from mammo.tables.spreadsheet import read_spreadsheet
+from mammo.tables.visits import like_dates
 from mammo.wording import number_of
 
 LABELS_OF = ("image", "breast", "patient")
@@ -156,6 +157,12 @@ class Table(OnDisk):
                 f"{number_of(len(known.alike), 'patient is', 'patients are')} spelt in several "
                 f"ways, rows {' and '.join(shown)} for example: one "
                 "patient? They are taken as different"
+            )
+        if dated := like_dates(table["patient"].unique()):
+            known.notes.append(
+                f"{number_of(len(dated), 'patient looks', 'patients look')} like a date, row "
+                f"{(table['patient'] == dated[0]).idxmax()} for example: a spreadsheet may have changed it, and made "
+                "one of two; if so, write patients as text"
             )
         table["laterality"], table["view"] = rows.sides_and_views()
         for column in ("density", "finding", "severity", "severity_source", "official_split"):

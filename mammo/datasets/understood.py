@@ -15,7 +15,7 @@ class Understood:
         translated: Our word for each word of the table that was replaced, by our column.
         missing: Paths of films that do not exist.
         headers: The header of each film, by path; `refused` says why a film cannot be used.
-        alike: Groups of patients whose names differ only by case, zeros in front or one letter at the end.
+        alike: Groups of patients whose names are almost the same, see `tables.patients.alike`.
         listed_twice: Groups of images that are one file.
         disagreements: The images whose header tells another laterality or view than the table, by column.
         mixed: A line for each patient or PatientID that stands for several of the other, with its rows.

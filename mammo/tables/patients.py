@@ -8,6 +8,7 @@ import pandas as pd
 
 from mammo.tables.numbers import named_rows
 from mammo.tables.spellings import SIDES
+from mammo.tables.visits import without_visits
 
 # What stands in the place of a patient, once case, accents and marks are folded and words such as `patient` left out.
 _NONE = (
@@ -115,7 +116,7 @@ def alike(patients: Iterable[str]) -> list[tuple[str, ...]]:
 
     They differ only by case, blanks or marks, forms of one letter in Unicode, letters that look alike, accents, zeros
     in front, a `.0` or marks of thousands of a spreadsheet, a word such as `patient` before a number, the order of the
-    parts of a name, or a side, a view or one letter at the end.
+    parts of a name, or a side, a view, one letter or a visit at the end.
     """
     first: dict[str, str] = {}  # an earlier spelling of each one, or itself
 
@@ -125,6 +126,9 @@ def alike(patients: Iterable[str]) -> list[tuple[str, ...]]:
         return name
 
     bare = {one: _bare(one) for one in patients}
+    for one, of in without_visits(bare).items():
+        if _PREFIX.sub("", f"{of}1") != "1":  # patient_2019 is a number of a patient
+            bare[one] += _bare(of)
     for name, *others in bare.values():
         for other in others:
             first[root(other)] = root(name)

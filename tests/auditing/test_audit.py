@@ -14,6 +14,7 @@ from mammo.cli.main import app
 from mammo.datasets.dicom_file import write_dicom
 from mammo.datasets.example import write_example
 from mammo.tables.patients import alike
+from mammo.tables.visits import like_dates
 
 
 def audited(*arguments):
@@ -443,6 +444,11 @@ def test_names_that_people_write_in_two_ways_are_alike_and_others_are_not():
         "12LCC|12RMLO|12_CC_L|12", "P12 left breast|P12 right breast", "P12_izq|P12_der", "Fall 7|7|Nr. 07",
         "MRN0008|8", "1,234|1234", "1 234|1234|1_234", "Müller|Mueller", "José|Jose", "Doe, Jane|Jane Doe|DOE^JANE",
         "123-45-6789|123456789", "Doe left|Doe right", "Patient ID: 12|12",
+        "P1_2019|P1_2021", "P1_visit1|P1_visit2|P1", "P1 (2019)|P1 (2021)", "P1-V1|P1-V2|P1v3",
+        "P1 2019-03-01|P1 01.03.19",
+        "P1_pre|P1_post", "P1_baseline|P1_followup", "P1_T0|P1_T1", "001_2019|1_2021", "P1_L_2019|P1_2021_RMLO",
+        "Doe Jane 2019|Doe^Jane_pre", "P-1_20190301|P1 Mar 2021", "P1_6m|P1 12 months|P1 1st visit 2019",
+        "P1_2019-03|P1",
     ],
 )  # fmt: skip
 def test_more_spellings_of_one_patient_are_alike(group):
@@ -452,9 +458,13 @@ def test_more_spellings_of_one_patient_are_alike(group):
 def test_no_two_patients_of_a_numbered_set_are_alike_and_all_spellings_of_each_are():
     for two in (
         "12|121", "P1|P2", "1.5|15", "1,000|1", "Wang Li|Wang Re", "Doe, L|Doe, R", "A12|AE12", "AB-CD|CD-AB",
-        "1 23|123", "1-234|1234", "2021-1|20211", "Bauer|Baur",
+        "1 23|123", "1-234|1234", "2021-1|20211", "Bauer|Baur", "P2019|P2021", "A_1|A_2", "P_2019|P_2021",
+        "12-2019|12-2020",        "A_1999|A_2000|A_5", "A1_2019|A1_2020|A1_1", "A_T1|A_T2", "S1-2019-03|S1-2019-04",
+        "patient_2019|patient_2021",
+        "S1-12-2019|S1-11-2019", "SITE_2019|SITE_2021", "2019-001|2021-001",
     ):  # fmt: skip
         assert not alike(two.split("|"))
+    assert not alike([f"S{s}_{number}" for s in range(3) for number in range(1990, 2090)])  # running numbers
     ways = ["{i}", "{i:05d}", "P{i}", "{i}LCC", "{i}_R", "Fall {i}", "{i:,}", "{i}.0", "mrn {i}", "P{i:06d}_LEFT_MLO"]
     others = ["{s}-{r}", "{s} {r:03d}", "{s}_{r}", "S{s}P{r}", "{i}.5", "A{i}", "{s:03d}-{r:02d}-{i:04d}", "2021-{i}"]
     every = range(1, 3001)
@@ -480,6 +490,14 @@ def test_a_patient_who_is_called_unknown_is_unknown_and_na_is_a_name(films, tmp_
         )
     code, said = audited("films", tmp_path / "lab")
     assert code == 0 and "a PatientID such as anonymous" in said
+
+
+def test_patients_that_a_spreadsheet_made_dates_of_are_a_doubt(tmp_path):
+    dates = ["1-Mar", "Mar-01", "01. Mrz", "2024-03-01", "2024-03-01 00:00:00", "1/3/2024", "1.3.2024", "12/31/19"]
+    assert like_dates([*dates, "3-1", "1-12", "MAR-01", "1.2.10", "20240301", "2-A", "P1", "2021-1"]) == dates
+    rows = "a,1-Mar,train\nb,2-A,train\nc,1-Apr,test\n"
+    code, said = audited("split", written(tmp_path / "split.csv", f"image_id,patient,split\n{rows}"))
+    assert code == 0 and "2 patients look like a date, such as 1-Mar, 1-Apr" in said and "no leak found among" in said
 
 
 NONE = (

@@ -261,6 +261,13 @@ def test_labels_are_carried_only_where_they_describe_a_breast_or_patient(lab):
         lab(table, label_of="patient").findings()
 
 
+def test_visits_of_one_patient_and_patients_that_look_like_dates_are_told_without_a_name(lab):
+    rows = {"path": [f"films/{name}" for name in FILMS[:4]], "patient": ["P1_2019", "P1_2021", "1-Mar", "7"]}
+    found = lab(rows)
+    assert said(found, "1 patient is spelt in several", "rows 2 and 3") and said(found, "1 patient looks", "row 4")
+    assert found.understood.alike == [("P1_2019", "P1_2021")] and not said(found, "Mar")
+
+
 WRONG = {
     "path of nothing": ({"path": ["", f"films/{FILMS[1]}"]}, "row 2: .*path"),
     "folder": ({"path": ["films", f"films/{FILMS[1]}"]}, "row 2: .*folder"),
