@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mammo.datasets import table_identities
+from mammo.datasets import table_identities, table_labels
 from mammo.datasets import table_places as places
 from mammo.datasets import table_rows as steps
 from mammo.datasets.findings import COLUMNS, findings_table
@@ -181,8 +181,10 @@ class Table(OnDisk):
             known.notes.append(f"other columns are kept as they are: {', '.join(known.kept)}")
         self._read_headers(rows, table)
         table = self._with_facts(table, rows)
-        table = steps.carry(rows, table, self.label_of, self.label_columns or [], self._task_column)
-        return findings_table(steps.number_findings(rows, table).assign(dataset=self.name).reset_index(drop=True))
+        table = table_labels.carry(rows, table, self.label_of, self.label_columns or [], self._task_column)
+        return findings_table(
+            table_labels.number_findings(rows, table).assign(dataset=self.name).reset_index(drop=True)
+        )
 
     def _read_headers(self, rows: steps.Rows, table: pd.DataFrame) -> None:
         paths = list(table["path"].unique())

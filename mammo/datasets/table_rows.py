@@ -7,14 +7,13 @@ import numpy as np
 import pandas as pd
 
 from mammo.datasets.findings import IDENTITY, IMAGE_COLUMNS
-from mammo.datasets.label_words import as_word, words_of
+from mammo.datasets.label_words import as_word
 from mammo.errors import InputError
 from mammo.tables.numbers import named_rows
 from mammo.tables.spellings import ABSENT, ASKED, NOTHING, SHORT, fold, is_sure, ours_of, side_and_view, translations
-from mammo.wording import number_of
+from mammo.tables.words import Meanings
 
 FAULT = r"#(REF|VALUE|NAME|DIV/0|NUM|NULL)[!?]"  # what a spreadsheet shows for a formula that failed
-RANK = {"normal": 0, "benign": 1, "malignant": 2}
 FEW = 5  # words, files and names that a note lists
 
 
@@ -39,7 +38,7 @@ class Rows:
     ) -> None:
         self.name, self.raw, self.columns, self.notes = name, raw, dict(columns), notes
         self.translated: dict[str, dict[str, str]] = {}
-        self.values: dict[str, dict[str, str | None]] = {}
+        self.values: dict[str, Meanings] = {}
         for column, words in values.items():
             ours = ours_of(str(column))
             key = next((one for one, theirs in columns.items() if column in (theirs, one)), None) or ours
@@ -49,9 +48,11 @@ class Rows:
                     f"data.values.{column}={words}: expected a column of {name} ({', '.join(raw)}) and words of it, "
                     "say data.values.severity.krank=malignant"
                 )
-            self.values[key] = {
-                fold(word): self._target(key, meant, f"data.values.{column}.{word}") for word, meant in words.items()
-            }
+            of = {as_word(word): self._target(key, one, f"data.values.{column}.{word}") for word, one in words.items()}
+            earlier = self.values.get(key, Meanings())
+            if odd := [word for word in of if word in earlier and earlier[word] != of[word]]:
+                raise InputError(f"data.values.{column}.{odd[0]}: column {key} has another meaning of it; give one")
+            self.values[key] = Meanings({**earlier, **of})
 
     def _target(self, column: str, meant: object, setting: str) -> str | None:
         """Return the word of ours that a setting names; None stands for missing."""
@@ -84,7 +85,10 @@ class Rows:
         if ours in IDENTITY:
             return words
         absent = ABSENT - {"none"} if ours == "finding" else ABSENT  # no finding is a finding's word
-        return words.mask(words.str.casefold().isin(absent))
+        missing = words.str.casefold().isin(absent).fillna(False)
+        own = self.values.get(ours, Meanings())  # a meaning that the user gives counts first
+        meant = [word for word in words[missing].unique() if own.get(word) is not None]
+        return words.mask(missing & ~words.isin(meant))
 
     def identity(self, ours: str) -> pd.Series:
         """Return names, such as those of patients: a number that a spreadsheet gave a decimal point has none."""
@@ -103,11 +107,15 @@ class Rows:
         words = self.words(ours)
         if ours not in self.columns:
             return words
-        words, theirs, own = words.mask(words.isin(leave_out)), self.columns.get(ours, ""), self.values.get(ours, {})
+        words, theirs = words.mask(words.isin(leave_out)), self.columns.get(ours, "")
+        own = self.values.get(ours, Meanings())
         found = [str(one) for one in words.dropna().unique()]
-        said: dict[str, str | None] = dict(translations(ours, [one for one in found if fold(one) not in own]))
-        said |= {one: own[fold(one)] or "" for one in found if fold(one) in own}
+        said: dict[str, str | None] = dict(translations(ours, [one for one in found if one not in own]))
+        said |= {one: own[one] or "" for one in found if one in own}
         unknown = [one for one in found if said[one] is None]
+        if ours in ASKED and any(set(one) == {"+"} for one in found):  # beside which - is a word, too
+            unknown += [one for one in self.raw[theirs].unique() if one in ("-", "--") and one not in own]
+            words = self.raw[theirs] if unknown else words
         if unknown and ours in ASKED:
             short = SHORT.get(ours, ours)
             shown = ", ".join(unknown[:FEW]) + ", ..." * (len(unknown) > FEW)
@@ -143,7 +151,8 @@ class Rows:
         both: dict[str, dict[str, tuple[str, str]]] = {}
         given = {ours: self.words(ours) for ours in ("view", "laterality")}
         for ours, words in given.items():
-            pairs = {word: side_and_view(word) for word in map(str, words.dropna().unique())}
+            own = self.values.get(ours, Meanings())
+            pairs = {word: side_and_view(word) for word in map(str, words.dropna().unique()) if word not in own}
             both[ours] = {word: pair for word, pair in pairs.items() if pair is not None}
             self._say(ours, {word: " ".join(pair) for word, pair in both[ours].items()})
         told = [self.known_words("laterality", set(both["laterality"])), self.known_words("view", set(both["view"]))]
@@ -188,7 +197,10 @@ class Rows:
         table = self.raw[[name for name in self.raw if name not in used]]
         for column, words in self.values.items():
             if column in table and column not in self.columns:
-                table = table.assign(**{column: table[column].map(lambda one, of=words: of.get(fold(one), one))})
+                found = table[column].dropna().unique()
+                meant = table[column].map({one: words.get(one, one) for one in found}).astype("string")
+                table = table.assign(**{column: meant})
+                self._say(column, {one: words[one] or "" for one in found if one in words and words[one] != one})
         return table.mask(table.apply(lambda column: column.str.casefold().isin(NOTHING)))
 
 
@@ -210,85 +222,3 @@ def one_value_per_image(rows: Rows, table: pd.DataFrame) -> pd.DataFrame:
     same = table.groupby("image_id")["path"].transform("nunique") > 1
     rows.refuse(same, "the same image_id names several films; give each its own")
     return table
-
-
-def carry(
-    rows: Rows, table: pd.DataFrame, label_of: str, columns: Collection[str], task_column: str | None = None
-) -> pd.DataFrame:
-    """Return the table with the labels of each breast or patient in all rows of it.
-
-    The worst severity of a unit counts for its rows without one. Other columns are carried where the unit has one word.
-
-    Args:
-        rows: The rows, for errors and notes.
-        table: The table.
-        label_of: The unit, `image`, `breast` or `patient`.
-        columns: The columns that are carried beside severity; each unit must have one word in them.
-        task_column: The column of the task; it is not carried in units that have several words.
-
-    Raises:
-        InputError: A column is not there, or the rows of a unit disagree.
-    """
-    if label_of == "image":
-        return table
-    unit = table["patient"]
-    if label_of == "breast":
-        unit = (unit + "|" + table["exam"].fillna("") + "|" + table["laterality"]).astype("string")
-        if count := table.loc[unit.isna(), "image_id"].nunique():
-            rows.notes.append(
-                f"labels are not carried to {number_of(count, 'image')}, because their laterality is unknown"
-            )
-    rank = table["severity"].map(RANK).astype("Int64")
-    worst = rank.groupby(unit).transform("max")
-    wrong = ((rank == 0) & (worst > 0)).fillna(False)
-    rows.refuse(wrong, f"severity is normal, and another row of the same {label_of} has a finding; "
-                f"data.label_of={label_of} needs one of them")  # fmt: skip
-    carried = rank.isna() & worst.notna()
-    table = table.assign(severity=table["severity"].fillna(worst.map({rank: word for word, rank in RANK.items()})))
-    for column in dict.fromkeys([*columns, *([task_column] if task_column in table else [])]):
-        if column == "severity":
-            continue
-        if column not in table:
-            raise InputError(f"data.label_columns: {rows.name} has no column {column}")
-        words = words_of(table[column])
-        spelt = words.str.casefold().groupby(unit)
-        several = (spelt.transform("nunique") > 1).fillna(False)
-        if column in columns:
-            rows.refuse(several & (words.str.casefold() != spelt.transform("first")),
-                        f"{column} differs from that of an earlier row of the same {label_of}; data.label_of="
-                        f"{label_of} needs one word of each")  # fmt: skip
-        lacking = words.isna() & unit.notna()
-        if count := table.loc[lacking & several, "image_id"].nunique():
-            rows.notes.append(
-                f"{column} is not carried to {number_of(count, 'image')}, as rows of their {label_of} differ"
-            )
-        lacking &= ~several & spelt.transform("first").notna()
-        first = words.groupby(unit).transform("first")
-        table = table.assign(**{str(column): table[column].mask(lacking, first)})
-        carried |= lacking
-    if label_of == "patient":
-        source = table["severity_source"].mask(carried & table["severity_source"].isna(), "patient_label")
-        table = table.assign(severity_source=source)
-    images = table.loc[carried, "image_id"].nunique()
-    plural = {"breast": "breasts", "patient": "patients"}[label_of]
-    rows.notes.append(
-        f"labels describe {plural}: {number_of(images, 'image carries', 'images carry')} the label of their {label_of}"
-    )
-    return table
-
-
-def number_findings(rows: Rows, table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with `finding_id`: 1, 2, ... within an image, 0 for an image without a finding."""
-    placed = table[["x_px", "x0_px", "mask_path"]].notna().any(axis=1)
-    rows.refuse(
-        placed & (table["severity"] == "normal"), "it is normal and has a place of a finding; expected one of them"
-    )
-    named = table["finding"].notna() & (table["finding"] != "NORM")
-    has = placed | named | table["severity"].isin(["benign", "malignant"])
-    several = table.duplicated("path", keep=False)
-    well = ((table["severity"] == "normal") | (table["finding"] == "NORM")).fillna(False)
-    wrong = several & ~has & well
-    rows.refuse(wrong, "another row is of the same film, and this one has no finding; leave one of them out")
-    has |= several  # rows that differ in some other column, say in the words of a label
-    number = has.astype(int).groupby(table["path"]).cumsum()
-    return table.assign(finding_id=number.where(has, 0))

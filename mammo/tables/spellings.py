@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from mammo.config import meant
 from mammo.errors import InputError
+from mammo.tables.words import word_key
 
 # Our column: names that are surely it, and names that are taken for it if there is no sure one. Case, blanks, and marks
 # do not count.
@@ -102,7 +103,7 @@ GRADES = {"1": "A", "2": "B", "3": "C", "4": "D", "i": "A", "ii": "B", "iii": "C
 
 
 def fold(word: str) -> str:
-    """Return a name or word without case, blanks and marks, by which spellings are compared."""
+    """Return the name of a column without case, blanks and marks, by which spellings are compared."""
     return re.sub(r"[\W_]+", "", str(word).casefold())
 
 
@@ -187,11 +188,8 @@ def _short(ours: str) -> str:
 
 def grades(words: Iterable[str]) -> dict[str, str | None]:
     """Return our letter for each density: A to D, or F, G and D; "" for 0 and 5; None for an unknown word."""
-    bare = {word: re.sub(r"^(acr|birads|bi-rads|density|level|grade|type)+", "", fold(word)) for word in words}
-    bare = {
-        word: re.sub(r"(?<=\d)0$", "", one) if re.fullmatch(r"\s*\d\.0+\s*", word) else one
-        for word, one in bare.items()
-    }
+    named = re.compile(r"(?:(?:acr|birads|density|level|grade|type)[-:=/(]*)+(.*?)\)*")
+    bare = {word: named.sub(r"\1", key) if named.fullmatch(key) else key for word in words for key in [word_key(word)]}
     found = set(bare.values())
     letters = "fgd" if found & {"f", "g"} and not found & {"a", "b", "c", *GRADES} else "abcd"
     return {word: one.upper() if one in tuple(letters) else GRADES.get(one) for word, one in bare.items()}
@@ -202,10 +200,10 @@ def translations(ours: str, words: Iterable[str]) -> dict[str, str | None]:
     if ours == "density":
         return grades(words)
     known = {one: word for word, spellings in WORDS[ours].items() for one in spellings.split()}
-    known |= {fold(word): word for word in known.values() if word}
+    known |= {word_key(word): word for word in known.values() if word}
     found: dict[str, str | None] = {}
     for word in words:
-        folded = fold(word)
+        folded = word_key(word)
         if ours == "laterality":
             folded = re.sub(r"(?<=.)(breast|side|brust|seite)$", "", folded)
         if ours == "view":
@@ -218,6 +216,8 @@ def translations(ours: str, words: Iterable[str]) -> dict[str, str | None]:
 def side_and_view(word: str) -> tuple[str, str] | None:
     """Return laterality and view of a word that holds both, such as `LMLO`, `R_CC` or `MLO left`; None for another."""
     whole = word.strip().upper()
+    if "?" in whole:  # a doubt
+        return None
     joined = re.fullmatch(r"(L|R|LEFT|RIGHT)([A-Z]+)", whole)
     parts = list(joined.groups()) if joined else re.split(r"[\W_]+", whole)
     if len(parts) != 2 or whole in VIEWS:

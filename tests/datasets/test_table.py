@@ -120,6 +120,51 @@ def test_a_label_of_any_words_is_kept_and_severity_is_not_guessed(lab):
     assert lab(rows(tissue=["F", "D"])).findings()["density"].tolist() == ["F", "D"]
 
 
+OWN = {  # words of a column, the meanings that the user gives to them, and what is found
+    "opposite signs": ("severity", ["1", "-1"], {1: "malignant", -1: "normal"}, ["malignant", "normal"]),
+    "signs alone": ("severity", ["+", "-"], {"+": "malignant", "-": "normal"}, ["malignant", "normal"]),
+    "below and above": ("density", ["<50", "> 50"], {"<50": "A", ">50": "D"}, ["A", "D"]),
+    "decimals": ("score", ["1.5", "15"], {"1.5": "low", "15": "high"}, ["low", "high"]),
+    "capitals": ("score", ["k", "K"], {"k": "low", "K": "high"}, ["low", "high"]),
+    "another spelling": ("severity", ["Krank.", "GE-SUND"], {"krank": "malignant", "gesund": "normal"},
+                         ["malignant", "normal"]),
+    "words for nothing": ("severity", ["None", "?"], {"none": "normal", "?": "benign"}, ["normal", "benign"]),
+    "nothing": ("severity", ["none", "offen"], {"none": None, "offen": None}, ["", ""]),
+    "a word of ours": ("severity", ["b", "m"], {"b": "malignant"}, ["malignant", "malignant"]),
+    "a side and view": ("view", ["LML", "CC"], {"LML": "LM"}, ["LM", "CC"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_a_meaning_that_is_given_to_a_word_is_that_of_the_word_as_it_is_written(lab, name):
+    column, words, given, found = OWN[name]
+    dataset = lab(rows(**{column: words}), values={column: given})
+    assert dataset.findings()[column].fillna("").tolist() == found
+    assert found == ["", ""] or said(dataset, column, f"{words[0]} is {found[0]}")
+
+
+@pytest.mark.parametrize(
+    "word", ["M+", "m -", "malignant?", "cancer-", "?benign", "(M)", "malignant*", "non-malignant"]
+)
+def test_a_word_beside_which_a_mark_stands_is_asked_for(lab, word):
+    with pytest.raises(InputError, match=r"row 2: .*not known"):
+        lab(rows(severity=[word, "benign"])).findings()
+    with pytest.raises(InputError, match=r"row 3: .*not known: A\?"):  # two of these words would be one otherwise
+        lab(rows(density=["A-", "A?"]), values={"density": {"A-": "B", "A": "A"}}).findings()
+    assert lab(rows(label=[word, "benign"])).findings()["severity"].isna().all()  # it is no severity
+    with pytest.raises(InputError, match=r"row 3: .*known: -;"):  # it is a word beside a +
+        lab(rows(severity=["+", "-"]), values={"severity": {"+": "malignant"}}).findings()
+
+
+def test_two_spellings_that_are_given_two_meanings_stay_apart(lab):
+    given = {"severity": {"k o": "malignant", "k.o": "normal"}}
+    assert lab(rows(severity=["k o", "K.O"]), values=given).findings()["severity"].tolist() == ["malignant", "normal"]
+    with pytest.raises(InputError, match=r"row 3: .*ko"):
+        lab(rows(severity=["k o", "ko"]), values=given).findings()
+    with pytest.raises(InputError, match=r"data\.values\.label\.ill"):
+        lab(rows(label=["ill", "b"]), values={"severity": {"ill": "benign"}, "label": {"ill": "normal"}})
+
+
 def test_the_patient_is_found_in_the_path(lab):
     table = rows(8).drop(columns="patient")
     for pattern in (r"(P\d+)_", r"films/(?P<patient>P\d)_(L|R)", r"P(\d)"):
@@ -278,6 +323,7 @@ WRONG = {
     "formula": ({"patient": ["#REF!", "P1"]}, "row 2: .*formula"),
     "side": ({"side": ["oben", "L"]}, r"row 2: column side .*oben; .*data\.values\.laterality\.oben="),
     "severity": ({"pathology": ["krank", "B"]}, r"row 2: .*data\.values\.severity\.krank="),
+    "severity in signs": ({"severity": ["+", "-"]}, r"rows 2, 3: .*known: \+, -;"),
     "severity in numbers": ({"severity": ["0", "1"]}, r"rows 2, 3: .*data\.values\.severity\.0="),
     "split": ({"split": ["fold1", "test"]}, r"row 2: .*data\.values\.split\.fold1="),
     "density": ({"density": ["fatty", "A"]}, r"row 2: .*data\.values\.density\.fatty="),
