@@ -9,6 +9,7 @@ from mammo.auditing.sides import part_of
 from mammo.datasets.findings import STRING
 from mammo.datasets.table_rows import FAULT
 from mammo.errors import InputError
+from mammo.tables.numbers import ROUNDED
 from mammo.tables.spellings import NAMES, SPLITS, fold, spelt
 from mammo.tables.spreadsheet import read_spreadsheet
 
@@ -61,7 +62,7 @@ def split_rows(table: pd.DataFrame, path: str) -> pd.DataFrame:
             raise InputError(
                 f"{path}: row {fault.idxmax()}: {column} holds an error of a formula; mend it in the spreadsheet"
             )
-    rounded = rows["patient"].str.fullmatch(r"\d[.,]\d+E\+\d+", case=False).fillna(False)
+    rounded = rows["patient"].str.fullmatch(ROUNDED, case=False).fillna(False)
     if rounded.any():
         raise InputError(
             f"{path}: row {rounded.idxmax()}: the patient was rounded by a spreadsheet, so that several may look like "

@@ -13,7 +13,7 @@ from mammo.datasets.geometry import BOX, CIRCLE, box_of
 from mammo.datasets.table_rows import FEW, Rows
 from mammo.errors import UnreadableFilm
 from mammo.formats.header import Header, read_headers
-from mammo.tables.numbers import to_numbers
+from mammo.tables.numbers import refuse_thousands, to_numbers
 from mammo.wording import number_of
 
 SAME_SHAPE = 0.01  # a mask may be smaller than its film if the ratio of its sides differs by less than this share
@@ -22,6 +22,8 @@ SAME_SHAPE = 0.01  # a mask may be smaller than its film if the ratio of its sid
 def numbers(rows: Rows) -> pd.DataFrame:
     """Return circle, box and spacing as numbers, missing where there are none; contours give both beside their line."""
     table = pd.DataFrame(index=rows.raw.index)
+    there = [ours for ours in (*CIRCLE, *BOX) if ours in rows.columns]
+    refuse_thousands({rows.columns[ours]: rows.words(ours) for ours in there}, rows.refuse)
     for ours in (*CIRCLE, *BOX):
         if ours not in rows.columns:
             table[ours] = pd.array([pd.NA] * len(table), dtype="Float64")

@@ -9,7 +9,7 @@ import pandas as pd
 from mammo.datasets.findings import IDENTITY, IMAGE_COLUMNS
 from mammo.datasets.label_words import as_word
 from mammo.errors import InputError
-from mammo.tables.numbers import named_rows
+from mammo.tables.numbers import ROUNDED, named_rows
 from mammo.tables.spellings import ABSENT, ASKED, NOTHING, SHORT, fold, is_sure, ours_of, side_and_view, translations
 from mammo.tables.words import Meanings
 
@@ -96,7 +96,7 @@ class Rows:
         if ours not in self.columns:
             return words
         self.refuse(
-            words.str.fullmatch(r"\d[.,]\d+E\+\d+", case=False),
+            words.str.fullmatch(ROUNDED, case=False),
             f"{self.columns.get(ours)} was rounded by a spreadsheet, so that several may look like one; "
             "write it out as text",
         )

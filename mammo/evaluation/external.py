@@ -19,6 +19,7 @@ from mammo.evaluation.external_notes import said_of
 from mammo.evaluation.predictions import COLUMNS
 from mammo.evaluation.raw_table import RawTable, first_of
 from mammo.tables.alike import by_word, differs, row_numbers
+from mammo.tables.numbers import ROUNDED
 from mammo.tables.spellings import SIDES, SPLITS
 from mammo.wording import number_of
 
@@ -137,7 +138,7 @@ class _Reader:
         if (alike := folded.duplicated(keep=False)).any():
             some = ", ".join(spellings[alike].iloc[:2])
             self.notes.append(f"**patients {some} are taken as different; write the same patient in one way**")
-        if (rounded := spellings.str.fullmatch(r"\d\.\d+E\+\d+", case=False).fillna(False)).any():
+        if (rounded := spellings.str.fullmatch(ROUNDED, case=False).fillna(False)).any():
             self.notes.append(
                 f"**patient {spellings[rounded].iloc[0]} was rounded by a spreadsheet: several may be one**"
             )

@@ -1,27 +1,22 @@
 """Read a table from a file as people save it: CSV of any separator and encoding, XLSX or Parquet, as text."""
 
 import csv
-import datetime
 import gzip
 import io
 import itertools
-import json
 import lzma
 import re
-import warnings
-import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from mammo.errors import InputError
 from mammo.tables.columns import AT_ONCE, Part, joined, part_of
 from mammo.tables.plain_csv import plain_csv
+from mammo.tables.workbook import as_text, workbook
 
 SEPARATORS = ",;\t|"
 # What the first bytes of a file that is no table say it is, and what to do with it
@@ -66,11 +61,11 @@ def read_spreadsheet(
     path = Path(path)
     data = _bytes_of(path, what)
     said = f"{path}: expected {what} as CSV, XLSX or Parquet"
-    notes: list[str] = []
+    notes, others = list[str](), ""
     if data.startswith(b"PAR1"):
         lines: Iterable[list[str]] = _parquet(data, said)
     elif data.startswith(b"PK\3\4"):
-        lines = _workbook(data, said, notes, percents)
+        lines, others = workbook(data, said, notes, percents)
     elif kind := _kind_of(data):
         raise InputError(f"{said}, found {kind}")
     elif (plain := plain_csv(data, SEPARATORS)) is not None:
@@ -78,7 +73,6 @@ def read_spreadsheet(
     else:
         lines = _csv(_text_of(data, said), said, first_row)
     del data  # it may be large
-    others = "; ".join(notes)  # so far, those of a workbook
     try:
         return replace(_table(lines, path, said, first_row, notes), others=others)
     except InputError as error:
@@ -186,37 +180,6 @@ def _lines(text: str) -> Iterator[str]:
         yield text[start:]
 
 
-def _workbook(data: bytes, said: str, notes: list[str], percents: bool) -> list[list[str]]:
-    """Return the rows of the first sheet."""
-    from openpyxl import load_workbook  # noqa: PLC0415 - slow to import, and few tables are workbooks
-
-    try:
-        names = zipfile.ZipFile(io.BytesIO(data)).namelist()
-        if "mimetype" in names:
-            raise InputError(f"{said}, found an OpenDocument file; save it as XLSX or CSV")
-        if "xl/workbook.xml" not in names and "[Content_Types].xml" in names:
-            raise InputError(f"{said}, found another file of an office program; save the table as XLSX or CSV")
-        if "xl/workbook.xml" not in names:
-            raise InputError(f"{said}, found a ZIP archive; unpack it and name the table in it")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about formats of cells, which do not count here
-            book = load_workbook(io.BytesIO(data), read_only=True, data_only=True)
-            sheets = book.worksheets
-            if percents:
-                rows = [[_as_shown(cell) for cell in row] for row in sheets[0].iter_rows()]
-            else:
-                rows = [[_as_text(cell) for cell in row] for row in sheets[0].iter_rows(values_only=True)]
-    except InputError:
-        raise
-    except Exception as error:  # a damaged workbook makes zipfile, the XML parser and openpyxl raise many kinds
-        why = " ".join(str(error).split())[:80]
-        raise InputError(f"{said}, found a damaged workbook ({why}); save it again as XLSX or CSV") from None
-    if len(sheets) > 1:
-        others = ", ".join(one.title for one in sheets[1:4])
-        notes.append(f"the workbook has {len(sheets)} sheets; {sheets[0].title} is read, {others} is not")
-    return rows
-
-
 def _parquet(data: bytes, said: str) -> list[list[str]]:
     try:
         table = pd.read_parquet(io.BytesIO(data))
@@ -224,33 +187,8 @@ def _parquet(data: bytes, said: str) -> list[list[str]]:
         why = " ".join(str(error).split())[:80]
         raise InputError(f"{said}, found a damaged Parquet file ({why}); write it again") from None
     table = table.reset_index() if any(table.index.names) else table
-    columns = [[_as_text(one) for one in table[name].tolist()] for name in table]
+    columns = [[as_text(one) for one in table[name].tolist()] for name in table]
     return [[str(name) for name in table], *map(list, zip(*columns, strict=True))]
-
-
-def _as_shown(cell: Any) -> str:
-    """Return a cell of a workbook as text, as per cent if its format is so."""
-    value = cell.value
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return _as_text(value)
-    if "%" not in re.sub(r'"[^"]*"|\\.', "", cell.number_format):  # in quotes it is a sign that does not scale
-        return _as_text(value)
-    return f"{100 * value:.8f}".rstrip("0").rstrip(".") + "%"
-
-
-def _as_text(value: Any) -> str:
-    """Return a cell as text: whole numbers without a decimal point, dates as 2021-01-31, lists as JSON."""
-    if isinstance(value, np.ndarray | list | tuple):
-        return json.dumps(np.asarray(value).tolist() if isinstance(value, np.ndarray) else list(value), default=str)
-    if value is None or pd.isna(value):
-        return ""
-    if isinstance(value, bool | np.bool_):
-        return str(bool(value)).lower()
-    if isinstance(value, float | np.floating) and np.isfinite(value) and value == int(value):
-        value = int(value)
-    if isinstance(value, datetime.datetime) and value.time() == datetime.time():
-        value = value.date()
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def _table(lines: Iterable[list[str]], path: Path, said: str, first_row: int, notes: list[str]) -> Spreadsheet:

@@ -269,6 +269,21 @@ def test_places_are_those_of_the_table_whatever_gives_them(lab, kind):
         assert below.box == pytest.approx((min(x), min(y), max(x), max(y)), abs=1e-2)
 
 
+DECIMALS = {
+    "commas of other lengths": (["12,500", "13,25"], ["10,125", "9,125"], [12.5, 13.25]),
+    "commas below one": (["12,500", "13,250"], ["0,125", "9,125"], [12.5, 13.25]),
+    "points in all": (["12.500", "13.125"], ["10", "9"], [12.5, 13.125]),
+    "points of another length elsewhere": (["12.500", "13"], ["10.5", "9"], [12.5, 13]),
+    "many decimals": (["12.123456", "13"], ["10", "9"], [12.123456, 13]),
+}
+
+
+@pytest.mark.parametrize("name", DECIMALS)
+def test_true_decimals_of_pixels_are_read(lab, name):
+    x, y, found = DECIMALS[name]
+    assert lab(rows(x=x, y=y, spacing="0,070")).findings()["x_px"].tolist() == found
+
+
 def mask(path, shape, box):
     pixels = np.zeros(shape, np.uint8)
     pixels[box[1] : box[3], box[0] : box[2]] = 255
@@ -320,6 +335,10 @@ WRONG = {
     "a word for no patient": ({"patient": ["Unknown", "P1"]}, "row 2: .*patient is Unknown, .*give each row"),
     "marks for no patient": ({"patient": ["-", "N/A"]}, "rows 2, 3: .*patient is -, N/A,"),
     "rounded patient": ({"patient": ["P1", "2.27E+07"]}, "row 3: patient .*rounded"),
+    "rounded to one digit": ({"patient": ["P1", "1E+17"]}, "row 3: patient .*rounded"),
+    "marks of thousands": ({"xmin": ["1,520", "1,530"], "ymin": "1,100", "xmax": "2,034", "ymax": "2,100"},
+                           "rows 2, 3: xmin is 1,520, .*1520 or 1.520"),
+    "thousands with points": ({"x": ["1.020", "200"], "y": "5"}, r"row 2: x is 1\.020, .*1020 or 1\.0200"),
     "formula": ({"patient": ["#REF!", "P1"]}, "row 2: .*formula"),
     "side": ({"side": ["oben", "L"]}, r"row 2: column side .*oben; .*data\.values\.laterality\.oben="),
     "severity": ({"pathology": ["krank", "B"]}, r"row 2: .*data\.values\.severity\.krank="),
@@ -599,6 +618,16 @@ def test_other_sheets_are_named_where_the_first_is_not_the_table(lab):
         rows().to_excel(book, sheet_name="Filme", index=False)
     with pytest.raises(InputError, match=r"no column is the path.*Filme"):
         Table(str(lab.folder / "t.xlsx"))
+
+
+def test_an_excel_number_that_has_lost_digits_is_no_patient(lab):
+    for ids, lost in (([110101199003071234.0, 5], True), ([1101011990030710, 5], True), ([1101011990030712, 5], False)):
+        rows(patient=ids).to_excel(lab.folder / "t.xlsx", index=False)
+        if lost:
+            with pytest.raises(InputError, match=r"row 2: patient was rounded"):
+                Table(str(lab.folder / "t.xlsx")).findings()
+        else:  # written by a program that keeps all digits
+            assert Table(str(lab.folder / "t.xlsx")).findings()["patient"][0] == str(ids[0])
 
 
 def test_an_empty_column_of_the_task_is_called_empty_and_a_split_without_test_is_said(lab):

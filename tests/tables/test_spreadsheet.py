@@ -6,6 +6,7 @@ import lzma
 import zipfile
 
 import numpy as np
+import openpyxl
 import pandas as pd
 import pytest
 
@@ -166,3 +167,57 @@ def test_lines_of_two_encodings_are_read_each_in_its_own(tmp_path):
     table = tmp_path / "table.csv"
     table.write_bytes(b"image_id,patient\na,M\xc3\xbcller\nb,M\xfcller\n")
     assert read_spreadsheet(table).rows["patient"].tolist() == ["Müller", "Müller"]
+
+
+def book(path, change):
+    """A workbook of five rows and three columns, below two empty rows, and what a function of its sheet changes."""
+    made = openpyxl.Workbook()
+    for row in (["path", "patient", "label"], ["a", "P1", "ill"], *([one, None, None] for one in "bcd")):
+        made.active.append(row)
+    made.active.insert_rows(1, 2)
+    change(made.active)
+    made.save(path)
+    return read_spreadsheet(path)
+
+
+def test_merged_cells_of_a_column_give_their_value_to_all_rows(tmp_path):
+    def merged(sheet):
+        sheet.merge_cells("B4:B7")
+        sheet.merge_cells("C4:C5")
+
+    sheet = book(tmp_path / "a.xlsx", merged)
+    assert sheet.rows["patient"].tolist() == ["P1"] * 4 and sheet.rows["label"].fillna("").tolist() == ["ill"] * 2 + [
+        "", ""]  # fmt: skip
+    assert "merged cells (rows 4, 4)" in sheet.notes[0]
+    wide = book(tmp_path / "a.xlsx", lambda sheet: sheet.merge_cells("B4:C4"))
+    assert wide.rows["label"].isna().all() and "span several columns" in wide.notes[0]
+    assert book(tmp_path / "a.xlsx", lambda sheet: sheet.merge_cells("B3:B4")).rows["patient"].isna().all()
+
+
+def test_rows_columns_and_a_sheet_that_are_hidden_are_told(tmp_path):
+    def hidden(sheet):
+        sheet.row_dimensions[5].hidden = sheet.row_dimensions[1].hidden = sheet.column_dimensions["C"].hidden = True
+        sheet.parent.create_sheet("more")
+        sheet.sheet_state = "hidden"
+
+    sheet = book(tmp_path / "a.xlsx", hidden)
+    for said in (
+        "Sheet, which is read, is hidden",
+        "1 row is hidden in the spreadsheet, and read: row 5",
+        "read: label",
+    ):
+        assert any(said in note for note in sheet.notes), said
+    assert "2 sheets" in sheet.others and "hidden" not in sheet.others
+
+
+def test_a_formula_without_a_value_is_refused_by_its_cell(tmp_path):
+    def formula(sheet):
+        sheet["C5"] = '=IF(C4="ill","ill","well")'
+
+    with pytest.raises(InputError, match=r"a\.xlsx.*C5: a formula without a value"):
+        book(tmp_path / "a.xlsx", formula)
+    with zipfile.ZipFile(tmp_path / "a.xlsx") as made, zipfile.ZipFile(tmp_path / "b.xlsx", "w") as computed:
+        for name in made.namelist():
+            text = made.read(name).replace(b"<v></v>", b"<v/>").replace(b'<c r="C5">', b'<c r="C5" t="str">')
+            computed.writestr(name, text)
+    assert read_spreadsheet(tmp_path / "b.xlsx").rows["label"].isna().sum() == 3  # an empty text was computed
