@@ -108,7 +108,7 @@ def check(
         for look in looks
         if look.turned and look.image_id in sides
     ]
-    wrong += understood.mixed
+    wrong += understood.mixed + understood.spacings
     return Check({heading: lines for heading, lines in facts.items() if lines}, wrong, sheet(findings, looks))
 
 

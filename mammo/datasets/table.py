@@ -230,6 +230,8 @@ class Table(OnDisk):
                     "differs from that of their headers, "
                     f"{first['image_id']} for example; the table counts"
                 )
+            if column == "spacing_mm":
+                known.spacings = places.other_spacings(table, told, known.notes)
             table = table.assign(**{column: table[column].fillna(told)})
         films = table.drop_duplicates("path")
         known.mixed, said = patients.mixed(films["patient"], headers[films.index].map(lambda one: one.patient))

@@ -18,6 +18,8 @@ from mammo.wording import number_of
 
 SAME_SHAPE = 0.01  # a mask may be smaller than its film if the ratio of its sides differs by less than this share
 
+ROUNDED_SPACING, FAR_SPACING = 0.01, 0.05  # shares by which a spacing may differ: as rounded, and without a fault
+
 
 def numbers(rows: Rows) -> pd.DataFrame:
     """Return circle, box and spacing as numbers, missing where there are none; contours give both beside their line."""
@@ -55,6 +57,24 @@ def spacing_of(rows: Rows) -> pd.Series:
         (values < low) | (values > high), f"{column} is not from {low:g} to {high:g}; expected millimetres, say 0.07"
     )
     return pd.Series(pd.array(values, dtype="Float64"), index=words.index)
+
+
+def other_spacings(table: pd.DataFrame, told: pd.Series, notes: list[str]) -> list[str]:
+    """Note the images whose spacing is another than their headers tell; return a line for each that is far from it."""
+    films = table.assign(told=told).drop_duplicates("path")
+    ratio = (films["spacing_mm"] / films["told"]).astype(float)
+    odd = films[(ratio - 1).abs() > ROUNDED_SPACING]
+    if odd.empty:
+        return []
+    notes.append(
+        f"the spacing_mm of {number_of(len(odd), 'image')} differs from that of their headers, "
+        f"{odd['image_id'].iloc[0]} for example; the table counts"
+    )
+    return [
+        f"{image_id}: the spacing of the table is {own:.4g} mm, and that of the header {header:.4g} mm"
+        for image_id, own, header in odd[["image_id", "spacing_mm", "told"]].itertuples(index=False)
+        if abs(own / header - 1) > FAR_SPACING
+    ]
 
 
 def _with_contours(table: pd.DataFrame, rows: Rows) -> pd.DataFrame:

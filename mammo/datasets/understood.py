@@ -19,6 +19,7 @@ class Understood:
         listed_twice: Groups of images that are one file.
         disagreements: The images whose header tells another laterality or view than the table, by column.
         mixed: A line for each patient or PatientID that stands for several of the other, with its rows.
+        spacings: A line for each image whose header tells a spacing far from that of the table.
         notes: All of it in words, one line each.
     """
 
@@ -31,6 +32,7 @@ class Understood:
     listed_twice: list[tuple[str, ...]] = field(default_factory=list)
     disagreements: dict[str, list[str]] = field(default_factory=dict)
     mixed: list[str] = field(default_factory=list)
+    spacings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def doubts(self) -> list[str]:

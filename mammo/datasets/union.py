@@ -103,6 +103,7 @@ class Union:
             for column, images in one.disagreements.items():
                 found.disagreements.setdefault(column, []).extend(own.get((name, image), image) for image in images)
             found.mixed += [f"{name}: {line}" for line in one.mixed]
+            found.spacings += [f"{name}: {line}" for line in one.spacings]
         found.alike = [] if self._made is None else alike(self._made["patient"].unique())
         return found
 

@@ -176,7 +176,7 @@ def as_text(value: Any) -> str:
     if isinstance(value, bool | np.bool_):
         return str(bool(value)).lower()
     if isinstance(value, float | np.floating) and np.isfinite(value) and value == int(value):
-        value = int(value) if abs(value) <= EXACT else f"{value:.{DIGITS - 1}E}"
+        value = int(value) if abs(float(value)) <= EXACT else f"{value:.{DIGITS - 1}E}"
     if isinstance(value, datetime.datetime) and value.time() == datetime.time():
         value = value.date()
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

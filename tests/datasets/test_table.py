@@ -442,6 +442,21 @@ def test_header_facts_fill_what_the_table_lacks_and_the_table_counts(lab, monkey
     assert dataset.understood.disagreements == {"laterality": [FILMS[0][:-4]]}
 
 
+@pytest.mark.parametrize(("spacing", "noted", "far"), [("0.1", 0, 0), ("0.0997", 0, 0), ("0.103", 1, 0), ("0.7", 1, 1)])
+def test_a_spacing_that_headers_contradict_is_noted_and_far_from_them_a_fault(lab, monkeypatch, spacing, noted, far):
+    from mammo.auditing.check import check
+    from mammo.datasets import table as module
+    from mammo.formats.header import Header
+
+    monkeypatch.setattr(
+        module, "read_headers", lambda paths: [Header(str(one), "PNG", HEIGHT, WIDTH, 12, 0.1) for one in paths]
+    )
+    dataset = lab(rows(2, spacing=[spacing, ""]))
+    assert said(dataset, "spacing_mm of 1 image differs", FILMS[0][:-4]) == bool(noted)
+    faults = [one for one in check(dataset, dataset.findings(), []).faults if "spacing" in one]
+    assert len(faults) == far and all("0.7 mm" in one and "0.1 mm" in one for one in faults)
+
+
 def test_a_file_that_is_listed_twice_or_is_no_film_is_said(lab):
     (lab.folder / "films" / "hard.png").hardlink_to(lab.folder / "films" / FILMS[0])
     (lab.folder / "films" / "soft.png").symlink_to(lab.folder / "films" / FILMS[0])
