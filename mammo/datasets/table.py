@@ -89,6 +89,7 @@ class Table(OnDisk):
         self.understood = Understood(recognise(str(table), list(self._raw), columns or {}), notes=list(sheet.notes))
         rows = self._rows(self._raw)
         rows.doubt_severity()
+        rows.doubt_finding()
         if "view" not in map(ours_of, map(str, columns or {})):
             rows.doubt_view()
         self.understood.columns = rows.columns
@@ -181,6 +182,7 @@ class Table(OnDisk):
             known.notes.append(f"other columns are kept as they are: {', '.join(known.kept)}")
         self._read_headers(rows, table)
         table = self._with_facts(table, rows)
+        table_labels.check_labels(rows, table, self.label_of)
         table = table_labels.carry(rows, table, self.label_of, self.label_columns or [], self._task_column)
         return findings_table(
             table_labels.number_findings(rows, table).assign(dataset=self.name).reset_index(drop=True)

@@ -7,6 +7,8 @@ import pandas as pd
 from mammo.datasets.label_words import words_of
 from mammo.datasets.table_rows import Rows
 from mammo.errors import InputError
+from mammo.tables.numbers import named_rows
+from mammo.tables.spellings import FINDING
 from mammo.wording import number_of
 
 RANK = {"normal": 0, "benign": 1, "malignant": 2}
@@ -34,6 +36,7 @@ def carry(
     unit = table["patient"]
     if label_of == "breast":
         unit = (unit + "|" + table["exam"].fillna("") + "|" + table["laterality"]).astype("string")
+        _say_without_exam(rows, table)
         if count := table.loc[unit.isna(), "image_id"].nunique():
             rows.notes.append(
                 f"labels are not carried to {number_of(count, 'image')}, because their laterality is unknown"
@@ -75,6 +78,44 @@ def carry(
         f"labels describe {plural}: {number_of(images, 'image carries', 'images carry')} the label of their {label_of}"
     )
     return table
+
+
+def _say_without_exam(rows: Rows, table: pd.DataFrame) -> None:
+    """Say how many images have no exam, while others of their breast have one: no label is carried between these."""
+    breast = (table["patient"] + "|" + table["laterality"]).astype("string")
+    lacking = table["exam"].isna() & table["exam"].notna().groupby(breast).transform("any").fillna(False)
+    if count := table.loc[lacking, "image_id"].nunique():
+        rows.notes.append(
+            f"**{number_of(count, 'image has', 'images have')} no exam, row {lacking.idxmax()} for example, and other "
+            "images of the same breast have one: labels are not carried between them; give each its exam**"
+        )
+
+
+def check_labels(rows: Rows, table: pd.DataFrame, label_of: str) -> None:
+    """Refuse or note rows whose finding and severity contradict each other.
+
+    The severity of a breast or patient may be another than that of one image, and a finding of the user's own words may
+    be none, so these are noted.
+
+    Raises:
+        InputError: The label is of an image, and a known finding is normal.
+    """
+    named = (table["finding"].notna() & (table["finding"] != "NORM")).fillna(False)
+    well, ill = ((table["severity"].isin(some)) for some in (["normal"], ["benign", "malignant"]))
+    if label_of == "image":
+        rows.refuse(
+            named & well & table["finding"].isin(FINDING),
+            "there is a finding, and severity is normal; give one of them, or do not use the column, "
+            "data.columns.finding=null",
+        )
+        none = (ill & (table["finding"] == "NORM")).fillna(False)
+        if none.any():
+            rows.notes.append(
+                f"**severity is benign or malignant, and there is no finding, {named_rows(list(table.index[none]))}: "
+                "severity counts; if it describes a breast or patient, say so by data.label_of**"
+            )
+    if (odd := named & well).any():
+        rows.notes.append(f"**severity is normal, and there is a finding, {named_rows(list(table.index[odd]))}**")
 
 
 def number_findings(rows: Rows, table: pd.DataFrame) -> pd.DataFrame:

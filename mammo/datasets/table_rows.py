@@ -14,6 +14,8 @@ from mammo.tables.spellings import ABSENT, ASKED, NOTHING, SHORT, fold, is_sure,
 from mammo.tables.words import Meanings
 
 FAULT = r"#(REF|VALUE|NAME|DIV/0|NUM|NULL)[!?]"  # what a spreadsheet shows for a formula that failed
+NO = frozenset(["0", "0.0", "no", "false", "nein", "non"])  # answers, which are no names of findings
+YES = frozenset(["1", "1.0", "yes", "true", "ja", "oui", "si", "sim"])
 FEW = 5  # words, files and names that a note lists
 
 
@@ -116,13 +118,16 @@ class Rows:
         if ours in ASKED and any(set(one) == {"+"} for one in found):  # beside which - is a word, too
             unknown += [one for one in self.raw[theirs].unique() if one in ("-", "--") and one not in own]
             words = self.raw[theirs] if unknown else words
-        if unknown and ours in ASKED:
+        expected = ASKED.get(ours)
+        if ours == "finding" and (no := [one for one in unknown if one.casefold() in NO]):
+            unknown, expected = no, "the name of a finding, or NORM"
+        if unknown and expected:
             short = SHORT.get(ours, ours)
             shown = ", ".join(unknown[:FEW]) + ", ..." * (len(unknown) > FEW)
             first = unknown[0] if re.fullmatch(r"\w+", unknown[0]) else f"'{unknown[0]}'"
             self.refuse(
                 words.isin(unknown),
-                f"column {theirs} has words that are not known: {shown}; expected {ASKED[ours]}; say what each "
+                f"column {theirs} has words that are not known: {shown}; expected {expected}; say what each "
                 f"is, data.values.{short}.{first}=<one of these, or null>, or do not use the column, "
                 f"data.columns.{short}=null",
             )
@@ -180,6 +185,18 @@ class Rows:
                     "what a word means"
                 )
                 del self.columns["severity"]
+
+    def doubt_finding(self) -> None:
+        """Do not take a column such as `lesion` for the finding if its words only count or answer, as 1 and 0."""
+        theirs = self.columns.get("finding")
+        if theirs and not is_sure("finding", theirs) and "finding" not in self.values:
+            found = self.words("finding").dropna().str.casefold()
+            if len(found) and (found.isin(NO | YES).all() or found.str.fullmatch(r"\d+([.,]0+)?").all()):
+                self.notes.append(
+                    f"column {theirs} ({', '.join(sorted(found.unique())[:FEW])}) names no finding; task=label "
+                    f"task.column={theirs} uses it as it is"
+                )
+                del self.columns["finding"]
 
     def doubt_view(self) -> None:
         """Do not take a column such as `Aufnahme` for the view unless all its words are views."""

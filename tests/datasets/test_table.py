@@ -339,6 +339,8 @@ WRONG = {
     "marks of thousands": ({"xmin": ["1,520", "1,530"], "ymin": "1,100", "xmax": "2,034", "ymax": "2,100"},
                            "rows 2, 3: xmin is 1,520, .*1520 or 1.520"),
     "thousands with points": ({"x": ["1.020", "200"], "y": "5"}, r"row 2: x is 1\.020, .*1020 or 1\.0200"),
+    "a finding that is normal": ({"finding": "mass", "severity": ["benign", "normal"]}, "row 3: .*severity is normal"),
+    "a finding of answers": ({"finding": ["1", "0"]}, r"row 3: .*known: 0; .*data\.values\.finding\.0="),
     "formula": ({"patient": ["#REF!", "P1"]}, "row 2: .*formula"),
     "side": ({"side": ["oben", "L"]}, r"row 2: column side .*oben; .*data\.values\.laterality\.oben="),
     "severity": ({"pathology": ["krank", "B"]}, r"row 2: .*data\.values\.severity\.krank="),
@@ -535,6 +537,34 @@ def test_a_scaled_mask_and_one_of_the_size_of_its_film_have_the_same_box(lab):
 def test_rows_of_a_film_that_differ_in_a_word_are_two_findings(lab):
     found = lab(rows(3, path=[f"films/{FILMS[at]}" for at in (0, 0, 1)], Befund=["krank", "gesund", "gesund"]))
     assert found.findings()["finding_id"].tolist() == [1, 2, 0]
+
+
+def test_a_column_that_only_answers_is_no_finding(lab):
+    dataset = lab(rows(3, lesion=["1", "0", "yes"]))
+    found = dataset.findings()
+    assert found["finding"].isna().all() and not found["finding_id"].any() and found["lesion"][1] == "0"
+    assert said(dataset, "lesion (0, 1, yes) names no finding", "task.column=lesion")
+    table = rows(2, finding=["1", "0"])
+    assert lab(table, values={"finding": {"0": "NORM"}}).findings()["finding_id"].tolist() == [1, 0]
+    assert lab(rows(lesion=["mass", "0"]), values={"finding": {"0": "NORM"}}).findings()["finding"][1] == "NORM"
+
+
+def test_findings_and_severities_that_disagree_are_told_where_both_may_be_true(lab):
+    dataset = lab(rows(finding=["none", "mass"], severity=["malignant", ""]))
+    assert said(dataset, "there is no finding, row 2", "data.label_of")
+    assert said(lab(rows(finding=["clip", "mass"], severity=["normal", ""])), "there is a finding, row 2")
+    table = rows(3, laterality=["L", "L", "R"], finding=["none", "mass", "calc"], severity=["malignant", "", "normal"])
+    dataset = lab(table, label_of="breast")
+    assert dataset.findings()["severity"].tolist() == ["malignant", "malignant", "normal"]
+    assert said(dataset, "there is a finding, row 4") and not said(dataset, "there is no finding")
+
+
+def test_labels_that_are_not_carried_for_want_of_an_exam_are_told(lab):
+    table = rows(4, laterality=["L", "L", "R", "R"], exam=["1", "", "1", "1"], severity=["malignant", "", "normal", ""])
+    dataset = lab(table, label_of="breast")
+    assert dataset.findings()["severity"].fillna("").tolist() == ["malignant", "", "normal", "normal"]
+    assert said(dataset, "1 image has no exam, row 3")
+    assert not said(lab(table.assign(exam=""), label_of="breast"), "no exam")
 
 
 def test_none_in_a_column_of_findings_is_no_finding(lab):
