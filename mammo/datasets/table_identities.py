@@ -9,6 +9,8 @@ import pandas as pd
 from mammo.datasets.findings import STRING
 from mammo.datasets.table_rows import FEW, Rows
 from mammo.errors import InputError
+from mammo.tables.exams import exams_alike
+from mammo.tables.numbers import named_rows
 from mammo.tables.paths import modes_of, names_of, patient_in
 from mammo.tables.patients import named_words, nobodies
 from mammo.wording import number_of
@@ -43,7 +45,8 @@ def identities(
         )
     if missing:
         shown = ", ".join(missing[:FEW]) + ", ..." * (len(missing) > FEW)
-        rows.notes.append(f"{len(missing)} of {len(modes)} films do not exist: {shown}")
+        first = paths.eq(missing[0]).idxmax()
+        rows.notes.append(f"{len(missing)} of {len(modes)} films do not exist: {shown}; the first is row {first}")
     if patient_from is None:
         patient = rows.identity("patient")
         rows.refuse(patient.isna(), "there is no patient; give each row its patient, or leave it out")
@@ -60,6 +63,11 @@ def identities(
     rows.refuse(image_id.isna() & image_id.notna().any(), "there is no image_id")
     image_id = image_id if image_id.notna().all() else names_of(paths)
     table = pd.DataFrame({"path": paths, "patient": patient, "exam": rows.identity("exam"), "image_id": image_id})
+    if twice := exams_alike(table["patient"], table["exam"]):
+        rows.notes.append(
+            f"**exams of {number_of(len(twice), 'patient')} are spelt in several ways, {named_rows(twice[0])} for "
+            "example: one exam? They are taken as different**"
+        )
     return table, missing
 
 

@@ -45,6 +45,7 @@ NAMES = {
 }
 SHORT = {"x_px": "x", "y_px": "y", "radius_px": "radius", "x0_px": "xmin", "y0_px": "ymin", "x1_px": "xmax",
          "y1_px": "ymax", "mask_path": "mask", "spacing_mm": "spacing", "official_split": "split"}  # fmt: skip
+NAME_OF_PATIENT = r"pat(ient(s|en|in)?)?(names?|initial(s|en))|(last|sur|nach)name|pseudonym"
 CORNERS = {"x1": "x0_px", "y1": "y0_px", "x2": "x1_px", "y2": "y1_px"}  # where x2 is there, x1 is the left edge
 
 NOTHING = frozenset(["na", "n/a", "nan", "null", "<na>", "#n/a"])  # words for a missing value in any column, folded
@@ -151,6 +152,8 @@ def recognise(table: str, found: list[str], given: Mapping[str, str | None]) -> 
     }
     for ours in (one for one in NAMES if one not in chosen and one not in unused):
         named = spelt(NAMES[ours], {name: folded for name, folded in left.items() if name not in chosen.values()})
+        if ours == "patient" and named and not is_sure(ours, named[0]):  # a case may be one of several of a patient
+            named += [name for name, folded in left.items() if re.fullmatch(NAME_OF_PATIENT, folded)]
         if len(named) > 1:
             ways = " or ".join(f"data.columns.{_short(ours)}={name}" for name in named)
             raise InputError(

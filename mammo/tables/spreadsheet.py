@@ -71,7 +71,7 @@ def read_spreadsheet(
     elif (plain := plain_csv(data, SEPARATORS)) is not None:
         return Spreadsheet(plain.set_axis(pd.RangeIndex(first_row, first_row + len(plain))))
     else:
-        lines = _csv(_text_of(data, said), said, first_row)
+        lines = _csv(_text_of(data, said, notes), said, first_row)
     del data  # it may be large
     try:
         return replace(_table(lines, path, said, first_row, notes), others=others)
@@ -112,8 +112,8 @@ def _kind_of(data: bytes) -> str | None:
     return None
 
 
-def _text_of(data: bytes, said: str) -> str:
-    """Return the text of a file in UTF-8, UTF-16 or cp1252, with line ends as in Linux."""
+def _text_of(data: bytes, said: str, notes: list[str]) -> str:
+    """Return the text of a file in UTF-8, UTF-16 or cp1252, with line ends as in Linux; cp1252 is noted."""
     start = data[:2000]
     if not start.startswith((b"\xff\xfe", b"\xfe\xff")) and start.count(0) > len(start) // 4:  # UTF-16 without a mark
         tries = ["utf-16-le" if start[1::2].count(0) > start[::2].count(0) else "utf-16-be"]
@@ -121,24 +121,31 @@ def _text_of(data: bytes, said: str) -> str:
         tries = ["utf-16"] if start.startswith((b"\xff\xfe", b"\xfe\xff")) else ["utf-8-sig", "cp1252"]
     for encoding in tries:
         try:
-            text = _by_line(data) if encoding == "cp1252" else data.decode(encoding)
+            text, others = _by_line(data) if encoding == "cp1252" else (data.decode(encoding), [])
             text = text.replace("\r\n", "\n").replace("\r", "\n")
         except UnicodeDecodeError:
             continue
         if not re.search(r"[\x00-\x08\x0e-\x1f]", text):
+            if others:
+                where = f"line {others[0]}" + f" and {len(others) - 1} more" * (len(others) > 1)
+                notes.append(
+                    f"**{where} of the file is not in UTF-8, and read as Western European (cp1252); if letters beyond "
+                    "ASCII look wrong, save the table as CSV UTF-8**"
+                )
             return text
-    raise InputError(f"{said}, found a file that is not text; save the table again as CSV or XLSX")
+    raise InputError(f"{said}, found a file that is not text in UTF-8; save the table again as CSV UTF-8 or XLSX")
 
 
-def _by_line(data: bytes) -> str:
-    """Return text whose lines are in UTF-8 or cp1252, as when two tables of different machines are joined."""
-    lines = []
-    for line in data.split(b"\n"):
+def _by_line(data: bytes) -> tuple[str, list[int]]:
+    """Return text whose lines are in UTF-8 or cp1252, as when two tables are joined, and the numbers of the latter."""
+    lines, others = list[str](), list[int]()
+    for number, line in enumerate(data.split(b"\n"), start=1):
         try:
             lines.append(line.decode("utf-8-sig"))
         except UnicodeDecodeError:
             lines.append(line.decode("cp1252"))
-    return "\n".join(lines)
+            others.append(number)
+    return "\n".join(lines), others
 
 
 def _csv(text: str, said: str, first_row: int) -> Iterator[list[str]]:

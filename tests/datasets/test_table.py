@@ -209,7 +209,8 @@ def test_paths_are_found_as_people_write_them(lab, monkeypatch):
     dataset = lab(rows(8, path=names))
     found = dataset.findings()
     assert [Path(path).is_file() for path in found["path"]] == [True] * 6 + [False, True]
-    assert dataset.understood.missing == [str(lab.folder / "films" / "none.png")] and said(dataset, "1 of 8 films")
+    assert dataset.understood.missing == [str(lab.folder / "films" / "none.png")]
+    assert said(dataset, "1 of 8 films", "row 8")
     assert dataset.digest("none") is None and dataset.digest("a b") == dataset.digest("a b")
     with pytest.raises(InputError, match=r"none\.png"):
         dataset.read("none")
@@ -390,6 +391,8 @@ SETTINGS = {
     "two patients": ({"path": "a", "patient": "b", "PatientID": "c"}, {}, "data.columns.patient=patient or "),
     "corner or centre, in short": ({"path": "a", "patient": "b", "x": 1, "y": 1, "w": 3, "h": 3}, {}, "corner"),
     "corner or centre": ({"path": "a", "patient": "b", "x": 1, "y": 1, "width": 3, "height": 3}, {}, "corner"),
+    "a case or a patient": ({"path": "a", "case_id": "1", "patient_name": "x"}, {},
+                            "data.columns.patient=case_id or data.columns.patient=patient_name"),
     "no such column": ({"path": "a", "patient": "b"}, {"columns": {"exam": "Exma"}}, "data.columns.exam=Exma"),
     "no such name": ({"path": "a", "patient": "b"}, {"columns": {"woman": "patient"}}, "data.columns.woman"),
     "no such place": ({"path": "a", "patient": "b"}, {"root": "/nowhere"}, "data.root=/nowhere"),
@@ -611,6 +614,25 @@ def test_exams_of_headers_are_not_mixed_with_those_of_the_table(lab, monkeypatch
     monkeypatch.setattr(module, "read_headers", headers)
     found = lab(rows(3, patient=["a", "a", "b"], exam=["E1", "", ""])).findings()
     assert found["exam"].fillna("").tolist() == ["E1", "", "1.2"]
+
+
+EXAMS = {
+    "one date in two forms": (["2020-01-02", "02.01.2020"], True),
+    "a date and a time": (["20200102", "2020-01-02 00:00:00"], True),
+    "a day and a month that may be exchanged": (["2020-02-01", "02/01/2020"], True),
+    "capitals and zeros": (["E01", "e1"], True),
+    "two dates": (["02/01/2020", "01/02/2020"], False),
+    "two times": (["2020-01-02 10:30", "2020-01-02 11:30"], False),
+    "two numbers": (["1.2.3", "1.2.30"], False),
+}
+
+
+@pytest.mark.parametrize("name", EXAMS)
+def test_exams_that_may_be_one_are_told_and_not_merged(lab, name):
+    exams, doubted = EXAMS[name]
+    dataset = lab(rows(3, exam=[*exams, exams[0]]))
+    assert dataset.findings()["exam"].nunique() == 2 and said(dataset, "exams of 1 patient", "rows 2, 3") == doubted
+    assert not said(lab(rows(2, exam=exams, patient=["P1", "P2"])), "exams of")
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,22 @@ def test_a_film_a_folder_and_a_missing_file_are_no_tables(tmp_path):
 def test_lines_of_two_encodings_are_read_each_in_its_own(tmp_path):
     table = tmp_path / "table.csv"
     table.write_bytes(b"image_id,patient\na,M\xc3\xbcller\nb,M\xfcller\n")
-    assert read_spreadsheet(table).rows["patient"].tolist() == ["Müller", "Müller"]
+    sheet = read_spreadsheet(table)
+    assert sheet.rows["patient"].tolist() == ["Müller", "Müller"]
+    assert len(sheet.notes) == 1 and "line 3 of the file" in sheet.notes[0] and "cp1252" in sheet.notes[0]
+
+
+@pytest.mark.parametrize("encoding", ["gbk", "shift-jis", "cp1251", "cp1252"])
+def test_letters_in_another_encoding_are_doubted_or_refused(encoding, tmp_path):
+    word = {"gbk": "恶性", "shift-jis": "悪性", "cp1251": "злокачественный", "cp1252": "bösartig"}[encoding]
+    (tmp_path / "a.csv").write_bytes(f"path,label\na,{word}\n".encode(encoding))
+    try:
+        notes = read_spreadsheet(tmp_path / "a.csv").notes
+    except InputError as error:
+        notes = [str(error)]
+    assert len(notes) == 1 and "UTF-8" in notes[0]
+    (tmp_path / "a.csv").write_text(f"path,label\na,{word}\n", encoding="utf-8")
+    assert not read_spreadsheet(tmp_path / "a.csv").notes
 
 
 def book(path, change):
