@@ -68,8 +68,17 @@ def resolved(task: TaskConfig, findings: pd.DataFrame) -> tuple[TaskConfig, list
         spellings.setdefault(fold(word), []).append(word)
     known = {key: several[0] for key, several in spellings.items()}  # the most frequent spelling
     listed = _listed(sorted(known.values()))
+    empty = findings.loc[words.isna() & findings[column].notna(), column].astype(str)
+    marks = sorted({word.strip() for word in empty} - {""})
     if len(known) < 2:
-        raise InputError(f"task.column={column}: found the word {listed or 'nothing'} alone; a task needs two or more")
+        hint = (
+            f"; {marks[0]} counts as missing, data.values.{column}.{marks[0]}=<a word> gives it a meaning"
+            if marks
+            else ""
+        )
+        raise InputError(
+            f"task.column={column}: found the word {listed or 'nothing'} alone; a task needs two or more{hint}"
+        )
     positive, negative = positive_words(task.positive), positive_words(task.negative)
     _check_words(positive, negative, known, column)
     out = {key: word for key, word in known.items() if negative and key not in map(fold, [*positive, *negative])}
@@ -87,8 +96,7 @@ def resolved(task: TaskConfig, findings: pd.DataFrame) -> tuple[TaskConfig, list
     for several in spellings.values():
         if len(several) > 1:
             notes.append(f"{', '.join(several)} differ in capitals only and are one word of {column}")
-    empty = findings.loc[words.isna() & findings[column].notna(), column].astype(str)
-    if marks := sorted({word.strip() for word in empty} - {""}):
+    if marks:
         notes.append(f"{_listed(marks)} in {column} is taken as missing ({number_of(len(empty), 'row')})")
     return replace(task, classes=classes, positive=positive, negative=negative or None, ordered=bool(positive)), notes
 

@@ -147,7 +147,9 @@ class _Reader:
     def _labels(self) -> pd.Series:
         """Return the labels as words; 1.0 becomes 1, and TRUE becomes true."""
         label = self.raw.words("label")
-        self.raw.refuse(label.isna(), "label is missing; label the row, or leave it out")
+        mark = first_of(self.raw.raw["label"], label.isna())
+        said = "" if mark in ("", "empty") else f": '{mark}' counts as missing; write a word, say negative"
+        self.raw.refuse(label.isna(), f"label is missing{said or '; label the row'}, or leave it out")
         return by_word(label, self._classes)
 
     def _classes(self, label: pd.Series) -> pd.Series:

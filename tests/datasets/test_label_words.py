@@ -69,6 +69,7 @@ def test_a_negative_class_holds_all_other_words_and_the_notes_say_which():
         (["a", "b"], {"positive": ["a", "b"]}, "all words of Befund"),
         (["a", "b"], {"positive": "a", "negative": ["A"]}, "A is in task.positive and in task.negative"),
         (["a", "A "], {}, "the word a alone"),
+        (["+", "-"], {"positive": ["+"]}, r"the word \+ alone.*data\.values\.Befund\.-="),
         (["a", "patients"], {}, "cannot be named patients"),
         ([None, None], {}, r"task\.column=Befund: .*one of image_id$"),
     ],

@@ -129,6 +129,7 @@ WRONG = {
     "half a finding": (lambda t: t.assign(finding_id=1.5), "finding_id"),
     "empty patient": (changed(4, "patient", " "), "row 5: patient is empty"),
     "all patients empty": (lambda t: t.assign(patient=""), "patient is empty"),
+    "a label of a mark": (changed(4, "label", "-"), "row 5: label is missing: '-' counts as missing"),
     "missing label": (changed(4, "label", None), "row 5: label is missing"),
     "third label": (changed(4, "label", 2), "3 classes"),
     "one label": (lambda t: t.assign(label=1), "every label is 1"),
