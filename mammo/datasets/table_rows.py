@@ -90,7 +90,7 @@ class Rows:
         missing = words.str.casefold().isin(absent).fillna(False)
         own = self.values.get(ours, Meanings())  # a meaning that the user gives counts first
         meant = [word for word in words[missing].unique() if own.get(word) is not None]
-        return words.mask(missing & ~words.isin(meant))
+        return words.mask(missing & ~words.isin(meant) if meant else missing)
 
     def identity(self, ours: str) -> pd.Series:
         """Return names, such as those of patients: a number that a spreadsheet gave a decimal point has none."""

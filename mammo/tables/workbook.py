@@ -71,6 +71,8 @@ def workbook(data: bytes, said: str, notes: list[str], percents: bool) -> tuple[
 
 def _tags(marked: bytes, name: str) -> list[bytes]:
     """Return the attributes of each element of a name in the XML of a sheet."""
+    if name.encode() not in marked:
+        return []
     return re.findall(rb"<(?:\w+:)?" + name.encode() + rb"\b([^>]*)>", marked)
 
 
@@ -88,7 +90,8 @@ _FORMULA = re.compile(
 
 def _refuse_formulas(marked: bytes, said: str) -> None:
     """Refuse cells whose formula was never computed, as programs other than a spreadsheet write them."""
-    found = [_attribute(one["cell"], "r") for one in _FORMULA.finditer(marked) if _attribute(one["cell"], "t") != "str"]
+    cells = [one["cell"] for one in _FORMULA.finditer(marked)] if b"f>" in marked else []
+    found = [_attribute(one, "r") for one in cells if _attribute(one, "t") != "str"]
     if found:
         more = f" and {len(found) - NAMED} more" * (len(found) > NAMED)
         raise InputError(
@@ -116,10 +119,10 @@ def _fill_merged(rows: list[list[str]], marked: bytes, header: int, notes: list[
             row.extend([""] * (column + 1 - len(row)))
             row[column] = value
     if filled:
-        notes.append(f"merged cells ({named_rows(filled)}) give their value to all of their rows")
+        notes.append(f"merged cells ({named_rows(sorted({*filled}))}) give their value to all of their rows")
     if wide:
         notes.append(
-            f"**merged cells ({named_rows(wide)}) span several columns; their value counts in the first cell**"
+            f"**merged cells ({named_rows(sorted({*wide}))}) span columns; their value counts in the first cell**"
         )
 
 

@@ -203,9 +203,9 @@ def test_merged_cells_of_a_column_give_their_value_to_all_rows(tmp_path):
     sheet = book(tmp_path / "a.xlsx", merged)
     assert sheet.rows["patient"].tolist() == ["P1"] * 4 and sheet.rows["label"].fillna("").tolist() == ["ill"] * 2 + [
         "", ""]  # fmt: skip
-    assert "merged cells (rows 4, 4)" in sheet.notes[0]
+    assert "merged cells (row 4)" in sheet.notes[0]
     wide = book(tmp_path / "a.xlsx", lambda sheet: sheet.merge_cells("B4:C4"))
-    assert wide.rows["label"].isna().all() and "span several columns" in wide.notes[0]
+    assert wide.rows["label"].isna().all() and "span columns" in wide.notes[0]
     assert book(tmp_path / "a.xlsx", lambda sheet: sheet.merge_cells("B3:B4")).rows["patient"].isna().all()
 
 
