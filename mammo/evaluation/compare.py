@@ -9,13 +9,14 @@ import pandas as pd
 
 from mammo.datasets.findings import SAMPLE
 from mammo.errors import InputError
-from mammo.evaluation.bootstrap import Value, difference, standard_error
+from mammo.evaluation.bootstrap import NOISE, Value, difference, standard_error
 from mammo.evaluation.experiments import Experiment, Mean, mean
 from mammo.evaluation.predictions import BASELINES, Patients, Predictions
 from mammo.evaluation.significance import delong_mean, permutation_test, smallest_detectable
 from mammo.tables.alike import row_numbers
 
 Classifier = tuple[Experiment, str]  # an experiment and one of its heads
+BY_CHANCE = 10  # different scores; the same order of so many has a chance of 1 in 10! where two have nothing in common
 Means = Mapping[tuple[str, str], dict[str, Mean]]  # by the label of the experiment and the head
 
 
@@ -26,7 +27,8 @@ class Pair:
     name: str  # of both classifiers
     n: str  # numbers of samples and patients, in words
     differences: dict[str, Value]
-    detectable: dict[str, float]  # the smallest difference that this many patients would show with power 0.8
+    detectable: dict[str, float | None]  # the smallest that would show with power 0.8; None if no error is known
+    rests_on: dict[str, int]  # the number of patients that each difference rests on
     p: dict[str, float | None]  # of DeLong's test, and of the permutation test by patient; None if undefined
 
 
@@ -103,13 +105,12 @@ def compare(first: Classifier, second: Classifier, means: Means | None = None) -
     one, two = ((means or {}).get((of.label, named)) or mean(of, named) for of, named in (first, second))
     tested = ours.tested(head)
     metrics = [metric for metric in ("auroc", "accuracy") if metric in one and metric in two]
-    apart = {metric: one[metric].resampled - two[metric].resampled for metric in metrics}
-    both = []
-    for job, other in zip(ours.jobs, theirs.jobs, strict=True):
-        mine, yours = job.predictions["test"][head], other.predictions["test"][other_head]
-        both.append((mine, _matched(mine, yours) or yours))
+    errors = {metric: standard_error(one[metric].resampled - two[metric].resampled) for metric in metrics}
+    both = tested_by_both(first, second)
     patients = Patients.apart([mine.who for mine, _ in both])
+    alike = {metric: all(agree(*pair, ranked=metric == "auroc") for pair in both) for metric in metrics}
     swapped = None
+    rests_on = {str(metric): one[metric].rests_on[0] for metric in metrics}
     if "accuracy" in metrics:
         right = [np.concatenate([pair[i].right for pair in both]) for i in (0, 1)]
         swapped = permutation_test(right[0], right[1], np.concatenate(patients))
@@ -119,10 +120,38 @@ def compare(first: Classifier, second: Classifier, means: Means | None = None) -
     return Pair(
         f"{names[0]} - {names[1]}{tail}",
         tested.n,
-        {metric: difference(array, tested.who.count()) for metric, array in apart.items()},
-        {metric: smallest_detectable(np.nan_to_num(standard_error(array))) for metric, array in apart.items()},
+        {m: difference(one[m].resampled, two[m].resampled, *one[m].rests_on, same=alike[m]) for m in metrics},
+        {m: smallest_detectable(errors[m]) if errors[m] > NOISE and rests_on[m] > 1 else None for m in metrics},
+        rests_on,
         {"auroc": _delong(both, patients), "accuracy": swapped},
     )
+
+
+def tested_by_both(first: Classifier, second: Classifier) -> list[tuple[Predictions, Predictions]]:
+    """Return the predictions of two classifiers on the same test samples, in the same order, job by job."""
+    (ours, head), (theirs, other_head) = first, second
+    both = []
+    for job, other in zip(ours.jobs, theirs.jobs, strict=True):
+        mine, yours = job.predictions["test"][head], other.predictions["test"][other_head]
+        both.append((mine, _matched(mine, yours) or yours))
+    return both
+
+
+def agree(ours: Predictions, theirs: Predictions, *, ranked: bool) -> bool:
+    """Tell if two predictions of the same samples, in the same order, say the same of each.
+
+    Args:
+        ours: The first predictions.
+        theirs: The other ones.
+        ranked: True if ranks are enough, as for AUROC; then there must be more than `BY_CHANCE` different scores.
+    """
+    if ours.score is not None and theirs.score is not None:
+        rank_alike = np.array_equal(ours.levels, theirs.levels)
+        if ranked and rank_alike and ours.levels.max(initial=0) >= BY_CHANCE:
+            return True
+        if not rank_alike or not np.array_equal(ours.score, theirs.score):
+            return False
+    return np.array_equal(ours.probabilities, theirs.probabilities, equal_nan=True)
 
 
 def _matched(ours: Predictions, theirs: Predictions) -> Predictions | None:

@@ -35,7 +35,7 @@ from mammo.evaluation.areas import sum_by_level
 from mammo.evaluation.bootstrap import RESAMPLES, Value, difference, interval, resampled
 from mammo.evaluation.curves import Band
 from mammo.evaluation.mark_tables import check_images
-from mammo.evaluation.marks import Detection, judge
+from mammo.evaluation.marks import Detection, agree, check_paired, judge
 from mammo.evaluation.subgroups import subgroups
 
 RATES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)  # false marks per image
@@ -196,16 +196,15 @@ def compare(first: Sequence[Detection], second: Sequence[Detection], resamples: 
     if len(first) != len(second):
         raise InputError(f"the detectors have {len(first)} and {len(second)} jobs; compare the same folds and seeds")
     for one, two in zip(first, second, strict=True):
-        _check_paired(one, two)
+        check_paired(one, two)
     if not any(len(one.lesions) for one in first):
         return {name: Value(None, reason=undefined(first[0], name)) for name in NAMES}
     ours, theirs = _means(first, resamples), _means(second, resamples)
-    found = {}
+    found, same = {}, all(agree(one, two) for one, two in zip(first, second, strict=True))
     for name in NAMES:
-        patients, apart = _support(first, name), ours[name] - theirs[name]
-        found[name] = (
-            difference(apart, len(patients)) if len(patients) else Value(None, reason=undefined(first[0], name))
-        )
+        patients, both = len(_support(first, name)), (ours[name], theirs[name])
+        apart = difference(*both, patients, same=same) if patients else None
+        found[name] = apart or Value(None, reason=undefined(first[0], name))
     return found
 
 
@@ -285,16 +284,3 @@ def _found(one: Detection, weights: np.ndarray, limits: np.ndarray, counted: np.
             shares[:, rate] = (own * (score > limits[:, rate : rate + 1])).sum(axis=1) / own.sum(axis=1)
     shares[np.isnan(limits)] = np.nan
     return shares
-
-
-def _check_paired(one: Detection, two: Detection) -> None:
-    """Refuse two detections that were not judged on the same images and lesions."""
-    for what, columns in (("images", ["image_id", "patient", "positive"]), ("lesions", ["image_id", "finding_id"])):
-        ours, theirs = (
-            set(getattr(side, what)[columns].astype(str).itertuples(index=False, name=None)) for side in (one, two)
-        )
-        if odd := sorted(ours ^ theirs):
-            raise InputError(
-                f"the detectors cannot be paired: {len(odd)} {what} are in one of them only, the first of {odd[0][0]}; "
-                "compare runs of one data set, split and seed"
-            )

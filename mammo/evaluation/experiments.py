@@ -76,6 +76,7 @@ class Mean:
 
     value: Value
     resampled: np.ndarray  # (1 + resamples,) means, the plain one first
+    rests_on: tuple[int, float, float]  # the number of patients that it rests on, and the metric's range
     over_folds: float | None  # standard deviation over the folds of a seed, mean over seeds
     over_seeds: float | None  # standard deviation over seeds of the means over folds
 
@@ -124,6 +125,7 @@ def _mean(values: np.ndarray, seeds: np.ndarray, rests_on: tuple[int, float, flo
     return Mean(
         interval(means, *rests_on),
         means,
+        rests_on,
         float(np.mean(spreads)) if spreads else None,
         float(np.std(of_seeds, ddof=1)) if len(of_seeds) > 1 else None,
     )

@@ -29,7 +29,7 @@ def areas(windows: pd.DataFrame) -> dict[str, dict[str, Value]]:
         found[drawing] = {
             HEAT: interval(heat, *rests_on),
             BRIGHTNESS: interval(bright, *rests_on),
-            "difference": difference(heat - bright, rests_on[0]),
+            "difference": difference(heat, bright, *rests_on),
         }
     return found
 

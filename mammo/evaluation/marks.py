@@ -123,6 +123,25 @@ def judge(candidates: pd.DataFrame, lesions: pd.DataFrame, images: pd.DataFrame,
     )
 
 
+def check_paired(one: Detection, two: Detection) -> None:
+    """Refuse two detections that were not judged on the same images and lesions."""
+    for what, columns in (("images", ["image_id", "patient", "positive"]), ("lesions", ["image_id", "finding_id"])):
+        ours, theirs = (
+            set(getattr(side, what)[columns].astype(str).itertuples(index=False, name=None)) for side in (one, two)
+        )
+        if odd := sorted(ours ^ theirs):
+            raise InputError(
+                f"the detectors cannot be paired: {len(odd)} {what} are in one of them only, the first of {odd[0][0]}; "
+                "compare runs of one data set, split and seed"
+            )
+
+
+def agree(one: Detection, two: Detection) -> bool:
+    """Tell if two detections on the same images and lesions, in the same order, find and rate all alike."""
+    arrays = ("lesion_image", "lesion_score", "false_image", "false_score", "top_score", "top_hit")
+    return one.images.equals(two.images) and all(np.array_equal(getattr(one, of), getattr(two, of)) for of in arrays)
+
+
 def _rows_of(images: pd.DataFrame, *tables: pd.DataFrame) -> list[np.ndarray]:
     """Return the row of `images` for each row of the other tables: candidates, then lesions."""
     index = pd.Index(images["image_id"].astype(str))

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from mammo.errors import InputError
-from mammo.evaluation.bootstrap import Value, bootstrap_weights, difference, independent_difference, interval
+from mammo.evaluation.bootstrap import Value, bootstrap_weights, independent_difference, interval, student
 
 MAP, CENTRE, BLOB, RANDOM = "map", "centre", "brightest_blob", "random"
 PLACES = (MAP, CENTRE, BLOB, RANDOM)
@@ -57,10 +57,10 @@ def _of(table: pd.DataFrame, place: str) -> pd.DataFrame:
 
 def _paired(own: pd.DataFrame, other: pd.DataFrame, name: str) -> Value:
     """Return the mean difference of two places by image. Where all images agree, no resample tells its error."""
-    apart = own[name] - other[name]
-    if name != "drop" and np.ptp(apart.to_numpy(float)) == 0:
+    apart = _apart(own[name] - other[name], own["patient"], name)
+    if name != "drop" and apart.low is None and apart.value is not None:
         return independent_difference(_mean(own, name), _mean(other, name))
-    return _apart(apart, own["patient"], name)
+    return apart
 
 
 def _mean(rows: pd.DataFrame, name: str) -> Value:
@@ -76,11 +76,8 @@ def _apart(values: pd.Series, patients: pd.Series, name: str) -> Value:
     if not known.any():
         return Value(None, reason="no image has this number")
     people = patients.to_numpy(str)[known]
-    count = len(np.unique(people))
     found = _means(values.to_numpy(float)[known], people)
-    if count < 2:
-        return Value(float(found[0]), reason="no interval: it rests on one patient")
-    return difference(found, count, widest=np.inf if name == "drop" else 1.0)
+    return student(found, len(np.unique(people)), widest=np.inf if name == "drop" else 1.0)
 
 
 def _means(values: np.ndarray, patients: np.ndarray) -> np.ndarray:

@@ -5,16 +5,15 @@ counted as 1: such images are counted apart, by how many of them get a false reg
 a program that finds nothing would look good wherever most films are normal (nnU-Net's issue 1065 tells of it).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.ndimage import binary_erosion, distance_transform_edt
-from scipy.special import stdtrit
 
 from mammo.errors import InputError
-from mammo.evaluation.bootstrap import RESAMPLES, Value, difference, interval, resampled, standard_error
+from mammo.evaluation.bootstrap import RESAMPLES, Value, difference, interval, resampled, student
 
 MEASURES = ["dice", "iou", "assd_mm", "hd95_mm", "area_mm2", "true_area_mm2", "area_px"]
 # The columns of segments.csv. `source` says where the true region comes from; it is empty if there is none.
@@ -134,8 +133,9 @@ def compare_dice(first: pd.DataFrame, second: pd.DataFrame, resamples: int = RES
         raise InputError("two tables of segments have other images with a true region; compare the same ones")
     if both[0].empty:
         return Value(None, reason="undefined: there is no such image")
-    apart = both[0]["dice"] - both[1]["dice"].reindex(both[0].index)
-    return difference(_means(both[0], apart, resamples), both[0]["patient"].nunique())
+    ours, theirs = (_means(both[0], one["dice"].reindex(both[0].index), resamples) for one in both)
+    same = both[0]["dice"].equals(both[1]["dice"].reindex(both[0].index))
+    return difference(ours, theirs, both[0]["patient"].nunique(), same=same)
 
 
 def _means(rows: pd.DataFrame, of: pd.Series, resamples: int) -> np.ndarray:
@@ -160,8 +160,5 @@ def _length(rows: pd.DataFrame, name: str, resamples: int) -> Value:
     rows = rows.dropna(subset=name)
     if rows.empty:
         return Value(None, reason="undefined: no such image has a region in it, or pixels of a known size")
-    means, patients = _means(rows, rows[name], resamples), rows["patient"].nunique()
-    if patients < 2:
-        return Value(float(means[0]), reason="no interval: it rests on one patient")
-    reach = standard_error(means) * stdtrit(patients - 1, 0.975)
-    return Value(float(means[0]), float(max(means[0] - reach, 0)), float(means[0] + reach))
+    found = student(_means(rows, rows[name], resamples), rows["patient"].nunique())
+    return found if found.low is None else replace(found, low=max(found.low, 0.0))

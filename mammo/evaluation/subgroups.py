@@ -115,5 +115,5 @@ def beyond_shortcuts(heads: dict[str, Predictions]) -> dict[str, Value]:
         return {name: weighted_metrics(one, weights, only=["auroc"])["auroc"] for name, one in heads.items()}
 
     areas = resampled(heads["shortcuts"].who.ranked, areas_of)
-    patients = support(heads["shortcuts"], "auroc")[0]
-    return {name: difference(areas[name] - areas["shortcuts"], patients) for name in heads if name not in BASELINES}
+    rests_on = support(heads["shortcuts"], "auroc")
+    return {name: difference(areas[name], areas["shortcuts"], *rests_on) for name in heads if name not in BASELINES}

@@ -6,7 +6,6 @@ The index is a CSV file with a row for each line of the table; `Recipe` has its 
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from mammo.datasets.findings import SAMPLE
@@ -118,10 +117,9 @@ def _row(folder: Path, recipe: Recipe) -> list[str]:
     metric = recipe.metric
     found = {name: mean(ours, name, metrics=[metric])[metric] for name in ours.heads}
     own, paper = found[recipe.head], mean(theirs, recipe.paper_head, metrics=[metric])[metric]
-    patients = len(np.unique(ours.tested(recipe.head).patients))
 
     def less(one: Mean) -> str:
-        return signed(difference(own.resampled - one.resampled, patients))
+        return signed(difference(own.resampled, one.resampled, *own.rests_on))
 
     unit = f"{recipe.unit}, {recipe.rule}" if recipe.rule else recipe.unit
     brightness = str(found[BRIGHTNESS].value) if BRIGHTNESS in found and metric == "auroc" else ""

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from mammo.errors import InputError
 from mammo.evaluation.bootstrap import difference
+from mammo.evaluation.compare import agree
 from mammo.evaluation.detection import BASELINES, compare, evaluate_marks
 from mammo.evaluation.metrics import mean_auroc, support
 from mammo.reports.detector_results import MARKS, UNITS, Tables, area, judged_marks, tested
@@ -33,8 +34,8 @@ def table(paths: list[Path]) -> list[str]:
         ours, theirs = (tested(one.predictions, seeds, head, column) for one in (first, second))
         if any(sorted(one.patients) != sorted(two.patients) for one, two in zip(ours, theirs, strict=True)):
             raise InputError(f"{paths[0]} and {paths[1]} have not tested the same patients; compare the same data")
-        patients = support(ours[0], "auroc")[0]
-        apart = difference(mean_auroc(ours) - mean_auroc(theirs), patients)
+        same = all(agree(one, two, ranked=True) for one, two in zip(ours, theirs, strict=True))
+        apart = difference(mean_auroc(ours), mean_auroc(theirs), *support(ours[0], "auroc"), same=same)
         values = (str(area(one.predictions, seeds, head, column)) for one in (first, second))
         rows.append([f"AUROC, {unit}", *values, signed(apart)])
     marking = set(second.marks["head"])

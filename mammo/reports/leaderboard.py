@@ -21,12 +21,14 @@ from mammo.files import write_table, write_text
 from mammo.reports import detection
 from mammo.reports.experiments import experiment_of, read_experiments
 from mammo.reports.markdown import markdown, signed
+from mammo.wording import number_of
 
 METRICS = (
     *("auroc", "average_precision", "accuracy", "balanced_accuracy", "sensitivity", "specificity"),
     *("sensitivity_at_threshold", "specificity_at_threshold", "brier", "brier_calibrated"),
 )
 MOST_PAIRS = 40
+FEW = 20  # patients of the rarest class; with fewer, DeLong's test finds a difference too often
 SHOWN = ("auroc", "accuracy", "balanced_accuracy")  # metrics of the table
 COLUMNS = ["experiment", "head", "AUROC", "SD folds", "SD seeds", "pooled AUROC", "accuracy", "balanced accuracy", "n"]
 PAIRED = ["first minus second", "n", "AUROC", "could show", "p", "Holm", "accuracy", "could show", "p", "Holm"]
@@ -157,7 +159,18 @@ def paired(found: list[Pair]) -> list[str]:
         "all predictions of a patient together. `Holm` is p after Holm's correction for all tests of this table.",
         "",
         *paired_table(found),
+        *_few(found),
     ]
+
+
+def _few(found: list[Pair]) -> list[str]:
+    """Return a note on the comparisons of AUROC that rest on few patients, if there are some."""
+    few = [(pair.name, pair.rests_on["auroc"]) for pair in found if pair.rests_on.get("auroc", FEW) < FEW]
+    if not few:
+        return []
+    of = "; ".join(f"{name}: {number_of(count, 'patient')}" for name, count in few)
+    said = f"**AUROC is compared on fewer than {FEW} patients of the rarest class** ({of}). With so few, p of DeLong's"
+    return ["", f"{said} test is too small: trust the interval, not p."]
 
 
 def paired_table(found: list[Pair]) -> list[str]:
@@ -172,7 +185,8 @@ def paired_table(found: list[Pair]) -> list[str]:
             p = pair.p[metric]
             shown = ["", ""] if p is None else [f"{p:.3g}", f"{by_test[number, metric]:.3g}"]
             if metric in pair.differences:
-                cells += [signed(pair.differences[metric]), f"{pair.detectable[metric]:.3f}", *shown]
+                least = pair.detectable[metric]
+                cells += [signed(pair.differences[metric]), "" if least is None else f"{least:.3f}", *shown]
             else:
                 cells += [""] * 4
         rows.append(cells)

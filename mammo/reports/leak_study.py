@@ -159,10 +159,11 @@ def _result(head: str, turn: Turn, leaky: Experiment, counterpart: Experiment) -
     tested = leaky.tested(head, split)
     everyone = np.union1d(tested.patients, counterpart.tested(head).patients)
     one, two = mean(leaky, head, split, everyone), mean(counterpart, head, "test", everyone)
+    leaks, honest = one["auroc"], two["auroc"]
     values = {
         "leaky": {metric: found.value for metric, found in one.items()},
         COUNTERPART: {metric: found.value for metric, found in two.items()},
-        "gained": {"auroc": difference(one["auroc"].resampled - two["auroc"].resampled, len(everyone))},
+        "gained": {"auroc": difference(leaks.resampled, honest.resampled, *min(leaks.rests_on, honest.rests_on))},
         "majority": {"accuracy": mean(leaky, "majority", split, everyone)["accuracy"].value},
     }
     return Result(leaky.recipe, turn, head, tested.n, values)

@@ -12,7 +12,7 @@ import pandas as pd
 from mammo import figures
 from mammo.errors import InputError
 from mammo.evaluation.bootstrap import Value, difference
-from mammo.evaluation.compare import check_paired
+from mammo.evaluation.compare import agree, check_paired, tested_by_both
 from mammo.evaluation.experiments import Experiment, Mean, mean
 from mammo.evaluation.predictions import BASELINES
 from mammo.files import write_table, write_text
@@ -79,8 +79,9 @@ def _cells(names: list[str], experiments: dict[tuple[str, str], Experiment]) -> 
                     patients = np.union1d(patients, own.tested(head).patients)
                 found, apart = _auroc(one, head, patients), None
                 if paired and own is not None and head in own.heads:
-                    drop = found.resampled - _auroc(own, head, patients).resampled
-                    apart = difference(drop, len(set(one.tested(head).patients)))
+                    theirs = _auroc(own, head, patients).resampled
+                    same = all(agree(*pair, ranked=True) for pair in tested_by_both((one, head), (own, head)))
+                    apart = difference(found.resampled, theirs, *found.rests_on, same=same)
                 cells.append(Cell(name, tested, head, found.value, apart, one))
     return cells, notes
 

@@ -7,11 +7,13 @@ from mammo.evaluation import bootstrap
 from mammo.evaluation.areas import sum_by_level, weighted_auroc
 from mammo.evaluation.bootstrap import (
     Value,
+    biased_interval,
     bootstrap_weights,
     difference,
     independent_difference,
     interval,
     resampled,
+    student,
 )
 from mammo.evaluation.grouped import Grouped
 from tests.evaluation.tables import weighted_average_precision
@@ -58,8 +60,37 @@ def test_one_patient_gives_no_interval_and_patients_who_agree_are_no_certainty()
 
 def test_a_difference_has_students_interval():
     array = np.r_[0.1, np.random.default_rng(0).normal(0.1, 0.02, 5000)]
-    found = difference(array, 10_000)
+    found = difference(array, np.zeros_like(array), 10_000)
     assert (found.low, found.high) == pytest.approx((0.1 - 0.0392, 0.1 + 0.0392), abs=0.001)
+
+
+def test_a_difference_on_one_patient_has_no_interval():
+    array = np.r_[0.1, np.random.default_rng(0).normal(0.1, 0.02, 50)]
+    found = difference(array, np.zeros_like(array), 1)
+    assert (found.value, found.low) == (0.1, None) and "one patient" in found.reason
+
+
+def test_a_difference_that_no_resample_changes_is_no_certainty_unless_both_say_the_same():
+    ones, zeros = np.ones(100), np.full(100, 1e-17)
+    for patients in (3, 30):
+        apart, alone = difference(ones, zeros, patients), interval(ones, patients)
+        assert apart.low == pytest.approx(max(1 - np.sqrt(2) * (1 - alone.low), -1)) and apart.high == 1
+        equal = difference(zeros, zeros, patients)
+        assert equal.high == -equal.low == pytest.approx(interval(zeros, patients).high)
+        scaled = difference(zeros, zeros, patients, -1.0, 1.0)
+        assert scaled.high == pytest.approx(2 * equal.high)
+        same = difference(ones, ones, patients, same=True)
+        assert same.value == same.low == same.high == 0
+    assert student(np.full(100, 7.0), 9).low is None  # a number without bounds
+
+
+def test_errors_of_rounding_are_none():
+    """The mean of equal numbers is not the same in all resamples, in the last digit."""
+    noise = 0.1 + np.random.default_rng(0).choice([0, 1.4e-17], 100)
+    for found, exact in ((interval(noise, 6), interval(np.full(100, 0.1), 6)), (biased_interval(noise, 6),) * 2):
+        assert (found.low, found.high) == pytest.approx((exact.low, exact.high))
+        assert found.high - found.low > 0.3
+    assert biased_interval(np.zeros(100), 6).high > 0.3
 
 
 def test_many_samples_are_resampled_in_blocks_with_the_same_draws(monkeypatch):

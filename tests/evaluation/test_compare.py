@@ -1,13 +1,16 @@
 """Comparisons: paired by patient, refused where the test samples differ, corrected for how many there are."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from mammo.errors import InputError
 from mammo.evaluation.compare import compare, pairs
+from mammo.evaluation.external import read_external
 from mammo.reports import leaderboard
-from mammo.reports.experiments import read_experiments
+from mammo.reports.experiments import experiment_of, read_experiments
 from tests.evaluation.tables import predictions
 
 
@@ -91,3 +94,40 @@ def test_experiments_side_by_side_show_protocol_n_interval_and_baseline(tmp_path
     rows = [line for line in shown.partition("## Paired")[0].splitlines() if line.startswith("| first |")]
     assert any("majority" in row for row in rows) and all("of 20 patients" in row for row in rows)
     assert "could show" in shown
+
+
+def compared(patients, first, second):
+    """The paired difference of two scores of one image a patient or of one patient; the later half is positive."""
+    labels = (np.arange(len(first)) >= len(first) / 2).astype(int)
+    table = pd.DataFrame({"image_id": [f"f{i}" for i in range(len(first))], "patient": patients, "label": labels})
+    one, two = (experiment_of(read_external(table.assign(score=score))) for score in (first, second))
+    return compare((one, "score"), (replace(two, label="two"), "score"))
+
+
+def test_a_comparison_on_one_patient_has_no_interval_and_shows_nothing():
+    found = compared("P", [0.1, 0.3, 0.9, 0.8, 0.7, 0.2], [0.1, 0.3, 0.2, 0.8, 0.7, 0.9])
+    assert all(one.low is None and one.value is not None for one in found.differences.values())
+    assert set(found.detectable.values()) == {None}
+
+
+def test_always_right_against_always_wrong_in_three_patients_a_class_is_no_certainty():
+    found = compared(list("abcdef"), [0.1] * 3 + [0.9] * 3, [0.9] * 3 + [0.1] * 3)
+    assert found.differences["auroc"].value == 1 and found.differences["auroc"].low < 0
+    assert 0 < found.differences["accuracy"].low < 0.5 and set(found.detectable.values()) == {None}
+    equal = compared(list("abcdef"), [0.1] * 3 + [0.9] * 3, [0.2] * 3 + [0.7, 0.8, 0.9])
+    assert equal.differences["auroc"].low == -equal.differences["auroc"].high < -0.5
+
+
+def test_auroc_is_compared_with_the_quantile_of_the_rarest_class_and_few_patients_are_told(tmp_path):
+    rare = predictions(60)
+    rare["label"] = np.where(rare["patient"].isin(["p002", "p005", "p008", "p011"]), rare["label"], "normal")
+    first, second = written(
+        tmp_path, first=rare, second=rare.assign(score=rare["score"] + 0.2 * predictions(60, noise=1)["score"])
+    )
+    found = compare((first, "svm"), (second, "svm"))
+    assert found.rests_on == {"auroc": 4, "accuracy": 20}
+    wide = found.differences["auroc"]
+    assert wide.high - wide.low == pytest.approx(2 * found.detectable["auroc"] / 2.8016 * 3.1824, rel=1e-3)
+    assert leaderboard.paired([found])[-1].count("first - second (svm): 4 patients") == 1
+    many = [compare((one, "svm"), (one, "softmax")) for one in written(tmp_path, many=predictions(60))]
+    assert leaderboard.paired(many)[-1].startswith("|")
