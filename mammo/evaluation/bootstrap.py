@@ -20,23 +20,32 @@ NOISE = 1e-9  # an error below it is that of rounding: no resample differs
 
 @dataclass(frozen=True)
 class Value:
-    """A metric with its 95 % interval. An undefined number is None, and `reason` says why."""
+    """A metric with its 95 % interval. An undefined number is None, and `reason` says why.
+
+    `of` says of how many folds it is the mean, if it is undefined in others.
+    """
 
     value: float | None
     low: float | None = None
     high: float | None = None
     reason: str | None = None
+    of: str | None = None
 
     def as_json(self) -> dict[str, object]:
         """Return the value as `metrics.json` holds it."""
         plain: dict[str, object] = {"value": self.value, "low": self.low, "high": self.high}
-        return plain | ({"reason": self.reason} if self.reason else {})
+        return plain | {key: said for key in ("reason", "of") if (said := getattr(self, key))}
 
     def __str__(self) -> str:
         if self.value is None:
             return "undefined"
         held = "no interval" if self.low is None else f"{self.low:.3f} to {self.high:.3f}"
-        return f"{self.value:.3f} ({held})"
+        return f"{self.value:.3f} ({held}){self.in_folds}"
+
+    @property
+    def in_folds(self) -> str:
+        """The words for the folds that it is the mean of, if it is undefined in others; else none."""
+        return f" in {self.of}" if self.of else ""
 
 
 def bootstrap_weights(

@@ -1,7 +1,7 @@
 """Paired comparisons of experiments and heads on the same test samples: differences and their tests, by patient."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, product
 
 import numpy as np
@@ -120,11 +120,15 @@ def compare(first: Classifier, second: Classifier, means: Means | None = None) -
     return Pair(
         f"{names[0]} - {names[1]}{tail}",
         tested.n,
-        {m: difference(one[m].resampled, two[m].resampled, *one[m].rests_on, same=alike[m]) for m in metrics},
+        {m: _difference(one[m], two[m], same=alike[m]) for m in metrics},
         {m: smallest_detectable(errors[m]) if errors[m] > NOISE and rests_on[m] > 1 else None for m in metrics},
         rests_on,
         {"auroc": _delong(both, patients), "accuracy": swapped},
     )
+
+
+def _difference(one: Mean, two: Mean, *, same: bool) -> Value:
+    return replace(difference(one.resampled, two.resampled, *one.rests_on, same=same), of=one.value.of)
 
 
 def tested_by_both(first: Classifier, second: Classifier) -> list[tuple[Predictions, Predictions]]:

@@ -23,7 +23,7 @@ equal ratings count half. It ends at the first-mark share, so this is its larges
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -37,6 +37,7 @@ from mammo.evaluation.curves import Band
 from mammo.evaluation.mark_tables import check_images
 from mammo.evaluation.marks import Detection, agree, check_paired, judge
 from mammo.evaluation.subgroups import subgroups
+from mammo.wording import number_of
 
 RATES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)  # false marks per image
 CPM_RATES = (*RATES, 8.0)
@@ -102,10 +103,9 @@ def evaluate_marks(jobs: Sequence[Detection], resamples: int = RESAMPLES) -> dic
     arrays = _means(jobs, resamples)
     values = {}
     for name in NAMES:
-        patients = _support(jobs, name)
-        values[name] = (
-            interval(arrays[name], len(patients)) if len(patients) else Value(None, reason=undefined(jobs[0], name))
-        )
+        patients = len(_support(jobs, name))
+        found = interval(arrays[name], patients) if patients else Value(None, reason=undefined(jobs[0], name))
+        values[name] = replace(found, of=_folds(jobs, name))
     return values
 
 
@@ -204,7 +204,7 @@ def compare(first: Sequence[Detection], second: Sequence[Detection], resamples: 
     for name in NAMES:
         patients, both = len(_support(first, name)), (ours[name], theirs[name])
         apart = difference(*both, patients, same=same) if patients else None
-        found[name] = apart or Value(None, reason=undefined(first[0], name))
+        found[name] = replace(apart or Value(None, reason=undefined(first[0], name)), of=_folds(first, name))
     return found
 
 
@@ -248,6 +248,16 @@ def _support(jobs: Sequence[Detection], name: str) -> np.ndarray:
     normal = [patient for one in defined for patient in one.patients[~one.positive]]
     fewer = _needs_normal(name) and len(set(normal)) < len(set(with_lesion))
     return np.unique(normal if fewer else with_lesion)
+
+
+def _folds(jobs: Sequence[Detection], name: str) -> str | None:
+    """Return the words for the jobs in which a number is defined; None if these are all or none."""
+    defined = [one for one in jobs if undefined(one, name) is None]
+    if len(defined) in (0, len(jobs)):
+        return None
+    patients = len(np.unique(np.concatenate([one.patients for one in defined])))
+    images = len(np.unique(np.concatenate([one.images["image_id"].to_numpy(str) for one in defined])))
+    return f"{len(defined)} of {len(jobs)} folds ({images} of {number_of(patients, 'patient')})"
 
 
 def _needs_normal(name: str) -> bool:

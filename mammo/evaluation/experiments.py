@@ -1,7 +1,7 @@
 """An experiment: one configuration with its jobs (folds and seeds), and the means of its metrics over the jobs."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -90,11 +90,12 @@ def mean(
 ) -> dict[str, Mean]:
     """Return the mean over jobs of each of the `metrics` that all jobs have.
 
+    A job in which a metric is undefined, such as a fold of one class, does not count; the value then says how many do.
     A patient is drawn with all samples of all folds and seeds, so the mean has one interval. Means that are subtracted
     later need the same `patients`, who are then drawn alike.
     """
     tests = [job.predictions[split][head] for job in experiment.jobs]
-    tested, others = concatenated(tests), [] if patients is None else [Patients.of(patients)]
+    others = [] if patients is None else [Patients.of(patients)]
     numbers = Patients.apart([*(one.who for one in tests), *others])
     of_jobs = numbers[: len(tests)]
     everyone, _ = different(np.concatenate(numbers[len(tests) :] or of_jobs))
@@ -106,24 +107,31 @@ def mean(
         )
         for job, one, of in zip(experiment.jobs, tests, of_jobs, strict=True)
     ]
-    seeds = np.array([job.seed for job in experiment.jobs])
+    of_metric = partial(_mean, experiment, tests, concatenated(tests))
     return {
-        metric: _mean(np.stack([one[metric] for one in by_job]), seeds, support(tested, metric))
+        metric: of_metric(metric, np.stack([one[metric] for one in by_job]))
         for metric in by_job[0]
         if all(metric in one for one in by_job)
     }
 
 
-def _mean(values: np.ndarray, seeds: np.ndarray, rests_on: tuple[int, float, float]) -> Mean:
-    """Return the mean over jobs from their (jobs, 1 + resamples) values and their (jobs,) seeds."""
-    there = np.isfinite(values)
+def _mean(
+    experiment: Experiment, tests: list[Predictions], tested: Predictions, metric: str, values: np.ndarray
+) -> Mean:
+    """Return the mean over jobs from their predictions, each and together, and their (jobs, 1 + resamples) values."""
+    there, seeds = np.isfinite(values), np.array([job.seed for job in experiment.jobs])
+    count, of = int(there[:, 0].sum()), None
+    if 0 < count < len(tests):
+        tested = concatenated([one for one, counts in zip(tests, there[:, 0], strict=True) if counts])
+        of = f"{count} of {len(tests)} {'folds' if experiment.folds > 1 else 'seeds'} ({tested.n})"
+    rests_on = support(tested, metric)
     with np.errstate(invalid="ignore"):  # NaN where no job has a value
         means = np.where(there, values, 0).sum(axis=0) / there.sum(axis=0)
     by_seed = [values[seeds == seed, 0] for seed in dict.fromkeys(seeds.tolist())]
     spreads = [np.nanstd(folds, ddof=1) for folds in by_seed if np.isfinite(folds).sum() > 1]
     of_seeds = [np.nanmean(folds) for folds in by_seed if not np.isnan(folds).all()]
     return Mean(
-        interval(means, *rests_on),
+        replace(interval(means, *rests_on), of=of),
         means,
         rests_on,
         float(np.mean(spreads)) if spreads else None,

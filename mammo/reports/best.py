@@ -3,7 +3,7 @@
 The index is a CSV file with a row for each line of the table; `Recipe` has its columns.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import pandas as pd
@@ -119,7 +119,7 @@ def _row(folder: Path, recipe: Recipe) -> list[str]:
     own, paper = found[recipe.head], mean(theirs, recipe.paper_head, metrics=[metric])[metric]
 
     def less(one: Mean) -> str:
-        return signed(difference(own.resampled, one.resampled, *own.rests_on))
+        return signed(replace(difference(own.resampled, one.resampled, *own.rests_on), of=own.value.of))
 
     unit = f"{recipe.unit}, {recipe.rule}" if recipe.rule else recipe.unit
     brightness = str(found[BRIGHTNESS].value) if BRIGHTNESS in found and metric == "auroc" else ""

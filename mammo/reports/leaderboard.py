@@ -33,6 +33,11 @@ SHOWN = ("auroc", "accuracy", "balanced_accuracy")  # metrics of the table
 COLUMNS = ["experiment", "head", "AUROC", "SD folds", "SD seeds", "pooled AUROC", "accuracy", "balanced accuracy", "n"]
 PAIRED = ["first minus second", "n", "AUROC", "could show", "p", "Holm", "accuracy", "could show", "p", "Holm"]
 
+SOME = (
+    "**A metric is undefined in a fold whose test part lacks a class that it needs. Such folds do not count in its "
+    "mean; the number says how many do, and how many samples and patients they test.**"
+)
+
 Row = tuple[Experiment, str, dict[str, Mean], Value | None]  # with its head, metrics and pooled AUROC
 
 
@@ -132,6 +137,8 @@ def text(experiments: list[Experiment], rows: list[Row]) -> list[str]:
         "bootstrap over patients. SD is the standard deviation over folds or over seeds. The pooled AUROC takes all "
         "samples of a seed together; each fold's probabilities are calibrated on its validation part."
     )
+    if any(of.value.of for _, _, found, _ in rows for of in found.values()):
+        said += f" {SOME}"
     return [*lines, "", said, "", *table(rows)]
 
 
@@ -208,7 +215,8 @@ def as_table(rows: list[Row]) -> pd.DataFrame:
         values += [("auroc_pooled", pooled, None, None)] if pooled else []
         for metric, value, folds, seeds in values:
             numbers = {"value": value.value, "low": value.low, "high": value.high, "sd_folds": folds, "sd_seeds": seeds}
-            lines.append({**facts, "metric": metric, **numbers, **sizes})
+            of = {"of": value.of} if value.of else {}
+            lines.append({**facts, "metric": metric, **numbers, **sizes, **of})
     return pd.DataFrame(lines).round(6)
 
 

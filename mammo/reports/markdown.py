@@ -21,7 +21,7 @@ def signed(value: Value) -> str:
     if value.value is None:
         return str(value)
     held = "no interval" if value.low is None else f"{value.low:+.3f} to {value.high:+.3f}"
-    return f"{value.value:+.3f} ({held})"
+    return f"{value.value:+.3f} ({held}){value.in_folds}"
 
 
 class Markdown(str):

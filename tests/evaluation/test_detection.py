@@ -190,6 +190,15 @@ def test_a_paired_difference_is_narrower_than_its_sides_and_zero_against_itself(
     assert all(value.value == value.low == value.high == 0.0 for value in same.values())
 
 
+def test_a_fold_without_a_lesion_does_not_count_and_the_number_says_so():
+    with_lesions, other = (judge(*drawn(np.random.default_rng(0), 20, abnormal=share)) for share in (0.4, 0.0))
+    assert other.positive.sum() == 0
+    found, alone = (evaluate_marks(jobs, 20) for jobs in ([with_lesions, other], [with_lesions]))
+    assert all(value.of == "1 of 2 folds (20 of 10 patients)" for value in found.values())
+    assert all(found[name].value == alone[name].value and alone[name].of is None for name in numbers.NAMES)
+    assert compare([with_lesions, other], [with_lesions, other], 20)["cpm"].of == found["cpm"].of
+
+
 def test_several_jobs_are_averaged_and_their_patients_are_drawn_together():
     jobs = [judge(*drawn(np.random.default_rng(seed), images)) for seed, images in enumerate((60, 40))]
     weak = [judge(*_weaker(np.random.default_rng(seed), images)) for seed, images in enumerate((60, 40))]

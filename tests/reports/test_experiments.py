@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from mammo import compare, evaluate
 from mammo.errors import InputError
+from mammo.evaluation.bootstrap import interval
 from mammo.evaluation.experiments import mean, pooled_auroc
 from mammo.reports.experiments import read_experiments
 from tests.evaluation.tables import predictions, run_folder
@@ -112,3 +114,31 @@ def test_a_label_is_what_was_said_of_an_experiment_as_a_command_line_says_it(tmp
     (tmp_path / "jobs.json").write_text(json.dumps([f"job{n}" for n in range(4)]))
     labels = [one.label for one in read_experiments([tmp_path, tmp_path / "alone"])]
     assert labels == ["aug=false", "aug=true", 'heads=["svm", "knn"], model.weights=null']
+
+
+def test_a_fold_of_one_class_does_not_count_and_the_number_says_so():
+    table = pd.DataFrame(
+        {
+            "image_id": list("abcdefgh"), "patient": list("abcdefgh"), "fold": [0] * 5 + [1] * 3,
+            "label": [0, 1, 0, 1, 1, 0, 0, 0], "score": [0.1, 0.8, 0.3, 0.7, 0.9, 0.97, 0.98, 0.99],
+        }
+    )  # fmt: skip
+    found = evaluate(table)
+    assert found["auroc"].of == found["balanced_accuracy"].of == "1 of 2 folds (5 of 5 patients)"
+    assert found["accuracy"].of is None and "such folds do not count" in str(found).lower()
+    alone = evaluate(table[table["fold"] == 0].drop(columns="fold"))["auroc"]
+    assert found["auroc"].value == alone.value and found["auroc"].low == pytest.approx(alone.low)
+    apart = compare(found, evaluate(table.assign(score=[0.3, 0.8, 0.1, 0.2, 0.9, 0.9, 0.9, 0.9])))
+    assert "+0.167 (" in apart and ") in 1 of 2 folds (5 of 5 patients)" in apart
+    whole = evaluate(table.assign(label=[0, 1, 0, 1, 1, 0, 0, 1]))
+    assert whole["auroc"].of is None and "do not count" not in str(whole)
+
+
+def test_an_interval_rests_on_the_patients_of_the_folds_that_count():
+    """Twenty patients are left out one at a time, and three of them have films of both classes."""
+    both = np.arange(20) < 3
+    label = np.stack([np.where(both, 0, np.arange(20) % 2), np.where(both, 1, np.arange(20) % 2)], 1).ravel()
+    fold, score = np.repeat(np.arange(20), 2), np.tile([0.2, 0.7], 20)
+    table = pd.DataFrame({"image_id": range(40), "patient": fold, "fold": fold, "label": label, "score": score})
+    found = evaluate(table)["auroc"]
+    assert found.of == "3 of 20 folds (6 of 3 patients)" and found.low == pytest.approx(interval(np.ones(9), 3).low)
