@@ -119,7 +119,8 @@ class _Reader:
         if len(classes) == 2:
             self.notes.insert(0, f"positive class: {classes[1]}; negative class: {classes[0]}")
         self.notes += said_of(table, classes, self.images, by_patient=self.by is not None)
-        return External(table, classes, self.notes, Path(self.name).name, "image_id" in self.raw, Path(self.name))
+        notes = list(dict.fromkeys(self.notes))  # a column may be read twice
+        return External(table, classes, notes, Path(self.name).name, "image_id" in self.raw, Path(self.name))
 
     def _patients(self) -> pd.Series:
         if self.by is None:

@@ -262,6 +262,9 @@ SAID = {
     ),
     "one class tested": (lambda t: t.assign(split=np.where(t["label"], "val", "test")), "no test row is 1"),
     "blanks": (lambda t: t.assign(patient=t["patient"] + " "), "blanks around the values of patient"),
+    "blanks of labels": (
+        lambda t: t.assign(label=np.where(t["label"], "yes ", "no")), "blanks around the values of label"
+    ),
     "capitals": (lambda t: t.rename(columns={"patient": "Patient"}), "Patient is taken as patient"),
     "two spellings": (changed(4, "patient", "p001"), "P001, p001|p001, P001"),
     "unused": (lambda t: t.assign(age=50), "not used: age"),
@@ -279,6 +282,8 @@ def test_what_had_to_be_understood_is_said(name):
     change, said = SAID[name]
     found = evaluate(change(table(120 if name == "the other way round" else 60)))
     assert re.search(said, found.text, re.IGNORECASE)
+    notes = found.external.notes
+    assert len(notes) == len(set(notes))
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
