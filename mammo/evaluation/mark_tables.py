@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from mammo.datasets.findings import PARTS
+from mammo.datasets.geometry import FARTHEST
 from mammo.errors import InputError
 
 BOX = ["x0_px", "y0_px", "x1_px", "y1_px"]
@@ -14,6 +15,7 @@ MARK = ["image_id", "x_px", "y_px", "score"]  # columns that are needed of marks
 PLACE = ["image_id", "finding_id", "x_px", "y_px", "radius_px", *BOX, "spacing_mm"]  # and of lesions
 IMAGE = ["image_id", "patient", "positive"]  # and of images
 WORDS = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}  # of a truth
+OUTSIDE = 100  # pixels that a mark may lie outside its film, as the squares of a detector may reach beyond an edge
 FIRST = 2  # the row of a file below its header
 
 
@@ -136,6 +138,17 @@ def check_different(table: pd.DataFrame, columns: Sequence[str], where: Path | s
         )
 
 
+def check_places(marks: pd.DataFrame, where: Path | str) -> None:
+    """Refuse marks that cannot lie on a film.
+
+    Raises:
+        InputError: The line names the row.
+    """
+    for column in ("x_px", "y_px"):
+        away = (marks[column] < -OUTSIDE) | (marks[column] > FARTHEST)
+        _refuse(away, marks, column, where, "expected a place on the film, in its own pixels from its top left corner")
+
+
 def marks_of_run(table: pd.DataFrame, where: Path) -> pd.DataFrame:
     """Return the marks of a run, checked: their columns, numbers and parts, and that none stands there twice.
 
@@ -147,6 +160,7 @@ def marks_of_run(table: pd.DataFrame, where: Path) -> pd.DataFrame:
     table = with_numbers(with_words(table, ["image_id", "head"], where), MARK[1:], where)
     check_parts(table, where)
     check_different(table, columns, where, "mark")
+    check_places(table, where)
     return table
 
 

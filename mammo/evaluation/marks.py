@@ -21,12 +21,14 @@ from mammo.evaluation.mark_tables import (
     PLACE,
     check_columns,
     check_different,
+    check_places,
     with_numbers,
     with_truths,
 )
 from mammo.wording import number_of
 
 HIT_MM = 4.8  # 24 pixels of mini-MIAS; lesions of a smaller radius are hit as if they had this one
+ROUNDED = 1e-6  # places that differ by less, or by a smaller share, are those of one table that was written twice
 ROUNDING_PX = 1e-6  # 4.8 / 0.2 is a little less than 24 in floating point
 
 
@@ -71,8 +73,8 @@ def judge(candidates: pd.DataFrame, lesions: pd.DataFrame, images: pd.DataFrame,
 
     Raises:
         InputError: A column is missing, an image or lesion occurs twice, a mark or lesion is of no such image, a lesion
-            lies on a normal image, has no size at all or an impossible one, `positive` is no truth, or a score is not
-            finite.
+            lies on a normal image, has no size at all or an impossible one, a mark cannot lie on a film, `positive` is
+            no truth, or a score is not finite.
     """
     for name, table, columns in (
         ("candidates", candidates, MARK),
@@ -81,6 +83,7 @@ def judge(candidates: pd.DataFrame, lesions: pd.DataFrame, images: pd.DataFrame,
     ):
         check_columns(table, columns, name)
     candidates = with_numbers(candidates, MARK[1:], "candidates", missing=True)
+    check_places(candidates, "candidates")
     lesions = with_numbers(lesions.reset_index(drop=True), PLACE[2:], "lesions", missing=True)
     images = with_truths(images, "images")
     check_different(lesions, PLACE[:2], "lesions", "lesion")
@@ -125,7 +128,7 @@ def judge(candidates: pd.DataFrame, lesions: pd.DataFrame, images: pd.DataFrame,
 
 def check_paired(one: Detection, two: Detection) -> None:
     """Refuse two detections that were not judged on the same images and lesions."""
-    for what, columns in (("images", ["image_id", "patient", "positive"]), ("lesions", ["image_id", "finding_id"])):
+    for what, columns in (("images", IMAGE), ("lesions", PLACE[:2])):
         ours, theirs = (
             set(getattr(side, what)[columns].astype(str).itertuples(index=False, name=None)) for side in (one, two)
         )
@@ -134,6 +137,15 @@ def check_paired(one: Detection, two: Detection) -> None:
                 f"the detectors cannot be paired: {len(odd)} {what} are in one of them only, the first of {odd[0][0]}; "
                 "compare runs of one data set, split and seed"
             )
+    ours, theirs = (side.lesions.astype(dict.fromkeys(PLACE[:2], str)).sort_values(PLACE[:2]) for side in (one, two))
+    given, other = (np.stack([_numbers(side, column) for column in PLACE[2:]]) for side in (ours, theirs))
+    moved = ~np.isclose(given, other, rtol=ROUNDED, atol=ROUNDED, equal_nan=True).all(axis=0)
+    if moved.any():
+        lie = number_of(int(moved.sum()), "lesion has", "lesions have")
+        raise InputError(
+            f"the detectors cannot be paired: {lie} another place, size or spacing in one of them, the first of "
+            f"{ours['image_id'].to_numpy()[moved][0]}; judge both by the same lesions"
+        )
 
 
 def agree(one: Detection, two: Detection) -> bool:

@@ -229,6 +229,30 @@ def test_detectors_of_other_films_lesions_or_jobs_are_not_paired():
         compare([one], [one, one])
 
 
+@pytest.mark.parametrize(
+    ("column", "change"),
+    [("x_px", 800), ("y_px", -1), ("radius_px", 0.5), ("spacing_mm", 0.001), ("x0_px", None)],
+)
+def test_detectors_judged_on_lesions_that_lie_elsewhere_are_not_paired(column, change):
+    candidates, images = marks(("a", 100, 100, 0.9)), films(a=True, b=True, c=False)
+    box = dict(zip(["x0_px", "y0_px", "x1_px", "y1_px"], (270, 270, 330, 330), strict=True))
+    placed = numbered(lesions(("a", 100, 100, 30), ("b", 300, 300, 30, box)))
+    moved = placed.astype({column: float})
+    moved.loc[1, column] = np.nan if change is None else moved.loc[1, column] + change
+    with pytest.raises(InputError, match=r"1 lesion has another place, size or spacing .* of b;"):
+        compare([judge(candidates, placed, images)], [judge(candidates, moved, images)])
+    written = placed.assign(x_px=placed["x_px"] * (1 + 1e-9))[::-1]  # as %.9g keeps it, in another order
+    assert compare([judge(candidates, placed, images)], [judge(candidates, written, images)], 20)["cpm"].value == 0
+
+
+def test_detectors_judged_on_circles_of_other_films_are_not_paired():
+    candidates, images = marks(("a", 100, 100, 0.9)), films(a=True, b=True, c=False)
+    placed = numbered(lesions(("a", 100, 100, 30), ("b", 300, 300, 40)))
+    with pytest.raises(InputError, match="2 lesions have another place"):
+        other = placed.assign(image_id=placed["image_id"].to_numpy()[::-1])
+        compare([judge(candidates, placed, images)], [judge(candidates, other, images)])
+
+
 def test_the_drawn_curve_rises_inside_its_band():
     curve = froc_curve(judge(*drawn(np.random.default_rng(0), 200)), resamples=100)
     assert (np.diff(curve.y) >= 0).all() and (curve.low <= curve.y).all() and (curve.y <= curve.high).all()

@@ -57,6 +57,8 @@ OF_MARKS = {
         lambda of: changed(of, "split", "Test", 2),
         "row 4: split of c is Test; expected train",
     ),
+    "a place far left of the film": (lambda of: changed(of, "x_px", -101.0), "row 2: x_px of a is -101"),
+    "a place far below any film": (lambda of: changed(of, "y_px", 65536.0, 1), "row 3: y_px of b is 65536"),
     "a mark twice": (lambda of: pd.concat([of, of[2:3]]), "row 12: the mark of c"),
 }
 OF_LESIONS = {

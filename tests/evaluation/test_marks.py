@@ -64,6 +64,10 @@ def test_a_mark_in_two_lesions_hits_both_and_each_keeps_its_hottest():
     assert one.lesion_score.tolist() == [0.9, 0.4] and one.false_score.tolist() == [0.1]
 
 
+def test_a_mark_may_lie_a_little_beside_its_film():
+    assert len(judge(marks(("a", -20, 0, 1)), placed(), films(a=True)).top_score) == 1
+
+
 def test_a_place_on_another_film_is_no_hit():
     one = judge(marks(("b", 0, 0, 1.0), ("c", 0, 0, 0.5)), numbered(lesions(("a", 0, 0, 30), ("b", 90, 0, 30))),
                 films(a=True, b=True, c=False))  # fmt: skip
@@ -90,6 +94,11 @@ def test_an_abnormal_film_without_a_place_is_left_out_with_its_marks_and_counted
         ((marks(), numbered(lesions(("c", 0, 0, 9))), films(a=True, c=False)), "c has a lesion"),
         ((marks(("a", 0, 0, np.nan)), numbered(lesions(("a", 0, 0, 9))), films(a=True)), "mark on a has no finite"),
         ((marks(("a", np.nan, 0, 1)), numbered(lesions(("a", 0, 0, 9))), films(a=True)), "mark on a has no finite"),
+        ((marks(("a", -800, 0, 1)), numbered(lesions(("a", 0, 0, 9))), films(a=True)), "x_px of a is -800; expected a"),
+        (
+            (marks(("a", 0, 1e9, 1)), numbered(lesions(("a", 0, 0, 9))), films(a=True)),
+            "y_px of a is 10{9}.*; expected a",
+        ),
         ((marks(), numbered(lesions(("a", 0, np.nan, 9))), films(a=True)), "of a has neither a centre nor a box"),
         (
             (marks(), placed({"x0_px": 9, "y0_px": 0, "x1_px": 5, "y1_px": 9}), films(a=True)),
