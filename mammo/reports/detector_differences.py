@@ -6,6 +6,7 @@ from mammo.errors import InputError
 from mammo.evaluation.bootstrap import difference
 from mammo.evaluation.compare import agree
 from mammo.evaluation.detection import BASELINES, compare, evaluate_marks
+from mammo.evaluation.mark_tables import IMAGE
 from mammo.evaluation.metrics import mean_auroc, support
 from mammo.reports.detector_results import MARKS, UNITS, Tables, area, judged_marks, tested
 from mammo.reports.markdown import markdown, signed
@@ -21,7 +22,8 @@ def table(paths: list[Path]) -> list[str]:
         paths: Two folders, as `detector_results.collect` writes them.
 
     Raises:
-        InputError: There are not two folders, or they have not tested the same patients in the same seeds.
+        InputError: There are not two folders, or they have not tested the same patients, films and lesions in the same
+            seeds.
     """
     if len(paths) != 2:
         raise InputError(f"expected two folders of detectors, found {len(paths)}")
@@ -29,11 +31,17 @@ def table(paths: list[Path]) -> list[str]:
     seeds = sorted(first.predictions["seed"].unique())
     if lacking := set(seeds) - set(second.predictions["seed"]):
         raise InputError(f"{paths[1]}: no seed {min(lacking)}, which {paths[0]} has; compare the same seeds")
-    rows = []
+    films = [set(one.predictions[IMAGE].itertuples(index=False, name=None)) for one in (first, second)]
+    if odd := sorted(films[0] ^ films[1]):
+        raise InputError(
+            f"{paths[0]} and {paths[1]} have not tested the same patients and films with the same labels, the first "
+            f"that differs is {odd[0][0]}; compare the same data"
+        )
+    rows, known = [], set(first.predictions["head"]) & set(second.predictions["head"])
     for unit, (head, column) in UNITS.items():
+        if head not in known:
+            continue  # partner=false in one of them
         ours, theirs = (tested(one.predictions, seeds, head, column) for one in (first, second))
-        if any(sorted(one.patients) != sorted(two.patients) for one, two in zip(ours, theirs, strict=True)):
-            raise InputError(f"{paths[0]} and {paths[1]} have not tested the same patients; compare the same data")
         same = all(agree(one, two, ranked=True) for one, two in zip(ours, theirs, strict=True))
         apart = difference(mean_auroc(ours), mean_auroc(theirs), *support(ours[0], "auroc"), same=same)
         values = (str(area(one.predictions, seeds, head, column)) for one in (first, second))

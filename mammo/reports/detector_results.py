@@ -21,6 +21,7 @@ from mammo.evaluation.mark_tables import (
     check_alike,
     check_columns,
     check_different,
+    check_places,
     lesions_of_file,
     with_numbers,
     with_truths,
@@ -30,8 +31,9 @@ from mammo.evaluation.marks import Detection, judge
 from mammo.evaluation.metrics import mean_auroc, support
 from mammo.evaluation.predictions import NO_TABLE, Predictions
 from mammo.files import check_own_folder, read_json, write_json, write_table
+from mammo.reports.experiments import finished_runs
 from mammo.reports.markdown import markdown, signed
-from mammo.run_folder import RunFolder
+from mammo.wording import number_of
 
 PREDICTIONS, CANDIDATES, LESIONS = "predictions.csv.xz", "candidates.csv.xz", "lesions.csv"
 COLUMNS = {
@@ -69,11 +71,15 @@ class Tables:
         """Read the tables of a folder.
 
         Raises:
-            InputError: One is not there, or is no such table; or a head has no mark of a seed of the predictions.
+            InputError: One is not there, or is no such table; a head has no mark of a seed of the predictions, or lacks
+                the score of a film that others have.
         """
         path = folder / PREDICTIONS
         predictions = _scores(path, COLUMNS[PREDICTIONS])
         check_alike(predictions, ["patient", "positive"], path)
+        if "detector" not in set(predictions["head"]):
+            raise InputError(f"{path}: no row has head=detector; expected the scores of task=detection")
+        _check_films(predictions, path)
         path = folder / CANDIDATES
         marks = with_words(_read(path, COLUMNS[CANDIDATES]), ["image_id", "head"], path)
         marks = with_numbers(marks, ["seed", *MARK[1:]], path)
@@ -85,6 +91,7 @@ class Tables:
                     "seeds"
                 )
         check_different(marks, COLUMNS[CANDIDATES], path, "mark")
+        check_places(marks, path)
         return cls(predictions, marks, lesions_of_file(_read(folder / LESIONS, COLUMNS[LESIONS]), folder / LESIONS))
 
 
@@ -92,6 +99,26 @@ def _scores(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     """Return a table of scores and labels, checked row by row."""
     found = with_words(_read(path, columns), ["image_id", "patient", "head"], path)
     return with_truths(with_numbers(found, ["seed", "score"], path), path)
+
+
+def _check_films(predictions: pd.DataFrame, where: Path) -> None:
+    """Refuse a head that lacks a film in some seed."""
+    films = set(predictions["image_id"])
+    for (head, seed), own in predictions.groupby(["head", "seed"], sort=False)["image_id"]:
+        if lacking := sorted(films - set(own)):
+            raise InputError(
+                f"{where}: {head} of seed {float(seed):g} lacks {number_of(len(lacking), 'film')} that other rows "
+                f"have, {lacking[0]} for example; collect the same folds of each seed and head"
+            )
+
+
+def _windows(path: Path) -> pd.DataFrame:
+    """Return the scores of windows, checked; each seed may have drawn those of normal films on others."""
+    windows = _scores(path, COLUMNS[PREDICTIONS])
+    _check_films(windows[windows["positive"]], path)
+    for _, of_seed in windows.groupby("seed"):
+        _check_films(of_seed, path)
+    return windows
 
 
 def _read(path: Path, columns: Sequence[str]) -> pd.DataFrame:
@@ -120,7 +147,7 @@ def table(folder: Path) -> list[str]:
             continue  # partner=false
         rows.append([f"AUROC, {unit}", *(str(area(predictions, part, head, column)) for part in parts)])
     if (folder / WINDOWS).is_file():
-        rows += window_rows(_scores(folder / WINDOWS, COLUMNS[PREDICTIONS]), parts)
+        rows += window_rows(_windows(folder / WINDOWS), parts)
     for head in marks["head"].unique():
         judged = [[judged_marks(predictions, marks, lesions, seed, head) for seed in part] for part in parts]
         values = [evaluate_marks(one) for one in judged]
@@ -160,7 +187,7 @@ def tested(predictions: pd.DataFrame, seeds: Sequence[int], head: str, unit: str
 
 def windows_table(folder: Path) -> list[str]:
     """Return a table of AUROC on lesion windows, over all seeds of the folder's `windows.csv.xz`."""
-    windows = _scores(folder / WINDOWS, COLUMNS[PREDICTIONS])
+    windows = _windows(folder / WINDOWS)
     seeds = sorted(windows["seed"].unique())
     return markdown(["", f"seed {', '.join(map(str, seeds))}"], window_rows(windows, [seeds]))
 
@@ -199,13 +226,13 @@ def collect(sweep: Path, folder: Path, chosen_on: Sequence[int] = ()) -> None:
         chosen_on: The seeds on which the recipe was chosen; their numbers stand apart.
 
     Raises:
-        InputError: The folder has no finished run of a detector, or none of such a seed.
+        InputError: The sweep has not ended, or one of its runs has not; the folder has no run of a detector, or none of
+            such a seed; or a seed lacks films of another one.
     """
     predictions, marks, lesions, windows = [], [], [], list[pd.DataFrame]()
-    runs = [RunFolder(path.parent) for path in sorted(sweep.glob("*/candidates.csv"))]
-    if not any(run.finished for run in runs):
+    finished = [run for run in finished_runs(sweep) if run.detects]
+    if not finished:
         raise InputError(f"{sweep}: expected a sweep folder with finished runs of task=detection, found none")
-    finished = [run for run in runs if run.finished]
     if strange := set(chosen_on) - (seeds := {run.config.seed for run in finished}):
         raise InputError(f"chosen on seed {min(strange)}: expected some of {', '.join(map(str, sorted(seeds)))}")
     for run in finished:
@@ -217,6 +244,7 @@ def collect(sweep: Path, folder: Path, chosen_on: Sequence[int] = ()) -> None:
         if (of_run := run.windows) is not None:
             windows.append(of_run.assign(positive=of_run["label"] == classes[1]))
     check_own_folder(folder, (*COLUMNS, LESIONS, WINDOWS, SEEDS), "--to", CANDIDATES)
+    _check_films(pd.concat(predictions), sweep)
     folder.mkdir(parents=True, exist_ok=True)
     kept = pd.concat(lesions).drop_duplicates(["image_id", "finding_id"]).sort_values(["image_id", "finding_id"])
     write_table(pd.concat(predictions)[COLUMNS[PREDICTIONS]], folder / PREDICTIONS)

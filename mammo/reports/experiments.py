@@ -39,7 +39,7 @@ def read_experiments(paths: Iterable[Path]) -> list[Experiment]:
         elif (path / "predictions.csv").is_file():
             of_path = _of_folders([RunFolder(path)], _shared(single))
         elif (path / "multirun.yaml").is_file():
-            raise InputError(f"{path} is a sweep that has not ended; go on with python train.py resume={path}")
+            raise not_ended(path)
         else:
             raise InputError(f"{path}: expected a run folder, a sweep folder or a table of predictions")
         taken = {one.label for one in found}
@@ -49,6 +49,30 @@ def read_experiments(paths: Iterable[Path]) -> list[Experiment]:
     if len(set(labels)) < len(labels):
         raise InputError(f"two experiments have the name {max(labels, key=labels.count)}; give each once")
     return found
+
+
+def not_ended(sweep: Path, run: RunFolder | None = None) -> InputError:
+    """Return the error of a sweep that has not ended, or of its run that has not."""
+    lacking = "" if run is None else f": {run.path.name} has no finished run"
+    return InputError(f"{sweep} is a sweep that has not ended{lacking}; go on with python train.py resume={sweep}")
+
+
+def finished_runs(sweep: Path) -> list[RunFolder]:
+    """Return the runs of a sweep in the order of their names, or those that lie in a folder of no sweep.
+
+    Raises:
+        InputError: The sweep has not ended, or one of the runs has not.
+    """
+    if (sweep / JOBS).is_file():
+        runs = [RunFolder(sweep / name) for name in sorted(read_json(sweep / JOBS))]
+    elif (sweep / "multirun.yaml").is_file():
+        raise not_ended(sweep)
+    else:
+        runs = [RunFolder(path.parent) for path in sorted(sweep.glob("*/job.json"))]
+    for run in runs:
+        if not run.finished:
+            raise not_ended(sweep, run)
+    return runs
 
 
 def experiment_of(external: External) -> Experiment:

@@ -183,6 +183,11 @@ WRONG = {
         lambda of: of.assign(positive="malignant"),
         "row 2: positive of f0 is malignant",
     ),
+    "a film of one seed": (PREDICTIONS, lambda of: of[2:], "detector of seed 0 lacks 1 film .* f0 for"),
+    "a film of one head": (PREDICTIONS, lambda of: of.drop(index=1), "detector_partner of seed 0 lacks 1 film .* f0"),
+    "no detector": (PREDICTIONS, lambda of: of[of["head"] != "detector"], "no row has head=detector"),
+    "a mark beside its film": (CANDIDATES, lambda of: first(of, "x_px", -300), "row 2: x_px of f0 is -300"),
+    "a mark far away": (CANDIDATES, lambda of: first(of, "y_px", 1e5), "row 2: y_px of f0 is 100000"),
     "no class in a row": (PREDICTIONS, lambda of: first(of, "positive", None), "row 2: positive of f0 is missing"),
     "two classes": (PREDICTIONS, lambda of: first(of, "positive", False), "row 3: positive of f0 is True"),
     "a mark without a score": (CANDIDATES, lambda of: first(of, "score", None), "row 2: score of f0 is missing"),
@@ -207,6 +212,16 @@ def test_windows_without_a_score_are_refused_by_their_row(chosen):
     first(windows(seeds=(0, 3)), "score", None).to_csv(chosen / WINDOWS, index=False)
     with pytest.raises(InputError, match=f"{WINDOWS}: row 2: score of .* is missing"):
         windows_table(chosen)
+
+
+@pytest.mark.parametrize("lacking", ["head == 'brightness_as_drawn'", "seed == 3"])
+def test_windows_of_a_head_or_seed_that_lack_films_are_refused(chosen, lacking):
+    found = windows(seeds=(0, 3)).astype({"image_id": str})
+    film = found.loc[found["positive"], "image_id"].iloc[0]
+    found.drop(index=found.query(f"{lacking} and image_id == @film").index).to_csv(chosen / WINDOWS, index=False)
+    for made in (table, windows_table):
+        with pytest.raises(InputError, match=rf"{WINDOWS}: .* lacks 1 film .* {film} for example"):
+            made(chosen)
 
 
 def test_two_detectors_are_compared_on_the_same_patients_and_one_with_itself_does_not_differ(folder, tmp_path):
@@ -237,3 +252,43 @@ def test_other_seeds_or_patients_are_not_compared(folder, tmp_path):
     scores[scores["patient"] != "p0"].to_csv(tmp_path / "other" / PREDICTIONS)
     with pytest.raises(InputError, match="same patients"):
         detector_differences.table([folder, tmp_path / "other"])
+    scores.assign(positive=~scores["positive"]).to_csv(tmp_path / "other" / PREDICTIONS)
+    with pytest.raises(InputError, match="same labels, the first that differs is f0"):
+        detector_differences.table([folder, tmp_path / "other"])
+
+
+def test_detectors_without_a_partner_are_compared_by_what_both_have(folder, tmp_path):
+    alone = shutil.copytree(folder, tmp_path / "alone")
+    pd.read_csv(alone / PREDICTIONS).query("head == 'detector'").to_csv(alone / PREDICTIONS)
+    for paths in ([alone, alone], [folder, alone], [alone, folder]):
+        lines = detector_differences.table(paths)
+        assert any("AUROC, patient" in line for line in lines) and not any("other breast" in line for line in lines)
+
+
+UNFINISHED = {
+    "a fold that has not finished": lambda sweep: (sweep / "3-1" / "finished.json").unlink(),
+    "a fold that is gone": lambda sweep: shutil.rmtree(sweep / "3-1"),
+    "a fold without marks yet": lambda sweep: [
+        (sweep / "3-1" / name).unlink() for name in ("finished.json", "candidates.csv")
+    ],
+}
+
+
+@pytest.mark.parametrize("listed", [True, False])
+@pytest.mark.parametrize("kind", UNFINISHED)
+def test_a_sweep_that_has_not_ended_is_refused(sweep, tmp_path, kind, listed):
+    if not listed and kind == "a fold that is gone":
+        (sweep / "multirun.yaml").touch()
+    if listed:
+        (sweep / "jobs.json").write_text('["0-0", "0-1", "3-0", "3-1"]')
+    UNFINISHED[kind](sweep)
+    with pytest.raises(InputError, match=r"is a sweep that has not ended.*; go on with python train.py resume="):
+        collect(sweep, tmp_path / "to")
+    assert not (tmp_path / "to").exists()
+
+
+def test_a_seed_that_lacks_a_fold_of_another_one_is_refused(sweep, tmp_path):
+    (sweep / "jobs.json").write_text('["0-0", "0-1", "3-0"]')
+    with pytest.raises(InputError, match=r"detector of seed 3 lacks 12 films that other rows have, mdb00. for example"):
+        collect(sweep, tmp_path / "to")
+    assert not (tmp_path / "to").exists()
