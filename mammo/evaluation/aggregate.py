@@ -24,6 +24,8 @@ RULES = {
     "the score is its log-odds",
 }
 SMALLEST = float(np.finfo(np.float32).tiny)  # a probability of 0 counts as this one, so that a logarithm is finite
+DIGITS = 12  # of a combined number; errors of rounding are in the 16th
+TINY = 1e-250  # numbers below it, and above its inverse, are not rounded: a power of 10 may not hold them
 NAMED = 5  # the number of images that a note names
 
 
@@ -128,7 +130,7 @@ def by_unit(predictions: pd.DataFrame, task: Labels, unit: str, rule: str) -> tu
         chosen = alarm.groupby(of).idxmax()
     else:
         chosen = of.index[~of.duplicated()]
-        combined = table.groupby(of)[numbers].transform("mean")
+        combined = combined_means(table[numbers], of)
         if rule == "noisy_or":
             seen = table["head"] != "majority"  # which says the same of every unit, however large
             columns = ["score", *(f"p_{name}" for name in task.classes)]
@@ -169,7 +171,25 @@ def _of_any(table: pd.DataFrame, task: Labels, of: pd.Series) -> np.ndarray:
     if np.isnan(positive).any():
         raise InputError("aggregate=noisy_or needs probabilities, and these scores are none; use mean or max")
     none = pd.Series(none_positive(negative, positive), table.index)
-    return any_positive(none.groupby(of).transform("sum").to_numpy())
+    return any_positive(_rounded(none, none.groupby(of).transform("sum"), of).to_numpy())
+
+
+def combined_means(numbers: pd.DataFrame, of: pd.Series) -> pd.DataFrame:
+    """Return the mean of each row's unit in each column; rows that say the same keep their number."""
+    means, lowest, highest = (numbers.groupby(of).transform(name) for name in ("mean", "min", "max"))
+    rounded = means.apply(lambda column: _rounded(numbers[column.name], column, of))
+    return rounded.where(lowest < highest, highest)
+
+
+def _rounded(numbers: pd.Series, combined: pd.Series, of: pd.Series) -> pd.Series:
+    """Return numbers of units, rounded to `DIGITS` of their largest part, so that equal ones stay equal.
+
+    The mean of 0.1 and 0.7 would else differ from that of 0.3 and 0.5, and be no tie. A unit of one row keeps its own.
+    """
+    largest = numbers.abs().groupby(of).transform("max")
+    kept = (of.groupby(of).transform("size") == 1) | ~((largest > TINY) & (largest < 1 / TINY))
+    scale = 10.0 ** (DIGITS - 1 - np.floor(np.log10(largest.mask(kept, 1.0))))
+    return combined.where(kept, (combined * scale).round() / scale)
 
 
 def placed(table: pd.DataFrame, unit: str) -> pd.DataFrame:

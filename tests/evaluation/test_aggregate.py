@@ -11,6 +11,7 @@ from mammo.evaluation.aggregate import (
     any_positive,
     by_unit,
     check_rule,
+    combined_means,
     none_positive,
     rows_for_units,
     telling_units,
@@ -269,3 +270,33 @@ def test_a_table_of_anybody_is_evaluated_by_breast(tmp_path):
     assert "n = 40, 20 patients" in found.text and "20 images have no known laterality" in found.text
     with pytest.raises(InputError, match=r"unit=exam .*column exam"):
         evaluate(tmp_path / "table.csv", by="PatientID", unit="exam")
+
+
+@pytest.mark.parametrize("unit", ["image", "breast", "exam", "patient"])
+@pytest.mark.parametrize("rule", ["mean", "noisy_or"])
+@pytest.mark.parametrize("logit", [False, True])
+def test_units_whose_numbers_are_equal_are_ties(unit, rule, logit):
+    """In floating point the sum depends on the order, and the mean of 0.1 and 0.7 is not that of 0.3 and 0.5."""
+    parts = ([0.1, 0.7], [0.3, 0.5]) if rule == "mean" else ([0.1, 0.2, 0.35], [0.35, 0.1, 0.2])
+    parts = [np.array(one) - 0.4 * (logit and rule == "mean") for one in parts]  # about 0, where the mean is 0
+    for first, second in (parts, parts[::-1]):
+        score = np.r_[first, second, 0.4] if rule == "mean" and not logit else np.r_[first, second]
+        names = np.repeat(["a", "b", "c"], [len(first), len(second), 1])[: len(score)]
+        found = evaluate(
+            pd.DataFrame(
+                {"image_id": names, "patch": range(len(names)), "patient": names, "exam": "1", "laterality": "left"}
+            ).assign(label=np.where(names == "a", "malignant", "benign"), score=score),
+            unit=unit,
+            rule=rule,
+        )
+        assert found["auroc"].value == 0.5
+
+
+def test_a_unit_of_one_row_keeps_its_number_and_small_ones_are_not_lost():
+    numbers, of = (
+        pd.DataFrame({"p": [1 - 1e-13, 1e-300, 3e-300, np.nan, 0.5, 1 / 3, 1 / 3, 1 / 3]}),
+        pd.Series([0, 1, 1, 2, 2, 3, 3, 3]),
+    )
+    found = combined_means(numbers, of)["p"]
+    assert found[0] == 1 - 1e-13 and found[1] == pytest.approx(2e-300, rel=1e-12) and found[4] == 0.5
+    assert (found[5:] == 1 / 3).all()
