@@ -135,6 +135,14 @@ def write_table(table: "pd.DataFrame", path: Path) -> None:
         table.to_csv(temporary, index=False, lineterminator="\n", compression=compression)
 
 
+def check_new_table(path: Path, option: str) -> None:
+    """Refuse the name of a table to write that exists, or whose ending is that of another kind than CSV."""
+    if not path.name.lower().endswith((".csv", ".csv.xz")):
+        raise InputError(f"{path}: a table is written as CSV; name a file that ends in .csv with {option}")
+    if path.exists():
+        raise InputError(f"{path} exists and is not overwritten; name another file with {option}")
+
+
 def check_own_folder(folder: Path, names: Iterable[str], option: str, mark: str | None = None) -> None:
     """Refuse a folder that holds anything but what is written there, so that nothing of another origin is replaced.
 
@@ -155,6 +163,8 @@ def check_own_folder(folder: Path, names: Iterable[str], option: str, mark: str 
 
 def check_own_picture(path: Path, title: str, option: str) -> None:
     """Refuse to replace a file that is no picture with this title, which `figures.save` writes into the file."""
+    if path.suffix.lower() != ".png":
+        raise InputError(f"{path}: a picture is written as PNG; name a file that ends in .png with {option}")
     if path.is_file():
         with path.open("rb") as file:
             own = title.encode() in file.read(4096)  # the bytes in which the texts of a PNG file lie

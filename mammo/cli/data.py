@@ -135,11 +135,11 @@ def init(
 ) -> None:
     """Write a first table of a folder of films from their headers, or their names; its labels are yours to fill in."""
     from mammo.datasets.first_table import first_table, write_first_table
+    from mammo.files import check_new_table
     from mammo.runs.hydra_words import written
 
     out = out or folder / "films.csv"
-    if out.exists():
-        raise InputError(f"{out} exists and is not overwritten; name another file with --out")
+    check_new_table(out, "--out")
     made = first_table(folder, patient_from)
     write_first_table(made, folder, out)
     for path, why in list(made.passed_over.items())[:LISTED]:

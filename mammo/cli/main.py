@@ -1,12 +1,14 @@
 """The command line `mammo <verb>` or `python -m mammo <verb>`; each family of verbs has a file beside this one."""
 
 import sys
+from contextlib import redirect_stdout
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from mammo import __version__
+from mammo.cells import in_terminal
 from mammo.cli import (
     audit,
     bench,
@@ -33,13 +35,29 @@ INTERRUPTED = 130  # exit status after Ctrl-C; a run that trains ends with 143, 
 UsageError: Any = typer.BadParameter.__bases__[0]
 
 
+class Terminal:
+    """A stream whose text gives a terminal no order, whatever films, models and tables of others say."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write a text as `in_terminal` returns it."""
+        return int(self._stream.write(in_terminal(text)))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 class Program(TyperGroup):
     """A group whose commands end on bad input with one line and status 2, whether typer or the command found it."""
 
     def main(self, *words: Any, **more: Any) -> Any:
         """Run a command, and end the process with its status."""
         try:
-            sys.exit(super().main(*words, **more | {"standalone_mode": False}))
+            with redirect_stdout(Terminal(sys.stdout)):
+                status = super().main(*words, **more | {"standalone_mode": False})
+            sys.exit(status)
         except (typer.Abort, KeyboardInterrupt):
             typer.echo("stopped", err=True)
             sys.exit(INTERRUPTED)
@@ -50,7 +68,7 @@ class Program(TyperGroup):
             if (line := message_for_user(error)) is None:
                 raise
             said = line
-        typer.echo(f"error: {' '.join(said.split())}", err=True)
+        typer.echo(in_terminal(f"error: {' '.join(said.split())}"), err=True)
         sys.exit(BAD_INPUT)
 
 

@@ -62,6 +62,7 @@ def predict(
     The exit status is 0 (all films were predicted), 1 (some files were left out) or 2 (none could be used). With
     --self-test it is 0 (each stage gives what it gave at the end of training) or 1 (one differs).
     """
+    from mammo.cells import for_people
     from mammo.files import write_table
     from mammo.inference.build import build_predictor, open_run
     from mammo.inference.films import films_of
@@ -101,7 +102,7 @@ def predict(
     for path, table in ((out, answers.table), (marks, answers.marks)):
         if path is not None and table is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_table(table, path)
+            write_table(for_people(table), path)
     if json_:
         typer.echo(json.dumps(answers.as_json(), indent=1, allow_nan=False))
     else:
@@ -123,10 +124,10 @@ def _self_test(run: "RunFolder", *, as_json: bool) -> None:
 
 def _check_new(path: Path) -> None:
     """Refuse a table that exists, or that cannot be written, before anything is computed for it."""
+    from mammo.files import check_new_table
     from mammo.runs.checks import check_writable
 
-    if path.exists():
-        raise InputError(f"{path} exists and is not overwritten; name another file with --out or --marks")
+    check_new_table(path, "--out or --marks")
     check_writable(path.parent, "the folder of the table")
 
 

@@ -17,6 +17,7 @@ from omegaconf.errors import InterpolationResolutionError
 
 from mammo import __version__
 from mammo import config as configuration
+from mammo.cells import in_terminal
 from mammo.cli.options import check_choices, check_line
 from mammo.errors import InputError, message_for_user
 from mammo.paths import conf
@@ -31,7 +32,7 @@ PROGRAM = "MAMMO_PROGRAM"  # the environment variable with the id of the process
 
 def end(line: str) -> NoReturn:
     """End the program on bad input, with one line."""
-    print(f"error: {line}", file=sys.stderr)  # noqa: T201
+    print(in_terminal(f"error: {line}"), file=sys.stderr)  # noqa: T201
     peers.leave(peers.BAD_INPUT)
 
 

@@ -1,21 +1,20 @@
 """A first table of a folder of films, to be completed by hand: paths, patients and what the headers tell."""
 
 import os
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
+from mammo.cells import FORMULA, for_people
 from mammo.datasets.folder import walk
 from mammo.errors import InputError
-from mammo.files import write_table
+from mammo.files import check_new_table, write_table
 from mammo.formats.header import read_headers
 from mammo.tables.paths import patient_in, pattern_of
 from mammo.tables.patients import somebody
 from mammo.wording import number_of
 
-FORMULA = r"[=+@-]"  # a cell that begins so is run by a spreadsheet
 FEW = 5  # films that a note names
 COLUMNS = ["path", "patient", "laterality", "view", "exam", "spacing_mm", "label"]
 
@@ -98,13 +97,11 @@ def write_first_table(made: FirstTable, folder: Path, out: Path) -> None:
     Raises:
         InputError: The file exists, or its folder cannot be made.
     """
-    if out.exists():
-        raise InputError(f"{out} exists and is not overwritten; name another file with --out")
+    check_new_table(out, "--out")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
         raise InputError(f"{out.parent} is a file; name another folder with --out") from None
     start = out.absolute().parent
     paths = [Path(os.path.relpath((folder / inner).absolute(), start)).as_posix() for inner in made.rows["path"]]
-    paths = [f"./{path}" if re.match(FORMULA, path) else path for path in paths]
-    write_table(made.rows.assign(path=paths), out)
+    write_table(for_people(made.rows.assign(path=paths)), out)

@@ -1,12 +1,12 @@
 """The answers for many films: as a table, as JSON, and in words."""
 
-import os
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from mammo.cells import printable
 from mammo.inference.operating import OperatingPoint
 from mammo.inference.prediction import Outline, called
 from mammo.run_folder import RunFolder
@@ -158,9 +158,3 @@ def _line(row: dict[str, Any]) -> str:
 
 def _digits(value: float | None) -> str | None:
     return None if value is None else f"{np.float32(value):.9g}"
-
-
-def printable(text: str) -> str:
-    """Return a text on one line and as valid UTF-8, whatever bytes the name of a file has."""
-    valid = os.fsencode(text).decode("utf-8", "replace")
-    return "".join(one if one.isprintable() else "?" for one in valid)

@@ -15,10 +15,11 @@ from highdicom import sr
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
+from mammo.cells import printable
 from mammo.config import TaskConfig
 from mammo.errors import UnreadableFilm
 from mammo.inference import dicom_codes as words
-from mammo.inference.answers import Answers, printable
+from mammo.inference.answers import Answers
 from mammo.inference.dicom_source import (
     BROKEN,
     MAKER,

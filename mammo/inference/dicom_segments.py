@@ -8,9 +8,10 @@ from highdicom import AlgorithmIdentificationSequence, seg
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
+from mammo.cells import printable
 from mammo.errors import UnreadableFilm
 from mammo.inference import dicom_codes as words
-from mammo.inference.answers import WARNING, Answers, printable
+from mammo.inference.answers import WARNING, Answers
 from mammo.inference.dicom_source import (
     BROKEN,
     MAKER,

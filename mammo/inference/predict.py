@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from mammo.cells import printable
 from mammo.datasets.labels import Labels
 from mammo.errors import InputError, UnreadableFilm
 from mammo.evaluation.aggregate import PLACES, UNITS, by_unit, placed, unit_notes
 from mammo.evaluation.predictions import head_table
-from mammo.inference.answers import Answers, printable, row_of
+from mammo.inference.answers import Answers, row_of
 from mammo.inference.build import detector_of
 from mammo.inference.films import Films
 from mammo.inference.operating import operating_point

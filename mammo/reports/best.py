@@ -17,7 +17,7 @@ from mammo.evaluation.compare import check_paired
 from mammo.evaluation.experiments import Experiment, Mean, mean
 from mammo.evaluation.external import read_external
 from mammo.evaluation.predictions import BASELINES
-from mammo.files import read_json, write_table
+from mammo.files import check_new_table, read_json, write_table
 from mammo.reports.experiments import JOBS, jobs_of, read_experiments
 from mammo.reports.markdown import markdown, signed
 from mammo.run_folder import RunFolder
@@ -67,8 +67,7 @@ def collect(sweep: Path, path: Path, head: str) -> None:
         InputError: The table exists, or the folder is no sweep of one experiment, the experiment leaks, or has no such
             head.
     """
-    if path.exists():
-        raise InputError(f"{path} exists and is not overwritten; name another file with --to")
+    check_new_table(path, "--to")
     if not (sweep / JOBS).is_file():
         raise InputError(f"{sweep}: no {JOBS} in it; expected the folder of a sweep that has ended")
     experiments = read_experiments([sweep])

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from mammo import figures
+from mammo.cells import for_people
 from mammo.datasets.findings import PARTS, SAMPLE
 from mammo.datasets.summary import picture_of
 from mammo.errors import InputError
@@ -79,7 +80,7 @@ def write(run: RunFolder, table: pd.DataFrame, folder: Path) -> tuple[list[Path]
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / NAMES["sheet"]).unlink(missing_ok=True)  # it may be of another head or part
-    write_table(table, folder / NAMES["table"])
+    write_table(for_people(table), folder / NAMES["table"])
     shown = table.drop_duplicates(["kind", "image_id"]).groupby("kind", sort=False).head(SHOWN)
     if shown.empty:
         return [folder / NAMES["table"]], "there is no error"

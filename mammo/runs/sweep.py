@@ -16,6 +16,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from mammo.cells import in_terminal
 from mammo.errors import InputError
 from mammo.files import write_json, write_text
 from mammo.processes import peers, resume
@@ -209,5 +210,5 @@ def _tested(folder: Path, started: int) -> str | None:
 
 def _end(line: str) -> NoReturn:
     """End the program on bad input; Hydra would turn an error of a callback into a warning and go on."""
-    print(f"error: {line}", file=sys.stderr)  # noqa: T201
+    print(in_terminal(f"error: {line}"), file=sys.stderr)  # noqa: T201
     sys.exit(peers.BAD_INPUT)

@@ -10,6 +10,7 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from mammo import __version__
+from mammo.cells import for_people
 from mammo.errors import InputError
 from mammo.inference.answers import WARNING
 from mammo.serving.guards import Guards
@@ -137,7 +138,7 @@ def _add_films(app: FastAPI, service: Service) -> None:
             answers = await service.predict(form)
         status = 200 if answers.predicted else 422
         if as_csv:
-            return Response(answers.table.to_csv(index=False), status, media_type=CSV)
+            return Response(for_people(answers.table).to_csv(index=False), status, media_type=CSV)
         found = answers.as_json()
         if not answers.predicted:
             found["error"] = next(str(row["reason"]) for row in answers.rows if row["reason"])

@@ -8,8 +8,8 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
+from mammo.cells import printable
 from mammo.formats.dicom import LEAST_MM, MOST_MM
-from mammo.inference.answers import printable
 from mammo.inference.films import FACTS
 from mammo.inference.predictor import Point
 from mammo.serving.limits import Limits, Refused

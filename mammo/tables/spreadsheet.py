@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from mammo.cells import as_written
 from mammo.errors import InputError
 from mammo.tables.columns import AT_ONCE, Part, joined, part_of
 from mammo.tables.plain_csv import plain_csv
@@ -69,12 +70,14 @@ def read_spreadsheet(
     elif kind := _kind_of(data):
         raise InputError(f"{said}, found {kind}")
     elif (plain := plain_csv(data, SEPARATORS)) is not None:
-        return Spreadsheet(plain.set_axis(pd.RangeIndex(first_row, first_row + len(plain))))
+        rows = plain.set_axis(pd.RangeIndex(first_row, first_row + len(plain)))
+        return Spreadsheet(as_written(rows) if b"'" in data else rows)
     else:
         lines = _csv(_text_of(data, said, notes), said, first_row)
     del data  # it may be large
     try:
-        return replace(_table(lines, path, said, first_row, notes), others=others)
+        found = _table(lines, path, said, first_row, notes)
+        return replace(found, rows=as_written(found.rows), others=others)
     except InputError as error:
         raise InputError(f"{error}; {others}" if others else str(error)) from None
 

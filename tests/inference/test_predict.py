@@ -242,7 +242,7 @@ def folder(phantom, tmp_path):
     whole = (phantom.root / "mdb001.pgm").read_bytes()
     (inner / "links oben, größer.pgm").write_bytes(whole)
     (inner / "cut.pgm").write_bytes(whole[:-100])
-    (inner / "empty.dcm").touch()
+    (inner / "=2+2.dcm").touch()
     (inner / "text.png").write_text("no picture")
     (inner / "notes.txt").write_text("no film")
     (inner / "black.pgm").write_bytes(b"P5\n64 64\n255\n" + bytes(64 * 64))
@@ -257,11 +257,16 @@ def test_every_file_of_a_folder_has_a_row_and_bad_ones_end_nothing(trained, fold
     table = pd.read_csv(out, keep_default_na=False)
     assert status == 1 and "1 film predicted, 6 left out" in output and "1 hidden" in output
     assert len(table) == 7 and sum(table["status"] == "predicted") == 1
+    assert "'=2+2" in set(table["image_id"]) and not table.astype(str).map(
+        lambda one: one.startswith(("=", "+", "@"))
+    ).any(axis=None)
     left = table[table["status"] == "left_out"]
     assert set(left["called"]) == {""} and left["reason"].str.len().min() > 10
     assert not left["reason"].str.contains(str(folder), regex=False).any()
     status, output = ended(run.path, folder, "--units", "patient")  # of which none is known
     assert status == 1 and "1 film predicted, 6 left out" in output
+    status, output = ended(run.path, folder, "--out", out.with_suffix(".xlsx"))
+    assert status == 2 and "ends in .csv" in output
     assert ended(run.path, folder, "--out", out) == (
         2,
         f"error: {out} exists and is not overwritten; name another file with --out or --marks\n",
