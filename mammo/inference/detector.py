@@ -12,7 +12,7 @@ import torch
 
 from mammo.datasets.film import Film
 from mammo.detector_config import blocks_of
-from mammo.errors import InputError
+from mammo.errors import InputError, content_of
 from mammo.inference.operating import OperatingPoint, check_number, operating_point
 from mammo.inference.prediction import MARKS, Prediction, samples_of
 from mammo.inference.predictor import Point, Predictor, Seen
@@ -72,7 +72,8 @@ class DetectorPredictor(Predictor[SeenFilm]):
     @staticmethod
     def heads_of(run: RunFolder) -> list[str]:
         """Return the names of a run's heads, that of a film alone first."""
-        return [ALONE, *([PARTNER] if run.config.partner else [])]
+        with content_of(run.path / "selection.json"):
+            return [head for head in (ALONE, PARTNER) if head in run.selection["detector"]["curves"]]
 
     @cached_property
     def points(self) -> dict[str, OperatingPoint]:
@@ -135,7 +136,7 @@ class DetectorPredictor(Predictor[SeenFilm]):
             heat, score, features = self.outputs(film)
             numbers = {"places": film.view.places[:, POINT], "heat": heat, "features": features}
             alone = self._prediction(ALONE, score, film.notes, self._marks(film, heat))
-            both = self.with_partners([alone], [[]]) if self.config.partner else []
+            both = self.with_partners([alone], [[]]) if PARTNER in self.points else []
             found.append(reduce(or_, (one.stages for one in (alone, *both)), numbers))
         return found
 

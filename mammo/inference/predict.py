@@ -166,7 +166,7 @@ def _by_head(
     of = partners_of(films)
     if predictor.head == PARTNER:
         return {PARTNER: predictor.with_partners(alone, of)}
-    if partners and any(of):
+    if partners and PARTNER in predictor.points and any(of):
         return {ALONE: alone, PARTNER: predictor.with_partners(alone, of)}
     return {ALONE: alone}
 

@@ -107,15 +107,13 @@ def test(
         outputs = fit_and_predict(task, prepared, config, folder, plan, weights=run.checkpoint)
         if outputs is None:
             return {}
-        table, more = _predictions(
-            run, prepared, answers_of(config, outputs, run.heads(), run.selection.get("detector"))
-        )
+        detector = run.selection.get("detector")
+        table, more = _predictions(run, prepared, answers_of(config, prepared, outputs, run.heads(), detector))
         write_json(_provenance(folder, run, prepared, config, plan, command, more), there)
         write_json({"settings": {"run": str(run.path), **(said or {})}}, folder / "job.json")
         _write(folder, prepared, table)
-        if outputs.heat:
-            absent = run.selection["detector"]["absent"]
-            write_marks(RunFolder(folder), config, prepared, outputs.heat, outputs.logits[:, 1], absent)
+        if outputs.heat and detector:
+            write_marks(RunFolder(folder), config, prepared, outputs, outputs.heat, detector)
         if outputs.outlines is not None:
             write_segments(RunFolder(folder), config, prepared, outputs.outlines, run.selection[SEGMENTER]["level"])
         metrics = report.write(folder)

@@ -95,7 +95,7 @@ def write_run(
     labels = prepared.targets()
     run.write_features(outputs.features, rows)
     detector = detected.choose_curves(config, prepared, outputs) if outputs.heat else None
-    answers = answers_of(config, outputs, heads, detector)
+    answers = answers_of(config, prepared, outputs, heads, detector)
     answers["shortcuts"] = shortcuts(prepared.shortcuts(), labels, rows)
     answers["majority"] = majority(labels, rows, len(classes))
     tables = [
@@ -110,7 +110,7 @@ def write_run(
     chosen = {name: {"chosen": head.chosen, "how": head.how} | _windows(head) for name, head in heads.items()}
     found = {"epoch": {"number": outputs.epoch, "how": how}, "heads": chosen}
     if outputs.heat and detector:
-        detected.write_marks(run, config, prepared, outputs.heat, outputs.logits[:, 1], detector["absent"])
+        detected.write_marks(run, config, prepared, outputs, outputs.heat, detector)
         lesion_windows.write(run, config, prepared, outputs.heat)
         if (drawn := gallery(prepared, config, outputs.heat)) is not None:
             figures.save(drawn, run.path / "figures/gallery.png")
@@ -141,12 +141,17 @@ def _windows(head: "FittedHead") -> dict[str, int]:
 
 
 def answers_of(
-    config: Config, outputs: Outputs, heads: dict[str, "FittedHead"], detector: dict[str, Any] | None = None
+    config: Config,
+    prepared: Prepared,
+    outputs: Outputs,
+    heads: dict[str, "FittedHead"],
+    detector: dict[str, Any] | None = None,
 ) -> dict[str, Answer]:
     """Return the score and the probabilities of each head, the network's own first.
 
     Args:
         config: The configuration of the run.
+        prepared: Its samples.
         outputs: The outputs of the network.
         heads: The fitted heads.
         detector: What `detected.choose_curves` chose; None for other tasks.
@@ -155,7 +160,7 @@ def answers_of(
     if detector is None:
         answers: dict[str, Answer] = {"softmax": answer_of(outputs.logits)}
     else:
-        answers = detected.answers_of(config, outputs, detector)
+        answers = detected.answers_of(config, prepared, outputs, detector)
     return answers | {name: (head.score(features), head.probabilities(features)) for name, head in heads.items()}
 
 

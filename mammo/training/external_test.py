@@ -94,7 +94,7 @@ def prepare_test(
         config.select_on,
         None,
         audit_split(split),
-        [*said, *said_of(config)],
+        [*said, *said_of(config, crops.table)],
         flips=FLIPS[config.model.flips],
         regions=regions,
     )

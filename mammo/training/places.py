@@ -224,3 +224,14 @@ def partners_of(images: pd.DataFrame) -> list[list[int]]:
         rows.setdefault(key, {}).setdefault(side, []).append(row)
     other = {"left": "right", "right": "left"}
     return [rows[key].get(other.get(side, "none"), []) for key, side in zip(named, sides, strict=True)]
+
+
+def pairs_in_test(images: pd.DataFrame) -> tuple[int, int]:
+    """Return how many films of the test part have a film of the other breast, and how many films that part has.
+
+    Args:
+        images: The films of a run, with their `split` and what `partners_of` needs.
+    """
+    tested = (images["split"] == "test").to_numpy()
+    paired = np.array([len(rows) > 0 for rows in partners_of(images.reset_index(drop=True))], bool)
+    return int((paired & tested).sum()), int(tested.sum())

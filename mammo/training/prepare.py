@@ -220,14 +220,14 @@ def prepare(
     # The audit sees the rows that are used: an image without a sample neither trains nor tests, so it leaks nothing.
     audit = check_split(described_rows(crops, rows_of), config.split.name)
     cut = labels, split, crop, crops, classes, augment, rows_of
-    said, flips, fixed = [*said, *said_of(config)], FLIPS[config.model.flips], config.task.kind == "detection"
+    said, fixed = [*said, *said_of(config, crops.table)], config.task.kind == "detection"
     regions = None
     if config.task.kind == "segmentation":
         regions, more = regions_of(dataset, findings, crops, config)
         check_regions(regions, crops.table["image_id"], rows_of, config)
         said += more
     chosen, window = (config.seed, config.select_on, synthetic), config.segmentation.window_of(config.model.image_size)
-    return Prepared(dataset, findings, *cut, *chosen, audit, said, fixed, flips, regions, window)
+    return Prepared(dataset, findings, *cut, *chosen, audit, said, fixed, FLIPS[config.model.flips], regions, window)
 
 
 def planned(findings: pd.DataFrame, split: pd.DataFrame, config: Config) -> tuple[Labels, Augment, Crop, pd.DataFrame]:

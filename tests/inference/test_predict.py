@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ import mammo
 from mammo.cli.main import app
 from mammo.datasets.findings import SAMPLE
 from mammo.errors import InputError
+from mammo.inference import predict as predicting
 from mammo.inference.answers import FIRST, LAST
 from mammo.inference.build import build_predictor
 from mammo.inference.films import films_of
@@ -172,6 +174,12 @@ def test_a_detector_says_which_answers_needed_two_films(trained, listed, phantom
     assert run.predictor()(ask.read(films["path"][0])).score != answer.score
     with pytest.raises(InputError, match="1024 mm large"):
         ask.see(ask.read(films["path"][0]), spacing_mm=1.0)
+
+
+def test_a_detector_without_the_second_head_answers_for_films_of_both_breasts_with_the_first():
+    films = pd.DataFrame({"patient": "p", "exam": None, "view": "MLO", "laterality": ["left", "right"]})
+    alone = SimpleNamespace(head="detector", points={"detector": None})
+    assert predicting._by_head(alone, ["one", "two"], films, partners=True) == {"detector": ["one", "two"]}
 
 
 def test_probabilities_are_calibrated_and_the_threshold_is_that_of_validation(trained, listed):

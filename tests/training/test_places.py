@@ -14,6 +14,7 @@ from mammo.datasets.geometry import geometry
 from mammo.datasets.labels import Labels
 from mammo.errors import InputError
 from mammo.preprocessing.view import FACTS
+from mammo.runs.detected import answers_of, scores_of
 from mammo.training.marks import candidates, marks_of, position_prior, with_partners
 from mammo.training.place_batches import Places, Steps
 from mammo.training.place_guard import check_films
@@ -21,12 +22,14 @@ from mammo.training.places import (
     NO_LESION,
     Targets,
     lesions_of,
+    pairs_in_test,
     partners_of,
     reach_of,
     targets_of,
     unknown_of,
     unplaced_of,
 )
+from mammo.training.shown import said_of
 
 LABELS = Labels(("normal", "abnormal"), "severity", {"normal": "normal", "benign": "abnormal", "malignant": "abnormal"})
 GRID = np.stack(np.meshgrid(np.arange(0, 200, 4.0), np.arange(0, 200, 4.0)), -1).reshape(-1, 2)  # x and y
@@ -339,6 +342,30 @@ def test_a_partner_is_the_other_breast_of_the_same_patient_exam_and_view():
     ]  # fmt: skip
     images = pd.DataFrame(rows, columns=["patient", "exam", "view", "laterality"])
     assert partners_of(images) == [[1], [0], [], [], [5, 6], [4], [4], [], *[[]] * 6]
+    assert pairs_in_test(images.assign(split=["test"] * 3 + ["train"] * 11)) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("sides", "said", "heads"),
+    [
+        (["left", "right", "left"], ["2 of 3 test films have"], {"detector", "detector_partner"}),
+        (["left", "right", "right"], ["2 of 3 test films have"], {"detector", "detector_partner"}),
+        (["left"] * 3, ["0 of 3 test films have"], {"detector"}),
+        ([None] * 3, ["0 of 3 test films have"], {"detector"}),
+        (["left", "right", "left", "right"], [], {"detector", "detector_partner"}),
+    ],
+)
+def test_films_without_a_partner_are_counted_and_if_none_has_one_there_is_no_second_head(sides, said, heads):
+    patients = [f"p{row // 2}" for row in range(len(sides))]
+    table = pd.DataFrame({"patient": patients, "exam": None, "view": None, "laterality": sides, "split": "test"})
+    config = Config.of({"task": {"kind": "detection", "name": "detection"}})
+    found = said_of(config, table)
+    assert [one[: len(one_said)] for one, one_said in zip(found, said, strict=True)] == said
+    outputs = SimpleNamespace(heat=SimpleNamespace(partners=partners_of(table)), logits=np.zeros((len(sides), 2)))
+    prepared = SimpleNamespace(crops=SimpleNamespace(table=table))
+    assert set(scores_of(config, prepared, outputs, 0.0)) == heads
+    curve = {"slope": 1.0, "offset": 0.0}
+    assert set(answers_of(config, prepared, outputs, {"absent": 0.0, "curves": {"detector": curve}})) == {"detector"}
 
 
 def test_a_score_less_its_partners_mean_and_a_stand_in_where_there_is_none():
