@@ -4,14 +4,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mammo.config import Config
-from mammo.datasets.findings import SAMPLE
+from mammo.datasets.findings import PARTS, SAMPLE
 from mammo.errors import InputError
+from mammo.evaluation.mark_tables import check_images
 from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.predictions import choices
 from mammo.tables.alike import rows_among
+from mammo.wording import number_of
+
+WHAT = {"label": "labels", "split": "parts", "patient": "patients"}  # columns that predictions and samples both have
 
 DOUBTED = "groups of patients with almost the same names lie in several splits and count as different; if they are "
 DOUBTED += "one, the numbers are too good: write each patient in one way (mammo audit split <run>/split.csv names them)"
@@ -112,20 +117,55 @@ def united(several: Iterable[list[Leak]]) -> list[Leak]:
     return list(by_kind.values())
 
 
-def check_labels(table: pd.DataFrame, samples: pd.DataFrame) -> None:
-    """Refuse predictions in which a row has another label than its sample in `samples.csv`.
+def check_tables(table: pd.DataFrame, samples: pd.DataFrame, split: pd.DataFrame) -> None:
+    """Refuse tables of a run that disagree: predictions or a split of other samples than `samples.csv` has.
+
+    Args:
+        table: The predictions.
+        samples: The samples.
+        split: The split; images without a sample may be in it.
 
     Raises:
-        InputError: A label differs; names its image.
+        InputError: A label, part or patient differs, a sample has no prediction of a head, or an image has no part.
     """
     row = rows_among(table, samples, SAMPLE[:3])  # a merge would take half as much memory again as both tables
-    true = pd.Series(samples["label"].array.take(row, allow_fill=True))
-    said = table["label"].reset_index(drop=True)  # no array of objects, which fill the memory
-    if (wrong := (true.fillna("") != said).to_numpy(bool).nonzero()[0]).size:
+    for column in ("label", "split", "patient"):
+        _check_column(table, samples, row, column)
+    number, heads = pd.factorize(table["head"])
+    for head, name in enumerate(heads):
+        seen = np.zeros(len(samples), bool)
+        seen[row[number == head]] = True
+        if not seen.all():
+            lost, of_all = samples["image_id"].iloc[seen.argmin()], number_of(len(samples), "sample")
+            raise InputError(
+                f"predictions.csv: {(~seen).sum()} of {of_all} have no row of {name}, one of {lost} for example; "
+                "the file may be cut: copy it again"
+            )
+    if "split" not in samples:
+        return  # older runs did not write it
+    dealt = samples[samples["split"].isin(PARTS)]  # not if copies of images were dealt
+    if len(absent := dealt[~dealt["image_id"].isin(split["image_id"])]):
+        raise InputError(f"split.csv: {absent['image_id'].iloc[0]} of samples.csv is not in it; copy it again")
+    check_images(split[split["image_id"].isin(dealt["image_id"])], dealt, "split.csv")
+
+
+def _check_column(table: pd.DataFrame, samples: pd.DataFrame, row: np.ndarray, column: str) -> None:
+    """Refuse predictions that have another value in a column than their sample, whose number is `row`."""
+    if column not in samples:
+        return
+    true = pd.Series(samples[column].array.take(row, allow_fill=True))
+    said = table[column].reset_index(drop=True)  # no array of objects, which fill the memory
+    differs = true.fillna("") != said
+    if column == "split":
+        differs &= true.isin(PARTS)  # copies of an image may lie in several
+    if (wrong := differs.to_numpy(bool).nonzero()[0]).size:
+        first, many = wrong[0], f"{len(wrong)} {WHAT[column]}"
+        is_there = f"is {true.iloc[first]} there, but {said.iloc[first]} here"
+        if column == "patient":  # whose name stays out of a log
+            is_there = "is of another patient there"
         raise InputError(
-            f"predictions.csv: {len(wrong)} labels are not those of samples.csv; for example, "
-            f"{table['image_id'].iloc[wrong[0]]} is {true.iloc[wrong[0]]} there, "
-            f"but {table['label'].iloc[wrong[0]]} here; use both tables as train.py wrote them"
+            f"predictions.csv: {many} are not those of samples.csv; for example, {table['image_id'].iloc[first]} "
+            f"{is_there}; use both tables as train.py wrote them"
         )
 
 

@@ -1,5 +1,6 @@
 """The part of a report that says where a detector looks: from `candidates.csv` and `lesions.csv` to tables in words."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
@@ -27,6 +28,7 @@ from mammo.reports.markdown import markdown, signed
 from mammo.run_folder import RunFolder
 
 JUDGED = ("val", "test")
+UNTRAINED = ("brightest_blob", "blob_minus_surround")  # heads that every run has, an external test too
 NAMED = 5  # images that a line names
 RULE = (
     f"A mark hits a lesion if it lies in the lesion's circle or box, or within {HIT_MM} mm of its centre. "
@@ -63,7 +65,31 @@ def judged(run: RunFolder) -> Detections:
     """
     samples, normal = run.samples, run.provenance["classes"][0]
     images = samples.assign(positive=samples["label"] != normal)[["image_id", "patient", "split", "positive"]]
-    return detections(run.candidates, run.lesions, images, JUDGED)
+    candidates = run.candidates
+    check_heads(candidates, [*candidates["head"], *UNTRAINED], images["image_id"], "candidates.csv", "mark")
+    return detections(candidates, run.lesions, images, JUDGED)
+
+
+def check_heads(table: pd.DataFrame, heads: Iterable[str], images: pd.Series, file: str, what: str) -> None:
+    """Refuse a table that lacks a head on an image; every film has a place, and so a mark of every head.
+
+    Args:
+        table: Its rows, with `image_id` and `head`.
+        heads: The heads that every image has.
+        images: The images.
+        file: The name of the table.
+        what: The word for what a row is.
+
+    Raises:
+        InputError: The line names the head and an image.
+    """
+    for head in dict.fromkeys(heads):
+        there = images.isin(table.loc[table["head"] == head, "image_id"])
+        if not there.all():
+            raise InputError(
+                f"{file}: {(~there).sum()} of {_n(len(images), 'image')} have no {what} of {head}, "
+                f"{images[~there].iloc[0]} for example, but each has one; the file may be cut: copy it again"
+            )
 
 
 def write(run: RunFolder) -> Marks:

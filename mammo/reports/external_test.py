@@ -13,7 +13,7 @@ from mammo.errors import InputError
 from mammo.evaluation import curves
 from mammo.evaluation.aggregate import RULES, by_unit, telling_units, unit_notes, with_places
 from mammo.evaluation.evaluate import Evaluation, evaluate_table
-from mammo.evaluation.leaks import Leak, check_labels, protocol
+from mammo.evaluation.leaks import Leak, check_tables, protocol
 from mammo.evaluation.metrics import class_score
 from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.predictions import BASELINES, Predictions
@@ -110,7 +110,7 @@ def read(folder: Path) -> Tested:
             f"{folder} tests the run {run.path}, which is not there; put it back to write its report again"
         )
     samples, (table, classes) = test.samples, test.predictions()
-    check_labels(table, samples)
+    check_tables(table, samples, test.split)
     evaluation = _evaluated(test, table, classes, (test.external or {})["operating"]["sample"])
     units = _by_units(test, with_places(table, samples), classes)
     own_table = run.predictions()[0]

@@ -13,7 +13,7 @@ from mammo.datasets.labels import Labels
 from mammo.evaluation.aggregate import RULES, by_unit, rows_for_units, telling_units, unit_notes, with_places
 from mammo.evaluation.bootstrap import Value
 from mammo.evaluation.evaluate import Evaluation, Metrics, evaluate_table
-from mammo.evaluation.leaks import Leak, check_labels, protocol
+from mammo.evaluation.leaks import Leak, check_tables, protocol
 from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.subgroups import beyond_shortcuts, by_subgroup, facts_of, one_liner
 from mammo.files import write_json, write_text
@@ -57,7 +57,7 @@ def write(folder: Path) -> dict[str, float]:
     """Write metrics, figures and report; return all defined metrics, `<split>[_by_<unit>]/<head>/<metric>`: value."""
     run = RunFolder(folder)
     config, samples, (table, classes) = run.config, run.samples, run.predictions()
-    check_labels(table, samples)
+    check_tables(table, samples, run.split)
     evaluation = evaluate_table(table, classes, config.threshold, config.select_on)
     leaks = run.find_leaks(table, classes, evaluation.operating)
     table = with_places(table, samples)

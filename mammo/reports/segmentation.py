@@ -5,8 +5,9 @@ from typing import Any
 import pandas as pd
 
 from mammo.evaluation.bootstrap import Value
+from mammo.evaluation.mark_tables import check_images
 from mammo.evaluation.segmentation import Segmentation, compare_dice, evaluate_segments
-from mammo.reports.detection import Marks
+from mammo.reports.detection import Marks, check_heads
 from mammo.reports.markdown import markdown, signed
 from mammo.run_folder import RunFolder
 from mammo.wording import number_of
@@ -40,6 +41,8 @@ NAMES = {
 def write(run: RunFolder) -> Marks:
     """Judge the found regions of a run, and return its part of the report."""
     table, target = run.segments, run.config.segmentation.target
+    check_images(table, run.samples, "segments.csv")
+    check_heads(table, table["head"], table["image_id"].drop_duplicates(), "segments.csv", "row")
     tables: dict[str, dict[str, pd.DataFrame]] = {
         split: {str(head): rows for head, rows in of.groupby("head", sort=False)}
         for split, of in table[table["split"].isin(JUDGED)].groupby("split")

@@ -1,10 +1,11 @@
 """Leaks: derived from what was done, one of each kind, and united over folds."""
 
+import pandas as pd
 import pytest
 
 from mammo.config import Config
 from mammo.errors import InputError
-from mammo.evaluation.leaks import Leak, check_labels, leaks, united
+from mammo.evaluation.leaks import Leak, check_tables, leaks, united
 from mammo.evaluation.predictions import choices
 from tests.evaluation.tables import CONFIG, predictions
 
@@ -49,11 +50,34 @@ def test_folds_are_united_by_kind_whatever_their_numbers_and_words():
     assert united([one, other, []]) == [other[0], one[1]]
 
 
-def test_predictions_are_labelled_as_their_samples_copies_included():
-    samples = TABLE.query("head == 'svm'")[["image_id", "finding_id", "patch", "label"]]
-    check_labels(TABLE.assign(copy=1), samples.sample(frac=1, random_state=0))
-    wrong = TABLE.assign(label=TABLE["label"].mask(TABLE.index == 7, "normal"))
-    with pytest.raises(InputError, match=r"1 labels .*mdb008 is abnormal.* normal"):
-        check_labels(wrong, samples)
-    with pytest.raises(InputError, match="mdb001 is nan"):
-        check_labels(TABLE, samples[samples["image_id"] != "mdb001"])
+SAMPLES = TABLE.query("head == 'svm'")[["image_id", "finding_id", "patch", "label", "split", "patient"]]
+SPLIT = SAMPLES[["image_id", "patient", "split"]]
+
+
+def other(table, column, value, image="mdb008"):
+    return table.assign(**{column: table[column].mask(table["image_id"] == image, value)})
+
+
+def test_predictions_are_those_of_their_samples_copies_included():
+    check_tables(TABLE.assign(copy=1), SAMPLES.sample(frac=1, random_state=0), SPLIT)
+    check_tables(other(TABLE, "split", "test"), SAMPLES.assign(split="copies"), other(SPLIT, "split", "test"))
+    check_tables(TABLE, SAMPLES.drop(columns=["split", "patient"]), SPLIT)  # older runs
+    check_tables(TABLE, SAMPLES, pd.concat([SPLIT, SPLIT.iloc[:1].assign(image_id="gave no sample")]))
+
+
+@pytest.mark.parametrize(
+    ("table", "samples", "split", "said"),
+    [
+        (other(TABLE, "label", "normal"), SAMPLES, SPLIT, r"4 labels .*mdb008 is abnormal.* normal"),
+        (TABLE, SAMPLES[SAMPLES["image_id"] != "mdb001"], SPLIT, "mdb001 is nan"),
+        (other(TABLE, "split", "test"), SAMPLES, SPLIT, r"4 parts .*mdb008 is train there, but test here"),
+        (other(TABLE, "patient", "p000"), SAMPLES, SPLIT, r"4 patients .*mdb008 is of another patient"),
+        (TABLE[TABLE["image_id"] != "mdb008"], SAMPLES, SPLIT, "1 of 60 samples have no row of softmax, one of mdb008"),
+        (TABLE.iloc[:-3], SAMPLES, SPLIT, "3 of 60 samples have no row of majority, one of mdb058"),
+        (TABLE, SAMPLES, other(SPLIT, "split", "test"), r"split\.csv: mdb008 is of train .* of test here"),
+        (TABLE, SAMPLES, SPLIT.iloc[:-1], r"split\.csv: mdb060 of samples\.csv is not in it"),
+    ],
+)
+def test_tables_of_a_run_that_disagree_or_are_cut_are_refused(table, samples, split, said):
+    with pytest.raises(InputError, match=said):
+        check_tables(table, samples, split)

@@ -130,6 +130,21 @@ def test_the_tables_are_read_with_their_types(tmp_path):
     assert RunFolder(tmp_path).detects and not RunFolder(tmp_path / "no").detects
 
 
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [
+        (lambda table: (table["head"] != "detector") | (table["image_id"] != "mdb006"), "no mark of detector, mdb006"),
+        (lambda table: table["head"] != HEADS[-1], f"120 of 120 images have no mark of {HEADS[-1]}"),
+    ],
+)
+def test_marks_that_lack_a_head_on_a_film_are_refused(tmp_path, kept, said):
+    run = made(tmp_path / "cut")
+    marks = run.candidates
+    marks[kept(marks)].to_csv(run.path / "candidates.csv", index=False)
+    with pytest.raises(InputError, match=rf"candidates\.csv: .*{said}"):
+        detection.judged(run)
+
+
 @pytest.fixture(scope="module")
 def whole(shared_job):
     return shared_job("crop=whole")[0]
