@@ -37,7 +37,7 @@ class MaskAsk(Ask):
     """A request for the region in the square that its `kind` names; `shapes` are united, None is the breast itself."""
 
     shapes: tuple[Shape, ...] | None = ()
-    version: int = 1  # raise it if a change of this file changes what is cut, so that no old region is used
+    version: int = 2  # raise it if a change of this file changes what is cut, so that no old region is used
 
 
 @dataclass(frozen=True)
@@ -132,10 +132,12 @@ def region_on_film(shapes: tuple[Shape, ...], height: int, width: int) -> np.nda
     """Return the union of shapes on a film, (height, width) bool.
 
     Raises:
-        UnreadableFilm: A mask cannot be read, is empty, or has another size than its film.
+        UnreadableFilm: A mask cannot be read, is empty, or has another size than its film. Or another shape holds no
+            middle of a pixel: a lesion is larger, so its place is wrong, and its region unknown, not empty.
     """
-    region = np.zeros((height, width), np.uint8)
+    union = np.zeros((height, width), bool)
     for source, numbers, path, _ in shapes:
+        region = np.zeros((height, width), np.uint8)
         if source == "mask":
             mask = read_mask(path)
             if mask.shape != region.shape:
@@ -154,7 +156,14 @@ def region_on_film(shapes: tuple[Shape, ...], height: int, width: int) -> np.nda
             x, y, radius = numbers
             down, across = np.ogrid[:height, :width]
             region |= (across - x) ** 2 + (down - y) ** 2 <= radius**2
-    return region > 0
+        if not region.any():
+            at = ", ".join(f"{number:g}" for number in numbers[:4])
+            raise UnreadableFilm(
+                f"the {source} of a finding at {at} covers no pixel of its film of {width} x {height}; expected pixels "
+                "of the film, not millimetres or fractions of it"
+            )
+        union |= region > 0
+    return union
 
 
 def brightest_part(film: Film) -> np.ndarray:

@@ -76,10 +76,10 @@ def regions_of(dataset: Dataset, findings: pd.DataFrame, crops: Crops, config: C
         regions = cut_regions(dataset, used, shapes, config)
     except UnreadableFilms as found:
         known = {image: of for image, of in shapes.items() if image not in found.reasons}
-        first = next(iter(found.reasons.values()))
+        first, why = next(iter(found.reasons.items()))
         notes.append(
-            f"{number_of(len(found.reasons), 'image has', 'images have')} an unusable mask, and "
-            f"neither train nor test regions: {first}"
+            f"{number_of(len(found.reasons), 'image has', 'images have')} a region that cannot be used, "
+            f"and neither train nor test regions; image {first}: {why}"
         )
         regions = cut_regions(dataset, used, known, config)
     if config.segmentation.target == "lesion":

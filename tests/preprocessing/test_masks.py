@@ -200,6 +200,11 @@ def test_masks_that_do_not_fit_are_refused_by_name(mask, tmp_path):
     cv2.imwrite(str(tmp_path / "mask.pgm"), np.zeros((30, 20), np.uint8))
     with pytest.raises(UnreadableFilm, match=r"mask\.pgm: the mask is empty"):
         region_on_film(shapes, 30, 20)
+    for place in ({"x_px": 7.5, "y_px": 7.5, "radius_px": 0.3}, dict(zip(BOX, (4.6, 6.0, 4.9, 10.0), strict=True)),
+                  {"x_px": 40.0, "y_px": 7.5, "radius_px": 3.0}):  # fmt: skip
+        (shapes,) = shapes_of(findings_table([row(**CIRCLE), row(finding_id=2, **place)]))[0].values()
+        with pytest.raises(UnreadableFilm, match="covers no pixel of its film of 20 x 30"):
+            region_on_film(shapes, 30, 20)
     with pytest.raises(InputError, match="contour_px=round"):
         shapes_of(findings_table([row(contour_px="round")]))
 
