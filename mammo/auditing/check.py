@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from rich.progress import track
 
 from mammo import figures
+from mammo.auditing.places import look_at_places
 from mammo.datasets.base import Dataset
 from mammo.datasets.film import Film, pixel_digest
 from mammo.datasets.geometry import geometry, outlines
@@ -19,7 +20,7 @@ from mammo.datasets.understood import Understood
 from mammo.errors import InputError, UnreadableFilm
 from mammo.preprocessing.breast import Breast, find_breast
 from mammo.preprocessing.crop_table import count_notes
-from mammo.preprocessing.mask_files import fault_of
+from mammo.preprocessing.off_breast import off_breast
 from mammo.processes.workers import shared_out
 from mammo.wording import number_of
 
@@ -39,6 +40,8 @@ class Look:
     digest: str = ""
     notes: tuple[str, ...] = ()
     fault: str | None = None
+    places: int = 0
+    off: tuple[str, ...] = ()  # the centres of its places that lie off the breast
     turned: bool = False  # the chest wall is on the other side than the laterality says
     picture: np.ndarray | None = None
     lines: list[tuple[np.ndarray, str]] = field(default_factory=list)
@@ -97,6 +100,7 @@ def check(
     if labels is not None:
         facts["classes"] = [images_of_classes(labels, findings)]
     facts |= {"files": kinds(looks), "notes": count_notes({look.image_id: look.notes for look in looks})}
+    facts["breast"] = off_breast([one for look in looks for one in look.off], sum(look.places for look in looks))
     if len(read) < len(images):
         facts["read"] = [f"{len(read)} of {len(images)} films were read; --all reads every film"]
     understood = getattr(dataset, "understood", None) or Understood({})
@@ -145,19 +149,11 @@ def look_at(dataset: Dataset, rows: pd.DataFrame, *, drawn: bool) -> Look:
         breast = find_breast(film, None if pd.isna(first["laterality"]) else first["laterality"], look.image_id)
         look.notes, look.turned = (*film.notes, *breast.notes), breast.disagrees
         places = [place for _, row in rows.iterrows() if (place := geometry(row)) is not None]
-        for place in places:
-            mask = place.mask()
-            if mask is not None and mask.shape != film.pixels.shape:
-                look.fault = (
-                    f"{place.mask_path}: the mask has {mask.shape[1]} x {mask.shape[0]} pixels, its film {look.size}"
-                )
-                return look
-            look.fault = None if mask is None else fault_of(str(place.mask_path), float(mask.mean()))
-            if look.fault:
-                return look
-            if place.apart:
-                look.fault = f"{look.image_id}: the circle and the box of a finding do not touch; which is right?"
-        if drawn:
+        found = look_at_places(look.image_id, places, breast)
+        look.fault, look.notes, look.off, look.places = (
+            found.fault, (*look.notes, *found.notes), found.off, len(places)
+        )  # fmt: skip
+        if drawn and found.fits:
             look.picture, look.lines = _small(film, breast, [line for place in places for line in place.lines()])
     except InputError as error:
         look.fault = str(error)

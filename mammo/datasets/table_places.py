@@ -135,7 +135,8 @@ def check_places(rows: Rows, table: pd.DataFrame, heights: pd.Series, widths: pd
         rows.refuse(lacking, f"one of {', '.join(columns)} is missing; give all of them or none")
     rows.refuse(table["radius_px"].notna() & table["x_px"].isna(), "there is a radius without x and y")
     smaller = pd.concat([heights, widths], axis=1).min(axis=1)
-    rows.refuse(table["radius_px"] > smaller, "the radius is larger than the film; give pixels of the film")
+    circle = table["radius_px"].mask(table["contour_px"].notna()) if "contour_px" in table else table["radius_px"]
+    rows.refuse(2 * circle > smaller, "the circle is larger than the film; give its radius in pixels of the film")
     flat = (table["x1_px"] <= table["x0_px"]) | (table["y1_px"] <= table["y0_px"])
     rows.refuse(
         flat, "the box ends before it begins: xmax is not above xmin, or ymax not above ymin; are they swapped?"

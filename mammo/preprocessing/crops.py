@@ -143,9 +143,9 @@ class Lesion:
             if row.name in shown
         ]
         if len(normals) and not places:
+            lost = "lies on the breast; see mammo data check" if (drawn["split"] != "test").any() else "has a place"
             raise InputError(
-                "no background can be placed, because no lesion of the training and validation parts has a place; "
-                "use crop=whole"
+                f"no background can be placed, as no lesion of the training and validation parts {lost}; use crop=whole"
             )
         asks = []
         for row in rows_of(normals):

@@ -1,10 +1,11 @@
 """The files of masks, looked at before a run learns from them: which cannot be used, and which seem to be inverted."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
-from mammo.datasets.film import read_mask
+from mammo.datasets.film import read_levels
 from mammo.errors import UnreadableFilm
 from mammo.formats import READING_VERSION
 from mammo.formats.remembered import Remembered
@@ -23,23 +24,53 @@ def fault_of(path: str, covered: float) -> str | None:
     )
 
 
+def shares_of(levels: np.ndarray) -> tuple[float, float]:
+    """Return the shares of a mask (height, width) whose levels are above 0, and above half of the highest one."""
+    return float((levels > 0).mean()), float((levels > levels.max() / 2).mean())
+
+
+def greys_of(shares: Sequence[float]) -> str | None:
+    """Return what is odd about a mask, by `shares_of`, whose region depends on a level; None if it does not.
+
+    Args:
+        shares: See `shares_of`.
+    """
+    if shares[0] == shares[1]:
+        return None
+    return (
+        f"has grey levels: above 0, which counts, its region is {100 * (shares[0] / shares[1] - 1):.0f} % larger than "
+        "above half of the highest level; if that is the grey of JPEG or smoothing, write masks of two levels as PNG"
+    )
+
+
+def shares_by(paths: Iterable[str]) -> dict[str, Sequence[float] | UnreadableFilm]:
+    """Return `shares_of` each mask, or why it cannot be read, by path; they are remembered."""
+    return Remembered("covered", f"{READING_VERSION} shares").values(map(str, paths), _shares, "Looking at masks")
+
+
+def _shares(path: str) -> Sequence[float]:
+    return shares_of(read_levels(path))
+
+
 def covered_by(paths: Iterable[str]) -> dict[str, float | UnreadableFilm]:
-    """Return the share of its film that each mask covers, or why it cannot be read, by path; it is remembered."""
-    return Remembered("covered", f"{READING_VERSION}").values(map(str, paths), _covered, "Looking at masks")
-
-
-def _covered(path: str) -> float:
-    return float(read_mask(path).mean())
+    """Return the share of its film that each mask covers, or why it cannot be read, by path."""
+    return {path: one if isinstance(one, UnreadableFilm) else one[0] for path, one in shares_by(paths).items()}
 
 
 def usable_masks(findings: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """Return the findings without masks that are empty or cannot be read, and notes on these and on inverted ones."""
-    shares = covered_by(findings["mask_path"].dropna())
+    shares_of_levels = shares_by(findings["mask_path"].dropna())
+    shares = {path: one if isinstance(one, UnreadableFilm) else one[0] for path, one in shares_of_levels.items()}
     empty = "expected levels above 0 on the finding"
     why = {path: f"{path} is empty; {empty}" if isinstance(one, float) else str(one)
            for path, one in shares.items() if not (isinstance(one, float) and one > 0)}  # fmt: skip
     lost = findings["mask_path"].isin(list(why))
     notes = inverted({path: one for path, one in shares.items() if isinstance(one, float)})
+    grey = {path: said for path, one in shares_of_levels.items()
+            if not isinstance(one, UnreadableFilm) and one[0] > 0 and (said := greys_of(one))}  # fmt: skip
+    if grey:
+        path, said = next(iter(grey.items()))
+        notes.append(f"{number_of(len(grey), 'mask has', 'masks have')} grey levels: {path} {said}")
     if lost.any():
         first = findings[lost].iloc[0]
         count = number_of(int(lost.sum()), "mask gives", "masks give")

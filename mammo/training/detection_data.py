@@ -1,5 +1,6 @@
 """Batches of a detector for Lightning: the frozen maps of films on the axes of training films, and their targets."""
 
+import logging
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,13 @@ from mammo.tasks.detection import EPOCHS
 from mammo.training.film_maps import Entrance, FilmMaps, Maps
 from mammo.training.marks import POINT, HeatMaps, baselines
 from mammo.training.place_batches import FilmPlaces, Places, Steps
-from mammo.training.place_guard import PlaceGuard, check_films, check_partners, targets_for
+from mammo.training.place_guard import PlaceGuard, check_films, check_partners, off_breast_of, targets_for
 from mammo.training.place_patches import Patches, seen_anew
 from mammo.training.places import Targets, lesions_of, partners_of
 from mammo.training.prepare import Prepared
 from mammo.training.samples import OnceSampler
+
+log = logging.getLogger(__name__)
 
 SAMPLED = 8000  # places of training films, on which axes are fitted
 
@@ -69,6 +72,8 @@ class DetectionDataModule(L.LightningDataModule):
                 self.entrances = maps.entrances(net.block, trainer)
             self.starts = np.cumsum([0, *(len(film.places) for film in self.films)])
             self.use = np.repeat(self._of("train"), np.diff(self.starts))
+            for line in off_breast_of(self.prepared, self.points) if trainer.is_global_zero else []:
+                log.warning("films  %s", line.strip("*"))
         if hasattr(self, "x"):
             return
         if stage == "fit":

@@ -13,11 +13,14 @@ from mammo.datasets.base import of_sources
 from mammo.datasets.findings import findings_table
 from mammo.errors import InputError
 from mammo.preprocessing.mask_files import usable_masks
+from mammo.preprocessing.off_breast import off_breast
 from mammo.preprocessing.view import check_size
 from mammo.training.guard import check_labels
 from mammo.training.place_patches import Patches
 from mammo.training.places import Targets, check_findings, lesions_of, targets_of, unknown_of, unplaced_of
 from mammo.training.prepare import Prepared
+
+FAR_MM = 10.0  # places lie 6.4 mm apart
 
 
 class PlaceGuard(Callback):
@@ -90,6 +93,25 @@ def check_films(prepared: Prepared, config: Config, *, world: int) -> None:
     for name in batches if config.fit else []:
         if (batch := getattr(config.detector, name)) % (2 * world):
             raise InputError(f"detector.{name}={batch}: expected a multiple of {2 * world}, for {world} devices")
+
+
+def off_breast_of(prepared: Prepared, points: Sequence[np.ndarray]) -> list[str]:
+    """Return a line on lesions whose centre is far from every place of their film; none if there are a few at most.
+
+    Args:
+        prepared: The samples of the run, one for each film.
+        points: (n, 2) x and y of the places of each film, in its pixels.
+    """
+    table = prepared.crops.table
+    of = {str(image): number for number, image in enumerate(table["image_id"])}
+    lesions, _ = lesions_of(prepared.findings, prepared.labels)
+    off, seen = list[str](), 0
+    for image, x, y in lesions[["image_id", "x_px", "y_px"]].itertuples(index=False):
+        if (film := of.get(str(image))) is not None:
+            seen += 1
+            far = np.hypot(*(points[film] - (float(x), float(y))).T).min() * float(table["spacing_mm"].iloc[film])
+            off += [f"that of {image} at x {x:g}, y {y:g}"] if far > FAR_MM else []
+    return off_breast(off, seen)
 
 
 def check_partners(prepared: Prepared, rows: Sequence[int], partners: Sequence[Sequence[int]]) -> None:

@@ -89,6 +89,25 @@ def test_a_circle_and_a_box_that_do_not_touch_are_named(mine):
     assert "the circle and the box of a finding do not touch" in fault
 
 
+def test_places_off_the_breast_or_narrower_than_a_pixel_and_masks_of_grey_levels_are_told(mine, tmp_path):
+    def circles(x, y, radius):
+        return lambda rows: rows.iloc[[1]].assign(Befund="bösartig", x=x, y=y, Radius=radius)
+
+    (line,) = mine(circles("1020", "3", "2")).facts["breast"]
+    assert "1 of 1 place lies off the breast, that of " in line and "at x 1020, y 3" in line
+    inside = mine(circles("436", "514", "2"))
+    assert "breast" not in inside.facts and inside.faults == []
+    assert "the circle of a finding is narrower than a pixel" in mine(circles("436", "514", "0.3")).faults[0]
+
+    def masked(rows):
+        mask = np.zeros(cv2.imread(rows["Datei"][3], cv2.IMREAD_UNCHANGED).shape, np.uint8)
+        cv2.circle(mask, (60, 60), 12, 255, -1)
+        cv2.imwrite(str(tmp_path / "mask.png"), cv2.GaussianBlur(mask, (0, 0), 3))
+        return rows.assign(x=pd.NA, y=pd.NA, Radius=pd.NA, mask=pd.Series({3: str(tmp_path / "mask.png")}))
+
+    assert any("its mask has grey levels" in note for note in mine(masked).facts["notes"])
+
+
 def test_one_film_under_two_names_is_found_by_its_pixels(mine, tmp_path):
     def doubled(rows):
         pixels = cv2.imread(rows["Datei"][3], cv2.IMREAD_UNCHANGED)

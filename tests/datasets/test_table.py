@@ -367,7 +367,7 @@ WRONG = {
     "points in fractions": ({"x": ["0.4", "1"], "y": ["0.5", "0.9"]}, "rows 2, 3: .*fractions"),
     "boxes in fractions": ({"xmin": ["0", ""], "ymin": ["0.1", ""], "xmax": ["1", ""], "ymax": ["0.9", ""]},
                            "row 2: .*fractions"),
-    "a radius beyond the film": ({"x": ["5", "5"], "y": ["5", "5"], "radius": ["41", "40"]}, "row 2: .*radius"),
+    "a radius beyond the film": ({"x": ["5", "5"], "y": ["5", "5"], "radius": ["21", "20"]}, "row 2: .*radius"),
     "spacing in micrometres": ({"spacing": ["70", "0.07"]}, "row 2: spacing"),
     "contour": ({"contour": ["1 2 3 4 5", ""]}, "row 2: contour"),
     "contour of several lines": ({"contour": ["", "[[[1,2],[3,4],[5,1]],[[7,8],[9,9],[8,7]]]"]},

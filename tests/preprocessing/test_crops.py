@@ -271,6 +271,9 @@ def test_a_film_whose_finding_lies_in_no_patch_is_left_out_and_told():
 
 def test_films_of_which_none_gives_a_patch_are_refused():
     table = archive()
+    off = archive().assign(x_px=lambda table: table["x_px"].mask(table["x_px"].notna(), -500.0))
+    with pytest.raises(InputError, match="lies on the breast; see mammo data check"):
+        crops(off)
     with pytest.raises(InputError, match="crop=whole"):
         patches(table[table["image_id"] == "mdb005"], task="severity")
 

@@ -191,6 +191,11 @@ def test_masks_that_are_empty_or_damaged_give_no_place_and_inverted_ones_are_tol
     assert notes[0].startswith("2 masks give no place: image empty: ") and "empty.png is empty" in notes[0]
     assert len(notes) == 2 and "inverted.png: the mask covers 100 % of its film" in notes[1]
     assert usable_masks(kept[:1])[1] == []
+    blurred = cv2.GaussianBlur(cv2.circle(np.zeros((30, 20), np.uint8), (10, 15), 4, 255, -1), (0, 0), 1)
+    cv2.imwrite(str(tmp_path / "blurred.png"), blurred)
+    more = (blurred > 0).sum() / (blurred > 127).sum() - 1
+    (note,) = usable_masks(findings_table([row("soft", mask_path=str(tmp_path / "blurred.png"))]))[1]
+    assert note.startswith("1 mask has grey levels: ") and f"{100 * more:.0f} % larger" in note
 
 
 def test_masks_that_do_not_fit_are_refused_by_name(mask, tmp_path):

@@ -17,7 +17,7 @@ from mammo.preprocessing.view import FACTS
 from mammo.runs.detected import answers_of, scores_of
 from mammo.training.marks import candidates, marks_of, position_prior, with_partners
 from mammo.training.place_batches import Places, Steps
-from mammo.training.place_guard import check_films
+from mammo.training.place_guard import check_films, off_breast_of
 from mammo.training.places import (
     NO_LESION,
     Targets,
@@ -366,6 +366,16 @@ def test_films_without_a_partner_are_counted_and_if_none_has_one_there_is_no_sec
     assert set(scores_of(config, prepared, outputs, 0.0)) == heads
     curve = {"slope": 1.0, "offset": 0.0}
     assert set(answers_of(config, prepared, outputs, {"absent": 0.0, "curves": {"detector": curve}})) == {"detector"}
+
+
+def test_lesions_far_from_every_place_of_their_film_are_told():
+    rows = [finding(str(n), x_px=30.0 + 400 * (n < 2), y_px=30.0, radius_px=5.0) for n in range(20)]
+    table = findings_table(rows)
+    prepared = SimpleNamespace(findings=table, labels=LABELS, crops=SimpleNamespace(table=table))
+    (line,) = off_breast_of(prepared, [GRID] * 20)
+    assert "2 of 20 places lie off the breast, that of 0 at x 430, y 30" in line
+    assert off_breast_of(SimpleNamespace(**vars(prepared) | {"findings": table[1:]}), [GRID] * 20) != []
+    assert off_breast_of(SimpleNamespace(**vars(prepared) | {"findings": table[2:]}), [GRID] * 20) == []
 
 
 def test_a_score_less_its_partners_mean_and_a_stand_in_where_there_is_none():
