@@ -337,6 +337,7 @@ def test_an_evaluation_needs_no_weights_file_but_its_checkpoint(job, unreported,
         ("task=density", "change single keys"),
         ("model.trainable=all", "fixed by the checkpoint"),
         ("model=inception", "change single keys"),
+        ("aggregate=max", "aggregate is mean there; leave it out"),
     ],
 )
 def test_an_evaluation_does_not_change_what_the_checkpoint_is(shared_job, override, message):

@@ -84,9 +84,10 @@ def _of_run(run: RunFolder, overrides: list[str], composed: Config) -> Config:
         if key in GROUPS and (now[key] == asked[key] or files_moved):
             continue  # the same as in that run
         if "." not in key and key not in ("fit", "ckpt_path", "seed", "objective") and found.get(key) != value:
-            raise InputError(
-                f"{key}={value}: fit=false takes the settings of {run.path}; change single keys, say data.root or seed"
-            )
+            hint = "change single keys, say data.root or seed"
+            if key in found and key not in GROUPS:
+                hint = f"{key} is {found[key]} there; leave it out, as another value needs a new run"
+            raise InputError(f"{key}={value}: fit=false takes the settings of {run.path}; {hint}")
         if key.startswith(("model.", "optim.", "loss.")) and key != "model.flips":
             raise InputError(f"{key}={value}: fixed by the checkpoint that fit=false evaluates; leave it out")
         line = f"{key}={json.dumps(plain_of(value), ensure_ascii=False)}"  # which YAML reads as what it is
