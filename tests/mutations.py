@@ -66,7 +66,7 @@ MUTATIONS = {
     "network of all": ("training/prepare.py", "members = [sample for sample in pool if classes[sample] == label]", "members = [sample for sample in range(len(classes)) if classes[sample] == label]", SAMPLES, "network_that_makes"),
     "copies of test": ("training/prepare.py", 'range(copies + 1) if part == "train" else [0]', "range(copies + 1)", SAMPLES, "expansion_is"),
     "backgrounds of test": ("preprocessing/crops.py", '"split"] != "test"', '"split"] != "none"', CROPS, "backgrounds_know"),
-    "labels unchecked": ("evaluation/leaks.py", '(true.fillna("") != said)', "(said != said)", "tests/evaluation/test_leaks.py", "labelled_as_their"),
+    "labels unchecked": ("evaluation/leaks.py", 'differs = true.fillna("") != said', "differs = said != said", "tests/evaluation/test_leaks.py", "disagree_or_are_cut"),
     "selection untold": ("evaluation/leaks.py", 'if config.select_on == "test"', 'if config.select_on == "nothing"', "tests/evaluation/test_leaks.py", "each_doing"),
     "donors of donors": ("run_folder.py", "pd.concat([own[LEARNT], self.learnt_before])", "pd.concat([own[LEARNT]])", DONOR, "donors_of_donors"),
     "learnt by donors": ("runs/provenance.py", '"began_from": name, "tested_on_learnt": known', '"began_from": name, "tested_on_learnt": []', DONOR, "tested_patients_of_the_donor"),
