@@ -88,10 +88,11 @@ class Table(OnDisk):
         self._raw, self._sheets = sheet.rows, sheet.others
         self.understood = Understood(recognise(str(table), list(self._raw), columns or {}), notes=list(sheet.notes))
         rows = self._rows(self._raw)
-        rows.doubt_severity()
-        rows.doubt_finding()
-        if "view" not in map(ours_of, map(str, columns or {})):
-            rows.doubt_view()
+        named = {ours_of(str(one)) for one in columns or {}}
+        doubts = {"severity": rows.doubt_severity, "finding": rows.doubt_finding, "view": rows.doubt_view}
+        for ours, doubt in doubts.items():
+            if ours not in named:
+                doubt()
         self.understood.columns = rows.columns
         self._check_columns()
         self._opened = len(self.notes)  # those that do not depend on the films

@@ -152,6 +152,8 @@ def test_a_word_beside_which_a_mark_stands_is_asked_for(lab, word):
     with pytest.raises(InputError, match=r"row 3: .*not known: A\?"):  # two of these words would be one otherwise
         lab(rows(density=["A-", "A?"]), values={"density": {"A-": "B", "A": "A"}}).findings()
     assert lab(rows(label=[word, "benign"])).findings()["severity"].isna().all()  # it is no severity
+    with pytest.raises(InputError, match=r"column label has words that are not known"):  # if it is named as one
+        lab(rows(label=[word, "benign"]), columns={"severity": "label"}).findings()
     with pytest.raises(InputError, match=r"row 3: .*known: -;"):  # it is a word beside a +
         lab(rows(severity=["+", "-"]), values={"severity": {"+": "malignant"}}).findings()
 
