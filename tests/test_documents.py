@@ -165,6 +165,29 @@ def test_the_audits_of_claims_are_as_they_are_shown(tmp_path):
     assert "\n".join(claim_table.lines(claim_table.read_claims(table)[0])) in page.read_text()
 
 
+def made(words):
+    """The folder or file that a line of a page writes, if it says so."""
+    named = [word.split("=", 1)[1] for word in words if word.startswith(("hydra.run.dir=", "hydra.sweep.dir="))]
+    for start in (["--out"], ["data", "example"]):
+        named += (after(words, *start) or [])[:1]
+    return [one for one in named if not one.isupper()]
+
+
+def test_a_folder_that_several_pages_make_is_the_same_on_each_and_they_say_so():
+    """Pages are followed in any order; a second run of the same name would destroy that of another page."""
+    makers = {}
+    for page, words in COMMANDS:
+        for one in made(words):
+            makers.setdefault(one, {}).setdefault(tuple(kind(words)[1]), set()).add(page)
+    for one in ("judged", "pictures"):  # written again by each line
+        makers.pop(one)
+    assert {one: lines for one, lines in makers.items() if len(lines) > 1} == {}
+    sharing = {page for lines in makers.values() for pages in lines.values() if len(pages) > 1 for page in pages}
+    said = "Leave a line out if another page has made its folder already"
+    silent = [str(page) for page in sharing if said not in " ".join((ROOT / page).read_text().split())]
+    assert sorted(silent) == ["README.md"]  # it is a summary, and the page on serving says it
+
+
 @pytest.mark.parametrize("word", ["women", "woman", "twin", "verdict", "the dial"])
 def test_the_pages_keep_to_the_words_of_the_glossary(word):
     about_mias = {"mini-mias.md", "protocols.md", "configuration.md"}

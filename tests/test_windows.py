@@ -31,7 +31,9 @@ def page(shared_job):
     """Runs a command of the page on few patients, without moving windows, so that a point names them."""
 
     def start(name, *more, start=shared_job):
-        words = [word.replace("runs/first", str(page("first"))) if "runs/" in word else word for word in COMMANDS[name]]
+        words = COMMANDS[name]
+        if any("runs/" in word for word in words):
+            words = [word.replace("runs/windows", str(page("windows"))) for word in words]
         return start(*words, *SMALL, *more)[0]
 
     def page(name):

@@ -202,7 +202,7 @@ def test_the_lines_of_the_page_run_as_they_stand(run, phantom, tmp_path, monkeyp
     for words in verbs:
         result = CliRunner().invoke(app, words)
         assert result.exit_code == 0, result.output
-    for name in ("predictions.csv", "portable.csv"):
+    for name in ("from_onnx.csv", "portable.csv"):
         assert set(pd.read_csv(name)["status"]) == {"predicted"}
     (script,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)
     exec(script, {})
