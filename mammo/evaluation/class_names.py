@@ -70,8 +70,8 @@ def _positive_last(table: str, classes: list[str], positive: object, *, certain:
     if otherwise:
         return classes
     raise InputError(
-        f"{table}: which of {' and '.join(classes)} is the positive class? Say positive={classes[1]} "
-        f"(--positive {classes[1]})"
+        f"{table}: which of {' and '.join(classes)} is the positive class? Say "
+        f"{' or '.join(f'positive={one}' for one in classes)} ({' or '.join(f'--positive {one}' for one in classes)})"
     )
 
 

@@ -84,6 +84,7 @@ class _Reader:
 
     def read(self, positive: object) -> External:
         """Return the predictions."""
+        self.raw.keep_images()
         patient = self._patients()
         probable = [str(one) for one in self.raw.raw.columns if str(one).startswith("p_") and len(str(one)) > 2]
         if "score" in self.raw and "label" in self.raw:  # p_id beside a score is no probability

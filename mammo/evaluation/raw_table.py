@@ -12,11 +12,15 @@ from mammo.datasets.label_words import as_word
 from mammo.errors import InputError
 from mammo.tables.numbers import named_rows, to_numbers
 from mammo.tables.spreadsheet import read_spreadsheet
+from mammo.wording import number_of
 
 # The words for a missing value in spreadsheets, in lower case.
 ABSENT = frozenset(
     ["", "na", "nan", "none", "null", "n/a", "<na>", "#n/a", "#ref!", "#value!", "-", ".", "?", "missing", "unknown"]
 )
+
+
+WRITTEN = {"unit", "status", "head", "score", "image_id", "patient"}  # columns of `mammo predict --out`
 
 
 class RawTable:
@@ -48,7 +52,7 @@ class RawTable:
             raise InputError(f"found a {type(raw).__name__}; expected the path of a CSV file or a DataFrame")
         if raw.empty:
             raise InputError(f"{name} has no rows; expected one per sample")
-        self.name, self._numbers = name, raw.index if self._bare else range(1, len(raw) + 1)
+        self.name, self._numbers = name, raw.index if self._bare else pd.RangeIndex(1, len(raw) + 1)
         raw = raw.reset_index(drop=True)
         raw = raw.set_axis([str(one).strip() for one in raw.columns], axis=1)
         if twice := sorted(raw.columns[raw.columns.duplicated()]):
@@ -83,6 +87,19 @@ class RawTable:
             if wanted and wanted != one and wanted not in self.raw:
                 self.raw = self.raw.rename(columns={one: wanted})
                 self.notes.append(f"column {one} is taken as {wanted}")
+
+    def keep_images(self) -> None:
+        """Keep the predicted rows of images of a table that `mammo predict` wrote, with a note; leave other tables."""
+        if not set(self.raw) >= WRITTEN:
+            return
+        keep = (self.words("unit").eq("image") & self.words("status").eq("predicted")).fillna(False).to_numpy(bool)
+        if keep.all():
+            return
+        if not keep.any():
+            raise InputError(f"{self.name}: no row has unit=image and status=predicted; expected rows of images")
+        left = number_of(int((~keep).sum()), "row")
+        self.notes.append(f"left out: {left} of breasts, exams and patients, or of films that were not predicted")
+        self.raw, self._numbers = self.raw[keep].reset_index(drop=True), self._numbers[keep]
 
     def refuse(self, wrong: ArrayLike, why: str) -> None:
         """Raise an error that names the wrong rows, if there are any."""

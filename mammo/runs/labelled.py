@@ -9,13 +9,12 @@ from mammo.evaluation.aggregate import PLACES
 from mammo.evaluation.external import SUM_WITHIN
 from mammo.evaluation.operating_point import FLOOR
 from mammo.evaluation.predictions import BASELINES, COLUMNS
+from mammo.evaluation.raw_table import WRITTEN
 from mammo.inference.operating import operating_point
 from mammo.run_folder import RunFolder
 from mammo.runs.own_answers import check_called, check_scores, check_thresholds
 from mammo.tables.numbers import named_rows, to_numbers
 from mammo.wording import number_of
-
-WRITTEN = {"unit", "status", "head", "score", "image_id", "patient"}  # columns of `mammo predict --out`
 
 
 def is_of_films(sheet: pd.DataFrame) -> bool:

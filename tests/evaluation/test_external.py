@@ -88,6 +88,30 @@ def test_what_predict_wrote_keeps_its_probabilities_though_scores_lie_between_0_
         read_external(given.assign(unit="patient", image_id=None, **words, **chances))
 
 
+@pytest.mark.parametrize("label", ["normal", None])
+def test_of_what_predict_wrote_the_predicted_images_are_evaluated(label, tmp_path):
+    """Its rows of patients have no image, and those of films that were left out no score."""
+    words = {"unit": "image", "status": "predicted", "head": "svm", "image_id": [f"i{at}" for at in range(60)]}
+    images = table(**words, label=np.tile(["normal", "abnormal"], 30))
+    others = images.iloc[[0, 1]].assign(unit=["patient", "image"], status=["predicted", "left_out"], label=label)
+    others = others.assign(image_id=[None, "i99"], score=[0.5, None])
+    pd.concat([images[:30], others, images[30:]]).to_csv(tmp_path / "both.csv", index=False)
+    found = evaluate(tmp_path / "both.csv")
+    assert found["svm"] == evaluate(images)["svm"] and "Left out: 2 rows" in found.text
+    pd.concat([images[:30], others, images[30:].assign(label="")]).to_csv(tmp_path / "both.csv", index=False)
+    with pytest.raises(InputError, match="rows 33, "):  # the numbers are those of the file
+        read_external(tmp_path / "both.csv")
+    others.to_csv(tmp_path / "none.csv", index=False)
+    with pytest.raises(InputError, match="unit=image"):
+        read_external(tmp_path / "none.csv")
+
+
+def test_both_classes_are_offered_where_nothing_tells_which_is_positive():
+    given = table().assign(label=lambda of: of["label"].map({1: "cancer", 0: "healthy"}))
+    with pytest.raises(InputError, match=r"positive=cancer or positive=healthy \(--positive cancer or --positive hea"):
+        read_external(given)
+
+
 def test_scores_that_are_no_probabilities_rank_and_decide_by_a_threshold_alone():
     given = table(score=lambda t: np.log(t["score"] / (1 - t["score"])))
     found = evaluate(given)
