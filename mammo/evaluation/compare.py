@@ -38,7 +38,7 @@ def check_paired(first: Experiment, second: Experiment) -> None:
     Raises:
         InputError: The two differ; names the difference.
     """
-    apart = f"{first.label} and {second.label} cannot be paired"
+    apart = f"{first.named} and {second.named} cannot be paired"
     for jobs in zip(first.jobs, second.jobs, strict=False):
         ours, theirs = (next(iter(job.predictions["test"].values())) for job in jobs)
         if ours.classes != theirs.classes:
@@ -54,7 +54,7 @@ def check_paired(first: Experiment, second: Experiment) -> None:
         if (matched := _matched(ours, theirs)) is None:
             ids = [set(one.samples.itertuples(index=False, name=None)) for one in (ours, theirs)]
             odd = sorted(ids[0] ^ ids[1])
-            named = [f"{one[0]} of {(first if one in ids[0] else second).label}" for one in odd[:3]]
+            named = [f"{one[0]} of {(first if one in ids[0] else second).named}" for one in odd[:3]]
             raise InputError(
                 f"{apart}: {len(odd)} test {'sample is' if len(odd) == 1 else 'samples are'} in one of them only, "
                 f"{', '.join(named)}"

@@ -37,6 +37,13 @@ class Experiment:
     leaks: list[Leak] = field(default_factory=list)  # of all jobs, one of each kind
     recipe: str = ""  # the label without the option of the leak study
     leak_study: str | None = None  # that option
+    source: str = ""  # the folder or table that it was read from, if a reader must know it
+
+    @property
+    def named(self) -> str:
+        """The label, and where the experiment lies."""
+        known = not self.source or self.label.startswith(f"{self.source}: ")
+        return self.label if known else f"{self.label} ({self.source})"
 
     def tested(self, head: str, split: str = "test") -> Predictions:
         """Return the predictions of a head for a split, of all jobs together."""

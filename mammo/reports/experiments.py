@@ -23,8 +23,12 @@ JOBS = "jobs.json"  # in a sweep folder: the names of its job folders
 REPEATED = ("seed", "data.fold", "sweep")  # these settings repeat an experiment and do not make a new one
 
 
-def read_experiments(paths: Iterable[Path]) -> list[Experiment]:
+def read_experiments(paths: Iterable[Path], *, named: bool = False) -> list[Experiment]:
     """Return the experiments of sweep folders, run folders and tables of predictions.
+
+    Args:
+        paths: The folders and tables.
+        named: True to note the path of each experiment as its source.
 
     Raises:
         InputError: A path is none of these, or two experiments have one name.
@@ -44,6 +48,7 @@ def read_experiments(paths: Iterable[Path]) -> list[Experiment]:
             raise InputError(f"{path}: expected a run folder, a sweep folder or a table of predictions")
         taken = {one.label for one in found}
         found += [replace(e, label=f"{path}: {e.label}") if e.label in taken else e for e in of_path]
+        found = [replace(e, source=str(path)) if named and not e.source else e for e in found]
         give_back()  # a large table, which is gone
     labels = [one.label for one in found]
     if len(set(labels)) < len(labels):

@@ -41,7 +41,7 @@ def tested_on_learnt(run: RunFolder, tested: pd.DataFrame) -> tuple[list[str], l
     """
     learnt = learnt_samples(run)
     same, elsewhere = same_patients(tested, _known(run, learnt))
-    equal = _squares(tested).isin(set(_squares(learnt).dropna()))
+    equal = same_pixels(tested, learnt)
     patients = sorted(set(tested.loc[same | equal, "patient"].astype(str)))
     notes = []
     if equal.any():
@@ -72,6 +72,11 @@ def _known(run: RunFolder, learnt: pd.DataFrame) -> pd.DataFrame:
     """Return the patients of learnt samples, and of the runs that lent a run its weights."""
     columns = ["dataset", "patient"]
     return pd.concat([one.reindex(columns=columns) for one in (learnt, run.trainer.learnt_before)])
+
+
+def same_pixels(tested: pd.DataFrame, learnt: pd.DataFrame) -> pd.Series:
+    """Tell which tested samples have the pixels of a sample that was learnt."""
+    return _squares(tested).isin(set(_squares(learnt).dropna()))
 
 
 def _squares(samples: pd.DataFrame) -> pd.Series:

@@ -26,7 +26,7 @@ from mammo.reports import recalibration as report
 from mammo.run_folder import RunFolder
 from mammo.runs.external_data import check_run, data_of
 from mammo.runs.labelled import is_of_films, labelled_predictions
-from mammo.runs.learnt import learnt_samples
+from mammo.runs.learnt import learnt_samples, same_pixels
 from mammo.runs.plugins import load_plugins_of
 from mammo.runs.portable import write_portable
 from mammo.runs.run import Run
@@ -149,7 +149,8 @@ def _tested(run: RunFolder, films: Path, folder: Path, words: Sequence[str]) -> 
     test(run, data, folder, command=("mammo", "recalibrate", str(run.path), str(films), *words))
     tested = RunFolder(folder)
     if learnt := tested.provenance["tested_on_learnt"]:
-        raise _known(learnt, films.stem)
+        seen = tested.samples.loc[same_pixels(tested.samples, learnt_samples(run)), "patient"]
+        raise _known(learnt, None if set(learnt) <= set(seen.astype(str)) else films.stem)
     if almost := tested.provenance.get("almost_learnt"):
         raise _almost_known(almost, films.stem)
     return with_places(tested.predictions()[0], tested.samples)
@@ -170,11 +171,14 @@ def _check_names(run: RunFolder, table: pd.DataFrame) -> None:
         raise _almost_known(almost, "these")
 
 
-def _known(patients: Sequence[str], name: str) -> InputError:
+def _known(patients: Sequence[str], name: str | None) -> InputError:
+    """Return the error that names learnt patients; `name` is that of a table whose patients may be other people."""
     some = ", ".join(patients[:NAMED]) + ", ..." * (len(patients) > NAMED)
+    told = ", told by the pixels of their films," if name is None else ""
+    other = "" if name is None else f"; if {name} are other people of the same names, give the table another name"
     return InputError(
-        f"the run has learnt from {len(patients)} of the patients ({some}), so their numbers are too good; leave them "
-        f"out; if {name} are other people of the same names, give the table another name"
+        f"the run has learnt from {len(patients)} of the patients ({some}){told or ','} so their numbers are too good; "
+        f"leave them out{other}"
     )
 
 

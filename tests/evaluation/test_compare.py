@@ -58,7 +58,7 @@ def test_runs_of_other_images_are_not_paired_and_the_line_names_one(tmp_path):
     experiments = written(tmp_path, whole=table, fewer=fewer)
     with pytest.raises(InputError, match="mdb005 of whole"):
         compare((experiments[0], "svm"), (experiments[1], "svm"))
-    with pytest.raises(InputError, match="cannot be paired"):
+    with pytest.raises(InputError, match=r"whole \(\S+whole.csv\) and fewer \(\S+fewer.csv\) cannot be paired"):
         leaderboard.side_by_side([tmp_path / "whole.csv", tmp_path / "fewer.csv"])
 
 
@@ -93,7 +93,7 @@ def test_experiments_side_by_side_show_protocol_n_interval_and_baseline(tmp_path
     shown = leaderboard.side_by_side([tmp_path / "first.csv", tmp_path / "second.csv"])
     rows = [line for line in shown.partition("## Paired")[0].splitlines() if line.startswith("| first |")]
     assert any("majority" in row for row in rows) and all("of 20 patients" in row for row in rows)
-    assert "could show" in shown
+    assert "could show" in shown and f"- **second** ({tmp_path / 'second.csv'}): " in shown
 
 
 def compared(patients, first, second):
