@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.patches import Rectangle
@@ -22,7 +23,7 @@ STYLES: list[tuple[str, Any]] = [
     *(("#56b4e9", "--"), ("#8c564b", "-."), (BLUE, ":"), (RED, "-")),
 ]
 FEW = 4  # panels in a row
-BANDS = 2  # curves whose bands can be told apart
+BANDS = 3  # curves whose bands can be told apart
 
 
 def save(figure: Figure, path: Path, **texts: str) -> None:
@@ -57,9 +58,8 @@ def confusion(counts: np.ndarray, classes: list[str], title: str) -> Figure:
     axis.imshow(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
         share = count / max(counts[row].sum(), 1)
-        axis.text(
-            column, row, f"{count}\n{share:.0%}", ha="center", va="center", color="white" if share > 0.6 else "black"
-        )
+        colour = "white" if share > 0.6 else "black"
+        axis.text(column, row, f"{count}\n{share:.0%}", ha="center", va="center", color=colour)
     axis.set_xticks(range(len(classes)), [plain(one) for one in classes])
     axis.set_yticks(range(len(classes)), [plain(one) for one in classes], rotation=90, va="center")
     axis.set(xlabel="predicted", ylabel="actual")
@@ -73,8 +73,7 @@ def curves(table: pd.DataFrame, watched: str, title: str) -> Figure:
     The Dice of outlines stands in the place of accuracy.
     """
     drawn, axes = figure(11, 3.2, columns=3)
-    first = "dice" if "train/dice" in table else "accuracy"
-    for axis, metric in zip(axes[0], (first, "auroc", "loss"), strict=True):
+    for axis, metric in zip(axes[0], ("dice" if "train/dice" in table else "accuracy", "auroc", "loss"), strict=True):
         for part, colour in (("train", GREY), (watched, BLUE)):
             axis.plot(table["epoch"], table[f"{part}/{metric}"], color=colour, label=part, marker=".")
         axis.set(xlabel="epoch", ylabel=metric.replace("auroc", "AUROC"))
@@ -88,8 +87,14 @@ def curves(table: pd.DataFrame, watched: str, title: str) -> Figure:
     return drawn
 
 
+def band(axis: Axes, curve: Any, colour: str, style: Any, step: Any = None) -> None:
+    """Fill the band of a curve (`x, low, high`) hardly, and draw its edges as the curve is drawn, but thinner."""
+    shown: dict[str, Any] = {"facecolor": to_rgba(colour, 0.07), "edgecolor": to_rgba(colour, 0.55)}
+    axis.fill_between(curve.x, curve.low, curve.high, step=step, linestyle=style, linewidth=0.8, **shown)
+
+
 def roc_and_pr(heads: dict[str, list[Any]], share: float, title: str) -> Figure:
-    """Draw ROC and precision-recall curves, of one or two heads with their bands by patient; chance is dotted.
+    """Draw ROC and precision-recall curves, of a few heads with their bands by patient; chance is dotted.
 
     Args:
         heads: The two curves of each head, each with `x, y, low, high`.
@@ -101,10 +106,9 @@ def roc_and_pr(heads: dict[str, list[Any]], share: float, title: str) -> Figure:
     for axis, panel, chance in ((axes[0, 0], 0, (0, 1)), (axes[0, 1], 1, (share, share))):
         axis.plot((0, 1), chance, color=GREY, linewidth=1, linestyle=(0, (1, 2)))
         for (head, bands), (colour, style) in zip(heads.items(), STYLES * 3, strict=False):
-            band = bands[panel]
             if not several:
-                axis.fill_between(band.x, band.low, band.high, color=colour, alpha=0.12, linewidth=0)
-            axis.plot(band.x, band.y, color=colour, linestyle=style, label=head)
+                band(axis, bands[panel], colour, style)
+            axis.plot(bands[panel].x, bands[panel].y, color=colour, linestyle=style, label=head)
         _square(axis)
     axes[0, 0].set(xlabel="1 - specificity", ylabel="sensitivity")
     axes[0, 1].set(xlabel="sensitivity", ylabel="precision")
@@ -112,8 +116,8 @@ def roc_and_pr(heads: dict[str, list[Any]], share: float, title: str) -> Figure:
         drawn.legend(*axes[0, 0].get_legend_handles_labels(), frameon=False, loc="outside right center")
     else:
         axes[0, 0].legend(frameon=False, loc="lower right")
-    title = plain(title)
-    drawn.suptitle(title if several else f"{title}; 95 % bands by patient", fontsize=10)
+    said = f"bands are drawn of at most {BANDS} heads" if several else "95 % bands by patient"
+    drawn.suptitle(f"{plain(title)}; {said}", fontsize=10)
     return drawn
 
 
@@ -139,9 +143,8 @@ def reliability(
         for band, name, marker, (colour, style) in zip(pair, names, "os", STYLES, strict=False):
             if band is not None:
                 reach = [np.maximum(band.y - band.low, 0), np.maximum(band.high - band.y, 0)]
-                axis.errorbar(
-                    band.x, band.y, reach, color=colour, linestyle=style, marker=marker, elinewidth=0.8, label=name
-                )
+                how = {"color": colour, "linestyle": style, "marker": marker, "elinewidth": 0.8, "label": name}
+                axis.errorbar(band.x, band.y, reach, **how)
         _square(axis)
         axis.set_title(f"{head}, test", fontsize=10)
     positive = positive and plain(positive)
@@ -277,9 +280,8 @@ def growth(lines: list[tuple[str, str, list[int], list[float], list[float]]]) ->
     counted = list(dict.fromkeys(of for of, *_ in lines))
     drawn, axes = figure(4.6 * len(counted), 6, rows=2, columns=len(counted))
     for column, of in enumerate(counted):
-        for (colour, style), (_, name, numbers, *measured) in zip(
-            STYLES, [line for line in lines if line[0] == of], strict=False
-        ):
+        of_column = [line for line in lines if line[0] == of]
+        for (colour, style), (_, name, numbers, *measured) in zip(STYLES, of_column, strict=False):
             for axis, values in zip(axes[:, column], measured, strict=True):
                 axis.plot(numbers, values, color=colour, linestyle=style, marker="o", label=name)
                 in_proportion = [values[-1] * number / numbers[-1] for number in numbers]

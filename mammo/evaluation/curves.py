@@ -34,13 +34,16 @@ def roc(positive: np.ndarray, score: np.ndarray, patients: np.ndarray, resamples
 
 
 def precision_recall(positive: np.ndarray, score: np.ndarray, patients: np.ndarray, resamples: int = 500) -> Band:
-    """Return precision over sensitivity: for each sensitivity, the precision of the first threshold to reach it."""
+    """Return precision over sensitivity: for each sensitivity, the precision of the first threshold to reach it.
+
+    At sensitivity 0 it is that of the first threshold that finds a positive sample.
+    """
 
     def rows(weights: Weights) -> dict[str, np.ndarray]:
         up, down = _above(positive, score, weights)
         precision = up[:, 1:] / np.maximum(up[:, 1:] + down[:, 1:], 1e-12)
         recall = up[:, 1:] / up[:, -1:]
-        reached = [np.minimum(np.searchsorted(row, GRID - 1e-9), len(row) - 1) for row in recall]
+        reached = [np.minimum(np.searchsorted(row, np.maximum(GRID - 1e-9, 1e-9)), len(row) - 1) for row in recall]
         found = [row[at] for row, at in zip(precision, reached, strict=True)]
         return {"y": np.array(found).reshape(-1, len(GRID))}
 

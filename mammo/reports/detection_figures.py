@@ -26,7 +26,7 @@ def froc(heads: dict[str, Detection]) -> "figures.Figure":
         for (head, marks), (colour, style) in zip(heads.items(), figures.STYLES * 3, strict=False):
             curve = froc_curve(marks, normal=normal)
             if head not in BASELINES:
-                axis.fill_between(curve.x, curve.low, curve.high, color=colour, alpha=0.15, linewidth=0, step="post")
+                figures.band(axis, curve, colour, style, step="post")
             axis.plot(curve.x, curve.y, color=colour, linestyle=style, label=head, drawstyle="steps-post")
         axis.set_xscale("log", base=2)
         axis.set_xticks(CPM_RATES, TICKS)

@@ -131,9 +131,8 @@ def text(experiments: list[Experiment], rows: list[Row]) -> list[str]:
         leaks = f" Leaks: {one.leaks_text}." if one.protocol else ""
         classes = one.tested(one.heads[0]).classes
         positive = f" Positive class: {classes[1]}." if len(classes) == 2 else ""
-        lines.append(
-            f"- **{one.label}**{one.named.removeprefix(one.label)}: {of}; folds: {one.folds}, seeds: {one.seeds}.{positive}{leaks}"
-        )
+        source = one.named.removeprefix(one.label)
+        lines.append(f"- **{one.label}**{source}: {of}; folds: {one.folds}, seeds: {one.seeds}.{positive}{leaks}")
     said = (
         "AUROC and accuracies are computed in each fold and averaged. Numbers in brackets are 95 % intervals, from a "
         "bootstrap over patients. SD is the standard deviation over folds or over seeds. The pooled AUROC takes all "

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.ndimage import distance_transform_edt
 
 from mammo import figures
 from mammo.config import Config
@@ -56,7 +57,8 @@ def gallery(prepared: Prepared, config: Config, heat: HeatMaps, part: str = "tes
         for column, one in enumerate(films):
             draw(axes[row, 2 * column], axes[row, 2 * column + 1], prepared, config, heat, one)
         axes[row, 0].text(-0.02, 0.5, name, transform=axes[row, 0].transAxes, rotation=90, va="center", ha="right")
-    drawn.suptitle("Lesions are outlined in blue; marks are numbered by suspicion; heat beside each film", fontsize=10)
+    said = "Films as stored; lesions are outlined in blue, marks are numbered by suspicion; heat beside each film"
+    drawn.suptitle(said, fontsize=10)
     return drawn
 
 
@@ -109,13 +111,19 @@ def draw(left: Axes, right: Axes, prepared: Prepared, config: Config, heat: Heat
             for line in place.lines():
                 on_view = np.array([breast.from_film(x, y) for x, y in line])
                 axis.plot(on_view[:, 0] * factor, (on_view[:, 1] - top) * factor, color=LESION, linewidth=1.5)
-        axis.set(xlim=(0, view.pixels.shape[1]), ylim=(view.pixels.shape[0], 0))
+        ends, rows = (0, view.pixels.shape[1]), (view.pixels.shape[0], 0)
+        axis.set(xlim=ends[:: -1 if breast.mirrored else 1], ylim=rows[:: -1 if breast.upside_down else 1])  # as stored
     low, high = np.nanquantile(np.concatenate(heat.heats["detector"]), [0.5, 0.999])
-    right.imshow(grid, cmap="inferno", vmin=low, vmax=high, alpha=0.6, extent=tuple(extent), interpolation="bilinear")
+    # A cell at the skin that is not looked at takes the heat of the nearest one, and beyond the skin all is black
+    shown = grid[tuple(distance_transform_edt(np.isnan(grid), return_distances=False, return_indices=True))]
+    right.imshow(shown, cmap="inferno", vmin=low, vmax=high, alpha=0.6, extent=tuple(extent), interpolation="bilinear")
+    right.imshow(np.ma.masked_where(view.pixels > 0, view.pixels), cmap="gray", vmin=0, vmax=255)
     for number, mark in enumerate(one.marks, 1):
         across, down = breast.from_film(*mark)
         x, y = across * factor, (down - top) * factor
+        left.plot(x, y, "+", color="black", markersize=11, markeredgewidth=3.5)  # a dark ground on bright tissue
         left.plot(x, y, "+", color=MARK, markersize=10, markeredgewidth=1.5)
-        left.text(x + 14, y - 14, str(number), color=MARK, fontsize=9)
+        ground = {"facecolor": "black", "alpha": 0.75, "edgecolor": "none", "boxstyle": "round,pad=0.15"}
+        left.annotate(str(number), (x, y), (8, 6), textcoords="offset points", color=MARK, fontsize=9, bbox=ground)
     score = values.max() if len(values) else float("nan")
     left.set_title(f"{figures.plain(image)}  first mark {score:.2f}", fontsize=8, loc="left")

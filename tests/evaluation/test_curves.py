@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
+from mammo import figures
 from mammo.evaluation import curves
 
 RNG = np.random.default_rng(0)
@@ -25,6 +26,21 @@ def test_the_precision_at_a_sensitivity_is_that_of_the_first_threshold_that_reac
     for x, y in zip(band.x[1:], band.y[1:], strict=True):
         assert y == pytest.approx(precision[recall >= x - 1e-9][-1] if x else 1.0)
     assert band.y[-1] == pytest.approx(precision[recall == 1.0][-1])
+
+
+def test_a_precision_recall_curve_begins_with_the_first_positive_sample_though_a_negative_one_ranks_higher():
+    band = curves.precision_recall(np.array([False, True, False, True]), np.arange(4.0)[::-1], np.arange(4), 5)
+    assert (band.y[0], band.y[1]) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize(("heads", "bands", "said"), [(3, 3, "95 % bands by patient"), (4, 0, "at most 3 heads")])
+def test_bands_have_edges_or_the_figure_says_that_it_has_none(heads, bands, said):
+    one = curves.roc(POSITIVE, SCORE, PATIENTS, resamples=5)
+    drawn = figures.roc_and_pr({f"head {at}": [one, one] for at in range(heads)}, 0.5, "test")
+    assert drawn.get_suptitle().endswith(said)
+    for axis in drawn.axes[:2]:
+        edges = [of.get_edgecolor()[0] for of in axis.collections]
+        assert len({tuple(edge) for edge in edges}) == bands and all(edge[3] > 0.5 for edge in edges)
 
 
 @pytest.mark.parametrize("draw", [curves.roc, curves.precision_recall])

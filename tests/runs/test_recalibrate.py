@@ -270,7 +270,7 @@ def test_a_table_of_films_is_predicted_and_films_of_training_are_refused(run, ph
     films[films["split"] == "train"][columns].assign(patient=lambda of: "x" + of["patient"]).to_csv(
         tmp_path / "train.csv", index=False
     )
-    with pytest.raises(InputError, match="told by the pixels of their films.* leave them out$"):  # the names are others
+    with pytest.raises(InputError, match=r"told by the pixels of their films.* leave them out$"):  # not by the names
         mammo.recalibrate(run, tmp_path / "train.csv", out=tmp_path / "model")
     made = mammo.recalibrate(run, tmp_path / "test.csv", out=tmp_path / "model")
     notes = made.recalibration["notes"]  # the folder without `test` can be given away
