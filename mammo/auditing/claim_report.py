@@ -34,6 +34,8 @@ def judged(claim: Claim) -> tuple[bool, str]:
     possible, text = _judged(claim)
     if claim.untested:
         text += f"\nNot tested: {' and '.join(claim.untested)}."
+    if claim.over:
+        text += f"\nAbove 100 %, which no share is: {', '.join(claim.over)}. Is it a slip?"
     if claim.note:
         text += f"\n{claim.note}"
     return possible, text

@@ -40,6 +40,7 @@ class Claim:
     untested: tuple[str, ...] = ()  # what stands beside numbers and is not tested, such as `the interval of accuracy`
     repeats: int | None = 1  # the times that all folds are dealt anew; None if unknown
     note: str = ""  # what has been understood by words for the folds
+    over: tuple[str, ...] = ()  # the numbers above 100 %, as printed
 
 
 def read_claim(words: list[str]) -> Claim:
@@ -85,6 +86,7 @@ def read_claim(words: list[str]) -> Claim:
     spreads = {key: value.spread for key, value in read.items() if value.spread is not None}
     untested = tuple(f"the {value.untested} of {key}" for key, value in read.items() if value.untested)
     numbers = {key: value.number for key, value in read.items()}
+    over = [f"{key} {one.text}" for key, one in numbers.items() if one.digits > one.scale]
     auc = numbers.pop(AUC, None)
     if not numbers and auc is None:
         raise InputError(f"no metric is given; expected one of {', '.join((*METRICS, AUC))}, such as accuracy=97.77")
@@ -98,7 +100,7 @@ def read_claim(words: list[str]) -> Claim:
     n_train = _agreed("n_train", counts.get("n_train"), sum(train) if train else None)
     if (films := counts.get("films_per_patient", 2)) < 1:
         raise InputError("films_per_patient is 0; use 1 or more")
-    return Claim(n, n_pos, numbers, n_train, train, films, auc, folds, spreads, untested, repeats, note)
+    return Claim(n, n_pos, numbers, n_train, train, films, auc, folds, spreads, untested, repeats, note, tuple(over))
 
 
 def _hint(name: str) -> str:

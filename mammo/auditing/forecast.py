@@ -17,8 +17,10 @@ from mammo.processes.workers import shared_out
 
 LEAST = 1000  # new films from which on a sample of films is worth its time
 SAMPLE = 32
+LONG_S = 30  # from which on the time of a search for parts is told
 # By `mammo bench audit`, which compares hashes; the table, headers and records of films need room, too
 LOOK_S = 1e-3  # for a film and a core, to compare hashes
+PARTS_S = 2.0  # for a film and a core, to look for parts of it in the others: 362 films of two cores took 410 s
 MEMORY = 3e8, 3000  # bytes, and bytes for a film
 
 
@@ -58,6 +60,14 @@ def forecast(paths: Sequence[Path], sources: Sequence[Path]) -> str | None:
         f"comparing {new:,} with all takes {_span(comparing)} at most; {memory / 1e9:.1f} GB of memory, and "
         f"{disk / 1e9:.1f} GB more below MAMMO_HOME"
     )
+
+
+def forecast_of_parts(films: int) -> str | None:
+    """Return a line about the time that a search for parts of so many films will need; None if it is short."""
+    seconds = PARTS_S * films / (os.cpu_count() or 1)
+    if seconds < LONG_S:
+        return None
+    return f"{films:,} films: looking for parts of films takes about {_span(seconds)}; --no-parts leaves it out"
 
 
 def _span(seconds: float) -> str:

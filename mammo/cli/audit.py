@@ -56,8 +56,8 @@ def films(
     ] = None,
 ) -> None:
     """Find patients, images and pixels that are in two parts of a split, or could be after a random split."""
-    from mammo.auditing.audit import SHEET, audit_of
-    from mammo.auditing.forecast import forecast
+    from mammo.auditing.audit import MOST_PARTS, SHEET, audit_of
+    from mammo.auditing.forecast import forecast, forecast_of_parts
     from mammo.auditing.hashes import hash_shard
     from mammo.auditing.sides import read_sides
     from mammo.auditing.sources import films_of, find_films
@@ -93,8 +93,10 @@ def films(
         )
         _end([f"not looked at: {reason}" for reason in reasons], found=False)
         return
-    if line := forecast(paths, sources):
-        typer.echo(line, err=True)
+    shown = parts if parts is not None else len(paths) <= MOST_PARTS
+    for line in (forecast(paths, sources), forecast_of_parts(len(paths)) if shown else None):
+        if line:
+            typer.echo(line, err=True)
     rows, unread = (None, []) if split is None else read_split(split)
     of.doubts += unread
     found = audit_of(of, rows, patient, parts=parts)

@@ -159,7 +159,8 @@ def init(
         f"passed over; see {out}"
     )
     train = ["data=table", written("data.table", str(out)), "task=label", "task.column=label"]
-    typer.echo(f"look at them:             {shlex.join(['mammo', 'data', 'check', str(out)])}")
+    first = "fill in patient, look:    " if without else "look at them:             "
+    typer.echo(f"{first}{shlex.join(['mammo', 'data', 'check', str(out)])}")
     typer.echo(f"fill in the column label: {shlex.join(['mammo', 'train', *train])}")
 
 
@@ -200,6 +201,10 @@ def check(
     from mammo.datasets.registry import DATASETS, open_dataset
     from mammo.files import check_own_picture
 
+    if source not in DATASETS and Path(source).expanduser().is_dir():
+        first = Path(source) / "films.csv"
+        do = f"mammo data check {first}" if first.is_file() else f"mammo data init {source}, which writes one"
+        raise InputError(f"{source} is a folder; expected a table of its films: {do}")
     path = picture or Path(f"{Path(source).stem}-check.png")
     check_own_picture(path, CHECK, "--picture")
     config = config_of_source(source, words or [])

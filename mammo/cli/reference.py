@@ -111,7 +111,10 @@ def parameters(command: Any) -> Iterator[tuple[str, Any, Any, type]]:
 def _row(name: str, said: Any, default: Any, kind: type) -> tuple[str, str, str]:
     option, required = isinstance(said, typer.models.OptionInfo), default is inspect.Parameter.empty
     own = said.default if str(said.default).startswith("--") else None  # typer keeps the first name there
-    shown = (own or (said.param_decls or [f"--{name.replace('_', '-')}"])[0]) if option else name
+    plain = f"--{name.replace('_', '-')}"
+    two = option and bool in (kind, *get_args(kind)) and not own and not said.param_decls  # typer adds its opposite
+    shown = (own or (said.param_decls or [plain])[0]) if option else name
+    shown = f"{plain}`, `--no-{plain[2:]}" if two else shown
     enums: list[Any] = [part for part in (kind, *get_args(kind)) if isinstance(part, EnumType)]
     choices = [one.value for part in enums for one in part]
     words = [said.help or "", f"({' or '.join(choices)})" if choices else ""]

@@ -87,9 +87,13 @@ class Explanation:
             if place is None
             else f"the hottest pixel, x {place[0]:.0f}, y {place[1]:.0f}, speaks for {self.of}"
         )
-        shown = ", ".join(f"{name} {value:.3f}" for name, value in self.prediction.probabilities.items())
+        found = self.prediction
+        shown = ", ".join(f"{name} {value:.3f}" for name, value in found.probabilities.items())
+        shown += "" if found.score is None else f"; score {found.score:.4g}"
+        if found.score is not None and found.threshold is not None:
+            shown += f" {'above' if found.score > found.threshold else 'not above'} the threshold {found.threshold:.4g}"
         more = "".join(f"; {note}" for note in self.notes)
-        return f"{self.name}: {self.prediction.called} ({self.head}: {shown}); {where}{more}"
+        return f"{self.name}: {found.called} ({self.head}: {shown}); {where}{more}"
 
 
 def explain(

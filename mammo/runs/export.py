@@ -48,6 +48,8 @@ def export(
         raise InputError(f"format={format}: expected {' or '.join(FORMATS)}")
     if precision is not None and (precision not in PRECISIONS or format != "onnx"):
         raise InputError(f"precision={precision}: expected {' or '.join(PRECISIONS)}, of an ONNX file")
+    if format == "onnx" and target.suffix.lower() != ".onnx":
+        raise InputError(f"{target}: expected a name that ends in .onnx; --format portable writes a folder")
     check_run(folder)
     if target.exists():
         raise InputError(f"{target} exists and is not overwritten; give another name")

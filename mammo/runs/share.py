@@ -202,7 +202,7 @@ def complete(shared: RunFolder, trunk: str) -> Path:
     """
     expected = shared.provenance.get("trunk")
     if expected is None or not (shared.path / TRAINED).is_file():
-        raise InputError(f"{shared.path} lacks no weights; mammo run complete takes a folder that has {TRAINED}")
+        raise InputError(f"{shared.path} has all its weights; mammo run complete takes a folder that has {TRAINED}")
     config, labels = shared.config, Labels.from_config(shared.config.task)
     task = build_task(replace(config, model=replace(config.model, weights=trunk)), labels)
     if task.net.weights_digest != expected["weights"]:

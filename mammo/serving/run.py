@@ -115,9 +115,9 @@ def serve(
         InputError: The model cannot be used, or the address.
     """
     check_token(host, token)
-    log.info("opening %s", model.resolve().name)
-    predictor = open_model(model, head)
-    with bound(host, port) as listening:
+    with bound(host, port) as listening:  # first, because a model takes seconds to open
+        log.info("opening %s", model.resolve().name)
+        predictor = open_model(model, head)
         service = Service(predictor, limits or Limits(), partners=head is None)
         service.start()
         app = build_app(service, local=is_local(host), token=token)

@@ -407,6 +407,11 @@ def test_balanced_accuracy_is_that_of_scikit_learn_and_has_the_matrices_of_plain
         assert found("rounded", "n=7", f"bacc={number}%") == sorted(expected), number
 
 
+def test_a_share_above_100_per_cent_is_said_to_be_one():
+    possible, text = audit(["n=225", "accuracy=197.5", "recall=98"])
+    assert not possible and text.splitlines()[-1] == "Above 100 %, which no share is: accuracy 197.5 %. Is it a slip?"
+
+
 def test_a_claim_that_no_reading_fits_names_those_that_were_tried():
     possible, text = audit(["test=60,40", "folds=10", "accuracy=85.01", "recall=30", "precision=99", "specificity=20"])
     tried, untried = text.splitlines()[1].split("Not tried:")

@@ -146,6 +146,8 @@ def test_time_and_memory_are_told_before_many_films_are_audited_and_not_again(ph
     paths = sorted(phantom.root.glob("*.pgm"))[:8]
     sources = [phantom.root] * len(paths)
     assert forecast.forecast(paths, sources) is None
+    monkeypatch.setattr(forecast.os, "cpu_count", lambda: 2)
+    assert forecast.forecast_of_parts(20) is None and "about 6 min; --no-parts" in forecast.forecast_of_parts(362)
     monkeypatch.setattr(forecast, "LEAST", 8)
     said = forecast.forecast(paths, sources)
     assert said.startswith(

@@ -128,6 +128,9 @@ def test_text_of_a_header_is_plain_and_no_formula(tmp_path):
     assert pd.isna(rows.loc["b.dcm", "view"]) and sum("left empty" in note for note in made.notes) == 2
     run = CliRunner().invoke(app, ["data", "init", str(tmp_path)])
     assert "5 films of 3 patients and 1 without a patient" in run.output
+    assert "fill in patient, look:" in run.output
+    of_folder = CliRunner().invoke(app, ["data", "check", str(tmp_path)])
+    assert of_folder.exit_code == 2 and f"mammo data check {tmp_path / 'films.csv'}" in of_folder.output
     assert (tmp_path / "films.csv").read_text().count("\n./=d.dcm,") == 1
 
 

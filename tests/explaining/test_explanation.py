@@ -149,6 +149,7 @@ def test_a_head_without_a_gradient_has_a_map_of_covered_places_that_goes_through
     assert squares.method_of(ask) == squares.OCCLUSION
     (honest,) = explanations(ask, [abnormal])
     assert honest.head == "knn" and honest.prediction.score == ask(honest.film).score
+    assert f"score {honest.prediction.score:.4g}" in str(honest) and "above the threshold" in str(honest)
     assert np.ptp(honest.values) > 0
     deaf = copy.copy(ask)
     vars(deaf)["fitted"] = SimpleNamespace(

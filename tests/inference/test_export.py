@@ -142,6 +142,7 @@ def refused(words, said, new):
     [
         (["export", "{run}", "{new}", "--head", "forest"], "no head forest; it has softmax"),
         (["export", "{run}", "{old}"], "exists and is not overwritten"),
+        (["export", "{run}", "model.txt"], "model.txt: expected a name that ends in .onnx"),
         (["export", "{empty}", "{new}"], "provenance.json"),
         (["predict", "{old}", "{film}"], "or an ONNX file; it is no ONNX file, or a damaged one"),
     ],

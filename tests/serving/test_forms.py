@@ -10,6 +10,7 @@ import httpx
 import pytest
 from starlette.requests import Request
 
+from mammo.errors import InputError
 from mammo.serving import run
 from mammo.serving.limits import Limits, Refused
 from mammo.serving.uploads import form_of
@@ -110,6 +111,13 @@ def address(monkeypatch):
         thread.join(30)
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)
+
+
+def test_an_address_in_use_is_refused_before_a_model_is_opened(monkeypatch, tmp_path):
+    monkeypatch.setattr(run, "open_model", lambda *of: pytest.fail("the model was opened"))
+    with run.bound("127.0.0.1", 0) as listening, pytest.raises(InputError, match="address already in use"):
+        listening.listen()
+        run.serve(tmp_path, port=listening.getsockname()[1])
 
 
 ASK = b"GET / HTTP/1.1\r\nHost: x\r\n"
