@@ -22,7 +22,8 @@ from tests.conftest import CONF
 ROOT = CONF.parent
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", (ROOT / "docs/how-to/extend.md").read_text(), re.MULTILINE | re.DOTALL)
 NAMED = [(text.partition("\n")[0].removeprefix("# "), text) for kind, text in BLOCKS if kind in ("python", "yaml")]
-FILES = {name: text for name, text in NAMED if name != "check"}
+DRAWN = "draw_films.py"
+FILES = {name: text for name, text in NAMED if name not in ("check", DRAWN)}
 CHECKS = [text for name, text in NAMED if name == "check"]
 LINES = [shlex.split(text.replace("\\\n", "")) for kind, text in BLOCKS if kind == "sh"]
 SMALL = ["model.weights=null", "model.image_size=32", "data.batch_size=4", "data.workers=0", "trainer.max_epochs=1",
@@ -105,6 +106,15 @@ def test_an_installed_package_trains_on_the_phantom_in_an_empty_folder(mammo, tm
 
 def test_each_extension_is_short():
     assert len(FILES) == 5 and all(text.count("\n") < 35 for text in FILES.values())
+
+
+@pytest.mark.slow
+def test_films_can_be_drawn_for_the_page(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "my_lab.py").write_text(FILES["my_lab.py"])
+    exec(dict(NAMED)[DRAWN].replace("patients=20", "patients=2"), {})
+    exec(next(text for text in CHECKS if "check_dataset" in text), {})
 
 
 @pytest.mark.slow

@@ -163,7 +163,10 @@ class Cut(Callback):
             if self.last and self.last.is_file():
                 kept = "is saved in last.ckpt"
             name = signal.Signals(self.asked).name if self.asked else "a signal"
-            log.warning("stopped by %s: the training %s; continue with resume=<folder>", name, kept)
+            where = trainer.default_root_dir
+            log.warning(
+                "stopped by %s: the training %s; continue with resume=%s, or its sweep's folder", name, kept, where
+            )
         if self.requeue:
             self.requeue(self.asked, None)
         raise SystemExit(STOPPED)
