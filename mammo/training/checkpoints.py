@@ -163,10 +163,8 @@ class Cut(Callback):
             if self.last and self.last.is_file():
                 kept = "is saved in last.ckpt"
             name = signal.Signals(self.asked).name if self.asked else "a signal"
-            where = trainer.default_root_dir
-            log.warning(
-                "stopped by %s: the training %s; continue with resume=%s, or its sweep's folder", name, kept, where
-            )
+            said = "stopped by %s: the training %s; continue with resume=%s, or its sweep's folder"
+            log.warning(said, name, kept, trainer.default_root_dir)
         if self.requeue:
             self.requeue(self.asked, None)
         raise SystemExit(STOPPED)

@@ -110,3 +110,8 @@ def test_the_reference_pages_are_those_that_the_code_writes(page, tmp_path):
     assert (tmp_path / page).read_text() == (ROOT / "docs" / "reference" / page).read_text(), (
         "the code has changed; run: python -m mammo reference"
     )
+
+
+def test_an_option_of_two_words_is_listed_with_both_and_one_of_a_single_word_with_it():
+    page = (ROOT / "docs" / "reference" / "command-line.md").read_text()
+    assert "| `--parts`, `--no-parts` |" in page and "| `--all` |" in page and "--no-all" not in page

@@ -31,7 +31,7 @@ from mammo.runs.train import train
 from mammo.tasks.base import Task
 from mammo.tasks.build import build_task
 from mammo.training import callbacks
-from mammo.training.checkpoints import STOPPED, Kept
+from mammo.training.checkpoints import STOPPED, Cut, Kept
 from tests.conftest import SHARES, SMALL, resolved
 
 SAME = ["predictions.csv", "features.safetensors", "curves.csv", "selection.json"]
@@ -520,3 +520,10 @@ def test_what_a_killed_process_left_beside_films_is_removed_by_the_next(tmp_path
     with workshop(tmp_path / "mias") as folder:
         assert folder.parent == tmp_path and folder.is_dir()
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([f".mias-{mine}x", f".mias-{elsewhere}x"])
+
+
+def test_a_training_that_is_stopped_names_the_folder_to_continue_with(caplog, tmp_path):
+    trainer = SimpleNamespace(is_global_zero=True, default_root_dir=str(tmp_path))
+    with pytest.raises(SystemExit), caplog.at_level("WARNING"):
+        Cut(None)._end(trainer)
+    assert f"continue with resume={tmp_path}" in caplog.text
