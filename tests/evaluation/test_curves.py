@@ -34,11 +34,11 @@ def test_a_precision_recall_curve_begins_with_the_first_positive_sample_though_a
 
 
 @pytest.mark.parametrize(("heads", "bands", "said"), [(3, 3, "95 % bands by patient"), (4, 0, "at most 3 heads")])
-def test_bands_have_edges_or_the_figure_says_that_it_has_none(heads, bands, said):
+def test_bands_have_edges_or_the_figure_says_that_it_has_none(drawn, heads, bands, said):
     one = curves.roc(POSITIVE, SCORE, PATIENTS, resamples=5)
-    drawn = figures.roc_and_pr({f"head {at}": [one, one] for at in range(heads)}, 0.5, "test")
-    assert drawn.get_suptitle().endswith(said)
-    for axis in drawn.axes[:2]:
+    shown = figures.roc_and_pr({f"head {at}": [one, one] for at in range(heads)}, 0.5, "test")
+    assert shown.get_suptitle().endswith(said)
+    for axis in shown.axes[:2]:
         edges = [of.get_edgecolor()[0] for of in axis.collections]
         assert len({tuple(edge) for edge in edges}) == bands and all(edge[3] > 0.5 for edge in edges)
 
