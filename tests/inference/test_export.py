@@ -165,6 +165,8 @@ def test_runs_of_other_kinds_have_no_file(shared_job, tmp_path, kind):
     origin = json.loads((run / "provenance.json").read_text())
     origin["config"]["task"]["kind"] = kind
     (tmp_path / "run/provenance.json").write_text(json.dumps(origin))
+    if kind == "detection":
+        (tmp_path / "run/selection.json").write_text('{"detector": {"curves": {"detector": {}}}}')
     refused(["export", str(tmp_path / "run"), str(tmp_path / "new.onnx")], f"task.kind={kind}", tmp_path / "new.onnx")
 
 

@@ -115,7 +115,13 @@ train.main(sys.argv[3:])
 
 @pytest.mark.parametrize(
     ("where", "number"),
-    [("train_dataloader", signal.SIGTERM), ("predict_dataloader", signal.SIGTERM), ("train_dataloader", signal.SIGINT)],
+    [
+        ("train_dataloader", signal.SIGTERM),
+        *(
+            pytest.param(*one, marks=pytest.mark.slow)
+            for one in (("predict_dataloader", signal.SIGTERM), ("train_dataloader", signal.SIGINT))
+        ),
+    ],
 )
 def test_a_run_that_is_told_to_stop_before_or_after_its_batches_says_so_and_can_go_on(phantom, tmp_path, where, number):
     """Lightning listens there too, and would end the run with status 0."""
