@@ -68,7 +68,7 @@ def test_a_picture_of_another_origin_is_refused(tmp_path, monkeypatch):
     kept = contents(tmp_path)
     for words in (
         ["data", "check", "films.csv"], ["audit", "films", "films", "--sheet", "films/a.png"],
-        ["data", "summary", "mias"], ["data", "check", "films", "--picture", "films/a.png"],
+        ["data", "summary", "mias"], ["data", "check", "films.csv", "--picture", "films/a.png"],
     ):  # fmt: skip
         status, said = ended(*words)
         assert status == 2 and "is no picture of mammo" in said, said
