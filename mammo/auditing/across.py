@@ -14,6 +14,7 @@ from mammo.auditing.hashes import records_of
 from mammo.auditing.sources import Films
 from mammo.auditing.words import FEW
 from mammo.formats.header import read_headers
+from mammo.wording import number_of
 
 Rows = tuple[int, int]  # the rows of two films
 PATIENTS = (
@@ -60,7 +61,8 @@ def audit_across(films: Films, datasets: pd.Series, within: pd.Series) -> Across
         same.setdefault(pair, []).append(proof)
     met = [pair for pair in _stating_one(table, "exam") if table["patient"][pair[0]] != table["patient"][pair[1]]]
     found = Across(_in_two_parts(table, same), _in_two_parts(table, met))
-    found.notes += [_compared(table) + "; none has the same pixels or the same acquisition" * (not same), *odd]
+    none = "; none has the same pixels or the same acquisition" * (not same and len(reasons) < len(table))
+    found.notes += [_compared(table, table.drop(index=list(reasons))) + none, *odd]
     if same:
         listed = [f"{_named(table, pair)}: {', '.join(why)}" for pair, why in same.items()]
         found.notes.append(
@@ -74,7 +76,10 @@ def audit_across(films: Films, datasets: pd.Series, within: pd.Series) -> Across
         )
     if reasons:
         first = table["name"][min(reasons)]
-        found.notes.append(f"the audit could not see the pixels of {len(reasons)} images, {first} for example")
+        found.notes.append(
+            f"the audit could not see the pixels of {number_of(len(reasons), 'image')}, {first} for example; "
+            "the same picture may be in two parts"
+        )
     return found
 
 
@@ -126,12 +131,13 @@ def _in_two_parts(table: pd.DataFrame, pairs: Iterable[Rows]) -> list[tuple[str,
     return [(table["name"][one], table["name"][other]) for one, other in pairs if len(parts[one] | parts[other]) > 1]
 
 
-def _compared(table: pd.DataFrame) -> str:
-    """Return what was compared, in words."""
+def _compared(table: pd.DataFrame, seen: pd.DataFrame) -> str:
+    """Return what was compared, in words; `seen` are the films whose pixels could be."""
     several = list(table["dataset"].unique())
     what = " and ".join(several) if len(several) > 1 else f"the parts of the split of {several[0]}"
-    sizes = table["group"].value_counts().to_numpy()
-    return f"audit across {what}: {len(table):,} images, {(len(table) ** 2 - int((sizes**2).sum())) // 2:,} pairs"
+    sizes = seen["group"].value_counts().to_numpy()
+    pairs = (len(seen) ** 2 - int((sizes**2).sum())) // 2
+    return f"audit across {what}: {number_of(len(seen), 'image')}, {number_of(pairs, 'pair')}"
 
 
 def _named(table: pd.DataFrame, pair: Rows) -> str:
