@@ -213,7 +213,7 @@ def test_odd_films_and_findings_are_used_or_left_out_and_no_run_is_lost(tmp_path
     resized("4rMLO", 1280, 1600)  # finer than the others
     of["4rMLO"]["spacing_mm"] = 0.07
     of["5lMLO"]["radius"] = None  # a point
-    of["7lMLO"]["radius"] = 80  # reaches out of the film
+    of["7lMLO"]["radius"] = 60  # reaches out of the film
     of["2lMLO"] |= {"Befund": None, "x": 40, "y": 80, "radius": 9}  # nobody knows what it is
     rows += [of["1lMLO"] | {"radius": of["1lMLO"]["radius"] + 1}]  # the same lesion by another reader
     table = pd.DataFrame(rows)

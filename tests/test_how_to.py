@@ -78,6 +78,7 @@ def mammo(tmp_path_factory):
 
 def trained(mammo, lab, line, *more):
     assert line[:2] == ["python", "train.py"]
+    shutil.rmtree(lab / "run", ignore_errors=True)
     mammo(lab, "train", *line[2:], *SMALL, *more)
     run = RunFolder(lab / "run")
     assert run.provenance["git_commit"] is None  # the installed package ran

@@ -277,7 +277,7 @@ def coverage(images, sets, resamples, names):
         again = candidates.assign(score=candidates["score"] + 0.5 * rng.normal(size=len(candidates)))
         other = candidates.assign(score=candidates["score"] + 0.5 * rng.normal(size=len(candidates)))
         both = [numbers.weighted_marks(judge(side, placed, table), weights)["cpm"] for side in (again, other)]
-        found = difference(both[0] - both[1], len(np.unique(one.lesion_patients)))
+        found = difference(*both, len(np.unique(one.lesion_patients)))
         inside["difference"] += found.low <= 0 <= found.high
     return {name: count / sets for name, count in inside.items()}
 
