@@ -153,14 +153,15 @@ def _check_column(table: pd.DataFrame, samples: pd.DataFrame, row: np.ndarray, c
     """Refuse predictions that have another value in a column than their sample, whose number is `row`."""
     if column not in samples:
         return
-    true = pd.Series(samples[column].array.take(row, allow_fill=True))
-    said = table[column].reset_index(drop=True)  # no array of objects, which fill the memory
-    differs = true.fillna("") != said
+    said, words = pd.factorize(table[column].fillna(""))  # numbers of words, as columns of words fill the memory
+    true = pd.Index(words).get_indexer(samples[column].fillna(""))
+    differs = np.append(true, -1)[row] != said  # a row of no sample is -1, and takes the last one
     if column == "split":
-        differs &= true.isin(PARTS)  # copies of an image may lie in several
-    if (wrong := differs.to_numpy(bool).nonzero()[0]).size:
+        differs &= np.append(samples[column].isin(PARTS), False)[row]  # copies of an image may lie in several
+    if (wrong := differs.nonzero()[0]).size:
         first, many = wrong[0], f"{len(wrong)} {WHAT[column]}"
-        is_there = f"is {true.iloc[first]} there, but {said.iloc[first]} here"
+        there = samples[column].iloc[row[first]] if row[first] >= 0 else "no sample"
+        is_there = f"is {there} there, but {table[column].iloc[first]} here"
         if column == "patient":  # whose name stays out of a log
             is_there = "is of another patient there"
         raise InputError(
