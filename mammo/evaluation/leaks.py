@@ -143,10 +143,11 @@ def check_tables(table: pd.DataFrame, samples: pd.DataFrame, split: pd.DataFrame
             )
     if "split" not in samples:
         return  # older runs did not write it
-    dealt = samples[samples["split"].isin(PARTS)]  # not if copies of images were dealt
+    own = ["image_id", "split"]
+    dealt = samples.loc[samples["split"].isin(PARTS), own].drop_duplicates()  # not if copies of images were dealt
     if len(absent := dealt[~dealt["image_id"].isin(split["image_id"])]):
         raise InputError(f"split.csv: {absent['image_id'].iloc[0]} of samples.csv is not in it; copy it again")
-    check_images(split[split["image_id"].isin(dealt["image_id"])], dealt, "split.csv")
+    check_images(split.loc[split["image_id"].isin(dealt["image_id"]), own], dealt, "split.csv")
 
 
 def _check_column(table: pd.DataFrame, samples: pd.DataFrame, row: np.ndarray, column: str) -> None:

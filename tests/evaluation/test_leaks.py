@@ -69,7 +69,7 @@ def test_predictions_are_those_of_their_samples_copies_included():
     ("table", "samples", "split", "said"),
     [
         (other(TABLE, "label", "normal"), SAMPLES, SPLIT, r"4 labels .*mdb008 is abnormal.* normal"),
-        (TABLE, SAMPLES[SAMPLES["image_id"] != "mdb001"], SPLIT, "mdb001 is nan"),
+        (TABLE, SAMPLES[SAMPLES["image_id"] != "mdb001"], SPLIT, "mdb001 is no sample there"),
         (other(TABLE, "split", "test"), SAMPLES, SPLIT, r"4 parts .*mdb008 is train there, but test here"),
         (other(TABLE, "patient", "p000"), SAMPLES, SPLIT, r"4 patients .*mdb008 is of another patient"),
         (TABLE[TABLE["image_id"] != "mdb008"], SAMPLES, SPLIT, "1 of 60 samples have no row of softmax, one of mdb008"),
