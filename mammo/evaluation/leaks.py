@@ -10,7 +10,6 @@ import pandas as pd
 from mammo.config import Config
 from mammo.datasets.findings import PARTS, SAMPLE
 from mammo.errors import InputError
-from mammo.evaluation.mark_tables import check_images
 from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.predictions import choices
 from mammo.tables.alike import rows_among
@@ -130,7 +129,7 @@ def check_tables(table: pd.DataFrame, samples: pd.DataFrame, split: pd.DataFrame
     """
     row = rows_among(table, samples, SAMPLE[:3])  # a merge would take half as much memory again as both tables
     for column in ("label", "split", "patient"):
-        _check_column(table, samples, row, column)
+        _check_column("predictions.csv", table, samples, row, column)
     number, heads = pd.factorize(table["head"])
     for head, name in enumerate(heads):
         seen = np.zeros(len(samples), bool)
@@ -143,15 +142,16 @@ def check_tables(table: pd.DataFrame, samples: pd.DataFrame, split: pd.DataFrame
             )
     if "split" not in samples:
         return  # older runs did not write it
-    own = ["image_id", "split"]
-    dealt = samples.loc[samples["split"].isin(PARTS), own].drop_duplicates()  # not if copies of images were dealt
-    if len(absent := dealt[~dealt["image_id"].isin(split["image_id"])]):
-        raise InputError(f"split.csv: {absent['image_id'].iloc[0]} of samples.csv is not in it; copy it again")
-    check_images(split.loc[split["image_id"].isin(dealt["image_id"]), own], dealt, "split.csv")
+    dealt = samples.loc[samples["split"].isin(PARTS), ["image_id", "split"]]  # not if copies of images were dealt
+    absent = rows_among(dealt, split, ["image_id"]) < 0
+    if absent.any():
+        lost = dealt["image_id"].iloc[absent.argmax()]
+        raise InputError(f"split.csv: {lost} of samples.csv is not in it; copy it again")
+    _check_column("split.csv", split, dealt, rows_among(split, dealt, ["image_id"]), "split")
 
 
-def _check_column(table: pd.DataFrame, samples: pd.DataFrame, row: np.ndarray, column: str) -> None:
-    """Refuse predictions that have another value in a column than their sample, whose number is `row`."""
+def _check_column(file: str, table: pd.DataFrame, samples: pd.DataFrame, row: np.ndarray, column: str) -> None:
+    """Refuse a table of a file that has another value in a column than the samples, whose numbers are `row`."""
     if column not in samples:
         return
     said, words = pd.factorize(table[column].fillna(""))  # numbers of words, as columns of words fill the memory
@@ -166,7 +166,7 @@ def _check_column(table: pd.DataFrame, samples: pd.DataFrame, row: np.ndarray, c
         if column == "patient":  # whose name stays out of a log
             is_there = "is of another patient there"
         raise InputError(
-            f"predictions.csv: {many} are not those of samples.csv; for example, {table['image_id'].iloc[first]} "
+            f"{file}: {many} are not those of samples.csv; for example, {table['image_id'].iloc[first]} "
             f"{is_there}; use both tables as train.py wrote them"
         )
 

@@ -61,7 +61,7 @@ def rows_among(table: pd.DataFrame, among: pd.DataFrame, columns: Sequence[str])
         keys = [key * many + value - least for key, value in zip(keys, values, strict=True)]
     first = np.flatnonzero(~pd.Series(keys[1]).duplicated().to_numpy())
     row = pd.Index(keys[1][first]).get_indexer(keys[0])
-    return np.where(row < 0, -1, first[row])
+    return np.append(first, -1)[row]
 
 
 def by_word(words: pd.Series, of: Callable[[pd.Series], pd.Series]) -> pd.Series:

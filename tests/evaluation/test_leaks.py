@@ -74,7 +74,7 @@ def test_predictions_are_those_of_their_samples_copies_included():
         (other(TABLE, "patient", "p000"), SAMPLES, SPLIT, r"4 patients .*mdb008 is of another patient"),
         (TABLE[TABLE["image_id"] != "mdb008"], SAMPLES, SPLIT, "1 of 60 samples have no row of softmax, one of mdb008"),
         (TABLE.iloc[:-3], SAMPLES, SPLIT, "3 of 60 samples have no row of majority, one of mdb058"),
-        (TABLE, SAMPLES, other(SPLIT, "split", "test"), r"split\.csv: mdb008 is of train .* of test here"),
+        (TABLE, SAMPLES, other(SPLIT, "split", "test"), r"split\.csv: 1 parts .*mdb008 is train there, but test here"),
         (TABLE, SAMPLES, SPLIT.iloc[:-1], r"split\.csv: mdb060 of samples\.csv is not in it"),
     ],
 )
