@@ -13,11 +13,13 @@ from mammo.datasets.findings import SAMPLE
 from mammo.errors import InputError, content_of
 from mammo.evaluation.mark_tables import lesions_of_file, marks_of_run
 from mammo.evaluation.predictions import TYPES, WORDS, read_predictions
-from mammo.files import read_arrays, whole, write_table
+from mammo.files import read_arrays, read_json, whole, write_json, write_table
 from mammo.tables.memory import give_back
+from mammo.wording import number_of
 
 DESCRIBED = ["finding", "severity", "density", "dataset"]  # words of lesions.csv
 LEARNT = ["patient", "dataset", "run"]  # columns of learnt.csv
+ROWS = "rows.json"  # the number of rows of each table, so that one which was cut is known; older runs lack it
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,29 @@ class RunTables:
         """Return a table of the folder, whose columns have these types."""
         path = self.file(name)
         with content_of(path):
-            return pd.read_csv(path, dtype=types, **WORDS)
+            return self._uncut(name, pd.read_csv(path, dtype=types, **WORDS))
+
+    def write_rows(self, name: str, table: pd.DataFrame) -> None:
+        """Write a table of the folder, and remember how many rows it has."""
+        write_table(table, self.path / name)
+        write_json(self._rows | {name: len(table)}, self.path / ROWS)
+
+    @property
+    def _rows(self) -> dict[str, Any]:
+        """The number of rows that each table was written with, by the name of its file."""
+        if not (self.path / ROWS).is_file():
+            return {}
+        with content_of(self.path / ROWS):
+            return {**read_json(self.path / ROWS)}
+
+    def _uncut(self, name: str, table: pd.DataFrame) -> pd.DataFrame:
+        """Return a table that was read from a file; refuse one that has lost or won rows since it was written."""
+        if (written := self._rows.get(name, len(table))) != len(table):
+            raise InputError(
+                f"{self.path / name} has {number_of(len(table), 'row')}, but was written with {written}; the file may "
+                "be cut: copy it again"
+            )
+        return table
 
     @property
     def split(self) -> pd.DataFrame:
@@ -85,7 +109,7 @@ class RunTables:
         if windows is None:
             (self.path / "windows.csv").unlink(missing_ok=True)
         else:
-            write_table(windows, self.path / "windows.csv")
+            self.write_rows("windows.csv", windows)
 
     @property
     def explained(self) -> pd.DataFrame | None:
@@ -139,13 +163,14 @@ class RunTables:
 
     def predictions(self) -> tuple[pd.DataFrame, list[str]]:
         """Return the predictions table, which has a test part, and the class names."""
-        return read_predictions(self.path / "predictions.csv", tested=True)
+        table, classes = read_predictions(self.path / "predictions.csv", tested=True)
+        return self._uncut("predictions.csv", table), classes
 
     def write_features(self, features: np.ndarray, rows: pd.DataFrame) -> None:
         """Write (N, D) float32 features, and the table that names their rows in the same order."""
         with whole(self.path / "features.safetensors") as temporary:
             temporary.write_bytes(save({"features": np.ascontiguousarray(features, np.float32)}))
-        write_table(rows[[*SAMPLE, "patient", "split", "label"]], self.path / "features.csv")
+        self.write_rows("features.csv", rows[[*SAMPLE, "patient", "split", "label"]])
 
     def features(self) -> tuple[np.ndarray, pd.DataFrame]:
         """Return the (N, D) float32 features, and the table that names their rows in the same order."""

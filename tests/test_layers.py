@@ -39,7 +39,7 @@ BELOW = {
     "training": "config detector_config datasets errors files memory models paths preprocessing processes tables "
     "targets tasks wording",
     "evaluation": "config datasets errors files tables wording",
-    "run_tables": "errors evaluation files datasets tables",
+    "run_tables": "errors evaluation files datasets tables wording",
     "run_folder": "config datasets errors evaluation files models processes run_tables trust",
     "reports": "config datasets drawn errors evaluation figures files paths run_folder tables wording",
     "auditing": "datasets errors evaluation figures files formats paths preprocessing processes tables wording",

@@ -71,6 +71,16 @@ def test_nan_never_reaches_a_json_file_and_the_file_before_stays_whole(tmp_path)
     assert read_json(tmp_path / "m.json") == {"a": 1}
 
 
+@pytest.mark.parametrize("change", [lambda table: table[:-1], lambda table: pd.concat([table, table[:1]])])
+@pytest.mark.parametrize("name", ["samples", "split", "lesions", "candidates", "windows", "segments", "films"])
+def test_a_table_that_lost_or_won_rows_since_it_was_written_is_refused(tmp_path, name, change):
+    table = pd.DataFrame({"image_id": ["a", "b", "c"], "patient": "1"})
+    RunFolder(tmp_path).write_rows(f"{name}.csv", table)
+    change(table).to_csv(tmp_path / f"{name}.csv", index=False)
+    with pytest.raises(InputError, match=rf"{name}\.csv has [24] rows, but was written with 3; .* copy it again"):
+        getattr(RunFolder(tmp_path), name)
+
+
 def test_a_table_is_read_with_the_types_of_its_identities(tmp_path):
     table = pd.DataFrame({"image_id": ["007", "1e5"], "finding_id": [0, 3], "patch": [0, 0], "label": ["a", "b"]})
     table.assign(patient="01", radius_px=[None, 2.5]).to_csv(tmp_path / "samples.csv", index=False)

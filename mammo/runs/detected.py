@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from mammo.config import Config
-from mammo.files import write_table
 from mammo.models.platt import Platt
 from mammo.run_folder import RunFolder
 from mammo.training.callbacks import Outputs
@@ -73,7 +72,7 @@ def write_marks(
         own = marks["head"] == ALONE
         both = lowered(marks[own], dict(zip(images["image_id"], taken, strict=True)))
         marks = pd.concat([marks[own], both, marks[~own]])
-    write_table(marks, run.path / "candidates.csv")
+    run.write_rows("candidates.csv", marks)
     parts = rows.drop_duplicates("image_id").set_index("image_id")["split"]
     lesions = heat.lesions[heat.lesions["image_id"].isin(parts.index)]
-    write_table(lesions.assign(split=lesions["image_id"].map(parts)), run.path / "lesions.csv")
+    run.write_rows("lesions.csv", lesions.assign(split=lesions["image_id"].map(parts)))

@@ -210,12 +210,13 @@ def _provenance(
 
 def _write(folder: Path, prepared: Prepared, predictions: pd.DataFrame) -> None:
     """Write the tables of a test."""
-    write_table(prepared.split, folder / "split.csv")
+    test = RunFolder(folder)
+    test.write_rows("split.csv", prepared.split)
     write_json(prepared.audit, folder / "split_audit.json")
-    write_table(prepared.crops.table.drop(columns="name"), folder / "samples.csv")
-    write_table(prepared.crops.films, folder / "films.csv")
+    test.write_rows("samples.csv", prepared.crops.table.drop(columns="name"))
+    test.write_rows("films.csv", prepared.crops.films)
     if len(prepared.crops.unreadable):
         write_table(prepared.crops.unreadable, folder / "unreadable.csv")
     else:
         (folder / "unreadable.csv").unlink(missing_ok=True)
-    write_table(predictions, folder / "predictions.csv")
+    test.write_rows("predictions.csv", predictions)

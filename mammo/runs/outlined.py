@@ -18,7 +18,6 @@ from mammo.datasets.film import Film, read_mask, write_pgm
 from mammo.datasets.geometry import outlines
 from mammo.errors import UnreadableFilm
 from mammo.evaluation.segmentation import SEGMENTS, measure
-from mammo.files import write_table
 from mammo.preprocessing.breast import find_breast
 from mammo.preprocessing.masks import brightest_part, region_on_film
 from mammo.processes.workers import shared_out
@@ -152,7 +151,7 @@ def write_segments(run: RunFolder, config: Config, prepared: Prepared, pixels: n
         names = {name: rows.at[number, name] for name in ("image_id", "patient", "split")}
         tables += [names | one for one in said]
     table = pd.DataFrame(tables, columns=SEGMENTS)
-    write_table(table, run.path / "segments.csv")
+    run.write_rows("segments.csv", table)
     if (drawn := contours(every, table)) is not None:
         figures.save(drawn, run.path / "figures/contours.png")
 

@@ -25,7 +25,7 @@ from mammo.processes import checkpoint_io
 from mammo.processes.resume import FINISHED
 from mammo.reports import run as report
 from mammo.run_folder import WEIGHTS, RunFolder
-from mammo.run_tables import windowed
+from mammo.run_tables import ROWS, windowed
 from mammo.runs.checks import check_writable
 from mammo.runs.external_data import check_run
 from mammo.runs.plugins import load_plugins_of
@@ -121,7 +121,7 @@ def _write(run: RunFolder, folder: Path, names: Names) -> None:
     for name in TABLES:
         if (run.path / name).is_file():
             write_table(names.table(_table(run.path / name)), folder / name)
-    for name in ("curves.csv", "selection.json"):
+    for name in ("curves.csv", "selection.json", ROWS):
         if (run.path / name).is_file():
             shutil.copyfile(run.path / name, folder / name)
     write_json(names.plain(run.split_audit), folder / "split_audit.json")

@@ -63,10 +63,10 @@ def open_run(
             events.unlink()
     for sub in ("figures", "heads", "checkpoints"):
         (run.path / sub).mkdir(parents=True, exist_ok=True)
-    write_table(prepared.split, run.path / "split.csv")
+    run.write_rows("split.csv", prepared.split)
     write_json(prepared.audit, run.path / "split_audit.json")
-    write_table(prepared.crops.table.drop(columns="name"), run.path / "samples.csv")
-    write_table(prepared.crops.films, run.path / "films.csv")
+    run.write_rows("samples.csv", prepared.crops.table.drop(columns="name"))
+    run.write_rows("films.csv", prepared.crops.films)
     if len(prepared.crops.unreadable):
         write_table(prepared.crops.unreadable, run.path / "unreadable.csv")
     else:
@@ -102,7 +102,7 @@ def write_run(
         head_table(rows, name, *answer, classes, fold=config.data.fold, seed=config.seed)
         for name, answer in answers.items()
     ]
-    write_table(pd.concat(tables), run.path / "predictions.csv")
+    run.write_rows("predictions.csv", pd.concat(tables))
     for name, head in heads.items():
         save_head(head, run.path / f"heads/{name}.skops")
     best = f"the best {prepared.watched}/{config.chosen_by}"
