@@ -20,6 +20,7 @@ from mammo.evaluation.predictions import COLUMNS
 from mammo.evaluation.raw_table import RawTable, first_of
 from mammo.tables.alike import by_word, differs, row_numbers
 from mammo.tables.numbers import ROUNDED
+from mammo.tables.patients import named_words, nobodies
 from mammo.tables.spellings import SIDES, SPLITS
 from mammo.wording import number_of
 
@@ -133,8 +134,17 @@ class _Reader:
                 "by=None (--by row) takes each row as a patient of its own"
             )
         patient = self.raw.words("patient")
-        self.raw.refuse(patient.isna(), "patient is empty; intervals are by patient, so each row needs one")
+        mark = first_of(self.raw.raw["patient"], patient.isna())
+        said = f"empty: '{mark}' counts as missing" if mark not in ("", "empty") else "empty"
+        self.raw.refuse(patient.isna(), f"patient is {said}; intervals are by patient, so each row needs one")
         spellings = patient.drop_duplicates()
+        if (nobody := nobodies(spellings)).any():
+            zeros = nobody & spellings.str.contains("0")  # a name if patients count from 0, and 1 need not be here
+            words = named_words(spellings[nobody & ~zeros])
+            wrong = patient.isin(spellings[nobody & ~zeros])
+            self.raw.refuse(wrong, f"the patient is {words}, which is nobody; give each row its patient")
+            said = f"patient {named_words(spellings[zeros])} is taken as one"
+            self.notes.append(f"**{said}; if it stands for nobody, give each row its patient**")
         bare = spellings.str.lower().str.replace(r"[^\w.]|\.0$", "", regex=True)  # blanks, marks and 1.0
         folded = bare.str.replace(r"(^|\D)0+(\d)", r"\1\2", regex=True)
         if (alike := folded.duplicated(keep=False)).any():

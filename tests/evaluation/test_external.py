@@ -151,6 +151,10 @@ WRONG = {
     "comma among points": (changed(4, "score", "1,234"), "row 5: score has a comma"),
     "endless label": (changed(4, "label", np.inf), "3 classes"),
     "half a finding": (lambda t: t.assign(finding_id=1.5), "finding_id"),
+    "a patient of a mark": (changed(4, "patient", "-"), "row 5: patient is empty: '-' counts as missing"),
+    "nobody as a patient": (changed([4, 9], "patient", "Anonymous^Patient"), "rows 5, 10: the patient is Anonymous"),
+    "words for nobody": (changed([1, 4], "patient", ["de-identified", "XXX"]), "rows 2, 5: .* is de-id.*, XXX, whi"),
+    "nobody beside zeros": (changed([1, 4], "patient", ["0", "not known"]), "row 5: the patient is not known"),
     "empty patient": (changed(4, "patient", " "), "row 5: patient is empty"),
     "all patients empty": (lambda t: t.assign(patient=""), "patient is empty"),
     "a label of a mark": (changed(4, "label", "-"), "row 5: label is missing: '-' counts as missing"),
@@ -290,6 +294,7 @@ SAID = {
         lambda t: t.assign(label=np.where(t["label"], "yes ", "no")), "blanks around the values of label"
     ),
     "capitals": (lambda t: t.rename(columns={"patient": "Patient"}), "Patient is taken as patient"),
+    "a patient of zeros": (changed(4, "patient", "000"), "patient 000 is taken as one;"),
     "two spellings": (changed(4, "patient", "p001"), "P001, p001|p001, P001"),
     "unused": (lambda t: t.assign(age=50), "not used: age"),
     "decisions": (lambda t: t.assign(score=(t["score"] > 0.5).astype(int)), "they are decisions"),
