@@ -246,7 +246,7 @@ def compare(*runs: "RunFolder | ExternalEvaluation | Path | str") -> Markdown:
         runs: Two or more runs, their folders, or evaluations from `evaluate`, all of the same test images.
 
     Raises:
-        InputError: They were not tested on the same images.
+        InputError: They were not tested on the same images, or one is named twice.
     """
     from mammo.reports import leaderboard
 
@@ -261,6 +261,8 @@ def compare(*runs: "RunFolder | ExternalEvaluation | Path | str") -> Markdown:
     if outside and len(outside) < len(runs):
         raise InputError("compare takes runs or evaluations, but found both; evaluate each run's predictions.csv")
     if outside:
+        if len(set(map(id, outside))) < len(outside):
+            raise InputError("compare: one evaluation is named more than once; name each once")
         return Markdown(leaderboard.compared([one.external for one in outside]))
     return Markdown(leaderboard.side_by_side([one.path if isinstance(one, RunFolder) else Path(one) for one in runs]))  # type: ignore[arg-type]
 

@@ -50,8 +50,6 @@ def compare(
 
     if len(paths) < 2:
         raise InputError(f"compare needs two paths or more, but found {paths[0]} alone; name another one")
-    if twice := [path for path, times in Counter(map(Path.resolve, paths)).items() if times > 1]:
-        raise InputError(f"{twice[0]} is named more than once, and would differ from itself by 0; name each run once")
     keep_little()
     typer.echo(leaderboard.side_by_side(paths))
 
@@ -76,7 +74,7 @@ def evaluate(
 ) -> None:
     """Evaluate predictions of any program, by patient."""
     from mammo.files import check_own_folder, write_text
-    from mammo.reports import external, leaderboard
+    from mammo.reports import experiments, external, leaderboard
     from mammo.runs.checks import check_writable
     from mammo.tables.memory import keep_little
 
@@ -85,6 +83,7 @@ def evaluate(
     for table in tables:
         if table.is_dir():
             raise InputError(f"{table} is a folder, but evaluate takes tables of predictions; use mammo report {table}")
+    experiments.check_each_once(tables)
     stems = [table.stem for table in tables]
     names = [stem if stems.count(stem) == 1 else f"{stem}-{at}" for at, stem in enumerate(stems, start=1)]
     if out is not None:

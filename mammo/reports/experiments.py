@@ -56,6 +56,22 @@ def read_experiments(paths: Iterable[Path], *, named: bool = False) -> list[Expe
     return found
 
 
+def check_each_once(paths: Iterable[Path]) -> None:
+    """Refuse a run, sweep or table that is named twice, also by a link, by its table, or as a part of a sweep."""
+    named: dict[object, tuple[int, Path]] = {}  # by the file of predictions
+    for at, path in enumerate(paths):
+        jobs = [path / name for name in read_json(path / JOBS)] if (path / JOBS).is_file() else [path]
+        for table in [job / "predictions.csv" if job.is_dir() else job for job in jobs]:
+            stat = table.stat() if table.exists() else None
+            file = (stat.st_dev, stat.st_ino) if stat and stat.st_ino else table.resolve()
+            number, first = named.setdefault(file, (at, path))
+            if number != at:
+                again = "" if first == path else f", as {path} too"
+                raise InputError(
+                    f"{first} is named more than once{again}, and would differ from itself by 0; name each run once"
+                )
+
+
 def not_ended(sweep: Path, run: RunFolder | None = None) -> InputError:
     """Return the error of a sweep that has not ended, or of its run that has not."""
     lacking = "" if run is None else f": {run.path.name} has no finished run"

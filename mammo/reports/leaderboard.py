@@ -19,7 +19,7 @@ from mammo.evaluation.predictions import BASELINES
 from mammo.evaluation.significance import holm
 from mammo.files import write_table, write_text
 from mammo.reports import detection
-from mammo.reports.experiments import experiment_of, read_experiments
+from mammo.reports.experiments import check_each_once, experiment_of, read_experiments
 from mammo.reports.markdown import markdown, signed
 from mammo.wording import number_of
 
@@ -70,8 +70,9 @@ def side_by_side(paths: list[Path]) -> str:
     """Return the table and the paired differences of several runs, sweeps or tables of predictions.
 
     Raises:
-        InputError: Two of them have not tested the same samples.
+        InputError: Two of them have not tested the same samples, or one is named twice.
     """
+    check_each_once(paths)
     experiments = read_experiments(paths, named=True)
     for first, second in combinations(experiments, 2):
         check_paired(first, second)

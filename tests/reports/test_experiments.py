@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
+from typer.testing import CliRunner
 
 from mammo import compare, evaluate
+from mammo.cli.main import app
 from mammo.errors import InputError
 from mammo.evaluation.bootstrap import interval
 from mammo.evaluation.experiments import mean, pooled_auroc
@@ -70,6 +72,31 @@ def test_folds_are_pooled_only_after_calibration_and_when_no_image_is_tested_twi
     plain, no_val, same = read_experiments([tmp_path / f"{name}.csv" for name in ("plain", "no_val", "same")])
     assert pooled_auroc(plain, "softmax").value > 0.7
     assert pooled_auroc(no_val, "softmax") is None and pooled_auroc(same, "softmax") is None
+
+
+@pytest.mark.parametrize("again", ["one", "other/../one", "link", "one/predictions.csv", "hard.csv", "sweep", "part"])
+def test_a_run_is_not_compared_with_itself_by_whatever_name(tmp_path, monkeypatch, again):
+    monkeypatch.chdir(tmp_path)
+    for name in ("one", "other"):
+        run_folder(tmp_path / name, predictions(noise=len(name)), {})
+    (tmp_path / "link").symlink_to("one")
+    (tmp_path / "hard.csv").hardlink_to("one/predictions.csv")
+    for name, jobs in {"sweep": ["../other", "../one"], "part": ["../one"]}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "jobs.json").write_text(json.dumps(jobs))
+    for paths in (["one", again], [again, "other/predictions.csv", "one"]):
+        with pytest.raises(InputError, match="is named more than once"):
+            compare(*paths)
+    assert "is named more than once" in CliRunner().invoke(app, ["compare", "one", again]).output
+
+
+def test_a_table_is_not_evaluated_twice_at_once(tmp_path):
+    predictions().to_csv(tmp_path / "one.csv", index=False)
+    (tmp_path / "two.csv").symlink_to("one.csv")
+    result = CliRunner().invoke(app, ["evaluate", str(tmp_path / "one.csv"), str(tmp_path / "two.csv")])
+    assert result.exit_code == 2 and "is named more than once" in result.output
+    with pytest.raises(InputError, match="more than once"):
+        compare(*[evaluate(tmp_path / "one.csv")] * 2)
 
 
 def test_runs_that_differ_in_more_than_fold_and_seed_are_experiments_of_their_own(tmp_path):
