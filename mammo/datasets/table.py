@@ -149,6 +149,7 @@ class Table(OnDisk):
             copies = number_of(int(twice.sum()), "row is an exact copy", "rows are exact copies")
             known.notes.append(f"{copies} of earlier ones, and left out")
         rows = self._rows(self._raw[~twice])
+        rows.say_unused()
         table, known.missing = table_identities.identities(
             rows, self.folder, self.patient_from, strangers=self.strangers
         )

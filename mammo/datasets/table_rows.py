@@ -16,6 +16,7 @@ from mammo.tables.words import Meanings
 FAULT = r"#(REF|VALUE|NAME|DIV/0|NUM|NULL)[!?]"  # what a spreadsheet shows for a formula that failed
 NO = frozenset(["0", "0.0", "no", "false", "nein", "non"])  # answers, which are no names of findings
 YES = frozenset(["1", "1.0", "yes", "true", "ja", "oui", "si", "sim"])
+TRANSLATED = {"finding", "view", *ASKED}  # those of our columns whose words may have a meaning of the user's own
 FEW = 5  # words, files and names that a note lists
 
 
@@ -44,7 +45,9 @@ class Rows:
         for column, words in values.items():
             ours = ours_of(str(column))
             key = next((one for one, theirs in columns.items() if column in (theirs, one)), None) or ours
-            key = key if key in columns else next((one for one in raw if fold(one) == fold(column)), None)
+            if key not in columns:
+                key = next((one for one in raw if fold(one) == fold(column)), None)
+                key = next((one for one, theirs in columns.items() if theirs == key), key)
             if key is None or not isinstance(words, Mapping):
                 raise InputError(
                     f"data.values.{column}={words}: expected a column of {name} ({', '.join(raw)}) and words of it, "
@@ -69,6 +72,17 @@ class Rows:
                 raise InputError(f"{setting}={word}: expected {ASKED[column]}, or null")
             return known
         return word
+
+    def say_unused(self) -> None:
+        """Say which meanings of the user's own do nothing: no cell has the word, or the column is not translated."""
+        for column, meanings in self.values.items():
+            theirs, setting = self.columns.get(column, column), f"data.values.{SHORT.get(column, column)}"
+            if column in self.columns and column not in TRANSLATED:
+                self.notes.append(f"**{setting} does nothing: column {theirs} is taken as written**")
+            elif words := meanings.unused(self.raw[theirs].dropna().unique()):
+                shown = ", ".join(words[:FEW]) + ", ..." * (len(words) > FEW)
+                mark = "**" if len(words) == len(meanings) else ""  # some words may be for another table
+                self.notes.append(f"{mark}{setting}: no row of column {theirs} has the word {shown}{mark}")
 
     def refuse(self, wrong: Iterable[bool], why: str) -> None:
         """Raise an error that names the wrong rows, if there are any."""

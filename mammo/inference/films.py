@@ -135,6 +135,7 @@ def _of_table(path: Path, data: DataConfig, notes: list[str]) -> pd.DataFrame:
     ignored = {name: None for name in NAMES if name not in ASKED}
     found = recognise(str(path), list(sheet.rows), ignored | dict(data.columns or {}))
     rows = Rows(str(path), sheet.rows, found, data.values or {}, said)
+    rows.say_unused()
     if "view" not in (data.columns or {}):
         rows.doubt_view()
     if "path" not in rows.columns:

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 _QUOTES = "\"'\u2018\u2019\u201c\u201d"
 _MARKS = r"[-_./\\,;:'\u2019\u2010\u2011\u2013]+"
@@ -52,3 +52,8 @@ class Meanings(Mapping[str, "str | None"]):
 
     def __len__(self) -> int:
         return len(self._given)
+
+    def unused(self, words: Iterable[str]) -> list[str]:
+        """Return the words that have a meaning and are none of the words of a column, in any spelling."""
+        there = set(map(word_key, words))
+        return [word for word in self._given if word_key(word) not in there]

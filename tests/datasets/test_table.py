@@ -143,6 +143,25 @@ def test_a_meaning_that_is_given_to_a_word_is_that_of_the_word_as_it_is_written(
     assert found == ["", ""] or said(dataset, column, f"{words[0]} is {found[0]}")
 
 
+UNUSED = {  # meanings for the columns Zustand (severity), Alter and Nr (patient); the beginning and the end of the note
+    "misspelt": ({"Zustand": {"krnk": "benign"}}, ["**data.values.severity: ", "Zustand has the word krnk**"]),
+    "own column": ({"alter": {"alt": "o", "jung": "y"}}, ["**data.values.Alter: ", "has the word alt, jung**"]),
+    "of another table": ({"severity": {"b": "benign", "m": None}}, ["data.values.severity: ", "has the word m"]),
+    "patients": ({"patient": {"P1": "P2"}}, ["**data.values.patient does nothing", "Nr is taken as written**"]),
+    "all used": ({"ZUSTAND": {"B.": "benign", "n": "normal"}, "Alter": {"60": "old"}}, []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNUSED)
+def test_a_meaning_of_a_word_that_no_row_has_is_noted(lab, name):
+    given, note = UNUSED[name]
+    table = rows(2, Zustand=["b", "n"], Alter=[60, 40]).rename(columns={"patient": "Nr"})
+    dataset = lab(table, columns={"patient": "Nr", "severity": "Zustand"}, values=given)
+    assert dataset.findings()["severity"].tolist() == ["benign", "normal"]
+    found = [one for one in dataset.notes if "data.values" in one]
+    assert len(found) == bool(note) and all(one.startswith(note[0]) and one.endswith(note[1]) for one in found)
+
+
 @pytest.mark.parametrize(
     "word", ["M+", "m -", "malignant?", "cancer-", "?benign", "(M)", "malignant*", "non-malignant"]
 )
