@@ -64,7 +64,7 @@ def _of_data(of: Subject) -> list[str]:
             "predictive values and probabilities are others."
         )
     if of.config.task.column == "severity" and "severity_source" in of.samples:
-        source = of.samples.loc[of.samples["split"] == "test", "severity_source"].fillna("unstated")
+        source = of.samples.loc[of.samples["split"] == "test", "severity_source"].astype("string").fillna("unstated")
         if weak := int((source != "pathology").sum()):
             lines.append(f"The labels of {weak} of {len(source)} test samples are not known to rest on pathology.")
     return lines

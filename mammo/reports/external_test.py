@@ -252,7 +252,7 @@ def grounds_apart(trained: pd.DataFrame, tested: pd.DataFrame) -> str | None:
 
 def _sources(samples: pd.DataFrame) -> pd.Series:
     sources = samples.get("severity_source", pd.Series(pd.NA, samples.index))
-    return sources.fillna("unstated").value_counts()
+    return sources.astype("string").fillna("unstated").value_counts()
 
 
 def _tables(found: Tested) -> list[str]:

@@ -137,6 +137,14 @@ def test_what_is_not_recorded_is_said_to_be_unknown(copied):
     assert "not known" in row(model_card(copied).markdown(), "the model: weights, heads and choices")[0]
 
 
+@pytest.mark.filterwarnings("error:'str' is not supported")
+def test_labels_of_which_no_grounds_are_stated_are_a_limit(copied):
+    samples = pd.read_csv(copied.path / "samples.csv", dtype=str)
+    samples.assign(severity_source=None).to_csv(copied.path / "samples.csv", index=False)
+    count = (samples["split"] == "test").sum()
+    assert f"labels of {count} of {count} test samples" in part(model_card(copied).markdown(), "Limits")
+
+
 def test_leaks_and_chance_are_limits(copied):
     assert "none found" in part(model_card(copied).markdown(), "Protocol")
     leak = {"kind": "selected_on_test", "n": 8, "text": "epoch and heads were chosen on the test part"}

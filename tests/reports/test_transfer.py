@@ -11,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 from mammo.errors import InputError
 from mammo.evaluation.predictions import COLUMNS
 from mammo.reports import transfer
+from mammo.reports.external_test import grounds
 from mammo.reports.transfer_runs import FAILED, is_of_data, recipes
 from tests.evaluation.tables import predictions, run_folder
 
@@ -111,6 +112,13 @@ def test_the_page_names_prevalence_grounds_and_leaks(written):
     softmax = text.partition("## softmax: AUROC\n")[2].partition("\n## ")[0]
     assert softmax.count("(leaks)") == 1 and softmax.count("| **") == 2
     assert "## Failed" not in text and (folder / "transfer.png").is_file()
+
+
+@pytest.mark.filterwarnings("error")
+def test_labels_whose_grounds_are_all_empty_in_a_file_are_unstated():
+    empty = pd.DataFrame({"severity_source": [np.nan] * 3})  # as pandas reads a column without a word
+    assert grounds(empty) == grounds(empty.astype("string")) == grounds(empty[[]])
+    assert "(3)" in grounds(empty)
 
 
 @pytest.mark.slow
