@@ -5,9 +5,11 @@ begins with =, +, - or @, and one that separates at semicolons runs what follows
 keeps it from that; reading a table of mammo takes it away again, so that the cell names the same film or patient.
 """
 
+import logging
 import os
 import re
 import unicodedata
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -35,6 +37,29 @@ def in_terminal(text: str, kept: str = "\n\t") -> str:
 def _is_plain(sign: str) -> bool:
     """True of a blank of any width, and of a byte of a name that is no UTF-8, of which the stream tells."""
     return unicodedata.category(sign) in ("Zs", "Cs")
+
+
+class LogLine(logging.LogRecord):
+    """A line of a log that gives a terminal no order; a text that it names stays on one line.
+
+    A command makes all loggers use it, with `logging.setLogRecordFactory`.
+    """
+
+    def getMessage(self) -> str:
+        """Return the message as `in_terminal` does."""
+        if not isinstance(self.args, tuple):
+            return in_terminal(super().getMessage())
+        args = (in_terminal(str(one), "") if isinstance(one, str | Path | Exception) else one for one in self.args)
+        return in_terminal(str(self.msg) % tuple(args) if self.args else str(self.msg))
+
+    @property
+    def exc_text(self) -> str | None:
+        """The traceback that stands below the message; what is set is kept as `in_terminal` returns it."""
+        return self._traceback
+
+    @exc_text.setter
+    def exc_text(self, text: str | None) -> None:
+        self._traceback = text and in_terminal(text)
 
 
 def cell(text: str) -> str:

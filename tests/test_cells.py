@@ -1,5 +1,8 @@
 """Names that others gave stay text in a spreadsheet and in a terminal; mammo reads its own tables as they were."""
 
+import io
+import logging
+
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
@@ -51,6 +54,22 @@ def test_no_order_to_a_terminal_comes_out_of_a_table(tmp_path):
     assert "odd?2J?class" in said and all(one.isprintable() or one == "\n" for one in said)
     said = CliRunner().invoke(app, ["evaluate", str(tmp_path / "t.csv")]).output
     assert "error" in said and all(one.isprintable() or one == "\n" for one in said)
+
+
+def test_no_order_to_a_terminal_comes_out_of_a_log(monkeypatch):
+    monkeypatch.setattr(logging, "_logRecordFactory", logging.LogRecord)
+    CliRunner().invoke(app, ["--version"])  # every command cleans the log
+    said, log, odd = io.StringIO(), logging.getLogger("mammo.test"), "odd\x1b[2J\nclass"
+    monkeypatch.setattr(log, "handlers", [logging.StreamHandler(said)])
+    log.warning("films  %s, %d of %s", odd, 2, ValueError(odd))
+    log.warning("of two\nlines\x9b")
+    try:
+        raise ValueError(odd)
+    except ValueError as error:
+        log.error("error: %(of)s", {"of": odd}, exc_info=error)
+    lines = said.getvalue().splitlines()
+    assert lines[:3] == ["films  odd?[2J?class, 2 of odd?[2J?class", "of two", "lines?"]
+    assert lines[-2:] == ["ValueError: odd?[2J", "class"] and all(map(str.isprintable, lines))
 
 
 @pytest.mark.parametrize(

@@ -34,14 +34,14 @@ BELOW = {
     "archives": "config datasets errors files formats paths processes tables wording",
     "preprocessing": "crop_config datasets errors files formats paths processes targets wording",
     "models": "config detector_config datasets errors files paths targets",
-    "processes": "config errors files memory paths trust",
+    "processes": "cells config errors files memory paths trust",
     "tasks": "config detector_config datasets errors models preprocessing processes targets",
     "training": "config detector_config datasets errors files memory models paths preprocessing processes tables "
     "targets tasks wording",
     "evaluation": "config datasets errors files tables wording",
     "run_tables": "errors evaluation files datasets tables wording",
     "run_folder": "config datasets errors evaluation files models processes run_tables trust",
-    "reports": "config datasets drawn errors evaluation figures files paths run_folder tables wording",
+    "reports": "cells config datasets drawn errors evaluation figures files paths run_folder tables wording",
     "auditing": "datasets errors evaluation figures files formats paths preprocessing processes tables wording",
 }
 UP = {

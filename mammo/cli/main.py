@@ -1,5 +1,6 @@
 """The command line `mammo <verb>` or `python -m mammo <verb>`; each family of verbs has a file beside this one."""
 
+import logging
 import sys
 from contextlib import redirect_stdout
 from typing import Annotated, Any
@@ -8,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from mammo import __version__
-from mammo.cells import in_terminal
+from mammo.cells import LogLine, in_terminal
 from mammo.cli import (
     audit,
     bench,
@@ -54,6 +55,7 @@ class Program(TyperGroup):
 
     def main(self, *words: Any, **more: Any) -> Any:
         """Run a command, and end the process with its status."""
+        logging.setLogRecordFactory(LogLine)
         try:
             with redirect_stdout(Terminal(sys.stdout)):
                 status = super().main(*words, **more | {"standalone_mode": False})

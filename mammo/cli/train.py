@@ -17,7 +17,7 @@ from omegaconf.errors import InterpolationResolutionError
 
 from mammo import __version__
 from mammo import config as configuration
-from mammo.cells import in_terminal
+from mammo.cells import LogLine, in_terminal
 from mammo.cli.options import check_choices, check_line
 from mammo.errors import InputError, message_for_user
 from mammo.paths import conf
@@ -45,6 +45,7 @@ def run_job(composed: DictConfig) -> float | None:
         peers.end_with(int(os.environ[PROGRAM]))  # otherwise it would go on with the sweep after that process is killed
         # A job on several devices starts processes, which needs the default method instead of Loky's.
         multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
+        logging.setLogRecordFactory(LogLine)
     hydra_cfg = HydraConfig.get()
     folder, of_sweep = Path(hydra_cfg.runtime.output_dir), hydra_cfg.mode == RunMode.MULTIRUN
     try:
@@ -102,6 +103,7 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # otherwise Hydra ends with status 1 on every error
     peers.join()
     peers.end_when_told()
+    logging.setLogRecordFactory(LogLine)
     logging.raiseExceptions = False  # a log that cannot be written is no reason for a traceback at each of its lines
     try:
         sys.argv[1:] = checked(sys.argv[1:])

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import torch
 
+from mammo.cells import LogLine
 from mammo.config import Config
 from mammo.errors import InputError, message_for_user
 from mammo.processes import peers
@@ -95,6 +96,7 @@ def _rank(job: Job, config: Config, folder: Path, said: Path, parent: int, threa
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     torch.set_num_threads(threads)
     main = os.environ["RANK"] == "0"
+    logging.setLogRecordFactory(LogLine)
     logging.basicConfig(level=logging.INFO if main else logging.ERROR, format="%(message)s")
     try:
         return job(config, folder)

@@ -74,7 +74,7 @@ class Guards:
         except Refused as refused:
             await JSONResponse({"error": refused.reason}, refused.status, refused.headers)(scope, receive, answer)
         except Exception as error:
-            log.error("%s", trail(error))
+            log.error(trail(error))  # of several lines
             if not status:
                 await JSONResponse({"error": "an error of the service; its log tells more"}, 500)(
                     scope, receive, answer

@@ -95,7 +95,7 @@ def _work(connection: Connection, path: Path, head: str, pixels: int) -> None:
     except (EOFError, OSError):
         return  # the service has ended
     except Exception as error:  # a fault of the program: another process takes the place of this one
-        log.error("%s", trail(error))
+        log.error(trail(error))  # of several lines
 
 
 def trail(error: BaseException) -> str:

@@ -143,7 +143,7 @@ class Worker(threading.Thread):
         except OWN as error:
             job.result.set_exception(InputError(str(error) or "it does not fit into the memory"))
         except Exception as error:
-            log.error("%s", trail(error))
+            log.error(trail(error))  # of several lines
             job.result.set_exception(error)
 
 
