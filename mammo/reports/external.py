@@ -20,6 +20,7 @@ from mammo.evaluation.operating_point import Operating
 from mammo.files import check_own_folder, read_json, write_json, write_text
 from mammo.reports import leaderboard, run_figures
 from mammo.reports.experiments import experiment_of
+from mammo.reports.markdown import page
 from mammo.reports.run import SHOWN, metrics_table
 from mammo.tables.memory import give_back
 
@@ -77,7 +78,7 @@ class ExternalEvaluation:
         folder.mkdir(parents=True, exist_ok=True)
         for picture in folder.glob("*.png"):  # of an evaluation that this one replaces
             picture.unlink()
-        lines = [self.text, ""]
+        lines = [*self.text.split("\n"), ""]
         plain = {head: {name: one.as_json() for name, one in of.items()} for head, of in self.metrics.items()}
         facts: dict[str, Any] = {TABLE: _place(self.external.path), "classes": self.external.classes}
         facts |= {"notes": self.external.notes, "test": plain}
@@ -86,8 +87,9 @@ class ExternalEvaluation:
         write_json(facts, folder / "metrics.json")
         if self.evaluation is not None:
             run_figures.draw_heads(folder, self.evaluation, self.external.name)
-            lines += [f"![{one.stem}]({one.name})\n" for one in sorted(folder.glob("*.png"))]
-        write_text("\n".join(lines), folder / "report.md")
+            for one in sorted(folder.glob("*.png")):
+                lines += [f"![{one.stem}]({one.name})", ""]
+        write_text(page(lines), folder / "report.md")
         return folder
 
 
@@ -150,7 +152,7 @@ def evaluate(
         one = experiment_of(external)
         rows = leaderboard.results([one])
         found = {head: {name: mean.value for name, mean in means.items()} for _, head, means, _ in rows}
-        text = "\n".join([*_notes(notes), "", *leaderboard.text([one], rows)])
+        text = page([*_notes(notes), "", *leaderboard.text([one], rows)])
         return ExternalEvaluation(external, found, text)
     given = None if threshold is None else _given(table, threshold)
     evaluation = evaluate_table(table, classes, "youden", "val", ("test",), given)
@@ -171,7 +173,7 @@ def evaluate(
             said += f" {head}: threshold {chosen.threshold:.6g}."
     if threshold is not None and not table.loc[table["split"] == "test", "score"].gt(threshold).any():
         notes = [*notes, f"**no score lies above the threshold of {threshold:g}**"]
-    return ExternalEvaluation(external, found, "\n".join([*_notes(notes), "", *shown, "", said]), evaluation)
+    return ExternalEvaluation(external, found, page([*_notes(notes), "", *shown, "", said]), evaluation)
 
 
 def _check_asked(external: External, threshold: object, unit: str | None, rule: str, *, several: bool) -> None:

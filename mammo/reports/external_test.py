@@ -21,7 +21,7 @@ from mammo.evaluation.prevalence import corrected, shift
 from mammo.evaluation.subgroups import beyond_shortcuts, by_subgroup
 from mammo.files import write_json, write_text
 from mammo.reports import places, run_figures
-from mammo.reports.markdown import markdown, signed
+from mammo.reports.markdown import markdown, page, signed
 from mammo.reports.operating import operating_table
 from mammo.reports.run import BRIEFLY, HEADS, SOURCES, metrics_table, shortcut_verdict, synthetic_lines
 from mammo.reports.shift import Rows, section
@@ -90,7 +90,7 @@ def write(folder: Path) -> dict[str, float]:
     for image in sorted((folder / "figures").glob("*.png")):
         lines += [f"![{image.stem}](figures/{image.name})", ""]
     lines += [f"Command: `{shlex.join(found.test.provenance['command'])}`", ""]
-    write_text("\n".join(lines), folder / "report.md")
+    write_text(page(lines), folder / "report.md")
     flat = evaluation.flat() | marks.flat
     for name, unit in found.units.items():
         flat |= unit.evaluation.flat(f"_by_{name}")

@@ -20,7 +20,7 @@ from mammo.evaluation.significance import holm
 from mammo.files import write_table, write_text
 from mammo.reports import detection
 from mammo.reports.experiments import check_each_once, experiment_of, read_experiments
-from mammo.reports.markdown import markdown, signed
+from mammo.reports.markdown import markdown, page, signed
 from mammo.wording import number_of
 
 METRICS = (
@@ -49,7 +49,7 @@ def write(folder: Path) -> Path:
     forest(rows, folder / "leaderboard.png")
     lines = [*text(experiments, rows), "", "![leaderboard](leaderboard.png)", ""]
     lines += [*detection.side_by_side(experiments, refuse=False), *_compared(experiments, rows), ""]
-    write_text("\n".join(lines), folder / "leaderboard.md")
+    write_text(page(lines), folder / "leaderboard.md")
     return folder / "leaderboard.md"
 
 
@@ -62,7 +62,7 @@ def _compared(experiments: list[Experiment], rows: list[Row]) -> list[str]:
     except InputError as error:
         return [f"There are no paired differences: {error}."]
     if len(asked) > MOST_PAIRS:
-        return [f"{len(asked)} pairs are too many to test at once; name some: `python -m mammo compare <run> <run>`."]
+        return [f"{len(asked)} pairs are too many to test at once; name some: `python -m mammo compare RUN RUN`."]
     return paired([compare(*pair, means=_means(rows)) for pair in asked])
 
 
@@ -78,7 +78,7 @@ def side_by_side(paths: list[Path]) -> str:
         check_paired(first, second)
     rows = results(experiments)
     found = [compare(*pair, means=_means(rows)) for pair in pairs(experiments)]
-    return "\n".join([*text(experiments, rows), "", *detection.side_by_side(experiments), *paired(found)])
+    return page([*text(experiments, rows), "", *detection.side_by_side(experiments), *paired(found)])
 
 
 def _means(rows: list[Row]) -> Means:
@@ -99,7 +99,7 @@ def compared(several: list[External]) -> str:
         replace(experiment_of(one), label=one.name if names.count(one.name) == 1 else f"{one.name} {number}")
         for number, one in enumerate(several, start=1)
     ]
-    return "\n".join(paired([compare(*pair) for pair in pairs(experiments)]))
+    return page(paired([compare(*pair) for pair in pairs(experiments)]))
 
 
 def _identified(several: list[External]) -> list[External]:

@@ -19,7 +19,7 @@ from mammo.evaluation.leaks import Leak
 from mammo.evaluation.predictions import BASELINES, head_table, read_predictions
 from mammo.files import check_own_folder, write_table, write_text
 from mammo.reports.experiments import jobs_of, read_experiments
-from mammo.reports.markdown import markdown, signed
+from mammo.reports.markdown import markdown, page, signed
 
 HONEST = "honest"  # the recipe itself
 
@@ -69,7 +69,7 @@ def write(folder: Path) -> Path:
     write_table(as_table(found, experiments[0].task), folder / "leak_study.csv")
     figures.save(forest(found), folder / "leak_study.png")
     lines = [*text(found, experiments), "", "![leak study](leak_study.png)", ""]
-    write_text("\n".join(lines), folder / "leak_study.md")
+    write_text(page(lines), folder / "leak_study.md")
     return folder / "leak_study.md"
 
 

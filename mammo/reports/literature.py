@@ -17,7 +17,7 @@ from mammo.evaluation.leaks import united
 from mammo.evaluation.predictions import BASELINES
 from mammo.files import check_own_folder, read_json, write_table, write_text
 from mammo.reports.experiments import JOBS, read_experiments
-from mammo.reports.markdown import markdown
+from mammo.reports.markdown import markdown, page
 from mammo.run_folder import RunFolder
 
 INDEX = "literature.csv"
@@ -28,7 +28,7 @@ CLAIMED = "claimed by its authors, on their data and task, not re-run"
 def write(folder: Path) -> Path:
     """Write `literature/` and `literature.md` of a sweep folder; return the second."""
     collect([folder], folder / "literature")
-    write_text("\n".join([*table(folder / "literature"), ""]), folder / "literature.md")
+    write_text(page([*table(folder / "literature"), ""]), folder / "literature.md")
     return folder / "literature.md"
 
 
@@ -134,7 +134,8 @@ def table(folder: Path) -> list[str]:
     synthetic = "**Synthetic films: our numbers say that the programs run, and nothing about mammograms.**"
     notes = [synthetic, ""] if "phantom" in set(index["data"]) else []
     leaky = index[(index["leaks"] != "") & (index["split"] == "patient")]
-    notes += [f"**{row.key}, by patient, leaks: {row.leaks}.**\n" for row in leaky.itertuples()]
+    for row in leaky.itertuples():
+        notes += [f"**{row.key}, by patient, leaks: {row.leaks}.**", ""]
     return [*notes, *markdown(header, rows)]
 
 

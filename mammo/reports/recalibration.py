@@ -5,7 +5,7 @@ from typing import Any
 
 from mammo.evaluation.bootstrap import Value
 from mammo.evaluation.recalibration import Recalibration
-from mammo.reports.markdown import markdown
+from mammo.reports.markdown import markdown, page
 from mammo.wording import number_of
 
 NAMES = {
@@ -61,7 +61,7 @@ def text(found: Mapping[str, Mapping[str, Recalibration]], record: Mapping[str, 
         for head, one in heads.items():
             warned = [f"Not calibrated: {one.operating.warning}.", ""] if one.operating.warning else []
             lines += [f"### {head}", "", *_table(one), "", *warned, *_more(one, unit, asked["half_width"])]
-    return "\n".join([*lines, "Not for diagnostic use.", ""])
+    return page([*lines, "Not for diagnostic use.", ""])
 
 
 def _table(one: Recalibration) -> list[str]:

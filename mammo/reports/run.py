@@ -18,7 +18,7 @@ from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.subgroups import beyond_shortcuts, by_subgroup, facts_of, one_liner
 from mammo.files import write_json, write_text
 from mammo.reports import explained, places, run_figures
-from mammo.reports.markdown import markdown, signed
+from mammo.reports.markdown import markdown, page, signed
 from mammo.reports.operating import operating_table, opposed
 from mammo.reports.paper import PAPER_COLUMNS, paper_rows
 from mammo.run_folder import RunFolder
@@ -87,7 +87,7 @@ def write(folder: Path) -> dict[str, float]:
     for image in sorted((folder / "figures").glob("*.png")):
         lines += [f"![{image.stem}](figures/{image.name})", ""]
     lines += [f"Command: `{shlex.join(run.provenance['command'])}`", ""]
-    write_text("\n".join(lines), folder / "report.md")
+    write_text(page(lines), folder / "report.md")
     flat = evaluation.flat() | marks.flat
     for unit, (one, *_) in units.items():
         flat |= one.flat(f"_by_{unit}")

@@ -17,7 +17,7 @@ from mammo.evaluation.experiments import Experiment, Mean, mean
 from mammo.evaluation.predictions import BASELINES
 from mammo.files import write_table, write_text
 from mammo.reports.external_test import grounds
-from mammo.reports.markdown import markdown, signed
+from mammo.reports.markdown import markdown, page, signed
 from mammo.reports.run import synthetic_lines
 from mammo.reports.transfer_runs import Of, Recipe, experiments_of, failures, recipes, tests_of
 from mammo.run_folder import RunFolder
@@ -53,7 +53,7 @@ def write(folder: Path) -> Path:
     write_table(pd.concat(tables, ignore_index=True), folder / "transfer.csv")
     if failed := failures(folder):
         lines += ["## Failed", "", *(f"- **{name}: {error}**" for name, error in failed.items()), ""]
-    write_text("\n".join(lines), folder / "transfer.md")
+    write_text(page(lines), folder / "transfer.md")
     return folder / "transfer.md"
 
 

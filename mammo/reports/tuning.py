@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 from mammo.errors import InputError
 from mammo.evaluation.bootstrap import Value
 from mammo.files import read_json, write_table, write_text
-from mammo.reports.markdown import markdown
+from mammo.reports.markdown import markdown, page
 from mammo.run_folder import RunFolder
 
 
@@ -33,7 +33,7 @@ def write(folder: Path) -> Path:
         *markdown(list(cells.columns), cells.to_numpy().tolist()),
         "",
     ]
-    write_text("\n".join(lines), folder / "tune.md")
+    write_text(page(lines), folder / "tune.md")
     return folder / "tune.md"
 
 
