@@ -9,18 +9,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mammo.auditing.words import some
 from mammo.config import Config, DataConfig
 from mammo.datasets.base import choose_images
 from mammo.datasets.registry import GENERAL, open_dataset
 from mammo.datasets.split import GIVEN, read_split
 from mammo.errors import InputError
 from mammo.files import read_json
+from mammo.preprocessing.cutting import VERSION, read_by
 from mammo.run_folder import RunFolder
 from mammo.wording import number_of
 
 KEY = "findings_digest"  # of provenance.json
 PATHS = ["path", "mask_path"]  # a folder that was moved has the same findings
 DEALT = ("folds", "fold")  # settings of the data that decide the split, and not the findings
+FILM = ["image_id", "spacing_mm", "notes"]  # columns of films.csv that are no numbers of the pixels
 LOADED = frozenset(GENERAL) - {"spacing_mm", "view", "laterality", "severity_source"}  # which decide no finding
 
 
@@ -51,6 +54,34 @@ def check_unchanged(folder: Path, config: Config, findings: pd.DataFrame, split:
         asked = _record(other)["config"]
         if _of_findings(asked) == _of_findings(own):
             _compare(other, findings, split if _of_split(asked) == _of_split(own) else None)
+
+
+def check_same_films(folder: Path, films: pd.DataFrame) -> None:
+    """Refuse to go on with files that have other pixels under the same names than when the run was begun.
+
+    The numbers of `films.csv` tell, which every run computes when it cuts a film. They hold at any path. A run that
+    wrote none, or whose films another version read, goes on unchecked.
+
+    Args:
+        folder: The run folder.
+        films: The films that were cut now, as `Crops.films`.
+
+    Raises:
+        InputError: Films differ; the line names some.
+    """
+    if _record(folder).get("preprocessing") != {"cutting": VERSION} | read_by():
+        return
+    before = RunFolder(folder).films
+    numbers = [name for name in films if name in before and name not in FILM]
+    both = before.merge(films.astype({"image_id": "string"}), on="image_id")
+    then, now = (both[[f"{name}{end}" for name in numbers]].to_numpy(float) for end in ("_x", "_y"))
+    # Another kind of processor may round a grey level otherwise.
+    changed = both.loc[~np.isclose(then, now, rtol=1e-3, atol=1e-3, equal_nan=True).all(axis=1), "image_id"]
+    if len(changed):
+        raise InputError(
+            f"{folder} was begun with other films: the pixels of {number_of(len(changed), 'image')} differ "
+            f"({some(changed)}); restore the files to go on, or begin anew in another folder"
+        )
 
 
 def check_finished(folder: Path, config: Config) -> None:

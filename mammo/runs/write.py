@@ -23,6 +23,7 @@ from mammo.run_folder import RunFolder
 from mammo.runs import detected, lesion_windows
 from mammo.runs.gallery import gallery
 from mammo.runs.outlined import SEGMENTER, choose_level, write_segments
+from mammo.runs.unchanged import check_same_films
 from mammo.tasks.answers import answer_of
 from mammo.training.callbacks import Outputs
 from mammo.training.prepare import Prepared
@@ -57,8 +58,13 @@ def open_run(
         provenance: The content of `provenance.json`.
         goes_on: True keeps the existing events of TensorBoard.
         learnt: The patients whom the run has learnt that the weights come from; None if they come from no run.
+
+    Raises:
+        InputError: The run goes on, and films have other pixels than when it was begun.
     """
-    if not goes_on:
+    if goes_on:
+        check_same_films(run.path, prepared.crops.films)
+    else:
         for events in run.path.glob("events.out.tfevents.*"):
             events.unlink()
     for sub in ("figures", "heads", "checkpoints"):
