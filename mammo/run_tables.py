@@ -11,7 +11,8 @@ from safetensors.numpy import save
 
 from mammo.datasets.findings import SAMPLE
 from mammo.errors import InputError, content_of
-from mammo.evaluation.mark_tables import lesions_of_file, marks_of_run
+from mammo.evaluation.mark_tables import checked, lesions_of_file, marks_of_run
+from mammo.evaluation.pointing import MEASURES as POINTED
 from mammo.evaluation.predictions import TYPES, WORDS, read_predictions
 from mammo.files import read_arrays, read_json, whole, write_json, write_table
 from mammo.tables.memory import give_back
@@ -19,6 +20,13 @@ from mammo.wording import number_of
 
 DESCRIBED = ["finding", "severity", "density", "dataset"]  # words of lesions.csv
 LEARNT = ["patient", "dataset", "run"]  # columns of learnt.csv
+NAMES = ["image_id", "patient", "split", "head"]
+NEEDS: dict[str, tuple[list[str], list[str]]] = {  # columns that need a word in each row, and columns of numbers
+    "split.csv": (NAMES[:3], []),
+    "samples.csv": ([*NAMES[:2], "label"], [*SAMPLE[1:3], "radius_px", "spacing_mm", "contrast"]),
+    "windows.csv": ([*NAMES, "label"], [*SAMPLE[1:3], "score"]),
+    "explained.csv": ([*NAMES[:2], "head", "place"], ["x_px", "y_px", *POINTED, "rank_correlation"]),
+}
 ROWS = "rows.json"  # the number of rows of each table, so that one which was cut is known; older runs lack it
 
 
@@ -45,7 +53,8 @@ class RunTables:
         """Return a table of the folder, whose columns have these types."""
         path = self.file(name)
         with content_of(path):
-            return self._uncut(name, pd.read_csv(path, dtype=types, **WORDS))
+            table = self._uncut(name, pd.read_csv(path, dtype=types, **WORDS))
+        return checked(table, *NEEDS.get(name, ([], [])), path)
 
     def write_rows(self, name: str, table: pd.DataFrame) -> None:
         """Write a table of the folder, and remember how many rows it has."""

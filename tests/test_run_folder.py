@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mammo.datasets.findings import SAMPLE
 from mammo.errors import InputError
 from mammo.files import read_json, write_json
 from mammo.run_folder import RunFolder
+from mammo.run_tables import NEEDS
 from tests.evaluation.tables import predictions, run_folder
 
 FILES = (
@@ -81,9 +83,46 @@ def test_a_table_that_lost_or_won_rows_since_it_was_written_is_refused(tmp_path,
         getattr(RunFolder(tmp_path), name)
 
 
+@pytest.mark.parametrize("name", ["samples", "split", "windows", "explained"])
+def test_a_table_without_a_column_or_with_text_for_a_number_is_one_line(tmp_path, name):
+    words, numbers = NEEDS[f"{name}.csv"]
+    whole = pd.DataFrame({"image_id": ["a", "b"]}).assign(**dict.fromkeys(words, "x"), **dict.fromkeys(numbers, 1))
+    for column in (*words, *numbers):
+        whole.drop(columns=column).to_csv(tmp_path / f"{name}.csv", index=False)
+        with pytest.raises(InputError, match=rf"{name}\.csv: expected the columns .*; missing {column}$"):
+            getattr(RunFolder(tmp_path), name)
+    for column in {*words, *numbers} - set(SAMPLE):
+        odd = whole.astype({column: object})
+        odd.loc[1, column] = None if column in words else "foo"
+        odd.to_csv(tmp_path / f"{name}.csv", index=False)
+        with pytest.raises(InputError, match=rf"{name}\.csv: row 3: {column} .*is (missing|foo); expected a"):
+            getattr(RunFolder(tmp_path), name)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("score", "foo", "row 4: score .* is foo; expected a finite number"),
+        ("p_abnormal", "0,5", "row 4: p_abnormal .* is 0,5; expected a finite number"),
+        ("p_normal", "1.5", "row 4: p_normal .* is 1.5; expected a probability from 0 to 1"),
+        ("finding_id", "inf", "expected a table of predictions"),
+        ("patch", "0.5", "expected a table of predictions"),
+        ("copy", "1" * 30, "expected a table of predictions"),
+    ],
+)
+def test_an_odd_cell_of_the_predictions_is_one_line(tmp_path, column, value, said):
+    table = predictions(6).astype({column: object})
+    table.loc[table.index[2], column] = value
+    table.to_csv(tmp_path / "predictions.csv", index=False)
+    with pytest.raises(InputError, match=said) as caught:
+        RunFolder(tmp_path).predictions()
+    assert "\n" not in str(caught.value)
+
+
 def test_a_table_is_read_with_the_types_of_its_identities(tmp_path):
     table = pd.DataFrame({"image_id": ["007", "1e5"], "finding_id": [0, 3], "patch": [0, 0], "label": ["a", "b"]})
-    table.assign(patient="01", radius_px=[None, 2.5]).to_csv(tmp_path / "samples.csv", index=False)
+    table = table.assign(patient="01", radius_px=[None, 2.5], spacing_mm=0.2, contrast=0.0)
+    table.to_csv(tmp_path / "samples.csv", index=False)
     found = RunFolder(tmp_path).samples
     assert found["image_id"].tolist() == ["007", "1e5"] and found["patient"].tolist() == ["01", "01"]
     assert found["radius_px"].isna().tolist() == [True, False]

@@ -16,6 +16,7 @@ PLACE = ["image_id", "finding_id", "x_px", "y_px", "radius_px", *BOX, "spacing_m
 IMAGE = ["image_id", "patient", "positive"]  # and of images
 WORDS = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}  # of a truth
 OUTSIDE = 100  # pixels that a mark may lie outside its film, as the squares of a detector may reach beyond an edge
+ROUNDED_ONE = 1 + 1e-6  # what sums of float32 may reach
 FIRST = 2  # the row of a file below its header
 
 
@@ -64,6 +65,30 @@ def with_numbers(
         if given.dtype.kind not in "if":
             found[column] = values
     return table.assign(**found)
+
+
+def with_answers(table: pd.DataFrame, score: str, probabilities: Sequence[str], where: Path | str) -> pd.DataFrame:
+    """Return the table with numbers as scores, and as probabilities from 0 to 1; each may be missing.
+
+    Raises:
+        InputError: A value is none of these. The line names the row.
+    """
+    words = [column for column in (score, *probabilities) if table[column].dtype.kind not in "if"]
+    table = with_numbers(table, words, where, missing=True)
+    for column in probabilities:
+        wrong = (table[column] < 0) | (table[column] > ROUNDED_ONE)
+        _refuse(wrong, table, column, where, "expected a probability from 0 to 1")
+    return table
+
+
+def checked(table: pd.DataFrame, words: Sequence[str], numbers: Sequence[str], where: Path | str) -> pd.DataFrame:
+    """Return a table with columns that have a word in each row, and columns of finite numbers, some maybe missing.
+
+    Raises:
+        InputError: A column is missing, or a value is none of these. The line names the row.
+    """
+    check_columns(table, [*words, *numbers], where)
+    return with_numbers(with_words(table, words, where), numbers, where, missing=True)
 
 
 def with_truths(table: pd.DataFrame, where: Path | str) -> pd.DataFrame:

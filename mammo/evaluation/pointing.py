@@ -3,23 +3,12 @@
 import numpy as np
 import pandas as pd
 
-from mammo.errors import InputError
 from mammo.evaluation.bootstrap import Value, bootstrap_weights, independent_difference, interval, student
 
 MAP, CENTRE, BLOB, RANDOM = "map", "centre", "brightest_blob", "random"
 PLACES = (MAP, CENTRE, BLOB, RANDOM)
 MEASURES = ("pointing", "energy", "drop")  # a hit of the hottest pixel, the share in the lesion, the fall of the score
 COLUMNS = ["image_id", "patient", "head", "place", "x_px", "y_px", *MEASURES, "rank_correlation"]
-
-
-def check(table: pd.DataFrame) -> None:
-    """Refuse a table without the needed columns.
-
-    Raises:
-        InputError: A column is missing.
-    """
-    if missing := [name for name in COLUMNS if name not in table]:
-        raise InputError(f"explained.csv: expected columns {', '.join(COLUMNS)}; missing {', '.join(missing)}")
 
 
 def values_of(table: pd.DataFrame) -> dict[str, dict[str, Value]]:

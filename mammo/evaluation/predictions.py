@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from mammo.datasets.findings import SAMPLE
 from mammo.errors import InputError
+from mammo.evaluation.mark_tables import with_answers
 from mammo.evaluation.operating_point import Operating, choose
 from mammo.tables.alike import row_numbers
 from mammo.tables.arrow_csv import arrow_csv
@@ -26,7 +27,7 @@ COLUMNS = [*SAMPLE, "patient", "split", "fold", "seed", "head", "label"]
 TYPES = dict.fromkeys([*COLUMNS, "exam", "laterality", "view"], str) | dict.fromkeys(SAMPLE[1:], "Int64")
 WORDS: dict[str, Any] = {"keep_default_na": False, "na_values": [""]}  # for reading: NA and None are words
 LARGE = 4_000_000  # bytes from which on Arrow reads a table: it takes longer to start
-NO_TABLE = (ValueError, EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile)  # pandas' errors are ValueErrors
+NO_TABLE = (ValueError, TypeError, OverflowError, EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile)  # of pandas
 
 
 def _words(words: "np.ndarray | pd.Series") -> pa.LargeStringArray:
@@ -284,6 +285,7 @@ def read_predictions(path: Path, *, tested: bool = False) -> tuple[pd.DataFrame,
             raise InputError(
                 f"{path}: row {int(empty.argmax()) + 2} has no {column}; the file may be cut: copy it again"
             )
+    table = with_answers(table, "score", [f"p_{name}" for name in classes], path)
     if unknown := sorted(set(table["label"].unique()) - set(classes)):
         raise InputError(f"{path}: label '{unknown[0]}' has no column p_{unknown[0]}")
     if tested and not (table["split"] == "test").any():

@@ -47,7 +47,6 @@ def facts(table: pd.DataFrame) -> dict[str, Any]:
 
 def lines(table: pd.DataFrame) -> list[str]:
     """Return the section of the report."""
-    pointing.check(table)
     said = ["## Where the maps look", "", RULE, ""]
     for head, own in table.groupby("head", sort=False):
         said += [*_head_lines(str(head), own), ""]

@@ -235,7 +235,7 @@ def counted(samples: pd.DataFrame, classes: list[str]) -> str:
 
 def grounds(samples: pd.DataFrame) -> str:
     """Return what the labels of samples rest on, with counts."""
-    return ", ".join(f"{SOURCES[name]} ({count})" for name, count in _sources(samples).items())
+    return ", ".join(f"{SOURCES.get(name, name)} ({count})" for name, count in _sources(samples).items())
 
 
 def grounds_apart(trained: pd.DataFrame, tested: pd.DataFrame) -> str | None:
@@ -243,7 +243,7 @@ def grounds_apart(trained: pd.DataFrame, tested: pd.DataFrame) -> str | None:
     both = [set(_sources(samples).index) for samples in (trained, tested)]
     if both[0] == both[1]:
         return None
-    learnt, judged = (" and ".join(SOURCES[name] for name in sorted(one)) for one in both)
+    learnt, judged = (" and ".join(SOURCES.get(name, name) for name in sorted(one)) for one in both)
     return (
         f"The labels have other grounds: learnt from {learnt}; judged by {judged}. "
         "A disagreement of the two counts as an error of the run."

@@ -193,7 +193,7 @@ def sources_of(tested: pd.DataFrame) -> str:
     for source, count in sources.value_counts().items():
         of = tested.loc[sources == source, "dataset"].value_counts() if "dataset" in tested else {}
         each = ": " + ", ".join(f"{n} of {name}" for name, n in of.items())
-        said.append(f"{SOURCES[str(source)]} ({count}{each * (len(datasets(tested)) > 1)})")
+        said.append(f"{SOURCES.get(source, source)} ({count}{each * (len(datasets(tested)) > 1)})")
     return f"Labels of the test samples rest on {', '.join(said)}"
 
 

@@ -1,12 +1,13 @@
 """The part of a report on regions: from `segments.csv` to tables in words."""
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from mammo.evaluation.bootstrap import Value
-from mammo.evaluation.mark_tables import check_images
-from mammo.evaluation.segmentation import Segmentation, compare_dice, evaluate_segments
+from mammo.evaluation.mark_tables import check_images, checked
+from mammo.evaluation.segmentation import MEASURES, SEGMENTS, Segmentation, compare_dice, evaluate_segments
 from mammo.reports.detection import Marks, check_heads
 from mammo.reports.markdown import markdown, signed
 from mammo.run_folder import RunFolder
@@ -41,6 +42,7 @@ NAMES = {
 def write(run: RunFolder) -> Marks:
     """Judge the found regions of a run, and return its part of the report."""
     table, target = run.segments, run.config.segmentation.target
+    table = checked(table, SEGMENTS[:4], MEASURES, Path("segments.csv"))
     check_images(table, run.samples, "segments.csv")
     check_heads(table, table["head"], table["image_id"].drop_duplicates(), "segments.csv", "row")
     tables: dict[str, dict[str, pd.DataFrame]] = {
@@ -106,7 +108,7 @@ def _first_lines(run: RunFolder, tested: dict[str, pd.DataFrame], values: dict[s
 
 
 def _words(source: str) -> str:
-    return " and ".join(SOURCES[one] for one in source.split("+"))
+    return " and ".join(SOURCES.get(one, one) for one in source.split("+"))
 
 
 def table_of(values: dict[str, Segmentation]) -> list[str]:

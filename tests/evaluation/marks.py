@@ -84,7 +84,7 @@ def detecting(folder, table, *, unplaced=(), **how):
     samples = table.drop_duplicates("image_id")[
         ["image_id", "finding_id", "patch", "copy", "patient", "split", "label"]
     ]
-    samples.to_csv(folder / "samples.csv", index=False)
+    samples.assign(radius_px=None, spacing_mm=0.2, contrast=0.0).to_csv(folder / "samples.csv", index=False)
     names = samples.loc[samples["label"].ne("normal") & ~samples["image_id"].isin(unplaced), "image_id"]
     facts = [{"finding": ["CALC", "CIRC"][i % 2], "density": "FGD"[i % 3]} for i in range(len(names))]
     placed = [(name, 300.0 + i, 400.0, 20.0 + i, fact) for i, (name, fact) in enumerate(zip(names, facts, strict=True))]

@@ -20,7 +20,7 @@ TEST = {"external_test": {"run": "../../../own", "operating": {"sample": {}}}}
 
 def write_samples(folder, table, source):
     samples = table[table["head"] == "majority"][COLUMNS].assign(severity_source=source)
-    samples.to_csv(folder / "samples.csv", index=False)
+    samples.assign(radius_px=None, spacing_mm=None, contrast=0.0).to_csv(folder / "samples.csv", index=False)
     (folder / "finished.json").write_text("{}")
 
 
