@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mammo.errors import InputError
+from mammo.errors import InputError, content_of
 
 Unit = StrEnum("Unit", ["image", "breast", "exam", "patient"])
 PAIRED = "paired.md"  # the differences of several tables
@@ -32,12 +32,13 @@ def report(
 
             typer.echo(str(sweep.write(path)))
             continue
-        if RunFolder(path).external is None:
-            run.write(path)
-        else:
-            from mammo.reports import external_test
+        with content_of(path):
+            if RunFolder(path).external is None:
+                run.write(path)
+            else:
+                from mammo.reports import external_test
 
-            external_test.write(path)
+                external_test.write(path)
         typer.echo(str(path / "report.md"))
 
 
