@@ -66,7 +66,7 @@ def test_of_windows_the_brightness_of_each_sample_is_a_head(tmp_path):
         (job / "provenance.json").write_text(json.dumps(known | {"crop": known["crop"] | {"caption": "Windows"}}))
         samples = pd.read_csv(job / "predictions.csv").drop_duplicates("image_id")[::-1]
         bright = samples["image_id"].str[3:].astype(float) + samples["seed"]
-        samples.assign(contrast=bright).to_csv(job / "samples.csv", index=False)
+        samples.assign(contrast=bright, radius_px=None, spacing_mm=None).to_csv(job / "samples.csv", index=False)
     collect(tmp_path / "sweep", tmp_path / "one.csv.xz", "svm")
     found = pd.read_csv(tmp_path / "one.csv.xz").query("head == 'brightness'")
     assert (found["score"] == found["image_id"].str[3:].astype(float) + found["seed"]).all()
