@@ -201,12 +201,13 @@ class RunFolder(RunTables):
         self, table: pd.DataFrame, classes: list[str], operating: dict[str, Operating] | None = None
     ) -> list[Leak]:
         """Return the run's leaks, derived again; `operating` has the choices in use, by default those of the table."""
-        config, learnt = self.config, self.provenance.get("tested_on_learnt", ())
-        almost = self.provenance.get("almost_learnt", ())
-        if self.external is not None:
-            return external_leaks(self.crop["leak"], table, learnt, almost)
-        operating = operating or self.choices(table, classes)
-        return leaks(config, self.split_audit, self.crop["leak"], table, classes, operating, learnt, almost)
+        with content_of(self.path):
+            config, learnt = self.config, self.provenance.get("tested_on_learnt", ())
+            almost = self.provenance.get("almost_learnt", ())
+            if self.external is not None:
+                return external_leaks(self.crop["leak"], table, learnt, almost)
+            operating = operating or self.choices(table, classes)
+            return leaks(config, self.split_audit, self.crop["leak"], table, classes, operating, learnt, almost)
 
     @property
     def portable(self) -> bool:

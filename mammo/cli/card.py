@@ -16,6 +16,7 @@ def card(
     It is Markdown and a page of HTML. It tells data, protocol, results with intervals, subgroups, limits, licences and
     digests, all from the files of the run.
     """
+    from mammo.errors import content_of
     from mammo.files import check_own_folder
     from mammo.reports.card import model_card
     from mammo.run_folder import RunFolder
@@ -28,5 +29,7 @@ def card(
     check_writable(where, "--out")
     if where.resolve() != run.resolve():
         check_own_folder(where, (), "--out")
-    paths = model_card(folder, test or ()).save(where)
+    with content_of(run):
+        written = model_card(folder, test or ())
+    paths = written.save(where)
     typer.echo("\n".join(f"written: {path}" for path in paths))

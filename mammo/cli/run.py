@@ -54,6 +54,7 @@ def errors(
     errors.csv has a row for each, the furthest from the threshold first; errors.png shows the first films of each kind,
     if they are where the run found them. Both are for those who may see the films.
     """
+    from mammo.errors import content_of
     from mammo.files import check_own_folder
     from mammo.run_folder import RunFolder
     from mammo.runs import mistakes
@@ -64,7 +65,8 @@ def errors(
     check_writable(where, "--out")
     own = where.resolve() == (run / "errors").resolve()
     check_own_folder(where, mistakes.NAMES.values() if own else (), "--out")
-    table = mistakes.mistakes(folder, head, part)
+    with content_of(run):
+        table = mistakes.mistakes(folder, head, part)
     paths, lacking = mistakes.write(folder, table, where)
     kinds = table["kind"].value_counts(sort=False).items()
     said = ", ".join(f"{kind}: {count}" for kind, count in kinds) or "no error"

@@ -33,9 +33,11 @@ def test_columns_add_up_and_name_each_column_once():
 
 def test_a_run_whose_facts_lack_a_key_is_one_line(tmp_path):
     folder = run_folder(tmp_path / "run", table := predictions(6))
+    other = run_folder(tmp_path / "other", table)
     one = table.drop_duplicates("image_id").assign(radius_px=None, spacing_mm=0.2, contrast=0.0)
     one.to_csv(folder / "samples.csv", index=False)
     one[["image_id", "patient", "split"]].to_csv(folder / "split.csv", index=False)
     (folder / "split_audit.json").write_text('{"patients_in_two_splits": []}')
-    with pytest.raises(InputError, match=rf"{folder}: it is damaged.*KeyError: 'images_in_two_splits'.*make it anew"):
-        reports.report([folder])
+    for command in (lambda: reports.report([folder]), lambda: reports.compare([other, folder])):
+        with pytest.raises(InputError, match=rf"{folder}: it is damaged.*'images_in_two_splits'.*make it anew"):
+            command()
