@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -29,7 +30,7 @@ from mammo.runs import checks, external_test
 from mammo.runs.outlined import SEGMENTER, Outlines, choose_level, write_segments
 from mammo.runs.train import train
 from mammo.tasks.segmentation import Segmentation
-from mammo.training import region_data
+from mammo.training import region_data, regions
 from mammo.training.prepare import Prepared
 from mammo.training.regions import WINDOWS, RegionSamples
 from tests.archives import fake_cbis_ddsm, fake_inbreast
@@ -330,6 +331,33 @@ def test_training_on_test_films_is_an_error(job, monkeypatch):
     monkeypatch.setattr(Prepared, "_taught", lambda self, part: sum(self.rows_of.values(), []))
     with pytest.raises(RuntimeError, match=r"leak: training uses"):
         job(*LESION)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, None),
+        ({"x0_px": 2.0, "y0_px": 2.0, "x1_px": 9.0, "y1_px": 9.0}, "1 of 1 place lies off the breast"),
+        ({"contour_px": "2,2 9,2 9,9"}, "1 of 1 place lies off the breast"),
+        ({"mask_path": "grey.png"}, r"1 mask has grey levels: .*grey.png has grey levels"),
+        ({"mask_path": "corner.png"}, "1 of 1 place lies off the breast"),
+        ({"mask_path": "inverted.png"}, "1 mask seems to be inverted"),
+    ],
+)
+def test_regions_that_are_learnt_but_seem_to_be_wrong_are_told(known, phantom, tmp_path, change, said):
+    prepared, config = known
+    findings = phantom.findings()
+    findings = findings[findings["image_id"].isin(findings.dropna(subset="mask_path")["image_id"].iloc[:1])]
+    true = cv2.imread(findings["mask_path"].dropna().iloc[0], cv2.IMREAD_GRAYSCALE)
+    cv2.imwrite(str(tmp_path / "grey.png"), cv2.GaussianBlur(255 * (true > 0).astype(np.uint8), (0, 0), 3))
+    cv2.imwrite(str(tmp_path / "inverted.png"), 255 * (true == 0).astype(np.uint8))
+    cv2.imwrite(str(tmp_path / "corner.png"), cv2.circle(0 * true, (1, 1), 5, 255, -1))
+    if change:
+        one = {key: str(tmp_path / value) if key == "mask_path" else value for key, value in change.items()}
+        findings = findings.assign(mask_path=pd.array([pd.NA] * len(findings), "string")).assign(**one)
+    _, notes = regions.regions_of(prepared.dataset, findings, prepared.crops, config)
+    told = [note for note in notes if "true regions come from" not in note]
+    assert len(told) == (1 if said else 0) and all(re.match(said, note.strip("*")) for note in told)
 
 
 def test_prediction_sees_no_region(known):

@@ -92,7 +92,7 @@ def geometry(row: pd.Series) -> Geometry | None:
     edges = [] if pd.isna(row["x0_px"]) else [float(row[column]) for column in BOX]
     pointed = pd.notna(row["x_px"])
     if not edges and contour and not pointed:
-        edges = [*map(min, (contour[0::2], contour[1::2])), *map(max, (contour[0::2], contour[1::2]))]
+        edges = box_around(contour)
     if not edges and path is not None and not pointed:
         edges = box_of(_read(path))
         if not edges:
@@ -126,6 +126,11 @@ def contour_of(row: pd.Series) -> tuple[float, ...]:
             f"image {row['image_id']}: contour_px={text[:40]}: expected three points or more, `x,y x,y x,y`, in pixels"
         )
     return found
+
+
+def box_around(contour: tuple[float, ...]) -> list[float]:
+    """Return the edges of the box around the points of a contour, in the order of `BOX`."""
+    return [*map(min, (contour[0::2], contour[1::2])), *map(max, (contour[0::2], contour[1::2]))]
 
 
 def box_of(mask: np.ndarray) -> list[float]:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from mammo.datasets.film import read_levels
+from mammo.datasets.geometry import box_of
 from mammo.errors import UnreadableFilm
 from mammo.formats import READING_VERSION
 from mammo.formats.remembered import Remembered
@@ -43,34 +44,27 @@ def greys_of(shares: Sequence[float]) -> str | None:
     )
 
 
-def shares_by(paths: Iterable[str]) -> dict[str, Sequence[float] | UnreadableFilm]:
-    """Return `shares_of` each mask, or why it cannot be read, by path; they are remembered."""
-    return Remembered("covered", f"{READING_VERSION} shares").values(map(str, paths), _shares, "Looking at masks")
+def looks_by(paths: Iterable[str]) -> dict[str, Sequence[float] | UnreadableFilm]:
+    """Return `shares_of` each mask and then its `box_of`, or why it cannot be read, by path; they are remembered."""
+    return Remembered("covered", f"{READING_VERSION} boxes").values(map(str, paths), _look, "Looking at masks")
 
 
-def _shares(path: str) -> Sequence[float]:
-    return shares_of(read_levels(path))
-
-
-def covered_by(paths: Iterable[str]) -> dict[str, float | UnreadableFilm]:
-    """Return the share of its film that each mask covers, or why it cannot be read, by path."""
-    return {path: one if isinstance(one, UnreadableFilm) else one[0] for path, one in shares_by(paths).items()}
+def _look(path: str) -> Sequence[float]:
+    levels = read_levels(path)
+    return *shares_of(levels), *box_of(levels > 0)
 
 
 def usable_masks(findings: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """Return the findings without masks that are empty or cannot be read, and notes on these and on inverted ones."""
-    shares_of_levels = shares_by(findings["mask_path"].dropna())
-    shares = {path: one if isinstance(one, UnreadableFilm) else one[0] for path, one in shares_of_levels.items()}
-    empty = "expected levels above 0 on the finding"
-    why = {path: f"{path} is empty; {empty}" if isinstance(one, float) else str(one)
-           for path, one in shares.items() if not (isinstance(one, float) and one > 0)}  # fmt: skip
-    lost = findings["mask_path"].isin(list(why))
-    notes = inverted({path: one for path, one in shares.items() if isinstance(one, float)})
-    grey = {path: said for path, one in shares_of_levels.items()
-            if not isinstance(one, UnreadableFilm) and one[0] > 0 and (said := greys_of(one))}  # fmt: skip
-    if grey:
-        path, said = next(iter(grey.items()))
-        notes.append(f"{number_of(len(grey), 'mask has', 'masks have')} grey levels: {path} {said}")
+    looks, why = dict[str, Sequence[float]](), dict[str, str]()
+    for path, one in looks_by(findings["mask_path"].dropna()).items():
+        if isinstance(one, UnreadableFilm):
+            why[path] = str(one)
+        elif one[0] > 0:
+            looks[path] = one
+        else:
+            why[path] = f"{path} is empty; expected levels above 0 on the finding"
+    lost, notes = findings["mask_path"].isin(list(why)), [*inverted(looks), *grey(looks)]
     if lost.any():
         first = findings[lost].iloc[0]
         count = number_of(int(lost.sum()), "mask gives", "masks give")
@@ -78,10 +72,16 @@ def usable_masks(findings: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     return findings.assign(mask_path=findings["mask_path"].mask(lost)), notes
 
 
-def inverted(shares: Mapping[str, float]) -> list[str]:
-    """Return a note on the masks that cover too much of their film, by path the share; none if there are none."""
-    wrong = [fault for path, one in shares.items() if (fault := fault_of(path, one))]
+def inverted(looks: Mapping[str, Sequence[float]]) -> list[str]:
+    """Return a note on the masks that cover too much of their film, by `looks_by`; none if there are none."""
+    wrong = [fault for path, one in looks.items() if (fault := fault_of(path, one[0]))]
     if not wrong:
         return []
     seem = number_of(len(wrong), "mask seems", "masks seem")
     return [f"**{seem} to be inverted, and what is learnt from such masks is wrong: {wrong[0]}**"]
+
+
+def grey(looks: Mapping[str, Sequence[float]]) -> list[str]:
+    """Return a note on the masks whose region depends on a level, by `looks_by`; none if there are none."""
+    odd = [(path, said) for path, one in looks.items() if (said := greys_of(one))]
+    return [f"{number_of(len(odd), 'mask has', 'masks have')} grey levels: {' '.join(odd[0])}"] if odd else []

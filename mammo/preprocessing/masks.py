@@ -6,7 +6,7 @@ its circle. A circle is a weak region: a disc that holds the lesion, and tissue 
 
 import math
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from mammo.datasets.film import Film, file_digest, read_mask
-from mammo.datasets.geometry import BOX, CIRCLE, contour_of
+from mammo.datasets.geometry import BOX, CIRCLE, box_around, contour_of
 from mammo.datasets.labels import Labels
 from mammo.errors import UnreadableFilm
 from mammo.preprocessing.breast import Breast, cut
@@ -61,6 +61,11 @@ class Placed:
         return cv2.warpAffine(
             values.astype(np.float32), turn, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         )
+
+    def points(self, pixels: np.ndarray) -> np.ndarray:
+        """Return (n, 2) x and y on the film of the pixels of the shown part (shown, shown) that are not black."""
+        rows, columns = np.nonzero(pixels)
+        return np.stack([self.x0_px + self.step_x_px * columns, self.y0_px + self.step_y_px * rows], axis=1)
 
     def from_film(self, box: tuple[float, ...]) -> tuple[float, ...]:
         """Return a box of the film, edges left, top, right, bottom, in pixels of the shown part."""
@@ -126,6 +131,21 @@ def shape_of(row: pd.Series) -> Shape | None:
     if pd.notna(row["radius_px"]):
         return "circle", tuple(float(row[column]) for column in CIRCLE), "", ""
     return None
+
+
+def middle_of(shape: Shape, masks: Mapping[str, Sequence[float]]) -> tuple[float, float]:
+    """Return x and y of the middle of a shape: of its circle, or of the box around it.
+
+    Args:
+        shape: The shape.
+        masks: `looks_by` the masks.
+    """
+    source, numbers, path, _ = shape
+    if source == "circle":
+        return numbers[0], numbers[1]
+    box = masks[path][2:] if source == "mask" else box_around(numbers) if source == "contour" else numbers
+    left, top, right, bottom = box
+    return (left + right) / 2, (top + bottom) / 2
 
 
 def region_on_film(shapes: tuple[Shape, ...], height: int, width: int) -> np.ndarray:

@@ -13,7 +13,7 @@ from mammo.datasets.base import of_sources
 from mammo.datasets.findings import findings_table
 from mammo.errors import InputError
 from mammo.preprocessing.mask_files import usable_masks
-from mammo.preprocessing.off_breast import off_breast
+from mammo.preprocessing.off_breast import off_points
 from mammo.preprocessing.view import check_size
 from mammo.training.guard import check_labels
 from mammo.training.place_patches import Patches
@@ -103,15 +103,11 @@ def off_breast_of(prepared: Prepared, points: Sequence[np.ndarray]) -> list[str]
         points: (n, 2) x and y of the places of each film, in its pixels.
     """
     table = prepared.crops.table
-    of = {str(image): number for number, image in enumerate(table["image_id"])}
+    images = table["image_id"].astype(str).tolist()
     lesions, _ = lesions_of(prepared.findings, prepared.labels)
-    off, seen = list[str](), 0
-    for image, x, y in lesions[["image_id", "x_px", "y_px"]].itertuples(index=False):
-        if (film := of.get(str(image))) is not None:
-            seen += 1
-            far = np.hypot(*(points[film] - (float(x), float(y))).T).min() * float(table["spacing_mm"].iloc[film])
-            off += [f"that of {image} at x {x:g}, y {y:g}"] if far > FAR_MM else []
-    return off_breast(off, seen)
+    places = lesions[["image_id", "x_px", "y_px"]].astype({"image_id": str, "x_px": float, "y_px": float})
+    reach_px = dict(zip(images, FAR_MM / table["spacing_mm"].astype(float), strict=True))
+    return off_points(places.itertuples(index=False, name=None), dict(zip(images, points, strict=True)), reach_px)
 
 
 def check_partners(prepared: Prepared, rows: Sequence[int], partners: Sequence[Sequence[int]]) -> None:

@@ -12,14 +12,15 @@ from mammo.config import Config
 from mammo.datasets.base import Dataset
 from mammo.datasets.film import file_digest
 from mammo.datasets.labels import Labels
-from mammo.errors import InputError
+from mammo.errors import InputError, UnreadableFilm
 from mammo.paths import home
 from mammo.preprocessing.augment import draw_seed
 from mammo.preprocessing.breast import cut
 from mammo.preprocessing.crop_table import Crops
 from mammo.preprocessing.cutting import Cutter, UnreadableFilms
-from mammo.preprocessing.mask_files import covered_by, inverted
-from mammo.preprocessing.masks import MaskAsk, Placed, Shape, shapes_of
+from mammo.preprocessing.mask_files import grey, inverted, looks_by
+from mammo.preprocessing.masks import MaskAsk, Placed, Shape, middle_of, shapes_of
+from mammo.preprocessing.off_breast import off_points
 from mammo.training.samples import Row, Samples
 from mammo.wording import number_of
 
@@ -28,7 +29,7 @@ OWN = (
     "says how well these are learnt, not how right they are"
 )
 LEVELS = np.linspace(0, 0.95, 20)  # tried for `mean_region`, as shares of its largest frequency
-LARGE = 0.25  # of a square; the masks of a region that covers less are not looked at again
+FAR = 3  # pixels of a picture from the breast, beyond which a place lies off it: about 1 cm at 64 pixels, 3 mm at 224
 WINDOWS = 4  # of each training picture in an epoch
 REACH = 1 / 3  # the largest way from a pixel of a region to the middle of its window, as a share of the window's side
 PECTORAL = "no data set here knows the pectoral muscle, which counts as breast"
@@ -82,11 +83,28 @@ def regions_of(dataset: Dataset, findings: pd.DataFrame, crops: Crops, config: C
             f"and neither train nor test regions; image {first}: {why}"
         )
         regions = cut_regions(dataset, used, known, config)
-    if config.segmentation.target == "lesion":
-        large = [image for image, one in regions.items() if one.square.mean() > 255 * LARGE]
-        shares = covered_by(used.loc[used["image_id"].isin(large), "mask_path"].dropna())
-        notes += inverted({path: one for path, one in shares.items() if isinstance(one, float)})
-    return regions, notes
+    return regions, [*notes, *doubts_of(regions, crops, config)]
+
+
+def doubts_of(regions: Regions, crops: Crops, config: Config) -> list[str]:
+    """Return notes on true regions that can be learnt and yet seem to be wrong: by their masks, and by their places.
+
+    Args:
+        regions: The true regions, by image.
+        crops: The samples.
+        config: The settings of the run; of true breasts the grey levels of masks alone are looked at.
+    """
+    shapes = [(image, shape) for image, one in regions.items() for shape in one.shapes or ()]
+    masks = looks_by(path for _, (source, _, path, _) in shapes if source == "mask")
+    looks = {path: one for path, one in masks.items() if not isinstance(one, UnreadableFilm)}
+    if config.segmentation.target == "breast":
+        return grey(looks)
+    places = [(image, *middle_of(shape, looks)) for image, shape in shapes]
+    placed = {image: regions[image].placed for image, _ in shapes}
+    samples = {image: sample for sample, image in enumerate(crops.table["image_id"]) if image in placed}
+    points = {image: placed[image].points(crops.centre(sample)) for image, sample in samples.items()}
+    reach_px = {image: FAR * abs(one.step_x_px) for image, one in placed.items()}
+    return [*inverted(looks), *grey(looks), *off_points(places, points, reach_px)]
 
 
 def shapes_for(dataset: Dataset, findings: pd.DataFrame, config: Config) -> tuple[Shapes, list[str]]:
