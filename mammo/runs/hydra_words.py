@@ -36,14 +36,15 @@ def for_hydra(words: list[str]) -> list[str]:
             continue
         if name.startswith(VALUES) and "." in name.removeprefix(VALUES):
             column, _, theirs = name.removeprefix(VALUES).partition(".")
-            values.setdefault(column, {})[theirs.strip("'\"")] = None if value in ("null", "") else value.strip("'\"")
+            one = None if value in ("null", "") else value.strip("'\"")
+            _add(values, column, {theirs.strip("'\""): one})
             continue
         if f"{name}.".startswith(VALUES) and (given := _mapping(parser, value)) is not None:
             whole = {name.removeprefix(VALUES): given} if name != "data.values" else given
             for column, meanings in whole.items():
                 if not isinstance(meanings, dict):
                     raise InputError(f"data.values.{column}={meanings}: expected words of the column and their meaning")
-                values.setdefault(str(column), {}).update({str(one): ours for one, ours in meanings.items()})
+                _add(values, str(column), {str(one): ours for one, ours in meanings.items()})
             continue
         key = f"++{name}" if name.startswith((COLUMNS, VALUES)) else key
         try:
@@ -57,6 +58,36 @@ def for_hydra(words: list[str]) -> list[str]:
             value = (_parts(value) if name == PARTS else None) or _quoted(value, parser)
         found.append(f"{key}={value}")
     return [*found, *([f"data.values={_quote(json.dumps(values, ensure_ascii=False))}"] if values else [])]
+
+
+def check_once(words: list[str]) -> None:
+    """Refuse a key that words give two values; Hydra would take the last one, and not say so.
+
+    The same value twice is harmless. `for_hydra` looks at the words of `data.values`, which may come in parts.
+
+    Raises:
+        InputError: A key has two values.
+    """
+    given = dict[str, str]()
+    for word in words:
+        key, separator, value = word.partition("=")
+        name = key.lstrip("+")
+        if separator and not word.startswith(("-", "~")) and not f"{name}.".startswith(VALUES):
+            _same(name, given.setdefault(name, value).strip("'\""), value.strip("'\""))
+
+
+def _same(key: str, before: object, now: object) -> None:
+    """Refuse a value that differs from the one that the key has before."""
+    if before != now:
+        raise InputError(f"{key} is given twice, as {before} and as {now}; expected one value, leave the other out")
+
+
+def _add(values: dict[str, dict[str, Any]], column: str, meanings: dict[str, Any]) -> None:
+    """Add meanings of words of a column; a word has one meaning."""
+    known = values.setdefault(column, {})
+    for word, ours in meanings.items():
+        _same(f"{VALUES}{column}.{word}", *("null" if one is None else one for one in (known.get(word, ours), ours)))
+    known |= meanings
 
 
 def written(key: str, value: str) -> str:

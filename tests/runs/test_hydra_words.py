@@ -1,11 +1,15 @@
 """Words of the command line reach the configuration as users write them."""
 
+import re
+
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
+from mammo.cli.train import checked
+from mammo.errors import InputError
 from mammo.runs.compose import config_of
-from mammo.runs.hydra_words import for_hydra, written
+from mammo.runs.hydra_words import check_once, for_hydra, written
 from tests.conftest import by_hydra, composed
 
 
@@ -61,6 +65,45 @@ def test_words_of_several_columns_are_one_setting_and_all_others_stay():
     parts = for_hydra(["data.parts=[mias,{name: table, table: ä.csv}]"])
     assert for_hydra(parts) == parts
     assert for_hydra(["task.positive=[bösartig, krank]"]) == ["task.positive=['bösartig', krank]"]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("seed=1 seed=2", "seed is given twice, as 1 and as 2; "),
+        ("seed=1 model=compact ++seed=2", "seed is given twice, as 1 and as 2; "),
+        ("data.fold=1 data.fold=null", "data.fold is given twice, as 1 and as null; "),
+        ("model=vgg16 model=inception", "model is given twice, as vgg16 and as inception; "),
+        ("data.columns.patient=A +data.columns.patient=B", "data.columns.patient is given twice"),
+        ("data.values.view.a=CC data.values.view.a=MLO", "data.values.view.a is given twice, as CC and as MLO; "),
+        ("data.values.view.a=CC data.values.view.a=null", "data.values.view.a is given twice, as CC and as null; "),
+        ("data.values={view:{a:CC}} data.values.view.a=MLO", "data.values.view.a is given twice"),
+    ],
+)
+def test_a_key_with_two_values_is_refused_by_the_program_and_by_the_other_verbs(line, said):
+    with pytest.raises(InputError, match=f"^{re.escape(said)}"):
+        config_of(line.split(), {})
+    with pytest.raises(InputError, match=f"^{re.escape(said)}"):
+        checked(line.split())
+
+
+def test_a_sweep_of_a_key_twice_is_refused():
+    with pytest.raises(InputError, match=r"^seed is given twice, as 1,2 and as 3; "):
+        checked(["-m", "seed=1,2", "model=compact", "seed=3"])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "seed=1 seed=1 seed='1'",
+        "model=compact model.image_size=32 +trainer.x=1 trainer.max_epochs=3",
+        "~heads heads=[svm] data.values.view.a=CC data.values.view.b=CC data.values.view.a=CC",
+        "data.values={view:{a:CC}} data.values={laterality:{a:left}} --config-dir a --config-dir b -m",
+    ],
+)
+def test_a_value_said_again_and_all_that_is_no_second_value_pass(line):
+    check_once(line.split())
+    for_hydra(line.split())
 
 
 @pytest.mark.parametrize(
