@@ -27,6 +27,7 @@ NEEDS: dict[str, tuple[list[str], list[str]]] = {  # columns that need a word in
     "windows.csv": ([*NAMES, "label"], [*SAMPLE[1:3], "score"]),
     "explained.csv": ([*NAMES[:2], "head", "place"], ["x_px", "y_px", *POINTED, "rank_correlation"]),
 }
+FILM = ["image_id", "spacing_mm", "notes"]  # columns of films.csv that are no numbers of the pixels
 ROWS = "rows.json"  # the number of rows of each table, so that one which was cut is known; older runs lack it
 
 
@@ -155,6 +156,16 @@ class RunTables:
         if not (self.path / "films.csv").is_file():
             return pd.DataFrame(columns=["image_id", "notes"])
         return self._table("films.csv", {"image_id": "string", "notes": "string"})
+
+    def changed_films(self, now: pd.DataFrame) -> list[str]:
+        """Return the images of a table like `films` that have other pixels than in `films`, as their numbers tell."""
+        before = self.films
+        numbers = [name for name in now if name in before and name not in FILM]
+        both = before.merge(now.astype({"image_id": "string"}), on="image_id")
+        one, two = (both[[f"{name}{end}" for name in numbers]].to_numpy(float) for end in ("_x", "_y"))
+        # Another kind of processor may round a grey level otherwise.
+        same = np.isclose(one, two, rtol=1e-3, atol=1e-3, equal_nan=True).all(axis=1)
+        return both.loc[~same, "image_id"].tolist()
 
     @property
     def learnt_before(self) -> pd.DataFrame:

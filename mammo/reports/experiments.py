@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from mammo.datasets.registry import GENERAL
 from mammo.errors import InputError
 from mammo.evaluation.experiments import Experiment, Job
 from mammo.evaluation.external import External, read_external
@@ -18,6 +19,7 @@ from mammo.files import read_json
 from mammo.reports.detection import judged
 from mammo.run_folder import RunFolder
 from mammo.tables.memory import give_back
+from mammo.wording import number_of
 
 JOBS = "jobs.json"  # in a sweep folder: the names of its job folders
 REPEATED = ("seed", "data.fold", "sweep")  # these settings repeat an experiment and do not make a new one
@@ -39,7 +41,9 @@ def read_experiments(paths: Iterable[Path], *, named: bool = False) -> list[Expe
         if path.is_file():
             of_path = [experiment_of(read_external(path))]
         elif (path / JOBS).is_file():
-            of_path = _of_folders([RunFolder(path / name) for name in read_json(path / JOBS)])
+            runs = [RunFolder(path / name) for name in read_json(path / JOBS)]
+            check_same_films(path, runs)
+            of_path = _of_folders(runs)
         elif (path / "predictions.csv").is_file():
             of_path = _of_folders([RunFolder(path)], _shared(single))
         elif (path / "multirun.yaml").is_file():
@@ -93,7 +97,28 @@ def finished_runs(sweep: Path) -> list[RunFolder]:
     for run in runs:
         if not run.finished:
             raise not_ended(sweep, run)
+    check_same_films(sweep, runs)
     return runs
+
+
+def check_same_films(sweep: Path, runs: Iterable[RunFolder]) -> None:
+    """Refuse jobs of a sweep that read other pixels of the same films, as when files were replaced while it ran.
+
+    Raises:
+        InputError: They did; the line names some films.
+    """
+    first = dict[str, RunFolder]()  # by the data, and the version that read them
+    for run in runs:
+        if (version := run.provenance.get("preprocessing")) is None:
+            continue
+        data = {key: value for key, value in vars(run.config.data).items() if key not in GENERAL}
+        other = first.setdefault(json.dumps([data, version], default=str), run)
+        if other is not run and (images := other.changed_films(run.films)):
+            raise InputError(
+                f"{run.path} read other films than {other.path}: the pixels of {number_of(len(images), 'image')} "
+                f"differ, {images[0]} first; restore the files, remove the job that read others, and go on with "
+                f"python train.py resume={sweep}"
+            )
 
 
 def experiment_of(external: External) -> Experiment:

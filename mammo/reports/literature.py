@@ -16,7 +16,7 @@ from mammo.evaluation.experiments import mean
 from mammo.evaluation.leaks import united
 from mammo.evaluation.predictions import BASELINES
 from mammo.files import check_own_folder, read_json, write_table, write_text
-from mammo.reports.experiments import JOBS, read_experiments
+from mammo.reports.experiments import JOBS, check_same_films, read_experiments
 from mammo.reports.markdown import markdown, page
 from mammo.run_folder import RunFolder
 
@@ -42,7 +42,9 @@ def collect(sweeps: list[Path], folder: Path) -> None:
     runs: dict[tuple[str, str], list[RunFolder]] = {}
     for sweep in sweeps:
         names = read_json(sweep / JOBS) if (sweep / JOBS).is_file() else [""]
-        for run in (RunFolder(sweep / name) for name in names):
+        jobs = [RunFolder(sweep / name) for name in names]
+        check_same_films(sweep, jobs)
+        for run in jobs:
             config = run.config
             if config.source and config.split.name in SPLITS:
                 runs.setdefault((config.source["key"], config.split.name), []).append(run)

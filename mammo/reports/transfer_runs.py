@@ -10,7 +10,7 @@ from mammo.evaluation.aggregate import by_unit
 from mammo.evaluation.experiments import Experiment
 from mammo.evaluation.leaks import united
 from mammo.files import read_json
-from mammo.reports.experiments import JOBS, job_of, words_of
+from mammo.reports.experiments import JOBS, check_same_films, job_of, words_of
 from mammo.run_folder import RunFolder
 
 TESTS = "tests"  # in a sweep's folder: tests/<run>/<run on whose test part it is tested>/
@@ -54,6 +54,7 @@ def recipes(folder: Path) -> list[Recipe]:
             f"{folder}: expected a transfer sweep that has ended; go on with python train.py resume={folder}"
         )
     runs = [run for run in map(RunFolder, (folder / name for name in read_json(folder / JOBS))) if run.finished]
+    check_same_films(folder, runs)
     words = [words_of(run.job) for run in runs]
     shared = set.intersection(*(set(one.items()) for one in words)) if words else set()
     found: dict[str, dict[str, dict[Of, RunFolder]]] = {}

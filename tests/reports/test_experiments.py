@@ -13,7 +13,7 @@ from mammo.cli.main import app
 from mammo.errors import InputError
 from mammo.evaluation.bootstrap import interval
 from mammo.evaluation.experiments import mean, pooled_auroc
-from mammo.reports.experiments import read_experiments
+from mammo.reports.experiments import finished_runs, read_experiments
 from tests.evaluation.tables import predictions, run_folder
 
 
@@ -26,6 +26,33 @@ def sweep(folder, seeds=(0, 1), folds=(0, 1), **kwargs):
         run_folder(folder / names[-1], table, {"sweep": "folds", "data.fold": 0, "seed": 0})
     (folder / "jobs.json").write_text(json.dumps(names))
     return tables
+
+
+def test_jobs_of_a_sweep_that_read_other_pixels_of_the_same_films_are_refused(tmp_path):
+    """Jobs on other data, those of another version of the program, and older runs are not compared."""
+    sweep(tmp_path)
+    other = {"job2": {"name": "mias", "root": "elsewhere"}, "job3": {}}
+
+    def written(name, grey, preprocessing):
+        path = tmp_path / name / "provenance.json"
+        known = json.loads(path.read_text())
+        known["config"]["data"] |= other.get(name, {})
+        path.write_text(json.dumps(known | preprocessing))
+        pd.DataFrame({"image_id": ["m1", "m2"], "mean": [0.5, grey]}).to_csv(tmp_path / name / "films.csv", index=False)
+
+    for name, grey, cutting in (("job0", 0.5, 3), ("job1", 0.5001, 3), ("job2", 0.9, 3), ("job3", 0.9, 4)):
+        written(name, grey, {"preprocessing": {"cutting": cutting}})
+    assert len(read_experiments([tmp_path])[0].jobs) == len(finished(tmp_path)) == 4
+    written("job1", 0.6, {"preprocessing": {"cutting": 3}})
+    for read in (read_experiments, lambda paths: finished(*paths)):
+        with pytest.raises(InputError, match=r"job1 read other films than .*job0: the pixels of 1 image differ, m2 "):
+            read([tmp_path])
+
+
+def finished(folder):
+    for path in folder.glob("job?"):
+        (path / "finished.json").touch()
+    return finished_runs(folder)
 
 
 def own_area(table, head="softmax"):
