@@ -1,6 +1,7 @@
 """The errors that a user can correct, and the line that is printed for each."""
 
 import errno
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,9 @@ from pathlib import Path
 
 from mammo.paths import home
 
+log = logging.getLogger(__name__)
+
+DEBUG = "MAMMO_DEBUG"  # shows the tracebacks of errors that are told as damaged files
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FAILING = (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENOLCK)  # of a disk, or a file system of the network
 SHARED = Path("/dev/shm")  # Linux: the memory that processes share
@@ -40,7 +44,8 @@ class EmptyFilm(UnreadableFilm):
 def content_of(path: Path) -> Iterator[None]:
     """Turn what the content of a file or folder of ours breaks into an `InputError` that names it.
 
-    Only what reads such content stands in this context: damage raises whatever the reader below likes.
+    Only what reads such content stands in this context: damage raises whatever the reader below likes. So may a fault
+    of the program: with the environment variable `DEBUG` the log shows the traceback.
     """
     try:
         yield
@@ -50,8 +55,11 @@ def content_of(path: Path) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # such as a place before the start
             raise
         said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        if os.environ.get(DEBUG):
+            log.error("%s: %s", path, said, exc_info=error)
         raise InputError(
-            f"{path}: it is damaged, or another version wrote it ({said}); copy it again, or make it anew"
+            f"{path}: it is damaged, or another version wrote it ({said}); copy it again, or make it anew; {DEBUG}=1 "
+            "shows where it was read"
         ) from error
 
 

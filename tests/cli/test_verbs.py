@@ -3,7 +3,7 @@
 import pytest
 
 from mammo.cli import main, reports
-from mammo.errors import InputError
+from mammo.errors import DEBUG, InputError
 from tests.evaluation.tables import predictions, run_folder
 
 
@@ -39,5 +39,32 @@ def test_a_run_whose_facts_lack_a_key_is_one_line(tmp_path):
     one[["image_id", "patient", "split"]].to_csv(folder / "split.csv", index=False)
     (folder / "split_audit.json").write_text('{"patients_in_two_splits": []}')
     for command in (lambda: reports.report([folder]), lambda: reports.compare([other, folder])):
-        with pytest.raises(InputError, match=rf"{folder}: it is damaged.*'images_in_two_splits'.*make it anew"):
+        with pytest.raises(InputError, match=rf"{folder}: it is damaged.*'images_in_two_splits'.*{DEBUG}=1 shows"):
             command()
+
+
+@pytest.mark.parametrize(
+    ("words", "inside"),
+    [
+        (["report"], "mammo.reports.run.write"),
+        (["card"], "mammo.reports.card.model_card"),
+        (["run", "errors"], "mammo.runs.mistakes.mistakes"),
+        (["compare", "other"], "mammo.run_folder.leaks"),
+    ],
+)
+def test_a_fault_of_the_program_that_is_told_as_damage_shows_its_traceback_if_it_is_asked_for(
+    words, inside, tmp_path, monkeypatch, capsys, caplog
+):
+    def fault(*_):
+        return {}["a fault"]
+
+    for name in ("run", "other"):
+        (run_folder(tmp_path / name, predictions(6)) / "finished.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(inside, fault)
+    for asked in (False, True):
+        monkeypatch.setenv(DEBUG, "1" * asked)
+        with pytest.raises(SystemExit) as ended:
+            main.app([*words, "run"])
+        assert ended.value.code == main.BAD_INPUT and "(KeyError: 'a fault')" in capsys.readouterr().err
+        assert ("in fault" in caplog.text) == asked
