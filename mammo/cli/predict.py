@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mammo.errors import InputError
+from mammo.wording import number_of
 
 if TYPE_CHECKING:
     from mammo.config import DataConfig
@@ -90,7 +91,9 @@ def predict(
     dicom = {option: path for option, path in (("--dicom-sr", dicom_sr), ("--dicom-seg", dicom_seg)) if path}
     _check_dicom(folder, dicom)
     words = [word for word in films if word.startswith("data.") and "=" in word and not Path(word).exists()]
-    asked = films_of([one for one in films if one not in words], _data_of(words))
+    named = [one for one in films if one not in words]
+    _check_there(named if out is None and not json_ else [])  # programs get a row for each file
+    asked = films_of(named, _data_of(words))
 
     from mammo.inference.predict import predict as answers_for
 
@@ -120,6 +123,24 @@ def _self_test(run: "RunFolder", *, as_json: bool) -> None:
     typer.echo(json.dumps(found.as_json(), indent=1) if as_json else "\n".join(found.lines()))
     if found.first is not None:
         raise typer.Exit(1)
+
+
+def _check_there(names: list[str]) -> None:
+    """Refuse names of which none is there, before anything is loaded; beside others, each has a row with the reason."""
+    if names and not any(_is_there(Path(name).expanduser()) for name in names):
+        others = f", nor for {number_of(len(names) - 1, 'other name')}" if len(names) > 1 else ""
+        raise InputError(f"{names[0]}: no such file or folder{others}; name films, a folder or a table that is there")
+
+
+def _is_there(path: Path) -> bool:
+    """Tell whether a name is there, be it a link that leads nowhere, or what this user may not see."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _check_new(path: Path) -> None:

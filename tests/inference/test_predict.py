@@ -332,7 +332,10 @@ def test_a_point_names_the_lesion_and_without_one_the_breast_is_searched(trained
     ("words", "said"),
     [
         (["{run}", "{empty}"], "no file is in this folder"),
-        (["{run}", "nowhere.png"], "0 films predicted, 1 left out"),
+        (["{run}", "nowhere.png"], "error: nowhere.png: no such file or folder; name films"),
+        (["{run}", "nowhere/a.png", "b.csv", "data.spacing_mm=0.1"], "no such file or folder, nor for 1 other name; "),
+        (["{run}", "nowhere.png", "--json"], '"reason": "it cannot be read (No such file'),
+        (["{run}", "nowhere.png", "{film}/b.png", "{link}"], "0 films predicted, 3 left out"),
         (["{run}", "{film}", "--head", "svmm"], "no head svmm; it has softmax, svm"),
         (["{run}", "{film}", "--at", "4;5"], "--at 4;5: expected x,y"),
         (["{run}", "{film}", "", "--at", "4,5"], "the name of a film is empty"),
@@ -348,7 +351,9 @@ def test_a_point_names_the_lesion_and_without_one_the_breast_is_searched(trained
 )
 def test_where_nothing_can_be_done_it_is_said_and_the_status_is_2(trained, phantom, tmp_path, words, said):
     (tmp_path / "empty").mkdir()
+    (tmp_path / "link.png").symlink_to("nowhere.png")
     places = {"run": trained(WHOLE).path, "empty": tmp_path / "empty", "film": phantom.root / "mdb001.pgm"}
+    places["link"] = tmp_path / "link.png"
     places |= {
         name: trained(of).path for name, of in (("lesion", LESION), ("detector", DETECTOR)) if f"{{{name}}}" in words
     }
