@@ -336,11 +336,6 @@ def pytest_collection_finish():
     gc.freeze()
 
 
-def last_of_each(*lines):
-    """The words of a command line, the last one of each key alone: the program refuses a key with two values."""
-    return list({line.partition("=")[0]: line for line in lines}.values())
-
-
 def resolved(*overrides):
     """The settings of a run under these overrides, as the program has them."""
     from mammo.runs import settings

@@ -23,7 +23,7 @@ from safetensors.numpy import load_file
 
 from mammo.auditing.hashes import read_grey
 from mammo.files import read_json
-from tests.conftest import CONF, SHARES, last_of_each
+from tests.conftest import CONF, SHARES
 
 PROGRAMS = ("slurmctld", "slurmd", "srun", "sbatch", "scontrol", "munged")
 pytestmark = [
@@ -230,7 +230,7 @@ def test_two_nodes_train_as_two_devices_of_one_machine_do(slurm, settings, tmp_p
 
 def test_bad_input_is_not_tried_again(slurm, settings, tmp_path):
     for _ in range(3):  # which process ends first, and so whose end is a signal, is chance
-        job = slurm.submit(tmp_path, *last_of_each(*settings, "data.batch_size=3"))
+        job = slurm.submit(tmp_path, *settings, "data.batch_size=3")
         slurm.completed(job, 240)
         assert "error: data.batch_size=3 cannot be shared by 2 devices" in (tmp_path / f"slurm-{job}.out").read_text()
         assert slurm.state(job)["Restarts"] == "0"

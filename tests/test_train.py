@@ -32,7 +32,7 @@ from mammo.runs import log as run
 from mammo.runs.hydra_words import for_hydra
 from mammo.runs.train import train
 from mammo.tasks.build import build_task
-from tests.conftest import CONF, SHARES, SMALL, composed, last_of_each, prepared_of, resolved
+from tests.conftest import CONF, SHARES, SMALL, composed, prepared_of, resolved
 
 FILES = [
     "split.csv", "split_audit.json", "samples.csv", "predictions.csv", "metrics.json", "features.safetensors",
@@ -658,7 +658,7 @@ def test_the_phantom_has_no_pretrained_weights_and_the_real_data_do():
 
 def launched(cwd, *arguments):
     """The program itself, as a user starts it."""
-    line = [sys.executable, str(CONF.parent / "train.py"), *last_of_each(*arguments)]
+    line = [sys.executable, str(CONF.parent / "train.py"), *arguments]
     return subprocess.run(line, check=False, cwd=cwd, capture_output=True, text=True, timeout=300)
 
 

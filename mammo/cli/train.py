@@ -24,7 +24,7 @@ from mammo.paths import conf
 from mammo.processes import peers, resume
 from mammo.processes.garbage import collect_seldom
 from mammo.runs import sweep
-from mammo.runs.hydra_words import check_once, for_hydra
+from mammo.runs.hydra_words import for_hydra, said_twice
 
 EXPECTED = (InputError, CompactHydraException, InterpolationResolutionError)
 PROGRAM = "MAMMO_PROGRAM"  # the environment variable with the id of the process that the user started
@@ -71,7 +71,8 @@ def checked(arguments: list[str]) -> list[str]:
     peers.check_named(arguments)
     if any(word.startswith("=") for word in arguments):
         raise InputError(f"{next(word for word in arguments if word.startswith('='))}: expected <key>=<value>")
-    check_once(arguments)
+    for line in said_twice(arguments):
+        print(in_terminal(line), file=sys.stderr)  # noqa: T201
     flags = [word for word in arguments if word in ("-m", "--multirun")]  # Hydra wants it before all other words
     arguments = resume.resumed([*flags, *(word for word in arguments if word not in flags)])
     arguments = resume.named_again(for_hydra(arguments))

@@ -1,5 +1,6 @@
 """The settings of a run that is started from Python; they are composed like those of the command line."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +15,9 @@ from mammo.config import Config
 from mammo.errors import InputError
 from mammo.paths import conf
 from mammo.runs import settings
-from mammo.runs.hydra_words import check_once, for_hydra
+from mammo.runs.hydra_words import for_hydra, said_twice
+
+log = logging.getLogger(__name__)
 
 
 def config_of(line: list[str], chosen: Mapping[str, Any]) -> Config:
@@ -25,10 +28,11 @@ def config_of(line: list[str], chosen: Mapping[str, Any]) -> Config:
         chosen: Settings that override these words; a group is a dictionary.
 
     Raises:
-        InputError: A word or setting is unknown, has two values, or one that is out of range.
+        InputError: A word or setting is unknown, or a value is out of range.
     """
     configuration.register()
-    check_once(line)
+    for doubled in said_twice(line):
+        log.warning(doubled)
     line = for_hydra(line)
     if GlobalHydra.instance().is_initialized():
         GlobalHydra.instance().clear()

@@ -60,20 +60,20 @@ def for_hydra(words: list[str]) -> list[str]:
     return [*found, *([f"data.values={_quote(json.dumps(values, ensure_ascii=False))}"] if values else [])]
 
 
-def check_once(words: list[str]) -> None:
-    """Refuse a key that words give two values; Hydra would take the last one, and not say so.
+def said_twice(words: list[str]) -> list[str]:
+    """Return a line on each key that words give two values, of which Hydra takes the last one and does not say so.
 
-    The same value twice is harmless. `for_hydra` looks at the words of `data.values`, which may come in parts.
-
-    Raises:
-        InputError: A key has two values.
+    `for_hydra` looks at the words of `data.values`, which may come in parts.
     """
-    given = dict[str, str]()
+    given, lines = dict[str, str](), list[str]()
     for word in words:
         key, separator, value = word.partition("=")
-        name = key.lstrip("+")
+        name, value = key.lstrip("+"), value.strip("'\"")
         if separator and not word.startswith(("-", "~")) and not f"{name}.".startswith(VALUES):
-            _same(name, given.setdefault(name, value).strip("'\""), value.strip("'\""))
+            if given.setdefault(name, value) != value:
+                lines.append(f"{name} is given twice, as {given[name]} and as {value}; {value} counts")
+            given[name] = value
+    return lines
 
 
 def _same(key: str, before: object, now: object) -> None:

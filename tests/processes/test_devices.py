@@ -26,7 +26,7 @@ from mammo.models.losses import build_loss
 from mammo.processes import devices, launch, peers
 from mammo.runs import sweep
 from tests import ranks
-from tests.conftest import ARCHIVE, CONF, SHARES, SMALL, composed, last_of_each, prepared_of, resolved
+from tests.conftest import ARCHIVE, CONF, SHARES, SMALL, composed, prepared_of, resolved
 
 TWO = Config(trainer=TrainerConfig(accelerator="cpu", devices=2, precision="32-true"))
 TORCHRUN = {"TORCHELASTIC_RUN_ID": "none", "RANK": "3", "WORLD_SIZE": "4", "GROUP_WORLD_SIZE": "2"}
@@ -37,7 +37,7 @@ SRUN = {
 
 
 def launched(cwd, *arguments, env=None):
-    line = [sys.executable, str(CONF.parent / "train.py"), *last_of_each(*arguments)]
+    line = [sys.executable, str(CONF.parent / "train.py"), *arguments]
     return subprocess.run(
         line, check=False, cwd=cwd, capture_output=True, text=True, timeout=600, env=os.environ | (env or {})
     )
@@ -178,7 +178,7 @@ def test_five_folds_on_two_devices(phantom, tmp_path):
 
 def small_run(phantom, *overrides):
     lines = [*SMALL, f"data.root={phantom.root}", SHARES, "model=compact", "model.image_size=64", "heads=[knn]"]
-    return last_of_each(*lines, "early_stopping.patience=null", *overrides)
+    return [*lines, "early_stopping.patience=null", *overrides]
 
 
 @pytest.mark.slow
