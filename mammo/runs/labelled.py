@@ -39,11 +39,13 @@ def labelled_predictions(run: RunFolder, sheet: pd.DataFrame, name: str) -> tupl
     of = [f"{'probability_' if written else 'p_'}{one}" for one in classes]
     if absent := [column for column in ("label", *of) if column not in sheet]:
         raise InputError(f"{name}: no column {absent[0]}; expected predictions of this run, with a label for each row")
-    rows = sheet[sheet["unit"].eq("image") & sheet["status"].eq("predicted")] if written else sheet
+    rows = sheet[sheet["unit"].eq("image")] if written else sheet
+    notes = _said_of(rows) if written else []
+    rows = rows[rows["status"].eq("predicted")] if written else rows
     rows = rows[rows["head"].notna() & ~rows["head"].isin(BASELINES).fillna(False)]
     rows = rows if written else rows[rows["split"].eq("test")]
     unlabelled = rows["label"].isna()
-    notes = [f"left out: {number_of(int(unlabelled.sum()), 'row')} without a label"] if unlabelled.any() else []
+    notes += [f"left out: {number_of(int(unlabelled.sum()), 'row')} without a label"] if unlabelled.any() else []
     rows = rows[~unlabelled]
     numbered, rows = rows.index, rows.reset_index(drop=True)
 
@@ -88,6 +90,20 @@ def labelled_predictions(run: RunFolder, sheet: pd.DataFrame, name: str) -> tupl
     if table.duplicated(["image_id", "finding_id", "patch", "head"]).any():
         raise InputError(f"{name}: an image has two rows of one head; name images by their own image_id, once each")
     return table, notes
+
+
+def _said_of(images: pd.DataFrame) -> list[str]:
+    """Return notes of labelled images that `mammo predict` left out, or predicted only by force."""
+    labelled, notes = images[images["label"].notna()], []
+    if lacking := labelled.loc[labelled["status"].ne("predicted"), "image_id"].nunique():
+        notes.append(f"left out: {number_of(lacking, 'labelled image')} that mammo predict did not predict")
+    reasons = labelled["reason"] if "reason" in labelled else pd.Series(pd.NA, labelled.index, "string")
+    if forced := labelled.loc[labelled["status"].eq("predicted") & reasons.notna(), "image_id"].nunique():
+        notes.append(
+            f"{number_of(forced, 'image counts that is', 'images count that are')} unlike those of the run (--force), "
+            "which mammo predict refuses without it"
+        )
+    return notes
 
 
 def _heads(run: RunFolder) -> set[str]:

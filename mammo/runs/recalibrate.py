@@ -24,7 +24,7 @@ from mammo.inference.build import heads_of
 from mammo.inference.operating import FILMS, choices_of
 from mammo.reports import recalibration as report
 from mammo.run_folder import RunFolder
-from mammo.runs.external_data import check_run, data_of
+from mammo.runs.external_data import check_run, data_of, said_in
 from mammo.runs.labelled import is_of_films, labelled_predictions
 from mammo.runs.learnt import learnt_samples, same_pixels
 from mammo.runs.plugins import load_plugins_of
@@ -145,7 +145,10 @@ def _tested(run: RunFolder, films: Path, folder: Path, words: Sequence[str]) -> 
     """Return the predictions of an external test on the films of a table; its folder is written."""
     from mammo.runs.external_test import test
 
-    data = data_of(run, list(words), {"name": "table", "table": str(films)})
+    own, asked = run.config.data.voi, said_in(words).get("data.voi")
+    if asked not in (None, own):
+        raise InputError(f"data.voi={asked}: the run reads films with data.voi={own}, now and later; leave it out")
+    data = data_of(run, list(words), {"name": "table", "table": str(films), "voi": own})
     test(run, data, folder, command=("mammo", "recalibrate", str(run.path), str(films), *words))
     tested = RunFolder(folder)
     if learnt := tested.provenance["tested_on_learnt"]:

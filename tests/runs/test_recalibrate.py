@@ -22,6 +22,8 @@ from mammo.inference.predict import predict
 from mammo.inference.self_test import check
 from mammo.processes.resume import FINISHED
 from mammo.run_folder import RunFolder
+from mammo.runs import external_test
+from mammo.runs.labelled import labelled_predictions
 from mammo.runs.own_answers import curve_of
 from tests.conftest import CONF
 
@@ -259,6 +261,26 @@ def test_predictions_of_images_that_were_learnt_are_refused(run, tmp_path):
         "recalibrate", run.path, tmp_path / "ours.csv", "--out", tmp_path / "m", "--sensitivity", "2"
     )
     assert status == 2 and "--sensitivity 2" in output
+
+
+def test_films_are_read_as_the_run_read_its_own(run, tmp_path, monkeypatch):
+    def tested(run, data, *_, **__):
+        raise InputError(f"asked with voi {data.voi}")
+
+    monkeypatch.setattr(external_test, "test", tested)
+    monkeypatch.setattr(run.config.data, "voi", "none")
+    pd.DataFrame({"path": ["a.dcm"], "patient": ["p"], "label": ["normal"]}).to_csv(tmp_path / "films.csv", index=False)
+    for words, said in (((), "asked with voi none"), (["data.voi=first"], "data.voi=first: the run reads films with")):
+        with pytest.raises(InputError, match=said):
+            mammo.recalibrate(run, tmp_path / "films.csv", out=tmp_path / "model", settings=words)
+
+
+def test_labelled_images_that_were_not_predicted_or_were_forced_are_counted(run, tmp_path):
+    table = pd.read_csv(labelled(run, tmp_path / "ours.csv"), dtype="string")
+    table.loc[table["image_id"] == "bad", "label"] = "normal"
+    table.loc[table["image_id"] == "film 3", "reason"] = "forced, though unlike"
+    notes = labelled_predictions(run, table, "ours.csv")[1]
+    assert [note[:30] for note in notes] == ["left out: 1 labelled image tha", "1 image counts that is unlike "]
 
 
 @pytest.mark.slow
