@@ -2,7 +2,7 @@
 
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -95,6 +95,7 @@ def _add_page(app: FastAPI) -> None:
 def _add_model(app: FastAPI, service: Service) -> None:
     """Add what tells of the service and its model."""
 
+    @app.head("/health", include_in_schema=False)  # as some monitors ask
     @app.get("/health")
     async def health() -> JSONResponse:
         """Tell if the service answers, and how many requests wait."""
@@ -129,7 +130,7 @@ def _add_films(app: FastAPI, service: Service) -> None:
 
     @app.post("/predict", openapi_extra=FORM, responses={200: {"content": {"text/csv": {}}}, **RESPONSES})
     async def predict(
-        request: Request, format_: Annotated[str | None, Query(alias="format", pattern="^(json|csv)$")] = None
+        request: Request, format_: Annotated[Literal["json", "csv"] | None, Query(alias="format")] = None
     ) -> Response:
         """Predict films: a row for each, and for each breast, exam and patient, as JSON or CSV."""
         accepted = request.headers.get("accept", "")

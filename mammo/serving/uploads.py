@@ -13,11 +13,11 @@ from mammo.formats.dicom import LEAST_MM, MOST_MM
 from mammo.inference.films import FACTS
 from mammo.inference.predictor import Point
 from mammo.serving.limits import Limits, Refused
+from mammo.tables.spellings import side_and_view, translations
 from mammo.wording import number_of
 
 OPTIONS = ("units", "force", "at")
 YES, NO = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
-SIDES = {"left": "left", "right": "right", "l": "left", "r": "right"}
 LONGEST = 200  # letters of a name
 MOST_TEXT = 10_000  # bytes of a field that is no film
 
@@ -129,8 +129,7 @@ async def _form(items: list[tuple[str, UploadFile | str]]) -> Form:
             content,
             _text(each["patient"][n]),
             _text(each["exam"][n]),
-            _side(each["laterality"][n]),
-            _text(each["view"][n].upper()),
+            *_side_and_view(each["laterality"][n], each["view"][n]),
             _spacing(each["spacing_mm"][n]),
         )
         for n, (_, content) in enumerate(files)
@@ -171,12 +170,21 @@ def _text(text: str) -> str | None:
     return printable(text) or None
 
 
-def _side(text: str) -> str | None:
-    if not text:
-        return None
-    if (side := SIDES.get(text.lower())) is None:
-        raise Refused(422, f"laterality is {printable(text)[:20]}; expected left or right")
-    return side
+def _side_and_view(side: str, view: str) -> tuple[str | None, str | None]:
+    """Return laterality and view in the words of tables, as `Rows.sides_and_views`; `LMLO` in either field gives both.
+
+    A view that no table has is kept as it is.
+    """
+    sides, views = translations("laterality", [side]), translations("view", [view])
+    both = {one: side_and_view(one) for one in (side, view) if one}
+    told = {pair[0] for pair in both.values() if pair} | {sides[side] or ""} - {""}
+    if side and sides[side] is None and not both[side]:
+        raise Refused(422, f"laterality is {printable(side)[:20]}; expected left or right")
+    shown = {pair[1] for pair in both.values() if pair} | {views[view] or ""} - {""}
+    if len(told) > 1 or len(shown) > 1:
+        said = f"laterality is {printable(side)[:20]} and view is {printable(view)[:20]}"
+        raise Refused(422, f"{said}, which tell two sides or views; leave one out")
+    return next(iter(told), None), next(iter(shown), None) or _text(view.upper())
 
 
 def _spacing(text: str) -> float | None:

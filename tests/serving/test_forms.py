@@ -82,6 +82,29 @@ def test_an_option_that_is_unknown_or_given_twice_is_refused(fields, word):
     assert found.value.status == 422
 
 
+@pytest.mark.parametrize(
+    ("laterality", "view", "expected"),
+    [
+        (b"L", b"mlo", ("left", "MLO")),
+        (b"", b"RMLO", ("right", "MLO")),
+        (b"R MLO", b"", ("right", "MLO")),
+        (b"rechts", b"medio-lateral oblique", ("right", "MLO")),
+        (b"B", b"something else", (None, "SOMETHING ELSE")),
+        (b"left", b"RMLO", "two sides or views"),
+        (b"LCC", b"MLO", "two sides or views"),
+        (b"MLO", b"", "laterality is MLO; expected left or right"),
+    ],
+)
+def test_side_and_view_are_read_in_the_words_of_tables(laterality, view, expected):
+    body = part(b"film", name=b"a") + part(laterality, "laterality") + part(view, "view") + END
+    if isinstance(expected, str):
+        with pytest.raises(Refused, match=expected):
+            read(body)
+        return
+    (film,) = read(body).films
+    assert (film.laterality, film.view) == expected
+
+
 @pytest.mark.parametrize(("value", "expected"), [(b"1", True), (b"True", True), (b"0", False), (b"off", False)])
 def test_force_is_yes_or_no(value, expected):
     assert read(part(b"film", name=b"a") + part(value, "force") + END).force == expected

@@ -99,6 +99,9 @@ def test_films_get_what_mammo_predict_gives_as_json_and_as_csv(service, client, 
         client.post("/predict", files=sent(films["path"]), data=facts, headers={"accept": "text/csv"}).text
         == as_csv.text
     )
+    other = client.post("/predict?format=xml", files=sent(films["path"]), data=facts)
+    assert other.status_code == 422 and other.json()["error"] == "format: Input should be 'json' or 'csv'"
+    assert client.head("/health").status_code == 200
     formula = client.post("/predict?format=csv", files=[("films", ("=2+2.dcm", b"no film"))]).text
     assert "./=2+2.dcm" in formula and ",=" not in formula
     table = pd.read_csv(io.StringIO(as_csv.text), dtype=str, keep_default_na=False)
