@@ -170,6 +170,12 @@ def facts_of(tags: Tags) -> Facts:
         codes += view.items("ViewModifierCodeSequence")
     if any("MAGNIF" in code.text("CodeMeaning").upper() for code in codes):
         notes.append("a magnification view")
+    if tags.text("BreastImplantPresent").upper() == "YES":
+        notes.append("a breast with an implant (BreastImplantPresent)")
+    if tags.text("PartialView").upper() == "YES":
+        notes.append("a part of the breast (PartialView)")
+    if "BitsStored" not in tags:
+        notes.append("BitsStored is not stated; all bits of BitsAllocated are taken")
     sides = _sides(tags)
     if {"left", "right"} <= set(sides.values()):
         said = ", ".join(f"{keyword} is {side or 'both'}" for keyword, side in sides.items())

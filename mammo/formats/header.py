@@ -21,7 +21,7 @@ from mammo.formats.stream import has_pixels, layout_of
 from mammo.formats.tags import Tags, is_dicom, read_tags
 from mammo.processes.workers import shared_out
 
-VERSION = 8  # raise it if this file changes a header; a change of the reading of films raises READING_VERSION
+VERSION = 9  # raise it if this file changes a header; a change of the reading of films raises READING_VERSION
 MANY = 400  # files from which on several processes read: they take half a second to start
 AT_ONCE = 50  # files that a process answers at once, which takes a tenth of the time of one by one
 

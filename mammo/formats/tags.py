@@ -41,7 +41,8 @@ USED = [
     "PixelSpacing", "PixelSpacingCalibrationType", "ImagerPixelSpacing", "NominalScannedPixelSpacing",
     "EstimatedRadiographicMagnificationFactor", "DistanceSourceToDetector", "DistanceSourceToPatient",
     "ImageLaterality", "Laterality", "FrameLaterality", "ViewPosition", "ViewCodeSequence",
-    "ViewModifierCodeSequence", "PatientOrientation", "AcquisitionDate", "AcquisitionTime",
+    "ViewModifierCodeSequence", "BreastImplantPresent", "PartialView",
+    "PatientOrientation", "AcquisitionDate", "AcquisitionTime",
     "AcquisitionDateTime", "OrganDose", "Manufacturer", "ManufacturerModelName", "KVP",
     "ImageType", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 ]  # fmt: skip

@@ -321,6 +321,19 @@ def test_laterality_and_view_are_found_in_their_order(read):
     assert found.view == "MLO" and "magnification" in found.notes[-1]
     code.CodeValue, code.CodeMeaning = "399162004", "?"
     assert read(ViewPosition=None, ViewCodeSequence=[code]).view == "CC"
+
+
+@pytest.mark.parametrize(
+    ("tags", "said"),
+    [
+        ({"BreastImplantPresent": "YES"}, "with an implant"),
+        ({"PartialView": "YES"}, "a part of the breast"),
+        ({"BitsStored": None, "HighBit": None}, "BitsStored is not stated"),
+    ],
+)
+def test_what_a_film_shows_of_the_breast_and_what_is_assumed_of_its_bits_has_a_note(read, tags, said):
+    assert any(said in note for note in read(**tags).notes)
+    assert read().notes == read(BreastImplantPresent="NO", PartialView="NO").notes == ()
     assert read(ViewPosition=None).view is None
     told = {
         "xccl": "XCCL",
