@@ -36,6 +36,7 @@ from mammo.inference.dicom_source import (
     site,
     uid_of,
 )
+from mammo.wording import number_of
 
 HALF_PX = 0.5  # from the middle of the first pixel to the corner of the image
 NUMBERS = {
@@ -71,7 +72,7 @@ def write_reports(answers: Answers, paths: Sequence[str], folder: Path) -> list[
             written += 1
         except UnreadableFilm as error:
             notes.append(f"{shown}: no DICOM report, as {error}")
-    return [*notes, f"{written} DICOM reports are in {folder}"]
+    return [*notes, f"{number_of(written, 'DICOM report is', 'DICOM reports are')} in {folder}"]
 
 
 def report_of(

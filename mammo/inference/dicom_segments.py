@@ -27,6 +27,7 @@ from mammo.inference.dicom_source import (
     silent,
     uid_of,
 )
+from mammo.wording import number_of
 
 SEGMENTS = {  # category and kind of what a run finds, by `segmentation.target`
     "lesion": (codes.SCT.MorphologicallyAbnormalStructure, words.REGION),
@@ -58,7 +59,7 @@ def write_segments(answers: Answers, paths: Sequence[str], folder: Path) -> list
             written += 1
         except UnreadableFilm as error:
             notes.append(f"{shown}: no DICOM segmentation, as {error}")
-    return [*notes, f"{written} DICOM segmentations are in {folder}"]
+    return [*notes, f"{number_of(written, 'DICOM segmentation is', 'DICOM segmentations are')} in {folder}"]
 
 
 def segments_of(source: Dataset, region: np.ndarray, target: str, model: Model, number: int) -> Dataset:
