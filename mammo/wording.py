@@ -1,5 +1,8 @@
 """Words for counts, in lines that people read."""
 
+import re
+from collections.abc import Mapping, Sequence
+
 
 def number_of(count: int, one: str, more: str | None = None) -> str:
     """Return a count with the words for the things, in the plural unless there is one.
@@ -12,3 +15,25 @@ def number_of(count: int, one: str, more: str | None = None) -> str:
     if count == 1:
         return f"1 {one}"
     return f"{count:,} {more or one + ('es' if one.endswith('x') else 's')}"
+
+
+def count_notes(notes: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return one line for all films that have the same note, apart from its numbers.
+
+    Args:
+        notes: The notes of each film, by `image_id`.
+    """
+    of: dict[str, dict[str, str]] = {}  # the films of each kind of note, with their own note
+    for image_id, said in notes.items():
+        for note in said:
+            of.setdefault(re.sub(r"\d+(\.\d+)?", "0", note), {})[image_id] = note
+    lines = []
+    for films in of.values():
+        first = " (numbers of the first; the others differ)" * (len(set(films.values())) > 1)
+        counted = "1 image" if len(films) == 1 else f"{len(films)} images"
+        lines.append(f"{counted} ({_some(list(films))}): {next(iter(films.values()))}{first}")
+    return lines
+
+
+def _some(names: Sequence[str], most: int = 3) -> str:
+    return ", ".join(names[:most]) + ", ..." * (len(names) > most)

@@ -19,10 +19,9 @@ from mammo.datasets.labels import Labels
 from mammo.datasets.understood import Understood
 from mammo.errors import InputError, UnreadableFilm
 from mammo.preprocessing.breast import Breast, find_breast
-from mammo.preprocessing.crop_table import count_notes
 from mammo.preprocessing.off_breast import off_breast
 from mammo.processes.workers import shared_out
-from mammo.wording import number_of
+from mammo.wording import count_notes, number_of
 
 FILMS = 16  # on the sheet
 SHOWN = 5  # names in a line

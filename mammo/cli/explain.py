@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mammo.cli.predict import NOTHING, point_of
+from mammo.cli.predict import NOTHING, check_idle, point_of, with_settings
 from mammo.errors import InputError
 from mammo.wording import number_of
 
@@ -15,12 +15,15 @@ def explain(
     run: Annotated[Path, typer.Argument(help="the folder of a finished run")],
     films: Annotated[
         list[str] | None,
-        typer.Argument(help="films, folders or tables of films, or images of the run's data set by their image_id"),
+        typer.Argument(
+            help="films, folders or tables of films, or images of the run's data set by their image_id; and settings "
+            "as of mammo predict, such as data.spacing_mm=<mm>"
+        ),
     ] = None,
     head: Annotated[
         str | None, typer.Option(help="the head to explain [default: softmax; of a detector: detector]")
     ] = None,
-    out: Annotated[Path, typer.Option(help="folder for the pictures")] = Path("explained"),
+    out: Annotated[Path | None, typer.Option(help="folder for the pictures [default: explained]")] = None,
     at: Annotated[
         str | None, typer.Option(help="a point x,y of one film in pixels, for a run on lesion windows")
     ] = None,
@@ -43,6 +46,9 @@ def explain(
     check_run(folder)
     if bool(films) == score:
         raise InputError("name films to explain, or --score to score the maps of the test part, and not both")
+    if score:
+        check_idle("--score", {"--out": out, "--at": at})
+    out = out or Path("explained")
     if not score:
         check_writable(out, "--out")
     load_plugins_of(folder)
@@ -64,7 +70,8 @@ def explain(
     from mammo.explaining.picture import save
 
     done, left_out, named = 0, 0, Counter[str]()
-    for one in explanations(build_predictor(folder, head), films or [], point_of(at)):
+    sources, data = with_settings(films or [])
+    for one in explanations(build_predictor(folder, head), sources, point_of(at), data):
         if isinstance(one, UnreadableFilm):
             typer.echo(f"left out: {one}")
             left_out += 1

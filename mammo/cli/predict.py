@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -78,6 +79,8 @@ def predict(
     if self_test or not films:
         if films or not self_test:
             raise InputError("expected films, or --self-test without films; name films, a folder or a table")
+        of_films = {"--head": head, "--out": out, "--at": at, "--units": units, "--force": force, "--marks": marks}
+        check_idle("--self-test", of_films | {"--dicom-sr": dicom_sr, "--dicom-seg": dicom_seg})
         _self_test(folder, as_json=json_)
         return
     detects = folder.config.task.kind == "detection"
@@ -90,10 +93,9 @@ def predict(
         raise InputError(f"{out} would hold the answers and the marks; name one file with --out, another with --marks")
     dicom = {option: path for option, path in (("--dicom-sr", dicom_sr), ("--dicom-seg", dicom_seg)) if path}
     _check_dicom(folder, dicom)
-    words = [word for word in films if word.startswith("data.") and "=" in word and not Path(word).exists()]
-    named = [one for one in films if one not in words]
+    named, data = with_settings(films)
     _check_there(named if out is None and not json_ else [])  # programs get a row for each file
-    asked = films_of(named, _data_of(words))
+    asked = films_of(named, data)
 
     from mammo.inference.predict import predict as answers_for
 
@@ -175,13 +177,38 @@ def _write_dicom(option: str, answers: "Answers", films: list[str], folder: Path
     return write_reports(answers, films, folder)
 
 
-def _data_of(words: list[str]) -> "DataConfig | None":
-    """Return the settings that words give, in which tables are read; None without any."""
-    if not words:
-        return None
+def with_settings(words: list[str]) -> tuple[list[str], "DataConfig | None"]:
+    """Return which words of the command line name films, and the settings that the others give; None without any.
+
+    Raises:
+        InputError: A setting is unknown, or has nothing to do with the films that are named.
+    """
+    from mammo.inference.films import OF_TABLES, SPACING, TABLES
+
+    settings = [word for word in words if word.startswith("data.") and "=" in word and not Path(word).exists()]
+    films = [word for word in words if word not in settings]
+    if not settings:
+        return films, None
     from mammo.runs.compose import config_of
 
-    return config_of(["data=table", *words], {}).data
+    data = config_of(["data=table", *settings], {}).data
+    for word in settings:
+        name = word.partition("=")[0].split(".")[1]
+        if name not in (*OF_TABLES, SPACING):
+            read = ", ".join(f"data.{one}" for one in (*OF_TABLES, SPACING))
+            raise InputError(
+                f"{word} does nothing here: films are read as the run read its own, and of the settings of data {read} "
+                "are looked at; leave it out"
+            )
+        if name in OF_TABLES and not any(one.lower().endswith(TABLES) for one in films):
+            raise InputError(f"{word} is for a table of films, and none is named; name one, or leave it out")
+    return films, data
+
+
+def check_idle(option: str, others: Mapping[str, object]) -> None:
+    """Refuse an option, by its name, that does nothing beside another one."""
+    if idle := [name for name, value in others.items() if value]:
+        raise InputError(f"{idle[0]} does nothing with {option}; leave it out")
 
 
 def point_of(text: str | None) -> tuple[float, float] | None:

@@ -92,7 +92,7 @@ class Explanation:
         shown += "" if found.score is None else f"; score {found.score:.4g}"
         if found.score is not None and found.threshold is not None:
             shown += f" {'above' if found.score > found.threshold else 'not above'} the threshold {found.threshold:.4g}"
-        more = "".join(f"; {note}" for note in self.notes)
+        more = "".join(f"; {note}" for note in (*self.notes, *found.notes))
         return f"{self.name}: {found.called} ({self.head}: {shown}); {where}{more}"
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from mammo.config import DataConfig
 from mammo.datasets.base import Dataset
 from mammo.datasets.film import Film
 from mammo.datasets.geometry import Geometry, geometry
@@ -54,7 +55,10 @@ def lesions_of(rows: pd.DataFrame) -> tuple[Geometry, ...]:
 
 
 def explanations(
-    predictor: Predictor[Any], sources: Sequence[Path | str], at: Point | None = None
+    predictor: Predictor[Any],
+    sources: Sequence[Path | str],
+    at: Point | None = None,
+    data: DataConfig | None = None,
 ) -> Iterator[Explanation | UnreadableFilm]:
     """Yield the explanation of each film, or why there is none.
 
@@ -63,6 +67,7 @@ def explanations(
         sources: Films, folders and tables, as `films_of` takes them, or images of the run by their `image_id`; a
             portable folder knows no images.
         at: A point of the only film, for a run on lesion windows.
+        data: See `films_of`.
 
     Raises:
         InputError: A source is neither, or a point is given for several films.
@@ -70,7 +75,7 @@ def explanations(
     samples = set() if predictor.run.portable else set(predictor.run.samples["image_id"].astype(str))
     named = [str(one) for one in sources if str(one) in samples and not Path(one).exists()]
     others = [one for one in sources if str(one) not in named]
-    files = films_of(others).rows if others else pd.DataFrame()
+    files = films_of(others, data).rows if others else pd.DataFrame()
     if at is not None and len(named) + len(files) != 1:
         raise InputError(f"a point is for one film, but {len(named) + len(files)} are asked about; name one film")
     images = Images.of_run(predictor.run) if named else None

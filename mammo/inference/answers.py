@@ -10,7 +10,7 @@ from mammo.cells import printable
 from mammo.inference.operating import OperatingPoint
 from mammo.inference.prediction import Outline, called
 from mammo.run_folder import RunFolder
-from mammo.wording import number_of
+from mammo.wording import count_notes, number_of
 
 FIRST = ["unit", "status", "reason", "path", "image_id", "patient", "exam", "laterality", "view", "films", "head"]
 LAST = ["score", "called", "threshold", "sensitivity", "specificity", "notes"]
@@ -82,13 +82,15 @@ class Answers:
         """Return the answers in words.
 
         Args:
-            every: True gives a line to every row; False to those that were left out.
+            every: True gives a line to every row, and to what was done to films or assumed of them; False to rows that
+                were left out, as the table has the rest.
         """
         two = f"; positive means {self.classes[1]}" if len(self.classes) == 2 else ""
         said = [f"task {self.run.config.task.name}: {' or '.join(self.classes)}{two}"]
         said += [str(point) for point in self.points.values()]
         said += [_calibration(point) for (_, unit), point in self.points.items() if unit == "image"]
         said += [f"note: {note}" for note in self.notes]
+        said += [f"note: {line}" for line in count_notes(self._of_films())] if every else []
         shown = [row for row in self.rows if every or row["status"] != "predicted"]
         said += list(dict.fromkeys(_line(row) for row in shown))
         units = {row["unit"] for row in self.rows} - {"image"}
@@ -97,6 +99,15 @@ class Answers:
         )
         said.append(f"{number_of(self.predicted, 'film')} predicted, {self.left_out} left out{more}. {WARNING}")
         return said
+
+    def _of_films(self) -> dict[str, list[str]]:
+        """Return the notes of each film that are not of all answers, by its image_id."""
+        of_all = {*self.notes, *(note for point in self.points.values() for note in point.notes)}
+        found: dict[str, dict[str, None]] = {}
+        for row in self.rows:
+            if row["unit"] == "image":
+                found.setdefault(row["image_id"], {}).update(dict.fromkeys(row["notes"]))
+        return {image: [note for note in notes if note not in of_all] for image, notes in found.items()}
 
 
 def row_of(

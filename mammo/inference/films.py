@@ -28,6 +28,8 @@ from mammo.wording import number_of
 
 # Endings of tables; one that cannot be read is refused as a table, with what to save it as.
 TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".xlsm", ".xls", ".ods", ".parquet", ".csv.gz", ".csv.xz")
+OF_TABLES = ("columns", "values", "patient_from", "root")  # settings of data by which tables are read
+SPACING = "spacing_mm"  # the one for films that do not give it
 FACTS = ["patient", "exam", "laterality", "view", "spacing_mm"]  # known of a film before a pixel is read
 TOLD = ["laterality", "view", "patient"]  # of a film that is confused with another one, a header tells otherwise
 ASKED = ["path", "image_id", *FACTS]  # the columns of a table that are looked at

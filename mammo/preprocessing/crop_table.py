@@ -17,7 +17,7 @@ from mammo.preprocessing.appearance import NUMBERS
 from mammo.preprocessing.crops import Crop
 from mammo.preprocessing.cutting import Cutter, Facts, UnreadableFilms
 from mammo.preprocessing.stored import in_files, joined
-from mammo.wording import number_of
+from mammo.wording import count_notes, number_of
 
 FILM_COLUMNS = ["image_id", "height", "width", "max_level", "spacing_mm", "notes", *NUMBERS]
 AT_ONCE = 65_536  # images whose samples are made together, so that a million of them take no more memory while made
@@ -215,28 +215,6 @@ def _united(notes: list[str]) -> list[str]:
 
 def _below(tables: list[pd.DataFrame]) -> pd.DataFrame:
     return tables[0] if len(tables) == 1 else pd.concat(tables, ignore_index=True)
-
-
-def count_notes(notes: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return one line for all films that have the same note, apart from its numbers.
-
-    Args:
-        notes: The notes of each film, by `image_id`.
-    """
-    of: dict[str, dict[str, str]] = {}  # the films of each kind of note, with their own note
-    for image_id, said in notes.items():
-        for note in said:
-            of.setdefault(re.sub(r"\d+(\.\d+)?", "0", note), {})[image_id] = note
-    lines = []
-    for films in of.values():
-        first = " (numbers of the first; the others differ)" * (len(set(films.values())) > 1)
-        counted = "1 image" if len(films) == 1 else f"{len(films)} images"
-        lines.append(f"{counted} ({_some(list(films))}): {next(iter(films.values()))}{first}")
-    return lines
-
-
-def _some(names: Sequence[str], most: int = 3) -> str:
-    return ", ".join(names[:most]) + ", ..." * (len(names) > most)
 
 
 def _first(unreadable: dict[str, str], most: int = 3) -> str:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -217,6 +218,27 @@ def test_what_is_no_film_is_left_out_with_its_reason(run, abnormal, tmp_path):
     assert str(second).startswith(str(tmp_path / "notes.pgm"))
     with pytest.raises(InputError, match="a point is for one film"):
         next(explanations(run.predictor(), [abnormal, tmp_path / "notes.pgm"], at=(1, 2)))
+
+
+def test_the_command_takes_the_settings_of_predict_and_tells_what_was_assumed(run, abnormal, tmp_path, monkeypatch):
+    def called(*words):
+        result = CliRunner().invoke(app, ["explain", str(run.path), *map(str, words)])
+        return result.exit_code, result.output
+
+    monkeypatch.chdir(tmp_path)
+    films = mammo.load_run(run.path).config.data.root
+    cv2.imwrite("film.png", cv2.imread(f"{films}/{abnormal}.pgm", cv2.IMREAD_UNCHANGED))
+    pd.DataFrame({"Ort": ["film.png"]}).to_csv("films.csv", index=False)
+    status, said = called("films.csv", "data.columns.path=Ort")
+    assert status == 0 and "does not give the size of a pixel" in said and (tmp_path / "explained").is_dir()
+    status, said = called("films.csv", "data.columns.path=Ort", "data.spacing_mm=0.2", "--out", "again")
+    assert status == 0 and "size of a pixel" not in said
+    for words, told in (
+        (["film.png", "data.voi=none"], "data.voi=none does nothing"),
+        (["--score", "--out", "pictures"], "--out does nothing with --score"),
+    ):
+        status, said = called(*words)
+        assert status == 2 and told in said
 
 
 @pytest.mark.slow

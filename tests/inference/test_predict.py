@@ -16,7 +16,7 @@ from mammo.cli.main import app
 from mammo.datasets.findings import SAMPLE
 from mammo.errors import InputError
 from mammo.inference import predict as predicting
-from mammo.inference.answers import FIRST, LAST
+from mammo.inference.answers import FIRST, LAST, Answers, row_of
 from mammo.inference.build import build_predictor
 from mammo.inference.films import films_of
 from mammo.inference.operating import operating_point
@@ -229,6 +229,20 @@ def test_films_whose_patient_or_side_is_not_known_belong_to_no_patient_or_breast
     assert any("no known laterality" in note for note in answers.notes)
 
 
+def test_what_was_done_to_films_is_said_without_a_table_too():
+    answers = Answers(SimpleNamespace(config=SimpleNamespace(task=SimpleNamespace(name="any"))), ["no", "yes"], ["all"])
+    for name, head, notes in (("a", "x", ("all", "white is 9")), ("a", "y", ("alone",)), ("b", "x", ("white is 8",))):
+        facts = {"status": "predicted", "path": name, "image_id": name, "head": head, "notes": notes}
+        answers.rows.append(row_of("image", facts, {"no": 0.4, "yes": 0.6}))
+    lines = [line for line in answers.lines(every=True) if line.startswith("note")]
+    assert lines == [
+        "note: all",
+        "note: 2 images (a, b): white is 9 (numbers of the first; the others differ)",
+        "note: 1 image (a): alone",
+    ]
+    assert not any("white" in line for line in answers.lines(every=False))
+
+
 def test_what_breasts_and_exams_lack_is_said_once(trained, listed, tmp_path):
     films = pd.read_csv(listed, dtype=str)[:3].assign(patient="P", exam=["E1", "E2", None])
     films.to_csv(tmp_path / "films.csv", index=False)
@@ -343,6 +357,8 @@ def test_a_point_names_the_lesion_and_without_one_the_breast_is_searched(trained
         (["{run}", "{film}", "{film}2", "--at", "4,5"], "a point is for one film"),
         (["{run}", "{film}", "--units", "woman"], "unit woman: expected image, breast"),
         (["{run}", "{film}", "--marks", "marks.csv"], "is no detector"),
+        (["{run}", "{film}", "data.voi=none"], "data.voi=none does nothing here"),
+        (["{run}", "{film}", "data.root=films"], "data.root=films is for a table of films, and none is named"),
         (["{lesion}", "{film}", "--at", "2000,3"], "the point 2000,3 is outside the film of 1024 x 1024 pixels"),
         (["{lesion}", "{film}", "--at", "nan,3"], "the point nan,3 is outside the film"),
         (["{detector}", "{film}", "--out", "{empty}/marks.csv"], "would hold the answers and the marks"),

@@ -164,6 +164,8 @@ def test_what_cannot_be_tested_is_said(run):
     changed = run()
     assert ended(changed.path, "--self-test", "film.png")[0] == 2
     assert "expected films, or --self-test" in ended(changed.path)[1]
+    status, said = ended(changed.path, "--self-test", "--units", "breast")
+    assert status == 2 and "--units does nothing with --self-test" in said
     (changed.self_test / EXPECTED).unlink()
     with pytest.raises(InputError, match="has no self-test"):
         check(changed)

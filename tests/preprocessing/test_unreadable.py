@@ -12,10 +12,10 @@ from mammo.datasets.labels import find_task
 from mammo.datasets.mias import MIAS
 from mammo.errors import InputError, UnreadableFilm
 from mammo.preprocessing import crop_table
-from mammo.preprocessing.crop_table import count_notes
 from mammo.preprocessing.crops import build_crop
 from mammo.processes import workers
 from mammo.training import prepare
+from mammo.wording import count_notes
 from tests.conftest import resolved
 from tests.preprocessing.test_crops import archive, read
 
