@@ -65,6 +65,30 @@ class Film:
         return cls(pixels, max_level or 255, **facts)  # type: ignore[arg-type]
 
 
+def check_film(film: object) -> None:
+    """Refuse what is no film, such as one that was made in Python with levels of another depth.
+
+    Raises:
+        InputError: It is no `Film`, or its pixels, `max_level` or spacing cannot be those of one.
+    """
+    if not isinstance(film, Film):
+        raise InputError(
+            f"found a {type(film).__name__}; expected a film, as read_film or a predictor's read returns it"
+        )
+    pixels = film.pixels
+    if getattr(pixels, "ndim", 0) != 2 or pixels.dtype not in (np.uint8, np.uint16) or not pixels.size:
+        raise InputError(
+            "the pixels of the film are no array of (height, width) uint8 or uint16; convert them, see Film"
+        )
+    if not pixels.max() <= film.max_level <= np.iinfo(pixels.dtype).max:
+        raise InputError(
+            f"the film has max_level {film.max_level}, and its largest level is {pixels.max()} of {pixels.dtype}; give "
+            "the level of white, or None to Film.of, which finds it"
+        )
+    if film.spacing_mm is not None and not film.spacing_mm > 0:
+        raise InputError(f"the film has spacing_mm {film.spacing_mm}; expected the side of a pixel, or None if unknown")
+
+
 def read_film(source: Path | str | bytes, voi: str = "first") -> Film:
     """Read a film from a DICOM, PGM, PNG, TIFF, JPEG or BMP file; the content decides, not the name.
 

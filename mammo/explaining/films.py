@@ -1,6 +1,6 @@
 """The films to explain: files, folders and tables, and images of the run's own data set, whose lesions are known."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,7 @@ def lesions_of(rows: pd.DataFrame) -> tuple[Geometry, ...]:
 
 def explanations(
     predictor: Predictor[Any],
-    sources: Sequence[Path | str],
+    sources: Iterable[Path | str],
     at: Point | None = None,
     data: DataConfig | None = None,
 ) -> Iterator[Explanation | UnreadableFilm]:
@@ -73,6 +73,7 @@ def explanations(
         InputError: A source is neither, or a point is given for several films.
     """
     samples = set() if predictor.run.portable else set(predictor.run.samples["image_id"].astype(str))
+    sources = list(sources)
     named = [str(one) for one in sources if str(one) in samples and not Path(one).exists()]
     others = [one for one in sources if str(one) not in named]
     files = films_of(others, data).rows if others else pd.DataFrame()

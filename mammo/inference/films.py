@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ class Films:
     notes: list[str] = field(default_factory=list)
 
 
-def films_of(sources: Sequence[Path | str], data: DataConfig | None = None) -> Films:
+def films_of(sources: Iterable[Path | str], data: DataConfig | None = None) -> Films:
     """Return the films of files, folders and tables, each file once.
 
     Args:
@@ -63,7 +63,9 @@ def films_of(sources: Sequence[Path | str], data: DataConfig | None = None) -> F
     notes: list[str] = []
     parts = []
     acquisitions: dict[str, str] = {}
-    if "" in map(str, sources):  # which pathlib would take as the working folder
+    if isinstance(sources, pd.DataFrame):  # whose items are names of columns
+        raise InputError("found a table in memory; expected paths of films, such as table['path'], or that of a table")
+    if "" in map(str, sources := list(sources)):  # which pathlib would take as the working folder
         raise InputError("the name of a film is empty; is a variable of the shell not set?")
     for source in map(Path, sources):
         path = source.expanduser()

@@ -118,6 +118,8 @@ def answers_from(
 
 def check_units(units: Sequence[str] | None) -> None:
     """Refuse a unit that is unknown."""
+    if isinstance(units, str):
+        raise InputError(f"units={units!r} is one text; expected a list, such as ['image', 'patient']")
     if odd := [unit for unit in units or () if unit not in UNITS]:
         raise InputError(f"unit {odd[0]}: expected {', '.join(UNITS)}")
 

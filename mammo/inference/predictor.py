@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from mammo.datasets.film import Film, read_film
+from mammo.datasets.film import Film, check_film, read_film
 from mammo.datasets.labels import Labels
 from mammo.errors import InputError, content_of
 from mammo.inference.operating import OperatingPoint, operating_point
@@ -117,9 +117,10 @@ class Predictor(ABC, Generic[S]):
             force: True answers for a film unlike those of the run too; `unlike` says why it would have been refused.
 
         Raises:
-            InputError: The film needs a spacing that it does not give, there is no breast, or the film is unlike those
-                of the run.
+            InputError: It is no film, needs a spacing that it does not give, shows no breast, or is unlike the films of
+                the run.
         """
+        check_film(film)
         answer = next(self.answers([self.see(film, at=at)]))
         if answer.unlike and not force:
             raise InputError(f"the film is {answer.unlike}; force=True answers all the same")

@@ -49,6 +49,8 @@ def data_of(run: RunFolder, words: Sequence[str], chosen: Mapping[str, Any] | No
     Raises:
         InputError: A word is no setting of the data, or none says which data set.
     """
+    if isinstance(words, str):
+        raise InputError(f"settings={words!r} is one text; expected a list of such words")
     if odd := [word for word in words if "=" not in word]:
         raise InputError(f"{odd[0]}: expected settings of the data, say data=inbreast; a test takes one run")
     said = said_in(words)

@@ -2,13 +2,14 @@
 
 import struct
 import zlib
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from mammo.datasets.film import Film, read_film, read_mask, write_pgm
+from mammo.datasets.film import Film, check_film, read_film, read_mask, write_pgm
 from mammo.errors import InputError, UnreadableFilm
 from mammo.formats.header import read_header
 
@@ -19,6 +20,26 @@ DEEP = LEVELS.astype(np.uint16) * 16  # of 12 bits
 def chunk(kind, content=b""):
     """A part of a PNG."""
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"pixels": [[1, 2]]}, "no array of"),
+        ({"pixels": np.ones((2, 2, 3), np.uint8)}, "no array of"),
+        ({"pixels": np.full((2, 2), 0.5)}, "no array of"),
+        ({"pixels": np.array([[0, 4000]], np.uint16)}, "max_level 255, and its largest level is 4000"),
+        ({"max_level": 4095}, "max_level 4095, and its largest level is 9 of uint8"),
+        ({"spacing_mm": float("nan")}, "spacing_mm nan"),
+    ],
+)
+def test_a_film_that_somebody_made_is_checked(changed, said):
+    film = Film(np.array([[0, 9]], np.uint8), 255)
+    check_film(film)
+    with pytest.raises(InputError, match=said):
+        check_film(replace(film, **changed))
+    with pytest.raises(InputError, match="found a str"):
+        check_film("film.png")
 
 
 def test_a_pgm_comes_back_as_it_was_written(tmp_path):

@@ -391,6 +391,15 @@ def test_a_table_that_is_none_says_what_it_is(tmp_path, name, content, said):
         films_of([tmp_path / name])
 
 
+def test_paths_from_python_come_in_any_order_of_things_but_no_table_or_text_is_taken_apart(tmp_path):
+    (tmp_path / "a.pgm").write_bytes(b"P5 1 1 255\n\0")
+    assert list(films_of(tmp_path.glob("*.pgm")).rows["path"]) == [str(tmp_path / "a.pgm")]
+    with pytest.raises(InputError, match="a table in memory"):
+        films_of(pd.DataFrame({"path": ["a.pgm"]}))
+    with pytest.raises(InputError, match="units='patient' is one text"):
+        predicting.check_units("patient")
+
+
 def test_a_film_in_two_files_is_told(tmp_path):
     for name, uid in (("a.dcm", "1.2.3"), ("b.dcm", "1.2.3"), ("c.dcm", "1.2.4"), ("d.dcm", None)):
         (tmp_path / name).write_bytes(ways.dicom(ways.X, SOPInstanceUID=uid))
