@@ -18,6 +18,7 @@ from mammo.inference.classifier import ClassifierPredictor, SeenWindows
 from mammo.inference.exported import BLANK, DIGEST, RUN, ExportedRun, OnnxPredictor, sealed
 from mammo.inference.films import own_films
 from mammo.inference.onnx_graph import graph_of
+from mammo.inference.operating import COMPUTES
 from mammo.inference.portable import PREPROCESSING, card_of, facts_of
 from mammo.inference.quantised import quantise
 from mammo.preprocessing.crops import Grid, Whole
@@ -127,7 +128,7 @@ def loss_of(parity: Parity, precision: str | None) -> str | None:
     if precision is None or (beside is parity and precision == "float32"):
         return None
     return (
-        f"The model computes in {precision}: on {number_of(beside.films, 'test image')} its probabilities were at most "
+        f"{COMPUTES} {precision}: on {number_of(beside.films, 'test image')} its probabilities were at most "
         f"{beside.apart:.2g} from the run's, and {beside.changed} decisions were others."
     )
 

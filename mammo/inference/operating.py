@@ -15,6 +15,7 @@ from mammo.wording import number_of
 UNDEFINED = Value(None, reason="the run has no validation part with both classes")
 REACHED = ("sensitivity_at_threshold", "specificity_at_threshold")
 FILMS = "films"  # the part of a recalibrated run that chose
+COMPUTES = "The model computes in"  # the note of answers of a file that computes otherwise than its run
 PARTS = {"val": "validation", "test": "the test part, which is a leak", FILMS: "the films that chose it"}
 
 

@@ -10,7 +10,7 @@ from mammo.evaluation.external import SUM_WITHIN
 from mammo.evaluation.operating_point import FLOOR
 from mammo.evaluation.predictions import BASELINES, COLUMNS
 from mammo.evaluation.raw_table import WRITTEN
-from mammo.inference.operating import operating_point
+from mammo.inference.operating import COMPUTES, operating_point
 from mammo.run_folder import RunFolder
 from mammo.runs.own_answers import check_called, check_scores, check_thresholds
 from mammo.tables.numbers import named_rows, to_numbers
@@ -84,6 +84,11 @@ def labelled_predictions(run: RunFolder, sheet: pd.DataFrame, name: str) -> tupl
     if written:
         check_thresholds(run, rows, refuse, notes)
         check_called(classes, rows, probabilities, refuse)
+        refuse(
+            rows["notes"].fillna("").str.contains(COMPUTES, regex=False) if "notes" in rows else False,
+            "an ONNX file answered that computes otherwise than the run, so its thresholds are not those of the run; "
+            "predict the films by the run, and label that table",
+        )
         probabilities = _undone(run, rows["head"].to_numpy(str), probabilities)
     for index, one in enumerate(classes):
         table[f"p_{one}"] = probabilities[:, index]
