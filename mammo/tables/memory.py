@@ -6,9 +6,10 @@ from mammo.memory import return_freed
 
 
 def keep_little() -> None:
-    """Let Arrow use jemalloc where it has it; mimalloc, its default, keeps half a table of what it has freed."""
+    """Let Arrow use jemalloc where it has it, and keep nothing that is freed; else that is half a table and more."""
     if "jemalloc" in pa.supported_memory_backends():
         pa.set_memory_pool(pa.jemalloc_memory_pool())
+        pa.jemalloc_set_decay_ms(0)
 
 
 def give_back() -> None:
