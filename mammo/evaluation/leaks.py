@@ -12,7 +12,7 @@ from mammo.datasets.findings import PARTS, SAMPLE
 from mammo.errors import InputError
 from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.predictions import choices
-from mammo.tables.alike import rows_among
+from mammo.tables.alike import places_among, rows_among
 from mammo.wording import number_of
 
 WHAT = {"label": "labels", "split": "parts", "patient": "patients"}  # columns that predictions and samples both have
@@ -143,7 +143,7 @@ def check_tables(table: pd.DataFrame, samples: pd.DataFrame, split: pd.DataFrame
     if "split" not in samples:
         return  # older runs did not write it
     dealt = samples.loc[samples["split"].isin(PARTS), ["image_id", "split"]]  # not if copies of images were dealt
-    absent = rows_among(dealt, split, ["image_id"]) < 0
+    absent = places_among(dealt["image_id"], split["image_id"].drop_duplicates()) < 0
     if absent.any():
         lost = dealt["image_id"].iloc[absent.argmax()]
         raise InputError(f"split.csv: {lost} of samples.csv is not in it; copy it again")
@@ -155,7 +155,7 @@ def _check_column(file: str, table: pd.DataFrame, samples: pd.DataFrame, row: np
     if column not in samples:
         return
     said, words = pd.factorize(table[column].fillna(""))  # numbers of words, as columns of words fill the memory
-    true = pd.Index(words).get_indexer(samples[column].fillna(""))
+    true = places_among(samples[column].fillna(""), pd.Series(words))
     differs = np.append(true, -1)[row] != said  # a row of no sample is -1, and takes the last one
     if column == "split":
         differs &= np.append(samples[column].isin(PARTS), False)[row]  # copies of an image may lie in several

@@ -18,7 +18,7 @@ from mammo.datasets.findings import SAMPLE
 from mammo.errors import InputError
 from mammo.evaluation.mark_tables import with_answers
 from mammo.evaluation.operating_point import Operating, choose
-from mammo.tables.alike import row_numbers
+from mammo.tables.alike import row_numbers, rows_of
 from mammo.tables.arrow_csv import arrow_csv
 from mammo.wording import number_of
 
@@ -101,15 +101,15 @@ class Predictions:
     samples: pd.DataFrame  # (N, 4) the columns `SAMPLE`
 
     @classmethod
-    def of(cls, table: pd.DataFrame, classes: list[str]) -> "Predictions":
-        """Return the predictions that rows of a table hold, all of one head."""
+    def of(cls, table: pd.DataFrame, classes: list[str], who: Patients | None = None) -> "Predictions":
+        """Return the predictions that rows of a table hold, all of one head; `who` are their patients, if known."""
         score = table["score"].to_numpy(float)
         return cls(
             tuple(classes),
             pc.index_in(_words(table["label"]), pa.array(classes, pa.large_string())).to_numpy(False).astype(int),
             table[[f"p_{name}" for name in classes]].to_numpy(float),
             None if np.isnan(score).any() else score,
-            Patients.of(table["patient"]),
+            who or Patients.of(table["patient"]),
             table[SAMPLE],
         )
 
@@ -203,10 +203,13 @@ def by_head(table: pd.DataFrame, classes: list[str], split: str) -> dict[str, Pr
     """Return the predictions of each head for the samples of a split (`train`, `val` or `test`)."""
     samples = originals(table)
     needed = samples[[*SAMPLE, "patient", "label", "score", *(f"p_{name}" for name in classes)]]
-    inside, heads, found = samples["split"] == split, samples["head"], dict[str, Predictions]()
-    for head in heads[inside].unique():
-        mask = (inside & (heads == head)).to_numpy(bool)
-        found[str(head)] = Predictions.of(needed if mask.all() else needed[mask], classes)  # not copied without need
+    inside, heads, found = (samples["split"] == split).to_numpy(bool), samples["head"], dict[str, Predictions]()
+    names, who = None, None
+    for head in heads.array[inside].unique():
+        mask = inside & (heads == head).to_numpy(bool)
+        rows = needed if mask.all() else rows_of(needed, mask)
+        who = who if rows["patient"].equals(names) else Patients.of(rows["patient"])  # mostly those of the head before
+        names, found[str(head)] = rows["patient"], Predictions.of(rows, classes, who)
     return found
 
 

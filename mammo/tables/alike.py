@@ -52,8 +52,8 @@ def rows_among(table: pd.DataFrame, among: pd.DataFrame, columns: Sequence[str])
         columns: The columns that count: the first holds words, the others whole numbers.
     """
     word, *numbers = columns
-    words = among[word].drop_duplicates()
-    keys = [places_among(one[word], words).astype(np.int64) for one in (table, among)]
+    number, words = pd.factorize(among[word], use_na_sentinel=False)
+    keys = [places_among(table[word], pd.Series(words)).astype(np.int64), number]
     for column in numbers:
         values = [one[column].to_numpy(np.int64, na_value=-1) for one in (table, among)]
         least = min(int(one.min(initial=0)) for one in values)
@@ -62,6 +62,11 @@ def rows_among(table: pd.DataFrame, among: pd.DataFrame, columns: Sequence[str])
     first = np.flatnonzero(~pd.Series(keys[1]).duplicated().to_numpy())
     row = pd.Index(keys[1][first]).get_indexer(keys[0])
     return np.append(first, -1)[row]
+
+
+def rows_of(table: pd.DataFrame, mask: np.ndarray) -> pd.DataFrame:
+    """Return the rows of a (N,) bool mask, numbered anew; it takes half the time and memory of `table[mask]`."""
+    return pd.DataFrame({column: table[column].array[mask] for column in table})
 
 
 def by_word(words: pd.Series, of: Callable[[pd.Series], pd.Series]) -> pd.Series:

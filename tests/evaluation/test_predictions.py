@@ -36,6 +36,15 @@ def test_copies_of_the_training_part_are_no_samples_unless_they_were_dealt_as_su
     assert len(by_head(both, CLASSES, "train")["svm"]) == (table.query("head == 'svm'")["split"] == "train").sum()
 
 
+def test_each_head_has_its_own_patients_in_the_order_of_its_own_rows():
+    table = pd.concat(
+        [rows.sample(frac=1, random_state=at) for at, (_, rows) in enumerate(predictions(6).groupby("head"))]
+    )
+    for head, one in by_head(table, CLASSES, "test").items():
+        rows = table[(table["head"] == head) & (table["split"] == "test")]
+        assert one.patients.tolist() == rows["patient"].tolist() and len(set(one.patients)) > 1
+
+
 @pytest.mark.parametrize("end", ["", ".xz", ".gz"])
 def test_a_compressed_table_is_read_as_the_plain_one(tmp_path, end):
     table = predictions(3)

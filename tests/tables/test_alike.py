@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mammo.tables.alike import different, places_among, rows_among
+from mammo.tables.alike import different, places_among, rows_among, rows_of
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,9 @@ def test_rows_among_others_are_those_that_a_merge_finds():
     found = rows_among(table, among, keys)
     assert found.tolist() == expected.tolist()
     assert (found == -1).any() and (found >= 0).any()
+
+
+def test_rows_of_a_mask_are_those_that_pandas_takes():
+    table = pd.DataFrame({"word": ["a", None, "b", "a"], "number": [1, 2, 3, 4], "score": [0.5, np.nan, 1, 2]})
+    table, mask = table.astype({"number": "Int64"}).set_index("number", drop=False), np.array([True, True, False, True])
+    pd.testing.assert_frame_equal(rows_of(table, mask), table[mask].reset_index(drop=True))
