@@ -6,7 +6,7 @@ import pandas as pd
 from mammo.datasets.labels import Labels
 from mammo.errors import InputError
 from mammo.evaluation.predictions import originals
-from mammo.tables.alike import places_among, row_numbers
+from mammo.tables.alike import places_among, row_numbers, rows_of
 from mammo.tables.memory import give_back
 from mammo.wording import number_of
 
@@ -55,13 +55,15 @@ def telling_units(predictions: pd.DataFrame) -> list[str]:
     Args:
         predictions: A predictions table with the columns `PLACES`.
     """
+    give_back()
     table = originals(predictions)[["split", "head", "image_id", "patient", *PLACES]]
     image = row_numbers(table, ["split", "image_id"])
-    of_heads = [image[(table["head"] == head).to_numpy(bool)] for head in table["head"].unique()]
+    of_heads = (image[(table["head"] == head).to_numpy(bool)] for head in table["head"].unique())
     several = any(np.bincount(one).max() > 1 for one in of_heads)
-    images = table.loc[~pd.Series(image).duplicated().to_numpy(), ["split", "image_id", "patient", *PLACES]]
-    del image, of_heads  # as they may be large
-    breasts, exams = (placed(images, unit) for unit in ("breast", "exam"))
+    images = rows_of(table[["split", "image_id", "patient", *PLACES]], ~pd.Series(image).duplicated().to_numpy())
+    del image  # as it may be large
+    exams = placed(images, "exam")
+    breasts = exams.dropna(subset="laterality")
     visits = exams.drop_duplicates(["split", *UNITS["exam"]])
     differs = {
         "image": several,
@@ -79,7 +81,7 @@ def rows_for_units(predictions: pd.DataFrame) -> pd.DataFrame:
     """
     give_back()
     needed = ((predictions["split"] != "train") | (predictions["head"] == "majority")).to_numpy(bool)
-    return pd.DataFrame({column: predictions.pop(column)[needed] for column in list(predictions)})
+    return pd.DataFrame({column: predictions.pop(column).array[needed] for column in list(predictions)})
 
 
 def unit_notes(predictions: pd.DataFrame, unit: str) -> list[str]:
@@ -130,11 +132,11 @@ def by_unit(predictions: pd.DataFrame, task: Labels, unit: str, rule: str) -> tu
         chosen = alarm.groupby(of).idxmax()
     else:
         chosen = of.index[~of.duplicated()]
-        combined = combined_means(table[numbers], of)
+        combined = combined_means(table[numbers], of.to_numpy())
         if rule == "noisy_or":
             seen = table["head"] != "majority"  # which says the same of every unit, however large
             columns = ["score", *(f"p_{name}" for name in task.classes)]
-            combined.loc[seen, columns] = _of_any(table[seen], task, of[seen])
+            combined.loc[seen, columns] = _of_any(table[seen], task, of[seen].to_numpy())
         table[numbers] = combined
     named = {"image_id": _name(table, unit), "finding_id": 0, "patch": 0, "copy": 0}
     table = table.assign(label=_labels(table["label"], of.to_numpy(), task), **named).loc[chosen]
@@ -165,29 +167,37 @@ def any_positive(none: np.ndarray) -> np.ndarray:
     return np.stack([np.log(np.maximum(some, SMALLEST)) - none, np.exp(none), some], axis=1)
 
 
-def _of_any(table: pd.DataFrame, task: Labels, of: pd.Series) -> np.ndarray:
-    """Return (rows, 3) score and probabilities of each row's unit by `noisy_or`."""
+def _of_any(table: pd.DataFrame, task: Labels, of: np.ndarray) -> np.ndarray:
+    """Return (rows, 3) score and probabilities of each row's unit, whose number is `of`, by `noisy_or`."""
     negative, positive = (table[f"p_{name}"].to_numpy(float) for name in task.classes)
     if np.isnan(positive).any():
         raise InputError("aggregate=noisy_or needs probabilities, and these scores are none; use mean or max")
-    none = pd.Series(none_positive(negative, positive), table.index)
-    return any_positive(_rounded(none, none.groupby(of).transform("sum"), of).to_numpy())
+    none = pd.DataFrame({"none": none_positive(negative, positive)})
+    units = none.groupby(of)
+    return any_positive(_rounded(none, units.sum(), of)["none"].loc[of].to_numpy())
 
 
-def combined_means(numbers: pd.DataFrame, of: pd.Series) -> pd.DataFrame:
-    """Return the mean of each row's unit in each column; rows that say the same keep their number."""
-    means, lowest, highest = (numbers.groupby(of).transform(name) for name in ("mean", "min", "max"))
-    rounded = means.apply(lambda column: _rounded(numbers[column.name], column, of))
-    return rounded.where(lowest < highest, highest)
+def combined_means(numbers: pd.DataFrame, of: np.ndarray) -> pd.DataFrame:
+    """Return the mean of each row's unit in each column; rows that say the same keep their number.
+
+    Args:
+        numbers: N rows of numbers.
+        of: (N,) the numbers 0, 1, ... of the units.
+    """
+    units = numbers.groupby(of)
+    lowest, highest = units.min(), units.max()
+    combined = _rounded(numbers, units.mean(), of).where(lowest < highest, highest)
+    return combined.take(of).set_axis(numbers.index)
 
 
-def _rounded(numbers: pd.Series, combined: pd.Series, of: pd.Series) -> pd.Series:
+def _rounded(numbers: pd.DataFrame, combined: pd.DataFrame, of: np.ndarray) -> pd.DataFrame:
     """Return numbers of units, rounded to `DIGITS` of their largest part, so that equal ones stay equal.
 
     The mean of 0.1 and 0.7 would else differ from that of 0.3 and 0.5, and be no tie. A unit of one row keeps its own.
     """
-    largest = numbers.abs().groupby(of).transform("max")
-    kept = (of.groupby(of).transform("size") == 1) | ~((largest > TINY) & (largest < 1 / TINY))
+    units = numbers.abs().groupby(of)
+    largest = units.max()
+    kept = ~((largest > TINY) & (largest < 1 / TINY)) | (units.size() == 1).to_numpy()[:, None]
     scale = 10.0 ** (DIGITS - 1 - np.floor(np.log10(largest.mask(kept, 1.0))))
     return combined.where(kept, (combined * scale).round() / scale)
 
