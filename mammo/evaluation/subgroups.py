@@ -12,6 +12,7 @@ from mammo.evaluation.grouped import Weights
 from mammo.evaluation.metrics import support, weighted_metrics
 from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.predictions import BASELINES, Predictions
+from mammo.tables.alike import places_among
 
 DESCRIBED = ("finding", "severity", "density")  # columns whose words are subgroups
 
@@ -27,9 +28,9 @@ def subgroups(samples: pd.DataFrame, columns: Sequence[str] = DESCRIBED) -> list
     for column in ("dataset", "severity_source"):
         given = samples.get(column, pd.Series(pd.NA, samples.index)).astype("string").fillna("unstated")
         if given.nunique() > 1:
-            found += [(f"{column} {value}", (given == value).to_numpy()) for value in sorted(set(given))]
+            found += [(f"{column} {value}", (given == value).to_numpy()) for value in sorted(given.unique())]
     for column in (one for one in columns if one in samples):  # runs of before lack some
-        for value in sorted(set(samples[column].dropna()) - {"NORM"}):  # NORM is severity normal
+        for value in sorted({*samples[column].dropna().unique()} - {"NORM"}):  # NORM is severity normal
             found.append((f"{column} {value}", (samples[column] == value).to_numpy()))
     radius = (samples["radius_px"] * samples["spacing_mm"]).to_numpy(float)
     if np.isfinite(radius).sum() >= 3:
@@ -42,10 +43,15 @@ def subgroups(samples: pd.DataFrame, columns: Sequence[str] = DESCRIBED) -> list
     return [(name, mask) for name, mask in found if mask.any()]
 
 
-def by_subgroup(samples: pd.DataFrame, heads: dict[str, Predictions]) -> tuple[list[str], list[list[str]]]:
-    """Return the header and rows of a table: n, patients, AUROC and accuracy of each head in each subgroup."""
+def by_subgroup(facts: pd.DataFrame, heads: dict[str, Predictions]) -> tuple[list[str], list[list[str]]]:
+    """Return the header and rows of a table: n, patients, AUROC and accuracy of each head in each subgroup.
+
+    Args:
+        facts: The facts of the tested samples, see `facts_of`.
+        heads: The predictions of each head for these samples.
+    """
     tested = heads["majority"]
-    facts = facts_of(samples, tested)
+    unnamed = {head: replace(one, samples=one.samples[[]]) for head, one in heads.items()}  # quicker to cut
     areas = [head for head in heads if len(tested.classes) == 2 and head != "majority"]
     header = ["subgroup", "n", "patients"]
     for head in heads:
@@ -53,7 +59,7 @@ def by_subgroup(samples: pd.DataFrame, heads: dict[str, Predictions]) -> tuple[l
     rows = []
     for name, mask in subgroups(facts):
         cells = [name, str(mask.sum()), str(tested.who.count(mask))]
-        for head, one in heads.items():
+        for head, one in unnamed.items():
             area = [str(auroc(one, mask, alone=name.startswith("dataset ")))] if head in areas else []
             cells += [*area, str(accuracy(one, mask))]
         rows.append(cells)
@@ -62,12 +68,14 @@ def by_subgroup(samples: pd.DataFrame, heads: dict[str, Predictions]) -> tuple[l
 
 def facts_of(samples: pd.DataFrame, tested: Predictions) -> pd.DataFrame:
     """Return the rows of `samples.csv` of the tested samples, in their order; a copy has its original's row."""
-    return tested.samples[SAMPLE[:3]].merge(samples, how="left", on=SAMPLE[:3], validate="many_to_one")
+    near = places_among(samples["image_id"], tested.samples["image_id"].drop_duplicates()) >= 0
+    of_tested = samples[near]  # to merge with all, which may be many, takes longer
+    return tested.samples[SAMPLE[:3]].merge(of_tested, how="left", on=SAMPLE[:3], validate="many_to_one")
 
 
-def one_liner(samples: pd.DataFrame, tested: Predictions) -> Value:
+def one_liner(facts: pd.DataFrame, tested: Predictions) -> Value:
     """Return the AUROC of centre-minus-surround brightness, which learns nothing, for the positive class."""
-    score = facts_of(samples, tested)["contrast"].to_numpy(float)
+    score = facts["contrast"].to_numpy(float)
     return auroc(replace(tested, score=score), np.ones(len(tested), bool))
 
 

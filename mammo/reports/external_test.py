@@ -18,7 +18,7 @@ from mammo.evaluation.metrics import class_score
 from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.predictions import BASELINES, Predictions
 from mammo.evaluation.prevalence import corrected, shift
-from mammo.evaluation.subgroups import beyond_shortcuts, by_subgroup
+from mammo.evaluation.subgroups import beyond_shortcuts, by_subgroup, facts_of
 from mammo.files import write_json, write_text
 from mammo.reports import places, run_figures
 from mammo.reports.markdown import markdown, page, signed
@@ -262,7 +262,7 @@ def _tables(found: Tested) -> list[str]:
     lines += ["## Test: metrics with 95 % intervals", "", *metrics_table(metrics, counts, positive=positive), ""]
     lines += _operating_lines(found.evaluation.operating)
     tested = found.evaluation.tested
-    header, rows = by_subgroup(found.samples, tested)
+    header, rows = by_subgroup(facts_of(found.samples, tested["majority"]), tested)
     lines += ["## Test by subgroup", "", *markdown(header, rows), ""]
     rule = found.test.config.aggregate
     for name, unit in found.units.items():

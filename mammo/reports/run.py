@@ -75,12 +75,14 @@ def write(folder: Path) -> dict[str, float]:
     marks, maps = places.write(run), run.explained
     seen = {} if maps is None else {"explained": explained.facts(maps)}
     write_json(facts | marks.facts | seen, folder / "metrics.json")
+    names = datasets(samples) or [run.provenance["dataset"]["name"]]
+    tested = facts_of(samples, evaluation.tested["majority"])
     lines = [
-        *_first_lines(run, samples, evaluation, units, leaks),
+        *_first_lines(run, names, tested, evaluation, units, leaks),
         *("", "## Samples", "", *_counts_table(classes, evaluation.counts, run.provenance["train_rows"]), ""),
         *marks.lines,
         *([] if maps is None else [*explained.lines(maps), ""]),
-        *_metrics_lines(run, samples, evaluation, units),
+        *_metrics_lines(run, names, tested, evaluation, units),
         *(_paper_lines(evaluation, classes) if config.split.name.startswith("paper") else []),
         *("## Figures", ""),
     ]
@@ -105,7 +107,7 @@ def _by_units(config: Config, table: pd.DataFrame, classes: list[str], notes: di
 
 
 def _first_lines(
-    run: RunFolder, samples: pd.DataFrame, evaluation: Evaluation, units: Units, leaks: list[Leak]
+    run: RunFolder, names: list[str], tested: pd.DataFrame, evaluation: Evaluation, units: Units, leaks: list[Leak]
 ) -> list[str]:
     """Return the first lines: protocol, leaks and test metrics, by sample, or by image if it has many samples."""
     config, crop, selection = run.config, run.crop, run.selection
@@ -113,10 +115,7 @@ def _first_lines(
     if crop["several_per_image"] and "image" in units and "test" in units["image"][0].metrics:
         shown, what = units["image"][0], f"images, each from its samples (aggregate={config.aggregate}),"
     test, counts = shown.tested, shown.counts["test"]
-    names = datasets(samples) or [run.provenance["dataset"]["name"]]
-    tested = facts_of(samples, evaluation.tested["majority"])
-    lines = [f"# {config.task.name} by {config.network} on {' and '.join(names)}", ""]
-    lines += synthetic_lines(names)
+    lines = [f"# {config.task.name} by {config.network} on {' and '.join(names)}", "", *synthetic_lines(names)]
     lines += [
         f"- Protocol: {protocol(config)}; seed {config.seed}.",
         f"- Leaks: {'; '.join(map(str, leaks)) or 'none found'}.",
@@ -142,7 +141,7 @@ def _first_lines(
             "The epoch and the heads were chosen by sample."
         ]
     elif crop["caption"]:
-        brightness = one_liner(samples, test["majority"])
+        brightness = one_liner(tested, test["majority"])
         lines += [f"- Brightness of the middle minus that of its surround, without any training: AUROC {brightness}."]
     if config.task.name == "abnormality":
         paper = " The tables of Behery et al. 2023 call it cancer." * config.split.name.startswith("paper")
@@ -212,7 +211,9 @@ def shortcut_verdict(shortcuts: Value, beyond: dict[str, Value]) -> str:
     return line
 
 
-def _metrics_lines(run: RunFolder, samples: pd.DataFrame, evaluation: Evaluation, units: Units) -> list[str]:
+def _metrics_lines(
+    run: RunFolder, names: list[str], tested: pd.DataFrame, evaluation: Evaluation, units: Units
+) -> list[str]:
     """Return the sections of each split, test first, with its choices, subgroups and units."""
     config, lines = run.config, []
     for split in reversed(list(evaluation.metrics)):
@@ -221,12 +222,11 @@ def _metrics_lines(run: RunFolder, samples: pd.DataFrame, evaluation: Evaluation
             lines += ["These samples were used for training, so their numbers do not hold for new images.", ""]
         lines += [*metrics_table(evaluation.metrics[split], evaluation.counts[split], positive=_positive(run)), ""]
         if split == "test":
-            tested = evaluation.tested
-            header, rows = by_subgroup(samples, tested)
+            header, rows = by_subgroup(tested, evaluation.tested)
             note = ["A subgroup with one class only is compared with all test samples of the other class."]
-            note[0] += " A data set is not: its scanner would tell the class." * (len(datasets(samples)) > 1)
+            note[0] += " A data set is not: its scanner would tell the class." * (len(names) > 1)
             note.append("")
-            two = len(tested["majority"].classes) == 2
+            two = len(evaluation.tested["majority"].classes) == 2
             lines += _operating_lines(evaluation.operating, config.select_on, two)
             lines += ["## Test by subgroup", "", *(note if two else []), *markdown(header, rows), ""]
             for unit, (one, left_out, notes) in units.items():

@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 
 from mammo.evaluation.metrics import evaluate
 from mammo.evaluation.predictions import Predictions, by_head
-from mammo.evaluation.subgroups import accuracy, auroc, beyond_shortcuts, by_subgroup, one_liner, subgroups
+from mammo.evaluation.subgroups import accuracy, auroc, beyond_shortcuts, by_subgroup, facts_of, one_liner, subgroups
 from mammo.reports.run import shortcut_verdict
 from tests.evaluation.tables import predictions
 
@@ -73,7 +73,16 @@ def test_the_one_liner_is_the_area_under_brightness_alone():
     contrast = np.random.default_rng(0).normal(size=len(a))
     facts = a.samples.drop(columns="copy").assign(contrast=contrast)
     shuffled = facts.sample(frac=1, random_state=0)
-    assert one_liner(shuffled, a).value == pytest.approx(roc_auc_score(a.labels, facts["contrast"]))
+    assert one_liner(facts_of(shuffled, a), a).value == pytest.approx(roc_auc_score(a.labels, facts["contrast"]))
+
+
+def test_a_tested_sample_that_is_described_twice_is_refused_and_each_has_its_own_facts():
+    a = Predictions.of(predictions(6).query("head == 'majority' and split == 'test'"), CLASSES)
+    described = a.samples.drop(columns="copy").assign(contrast=np.arange(len(a)))
+    more = pd.concat([described, described.assign(image_id="x" + described["image_id"])]).sample(frac=1, random_state=0)
+    assert facts_of(more, a)["contrast"].tolist() == list(range(len(a)))
+    with pytest.raises(ValueError, match="unique"):
+        facts_of(pd.concat([more, described[:1]]), a)
 
 
 def verdict(shortcuts, network):
