@@ -30,13 +30,13 @@ class Case:
     score: np.ndarray  # (N,) higher for class 1
     probabilities: np.ndarray  # (N, classes)
     weights: Weights  # (W, N) how often each sample counts
-    known: np.ndarray | None = None  # (N,) `level`, if it is known
+    known: Callable[[], np.ndarray] | None = None  # returns the (N,) `level`, if that is known
     opposite: "Case | None" = None  # that of the other one of two classes, which has the same sums
 
     @cached_property
     def level(self) -> np.ndarray:
         """(N,) the places of the samples' scores among the different scores, the lowest first."""
-        return np.unique(self.score, return_inverse=True)[1] if self.known is None else self.known
+        return np.unique(self.score, return_inverse=True)[1] if self.known is None else self.known()
 
     @cached_property
     def upwards(self) -> tuple[np.ndarray, np.ndarray]:
@@ -217,10 +217,14 @@ def weighted_metrics(
 ) -> dict[str, np.ndarray]:
     """Return the (W,) values of each metric of `evaluate`, or of `only` some, for (W, N) weightings."""
     labels, called, score, classes = predictions.labels, predictions.called, predictions.score, predictions.classes
-    several, operating, levels = len(classes) > 2, operating or Operating(), predictions.levels
+    several, operating = len(classes) > 2, operating or Operating()
+
+    def levels(index: int) -> np.ndarray:
+        upwards = predictions.levels
+        return upwards if index == 1 else upwards.max(initial=0) - upwards
 
     def against_rest(index: int, said: np.ndarray, opposite: Case | None = None) -> Case:
-        known = None if score is None else levels if index == 1 else levels.max(initial=0) - levels
+        known = None if score is None else partial(levels, index)
         scores = class_score(predictions, index)
         return Case(labels == index, said, scores, predictions.probabilities, weights, known, opposite)
 
@@ -230,6 +234,13 @@ def weighted_metrics(
     @cache
     def one(name: str, index: int) -> np.ndarray:
         return METRICS[name].of(cases[index])
+
+    @cache
+    def calibrated() -> Case:
+        return at_once(operating.calibrated(predictions.probabilities))
+
+    def after_temperature(name: str) -> np.ndarray:
+        return METRICS[name].of(calibrated())
 
     def macro(name: str) -> np.ndarray:
         return np.mean([one(name, index) for index in range(len(classes))], axis=0)
@@ -250,8 +261,7 @@ def weighted_metrics(
     for name in ("brier", "ece"):
         found[name] = partial(METRICS[name].of, at_once(predictions.probabilities))
         if operating.temperature is not None:
-            calibrated = operating.calibrated(predictions.probabilities)
-            found[f"{name}_calibrated"] = partial(METRICS[name].of, at_once(calibrated))
+            found[f"{name}_calibrated"] = partial(after_temperature, name)
     for suffix, threshold in (("threshold", operating.threshold), ("specificity_90", operating.threshold_90)):
         if threshold is not None and score is not None:
             at = against_rest(1, score > threshold)
