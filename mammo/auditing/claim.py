@@ -13,8 +13,9 @@ from statistics import NormalDist
 
 import numpy as np
 
+from mammo.auditing.claim_names import METRICS
 from mammo.auditing.claim_numbers import Number
-from mammo.auditing.claim_words import METRICS, Claim
+from mammo.auditing.claim_words import Claim
 
 LISTED = 6
 # Patients of mini-MIAS with one, no and two abnormal films of two; it has 207 normal and 115 abnormal films.

@@ -1,8 +1,9 @@
 """The numbers of a published claim, and the ways in which they are written.
 
 A number with a decimal point or comma that is at most 1 is a fraction (0.9777, 0,9777, 1.0). Any other number is per
-cent (97.77, 98, 1), and so is one that ends in %. A number stands for all values that round or truncate to its digits.
-Counts (69/72) are a number too, or stand beside one, and give the films that they are of.
+cent (97.77, 98, 1), and so is one that ends in %; but 1 is a fraction if all others of a claim are. A number stands for
+all values that round or truncate to its digits. Counts (69/72) are a number too, or stand beside one, and give the
+films that they are of.
 """
 
 import re
@@ -21,13 +22,19 @@ RULES = {"rounded": (-1, 1, 0), "truncated": (0, 2, 1), "either": (-1, 2, 1)}
 MOST_DECIMALS = 8  # keeps products within 64 bits
 MOST_FILMS = 1_000_000
 LONGEST = 120  # signs of a number with all that stands beside it
-_MARKS = re.compile(r"[*\u2217\u2020\u2021\u00a7\u00b6\u2016]|\s*\[[0-9]{1,3}\]$")  # of footnotes and references
+_MARKS = re.compile(  # of footnotes, references and p-values
+    r"[*\u2217\u2020\u2021\u00a7\u00b6\u2016]|\s*\[[0-9]{1,3}\]$|\s*[,;]?\s*(\()?\bp\s*(?:-?\s*value)?\s*[<>=\u2264]\s*0?[.,][0-9]+"
+    r"(?(1)\s*\))",
+    re.IGNORECASE,
+)
+_CENT = re.compile(r"\s*(?:per\s?cent|pct\b\.?)", re.IGNORECASE)
+_FRACTION = re.compile(r"(?:0?[.,][0-9]+|1[.,]0+)(?![0-9])[^%]*")
 _RIGHT = r"(?P<right>[0-9]{1,9})\s*(?:/|of)\s*(?P<total>[0-9]{1,9})"
 _COUNTS = (
     re.compile(rf"(?P<value>.*?)\s*[(\[]?\s*{_RIGHT}\s*[)\]]?\s*(?P<cent>%?)"),
     re.compile(rf"{_RIGHT}\s*[(\[=:;,]\s*(?P<value>[0-9].*?)\s*[)\]]?\s*(?P<cent>%?)"),
 )
-_CI = r"(?:9[059]\s*%?\s*-?\s*[ck]i\b|[ck]i\b)\s*[:=,;]?\s*"
+_CI = r"(?:9[059]\s*%?\s*-?\s*)?(?:[ck]i\b|(?:confidence|credible)\s+intervals?\b)\s*[:=,;]?\s*"
 _INTERVAL = re.compile(
     rf"(?P<value>.+?)\s*(?:[;,:]?\s*[(\[]?\s*{_CI}|[(\[]\s*)[(\[]?\s*(?P<low>[0-9]*[.,]?[0-9]+)\s*%?"
     r"\s*(?P<between>[-\u2010-\u2015\u2212;]|to|bis|,\s*)\s*(?P<high>[0-9]*[.,]?[0-9]+)\s*%?\s*[)\]]*\s*(?P<cent>%?)",
@@ -139,7 +146,7 @@ def read_value(key: str, text: str) -> Value:
     Raises:
         InputError: It cannot be understood, or is not what its counts give, or is not in its interval.
     """
-    text = " ".join(_MARKS.sub("", " ".join(text.split())).split())
+    text = " ".join(_MARKS.sub("", _CENT.sub("%", " ".join(text.split()))).split())
     if len(text) > LONGEST:
         raise InputError(f"{key}={text[:20]}... is {len(text)} signs long and no number; write {key}=97.77")
     if found := next(filter(None, (pattern.fullmatch(text) for pattern in _COUNTS)), None):
@@ -154,8 +161,8 @@ def read_value(key: str, text: str) -> Value:
             )
         return replace(value, counts=(right, total))
     if ends := _interval(key, text):
-        number, low_end, high_end = ends
-        if not low_end.span()[0] <= number.span()[1] <= high_end.span()[1] + 1e-9:
+        number, *pairs = ends
+        if not any(low.span()[0] <= number.span()[1] <= high.span()[1] + 1e-9 for low, high in pairs):
             raise InputError(f"{key}={text}: the number does not lie in its interval; correct one")
         return Value(number, untested="interval")
     if found := _SPREAD.fullmatch(text):
@@ -167,25 +174,40 @@ def read_value(key: str, text: str) -> Value:
     return Value(_number(key, text))
 
 
-def _interval(key: str, text: str) -> tuple[Number, Number, Number] | None:
-    """Return a number and the ends of the interval after it, such as `97.77 (95 % CI 94.9-99.0)`."""
+def _interval(key: str, text: str) -> tuple[Number, tuple[Number, Number], tuple[Number, Number]] | None:
+    """Return a number and the ends of the interval after it, such as `97.77 (95 % CI 94.9-99.0)`.
+
+    The ends are given twice: in the unit of the number, and as they are written, for `97.77 % (0.949-0.990)`.
+    """
     found = _INTERVAL.fullmatch(text)
     if found is None or (found["between"] == "," and not all("." in found[end] for end in ("low", "high"))):
         return None
     value = found["value"] + found["cent"]
-    low, high = (_number(key, found[end] + "%" * ("%" in value)) for end in ("low", "high"))
-    return _number(key, value), low, high
+    low, high = found["low"], found["high"]
+    cent = "%" * ("%" in value)
+    return (
+        _number(key, value),
+        (_number(key, low + cent), _number(key, high + cent)),
+        (_number(key, low), _number(key, high)),
+    )
+
+
+def one_scale(numbers: list[str]) -> list[str]:
+    """Return numbers with 0 and 1 as fractions if all others are: a spreadsheet keeps 100 % as 1."""
+    others = [number for number in numbers if number not in ("0", "1")]
+    fractions = bool(others) and all(map(_FRACTION.fullmatch, others))
+    return [f"{number}.0" if fractions and number in ("0", "1") else number for number in numbers]
 
 
 def _number(key: str, text: str) -> Number:
     if re.fullmatch(r"[0-9]{0,3},[0-9]+\s*%?", text):
         text = text.replace(",", ".")
-    text = text.replace(" ", "")
+    written, text = text, text.replace(" ", "")
     found = re.fullmatch(r"([0-9]{0,3})\.?([0-9]*)%?", text)
     if not found or not any(found.groups()) or len(found[2]) > MOST_DECIMALS:
         raise InputError(
-            f"{key}={text} is neither per cent nor a fraction of at most {MOST_DECIMALS} decimals; "
-            f"write {key}=97.77 or {key}=0.9777"
+            f"{key}={written} is neither per cent nor a fraction of at most {MOST_DECIMALS} decimals; "
+            f"write {key}=97.77 or {key}=0.9777, alone or with its spread, interval or counts"
         )
     fraction = "." in text and "%" not in text and float(text) <= 1
     digits, scale = int(found[1] + found[2]), 10 ** (len(found[2]) + (0 if fraction else 2))

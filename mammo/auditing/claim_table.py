@@ -5,11 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
-from mammo.auditing.claim_numbers import AUC, MOST_DECIMALS, Value, plain, read_value
+from mammo.auditing.claim_names import METRICS, known_key
+from mammo.auditing.claim_numbers import AUC, MOST_DECIMALS, Value, one_scale, plain, read_value
 from mammo.auditing.claim_report import judged
-from mammo.auditing.claim_words import METRICS, known_key, read_claim
+from mammo.auditing.claim_words import read_claim
 from mammo.errors import InputError
 from mammo.tables.spellings import ABSENT, fold
 from mammo.tables.spreadsheet import read_spreadsheet
@@ -52,12 +51,14 @@ def read_claims(path: Path) -> tuple[list[Row], list[str]]:
     table = table.mask(words.apply(lambda column: column.map(fold, na_action="ignore").isin(NOT_GIVEN)))
     for column in (column for column, key in keys.items() if key in (*METRICS, AUC)):
         rounded = table[column].map(_rounded, na_action="ignore")
-        table[column] = _one_scale(rounded.astype(table[column].dtype))  # an empty column has lost it
+        told = rounded.notna()
+        rounded[told] = one_scale([*rounded[told]])
+        table[column] = rounded.astype(table[column].dtype)  # an empty column has lost it
     named, *others = [column for column in table if column not in keys] or [None]
     rows = []
     for number, cells in table.iterrows():
         words = {keys[column]: plain(str(cell)) for column, cell in cells.dropna().items() if column in keys}
-        name = str(cells[named]) if named is not None and cells.notna()[named] else f"row {number}"
+        name = " ".join(str(cells[named]).split()) if named is not None and cells.notna()[named] else f"row {number}"
         rows.append(_judged(name, words))
     unused = [f"columns that are not used: {', '.join(map(str, others))}"] * bool(others)
     return rows, [f"note: {note}" for note in [*sheet.notes, *unused]]
@@ -69,17 +70,10 @@ def _rounded(cell: str) -> str:
     return f"{float(found[1].replace(',', '.')):.{MOST_DECIMALS}f}{found[2]}" if found else cell
 
 
-def _one_scale(cells: pd.Series) -> pd.Series:
-    """Return the cells of a column; 0 and 1 are fractions if all others are: so a spreadsheet keeps 100 % as 1."""
-    whole = cells.isin(["0", "1"])
-    others = cells[~whole].dropna()
-    fractions = len(others) and others.str.fullmatch(r"(0?[.,][0-9]+|1[.,]0+)").all()
-    return cells.where(~whole, cells + ".0") if fractions else cells
-
-
 def _judged(name: str, words: dict[str, str]) -> Row:
     try:
-        values = {key: read_value(key, words[key]) for key in words if key in (*METRICS, AUC)}
+        given = {key: text for key, text in words.items() if key in (*METRICS, AUC)}
+        values = {key: read_value(key, text) for key, text in zip(given, one_scale([*given.values()]), strict=True)}
         if not values:
             return Row(name, EMPTY, "no number is given")
         counted = "accuracy" in values and values["accuracy"].counts

@@ -4,22 +4,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from mammo.auditing.claim_numbers import AUC, MOST_FILMS, Number, plain, read_value
+from mammo.auditing.claim_names import COUNTS, KEYS, METRICS, PARTS, hint, known_key
+from mammo.auditing.claim_numbers import AUC, MOST_FILMS, Number, one_scale, plain, read_value
 from mammo.errors import InputError
 
-METRICS = ("accuracy", "sensitivity", "specificity", "precision", "npv", "f1", "balanced_accuracy")
-COUNTS = ("n", "n_pos", "n_neg", "n_train", "n_test", "films_per_patient", "folds")
-PARTS = ("train", "test")
-SYNONYMS = {
-    "acc": "accuracy", "recall": "sensitivity", "tpr": "sensitivity", "sens": "sensitivity", "sn": "sensitivity",
-    "tnr": "specificity", "spec": "specificity", "spe": "specificity", "sp": "specificity", "ppv": "precision",
-    "prec": "precision", "f1_score": "f1", "f1score": "f1", "f_score": "f1", "fscore": "f1", "f": "f1", "dice": "f1",
-    "f_measure": "f1", "auroc": AUC, "roc_auc": AUC, "auc_roc": AUC, "k": "folds", "cv": "folds",
-    "bacc": "balanced_accuracy", "bal_acc": "balanced_accuracy", "balanced_acc": "balanced_accuracy",
-}  # fmt: skip
 MOST_FILMS_UNKNOWN = 3_000  # if the number of positives is unknown: time and memory grow with the square
 OF_COUNTS = {"accuracy": "n", "sensitivity": "n_pos", "specificity": "n_neg"}  # what the second of two counts counts
-MEANS = ("macro", "micro", "weighted", "mean", "average", "avg", "averaged")
 MOST_REPEATS = 1_000
 _ONE_FOLD = r"loo(cv)?|leave[- ]?one[- ](\w+[- ])?out.*|hold[- ]?out.*"  # no means over folds, or of one film each
 
@@ -46,7 +36,7 @@ class Claim:
 def read_claim(words: list[str]) -> Claim:
     """Read a claim from words `key=value`.
 
-    A key is one of METRICS, `auc`, COUNTS or PARTS (value: normal,abnormal films), or one of SYNONYMS.
+    A key is one of METRICS, `auc`, COUNTS or PARTS (value: normal,abnormal films), or another name that people use.
 
     Raises:
         InputError: A word or the whole cannot be understood.
@@ -58,13 +48,14 @@ def read_claim(words: list[str]) -> Claim:
         if not equals or key is None or key in values:
             wrong = "is given twice" if key in values else "is not key=value" if not equals else "has an unknown key"
             raise InputError(
-                f"'{word}' {wrong}; {_hint(name)}write, for example, n=225 accuracy=97.77, with each of "
-                f"{', '.join((*METRICS, AUC, *COUNTS, *PARTS))} at most once"
+                f"'{word}' {wrong}; {hint(name)}write, for example, n=225 accuracy=97.77, with each of "
+                f"{', '.join(KEYS)} at most once"
             )
         values[key] = text.strip()
     folds, repeats, note = _folds(values.pop("folds")) if "folds" in values else (None, 1, "")
     counts = {key: _count(key, values[key]) for key in COUNTS if key in values}
-    read = {key: read_value(key, values[key]) for key in (*METRICS, AUC) if key in values}
+    given = {key: values[key] for key in (*METRICS, AUC) if key in values}
+    read = {key: read_value(key, text) for key, text in zip(given, one_scale([*given.values()]), strict=True)}
     told = dict[str, int]()
     for key, value in read.items():
         if value.counts and (of := OF_COUNTS.get(key)):
@@ -101,13 +92,6 @@ def read_claim(words: list[str]) -> Claim:
     if (films := counts.get("films_per_patient", 2)) < 1:
         raise InputError("films_per_patient is 0; use 1 or more")
     return Claim(n, n_pos, numbers, n_train, train, films, auc, folds, spreads, untested, repeats, note, tuple(over))
-
-
-def _hint(name: str) -> str:
-    """Return what to write for the name of a mean over classes, such as `macro_f1`; empty for other names."""
-    parts = re.split(r"[^a-z0-9]+", name.casefold())
-    bare = known_key("_".join(one for one in parts if one not in MEANS))
-    return f"write {bare}=, whose means over classes are tried too; " if bare and set(parts) & set(MEANS) else ""
 
 
 def _count(key: str, text: str) -> int:
@@ -153,13 +137,3 @@ def _agreed(key: str, *given: int | None) -> int | None:
             f"n_pos + n_neg all count the test films)"
         )
     return different[0] if different else None
-
-
-def known_key(name: str) -> str | None:
-    """Return our key for a name of a number, say `sensitivity` for `Recall`; None if it is unknown."""
-    bare = re.sub(r"\(.*?\)|\[.*?\]", "", name)  # Accuracy (95 % CI)
-    parts = re.split(r"/|\bor\b", bare.casefold())  # Sensitivity/Recall
-    folded = [re.sub(r"[^a-z0-9]+", "_", part.strip()).strip("_") for part in parts]
-    keys = {SYNONYMS.get(part, part) for part in folded}
-    key = keys.pop()
-    return key if not keys and key in (*METRICS, AUC, *COUNTS, *PARTS) else None

@@ -22,6 +22,7 @@ from mammo.auditing.claim import (
     whole_patients,
     wilson,
 )
+from mammo.auditing.claim_names import known_key
 from mammo.auditing.claim_numbers import read_value
 from mammo.auditing.claim_report import audit
 from mammo.auditing.claim_table import lines, read_claims
@@ -321,6 +322,11 @@ def test_the_patients_of_mini_mias_are_those_of_its_films(mias):
         ("accuracy=230/225", "230 of 225 is no share"),
         ("accuracy=0/0", "0 of 0 is no share"),
         ("accuracy=220/225 recall=69/72 specificity=151/154", "n has the values 225 and 226"),
+        ("n=225 fpr=2.2", "fpr=2.2' has an unknown key; write specificity=, which is 100 % less it"),
+        ("tp=69", "unknown key; write the counts as sensitivity=69/72, tp of tp \\+ fn"),
+        ("n=225 recall_0=98", "unknown key; write specificity=, which is the sensitivity of the other class"),
+        ("n=225 average_precision=98", "unknown key; write, for example"),
+        ("n=225 sensitvity=98", "unknown key; write sensitivity= if you mean it"),
         ("n=225 accuracy=97.77 folds=many", "^folds=many .*number of folds; .*folds=5"),
     ],
 )
@@ -428,6 +434,44 @@ def test_a_claim_that_no_reading_fits_names_those_that_were_tried():
         assert reading in tried
     assert "folds or runs of unequal size" in untried and "their number" not in untried
     assert "give folds=" in audit(["n=225", "accuracy=97.5"])[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("N (patients)", None), ("n (train)", None), ("n (images)", "n"), ("AUC (PR)", None), ("AUC [ROC]", "auc"),
+        ("Sensitivity (benign)", None), ("Sensitivity (malignant)", "sensitivity"), ("Accuracy (train)", None),
+        ("Accuracy (95 % CI)", "accuracy"), ("F1 (macro)", "f1"), ("Recall (TPR)", "sensitivity"),
+        ("Recall (PPV)", None), ("test (malignant, benign)", None), ("test (benign, malignant)", "test"),
+        ("True positive rate [%]", "sensitivity"),
+    ],
+)  # fmt: skip
+def test_brackets_that_make_a_name_another_number_are_not_passed_over(name, key):
+    assert known_key(name) == key
+    if key is None:
+        with pytest.raises(InputError, match="and else leave it out"):
+            read_claim([f"{name}=97"])
+
+
+@pytest.mark.parametrize("words", ["accuracy=0.98 sensitivity=1", "accuracy=0.98\u00b10.01 sensitivity=1 f1=.97"])
+def test_1_among_fractions_is_all_films(words, tmp_path):
+    assert str(read_claim(["n=225", *words.split()]).numbers["sensitivity"].text) == "1.0"
+    table = tmp_path / "claims.csv"
+    table.write_text('study,n,accuracy,sensitivity\n"A\nB",225,0.98,1\nC,225,98,1\n')
+    (one, other), _ = read_claims(table)
+    assert (one.name, one.verdict, other.verdict) == ("A B", "possible", "impossible")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "97.78 % (0.949-0.990)", "97.78 (95 % confidence interval 94.9 to 99.0)", "97.78 per cent", "97.78 (p < 0.05)",
+        "97.78 (95 % CI 94.9-99.0; p=0.03)", "97.78 (95% credible interval 94.9, 99.0), p<.001",
+    ],
+)  # fmt: skip
+def test_what_papers_write_beside_a_number_is_read(text):
+    number = read_value("accuracy", text).number
+    assert (number.digits, number.scale) == (9778, 10_000)
 
 
 def test_counts_after_a_number_tell_the_films_and_an_interval_is_said_not_to_be_tested():

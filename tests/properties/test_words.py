@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from mammo.auditing import claim_report
+from mammo.auditing.claim_names import COUNTS, METRICS, PARTS, SYNONYMS, known_key
 from mammo.auditing.claim_numbers import AUC, read_value
-from mammo.auditing.claim_words import COUNTS, METRICS, PARTS, SYNONYMS, known_key, read_claim
+from mammo.auditing.claim_words import read_claim
 from mammo.auditing.people import by_names
 from mammo.auditing.sides import part_of, read_sides
 from mammo.config import GROUPS, Config
