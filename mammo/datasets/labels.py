@@ -7,7 +7,7 @@ import pandas as pd
 import yaml
 
 from mammo.config import TaskConfig
-from mammo.datasets.findings import IMAGE_COLUMNS
+from mammo.datasets.findings import COLUMNS, IMAGE_COLUMNS
 from mammo.datasets.geometry import with_circles
 from mammo.datasets.label_words import fold, words_of
 from mammo.errors import InputError
@@ -16,6 +16,7 @@ from mammo.paths import conf
 WORST = {"normal": 0, "benign": 1, "malignant": 3}
 UNKNOWN = 2  # worse than benign: an image with a benign finding and an unknown one is unknown
 SEVERAL = 8  # words of a column that an error lists
+MOST_WORDS = 20  # words of a column that may hold classes
 SHOWN = ["finding_id", "finding", "severity", "radius_px"]  # columns that describe a square of an image
 
 
@@ -129,8 +130,19 @@ def check_task(task: Labels, table: pd.DataFrame, kind: str = "classification") 
         has = ", ".join([*found[:SEVERAL], *(["..."] if len(found) > SEVERAL else [])]) or "nothing"
         raise InputError(
             f"the data set has no film or finding of class {', '.join(missing)} (its column {task.column} has {has}); "
-            f"set task to one that it can give: {', '.join(possible) or 'none'}"
+            f"set task to one that it can give: {', '.join(possible) or 'none'}{_own_columns(task, table)}"
         )
+
+
+def _own_columns(task: Labels, table: pd.DataFrame) -> str:
+    """Return which columns of the user's own may hold the severity, if no row has one; else nothing."""
+    own = [name for name in table if name not in COLUMNS and 2 <= table[name].nunique() <= MOST_WORDS]
+    if not own or task.column != "severity" or table["severity"].notna().any():
+        return ""
+    return (
+        f"; of a table of your own, data.columns.severity={own[0]} names the column and asks for words that are "
+        f"not known, task=label task.column={own[0]} takes them as they are ({', '.join(own)})"
+    )
 
 
 def _missing(task: Labels, table: pd.DataFrame) -> list[str]:

@@ -102,7 +102,8 @@ def read_split(findings: pd.DataFrame, path: str | None) -> pd.DataFrame:
     if len(without):
         raise InputError(
             f"split.table={path}: {number_of(len(without), 'image has', 'images have')} no split, "
-            f"the first is {without.iloc[0]}"
+            f"the first is {without.iloc[0]}; the table has {', '.join(splits.index[:2])}, ...: give each image a row "
+            "under the name that it has here, without folder and ending"
         )
     return images.assign(split=images["image_id"].map(splits).astype(object))
 
@@ -151,7 +152,10 @@ def read_split_table(path: str | None) -> pd.Series:
     except InputError as error:
         raise InputError(f"split.table={error}") from None
     if lacking := [column for column in ("image_id", "split") if column not in table]:
-        raise InputError(f"split.table={path}: no column {lacking[0]}; found {', '.join(table)}")
+        raise InputError(
+            f"split.table={path}: no column {lacking[0]}; found {', '.join(table)}; expected a row for each image, "
+            "with image_id and split"
+        )
     given = table["split"].fillna("nothing")
     table["split"] = given.str.lower().map(SPLITS).fillna(given)
     if odd := sorted(set(table["split"]) - set(PARTS)):
@@ -262,7 +266,7 @@ def check_split(split: pd.DataFrame, name: str) -> dict[str, object]:
         who = "a patient has images" if len(crossing) == 1 else f"{len(crossing)} patients have images"
         mend = ", or (CBIS-DDSM) data.in_both=train, which moves them to training" if name == "official" else ""
         raise InputError(
-            f"split={name}: {who} in two splits, {image} is one of them; a patient's images belong to one; "
+            f"split={name}: {who} in two splits, image {image} is one of them; a patient's images belong to one; "
             f"use split=patient{mend}"
         )
     return audit

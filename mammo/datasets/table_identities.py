@@ -11,7 +11,7 @@ from mammo.datasets.table_rows import FEW, Rows
 from mammo.errors import InputError
 from mammo.tables.exams import exams_alike
 from mammo.tables.numbers import named_rows
-from mammo.tables.paths import modes_of, names_of, patient_in
+from mammo.tables.paths import modes_of, names_of, near_file, patient_in
 from mammo.tables.patients import named_words, nobodies
 from mammo.wording import number_of
 
@@ -38,15 +38,17 @@ def identities(
     folders = [path for path, mode in modes.items() if stat.S_ISDIR(mode)]
     rows.refuse(paths.isin(folders), f"{folders[0] if folders else ''} is a folder; expected the path of a film")
     missing = [path for path, mode in modes.items() if not mode]
+    near = near_file(missing[0], folder) if missing else None
+    told = f"; {near} is there: capitals, endings and folders count" if near else ""
     if len(missing) == len(modes):
         raise InputError(
             f"{rows.name}: none of its {number_of(len(missing), 'film')} is there, the first would be {missing[0]}; "
-            "paths count from the folder of the table, or from data.root"
+            f"paths count from the folder of the table, or from data.root{told}"
         )
     if missing:
         shown = ", ".join(missing[:FEW]) + ", ..." * (len(missing) > FEW)
         first = paths.eq(missing[0]).idxmax()
-        rows.notes.append(f"{len(missing)} of {len(modes)} films do not exist: {shown}; the first is row {first}")
+        rows.notes.append(f"{len(missing)} of {len(modes)} films do not exist: {shown}; the first is row {first}{told}")
     if patient_from is None:
         patient = rows.identity("patient")
         rows.refuse(patient.isna(), "there is no patient; give each row its patient, or leave it out")

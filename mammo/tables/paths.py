@@ -91,6 +91,24 @@ def _joined(folder: Path, word: str) -> Path:
         return folder / word
 
 
+def near_file(missing: str, folder: Path) -> str | None:
+    """Return a file whose name differs from that of a missing one in case, ending or folder alone; None for none.
+
+    It is looked for in the folder that the path names, and in `folder`.
+    """
+    last = missing.rpartition("/")[2].casefold()
+    for place in dict.fromkeys([os.path.dirname(missing), os.path.abspath(folder)]):  # noqa: PTH100, PTH120
+        try:
+            with os.scandir(place) as entries:
+                names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
+        except (OSError, ValueError):
+            continue
+        same = [name for name in names if name.casefold() == last]
+        if found := same or [name for name in names if _stem(name).casefold() == _stem(last) and "." in name]:
+            return f"{place}/{found[0]}"
+    return None
+
+
 def mode_of(path: Path | str) -> int:
     """Return the mode of a file or folder; 0 if it does not exist, or cannot be looked at."""
     try:

@@ -16,12 +16,12 @@ def check_parts(rows: pd.DataFrame, config: Config, labels: Labels, split: pd.Da
     parts = [part for part in PARTS if (split["split"] == part).any()]
     for required in ("train", "test"):
         if required not in parts:
-            raise InputError(f"the {required} part has no image; change split.shares")
+            raise InputError(f"the {required} part has no image; {_more(config, 'change split.shares')}")
     for part in parts:
         if missing := set(labels.classes) - set(rows.loc[rows["split"] == part, "label"]):
             raise InputError(
                 f"the {part} part has no sample of class {', '.join(sorted(missing))}; "
-                "use more images, another seed or other shares"
+                f"{_more(config, 'use more images, another seed or other shares')}"
             )
     least, counts = augment.method.least, rows[rows["split"] == "train"].groupby("label")["index"].nunique()
     if counts.min() < least:
@@ -35,3 +35,12 @@ def check_parts(rows: pd.DataFrame, config: Config, labels: Labels, split: pd.Da
         raise InputError(
             f"data.batch_size is {batch}, but the training part has {number_of(train, 'sample')}; use {train} or fewer"
         )
+
+
+def _more(config: Config, dealt: str) -> str:
+    """Return what gives a part more images: `dealt` if the parts are dealt, not given."""
+    given = {
+        "table": f"give it some in split.table={config.split.table}, or use split=patient",
+        "official": "use split=patient, which does not take the split of the data set",
+    }
+    return given.get(config.split.name, dealt)

@@ -93,3 +93,12 @@ def test_a_label_may_rest_on_a_users_own_column_of_numbers_and_is_missing_where_
     assert labels.fillna("-").tolist() == ["low", "high", "-", "-"]
     with pytest.raises(InputError, match="of class low, high"):
         check_task(task, table())
+
+
+def test_a_column_of_ones_own_that_may_hold_the_severity_is_named():
+    rows = table(severity=None, label=["gut", "?", "b"], note=["x", "x", "x"])
+    with pytest.raises(InputError, match=r"data\.columns\.severity=label names .*column=label .*\(label\)"):
+        check_task(find_task("malignancy"), rows)
+    with pytest.raises(InputError) as told:
+        check_task(find_task("malignancy"), rows.assign(severity=["benign"] * 3))
+    assert "data.columns" not in str(told.value)

@@ -7,9 +7,12 @@ import pytest
 from mammo.config import Config
 from mammo.datasets import split as split_module
 from mammo.datasets.findings import SAMPLE, findings_table
-from mammo.datasets.split import audit_split, check_split, deal, split_images, unused_rows
+from mammo.datasets.labels import find_task
+from mammo.datasets.split import audit_split, check_split, deal, read_split, split_images, unused_rows
 from mammo.errors import InputError
 from mammo.evaluation.leaks import external_leaks, leaks
+from mammo.preprocessing.augment import Augment
+from mammo.training.required import check_parts
 
 SHARES = [0.6, 0.2, 0.2]
 
@@ -124,7 +127,9 @@ def test_copies_are_dealt_as_if_they_were_images_and_the_audit_counts_them():
 def test_a_patient_in_two_splits_is_an_error_under_the_split_by_patient():
     split = split_images(archive(), name="patient", seed=0, shares=SHARES)
     split.loc[0, "split"] = "test" if split.loc[1, "split"] != "test" else "train"
-    with pytest.raises(InputError, match=f"patient has images in two splits, {split.loc[0, 'image_id']} is") as told:
+    with pytest.raises(
+        InputError, match=f"patient has images in two splits, image {split.loc[0, 'image_id']} is"
+    ) as told:
         check_split(split, "patient")
     assert split.loc[0, "patient"] not in str(told.value)
 
@@ -213,3 +218,35 @@ def test_rows_of_a_users_split_that_name_no_image_are_noted(tmp_path):
     assert unused_rows(table, str(tmp_path / "split.csv")) == []
     (note,) = unused_rows(table.iloc[1:], str(tmp_path / "split.csv"))
     assert note.startswith("1 image is in split.table") and table["image_id"].iloc[0] in note
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "image_id,split\na.PNG,train\nb.PNG,test\n",
+            "2 images have no split, the first is a; the table has a.PNG, b.PNG",
+        ),
+        ("patient,split\nP1,train\n", "no column image_id; found patient, split; expected a row for each image"),
+    ],
+)
+def test_a_users_split_of_other_names_is_told_which_it_has(text, message, tmp_path):
+    (tmp_path / "split.csv").write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_split(pd.DataFrame({"image_id": ["a", "b"], "patient": ["1", "2"]}), str(tmp_path / "split.csv"))
+
+
+@pytest.mark.parametrize("name", ["table", "official"])
+def test_a_part_that_lacks_films_in_a_given_split_is_not_to_be_dealt_otherwise(name):
+    config = Config.of({"data": {"name": "phantom"}, "split": {"name": name, "table": "my.csv"}})
+    rows = pd.DataFrame({"image_id": list("abcd"), "label": ["benign", "malignant"] * 2})
+    for parts, said in (["train"] * 4, "the test part has no image"), (["train"] * 3 + ["test"], "no sample of class"):
+        with pytest.raises(InputError, match=f"{said}.*use split=patient") as told:
+            check_parts(
+                rows,
+                config,
+                find_task("malignancy"),
+                rows.assign(split=parts)[["image_id", "split"]],
+                Augment(config.augment),
+            )
+        assert "shares" not in str(told.value) and ("my.csv" in str(told.value)) == (name == "table")

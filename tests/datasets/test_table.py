@@ -1,6 +1,7 @@
 """A laboratory's own table becomes a findings table: what is known is said, everything else is asked for by row."""
 
 import os
+import re
 import unicodedata
 from pathlib import Path
 
@@ -175,6 +176,16 @@ def test_a_word_beside_which_a_mark_stands_is_asked_for(lab, word):
         lab(rows(label=[word, "benign"]), columns={"severity": "label"}).findings()
     with pytest.raises(InputError, match=r"row 3: .*known: -;"):  # it is a word beside a +
         lab(rows(severity=["+", "-"]), values={"severity": {"+": "malignant"}}).findings()
+
+
+@pytest.mark.parametrize("name", [FILMS[0].lower(), FILMS[0][:-4], f"D:\\x\\{FILMS[0][:-4]}.dcm"])
+def test_a_film_that_is_there_under_almost_its_name_is_told(lab, name):
+    near = f"{lab.folder / 'films' / FILMS[0]} is there: capitals, endings and folders count"
+    settings = {"root": str(lab.folder / "films")}
+    with pytest.raises(InputError, match=re.escape(near)):
+        lab(rows(path=[name, name]), **settings).findings()
+    assert said(lab(rows(path=[name, FILMS[1]]), **settings), near)
+    assert not said(lab(rows(path=["gone.png", FILMS[1]]), **settings), "is there:")
 
 
 def test_two_spellings_that_are_given_two_meanings_stay_apart(lab):
