@@ -120,7 +120,7 @@ def audit_split(split: Path, patient: str | None = None) -> Audit:
     notes += [*nobody, *alike]
     found = Audit(f"{_count(rows)}; no pixels, because no films were given", list(crossing(rows)), notes)
     found.among = f"the names of {number_of(rows['image_id'].nunique(), 'image')}"
-    found.doubts = [*unread, *doubts, *doubting.images_alike(rows)]
+    found.doubts = [*unread, *doubts, *doubting.images_alike(rows), *doubting.copies_alike(rows)]
     found.doubts += doubting.one_part(rows["split"]) + doubting.unknown(rows["patient"], "the names of images were")
     return found
 

@@ -13,15 +13,20 @@ from mammo.tables.spellings import SPLITS, fold
 from mammo.tables.visits import like_dates
 from mammo.wording import number_of
 
+_END = 60  # signs at the end of a name, in which marks of a copy are looked for
 MOST_PARTS = 50  # different words of a column that may tell parts
-_FOLDS = re.compile(  # the folded name of a column
+_COPY = re.compile(  # the end of the name of a copy, as programs and people write it
+    r"([\s_.-]*(\(\d{1,3}\)|([\s_.-](copy|kopie|copia|copie|aug|augmented|augmentation|flip|flipped|hflip|vflip|mirror|mirrored|"
+    r"rot|rotate|rotated|rotation|crop|cropped|clahe|noise|noisy|bright|blur|resized|enhanced)([\s_.-]?\d{1,3})?)))+$"
+)
+TELLS_PARTS = re.compile(  # the folded name of a column
     r"(cv|k)?folds?|split|subset|(is|in)?(train|training|test|testing|val|validation)(test|set|flag)?"
 )
 
 
 def of_names(rows: pd.DataFrame) -> tuple[list[str], list[str]]:
     """Return the notes about the names of patients in the rows of a split, and the doubts that follow from them."""
-    found = names_alike(rows), other_names(rows), dates(rows["patient"])
+    found = names_alike(rows), other_names(rows), two_patients(rows), dates(rows["patient"])
     return [note for notes, _ in found for note in notes], [doubt for _, doubts in found for doubt in doubts]
 
 
@@ -87,7 +92,7 @@ def parts_of_columns(rows: pd.DataFrame) -> list[str]:
     for column in rows:
         words = rows[column].dropna().astype(str).unique()
         parts = {SPLITS.get(word.casefold()) or part_of(word) for word in words} if len(words) <= MOST_PARTS else {None}
-        if (None not in parts and len(parts) > 1) or _FOLDS.fullmatch(fold(column)):
+        if (None not in parts and len(parts) > 1) or TELLS_PARTS.fullmatch(fold(column)):
             found.append(
                 f"the column {column} may tell the parts of a split ({some(words)}); name it by "
                 f"data.columns.official_split={column}"
@@ -97,19 +102,42 @@ def parts_of_columns(rows: pd.DataFrame) -> list[str]:
 
 def images_alike(rows: pd.DataFrame) -> list[str]:
     """Return the doubt that images of two parts are one, for their names differ in folders, case or ending alone."""
+    names = _bare_names(rows)
+    across = names[(names.groupby("bare")[["image_id", "split"]].transform("nunique") > 1).all(axis=1)]
+    if across.empty:
+        return []
+    these = number_of(across["bare"].nunique(), "image")
+    return [f"if {these} of other folders, case or ending, {_first_of(across, 'bare')} for example, are two"]
+
+
+def copies_alike(rows: pd.DataFrame) -> list[str]:
+    """Return the doubt that images of two parts are one: their names differ in a mark of a copy alone, say `_rot90`."""
+    names = _bare_names(rows)
+    names["plain"] = names["bare"].str[:-_END] + names["bare"].str[-_END:].str.replace(_COPY, "", regex=True)
+    names = names[names["plain"] != ""]
+    across = names[(names.groupby("plain")[["bare", "split"]].transform("nunique") > 1).all(axis=1)]
+    if across.empty:
+        return []
+    return [f"if images whose names have marks of copies, {_first_of(across, 'plain')} for example, are no copies"]
+
+
+def _bare_names(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return `image_id, split` of a split, and `bare`, the name without case and ending, and without folders if it can.
+
+    Folders stay where a part has two images of one name in different folders.
+    """
     names = rows.drop_duplicates(["image_id", "split"])[["image_id", "split"]]
     bare = names["image_id"].str.normalize("NFC").str.casefold().str.replace("\\", "/", regex=False)
     bare = bare.str.replace(r"\.[a-z]\w{1,5}$", "", regex=True)
     last = bare.str.rpartition("/")[2]
-    if not last[~names["image_id"].duplicated()].groupby(names["split"]).value_counts().gt(1).any():
-        bare = last  # no part has two images of one name in different folders
-    across = names[(names.groupby(bare).transform("nunique") > 1).all(axis=1)]
-    if across.empty:
-        return []
-    groups = across.groupby(bare.loc[across.index])
-    first = next(iter(groups))[1]
-    named = some([f"{one} ({part})" for one, part in zip(first["image_id"], first["split"], strict=True)], " and ")
-    return [f"if {number_of(groups.ngroups, 'image')} of other folders, case or ending, {named} for example, are two"]
+    several = last[~names["image_id"].duplicated()].groupby(names["split"]).value_counts().gt(1).any()
+    return names.assign(bare=bare if several else last)
+
+
+def _first_of(across: pd.DataFrame, column: str) -> str:
+    """Return the images of the first name in a column, each with its part."""
+    first = next(iter(across.groupby(column)))[1]
+    return some([f"{one} ({part})" for one, part in zip(first["image_id"], first["split"], strict=True)], " and ")
 
 
 def of_one_name(films: pd.DataFrame, rows: pd.DataFrame) -> list[str]:
@@ -122,6 +150,20 @@ def of_one_name(films: pd.DataFrame, rows: pd.DataFrame) -> list[str]:
     which = some(several.loc[several["image_id"] == first, "name"], " and ")
     these = number_of(several["image_id"].nunique(), "image of the split names", "images of the split name")
     return [f"{these} several films each, {first} for example: {which}"]
+
+
+def two_patients(rows: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Return the note about images that have two patients in the rows of a split, and the doubt about them."""
+    known = rows.dropna(subset="patient")
+    several = known[known.groupby("image_id")["patient"].transform("nunique") > 1]
+    if several.empty:
+        return [], []
+    image = several["image_id"].iloc[0]
+    who = some(list(several.loc[several["image_id"] == image, "patient"].unique()), " and ")
+    these = number_of(several["image_id"].nunique(), "image has", "images have")
+    return [f"{these} several patients, {image} for example: {who}; correct the rows"], [
+        "if patients who have an image in common are several"
+    ]
 
 
 def other_names(rows: pd.DataFrame) -> tuple[list[str], list[str]]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from mammo.auditing.doubts import TELLS_PARTS
 from mammo.auditing.sides import part_of
 from mammo.datasets.findings import STRING
 from mammo.datasets.table_rows import FAULT
@@ -14,6 +15,10 @@ from mammo.tables.spellings import NAMES, SPLITS, fold, spelt
 from mammo.tables.spreadsheet import read_spreadsheet
 
 UIDS = "studyinstanceuid studyuid"  # names of a column of exams that no two patients share, folded
+OF_ONE = (  # names of other columns whose words no two patients share: exams, then films and their digests
+    "accession accessionnumber accanon",
+    "sopinstanceuid sopuid md5 md5sum sha1 sha256 digest checksum filehash imagehash",
+)
 
 
 def read_split(path: Path) -> tuple[pd.DataFrame, list[str]]:
@@ -43,9 +48,7 @@ def split_rows(table: pd.DataFrame, path: str) -> pd.DataFrame:
     named = table.rename(columns=_columns(list(map(str, table)), path))
     if not {"split", "image_id"} <= set(named):
         raise InputError(
-            f"{path}: expected the columns split and image_id, found "
-            f"{', '.join(map(str, table))}; "
-            + ("call fold split, to compare its parts" if "fold" in named else "a run's split.csv has them")
+            f"{path}: expected the columns split and image_id, found {', '.join(map(str, table))}; " + _advice(named)
         )
     if "fold" in named and named["fold"].nunique() > 1:
         raise InputError(
@@ -82,6 +85,19 @@ def split_rows(table: pd.DataFrame, path: str) -> pd.DataFrame:
     return rows.assign(split=known)
 
 
+def _advice(table: pd.DataFrame) -> str:
+    """Return what to do with a table of a split that lacks a column."""
+    if "fold" in table:
+        return "call fold split, to compare its parts"
+    if "split" in table:
+        return "give each image a row of its own, with its image_id"
+    if told := [str(one) for one in table if TELLS_PARTS.fullmatch(fold(str(one)))]:
+        return f"give each image a row, with its part, train or test, in a column split (now in {', '.join(told)})"
+    if len(table.columns) == 1 and len(str(table.columns[0]).split()) > 1:
+        return "separate the columns by commas, semicolons or tabs"
+    return "a run's split.csv has them: a row for each image, with its part"
+
+
 def _columns(found: list[str], path: str) -> dict[str, str]:
     """Return our name of each column of a split whose own name is another one.
 
@@ -102,7 +118,7 @@ def _columns(found: list[str], path: str) -> dict[str, str]:
             raise InputError(f"{path}: columns {' and '.join(fit)} could both be the {ours}; call one of them {ours}")
         names |= dict.fromkeys(fit, ours)
         left = {one: folded for one, folded in left.items() if one not in fit}
-    return names | dict.fromkeys(spelt([" ".join(NAMES["patient"])], left)[:1], "patient_too")
+    return names | dict.fromkeys(spelt([" ".join(NAMES["patient"]), *OF_ONE], left)[:1], "patient_too")
 
 
 def named_as(films: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:

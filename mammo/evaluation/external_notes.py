@@ -23,6 +23,8 @@ def said_of(table: pd.DataFrame, classes: list[str], images: np.ndarray | None, 
         said.append("**all rows are of one patient, so there are no intervals by patient**")
     elif by_patient and count == len(tested) > 1 and tested["head"].nunique() == 1:
         said.append("each patient has one row")
+    if train := int((table["split"] == "train").sum()):
+        said.append(f"{number_of(train, 'row')} of split=train {'is' if train == 1 else 'are'} not evaluated")
     known = set(table.loc[~inside, "patient"].unique())
     if by_patient and known and (both := known & set(tested["patient"].unique())):
         has = number_of(len(both), "patient has", "patients have")

@@ -1,5 +1,6 @@
 """An audit never says more than it looked at: what may leak in what was not compared is a doubt, or ends with 2."""
 
+import re
 import shutil
 import unicodedata
 
@@ -112,6 +113,45 @@ def test_images_whose_names_differ_in_writing_alone_are_a_doubt(tmp_path, one, o
     split = written(tmp_path / "s.csv", f"image_id,patient,split\n{one},P1,train\n{other},P2,test\nx,P3,test\n")
     code, said = audited("split", split)
     assert code == 0 and "if 1 image of other folders, case or ending" in said.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "doubt"),
+    [
+        ("mdb001.png", "mdb001_rot90.png", True), ("P1_L", "P1_L - Copy", True), ("a (1).png", "a.png", True),
+        ("P1_flip_aug3", "P1_rot", True), ("train/P1_L.png", r"test\P1_L_hflip.png", True),
+        ("P1_L_1", "P1_L_2", False), ("robot", "rotunda", False),
+    ],
+)  # fmt: skip
+def test_images_whose_names_differ_in_a_mark_of_a_copy_are_a_doubt(tmp_path, one, other, doubt):
+    rows = f"{one},P1,train\n{other},P2,test\nx_flip,P3,test\n"
+    code, said = audited("split", written(tmp_path / "s.csv", f"image_id,patient,split\n{rows}"))
+    assert code == 0 and ("marks of copies" in said.splitlines()[-1]) == doubt
+    inside = written(tmp_path / "s.csv", f"image_id,patient,split\n{rows.replace('train', 'test')}y,P4,train\n")
+    assert audited("split", inside)[1].endswith("no leak found\n")
+
+
+def test_an_image_with_two_patients_and_an_exam_or_file_with_two_are_told(tmp_path):
+    split = written(tmp_path / "s.csv", "image_id,patient,split\na,P1,train\na,P2,train\nb,P3,test\n")
+    said = audited("split", split)[1]
+    assert "note: 1 image has several patients, a for example: P1 and P2" in said and "in common are several" in said
+    for column in ("AccessionNumber", "MD5", "SOPInstanceUID"):
+        split = written(tmp_path / "s.csv", f"image_id,patient,split,{column}\na,P1,train,A7\nb,P2,test,A7\n")
+        assert "that of several patients, A7 for example: P1 (train) and P2 (test)" in audited("split", split)[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("image_id,is_train\na,1\n", r"in a column split \(now in is_train\)"),
+        ("train,test\na,b\n", r"give each image a row, .* \(now in train, test\)"),
+        ("patient,split\nP1,train\n", "give each image a row of its own, with its image_id"),
+        ("image_id patient split\na P1 train\n", "separate the columns by commas"),
+    ],
+)
+def test_a_split_in_another_form_is_told_which_form_it_needs(tmp_path, text, advice):
+    code, said = audited("split", written(tmp_path / "s.csv", text))
+    assert code == 2 and re.search(advice, said)
 
 
 def test_names_that_many_folders_hold_are_no_doubt(tmp_path):

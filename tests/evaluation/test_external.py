@@ -281,6 +281,9 @@ SAID = {
         lambda t: t.assign(p_1=t["score"].to_numpy()[::-1], p_0=1 - t["score"].to_numpy()[::-1]),
         "rank the rows differently",
     ),
+    "rows of the training part": (
+        lambda t: t.assign(split=["train"] * 30 + ["test"] * 30), "30 rows of split=train are not evaluated"
+    ),
     "patients in two splits": (
         lambda t: t.assign(split=["val", "test"] * 30), "30 patients have rows in test and in another split"
     ),
