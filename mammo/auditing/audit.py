@@ -258,6 +258,7 @@ def by_pixels(
             found.notes.append(f"{number_of(number, 'pair')} of films with the same pixels {what}")
     if len(films) > ALL_PAIRS:
         found.doubts.append("negatives were not looked for among so many films")
+    found.doubts += doubting.nearly_same(films, list(pairs.nearly()))
     if blank := sorted(names[~textured]):
         found.notes.append(f"{number_of(len(blank), 'film')} blank, or without texture to compare: {some(blank)}")
         found.left_out["blank"] = len(blank)

@@ -1,7 +1,7 @@
 """The doubts of an audit: what would be a leak if it were so, and what it could not compare."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
 import pandas as pd
@@ -52,6 +52,23 @@ def one_part(splits: pd.Series) -> list[str]:
     """Return the doubt that all films are in one part, so that nothing could be compared across."""
     parts = set(splits.dropna())
     return [f"all of them are in {parts.pop()}, and none in another part to compare with"] if len(parts) == 1 else []
+
+
+def nearly_same(films: pd.DataFrame, pairs: Sequence[tuple[int, int, float]]) -> list[str]:
+    """Return the doubt that films of two parts, or of two patients if no part is known, are one: they look nearly so.
+
+    Args:
+        films: The films.
+        pairs: The numbers of the films of each such pair, and their correlation, the clearest first.
+    """
+    parted = films["split" if films["split"].notna().any() else "patient"].to_numpy(dtype=object, na_value=None)
+    across = [one for one in pairs if parted[one[0]] is None or parted[one[0]] != parted[one[1]]]
+    if not across:
+        return []
+    one, other, value = across[0]
+    named = some([films["name"].iloc[film] for film in (one, other)], " and ")
+    pairs_are = number_of(len(across), "pair of films that is", "pairs of films that are")
+    return [f"if {pairs_are} nearly the same, {named} for example (correlation {value:.3f}), show two breasts"]
 
 
 def unknown(patients: pd.Series, what: str) -> list[str]:

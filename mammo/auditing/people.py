@@ -1,10 +1,11 @@
 """The patients of films by the names of files and by headers, and patients that are written in two ways."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
+from mammo.auditing.sides import part_of
 from mammo.auditing.words import FEW, some
 from mammo.datasets.findings import STRING
 from mammo.errors import InputError
@@ -38,6 +39,8 @@ def by_names(films: pd.DataFrame, pattern: str) -> tuple[pd.DataFrame, list[str]
             "example; write, for example, '([^/_]+)_[^/]*$' for names such as P12_L_CC.png"
         )
     notes = [f"the patients are those of the names by '{pattern}', {patients.dropna().iloc[0]} for example"]
+    if patients.nunique() == len(patients) > 1:
+        notes.append("each film is a patient of its own by this expression")
     if left := patients.isna().sum():
         first = films.loc[patients.isna(), "name"].iloc[0]
         these = number_of(left, "name of a film tells", "names of films tell")
@@ -73,7 +76,7 @@ def alike_across(rows: pd.DataFrame) -> tuple[list[str], int]:
     """
     known = rows.dropna(subset="patient")
     splits = known.groupby("patient")["split"].agg(lambda of: "+".join(sorted(set(of.dropna()))))
-    groups = alike(splits.index)
+    groups = [*alike(splits.index), *_of_folders(splits.index)]
     across = [group for group in groups if len({splits[one] for one in group}) > 1]
     groups = [*across, *(group for group in groups if group not in across)]
     lines = []
@@ -83,6 +86,15 @@ def alike_across(rows: pd.DataFrame) -> tuple[list[str], int]:
     if len(groups) > FEW:
         lines.append(f"{len(groups) - FEW} more groups of patients have almost the same names")
     return lines, len(across)
+
+
+def _of_folders(patients: Iterable[str]) -> list[tuple[str, ...]]:
+    """Return the groups of patients whose names differ in the folder of a part alone, such as train/P1 and test/P1."""
+    groups: dict[str, list[str]] = {}
+    for name in (one for one in patients if "/" in one):
+        inner = [folder for folder in name.split("/") if part_of(folder) is None]
+        groups.setdefault("/".join(inner), []).append(name)
+    return [tuple(sorted(group)) for inner, group in sorted(groups.items()) if inner and len(group) > 1]
 
 
 def _quoted(name: str) -> str:

@@ -43,7 +43,7 @@ def films(
     ] = "",
     patient: Annotated[
         str | None,
-        typer.Option(help="regular expression that finds the patient in a film's name, for example '^([^_]+)_'"),
+        typer.Option(help="regular expression that finds the patient in a film's name, for example '([^/_]+)_'"),
     ] = None,
     parts: Annotated[
         bool | None,
@@ -116,7 +116,7 @@ def split(
     ],
     patient: Annotated[
         str | None,
-        typer.Option(help="regular expression that finds the patient in an image_id, for example '^([^_]+)_'"),
+        typer.Option(help="regular expression that finds the patient in an image_id, for example '([^/_]+)_'"),
     ] = None,
 ) -> None:
     """Find patients, images and findings that are in two parts of a split, from their names alone."""

@@ -99,6 +99,25 @@ def test_parts_that_are_not_known_are_a_doubt(placed, names, said):
     assert code == 0 and said in found.splitlines()[-1] and "no leak found among" in found
 
 
+@pytest.mark.parametrize("beside", ["test", "train"])
+def test_a_pair_that_is_nearly_the_same_is_a_doubt_across_parts(placed, films, beside):  # noqa: F811
+    folder = placed("train/P1.pgm", f"{beside}/P2.pgm", "val/P3.pgm")
+    film = read_grey(folder / "train/P1.pgm")
+    cv2.imwrite(str(folder / beside / "bad.jpg"), film, [cv2.IMWRITE_JPEG_QUALITY, 5])
+    code, said = audited("films", folder)
+    doubt = "if 1 pair of films that is nearly the same, test/bad.jpg and train/P1.pgm for example (correlation 0.7"
+    assert code == 0 and (doubt in said.splitlines()[-1]) == (beside == "test")
+
+
+def test_patients_by_names_that_hold_folders_of_parts_or_are_all_different_are_told(placed):
+    folder = placed("a/train/P1_L.pgm", "a/test/P1_R.pgm", "a/test/P2_R.pgm")
+    code, said = audited("films", folder, "--patient", "^([^_]+)_")
+    assert "note: a/test/P1 (test) and a/train/P1 (train): one patient?" in said and code == 0
+    assert "if patients with almost the same names, in several splits, are two" in said.splitlines()[-1]
+    assert "each film is a patient of its own by this expression" in said
+    assert audited("films", folder, "--patient", "([^/_]+)_")[0] == 1
+
+
 def test_a_split_with_images_that_are_not_there_could_not_be_looked_at(placed, tmp_path):
     split = written(tmp_path / "s.csv", "image_id,split\na,train\nb,train\nc,test\n")
     code, said = audited("films", placed("a.pgm", "b.pgm"), "--split", split)
