@@ -56,8 +56,9 @@ def check_choices(arguments: list[str], conf: Path) -> None:
             continue  # a pattern names existing files only
         asked = override.sweep_string_iterator() if override.is_sweep_override() else [_plain(override.value())]
         for option in asked:
-            if option != "null" and option not in options:
-                raise InputError(f"{group}={option} is unknown; expected one of {', '.join(options)}")
+            if option not in options:
+                wrong = "is no option, leave it out for the default" if option == "null" else "is unknown"
+                raise InputError(f"{group}={option} {wrong}; expected one of {', '.join(options)}")
 
 
 def check_line(arguments: list[str], conf: Path) -> None:

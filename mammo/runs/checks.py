@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from mammo.config import Config, ModelConfig, TrainerConfig, meant
 from mammo.crop_config import check_windows
@@ -149,9 +150,11 @@ def rows_of(module: str, table: str, built_in: Iterable[str]) -> list[str]:
     return list(getattr(loaded, table) if loaded else built_in)
 
 
-def known_name(key: str, names: str | list[str], known: Iterable[str]) -> None:
+def known_name(key: str, names: Any, known: Iterable[str]) -> None:
     """Refuse an unknown name; the error suggests the known name that is most similar."""
     known = list(known)
+    if not isinstance(names, str | list | tuple):
+        raise InputError(f"{key}={names}: expected one of {', '.join(known)}, or several as {key}=[...]")
     for name in [names] if isinstance(names, str) else names:
         if name not in known:
             near = difflib.get_close_matches(str(name), known, 1)

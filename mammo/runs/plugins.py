@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import sys
 from pathlib import Path
+from typing import Any
 
 from mammo.config import Config
 from mammo.errors import InputError
@@ -27,13 +28,16 @@ def load_own(config: Config) -> None:
     load_plugins(config.plugins)
 
 
-def load_plugins(names: list[str] | str | None) -> None:
+def load_plugins(names: Any) -> None:
     """Import modules, or files that end in `.py`, from the working directory; each once in a process.
 
     Raises:
         InputError: A module does not exist, or its import fails; the line tells the error.
     """
-    for name in [names] if isinstance(names, str) else names or []:
+    several = [names] if isinstance(names, str) else [] if names is None else names
+    if not isinstance(several, list | tuple) or not all(isinstance(name, str) for name in several):
+        raise InputError(f"plugins={names}: expected a module or a file, or several as plugins=[a,b.py]")
+    for name in several:
         if str(Path.cwd()) not in sys.path:
             sys.path.insert(0, str(Path.cwd()))
         module = Path(name).stem if name.endswith(".py") else name

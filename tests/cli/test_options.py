@@ -15,6 +15,8 @@ from tests.conftest import CONF
         ("augment=twirl", "augment=twirl is unknown; expected one of .*online"),
         ("+experiment=doe2020", "expected one of behery2023_inception"),
         ("--nope", "--nope; see"),
+        ("task=null", "task=null is no option, leave it out for the default; expected one of abnormality"),
+        ("leak_study=null,paper", "leak_study=null is no option"),
     ],
 )
 def test_an_unknown_option_lists_the_known_on_one_line(argument, message):
@@ -28,7 +30,6 @@ def test_options_sweeps_of_them_and_what_is_no_group_pass():
         "-m",
         "model=vgg16,inception",
         "experiment=glob(*)",
-        "leak_study=null",
         "seed=range(3)",
         "data.fold=1",
         "--help",

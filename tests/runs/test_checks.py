@@ -17,6 +17,7 @@ from mammo.preprocessing.augment import METHODS
 from mammo.preprocessing.crops import CROPS
 from mammo.processes import peers, resume
 from mammo.runs import checks
+from mammo.runs.plugins import load_plugins
 from mammo.runs.weights_file import check_weights_file
 from tests.conftest import CONF, resolved
 
@@ -51,6 +52,10 @@ WEIGHTS = {  # what a file that `model.weights` names begins with, and what is s
 }
 MORE = {
     "heads=svmm": "heads=svmm .*svm",
+    "heads=null": "heads=None: expected one of all, .* several as heads=",
+    "heads=3": "heads=3: expected one of all",
+    "plugins=[[x]]": "plugins=.*expected a module or a file",
+    "plugins=true": "plugins=True: expected a module or a file",
     "crop.window_mm=-1": "crop.window_mm=-1",
     "data.archive=nope.tgz": "data.archive=nope.tgz",
     "trainer.devices=9999": "trainer.devices=9999",
@@ -111,6 +116,15 @@ def test_a_wrong_line_is_told_without_heavy_imports_and_leaves_nothing(tmp_path,
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("names", [None, 3, True, float("nan"), {"a": 1}])
+def test_what_is_no_name_and_no_list_of_names_is_one_line(names):
+    with pytest.raises(InputError, match=r"^heads=.*: expected one of svm, or several as heads=\[\.\.\.\]$"):
+        checks.known_name("heads", names, ["svm"])
+    for wrong in ([names], *([] if names is None else [names])):
+        with pytest.raises(InputError, match=r"^plugins=.*: expected a module or a file"):
+            load_plugins(wrong)
 
 
 def test_the_names_are_those_of_the_tables():
