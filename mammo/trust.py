@@ -35,7 +35,7 @@ def code_in(settings: Any, key: str = "") -> list[str]:
     for name, one in settings.items():
         inner = f"{key}.{name}" if key else str(name)
         if inner == "plugins":
-            found += [f"{inner}={each}" for each in ([one] if isinstance(one, str) else one or [])]
+            found += [f"{inner}={each}" for each in (one if isinstance(one, list | tuple) else [one] if one else [])]
         elif name == "_target_" and one is not None:
             found.append(f"{inner}={one}")
         else:

@@ -68,7 +68,7 @@ def _config(config: Config) -> dict[str, Any]:
     plain = config.as_dict()
     changed: dict[str, Any] = {"model": plain["model"] | {"weights": None}}
     changed["data"] = {key: plain["data"][key] for key in DATA}
-    named = [config.plugins] if isinstance(config.plugins, str) else config.plugins
+    named = [config.plugins] if isinstance(config.plugins, str) else config.plugins or []
     changed["plugins"] = [Path(one).name if one.endswith(".py") else one for one in named]
     return {key: plain[key] for key in GROUPS} | changed
 

@@ -19,6 +19,7 @@ from mammo.processes import peers, resume
 from mammo.runs import checks
 from mammo.runs.plugins import load_plugins
 from mammo.runs.weights_file import check_weights_file
+from mammo.trust import code_in
 from tests.conftest import CONF, resolved
 
 LINES = {  # one of a kind each
@@ -125,6 +126,7 @@ def test_what_is_no_name_and_no_list_of_names_is_one_line(names):
     for wrong in ([names], *([] if names is None else [names])):
         with pytest.raises(InputError, match=r"^plugins=.*: expected a module or a file"):
             load_plugins(wrong)
+        assert code_in({"plugins": wrong}) == [f"plugins={names}"]
 
 
 def test_the_names_are_those_of_the_tables():
