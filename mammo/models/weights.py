@@ -17,6 +17,7 @@ from mammo.errors import InputError
 log = logging.getLogger(__name__)
 
 State = dict[str, Tensor]
+IMAGE_FILTERS = 4  # dimensions of the weights of a convolution
 WRAPPERS = ("module.", "_orig_mod.")  # of DataParallel, and of torch.compile
 OF_RUN = ("net.frozen.", "net.body.")  # prefixes of a backbone's keys in a checkpoint; they name the same stages
 # Prefixes of layers that depend on model.pool: the fully connected ones of fc, and the norm of some backbones of avg.
@@ -143,11 +144,21 @@ def _compare(weights: str, state: State, own: State, absent: Callable[[str], boo
             raise InputError(
                 f"model.weights={weights}: {key} has shape {tuple(tensor.shape)}; expected {tuple(own[key].shape)}"
             )
-        if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise InputError(
-                f"model.weights={weights}: {key} has values that are not finite; their training diverged, or the file "
-                "is damaged; take other weights"
-            )
+        if fault := _fault(key, tensor, own[key]):
+            raise InputError(f"model.weights={weights}: {key} {fault}; take other weights")
+
+
+def _fault(key: str, tensor: Tensor, own: Tensor) -> str:
+    """Return what is wrong with the values of a tensor of the right shape; empty if nothing is."""
+    if own.is_floating_point() and not tensor.is_floating_point():
+        return "has whole numbers, as quantised weights have, which mean nothing without their scales"
+    if tensor.is_floating_point() and not tensor.isfinite().all():
+        return "has values that are not finite; their training diverged, or the file is damaged"
+    if key.endswith(".running_var") and (tensor < 0).any():
+        return "has variances below 0, so the file is damaged"
+    if tensor.ndim == IMAGE_FILTERS and not tensor.any():
+        return "has zeros alone, so the file is damaged"
+    return ""
 
 
 def _unwrapped(state: State, weights: str) -> State:

@@ -263,6 +263,8 @@ def damaged(state, kind):
         return state | {"other.weight": state[first]}
     if kind == "not finite":
         return state | {first: state[first] * float("nan")}
+    if kind in ("zeros", "whole"):
+        return state | {first: torch.zeros_like(state[first], dtype=torch.int8 if kind == "whole" else None)}
     return state | {first: state[first][:1]}
 
 
@@ -273,6 +275,8 @@ def damaged(state, kind):
         ("unexpected", "unexpected keys"),
         ("shape", "has shape"),
         ("not finite", "has values that are not finite"),
+        ("zeros", "has zeros alone"),
+        ("whole", "has whole numbers, as quantised weights"),
     ],
 )
 def test_weights_that_do_not_fit_are_refused(trunk, tmp_path, kind, message):
@@ -395,6 +399,8 @@ def test_fully_connected_layers_are_taken_if_the_run_had_them_and_new_if_not():
         ("unexpected", "unexpected keys"),
         ("shape", "has shape"),
         ("not finite", "has values that are not finite"),
+        ("zeros", "has zeros alone"),
+        ("whole", "has whole numbers, as quantised weights"),
     ],
 )
 def test_a_run_whose_weights_do_not_fit_is_refused(kind, message):
