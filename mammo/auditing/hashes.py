@@ -204,7 +204,7 @@ def _kept(block: list[np.ndarray], cache: Path) -> tuple[list[np.ndarray], str]:
     try:
         _add(block, cache)
     except OSError as error:
-        why = error.strerror or error  # NumPy has no number for a disk that is full
+        why = error.strerror or f"{error}, as on a full disk"  # for which NumPy has no number
         return block, (
             f"what was computed of the films is not kept for the next audit: {cache.parent}: {why}; name another "
             "folder by MAMMO_HOME"

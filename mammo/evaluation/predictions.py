@@ -282,7 +282,8 @@ def read_predictions(path: Path, *, tested: bool = False) -> tuple[pd.DataFrame,
     missing = [column for column in [*COLUMNS, "score"] if column not in table.columns]
     if missing or len(classes) < 2:
         expected = ", ".join([*COLUMNS, "score", "p_<class>..."])
-        raise InputError(f"{path}: expected columns {expected}; missing {missing}")
+        saved = "; saved with other separators: take it as the run wrote it" if len(table.columns) == 1 else ""
+        raise InputError(f"{path}: expected columns {expected}; missing {', '.join(missing)}{saved}")
     for column in ("image_id", "patient", "split", "head", "label"):
         if (empty := table[column].isna()).any():
             raise InputError(

@@ -119,7 +119,10 @@ def test_a_disk_that_is_full_is_said_to_be_so_by_whoever_finds_it(paths, monkeyp
 
     monkeypatch.setattr(hashes.np, "save", cut)
     described, _ = records(paths, tmp_path / "cache.npy")
-    assert len(described) == len(paths) and f"{tmp_path}: 65536 requested and 300 written; name" in described.unkept
+    assert (
+        len(described) == len(paths)
+        and f"{tmp_path}: 65536 requested and 300 written, as on a full disk; name" in described.unkept
+    )
 
 
 def test_records_are_kept_as_they_come_and_half_a_block_does_no_harm(paths, read, monkeypatch, tmp_path):

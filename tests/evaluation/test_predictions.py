@@ -58,7 +58,7 @@ def test_a_compressed_table_is_read_as_the_plain_one(tmp_path, end):
     ("change", "match"),
     [
         ({"label": "odd"}, "label 'odd' has no column p_odd"),
-        ({"patch": None}, "missing .'patch'"),
+        ({"patch": None}, "missing patch$"),
         ({"finding_id": "first"}, "expected a table of predictions as CSV"),
         ({"split": "val"}, "split=test"),
     ],
@@ -70,6 +70,12 @@ def test_what_is_no_table_of_predictions_is_one_line(tmp_path, change, match):
     table.to_csv(tmp_path / "table.csv", index=False)
     with pytest.raises(InputError, match=match):
         read_predictions(tmp_path / "table.csv", tested=True)
+
+
+def test_a_table_that_a_spreadsheet_saved_with_semicolons_is_told(tmp_path):
+    predictions(3).to_csv(tmp_path / "p.csv", index=False, sep=";", decimal=",")
+    with pytest.raises(InputError, match="score; saved with other separators"):
+        read_predictions(tmp_path / "p.csv")
 
 
 def test_neither_a_picture_nor_nothing_is_a_table(tmp_path):
