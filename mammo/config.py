@@ -275,9 +275,10 @@ def explained(error: BaseException) -> str:
     key, section = getattr(cause, "full_key", None), getattr(cause, "object_type", None)
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and dataclasses.is_dataclass(section):
         return f"{key} is no setting; {meant(str(key), [one.name for one in fields(section)])}"
-    key = key or getattr(error, "override", None)  # of an override that cannot be read
-    lines = dict.fromkeys([key or str(error).partition("\n")[0], str(cause).partition("\n")[0]])
-    return ": ".join(lines)
+    odd = getattr(error, "override", None)  # that cannot be read
+    if odd and "=" not in odd:
+        return f"{odd} is no setting; write key=value, without blanks around the sign"
+    return ": ".join(dict.fromkeys([key or odd or str(error).partition("\n")[0], str(cause).partition("\n")[0]]))
 
 
 def meant(key: str, expected: list[str]) -> str:

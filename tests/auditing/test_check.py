@@ -231,6 +231,7 @@ def test_the_task_that_is_given_is_checked_and_its_images_are_counted(lab, tmp_p
         ("tabelle", "seed=0", ["no data set", "phantom"]),
         ("lab", "task=lable", ["task=lable is unknown", "label"]),
         ("lab", "data.spacing_mm=0,2", ["write 0.2"]),
+        ("lab", "malignancy", ["malignancy is no setting; write key=value"]),
         ("lab", "data.values=krank", ["data.values.severity.krank=malignant"]),
     ],
 )
