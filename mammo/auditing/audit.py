@@ -11,12 +11,12 @@ from mammo import figures
 from mammo.auditing import doubts as doubting
 from mammo.auditing import people
 from mammo.auditing.acquisitions import in_two_parts
+from mammo.auditing.boxes import all_parts
 from mammo.auditing.compared import kept_for
 from mammo.auditing.crossing import crossing
 from mammo.auditing.duplicates import Pairs, find_pairs
 from mammo.auditing.hashes import Records, records_of
 from mammo.auditing.nearest import ALL_PAIRS
-from mammo.auditing.parts import find_parts
 from mammo.auditing.sources import Films
 from mammo.auditing.splits import named_as, place, read_split
 from mammo.auditing.words import seen, some
@@ -225,12 +225,8 @@ def by_pixels(
     )
     alike = [(one, other, f"correlation {value:.3f}, {symmetry}") for one, other, symmetry, value in pairs.same()]
     same, known = len(alike), {(one, other) for one, other, _ in alike}
-    some_parts = find_parts([Path(film) for film in films["path"]], textured) if parts else []
-    alike += [
-        (part.first, part.second, f"one shows a part of the other, {part.proof}")
-        for part in some_parts
-        if (part.first, part.second) not in known
-    ]
+    some_parts = all_parts([Path(film) for film in films["path"]], described, textured, known) if parts else []
+    alike += [(part.first, part.second, f"one shows a part of the other, {part.proof}") for part in some_parts]
     within = unplaced = 0
     for one, other, proof in alike:
         where = [

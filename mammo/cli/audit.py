@@ -189,7 +189,10 @@ def benchmark(
     source: Source,
     copies: Annotated[int, typer.Option(help="the number of altered copies to plant")] = 200,
     parts: Annotated[
-        bool, typer.Option("--parts", help="plant crops and copies turned by any angle, so many of each kind, instead")
+        bool,
+        typer.Option(
+            "--parts", help="plant crops, copies turned by any angle and squeezed breasts, so many of each, instead"
+        ),
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="the seed that chooses the films and their changes")] = 0,
 ) -> None:

@@ -54,7 +54,7 @@ def test_clean_films_say_what_was_compared_and_end_with_zero(films):
     assert audited("films", films, "--parts")[1].endswith(f"0 more with a part of the same film\n{no_part}\n")
 
 
-def test_a_patch_of_a_training_film_in_the_test_part_is_a_leak(films, tmp_path):
+def test_a_patch_or_a_squeezed_breast_of_a_training_film_in_the_test_part_is_a_leak(films, tmp_path):
     pixels = read_grey(films / "mdb001.pgm")
     rows, columns = (int(np.median(one)) for one in np.nonzero(pixels > 60))
     for number, part in enumerate(("train", "train", "val", "val", "val", "val"), start=1):
@@ -63,9 +63,15 @@ def test_a_patch_of_a_training_film_in_the_test_part_is_a_leak(films, tmp_path):
     (films / "test").mkdir()
     patch = cv2.resize(pixels[rows - 80 : rows + 80, columns - 80 : columns + 80], (224, 224))
     cv2.imwrite(str(films / "test" / "patch.png"), patch)
+    other = read_grey(films / "train" / "mdb002.pgm")
+    left, top, width, height = cv2.boundingRect((cv2.medianBlur(other, 31) > 40).astype(np.uint8))
+    breast = cv2.resize(other[top : top + height, left : left + width], (900, 250))
+    cv2.imwrite(str(films / "test" / "breast.png"), breast)
     code, said = audited("films", films, "--parts", "--sheet", tmp_path / "sheet.png")
-    assert code == 1 and said.count("leak:") == 1
+    assert code == 1 and said.count("leak:") == 2 and ", 2 more with a part of the same film" in said
     assert "in two splits: test/patch.png (test) and train/mdb001.pgm (train): one shows a part of the other" in said
+    assert "in two splits: test/breast.png (test) and train/mdb002.pgm (train): one shows a part of the other" in said
+    assert "of the breast, cut out and squeezed, not turned" in said
 
 
 def test_a_copy_without_a_split_would_leak_and_is_drawn(films, tmp_path):
@@ -227,8 +233,9 @@ def test_planted_copies_of_the_phantom_are_found_and_counted(films):
 @pytest.mark.slow
 def test_planted_crops_and_turned_copies_of_the_phantom_are_counted_by_kind(films):
     said = audited("benchmark", films, "--parts", "--copies", 2)[1]
-    assert "compared: 6 films and 10 planted ones" in said and "found: 2 of 2, turned by any angle" in said
-    assert "found: 2 of 2, crop of 320 pixels" in said and "false pairs: 0, of which 0 are among the 15" in said
+    assert "compared: 6 films and 12 planted ones" in said and "found: 2 of 2, turned by any angle" in said
+    assert "found: 2 of 2, crop of 320 pixels" in said and "found: 2 of 2, breast squeezed to a square" in said
+    assert "false pairs: 0, of which 0 are among the 15" in said
 
 
 def test_films_behind_links_are_seen_and_a_folder_of_two_splits_is_a_leak(films, tmp_path):
