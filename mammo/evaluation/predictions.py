@@ -203,13 +203,14 @@ def by_head(table: pd.DataFrame, classes: list[str], split: str) -> dict[str, Pr
     """Return the predictions of each head for the samples of a split (`train`, `val` or `test`)."""
     samples = originals(table)
     needed = samples[[*SAMPLE, "patient", "label", "score", *(f"p_{name}" for name in classes)]]
-    inside, heads, found = (samples["split"] == split).to_numpy(bool), samples["head"], dict[str, Predictions]()
-    names, who = None, None
+    inside, heads = (samples["split"] == split).to_numpy(bool), samples["head"]
+    found, names, who = dict[str, Predictions](), None, None
     for head in heads.array[inside].unique():
         mask = inside & (heads == head).to_numpy(bool)
         rows = needed if mask.all() else rows_of(needed, mask)
-        who = who if rows["patient"].equals(names) else Patients.of(rows["patient"])  # mostly those of the head before
-        names, found[str(head)] = rows["patient"], Predictions.of(rows, classes, who)
+        if not rows["patient"].equals(names):  # mostly those of the head before
+            names, who = rows["patient"], Patients.of(rows["patient"])
+        found[str(head)] = Predictions.of(rows, classes, who)
     return found
 
 
@@ -274,8 +275,10 @@ def read_predictions(path: Path, *, tested: bool = False) -> tuple[pd.DataFrame,
     if not path.is_file():
         raise InputError(f"no predictions at {path}; name a run folder that `train.py` has finished")
     try:
-        large = path.suffix == ".csv" and path.stat().st_size > LARGE
-        table = arrow_csv(path, TYPES, _is_number) if large else pd.read_csv(path, dtype=TYPES, **WORDS)
+        if path.suffix == ".csv" and path.stat().st_size > LARGE:
+            table = arrow_csv(path, TYPES, lambda name: name == "score" or name.startswith("p_"))
+        else:
+            table = pd.read_csv(path, dtype=TYPES, **WORDS)
     except NO_TABLE as error:
         raise InputError(f"{path}: expected a table of predictions as CSV; reading gave {str(error).strip()}") from None
     classes = [column.removeprefix("p_") for column in table.columns if column.startswith("p_")]
@@ -295,7 +298,3 @@ def read_predictions(path: Path, *, tested: bool = False) -> tuple[pd.DataFrame,
     if tested and not (table["split"] == "test").any():
         raise InputError(f"{path}: no row has split=test; expected a table of predictions with a test part")
     return table, classes
-
-
-def _is_number(column: str) -> bool:
-    return column == "score" or column.startswith("p_")
