@@ -18,6 +18,7 @@ _NONE = (
     r"|sconosciut[oa]|onbekend|okand|ukendt|ukjent|eliminad[oa]|supprimee?|无|未知|不详|匿名|неизвестн[^\W\d_]*)"
 )
 _NOBODY = re.compile(rf"{_NONE}(?:-{_NONE})*")
+_NUMBERED, _FIRST = re.compile("[1-9]"), re.compile("0*1")
 _OF_NOBODY = re.compile(r"(^|-)(patient(in|e|id)?|patients|paciente|paziente|subject|person|name|id)(?=-|$)")
 _PREFIX = re.compile(
     r"^(?:(?:patients?|pat|pt|p|subject|subj|sub|case|id|pid|patid|patient(?:in|e|en)|paciente|paziente|fall|caso?|cas|mrn"
@@ -72,12 +73,13 @@ def nobodies(patients: pd.Series) -> pd.Series:
 
     `NA` is a name, and zeros are one in a table that counts its patients from 0. A word with a number is a name, too.
     """
-    named = {one: _word(one) for one in patients.dropna().unique()}
-    first = any(re.fullmatch("0*1", name) for name in named.values())
+    given = patients.dropna().unique()
+    named = {one: _word(one) for one in given if not _NUMBERED.search(one)}
+    zeros = {one for one, name in named.items() if name and not name.strip("0-")}
+    if zeros and any(_FIRST.fullmatch(_word(one)) for one in given):
+        named = {one: name for one, name in named.items() if one not in zeros}
     found = {
-        one: not name or (bool(_NOBODY.fullmatch(name)) and not (first and not name.strip("0-")))
-        for one, name in named.items()
-        if one.strip().casefold() != "na"
+        one: not name or bool(_NOBODY.fullmatch(name)) for one, name in named.items() if one.strip().casefold() != "na"
     }
     return patients.map(found).fillna(False).astype(bool)
 
