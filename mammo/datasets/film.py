@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, replace
+from numbers import Real
 from pathlib import Path
 
 import cv2
@@ -76,16 +77,20 @@ def check_film(film: object) -> None:
             f"found a {type(film).__name__}; expected a film, as read_film or a predictor's read returns it"
         )
     pixels = film.pixels
-    if getattr(pixels, "ndim", 0) != 2 or pixels.dtype not in (np.uint8, np.uint16) or not pixels.size:
+    if (
+        getattr(pixels, "ndim", 0) != 2
+        or pixels.dtype.newbyteorder("=") not in (np.uint8, np.uint16)
+        or not pixels.size
+    ):
         raise InputError(
             "the pixels of the film are no array of (height, width) uint8 or uint16; convert them, see Film"
         )
-    if not pixels.max() <= film.max_level <= np.iinfo(pixels.dtype).max:
+    if not (isinstance(film.max_level, Real) and pixels.max() <= film.max_level <= np.iinfo(pixels.dtype).max):
         raise InputError(
             f"the film has max_level {film.max_level}, and its largest level is {pixels.max()} of {pixels.dtype}; give "
             "the level of white, or None to Film.of, which finds it"
         )
-    if film.spacing_mm is not None and not film.spacing_mm > 0:
+    if film.spacing_mm is not None and not (isinstance(film.spacing_mm, Real) and film.spacing_mm > 0):
         raise InputError(f"the film has spacing_mm {film.spacing_mm}; expected the side of a pixel, or None if unknown")
 
 

@@ -18,6 +18,7 @@ from mammo.evaluation.predictions import by_head, choices
 from mammo.files import read_json
 from mammo.reports.detection import judged
 from mammo.run_folder import RunFolder
+from mammo.run_tables import changed_films
 from mammo.tables.memory import give_back
 from mammo.wording import number_of
 
@@ -107,17 +108,17 @@ def check_same_films(sweep: Path, runs: Iterable[RunFolder]) -> None:
     Raises:
         InputError: They did; the line names some films.
     """
-    first = dict[str, RunFolder]()  # by the data, and the version that read them
+    first = dict[str, tuple[Path, pd.DataFrame]]()  # by the data, what reads them, and the version that did
     for run in runs:
         if (version := run.provenance.get("preprocessing")) is None:
             continue
         data = {key: value for key, value in vars(run.config.data).items() if key not in GENERAL}
-        other = first.setdefault(json.dumps([data, version], default=str), run)
-        if other is not run and (images := other.changed_films(run.films)):
+        key, films = json.dumps([data, run.config.plugins, version], default=str), run.films
+        other, before = first.setdefault(key, (run.path, films))
+        if other != run.path and (images := changed_films(before, films)):
             raise InputError(
-                f"{run.path} read other films than {other.path}: the pixels of {number_of(len(images), 'image')} "
-                f"differ, {images[0]} first; restore the files, remove the job that read others, and go on with "
-                f"python train.py resume={sweep}"
+                f"{run.path} read other films than {other}: the pixels of {number_of(len(images), 'image')} differ, "
+                f"{images[0]} first; restore the files, and train the job of {sweep} that read others again"
             )
 
 

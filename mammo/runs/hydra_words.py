@@ -76,17 +76,13 @@ def said_twice(words: list[str]) -> list[str]:
     return lines
 
 
-def _same(key: str, before: object, now: object) -> None:
-    """Refuse a value that differs from the one that the key has before."""
-    if before != now:
-        raise InputError(f"{key} is given twice, as {before} and as {now}; expected one value, leave the other out")
-
-
 def _add(values: dict[str, dict[str, Any]], column: str, meanings: dict[str, Any]) -> None:
     """Add meanings of words of a column; a word has one meaning."""
     known = values.setdefault(column, {})
     for word, ours in meanings.items():
-        _same(f"{VALUES}{column}.{word}", *("null" if one is None else one for one in (known.get(word, ours), ours)))
+        if (before := known.get(word, ours)) != ours:
+            said = " and as ".join("null" if one is None else str(one) for one in (before, ours))
+            raise InputError(f"{VALUES}{column}.{word} is given twice, as {said}; leave one out")
     known |= meanings
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from mammo.errors import InputError
 from mammo.files import read_json
 from mammo.preprocessing.cutting import VERSION, read_by
 from mammo.run_folder import RunFolder
+from mammo.run_tables import changed_films
 from mammo.wording import number_of
 
 KEY = "findings_digest"  # of provenance.json
@@ -50,18 +50,20 @@ def check_unchanged(folder: Path, config: Config, findings: pd.DataFrame, split:
     if config.ckpt_path == "last":
         _compare(folder, findings, split)
     own = config.as_dict()
-    for other, asked in beside(folder, own):
-        _compare(other, findings, split if _of_split(asked) == _of_split(own) else None)
+    for other in _jobs_beside(folder):
+        asked = _record(other)["config"]
+        if _of_findings(asked) == _of_findings(own):
+            _compare(other, findings, split if _of_split(asked) == _of_split(own) else None)
 
 
 def check_same_films(folder: Path, films: pd.DataFrame) -> None:
-    """Refuse to go on, or to add a job to a sweep, with files that have other pixels than when a run was begun.
+    """Refuse to go on with files that have other pixels under the same names than when the run was begun.
 
     The numbers of `films.csv` tell, which every run computes when it cuts a film. They hold at any path. A run that
     wrote none, or whose films another version read, goes on unchecked.
 
     Args:
-        folder: The folder of the run that was begun: the own one, or that of a job beside it.
+        folder: The run folder.
         films: The films that were cut now, as `Crops.films`.
 
     Raises:
@@ -69,7 +71,7 @@ def check_same_films(folder: Path, films: pd.DataFrame) -> None:
     """
     if _record(folder).get("preprocessing") != {"cutting": VERSION} | read_by():
         return
-    if changed := RunFolder(folder).changed_films(films):
+    if changed := changed_films(RunFolder(folder).films, films):
         raise InputError(
             f"{folder} was begun with other films: the pixels of {number_of(len(changed), 'image')} differ "
             f"({some(changed)}); restore the files to go on, or begin anew in another folder"
@@ -110,19 +112,12 @@ def _record(folder: Path) -> dict[str, Any]:
     return dict(read_json(path)) if path.is_file() else {}
 
 
-def beside(folder: Path, own: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield the other jobs of a sweep that have begun with the same settings of the findings, and what they were asked.
-
-    Args:
-        folder: The run folder; if it is no job of a sweep, there are none.
-        own: The settings of the run.
-    """
+def _jobs_beside(folder: Path) -> list[Path]:
+    """Return the other jobs of the sweep that have begun; none if the run is no job of a sweep."""
     if not (folder.parent / "multirun.yaml").is_file():
-        return
-    for record in sorted(folder.parent.glob("*/provenance.json")):
-        other = record.parent
-        if other.name != folder.name and _of_findings(asked := _record(other)["config"]) == _of_findings(own):
-            yield other, asked
+        return []
+    records = sorted(folder.parent.glob("*/provenance.json"))
+    return [one.parent for one in records if one.parent.name != folder.name]
 
 
 def _of_findings(config: dict[str, Any]) -> dict[str, Any]:

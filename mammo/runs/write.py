@@ -1,7 +1,6 @@
 """Write the run folder: first the facts that are known before training, then the results."""
 
 import logging
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,7 @@ from mammo.run_folder import RunFolder
 from mammo.runs import detected, lesion_windows
 from mammo.runs.gallery import gallery
 from mammo.runs.outlined import SEGMENTER, choose_level, write_segments
-from mammo.runs.unchanged import beside, check_same_films
+from mammo.runs.unchanged import check_same_films
 from mammo.tasks.answers import answer_of
 from mammo.training.callbacks import Outputs
 from mammo.training.prepare import Prepared
@@ -61,12 +60,11 @@ def open_run(
         learnt: The patients whom the run has learnt that the weights come from; None if they come from no run.
 
     Raises:
-        InputError: The run goes on, and films have other pixels than when it was begun, or than a job beside it read.
+        InputError: The run goes on, and films have other pixels than when it was begun.
     """
-    begun = [other for other, _ in islice(beside(run.path, provenance["config"]), 1)]  # which all others agree with
-    for folder in [*begun, *([run.path] if goes_on else [])]:
-        check_same_films(folder, prepared.crops.films)
-    if not goes_on:
+    if goes_on:
+        check_same_films(run.path, prepared.crops.films)
+    else:
         for events in run.path.glob("events.out.tfevents.*"):
             events.unlink()
     for sub in ("figures", "heads", "checkpoints"):

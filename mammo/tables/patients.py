@@ -78,10 +78,9 @@ def nobodies(patients: pd.Series) -> pd.Series:
     zeros = {one for one, name in named.items() if name and not name.strip("0-")}
     if zeros and any(_FIRST.fullmatch(_word(one)) for one in given):
         named = {one: name for one, name in named.items() if one not in zeros}
-    found = {
-        one: not name or bool(_NOBODY.fullmatch(name)) for one, name in named.items() if one.strip().casefold() != "na"
-    }
-    return patients.map(found).fillna(False).astype(bool)
+    return patients.isin(
+        [one for one, name in named.items() if one.strip().casefold() != "na" and (not name or _NOBODY.fullmatch(name))]
+    )
 
 
 def somebody(patients: pd.Series, what: str = "patient") -> tuple[pd.Series, list[str]]:

@@ -3,7 +3,6 @@
 import json
 import shutil
 from dataclasses import replace
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -17,10 +16,8 @@ from mammo.errors import InputError
 from mammo.files import write_table
 from mammo.preprocessing.cutting import VERSION, read_by
 from mammo.processes import resume
-from mammo.run_folder import RunFolder
 from mammo.runs import job, unchanged
 from mammo.runs.train import train
-from mammo.runs.write import open_run
 from mammo.training.prepare import split_of
 from tests.conftest import SHARES, SMALL, resolved
 from tests.processes.test_resume import stop_at
@@ -145,23 +142,6 @@ def test_a_job_of_a_sweep_does_not_begin_with_other_findings_than_the_jobs_besid
         unchanged.check_unchanged(tmp_path / "fold1", own, now, split_of(now, own))
     another = replace(own, data=replace(own.data, view="MLO"))  # which may have other findings
     unchanged.check_unchanged(tmp_path / "fold1", another, now, split_of(now, another))
-
-
-def test_a_job_of_a_sweep_does_not_begin_with_other_pixels_than_the_jobs_beside_it(config, films, tmp_path):
-    (tmp_path / "multirun.yaml").touch()
-    for fold in (0, 1):
-        folder, own = tmp_path / f"fold{fold}", config.as_dict() | {"data": vars(config.data) | {"fold": fold}}
-        known = {"config": own, "preprocessing": {"cutting": VERSION} | read_by()}
-        shown = SimpleNamespace(films=films.assign(height=64 + fold), table=pd.DataFrame({"name": []}), unreadable=[])
-        prepared = SimpleNamespace(crops=shown, split=pd.DataFrame({"image_id": []}), audit={})
-        if not fold:
-            open_run(RunFolder(folder), prepared, known, goes_on=False)
-            continue
-        with pytest.raises(InputError, match="fold0 was begun with other films: the pixels of 8 images differ"):
-            open_run(RunFolder(folder), prepared, known, goes_on=False)
-        assert not folder.exists()
-        own["data"]["film_seed"] = 1  # other films are asked for
-        open_run(RunFolder(folder), prepared, known, goes_on=False)
 
 
 def test_a_finished_job_is_not_skipped_after_its_findings_were_changed(config, findings, tmp_path, monkeypatch):
