@@ -22,13 +22,14 @@ RULES = {"rounded": (-1, 1, 0), "truncated": (0, 2, 1), "either": (-1, 2, 1)}
 MOST_DECIMALS = 8  # keeps products within 64 bits
 MOST_FILMS = 1_000_000
 LONGEST = 120  # signs of a number with all that stands beside it
+_P = r"\bp\s*(?:-?\s*value)?\s*[<>=\u2264]\s*0?[.,][0-9]+"
 _MARKS = re.compile(  # of footnotes, references and p-values
-    r"[*\u2217\u2020\u2021\u00a7\u00b6\u2016]|\s*\[[0-9]{1,3}\]$|\s*[,;]?\s*(\()?\bp\s*(?:-?\s*value)?\s*[<>=\u2264]\s*0?[.,][0-9]+"
-    r"(?(1)\s*\))",
+    rf"[*\u2217\u2020\u2021\u00a7\u00b6\u2016]|\s*\[[0-9]{{1,3}}\]$|(?<=[(\[])\s*{_P}\s*[,;]|"
+    rf"\s*[,;]?\s*([(\[])?{_P}(?(1)\s*[)\]])",
     re.IGNORECASE,
 )
 _CENT = re.compile(r"\s*(?:per\s?cent|pct\b\.?)", re.IGNORECASE)
-_FRACTION = re.compile(r"(?:0?[.,][0-9]+|1[.,]0+)(?![0-9])[^%]*")
+_FRACTION = re.compile(r"(?:0?[.,](?=[0-9])|1[.,](?=0+(?![0-9])))([0-9]+)(?![0-9])[^%]*")
 _RIGHT = r"(?P<right>[0-9]{1,9})\s*(?:/|of)\s*(?P<total>[0-9]{1,9})"
 _COUNTS = (
     re.compile(rf"(?P<value>.*?)\s*[(\[]?\s*{_RIGHT}\s*[)\]]?\s*(?P<cent>%?)"),
@@ -146,35 +147,41 @@ def read_value(key: str, text: str) -> Value:
     Raises:
         InputError: It cannot be understood, or is not what its counts give, or is not in its interval.
     """
-    text = " ".join(_MARKS.sub("", _CENT.sub("%", " ".join(text.split()))).split())
+    written = " ".join(text.split())
+    text = " ".join(_MARKS.sub("", _CENT.sub("%", written)).split())
     if len(text) > LONGEST:
         raise InputError(f"{key}={text[:20]}... is {len(text)} signs long and no number; write {key}=97.77")
+    return _value(key, text, f"{key}={written[:LONGEST]}")
+
+
+def _value(key: str, text: str, said: str) -> Value:
+    """Read a number without marks; `said` is what the user wrote, for errors."""
     if found := next(filter(None, (pattern.fullmatch(text) for pattern in _COUNTS)), None):
         right, total = int(found["right"]), int(found["total"])
         if not total or right > total or key == AUC:
-            raise InputError(f"{key}={text}: {right} of {total} is no share of films; write, for example, 69/72")
-        value = read_value(key, (found["value"] + found["cent"]) or f"{right / total:.8f}")
+            raise InputError(f"{said}: {right} of {total} is no share of films; write, for example, 69/72")
+        value = _value(key, (found["value"] + found["cent"]) or f"{right / total:.8f}", said)
         if not value.number.stands_for(Fraction(right, total)):
             raise InputError(
-                f"{key}={text}: {right} of {total} is {100 * right / total:.4f} %, which neither rounds nor "
+                f"{said}: {right} of {total} is {100 * right / total:.4f} %, which neither rounds nor "
                 "truncates to it; correct one"
             )
         return replace(value, counts=(right, total))
-    if ends := _interval(key, text):
+    if ends := _interval(key, text, said):
         number, *pairs = ends
         if not any(low.span()[0] <= number.span()[1] <= high.span()[1] + 1e-9 for low, high in pairs):
-            raise InputError(f"{key}={text}: the number does not lie in its interval; correct one")
+            raise InputError(f"{said}: the number does not lie in its interval; correct one")
         return Value(number, untested="interval")
     if found := _SPREAD.fullmatch(text):
-        number, spread = _number(key, found[1].strip() + found[3]), _number(key, found[2].strip("."))
+        number, spread = _number(key, found[1].strip() + found[3], said), _number(key, found[2].strip("."), said)
         if key == AUC and re.search(r"\bSEM?\b", text, re.IGNORECASE):  # of one curve, not of a mean over folds
             return Value(number, untested="standard error")
         scale = number.scale / 10 ** len(re.sub(r"^[^.,]*[.,]?|%$", "", found[1].strip()))  # per cent or a fraction
         return Value(number, float(found[2].strip(".").replace(",", ".")) / scale if spread else None)
-    return Value(_number(key, text))
+    return Value(_number(key, text, said))
 
 
-def _interval(key: str, text: str) -> tuple[Number, tuple[Number, Number], tuple[Number, Number]] | None:
+def _interval(key: str, text: str, said: str) -> tuple[Number, tuple[Number, Number], tuple[Number, Number]] | None:
     """Return a number and the ends of the interval after it, such as `97.77 (95 % CI 94.9-99.0)`.
 
     The ends are given twice: in the unit of the number, and as they are written, for `97.77 % (0.949-0.990)`.
@@ -186,27 +193,30 @@ def _interval(key: str, text: str) -> tuple[Number, tuple[Number, Number], tuple
     low, high = found["low"], found["high"]
     cent = "%" * ("%" in value)
     return (
-        _number(key, value),
-        (_number(key, low + cent), _number(key, high + cent)),
-        (_number(key, low), _number(key, high)),
+        _number(key, value, said),
+        (_number(key, low + cent, said), _number(key, high + cent, said)),
+        (_number(key, low, said), _number(key, high, said)),
     )
 
 
 def one_scale(numbers: list[str]) -> list[str]:
-    """Return numbers with 0 and 1 as fractions if all others are: a spreadsheet keeps 100 % as 1."""
-    others = [number for number in numbers if number not in ("0", "1")]
-    fractions = bool(others) and all(map(_FRACTION.fullmatch, others))
-    return [f"{number}.0" if fractions and number in ("0", "1") else number for number in numbers]
+    """Return numbers with 0 and 1 as fractions if all others are: a spreadsheet keeps 100 % as 1.
+
+    They have as many decimals as that of the others which has the fewest.
+    """
+    found = [_FRACTION.fullmatch(number) for number in numbers if number not in ("0", "1")]
+    places = min((len(one[1]) if one else 0 for one in found), default=0)
+    return [f"{number}.{'0' * places}" if places and number in ("0", "1") else number for number in numbers]
 
 
-def _number(key: str, text: str) -> Number:
+def _number(key: str, text: str, said: str) -> Number:
     if re.fullmatch(r"[0-9]{0,3},[0-9]+\s*%?", text):
         text = text.replace(",", ".")
-    written, text = text, text.replace(" ", "")
+    text = text.replace(" ", "")
     found = re.fullmatch(r"([0-9]{0,3})\.?([0-9]*)%?", text)
     if not found or not any(found.groups()) or len(found[2]) > MOST_DECIMALS:
         raise InputError(
-            f"{key}={written} is neither per cent nor a fraction of at most {MOST_DECIMALS} decimals; "
+            f"{said} is neither per cent nor a fraction of at most {MOST_DECIMALS} decimals; "
             f"write {key}=97.77 or {key}=0.9777, alone or with its spread, interval or counts"
         )
     fraction = "." in text and "%" not in text and float(text) <= 1

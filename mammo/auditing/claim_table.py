@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from mammo.auditing.claim_names import METRICS, known_key
 from mammo.auditing.claim_numbers import AUC, MOST_DECIMALS, Value, one_scale, plain, read_value
 from mammo.auditing.claim_report import judged
@@ -49,11 +51,11 @@ def read_claims(path: Path) -> tuple[list[Row], list[str]]:
         raise InputError(f"{path}: expected a row for each claim, found a header alone")
     words = table.astype(object)  # an empty column of text has no words to compare
     table = table.mask(words.apply(lambda column: column.map(fold, na_action="ignore").isin(NOT_GIVEN)))
-    for column in (column for column, key in keys.items() if key in (*METRICS, AUC)):
-        rounded = table[column].map(_rounded, na_action="ignore")
-        told = rounded.notna()
-        rounded[told] = one_scale([*rounded[told]])
-        table[column] = rounded.astype(table[column].dtype)  # an empty column has lost it
+    columns = [column for column, key in keys.items() if key in (*METRICS, AUC)]
+    numbers = table[columns].astype(object).map(_rounded, na_action="ignore")
+    by_claim, by_column = (numbers.apply(_on_one_scale, axis=axis) for axis in (1, 0))
+    numbers = by_claim.mask(by_claim.isin(["0", "1"]), by_column)  # what its claim does not explain is as in its column
+    table[columns] = numbers.astype(table[columns].dtypes)
     named, *others = [column for column in table if column not in keys] or [None]
     rows = []
     for number, cells in table.iterrows():
@@ -62,6 +64,12 @@ def read_claims(path: Path) -> tuple[list[Row], list[str]]:
         rows.append(_judged(name, words))
     unused = [f"columns that are not used: {', '.join(map(str, others))}"] * bool(others)
     return rows, [f"note: {note}" for note in [*sheet.notes, *unused]]
+
+
+def _on_one_scale(cells: pd.Series) -> pd.Series:
+    """Return the numbers of a claim or a column with 0 and 1 as fractions if all others are."""
+    told = cells.dropna()
+    return pd.Series(one_scale([*told]), told.index, dtype=object).reindex(cells.index)
 
 
 def _rounded(cell: str) -> str:

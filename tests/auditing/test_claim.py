@@ -322,7 +322,11 @@ def test_the_patients_of_mini_mias_are_those_of_its_films(mias):
         ("accuracy=230/225", "230 of 225 is no share"),
         ("accuracy=0/0", "0 of 0 is no share"),
         ("accuracy=220/225 recall=69/72 specificity=151/154", "n has the values 225 and 226"),
-        ("n=225 fpr=2.2", "fpr=2.2' has an unknown key; write specificity=, which is 100 % less it"),
+        ("n=225 fpr=2.2", "fpr=2.2' has an unknown key; write specificity=, which is 100 % minus it"),
+        ("n=225 1-specificity=2.2", "write specificity=, which is 100 % minus it"),
+        ("n=225 1-recall=2.2", "write sensitivity=, which is 100 % minus it"),
+        ("n=225 1_recall=2.2", "write sensitivity=; "),
+        ("n=225 accuracy=much*", r"^accuracy=much\* is neither"),
         ("tp=69", "unknown key; write the counts as sensitivity=69/72, tp of tp \\+ fn"),
         ("n=225 recall_0=98", "unknown key; write specificity=, which is the sensitivity of the other class"),
         ("n=225 average_precision=98", "unknown key; write, for example"),
@@ -443,7 +447,18 @@ def test_a_claim_that_no_reading_fits_names_those_that_were_tried():
         ("Sensitivity (benign)", None), ("Sensitivity (malignant)", "sensitivity"), ("Accuracy (train)", None),
         ("Accuracy (95 % CI)", "accuracy"), ("F1 (macro)", "f1"), ("Recall (TPR)", "sensitivity"),
         ("Recall (PPV)", None), ("test (malignant, benign)", None), ("test (benign, malignant)", "test"),
-        ("True positive rate [%]", "sensitivity"),
+        ("True positive rate [%]", "sensitivity"), ("accuracy (10-fold CV)", "accuracy"), ("n_pos (abnormal)", "n_pos"),
+        ("n_pos (benign)", None), ("n_neg (normal)", "n_neg"), ("N (total)", "n"), ("Accuracy (decimal)", "accuracy"),
+        ("Accuracy (n=322)", "accuracy"), ("Accuracy (MIAS)", "accuracy"), ("Precision (P)", "precision"),
+        ("Recall (R)", "sensitivity"), ("Balanced accuracy (BA)", "balanced_accuracy"), ("Accuracy (balanced)", None),
+        ("AUC (95% CI, DeLong)", "auc"), ("AUC (precision-recall)", None), ("test (normal/abnormal films)", "test"),
+        ("Sensitivity (TP/(TP+FN))", "sensitivity"), ("Accuracy ((TP+TN)/N) [%]", "accuracy"),
+        ("Accuracy (hold-out validation, ImageNet pre-training)", "accuracy"),
+        ("Specificity (1 - false positive rate)", "specificity"),
+        ("Sensitivity (0.95 CI)", "sensitivity"), ("Sensitivity (class 0)", None), ("test (breasts)", None),
+        ("Accuracy (cross-validation)", "accuracy"), ("Accuracy (validation)", None), ("n (malignant)", None),
+        ("Accuracy (benign vs malignant)", "accuracy"), ("Accuracy (benign)", None), ("n_train (training)", "n_train"),
+        ("Accuracy (80 % train, 20 % test)", "accuracy"), ("Sensitivity (per patient)", None), ("Recall (FNR)", None),
     ],
 )  # fmt: skip
 def test_brackets_that_make_a_name_another_number_are_not_passed_over(name, key):
@@ -455,11 +470,19 @@ def test_brackets_that_make_a_name_another_number_are_not_passed_over(name, key)
 
 @pytest.mark.parametrize("words", ["accuracy=0.98 sensitivity=1", "accuracy=0.98\u00b10.01 sensitivity=1 f1=.97"])
 def test_1_among_fractions_is_all_films(words, tmp_path):
-    assert str(read_claim(["n=225", *words.split()]).numbers["sensitivity"].text) == "1.0"
+    assert str(read_claim(["n=225", *words.split()]).numbers["sensitivity"].text) == "1.00"
     table = tmp_path / "claims.csv"
     table.write_text('study,n,accuracy,sensitivity\n"A\nB",225,0.98,1\nC,225,98,1\n')
     (one, other), _ = read_claims(table)
     assert (one.name, one.verdict, other.verdict) == ("A B", "possible", "impossible")
+    table.write_text("n,accuracy,f1\n225,1,0.97\n225,0.9778,\n225,1,\n")  # the claim before its column
+    assert [row.text.split("accuracy ")[1].split()[0] for row in read_claims(table)[0]] == [
+        "1.00",
+        "0.9778.",
+        "1.0000,",
+    ]
+    films = ["n=225", "n_pos=72", "accuracy=0.9778"]
+    assert found("either", *films, "sensitivity=1") == found("either", *films, "sensitivity=100%")
 
 
 @pytest.mark.parametrize(
@@ -467,6 +490,7 @@ def test_1_among_fractions_is_all_films(words, tmp_path):
     [
         "97.78 % (0.949-0.990)", "97.78 (95 % confidence interval 94.9 to 99.0)", "97.78 per cent", "97.78 (p < 0.05)",
         "97.78 (95 % CI 94.9-99.0; p=0.03)", "97.78 (95% credible interval 94.9, 99.0), p<.001",
+        "97.78 (p = 0.04, 95 % CI 94.9-99.0)", "97.78 [p-value < .001; 94.9-99.0]", "97.78 [p = 0.04]",
     ],
 )  # fmt: skip
 def test_what_papers_write_beside_a_number_is_read(text):
@@ -543,7 +567,7 @@ def test_a_table_of_claims_is_read_as_people_write_it(tmp_path):
         "study,year,Accuracy (95 % CI),recall,n\nA,2001,0.9777,NR,225.0\nB,2002,1,-,225\nC,2003,n/a,0.5,225\n"
     )
     assert [row.text.partition(" films give ")[2] for row in read_claims(table)[0]] == [
-        "accuracy 0.9777 by rounding.", "accuracy 1.0, rounded or truncated.",
+        "accuracy 0.9777 by rounding.", "accuracy 1.0000, rounded or truncated.",
         "sensitivity 0.5, rounded or truncated.",
     ]  # fmt: skip
     told = CliRunner().invoke(app, ["audit", "claim", "--table", str(table)])
@@ -555,6 +579,13 @@ def test_a_table_of_claims_is_read_as_people_write_it(tmp_path):
         table.write_text(text)
         told = CliRunner().invoke(app, ["audit", "claim", "--table", str(table)])
         assert told.exit_code == 2 and why in told.output
+
+
+def test_a_table_of_claims_is_read_with_what_stands_in_brackets(tmp_path):
+    table = tmp_path / "claims.csv"
+    table.write_text("accuracy (10-fold CV),n_pos (malignant),n,sensitivity\n97.78,72,225,95.83\n")
+    (row,), notes = read_claims(table)
+    assert "225 films, 72 positive, give accuracy 97.78 % and sensitivity" in row.text and notes == []
 
 
 def test_a_table_of_claims_takes_what_programs_write(tmp_path):
