@@ -120,7 +120,7 @@ def audit_split(split: Path, patient: str | None = None) -> Audit:
     notes += [*nobody, *alike]
     found = Audit(f"{_count(rows)}; no pixels, because no films were given", list(crossing(rows)), notes)
     found.among = f"the names of {number_of(rows['image_id'].nunique(), 'image')}"
-    found.doubts = [*unread, *doubts, *doubting.images_alike(rows), *doubting.copies_alike(rows)]
+    found.doubts = [*unread, *doubts, *doubting.images_alike(rows)]
     found.doubts += doubting.one_part(rows["split"]) + doubting.unknown(rows["patient"], "the names of images were")
     return found
 
@@ -174,7 +174,7 @@ def audit_of(
         rows["patient"], by_others = _patients(films.assign(patient=told_by_films), rows, by_films=patient is not None)
         leaks += by_others
     in_parts = films.assign(split=films["split"].fillna("no split")) if len(rows) else films
-    named = in_parts if own else rows
+    named = in_parts.assign(image_id=in_parts["name"]) if own else rows
     alike, doubts = doubting.of_names(named)
     notes += [one for one in alike if not any(one == note for note in notes)]
     described, reasons = records_of([Path(film) for film in films["path"]], of.source_of_each())
@@ -227,6 +227,7 @@ def by_pixels(
     same, known = len(alike), {(one, other) for one, other, _ in alike}
     some_parts = all_parts([Path(film) for film in films["path"]], described, textured, known) if parts else []
     alike += [(part.first, part.second, f"one shows a part of the other, {part.proof}") for part in some_parts]
+    lies_of = doubting.standing(films, own=own)
     within = unplaced = 0
     for one, other, proof in alike:
         where = [
@@ -235,26 +236,25 @@ def by_pixels(
         ]
         thumbs = described["thumb"][one], described["thumb"][other]
         pair = Pair((names[one], names[other]), (where[0], where[1]), proof, thumbs)
-        placed = [film for film in (one, other) if splits[film] is not None]
-        if splits_known and len(placed) < (1 if own else 2):
+        lies = lies_of(one, other)
+        if lies == "unplaced":
             unplaced += 1
-        elif splits_known and len(placed) == 1:
-            found.pairs.append(pair)
-            found.leaks.append(f"the same pixels are in a split and among films of no split: {pair}")
-        elif splits_known and len({*splits[one].split("+"), *splits[other].split("+")}) == 1:
+        elif lies == "within" and splits_known:
             within += 1
-        elif not splits_known and patients[one] == patients[other] is not None:
+        elif lies == "within":
             found.notes.append(f"two films of one patient have the same pixels: {pair}")
         else:
             found.pairs.append(pair)
             leak = "the same pixels are in two splits" if splits_known else "the same pixels would leak under any split"
+            if lies == "beside":
+                leak = "the same pixels are in a split and among films of no split"
             found.leaks.append(f"{leak}: {pair}")
     for number, what in ((within, "within one split"), (unplaced, "with a film that is in no split")):
         if number:
             found.notes.append(f"{number_of(number, 'pair')} of films with the same pixels {what}")
     if len(films) > ALL_PAIRS:
         found.doubts.append("negatives were not looked for among so many films")
-    found.doubts += doubting.nearly_same(films, list(pairs.nearly()))
+    found.doubts += doubting.nearly_same(films, pairs.nearly(), lies_of)
     if blank := sorted(names[~textured]):
         found.notes.append(f"{number_of(len(blank), 'film')} blank, or without texture to compare: {some(blank)}")
         found.left_out["blank"] = len(blank)

@@ -1,7 +1,7 @@
 """The doubts of an audit: what would be a leak if it were so, and what it could not compare."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePosixPath
 
 import pandas as pd
@@ -9,16 +9,29 @@ import pandas as pd
 from mammo.auditing import people
 from mammo.auditing.sides import part_of
 from mammo.auditing.words import some
+from mammo.datasets.table_rows import FAULT
+from mammo.tables.numbers import ROUNDED
+from mammo.tables.patients import somebody
 from mammo.tables.spellings import SPLITS, fold
 from mammo.tables.visits import like_dates
 from mammo.wording import number_of
 
 _END = 60  # signs at the end of a name, in which marks of a copy are looked for
 MOST_PARTS = 50  # different words of a column that may tell parts
-_COPY = re.compile(  # the end of the name of a copy, as programs and people write it
-    r"([\s_.-]*(\(\d{1,3}\)|([\s_.-](copy|kopie|copia|copie|aug|augmented|augmentation|flip|flipped|hflip|vflip|mirror|mirrored|"
-    r"rot|rotate|rotated|rotation|crop|cropped|clahe|noise|noisy|bright|blur|resized|enhanced)([\s_.-]?\d{1,3})?)))+$"
+_MARKS = (  # of a copy, as programs and people write them
+    "copy|kopie|copia|copie|aug|augmented|augmentation|flip|flipped|hflip|vflip|mirror|mirrored|"
+    "rot|rotate|rotated|rotation|clahe|noise|noisy|bright|blur|resized|enhanced"
 )
+_NUMBER = r"[\s_.-]*+\(\d{1,3}\)"
+
+
+def _end_of_copy(words: str, others: str = "") -> re.Pattern[str]:
+    """Return the end of a copy's name, with words and perhaps other marks; each separator is looked at once."""
+    return re.compile(rf"(?<![\s_.-])(?:[\s_.-]++(?:{words})(?:[\s_.-]?\d{{1,3}})?(?:{_NUMBER})*+{others})+$")
+
+
+_COPY = _end_of_copy(_MARKS)
+_ANY_COPY = _end_of_copy(f"{_MARKS}|crop|cropped", f"|{_NUMBER}")  # these number images, too: `benign (1)`, `p12_crop2`
 TELLS_PARTS = re.compile(  # the folded name of a column
     r"(cv|k)?folds?|split|subset|(is|in)?(train|training|test|testing|val|validation)(test|set|flag)?"
 )
@@ -54,21 +67,50 @@ def one_part(splits: pd.Series) -> list[str]:
     return [f"all of them are in {parts.pop()}, and none in another part to compare with"] if len(parts) == 1 else []
 
 
-def nearly_same(films: pd.DataFrame, pairs: Sequence[tuple[int, int, float]]) -> list[str]:
+def standing(films: pd.DataFrame, *, own: bool) -> Callable[[int, int], str]:
+    """Return a function that tells where two films lie, by their numbers: in two parts, or in one.
+
+    Its answers are `across` and `within` one part, or one patient if no part is known; `beside` for a film of a split
+    and one of none; and `unplaced` for a pair that no part forbids.
+
+    Args:
+        films: The films, with `split`, in which a plus joins the parts of a film, and `patient`.
+        own: True if the folders or the table of the films tell their splits, so that a pair beside a split counts.
+    """
+    splits, patients = (films[one].to_numpy(dtype=object, na_value=None) for one in ("split", "patient"))
+    known = films["split"].notna().any()
+
+    def lies(one: int, other: int) -> str:
+        if not known:
+            return "within" if patients[one] == patients[other] is not None else "across"
+        placed = [splits[film] for film in (one, other) if splits[film] is not None]
+        if len(placed) < (1 if own else 2):
+            return "unplaced"
+        if len(placed) == 1:
+            return "beside"
+        return "within" if len({part for parts in placed for part in parts.split("+")}) == 1 else "across"
+
+    return lies
+
+
+def nearly_same(
+    films: pd.DataFrame, pairs: Iterable[tuple[int, int, str, float]], lies_of: Callable[[int, int], str]
+) -> list[str]:
     """Return the doubt that films of two parts, or of two patients if no part is known, are one: they look nearly so.
 
     Args:
         films: The films.
-        pairs: The numbers of the films of each such pair, and their correlation, the clearest first.
+        pairs: The pairs, from `Pairs.nearly`.
+        lies_of: The function of `standing`.
     """
-    parted = films["split" if films["split"].notna().any() else "patient"].to_numpy(dtype=object, na_value=None)
-    across = [one for one in pairs if parted[one[0]] is None or parted[one[0]] != parted[one[1]]]
+    across = [(one, other, value) for one, other, _, value in pairs if lies_of(one, other) in ("across", "beside")]
     if not across:
         return []
     one, other, value = across[0]
     named = some([films["name"].iloc[film] for film in (one, other)], " and ")
     pairs_are = number_of(len(across), "pair of films that is", "pairs of films that are")
-    return [f"if {pairs_are} nearly the same, {named} for example (correlation {value:.3f}), show two breasts"]
+    show = "shows" if len(across) == 1 else "show"
+    return [f"if {pairs_are} nearly the same, {named} for example (correlation {value:.3f}), {show} two breasts"]
 
 
 def unknown(patients: pd.Series, what: str) -> list[str]:
@@ -118,8 +160,13 @@ def parts_of_columns(rows: pd.DataFrame) -> list[str]:
 
 
 def images_alike(rows: pd.DataFrame) -> list[str]:
-    """Return the doubt that images of two parts are one, for their names differ in folders, case or ending alone."""
+    """Return the doubts that images of two parts are one, for their names differ in their writing alone."""
     names = _bare_names(rows)
+    return [*_written_alike(names), *_copies_alike(names)]
+
+
+def _written_alike(names: pd.DataFrame) -> list[str]:
+    """Return the doubt that images of two parts are one, for their names differ in folders, case or ending alone."""
     across = names[(names.groupby("bare")[["image_id", "split"]].transform("nunique") > 1).all(axis=1)]
     if across.empty:
         return []
@@ -127,10 +174,16 @@ def images_alike(rows: pd.DataFrame) -> list[str]:
     return [f"if {these} of other folders, case or ending, {_first_of(across, 'bare')} for example, are two"]
 
 
-def copies_alike(rows: pd.DataFrame) -> list[str]:
-    """Return the doubt that images of two parts are one: their names differ in a mark of a copy alone, say `_rot90`."""
-    names = _bare_names(rows)
-    names["plain"] = names["bare"].str[:-_END] + names["bare"].str[-_END:].str.replace(_COPY, "", regex=True)
+def _copies_alike(names: pd.DataFrame) -> list[str]:
+    """Return the doubt that images of two parts are one: their names differ in a mark of a copy alone, say `_rot90`.
+
+    A number in brackets and a crop are such a mark only beside the image without it: `a (1)` and `a`.
+    """
+    bare = names["bare"]
+    plain, other = (
+        bare.str[:-_END] + bare.str[-_END:].str.replace(marks, "", regex=True) for marks in (_ANY_COPY, _COPY)
+    )
+    names = names.assign(plain=plain.where(plain.isin(set(bare)), other))
     names = names[names["plain"] != ""]
     across = names[(names.groupby("plain")[["bare", "split"]].transform("nunique") > 1).all(axis=1)]
     if across.empty:
@@ -184,17 +237,31 @@ def two_patients(rows: pd.DataFrame) -> tuple[list[str], list[str]]:
 
 
 def other_names(rows: pd.DataFrame) -> tuple[list[str], list[str]]:
-    """Return notes about patients of two names who are one by another column of the split, and the doubt."""
+    """Return the note about patients of two names who are one by another column of the split, and the doubt."""
     if "patient_too" not in rows:
         return [], []
     known = rows.dropna(subset=["patient", "patient_too"])
-    groups = known[known.groupby("patient_too")["patient"].transform("nunique") > 1].groupby("patient_too")
+    patients = known.groupby("patient_too")["patient"].transform("nunique")
+    placeholder = patients > max(people.PLACEHOLDER, known["patient"].nunique() / 2)
+    groups = known[(patients > 1) & ~placeholder].groupby("patient_too")
     anywhere = rows["split"].isna().all()  # any split by patient may then part them
     across = [(name, group) for name, group in groups if anywhere or group["split"].nunique() > 1]
     if not across:
         return [], []
     first = across[0][1].drop_duplicates("patient")
     named = [f"{one} ({part})" for one, part in zip(first["patient"], first["split"].fillna("no split"), strict=True)]
-    these = number_of(len(across), "name of another column is", "names of another column are")
-    note = f"{these} that of several patients, {across[0][0]} for example: {some(named, ' and ')}"
-    return [note], ["if the patients are not those of the other column"]
+    more = f"; so {'is' if len(across) == 2 else 'are'} {len(across) - 1:,} more of this column"
+    note = f"{across[0][0]} is that of several patients: {some(named, ' and ')}" + more * (len(across) > 1)
+    return [note], [
+        f"if the patients of {across[0][0]}{f' and {len(across) - 1:,} more' * (len(across) > 1)} are several"
+    ]
+
+
+def telling(words: pd.Series) -> pd.Series:
+    """Return a column that names one patient, exam or film each, without words that name none.
+
+    Those are placeholders such as `ANON`, numbers that a spreadsheet rounded, and errors of its formulas.
+    """
+    words, _ = somebody(words)
+    wrong = words.str.fullmatch(ROUNDED, case=False) | words.str.fullmatch(FAULT)
+    return words.mask(wrong.fillna(False))

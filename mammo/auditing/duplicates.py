@@ -22,7 +22,7 @@ from mammo.files import locked
 # Correlation after alignment from which two films have the same pixels. On mini-MIAS altered copies reach at least
 # 0.88, most of them 0.95, and distinct films at most 0.65 (`mammo audit benchmark mias` prints both).
 SAME = 0.78
-NEARLY = 0.66  # from here on a pair is doubted: a copy squeezed to 32 pixels, or a JPEG of quality 5
+NEARLY = 0.70  # from here on a pair is doubted: 14 of 16 JPEGs of quality 5 of mini-MIAS reach it, 7 of 16 of quality 3
 # Side, iterations, and the correlation below which a pair is rejected at this side. Copies of real films reach 0.84 at
 # a quarter of the resolution and 0.78 at half of it; nine of ten pairs with near hashes are rejected there.
 _LEVELS = ((SIDE // 4, 30, 0.70), (SIDE // 2, 15, 0.65), (SIDE, 10, -1.0))
@@ -51,17 +51,19 @@ class Pairs:
 
     def same(self) -> Iterator[tuple[int, int, str, float]]:
         """Yield first, second, symmetry and correlation of the pairs with the same pixels, the clearest first."""
+        return self._from(SAME, np.inf)
+
+    def nearly(self) -> Iterator[tuple[int, int, str, float]]:
+        """Yield the same of the pairs that are more alike than distinct films, but not the same."""
+        return self._from(NEARLY, SAME)
+
+    def _from(self, least: float, below: float) -> Iterator[tuple[int, int, str, float]]:
+        """Yield the pairs with a correlation from `least` on and below another one, the clearest first."""
         for pair in np.argsort(-self.correlation, kind="stable"):
-            if self.correlation[pair] >= SAME:
+            if least <= self.correlation[pair] < below:
                 how, negative = SYMMETRIES[self.symmetry[pair] % 8], self.symmetry[pair] >= len(SYMMETRIES)
                 how += ", negative" * bool(negative)
                 yield int(self.first[pair]), int(self.second[pair]), how, float(self.correlation[pair])
-
-    def nearly(self) -> Iterator[tuple[int, int, float]]:
-        """Yield first, second and correlation of pairs that are more alike than distinct films, but not the same."""
-        for pair in np.argsort(-self.correlation, kind="stable"):
-            if NEARLY <= self.correlation[pair] < SAME:
-                yield int(self.first[pair]), int(self.second[pair]), float(self.correlation[pair])
 
 
 def find_pairs(records: Records, groups: np.ndarray | None = None, kept: Path | None = None) -> Pairs:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from mammo.auditing import people
-from mammo.auditing.doubts import parts_of_columns
+from mammo.auditing.doubts import parts_of_columns, telling
 from mammo.auditing.sides import REPEAT, folded, part_of, part_of_path
 from mammo.auditing.words import some
 from mammo.datasets.base import Chosen, Dataset, load_findings
@@ -147,7 +147,7 @@ def films_of(dataset: Dataset, chosen: Chosen | None = None) -> Films:
     films["path"] = [_placed(path, owner) for path, owner in zip(films["path"], owners, strict=True)]
     too = next((one for one in table if one not in FILMS and is_spelling("patient", str(one))), None)
     columns = [*FILMS, *(["patient_too"] if too is not None else [])]
-    films = films if too is None else films.assign(patient_too=table[too])
+    films = films if too is None else films.assign(patient_too=f"{too} " + telling(table[too].astype(STRING)))
     notes = list(getattr(dataset, "notes", ())) if chosen is None else list(chosen.notes)
     each = [_source_of(one) for one in owners] if members else []
     return Films(films[columns].astype(STRING).reset_index(drop=True), notes, _source_of(dataset), sources=each)

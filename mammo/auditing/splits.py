@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mammo.auditing.doubts import TELLS_PARTS
+from mammo.auditing.doubts import TELLS_PARTS, telling
 from mammo.auditing.sides import part_of
 from mammo.datasets.findings import STRING
 from mammo.datasets.table_rows import FAULT
@@ -24,6 +24,7 @@ OF_ONE = (  # names of other columns whose words no two patients share: exams, t
 def read_split(path: Path) -> tuple[pd.DataFrame, list[str]]:
     """Return the rows of a split as text: `image_id, patient, finding_id, patch, copy, split`, missing if unknown; and
     `patient_too` and `exam_uid`, if other columns could be the patient as well, or name exams. Return notes, too.
+    A `patient_too` begins with the name of its column: `AccessionNumber A7`.
 
     Names are never parsed: the finding, patch and copy of a row come from its columns alone.
 
@@ -45,7 +46,8 @@ def split_rows(table: pd.DataFrame, path: str) -> pd.DataFrame:
     Raises:
         InputError: A column or value is missing, or a split is unknown.
     """
-    named = table.rename(columns=_columns(list(map(str, table)), path))
+    ours = _columns(list(map(str, table)), path)
+    named = table.rename(columns=ours)
     if not {"split", "image_id"} <= set(named):
         raise InputError(
             f"{path}: expected the columns split and image_id, found {', '.join(map(str, table))}; " + _advice(named)
@@ -57,10 +59,16 @@ def split_rows(table: pd.DataFrame, path: str) -> pd.DataFrame:
     if not len(named):
         raise InputError(f"{path}: expected a row for each image, found a header alone; name the table of the split")
     columns = ["image_id", "patient", "finding_id", "patch", "copy", "split"]
-    columns += [column for column in ("patient_too", "exam_uid") if column in named]
-    rows = pd.DataFrame({column: named.get(column, pd.NA) for column in columns}, index=named.index).astype(STRING)
+    others = [column for column in ("patient_too", "exam_uid") if column in named]
+    rows = pd.DataFrame({column: named.get(column, pd.NA) for column in columns + others}, index=named.index).astype(
+        STRING
+    )
     rows = rows.apply(lambda words: words.str.strip().replace("", pd.NA))
-    for column in rows:
+    rows[others] = rows[others].apply(telling)
+    if "patient_too" in others:
+        called = next((theirs for theirs, one in ours.items() if one == "patient_too"), "patient_too")
+        rows["patient_too"] = f"{called} " + rows["patient_too"]
+    for column in columns:
         if (fault := rows[column].str.fullmatch(FAULT).fillna(False)).any():
             raise InputError(
                 f"{path}: row {fault.idxmax()}: {column} holds an error of a formula; mend it in the spreadsheet"
@@ -92,7 +100,8 @@ def _advice(table: pd.DataFrame) -> str:
     if "split" in table:
         return "give each image a row of its own, with its image_id"
     if told := [str(one) for one in table if TELLS_PARTS.fullmatch(fold(str(one)))]:
-        return f"give each image a row, with its part, train or test, in a column split (now in {', '.join(told)})"
+        now = ("one column for each part: " if len(told) > 1 else "in ") + ", ".join(told)
+        return f"give each image a row, with its part, train or test, in a column split (now {now})"
     if len(table.columns) == 1 and len(str(table.columns[0]).split()) > 1:
         return "separate the columns by commas, semicolons or tabs"
     return "a run's split.csv has them: a row for each image, with its part"

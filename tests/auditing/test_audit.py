@@ -551,16 +551,16 @@ def test_a_split_is_read_under_other_names_of_columns_and_two_columns_of_patient
         assert code == 2 and why in said and said.count("\n") == 1
     text = "image_id,patient,subject,split\na,P1,S1,train\nb,P2,S1,test\nc,P3,S2,train\nd,P4,S2,train\n"
     code, said = audited("split", written(tmp_path / "split.csv", text))
-    assert code == 0 and "S1 for example: P1 (train) and P2 (test)" in said
-    assert "no leak found among the names of 4 images; if the patients are not those of the other column" in said
+    assert code == 0 and "subject S1 is that of several patients: P1 (train) and P2 (test)" in said
+    assert "no leak found among the names of 4 images; if the patients of subject S1 are several" in said
 
 
 def test_a_table_of_films_with_two_columns_of_patients_has_them_compared(films):
     for end, parts in (("", ("", "")), (",split", (",train", ",test"))):
         rows = "".join(f"mdb00{n}.pgm,P{n},S1{part}\n" for n, part in zip((1, 3), parts, strict=True))
         code, said = audited("films", written(films / "films.csv", f"image,patient,subject{end}\n{rows}"))
-        assert code == 0 and f"S1 for example: P1 ({parts[0][1:] or 'no split'}) and P3" in said
-        assert "if the patients are not those of the other column" in said
+        assert code == 0 and f"subject S1 is that of several patients: P1 ({parts[0][1:] or 'no split'}) and P3" in said
+        assert "if the patients of subject S1 are several" in said
 
 
 def test_a_split_names_films_by_any_path_to_them(films, tmp_path):
