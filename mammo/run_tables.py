@@ -157,6 +157,16 @@ class RunTables:
             return pd.DataFrame(columns=["image_id", "notes"])
         return self._table("films.csv", {"image_id": "string", "notes": "string"})
 
+    @staticmethod
+    def changed_films(before: pd.DataFrame, now: pd.DataFrame) -> list[str]:
+        """Return the images that have other pixels in one `films.csv` than in another, as their numbers tell."""
+        numbers = [name for name in now if name in before and name not in FILM]
+        both = before.merge(now.astype({"image_id": "string"}), on="image_id")
+        one, two = (both[[f"{name}{end}" for name in numbers]].to_numpy(float) for end in ("_x", "_y"))
+        # Another kind of processor may round a grey level otherwise.
+        same = np.isclose(one, two, rtol=1e-3, atol=1e-3, equal_nan=True).all(axis=1)
+        return both.loc[~same, "image_id"].tolist()
+
     @property
     def learnt_before(self) -> pd.DataFrame:
         """The patients that the weights had learnt from before this run: `LEARNT`; empty if it began from no run."""
@@ -206,13 +216,3 @@ class RunTables:
 def windowed(notes: Iterable[str]) -> bool:
     """Tell from the notes of a film if a window or VOI table of its file was applied."""
     return any(note.startswith(("window ", "VOI table")) and "applied" in note for note in notes)
-
-
-def changed_films(before: pd.DataFrame, now: pd.DataFrame) -> list[str]:
-    """Return the images that have other pixels in one `films.csv` than in another, as their numbers tell."""
-    numbers = [name for name in now if name in before and name not in FILM]
-    both = before.merge(now.astype({"image_id": "string"}), on="image_id")
-    one, two = (both[[f"{name}{end}" for name in numbers]].to_numpy(float) for end in ("_x", "_y"))
-    # Another kind of processor may round a grey level otherwise.
-    same = np.isclose(one, two, rtol=1e-3, atol=1e-3, equal_nan=True).all(axis=1)
-    return both.loc[~same, "image_id"].tolist()

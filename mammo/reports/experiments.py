@@ -18,7 +18,6 @@ from mammo.evaluation.predictions import by_head, choices
 from mammo.files import read_json
 from mammo.reports.detection import judged
 from mammo.run_folder import RunFolder
-from mammo.run_tables import changed_films
 from mammo.tables.memory import give_back
 from mammo.wording import number_of
 
@@ -115,7 +114,7 @@ def check_same_films(sweep: Path, runs: Iterable[RunFolder]) -> None:
         data = {key: value for key, value in vars(run.config.data).items() if key not in GENERAL}
         key, films = json.dumps([data, run.config.plugins, version], default=str), run.films
         other, before = first.setdefault(key, (run.path, films))
-        if other != run.path and (images := changed_films(before, films)):
+        if other != run.path and (images := RunFolder.changed_films(before, films)):
             raise InputError(
                 f"{run.path} read other films than {other}: the pixels of {number_of(len(images), 'image')} differ, "
                 f"{images[0]} first; restore the files, and train the job of {sweep} that read others again"

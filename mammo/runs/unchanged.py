@@ -18,7 +18,6 @@ from mammo.errors import InputError
 from mammo.files import read_json
 from mammo.preprocessing.cutting import VERSION, read_by
 from mammo.run_folder import RunFolder
-from mammo.run_tables import changed_films
 from mammo.wording import number_of
 
 KEY = "findings_digest"  # of provenance.json
@@ -71,7 +70,7 @@ def check_same_films(folder: Path, films: pd.DataFrame) -> None:
     """
     if _record(folder).get("preprocessing") != {"cutting": VERSION} | read_by():
         return
-    if changed := changed_films(RunFolder(folder).films, films):
+    if changed := RunFolder.changed_films(RunFolder(folder).films, films):
         raise InputError(
             f"{folder} was begun with other films: the pixels of {number_of(len(changed), 'image')} differ "
             f"({some(changed)}); restore the files to go on, or begin anew in another folder"
