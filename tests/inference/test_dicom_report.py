@@ -216,7 +216,7 @@ def test_predict_writes_a_report_for_each_dicom_film_and_says_which_have_none(sh
     said = ["predict", str(folder), str(path), str(plain), "--force", "--dicom-sr", str(tmp_path / "sr")]
     done = CliRunner().invoke(app, said)
     assert done.exit_code == 0, done.output
-    assert f"{plain}: no DICOM report, as it is no DICOM file" in done.output and "1 DICOM reports" in done.output
+    assert f"{plain}: no DICOM report, as it is no DICOM file" in done.output and "1 DICOM report is" in done.output
     assert "Solitaire" not in done.output and not [one for one in recwarn if "Solitaire" in str(one.message)]
     (made,) = (tmp_path / "sr").iterdir()
     report = highdicom.sr.srread(made)

@@ -82,7 +82,7 @@ def test_films_that_are_not_dicom_or_have_no_region_are_told(tmp_path):
     answers = Answers(Run(), ["normal", "abnormal"])
     answers.outlines = dict(zip(map(str, paths), outlines, strict=True))
     notes = write_segments(answers, list(answers.outlines), tmp_path / "seg")
-    assert ["no region" in notes[0], "no DICOM file" in notes[1], "1 DICOM segmentations" in notes[2]] == [True] * 3
+    assert ["no region" in notes[0], "no DICOM file" in notes[1], "1 DICOM segmentation is" in notes[2]] == [True] * 3
     (made,) = (tmp_path / "seg").iterdir()
     found = np.argwhere(highdicom.seg.segread(made).get_pixels_by_source_instance([IDENTITY["SOPInstanceUID"]])[0])
     assert found[:, :2].min(0).tolist() == [10, WIDTH - 9] and found[:, :2].max(0).tolist() == [19, WIDTH - 6]
