@@ -109,9 +109,11 @@ class _Reader:
         table["score"] = np.nan if score is None else score
         for one in classes:
             table[f"p_{one}"] = np.nan if numbers is None else numbers[one]
+        unused = [str(one) for one in self.raw.raw.columns if one not in {*table.columns, *probable, self.by}]
+        identified = "image_id" in self.raw
+        self.raw.raw = self.raw.raw[unused]  # the others are forgotten, as they may be large
         self._no_duplicates(table)
         self._heads_agree(table)
-        unused = [str(one) for one in self.raw.raw.columns if one not in {*table.columns, *probable, self.by}]
         self.notes += [f"columns that are not used: {', '.join(unused)}"] if unused else []
         self.notes += [
             f"**{one} is not used, so that all its rows count: {UNUSED[one.lower()]}**"
@@ -122,7 +124,7 @@ class _Reader:
             self.notes.insert(0, f"positive class: {classes[1]}; negative class: {classes[0]}")
         self.notes += said_of(table, classes, self.images, by_patient=self.by is not None)
         notes = list(dict.fromkeys(self.notes))  # a column may be read twice
-        return External(table, classes, notes, Path(self.name).name, "image_id" in self.raw, Path(self.name))
+        return External(table, classes, notes, Path(self.name).name, identified, Path(self.name))
 
     def _patients(self) -> pd.Series:
         if self.by is None:
@@ -281,9 +283,8 @@ class _Reader:
                 self.raw.refuse(again, f"the same image is in an earlier row; {why}")
             return
         values = [one for one in table.columns if one not in SAMPLE]
-        twice = pd.Series(row_numbers(table, values)).duplicated()
-        rest = [one for one in self.raw.raw.columns if one not in table.columns and not self._counts_rows(one)]
-        twice &= self.raw.raw[rest].duplicated() if rest else True
+        rest = [one for one in self.raw.raw if not self._counts_rows(one)]
+        twice = pd.Series(row_numbers(self.raw.raw, rest, row_numbers(table, values))).duplicated()
         if not twice.any():
             return
         scores = table.loc[~twice, [one for one in values if one == "score" or one.startswith("p_")]]

@@ -11,11 +11,11 @@ AT_ONCE = 1 << 24  # bytes that are searched at a time
 CONTROL = bytes([*range(9), *range(14, 32)])  # characters that no text has
 
 
-def plain_csv(data: bytes, separators: str) -> pd.DataFrame | None:
-    """Return the columns of a large plain table by name, values as `read_spreadsheet` has them; None if it is not one.
+def plain_csv(data: bytes, separators: str) -> dict[str, pa.ChunkedArray] | None:
+    """Return the columns of a large plain table by name, as `as_pandas` takes them; None if it is not one.
 
-    It is in UTF-8, its first line names each column once, no row is blank or has more or fewer fields than the header,
-    and quotation marks begin and end cells. Whoever is told None reads the table with more care, and says what is wrong
+    It is in UTF-8, its first line names each column once, no row has more or fewer fields than the header, and
+    quotation marks begin and end cells. Whoever is told None reads the table with more care, and says what is wrong
     with it.
     """
     first, end, _ = data[:AT_ONCE].partition(b"\n")
@@ -37,13 +37,16 @@ def plain_csv(data: bytes, separators: str) -> pd.DataFrame | None:
         )
     except pa.ArrowInvalid:
         return None
-    columns, as_text = [], pd.StringDtype("pyarrow")
-    while table.num_columns:  # a column is forgotten once it has been copied
-        bare = pc.utf8_trim_whitespace(table.column(0))
-        table = table.remove_column(0)
-        columns.append(pc.if_else(pc.equal(bare, ""), None, bare))
-    found = pd.DataFrame({name: pd.Series(as_text.__from_arrow__(of)) for name, of in zip(names, columns, strict=True)})
-    return None if found.empty or found.isna().all(axis=1).any() else found
+    return dict(zip(names, table.columns, strict=True)) if table.num_rows else None
+
+
+def as_pandas(columns: dict[str, pa.ChunkedArray]) -> pd.DataFrame:
+    """Return columns with values as `read_spreadsheet` has them; each is taken out of `columns` once it is copied."""
+    found, as_text = dict[str, pd.Series](), pd.StringDtype("pyarrow")
+    for name in list(columns):
+        bare = pc.utf8_trim_whitespace(columns.pop(name))
+        found[name] = pd.Series(as_text.__from_arrow__(pc.if_else(pc.equal(bare, ""), None, bare)))
+    return pd.DataFrame(found)
 
 
 def _control(data: bytes) -> bool:

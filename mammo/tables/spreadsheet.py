@@ -16,7 +16,7 @@ import pandas as pd
 from mammo.cells import as_written
 from mammo.errors import InputError
 from mammo.tables.columns import AT_ONCE, Part, joined, part_of
-from mammo.tables.plain_csv import plain_csv
+from mammo.tables.plain_csv import as_pandas, plain_csv
 from mammo.tables.workbook import as_text, workbook
 
 SEPARATORS = ",;\t|"
@@ -70,11 +70,14 @@ def read_spreadsheet(
     elif kind := _kind_of(data):
         raise InputError(f"{said}, found {kind}")
     elif (plain := plain_csv(data, SEPARATORS)) is not None:
-        rows = plain.set_axis(pd.RangeIndex(first_row, first_row + len(plain)))
-        return Spreadsheet(as_written(rows) if b"'" in data else rows)
+        marked = b"'" in data
+        del data  # it may be large
+        rows = as_pandas(plain)
+        rows.index = pd.RangeIndex(first_row, first_row + len(rows))
+        return _without_blank_rows(as_written(rows) if marked else rows, notes)
     else:
         lines = _csv(_text_of(data, said, notes), said, first_row)
-    del data  # it may be large
+    del data
     try:
         found = _table(lines, path, said, first_row, notes)
         return replace(found, rows=as_written(found.rows), others=others)
@@ -231,11 +234,16 @@ def _table(lines: Iterable[list[str]], path: Path, said: str, first_row: int, no
     table = table[[number for number, name in enumerate(names) if name]].set_axis(list(filter(None, names)), axis=1)
     if not len(table.columns):
         raise InputError(f"{said}, found none in its first line; name another file")
+    return _without_blank_rows(table, notes)
+
+
+def _without_blank_rows(table: pd.DataFrame, notes: list[str]) -> Spreadsheet:
+    """Return a table without its blank rows; a note tells of those that are not at its end."""
     blank = table.isna().all(axis=1)
     if not blank.any():
         return Spreadsheet(table, notes)
     if (inside := int(blank.to_numpy()[: len(blank) - int(blank[::-1].cumprod().sum())].sum())) > 0:
-        notes.append(f"{inside} blank rows are passed over")
+        notes.append("1 blank row is passed over" if inside == 1 else f"{inside} blank rows are passed over")
     return Spreadsheet(table[~blank], notes)
 
 
