@@ -109,12 +109,11 @@ class _Reader:
         table["score"] = np.nan if score is None else score
         for one in classes:
             table[f"p_{one}"] = np.nan if numbers is None else numbers[one]
-        unused = [str(one) for one in self.raw.raw.columns if one not in {*table.columns, *probable, self.by}]
         identified = "image_id" in self.raw
-        self.raw.raw = self.raw.raw[unused]  # the others are forgotten, as they may be large
+        unused = self.raw.forget({*table.columns, *probable, self.by})
         self._no_duplicates(table)
         self._heads_agree(table)
-        self.notes += [f"columns that are not used: {', '.join(unused)}"] if unused else []
+        self.notes += [f"columns that are not used: {', '.join(unused)}"] * bool(unused)
         self.notes += [
             f"**{one} is not used, so that all its rows count: {UNUSED[one.lower()]}**"
             for one in unused

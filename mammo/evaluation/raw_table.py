@@ -1,7 +1,7 @@
 """Read a table from any source: columns by name, values as words or numbers, and errors that name rows."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +100,11 @@ class RawTable:
         left = number_of(int((~keep).sum()), "row")
         self.notes.append(f"left out: {left} of breasts, exams and patients, or of films that were not predicted")
         self.raw, self._numbers = self.raw[keep].reset_index(drop=True), self._numbers[keep]
+
+    def forget(self, used: Container[object]) -> list[str]:
+        """Forget the columns that were used, as they may be large; return the names of the others."""
+        self.raw = self.raw[[one for one in self.raw if one not in used]]
+        return list(self.raw)
 
     def refuse(self, wrong: ArrayLike, why: str) -> None:
         """Raise an error that names the wrong rows, if there are any."""
