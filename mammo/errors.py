@@ -81,6 +81,13 @@ def _shared_is_full(least: int = 1 << 16) -> bool:
     return free.f_bavail * free.f_frsize < least
 
 
+def is_interrupt(error: BaseException | None) -> bool:
+    """Tell whether Ctrl-C is behind an error, as Python and libraries that import wrap it in errors of their own."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
 def message_for_user(error: BaseException, unnamed: str = "a file") -> str | None:
     """Return the line for an error that the user can correct (bad input, a missing file, a full disk), else None.
 

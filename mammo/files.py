@@ -1,5 +1,6 @@
 """Files that are written completely or not at all, locks, and folders for temporary files."""
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 TELL_S = 5.0  # wait for a lock without a word
+TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR)  # of a rename to a name that another one has
 
 
 @contextmanager
@@ -74,19 +76,50 @@ def _told_of(target: Path, temporary: Path) -> Iterator[None]:
         raise
 
 
+def take_name(made: Path, target: Path) -> None:
+    """Give a file or folder that is made its name, which another process may have taken meanwhile.
+
+    Raises:
+        InputError: The name is taken; what bears it stays.
+    """
+    try:
+        if made.is_dir():
+            made.rename(target)
+            return
+        with suppress(OSError):  # a file system without links
+            os.link(made, target)
+            return
+        if target.exists():
+            raise FileExistsError
+        made.rename(target)
+    except OSError as error:
+        if error.errno not in TAKEN and not isinstance(error, FileExistsError):
+            raise
+        raise InputError(
+            f"{target} was made by another process meanwhile, and is not overwritten; give another name"
+        ) from None
+
+
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def whole(path: Path, *, new: bool = False) -> Iterator[Path]:
     """Yield a temporary path to write to, which is renamed to `path` if no error occurs.
 
     So a full disk or a kill leaves the previous file unchanged; a temporary file that a kill leaves behind is removed
     when the file is written again. Two processes may write the same file at once.
+
+    Args:
+        path: The file.
+        new: True refuses to replace a file, also one that another process has made meanwhile.
     """
     remove_abandoned(path.parent, f"*-{path.name}.tmp")
     temporary = path.with_name(f"{owned()}{path.name}.tmp")
     try:
         with _told_of(path, temporary):
             yield temporary
-            temporary.replace(path)
+            if new:
+                take_name(temporary, path)
+            else:
+                temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -128,9 +161,9 @@ def read_arrays(path: Path) -> "dict[str, np.ndarray]":
         return load_file(path)
 
 
-def write_table(table: "pd.DataFrame", path: Path) -> None:
-    """Write a table as CSV completely or not at all; a name that ends in `.xz` is compressed."""
-    with whole(path) as temporary:
+def write_table(table: "pd.DataFrame", path: Path, *, new: bool = False) -> None:
+    """Write a table as CSV completely or not at all; `.xz` is compressed; `new` is as of `whole`."""
+    with whole(path, new=new) as temporary:
         compression = "xz" if path.suffix == ".xz" else None
         table.to_csv(temporary, index=False, lineterminator="\n", compression=compression)
 

@@ -66,23 +66,17 @@ def explain(
         typer.echo("\n".join([*explained.lines(table), "", f"written: {run / 'explained.csv'}, {run / 'report.md'}"]))
         return
     from mammo.errors import UnreadableFilm
-    from mammo.explaining.films import explanations, picture_name
+    from mammo.explaining.films import explanations, picture_path
     from mammo.explaining.picture import save
 
     done, left_out, named = 0, 0, Counter[str]()
     sources, data = with_settings(films or [])
-    for one in explanations(build_predictor(folder, head), sources, point_of(at), data):
+    for one in explanations(build_predictor(folder, head), sources, point_of(at), data, out):
         if isinstance(one, UnreadableFilm):
             typer.echo(f"left out: {one}")
             left_out += 1
             continue
-        path = out / picture_name(one)
-        named[path.name] += 1
-        if (number := named[path.name]) > 1:  # of images whose names end alike, a/1 and b/1
-            path = path.with_stem(f"{path.stem}-{number}")
-        if path.exists():
-            raise InputError(f"{path} exists and is not overwritten; name another folder with --out")
-        save(one, path)
+        save(one, path := picture_path(out, one, named))
         typer.echo(f"{one}; written: {path}")
         done += 1
     typer.echo(f"{number_of(done, 'film')} explained, {left_out} left out. Not for diagnostic use.")

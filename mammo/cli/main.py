@@ -27,7 +27,7 @@ from mammo.cli import (
 )
 from mammo.cli.prepare import prepare
 from mammo.cli.verbs import Verbs
-from mammo.errors import message_for_user
+from mammo.errors import is_interrupt, message_for_user
 from mammo.processes.garbage import collect_seldom
 
 BAD_INPUT = 2
@@ -59,6 +59,8 @@ class Program(TyperGroup):
         try:
             with redirect_stdout(Terminal(sys.stdout)):
                 status = super().main(*words, **more | {"standalone_mode": False})
+            if status == INTERRUPTED:  # which some versions of typer make of Ctrl-C
+                raise KeyboardInterrupt
             sys.exit(status)
         except (typer.Abort, KeyboardInterrupt):
             typer.echo("stopped", err=True)
@@ -67,6 +69,9 @@ class Program(TyperGroup):
             path = error.ctx.command_path if error.ctx else "mammo"
             said = f"{error.format_message().rstrip('.')}; see {path} --help"
         except Exception as error:
+            if is_interrupt(error):
+                typer.echo("stopped", err=True)
+                sys.exit(INTERRUPTED)
             if (line := message_for_user(error)) is None:
                 raise
             said = line

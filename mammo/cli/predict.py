@@ -107,7 +107,7 @@ def predict(
     for path, table in ((out, answers.table), (marks, answers.marks)):
         if path is not None and table is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_table(for_people(table), path)
+            write_table(for_people(table), path, new=True)
     if json_:
         typer.echo(json.dumps(answers.as_json(), indent=1, allow_nan=False))
     else:

@@ -38,7 +38,7 @@ def recalibrate(
 
     for name, number in (("sensitivity", sensitivity), ("prevalence", prevalence), ("half-width", half_width)):
         if number is not None and not 0 < number < 1:
-            raise InputError(f"--{name} {number}: expected above 0 and below 1")
+            raise InputError(f"--{name} {number}: expected a share above 0 and below 1, such as 0.9 for 90 %")
     check_writable(out.parent, "--out")
 
     from mammo.runs.recalibrate import recalibrate as write  # imports torch, which bad input should not wait for

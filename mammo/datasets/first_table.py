@@ -104,4 +104,4 @@ def write_first_table(made: FirstTable, folder: Path, out: Path) -> None:
         raise InputError(f"{out.parent} is a file; name another folder with --out") from None
     start = out.absolute().parent
     paths = [Path(os.path.relpath((folder / inner).absolute(), start)).as_posix() for inner in made.rows["path"]]
-    write_table(for_people(made.rows.assign(path=paths)), out)
+    write_table(for_people(made.rows.assign(path=paths)), out, new=True)

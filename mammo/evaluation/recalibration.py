@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import expit, logit, softmax
 
 from mammo.errors import InputError
-from mammo.evaluation.areas import sum_by_level
+from mammo.evaluation.areas import sum_by_level, weighted_auroc
 from mammo.evaluation.bootstrap import Value, interval, resampled
 from mammo.evaluation.operating_point import FLOOR, TEMPERATURES, Operating, temperature
 from mammo.evaluation.predictions import Predictions
@@ -52,9 +52,9 @@ class Recalibration:
     Attributes:
         operating: The new choices.
         old: The choices of the run.
-        values: By name `threshold`, `temperature`, `offset`; at the threshold `sensitivity_at_threshold`,
-            `specificity_at_threshold` on these films, `sensitivity_expected` and `specificity_expected` on patients
-            that do not choose it; `ppv` and `npv` at the prevalence.
+        values: By name `threshold`, `temperature`, `offset`; `auroc` on these films; at the threshold
+            `sensitivity_at_threshold`, `specificity_at_threshold` on these films, `sensitivity_expected` and
+            `specificity_expected` on patients that do not choose it; `ppv` and `npv` at the prevalence.
         before: `sensitivity_at_threshold` and `specificity_at_threshold` of the run's own threshold on these films.
         more: The number of further positive and negative samples with which the interval of the sensitivity and of the
             specificity would have the half width that was asked for.
@@ -83,7 +83,7 @@ def check_question(
     """
     for name, number in (("sensitivity", sensitivity), ("prevalence", prevalence), ("half width", half_width)):
         if number is not None and not 0 < number < 1:
-            raise InputError(f"{name} {number}: expected above 0 and below 1; no number of films shows the ends")
+            raise InputError(f"{name} {number}: expected a share above 0 and below 1; no films show the ends")
     two = len(one.classes) == 2
     if not two and (sensitivity is not None or prevalence is not None):
         raise InputError(f"a sensitivity or prevalence is for two classes, and the task has {len(one.classes)}")
@@ -148,6 +148,7 @@ def recalibrate(
     ppv, npv = predictive_values(arrays["sensitivity"], arrays["specificity"], there)
     of = {True: len(np.unique(one.patients[positive])), False: len(np.unique(one.patients[~positive]))}
     reached = {
+        "auroc": interval(arrays["auroc"], min(of.values())),
         "sensitivity_at_threshold": interval(arrays["sensitivity"], of[True]),
         "specificity_at_threshold": interval(arrays["specificity"], of[False]),
         "sensitivity_expected": Value(float(np.nanmean(arrays["sensitivity_of_others"][1:])), reason=OWN),
@@ -271,6 +272,7 @@ def _arrays(one: Predictions, weights: np.ndarray, before: Operating, rule: str 
     others = (weights == 0) * 1.0
     found = {"threshold": cut, "temperature": 1 / slope, "offset": offset}
     found["share"] = weights @ positive / weights.sum(axis=1)
+    found["auroc"] = weighted_auroc(positive, score, weights)
     above = {"": score > plain, "_before": score > (np.inf if before.threshold is None else before.threshold)}
     with np.errstate(divide="ignore", invalid="ignore"):
         for name, called in above.items():

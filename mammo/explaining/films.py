@@ -1,5 +1,6 @@
 """The films to explain: files, folders and tables, and images of the run's own data set, whose lesions are known."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,7 @@ def explanations(
     sources: Iterable[Path | str],
     at: Point | None = None,
     data: DataConfig | None = None,
+    out: Path | None = None,
 ) -> Iterator[Explanation | UnreadableFilm]:
     """Yield the explanation of each film, or why there is none.
 
@@ -68,9 +70,10 @@ def explanations(
             portable folder knows no images.
         at: A point of the only film, for a run on lesion windows.
         data: See `films_of`.
+        out: The folder that will have their pictures, and must have none of them yet; None if none is written.
 
     Raises:
-        InputError: A source is neither, or a point is given for several films.
+        InputError: A source is neither, a point is given for several films, or a picture exists.
     """
     samples = set() if predictor.run.portable else set(predictor.run.samples["image_id"].astype(str))
     sources = list(sources)
@@ -79,6 +82,9 @@ def explanations(
     files = films_of(others, data).rows if others else pd.DataFrame()
     if at is not None and len(named) + len(files) != 1:
         raise InputError(f"a point is for one film, but {len(named) + len(files)} are asked about; name one film")
+    for name in [*named, *(str(one) for one in files.get("image_id", []))]:
+        if out is not None and (picture := out / picture_name(name, predictor.head)).exists():
+            raise InputError(f"{picture} exists and is not overwritten; name another folder with --out")
     images = Images.of_run(predictor.run) if named else None
     for image in named:
         if images is not None:
@@ -103,7 +109,14 @@ def _explained(
         return UnreadableFilm(f"{called}: {said.removeprefix(f'{called}: ')}")
 
 
-def picture_name(one: Explanation) -> str:
+def picture_path(out: Path, one: Explanation, named: Counter[str]) -> Path:
+    """Return the path of a picture; `named` counts the names, as images may end alike, a/1 and b/1."""
+    path = out / picture_name(one.name, one.head)
+    named[path.name] += 1
+    return path if (number := named[path.name]) == 1 else path.with_stem(f"{path.stem}-{number}")
+
+
+def picture_name(name: str, head: str) -> str:
     """Return the name of the picture's file: of film and head, without what a file's name cannot have."""
-    plain = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in Path(one.name).name)
-    return f"{plain}_{one.head}.png"
+    plain = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in Path(name).name)
+    return f"{plain}_{head}.png"

@@ -105,7 +105,7 @@ def draw(one: Explanation) -> Figure:
 def save(one: Explanation, path: Path) -> None:
     """Write the picture of an explanation as PNG."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) as temporary:
+    with whole(path, new=True) as temporary:
         draw(one).savefig(temporary, dpi=DOTS, format="png", facecolor=PAPER)
 
 

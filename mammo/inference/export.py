@@ -101,7 +101,7 @@ def write_onnx(ask: ClassifierPredictor, path: Path, precision: str | None = Non
     low = ask.low and precision is None
     model = graph_of(ask, low=low)
     model.metadata_props.update(metadata_of(ask))
-    with whole(path) as temporary:
+    with whole(path, new=True) as temporary:
         ir.save(model, temporary)
         if precision == "int8":
             quantise(temporary, (film.pixels for film in _seen(ask, "train", CALIBRATION)))

@@ -81,7 +81,7 @@ def collect(sweep: Path, path: Path, head: str) -> None:
         raise InputError(f"{sweep}: expected a sweep without leaks, found {experiment.leaks_text}")
     tables = [_tested(RunFolder(sweep / name), head) for name in read_json(sweep / JOBS)]
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_table(pd.concat(tables, ignore_index=True), path)
+    write_table(pd.concat(tables, ignore_index=True), path, new=True)
 
 
 def _tested(run: RunFolder, head: str) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """The report of a recalibration: what was chosen, what it reaches, what was before, and how many films would do."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mammo.evaluation.bootstrap import Value
@@ -8,10 +8,12 @@ from mammo.evaluation.recalibration import Recalibration
 from mammo.reports.markdown import markdown, page
 from mammo.wording import number_of
 
+CHANCE = 0.5  # the AUROC of scores that tell nothing
 NAMES = {
     "threshold": "threshold of the score",
     "temperature": "temperature",
     "offset": "offset of the log-odds",
+    "auroc": "AUROC on these films",
     "sensitivity_at_threshold": "sensitivity on these films",
     "sensitivity_expected": "sensitivity on other patients",
     "specificity_at_threshold": "specificity on these films",
@@ -62,6 +64,21 @@ def text(found: Mapping[str, Mapping[str, Recalibration]], record: Mapping[str, 
             warned = [f"Not calibrated: {one.operating.warning}.", ""] if one.operating.warning else []
             lines += [f"### {head}", "", *_table(one), "", *warned, *_more(one, unit, asked["half_width"])]
     return page([*lines, "Not for diagnostic use.", ""])
+
+
+def doubt(auroc: Value | None, classes: Sequence[str]) -> str | None:
+    """Return what an AUROC says against films or labels that choose a threshold; None if it says nothing."""
+    if auroc is None or auroc.low is None or auroc.high is None or auroc.low > CHANCE:
+        return None
+    if auroc.high < CHANCE:
+        return (
+            f"AUROC {auroc} on these films, below {CHANCE}: {classes[0]} films have the higher scores; look if the "
+            "labels are exchanged, as no threshold makes sense with them"
+        )
+    return (
+        f"AUROC {auroc} on these films, which is not shown to be above {CHANCE}: a threshold chosen on them may tell "
+        "nothing; look at the labels, and add films"
+    )
 
 
 def _table(one: Recalibration) -> list[str]:

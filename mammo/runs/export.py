@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mammo.errors import InputError
-from mammo.files import workshop
+from mammo.files import take_name, workshop
 from mammo.inference.build import build_predictor, heads_of
 from mammo.run_folder import RunFolder
 from mammo.runs.checks import check_writable
@@ -80,5 +80,5 @@ def _portable(run: RunFolder, target: Path, heads: list[str]) -> "SelfTest | Non
     with workshop(target) as temporary:
         made = write_portable(run, temporary / "model", heads)
         found = tested(made, run)
-        made.path.rename(target)
+        take_name(made.path, target)
     return found

@@ -19,7 +19,7 @@ from mammo.evaluation import recalibration as arithmetic
 from mammo.evaluation.aggregate import by_unit, telling_units, with_places
 from mammo.evaluation.predictions import BASELINES, by_head
 from mammo.evaluation.recalibration import Recalibration
-from mammo.files import workshop, write_text
+from mammo.files import take_name, workshop, write_text
 from mammo.inference.build import heads_of
 from mammo.inference.operating import FILMS, choices_of
 from mammo.reports import recalibration as report
@@ -105,7 +105,7 @@ def recalibrate(
             shutil.move(temporary / "test", made.path / "test")
         write_text(report.text(found, record), made.path / "recalibration.md")
         keep_self_test(made)
-        made.path.rename(folder)
+        take_name(made.path, folder)
     return Run(folder)
 
 
@@ -138,6 +138,9 @@ def chosen(run: RunFolder, table: pd.DataFrame, question: Question) -> tuple[Fou
             if unit == "sample":
                 raise
             notes.append(f"nothing is chosen by {unit}: {error}")
+        for head, one in found.get(unit, {}).items():
+            if (why := report.doubt(one.values.get("auroc"), classes)) is not None:
+                notes.append(f"{head}, by {unit}: {why}")
     return found, notes
 
 

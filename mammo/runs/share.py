@@ -19,7 +19,7 @@ import pandas as pd
 from mammo.datasets.labels import Labels
 from mammo.errors import InputError
 from mammo.evaluation.predictions import WORDS
-from mammo.files import workshop, write_json, write_table
+from mammo.files import take_name, workshop, write_json, write_table
 from mammo.preprocessing.crop_table import FILM_COLUMNS
 from mammo.processes import checkpoint_io
 from mammo.processes.resume import FINISHED
@@ -110,7 +110,7 @@ def share(runs: Sequence[RunFolder], target: Path) -> list[RunFolder]:
         for number, run in enumerate(runs, start=1):
             load_plugins_of(run)
             _write(run, temporary / "made" / (str(number) if len(runs) > 1 else ""), names)
-        (temporary / "made").rename(target)
+        take_name(temporary / "made", target)
     return [RunFolder(target / (str(number) if len(runs) > 1 else "")) for number in range(1, len(runs) + 1)]
 
 

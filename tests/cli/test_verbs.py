@@ -3,7 +3,7 @@
 import pytest
 
 from mammo.cli import main, reports
-from mammo.errors import DEBUG, InputError
+from mammo.errors import DEBUG, InputError, content_of
 from tests.evaluation.tables import predictions, run_folder
 
 
@@ -68,3 +68,22 @@ def test_a_fault_of_the_program_that_is_told_as_damage_shows_its_traceback_if_it
             main.app([*words, "run"])
         assert ended.value.code == main.BAD_INPUT and "(KeyError: 'a fault')" in capsys.readouterr().err
         assert ("in fault" in caplog.text) == asked
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_ctrl_c_is_told_as_such_while_a_library_is_imported_too(wrapped, tmp_path, monkeypatch, capsys):
+    def interrupted(*_):
+        if not wrapped:
+            raise KeyboardInterrupt
+        with content_of(tmp_path):
+            try:
+                raise KeyboardInterrupt
+            except KeyboardInterrupt as error:
+                raise RuntimeError("Error calling __set_name__") from error
+
+    monkeypatch.setattr("mammo.run_folder.leaks", interrupted)
+    for name in ("run", "other"):
+        (run_folder(tmp_path / name, predictions(6)) / "finished.json").write_text("{}")
+    with pytest.raises(SystemExit) as ended:
+        main.app(["compare", str(tmp_path / "run"), str(tmp_path / "other")])
+    assert (ended.value.code, capsys.readouterr().err.strip()) == (main.INTERRUPTED, "stopped")

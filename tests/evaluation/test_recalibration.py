@@ -6,6 +6,7 @@ import pytest
 from scipy.special import expit, logit
 
 from mammo.errors import InputError
+from mammo.evaluation.bootstrap import Value
 from mammo.evaluation.operating_point import Operating, choose
 from mammo.evaluation.predictions import Patients, Predictions
 from mammo.evaluation.prevalence import corrected
@@ -18,6 +19,7 @@ from mammo.evaluation.recalibration import (
     thresholds,
 )
 from mammo.evaluation.sample_size import samples_needed
+from mammo.reports.recalibration import doubt
 
 PAIR = ("normal", "abnormal")
 
@@ -187,3 +189,11 @@ def test_three_classes_have_a_temperature_and_no_threshold():
     assert found.operating.threshold is None and not found.more
     with pytest.raises(InputError, match="two classes"):
         recalibrate(one, Operating(), prevalence=0.1)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "told"), [(0.2, 0.45, "exchanged"), (0.4, 0.6, "not shown to be above 0.5"), (0.6, 0.8, None)]
+)
+def test_an_auroc_that_no_threshold_can_mend_is_told_with_its_interval(low, high, told):
+    found = doubt(Value((low + high) / 2, low, high), ["normal", "abnormal"])
+    assert (found is None) if told is None else (told in found and f"{low:.3f} to {high:.3f}" in found)

@@ -233,6 +233,9 @@ def test_the_command_takes_the_settings_of_predict_and_tells_what_was_assumed(ru
     assert status == 0 and "does not give the size of a pixel" in said and (tmp_path / "explained").is_dir()
     status, said = called("films.csv", "data.columns.path=Ort", "data.spacing_mm=0.2", "--out", "again")
     assert status == 0 and "size of a pixel" not in said
+    pd.DataFrame({"Ort": [f"{films}/{abnormal}.pgm", "film.png"]}).to_csv("more.csv", index=False)
+    status, said = called("more.csv", "data.columns.path=Ort", "--out", "again")  # before a map is made
+    assert (status, len([*(tmp_path / "again").iterdir()])) == (2, 1) and "again/film_softmax.png exists" in said
     for words, told in (
         (["film.png", "data.voi=none"], "data.voi=none does nothing"),
         (["--score", "--out", "pictures"], "--out does nothing with --score"),

@@ -24,8 +24,8 @@ from mammo import files
 from mammo.datasets import download
 from mammo.datasets.download import whole_folder
 from mammo.datasets.film import write_picture
-from mammo.errors import message_for_user
-from mammo.files import locked, workshop, write_text
+from mammo.errors import InputError, message_for_user
+from mammo.files import locked, take_name, whole, workshop, write_text
 from mammo.preprocessing.cache import Store
 from mammo.processes import resume
 from mammo.processes.peers import BAD_INPUT, STOPPED
@@ -78,6 +78,30 @@ def test_an_error_names_what_is_made_and_the_variable_of_its_folder(tmp_path, mo
     assert message_for_user(OSError(FULL, os.strerror(FULL)), "a file of the run x").startswith(
         "a file of the run x: No"
     )
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_what_another_process_has_made_meanwhile_is_not_replaced(tmp_path, monkeypatch, links):
+    def refused(*_):
+        raise OSError(errno.EPERM, "no links")
+
+    if not links:
+        monkeypatch.setattr(os, "link", refused)
+    theirs, folder = tmp_path / "a.csv", tmp_path / "model"
+    folder.mkdir()
+    for one in (theirs, folder / "a"):
+        one.write_text("theirs")
+    with pytest.raises(InputError, match=r"a\.csv was made by another"), whole(theirs, new=True) as made:
+        made.write_text("ours")
+    for target in (folder, theirs):
+        with pytest.raises(InputError, match=f"{target.name} was made by another"), workshop(target) as room:
+            (room / "made").mkdir()
+            (room / "made" / "b").touch()
+            take_name(room / "made", target)
+    with whole(tmp_path / "b.csv", new=True) as made:
+        made.write_text("ours")
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["a.csv", "b.csv", "model"]
+    assert theirs.read_text() == (folder / "a").read_text() == "theirs" and not (folder / "b").exists()
 
 
 def test_a_folder_that_cannot_take_its_name_is_no_folder_of_others(tmp_path):

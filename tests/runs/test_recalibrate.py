@@ -25,6 +25,7 @@ from mammo.run_folder import RunFolder
 from mammo.runs import external_test
 from mammo.runs.labelled import labelled_predictions
 from mammo.runs.own_answers import curve_of
+from mammo.runs.recalibrate import Question, chosen
 from tests.conftest import CONF
 
 WORDS = ("heads=[svm,knn]", "augment=none")
@@ -169,6 +170,15 @@ def test_tables_that_cannot_answer_are_refused_in_one_line(run, tmp_path, change
     status, output = ended("recalibrate", run.path, table, "--out", tmp_path / "model")
     assert status == 2 and said in output and output.count("\n") == 1
     assert not (tmp_path / "model").exists() and len(list(tmp_path.iterdir())) == 1
+
+
+def test_labels_that_are_exchanged_are_told(run, tmp_path):
+    sheet = pd.read_csv(labelled(run, tmp_path / "ours.csv"), dtype="string")
+    exchanged = sheet["label"].map({"normal": "abnormal", "abnormal": "normal"})
+    table, _ = labelled_predictions(run, sheet.assign(label=exchanged), "ours.csv")
+    found, notes = chosen(run, table, Question())
+    assert all(one.values["auroc"].high < 0.5 for one in found["sample"].values())
+    assert all(any(f"{head}, by sample: AUROC" in note for note in notes) for head in found["sample"])
 
 
 def negated(table):
