@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from mammo.inference.unlike import NO_LIKENESS
 from mammo.processes.progress import watched
 from mammo.processes.workers import shared_out
 from mammo.training.marks import ALONE, PARTNER
+from mammo.wording import number_of
 
 if TYPE_CHECKING:
     from mammo.inference.detector import DetectorPredictor
@@ -95,7 +97,7 @@ def answers_from(
     detector = detector_of(predictor)
     if detector is not None:
         several = _by_head(detector, several[predictor.head], predicted, partners=partners)
-    notes = [*films.notes, *([] if predictor.likeness else [NO_LIKENESS])]
+    notes = [*films.notes, *([] if predictor.likeness else [NO_LIKENESS]), *_copies(found, rows["path"])]
     searched = any(one.searched for of_head in several.values() for one in of_head)
     answers = Answers(predictor.run, predictor.classes, [*notes, *[SEARCHED] * searched], predicted=len(predicted))
     for head, of_head in several.items():
@@ -171,6 +173,18 @@ def _by_head(
     if partners and PARTNER in predictor.points and any(of):
         return {ALONE: alone, PARTNER: predictor.with_partners(alone, of)}
     return {ALONE: alone}
+
+
+def _copies(found: dict[int, Prediction], paths: pd.Series) -> list[str]:
+    """Return a note of films that give the network exactly what another one gave it, whatever they are called."""
+    first: dict[bytes, int] = {}
+    of = {n: first.setdefault(one.features.tobytes(), n) for n, one in sorted(found.items()) if one.features.any()}
+    again = [n for n, before in of.items() if before != n]
+    if not again:
+        return []
+    one, other = (printable(Path(paths[n]).name) for n in (again[0], of[again[0]]))
+    said = f"{number_of(len(again), 'film has', 'films have')} exactly the features of another one"
+    return [f"{said}, {one} those of {other}, for example: a film in two files counts twice for its patient"]
 
 
 def _plain(reason: str, path: str) -> str:

@@ -1,5 +1,6 @@
 """The addresses of the service: the page, and an API that programs use as the page does."""
 
+import re
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -45,6 +46,7 @@ REASONS = {
 }  # fmt: skip
 RESPONSES: dict[int | str, dict[str, Any]] = {status: {"description": said} for status, said in REASONS.items()}
 CSV = "text/csv; charset=utf-8"
+_WEIGHT = re.compile(r"[01](\.\d{0,3})?")
 
 
 def build_app(service: Service, *, local: bool = True, token: str | None = None) -> Guards:
@@ -95,7 +97,6 @@ def _add_page(app: FastAPI) -> None:
 def _add_model(app: FastAPI, service: Service) -> None:
     """Add what tells of the service and its model."""
 
-    @app.head("/health", include_in_schema=False)  # as some monitors ask
     @app.get("/health")
     async def health() -> JSONResponse:
         """Tell if the service answers, and how many requests wait."""
@@ -133,8 +134,7 @@ def _add_films(app: FastAPI, service: Service) -> None:
         request: Request, format_: Annotated[Literal["json", "csv"] | None, Query(alias="format")] = None
     ) -> Response:
         """Predict films: a row for each, and for each breast, exam and patient, as JSON or CSV."""
-        accepted = request.headers.get("accept", "")
-        as_csv = format_ == "csv" or (format_ is None and "text/csv" in accepted and "json" not in accepted)
+        as_csv = format_ == "csv" or (format_ is None and prefers_csv(request.headers.get("accept", "")))
         async with service.admitted(request) as form:
             answers = await service.predict(form)
         status = 200 if answers.predicted else 422
@@ -159,12 +159,25 @@ def _add_films(app: FastAPI, service: Service) -> None:
         return Response(content, media_type="application/octet-stream", headers=headers)
 
 
-async def _told(_: Request, error: Exception) -> JSONResponse:
+def prefers_csv(accept: str) -> bool:
+    """Tell if a header Accept weights CSV (`q`) more than JSON, which a client that names neither gets."""
+    weights = {"text/csv": 0.0, "application/json": 0.0}
+    for kind, *more in (one.lower().replace(" ", "").split(";") for one in accept.split(",")):
+        said = next((one.removeprefix("q=") for one in more if one.startswith("q=")), "1")
+        weights[kind] = float(said) if _WEIGHT.fullmatch(said) else 0.0
+    return weights["text/csv"] > weights["application/json"]
+
+
+async def _told(request: Request, error: Exception) -> JSONResponse:
     """Return the reason of an error in one sentence."""
     if isinstance(error, Refused):
         return JSONResponse({"error": error.reason}, error.status, error.headers)
     if isinstance(error, HTTPException):
-        return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
+        said = {404: "there is no such address; GET /openapi.json tells those that there are"}
+        if error.status_code == 405:
+            allowed = (error.headers or {}).get("Allow", "another one")
+            said[405] = f"this address does not take {request.method[:20]}, but {allowed}"
+        return JSONResponse({"error": said.get(error.status_code, str(error.detail))}, error.status_code, error.headers)
     if isinstance(error, RequestValidationError):
         return JSONResponse({"error": "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors())}, 422)
     if isinstance(error, InputError):

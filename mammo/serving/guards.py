@@ -60,17 +60,21 @@ class Guards:
             await self.app(scope, receive, send)
             return
         begun, status = time.monotonic(), 0
+        bare = scope["method"] == "HEAD"  # gets what GET gets, without its body
+        inner = {**scope, "method": "GET"} if bare else scope
 
         async def answer(message: MutableMapping[str, Any]) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message = {**message, "headers": [*message.get("headers", ()), *self._added]}
+            elif bare:
+                message = {**message, "body": b""}
             await send(message)
 
         try:
             self._check(scope)
-            await self.app(scope, receive, answer)
+            await self.app(inner, receive, answer)
         except Refused as refused:
             await JSONResponse({"error": refused.reason}, refused.status, refused.headers)(scope, receive, answer)
         except Exception as error:
@@ -79,7 +83,7 @@ class Guards:
                 await JSONResponse({"error": "an error of the service; its log tells more"}, 500)(
                     scope, receive, answer
                 )
-        route = getattr(scope.get("route"), "path", "another address")  # as it is declared, never what was asked for
+        route = getattr(inner.get("route"), "path", "another address")  # as it is declared, never what was asked for
         log.info("%s %s: %d in %.2f s", _method(scope), route, status, time.monotonic() - begun)
 
     def _check(self, scope: Scope) -> None:

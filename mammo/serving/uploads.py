@@ -77,6 +77,8 @@ async def form_of(request: Request, limits: Limits) -> Form:
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "multipart/form-data":
         raise Refused(415, "expected a form with files (multipart/form-data): curl -F films=@film.dcm <address>")
+    if (packed := request.headers.get("content-encoding", "identity").strip().lower()) not in ("", "identity"):
+        raise Refused(415, f"the form is packed (Content-Encoding {printable(packed)[:20]}); send it as it is")
     if odd := [one for one in request.query_params if one != "format"]:
         raise Refused(422, f"{printable(odd[0])[:40]} in the address is not read; send a field of the form")
     most = {"max_files": limits.films, "max_fields": len(OPTIONS) + len(FACTS) * limits.films}

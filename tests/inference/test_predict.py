@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 import mammo
 from mammo.cli.main import app
+from mammo.datasets.film import read_film, write_picture
 from mammo.datasets.findings import SAMPLE
 from mammo.errors import InputError
 from mammo.inference import predict as predicting
@@ -406,6 +407,16 @@ def test_a_film_in_two_files_is_told(tmp_path):
     one, two = films_of([tmp_path]), films_of([tmp_path / "a.dcm", tmp_path / "c.dcm"])
     assert len(one.rows) == 4 and [note[:40] for note in one.notes] == ["1 file states the SOPInstanceUID of anot"]
     assert two.notes == []
+
+
+def test_a_film_under_two_names_is_told_by_what_the_network_sees(trained, listed, tmp_path):
+    first, second, *_ = pd.read_csv(listed)["path"]
+    for name, of in (("a.pgm", first), ("b.png", first), ("c.pgm", second)):
+        write_picture(tmp_path / name, read_film(of).pixels)
+    ask = trained(WHOLE).predictor()
+    (note,) = (one for one in predict(ask, films_of([tmp_path])).notes if "features" in one)
+    assert note.startswith("1 film has exactly") and "b.png those of a.pgm" in note
+    assert not any("features" in one for one in predict(ask, films_of([first, second])).notes)
 
 
 def test_sheets_that_are_not_read_are_told_after_the_columns(tmp_path):

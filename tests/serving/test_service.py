@@ -30,7 +30,7 @@ from mammo.processes.resume import FINISHED
 from mammo.reports.card import NAMES
 from mammo.run_folder import RunFolder
 from mammo.serving import readers
-from mammo.serving.app import build_app
+from mammo.serving.app import build_app, prefers_csv
 from mammo.serving.guards import HEADERS
 from mammo.serving.limits import HELD, Admission, Limits, Refused
 from mammo.serving.model import card_page, open_model
@@ -170,6 +170,7 @@ FILM = ("films", ("a.pgm", b"P5 8 8 255\n" + bytes(range(64))))
         ({"files": [FILM] * 5}, 413, "many files"),
         ({"files": {"films": ("a.pgm", bytes(8_100_000))}}, 413, "MB"),
         ({"content": b"abc", "headers": {"content-type": "application/dicom"}}, 415, "multipart"),
+        ({"files": [FILM], "headers": {"content-encoding": "gzip"}}, 415, "packed (Content-Encoding gzip)"),
         ({"content": iter([b"abc"]), "headers": {"content-type": "multipart/form-data; boundary=x"}}, 411, "size"),
         ({"content": b"--y\r\nno", "headers": {"content-type": "multipart/form-data; boundary=x"}}, 400, "form"),
         ({"data": {"patient": "p"}, "files": {"films": ("", b"")}}, 422, "no file"),
@@ -423,6 +424,35 @@ def test_the_card_is_that_of_the_folder_or_else_made_of_the_run(run, client, tmp
 @pytest.mark.parametrize("path", ["/page/..%2fapp.py", "/page/%2e%2e/app.py", "/page//etc/passwd", "/../app.py"])
 def test_no_address_leads_out_of_the_page(client, path):
     assert client.get(path).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "said"),
+    [
+        ("HEAD", "/", 200, None),
+        ("HEAD", "/model", 200, None),
+        ("HEAD", "/predict", 405, None),
+        ("DELETE", "/predict", 405, "does not take DELETE, but POST"),
+        ("GET", "/nothing", 404, "no such address; GET /openapi.json"),
+    ],
+)
+def test_an_address_says_what_it_takes_and_head_gets_what_get_gets(client, method, path, status, said):
+    found = client.request(method, path)
+    assert found.status_code == status
+    assert (found.content == b"") if said is None else said in found.json()["error"]
+    if method == "HEAD" and status == 200:
+        assert found.headers["content-length"] == client.get(path).headers["content-length"]
+
+
+@pytest.mark.parametrize(
+    ("accept", "csv"),
+    [
+        ("", False), ("*/*", False), ("text/csv", True), ("TEXT/CSV; q=0.5, */*", True), ("text/csv;q=0, */*", False),
+        ("text/csv, application/json", False), ("text/csv, application/json;q=0.5", True), ("text/csv;q=x", False),
+    ],
+)  # fmt: skip
+def test_a_client_that_prefers_csv_gets_csv(accept, csv):
+    assert prefers_csv(accept) == csv
 
 
 def test_the_page_needs_nothing_from_elsewhere_and_names_its_controls(client):
