@@ -110,8 +110,12 @@ def check(run: RunFolder) -> SelfTest:
     Raises:
         InputError: The run has no self-test, or it is incomplete.
     """
-    if not (run.self_test / EXPECTED).is_file() or not (run.self_test / NUMBERS).is_file():
-        raise InputError(f"{run.path} has no self-test: an older version trained it, or its crop takes no new film")
+    if not run.self_test.is_dir():
+        raise InputError(
+            f"{run.path} has no self-test (self_test/): an older version trained it, its crop takes no new film, or "
+            "the folder was not copied"
+        )
+    _check_there(run, [EXPECTED, NUMBERS])
     said, numbers = read_json(run.self_test / EXPECTED), read_arrays(run.self_test / NUMBERS)
     predictor = build_predictor(run)
     with content_of(run.self_test / EXPECTED):
@@ -121,6 +125,8 @@ def check(run: RunFolder) -> SelfTest:
             | {key.partition("/")[2]: value for key, value in numbers.items() if key.startswith(f"{n}/")}
             for n, film in enumerate(films)
         ]
+        files = [str(film["file"]) for film in films]
+    _check_there(run, files)
     found: list[Stages] = [{} for _ in films]
     broken = "which is there on one side only"
     try:
@@ -130,6 +136,12 @@ def check(run: RunFolder) -> SelfTest:
     tolerance = TOLERANCE_LOW if predictor.low else TOLERANCE
     names = dict.fromkeys([*stages, *(name for of in found for name in of)])
     return SelfTest([_compared(name, expected, found, tolerance, broken) for name in names], written_by)
+
+
+def _check_there(run: RunFolder, names: Sequence[str]) -> None:
+    """Refuse a self-test that lacks a file: what it says would be no fault of this installation."""
+    if absent := [name for name in names if not (run.self_test / name).is_file()]:
+        raise InputError(f"{run.self_test}: {absent[0]} is missing; copy the whole folder of the run again")
 
 
 def _fill(found: list[Stages], predictor: Predictor[Any], films: Sequence[dict[str, Any]], folder: Path) -> None:

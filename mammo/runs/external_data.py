@@ -20,6 +20,11 @@ def check_run(run: RunFolder) -> None:
     """Refuse a folder that is no finished run."""
     if not run.path.exists():
         raise InputError(f"{run.path} does not exist; expected the folder of a finished run")
+    if run.path.is_file():
+        raise InputError(
+            f"{run.path} is a file, and of models in one file (ONNX) only mammo predict and mammo serve answer; name "
+            "the folder of the run"
+        )
     if not (run.path / "provenance.json").is_file():
         raise InputError(
             f"{run.path}: expected the folder of a run, and it has no provenance.json; name a run's folder"

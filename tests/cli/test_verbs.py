@@ -87,3 +87,13 @@ def test_ctrl_c_is_told_as_such_while_a_library_is_imported_too(wrapped, tmp_pat
     with pytest.raises(SystemExit) as ended:
         main.app(["compare", str(tmp_path / "run"), str(tmp_path / "other")])
     assert (ended.value.code, capsys.readouterr().err.strip()) == (main.INTERRUPTED, "stopped")
+
+
+@pytest.mark.parametrize("words", [["card"], ["explain", "x"]])
+def test_a_model_in_one_file_is_told_from_a_folder_that_is_no_run(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.onnx").touch()
+    with pytest.raises(SystemExit) as ended:
+        main.app([words[0], "model.onnx", *words[1:]])
+    said = capsys.readouterr().err
+    assert ended.value.code == main.BAD_INPUT and "model.onnx is a file, and of models in one file (ONNX) only" in said

@@ -177,8 +177,8 @@ def test_runs_of_other_kinds_have_no_file(shared_job, tmp_path, kind):
         (["predict", "{cut}", "{film}"], "expected a run folder or an ONNX file"),
         (["predict", "{model}", "{film}", "--head", "softmax"], "no head softmax; it has svm"),
         (["predict", "{model}", "--self-test"], "no stages"),
-        (["explain", "{model}", "{film}"], "expected the folder of a run"),
-        (["export", "{model}", "{new}"], "expected the folder of a run"),
+        (["explain", "{model}", "{film}"], "only mammo predict and mammo serve"),
+        (["export", "{model}", "{new}"], "only mammo predict and mammo serve"),
     ],
 )
 def test_what_a_file_cannot_do_is_said(model, phantom, tmp_path, words, said):

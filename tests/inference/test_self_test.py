@@ -166,7 +166,11 @@ def test_what_cannot_be_tested_is_said(run):
     assert "expected films, or --self-test" in ended(changed.path)[1]
     status, said = ended(changed.path, "--self-test", "--units", "breast")
     assert status == 2 and "--units does nothing with --self-test" in said
-    (changed.self_test / EXPECTED).unlink()
+    for name in ("film_2.png", NUMBERS, EXPECTED):
+        (changed.self_test / name).unlink()
+        with pytest.raises(InputError, match=f"{name} is missing; copy the whole folder"):
+            check(changed)
+    shutil.rmtree(changed.self_test)
     with pytest.raises(InputError, match="has no self-test"):
         check(changed)
 
