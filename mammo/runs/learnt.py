@@ -9,6 +9,7 @@ from mammo.datasets.same_patients import almost_same_patients, note_of_names, no
 from mammo.run_folder import RunFolder
 from mammo.wording import number_of
 
+COUNTED = "a film counts twice, and where its two names are of two patients, intervals are too narrow"
 PIXELS = ["size_px", "mean_grey", "black", "contrast"]  # measured on the square of a sample: equal in equal squares
 
 
@@ -47,6 +48,10 @@ def tested_on_learnt(run: RunFolder, tested: pd.DataFrame) -> tuple[list[str], l
     if equal.any():
         count = tested.loc[equal, "image_id"].nunique()
         notes.append(f"**{number_of(count, 'tested image has', 'tested images have')} the pixels of images learnt**")
+    if not (again := copies(tested)).empty:
+        said = number_of(len(again), "tested image has", "tested images have")
+        one, other = again.iloc[0][["image_id", "other"]]
+        notes.append(f"**{said} the pixels of another one, such as {one} those of {other}: {COUNTED}**")
     others = tested.loc[elsewhere & ~tested["patient"].isin(patients), "patient"]
     return patients, notes + note_of_names(others)
 
@@ -77,6 +82,13 @@ def _known(run: RunFolder, learnt: pd.DataFrame) -> pd.DataFrame:
 def same_pixels(tested: pd.DataFrame, learnt: pd.DataFrame) -> pd.Series:
     """Tell which tested samples have the pixels of a sample that was learnt."""
     return _squares(tested).isin(set(_squares(learnt).dropna()))
+
+
+def copies(tested: pd.DataFrame) -> pd.DataFrame:
+    """Return the tested images that have the pixels of an earlier one: `image_id`, and `other`, the earlier one."""
+    squares = tested[["image_id"]].assign(square=_squares(tested)).dropna().drop_duplicates()
+    squares["other"] = squares.groupby("square", sort=False)["image_id"].transform("first")
+    return squares.loc[squares["image_id"] != squares["other"], ["image_id", "other"]].drop_duplicates("image_id")
 
 
 def _squares(samples: pd.DataFrame) -> pd.Series:

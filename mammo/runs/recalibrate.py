@@ -26,7 +26,7 @@ from mammo.reports import recalibration as report
 from mammo.run_folder import RunFolder
 from mammo.runs.external_data import check_run, data_of, said_in
 from mammo.runs.labelled import is_of_films, labelled_predictions
-from mammo.runs.learnt import learnt_samples, same_pixels
+from mammo.runs.learnt import COUNTED, copies, learnt_samples, same_pixels
 from mammo.runs.plugins import load_plugins_of
 from mammo.runs.portable import write_portable
 from mammo.runs.run import Run
@@ -91,8 +91,7 @@ def recalibrate(
     question = Question(sensitivity, prevalence, half_width)
     with workshop(folder) as temporary:
         if is_of_films(sheet):
-            table = _tested(given, Path(films), temporary / "test", settings)
-            notes = ["notes on the films, which name some of them, are in test/report.md"]
+            table, notes = _tested(given, Path(films), temporary / "test", settings)
         elif settings:
             raise InputError(f"{settings[0]}: {films} is a table of predictions, which takes no settings of the data")
         else:
@@ -144,8 +143,8 @@ def chosen(run: RunFolder, table: pd.DataFrame, question: Question) -> tuple[Fou
     return found, notes
 
 
-def _tested(run: RunFolder, films: Path, folder: Path, words: Sequence[str]) -> pd.DataFrame:
-    """Return the predictions of an external test on the films of a table; its folder is written."""
+def _tested(run: RunFolder, films: Path, folder: Path, words: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
+    """Return the predictions of an external test on the films of a table, and notes; its folder is written."""
     from mammo.runs.external_test import test
 
     own, asked = run.config.data.voi, said_in(words).get("data.voi")
@@ -159,7 +158,10 @@ def _tested(run: RunFolder, films: Path, folder: Path, words: Sequence[str]) -> 
         raise _known(learnt, None if set(learnt) <= set(seen.astype(str)) else films.stem)
     if almost := tested.provenance.get("almost_learnt"):
         raise _almost_known(almost, films.stem)
-    return with_places(tested.predictions()[0], tested.samples)
+    notes = ["notes on the films, which name some of them, are in test/report.md"]
+    if again := len(copies(tested.samples)):
+        notes.append(f"{number_of(again, 'image has', 'images have')} the pixels of another one: {COUNTED}")
+    return with_places(tested.predictions()[0], tested.samples), notes
 
 
 def _check_names(run: RunFolder, table: pd.DataFrame) -> None:

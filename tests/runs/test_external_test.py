@@ -171,6 +171,15 @@ def test_a_learnt_patient_is_known_by_name_and_data_set_or_by_pixels(run):
     assert learning.almost_learnt(run, grey, patients) == learning.almost_learnt(run, own, []) == ({}, [])
 
 
+def test_a_film_under_the_names_of_two_images_is_told(run):
+    own = run.samples[run.samples["split"].eq("test")].drop_duplicates("image_id").head(4)
+    twice = own.head(3).assign(image_id=["c1", "c2", "c3"], patient="x", contrast=[*own["contrast"].head(2), 0.0])
+    assert learning.copies(twice.assign(image_id="one")).empty  # windows of one image
+    assert list(learning.copies(pd.concat([own, twice]))["other"]) == list(own["image_id"].head(2))  # the third is grey
+    (note,) = learning.tested_on_learnt(run, pd.concat([own, twice]))[1]
+    assert note.startswith(f"**2 tested images have the pixels of another one, such as c1 those of {own.iloc[0, 0]}")
+
+
 def test_patients_of_the_runs_that_lent_its_weights_count_too(run, tmp_path):
     shutil.copytree(run.path, tmp_path / "run")
     other = run.samples.head(3).assign(patient=["a-1", "a-2", "a-3"], dataset="a", mean_grey=0.5)
