@@ -45,6 +45,9 @@ REASONS = {
     503: "no answer in time, or the service stops",
 }  # fmt: skip
 RESPONSES: dict[int | str, dict[str, Any]] = {status: {"description": said} for status, said in REASONS.items()}
+GUARDED: dict[int | str, dict[str, Any]] = {  # of every address
+    401: {"description": "a token is needed"}, 421: {"description": "the service has not this name"},
+}  # fmt: skip
 CSV = "text/csv; charset=utf-8"
 _WEIGHT = re.compile(r"[01](\.\d{0,3})?")
 
@@ -65,7 +68,13 @@ def build_app(service: Service, *, local: bool = True, token: str | None = None)
 
     about = f"Predictions of one model for mammograms. {WARNING}"
     app = FastAPI(
-        title="mammo", version=__version__, description=about, docs_url=None, redoc_url=None, lifespan=lifespan
+        title="mammo",
+        version=__version__,
+        description=about,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        responses=GUARDED,
     )
     _add_page(app)
     _add_model(app, service)
@@ -97,7 +106,7 @@ def _add_page(app: FastAPI) -> None:
 def _add_model(app: FastAPI, service: Service) -> None:
     """Add what tells of the service and its model."""
 
-    @app.get("/health")
+    @app.get("/health", responses={503: {"description": "the service stops"}})
     async def health() -> JSONResponse:
         """Tell if the service answers, and how many requests wait."""
         alive = service.alive

@@ -398,6 +398,8 @@ def test_the_model_tells_its_facts_and_each_address_is_described(service, client
     assert facts["splits"]["train"]["patients"] == 8 and facts["limits"]["films"] == 4
     described = client.get("/openapi.json").json()["paths"]
     assert {"/predict", "/explain", "/film", "/model", "/model/card", "/health", "/examples/{number}"} == set(described)
+    assert all({"401", "421"} <= set(one["responses"]) for of in described.values() for one in of.values())
+    assert "503" in described["/health"]["get"]["responses"]
     fields = described["/predict"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
     assert {"films", "patient", "laterality", "view", "spacing_mm", "force", "units", "at", "exam"} == set(fields)
     example = client.get("/examples/1")
