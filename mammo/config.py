@@ -58,7 +58,7 @@ class DataConfig:
     archive: str | None = None
     download: bool = True  # mias: whether missing films are downloaded
     patients: int = 60  # phantom: the number of patients that are drawn, with two films each
-    film_seed: int = 0  # phantom: the seed of the drawing
+    film_seed: int = _whole(0, 0)  # phantom: the seed of the drawing
     scanner: str = _one_of("film", "film", "cr", "dr")  # phantom: the machine whose films are drawn
     table: str | None = None  # table: the path of a table of films (CSV, XLSX or Parquet), a row per image or finding
     # table: its columns where their names do not tell, for example data.columns.patient=PatientID; null: not used
@@ -201,7 +201,7 @@ class Config:
     optim: OptimConfig = field(default_factory=OptimConfig)
     early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
-    seed: int = _whole(0, 0)  # the seed of split, backgrounds, augmentation, weights and dropout
+    seed: int = _whole(0, 0, 2**32 - 1)  # the seed of split, backgrounds, augmentation, weights and dropout
     # classifiers of the network's features: all, or one or a list of svm, svm_linear, logistic, lda, knn, mlp, boosting
     heads: Any = "svm"
     # the number of an image, breast, exam or patient from its samples: their mean; max, the most alarming one; or

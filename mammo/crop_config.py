@@ -9,6 +9,8 @@ from mammo.fields import number as _number
 from mammo.fields import one_of as _one_of
 from mammo.fields import whole as _whole
 
+LARGEST_MM = 500.0  # the longest side of a window; no film of a breast is as large
+
 
 @dataclass
 class CropConfig:
@@ -18,7 +20,7 @@ class CropConfig:
     _target_: str | None = None  # the import path of a crop class of your own
     arguments: Any = field(default_factory=dict)  # arguments of that class; add one with a plus
     # the side of a window in millimetres; 22.4 is 112 pixels of 0.2 mm, shown at 224
-    window_mm: float = _number(22.4, 1e-3)
+    window_mm: float = _number(22.4, 1e-3, LARGEST_MM)
     # lesion: the sides in millimetres of several windows around the same centre, say [22.4,14.4]; null: window_mm alone
     windows_mm: list[float] | None = None
     # with windows_mm: scores, the mean of the scores of all windows; features, one score from all their features
@@ -43,10 +45,10 @@ def check_windows(windows_mm: list[float] | None, join: str) -> None:
     if windows_mm is None:
         if join != "scores":
             raise InputError(f"crop.join={join} does nothing with one window; name several by crop.windows_mm")
-    elif len(set(windows_mm)) < max(len(windows_mm), 2) or not all(0 < side < math.inf for side in windows_mm):
+    elif len(set(windows_mm)) < max(len(windows_mm), 2) or not all(0 < side <= LARGEST_MM for side in windows_mm):
         raise InputError(
-            f"crop.windows_mm={list(windows_mm)}: expected two sides or more in millimetres, each once and above 0; "
-            "use crop.window_mm for one"
+            f"crop.windows_mm={list(windows_mm)}: expected two sides or more in mm, each once, above 0 and up to "
+            f"{LARGEST_MM:g}; use crop.window_mm for one"
         )
 
 

@@ -15,6 +15,10 @@ DEBUG = "MAMMO_DEBUG"  # shows the tracebacks of errors that are told as damaged
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FAILING = (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENOLCK)  # of a disk, or a file system of the network
 SHARED = Path("/dev/shm")  # Linux: the memory that processes share
+OF_LIBRARIES = {  # lines for their errors, which share no other class; OpenCV's import takes long
+    "cv2": "pixels cannot be scaled or cut as the settings ask for ({said}); use smaller numbers for sizes",
+    "yaml": "a file of settings is no YAML ({said}); mend it there",
+}
 NO_SHARED = (
     f"{SHARED} is too small for the processes that load samples; use data.workers=0, or make it larger, in Docker by "
     "--shm-size=2g"
@@ -102,9 +106,9 @@ def message_for_user(error: BaseException, unnamed: str = "a file") -> str | Non
         return f"a name of a file or folder is not in UTF-8: {' '.join(shown.split())[:200]}; rename it"
     if isinstance(error, OSError):
         return _of_disk(error, unnamed)
-    if type(error).__module__ == "cv2":  # whose import takes long; its errors share no other class
-        said = " ".join(str(error).split())[:200]
-        return f"pixels cannot be scaled or cut as the settings ask for ({said}); use smaller numbers for sizes"
+    module, said = type(error).__module__.partition(".")[0], " ".join(str(error).split())[:300]
+    if module in OF_LIBRARIES:
+        return OF_LIBRARIES[module].format(said=said)
     if isinstance(error, RuntimeError) and "shared memory" in str(error):  # torch has no class for it
         return NO_SHARED
     return _of_disk(error.__cause__, unnamed) if isinstance(error.__cause__, OSError) else None  # a library wrapped it

@@ -336,6 +336,8 @@ def test_an_evaluation_needs_no_weights_file_but_its_checkpoint(job, unreported,
     [
         ("task=density", "change single keys"),
         ("model.trainable=all", "fixed by the checkpoint"),
+        ("detector.spacing_mm=0.4", "fixed by the checkpoint"),
+        ("segmentation.width=8", "fixed by the checkpoint"),
         ("model=inception", "change single keys"),
         ("aggregate=max", "aggregate is mean there; leave it out"),
     ],

@@ -24,7 +24,7 @@ from mammo.paths import conf
 from mammo.processes import peers, resume
 from mammo.processes.garbage import collect_seldom
 from mammo.runs import sweep
-from mammo.runs.hydra_words import for_hydra, said_twice
+from mammo.runs.hydra_words import for_hydra, in_file, said_twice
 
 EXPECTED = (InputError, CompactHydraException, InterpolationResolutionError)
 PROGRAM = "MAMMO_PROGRAM"  # the environment variable with the id of the process that the user started
@@ -113,7 +113,7 @@ def main(arguments: list[str] | None = None) -> None:
             sys.argv.append("hydra.output_subdir=null")  # the first process writes it
         run_job()
     except EXPECTED as error:
-        end(configuration.explained(error))
+        end(in_file(error) or configuration.explained(error))
     except Exception as error:  # of what Hydra writes, its log included
         if (line := message_for_user(error)) is None:
             raise

@@ -1,6 +1,7 @@
 """A film: the pixels of one mammogram as read from disk, and facts about them. Lengths are in millimetres."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from numbers import Real
 from pathlib import Path
@@ -72,6 +73,19 @@ def check_film(film: object) -> None:
     Raises:
         InputError: It is no `Film`, or its pixels, `max_level` or spacing cannot be those of one.
     """
+    film = _with_levels(film)
+    pixels = film.pixels
+    if not (isinstance(film.max_level, Real) and pixels.max() <= film.max_level <= np.iinfo(pixels.dtype).max):
+        raise InputError(
+            f"the film has max_level {film.max_level}, and its largest level is {pixels.max()} of {pixels.dtype}; give "
+            "the level of white, or None to Film.of, which finds it"
+        )
+    if film.spacing_mm is not None and not (isinstance(film.spacing_mm, Real) and film.spacing_mm > 0):
+        raise InputError(f"the film has spacing_mm {film.spacing_mm}; expected the side of a pixel, or None if unknown")
+
+
+def _with_levels(film: object) -> Film:
+    """Return a film whose pixels are grey levels with a white; refuse anything else."""
     if not isinstance(film, Film):
         raise InputError(
             f"found a {type(film).__name__}; expected a film, as read_film or a predictor's read returns it"
@@ -85,13 +99,22 @@ def check_film(film: object) -> None:
         raise InputError(
             "the pixels of the film are no array of (height, width) uint8 or uint16; convert them, see Film"
         )
-    if not (isinstance(film.max_level, Real) and pixels.max() <= film.max_level <= np.iinfo(pixels.dtype).max):
-        raise InputError(
-            f"the film has max_level {film.max_level}, and its largest level is {pixels.max()} of {pixels.dtype}; give "
-            "the level of white, or None to Film.of, which finds it"
-        )
-    if film.spacing_mm is not None and not (isinstance(film.spacing_mm, Real) and film.spacing_mm > 0):
-        raise InputError(f"the film has spacing_mm {film.spacing_mm}; expected the side of a pixel, or None if unknown")
+    if not (isinstance(film.max_level, Real) and film.max_level > 0):
+        raise InputError(f"the film has max_level {film.max_level}; give the level of white, above 0")
+    return film
+
+
+def checked(read: Callable[[str], Film]) -> Callable[[str], Film]:
+    """Return the same way to read the film of an image, which refuses what is no film and names the image."""
+
+    def read_checked(image_id: str) -> Film:
+        film = read(image_id)
+        try:
+            return _with_levels(film)
+        except InputError as error:
+            raise InputError(f"image {image_id}: {error}") from None
+
+    return read_checked
 
 
 def read_film(source: Path | str | bytes, voi: str = "first") -> Film:

@@ -61,9 +61,11 @@ def findings_table(rows: list[dict[str, object]] | pd.DataFrame) -> pd.DataFrame
         InputError: A value is unknown or missing, a point or box is incomplete, a key occurs twice, or the rows of an
             image disagree. The message names the image.
     """
+    if not isinstance(rows, list | pd.DataFrame):
+        raise InputError(f"findings table: found {type(rows).__name__}; expected a DataFrame, a row for each finding")
     given = (pd.DataFrame(rows, dtype=object) if isinstance(rows, list) else rows).reset_index(drop=True)
     absent = pd.Series(pd.NA, given.index, object)
-    cells = {name: given.get(name, absent).astype(kind) for name, kind in COLUMNS.items()}
+    cells = {name: _typed(given.get(name, absent), name, kind) for name, kind in COLUMNS.items()}
     table = pd.DataFrame({**cells, **{name: given[name] for name in given if name not in COLUMNS}})
     for column in REQUIRED:
         _refuse(table, table[column].isna(), f"has no {column}; every row needs one")
@@ -74,6 +76,10 @@ def findings_table(rows: list[dict[str, object]] | pd.DataFrame) -> pd.DataFrame
         _refuse(table, table[columns].isna().sum(axis=1).between(1, len(columns) - 1), f"lacks one of {columns}")
     flat = (table["x1_px"] <= table["x0_px"]) | (table["y1_px"] <= table["y0_px"])
     _refuse(table, flat, "has a box whose x1_px or y1_px is not above its x0_px or y0_px")
+    places = table[[column for columns in TOGETHER for column in columns] + ["radius_px"]].to_numpy(float, na_value=0)
+    _refuse(table, pd.Series(~np.isfinite(places).all(axis=1)), "has a place that is not finite; leave it empty")
+    _refuse(table, table["radius_px"] <= 0, "has radius_px {radius_px}; expected above 0, or none for a point")
+    _refuse(table, table["finding_id"] < 0, "has finding_id {finding_id}; expected 1, 2, ..., or 0 without a finding")
     odd = ~table["spacing_mm"].between(*SPACING) & table["spacing_mm"].notna()
     _refuse(table, odd, f"has spacing_mm {{spacing_mm}}; expected millimetres, {SPACING[0]} to {SPACING[1]}")
     _refuse(table, table.duplicated(KEY), "has two rows with finding_id {finding_id}; expected one")
@@ -86,6 +92,18 @@ def findings_table(rows: list[dict[str, object]] | pd.DataFrame) -> pd.DataFrame
         image_id, column = distinct.index[images[0]], distinct.columns[columns[0]]
         raise InputError(f"findings table: rows of image {image_id} disagree on its {column}; expected one value")
     return table
+
+
+def _typed(column: pd.Series, name: str, kind: str) -> pd.Series:
+    """Return a column with its type; refuse one whose values have another."""
+    try:
+        typed = column.astype(kind)
+        if kind == INTEGER and not (typed == column).fillna(True).all():  # pandas cuts the fractions of a Float64
+            raise ValueError("such as 0.5")
+        return typed
+    except (TypeError, ValueError) as error:
+        expected = "whole numbers" if kind == INTEGER else "numbers" if kind == REAL else "words"
+        raise InputError(f"findings table: the column {name} has other values than {expected} ({error})") from None
 
 
 def _refuse(table: pd.DataFrame, wrong: pd.Series, why: str) -> None:

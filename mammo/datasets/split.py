@@ -189,6 +189,9 @@ def _dealt_parts(
 ) -> np.ndarray:
     # The stratum of a patient is the sorted values of all images, so one abnormal breast differs from two; "": unknown.
     of, units = pd.factorize(images[unit], sort=True)
+    if fold is not None and len(units) < folds:
+        there = number_of(len(units), *WORDS[unit])
+        raise InputError(f"data.folds={folds}, but {there} to deal; use {len(units)} or fewer")
     number, words = pd.factorize(images[stratify].astype("string").fillna(""), sort=True)
     ordered = np.lexsort((number, of))
     values, ends = np.asarray(words, object)[number[ordered]].tolist(), np.cumsum(np.bincount(of, minlength=len(units)))
@@ -228,6 +231,7 @@ def _paper_parts_by_patient(images: pd.DataFrame, rng: np.random.Generator) -> n
 
 
 UNITS = {"patient": "patient", "image": "image_id", "copy": "item"}  # the column whose values are assigned
+WORDS = {"patient": ("patient", "patients"), "image_id": ("image", "images"), "item": ("copy", "copies")}  # of units
 GIVEN = ("table", "official")  # splits that are not dealt: a user's table, and the data set's own
 PAPER = {"paper": _paper_parts, "paper_by_patient": _paper_parts_by_patient}
 

@@ -242,6 +242,7 @@ class Table(OnDisk):
         known.notes += said
         sizes = [headers.map(lambda one, of=of: getattr(one, of) or pd.NA) for of in ("height", "width")]
         heights, widths = (one.astype("Int64") for one in sizes)
+        places.refuse_per_cent(rows, table, heights, widths)
         if self.origin == "bottom":
             table = places.turned(rows, table, heights)
         places.check_places(rows, table, heights, widths)

@@ -18,6 +18,7 @@ from mammo.wording import number_of
 
 SAME_SHAPE = 0.01  # a mask may be smaller than its film if the ratio of its sides differs by less than this share
 
+FEWEST = 3  # places, of which all cannot lie in one corner by chance
 ROUNDED_SPACING, FAR_SPACING = 0.01, 0.05  # shares by which a spacing may differ: as rounded, and without a fault
 
 
@@ -126,6 +127,17 @@ def turned(rows: Rows, table: pd.DataFrame, heights: pd.Series) -> pd.DataFrame:
             "height of the film"
         )
     return table
+
+
+def refuse_per_cent(rows: Rows, table: pd.DataFrame, heights: pd.Series, widths: pd.Series) -> None:
+    """Refuse places that all lie within 100 pixels of a corner of much larger films: they seem to be per cent."""
+    smaller = pd.concat([heights, widths], axis=1).min(axis=1)
+    for columns, what in ((CIRCLE[:2], "points"), (BOX, "boxes")):
+        placed = table[columns].notna().all(axis=1)
+        within = table.loc[placed, columns].le(100).all(axis=None) and (smaller[placed] >= 5 * 100).all()
+        if placed.sum() >= FEWEST and within:
+            rows.refuse(placed, f"all {what} lie within 100 pixels of a corner, so they seem to be per cent of the "
+                        "film; give pixels: x / 100 times its width, y / 100 times its height")  # fmt: skip
 
 
 def check_places(rows: Rows, table: pd.DataFrame, heights: pd.Series, widths: pd.Series) -> None:

@@ -155,7 +155,14 @@ def find_head(name: str) -> Head:
     """Return the head of that name; the error for an unknown one lists the known ones."""
     if name not in HEADS:
         raise InputError(f"head '{name}' is unknown; expected all, or some of {', '.join(HEADS)}")
-    return HEADS[name]
+    head = HEADS[name]
+    if not isinstance(head, Head):
+        raise InputError(f"head '{name}' is a {type(head).__name__}; expected Head(<estimator>, <grid>) in HEADS")
+    if unknown := set(head.grid) - set(head.estimator.get_params()):
+        raise InputError(
+            f"head '{name}' has a grid of {', '.join(sorted(unknown))}; its estimator has no such parameter"
+        )
+    return head
 
 
 @steadily()

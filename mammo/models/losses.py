@@ -92,7 +92,33 @@ def build_loss(config: LossConfig, classes: int) -> CrossEntropy:
         raise InputError(f"loss.name={config.name} is unknown; expected one of {', '.join(LOSSES)}")
     loss = LOSSES[config.name]
     own = [name for name in signature(loss).parameters if hasattr(config, name)]
-    return loss(classes, **{name: getattr(config, name) for name in own})
+    try:
+        return loss(classes, **{name: getattr(config, name) for name in own})
+    except TypeError as error:
+        raise InputError(
+            f"loss.name={config.name}: {error}; expected a constructor that takes the number of classes, and keys of "
+            "loss. by their names"
+        ) from error
+
+
+def check_losses(losses: object, logits: Tensor) -> None:
+    """Refuse what is no loss for each sample: a mean of them, say, would silently count mixed samples as others.
+
+    Args:
+        losses: The answer of a loss.
+        logits: (B, classes) the logits that it was given.
+
+    Raises:
+        InputError: It is no tensor of shape (B,), or no network can learn from it.
+    """
+    shape = tuple(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
+    if shape != (len(logits),):
+        raise InputError(
+            f"the loss gives {shape} for {len(logits)} samples; expected a tensor of shape ({len(logits)},), one "
+            "number for each: leave out its mean or sum"
+        )
+    if logits.requires_grad and not losses.requires_grad:  # type: ignore[attr-defined]
+        raise InputError("the loss has no gradient, so nothing can be learnt from it; leave out detach and no_grad")
 
 
 def class_weights(rule: str, counts: np.ndarray) -> Tensor:

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mammo.datasets.film import Film, pixel_digest
+from mammo.datasets.film import Film, checked, pixel_digest
 from mammo.errors import InputError, UnreadableFilm
 from mammo.formats import READING_VERSION
 from mammo.preprocessing import CUTTING_VERSION as VERSION
@@ -88,7 +88,7 @@ class Cutter:
         digest_of: Callable[[str], str | None] | None = None,
         home: Path | None = None,
     ) -> None:
-        self.read, self.shown, self.margin, self.bits, self.digest_of = read, shown, margin, bits, digest_of
+        self.read, self.shown, self.margin, self.bits, self.digest_of = checked(read), shown, margin, bits, digest_of
         self.stored = math.ceil(shown * margin)
         facts = {"version": VERSION} | read_by() | {"shown": shown, "margin": margin, "bits": bits}
         self.store = None if home is None else Store(home / digest(facts), mapped=True)

@@ -9,6 +9,7 @@ from mammo.datasets.film import read_levels
 from mammo.datasets.geometry import box_of
 from mammo.errors import UnreadableFilm
 from mammo.formats import READING_VERSION
+from mammo.formats.header import read_headers
 from mammo.formats.remembered import Remembered
 from mammo.wording import number_of
 
@@ -70,6 +71,11 @@ def usable_masks(findings: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         count = number_of(int(lost.sum()), "mask gives", "masks give")
         notes.insert(0, f"{count} no place: image {first['image_id']}: {why[str(first['mask_path'])]}")
     return findings.assign(mask_path=findings["mask_path"].mask(lost)), notes
+
+
+def sizes_of(paths: Iterable[str]) -> list[tuple[int, int] | None]:
+    """Return the height and width of each mask, from its header; None if it cannot be read."""
+    return [None if one.refused else (one.height, one.width) for one in read_headers(paths)]
 
 
 def inverted(looks: Mapping[str, Sequence[float]]) -> list[str]:

@@ -223,6 +223,8 @@ def _check_detection(config: Config) -> None:
         )
     nothing = {
         f"augment.method={config.augment.method}": config.augment.method != "geometric",
+        f"model.features={config.model.features}": config.model.features is not None,
+        f"model.pool={config.model.pool}": config.model.pool != "avg",
         **{f"trainer.{name}={value}": True for name, value in config.trainer.more.items()},
     }
     for said in (key for key, given in nothing.items() if given):

@@ -2,12 +2,14 @@
 
 import json
 import re
+from dataclasses import fields
 from typing import Any
 
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
+from mammo.config import GROUPS, meant
 from mammo.errors import InputError
 
 COLUMNS, VALUES = "data.columns.", "data.values."  # keys below these are the user's own
@@ -157,3 +159,12 @@ def _quoted(value: str, parser: OverridesParser) -> str:
 def _quote(text: str) -> str:
     """Return a text in quotes; backslashes before a quote, and at the end, are doubled, as Hydra halves them there."""
     return "'" + re.sub(r"(\\*)('|\Z)", lambda found: 2 * found[1] + (found[2] and r"\'"), text) + "'"
+
+
+def in_file(error: BaseException) -> str | None:
+    """Return the line for an unknown key, or a value of another type, in a file of settings; None for other errors."""
+    found = re.match(r"In '(.+)': .*\n(.*)\n\s*full_key: (\w+)\.(\w+)", str(error))
+    if found is None or found[3] not in GROUPS:
+        return None
+    key, names = f"{found[3]}.{found[4]}", [one.name for one in fields(GROUPS[found[3]])]
+    return f"{found[1]}.yaml: {found[2] if found[4] in names else f'{key} is no setting; {meant(key, names)}'}"

@@ -50,6 +50,6 @@ def load_plugins(names: Any) -> None:
                 sys.modules[module] = loaded  # before it runs, so that its classes can be pickled
                 spec.loader.exec_module(loaded)  # type: ignore[union-attr]
             importlib.import_module(module)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             sys.modules.pop(module, None)
             raise InputError(f"plugins={name}: {type(error).__name__}: {error}") from error

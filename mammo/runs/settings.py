@@ -1,6 +1,7 @@
 """The settings of a run, checked together: composed by Hydra, or taken from a run that is evaluated."""
 
 import json
+import sys
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,12 @@ from mammo.run_folder import RunFolder
 from mammo.runs import checks
 from mammo.runs.hydra_words import plain_of
 from mammo.runs.plugins import load_own, load_plugins_of
+
+FIXED = ("model.", "optim.", "loss.", "detector.", "segmentation.")  # what a checkpoint has learnt, and with what
+EVALUATED = (  # those of them that say how its answers are read
+    *("model.flips", "detector.hottest", "detector.partner_share", "detector.apart_mm"),
+    *("segmentation.level", "segmentation.hottest"),
+)
 
 
 def resolve(composed: DictConfig, overrides: list[str]) -> Config:
@@ -41,8 +48,13 @@ def resolve(composed: DictConfig, overrides: list[str]) -> Config:
         config = _of_run(RunFolder(Path(config.ckpt_path)), overrides, config)
     config.heads = heads if config.heads == "all" else [config.heads] if isinstance(config.heads, str) else config.heads
     checks.known_name("heads", config.heads, ("all", *heads))
+    if (loaded := sys.modules.get("mammo.models.heads")) is not None:  # where plugins may have added rows
+        for head in config.heads:
+            loaded.find_head(head)
     check_threshold(config.threshold)
     _check_task(config)
+    if config.task.kind == "detection" and config.objective == Config.objective:  # a task of one's own that names none
+        config.objective = "val/detector/auroc"
     part, head, _ = [*str(config.objective).split("/", 2), "", ""][:3]
     of_samples = reduce(lambda name, unit: name.removesuffix(f"_by_{unit}"), UNITS, part)
     names = {"detection": ("detector", "detector_partner"), "segmentation": ("segmenter", "softmax")}
@@ -88,7 +100,7 @@ def _of_run(run: RunFolder, overrides: list[str], composed: Config) -> Config:
             if key in found and key not in GROUPS:
                 hint = f"{key} is {found[key]} there; leave it out, as another value needs a new run"
             raise InputError(f"{key}={value}: fit=false takes the settings of {run.path}; {hint}")
-        if key.startswith(("model.", "optim.", "loss.")) and key != "model.flips":
+        if key.startswith(FIXED) and key not in EVALUATED:
             raise InputError(f"{key}={value}: fixed by the checkpoint that fit=false evaluates; leave it out")
         line = f"{key}={json.dumps(plain_of(value), ensure_ascii=False)}"  # which YAML reads as what it is
         changed = OmegaConf.merge(found, OmegaConf.from_dotlist([line]))

@@ -9,7 +9,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC
 
 from mammo.config import Config
 from mammo.datasets.labels import Labels
-from mammo.models.losses import build_loss, class_weights
+from mammo.models.losses import build_loss, check_losses, class_weights
 from mammo.models.weights import RunWeights
 from mammo.tasks.base import Batch, Task
 
@@ -49,6 +49,7 @@ class Classification(Task):
         A mixed sample counts with `share` for its class `y`, and with the rest for its class `other`.
         """
         own, other = self.criterion(outputs, batch["y"]), self.criterion(outputs, batch["other"])
+        check_losses(own, outputs)
         return (batch["share"] * own + (1 - batch["share"]) * other).mean()
 
     def shown(self, logits: Tensor) -> Tensor:

@@ -72,7 +72,8 @@ class DetectionDataModule(L.LightningDataModule):
                 self.entrances = maps.entrances(net.block, trainer)
             self.starts = np.cumsum([0, *(len(film.places) for film in self.films)])
             self.use = np.repeat(self._of("train"), np.diff(self.starts))
-            for line in off_breast_of(self.prepared, self.points) if trainer.is_global_zero else []:
+            off = off_breast_of(self.prepared, self.points, self.config.detector.spacing_mm)
+            for line in off if trainer.is_global_zero else []:
                 log.warning("films  %s", line.strip("*"))
         if hasattr(self, "x"):
             return

@@ -16,6 +16,7 @@ from rich.progress import track
 from torch import Tensor, nn
 
 from mammo.config import Config
+from mammo.datasets.film import checked
 from mammo.detector_config import MapOf, blocks_of
 from mammo.memory import return_freed
 from mammo.models.detector import Detector
@@ -197,7 +198,7 @@ class Maps:
         for one in track(missing, said, disable=not (missing and trainer.is_global_zero)):
             row = self.table.iloc[one[0]]
             image, side, spacing = str(row["image_id"]), _given(row["laterality"]), float(row["spacing_mm"])
-            breast = find_breast(self.prepared.dataset.read(image), side, image)
+            breast = find_breast(checked(self.prepared.dataset.read)(image), side, image)
             yield one, view_of(breast, spacing, self.config.detector.spacing_mm)
 
     def _made(self, missing: list[Missing], trainer: Any) -> Iterator[Arrays]:

@@ -14,13 +14,13 @@ from mammo.datasets.findings import findings_table
 from mammo.errors import InputError
 from mammo.preprocessing.mask_files import usable_masks
 from mammo.preprocessing.off_breast import off_points
-from mammo.preprocessing.view import check_size
+from mammo.preprocessing.view import CELL_PX, STEP, check_size
 from mammo.training.guard import check_labels
 from mammo.training.place_patches import Patches
 from mammo.training.places import Targets, check_findings, lesions_of, targets_of, unknown_of, unplaced_of
 from mammo.training.prepare import Prepared
 
-FAR_MM = 10.0  # places lie 6.4 mm apart
+FAR = 1.5625  # distances of two places, 10 mm of 6.4; on the breast the nearest place is never as far
 
 
 class PlaceGuard(Callback):
@@ -95,18 +95,19 @@ def check_films(prepared: Prepared, config: Config, *, world: int) -> None:
             raise InputError(f"detector.{name}={batch}: expected a multiple of {2 * world}, for {world} devices")
 
 
-def off_breast_of(prepared: Prepared, points: Sequence[np.ndarray]) -> list[str]:
+def off_breast_of(prepared: Prepared, points: Sequence[np.ndarray], spacing_mm: float = 0.2) -> list[str]:
     """Return a line on lesions whose centre is far from every place of their film; none if there are a few at most.
 
     Args:
         prepared: The samples of the run, one for each film.
         points: (n, 2) x and y of the places of each film, in its pixels.
+        spacing_mm: The side of a pixel of the films as they are shown, from which the distance of places follows.
     """
-    table = prepared.crops.table
+    table, far_mm = prepared.crops.table, FAR * STEP * CELL_PX * spacing_mm
     images = table["image_id"].astype(str).tolist()
     lesions, _ = lesions_of(prepared.findings, prepared.labels)
     places = lesions[["image_id", "x_px", "y_px"]].astype({"image_id": str, "x_px": float, "y_px": float})
-    reach_px = dict(zip(images, FAR_MM / table["spacing_mm"].astype(float), strict=True))
+    reach_px = dict(zip(images, far_mm / table["spacing_mm"].astype(float), strict=True))
     return off_points(places.itertuples(index=False, name=None), dict(zip(images, points, strict=True)), reach_px)
 
 

@@ -24,7 +24,7 @@ from mammo.preprocessing.mask_files import usable_masks
 from mammo.preprocessing.synthetic import SIDE, compare, summary, synthesise
 from mammo.training.places import check_findings
 from mammo.training.regions import Regions, RegionSamples, check_regions, regions_of
-from mammo.training.required import check_parts
+from mammo.training.required import check_masks, check_parts
 from mammo.training.samples import Draw, Row, Samples
 from mammo.training.shown import said_of
 
@@ -212,7 +212,7 @@ def prepare(
         cache=home() / "crops" if config.data.cache else None,
         max_unreadable=config.data.max_unreadable,
     )
-    findings = findings[~findings["image_id"].isin(crops.unreadable["image_id"])]
+    check_masks(findings := findings[~findings["image_id"].isin(crops.unreadable["image_id"])], crops.films, config)
     check_parts(crops.table, config, labels, split, augment)  # again: an image may have given no sample
     classes = crops.table["label"].map({name: i for i, name in enumerate(labels.classes)}).to_numpy()
     rows_of = deal_rows(split, crops.table["image_id"], augment.offline_copies)
@@ -224,7 +224,7 @@ def prepare(
     regions = None
     if config.task.kind == "segmentation":
         regions, more = regions_of(dataset, findings, crops, config)
-        check_regions(regions, crops.table["image_id"], rows_of, config)
+        check_regions(regions, crops.table["image_id"], rows_of, config, [*said, *more])
         said += more
     chosen, window = (config.seed, config.select_on, synthetic), config.segmentation.window_of(config.model.image_size)
     return Prepared(dataset, findings, *cut, *chosen, audit, said, fixed, FLIPS[config.model.flips], regions, window)

@@ -144,7 +144,9 @@ def cut_regions(dataset: Dataset, findings: pd.DataFrame, shapes: Shapes, config
     }
 
 
-def check_regions(regions: Regions, images: pd.Series, rows_of: dict[str, list[Row]], config: Config) -> None:
+def check_regions(
+    regions: Regions, images: pd.Series, rows_of: dict[str, list[Row]], config: Config, said: Sequence[str] = ()
+) -> None:
     """Refuse parts without what a run needs: regions to learn from, a full batch, and regions to choose an epoch by.
 
     Args:
@@ -152,15 +154,17 @@ def check_regions(regions: Regions, images: pd.Series, rows_of: dict[str, list[R
         images: The image of each sample.
         rows_of: The samples and copies of each part.
         config: The settings of the run.
+        said: What was said about the data set and its regions, one line each.
     """
     known = {part: [images.iloc[sample] for sample, _ in rows if images.iloc[sample] in regions]
              for part, rows in rows_of.items()}  # fmt: skip
+    why = [line for line in said if "mask" in line or "test regions" in line]
     chosen_on = [config.select_on] if rows_of[config.select_on] else []
     for part in ["train", *chosen_on]:
         if not any(regions[image].square.any() for image in known[part]):
             raise InputError(
                 f"the {part} part has no image with a {config.segmentation.target} whose region is known; regions are "
-                "learnt from masks, contours, boxes or circles"
+                "learnt from masks, contours, boxes or circles" + "".join(f". {line}" for line in why[-1:])
             )
     if (batch := config.data.batch_size) > len(known["train"]):
         raise InputError(

@@ -7,7 +7,10 @@ from mammo.datasets.findings import PARTS
 from mammo.datasets.labels import Labels
 from mammo.errors import InputError
 from mammo.preprocessing.augment import Augment
+from mammo.preprocessing.mask_files import sizes_of
 from mammo.wording import number_of
+
+FEW = 3  # fewer patients cannot be dealt to training, validation and test
 
 
 def check_parts(rows: pd.DataFrame, config: Config, labels: Labels, split: pd.DataFrame, augment: Augment) -> None:
@@ -16,6 +19,11 @@ def check_parts(rows: pd.DataFrame, config: Config, labels: Labels, split: pd.Da
     parts = [part for part in PARTS if (split["split"] == part).any()]
     for required in ("train", "test"):
         if required not in parts:
+            if config.split.name == "patient" and (patients := split["patient"].nunique()) < FEW:
+                raise InputError(
+                    f"the {required} part has no image, as the images are of {number_of(patients, 'patient')}; "
+                    "use more patients, or mend the column of the patient"
+                )
             raise InputError(f"the {required} part has no image; {_more(config, 'change split.shares')}")
     for part in parts:
         if missing := set(labels.classes) - set(rows.loc[rows["split"] == part, "label"]):
@@ -35,6 +43,29 @@ def check_parts(rows: pd.DataFrame, config: Config, labels: Labels, split: pd.Da
         raise InputError(
             f"data.batch_size is {batch}, but the training part has {number_of(train, 'sample')}; use {train} or fewer"
         )
+
+
+def check_masks(findings: pd.DataFrame, films: pd.DataFrame, config: Config) -> None:
+    """Refuse a mask of another size than its film, whose pixels would lie elsewhere, where places are taken from it.
+
+    Args:
+        findings: A findings table.
+        films: `image_id, height, width` of the films.
+        config: The settings of the run. Regions of such masks are left out, and crops without places need none.
+
+    Raises:
+        InputError: A mask has another size; the line names the image.
+    """
+    if config.task.kind != "detection" and config.crop.name not in ("lesion", "scaled_lesion", "grid"):
+        return
+    masks = findings.dropna(subset="mask_path")
+    sizes = dict(zip(films["image_id"], zip(films["height"], films["width"], strict=True), strict=True))
+    for image, path, size in zip(masks["image_id"], masks["mask_path"], sizes_of(masks["mask_path"]), strict=True):
+        if size is not None and (film := sizes.get(image, size)) != size:
+            raise InputError(
+                f"image {image}: the mask {path} has {size[1]} x {size[0]} pixels, and its film {film[1]} x {film[0]}; "
+                "write masks of the size of their films"
+            )
 
 
 def _more(config: Config, dealt: str) -> str:

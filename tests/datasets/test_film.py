@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mammo.datasets.film import Film, check_film, read_film, read_mask, write_pgm
+from mammo.datasets.film import Film, check_film, checked, read_film, read_mask, write_pgm
 from mammo.errors import InputError, UnreadableFilm
 from mammo.formats.header import read_header
 
@@ -40,6 +40,21 @@ def test_a_film_that_somebody_made_is_checked(changed, said):
         check_film(replace(film, **changed))
     with pytest.raises(InputError, match="found a str"):
         check_film("film.png")
+
+
+@pytest.mark.parametrize(
+    ("film", "said"),
+    [
+        (np.ones((2, 2), np.uint8), "image a: found a ndarray"),
+        (None, "image a: found a NoneType"),
+        (Film(np.ones((2, 2), np.uint8), 0), "image a: .*max_level 0"),
+        (Film(np.ones((2, 2, 3), np.uint8), 255), "image a: .*no array of"),
+        (Film(np.full((2, 2), np.nan), 255), "image a: .*no array of"),
+    ],
+)
+def test_a_data_set_that_reads_no_film_is_told_by_the_image(film, said):
+    with pytest.raises(InputError, match=said):
+        checked(lambda image_id: film)("a")
 
 
 def test_a_pgm_comes_back_as_it_was_written(tmp_path):

@@ -1,5 +1,6 @@
 """A findings table as CSV comes back as it was written, and what is wrong with one is told in one line."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -42,6 +43,11 @@ def test_columns_of_the_users_own_are_kept(tmp_path):
         ({"x0_px": 3.0, "y0_px": 3.0, "x1_px": 9.0, "y1_px": 3.0}, "mdb001 .*y1_px"),
         ({"spacing_mm": 0.0}, "mdb001 .*spacing_mm"),
         ({"finding_id": 1}, "mdb001 .*finding_id 1"),
+        ({"finding_id": list(range(-1, 10))}, "mdb001 .*finding_id -1"),
+        ({"finding_id": list(np.arange(11) + 0.5)}, "finding_id has other values than whole numbers"),
+        ({"x_px": 3.0, "y_px": np.inf, "radius_px": 4.0}, "mdb001 .*not finite"),
+        ({"x_px": 3.0, "y_px": 3.0, "radius_px": -4.0}, "mdb001 .*radius_px -4"),
+        ({"x_px": 3.0, "y_px": 3.0, "radius_px": 0.0}, "mdb001 .*radius_px 0"),
         ({"density": list("FGFFFFFFFFF")}, "mdb001 .*density"),
     ],
 )
@@ -50,6 +56,11 @@ def test_what_is_wrong_is_told_with_the_file(tmp_path, change, message):
     with pytest.raises(InputError, match=rf"table\.csv: .*{message}") as error:
         read_findings(tmp_path / "table.csv")
     assert "\n" not in str(error.value)
+
+
+def test_what_is_no_table_is_told_by_its_kind():
+    with pytest.raises(InputError, match="found NoneType; expected a DataFrame"):
+        findings_table(None)
 
 
 @pytest.mark.parametrize("spacing", [0.0, -0.2, 70.0, 0.001])

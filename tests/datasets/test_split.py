@@ -81,6 +81,22 @@ def test_folds_test_every_image_once_and_keep_a_validation_part():
     assert all({"train", "val", "test"} == set(split["split"]) for split in splits)
 
 
+def test_more_folds_than_patients_are_refused_whatever_the_fold():
+    table = archive()
+    count = table["patient"].nunique()
+    for fold in (0, count):
+        with pytest.raises(InputError, match=rf"data\.folds={count + 1}, but {count} patients .*{count} or fewer"):
+            split_images(table, name="patient", seed=1, shares=SHARES, fold=fold, folds=count + 1)
+
+
+def test_one_patient_is_no_split_and_shares_do_not_mend_it():
+    config = Config.of({"data": {"name": "phantom"}})
+    rows = pd.DataFrame({"image_id": ["a", "b"], "label": ["benign", "malignant"]})
+    split = rows.assign(patient="p", split="train")[["image_id", "patient", "split"]]
+    with pytest.raises(InputError, match="the test part has no image, as the images are of 1 patient; use more"):
+        check_parts(rows, config, find_task("malignancy"), split, Augment(config.augment))
+
+
 def test_the_paper_split_has_exactly_the_counts_of_table_2_for_any_seed():
     table = archive(none=53, one=101, both=7)  # 322 films, 115 of them abnormal
     for seed in range(10):

@@ -409,6 +409,23 @@ WRONG = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize(("largest", "films", "said"), [(100, 3, "per cent"), (101, 3, None), (100, 2, None)])
+def test_boxes_in_per_cent_of_large_films_are_refused(lab, monkeypatch, largest, films, said):
+    from mammo.datasets import table as module
+    from mammo.formats.header import Header
+
+    def headers(paths):
+        return [Header(str(one), "PNG", 800, 600, 12, 0.1) for one in paths]
+
+    monkeypatch.setattr(module, "read_headers", headers)
+    table = lab(rows(films, xmin=10, ymin=20, xmax=50, ymax=largest))
+    if said is None:
+        assert table.findings()["x1_px"].notna().all()
+        return
+    with pytest.raises(InputError, match=rf"rows 2, 3, 4: all boxes .*{said}.*times its width"):
+        table.findings()
+
+
 @pytest.mark.parametrize("name", WRONG)
 def test_what_cannot_be_used_is_refused_by_its_row(lab, name):
     columns, named = WRONG[name]

@@ -8,12 +8,13 @@ import pytest
 import skops.io
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.svm import LinearSVC
 from threadpoolctl import threadpool_limits
 
 from mammo.config import AugmentConfig
 from mammo.errors import InputError
 from mammo.models.baselines import majority, shortcuts
-from mammo.models.heads import HEADS, Head, fit_head, inner_folds
+from mammo.models.heads import HEADS, Head, find_head, fit_head, inner_folds
 from mammo.models.heads_io import load_head, save_head
 from mammo.preprocessing.augment import Augment
 
@@ -259,6 +260,16 @@ def test_a_head_without_decision_values_scores_by_its_logits(monkeypatch):
     head = fit_head("votes", features, labels, rows, trained_backbone=False)
     assert np.isfinite(head.score(features)).all()
     assert np.corrcoef(head.score(features), head.probabilities(features)[:, 1])[0, 1] > 0.7
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [(Head(LinearSVC(), {"depth": [1]}), "a grid of depth"), (LinearSVC(), "is a LinearSVC; expected Head")],
+)
+def test_a_row_that_is_no_head_is_refused_before_it_is_fitted(monkeypatch, row, said):
+    monkeypatch.setitem(HEADS, "mine", row)
+    with pytest.raises(InputError, match=f"head 'mine' .*{said}"):
+        find_head("mine")
 
 
 def test_an_unknown_head_lists_the_known():

@@ -8,7 +8,7 @@ from torch.nn.functional import cross_entropy
 
 from mammo.config import LossConfig
 from mammo.errors import InputError
-from mammo.models.losses import build_loss
+from mammo.models.losses import LOSSES, build_loss, check_losses
 
 SETTINGS = {"cross_entropy": {}, "focal": {"gamma": 2.0}, "confusion": {"trace": 0.01}}
 
@@ -38,6 +38,28 @@ def test_a_loss_is_one_number_per_sample_weighted_by_class_and_falls_with_traini
         loss(logits, y).mean().backward()
         optimizer.step()
     assert loss(logits, y).mean() < 0.5 * plain.mean()
+
+
+@pytest.mark.parametrize(
+    ("losses", "said"),
+    [
+        (lambda z: z.mean(), r"the loss gives \(\) for 4 samples; .*\(4,\)"),
+        (lambda z: z, r"the loss gives \(4, 2\)"),
+        (lambda z: None, "the loss gives NoneType"),
+        (lambda z: z[:, 0].detach(), "no gradient"),
+    ],
+)
+def test_what_is_no_loss_for_each_sample_is_refused(losses, said):
+    logits = torch.zeros(4, 2, requires_grad=True)
+    check_losses(logits[:, 0], logits)
+    with pytest.raises(InputError, match=said):
+        check_losses(losses(logits), logits)
+
+
+def test_a_loss_that_cannot_be_made_is_one_line(monkeypatch):
+    monkeypatch.setitem(LOSSES, "mine", type("Mine", (), {"__init__": lambda self: None}))
+    with pytest.raises(InputError, match=r"loss\.name=mine: .*the number of classes"):
+        made("mine", 2)
 
 
 def test_focal_loss_is_that_of_lin_et_al():

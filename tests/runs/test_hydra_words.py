@@ -4,12 +4,14 @@ import re
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import CompactHydraException
 from omegaconf import OmegaConf
+from yaml import YAMLError
 
 from mammo.cli.train import checked
-from mammo.errors import InputError
+from mammo.errors import InputError, message_for_user
 from mammo.runs.compose import config_of
-from mammo.runs.hydra_words import for_hydra, said_twice, written
+from mammo.runs.hydra_words import for_hydra, in_file, said_twice, written
 from tests.conftest import by_hydra, composed
 
 
@@ -146,3 +148,26 @@ def test_a_comma_separates_the_values_of_a_sweep_but_in_its_folder_and_in_quotes
 @pytest.mark.parametrize("value", ["a.csv", "/a b/ä,c=d.csv", "it's, x.csv", "[a]/x.csv", "null", "12", " a"])
 def test_a_written_word_is_read_as_its_value(value):
     assert config_of([written("data.table", value)], {}).data.table == value
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("colum: severity", r"task/mine\.yaml: task\.colum is no setting; did you mean task\.column\?"),
+        ("ordered: [1]", r"task/mine\.yaml: "),
+        ("name: [x", r"no YAML .*mine\.yaml.*line"),
+    ],
+)
+def test_a_file_of_settings_that_cannot_be_read_is_one_line(tmp_path, text, said):
+    (tmp_path / "task").mkdir()
+    (tmp_path / "task" / "mine.yaml").write_text(f"{text}\n")
+    with pytest.raises((CompactHydraException, YAMLError)) as error:
+        by_hydra("task=mine", f"hydra.searchpath=[file://{tmp_path}]")
+    told = in_file(error.value) or message_for_user(error.value)
+    assert "\n" not in told and re.search(said, told)
+
+
+def test_a_detection_of_ones_own_needs_no_objective():
+    classes = {"well": ["normal"], "ill": ["benign", "malignant"]}
+    chosen = {"task": {"name": "mine", "kind": "detection", "classes": classes}}
+    assert config_of(["data=phantom"], chosen).objective == "val/detector/auroc"

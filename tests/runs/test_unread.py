@@ -37,6 +37,15 @@ def test_a_setting_that_is_read_or_says_nothing_passes(words):
     check_read(jobs(words))
 
 
+@pytest.mark.parametrize("word", ["loss=focal", "optim.lr_head=0.1", "trainer.max_epochs=7", "model.dropout=0.1"])
+def test_what_a_detector_does_not_learn_by_is_told(word, caplog):
+    check_read(jobs([word]))
+    check_read(jobs([word], ["task=detection", word]))
+    assert not caplog.messages
+    check_read(jobs(["task=detection", word]))
+    assert [one.split(" does nothing with a detector")[0] for one in caplog.messages] == [word.partition("=")[0]]
+
+
 def test_in_a_sweep_one_job_has_to_read_it():
     lines = [["split=patient", "split.table=mine.csv"], ["split=table", "split.table=mine.csv"]]
     check_read(jobs(*lines))

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from mammo.config import Config, DetectorConfig
+from mammo.datasets.film import write_pgm
 from mammo.datasets.findings import findings_table
 from mammo.datasets.geometry import geometry
 from mammo.datasets.labels import Labels
@@ -29,6 +30,7 @@ from mammo.training.places import (
     unknown_of,
     unplaced_of,
 )
+from mammo.training.required import check_masks
 from mammo.training.shown import said_of
 
 LABELS = Labels(("normal", "abnormal"), "severity", {"normal": "normal", "benign": "abnormal", "malignant": "abnormal"})
@@ -375,6 +377,7 @@ def test_lesions_far_from_every_place_of_their_film_are_told():
     (line,) = off_breast_of(prepared, [GRID] * 20)
     assert "2 of 20 places lie off the breast, that of 0 at x 430, y 30" in line
     assert off_breast_of(SimpleNamespace(**vars(prepared) | {"findings": table[1:]}), [GRID] * 20) != []
+    assert off_breast_of(prepared, [GRID] * 20, 4.0) == []  # whose places lie 128 mm apart
     assert off_breast_of(SimpleNamespace(**vars(prepared) | {"findings": table[2:]}), [GRID] * 20) == []
 
 
@@ -397,3 +400,19 @@ def test_the_position_prior_knows_where_lesions_lie_from_training_films_alone():
 @pytest.mark.parametrize("world", [1, 2])
 def test_the_number_of_steps_is_that_of_whole_epochs(world):
     assert len(batches(world=world, steps=403)) == 400
+
+
+@pytest.mark.parametrize(
+    ("settings", "refused"),
+    [({"task": {"kind": "detection"}}, True), ({"crop": {"name": "lesion"}}, True), ({}, False)],
+)
+def test_a_mask_of_another_size_is_refused_where_places_are_taken_from_it(tmp_path, settings, refused):
+    write_pgm(tmp_path / "mask.pgm", np.eye(30, 20, dtype=np.uint8))
+    found = findings_table([finding("a", mask_path=str(tmp_path / "mask.pgm"))])
+    films = pd.DataFrame({"image_id": ["a"], "height": [30], "width": [20]})
+    check_masks(found, films, Config.of(settings))
+    if not refused:
+        check_masks(found, films.assign(width=40), Config.of(settings))
+        return
+    with pytest.raises(InputError, match=r"image a: the mask .* has 20 x 30 pixels, and its film 40 x 30"):
+        check_masks(found, films.assign(width=40), Config.of(settings))
