@@ -53,7 +53,8 @@ def resolve(composed: DictConfig, overrides: list[str]) -> Config:
             loaded.find_head(head)
     check_threshold(config.threshold)
     _check_task(config)
-    if config.task.kind == "detection" and config.objective == Config.objective:  # a task of one's own that names none
+    unnamed = config.objective == Config.objective and not any(word.startswith("objective=") for word in overrides)
+    if config.task.kind == "detection" and unnamed:  # a task of one's own
         config.objective = "val/detector/auroc"
     part, head, _ = [*str(config.objective).split("/", 2), "", ""][:3]
     of_samples = reduce(lambda name, unit: name.removesuffix(f"_by_{unit}"), UNITS, part)
