@@ -150,6 +150,8 @@ def check_places(rows: Rows, table: pd.DataFrame, heights: pd.Series, widths: pd
     circle = table["radius_px"].mask(table["contour_px"].notna()) if "contour_px" in table else table["radius_px"]
     rows.refuse(2 * circle > smaller, "the circle is larger than the film; give its radius in pixels of the film")
     flat = (table["x1_px"] <= table["x0_px"]) | (table["y1_px"] <= table["y0_px"])
+    if "contour_px" in table:
+        rows.refuse(flat & table["contour_px"].notna(), "the contour has no area; give points around the finding")
     rows.refuse(
         flat, "the box ends before it begins: xmax is not above xmin, or ymax not above ymin; are they swapped?"
     )

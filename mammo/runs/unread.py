@@ -39,6 +39,9 @@ def check_read(jobs: Iterable[tuple[Config, list[str]]], sweep: str | None = Non
     idle: list[set[str]] = []
     for config, words in jobs:
         given = [(one.key_or_group, one.value()) for one in OverridesParser.create().parse_overrides(words)]
+        keys = [key for key, _ in given]
+        if sweep == "folds" and {"seed", "repeats"} <= {*keys}:
+            raise InputError("repeats does nothing beside seed: it gives the seeds 0, 1, ...; name all, say seed=5,6,7")
         reads = {**READ_BY, "repeats": ("-m sweep=folds", lambda _: sweep == "folds")}
         unread.append(
             {

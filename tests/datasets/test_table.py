@@ -404,6 +404,7 @@ WRONG = {
     "contour": ({"contour": ["1 2 3 4 5", ""]}, "row 2: contour"),
     "contour of several lines": ({"contour": ["", "[[[1,2],[3,4],[5,1]],[[7,8],[9,9],[8,7]]]"]},
                                  r"row 3: contour has several lines.*write \[\[60, 100\]"),
+    "contour without an area": ({"contour": ["", "[[1, 2], [3, 2], [9, 2]]"]}, "row 3: the contour has no area"),
     "contour and circle": ({"contour": "1 2 3 4 5 1", "x": ["", 3], "y": ["", 4]}, "row 3: contour and a circle"),
     "contour with decimal commas": ({"contour": ["", "1,5 2,5 3,5 4,5 5,5 6,5"]}, "row 3: contour .*decimal"),
 }  # fmt: skip
