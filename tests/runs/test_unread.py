@@ -53,6 +53,6 @@ def test_in_a_sweep_one_job_has_to_read_it():
         check_read(jobs(lines[0], ["split=image", "split.table=mine.csv"]))
     check_read(jobs(["repeats=3"]), "folds")
     check_read(jobs(["seed=3"], ["seed=4"]), "folds")
-    with pytest.raises(InputError, match="repeats does nothing beside seed: .*seed=5,6,7"):
+    with pytest.raises(InputError, match=r"repeats does nothing beside seed: .*seed=5,6,7"):
         check_read(jobs(["repeats=3", "seed=5"]), "folds")
     check_read(jobs(["augment.alpha=2"]), "literature")  # whose experiments differ
