@@ -12,6 +12,7 @@ from mammo.cli.train import checked
 from mammo.errors import InputError, message_for_user
 from mammo.runs.compose import config_of
 from mammo.runs.hydra_words import for_hydra, in_file, said_twice, written
+from mammo.runs.plugins import load_plugins
 from tests.conftest import by_hydra, composed
 
 
@@ -171,3 +172,9 @@ def test_a_detection_of_ones_own_needs_no_objective():
     classes = {"well": ["normal"], "ill": ["benign", "malignant"]}
     chosen = {"task": {"name": "mine", "kind": "detection", "classes": classes}}
     assert config_of(["data=phantom"], chosen).objective == "val/detector/auroc"
+
+
+def test_a_plugin_that_ends_the_program_is_told(tmp_path):
+    (tmp_path / "ends.py").write_text("raise SystemExit(3)\n")
+    with pytest.raises(InputError, match=r"plugins=.*ends\.py: SystemExit: 3"):
+        load_plugins(str(tmp_path / "ends.py"))

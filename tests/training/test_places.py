@@ -30,6 +30,7 @@ from mammo.training.places import (
     unknown_of,
     unplaced_of,
 )
+from mammo.training.regions import check_regions
 from mammo.training.required import check_masks
 from mammo.training.shown import said_of
 
@@ -416,3 +417,10 @@ def test_a_mask_of_another_size_is_refused_where_places_are_taken_from_it(tmp_pa
         return
     with pytest.raises(InputError, match=r"image a: the mask .* has 20 x 30 pixels, and its film 40 x 30"):
         check_masks(found, films.assign(width=40), Config.of(settings))
+
+
+def test_a_training_part_without_a_region_says_why():
+    config = Config.of({"task": {"kind": "segmentation", "name": "segmentation"}})
+    said = ["sides are unknown", "7 masks give no place: image a: a.png is empty"]
+    with pytest.raises(InputError, match=r"the train part has no image with a lesion .*7 masks give no place: image a"):
+        check_regions({}, pd.Series(["a"]), {"train": [(0, 0)], "val": []}, config, said)
