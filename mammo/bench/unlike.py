@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from mammo.bench.others import dicom_files, others
 from mammo.datasets.film import write_picture
@@ -100,11 +101,11 @@ def _scores(predictors: Sequence[Predictor[Any]], files: Sequence[Path]) -> list
 
 
 def _digest(predictor: Predictor[Any]) -> str:
-    """Return a name of all weights but those of the head; networks of one name give the same features."""
-    digest = hashlib.sha256()
-    for name, tensor in predictor.network.state_dict().items():
-        if not name.startswith("head."):
-            digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+    """Return a name of all weights that make the features, which the last layer of a classifier does not."""
+    digest, network = hashlib.sha256(), predictor.network
+    for name, tensor in network.state_dict().items():
+        if not name.startswith("head.") or network.trains_features:
+            digest.update(name.encode() + tensor.cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
