@@ -169,6 +169,8 @@ def test_the_bench_counts_what_is_refused_and_what_of_its_own_films(trained, pic
     with pytest.raises(InputError, match=r"--also .*nowhere"):
         bench.measure([run, run], patients=0, also=[pictures / "nowhere"], say=lambda line: None)
     assert lines[0][0].startswith("the runs' own test films") and len(found["test"]) == 2
+    detector = bench.measure([trained(DETECTOR).path], patients=0, also=[], say=lambda line: None)  # in bfloat16
+    assert len(detector["groups"]["DICOM files of pydicom"]["scores"][0]) == 1
 
 
 @pytest.mark.slow
