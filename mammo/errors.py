@@ -77,12 +77,12 @@ def check_shared_memory() -> None:
         raise InputError(NO_SHARED)
 
 
-def _shared_is_full(least: int = 1 << 16) -> bool:
-    """True if processes have less than `least` bytes left to share."""
+def _shared_is_full() -> bool:
+    """True if processes have less than 64 KiB left to share."""
     if not SHARED.is_dir():
         return False
     free = os.statvfs(SHARED)
-    return free.f_bavail * free.f_frsize < least
+    return free.f_bavail * free.f_frsize < 1 << 16
 
 
 def is_interrupt(error: BaseException | None) -> bool:

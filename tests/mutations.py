@@ -154,7 +154,7 @@ MUTATIONS = {
     "weighted means of a claim": ("auditing/claim_readings.py", "(positives * one + negatives * other)", "(negatives * one + positives * other)", "tests/auditing/test_claim.py", "other_readings"),
     "folds of signatures": ("auditing/signatures.py", "inside = of != one", "inside = of == one", "tests/auditing/test_signatures.py", "planted"),
     "patients of two spellings": ("tables/patients.py", "name = patient.strip().casefold()", "name = patient.strip()", "tests/auditing/test_audit.py", "people_write_in_two_ways"),
-    "patients counted from 0": ("tables/patients.py", "not (first and not name.strip", "not (not name.strip", "tests/auditing/test_audit.py", "words_for_no_patient"),
+    "patients counted from 0": ("tables/patients.py", "if zeros and any(_FIRST.fullmatch(_word(one)) for one in given):", "if zeros:", "tests/auditing/test_audit.py", "words_for_no_patient"),
     "a film replaced unseen": ("formats/remembered.py", " {facts.st_ctime_ns} {facts.st_ino}", "", "tests/auditing/test_hashes.py", "of_its_size_and_time"),
     "time of a placeholder": ("auditing/acquisitions.py", "sizes.where(sizes > PLACEHOLDER, ", "sizes.where(sizes < 0, ", "tests/auditing/test_audit.py", "time_and_dose"),
     "rounding of a claim": ("auditing/claim_numbers.py", '"rounded": (-1, 1, 0)', '"rounded": (0, 1, 0)', "tests/auditing/test_claim.py", "number_alone_has"),

@@ -100,14 +100,14 @@ def check_line(arguments: list[str], conf: Path) -> None:
         unread.check_read(jobs, name)
 
 
-def lines_of(overrides: list[str], *, sweep: bool, most: int = 20) -> list[list[str]]:
-    """Return the lines of single runs to check. For a sweep, each value occurs in one, but at most `most` of a key."""
+def lines_of(overrides: list[str], *, sweep: bool) -> list[list[str]]:
+    """Return the lines of single runs to check. For a sweep, each value occurs in one, but at most 20 of a key."""
     if not sweep:
         return [overrides]
     parsed = OverridesParser.create().parse_overrides(overrides)
     plain = [str(one.input_line) for one in parsed if not one.is_sweep_override()]
     swept = {
-        one.key_or_group: [f"{one.key_or_group}={value}" for value in islice(one.sweep_string_iterator(), most)]
+        one.key_or_group: [f"{one.key_or_group}={value}" for value in islice(one.sweep_string_iterator(), 20)]
         for one in parsed
         if one.is_sweep_override() and not isinstance(one.value(), Glob)
     }

@@ -14,11 +14,11 @@ from mammo.drawing.lesions import Finding, add_findings
 from mammo.drawing.noise import Rng, noise, ridges, sigmoid
 
 
-def strands(rng: Rng, breast: Breast, count: int) -> np.ndarray:
-    """Return ducts, vessels and ligaments as random walks to the nipple, (1024, width) float32, 0 to about 1."""
-    start = rng.uniform([-80, 60], [breast.nipple[0], SIDE_PX], (count, 2))
+def strands(rng: Rng, breast: Breast) -> np.ndarray:
+    """Return 240 ducts, vessels and ligaments as random walks to the nipple, (1024, width) float32, 0 to about 1."""
+    start = rng.uniform([-80, 60], [breast.nipple[0], SIDE_PX], (240, 2))
     ahead = np.array([breast.nipple[0] + 60, breast.nipple[1]]) - start
-    turns = np.cumsum(rng.normal(0, 0.10, (count, 60)), axis=1) + rng.normal(0, 0.45, (count, 1))
+    turns = np.cumsum(rng.normal(0, 0.10, (240, 60)), axis=1) + rng.normal(0, 0.45, (240, 1))
     angle = np.arctan2(ahead[:, 1], ahead[:, 0])[:, None] + turns
     walks = start[:, None] + np.cumsum(7 * np.stack([np.cos(angle), np.sin(angle)], axis=-1), axis=1)
     canvas = np.zeros((2, SIDE_PX, breast.width), np.uint8)
@@ -56,7 +56,7 @@ def texture(rng: Rng, breast: Breast, depth: np.ndarray) -> np.ndarray:
     gland = sigmoid(form / 0.17) * inside
     fibres = ridges(strand - 0.3, 0.16) * sigmoid(3 * other) + ridges(other + 0.2, 0.12) * sigmoid(3 * slow)
     grey = breast.level * gland * (0.97 + 0.15 * strand + 0.1 * grain)
-    lines = (52 - 0.4 * breast.level) * strands(rng, breast, 240) * sigmoid(2 * slow + 0.5)  # most visible in fat
+    lines = (52 - 0.4 * breast.level) * strands(rng, breast) * sigmoid(2 * slow + 0.5)  # most visible in fat
     grey += inside * (7 * fibres * (0.8 + 0.5 * gland) + lines)
     grey += 5.5 * grain + 4 * slow
     muscle = sigmoid((breast.muscle[:, None] + 4 * bend - x) / 5)

@@ -125,9 +125,7 @@ def weighted_marks(one: Detection, weights: np.ndarray) -> dict[str, np.ndarray]
     }
 
 
-def sensitivities(
-    one: Detection, weights: np.ndarray, rates: Sequence[float], *, normal: bool = False, of: np.ndarray | None = None
-) -> np.ndarray:
+def sensitivities(one: Detection, weights: np.ndarray, rates: Sequence[float], *, normal: bool = False) -> np.ndarray:
     """Return the (W, rates) shares of lesions that are found at so many false marks per image.
 
     Args:
@@ -135,10 +133,8 @@ def sensitivities(
         weights: (W, N) how often each image counts.
         rates: False marks per image.
         normal: True counts false marks and images among the normal ones only.
-        of: (L,) bool, the lesions that count; None: all. The false marks are those of all images nevertheless.
     """
-    counted = np.arange(len(one.lesion_score)) if of is None else np.flatnonzero(of)
-    return _found(one, weights, _limits(one, weights, rates, normal=normal), counted)
+    return _found(one, weights, _limits(one, weights, rates, normal=normal), np.arange(len(one.lesion_score)))
 
 
 def first_mark(one: Detection, weights: np.ndarray) -> np.ndarray:

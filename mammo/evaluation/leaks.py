@@ -87,7 +87,7 @@ def leaks(
 
 
 def external_leaks(
-    crop_leak: str | None, table: pd.DataFrame, learnt: Iterable[str], almost: Iterable[str] = ()
+    crop_leak: str | None, table: pd.DataFrame, learnt: Iterable[str], almost: Iterable[str]
 ) -> list[Leak]:
     """Return the leaks of an external test, for which nothing is fitted or chosen.
 

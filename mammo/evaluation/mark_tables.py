@@ -67,13 +67,13 @@ def with_numbers(
     return table.assign(**found)
 
 
-def with_answers(table: pd.DataFrame, score: str, probabilities: Sequence[str], where: Path | str) -> pd.DataFrame:
-    """Return the table with numbers as scores, and as probabilities from 0 to 1; each may be missing.
+def with_answers(table: pd.DataFrame, probabilities: Sequence[str], where: Path | str) -> pd.DataFrame:
+    """Return the table with numbers as `score`, and as probabilities from 0 to 1; each may be missing.
 
     Raises:
         InputError: A value is none of these. The line names the row.
     """
-    words = [column for column in (score, *probabilities) if table[column].dtype.kind not in "if"]
+    words = [column for column in ("score", *probabilities) if table[column].dtype.kind not in "if"]
     table = with_numbers(table, words, where, missing=True)
     for column in probabilities:
         wrong = (table[column] < 0) | (table[column] > ROUNDED_ONE)

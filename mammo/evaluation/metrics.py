@@ -118,9 +118,9 @@ def _calibration_error(case: Case) -> np.ndarray:
     return mean_gap(confidence, right, case.weights)
 
 
-def mean_gap(predicted: np.ndarray, true: np.ndarray, weights: Weights, bins: int = 10) -> np.ndarray:
-    """Return the (W,) mean distances of (N,) probabilities and outcomes over bins of equal width."""
-    which = np.minimum((predicted * bins).astype(int), bins - 1)
+def mean_gap(predicted: np.ndarray, true: np.ndarray, weights: Weights) -> np.ndarray:
+    """Return the (W,) mean distances of (N,) probabilities and outcomes over ten bins of equal width."""
+    which = np.minimum((predicted * 10).astype(int), 9)
     gaps, total = [], weights.sum(axis=1)
     for members in (np.flatnonzero(which == one) for one in np.unique(which)):
         inside = weights.take(members, axis=1)

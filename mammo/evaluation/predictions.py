@@ -292,7 +292,7 @@ def read_predictions(path: Path, *, tested: bool = False) -> tuple[pd.DataFrame,
             raise InputError(
                 f"{path}: row {int(empty.argmax()) + 2} has no {column}; the file may be cut: copy it again"
             )
-    table = with_answers(table, "score", [f"p_{name}" for name in classes], path)
+    table = with_answers(table, [f"p_{name}" for name in classes], path)
     if unknown := sorted(set(table["label"].unique()) - set(classes)):
         raise InputError(f"{path}: label '{unknown[0]}' has no column p_{unknown[0]}")
     if tested and not (table["split"] == "test").any():

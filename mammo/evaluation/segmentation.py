@@ -117,13 +117,12 @@ def evaluate_segments(table: pd.DataFrame, resamples: int = RESAMPLES) -> Segmen
     return Segmentation(values, counts)
 
 
-def compare_dice(first: pd.DataFrame, second: pd.DataFrame, resamples: int = RESAMPLES) -> Value:
+def compare_dice(first: pd.DataFrame, second: pd.DataFrame) -> Value:
     """Return the mean Dice of the first table minus that of the second, on the same images, with patients drawn alike.
 
     Args:
         first: One row per image, `image_id`, `patient` and `dice`; images without a true region do not count.
         second: The same images.
-        resamples: The number of resamples.
 
     Raises:
         InputError: The tables have other images.
@@ -133,7 +132,7 @@ def compare_dice(first: pd.DataFrame, second: pd.DataFrame, resamples: int = RES
         raise InputError("two tables of segments have other images with a true region; compare the same ones")
     if both[0].empty:
         return Value(None, reason="undefined: there is no such image")
-    ours, theirs = (_means(both[0], one["dice"].reindex(both[0].index), resamples) for one in both)
+    ours, theirs = (_means(both[0], one["dice"].reindex(both[0].index), RESAMPLES) for one in both)
     same = both[0]["dice"].equals(both[1]["dice"].reindex(both[0].index))
     return difference(ours, theirs, both[0]["patient"].nunique(), same=same)
 

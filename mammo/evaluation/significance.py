@@ -134,15 +134,15 @@ def holm(p: np.ndarray) -> np.ndarray:
     return corrected
 
 
-def smallest_detectable(standard_error: float, power: float = 0.8, alpha: float = 0.05) -> float:
-    """Return the smallest true difference that a two-sided test at `alpha` would find with probability `power`.
+def smallest_detectable(standard_error: float) -> float:
+    """Return the smallest true difference that a two-sided test at 0.05 would find with probability 0.8.
 
-    It is (z of 1 - alpha / 2, plus z of power) times the standard error of the paired difference: by default 2.80
-    errors (Bloom 1995, Evaluation Review 19:547-556). A smaller difference can exist and stay undetected.
+    It is (z of 0.975, plus z of 0.8) times the standard error of the paired difference: 2.80 errors (Bloom 1995,
+    Evaluation Review 19:547-556). A smaller difference can exist and stay undetected.
     """
     if not standard_error >= 0:
         raise InputError(f"expected a standard error of 0 or more, found {standard_error}")
-    return float((ndtri(1 - alpha / 2) + ndtri(power)) * standard_error)
+    return float((ndtri(0.975) + ndtri(0.8)) * standard_error)
 
 
 def _check(images: int, *shapes: tuple[int, ...]) -> None:

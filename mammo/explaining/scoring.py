@@ -58,7 +58,7 @@ class Marked:
     rank_correlation: float | None
 
 
-def score_maps(run: RunFolder, head: str | None = None) -> pd.DataFrame:
+def score_maps(run: RunFolder, head: str | None) -> pd.DataFrame:
     """Return the scored places of all test images of the positive class whose lesion is known, `COLUMNS`.
 
     Args:

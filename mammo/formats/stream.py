@@ -121,7 +121,7 @@ def has_pixels(file: BinaryIO) -> bool:
     return tag in (b"\xe0\x7f\x10\0", b"\x7f\xe0\0\x10")
 
 
-def read_codes(file: BinaryIO, tags: Tags, layout: Layout, *, mask: bool = False) -> Stored:
+def read_codes(file: BinaryIO, tags: Tags, layout: Layout, *, mask: bool) -> Stored:
     """Read the pixels of a file that stands at them.
 
     Args:

@@ -26,15 +26,14 @@ class Decoder(nn.Module):
 
     Args:
         channels: The channels of the maps, the finest map first.
-        width: The channels of the decoder at the finest map; twice as many at each coarser one, up to `widest`.
-        widest: The largest number of channels.
+        width: The channels of the decoder at the finest map; twice as many at each coarser one, up to 128.
 
     Normalisation is by groups, not by batches, so that small batches, several devices and evaluation agree.
     """
 
-    def __init__(self, channels: Sequence[int], *, width: int = 16, widest: int = 128) -> None:
+    def __init__(self, channels: Sequence[int], width: int) -> None:
         super().__init__()
-        wide = [max(min(width << level, widest), width) for level in range(len(channels))]
+        wide = [max(min(width << level, 128), width) for level in range(len(channels))]
         self.deepest = _joined(channels[-1], wide[-1])
         self.levels = nn.ModuleList(
             _joined(wide[level + 1] + channels[level], wide[level]) for level in reversed(range(len(channels) - 1))
@@ -82,7 +81,7 @@ class Segmenter(nn.Module):
         self.loaded, self.weights_digest = network.loaded, network.weights_digest
         with torch.inference_mode():
             maps = self.eval().maps(torch.zeros(1, 1, side, side, dtype=torch.uint8))
-        self.decoder = Decoder([one.shape[1] for one in maps], width=width)
+        self.decoder = Decoder([one.shape[1] for one in maps], width)
         self.train()
 
     def train(self, mode: bool = True) -> "Segmenter":

@@ -94,12 +94,12 @@ class Shallow(nn.Module):
     this one learns from the labels, through the deep network.
     """
 
-    def __init__(self, width: int = 16) -> None:
+    def __init__(self) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for channels in (3, width, width):
-            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
-        last = nn.Conv2d(width, 1, 3, padding=1)
+        for channels in (3, 16, 16):
+            layers += [nn.Conv2d(channels, 16, 3, padding=1), nn.ReLU(inplace=True)]
+        last = nn.Conv2d(16, 1, 3, padding=1)
         for parameter in last.parameters():
             nn.init.zeros_(parameter)
         self.layers = nn.Sequential(*layers, last)

@@ -85,7 +85,7 @@ def load_weights(
 
 
 def load_stages(
-    stages: Iterable[tuple[str, nn.Module]], donor: RunWeights, *, name: str, left_out: Sequence[str] = ()
+    stages: Iterable[tuple[str, nn.Module]], donor: RunWeights, *, name: str, left_out: Sequence[str]
 ) -> set[str]:
     """Fill the stages of a network with those of a run, which may have frozen others. Its head is not taken.
 

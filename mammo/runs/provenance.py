@@ -39,7 +39,7 @@ def provenance_of(
     *,
     goes_on: bool,
     earlier: RunFolder | None,
-    donor: RunFolder | None = None,
+    donor: RunFolder | None,
 ) -> dict[str, Any]:
     """Return the content of `provenance.json`.
 
