@@ -5,7 +5,7 @@ is computed for many weightings of the samples at once: the first is the plain o
 """
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 
 import numpy as np
@@ -33,6 +33,22 @@ class Case:
     known: Callable[[], np.ndarray] | None = None  # returns the (N,) `level`, if that is known
     opposite: "Case | None" = None  # that of the other one of two classes, which has the same sums
 
+    @classmethod
+    def of_all(cls, predictions: Predictions, probabilities: np.ndarray, weights: Weights) -> "Case":
+        """Return the case of all classes at once."""
+        return cls(predictions.labels, predictions.called, probabilities[:, 1], probabilities, weights)
+
+    @classmethod
+    def of_class(cls, predictions: Predictions, index: int, called: np.ndarray, weights: Weights) -> "Case":
+        """Return the case of one class against the rest; `called` is true where it is predicted."""
+
+        def level() -> np.ndarray:
+            upwards = predictions.levels
+            return upwards if index == 1 else upwards.max(initial=0) - upwards
+
+        score, known = class_score(predictions, index), None if predictions.score is None else level
+        return cls(predictions.labels == index, called, score, predictions.probabilities, weights, known)
+
     @cached_property
     def level(self) -> np.ndarray:
         """(N,) the places of the samples' scores among the different scores, the lowest first."""
@@ -41,17 +57,16 @@ class Case:
     @cached_property
     def upwards(self) -> tuple[np.ndarray, np.ndarray]:
         """(W, levels) weights of the positives and of the negatives on each level, the lowest first."""
-        return (
-            self.opposite.downwards[::-1]
-            if self.opposite
-            else sums_of_classes(self.labels == 1, self.level, self.weights)
-        )
+        if self.opposite:
+            return self.opposite.downwards[::-1]
+        return sums_of_classes(self.labels == 1, self.level, self.weights)
 
     @cached_property
     def downwards(self) -> tuple[np.ndarray, np.ndarray]:
         """The same, the highest first."""
-        level = self.level.max(initial=0) - self.level
-        return self.opposite.upwards[::-1] if self.opposite else sums_of_classes(self.labels == 1, level, self.weights)
+        if self.opposite:
+            return self.opposite.upwards[::-1]
+        return sums_of_classes(self.labels == 1, self.level.max(initial=0) - self.level, self.weights)
 
     @cached_property
     def counts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -216,62 +231,56 @@ def weighted_metrics(
     only: Collection[str] | None = None,
 ) -> dict[str, np.ndarray]:
     """Return the (W,) values of each metric of `evaluate`, or of `only` some, for (W, N) weightings."""
-    labels, called, score, classes = predictions.labels, predictions.called, predictions.score, predictions.classes
-    several, operating = len(classes) > 2, operating or Operating()
-
-    def levels(index: int) -> np.ndarray:
-        upwards = predictions.levels
-        return upwards if index == 1 else upwards.max(initial=0) - upwards
-
-    def against_rest(index: int, said: np.ndarray, opposite: Case | None = None) -> Case:
-        known = None if score is None else partial(levels, index)
-        scores = class_score(predictions, index)
-        return Case(labels == index, said, scores, predictions.probabilities, weights, known, opposite)
-
-    def at_once(probabilities: np.ndarray) -> Case:
-        return Case(labels, called, probabilities[:, 1], probabilities, weights)
+    classes, operating = predictions.classes, operating or Operating()
+    cases = _against_rest(predictions, weights)
+    of_all = Case.of_all(predictions, predictions.probabilities, weights)
 
     @cache
-    def one(name: str, index: int) -> np.ndarray:
+    def of_class(name: str, index: int) -> np.ndarray:
         return METRICS[name].of(cases[index])
+
+    def macro(name: str) -> np.ndarray:
+        return np.mean([of_class(name, index) for index in range(len(classes))], axis=0)
 
     @cache
     def calibrated() -> Case:
-        return at_once(operating.calibrated(predictions.probabilities))
+        return Case.of_all(predictions, operating.calibrated(predictions.probabilities), weights)
 
-    def after_temperature(name: str) -> np.ndarray:
+    def of_calibrated(name: str) -> np.ndarray:
         return METRICS[name].of(calibrated())
 
-    def macro(name: str) -> np.ndarray:
-        return np.mean([one(name, index) for index in range(len(classes))], axis=0)
-
-    cases = [against_rest(index, called == index) for index in range(len(classes))]
-    if score is not None:
-        cases[0] = against_rest(0, called == 0, cases[1])
     by_class = [name for name, metric in METRICS.items() if metric.by_class]
-    found = {name: partial(macro, name) if several else partial(one, name, 1) for name in by_class}
-    if several:
+    if len(classes) == 2:
+        found = {name: partial(of_class, name, 1) for name in by_class}
+    else:
+        found = {name: partial(macro, name) for name in by_class}
         found["balanced_accuracy"] = partial(macro, "sensitivity")
         ordered = (task := task_of(classes)) and task.ordered
-        found |= {
-            name: partial(metric.of, at_once(predictions.probabilities))
-            for name, metric in SEVERAL.items()
-            if ordered or name != "quadratic_kappa"
-        }
+        several = [name for name in SEVERAL if ordered or name != "quadratic_kappa"]
+        found |= {name: partial(SEVERAL[name].of, of_all) for name in several}
     for name in ("brier", "ece"):
-        found[name] = partial(METRICS[name].of, at_once(predictions.probabilities))
+        found[name] = partial(METRICS[name].of, of_all)
         if operating.temperature is not None:
-            found[f"{name}_calibrated"] = partial(after_temperature, name)
+            found[f"{name}_calibrated"] = partial(of_calibrated, name)
     for suffix, threshold in (("threshold", operating.threshold), ("specificity_90", operating.threshold_90)):
-        if threshold is not None and score is not None:
-            at = against_rest(1, score > threshold)
-            found |= {f"{name}_at_{suffix}": partial(METRICS[name].of, at) for name in AT_THRESHOLD}
+        if threshold is not None and predictions.score is not None:
+            above = Case.of_class(predictions, 1, predictions.score > threshold, weights)
+            found |= {f"{name}_at_{suffix}": partial(METRICS[name].of, above) for name in AT_THRESHOLD}
     for index, of in enumerate(classes):
-        found |= {f"{name}/{of}": partial(one, name, index) for name in by_class}
+        found |= {f"{name}/{of}": partial(of_class, name, index) for name in by_class}
     if not predictions.decides:
         found = {name: of for name, of in found.items() if name in RANKING or "_at_" in name}
     with np.errstate(divide="ignore", invalid="ignore"):
         return {name: compute() for name, compute in found.items() if only is None or name in only}
+
+
+def _against_rest(predictions: Predictions, weights: Weights) -> list[Case]:
+    """Return the case of each class against the rest; the first of two takes its sums from the other one."""
+    called = predictions.called
+    cases = [Case.of_class(predictions, index, called == index, weights) for index in range(len(predictions.classes))]
+    if predictions.score is not None:
+        cases[0] = replace(cases[0], opposite=cases[1])
+    return cases
 
 
 def mean_auroc(tests: Sequence[Predictions]) -> np.ndarray:

@@ -32,34 +32,43 @@ def for_hydra(words: list[str]) -> list[str]:
     parser, found, values = OverridesParser.create(), list[str](), dict[str, dict[str, Any]]()
     for word in words:
         key, separator, value = word.partition("=")
-        name = key.lstrip("+")
         if not separator or word.startswith("-"):
             found.append(word)
-            continue
-        if name.startswith(VALUES) and "." in name.removeprefix(VALUES):
-            column, _, theirs = name.removeprefix(VALUES).partition(".")
-            one = None if value in ("null", "") else value.strip("'\"")
-            _add(values, column, {theirs.strip("'\""): one})
-            continue
-        if f"{name}.".startswith(VALUES) and (given := _mapping(parser, value)) is not None:
-            whole = {name.removeprefix(VALUES): given} if name != "data.values" else given
-            for column, meanings in whole.items():
-                if not isinstance(meanings, dict):
-                    raise InputError(f"data.values.{column}={meanings}: expected words of the column and their meaning")
-                _add(values, str(column), {str(one): ours for one, ours in meanings.items()})
-            continue
-        key = f"++{name}" if name.startswith((COLUMNS, VALUES)) else key
-        try:
-            read = parser.parse_override(f"{key}={value}")
-            if name in PATHS and not (read.is_sweep_override() and sweep and not name.startswith("hydra.")):
-                value = _as_path(value, read.value())
-        except HydraException:
-            if name in PATHS:
-                found.append(f"{key}={_quote(value)}")
-                continue
-            value = (_parts(value) if name == PARTS else None) or _quoted(value, parser)
-        found.append(f"{key}={value}")
+        elif (given := _meanings(parser, key.lstrip("+"), value)) is not None:
+            for column, meanings in given.items():
+                _add(values, column, meanings)
+        else:
+            found.append(_readable(parser, key, value, sweep=sweep))
     return [*found, *([f"data.values={_quote(json.dumps(values, ensure_ascii=False))}"] if values else [])]
+
+
+def _meanings(parser: OverridesParser, name: str, value: str) -> dict[str, dict[str, Any]] | None:
+    """Return what a setting says of the words of columns, by column; None if it is another setting, or no mapping."""
+    below = name.removeprefix(VALUES)
+    if name.startswith(VALUES) and "." in below:
+        column, _, theirs = below.partition(".")
+        return {column: {theirs.strip("'\""): None if value in ("null", "") else value.strip("'\"")}}
+    if not f"{name}.".startswith(VALUES) or (given := _mapping(parser, value)) is None:
+        return None
+    columns = given if name == "data.values" else {below: given}
+    for column, meanings in columns.items():
+        if not isinstance(meanings, dict):
+            raise InputError(f"data.values.{column}={meanings}: expected words of the column and their meaning")
+    return {str(column): {str(one): ours for one, ours in of.items()} for column, of in columns.items()}
+
+
+def _readable(parser: OverridesParser, key: str, value: str, *, sweep: bool) -> str:
+    """Return a word that Hydra reads as the user means it; in a sweep, a comma in a path separates values."""
+    name = key.lstrip("+")
+    key = f"++{name}" if name.startswith((COLUMNS, VALUES)) else key
+    try:
+        read = parser.parse_override(f"{key}={value}")
+    except HydraException:
+        if name in PATHS:
+            return f"{key}={_quote(value)}"
+        return f"{key}={(_parts(value) if name == PARTS else None) or _quoted(value, parser)}"
+    separates = sweep and read.is_sweep_override() and not name.startswith("hydra.")
+    return f"{key}={_as_path(value, read.value()) if name in PATHS and not separates else value}"
 
 
 def said_twice(words: list[str]) -> list[str]:

@@ -127,41 +127,55 @@ def recognise(table: str, found: list[str], given: Mapping[str, str | None]) -> 
     Raises:
         InputError: A given name is unknown, or two columns could both be one of ours.
     """
-    chosen: dict[str, str] = {}
-    unused: set[str] = set()
+    chosen = _named_by_user(table, found, given)
+    unused = {ours_of(str(key)) for key, theirs in given.items() if theirs is None}
+    left = {name: fold(name) for name in found if name not in chosen.values()}
+    if {"x2", "y2"} <= set(left.values()):
+        corners = {CORNERS[folded]: name for name, folded in left.items() if folded in CORNERS}
+        chosen |= {ours: name for ours, name in corners.items() if ours not in chosen}
+    for ours in NAMES:
+        if ours in chosen or ours in unused:
+            continue
+        likely = _likely(ours, {name: folded for name, folded in left.items() if name not in chosen.values()})
+        if len(likely) > 1:
+            ways = " or ".join(f"data.columns.{_short(ours)}={name}" for name in likely)
+            raise InputError(
+                f"{table}: columns {' and '.join(likely)} could both be the {_short(ours)}; choose one by {ways}"
+            )
+        if likely:
+            chosen[ours] = likely[0]
+    return chosen
+
+
+def _named_by_user(table: str, found: list[str], given: Mapping[str, str | None]) -> dict[str, str]:
+    """Return the table's column for each of ours for which the user names one."""
+    named: dict[str, str] = {}
     for key, theirs in given.items():
         ours = ours_of(str(key))
         if ours is None:
-            expected = [SHORT.get(name, name) for name in NAMES]
+            expected = list(map(_short, NAMES))
             raise InputError(f"data.columns.{key} is no column; {meant(f'data.columns.{key}', expected)}")
-        if theirs is None:
-            unused.add(ours)
-            continue
-        same = [name for name in found if name == theirs] or [name for name in found if fold(name) == fold(theirs)]
-        if len(same) != 1:
-            near = difflib.get_close_matches(str(theirs), found, 1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise InputError(
-                f"data.columns.{key}={theirs}: {table} has no such column; {hint}it has {', '.join(found)}"
-            )
-        chosen[ours] = same[0]
-    left = {name: fold(name) for name in found if name not in chosen.values()}
-    corners = CORNERS if {"x2", "y2"} <= set(left.values()) else {}
-    chosen |= {
-        corners[folded]: name for name, folded in left.items() if folded in corners and corners[folded] not in chosen
-    }
-    for ours in (one for one in NAMES if one not in chosen and one not in unused):
-        named = spelt(NAMES[ours], {name: folded for name, folded in left.items() if name not in chosen.values()})
-        if ours == "patient" and named and not is_sure(ours, named[0]):  # a case may be one of several of a patient
-            named += [name for name, folded in left.items() if re.fullmatch(NAME_OF_PATIENT, folded)]
-        if len(named) > 1:
-            ways = " or ".join(f"data.columns.{_short(ours)}={name}" for name in named)
-            raise InputError(
-                f"{table}: columns {' and '.join(named)} could both be the {_short(ours)}; choose one by {ways}"
-            )
-        if named:
-            chosen[ours] = named[0]
-    return chosen
+        if theirs is not None:
+            named[ours] = _found(table, found, key, theirs)
+    return named
+
+
+def _found(table: str, found: list[str], key: str, theirs: str) -> str:
+    """Return the only column of a table with this name; case, blanks and marks count if there are several."""
+    same = [name for name in found if name == theirs] or [name for name in found if fold(name) == fold(theirs)]
+    if len(same) == 1:
+        return same[0]
+    near = difflib.get_close_matches(str(theirs), found, 1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise InputError(f"data.columns.{key}={theirs}: {table} has no such column; {hint}it has {', '.join(found)}")
+
+
+def _likely(ours: str, left: Mapping[str, str]) -> list[str]:
+    """Return the columns, of those with these folded names, that could be ours."""
+    likely = spelt(NAMES[ours], left)
+    if ours == "patient" and likely and not is_sure(ours, likely[0]):  # a case may be one of several of a patient
+        likely += [name for name, folded in left.items() if re.fullmatch(NAME_OF_PATIENT, folded)]
+    return likely
 
 
 def spelt(spellings: Iterable[str], left: Mapping[str, str]) -> list[str]:

@@ -207,34 +207,44 @@ def _parquet(data: bytes, said: str) -> list[list[str]]:
 def _table(lines: Iterable[list[str]], path: Path, said: str, first_row: int, notes: list[str]) -> Spreadsheet:
     """Return the rows below the header with their numbers; blank rows and columns are left out."""
     rows = iter(lines)
-    header, start = next(((line, number) for number, line in enumerate(rows) if any(map(str.strip, line))), ([], -1))
+    header, start = next(((line, number) for number, line in enumerate(rows) if _filled(line)), ([], -1))
     if start < 0:
         raise InputError(f"{said}, found an empty file; name another one")
-    parts, title, below = list[Part](), sum(bool(cell.strip()) for cell in header) == 1, 0
+    first = list(itertools.islice(rows, TITLE_WITHIN - 1))
+    rows = itertools.chain(first, rows)
+    parts = list[Part]()
     while some := list(itertools.islice(rows, AT_ONCE)):
-        if title and not parts:
-            filled = (sum(bool(cell.strip()) for cell in line) for line in some[: TITLE_WITHIN - 1])
-            below = next((number for number, count in enumerate(filled, start + 2) if count > 1), 0)
         parts.append(part_of(some))
-    if below:
+    if _filled(header) == 1 and (below := next((at for at, line in enumerate(first) if _filled(line) > 1), -1)) >= 0:
         shown = " ".join(next(filter(None, map(str.strip, header))).split())
         raise InputError(
             f"{path}: row {start + 1} holds '{shown[:40]}' alone, which seems to be a title; the header must be the "
-            f"first row, and it seems to be row {below}; delete the rows above it"
+            f"first row, and it seems to be row {start + 2 + below}; delete the rows above it"
         )
     width = max([len(header), *(len(columns) for _, columns in parts)])
-    names = [" ".join(name.split()) for name in [*header, *[""] * (width - len(header))]]
-    if twice := [name for number, name in enumerate(names) if name and name in names[:number]]:
-        raise InputError(f"{path}: column {twice[0]} is there twice; rename one, or leave it out")
     table = joined(parts, width)
     table.index = pd.RangeIndex(first_row + start, first_row + start + len(table))
-    unnamed = [number for number, name in enumerate(names) if not name and table[number].notna().any()]
-    if unnamed:
-        notes.append(f"column {', '.join(map(_letter, unnamed))} has no name and is not used")
-    table = table[[number for number, name in enumerate(names) if name]].set_axis(list(filter(None, names)), axis=1)
+    names = [" ".join(name.split()) for name in [*header, *[""] * (width - len(header))]]
+    table = _named(table, names, path, notes)
     if not len(table.columns):
         raise InputError(f"{said}, found none in its first line; name another file")
     return _without_blank_rows(table, notes)
+
+
+def _filled(line: list[str]) -> int:
+    """Return the number of cells that are not blank."""
+    return sum(bool(cell.strip()) for cell in line)
+
+
+def _named(table: pd.DataFrame, names: list[str], path: Path, notes: list[str]) -> pd.DataFrame:
+    """Return the columns that have a name; a note tells of others that are not empty, and no name may come twice."""
+    if twice := [name for number, name in enumerate(names) if name and name in names[:number]]:
+        raise InputError(f"{path}: column {twice[0]} is there twice; rename one, or leave it out")
+    unnamed = [number for number, name in enumerate(names) if not name and table[number].notna().any()]
+    if unnamed:
+        notes.append(f"column {', '.join(map(_letter, unnamed))} has no name and is not used")
+    named = [number for number, name in enumerate(names) if name]
+    return table[named].set_axis([names[number] for number in named], axis=1)
 
 
 def _without_blank_rows(table: pd.DataFrame, notes: list[str]) -> Spreadsheet:
