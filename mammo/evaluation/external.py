@@ -16,11 +16,10 @@ from mammo.errors import InputError
 from mammo.evaluation.aggregate import PLACES
 from mammo.evaluation.class_names import class_names, key, same_names
 from mammo.evaluation.external_notes import said_of
+from mammo.evaluation.external_patients import patients_of
 from mammo.evaluation.predictions import COLUMNS
 from mammo.evaluation.raw_table import RawTable, first_of
 from mammo.tables.alike import by_word, differs, row_numbers
-from mammo.tables.numbers import ROUNDED
-from mammo.tables.patients import named_words, nobodies
 from mammo.tables.spellings import SIDES, SPLITS
 from mammo.wording import number_of
 
@@ -86,29 +85,14 @@ class _Reader:
     def read(self, positive: object) -> External:
         """Return the predictions."""
         self.raw.keep_images()
-        patient = self._patients()
-        probable = [str(one) for one in self.raw.raw.columns if str(one).startswith("p_") and len(str(one)) > 2]
-        if "score" in self.raw and "label" in self.raw:  # p_id beside a score is no probability
-            classes_there = {key(one) for one in self.raw.words("label").dropna().unique()}
-            probable = probable if {key(one[2:]) for one in probable} & classes_there else []
-        if "label" not in self.raw or not (probable or "score" in self.raw):
-            lacking = "label" if "label" not in self.raw else "score, nor p_<class>"
-            raise InputError(
-                f"{self.name}: no column {lacking}; {self.raw.found()}; expected patient, label, and score or "
-                "p_<class>, or name them by columns, say label=<its name>"
-            )
+        patient = patients_of(self.raw, self.by)
+        probable = self._probable()
         label = self._labels()
         ours = len(probable) == 2 and all(column in self.raw for column in [*COLUMNS, "score"])
         classes = class_names(self.name, label, [one[2:] for one in probable], positive, ours=ours)
         label = by_word(label, lambda words: words.map(same_names(words, classes, self.name)))
         table = self._identities(patient).assign(label=label)
-        numbers = self._probabilities(probable, classes)
-        score = self.raw.numbers("score") if "score" in self.raw and len(classes) == 2 else None
-        if len(classes) == 2:
-            score, numbers = self._ranked(score, numbers, classes)
-        table["score"] = np.nan if score is None else score
-        for one in classes:
-            table[f"p_{one}"] = np.nan if numbers is None else numbers[one]
+        self._answers(table, probable, classes)
         identified = "image_id" in self.raw
         unused = self.raw.forget({*table.columns, *probable, self.by})
         self._no_duplicates(table)
@@ -125,37 +109,19 @@ class _Reader:
         notes = list(dict.fromkeys(self.notes))  # a column may be read twice
         return External(table, classes, notes, Path(self.name).name, identified, Path(self.name))
 
-    def _patients(self) -> pd.Series:
-        if self.by is None:
-            self.notes.append("each row is taken as a patient of its own")
-            return pd.Series([f"row {number}" for number in range(1, len(self.raw) + 1)], dtype="string")
-        if "patient" not in self.raw:
-            raise InputError(
-                f"{self.name}: no column patient; {self.raw.found()}; name it, say by=PatientID (--by PatientID); "
-                "by=None (--by row) takes each row as a patient of its own"
-            )
-        patient = self.raw.words("patient")
-        mark = first_of(self.raw.raw["patient"], patient.isna())
-        said = f"empty: '{mark}' counts as missing" if mark not in ("", "empty") else "empty"
-        self.raw.refuse(patient.isna(), f"patient is {said}; intervals are by patient, so each row needs one")
-        spellings = patient.drop_duplicates()
-        if (nobody := nobodies(spellings)).any():
-            zeros = nobody & spellings.str.contains("0")  # a name if patients count from 0, and 1 need not be here
-            words = named_words(spellings[nobody & ~zeros])
-            wrong = patient.isin(spellings[nobody & ~zeros])
-            self.raw.refuse(wrong, f"the patient is {words}, which is nobody; give each row its patient")
-            said = f"patient {named_words(spellings[zeros])} is taken as one"
-            self.notes.append(f"**{said}; if it stands for nobody, give each row its patient**")
-        bare = spellings.str.lower().str.replace(r"[^\w.]|\.0$", "", regex=True)  # blanks, marks and 1.0
-        folded = bare.str.replace(r"(^|\D)0+(\d)", r"\1\2", regex=True)
-        if (alike := folded.duplicated(keep=False)).any():
-            some = ", ".join(spellings[alike].iloc[:2])
-            self.notes.append(f"**patients {some} are taken as different; write the same patient in one way**")
-        if (rounded := spellings.str.fullmatch(ROUNDED, case=False).fillna(False)).any():
-            self.notes.append(
-                f"**patient {spellings[rounded].iloc[0]} was rounded by a spreadsheet: several may be one**"
-            )
-        return patient
+    def _probable(self) -> list[str]:
+        """Return the columns of probabilities; refuse a table without labels, or without scores and probabilities."""
+        probable = [str(one) for one in self.raw.raw.columns if str(one).startswith("p_") and len(str(one)) > 2]
+        if "score" in self.raw and "label" in self.raw:  # p_id beside a score is no probability
+            classes_there = {key(one) for one in self.raw.words("label").dropna().unique()}
+            probable = probable if {key(one[2:]) for one in probable} & classes_there else []
+        if "label" in self.raw and (probable or "score" in self.raw):
+            return probable
+        lacking = "label" if "label" not in self.raw else "score, nor p_<class>"
+        raise InputError(
+            f"{self.name}: no column {lacking}; {self.raw.found()}; expected patient, label, and score or "
+            "p_<class>, or name them by columns, say label=<its name>"
+        )
 
     def _labels(self) -> pd.Series:
         """Return the labels as words; 1.0 becomes 1, and TRUE becomes true."""
@@ -204,12 +170,13 @@ class _Reader:
                 raise InputError(f"{self.name}: no row has split=test; expected predictions of a test split")
         for one, default in (("fold", ""), ("seed", "0"), ("head", "score")):
             table[one] = self.raw.words(one).fillna(default) if one in self.raw else default
-            if one == "fold" and one in self.raw:
-                self.raw.refuse((table[one] == "") & (table[one] != "").any(), "fold is empty; give each row its fold")
-            if one != "head":
-                whole = table[one].drop_duplicates().astype("string").str.fullmatch(r"(\d+(\.0)?)?").fillna(True)
-                odd = table[one].isin(table.loc[whole.index[~whole], one])
-                self.raw.refuse(odd, f"{one} is {first_of(table[one], odd)}; expected a whole number")
+        if "fold" in self.raw:
+            none = (table["fold"] == "") & (table["fold"] != "").any()
+            self.raw.refuse(none, "fold is empty; give each row its fold")
+        for one in ("fold", "seed"):
+            words = table[one].drop_duplicates().astype("string")
+            odd = table[one].isin(words[~words.str.fullmatch(r"(\d+(\.0)?)?").fillna(True)])
+            self.raw.refuse(odd, f"{one} is {first_of(table[one], odd)}; expected a whole number")
         if "image_id" not in self.raw:  # the rows of each head are the same samples in the same order
             order = table.groupby(row_numbers(table, ["split", "head", "fold", "seed"])).cumcount()
             table["image_id"] = (order + 1).astype("string")
@@ -237,6 +204,16 @@ class _Reader:
             several = differs(table[column], rows)
             self.raw.refuse(several, f"the {column} differs between heads; all heads need the same samples")
         self.raw.refuse(np.bincount(rows)[rows] != heads, f"not all of the {heads} heads have this sample")
+
+    def _answers(self, table: pd.DataFrame, probable: list[str], classes: list[str]) -> None:
+        """Add the score of the positive class and the probability of each class; NaN where they are not known."""
+        numbers = self._probabilities(probable, classes)
+        score = None
+        if len(classes) == 2:
+            score, numbers = self._ranked(self.raw.numbers("score") if "score" in self.raw else None, numbers, classes)
+        table["score"] = np.nan if score is None else score
+        for one in classes:
+            table[f"p_{one}"] = np.nan if numbers is None else numbers[one]
 
     def _probabilities(self, probable: list[str], classes: list[str]) -> dict[str, np.ndarray] | None:
         """Return the probability of each class."""
