@@ -52,14 +52,8 @@ def check_paired(first: Experiment, second: Experiment) -> None:
                 f"fold {jobs[1].fold}; compare the same folds and seeds"
             )
         if (matched := _matched(ours, theirs)) is None:
-            ids = [set(one.samples.itertuples(index=False, name=None)) for one in (ours, theirs)]
-            odd = sorted(ids[0] ^ ids[1])
-            named = [f"{one[0]} of {(first if one in ids[0] else second).named}" for one in odd[:3]]
-            raise InputError(
-                f"{apart}: {len(odd)} test {'sample is' if len(odd) == 1 else 'samples are'} in one of them only, "
-                f"{', '.join(named)}"
-                f"{', ...' if len(odd) > 3 else ''}; compare runs of one task, split, seed and crop"
-            )
+            only = _in_one_only((first.named, ours), (second.named, theirs))
+            raise InputError(f"{apart}: {only}; compare runs of one task, split, seed and crop")
         if not ours.who.same(matched.who):
             raise InputError(f"{apart}: the same samples are of other patients in one of them")
         other = ours.labels != matched.labels
@@ -70,6 +64,15 @@ def check_paired(first: Experiment, second: Experiment) -> None:
         raise InputError(
             f"{apart}: they have {len(first.jobs)} and {len(second.jobs)} jobs; compare the same folds and seeds"
         )
+
+
+def _in_one_only(first: tuple[str, Predictions], second: tuple[str, Predictions]) -> str:
+    """Return the words for the samples that one of two named predictions has and the other lacks."""
+    ours, theirs = (set(one.samples.itertuples(index=False, name=None)) for _, one in (first, second))
+    odd = sorted(ours ^ theirs)
+    named = ", ".join(f"{one[0]} of {(first if one in ours else second)[0]}" for one in odd[:3])
+    more = ", ..." if len(odd) > 3 else ""
+    return f"{len(odd)} test {'sample is' if len(odd) == 1 else 'samples are'} in one of them only, {named}{more}"
 
 
 def pairs(experiments: list[Experiment]) -> list[tuple[Classifier, Classifier]]:
@@ -100,31 +103,41 @@ def compare(first: Classifier, second: Classifier, means: Means | None = None) -
         second: The other ones.
         means: AUROC and accuracy of classifiers, for those of which they are known.
     """
-    (ours, head), (theirs, other_head) = first, second
-    check_paired(ours, theirs)
-    one, two = ((means or {}).get((of.label, named)) or mean(of, named) for of, named in (first, second))
-    tested = ours.tested(head)
-    metrics = [metric for metric in ("auroc", "accuracy") if metric in one and metric in two]
-    errors = {metric: standard_error(one[metric].resampled - two[metric].resampled) for metric in metrics}
+    check_paired(first[0], second[0])
+    one, two = ((means or {}).get((of.label, head)) or mean(of, head) for of, head in (first, second))
     both = tested_by_both(first, second)
     patients = Patients.apart([mine.who for mine, _ in both])
-    alike = {metric: all(agree(*pair, ranked=metric == "auroc") for pair in both) for metric in metrics}
+    metrics = [metric for metric in ("auroc", "accuracy") if metric in one and metric in two]
+    differences: dict[str, Value] = {}
+    detectable: dict[str, float | None] = {}
+    for metric in metrics:
+        same = all(agree(*pair, ranked=metric == "auroc") for pair in both)
+        differences[metric] = _difference(one[metric], two[metric], same=same)
+        error = standard_error(one[metric].resampled - two[metric].resampled)
+        known = error > NOISE and one[metric].rests_on[0] > 1
+        detectable[metric] = smallest_detectable(error) if known else None
     swapped = None
-    rests_on = {str(metric): one[metric].rests_on[0] for metric in metrics}
     if "accuracy" in metrics:
-        right = [np.concatenate([pair[i].right for pair in both]) for i in (0, 1)]
-        swapped = permutation_test(right[0], right[1], np.concatenate(patients))
-    same = ours.label == theirs.label
-    names = [h if same else e.label if head == other_head else f"{e.label} {h}" for e, h in (first, second)]
-    tail = f" ({ours.label})" if same else f" ({head})" if head == other_head else ""
+        ours, theirs = (np.concatenate([of.right for of in side]) for side in zip(*both, strict=True))
+        swapped = permutation_test(ours, theirs, np.concatenate(patients))
     return Pair(
-        f"{names[0]} - {names[1]}{tail}",
-        tested.n,
-        {m: _difference(one[m], two[m], same=alike[m]) for m in metrics},
-        {m: smallest_detectable(errors[m]) if errors[m] > NOISE and rests_on[m] > 1 else None for m in metrics},
-        rests_on,
+        _name(first, second),
+        first[0].tested(first[1]).n,
+        differences,
+        detectable,
+        {metric: one[metric].rests_on[0] for metric in metrics},
         {"auroc": _delong(both, patients), "accuracy": swapped},
     )
+
+
+def _name(first: Classifier, second: Classifier) -> str:
+    """Return the words for two classifiers; what both share is said once, in brackets."""
+    (ours, head), (theirs, other_head) = first, second
+    if ours.label == theirs.label:
+        return f"{head} - {other_head} ({ours.label})"
+    if head == other_head:
+        return f"{ours.label} - {theirs.label} ({head})"
+    return f"{ours.label} {head} - {theirs.label} {other_head}"
 
 
 def _difference(one: Mean, two: Mean, *, same: bool) -> Value:
