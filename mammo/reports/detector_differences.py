@@ -1,5 +1,6 @@
 """Two detectors on the same patients and seeds: the numbers of each, and their paired differences by patient."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from mammo.errors import InputError
@@ -37,7 +38,14 @@ def table(paths: list[Path]) -> list[str]:
             f"{paths[0]} and {paths[1]} have not tested the same patients and films with the same labels, the first "
             f"that differs is {odd[0][0]}; compare the same data"
         )
-    rows, known = [], set(first.predictions["head"]) & set(second.predictions["head"])
+    names = [path.name for path in paths]
+    rows = [*_of_units(first, second, seeds), *_of_marks(first, second, seeds)]
+    return markdown([f"seed {', '.join(map(str, seeds))}", *names, "paired difference"], rows)
+
+
+def _of_units(first: Tables, second: Tables, seeds: list[int]) -> Iterator[list[str]]:
+    """Yield a row for the AUROC of each unit that both have: films, breasts or patients."""
+    known = set(first.predictions["head"]) & set(second.predictions["head"])
     for unit, (head, column) in UNITS.items():
         if head not in known:
             continue  # partner=false in one of them
@@ -45,19 +53,21 @@ def table(paths: list[Path]) -> list[str]:
         same = all(agree(one, two, ranked=True) for one, two in zip(ours, theirs, strict=True))
         apart = difference(mean_auroc(ours), mean_auroc(theirs), *support(ours[0], "auroc"), same=same)
         values = (str(area(one.predictions, seeds, head, column)) for one in (first, second))
-        rows.append([f"AUROC, {unit}", *values, signed(apart)])
+        yield [f"AUROC, {unit}", *values, signed(apart)]
+
+
+def _of_marks(first: Tables, second: Tables, seeds: list[int]) -> Iterator[list[str]]:
+    """Yield a row for each number of the marks of each head of the first, beside those of the second."""
     marking = set(second.marks["head"])
-    for head in (one for one in first.marks["head"].unique() if one not in BASELINES):
+    for head in first.marks["head"].unique():
         other = head if head in marking else "detector"
-        if other not in marking:
+        if head in BASELINES or other not in marking:
             continue
-        jobs = [
+        ours, theirs = (
             [judged_marks(of.predictions, of.marks, of.lesions, seed, name) for seed in seeds]
             for of, name in ((first, head), (second, other))
-        ]
-        apart_by, values_of = compare(jobs[0], jobs[1]), [evaluate_marks(one) for one in jobs]
+        )
+        apart, values = compare(ours, theirs), [evaluate_marks(one) for one in (ours, theirs)]
         said = head if other == head else f"{head}, beside {other}"
         for name, key in MARKS.items():
-            rows.append([f"{said}: {name}", *(str(of[key]) for of in values_of), signed(apart_by[key])])
-    named = (path.name for path in paths)
-    return markdown([f"seed {', '.join(map(str, seeds))}", *named, "paired difference"], rows)
+            yield [f"{said}: {name}", *(str(of[key]) for of in values), signed(apart[key])]

@@ -64,26 +64,27 @@ def _cells(names: list[str], experiments: dict[tuple[str, str], Experiment]) -> 
         column = {name: experiments[name, tested] for name in names if (name, tested) in experiments}
         own = column.get(tested)
         for name, one in column.items():
+            beside = own if name != tested else None
             try:
                 if own is not None:
                     check_paired(own, one)
-                paired = own is not None and name != tested
             except InputError as error:
-                paired = False
+                beside = None
                 notes.append(f"There is no paired difference: {error}")
-            for head in one.heads:
-                if head == "majority":
-                    continue
-                patients = one.tested(head).patients
-                if paired and own is not None and head in own.heads:
-                    patients = np.union1d(patients, own.tested(head).patients)
-                found, apart = _auroc(one, head, patients), None
-                if paired and own is not None and head in own.heads:
-                    theirs = _auroc(own, head, patients).resampled
-                    same = all(agree(*pair, ranked=True) for pair in tested_by_both((one, head), (own, head)))
-                    apart = difference(found.resampled, theirs, *found.rests_on, same=same)
-                cells.append(Cell(name, tested, head, found.value, apart, one))
+            heads = [head for head in one.heads if head != "majority"]
+            cells += [_cell(name, tested, head, one, beside) for head in heads]
     return cells, notes
+
+
+def _cell(trained: str, tested: str, head: str, one: Experiment, own: Experiment | None) -> Cell:
+    """Return the cell of a head, with its difference from the experiment that was trained on the tested data."""
+    if own is None or head not in own.heads:
+        return Cell(trained, tested, head, _auroc(one, head, one.tested(head).patients).value, None, one)
+    patients = np.union1d(one.tested(head).patients, own.tested(head).patients)
+    found, theirs = (_auroc(of, head, patients) for of in (one, own))
+    same = all(agree(*pair, ranked=True) for pair in tested_by_both((one, head), (own, head)))
+    apart = difference(found.resampled, theirs.resampled, *found.rests_on, same=same)
+    return Cell(trained, tested, head, found.value, apart, one)
 
 
 def _auroc(experiment: Experiment, head: str, patients: np.ndarray) -> Mean:
@@ -99,9 +100,8 @@ def _lines(
     notes: list[str],
 ) -> list[str]:
     """Return the lines of one recipe: what was trained and tested on, leaks, and the matrices of each head."""
-    names = list(recipe.runs)
-    first = next(iter(recipe.runs[names[0]].values()))
-    count = len(recipe.runs[names[0]])
+    runs = next(iter(recipe.runs.values()))
+    first, count = next(iter(runs.values())), len(runs)
     task, of = first.config.task.name, f" ({recipe.settings})" if recipe.settings else ""
     datasets = {run.provenance["dataset"]["name"] for of_name in recipe.runs.values() for run in of_name.values()}
     lines = [f"# Transfer: {task} by {first.config.network}{of}", ""]
@@ -112,26 +112,31 @@ def _lines(
         f"- {f'Mean AUROC over {count} runs (seeds and folds)' if count > 1 else 'AUROC'} with 95 % intervals, from a "
         "bootstrap over patients.",
     ]
-    for name in names:
-        lines.append(f"- {name}: {_described(recipe.runs[name])}.")
+    lines += [f"- {name}: {_described(of_name)}." for name, of_name in recipe.runs.items()]
     leaky = [(one.label, one.leaks_text) for one in experiments.values() if one.leaks]
     lines += [f"- **Leaks of runs {label}: {text}.**" for label, text in leaky] or ["- Leaks: none found."]
     lines += [f"- The runs differ in more than their data: {text}." for text in _other_settings(recipe)]
     lines += [f"- {note}." for note in notes] + [""]
-    header = ["trained on \\ tested on", *(f"{name}: {_short(recipe.runs[name])}" for name in names)]
     for head in heads:
-        of_head = {(cell.trained, cell.tested): cell for cell in cells if cell.head == head}
-        areas = [[name, *(_area(of_head.get((name, tested)), name == tested) for tested in names)] for name in names]
-        lines += [f"## {head}: AUROC", "", *markdown(header, areas), ""]
-        drops = [[name, *(_drop(of_head.get((name, tested))) for tested in names)] for name in names]
-        lines += [f"## {head}: AUROC minus that of the runs trained on the tested data", ""]
-        lines += ["Both are of the same images; the intervals are paired by patient.", ""]
-        lines += [*markdown([header[0], *names], drops), ""]
+        lines += _matrices([cell for cell in cells if cell.head == head], recipe)
     named = {run.path.name for runs in recipe.runs.values() for run in runs.values()}
     if reports := [one for one in tests_of(folder) if one.name in named and (one / "report.md").is_file()]:
         lines += ["The report of each test tells what prevalence does and what ranking does:", ""]
         lines += [f"- [{one.relative_to(folder)}]({one.relative_to(folder)}/report.md)" for one in reports] + [""]
     return lines
+
+
+def _matrices(cells: list[Cell], recipe: Recipe) -> list[str]:
+    """Return the two matrices of one head: its areas, and what they lack of those trained on the tested data."""
+    head, names, of = cells[0].head, list(recipe.runs), {(cell.trained, cell.tested): cell for cell in cells}
+    corner = "trained on \\ tested on"
+    areas = [[name, *(_area(of.get((name, tested)), name == tested) for tested in names)] for name in names]
+    lines = [f"## {head}: AUROC", ""]
+    lines += [*markdown([corner, *(f"{name}: {_short(recipe.runs[name])}" for name in names)], areas), ""]
+    drops = [[name, *(_drop(of.get((name, tested))) for tested in names)] for name in names]
+    lines += [f"## {head}: AUROC minus that of the runs trained on the tested data", ""]
+    lines += ["Both are of the same images; the intervals are paired by patient.", ""]
+    return [*lines, *markdown([corner, *names], drops), ""]
 
 
 def _described(runs: dict[Of, RunFolder]) -> str:
