@@ -172,19 +172,9 @@ def build_network(
             f"model.image_size={side} does not fit {config.name}; expected at least {backbone.min_side}{multiple}"
         )
     model = backbone.build(side)
-    keys: set[str] = set()
-    digest = None
+    loaded, digest = set[int](), None
     if config.weights is not None and frozen_stages is None and donor is None:
-        keys, digest = load_weights(
-            model,
-            config.weights,
-            name=config.name,
-            source=backbone.weights,
-            absent=backbone.absent,
-            adapt=lambda state: backbone.adapt(state, side),
-        )
-    loaded = {id(parameter) for key, parameter in model.named_parameters() if key in keys}
-
+        loaded, digest = _load_file(model, config.weights, config, backbone)
     stages, left_out, width = staged(config, backbone, model, taps)
     if donor is not None and frozen_stages is None:
         keys, digest = load_stages(stages, donor, name=config.name, left_out=left_out), donor.digest
@@ -195,9 +185,7 @@ def build_network(
         frozen, body = (nn.Sequential(OrderedDict(of)) for of in (stages[:frozen_stages], stages[frozen_stages:]))
     else:
         frozen, body, width = parts_of(stages, frozen_stages, taps, side)
-    top = head(width * windows) if join == "features" else head(width)
-    if windows > 1 and join == "scores":
-        top = EachWindow(top, windows)
+    top = _of_windows(head, width, windows, join)
     aux: Any = None
     heard = backbone.aux_after is not None and backbone.aux_after not in left_out
     if heard and config.trainable == "all" and side >= AUX_MIN_SIDE:
@@ -209,6 +197,26 @@ def build_network(
     if config.compile:
         network.compile_stages()
     return network.to(memory_format=torch.channels_last) if config.channels_last else network
+
+
+def _load_file(model: nn.Module, weights: str, config: ModelConfig, backbone: Backbone) -> tuple[set[int], str]:
+    """Fill a model from a weights file; return the `id` of each parameter that was filled, and the file's digest."""
+    keys, digest = load_weights(
+        model,
+        weights,
+        name=config.name,
+        source=backbone.weights,
+        absent=backbone.absent,
+        adapt=lambda state: backbone.adapt(state, config.image_size),
+    )
+    return {id(parameter) for key, parameter in model.named_parameters() if key in keys}, digest
+
+
+def _of_windows(head: Callable[[int], nn.Module], width: int, windows: int, join: str) -> nn.Module:
+    """Return the head of samples that show several windows, each with `width` features."""
+    if join == "features":
+        return head(width * windows)
+    return EachWindow(head(width), windows) if windows > 1 else head(width)
 
 
 def staged(
