@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from math import inf
 from pathlib import Path
 
@@ -44,26 +44,13 @@ def findings_of(path: Path | None, header: Header | None, counts: Counter[str]) 
     except InputError:
         counts["unread"] += 1
         return None
-    masses = [one for one in regions if word_of(one.name) == "MASS"]
-    spiculated = [one for one in regions if word_of(one.name) == "SPIC"]
-    clusters = [one for one in regions if "cluster" in one.name.casefold()]
     height, width = (header.height or inf, header.width or inf) if header else (inf, inf)
     found: list[dict[Hashable, object]] = []
-    for region in regions:
-        counts["miscounted"] += region.stated not in (None, len(region.points))
-        word, around = word_of(region.name), _around(region, spiculated)
-        if word == "SPIC" and _holds(region, masses):
-            counts["spiculated"] += 1
-            continue
-        if word == "CALC" and region not in clusters and _around(region, clusters):
-            counts["clustered"] += 1
-            continue
-        of: dict[Hashable, object] = {
-            "finding": "SPIC" if word == "MASS" and around else word,
-            "regions": region.name or None,
-        }
-        if word == "MASS" and around:
-            of["regions"] = f"{region.name}; {around.name}"
+    for region, spiculated in _own(regions, counts):
+        word = word_of(region.name)
+        of: dict[Hashable, object] = {"finding": word, "regions": region.name or None}
+        if spiculated is not None:
+            of = {"finding": "SPIC", "regions": f"{region.name}; {spiculated.name}"}
         place = place_of(region.points, height, width)
         if "radius_px" in place:
             of["contour_px"] = " ".join(f"{x:.2f},{y:.2f}" for x, y in region.points)
@@ -72,6 +59,22 @@ def findings_of(path: Path | None, header: Header | None, counts: Counter[str]) 
         counts["moved"] += bool(place) and not on_film(region.points, height, width).all()
         found.append(of | place)
     return found
+
+
+def _own(regions: list[Region], counts: Counter[str]) -> Iterator[tuple[Region, Region | None]]:
+    """Yield the regions that are findings of their own, and for a mass the spiculated region around it, if any."""
+    masses = [one for one in regions if word_of(one.name) == "MASS"]
+    spiculated = [one for one in regions if word_of(one.name) == "SPIC"]
+    clusters = [one for one in regions if "cluster" in one.name.casefold()]
+    for region in regions:
+        counts["miscounted"] += region.stated not in (None, len(region.points))
+        word = word_of(region.name)
+        if word == "SPIC" and any(region.contains(mass) for mass in masses):
+            counts["spiculated"] += 1
+        elif word == "CALC" and region not in clusters and _around(region, clusters):
+            counts["clustered"] += 1
+        else:
+            yield region, _around(region, spiculated) if word == "MASS" else None
 
 
 def word_of(name: str) -> str | None:
@@ -86,7 +89,3 @@ def notes_of(counts: Counter[str]) -> list[str]:
 
 def _around(region: Region, others: list[Region]) -> Region | None:
     return next((one for one in others if one.contains(region)), None)
-
-
-def _holds(region: Region, others: list[Region]) -> bool:
-    return any(region.contains(one) for one in others)
