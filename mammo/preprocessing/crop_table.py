@@ -108,16 +108,7 @@ def cut_samples(
             f"no finding has a {labels.column} that tells {' or '.join(labels.classes)}; fill or name this column, or "
             "choose another task or data set"
         )
-    notes = []
-    absent = set(rows["image_id"]) - set(rows.dropna(subset="label")["image_id"])
-    if labels.words:
-        silent = absent - set(rows.loc[words_of(rows[labels.column]).notna(), "image_id"])
-        notes += [f"left out: {number_of(len(silent), 'image')} without {labels.column}"] if silent else []
-        absent -= silent
-    if absent:
-        notes.append(f"{number_of(len(absent), 'image takes', 'images take')} no part in the task")
-    if not labels.words and (unknown := int(findings[labels.column].isna().sum())):
-        notes.append(f"left out: {number_of(unknown, 'finding')} of unknown {labels.column}")
+    notes = _said_of_labels(rows, findings[labels.column], labels)
     cutter = Cutter(read, shown=image_size, margin=margin, bits=bits, digest_of=digest, home=cache)
     unreadable, known = dict[str, str](), findings  # of images that are readable, as far as is known
     made, said, film_notes = list[_Turn](), list[str](), dict[str, list[str]]()
@@ -147,16 +138,7 @@ def cut_samples(
     if not made:
         raise InputError(f"no sample is left: {'; '.join([*notes, *said])}; use crop=whole")
     table, films = _below([one.table for one in made]), _below([one.films for one in made])
-    unmeasured = table["spacing_mm"].isna()
-    if unmeasured.all():
-        notes.append("no image has spacing_mm: the area of a breast is in pixels")
-    elif unmeasured.any():  # one unit for all rows
-        table.loc[unmeasured, "breast_mm2"] = 0.0
-        count = table.loc[unmeasured, "image_id"].nunique()
-        notes.append(
-            f"{number_of(count, 'image has', 'images have')} no spacing_mm: the area of their "
-            "breasts is unknown, and 0 stands for it"
-        )
+    notes += _one_unit(table)
     return Crops(
         table.astype({"finding_id": "Int64", "patch": "Int64"}),
         joined([one.pixels for one in made]),
@@ -166,6 +148,42 @@ def cut_samples(
         _unreadable(unreadable, findings),
         [squares for one in made for squares in one.inner],
     )
+
+
+def _said_of_labels(rows: pd.DataFrame, told: pd.Series, labels: Labels) -> list[str]:
+    """Return notes of the images and findings that have no label, and so give no sample.
+
+    Args:
+        rows: The findings with the column `label`.
+        told: What the column of the labels says of each of them.
+        labels: The labels of the task.
+    """
+    notes = []
+    absent = set(rows["image_id"]) - set(rows.dropna(subset="label")["image_id"])
+    if labels.words:
+        silent = absent - set(rows.loc[words_of(rows[labels.column]).notna(), "image_id"])
+        notes += [f"left out: {number_of(len(silent), 'image')} without {labels.column}"] if silent else []
+        absent -= silent
+    if absent:
+        notes.append(f"{number_of(len(absent), 'image takes', 'images take')} no part in the task")
+    if not labels.words and (unknown := int(told.isna().sum())):
+        notes.append(f"left out: {number_of(unknown, 'finding')} of unknown {labels.column}")
+    return notes
+
+
+def _one_unit(table: pd.DataFrame) -> list[str]:
+    """Give the area of all breasts one unit, and return a note: 0 stands for an unknown one beside others in mm2."""
+    unmeasured = table["spacing_mm"].isna()
+    if unmeasured.all():
+        return ["no image has spacing_mm: the area of a breast is in pixels"]
+    if not unmeasured.any():
+        return []
+    table.loc[unmeasured, "breast_mm2"] = 0.0
+    count = table.loc[unmeasured, "image_id"].nunique()
+    return [
+        f"{number_of(count, 'image has', 'images have')} no spacing_mm: the area of their "
+        "breasts is unknown, and 0 stands for it"
+    ]
 
 
 @dataclass(frozen=True)

@@ -39,37 +39,22 @@ def labelled_predictions(run: RunFolder, sheet: pd.DataFrame, name: str) -> tupl
     of = [f"{'probability_' if written else 'p_'}{one}" for one in classes]
     if absent := [column for column in ("label", *of) if column not in sheet]:
         raise InputError(f"{name}: no column {absent[0]}; expected predictions of this run, with a label for each row")
-    rows = sheet[sheet["unit"].eq("image")] if written else sheet
-    notes = _said_of(rows) if written else []
-    rows = rows[rows["status"].eq("predicted")] if written else rows
-    rows = rows[rows["head"].notna() & ~rows["head"].isin(BASELINES).fillna(False)]
-    rows = rows if written else rows[rows["split"].eq("test")]
-    unlabelled = rows["label"].isna()
-    notes += [f"left out: {number_of(int(unlabelled.sum()), 'row')} without a label"] if unlabelled.any() else []
-    rows = rows[~unlabelled]
+    rows, notes = _with_label(sheet, written=written)
     numbered, rows = rows.index, rows.reset_index(drop=True)
 
     def refuse(wrong: ArrayLike, why: str) -> None:
         if some := [*numbered[np.flatnonzero(wrong)]]:
             raise InputError(f"{name}: {named_rows(some)}: {why}")
 
-    if rows.empty:
-        raise InputError(f"{name}: no row of an image has a label; label the rows with {' or '.join(classes)}")
-    known = {one.casefold(): one for one in classes}
-    labels = rows["label"].str.strip().str.casefold().map(known)
-    if labels.isna().any():
-        raise InputError(f"{name}: label '{rows.loc[labels.isna(), 'label'].iloc[0]}': expected {' or '.join(classes)}")
+    labels, heads = _labels(rows, classes, name), rows["head"].to_numpy(str)
     if lacking := int(rows["patient"].isna().sum()):
         raise InputError(
             f"{name}: {number_of(lacking, 'row has', 'rows have')} no patient; intervals need one for each"
         )
-    if odd := sorted(set(rows["head"]) - _heads(run)):
-        raise InputError(f"{name}: head {odd[0]}: the run has {', '.join(sorted(_heads(run)))}")
-    whole = {"finding_id": "0", "patch": "0", "copy": "0", "fold": "", "seed": "0", "split": "test"}
-    table = pd.DataFrame({column: rows.get(column, whole.get(column)) for column in COLUMNS})
-    table = table.assign(label=labels, split="test").astype(dict.fromkeys(("finding_id", "patch", "copy"), "Int64"))
-    for place in PLACES:
-        table[place] = rows[place] if place in rows else pd.Series(pd.NA, rows.index, "string")
+    known = set(run.numbers["operating"]) - set(BASELINES)
+    if odd := sorted(set(heads) - known):
+        raise InputError(f"{name}: head {odd[0]}: the run has {', '.join(sorted(known))}")
+    table = _identities(rows, labels)
     table["score"] = to_numbers(rows["score"], "score", refuse, notes)
     lacking_score = table["score"].isna()
     refuse(lacking_score & ~lacking_score.all(), "score is missing; expected predictions as the run wrote them")
@@ -78,9 +63,7 @@ def labelled_predictions(run: RunFolder, sheet: pd.DataFrame, name: str) -> tupl
         ~(probabilities >= 0).all(axis=1) | (abs(probabilities.sum(axis=1) - 1) > SUM_WITHIN),
         f"{' and '.join(of)} are no probabilities that add up to 1; expected predictions as the run wrote them",
     )
-    check_scores(
-        run, rows["head"].to_numpy(str), table["score"].to_numpy(float), probabilities, refuse, calibrated=written
-    )
+    check_scores(run, heads, table["score"].to_numpy(float), probabilities, refuse, calibrated=written)
     if written:
         check_thresholds(run, rows, refuse, notes)
         check_called(classes, rows, probabilities, refuse)
@@ -89,12 +72,53 @@ def labelled_predictions(run: RunFolder, sheet: pd.DataFrame, name: str) -> tupl
             "an ONNX file answered that computes otherwise than the run, so its thresholds are not those of the run; "
             "predict the films by the run, and label that table",
         )
-        probabilities = _undone(run, rows["head"].to_numpy(str), probabilities)
+        probabilities = _undone(run, heads, probabilities)
     for index, one in enumerate(classes):
         table[f"p_{one}"] = probabilities[:, index]
     if table.duplicated(["image_id", "finding_id", "patch", "head"]).any():
         raise InputError(f"{name}: an image has two rows of one head; name images by their own image_id, once each")
     return table, notes
+
+
+def _with_label(sheet: pd.DataFrame, *, written: bool) -> tuple[pd.DataFrame, list[str]]:
+    """Return the rows that a head of the run predicted and somebody labelled, and notes of the others.
+
+    Args:
+        sheet: The table, all of it text.
+        written: True for a table of `mammo predict`, False for `predictions.csv`.
+    """
+    notes = []
+    if written:
+        images = sheet[sheet["unit"].eq("image")]
+        notes = _said_of(images)
+        rows = images[images["status"].eq("predicted")]
+    else:
+        rows = sheet[sheet["split"].eq("test")]
+    rows = rows[rows["head"].notna() & ~rows["head"].isin(BASELINES).fillna(False)]
+    unlabelled = rows["label"].isna()
+    if unlabelled.any():
+        notes.append(f"left out: {number_of(int(unlabelled.sum()), 'row')} without a label")
+    return rows[~unlabelled], notes
+
+
+def _labels(rows: pd.DataFrame, classes: list[str], name: str) -> pd.Series:
+    """Return the class of each row, in the run's own spelling; refuse a table without rows, and other labels."""
+    if rows.empty:
+        raise InputError(f"{name}: no row of an image has a label; label the rows with {' or '.join(classes)}")
+    labels = rows["label"].str.strip().str.casefold().map({one.casefold(): one for one in classes})
+    if labels.isna().any():
+        raise InputError(f"{name}: label '{rows.loc[labels.isna(), 'label'].iloc[0]}': expected {' or '.join(classes)}")
+    return labels
+
+
+def _identities(rows: pd.DataFrame, labels: pd.Series) -> pd.DataFrame:
+    """Return the identity and label of each row in the columns of a predictions table; absent columns are filled."""
+    whole = {"finding_id": "0", "patch": "0", "copy": "0", "fold": "", "seed": "0", "split": "test"}
+    table = pd.DataFrame({column: rows.get(column, whole.get(column)) for column in COLUMNS})
+    table = table.assign(label=labels, split="test").astype(dict.fromkeys(("finding_id", "patch", "copy"), "Int64"))
+    for place in PLACES:
+        table[place] = rows[place] if place in rows else pd.Series(pd.NA, rows.index, "string")
+    return table
 
 
 def _said_of(images: pd.DataFrame) -> list[str]:
@@ -109,11 +133,6 @@ def _said_of(images: pd.DataFrame) -> list[str]:
             "which mammo predict refuses without it"
         )
     return notes
-
-
-def _heads(run: RunFolder) -> set[str]:
-    """Return the names of the heads of a run."""
-    return set(run.numbers["operating"]) - set(BASELINES)
 
 
 def _undone(run: RunFolder, heads: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
