@@ -134,30 +134,7 @@ def read_codes(file: BinaryIO, tags: Tags, layout: Layout, *, mask: bool) -> Sto
         UnreadableFilm: The pixels are damaged or incomplete, their bits are not those of the header, or a decoder is
             not installed.
     """
-    little, length, wide = _element(file)
-    notes, signed = [], False
-    if length == 0xFFFFFFFF:
-        if tags.syntax in PLAIN:
-            raise UnreadableFilm(f"its pixels are compressed, but its transfer syntax is {syntax_name(tags.syntax)}")
-        check_bytes(layout.size)
-        parts = list(_fragments(file))
-        data = b"".join(parts)
-        length = len(data) if tags.syntax == ENCAPSULATED else 0
-        if length:
-            values, precision = _plain(data, length, little, layout)
-        else:
-            values, precision, signed = _decoded(data, layout)
-            if several := sum(part[:8] == parts[0][:8] for part in parts[1:]):  # they begin as the first does
-                notes.append(f"its pixel data hold {number_of(1 + several, 'codestream')}; the first is read")
-    else:
-        if tags.syntax in PACKED:
-            raise UnreadableFilm(f"its transfer syntax is {syntax_name(tags.syntax)}, but its pixels are not packed")
-        data = file.read(layout.size + 1)
-        if layout.allocated == 8 and not little and wide:
-            data = np.frombuffer(data[: len(data) // 2 * 2], "<u2").byteswap().tobytes() + data[len(data) // 2 * 2 :]
-        values, precision = _plain(data, length, little, layout)
-    if length >= layout.size + layout.size // layout.rows:
-        notes.append(f"its pixel data have {length:,} bytes, more than the {layout.size:,} of Rows x Columns")
+    values, precision, signed, notes = _values_of(file, tags, layout)
     values = values.reshape(layout.rows, layout.columns)
     if signed and not layout.signed:
         layout = replace(layout, signed=_smoother_signed(values, min(layout.stored, precision)))
@@ -174,6 +151,33 @@ def read_codes(file: BinaryIO, tags: Tags, layout: Layout, *, mask: bool) -> Sto
             )
         notes.append(f"{share}, which are masked")
     return Stored(codes, bits, layout.signed, tuple(notes))
+
+
+def _values_of(file: BinaryIO, tags: Tags, layout: Layout) -> tuple[np.ndarray, int, bool, list[str]]:
+    """Return the values, their number of bits, whether a codestream says that they are signed, and notes."""
+    little, length, wide = _element(file)
+    notes, signed = [], False
+    if length == 0xFFFFFFFF:
+        if tags.syntax in PLAIN:
+            raise UnreadableFilm(f"its pixels are compressed, but its transfer syntax is {syntax_name(tags.syntax)}")
+        check_bytes(layout.size)
+        parts = list(_fragments(file))
+        data = b"".join(parts)
+        length = len(data) if tags.syntax == ENCAPSULATED else 0
+        if not length:
+            values, precision, signed = _decoded(data, layout)
+            if several := sum(part[:8] == parts[0][:8] for part in parts[1:]):  # they begin as the first does
+                notes.append(f"its pixel data hold {number_of(1 + several, 'codestream')}; the first is read")
+            return values, precision, signed, notes
+    else:
+        if tags.syntax in PACKED:
+            raise UnreadableFilm(f"its transfer syntax is {syntax_name(tags.syntax)}, but its pixels are not packed")
+        data = file.read(layout.size + 1)
+        if layout.allocated == 8 and not little and wide:
+            data = np.frombuffer(data[: len(data) // 2 * 2], "<u2").byteswap().tobytes() + data[len(data) // 2 * 2 :]
+    if length >= layout.size + layout.size // layout.rows:
+        notes.append(f"its pixel data have {length:,} bytes, more than the {layout.size:,} of Rows x Columns")
+    return *_plain(data, length, little, layout), signed, notes
 
 
 def _smoother_signed(values: np.ndarray, bits: int) -> bool:
