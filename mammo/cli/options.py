@@ -1,6 +1,7 @@
 """The options of the command line's groups, `model=`, `loss=`, `experiment=`: the files in `conf/<group>/`."""
 
 import importlib.util
+from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -41,24 +42,28 @@ def check_choices(arguments: list[str], conf: Path) -> None:
         _refuse(f"no such option: {odd[0]}")
     parser = OverridesParser.create()
     for argument in arguments:
-        group, separator, _ = argument.partition("=")
-        group = group.lstrip("+")
         if argument in PLUGINS and not all(map(importlib.util.find_spec, ("hydra_plugins", PLUGINS[argument]))):
             raise InputError(f"{argument} needs more packages: pip install -e '.[sweep]'")
+        group, separator, _ = argument.partition("=")
+        group = group.lstrip("+")
         if not separator or not group or not (conf / group).is_dir():
             continue
-        try:
-            override = parser.parse_override(argument)
-        except HydraException:
-            continue  # Hydra itself reports the error
         options = sorted(path.stem for folder in folders for path in (folder / group).glob("*.yaml"))
-        if isinstance(override.value(), Glob):
-            continue  # a pattern names existing files only
-        asked = override.sweep_string_iterator() if override.is_sweep_override() else [_plain(override.value())]
-        for option in asked:
+        for option in _asked(parser, argument):
             if option not in options:
                 wrong = "is no option, leave it out for the default" if option == "null" else "is unknown"
                 raise InputError(f"{group}={option} {wrong}; expected one of {', '.join(options)}")
+
+
+def _asked(parser: OverridesParser, argument: str) -> Iterable[str]:
+    """Return the options that a word names; none for a pattern, which names existing files only."""
+    try:
+        override = parser.parse_override(argument)
+    except HydraException:
+        return []  # Hydra itself reports the error
+    if isinstance(override.value(), Glob):
+        return []
+    return override.sweep_string_iterator() if override.is_sweep_override() else [_plain(override.value())]
 
 
 def check_line(arguments: list[str], conf: Path) -> None:
@@ -91,10 +96,9 @@ def check_line(arguments: list[str], conf: Path) -> None:
         jobs.append((config, words))
         named = hydra_cfg["sweep" if known.multirun else "run"]["dir"]
         checks.check(config, Path("outputs" if "${" in named else named))
-        if "${" not in named and not known.multirun and (together is None or together.rank == 0):
-            resume.wait_until_free(
-                Path(named)
-            )  # before Hydra writes there; the other ranks share the first one's folder
+        first = together is None or together.rank == 0  # the other ranks share its folder
+        if "${" not in named and not known.multirun and first:
+            resume.wait_until_free(Path(named))  # before Hydra writes there
     parsed = OverridesParser.create().parse_overrides(known.overrides)
     if not any(isinstance(one.value(), Glob) for one in parsed):  # whose files may be of any variant
         unread.check_read(jobs, name)

@@ -39,14 +39,7 @@ class RawTable:
         if isinstance(source, str | Path):
             name, sheet = str(source), read_spreadsheet(source, "a table of predictions", first_row=1)
             raw, self.notes = sheet.rows, sheet.notes
-            broken = np.zeros(len(raw), bool)
-            for _, column in raw.items():
-                broken |= column.str.contains("\n", regex=False).fillna(False).to_numpy(bool)
-            if broken.any():
-                raise InputError(
-                    f"{name}: row {raw.index[broken][0]} has a line break inside a cell; is there a stray quotation "
-                    "mark?"
-                )
+            _refuse_line_breaks(raw, name)
         self._bare = isinstance(source, str | Path)  # a spreadsheet's values have no blanks around them
         if not isinstance(raw, pd.DataFrame):
             raise InputError(f"found a {type(raw).__name__}; expected the path of a CSV file or a DataFrame")
@@ -58,14 +51,7 @@ class RawTable:
         if twice := sorted(raw.columns[raw.columns.duplicated()]):
             raise InputError(f"{name}: column {twice[0]} is there twice; leave one out")
         self.raw = raw.loc[:, [not re.fullmatch(r"(Unnamed: \d+)?", str(one)) for one in raw.columns]]
-        for here, theirs in columns.items():
-            if theirs not in self.raw:
-                raise InputError(f"{name}: no column {theirs}, which columns names for {here}; {self.found()}")
-        if taken := sorted({theirs for theirs in columns.values() if list(columns.values()).count(theirs) > 1}):
-            raise InputError(f"{name}: columns names {taken[0]} twice; name each column once")
-        renamed = {theirs: here for here, theirs in columns.items()}
-        clash = [here for here, theirs in columns.items() if here in self.raw and theirs != here]
-        self.raw = self.raw.drop(columns=clash).rename(columns=renamed)
+        self._rename(columns)
         self._spelling(set(known))
 
     def __len__(self) -> int:
@@ -77,6 +63,17 @@ class RawTable:
     def found(self) -> str:
         """Return the words that list the columns."""
         return f"the columns are {', '.join(map(str, self.raw.columns))}"
+
+    def _rename(self, columns: Mapping[str, str]) -> None:
+        """Give columns the names used here, in place of others that have these names."""
+        for here, theirs in columns.items():
+            if theirs not in self.raw:
+                raise InputError(f"{self.name}: no column {theirs}, which columns names for {here}; {self.found()}")
+        if taken := sorted({theirs for theirs in columns.values() if list(columns.values()).count(theirs) > 1}):
+            raise InputError(f"{self.name}: columns names {taken[0]} twice; name each column once")
+        clash = [here for here, theirs in columns.items() if here in self.raw and theirs != here]
+        renamed = {theirs: here for here, theirs in columns.items()}
+        self.raw = self.raw.drop(columns=clash).rename(columns=renamed)
 
     def _spelling(self, known: set[str]) -> None:
         """Rename columns such as `Patient` to `patient` and `probability_normal` to `p_normal`, with a note."""
@@ -129,6 +126,17 @@ class RawTable:
         words = self.words(column)
         self.refuse(words.isna(), f"{column} is missing; give each row a number, or leave the row out")
         return to_numbers(words, column, self.refuse, self.notes)
+
+
+def _refuse_line_breaks(rows: pd.DataFrame, name: str) -> None:
+    """Refuse the rows of a file in which a cell has several lines."""
+    broken = np.zeros(len(rows), bool)
+    for _, column in rows.items():
+        broken |= column.str.contains("\n", regex=False).fillna(False).to_numpy(bool)
+    if broken.any():
+        raise InputError(
+            f"{name}: row {rows.index[broken][0]} has a line break inside a cell; is there a stray quotation mark?"
+        )
 
 
 def first_of(values: pd.Series, wrong: ArrayLike) -> str:

@@ -66,21 +66,10 @@ def test(
     Raises:
         InputError: The run has not finished, the films cannot be used, or the folder has something else.
     """
-    check_run(run)
-    if run.recalibration is not None:
-        name = run.recalibration["run"]
-        raise InputError(f"{run.path} is a recalibrated model; test the run {name}, or use predict and evaluate")
-    if run.portable or run.shared:
-        raise InputError(
-            f"{run.path} is a portable or shared model, which does not tell what it has learnt; test the run itself"
-        )
+    _check_testable(run)
     config, kept = _config(run, data), {} if parts is None else parts.to_dict()
     digest = resume.digest({"config": config.as_dict(), "parts": kept, "run": (run.path / resume.FINISHED).read_text()})
-    there = folder / "provenance.json"
-    if there.is_file() and "external_test" not in read_json(there):
-        raise InputError(f"{folder} has a run; name another folder for the test")
-    if not there.is_file() and (others := [name for name in OTHERS if (folder / name).is_file()]):
-        raise InputError(f"{folder} has {others[0]} of something else; name another folder for the test")
+    _check_folder(folder)
     if RunFolder(folder).finished:
         ended = read_json(folder / resume.FINISHED)
         if ended["digest"] != digest:
@@ -109,7 +98,7 @@ def test(
             return {}
         detector = run.selection.get("detector")
         table, more = _predictions(run, prepared, answers_of(config, prepared, outputs, run.heads(), detector))
-        write_json(_provenance(folder, run, prepared, config, plan, command, more), there)
+        write_json(_provenance(folder, run, prepared, config, plan, command, more), folder / "provenance.json")
         write_json({"settings": {"run": str(run.path), **(said or {})}}, folder / "job.json")
         _write(folder, prepared, table)
         if outputs.heat and detector:
@@ -119,6 +108,27 @@ def test(
         metrics = report.write(folder)
         write_json({"digest": digest, "metrics": metrics}, folder / resume.FINISHED)
     return metrics
+
+
+def _check_testable(run: RunFolder) -> None:
+    """Refuse a run that has not finished, or does not tell what it has learnt."""
+    check_run(run)
+    if run.recalibration is not None:
+        name = run.recalibration["run"]
+        raise InputError(f"{run.path} is a recalibrated model; test the run {name}, or use predict and evaluate")
+    if run.portable or run.shared:
+        raise InputError(
+            f"{run.path} is a portable or shared model, which does not tell what it has learnt; test the run itself"
+        )
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder that has something else than an external test."""
+    there = folder / "provenance.json"
+    if there.is_file() and "external_test" not in read_json(there):
+        raise InputError(f"{folder} has a run; name another folder for the test")
+    if not there.is_file() and (others := [name for name in OTHERS if (folder / name).is_file()]):
+        raise InputError(f"{folder} has {others[0]} of something else; name another folder for the test")
 
 
 def _config(run: RunFolder, data: DataConfig) -> Config:

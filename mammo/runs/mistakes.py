@@ -53,14 +53,10 @@ def mistakes(run: RunFolder, head: str | None = None, part: str = "test") -> pd.
     if rows.empty:
         has = ", ".join(one for one in PARTS if one in set(table["split"]))
         raise InputError(f"--part {part}: {run.path} has no predictions of this part; it has {has or 'none'}")
-    probable = [f"p_{name}" for name in classes]
-    called = rows[probable].to_numpy(float).argmax(axis=1)
-    reach = rows[probable].to_numpy(float).max(axis=1)
-    if len(classes) == 2 and threshold is not None:
-        called = (rows["score"].to_numpy(float) > threshold).astype(int)
-        reach = np.abs(rows["score"].to_numpy(float) - threshold)
+    called, reach = _called(rows, classes, threshold)
     label = rows["label"].map({name: at for at, name in enumerate(classes)}).to_numpy()
     kind = np.where(label == 1, KINDS[0], KINDS[1]) if len(classes) == 2 else np.full(len(rows), KINDS[2])
+    probable = [f"p_{name}" for name in classes]
     found = rows[[*KEY, "patient", "label", "score", *probable]].assign(
         kind=kind, called=np.array(classes)[called], threshold=threshold, reach=reach
     )
@@ -70,6 +66,15 @@ def mistakes(run: RunFolder, head: str | None = None, part: str = "test") -> pd.
     found = found.merge(facts, on=KEY, how="left")
     order = ["kind", *KEY, "patient", "label", "called", "score", "threshold"]
     return found[[*order, *(name for name in FACTS if name in found), *probable]]
+
+
+def _called(rows: pd.DataFrame, classes: list[str], threshold: float | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the (N,) number of the class that each row is called, and how far the row is from another one."""
+    if len(classes) == 2 and threshold is not None:
+        score = rows["score"].to_numpy(float)
+        return (score > threshold).astype(int), np.abs(score - threshold)
+    chances = rows[[f"p_{name}" for name in classes]].to_numpy(float)
+    return chances.argmax(axis=1), chances.max(axis=1)
 
 
 def write(run: RunFolder, table: pd.DataFrame, folder: Path) -> tuple[list[Path], str | None]:
