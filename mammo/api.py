@@ -116,18 +116,17 @@ def train(
     folder = Path(out) if out is not None else Path("outputs") / time.strftime("%Y-%m-%d/%H-%M-%S")
     data = {"name": films} if isinstance(films, str) else settings_of(films, DATASETS, "films")
     chosen: dict[str, Any] = {"data": data}
-    line = []
-    groups = {"data": data, "model": model, "task": task, "crop": crop}
+    line = [f"data={data['name']}"] if _has_file("data", data.get("name")) else []
+    groups = {group: given for group, given in (("model", model), ("task", task), ("crop", crop)) if given is not None}
     for group, given in groups.items():
-        name = given.get("name") if group == "data" else given
-        if isinstance(name, str) and (conf() / group / f"{name}.yaml").is_file():
-            line.append(f"{group}={name}")
-        elif isinstance(name, str) and group != "data":
-            chosen[group] = {"name": name}
-        elif given is not None and group != "data":
+        if _has_file(group, given):
+            line.append(f"{group}={given}")
+        elif isinstance(given, str):
+            chosen[group] = {"name": given}
+        else:
             chosen[group] = dict(given) if isinstance(given, Mapping) else settings_of(given, CROPS, group)
     kind = chosen.get("task", {}).get("kind")
-    if (conf() / "task" / f"{kind}.yaml").is_file():
+    if _has_file("task", kind):
         line.append(f"task={kind}")  # whose further settings, such as heads, go with a task of this kind
     if weights != LATER:
         named = weights.path if isinstance(weights, RunFolder) else weights
@@ -136,7 +135,7 @@ def train(
         chosen["heads"] = heads if isinstance(heads, str) else list(heads)
     if split is not None:
         chosen["split"] = {"name": "table", "table": str((folder / f"given_split-{_digest(split)}.csv").absolute())}
-    _no_setting_twice(settings, chosen, {group for group, given in groups.items() if given is not None})
+    _no_setting_twice(settings, chosen, {"data", *groups})
     config = compose.config_of([*line, *settings], chosen)
     unread.check_read([(config, for_hydra(list(settings)))])
     checks.check(config if split is None else replace(config, split=SplitConfig()), folder)
@@ -150,6 +149,11 @@ def train(
     said |= {} if split is None else {"split": f"given {_digest(split)}"}  # by content: its path is another in each run
     job.run(config, folder, said, of_sweep=True, from_python=True)  # of_sweep: an unfinished run is continued
     return Run(folder)
+
+
+def _has_file(group: str, name: object) -> bool:
+    """Tell whether a group of the configuration has an option of this name."""
+    return isinstance(name, str) and (conf() / group / f"{name}.yaml").is_file()
 
 
 def _digest(split: pd.DataFrame) -> str:
