@@ -48,30 +48,41 @@ def check_dataset(dataset: Dataset) -> None:
         _fail(who, "a different table in a second call of findings()", "the same table")
     digests: dict[str, str] = {}
     for image_id, rows in table.groupby("image_id", sort=False):
+        whose = f"{who}, {image_id}"
         film, again = dataset.read(image_id), dataset.read(image_id)
-        if not isinstance(film, Film) or film.pixels.ndim != 2 or film.pixels.dtype not in (np.uint8, np.uint16):
-            _fail(f"{who}, {image_id}", "no Film of (height, width) uint8 or uint16", "a Film; see mammo.datasets.film")
-        if not np.array_equal(film.pixels, again.pixels):
-            _fail(f"{who}, {image_id}", "different pixels when it is read again", "the same pixels")
-        if int(film.pixels.max()) > film.max_level:
-            _fail(f"{who}, {image_id}", f"level {film.pixels.max()} above its max_level {film.max_level}", "none above")
-        known = rows["laterality"].iloc[0]
-        if film.laterality is not None and pd.notna(known) and film.laterality != known:
-            _fail(f"{who}, {image_id}", f"a {film.laterality} film in a row that says {known}", "the same laterality")
+        _check_film(whose, film, again, rows["laterality"].iloc[0])
         named = dataset.digest(image_id)
         if named != dataset.digest(image_id):
-            _fail(f"{who}, {image_id}", "a different digest in a second call", "the same digest, or None")
+            _fail(whose, "a different digest in a second call", "the same digest, or None")
         if named is not None and digests.setdefault(named, pixel_digest(film.pixels)) != pixel_digest(film.pixels):
-            _fail(f"{who}, {image_id}", "the digest of another film", "another digest for other pixels, or None")
-        height, width = film.pixels.shape
-        for _, row in rows.iterrows():
-            place = geometry(row)
-            if place is not None and not (0 <= place.x_px < width and 0 <= place.y_px < height):
-                _fail(f"{who}, {image_id}", f"finding {row['finding_id']} at {place.x_px:g}, {place.y_px:g}",
-                      f"a place on its film of {width} x {height} pixels, counted from the top left")  # fmt: skip
-            mask = None if place is None else place.mask()
-            if mask is not None and mask.shape != film.pixels.shape:
-                _fail(f"{who}, {image_id}", f"a mask of {mask.shape[::-1]}", f"the size of its film, {(width, height)}")
+            _fail(whose, "the digest of another film", "another digest for other pixels, or None")
+        _check_places(whose, film, rows)
+
+
+def _check_film(whose: str, film: Film, again: Film, laterality: object) -> None:
+    """Refuse a film that is none, that differs when it is read again, or whose facts do not fit its pixels and row."""
+    if not isinstance(film, Film) or film.pixels.ndim != 2 or film.pixels.dtype not in (np.uint8, np.uint16):
+        _fail(whose, "no Film of (height, width) uint8 or uint16", "a Film; see mammo.datasets.film")
+    if not np.array_equal(film.pixels, again.pixels):
+        _fail(whose, "different pixels when it is read again", "the same pixels")
+    if int(film.pixels.max()) > film.max_level:
+        _fail(whose, f"level {film.pixels.max()} above its max_level {film.max_level}", "none above")
+    if film.laterality is not None and pd.notna(laterality) and film.laterality != laterality:
+        _fail(whose, f"a {film.laterality} film in a row that says {laterality}", "the same laterality")
+
+
+def _check_places(whose: str, film: Film, rows: pd.DataFrame) -> None:
+    """Refuse a finding that lies outside its film, or whose mask has another size."""
+    height, width = film.pixels.shape
+    for _, row in rows.iterrows():
+        if (place := geometry(row)) is None:
+            continue
+        if not (0 <= place.x_px < width and 0 <= place.y_px < height):
+            _fail(whose, f"finding {row['finding_id']} at {place.x_px:g}, {place.y_px:g}",
+                  f"a place on its film of {width} x {height} pixels, counted from the top left")  # fmt: skip
+        mask = place.mask()
+        if mask is not None and mask.shape != film.pixels.shape:
+            _fail(whose, f"a mask of {mask.shape[::-1]}", f"the size of its film, {(width, height)}")
 
 
 def check_backbone(backbone: Backbone) -> None:
