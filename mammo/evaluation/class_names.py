@@ -62,17 +62,24 @@ def _positive_last(table: str, classes: list[str], positive: object, *, certain:
         return [*(one for one in classes if one != wanted[0]), wanted[0]]
     if certain:
         return classes
-    by_key = {key(one): one for one in classes}
-    pairs = [*PAIRS, *(task.classes for task in known_tasks().values() if len(task.classes) == 2)]
-    for pair in [*pairs, ("0", "1"), ("-1", "1")]:
-        if set(by_key) == {key(one) for one in pair}:
-            return [by_key[key(one)] for one in pair]
+    if known := _known_pair(classes):
+        return known
     if otherwise:
         return classes
     raise InputError(
         f"{table}: which of {' and '.join(classes)} is the positive class? Say "
         f"{' or '.join(f'positive={one}' for one in classes)} ({' or '.join(f'--positive {one}' for one in classes)})"
     )
+
+
+def _known_pair(classes: list[str]) -> list[str] | None:
+    """Return two classes in the order of a pair that we know; None if they are none."""
+    by_key = {key(one): one for one in classes}
+    pairs = [*PAIRS, *(task.classes for task in known_tasks().values() if len(task.classes) == 2)]
+    for pair in [*pairs, ("0", "1"), ("-1", "1")]:
+        if set(by_key) == {key(one) for one in pair}:
+            return [by_key[key(one)] for one in pair]
+    return None
 
 
 def key(name: object) -> str:

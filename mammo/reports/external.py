@@ -138,42 +138,50 @@ def evaluate(
     """
     external = read_external(table, by=by, positive=positive, columns=columns)
     give_back()  # what the file was read into, which may be large
-    table, classes, notes = external.table, external.classes, external.notes
-    several = len(table[["seed", "fold"]].drop_duplicates()) > 1
+    several = len(external.table[["seed", "fold"]].drop_duplicates()) > 1
     _check_asked(external, threshold, unit, rule, several=several)
+    notes = list(external.notes)
     if unit is not None:
-        if several:
-            raise InputError(f"{external.name} has several seeds or folds; unit={unit} needs a table with one of each")
-        notes = [*notes, *unit_notes(table, unit)]
-        table, left_out = by_unit(table, task_of(tuple(classes)) or _labels(classes), unit, rule)
-        external = replace(external, table=table, identified=True)
-        notes = [*notes, f"evaluated by {unit}: each takes {RULES[rule]}; {left_out} left out because of two classes"]
+        external, said_of_units = _by_unit(external, unit, rule)
+        notes += said_of_units
     if several:
-        one = experiment_of(external)
-        rows = leaderboard.results([one])
-        found = {head: {name: mean.value for name, mean in means.items()} for _, head, means, _ in rows}
-        text = page([*_notes(notes), "", *leaderboard.text([one], rows)])
-        return ExternalEvaluation(external, found, text)
-    given = None if threshold is None else _given(table, threshold)
-    evaluation = evaluate_table(table, classes, "youden", "val", ("test",), given)
+        return _of_repeats(external, notes)
+    tested, classes = external.table, external.classes
+    given = None if threshold is None else _given(tested, threshold)
+    evaluation = evaluate_table(tested, classes, "youden", "val", ("test",), given)
     found = evaluation.metrics["test"]
     for head, values in found.items():
         if len(classes) == 2 and (values["auroc"].high or 1) < 0.5:
-            notes = [
-                *notes,
-                f"**{head}: AUROC is below 0.5; check that a high score means {classes[1]} and not {classes[0]}**",
-            ]
+            notes.append(
+                f"**{head}: AUROC is below 0.5; check that a high score means {classes[1]} and not {classes[0]}**"
+            )
+    if threshold is not None and not tested.loc[tested["split"] == "test", "score"].gt(threshold).any():
+        notes.append(f"**no score lies above the threshold of {threshold:g}**")
     names = [name for name in SHOWN if any(name in of and of[name].value is not None for of in found.values())]
-    positive_class = classes[1] if len(classes) == 2 else None
-    shown = metrics_table(found, evaluation.counts["test"], names, positive_class)
-    chose = CHOSEN if (table["split"] == "val").any() else UNCHOSEN
+    shown = metrics_table(found, evaluation.counts["test"], names, classes[1] if len(classes) == 2 else None)
+    chose = CHOSEN if (tested["split"] == "val").any() else UNCHOSEN
     said = GIVEN if threshold is not None else chose
     for head, chosen in evaluation.operating.items():
         if chosen.threshold is not None:
             said += f" {head}: threshold {chosen.threshold:.6g}."
-    if threshold is not None and not table.loc[table["split"] == "test", "score"].gt(threshold).any():
-        notes = [*notes, f"**no score lies above the threshold of {threshold:g}**"]
     return ExternalEvaluation(external, found, page([*_notes(notes), "", *shown, "", said]), evaluation)
+
+
+def _by_unit(external: External, unit: str, rule: str) -> tuple[External, list[str]]:
+    """Return the predictions with one row for each unit, and notes on what is left out."""
+    table, labels = external.table, task_of(tuple(external.classes)) or _labels(external.classes)
+    notes = unit_notes(table, unit)
+    table, left_out = by_unit(table, labels, unit, rule)
+    notes = [*notes, f"evaluated by {unit}: each takes {RULES[rule]}; {left_out} left out because of two classes"]
+    return replace(external, table=table, identified=True), notes
+
+
+def _of_repeats(external: External, notes: list[str]) -> ExternalEvaluation:
+    """Return the means over the seeds or folds of a table."""
+    one = experiment_of(external)
+    rows = leaderboard.results([one])
+    found = {head: {name: mean.value for name, mean in means.items()} for _, head, means, _ in rows}
+    return ExternalEvaluation(external, found, page([*_notes(notes), "", *leaderboard.text([one], rows)]))
 
 
 def _check_asked(external: External, threshold: object, unit: str | None, rule: str, *, several: bool) -> None:
@@ -187,6 +195,8 @@ def _check_asked(external: External, threshold: object, unit: str | None, rule: 
         raise InputError(f"threshold={threshold}: expected a finite number, and a table with one seed and fold")
     if unit == "image" and not external.identified:
         raise InputError(f"{external.name} has no column image_id, so that unit=image cannot be evaluated")
+    if unit is not None and several:
+        raise InputError(f"{external.name} has several seeds or folds; unit={unit} needs a table with one of each")
 
 
 def _given(table: pd.DataFrame, threshold: float) -> dict[str, Operating]:

@@ -59,15 +59,24 @@ def recipes(folder: Path) -> list[Recipe]:
     shared = set.intersection(*(set(one.items()) for one in words)) if words else set()
     found: dict[str, dict[str, dict[Of, RunFolder]]] = {}
     for run, of_run in zip(runs, words, strict=True):
-        own = {key: word for key, word in of_run.items() if (key, word) not in shared}
-        name = ", ".join(word if key == "data" else f"{key[5:]}={word}" for key, word in own.items() if is_of_data(key))
-        recipe = ", ".join(f"{key}={word}" for key, word in own.items() if not is_of_data(key))
+        recipe, name = _named(dict(one for one in of_run.items() if one not in shared))
         number = run.config.seed, run.config.data.fold
         found.setdefault(recipe, {}).setdefault(name, {})[number] = run
     if not any(len(of) > 1 for of in found.values()):
         names = sorted({name for of in found.values() for name in of}) or ["none"]
         raise InputError(f"{folder}: a transfer needs finished runs of two data sets; found {', '.join(names)}")
     return [Recipe(settings, found[settings]) for settings in sorted(found)]
+
+
+def _named(settings: dict[str, str]) -> tuple[str, str]:
+    """Return the name of a recipe and that of its data, from the settings that not all runs of a sweep share."""
+    recipe = [f"{key}={word}" for key, word in settings.items() if not is_of_data(key)]
+    data = [
+        word if key == "data" else f"{key.removeprefix('data.')}={word}"
+        for key, word in settings.items()
+        if is_of_data(key)
+    ]
+    return ", ".join(recipe), ", ".join(data)
 
 
 def tests_of(folder: Path) -> list[Path]:

@@ -39,15 +39,7 @@ def gallery(prepared: Prepared, config: Config, heat: HeatMaps, part: str = "tes
     A hit is a first mark that hits a lesion, the hottest first; a miss is a film with lesions none of whose shown marks
     hits one; a false mark is the first mark of a film without lesions, the hottest first.
     """
-    seen = _seen(prepared, config, heat, part)
-    first = {one.film: heat.heats["detector"][one.film].max() for one in seen if one.marks}
-    ordered = sorted((one for one in seen if one.marks), key=lambda one: -first[one.film])
-    kinds = {
-        KINDS[0]: [one for one in ordered if one.places and one.hits[0]][:EACH],
-        KINDS[1]: [one for one in ordered if one.places and not any(one.hits)][:EACH],
-        KINDS[2]: [one for one in ordered if not one.places and not prepared.targets()[one.film]][:EACH],
-    }
-    kinds = {name: films for name, films in kinds.items() if films}
+    kinds = _kinds(prepared, heat, _seen(prepared, config, heat, part))
     if not kinds:
         return None
     drawn, axes = figures.figure(2.1 * 2 * EACH, 3.4 * len(kinds), rows=len(kinds), columns=2 * EACH)
@@ -60,6 +52,18 @@ def gallery(prepared: Prepared, config: Config, heat: HeatMaps, part: str = "tes
     said = "Films as stored; lesions are outlined in blue, marks are numbered by suspicion; heat beside each film"
     drawn.suptitle(said, fontsize=10)
     return drawn
+
+
+def _kinds(prepared: Prepared, heat: HeatMaps, seen: list[Seen]) -> dict[str, list[Seen]]:
+    """Return the films to draw of each kind that has some, the hottest first."""
+    first = {one.film: heat.heats["detector"][one.film].max() for one in seen if one.marks}
+    ordered = sorted((one for one in seen if one.marks), key=lambda one: -first[one.film])
+    kinds = {
+        KINDS[0]: [one for one in ordered if one.places and one.hits[0]][:EACH],
+        KINDS[1]: [one for one in ordered if one.places and not any(one.hits)][:EACH],
+        KINDS[2]: [one for one in ordered if not one.places and not prepared.targets()[one.film]][:EACH],
+    }
+    return {name: films for name, films in kinds.items() if films}
 
 
 def _seen(prepared: Prepared, config: Config, heat: HeatMaps, part: str) -> list[Seen]:
