@@ -3,7 +3,6 @@
 Everything that a tag can refuse is refused before a pixel is decoded, with the tag and the reason.
 """
 
-import math
 import re
 from dataclasses import dataclass, replace
 from typing import BinaryIO
@@ -14,7 +13,7 @@ from mammo.errors import UnreadableFilm
 from mammo.formats.levels import is_inverted, levels_of, padding_of
 from mammo.formats.pixels import Pixels, check_content, shown
 from mammo.formats.stream import Stored, has_pixels, layout_of, read_codes
-from mammo.formats.tags import Tags, read_tags
+from mammo.formats.tags import Tags, positive, read_tags
 from mammo.wording import number_of
 
 _CLASSES = "1.2.840.10008.5.1.4.1.1."
@@ -193,7 +192,7 @@ def spacing_of(tags: Tags) -> tuple[float | None, list[str]]:
         UnreadableFilm: The two sides of a pixel differ by more than 1 %.
     """
     notes: list[str] = []
-    aspect = [_positive(one) for one in tags.reals("PixelAspectRatio")]
+    aspect = [positive(one) for one in tags.reals("PixelAspectRatio")]
     if len(aspect) == 2 and None not in aspect:
         _check_square("PixelAspectRatio", aspect[0], aspect[1])
     own, imager, scanned = (
@@ -205,8 +204,8 @@ def spacing_of(tags: Tags) -> tuple[float | None, list[str]]:
         return own, notes
     if imager is None:
         return scanned, notes
-    factor = _positive(tags.real("EstimatedRadiographicMagnificationFactor"))
-    detector, patient = (_positive(tags.real(f"DistanceSourceTo{end}")) for end in ("Detector", "Patient"))
+    factor = positive(tags.real("EstimatedRadiographicMagnificationFactor"))
+    detector, patient = (positive(tags.real(f"DistanceSourceTo{end}")) for end in ("Detector", "Patient"))
     if factor is None and detector is not None and patient is not None:
         factor = detector / patient
     if factor is None or not 1 <= factor < 10:
@@ -222,7 +221,7 @@ def _spacing(tags: Tags, keyword: str, notes: list[str]) -> float | None:
     sides = tags.reals(keyword)
     if not sides:
         return None
-    usable = [_positive(side) for side in sides[:2]]
+    usable = [positive(side) for side in sides[:2]]
     down, across = usable[0], usable[-1]
     if down is None or across is None or not LEAST_MM <= down <= MOST_MM:
         notes.append(f"{keyword} {shown(chr(92).join(tags.texts(keyword)))} is not usable; left out")
@@ -236,10 +235,6 @@ def _check_square(keyword: str, down: float | None, across: float | None) -> Non
         raise UnreadableFilm(
             f"its pixels are not square ({keyword} {down:g} x {across:g}); resample it to square pixels"
         )
-
-
-def _positive(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) and value > 0 else None
 
 
 _SIDE_OF = {"L": "left", "R": "right", "LEFT": "left", "RIGHT": "right"}

@@ -4,7 +4,6 @@ Lengths are in millimetres. The patient's name and birth date are never read.
 """
 
 import itertools
-import math
 import re
 from collections.abc import Iterable
 from contextlib import suppress
@@ -18,7 +17,7 @@ from mammo.formats.levels import notes_of
 from mammo.formats.pixels import opened, whole_of
 from mammo.formats.remembered import Remembered
 from mammo.formats.stream import has_pixels, layout_of
-from mammo.formats.tags import Tags, is_dicom, read_tags
+from mammo.formats.tags import Tags, is_dicom, positive, read_tags
 from mammo.processes.workers import shared_out
 
 VERSION = 9  # raise it if this file changes a header; a change of the reading of films raises READING_VERSION
@@ -106,10 +105,10 @@ def _dicom(path: str, tags: Tags, file: object) -> Header:
         "exam": _plain(tags.text("StudyInstanceUID")),
         "acquisition": _plain(tags.text("SOPInstanceUID")),
         "taken": _taken(tags),
-        "dose": _positive(tags.real("OrganDose")),
+        "dose": positive(tags.real("OrganDose")),
         "scanner": _plain(f"{tags.decoded('Manufacturer')} {tags.decoded('ManufacturerModelName')}"),
         "photometric": _plain(tags.text("PhotometricInterpretation")),
-        "kvp": _positive(tags.real("KVP")),
+        "kvp": positive(tags.real("KVP")),
         "height": tags.whole("Rows") or 0,
         "width": tags.whole("Columns") or 0,
         "bits": tags.whole("BitsStored") or 0,
@@ -134,10 +133,6 @@ def _taken(tags: Tags) -> str | None:
         if found and (time := "".join(found.groups()[3:])).strip("0"):  # midnight stands for an unknown time
             return f"{''.join(found.groups()[:3])} {time}"
     return None
-
-
-def _positive(number: float | None) -> float | None:
-    return number if number is not None and math.isfinite(number) and number > 0 else None
 
 
 def _plain(text: str | None) -> str | None:

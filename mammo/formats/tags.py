@@ -234,6 +234,11 @@ def _listed(value: object) -> list[object]:
     return list(value) if isinstance(value, list | tuple) or type(value).__name__ == "MultiValue" else [value]  # type: ignore[call-overload]
 
 
+def positive(number: float | None) -> float | None:
+    """Return a finite number above 0; None for any other."""
+    return number if number is not None and math.isfinite(number) and number > 0 else None
+
+
 def _real(text: str) -> float:
     try:
         return float(text.replace(",", "."))
