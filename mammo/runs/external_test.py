@@ -18,7 +18,7 @@ from mammo.datasets.registry import open_dataset
 from mammo.errors import InputError
 from mammo.evaluation.aggregate import UNITS
 from mammo.evaluation.predictions import head_table
-from mammo.files import read_json, write_json, write_table
+from mammo.files import read_json, write_json
 from mammo.models.baselines import majority, shortcuts
 from mammo.processes import resume
 from mammo.processes.devices import Plan, plan_of
@@ -31,7 +31,7 @@ from mammo.runs.log import quieten
 from mammo.runs.outlined import SEGMENTER, write_segments
 from mammo.runs.plugins import load_plugins_of
 from mammo.runs.provenance import PACKAGES, git_commit, versions
-from mammo.runs.write import Answer, answers_of
+from mammo.runs.write import Answer, answers_of, write_samples
 from mammo.tasks.build import build_task
 from mammo.training.external_test import prepare_test
 from mammo.training.fit import fit_and_predict
@@ -100,11 +100,13 @@ def test(
         table, more = _predictions(run, prepared, answers_of(config, prepared, outputs, run.heads(), detector))
         write_json(_provenance(folder, run, prepared, config, plan, command, more), folder / "provenance.json")
         write_json({"settings": {"run": str(run.path), **(said or {})}}, folder / "job.json")
-        _write(folder, prepared, table)
+        written = RunFolder(folder)
+        write_samples(written, prepared)
+        written.write_rows("predictions.csv", table)
         if outputs.heat and detector:
-            write_marks(RunFolder(folder), config, prepared, outputs, outputs.heat, detector)
+            write_marks(written, config, prepared, outputs, outputs.heat, detector)
         if outputs.outlines is not None:
-            write_segments(RunFolder(folder), config, prepared, outputs.outlines, run.selection[SEGMENTER]["level"])
+            write_segments(written, config, prepared, outputs.outlines, run.selection[SEGMENTER]["level"])
         metrics = report.write(folder)
         write_json({"digest": digest, "metrics": metrics}, folder / resume.FINISHED)
     return metrics
@@ -216,17 +218,3 @@ def _provenance(
         "external_test": {"run": os.path.relpath(run.path, folder), "operating": operating},
     }
     return found
-
-
-def _write(folder: Path, prepared: Prepared, predictions: pd.DataFrame) -> None:
-    """Write the tables of a test."""
-    test = RunFolder(folder)
-    test.write_rows("split.csv", prepared.split)
-    write_json(prepared.audit, folder / "split_audit.json")
-    test.write_rows("samples.csv", prepared.crops.table.drop(columns="name"))
-    test.write_rows("films.csv", prepared.crops.films)
-    if len(prepared.crops.unreadable):
-        write_table(prepared.crops.unreadable, folder / "unreadable.csv")
-    else:
-        (folder / "unreadable.csv").unlink(missing_ok=True)
-    test.write_rows("predictions.csv", predictions)

@@ -69,6 +69,13 @@ def open_run(
             events.unlink()
     for sub in ("figures", "heads", "checkpoints"):
         (run.path / sub).mkdir(parents=True, exist_ok=True)
+    write_samples(run, prepared)
+    run.write_learnt(learnt)
+    write_json(provenance, run.path / "provenance.json")
+
+
+def write_samples(run: RunFolder, prepared: Prepared) -> None:
+    """Write the tables of the split and its audit, of the samples, and of the films, read or unreadable."""
     run.write_rows("split.csv", prepared.split)
     write_json(prepared.audit, run.path / "split_audit.json")
     run.write_rows("samples.csv", prepared.crops.table.drop(columns="name"))
@@ -77,8 +84,6 @@ def open_run(
         write_table(prepared.crops.unreadable, run.path / "unreadable.csv")
     else:
         (run.path / "unreadable.csv").unlink(missing_ok=True)
-    run.write_learnt(learnt)
-    write_json(provenance, run.path / "provenance.json")
 
 
 def show_samples(run: RunFolder, prepared: Prepared) -> None:
