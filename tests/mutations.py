@@ -178,7 +178,7 @@ MUTATIONS = {
     "weights of classes": ("models/losses.py", "counts.sum() / len(counts) / counts if", "counts / counts.sum() if", "tests/tasks/test_classification.py", "weigh_alike"),
     "power of the focal loss": ("models/losses.py", "missing**self.gamma", "missing", "tests/models/test_losses.py", "lin_et_al"),
     # what is cut, killed or damaged
-    "other settings go on": ("processes/resume.py", "digest(started) != digest(own)", "digest(started) != digest(started)", RESUME, "own_configuration_alone"),
+    "other settings go on": ("processes/resume.py", "same = digest(started) == digest(own)", "same = True", RESUME, "own_configuration_alone"),
     "finished for all": ("processes/resume.py", 'if record["digest"] == digest(own):', "if False:", RESUME, "beside_a_finished_run"),
     "one folder a second": ("processes/peers.py", 'Path("outputs", own).mkdir(parents=True)', 'Path("outputs", own).mkdir(parents=True, exist_ok=True)', RESUME, "begin_in_one_second"),
     "a lost cache": ("preprocessing/cache.py", "            except OSError:\n                continue\n", "            except OSError:\n                path.unlink()\n", "tests/faults/test_faults.py", "costs_no_block"),

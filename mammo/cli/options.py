@@ -11,7 +11,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, QuotedString
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from mammo.errors import InputError
 from mammo.processes import peers, resume
@@ -82,15 +82,11 @@ def check_line(arguments: list[str], conf: Path) -> None:
     known, _ = get_args_parser().parse_known_args(arguments)
     if known.cfg or known.help or known.hydra_help or known.info or known.shell_completion:
         return
-    where = [f"hydra.searchpath=[file://{Path(known.config_dir).absolute()}]"] if known.config_dir else []
     jobs, name = [], None
     for line in lines_of(known.overrides, sweep=known.multirun):
-        with initialize_config_dir(str(conf), version_base="1.3"):
-            composed = compose("config", [*line, *where], return_hydra_config=True)
-        hydra_cfg: Any = OmegaConf.to_container(composed.hydra, resolve=False)
+        own, hydra_cfg = _composed(line, conf, known.config_dir)
         if (name := hydra_cfg["runtime"]["choices"].get("sweep")) and not known.multirun:
             raise InputError(f"sweep={name} starts several jobs; add -m, python train.py -m sweep={name}")
-        own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
         words = [one for one in line if not one.startswith("hydra")]
         config = settings.resolve(own, words)
         jobs.append((config, words))
@@ -102,6 +98,21 @@ def check_line(arguments: list[str], conf: Path) -> None:
     parsed = OverridesParser.create().parse_overrides(known.overrides)
     if not any(isinstance(one.value(), Glob) for one in parsed):  # whose files may be of any variant
         unread.check_read(jobs, name)
+
+
+def _composed(line: list[str], conf: Path, own: str | None) -> tuple[DictConfig, dict[str, Any]]:
+    """Return what Hydra composes of a line: the settings of the program, and those of Hydra itself.
+
+    Args:
+        line: The words of a single run.
+        conf: The folder of groups.
+        own: The user's folder of more groups; None if there is none.
+    """
+    where = [f"hydra.searchpath=[file://{Path(own).absolute()}]"] if own else []
+    with initialize_config_dir(str(conf), version_base="1.3"):
+        composed = compose("config", [*line, *where], return_hydra_config=True)
+    hydra_cfg: Any = OmegaConf.to_container(composed.hydra, resolve=False)
+    return OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]), hydra_cfg
 
 
 def lines_of(overrides: list[str], *, sweep: bool) -> list[list[str]]:

@@ -64,18 +64,10 @@ def predict(
     The exit status is 0 (all films were predicted), 1 (some files were left out) or 2 (none could be used). With
     --self-test it is 0 (each stage gives what it gave at the end of training) or 1 (one differs).
     """
-    from mammo.cells import for_people
-    from mammo.files import write_table
-    from mammo.inference.build import build_predictor, open_run
+    from mammo.inference.build import build_predictor
     from mammo.inference.films import films_of
-    from mammo.runs.plugins import load_plugins_of
 
-    folder = open_run(run)
-    if not run.is_file():
-        from mammo.runs.external_data import check_run  # imports Hydra, which an ONNX file does not need
-
-        check_run(folder)
-    load_plugins_of(folder)
+    folder = _opened(run)
     if self_test or not films:
         if films or not self_test:
             raise InputError("expected films, or --self-test without films; name films, a folder or a table")
@@ -86,11 +78,9 @@ def predict(
     detects = folder.config.task.kind == "detection"
     if marks is not None and not detects:
         raise InputError(f"--marks: {run} is no detector, so it has no marks; leave the option out")
-    marks = out.parent / "marks.csv" if marks is None and out is not None and detects else marks
-    for new in filter(None, (out, marks)):
-        _check_new(new)
-    if out is not None and marks is not None and out.resolve() == marks.resolve():
-        raise InputError(f"{out} would hold the answers and the marks; name one file with --out, another with --marks")
+    if marks is None and out is not None and detects:
+        marks = out.parent / "marks.csv"
+    _check_tables(out, marks)
     dicom = {option: path for option, path in (("--dicom-sr", dicom_sr), ("--dicom-seg", dicom_seg)) if path}
     _check_dicom(folder, dicom)
     named, data = with_settings(films)
@@ -104,10 +94,7 @@ def predict(
     answers = answers_for(predictor, asked, at=point_of(at), units=chosen, partners=head is None, force=force)
     for option, objects in dicom.items():
         answers.notes += _write_dicom(option, answers, list(asked.rows["path"]), objects)
-    for path, table in ((out, answers.table), (marks, answers.marks)):
-        if path is not None and table is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_table(for_people(table), path, new=True)
+    _write_tables(answers, out, marks)
     if json_:
         typer.echo(json.dumps(answers.as_json(), indent=1, allow_nan=False))
     else:
@@ -115,6 +102,20 @@ def predict(
         typer.echo("\n".join([*answers.lines(every=out is None), *written]))
     if answers.left_out:
         raise typer.Exit(1 if answers.predicted else NOTHING)
+
+
+def _opened(path: Path) -> "RunFolder":
+    """Return the run, whose own classes are loaded then; refuse one that has not finished."""
+    from mammo.inference.build import open_run
+    from mammo.runs.plugins import load_plugins_of
+
+    run = open_run(path)
+    if not path.is_file():
+        from mammo.runs.external_data import check_run  # imports Hydra, which an ONNX file does not need
+
+        check_run(run)
+    load_plugins_of(run)
+    return run
 
 
 def _self_test(run: "RunFolder", *, as_json: bool) -> None:
@@ -145,13 +146,27 @@ def _is_there(path: Path) -> bool:
     return True
 
 
-def _check_new(path: Path) -> None:
-    """Refuse a table that exists, or that cannot be written, before anything is computed for it."""
+def _check_tables(out: Path | None, marks: Path | None) -> None:
+    """Refuse tables that exist, or that cannot be written, before anything is computed for them."""
     from mammo.files import check_new_table
     from mammo.runs.checks import check_writable
 
-    check_new_table(path, "--out or --marks")
-    check_writable(path.parent, "the folder of the table")
+    for path in filter(None, (out, marks)):
+        check_new_table(path, "--out or --marks")
+        check_writable(path.parent, "the folder of the table")
+    if out is not None and marks is not None and out.resolve() == marks.resolve():
+        raise InputError(f"{out} would hold the answers and the marks; name one file with --out, another with --marks")
+
+
+def _write_tables(answers: "Answers", out: Path | None, marks: Path | None) -> None:
+    """Write the table of answers, and that of a detector's marks, where they have a path."""
+    from mammo.cells import for_people
+    from mammo.files import write_table
+
+    for path, table in ((out, answers.table), (marks, answers.marks)):
+        if path is not None and table is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_table(for_people(table), path, new=True)
 
 
 def _check_dicom(run: "RunFolder", folders: dict[str, Path]) -> None:

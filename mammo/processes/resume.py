@@ -35,7 +35,10 @@ def digest(config: dict[str, Any]) -> str:
 
 def changed(before: Config, now: Config) -> list[str]:
     """Return the groups and keys that differ between two settings; that a run goes on is no difference."""
-    first, second = before.as_dict(), now.as_dict()
+    return _differing(before.as_dict(), now.as_dict())
+
+
+def _differing(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
     return sorted(key for key in {*first, *second} - {"ckpt_path"} if first.get(key) != second.get(key))
 
 
@@ -225,25 +228,29 @@ def begin(folder: Path, config: Config, *, of_sweep: bool, main: bool) -> tuple[
             if main:
                 _clean(folder)
             return config, dict(record["metrics"])
-    provenance = folder / "provenance.json"
-    started = None
-    with contextlib.suppress(FileNotFoundError):
-        started = json.loads(provenance.read_text())["config"]
-    if goes_on and not of_sweep and started is None:
-        log.info("note   %s: nothing to continue, so a new run starts", LAST)
-    if goes_on and started is not None and digest(started) != digest(own):
-        other = sorted(key for key in {*started, *own} - {"ckpt_path"} if started.get(key) != own.get(key))
-        if not of_sweep:
-            raise InputError(
-                f"{LAST}: {folder} was started with another {', '.join(other)}; use the same "
-                f"settings, or resume={folder} alone"
-            )
-        started = None
-    if main and not (goes_on and started is not None):
+    continues = goes_on and _is_of(folder, own, of_sweep=of_sweep)
+    if main and not continues:
         finished.unlink(missing_ok=True)
-        provenance.unlink(missing_ok=True)
+        (folder / "provenance.json").unlink(missing_ok=True)
         _clean(folder)
     return (replace(config, ckpt_path="last") if goes_on and config.fit else config), None
+
+
+def _is_of(folder: Path, own: dict[str, Any], *, of_sweep: bool) -> bool:
+    """Tell whether a job was started in a folder with the job's own settings; a run of others is refused."""
+    try:
+        started = json.loads((folder / "provenance.json").read_text())["config"]
+    except FileNotFoundError:
+        if not of_sweep:
+            log.info("note   %s: nothing to continue, so a new run starts", LAST)
+        return False
+    same = digest(started) == digest(own)
+    if not same and not of_sweep:
+        raise InputError(
+            f"{LAST}: {folder} was started with another {', '.join(_differing(started, own))}; use the same "
+            f"settings, or resume={folder} alone"
+        )
+    return same
 
 
 def finish(folder: Path, config: Config, metrics: dict[str, float]) -> None:
