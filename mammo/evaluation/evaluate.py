@@ -1,5 +1,6 @@
 """The evaluation of a predictions table of samples, images or patients: its choices, metrics and counts."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,15 +33,16 @@ class Evaluation:
         }
         return {"n": self.counts, "operating": {head: vars(one) for head, one in self.operating.items()}} | plain
 
-    def flat(self, suffix: str = "") -> dict[str, float]:
-        """Return each defined value under the key `<split><suffix>/<head>/<metric>`."""
-        return {
-            f"{split}{suffix}/{head}/{name}": value.value
-            for split, heads in self.metrics.items()
-            for head, values in heads.items()
-            for name, value in values.items()
-            if value.value is not None
-        }
+
+def flat(metrics: Mapping[str, Metrics], suffix: str = "") -> dict[str, float]:
+    """Return each defined value of the metrics by split under the key `<split><suffix>/<head>/<metric>`."""
+    return {
+        f"{split}{suffix}/{head}/{name}": value.value
+        for split, heads in metrics.items()
+        for head, values in heads.items()
+        for name, value in values.items()
+        if value.value is not None
+    }
 
 
 def evaluate_table(

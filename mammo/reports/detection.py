@@ -21,6 +21,7 @@ from mammo.evaluation.detection import (
     detections,
     evaluate_marks,
 )
+from mammo.evaluation.evaluate import flat
 from mammo.evaluation.experiments import Experiment
 from mammo.evaluation.lesion_windows import BRIGHTNESS, HEAT, areas
 from mammo.evaluation.marks import HIT_MM, Detection
@@ -99,15 +100,8 @@ def write(run: RunFolder) -> Marks:
     facts: dict[str, Any] = {"rule": RULE, "n": {split: _counts(heads) for split, heads in of_split.items() if heads}}
     for split, heads in values.items():
         facts[split] = {head: {name: one.as_json() for name, one in of.items()} for head, of in heads.items()}
-    flat = {
-        f"{split}/{head}/{name}": one.value
-        for split, heads in values.items()
-        for head, of in heads.items()
-        for name, one in of.items()
-        if one.value is not None
-    }
     if not of_split.get("test"):
-        return Marks([], {"detection": facts}, flat)
+        return Marks([], {"detection": facts}, flat(values))
     tested, apart = of_split["test"], _differences(of_split["test"])
     facts["differences"] = {name: {key: one.as_json() for key, one in of.items()} for name, of in apart.items()}
     from mammo.reports import detection_figures  # noqa: PLC0415 - matplotlib
@@ -126,7 +120,7 @@ def write(run: RunFolder) -> Marks:
     if (windows := run.windows) is not None:
         said, facts["windows"] = _windows(windows, run.provenance["classes"])
         lines += said
-    return Marks(lines, {"detection": facts}, flat)
+    return Marks(lines, {"detection": facts}, flat(values))
 
 
 def side_by_side(experiments: list[Experiment], *, refuse: bool = True) -> list[str]:

@@ -12,7 +12,7 @@ from mammo.datasets.labels import Labels
 from mammo.errors import InputError
 from mammo.evaluation import curves
 from mammo.evaluation.aggregate import RULES, by_unit, telling_units, unit_notes, with_places
-from mammo.evaluation.evaluate import Evaluation, evaluate_table
+from mammo.evaluation.evaluate import Evaluation, evaluate_table, flat
 from mammo.evaluation.leaks import Leak, check_tables, protocol
 from mammo.evaluation.metrics import class_score
 from mammo.evaluation.operating_point import Operating
@@ -91,10 +91,10 @@ def write(folder: Path) -> dict[str, float]:
         lines += [f"![{image.stem}](figures/{image.name})", ""]
     lines += [f"Command: `{shlex.join(found.test.provenance['command'])}`", ""]
     write_text(page(lines), folder / "report.md")
-    flat = evaluation.flat() | marks.flat
+    numbers = flat(evaluation.metrics) | marks.flat
     for name, unit in found.units.items():
-        flat |= unit.evaluation.flat(f"_by_{name}")
-    return flat
+        numbers |= flat(unit.evaluation.metrics, f"_by_{name}")
+    return numbers
 
 
 def read(folder: Path) -> Tested:

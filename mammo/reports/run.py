@@ -12,7 +12,7 @@ from mammo.datasets.findings import PARTS
 from mammo.datasets.labels import Labels
 from mammo.evaluation.aggregate import RULES, by_unit, rows_for_units, telling_units, unit_notes, with_places
 from mammo.evaluation.bootstrap import Value
-from mammo.evaluation.evaluate import Evaluation, Metrics, evaluate_table
+from mammo.evaluation.evaluate import Evaluation, Metrics, evaluate_table, flat
 from mammo.evaluation.leaks import Leak, check_tables, protocol
 from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.subgroups import beyond_shortcuts, by_subgroup, facts_of, one_liner
@@ -90,10 +90,10 @@ def write(folder: Path) -> dict[str, float]:
         lines += [f"![{image.stem}](figures/{image.name})", ""]
     lines += [f"Command: `{shlex.join(run.provenance['command'])}`", ""]
     write_text(page(lines), folder / "report.md")
-    flat = evaluation.flat() | marks.flat
+    numbers = flat(evaluation.metrics) | marks.flat
     for unit, (one, *_) in units.items():
-        flat |= one.flat(f"_by_{unit}")
-    return flat
+        numbers |= flat(one.metrics, f"_by_{unit}")
+    return numbers
 
 
 def _by_units(config: Config, table: pd.DataFrame, classes: list[str], notes: dict[str, list[str]]) -> Units:

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from mammo.evaluation.bootstrap import Value
+from mammo.evaluation.evaluate import flat
 from mammo.evaluation.mark_tables import check_images, checked
 from mammo.evaluation.segmentation import MEASURES, SEGMENTS, Segmentation, compare_dice, evaluate_segments
 from mammo.reports.detection import Marks, check_heads
@@ -51,16 +52,10 @@ def write(run: RunFolder) -> Marks:
     }
     values = {split: {head: evaluate_segments(rows) for head, rows in of.items()} for split, of in tables.items()}
     facts: dict[str, Any] = {split: {head: one.as_json() for head, one in of.items()} for split, of in values.items()}
-    flat = {
-        f"{split}/{head}/{name}": value.value
-        for split, of in values.items()
-        for head, one in of.items()
-        for name, value in one.values.items()
-        if value.value is not None
-    }
+    numbers = flat({split: {head: one.values for head, one in of.items()} for split, of in values.items()})
     if "test" not in values:
         none = "No test image has a known region, so nothing is judged here."
-        return Marks([*_title(target), none, ""], {"segmentation": facts}, flat)
+        return Marks([*_title(target), none, ""], {"segmentation": facts}, numbers)
     tested = tables["test"]
     apart = {head: compare_dice(tested[SEGMENTER], rows) for head, rows in tested.items() if head != SEGMENTER}
     facts["differences"] = {f"{SEGMENTER} - {head}": value.as_json() for head, value in apart.items()}
@@ -69,7 +64,7 @@ def write(run: RunFolder) -> Marks:
         rows = [[f"{SEGMENTER} - {head}", signed(value)] for head, value in apart.items()]
         said = "On the same images and patients. If an interval contains 0, no difference is shown."
         lines += ["### Segmenter minus baselines", "", said, "", *markdown(["", "Dice"], rows), ""]
-    return Marks(lines, {"segmentation": facts}, flat)
+    return Marks(lines, {"segmentation": facts}, numbers)
 
 
 def _title(target: str) -> list[str]:
