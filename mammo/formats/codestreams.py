@@ -136,20 +136,7 @@ def jpeg2000(data: bytes, rows: int, columns: int) -> tuple[np.ndarray, int, boo
 
 def _check_tiles(data: bytes, at: int, rows: int, columns: int) -> None:
     """Refuse a codestream in which a part of a tile is missing; the parts state their lengths."""
-    while True:
-        if len(data) < at + 4:
-            raise UnreadableFilm(EARLY)
-        marker, length = struct.unpack_from(">HH", data, at)
-        if marker == 0xFF90:
-            break
-        if marker < 0xFF00 or length < 2:
-            raise UnreadableFilm(DAMAGED)
-        if marker == 0xFF52 and data[at + 4] & 1:  # precincts, of which tiny ones would fill the memory
-            sizes = data[at + 14 : at + 2 + length] or b"\xff"
-            across, down = sizes[-1] & 15, sizes[-1] >> 4
-            if (columns >> across) * (rows >> down) > 1 << 20:
-                raise UnreadableFilm(DAMAGED)
-        at += 2 + length
+    at = _first_tile(data, at, rows, columns)
     while len(data) >= at + 12 and data[at : at + 2] == b"\xff\x90":
         length = struct.unpack_from(">I", data, at + 6)[0]
         if not length:  # the last part, up to the end
@@ -163,6 +150,24 @@ def _check_tiles(data: bytes, at: int, rows: int, columns: int) -> None:
         raise UnreadableFilm(EARLY)
     if at < len(data) - 1 and data[at : at + 2] != b"\xff\xd9":
         raise UnreadableFilm(DAMAGED)
+
+
+def _first_tile(data: bytes, at: int, rows: int, columns: int) -> int:
+    """Return where the first part of a tile begins, behind the segments of the header from `at` on."""
+    while True:
+        if len(data) < at + 4:
+            raise UnreadableFilm(EARLY)
+        marker, length = struct.unpack_from(">HH", data, at)
+        if marker == 0xFF90:
+            return at
+        if marker < 0xFF00 or length < 2:
+            raise UnreadableFilm(DAMAGED)
+        if marker == 0xFF52 and data[at + 4] & 1:  # precincts, of which tiny ones would fill the memory
+            sizes = data[at + 14 : at + 2 + length] or b"\xff"
+            across, down = sizes[-1] & 15, sizes[-1] >> 4
+            if (columns >> across) * (rows >> down) > 1 << 20:
+                raise UnreadableFilm(DAMAGED)
+        at += 2 + length
 
 
 def _check_frame(height: int, width: int, components: int, precision: int, rows: int, columns: int) -> None:

@@ -145,18 +145,26 @@ def _modality(tags: Tags, stored: np.ndarray) -> tuple[np.ndarray, list[str]]:
 
 def _voi(tags: Tags, values: np.ndarray) -> tuple[np.ndarray | None, list[str]]:
     """Return the grey levels in [0, 1] by the first VOI table, or else by the first window; None without either."""
+    items = tags.items("VOILUTSequence")
+    if not items:
+        return _windowed(tags, values)
+    table = _lut(items[0], negative=values.min() < 0)
+    if table is None or table[0].max() <= 0:
+        grey, notes = _windowed(tags, values)
+        return grey, ["VOILUTSequence is not usable; left out", *notes]
+    entries, _, depth = table
+    used = int(entries.max()).bit_length()  # some state 16 bits and fill 12, and some state 8
+    used -= entries.max() == 1 << depth  # white, rounded up
+    notes = []
+    if used > depth:
+        notes.append(f"the VOI table states {depth} bits, but its entries have {used}, which are taken")
+    window = "; the window is not" if tags.texts("WindowCenter") else ""
+    return _looked_up(table, values) / ((1 << used) - 1), [*notes, f"VOI table applied{window}"]
+
+
+def _windowed(tags: Tags, values: np.ndarray) -> tuple[np.ndarray | None, list[str]]:
+    """Return the grey levels in [0, 1] by the first window; None without a usable one."""
     notes: list[str] = []
-    if items := tags.items("VOILUTSequence"):
-        table = _lut(items[0], negative=values.min() < 0)
-        if table is not None and table[0].max() > 0:
-            entries, _, depth = table
-            used = int(entries.max()).bit_length()  # some state 16 bits and fill 12, and some state 8
-            used -= entries.max() == 1 << depth  # white, rounded up
-            window = "; the window is not" if tags.texts("WindowCenter") else ""
-            if used > depth:
-                notes.append(f"the VOI table states {depth} bits, but its entries have {used}, which are taken")
-            return _looked_up(table, values) / ((1 << used) - 1), [*notes, f"VOI table applied{window}"]
-        notes.append("VOILUTSequence is not usable; left out")
     centre, width = tags.real("WindowCenter"), tags.real("WindowWidth")
     if centre is None and width is None:
         return None, notes

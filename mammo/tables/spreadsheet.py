@@ -158,20 +158,15 @@ def _csv(text: str, said: str, first_row: int) -> Iterator[list[str]]:
     """Yield the rows of a text, the blank ones too; a row that does not fit the header ends it with an error."""
     named = re.match(r'"?sep=([,;\t|])"?[ \t]*(\n|$)', text, re.IGNORECASE)  # for Excel, which does not show the line
     text = text[named.end() :] if named else text
-    bare = re.sub(r'"[^"]*"', "", text[:100_000]).lstrip("\n").split("\n")
-    separator = named[1] if named else max(SEPARATORS, key=bare[0].count)
-    if not named and not any(map(bare[0].count, SEPARATORS)):
-        below = max(bare[1:TITLE_WITHIN], key=lambda line: max(map(line.count, SEPARATORS)), default="")
-        separator = max(SEPARATORS, key=below.count)  # a title above the header, or a table of one column
+    separator = named[1] if named else _separator(text)
     reader = csv.reader(_lines(text), delimiter=separator, skipinitialspace=True, strict=True)
     unfit, width, least = "", 0, 0
     try:
         for number, line in enumerate(reader, start=first_row - 1):
-            if width > 1 and (len(line) < least or len(line) > width) and not unfit and any(map(str.strip, line)):
-                if len(line) < least or any(line[width:]):
-                    unfit = f"row {number} has {len(line)} fields, and the header has {width}"
-            elif not width and any(map(str.strip, line)):
+            if not width and any(map(str.strip, line)):
                 width, least = len(line), max(place for place, name in enumerate(line, start=1) if name.strip())
+            elif width > 1 and not unfit and (len(line) < least or any(line[width:])) and any(map(str.strip, line)):
+                unfit = f"row {number} has {len(line)} fields, and the header has {width}"
             yield line
     except csv.Error as error:
         why = "a quotation mark is not closed" if "unexpected end" in str(error) else str(error)
@@ -181,6 +176,15 @@ def _csv(text: str, said: str, first_row: int) -> Iterator[list[str]]:
             f"{said}; {unfit}; a comma in a number or name needs quotes or another separator, and row names need a "
             "header of their own"
         )
+
+
+def _separator(text: str) -> str:
+    """Return the separator of the header, or if that is a title of one cell, of the fullest line below it."""
+    bare = re.sub(r'"[^"]*"', "", text[:100_000]).lstrip("\n").split("\n")
+    if any(map(bare[0].count, SEPARATORS)):
+        return max(SEPARATORS, key=bare[0].count)
+    below = max(bare[1:TITLE_WITHIN], key=lambda line: max(map(line.count, SEPARATORS)), default="")
+    return max(SEPARATORS, key=below.count)
 
 
 def _lines(text: str) -> Iterator[str]:
