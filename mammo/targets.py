@@ -59,11 +59,13 @@ def build(
     takes = signature(cls).parameters
     lists = ", ".join(takes) or "nothing"
     any_key = any(one.kind is Parameter.VAR_KEYWORD for one in takes.values())
+    required = {name for name, one in takes.items() if one.default is Parameter.empty}
     given = {}
     for one in fields(config):
         value = getattr(config, one.name)
-        required = one.name in takes and takes[one.name].default is Parameter.empty
-        if one.name in {"name", "_target_", "arguments", *general} or (value == one.default and not required):
+        if one.name in {"name", "_target_", "arguments", *general}:
+            continue
+        if value == one.default and one.name not in required:
             continue
         if one.name not in takes and not any_key:
             raise InputError(f"{group}.{one.name}={value} does nothing with {named}, which takes {lists}")

@@ -147,17 +147,16 @@ class Lesion:
             raise InputError(
                 f"no background can be placed, as no lesion of the training and validation parts {lost}; use crop=whole"
             )
-        asks = []
-        for row in rows_of(normals):
-            rng = np.random.default_rng([seed, 0xBAC6, *str(row["image_id"]).encode()])
-            asks.append(self._ask(row, "place", places[rng.integers(len(places))]))
-        backgrounds = self._cut(normals, asks, cutter)
+        backgrounds = self._cut(normals, [self._background(row, places, seed) for row in rows_of(normals)], cutter)
         samples += [sample_row(row, first, row["image_id"], inner=more) for row, ((first, *more),) in backgrounds]
-        note = (
-            f"{number_of(len(off), 'finding has', 'findings have')} no place on the breast "
-            f"({', '.join(named[off.index])})"
-        )
+        said = number_of(len(off), "finding has", "findings have")
+        note = f"{said} no place on the breast ({', '.join(named[off.index])})"
         return samples, [f"{note}; crop.without_circle={self.without_circle} applies"] if len(off) else []
+
+    def _background(self, row: pd.Series, places: list[tuple[float, float]], seed: int) -> Ask:
+        """Return the request for a window of a normal image, at a place where a lesion of another image lies."""
+        rng = np.random.default_rng([seed, 0xBAC6, *str(row["image_id"]).encode()])
+        return self._ask(row, "place", places[rng.integers(len(places))])
 
     def look(self, row: pd.Series, at: tuple[float, float] | None = None) -> Look:
         """Return the window around a point of a new film, or windows all over its breast."""

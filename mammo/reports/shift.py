@@ -94,8 +94,9 @@ def _threshold(rows: Rows, at: str) -> str:
 
 
 def _prevalence(rows: Rows, positive: str) -> str:
-    own, here, ppv, at_own = (rows[name] for name in ("prevalence", "prevalence", "ppv", "ppv_at_own_prevalence"))
-    line = f"- Prevalence: {_percent(own.own)} are {positive} on the run's own test part, {_percent(here.here)} here."
+    share, ppv, at_own = (rows[name] for name in ("prevalence", "ppv", "ppv_at_own_prevalence"))
+    own, here = _percent(share.own), _percent(share.here)
+    line = f"- Prevalence: {own} are {positive} on the run's own test part, {here} here."
     if ppv.here.value is None:
         return f"{line} Nothing is called {positive}."
     line += (

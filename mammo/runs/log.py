@@ -76,16 +76,21 @@ def say_plan(
         log.warning("leak?  %d patients of the test part have almost the name of a patient learnt before", almost)
     if doubted := len(prepared.audit.get("patients_alike_in_two_splits", ())):
         log.warning("leak?  %d groups of patients with almost the same names lie in several splits", doubted)
-    net, model = task.net, config.model
-    sizes = {name: parameter.numel() for name, parameter in net.named_parameters()}
-    trained = sum(parameter.numel() for parameter in net.parameters() if parameter.requires_grad)
-    fresh = sum(size for name, size in sizes.items() if name not in net.loaded)
     if config.fit:
-        shown = f"{trained:,} of {sum(sizes.values()):,} parameters are trained, {fresh:,} of them from random values"
-        log.info("model  %s: %s", config.network, shown)
-        if model.weights is None and model.trainable != "all" and config.task.kind != "detection":
-            log.info("note   model.weights=null: nothing can stay frozen, so all parameters are trained")
+        _say_model(config, task)
     else:
         log.info("model  %s: nothing is trained, all weights are those of %s", config.network, config.ckpt_path)
     log.info("run    %d %s, %s%s, batches of %d, into %s", plan.world, plan.accelerator, plan.precision, plan.why,
              config.data.batch_size, folder)  # fmt: skip
+
+
+def _say_model(config: Config, task: Task) -> None:
+    """Log how many parameters are trained, and how many of them from random values."""
+    net, model = task.net, config.model
+    sizes = {name: parameter.numel() for name, parameter in net.named_parameters()}
+    trained = sum(parameter.numel() for parameter in net.parameters() if parameter.requires_grad)
+    fresh = sum(size for name, size in sizes.items() if name not in net.loaded)
+    shown = f"{trained:,} of {sum(sizes.values()):,} parameters are trained, {fresh:,} of them from random values"
+    log.info("model  %s: %s", config.network, shown)
+    if model.weights is None and model.trainable != "all" and config.task.kind != "detection":
+        log.info("note   model.weights=null: nothing can stay frozen, so all parameters are trained")
