@@ -145,23 +145,9 @@ def recalibrate(
     moved = 0.0 if prevalence is None else logit(there) - logit(arrays["share"].clip(FLOOR, 1 - FLOOR))
     chosen = {name: _percentiles(arrays[name]) for name in ("threshold", "temperature")}
     chosen["offset"] = _percentiles(arrays["offset"] + moved)
-    ppv, npv = predictive_values(arrays["sensitivity"], arrays["specificity"], there)
-    of = {True: len(np.unique(one.patients[positive])), False: len(np.unique(one.patients[~positive]))}
-    reached = {
-        "auroc": interval(arrays["auroc"], min(of.values())),
-        "sensitivity_at_threshold": interval(arrays["sensitivity"], of[True]),
-        "specificity_at_threshold": interval(arrays["specificity"], of[False]),
-        "sensitivity_expected": Value(float(np.nanmean(arrays["sensitivity_of_others"][1:])), reason=OWN),
-        "specificity_expected": Value(float(np.nanmean(arrays["specificity_of_others"][1:])), reason=OWN),
-        "ppv": interval(ppv, min(of.values())),
-        "npv": interval(npv, min(of.values())),
-    }
-    old = {
-        "sensitivity_at_threshold": interval(arrays["sensitivity_before"], of[True]),
-        "specificity_at_threshold": interval(arrays["specificity_before"], of[False]),
-    }
+    reached, old = _reached(arrays, there, *(len(np.unique(one.patients[kind])) for kind in (positive, ~positive)))
     more = {
-        name: samples_needed(arrays[number], int(kind.sum()), half_width) - int(kind.sum())
+        name: max(samples_needed(arrays[number], int(kind.sum()), half_width) - int(kind.sum()), 0)
         for name, number, kind in (("positive", "sensitivity", positive), ("negative", "specificity", ~positive))
     }
     operating = Recalibrated(
@@ -171,9 +157,29 @@ def recalibrate(
         chosen["temperature"].value,
         float(chosen["offset"].value or 0.0),
     )
-    more = {name: max(number, 0) for name, number in more.items()}
     old = old if before.threshold is not None else {}
     return Recalibration(operating, before, chosen | reached, old, more, there, counts)
+
+
+def _reached(
+    arrays: dict[str, np.ndarray], prevalence: float, positives: int, negatives: int
+) -> tuple[dict[str, Value], dict[str, Value]]:
+    """Return what the new threshold reaches, and what the old one does, on so many positive and negative patients."""
+    ppv, npv = predictive_values(arrays["sensitivity"], arrays["specificity"], prevalence)
+    reached = {
+        "auroc": interval(arrays["auroc"], min(positives, negatives)),
+        "sensitivity_at_threshold": interval(arrays["sensitivity"], positives),
+        "specificity_at_threshold": interval(arrays["specificity"], negatives),
+        "sensitivity_expected": Value(float(np.nanmean(arrays["sensitivity_of_others"][1:])), reason=OWN),
+        "specificity_expected": Value(float(np.nanmean(arrays["specificity_of_others"][1:])), reason=OWN),
+        "ppv": interval(ppv, min(positives, negatives)),
+        "npv": interval(npv, min(positives, negatives)),
+    }
+    old = {
+        "sensitivity_at_threshold": interval(arrays["sensitivity_before"], positives),
+        "specificity_at_threshold": interval(arrays["specificity_before"], negatives),
+    }
+    return reached, old
 
 
 def prevalence_of_samples(prevalence: float, positive: np.ndarray, patients: np.ndarray) -> float:

@@ -56,20 +56,14 @@ def provenance_of(
     Raises:
         InputError: The run was begun with another precision.
     """
-    program = ["python", "train.py"] if Path(sys.argv[0]).name == "train.py" else ["mammo", "train"]
-    command = [*program, *(word for word in sys.argv[1:] if word != LAST)]
-    if run.from_python:
-        command = ["mammo.train", *(f"{key}={value}" for key, value in run.job.items())]
-    if goes_on:
-        command = run.provenance["command"]
-        if run.provenance["precision"] != plan.precision:
-            raise InputError(
-                f"{run.path} was trained with precision {run.provenance['precision']}, but this machine uses "
-                f"{plan.precision}; continue on a machine like the first one, or start a new run"
-            )
+    if goes_on and run.provenance["precision"] != plan.precision:
+        raise InputError(
+            f"{run.path} was trained with precision {run.provenance['precision']}, but this machine uses "
+            f"{plan.precision}; continue on a machine like the first one, or start a new run"
+        )
     crop, dataset, plain = prepared.crop, prepared.dataset, config.as_dict()
     found: dict[str, Any] = {
-        "command": command,
+        "command": run.provenance["command"] if goes_on else _command(run),
         "config": plain if not config.fit else plain | {"ckpt_path": None},
         "classes": list(prepared.labels.classes),
         "crop": {"leak": crop.leak, "caption": crop.caption, "several_per_image": crop.several_per_image},
@@ -102,6 +96,14 @@ def provenance_of(
         found["notes"] = [*prepared.notes, *said, *more]
         found |= {"trained_in": str(earlier.path), "tested_on_learnt": known} | almost
     return found
+
+
+def _command(run: RunFolder) -> list[str]:
+    """Return the words that started a run."""
+    if run.from_python:
+        return ["mammo.train", *(f"{key}={value}" for key, value in run.job.items())]
+    program = ["python", "train.py"] if Path(sys.argv[0]).name == "train.py" else ["mammo", "train"]
+    return [*program, *(word for word in sys.argv[1:] if word != LAST)]
 
 
 def _learnt(trainer: RunFolder, prepared: Prepared, config: Config) -> tuple[list[str], list[str]]:

@@ -34,13 +34,7 @@ def workbook(data: bytes, said: str, notes: list[str], percents: bool) -> tuple[
 
     try:
         archive = zipfile.ZipFile(io.BytesIO(data))
-        names = archive.namelist()
-        if "mimetype" in names:
-            raise InputError(f"{said}, found an OpenDocument file; save it as XLSX or CSV")
-        if "xl/workbook.xml" not in names and "[Content_Types].xml" in names:
-            raise InputError(f"{said}, found another file of an office program; save the table as XLSX or CSV")
-        if "xl/workbook.xml" not in names:
-            raise InputError(f"{said}, found a ZIP archive; unpack it and name the table in it")
+        _check_names(archive.namelist(), said)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about formats of cells, which do not count here
             book = load_workbook(io.BytesIO(data), read_only=True, data_only=True)
@@ -67,6 +61,16 @@ def workbook(data: bytes, said: str, notes: list[str], percents: bool) -> tuple[
     _fill_merged(rows, marked, header, notes)
     _say_hidden(rows, marked, header, notes)
     return rows, others
+
+
+def _check_names(names: list[str], said: str) -> None:
+    """Refuse an archive whose files are not those of a workbook."""
+    if "mimetype" in names:
+        raise InputError(f"{said}, found an OpenDocument file; save it as XLSX or CSV")
+    if "xl/workbook.xml" not in names and "[Content_Types].xml" in names:
+        raise InputError(f"{said}, found another file of an office program; save the table as XLSX or CSV")
+    if "xl/workbook.xml" not in names:
+        raise InputError(f"{said}, found a ZIP archive; unpack it and name the table in it")
 
 
 def _tags(marked: bytes, name: str) -> list[bytes]:
