@@ -1,13 +1,16 @@
 """Audit films, splits and published claims. The exit status is 0 (nothing found), 1 (found) or 2 (could not look)."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mammo.cli.verbs import Verbs
 from mammo.errors import InputError
 from mammo.wording import number_of
+
+if TYPE_CHECKING:
+    from mammo.auditing.sources import Films
 
 app = Verbs(
     help="Find leaks in films and splits; check published claims.\n\nThe exit status is 0 (nothing found), 1 (found) "
@@ -60,10 +63,10 @@ def films(
     from mammo.auditing.forecast import forecast, forecast_of_parts
     from mammo.auditing.hashes import hash_shard
     from mammo.auditing.sides import read_sides
-    from mammo.auditing.sources import films_of, find_films
+    from mammo.auditing.sources import find_films
     from mammo.auditing.splits import read_split
     from mammo.cli.prepare import shard_of
-    from mammo.datasets.registry import DATASETS, open_dataset
+    from mammo.datasets.registry import DATASETS
     from mammo.files import check_own_picture
 
     if not source or not sheet.name:
@@ -72,24 +75,17 @@ def films(
     own = shard_of(shard)
     named = read_sides(sides)
     if words or (source in DATASETS and not Path(source).exists()):
-        from mammo.cli.data import config_of_source
-        from mammo.datasets.base import choose_images
-
         if named:
             raise InputError(f"--sides names folders, but {source} is a table or a data set; give a split by --split")
-        config = config_of_source(source, words or [])
-        dataset = open_dataset(config.data)
-        dataset.prepare()
-        of = films_of(dataset, choose_images(dataset, config.data))
+        of = _films_of_dataset(source, words or [])
     else:
         of = find_films(Path(source), named, sheet)
     paths, sources = [Path(path) for path in of.table["path"]], of.source_of_each()
     if own is not None:
         mine, hashed, reasons = hash_shard(paths, sources, own)
-        left = mine - hashed - len(reasons)
         typer.echo(
-            f"shard {shard}: {mine:,} of {number_of(len(paths), 'film')}: {hashed:,} hashed, {left:,} were there, "
-            f"{len(reasons):,} unreadable"
+            f"shard {shard}: {mine:,} of {number_of(len(paths), 'film')}: {hashed:,} hashed, "
+            f"{mine - hashed - len(reasons):,} were there, {len(reasons):,} unreadable"
         )
         _end([f"not looked at: {reason}" for reason in reasons], found=False)
         return
@@ -107,6 +103,19 @@ def films(
         except OSError as error:
             typer.echo(f"sheet: {sheet} cannot be written ({error.strerror or error}); name another file by --sheet")
     _end([], found=bool(found.leaks), unreadable=bool(found.unreadable))
+
+
+def _films_of_dataset(source: str, words: list[str]) -> "Films":
+    """Return the films that the settings of a table or of a data set choose."""
+    from mammo.auditing.sources import films_of
+    from mammo.cli.data import config_of_source
+    from mammo.datasets.base import choose_images
+    from mammo.datasets.registry import open_dataset
+
+    config = config_of_source(source, words)
+    dataset = open_dataset(config.data)
+    dataset.prepare()
+    return films_of(dataset, choose_images(dataset, config.data))
 
 
 @app.command()

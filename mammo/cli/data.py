@@ -201,10 +201,7 @@ def check(
     from mammo.datasets.registry import DATASETS, open_dataset
     from mammo.files import check_own_picture
 
-    if source not in DATASETS and Path(source).expanduser().is_dir():
-        first = Path(source) / "films.csv"
-        do = f"mammo data check {first}" if first.is_file() else f"mammo data init {source}, which writes one"
-        raise InputError(f"{source} is a folder; expected a table of its films: {do}")
+    _refuse_folder(source)
     path = picture or Path(f"{Path(source).stem}-check.png")
     check_own_picture(path, CHECK, "--picture")
     config = config_of_source(source, words or [])
@@ -236,6 +233,16 @@ def check(
         typer.echo(f"picture: {path}")
     if found.faults:
         raise typer.Exit(1)
+
+
+def _refuse_folder(source: str) -> None:
+    """Refuse a folder, whose films need a table."""
+    from mammo.datasets.registry import DATASETS
+
+    if source not in DATASETS and Path(source).expanduser().is_dir():
+        first = Path(source) / "films.csv"
+        do = f"mammo data check {first}" if first.is_file() else f"mammo data init {source}, which writes one"
+        raise InputError(f"{source} is a folder; expected a table of its films: {do}")
 
 
 @app.command("cache")
