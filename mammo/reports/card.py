@@ -14,7 +14,8 @@ from mammo.files import write_text
 from mammo.reports import card_data, card_limits, card_results, html
 from mammo.reports.card_subject import Subject, listed
 from mammo.reports.markdown import plain
-from mammo.reports.run import HEADS, synthetic_lines
+from mammo.reports.run import HEADS
+from mammo.reports.samples import synthetic_lines
 from mammo.run_folder import RunFolder
 
 KINDS = {

@@ -6,7 +6,8 @@ from mammo.errors import InputError
 from mammo.evaluation.leaks import protocol
 from mammo.reports.card_subject import Subject
 from mammo.reports.markdown import markdown, plain
-from mammo.reports.run import WHERE, sources_of
+from mammo.reports.run import WHERE
+from mammo.reports.samples import sources_of
 from mammo.wording import number_of
 
 MADE = {  # how the films of the built-in data sets were made

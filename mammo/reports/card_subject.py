@@ -14,7 +14,7 @@ from mammo.evaluation.bootstrap import Value
 from mammo.evaluation.evaluate import Metrics
 from mammo.evaluation.predictions import BASELINES, Predictions, by_head
 from mammo.reports.markdown import plain
-from mammo.reports.run import datasets
+from mammo.reports.samples import datasets
 from mammo.run_folder import RunFolder
 
 SCORE = "the mean logit of the hottest pixels of a film"

@@ -23,10 +23,10 @@ from mammo.files import write_json, write_text
 from mammo.reports import places, run_figures
 from mammo.reports.markdown import markdown, page, signed
 from mammo.reports.operating import operating_table
-from mammo.reports.run import BRIEFLY, HEADS, SOURCES, metrics_table, shortcut_verdict, synthetic_lines
+from mammo.reports.run import BRIEFLY, HEADS, metrics_table, shortcut_verdict
+from mammo.reports.samples import counted, grounds, grounds_apart, synthetic_lines
 from mammo.reports.shift import Rows, section
 from mammo.run_folder import RunFolder
-from mammo.wording import number_of
 
 OWN, HERE = "the run's own test part", "the tested films"
 
@@ -224,35 +224,6 @@ def _first_lines(found: Tested) -> list[str]:
     if found.positive:
         lines += [f"- Positive means {found.positive}."]
     return [*lines, *(f"- {note}." for note in test.provenance["notes"])]
-
-
-def counted(samples: pd.DataFrame, classes: list[str]) -> str:
-    """Return the numbers of samples, of each class and of patients, in words."""
-    of = samples["label"].value_counts()
-    shares = ", ".join(f"{of.get(name, 0)} {name}" for name in classes)
-    return f"n = {number_of(len(samples), 'sample')} of {number_of(samples['patient'].nunique(), 'patient')} ({shares})"
-
-
-def grounds(samples: pd.DataFrame) -> str:
-    """Return what the labels of samples rest on, with counts."""
-    return ", ".join(f"{SOURCES.get(name, name)} ({count})" for name, count in _sources(samples).items())
-
-
-def grounds_apart(trained: pd.DataFrame, tested: pd.DataFrame) -> str | None:
-    """Return a warning if the labels that were learnt rest on other grounds than those by which the run is judged."""
-    both = [set(_sources(samples).index) for samples in (trained, tested)]
-    if both[0] == both[1]:
-        return None
-    learnt, judged = (" and ".join(SOURCES.get(name, name) for name in sorted(one)) for one in both)
-    return (
-        f"The labels have other grounds: learnt from {learnt}; judged by {judged}. "
-        "A disagreement of the two counts as an error of the run."
-    )
-
-
-def _sources(samples: pd.DataFrame) -> pd.Series:
-    sources = samples.get("severity_source", pd.Series(pd.NA, samples.index))
-    return sources.astype("string").fillna("unstated").value_counts()
 
 
 def _tables(found: Tested) -> list[str]:

@@ -15,12 +15,14 @@ from mammo.evaluation.bootstrap import Value
 from mammo.evaluation.evaluate import Evaluation, Metrics, evaluate_table, flat
 from mammo.evaluation.leaks import Leak, check_tables, protocol
 from mammo.evaluation.operating_point import Operating
+from mammo.evaluation.predictions import Predictions
 from mammo.evaluation.subgroups import beyond_shortcuts, by_subgroup, facts_of, one_liner
 from mammo.files import write_json, write_text
 from mammo.reports import explained, places, run_figures
 from mammo.reports.markdown import markdown, page, signed
 from mammo.reports.operating import operating_table, opposed
 from mammo.reports.paper import PAPER_COLUMNS, paper_rows
+from mammo.reports.samples import datasets, samples_of_each, sources_of, synthetic_lines
 from mammo.run_folder import RunFolder
 from mammo.wording import number_of
 
@@ -39,14 +41,6 @@ HEADS = {
     "level, share of black pixels, how much brighter the middle is than its surround, and the data set if there are "
     "several",
     "majority": "a baseline: it always says the most frequent class of the training part",
-}
-SOURCES = {  # what the values of severity_source say
-    "pathology": "pathology",
-    "follow_up": "follow-up",
-    "reading": "a reading of the images without biopsy",
-    "birads": "BI-RADS, a reader's guess",
-    "patient_label": "the label of the patient",
-    "unstated": "grounds that the data set does not state",
 }
 WHERE = {"val": "the validation part and then kept fixed", "test": "the test part, which is a leak"}
 
@@ -110,7 +104,7 @@ def _first_lines(
     run: RunFolder, names: list[str], tested: pd.DataFrame, evaluation: Evaluation, units: Units, leaks: list[Leak]
 ) -> list[str]:
     """Return the first lines: protocol, leaks and test metrics, by sample, or by image if it has many samples."""
-    config, crop, selection = run.config, run.crop, run.selection
+    config, crop = run.config, run.crop
     shown, what = evaluation, "samples"
     if crop["several_per_image"] and "image" in units and "test" in units["image"][0].metrics:
         shown, what = units["image"][0], f"images, each from its samples (aggregate={config.aggregate}),"
@@ -133,21 +127,33 @@ def _first_lines(
         lines += [f"- {head}: accuracy {values['accuracy']}{area}{f'; {HEADS[head]}' if head in HEADS else ''}."]
     lines += opposed(evaluation.tested)
     lines += [shortcut_verdict(shown.metrics["test"]["shortcuts"]["auroc"], beyond_shortcuts(test))]
-    if crop["caption"]:
-        lines += [f"- {crop['caption']}."]
+    lines += _crop_lines(crop, tested, test["majority"])
+    if config.task.name == "abnormality":
+        paper = " The tables of Behery et al. 2023 call it cancer." * config.split.name.startswith("paper")
+        lines += [f"- Positive means abnormal, which includes benign findings.{paper}"]
+    elif positive := _positive(run):
+        lines += [f"- Positive means {positive}."]
+    lines += _choice_lines(run.selection)
+    return [*lines, *(f"- {note}." for note in run.provenance["notes"]), "", "Not for diagnostic use."]
+
+
+def _crop_lines(crop: dict[str, Any], tested: pd.DataFrame, majority: Predictions) -> list[str]:
+    """Return what a reader must know of the crops: that an image has several, or what their brightness alone tells."""
+    lines = [f"- {crop['caption']}."] if crop["caption"] else []
     if crop["several_per_image"]:
         lines += [
             "- An image has several samples. So read the tables by image below, not those by sample. "
             "The epoch and the heads were chosen by sample."
         ]
     elif crop["caption"]:
-        brightness = one_liner(tested, test["majority"])
+        brightness = one_liner(tested, majority)
         lines += [f"- Brightness of the middle minus that of its surround, without any training: AUROC {brightness}."]
-    if config.task.name == "abnormality":
-        paper = " The tables of Behery et al. 2023 call it cancer." * config.split.name.startswith("paper")
-        lines += [f"- Positive means abnormal, which includes benign findings.{paper}"]
-    elif positive := _positive(run):
-        lines += [f"- Positive means {positive}."]
+    return lines
+
+
+def _choice_lines(selection: dict[str, Any]) -> list[str]:
+    """Return how the weights, the heads and the probabilities were chosen."""
+    lines = []
     if selection.get("detector", {}).get("fitted_on") == "train":
         lines += [
             "- Probabilities were fitted on the training part, as there is no validation part: they are too sure, and "
@@ -155,45 +161,7 @@ def _first_lines(
         ]
     lines += [f"- The weights are those of epoch {selection['epoch']['number']}: {selection['epoch']['how']}."]
     lines += [f"- Head {name}: {how['how']}{_settings(how['chosen'])}." for name, how in selection["heads"].items()]
-    return [*lines, *(f"- {note}." for note in run.provenance["notes"]), "", "Not for diagnostic use."]
-
-
-def datasets(samples: pd.DataFrame) -> list[str]:
-    """Return the names of the data sets that samples are of; none in runs that did not write them."""
-    return list(samples["dataset"].dropna().unique()) if "dataset" in samples else []
-
-
-def samples_of_each(tested: pd.DataFrame, names: list[str], classes: list[str]) -> str:
-    """Return a line that says how many of the tested samples of each class every data set has."""
-    said = []
-    for name in names:
-        own = tested[tested["dataset"] == name]
-        counts = ", ".join(f"{(own['label'] == one).sum()} {one}" for one in classes)
-        said.append(
-            f"{name} {counts} of {number_of(own['patient'].nunique(), 'patient')}" if len(own) else f"{name} none"
-        )
-    return f"Test samples of each data set: {'; '.join(said)}"
-
-
-def synthetic_lines(names: Sequence[str]) -> list[str]:
-    """Return the warning that films are drawn, if one of these data sets, or a part of one, is a phantom."""
-    parts = [part for name in dict.fromkeys(names) for part in name.split("+")]
-    drawn = [part for part in parts if part.startswith("phantom")]
-    if not drawn:
-        return []
-    which = "Synthetic films" if drawn == parts else f"The films of {' and '.join(drawn)} are synthetic"
-    return [f"**{which}: these numbers show that the program runs, not how it does on mammograms.**", ""]
-
-
-def sources_of(tested: pd.DataFrame) -> str:
-    """Return a line that says what the labels of the tested samples rest on; the column is missing in older runs."""
-    sources = tested.get("severity_source", pd.Series(pd.NA, tested.index)).astype("string").fillna("unstated")
-    said = []
-    for source, count in sources.value_counts().items():
-        of = tested.loc[sources == source, "dataset"].value_counts() if "dataset" in tested else {}
-        each = ": " + ", ".join(f"{n} of {name}" for name, n in of.items())
-        said.append(f"{SOURCES.get(source, source)} ({count}{each * (len(datasets(tested)) > 1)})")
-    return f"Labels of the test samples rest on {', '.join(said)}"
+    return lines
 
 
 def shortcut_verdict(shortcuts: Value, beyond: dict[str, Value]) -> str:

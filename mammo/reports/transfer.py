@@ -16,9 +16,8 @@ from mammo.evaluation.compare import agree, check_paired, tested_by_both
 from mammo.evaluation.experiments import Experiment, Mean, mean
 from mammo.evaluation.predictions import BASELINES
 from mammo.files import write_table, write_text
-from mammo.reports.external_test import grounds
 from mammo.reports.markdown import markdown, page, signed
-from mammo.reports.run import synthetic_lines
+from mammo.reports.samples import grounds, synthetic_lines
 from mammo.reports.transfer_runs import Of, Recipe, experiments_of, failures, recipes, tests_of
 from mammo.run_folder import RunFolder
 from mammo.wording import number_of

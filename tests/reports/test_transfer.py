@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 from mammo.errors import InputError
 from mammo.evaluation.predictions import COLUMNS
 from mammo.reports import transfer
-from mammo.reports.external_test import grounds
+from mammo.reports.samples import grounds
 from mammo.reports.transfer_runs import FAILED, is_of_data, recipes
 from tests.evaluation.tables import predictions, run_folder
 
