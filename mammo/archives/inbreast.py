@@ -146,6 +146,5 @@ class INbreast(Archive):
         if shared := table.loc[of_film, "image_id"].nunique():
             self.notes.append(
                 f"{number_of(shared, 'image')} of BI-RADS 5 or 6 with several findings, which all "
-                "have the label of the "
-                "film: for which of them it was given is not told"
+                "have the label of the film: for which of them it was given is not told"
             )

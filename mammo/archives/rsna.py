@@ -131,8 +131,7 @@ class RSNA(Archive):
         if pictures:
             self.notes.append(
                 f"**{number_of(pictures, 'film is', 'films are')} pictures of a re-pack, not the "
-                "archive's DICOM files: they may be windowed, "
-                "cropped and mirrored, and their spacing is unknown**"
+                "archive's DICOM files: they may be windowed, cropped and mirrored, and their spacing is unknown**"
             )
         return names.map(lambda name: found.get(name) or f"{original}/{name.replace('_', '/')}{SUFFIXES[0]}")
 

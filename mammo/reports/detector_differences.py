@@ -64,8 +64,7 @@ def _of_marks(first: Tables, second: Tables, seeds: list[int]) -> Iterator[list[
         if head in BASELINES or other not in marking:
             continue
         ours, theirs = (
-            [judged_marks(of.predictions, of.marks, of.lesions, seed, name) for seed in seeds]
-            for of, name in ((first, head), (second, other))
+            [judged_marks(of, seed, name) for seed in seeds] for of, name in ((first, head), (second, other))
         )
         apart, values = compare(ours, theirs), [evaluate_marks(one) for one in (ours, theirs)]
         said = head if other == head else f"{head}, beside {other}"

@@ -136,7 +136,7 @@ def table(folder: Path) -> list[str]:
     It has one column for all seeds, or one for those on which the recipe was chosen and one for the others.
     """
     read = Tables.read(folder)
-    predictions, marks, lesions = read.predictions, read.marks, read.lesions
+    predictions = read.predictions
     seeds = sorted(predictions["seed"].unique())
     chosen_on = read_json(folder / SEEDS)["chosen_on"] if (folder / SEEDS).is_file() else []
     parts = [[seed for seed in seeds if (seed in chosen_on) == first] for first in (True, False)]
@@ -148,9 +148,8 @@ def table(folder: Path) -> list[str]:
         rows.append([f"AUROC, {unit}", *(str(area(predictions, part, head, column)) for part in parts)])
     if (folder / WINDOWS).is_file():
         rows += window_rows(_windows(folder / WINDOWS), parts)
-    for head in marks["head"].unique():
-        judged = [[judged_marks(predictions, marks, lesions, seed, head) for seed in part] for part in parts]
-        values = [evaluate_marks(one) for one in judged]
+    for head in read.marks["head"].unique():
+        values = [evaluate_marks([judged_marks(read, seed, head) for seed in part]) for part in parts]
         rows += [[f"{head}: {name}", *(str(one[key]) for one in values)] for name, key in MARKS.items()]
     return markdown(["", *(f"seed {', '.join(map(str, part))}" for part in parts)], rows)
 
@@ -208,13 +207,11 @@ def window_rows(windows: pd.DataFrame, parts: Sequence[Sequence[int]]) -> list[l
     return rows
 
 
-def judged_marks(
-    predictions: pd.DataFrame, marks: pd.DataFrame, lesions: pd.DataFrame, seed: int, head: str
-) -> Detection:
+def judged_marks(of: Tables, seed: int, head: str) -> Detection:
     """Return the judged marks of a head in one seed, on all films."""
-    images = predictions[(predictions["seed"] == seed) & (predictions["head"] == "detector")]
-    images = images[["image_id", "patient", "positive"]]
-    return judge(marks[(marks["seed"] == seed) & (marks["head"] == head)], lesions, images)
+    images = of.predictions[(of.predictions["seed"] == seed) & (of.predictions["head"] == "detector")]
+    marks = of.marks[(of.marks["seed"] == seed) & (of.marks["head"] == head)]
+    return judge(marks, of.lesions, images[["image_id", "patient", "positive"]])
 
 
 def collect(sweep: Path, folder: Path, chosen_on: Sequence[int] = ()) -> None:

@@ -84,8 +84,7 @@ def _first_lines(run: RunFolder, tested: dict[str, pd.DataFrame], values: dict[s
         "compared on the film itself. Images without a true region have no Dice, and are counted apart.",
         "",
         f"- Test: {number_of(judged, 'image')} of {number_of(counts['patients'], 'patient')}, "
-        f"{counts['with_region']} with a true region and "
-        f"{counts['without_region']} without.",
+        f"{counts['with_region']} with a true region and {counts['without_region']} without.",
         f"- True regions come from {from_ or 'no source'}.",
     ]
     if unknown:
