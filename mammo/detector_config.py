@@ -86,7 +86,8 @@ def blocks_of(maps: list[str], detector: DetectorConfig) -> list[tuple[MapOf, in
         given = getattr(detector, name)
         if not given or any(window < 1 or window % 2 == 0 for window in given):
             raise InputError(f"detector.{name}={given}: expected one odd number of cells or more, say [3,7]")
-    return [(of, window) for of in found for window in (detector.coarse_windows if of.scale < 1 else detector.windows)]
+    windows = {of: detector.coarse_windows if of.scale < 1 else detector.windows for of in found}
+    return [(of, window) for of in found for window in windows[of]]
 
 
 def trained_map(trainable: str, maps: list[str], detector: DetectorConfig) -> MapOf | None:

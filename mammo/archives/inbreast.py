@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Hashable
 from contextlib import suppress
+from pathlib import Path
 from typing import ClassVar
 
 import pandas as pd
@@ -109,7 +110,17 @@ class INbreast(Archive):
         sheet = sheet.drop(lost.index)
         for one in ("ACR", "Bi-Rads"):
             sheet[one] = sheet[one].str.replace(r"\.0$", "", regex=True)
-        names = sheet["number"].map(files.get)
+        return self._facts(sheet, sheet["number"].map(files.get), where, folder)
+
+    def _facts(self, sheet: pd.DataFrame, names: pd.Series, where: str, folder: Path) -> pd.DataFrame:
+        """Return what the rows of the sheet and the names of the files tell of films.
+
+        Args:
+            sheet: One row per film, with its `number`.
+            names: The match of `NAME` in the name of each film's file.
+            where: The name of the sheet, for errors.
+            folder: The folder of the films.
+        """
         table = pd.DataFrame(
             {"image_id": "inbreast-" + sheet["number"], "dataset": self.name, "number": sheet["number"]}
         )

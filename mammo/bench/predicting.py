@@ -73,15 +73,7 @@ def _measured(
         "one film": (lambda: list(ask.answers(seen[:1])), lambda: bare(seen[0].pixels), 1),
         f"{films} films": (lambda: list(ask.answers(seen)), lambda: [bare(block) for block in blocks], films),
     }
-    seconds: dict[str, dict[str, list[float]]] = {name: {key: [] for key in KEYS} for name in works}
-    for number in range(rounds + 1):  # the first is not counted
-        for name, (ours, theirs, count) in works.items():
-            for who, work in (("mammo", ours), ("bare", theirs)):
-                if work is not None:
-                    start, spent = time.perf_counter(), time.process_time()
-                    work()
-                    seconds[name][who] += [(time.perf_counter() - start) / count] * bool(number)
-                    seconds[name][f"{who}_cpu"] += [(time.process_time() - spent) / count] * bool(number)
+    seconds = _timed(works, rounds)
     words = ["-m", "mammo", "predict", str(path.resolve()), str(folder / drawn[0]["file"]), "--force"]
     started: dict[str, list[float]] = {"mammo": [machine.ran(words)[0] for _ in range(rounds)], "bare": []}
     if path.is_file():
@@ -89,6 +81,22 @@ def _measured(
         started["bare"] = [machine.ran(["-c", BARE_START, str(path.resolve()), *of])[0] for _ in range(rounds)]
     started["bytes"] = [float(machine.ran(words, watch=True)[1])]
     return seconds | {"start": started}
+
+
+def _timed(works: dict[str, tuple[Work, Work | None, int]], rounds: int) -> dict[str, dict[str, list[float]]]:
+    """Do each work of ours and the bare one in turns; return the seconds a film of each round, see `KEYS`."""
+    seconds: dict[str, dict[str, list[float]]] = {name: {key: [] for key in KEYS} for name in works}
+    for number in range(rounds + 1):
+        for name, (ours, theirs, films) in works.items():
+            for who, work in (("mammo", ours), ("bare", theirs)):
+                if work is None:
+                    continue
+                start, spent = time.perf_counter(), time.process_time()
+                work()
+                if number > 0:  # the first round is not counted
+                    seconds[name][who].append((time.perf_counter() - start) / films)
+                    seconds[name][f"{who}_cpu"].append((time.process_time() - spent) / films)
+    return seconds
 
 
 def _bare_onnx(ask: OnnxPredictor) -> Callable[[np.ndarray], object]:

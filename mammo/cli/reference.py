@@ -109,17 +109,26 @@ def parameters(command: Any) -> Iterator[tuple[str, Any, Any, type]]:
 
 
 def _row(name: str, said: Any, default: Any, kind: type) -> tuple[str, str, str]:
-    option, required = isinstance(said, typer.models.OptionInfo), default is inspect.Parameter.empty
-    own = said.default if str(said.default).startswith("--") else None  # typer keeps the first name there
-    plain = f"--{name.replace('_', '-')}"
-    two = option and bool in (kind, *get_args(kind)) and not own and not said.param_decls  # typer adds its opposite
-    shown = (own or (said.param_decls or [plain])[0]) if option else name
-    shown = f"{plain}`, `--no-{plain[2:]}" if two else shown
+    """Return the cells of an argument or option: its name, its default and its help."""
+    shown = _shown(name, said, kind) if isinstance(said, typer.models.OptionInfo) else name
     enums: list[Any] = [part for part in (kind, *get_args(kind)) if isinstance(part, EnumType)]
     choices = [one.value for part in enums for one in part]
     words = [said.help or "", f"({' or '.join(choices)})" if choices else ""]
-    written = "required" if required else "" if default is None or default is False else f"`{default}`"
+    if default is inspect.Parameter.empty:
+        written = "required"
+    else:
+        written = "" if default is None or default is False else f"`{default}`"
     return f"`{shown}`", written, " ".join(filter(None, words))
+
+
+def _shown(name: str, said: Any, kind: type) -> str:
+    """Return the name of an option on the command line; typer adds the opposite of a switch without one of its own."""
+    if str(said.default).startswith("--"):  # typer keeps the first name there
+        return str(said.default)
+    if said.param_decls:
+        return str(said.param_decls[0])
+    plain = f"--{name.replace('_', '-')}"
+    return f"{plain}`, `--no-{plain[2:]}" if bool in (kind, *get_args(kind)) else plain
 
 
 def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
