@@ -6,7 +6,7 @@ class; 0 / 0 counts as 0, as common software prints it.
 
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from statistics import NormalDist
@@ -60,15 +60,17 @@ def matrices(claim: Claim, rule: str, only: Iterable[str] = METRICS) -> Matrices
     """Return all confusion matrices that give the claim's numbers (or those named in `only`) by a rule of RULES."""
     numbers = {name: claim.numbers[name] for name in only if name in claim.numbers}
     possible = range(claim.n + 1) if claim.n_pos is None else [claim.n_pos]
-    return Matrices(claim.n, np.concatenate([_rows(claim.n, positives, numbers, rule) for positives in possible]))
+    return Matrices(claim.n, np.concatenate([_rows(claim, positives, numbers, rule) for positives in possible]))
 
 
-def _rows(n: int, positives: int, numbers: dict[str, Number], rule: str) -> np.ndarray:
+def _rows(claim: Claim, positives: int, numbers: dict[str, Number], rule: str) -> np.ndarray:
     """Return `Matrices.rows`; with positives and true positives fixed, a metric is monotonic in the false positives."""
-    negatives = n - positives
+    n, cells, negatives = claim.n, claim.cells, claim.n - positives
     first, last = numbers["sensitivity"].numerators(positives, rule) if "sensitivity" in numbers else (0, positives)
     tp = np.arange(first, min(last, positives) + 1)
+    tp = tp[(tp == cells.get("tp", tp)) & (positives - tp == cells.get("fn", positives - tp))]
     bounds = [(0 * tp, 0 * tp + negatives)]
+    bounds += [(0 * tp + fp, 0 * tp + fp) for fp in _false_positives(cells, negatives)]
     if "accuracy" in numbers:
         low, high = numbers["accuracy"].numerators(n, rule)
         bounds += [(tp + negatives - high, tp + negatives - low)]
@@ -89,6 +91,12 @@ def _rows(n: int, positives: int, numbers: dict[str, Number], rule: str) -> np.n
             bounds += [(least - tp - beside, most - tp - beside)]
     fewest, most = reduce(np.maximum, [low for low, _ in bounds]), reduce(np.minimum, [high for _, high in bounds])
     return np.stack([0 * tp + positives, tp, fewest, most], axis=1)[fewest <= most]
+
+
+def _false_positives(cells: Mapping[str, int], negatives: int) -> list[int]:
+    """Return the false positives by each of the given counts that tell them."""
+    told = {"fp": cells.get("fp"), "tn": negatives - cells["tn"] if "tn" in cells else None}
+    return [one for one in told.values() if one is not None]
 
 
 def conflict(claim: Claim) -> list[str]:

@@ -62,6 +62,19 @@ def of_folds(claim: Claim) -> list[str]:
     return wrong
 
 
+def of_patients(claim: Claim) -> list[str]:
+    """Return what contradicts the claim as means over folds of whole patients, one line each; nothing if it may be one.
+
+    Each patient has the same number of films, and lies in one fold. Classes are then not dealt evenly, so all numbers
+    but the accuracy may be any.
+    """
+    number, films = claim.numbers.get("accuracy"), claim.films_per_patient
+    wrong = above(claim) + too_wide(claim, claim.folds or 2)
+    if number and claim.repeats and not _is_mean(number, claim.n, claim.folds or 2, claim.repeats, films):
+        wrong.append(f"accuracy {number.text} is no mean over {in_words(claim)} of {claim.n // films} patients")
+    return wrong
+
+
 def _apart(highest: Fraction, lowest: Fraction, excluded: bool) -> bool:
     """Tell if numbers up to `highest`, which itself may be excluded, are all below `lowest`."""
     return highest < lowest or (excluded and highest == lowest)
@@ -89,20 +102,25 @@ def _may_be_equal(numbers: Mapping[str, Number], names: tuple[str, ...]) -> bool
     return not any(_apart(high, lowest, excluded) for _, high, excluded in ends)
 
 
-def _is_mean(number: Number, total: int, folds: int, repeats: int) -> bool:
-    """Tell if a number is the mean of one fraction per fold, for folds that share `total` as evenly as they can."""
-    size, larger = divmod(total, folds)
+def _is_mean(number: Number, total: int, folds: int, repeats: int, step: int = 1) -> bool:
+    """Tell if a number is the mean of one fraction per fold, for folds that share `total` as evenly as they can.
+
+    `step` films, those of one patient, lie in one fold.
+    """
+    size, larger = divmod(total // step, folds)
+    size *= step
+    more = size + step  # films of a larger fold
     if size == 0:  # some fold has none, and its fraction is nobody's guess
         return True
     low, high = (end * folds * repeats for end in number.span())
     # sums of counts are told from the excluded end of a number whose scale is not too fine
-    below = number.ends()[2] and 2 * number.scale * (size + 1) * 2 * _EDGE < 1
-    most = (folds - larger) * repeats * size  # films in the folds without one film more
-    first = max(math.floor((low - most / size) * (size + 1)), 0)
-    last = min(math.ceil(high * (size + 1)), larger * repeats * (size + 1))
-    # The films that are right in the larger folds; what the others must add repeats itself after `size + 1` of them.
-    right = np.arange(first, min(last, first + 2 * (size + 2) + math.ceil((high - low) * (size + 1))) + 1)
-    rest = right / (size + 1)
+    below = number.ends()[2] and 2 * number.scale * more * 2 * _EDGE < 1
+    most = (folds - larger) * repeats * size  # films in the smaller folds
+    first = max(math.floor((low - most / size) * more), 0)
+    last = min(math.ceil(high * more), larger * repeats * more)
+    # The films that are right in the larger folds; what the others must add repeats itself after `more` of them.
+    right = np.arange(first, min(last, first + 2 * (more + 1) + math.ceil((high - low) * more)) + 1)
+    rest = right / more
     fewest = np.ceil((low - rest) * size - _EDGE)
     most_right = np.ceil((high - rest) * size - _EDGE) - 1 if below else np.floor((high - rest) * size + _EDGE)
     return bool((np.maximum(fewest, 0) <= np.minimum(most_right, most)).any())

@@ -8,17 +8,20 @@ from mammo.auditing.claim_numbers import AUC
 METRICS = ("accuracy", "sensitivity", "specificity", "precision", "npv", "f1", "balanced_accuracy")
 COUNTS = ("n", "n_pos", "n_neg", "n_train", "n_test", "films_per_patient", "folds")
 PARTS = ("train", "test")
-KEYS = (*METRICS, AUC, *COUNTS, *PARTS)
+CELLS = ("tp", "tn", "fp", "fn")  # of the confusion matrix
+KEYS = (*METRICS, AUC, *COUNTS, *PARTS, *CELLS)
 SYNONYMS = {
     "acc": "accuracy", "overall_accuracy": "accuracy", "test_accuracy": "accuracy",
     "classification_accuracy": "accuracy", "recall": "sensitivity", "tpr": "sensitivity", "sens": "sensitivity",
-    "sn": "sensitivity", "true_positive_rate": "sensitivity", "tnr": "specificity", "spec": "specificity",
+    "sn": "sensitivity", "sen": "sensitivity", "true_positive_rate": "sensitivity", "tnr": "specificity",
+    "spec": "specificity", "spc": "specificity",
     "spe": "specificity", "sp": "specificity", "true_negative_rate": "specificity", "ppv": "precision",
     "prec": "precision", "positive_predictive_value": "precision", "negative_predictive_value": "npv",
     "f1_score": "f1", "f1score": "f1", "f_score": "f1", "fscore": "f1", "f": "f1", "dice": "f1",
     "f_measure": "f1", "f1_measure": "f1", "f_1": "f1", "f_1_score": "f1", "auroc": AUC, "roc_auc": AUC,
     "auc_roc": AUC, "az": AUC, "area_under_the_curve": AUC, "area_under_the_roc_curve": AUC, "k": "folds",
-    "cv": "folds", "bacc": "balanced_accuracy", "bal_acc": "balanced_accuracy", "balanced_acc": "balanced_accuracy",
+    "cv": "folds", "true_positives": "tp", "true_negatives": "tn", "false_positives": "fp", "false_negatives": "fn",
+    "bacc": "balanced_accuracy", "bal_acc": "balanced_accuracy", "balanced_acc": "balanced_accuracy",
 }  # fmt: skip
 MEANS = ("macro", "micro", "weighted", "mean", "average", "avg", "averaged")
 _POSITIVE = frozenset(["1", "positive", "positives", "pos", "abnormal", "malignant", "malignancy", "cancer", "cancers"])
@@ -41,7 +44,7 @@ _UNITS, _OF_UNITS = (
 _FILMS = re.compile(r"\b(?:films?|images?|mammograms?|samples?)\b")
 _TRAIN, _VAL = frozenset(["train", "training"]), frozenset(["val", "valid", "validation"])
 _TEST = frozenset(["test", "testing"])
-_COUNTED = ("n", "n_pos", "n_neg", "n_train", "n_test", *PARTS)
+_COUNTED = ("n", "n_pos", "n_neg", "n_train", "n_test", *PARTS, *CELLS)
 _BRACKETS = re.compile(r"[(\[]((?:[^()\[\]]|[(\[][^()\[\]]*[)\]])*)(?:[)\]]|$)")  # with others inside: TP/(TP+FN)
 _FILLERS = frozenset(["class", "label", "of", "for", "the"])
 _INVERSE = {
@@ -53,12 +56,15 @@ _INVERSE = {
         f"{whole}_{name}": SYNONYMS.get(name, name)
         for whole in ("1", "100")
         for name in (*METRICS, AUC, *SYNONYMS)
-        if SYNONYMS.get(name) not in COUNTS
+        if SYNONYMS.get(name) not in (*COUNTS, *CELLS)
     },
 }
+_UNTESTED = (
+    "kappa", "cohen_kappa", "cohens_kappa", "mcc", "phi", "youden", "youden_index", "g_mean", "gmean", "iou", "jaccard",
+    "miou", "auprc", "auc_pr", "pr_auc", "prauc", "ap", "pauc", "threshold", "cutoff", "lr", "dor", "brier", "logloss",
+)  # fmt: skip
 _NOT_MEANS = ("average_precision", "mean_average_precision")  # an area, no mean over classes
 SHORT = 4  # letters of a name: short ones are near too many others
-_MATRIX = ("tp", "tn", "fp", "fn")
 
 
 def known_key(name: str) -> str | None:
@@ -82,8 +88,8 @@ def hint(name: str) -> str:
         return f"write {key}=, whose means over classes are tried too; "
     if folded in _INVERSE and not re.match("1_(precision|recall|f1)", name):  # scikit-learn's names of class 1
         return f"write {_INVERSE[folded]}=, which is 100 % minus it; "
-    if folded in _MATRIX:
-        return "write the counts as sensitivity=69/72, tp of tp + fn, and specificity=151/153, tn of tn + fp; "
+    if folded in _UNTESTED:
+        return f"{name} is not tested: leave it out; "
     classes = set(words) & (_POSITIVE | _NEGATIVE)
     key = known_key("_".join(word for word in words if word not in {*classes, *_FILLERS}))
     of_class = key and _of_class(key, classes)

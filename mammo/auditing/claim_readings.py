@@ -100,6 +100,7 @@ def of_nothing(claim: Claim, most: int) -> list[Reading]:
         tp, tn = called * positives, (1 - called) * (claim.n - positives)
     masks = _masks(claim, tp, tn, positives, empty=1.0)
     kept = np.logical_or.reduce([_all(masks, masks, way) for way in (_POSITIVE, "negative", "macro", "weighted")])
+    kept &= claim.has(tp=tp, tn=tn, fp=claim.n - positives - tn, fn=positives - tp)
     if not kept.any():
         return []
     at = np.flatnonzero(kept)[:most]
@@ -164,6 +165,7 @@ def _cells(claim: Claim) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
             tn = np.arange(width) + (np.maximum(low - some, 0) if width <= negatives else 0)
             tp, tn = np.broadcast_arrays(some, tn)
             inside = (tn <= negatives) & (tp + tn >= low) & (tp + tn <= high)
+            inside &= claim.has(tp=tp, tn=tn, fp=negatives - tn, fn=positives - tp)
             if inside.any():
                 yield tp[inside], tn[inside], positives
 

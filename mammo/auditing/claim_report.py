@@ -6,11 +6,13 @@ from dataclasses import replace
 from mammo.auditing import claim as claims
 from mammo.auditing.claim import Matrices, conflict, matrices, whole_patients, wilson
 from mammo.auditing.claim_folds import in_words, of_folds
+from mammo.auditing.claim_names import CELLS
 from mammo.auditing.claim_numbers import RULES
 from mammo.auditing.claim_readings import Reading
 from mammo.auditing.claim_roc import auc_lines
 from mammo.auditing.claim_search import search
 from mammo.auditing.claim_words import Claim, read_claim
+from mammo.wording import number_of
 
 VERDICTS = {  # by the rules that some matrix fits
     "rounded truncated": "Possible: {counts} give {given}, rounded or truncated.",
@@ -32,6 +34,8 @@ def audit(words: list[str]) -> tuple[bool, str]:
 def judged(claim: Claim) -> tuple[bool, str]:
     """Return what `audit` does, of a claim that is read."""
     possible, text = _judged(claim)
+    if len(claim.cells) == len(CELLS):
+        text += f"\n{_of_cells(**claim.cells)}"
     if claim.untested:
         text += f"\nNot tested: {' and '.join(claim.untested)}."
     if claim.over:
@@ -46,7 +50,7 @@ def _judged(claim: Claim) -> tuple[bool, str]:
         possible, lines = auc_lines(claim, None)
         return possible, "\n".join([*lines, *_patients(claim)])
     # Accuracy alone does not depend on the classes, so all films may be negative; the search then need not grow as n^2.
-    open_classes = claim.n_pos is None and set(claim.numbers) == {"accuracy"}
+    open_classes = claim.n_pos is None and set(claim.numbers) == {"accuracy"} and not claim.cells
     counted = replace(claim, n_pos=0) if open_classes else claim
     found = {rule: matrices(counted, rule) for rule in RULES}
     if not len(found["either"].rows):
@@ -109,7 +113,7 @@ def _otherwise(claim: Claim, counted: Claim) -> tuple[bool, list[str]]:
     of = {"accuracy": claim.n}
     if claim.n_pos is not None:
         of |= {"sensitivity": claim.n_pos, "specificity": claim.n - claim.n_pos}
-    if len(at_odds) == 1 and (total := of.get(at_odds[0])):
+    if len(at_odds) == 1 and (total := of.get(at_odds[0])) and not claim.cells:
         number = claim.numbers[at_odds[0]]
         below = min(number.digits * total // number.scale, total)
         nearest = " and ".join(_share(count, total, 4) for count in range(below, min(below + 1, total) + 1))
@@ -221,7 +225,19 @@ def _given(claim: Claim, names: Iterable[str]) -> str:
 
 
 def _films(claim: Claim) -> str:
-    return f"{claim.n} films" + ("" if claim.n_pos is None else f", {claim.n_pos} positive,")
+    cells = ", ".join(f"{name} {count}" for name, count in claim.cells.items())
+    positive = "" if claim.n_pos is None else f", {claim.n_pos} positive,"
+    return number_of(claim.n, "film") + positive + f" with {cells}," * bool(cells)
+
+
+def _of_cells(tp: int, tn: int, fp: int, fn: int) -> str:
+    """Return the line of the numbers that a confusion matrix gives."""
+    shares = {
+        "accuracy": (tp + tn, tp + tn + fp + fn), "sensitivity": (tp, tp + fn), "specificity": (tn, tn + fp),
+        "precision": (tp, tp + fp), "npv": (tn, tn + fn), "f1": (2 * tp, 2 * tp + fp + fn),
+    }  # fmt: skip
+    given = ", ".join(f"{name} {100 * of / all_of:.2f} %" for name, (of, all_of) in shares.items() if all_of)
+    return f"The counts give {given}."
 
 
 def _share(count: int, whole: int, decimals: int = 2) -> str:

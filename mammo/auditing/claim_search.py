@@ -4,7 +4,7 @@ import itertools
 from dataclasses import dataclass, field, replace
 
 from mammo.auditing.claim import matrices
-from mammo.auditing.claim_folds import above, folds_of_classes, in_words, of_folds, too_wide
+from mammo.auditing.claim_folds import above, folds_of_classes, in_words, of_folds, of_patients, too_wide
 from mammo.auditing.claim_readings import (
     BALANCED,
     OF_NOTHING,
@@ -62,6 +62,7 @@ def search(claim: Claim, most: int) -> Search:
     if claim.folds:
         means = _means(claim)
         found.tried += [means] + [f"{means}, of means over classes"] * (len(claim.numbers) > 1)
+        found.tried += [_means_of_patients(claim)] * _by_patients(claim)
     if claim.folds and claim.repeats == 1:
         found.untried.append(f"folds that are dealt anew several times (give folds={claim.folds}x10 if ten times)")
     elif not claim.folds:
@@ -74,6 +75,10 @@ def _means(claim: Claim) -> str:
     return f"means over {in_words(claim)} of nearly equal size, with equal shares of each class"
 
 
+def _means_of_patients(claim: Claim) -> str:
+    return f"means over {in_words(claim)} of whole patients with {claim.films_per_patient} films each"
+
+
 def _of_folds(claim: Claim) -> list[Reading]:
     """Return the reading as means over folds if it fits."""
     if not claim.folds:
@@ -82,7 +87,20 @@ def _of_folds(claim: Claim) -> list[Reading]:
         return [Reading(_means(claim))]
     if len(claim.numbers) > 1 and not folds_of_classes(claim):
         return [Reading(f"{_means(claim)}, of means over classes")]
+    if _by_patients(claim) and not of_patients(claim):
+        return [Reading(_means_of_patients(claim))]
     return []
+
+
+def _by_patients(claim: Claim) -> bool:
+    """Tell if the accuracy may be a mean over folds of whole patients.
+
+    Beside both sensitivity and specificity it is not tried: with unequal shares of a class it might be nearly any.
+    """
+    films, numbers = claim.films_per_patient, set(claim.numbers)
+    if "accuracy" not in numbers or {"sensitivity", "specificity"} <= numbers:
+        return False
+    return films > 1 and claim.n % films == 0 and (claim.folds or 0) <= claim.n // films
 
 
 def _defined(claim: Claim, words: str, most: int) -> list[Reading]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mammo.auditing.claim_names import METRICS, known_key
+from mammo.auditing.claim_names import CELLS, METRICS, known_key
 from mammo.auditing.claim_numbers import AUC, MOST_DECIMALS, Value, one_scale, plain, read_value
 from mammo.auditing.claim_report import judged
 from mammo.auditing.claim_words import read_claim
@@ -85,7 +85,7 @@ def _judged(name: str, words: dict[str, str]) -> Row:
         if not values:
             return Row(name, EMPTY, "no number is given")
         counted = "accuracy" in values and values["accuracy"].counts
-        if not counted and not {"n", "n_test", "test", "n_pos", "n_neg"} & set(words):
+        if not counted and not {"n", "n_test", "test", "n_pos", "n_neg"} & set(words) and not set(CELLS) <= set(words):
             return Row(name, OPEN, _least(values))
         possible, text = judged(read_claim([f"{key}={value}" for key, value in words.items()]))
     except InputError as error:

@@ -4,7 +4,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from mammo.auditing.claim_names import COUNTS, KEYS, METRICS, PARTS, hint, known_key
+import numpy as np
+
+from mammo.auditing.claim_names import CELLS, COUNTS, KEYS, METRICS, PARTS, hint, known_key
 from mammo.auditing.claim_numbers import AUC, MOST_FILMS, Number, one_scale, plain, read_value
 from mammo.errors import InputError
 
@@ -31,12 +33,19 @@ class Claim:
     repeats: int | None = 1  # the times that all folds are dealt anew; None if unknown
     note: str = ""  # what has been understood by words for the folds
     over: tuple[str, ...] = ()  # the numbers above 100 %, as printed
+    cells: Mapping[str, int] = field(default_factory=dict)  # counts of the confusion matrix, all or some of CELLS
+
+    def has(self, **cells: np.ndarray | int) -> np.ndarray:
+        """Return which of some confusion matrices have the counts that are given; each cell is an array (R,)."""
+        fits = [np.asarray(cells[name] == count) for name, count in self.cells.items()]
+        return np.logical_and.reduce(np.broadcast_arrays(*cells.values(), *fits)[len(cells) :] or [True])
 
 
 def read_claim(words: list[str]) -> Claim:
     """Read a claim from words `key=value`.
 
-    A key is one of METRICS, `auc`, COUNTS or PARTS (value: normal,abnormal films), or another name that people use.
+    A key is one of METRICS, `auc`, COUNTS, CELLS or PARTS (value: normal,abnormal films), or another name that people
+    use.
 
     Raises:
         InputError: A word or the whole cannot be understood.
@@ -54,6 +63,10 @@ def read_claim(words: list[str]) -> Claim:
         values[key] = text.strip()
     folds, repeats, note = _folds(values.pop("folds")) if "folds" in values else (None, 1, "")
     counts = {key: _count(key, values[key]) for key in COUNTS if key in values}
+    cells = {key: _count(key, values[key]) for key in CELLS if key in values}
+    right, wrong = _sum(cells, "tp", "tn"), _sum(cells, "fp", "fn")
+    if right is not None and wrong is not None and right + wrong and not {*METRICS, AUC} & set(values):
+        values["accuracy"] = f"{right}/{right + wrong}"  # nothing else is claimed
     given = {key: values[key] for key in (*METRICS, AUC) if key in values}
     read = {key: read_value(key, text) for key, text in zip(given, one_scale([*given.values()]), strict=True)}
     told = dict[str, int]()
@@ -62,8 +75,8 @@ def read_claim(words: list[str]) -> Claim:
             told[of] = _agreed(of, told.get(of), value.counts[1]) or 0
     parts = {part: _pair(part, values[part]) for part in PARTS if part in values}
     normal, abnormal = parts.get("test", (None, None))
-    n_neg = _agreed("n_neg", counts.get("n_neg"), normal, told.get("n_neg"))
-    n_pos = _agreed("n_pos", counts.get("n_pos"), abnormal, told.get("n_pos"))
+    n_neg = _agreed("n_neg", counts.get("n_neg"), normal, told.get("n_neg"), _sum(cells, "tn", "fp"))
+    n_pos = _agreed("n_pos", counts.get("n_pos"), abnormal, told.get("n_pos"), _sum(cells, "tp", "fn"))
     both = None if n_pos is None or n_neg is None else n_pos + n_neg
     n = _agreed("n", counts.get("n"), counts.get("n_test"), both, told.get("n"))
     if not n or n > MOST_FILMS:
@@ -74,6 +87,7 @@ def read_claim(words: list[str]) -> Claim:
         n_pos = n - n_neg
     if n_pos is not None and not 0 <= n_pos <= n:
         raise InputError(f"n={n} is smaller than the number of positive or negative films; correct the counts")
+    _check_cells(cells, n, n_pos)
     spreads = {key: value.spread for key, value in read.items() if value.spread is not None}
     untested = tuple(f"the {value.untested} of {key}" for key, value in read.items() if value.untested)
     numbers = {key: value.number for key, value in read.items()}
@@ -91,13 +105,36 @@ def read_claim(words: list[str]) -> Claim:
     n_train = _agreed("n_train", counts.get("n_train"), sum(train) if train else None)
     if (films := counts.get("films_per_patient", 2)) < 1:
         raise InputError("films_per_patient is 0; use 1 or more")
-    return Claim(n, n_pos, numbers, n_train, train, films, auc, folds, spreads, untested, repeats, note, tuple(over))
+    return Claim(
+        n, n_pos, numbers, n_train, train, films, auc, folds, spreads, untested, repeats, note, tuple(over), cells
+    )
+
+
+def _sum(cells: Mapping[str, int], *names: str) -> int | None:
+    """Return the sum of two counts of a confusion matrix; None if one of them is not given."""
+    return sum(cells[name] for name in names) if set(names) <= set(cells) else None
+
+
+def _check_cells(cells: Mapping[str, int], n: int, n_pos: int | None) -> None:
+    """Refuse counts of a confusion matrix that are more than the films of their class, or than all."""
+    of = {"all": n} if n_pos is None else {"positive": n_pos, "negative": n - n_pos}
+    for kind, films in of.items():
+        names = [name for name in cells if kind == "all" or (name in ("tp", "fn")) == (kind == "positive")]
+        if sum(cells[name] for name in names) > films:
+            raise InputError(
+                f"{' + '.join(names)} is {sum(cells[name] for name in names)}, but {films} films are "
+                f"{'there' if kind == 'all' else kind}; correct the counts"
+            )
 
 
 def _count(key: str, text: str) -> int:
     bare = re.sub(r"\s*(films?|images?|mammograms?|samples?)$", "", text.strip(), flags=re.IGNORECASE)
-    if re.fullmatch(r"[0-9]{1,3}([, ][0-9]{3})+", bare):  # 1,225
-        bare = re.sub("[, ]", "", bare)
+    if re.fullmatch(r"[0-9]{1,3}([, '\u2019][0-9]{3})+", bare):  # 1,225
+        bare = re.sub("[, '\u2019]", "", bare)
+    if re.fullmatch(r"[1-9][0-9]{0,2}(\.[0-9]{3})+", bare):
+        raise InputError(
+            f"{key}={text} may be thousands or decimals; write {key}={bare.replace('.', '')} if it counts films"
+        )
     if not re.fullmatch(r"[0-9]{1,9}(\.0+)?", bare):  # 225.0 is a count that was a column with gaps
         raise InputError(f"{key}={text} is not a count of films; use a whole number, such as {key}=225")
     return int(bare.partition(".")[0])
@@ -133,7 +170,7 @@ def _agreed(key: str, *given: int | None) -> int | None:
     different = sorted({value for value in given if value is not None})
     if len(different) > 1:
         raise InputError(
-            f"{key} has the values {' and '.join(map(str, different))}; correct one (n, n_test, test= and "
-            f"n_pos + n_neg all count the test films)"
+            f"{key} has the values {' and '.join(map(str, different))}; correct one (n, n_test, test=, "
+            f"n_pos + n_neg and tp + tn + fp + fn all count the test films)"
         )
     return different[0] if different else None

@@ -327,7 +327,13 @@ def test_the_patients_of_mini_mias_are_those_of_its_films(mias):
         ("n=225 1-recall=2.2", "write sensitivity=, which is 100 % minus it"),
         ("n=225 1_recall=2.2", "write sensitivity=; "),
         ("n=225 accuracy=much*", r"^accuracy=much\* is neither"),
-        ("tp=69", "unknown key; write the counts as sensitivity=69/72, tp of tp \\+ fn"),
+        ("tp=69", "n is missing"),
+        ("tp=69 tn=151 fp=2 fn=3 n=226 accuracy=97", "n has the values 225 and 226"),
+        ("tp=30 n=100 n_pos=20 accuracy=90", "tp is 30, but 20 films are positive"),
+        ("tp=30 fp=80 n=100 accuracy=90", "tp [+] fp is 110, but 100 films are there"),
+        ("tp=0 tn=0 fp=0 fn=0", "^n is 0"),
+        ("n=1.000 accuracy=97", "^n=1.000 may be thousands .*n=1000"),
+        ("n=225 MCC=0.9", "MCC is not tested: leave it out"),
         ("n=225 recall_0=98", "unknown key; write specificity=, which is the sensitivity of the other class"),
         ("n=225 average_precision=98", "unknown key; write, for example"),
         ("n=225 sensitvity=98", "unknown key; write sensitivity= if you mean it"),
@@ -509,7 +515,7 @@ def test_counts_after_a_number_tell_the_films_and_an_interval_is_said_not_to_be_
     assert read_value("auc", "97.77 (SD 0.3)").spread == pytest.approx(0.003)
 
 
-@pytest.mark.parametrize("words", ["n=1,225", "n=1 225", "n=1225 images", "test=1000/225", "test=1000, 225"])
+@pytest.mark.parametrize("words", ["n=1,225", "n=1 225", "n=1'225", "n=1225 images", "test=1000/225", "test=1000, 225"])
 def test_films_are_counted_as_people_write_them(words):
     assert read_claim([words, "auc_roc=0.9"]).n == 1225
 
