@@ -64,9 +64,9 @@ def read_claim(words: list[str]) -> Claim:
     folds, repeats, note = _folds(values.pop("folds")) if "folds" in values else (None, 1, "")
     counts = {key: _count(key, values[key]) for key in COUNTS if key in values}
     cells = {key: _count(key, values[key]) for key in CELLS if key in values}
-    right, wrong = _sum(cells, "tp", "tn"), _sum(cells, "fp", "fn")
-    if right is not None and wrong is not None and right + wrong and not {*METRICS, AUC} & set(values):
-        values["accuracy"] = f"{right}/{right + wrong}"  # nothing else is claimed
+    correct, missed = _sum(cells, "tp", "tn"), _sum(cells, "fp", "fn")
+    if correct is not None and missed is not None and correct + missed and not {*METRICS, AUC} & set(values):
+        values["accuracy"] = f"{correct}/{correct + missed}"  # nothing else is claimed
     given = {key: values[key] for key in (*METRICS, AUC) if key in values}
     read = {key: read_value(key, text) for key, text in zip(given, one_scale([*given.values()]), strict=True)}
     told = dict[str, int]()

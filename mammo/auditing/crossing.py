@@ -12,14 +12,12 @@ _WORDS = {2: "two", 3: "three"}
 def crossing(rows: pd.DataFrame) -> Iterator[str]:
     """Yield a line for each patient, finding and image that is in several splits; `rows` come from `read_split`."""
     for (patient,), group in _in_several(rows, ["patient"]):
-        one_each = group.drop_duplicates("split")
-        images = ", ".join(
-            f"{name} ({part})" for name, part in zip(one_each["image_id"], one_each["split"], strict=True)
-        )
-        yield f"patient {patient} is {_splits(group)}: {images}"
-    exams = rows[rows["exam_uid"].notna() & rows["patient"].notna()] if "exam_uid" in rows else rows[:0]
+        yield f"patient {patient} is {_splits(group)}: {_one_each(group)}"
+    exams = rows[rows["exam_uid"].notna()] if "exam_uid" in rows else rows[:0]
     for (exam,), group in _in_several(exams, ["exam_uid"]) if len(exams) else ():
-        if group["patient"].nunique() > 1:
+        if group["patient"].isna().any():
+            yield f"exam {exam} is {_splits(group)}: {_one_each(group)}"
+        elif group["patient"].nunique() > 1:
             yield f"exam {exam} of patients {some(map(str, group['patient'].unique()), ' and ')} is {_splits(group)}"
     told = set()
     lesions = rows[rows["finding_id"].notna() & (rows["finding_id"] != "0")]
@@ -29,6 +27,12 @@ def crossing(rows: pd.DataFrame) -> Iterator[str]:
     for (image,), group in _in_several(rows, ["image_id"]):
         if image not in told:
             yield _crossed(f"image {image}", group)
+
+
+def _one_each(group: pd.DataFrame) -> str:
+    """Return the first image of each split, in words."""
+    first = group.drop_duplicates("split")
+    return ", ".join(f"{name} ({part})" for name, part in zip(first["image_id"], first["split"], strict=True))
 
 
 def _in_several(rows: pd.DataFrame, key: list[str]) -> Iterator[tuple[tuple[str, ...], pd.DataFrame]]:

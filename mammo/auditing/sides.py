@@ -9,12 +9,19 @@ from mammo.errors import InputError
 from mammo.tables.spellings import SPLITS
 
 NONE = "none"  # the value of a folder in `--sides` that is no part
-_LONG = SPLITS | {"heldout": "test", "eval": "val", "evaluation": "val"}
-_ENDING = "(?:s|sets?|data|datasets?|images?|imgs?|films?|splits?|parts?|files?|png|pgm|jpe?g|tiff?|dcm|dicom|[0-9]+)"
+_LONG = SPLITS | {"heldout": "test", "eval": "val", "evaluation": "val", "tuning": "val"}
+_ENDING = (
+    "(?:s|sets?|data|datasets?|images?|imgs?|films?|splits?|parts?|files?|png|pgm|jpe?g|tiff?|dcm|dicom|satz|menge|daten"
+    "|[0-9]+)"
+)
 _WHOLE = sorted((one for one in _LONG if len(one) > 2 or not one.isascii()), key=len, reverse=True)
-_WORD = re.compile(rf"({'|'.join(_WHOLE)}){_ENDING}?")
+_WORD = re.compile(rf"({'|'.join(_WHOLE)})(?:s?{_ENDING})?")
 _SHORT = {"tr": "train", "ts": "test", "te": "test"}  # as a folder's whole name, or after a word: imagesTr
-_FOLD = re.compile(r"(?:fold|cv|kfold)[ _-]*([0-9]{1,3})")
+_FOLD = re.compile(
+    r"(?:(?:[0-9]{1,3}|k|cv|cross[ _-]?val(?:idation)?)[ _-]*)?(?:folds?|cv|cross[ _-]?val(?:idation)?)[ _-]*"
+    r"([0-9]{1,3})(?:[ _-]*of[ _-]*[0-9]{1,3})?"
+)
+_NOT = {"non", "not", "no", "without", "except", "excluding", "minus", "ohne", "nicht", "sans", "sin", "sem", "senza"}
 REPEAT = re.compile(r"(?:fold|cv|split|run|repeat|iteration)[ _-]*([0-9]{1,3})(?![0-9])")  # in a folded name
 
 
@@ -23,8 +30,11 @@ def part_of(name: str) -> str | None:
     bare = re.sub(r"(hold|held)[ _-]?(out)", r"\1\2", unicodedata.normalize("NFC", name), flags=re.IGNORECASE)
     if fold := _FOLD.fullmatch(bare.casefold()):
         return f"fold{int(fold[1])}"
+    bare = re.sub(r"cross[ _-]?validation", "", bare, flags=re.IGNORECASE)  # which holds folds
     words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+", bare)
     joined = re.split(r"[\W_]+", bare.casefold())
+    if _NOT & {*map(str.casefold, words)}:  # non_test holds the films of another part, or of none
+        return None
     told = {_LONG[found[1]] for one in (*map(str.casefold, words), *joined) if (found := _WORD.fullmatch(one))}
     if not told and words and (short := SPLITS.get(words[-1].casefold()) or _SHORT.get(words[-1].casefold())):
         told = {short}

@@ -10,12 +10,13 @@ import pandas as pd
 
 from mammo.auditing import people
 from mammo.auditing.doubts import parts_of_columns, telling
+from mammo.auditing.lists import beside
+from mammo.auditing.mias_films import mias_film, mias_patients
 from mammo.auditing.sides import REPEAT, folded, part_of, part_of_path
 from mammo.auditing.words import some
 from mammo.datasets.base import Chosen, Dataset, load_findings
 from mammo.datasets.findings import REQUIRED, STRING, read_findings
 from mammo.datasets.folder import walk
-from mammo.datasets.mias_info import FILM, parse_info
 from mammo.datasets.table import Table
 from mammo.errors import InputError
 from mammo.formats.header import Header, begins_as_film, read_headers
@@ -192,12 +193,14 @@ def _of_folder(folder: Path, sides: Mapping[str, str | None], sheet: Path | None
             f"{folder}: expected the parts of one split, found those of several, {some(map(str, repeats.values()))}; "
             "audit the folders of each by themselves"
         )
-    patients, notes = _mias_patients(folder / "Info.txt", inner)
+    infos = [path for path in found.others if path.name.casefold() == "info.txt"]
+    infos += [folder.resolve().parent / "Info.txt"] * any(map(mias_film, inner))
+    patients, notes = mias_patients(infos, inner)
     table = pd.DataFrame({
         "name": [path.as_posix() for path in inner],
         "image_id": [path.stem for path in inner],
         "path": [str(path) for path in paths],
-        "patient": [patients.get(path.stem) for path in inner],
+        "patient": [patients.get(mias_film(path)) for path in inner],
         "split": splits,
     }, columns=FILMS, dtype=STRING)  # fmt: skip
     films = Films(table, notes, folder, unreadable=[f"{path}: {why}" for path, why in found.closed.items()])
@@ -222,6 +225,7 @@ def _of_folder(folder: Path, sides: Mapping[str, str | None], sheet: Path | None
             films.leaks.append(f"one folder is in two splits: {said} ({one or 'no split'}, {other or 'no split'})")
         else:
             notes.append(f"{said}, and is looked at once")
+    films.doubts += beside(found.others) if table["split"].isna().all() else []
     for inner_folder in found.folders[1:]:
         with suppress(InputError):  # of a folder without films, whose parts differ
             if (part := part_of_path(inner_folder.relative_to(folder), sides)) and part not in splits:
@@ -261,19 +265,3 @@ def _films_among(files: Iterable[Path]) -> tuple[list[Path], list[Path]]:
         # A DICOM file without rows, such as a report or an index, has no picture.
         (others if header.format == "DICOM" and not header.height else films).append(path)
     return sorted(films), sorted(others)
-
-
-def _mias_patients(info: Path, films: list[Path]) -> tuple[dict[str, str], list[str]]:
-    """Return the patient of each image in Info.txt, if the file is mini-MIAS's and describes these films; and notes."""
-    if not info.is_file():
-        return {}, []
-    try:
-        rows = parse_info(info.read_text(encoding="ascii", errors="replace"), str(info))
-    except InputError as error:
-        return {}, [f"Info.txt is not used, because it is not that of mini-MIAS: {error}"]
-    patients = {str(row["image_id"]): str(row["patient"]) for row in rows}
-    named = {path.stem for path in films if FILM.fullmatch(path.name)}
-    if not named or not named <= set(patients):
-        other = min(named - set(patients), default=films[0].stem)
-        return {}, [f"Info.txt is not used, because it does not describe these films, for example {other}"]
-    return patients, []

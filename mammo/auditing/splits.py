@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from mammo.auditing.doubts import TELLS_PARTS, telling
+from mammo.auditing.lists import LISTS, lists_in, read_list
 from mammo.auditing.sides import part_of
 from mammo.datasets.findings import STRING
 from mammo.datasets.table_rows import FAULT
@@ -15,10 +16,14 @@ from mammo.tables.spellings import NAMES, SPLITS, fold, spelt
 from mammo.tables.spreadsheet import read_spreadsheet
 
 UIDS = "studyinstanceuid studyuid"  # names of a column of exams that no two patients share, folded
+IDS = "studyid examid study exam"  # of columns that number exams of all patients, where no column names these
 OF_ONE = (  # names of other columns whose words no two patients share: exams, then films and their digests
     "accession accessionnumber accanon",
     "sopinstanceuid sopuid md5 md5sum sha1 sha256 digest checksum filehash imagehash",
 )
+
+
+LEAST_ID = 4  # signs of an exam's name
 
 
 def read_split(path: Path) -> tuple[pd.DataFrame, list[str]]:
@@ -30,14 +35,33 @@ def read_split(path: Path) -> tuple[pd.DataFrame, list[str]]:
 
     Args:
         path: A table (CSV, XLSX or Parquet) with `image_id` (or `sample_id`, or the name of a file) and `split` (or
-            `official_split`), under these names or others that people use, or a run folder with a split.csv.
+            `official_split`), under these names or others that people use; a run folder with a split.csv; or a folder
+            with a table or list for each part, such as train.csv and test.csv.
 
     Raises:
         InputError: The file does not exist, a column or value is missing, or a split is unknown.
     """
+    if path.is_dir() and not (path / "split.csv").exists() and (parts := lists_in(path)):
+        return _of_parts(parts)
     path = path / "split.csv" if path.is_dir() else path
     sheet = read_spreadsheet(path, "a split")
     return split_rows(sheet.rows, str(path)), [f"{path}: {sheet.others}"] * bool(sheet.others)
+
+
+def _of_parts(parts: dict[Path, str]) -> tuple[pd.DataFrame, list[str]]:
+    """Return what `read_split` does, of a table or list for each part."""
+    rows, notes = list[pd.DataFrame](), list[str]()
+    for path, part in parts.items():
+        if path.suffix.lower() in LISTS:
+            table = read_list(path)
+        else:
+            sheet = read_spreadsheet(path, "the images of a part")
+            table, others = sheet.rows, sheet.others
+            notes += [f"{path}: {others}"] * bool(others)
+        if "split" not in {*map(str, table), *_columns(list(map(str, table)), str(path)).values()}:
+            table = table.assign(split=part)
+        rows.append(split_rows(table, str(path)))
+    return pd.concat(rows, ignore_index=True), notes
 
 
 def split_rows(table: pd.DataFrame, path: str) -> pd.DataFrame:
@@ -50,7 +74,8 @@ def split_rows(table: pd.DataFrame, path: str) -> pd.DataFrame:
     named = table.rename(columns=ours)
     if not {"split", "image_id"} <= set(named):
         raise InputError(
-            f"{path}: expected the columns split and image_id, found {', '.join(map(str, table))}; " + _advice(named)
+            f"{path}: expected the columns split and image_id, found {', '.join(map(str, table))}; "
+            + _advice(named, path)
         )
     if "fold" in named and named["fold"].nunique() > 1:
         raise InputError(
@@ -65,6 +90,10 @@ def split_rows(table: pd.DataFrame, path: str) -> pd.DataFrame:
     )
     rows = rows.apply(lambda words: words.str.strip().replace("", pd.NA))
     rows[others] = rows[others].apply(telling)
+    if any(
+        one == "exam_uid" and fold(theirs) in IDS.split() for theirs, one in ours.items()
+    ):  # 1 may be the first visit of each patient
+        rows["exam_uid"] = rows["exam_uid"].mask((rows["exam_uid"].str.len() < LEAST_ID).fillna(False))
     if "patient_too" in others:
         called = next((theirs for theirs, one in ours.items() if one == "patient_too"), "patient_too")
         rows["patient_too"] = f"{called} " + rows["patient_too"]
@@ -93,8 +122,10 @@ def split_rows(table: pd.DataFrame, path: str) -> pd.DataFrame:
     return rows.assign(split=known)
 
 
-def _advice(table: pd.DataFrame) -> str:
+def _advice(table: pd.DataFrame, path: str) -> str:
     """Return what to do with a table of a split that lacks a column."""
+    if "image_id" in table and part_of(Path(path).stem):
+        return "if it is that of one part, name the folder with the tables of all parts, such as train.csv and test.csv"
     if "fold" in table:
         return "call fold split, to compare its parts"
     if "split" in table:
@@ -127,6 +158,9 @@ def _columns(found: list[str], path: str) -> dict[str, str]:
             raise InputError(f"{path}: columns {' and '.join(fit)} could both be the {ours}; call one of them {ours}")
         names |= dict.fromkeys(fit, ours)
         left = {one: folded for one, folded in left.items() if one not in fit}
+    if "patient" not in {*found, *names.values()} and "exam_uid" not in names.values():
+        names |= dict.fromkeys(spelt([IDS], left)[:1], "exam_uid")  # nothing else tells who is who
+        left = {one: folded for one, folded in left.items() if one not in names}
     return names | dict.fromkeys(spelt([" ".join(NAMES["patient"]), *OF_ONE], left)[:1], "patient_too")
 
 
@@ -141,13 +175,18 @@ def named_as(films: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
         for form in {name, name.rpartition(".")[0]} if "." in name else {name}:
             fits.setdefault(form.casefold(), set()).add(name)
     found: dict[str, str] = {}
-    for image in set(rows["image_id"]) - exact:
+    named = set(rows["image_id"])
+    written = {one.casefold(): one for one in sorted(named & exact)}
+    for image in named - exact:
         parts = [one for one in re.split(r"[\\/]+", image.casefold()) if one not in ("", ".")]
         inner = ("/".join(parts[start:]) for start in range(len(parts)))
         forms = (form for one in inner for form in (one, re.sub(r"\.\w+$", "", one)))
         found[image] = next((name for form in forms for name in fits.get(form, ()) if len(fits[form]) == 1), image)
     taken = pd.Series(found, dtype=object).value_counts()
-    found = {image: name for image, name in found.items() if taken[name] == 1 and name not in set(rows["image_id"])}
+    found = {image: name for image, name in found.items() if taken[name] == 1 and name not in named}
+    for image in named - exact:  # which differs in case alone from another row, and from no other film
+        if (same := written.get(image.casefold())) and len(fits.get(image.casefold(), ())) == 1:
+            found[image] = same
     return rows.assign(image_id=rows["image_id"].replace(found))
 
 

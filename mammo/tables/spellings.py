@@ -62,10 +62,11 @@ SIDES = {word: side for side, words in LATERALITY.items() if side for word in wo
 VIEW = {"CC": "craniocaudal", "MLO": "mediolateraloblique", "ML": "mediolateral", "LM": "lateromedial"}
 SPLIT = {
     "train": "train training trn tr trainingsdaten treino treinamento entrenamiento entrainement entraînement "
-    "apprentissage addestramento 训练 训练集",
+    "apprentissage addestramento eğitim treningowy обучение обучающая 训练 训练集 学習 訓練 훈련 학습",
     "val": "val valid validation validierung dev development validierungsdaten validacion validación validacao "
-    "validação validazione 验证 验证集",
-    "test": "test testing tst holdout testdaten prueba pruebas teste testes essai 测试 测试集",
+    "validação validazione doğrulama walidacja валидация 验证 验证集 検証 검증",
+    "test": "test testing tst holdout testdaten prueba pruebas teste testes essai тест тестовая "
+    "测试 测试集 テスト 테스트 시험",
 }
 SPLITS = {word: split for split, words in SPLIT.items() for word in words.split()}
 SEVERITY = {

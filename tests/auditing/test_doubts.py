@@ -250,6 +250,20 @@ def test_patients_written_in_two_ways_are_named_beside_films_of_no_part(placed):
     assert "P01 (no split) and P1 (val): one patient?" in said
 
 
+def test_tables_and_lists_beside_films_that_may_tell_the_parts_are_a_doubt(placed):
+    folder = placed("images/a.pgm", "images/b.pgm")
+    (folder / "train.txt").write_text("images/a.pgm\n")
+    assert "may tell the parts" not in audited("films", folder)[1]
+    (folder / "val.txt").write_text("images/a.pgm\nimages/b.pgm\n")
+    code, said = audited("films", folder)
+    assert code == 0 and "train.txt and val.txt may tell the parts: give it, or its folder, by --split" in said
+    code, said = audited("films", folder, "--split", folder)
+    assert code == 1 and "image images/a.pgm is in two splits: train, val" in said
+    (folder / "train.txt").unlink()
+    (folder / "folds.csv").write_text("image_id,fold\n")
+    assert "folds.csv may tell the parts" in audited("films", folder)[1]
+
+
 def test_an_empty_part_is_told_at_any_depth_and_a_film_whatever_its_name(placed):
     folder = placed("data/train/a.pgm", "data/val/b.pgm", "data/val/c.txt")
     (folder / "data/test").mkdir()

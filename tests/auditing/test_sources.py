@@ -6,9 +6,10 @@ import pytest
 
 from mammo import paths
 from mammo.auditing import sources
+from mammo.auditing.crossing import crossing
 from mammo.auditing.sides import part_of, read_sides
 from mammo.auditing.sources import find_films
-from mammo.auditing.splits import place, read_split
+from mammo.auditing.splits import named_as, place, read_split
 from mammo.datasets.film import write_pgm
 from mammo.datasets.phantom import Phantom
 from mammo.errors import InputError
@@ -47,9 +48,11 @@ def test_a_folders_name_is_the_split_of_its_films(tmp_path):
             "training Training train_images trainset Mass-Training_P_1_LEFT_CC imagesTr x_train RSNA-train TRAIN2",
             "train",
         ),
-        ("val dev valid validation_set development Evaluation", "val"),
+        ("Trainingsset Trainingssatz обучение eğitim 学習", "train"),
+        ("val dev valid validation_set development Evaluation tuning_set Validierungsmenge", "val"),
         ("test hold-out held_out holdout TestImages testset imagesTs tests test_data", "test"),
-        ("fold1 Fold_1 fold-01 cv1", "fold1"),
+        ("fold1 Fold_1 fold-01 cv1 cv_fold_1 crossval_1 cross_validation_1 5fold_1 k-fold1 fold01of05", "fold1"),
+        ("non_test not-train no_val ohneTest cross_validation", None),
         ("full data latest contest protest train_test trainer evaluated dataset 5fold detest strain", None),
     ],
 )
@@ -123,6 +126,59 @@ def test_an_info_file_of_other_films_is_a_note(tmp_path, phantom):
     found = find_films(tmp_path)
     films, notes = found.table, found.notes
     assert films["patient"].isna().all() and "for example mdb999" in notes[0]
+
+
+def test_an_info_file_tells_the_patients_of_films_that_were_converted_or_moved(tmp_path, phantom):
+    folder = folder_of(
+        tmp_path, "x/train/mdb001.png", "x/test/MDB002_rot90.jpg", "x/train/mdb003lm.png", "x/train/a.png"
+    )
+    info = (phantom.root / "Info.txt").read_text()
+    written(tmp_path / "Info.txt", info)
+    for root in (folder, folder / "x"):
+        found = find_films(root)
+        patients = dict(zip(found.table["image_id"], found.table["patient"].fillna(""), strict=True))
+        assert patients == {"mdb001": "mias-001", "MDB002_rot90": "mias-001", "mdb003lm": "", "a": ""}
+    assert not found.notes
+
+
+def test_a_folder_with_a_table_or_list_for_each_part_stands_for_a_split(tmp_path):
+    written(tmp_path / "train.csv", "image_id,patient\na,P1\nb,P2\n")
+    written(tmp_path / "Test_set.csv", "file;PatientID\nc.png;P1\n")
+    written(tmp_path / "val.txt", "images/b x.png 1\n\nd.png\n")
+    written(tmp_path / "notes.txt", "old")
+    rows = read_split(tmp_path)[0].fillna("")
+    assert rows[["image_id", "patient", "split"]].to_numpy().tolist() == [
+        ["c.png", "P1", "test"], ["a", "P1", "train"], ["b", "P2", "train"],
+        ["images/b x.png", "", "val"], ["d.png", "", "val"],
+    ]  # fmt: skip
+    with pytest.raises(InputError, match="name the folder with the tables of all parts"):
+        read_split(tmp_path / "train.csv")
+    written(tmp_path / "fold1.csv", "image_id\na\n")
+    with pytest.raises(InputError, match=r"parts of one split, found fold1.csv and Test_set.csv"):
+        read_split(tmp_path)
+    with pytest.raises(InputError, match=r"split.csv: no such file"):
+        read_split(folder_of(tmp_path, "y/a.png") / "y")
+
+
+def test_an_exam_tells_who_is_who_where_nothing_else_does(tmp_path):
+    text = "image_id,study_id,split\na,b8d273e8,training\nb,b8d273e8,test\nc,1,training\nd,1,test\n"
+    exams = list(crossing(read_split(written(tmp_path / "s.csv", text))[0]))
+    assert exams == ["exam b8d273e8 is in two splits: a (train), b (test)"]
+    text = text.replace("image_id", "image_id,patient").replace("a,b8", "a,P1,b8").replace("b,b8", "b,P2,b8")
+    text = text.replace("c,1", "c,P3,1").replace("d,1", "d,P4,1")
+    assert not list(crossing(read_split(written(tmp_path / "s.csv", text))[0]))
+    one = "image_id,StudyInstanceUID,split\na,1.2,train\nb,1.2,test\n"
+    assert list(crossing(read_split(written(tmp_path / "s.csv", one))[0])) == [
+        "exam 1.2 is in two splits: a (train), b (test)"
+    ]
+
+
+def test_an_image_of_a_split_that_is_written_in_two_ways_is_one_film(tmp_path):
+    films = table_of(folder_of(tmp_path / "films", "m5.pgm", "m6.pgm"))
+    rows, _ = read_split(written(tmp_path / "s.csv", "image_id,split\nm5,test\nM5,train\nm6,test\n"))
+    rows = named_as(films, rows)
+    assert rows["image_id"].tolist() == ["m5", "m5", "m6"]
+    assert list(crossing(rows)) == ["image m5 is in two splits: test, train"]
 
 
 def test_a_run_folder_stands_for_its_split(tmp_path):
