@@ -30,7 +30,11 @@ _AFTER_NUMBER = "|".join([*_WORDS, *SIDES, "cc|mlo|ml|lm|izq|izda|der|dcha|dch|e
 _SIDE = re.compile(rf"(?<=\d)(?:-?(?:{_AFTER_NUMBER})){{1,3}}$|(?<=\w)(?:-(?:{_AFTER_NAME})){{1,2}}$")
 _THOUSANDS = re.compile(r"[1-9]\d{0,2}(?:[, '\u2019]\d{3})+")
 _IN_GROUPS = re.compile(r"\d{3}-\d{2,3}-\d{4}")  # as numbers of insurances are written
-_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa"})
+_CBIS = re.compile(  # PatientIDs in headers of CBIS-DDSM name the image: Mass-Training_P_00001_LEFT_CC_1
+    r"(?:mass|calc)-(?:training|test)_(p_\d+)(?:_(?:left|right))?(?:_(?:cc|mlo))?(?:_\d+)?"
+)
+_APOSTROPHE = re.compile(r"(?<=[^\W\d_])['\u2019](?=[^\W\d_])")  # O'Neil
+_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa", "ł": "l", "đ": "d"})
 _LOOKS = str.maketrans("авекмнорстухαβεικμνορτυχ", "abekmhopctyxabeikmnoptux")  # Cyrillic and Greek letters, folded
 FEW = 5  # words that a note lists
 NEARLY_ALL = 0.9  # the share of patients from which on their PatientIDs in headers are others by intention
@@ -145,6 +149,9 @@ def _bare(patient: str) -> list[str]:
     if not name.isascii():
         seen = "".join(one for one in patient if unicodedata.category(one) != "Cf")  # such as a mark of byte order
         name = unicodedata.normalize("NFKC", seen.strip()).casefold()
+        name = "".join(str(unicodedata.digit(one)) if one.isdecimal() else one for one in name)  # of other scripts
+    if of_image := _CBIS.fullmatch(name):
+        name = of_image[1]
     if _THOUSANDS.fullmatch(name):
         plain = re.sub(r"\D", "", name)
         return [plain] if "," in name else [plain, _reduced(name)]
@@ -159,7 +166,7 @@ def _reduced(name: str) -> str:
     if not name.isascii():
         name = _plain(name).translate(_LOOKS)
     name = re.sub(r"^(\d+)[.,]0+$", r"\1", name)
-    name = re.sub(r"[^\w.]+|_+", "-", name).strip("-") or name
+    name = re.sub(r"[^\w.]+|_+", "-", _APOSTROPHE.sub("", name)).strip("-.") or name
     name = _SIDE.sub("", _PREFIX.sub("", name))
     name = re.sub(r"(?<=[^\W\d])-(?=\d)|(?<=\d)-(?=[^\W\d])", "", name)  # P-1 is P1, but 1-12 is not 11-2
     name = re.sub(r"(?<!\d)0+(?=\d)", "", name)

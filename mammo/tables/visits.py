@@ -26,7 +26,7 @@ _WORD = (
 _LETTER = (  # or a word that may name other things, with a number
     r"(?:v|t|tp|fu|bl|y|yr|m|mo|w|wk|time|exam|examination|untersuchung|study|studie|session|sess?|scan|year|jahr"
     r"|months?|monate?|weeks?|wochen?)-?\d{1,2}|\d{1,2}-?(?:y|yrs?|years?|m|mo|months?|w|wks?|weeks?|jahre?|monate?|wochen?)"
-    r"|bl|fu"
+    r"|bl|fu|new|old|copy|kopie|rescan|retake|repeat(?:ed)?"
 )
 _SIDE = "(?:-?(?:left|right|links|rechts|l|r|cc|mlo|ml|lm))*"
 _SURE = re.compile(rf"(?:{_DATE}|{_WORD})(?:-(?:{_DATE}|{_PERIOD}|{_WORD}|{_LETTER}))*{_SIDE}")

@@ -455,7 +455,9 @@ def test_names_that_people_write_in_two_ways_are_alike_and_others_are_not():
         "P1 2019-03-01|P1 01.03.19",
         "P1_pre|P1_post", "P1_baseline|P1_followup", "P1_T0|P1_T1", "001_2019|1_2021", "P1_L_2019|P1_2021_RMLO",
         "Doe Jane 2019|Doe^Jane_pre", "P-1_20190301|P1 Mar 2021", "P1_6m|P1 12 months|P1 1st visit 2019",
-        "P1_2019-03|P1",
+        "P1_2019-03|P1", "P1.|P1", "O'Neil, Ann|Ann ONeil", "\u0661\u0662|12", "Łucja|Lucja",
+        "P1 (new)|P1_old|P1 rescan|P1",
+        "Mass-Training_P_00001_LEFT_CC|Mass-Test_P_00001_RIGHT_MLO|Calc-Test_P_00001_LEFT_CC_1|P_00001",
     ],
 )  # fmt: skip
 def test_more_spellings_of_one_patient_are_alike(group):
@@ -464,6 +466,7 @@ def test_more_spellings_of_one_patient_are_alike(group):
 
 def test_no_two_patients_of_a_numbered_set_are_alike_and_all_spellings_of_each_are():
     for two in (
+        "Mass-Test_P_00001_LEFT_CC|Mass-Test_P_00002_LEFT_CC", "Ann Old|Ann New", "mias-001|cmmd-001",
         "12|121", "P1|P2", "1.5|15", "1,000|1", "Wang Li|Wang Re", "Doe, L|Doe, R", "A12|AE12", "AB-CD|CD-AB",
         "1 23|123", "1-234|1234", "2021-1|20211", "Bauer|Baur", "P2019|P2021", "A_1|A_2", "P_2019|P_2021",
         "12-2019|12-2020",        "A_1999|A_2000|A_5", "A1_2019|A1_2020|A1_1", "A_T1|A_T2", "S1-2019-03|S1-2019-04",
