@@ -14,7 +14,7 @@ from mammo.auditing.acquisitions import in_two_parts
 from mammo.auditing.boxes import all_parts
 from mammo.auditing.compared import kept_for
 from mammo.auditing.crossing import crossing
-from mammo.auditing.duplicates import Pairs, find_pairs
+from mammo.auditing.duplicates import Pairs, find_pairs, is_coarse
 from mammo.auditing.hashes import Records, records_of
 from mammo.auditing.nearest import ALL_PAIRS
 from mammo.auditing.sources import Films
@@ -254,6 +254,9 @@ def by_pixels(
             found.notes.append(f"{number_of(number, 'pair')} of films with the same pixels {what}")
     if len(films) > ALL_PAIRS:
         found.doubts.append("negatives were not looked for among so many films")
+    else:
+        few = [film for film in np.flatnonzero(textured) if is_coarse(described["thumb"][film])]
+        found.doubts += doubting.coarse([names[film] for film in few])
     found.doubts += doubting.nearly_same(films, pairs.nearly(), lies_of)
     if blank := sorted(names[~textured]):
         found.notes.append(f"{number_of(len(blank), 'film')} blank, or without texture to compare: {some(blank)}")

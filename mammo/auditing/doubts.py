@@ -1,7 +1,7 @@
 """The doubts of an audit: what would be a leak if it were so, and what it could not compare."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 
 import pandas as pd
@@ -111,6 +111,14 @@ def nearly_same(
     pairs_are = number_of(len(across), "pair of films that is", "pairs of films that are")
     show = "shows" if len(across) == 1 else "show"
     return [f"if {pairs_are} nearly the same, {named} for example (correlation {value:.3f}), {show} two breasts"]
+
+
+def coarse(names: Sequence[str]) -> list[str]:
+    """Return the doubt that copies of some films are not found, for these have few grey levels."""
+    if not names:
+        return []
+    these = number_of(len(names), "film has", "films have")
+    return [f"{these} few grey levels, or large areas of one, {names[0]} for example: copies of such may not be found"]
 
 
 def unknown(patients: pd.Series, what: str) -> list[str]:

@@ -26,6 +26,7 @@ NEARLY = 0.70  # from here on a pair is doubted: 14 of 16 JPEGs of quality 5 of 
 # Side, iterations, and the correlation below which a pair is rejected at this side. Copies of real films reach 0.84 at
 # a quarter of the resolution and 0.78 at half of it; nine of ten pairs with near hashes are rejected there.
 _LEVELS = ((SIDE // 4, 30, 0.70), (SIDE // 2, 15, 0.65), (SIDE, 10, -1.0))
+COARSE = 0.3  # share of a film in areas of one level: 0.15 at most of mini-MIAS, 0.37 at least in 8 levels or fewer
 EVERY_S = 60  # seconds between two writings of what was decided
 _AHEAD = 10_000  # pairs that are handed to the threads together
 
@@ -175,6 +176,14 @@ def has_texture(thumb: np.ndarray) -> bool:
     """Tell if a thumbnail (side, side) uint8 shows enough to tell it from others: not only areas of one level."""
     inside = cv2.erode(_telling(thumb), np.ones((17, 17), np.uint8))  # the edge of an area of one level is no texture
     return bool(((np.abs(fine_structure(thumb)) > 0.1) & (inside > 0)).mean() > 0.02)
+
+
+def is_coarse(thumb: np.ndarray) -> bool:
+    """Tell if a thumbnail (side, side) uint8 has large areas of one level, as with a few levels or a coarse JPEG."""
+    around = np.ones((3, 3), np.uint8)
+    inside = (thumb > 3) & (thumb < 252)
+    flat = inside & (cv2.erode(thumb, around) == cv2.dilate(thumb, around))
+    return bool(flat.sum() > COARSE * max(inside.sum(), 1))
 
 
 def _aligned(one: np.ndarray, other: np.ndarray, warp: np.ndarray, iterations: int) -> tuple[float, np.ndarray]:

@@ -264,6 +264,18 @@ def test_tables_and_lists_beside_films_that_may_tell_the_parts_are_a_doubt(place
     assert "folds.csv may tell the parts" in audited("films", folder)[1]
 
 
+def test_films_of_few_grey_levels_are_a_doubt(placed):
+    folder = placed("train/a.pgm", "test/b.pgm")
+    assert "grey levels" not in audited("films", folder)[1]
+    film = read_grey(folder / "train/a.pgm")
+    cv2.imwrite(str(folder / "test/c.png"), film // 64 * 64 + 20)
+    code, said = audited("films", folder)
+    assert (
+        code == 1
+        or "1 film has few grey levels, or large areas of one, test/c.png for example" in said.splitlines()[-1]
+    )
+
+
 def test_an_empty_part_is_told_at_any_depth_and_a_film_whatever_its_name(placed):
     folder = placed("data/train/a.pgm", "data/val/b.pgm", "data/val/c.txt")
     (folder / "data/test").mkdir()

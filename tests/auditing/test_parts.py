@@ -119,3 +119,15 @@ def test_features_are_kept(films, monkeypatch):
     first = parts.features(path)
     monkeypatch.setattr(parts, "read_grey", lambda _: pytest.fail("reads the film again"))
     assert np.array_equal(parts.features(path), first)
+
+
+def test_a_watermark_all_over_two_films_makes_neither_a_part_of_the_other(monkeypatch):
+    rng, mark = np.random.default_rng(0), np.zeros((300, 300), np.uint8)
+    for row in range(20, 300, 24):
+        cv2.putText(mark, "HOSPITAL HOSPITAL", (-5, row), cv2.FONT_HERSHEY_SIMPLEX, 0.8, 25, 2)
+    tissue = [cv2.GaussianBlur(rng.normal(size=mark.shape).astype(np.float32), (0, 0), 1.2) for _ in range(2)]
+    one, other = (np.clip(110 + 6 * film / film.std() + mark, 5, 250).astype(np.uint8) for film in tissue)
+    warp = np.eye(2, 3, dtype=np.float32)
+    assert parts._alike(one, cv2.GaussianBlur(one, (0, 0), 1), warp) > 0.9 and parts._alike(one, other, warp) == 0
+    monkeypatch.setattr(parts, "WEAK", 0.0)
+    assert parts._alike(one, other, warp) > parts.SAME
