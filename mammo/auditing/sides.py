@@ -85,6 +85,10 @@ def part_of_path(inner: PurePath, sides: Mapping[str, str | None]) -> str | None
         told |= {part} if part else set()
     if len(told) > 1:
         several = any(one.startswith("fold") for one in told)
-        remedy = "audit the folder of each fold by itself" if several else "rename one, or give it by --sides NAME=none"
+        remedy = (
+            "audit the folder of each fold by itself, or give its name by --sides NAME=none"
+            if several
+            else "rename one, or give it by --sides NAME=none"
+        )
         raise InputError(f"{inner}: expected folders of one part of a split, found {', '.join(sorted(told))}; {remedy}")
     return next(iter(told), sides.get("."))
