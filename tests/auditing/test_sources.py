@@ -69,7 +69,7 @@ def test_a_user_names_the_parts_of_folders(tmp_path):
             read_sides(words)
     with pytest.raises(InputError, match=r"no folder fool with films; it has .*full"):
         find_films(folder, read_sides("fool=train,fold1=none"))
-    with pytest.raises(InputError, match="audit the folder of each fold by itself, .* --sides NAME=none"):
+    with pytest.raises(InputError, match=r"audit the folder of each fold by itself, .* --sides NAME=none"):
         find_films(folder)
 
 
