@@ -19,8 +19,8 @@ from mammo.auditing.hashes import SIDE, SYMMETRIES, Records, turned
 from mammo.auditing.nearest import propose
 from mammo.files import locked
 
-# Correlation after alignment from which two films have the same pixels. On mini-MIAS altered copies reach at least
-# 0.88, most of them 0.95, and distinct films at most 0.65 (`mammo audit benchmark mias` prints both).
+# Correlation after alignment from which two films have the same pixels. On mini-MIAS altered copies are well above it, and
+# distinct films well below (`mammo audit benchmark mias` prints both; docs/how-to/audit-data.md has the numbers).
 SAME = 0.78
 NEARLY = 0.70  # from here on a pair is doubted: 14 of 16 JPEGs of quality 5 of mini-MIAS reach it, 7 of 16 of quality 3
 # Side, iterations, and the correlation below which a pair is rejected at this side. Copies of real films reach 0.84 at
