@@ -245,7 +245,7 @@ MUTATIONS = {
     "rebinding": ("serving/guards.py", "if self.local and not is_local", "if self.local and is_local", SERVICE, "pages_of_other"),
     "cross origin": ("serving/guards.py", 'return origin is None or origin.partition("://")[2] == host != ""', "return True", SERVICE, "pages_of_other"),
     "spooled films": ("serving/uploads.py", "spool_max_size = 0", "spool_max_size = 1024", SERVICE, "stays_in_memory"),
-    "addresses logged": ("serving/guards.py", 'getattr(scope.get("route"), "path", "another address")', 'scope["path"]', SERVICE, "stays_in_memory"),
+    "addresses logged": ("serving/guards.py", 'getattr(inner.get("route"), "path", "another address")', 'inner["path"]', SERVICE, "stays_in_memory"),
     "senders mixed": ("serving/worker.py", "own = {n: next(predictions)", "own = {n: next(iter(shown_to(predictor, seen)))", SERVICE, "several_senders"),
     "films unbounded": ("serving/service.py", "asyncio.Semaphore(HELD)", "asyncio.Semaphore(9 * HELD)", SERVICE, "held_whole"),
     "pixels unbounded": ("serving/readers.py", "if header.height * header.width > pixels:", "if header.height * header.width > 10 * pixels:", SERVICE, "no_film_gets"),

@@ -19,8 +19,8 @@ from mammo.auditing.hashes import SIDE, SYMMETRIES, Records, turned
 from mammo.auditing.nearest import propose
 from mammo.files import locked
 
-# Correlation after alignment from which two films have the same pixels. On mini-MIAS altered copies are well above it, and
-# distinct films well below (`mammo audit benchmark mias` prints both; docs/how-to/audit-data.md has the numbers).
+# Correlation after alignment from which two films have the same pixels. On mini-MIAS altered copies are well above it,
+# and distinct films well below (`mammo audit benchmark mias` prints both; docs/how-to/audit-data.md has the numbers).
 SAME = 0.78
 NEARLY = 0.70  # from here on a pair is doubted: 14 of 16 JPEGs of quality 5 of mini-MIAS reach it, 7 of 16 of quality 3
 # Side, iterations, and the correlation below which a pair is rejected at this side. Copies of real films reach 0.84 at
@@ -179,9 +179,12 @@ def has_texture(thumb: np.ndarray) -> bool:
 
 
 def is_coarse(thumb: np.ndarray) -> bool:
-    """Tell if a thumbnail (side, side) uint8 has large areas of one level, as with a few levels or a coarse JPEG."""
+    """Tell if a thumbnail (side, side) uint8 has large areas of one level, as with a few levels or a coarse JPEG.
+
+    The most frequent level, which is that of the ground, does not count.
+    """
     around = np.ones((3, 3), np.uint8)
-    inside = (thumb > 3) & (thumb < 252)
+    inside = (thumb > 3) & (thumb < 252) & (thumb != np.bincount(thumb.ravel()).argmax())
     flat = inside & (cv2.erode(thumb, around) == cv2.dilate(thumb, around))
     return bool(flat.sum() > COARSE * max(inside.sum(), 1))
 

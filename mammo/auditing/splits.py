@@ -16,7 +16,7 @@ from mammo.tables.spellings import NAMES, SPLITS, fold, spelt
 from mammo.tables.spreadsheet import read_spreadsheet
 
 UIDS = "studyinstanceuid studyuid"  # names of a column of exams that no two patients share, folded
-IDS = "studyid examid study exam"  # of columns that number exams of all patients, where no column names these
+IDS = "studyid examid"  # of columns that number exams of all patients, where no column names these
 OF_ONE = (  # names of other columns whose words no two patients share: exams, then films and their digests
     "accession accessionnumber accanon",
     "sopinstanceuid sopuid md5 md5sum sha1 sha256 digest checksum filehash imagehash",

@@ -39,13 +39,15 @@ def measure(
         say: Takes lines about what was measured.
 
     Raises:
-        InputError: A run cannot say which films are like its own.
+        InputError: A run cannot say which films are like its own, or has tested none.
     """
     predictors = [build_predictor(RunFolder(path)) for path in paths]
     for path, predictor in zip(paths, predictors, strict=True):
         if predictor.likeness is None:
             raise InputError(f"{path}: {NO_LIKENESS}")
     own = [_of_test(predictor) for predictor in predictors]
+    if untested := [str(path) for path, one in zip(paths, own, strict=True) if not len(one)]:
+        raise InputError(f"{untested[0]}: the run has tested no film; name runs with a test part")
     found: dict[str, Any] = {"runs": len(paths), "test": [_plain(one) for one in own], "groups": {}}
     with tempfile.TemporaryDirectory(prefix="mammo-bench-") as folder:
         for group, files in _files(Path(folder), patients, also).items():
@@ -74,7 +76,9 @@ def _files(folder: Path, patients: int, also: Sequence[Path]) -> dict[str, list[
     for other in also:
         if not (found := sorted(path for path in other.rglob("*") if path.is_file())):
             raise InputError(f"--also {other}: expected a folder with files, and there are none")
-        files[other.resolve().name] = found
+        if (name := other.resolve().name) in files:
+            raise InputError(f"--also {other}: there is a group {name} already; give the folder another name")
+        files[name] = found
     return files
 
 
@@ -84,7 +88,7 @@ def _scores(predictors: Sequence[Predictor[Any]], files: Sequence[Path]) -> list
 
     def seen_of(path: Path) -> Seen:
         try:
-            return first.see(first.read(path), name=path.name, spacing_mm=first.of_films["spacing_mm"])
+            return first.see(first.read(path), name=path.name)
         except BROKEN as error:
             raise UnreadableFilm(str(error)) from None
 

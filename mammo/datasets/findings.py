@@ -98,7 +98,8 @@ def _typed(column: pd.Series, name: str, kind: str) -> pd.Series:
     """Return a column with its type; refuse one whose values have another."""
     try:
         typed = column.astype(kind)
-        if kind == INTEGER and not (typed == column).fillna(True).all():  # pandas cuts the fractions of a Float64
+        fractions = kind == INTEGER and pd.api.types.is_float_dtype(column)
+        if fractions and not (typed == column).fillna(True).all():  # pandas cuts those of a Float64
             raise ValueError("such as 0.5")
         return typed
     except (TypeError, ValueError) as error:

@@ -134,7 +134,7 @@ def refuse_per_cent(rows: Rows, table: pd.DataFrame, heights: pd.Series, widths:
     smaller = pd.concat([heights, widths], axis=1).min(axis=1)
     for columns, what in ((CIRCLE[:2], "points"), (BOX, "boxes")):
         placed = table[columns].notna().all(axis=1)
-        within = table.loc[placed, columns].le(100).all(axis=None) and (smaller[placed] >= 5 * 100).all()
+        within = table.loc[placed, columns].le(100).all(axis=None) and smaller[placed].fillna(0).ge(5 * 100).all()
         if placed.sum() >= FEWEST and within:
             rows.refuse(placed, f"all {what} lie within 100 pixels of a corner, so they seem to be per cent of the "
                         "film; give pixels: x / 100 times its width, y / 100 times its height")  # fmt: skip

@@ -71,8 +71,8 @@ class RawTable:
                 raise InputError(f"{self.name}: no column {theirs}, which columns names for {here}; {self.found()}")
         if taken := sorted({theirs for theirs in columns.values() if list(columns.values()).count(theirs) > 1}):
             raise InputError(f"{self.name}: columns names {taken[0]} twice; name each column once")
-        clash = [here for here, theirs in columns.items() if here in self.raw and theirs != here]
         renamed = {theirs: here for here, theirs in columns.items()}
+        clash = [here for here in columns if here in self.raw and here not in renamed]
         self.raw = self.raw.drop(columns=clash).rename(columns=renamed)
 
     def _spelling(self, known: set[str]) -> None:

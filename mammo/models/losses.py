@@ -91,14 +91,16 @@ def build_loss(config: LossConfig, classes: int) -> CrossEntropy:
     if config.name not in LOSSES:
         raise InputError(f"loss.name={config.name} is unknown; expected one of {', '.join(LOSSES)}")
     loss = LOSSES[config.name]
-    own = [name for name in signature(loss).parameters if hasattr(config, name)]
+    taken = signature(loss)
+    own = {name: getattr(config, name) for name in taken.parameters if hasattr(config, name)}
     try:
-        return loss(classes, **{name: getattr(config, name) for name in own})
+        taken.bind(classes, **own)
     except TypeError as error:
         raise InputError(
             f"loss.name={config.name}: {error}; expected a constructor that takes the number of classes, and keys of "
             "loss. by their names"
         ) from error
+    return loss(classes, **own)
 
 
 def check_losses(losses: object, logits: Tensor) -> None:

@@ -217,10 +217,11 @@ def begin(folder: Path, config: Config, *, of_sweep: bool, main: bool) -> tuple[
         main: True for the one process, of several, that removes files.
 
     Raises:
-        InputError: A run would continue with settings other than those it was started with.
+        InputError: A run would continue with settings other than those it was started with, or the folder has a record
+            that is damaged or another program's.
     """
     goes_on, finished = of_sweep or config.ckpt_path == "last", folder / FINISHED
-    own = config.as_dict()
+    own, started = config.as_dict(), _started(folder)
     if goes_on and finished.is_file():
         record = json.loads(finished.read_text())
         if record["digest"] == digest(own):
@@ -228,7 +229,7 @@ def begin(folder: Path, config: Config, *, of_sweep: bool, main: bool) -> tuple[
             if main:
                 _clean(folder)
             return config, dict(record["metrics"])
-    continues = goes_on and _is_of(folder, own, of_sweep=of_sweep)
+    continues = goes_on and _is_of(folder, own, started, of_sweep=of_sweep)
     if main and not continues:
         finished.unlink(missing_ok=True)
         (folder / "provenance.json").unlink(missing_ok=True)
@@ -236,11 +237,20 @@ def begin(folder: Path, config: Config, *, of_sweep: bool, main: bool) -> tuple[
     return (replace(config, ckpt_path="last") if goes_on and config.fit else config), None
 
 
-def _is_of(folder: Path, own: dict[str, Any], *, of_sweep: bool) -> bool:
-    """Tell whether a job was started in a folder with the job's own settings; a run of others is refused."""
+def _started(folder: Path) -> dict[str, Any] | None:
+    """Return the settings of the job that was started in a folder; None if there was none."""
+    path = folder / "provenance.json"
     try:
-        started = json.loads((folder / "provenance.json").read_text())["config"]
+        return dict(json.loads(path.read_text())["config"])
     except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"{path} is damaged, or another program's; remove it, or name another folder") from None
+
+
+def _is_of(folder: Path, own: dict[str, Any], started: dict[str, Any] | None, *, of_sweep: bool) -> bool:
+    """Tell whether a job was started in a folder with the job's own settings; a run of others is refused."""
+    if started is None:
         if not of_sweep:
             log.info("note   %s: nothing to continue, so a new run starts", LAST)
         return False

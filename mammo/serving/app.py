@@ -185,7 +185,7 @@ async def _told(request: Request, error: Exception) -> JSONResponse:
         said = {404: "there is no such address; GET /openapi.json tells those that there are"}
         if error.status_code == 405:
             allowed = (error.headers or {}).get("Allow", "another one")
-            said[405] = f"this address does not take {request.method[:20]}, but {allowed}"
+            said[405] = f"this address takes {allowed}"
         return JSONResponse({"error": said.get(error.status_code, str(error.detail))}, error.status_code, error.headers)
     if isinstance(error, RequestValidationError):
         return JSONResponse({"error": "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors())}, 422)

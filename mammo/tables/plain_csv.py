@@ -14,9 +14,9 @@ CONTROL = bytes([*range(9), *range(14, 32)])  # characters that no text has
 def plain_csv(data: bytes, separators: str) -> dict[str, pa.ChunkedArray] | None:
     """Return the columns of a large plain table by name, as `as_pandas` takes them; None if it is not one.
 
-    It is in UTF-8, its first line names each column once, no row has more or fewer fields than the header, and
-    quotation marks begin and end cells. Whoever is told None reads the table with more care, and says what is wrong
-    with it.
+    It is in UTF-8, its first line names each column once, no row has more or fewer fields than the header, quotation
+    marks begin and end cells, and no cell has a line break. Whoever is told None reads the table with more care, and
+    says what is wrong with it.
     """
     first, end, _ = data[:AT_ONCE].partition(b"\n")
     if len(data) < LARGE or not end or first[:4].lower() == b"sep=" or not first.isascii():
@@ -37,7 +37,8 @@ def plain_csv(data: bytes, separators: str) -> dict[str, pa.ChunkedArray] | None
         )
     except pa.ArrowInvalid:
         return None
-    return dict(zip(names, table.columns, strict=True)) if table.num_rows else None
+    broken = marks and (data.count(b"\n") > table.num_rows + 1 or data.count(b"\r") > data.count(b"\r\n"))
+    return dict(zip(names, table.columns, strict=True)) if table.num_rows and not broken else None
 
 
 def as_pandas(columns: dict[str, pa.ChunkedArray]) -> pd.DataFrame:

@@ -23,7 +23,7 @@ SEPARATORS = ",;\t|"
 # What the first bytes of a file that is no table say it is, and what to do with it
 KINDS = {
     b"\x89PNG": "a PNG picture", b"\xff\xd8\xff": "a JPEG picture", b"II*\0": "a TIFF picture",
-    b"MM\0*": "a TIFF picture", b"GIF8": "a GIF picture", b"P5": "a PGM picture", b"%PDF": "a PDF document",
+    b"MM\0*": "a TIFF picture", b"GIF8": "a GIF picture", b"P5\n": "a PGM picture", b"%PDF": "a PDF document",
     b"7z\xbc\xaf": "a 7z archive", b"Rar!": "a RAR archive", b"{\\rtf": "an RTF document", b"\x7fELF": "a program",
 }  # fmt: skip
 TITLE_WITHIN = 40  # rows below a title in which a header is looked for

@@ -51,14 +51,17 @@ def check_masks(findings: pd.DataFrame, films: pd.DataFrame, config: Config) -> 
     Args:
         findings: A findings table.
         films: `image_id, height, width` of the films.
-        config: The settings of the run. Regions of such masks are left out, and crops without places need none.
+        config: The settings of the run. A detector learns the shape of each mask; windows of lesions read one only
+            where there is no other place. Regions of such masks are left out.
 
     Raises:
         InputError: A mask has another size; the line names the image.
     """
-    if config.task.kind != "detection" and config.crop.name not in ("lesion", "scaled_lesion", "grid"):
-        return
     masks = findings.dropna(subset="mask_path")
+    if config.task.kind != "detection":
+        if config.crop.name not in ("lesion", "scaled_lesion", "grid"):
+            return
+        masks = masks[masks.reindex(columns=["x_px", "x0_px", "contour_px"]).isna().all(axis=1)]
     sizes = dict(zip(films["image_id"], zip(films["height"], films["width"], strict=True), strict=True))
     for image, path, size in zip(masks["image_id"], masks["mask_path"], sizes_of(masks["mask_path"]), strict=True):
         if size is not None and (film := sizes.get(image, size)) != size:

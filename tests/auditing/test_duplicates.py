@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mammo.auditing.benchmark import CHOICES, altered
-from mammo.auditing.duplicates import SAME, correlation, find_pairs
+from mammo.auditing.duplicates import SAME, correlation, find_pairs, is_coarse
 from mammo.auditing.hashes import RECORD, SIDE, SYMMETRIES, read_grey, record, turned
 
 
@@ -33,6 +33,12 @@ def test_a_copy_is_found_however_it_was_altered(films, described, how):
         copy = record(altered(films[film], how, np.random.default_rng(film)))
         found = list(find_pairs(np.append(described, copy)).same())
         assert [(one, other) for one, other, _, _ in found] == [(film, len(films))]
+
+
+def test_a_ground_of_one_grey_level_makes_no_film_coarse(films):
+    thumb = cv2.resize(films[0], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    grey = np.where(thumb < 12, np.uint8(12), thumb)
+    assert not is_coarse(thumb) and not is_coarse(grey) and is_coarse(grey // 64 * 64 + 20)
 
 
 def test_distinct_films_and_the_two_breasts_of_a_patient_are_not_taken_for_one(described):

@@ -167,6 +167,9 @@ def test_an_exam_tells_who_is_who_where_nothing_else_does(tmp_path):
     text = text.replace("image_id", "image_id,patient").replace("a,b8", "a,P1,b8").replace("b,b8", "b,P2,b8")
     text = text.replace("c,1", "c,P3,1").replace("d,1", "d,P4,1")
     assert not list(crossing(read_split(written(tmp_path / "s.csv", text))[0]))
+    for column in ("exam", "study"):  # whose word may be that of many: screening, a year, a trial
+        text = f"image_id,{column},split\na,screening,train\nb,screening,test\n"
+        assert not list(crossing(read_split(written(tmp_path / "s.csv", text))[0]))
     one = "image_id,StudyInstanceUID,split\na,1.2,train\nb,1.2,test\n"
     assert list(crossing(read_split(written(tmp_path / "s.csv", one))[0])) == [
         "exam 1.2 is in two splits: a (train), b (test)"

@@ -15,6 +15,14 @@ def test_a_table_comes_back_as_it_was_written(tmp_path):
     pd.testing.assert_frame_equal(read_findings(tmp_path / "table.csv"), table)
 
 
+@pytest.mark.parametrize("kind", [str, "string", "category", object])
+def test_whole_numbers_may_be_words(kind):
+    table = archive().drop(columns="split")
+    pd.testing.assert_frame_equal(
+        findings_table(table.assign(finding_id=table["finding_id"].astype(str).astype(kind))), table
+    )
+
+
 def test_columns_that_are_not_there_are_missing_values_and_whole_numbers_may_have_a_point(tmp_path):
     (tmp_path / "t.csv").write_text(
         "image_id,dataset,finding_id,path,patient,severity,x_px,y_px\na,d,1.0,a.png,p,benign,3,4\nb,d,0,b.png,p,normal,,\n"

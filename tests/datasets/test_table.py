@@ -410,13 +410,16 @@ WRONG = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("largest", "films", "said"), [(100, 3, "per cent"), (101, 3, None), (100, 2, None)])
-def test_boxes_in_per_cent_of_large_films_are_refused(lab, monkeypatch, largest, films, said):
+@pytest.mark.parametrize(
+    ("largest", "films", "side", "said"),
+    [(100, 3, 600, "per cent"), (101, 3, 600, None), (100, 2, 600, None), (100, 3, None, None)],
+)
+def test_boxes_in_per_cent_of_large_films_are_refused(lab, monkeypatch, largest, films, side, said):
     from mammo.datasets import table as module
     from mammo.formats.header import Header
 
     def headers(paths):
-        return [Header(str(one), "PNG", 800, 600, 12, 0.1) for one in paths]
+        return [Header(str(one), "PNG", 800 if side else None, side, 12, 0.1) for one in paths]
 
     monkeypatch.setattr(module, "read_headers", headers)
     table = lab(rows(films, xmin=10, ymin=20, xmax=50, ymax=largest))

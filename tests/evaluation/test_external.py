@@ -328,6 +328,13 @@ def test_a_spreadsheets_file_is_read_whatever_its_encoding_and_separator(tmp_pat
     assert found.external.table["patient"].iloc[0] == "Müller 0"
 
 
+def test_columns_may_exchange_their_names():
+    given = table(40)
+    swapped = given.rename(columns={"label": "score", "score": "label"})
+    found = read_external(swapped, columns={"label": "score", "score": "label"})
+    pd.testing.assert_frame_equal(found.table, read_external(given).table)
+
+
 def test_columns_are_mapped_and_two_tables_compared(tmp_path):
     given = table(120).rename(columns={"patient": "PatientID", "label": "truth", "score": "prob"})
     given.assign(image_id=range(120)).to_csv(tmp_path / "a.csv", index=False)

@@ -479,6 +479,15 @@ def test_what_is_not_gone_on_with_is_removed_by_the_first_process_alone(tmp_path
     assert not last.exists() and not (tmp_path / "provenance.json").exists()
 
 
+@pytest.mark.parametrize("record", ['{"config": {', '{"tool": "another"}', "[1]", '{"config": null}'])
+@pytest.mark.parametrize("config", [CONFIG, GOES_ON])
+def test_a_record_that_is_damaged_or_anothers_is_neither_removed_nor_gone_on_with(tmp_path, record, config):
+    (tmp_path / "provenance.json").write_text(record)
+    with pytest.raises(InputError, match=r"provenance\.json is damaged, or another program's; remove it"):
+        resume.begin(tmp_path, config, of_sweep=False, main=True)
+    assert (tmp_path / "provenance.json").read_text() == record
+
+
 def test_what_a_kill_left_beside_a_finished_run_is_removed_when_it_is_asked_for_again(tmp_path):
     resume.finish(tmp_path, GOES_ON, {})
     (tmp_path / f"{owned()}report.md.tmp").touch()

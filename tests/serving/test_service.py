@@ -434,7 +434,7 @@ def test_no_address_leads_out_of_the_page(client, path):
         ("HEAD", "/", 200, None),
         ("HEAD", "/model", 200, None),
         ("HEAD", "/predict", 405, None),
-        ("DELETE", "/predict", 405, "does not take DELETE, but POST"),
+        ("DELETE", "/predict", 405, "this address takes POST"),
         ("GET", "/nothing", 404, "no such address; GET /openapi.json"),
     ],
 )

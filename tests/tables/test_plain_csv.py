@@ -21,6 +21,8 @@ ODD = {
     "a field too few": "patient,label\nw1\nw2,ill\n",
     "a mark inside": 'patient,label\nw1,5" wide\n',
     "a mark that stands for itself": 'patient,label\nw1,"a ""b"""\n',
+    "a line break in a cell": 'patient,label\n"w\r\n1",well\n',
+    "another line break in a cell": 'patient,label\n"w\r1",well\n',
     "an open mark": 'patient,label\nw1,"well\n',
     "one name twice": "patient,patient\nw1,well\n",
     "no name": "patient,\nw1,well\n",

@@ -417,6 +417,9 @@ def test_a_mask_of_another_size_is_refused_where_places_are_taken_from_it(tmp_pa
         return
     with pytest.raises(InputError, match=r"image a: the mask .* has 20 x 30 pixels, and its film 40 x 30"):
         check_masks(found, films.assign(width=40), Config.of(settings))
+    if "crop" in settings:  # its circle gives the place
+        circle = found.assign(x_px=3.0, y_px=4.0, radius_px=2.0)
+        check_masks(circle, films.assign(width=40), Config.of(settings))
 
 
 def test_a_training_part_without_a_region_says_why():
