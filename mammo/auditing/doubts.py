@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 import pandas as pd
 
 from mammo.auditing import people
-from mammo.auditing.sides import part_of
+from mammo.auditing.sides import folds_among, part_of
 from mammo.auditing.words import some
 from mammo.datasets.table_rows import FAULT
 from mammo.tables.numbers import ROUNDED
@@ -158,7 +158,9 @@ def parts_of_columns(rows: pd.DataFrame) -> list[str]:
     found = []
     for column in rows:
         words = rows[column].dropna().astype(str).unique()
-        parts = {SPLITS.get(word.casefold()) or part_of(word) for word in words} if len(words) <= MOST_PARTS else {None}
+        folds = folds_among(words)
+        parts = {folds.get(word) or SPLITS.get(word.casefold()) or part_of(word) for word in words[: MOST_PARTS + 1]}
+        parts |= {None} if len(words) > MOST_PARTS else set()
         if (None not in parts and len(parts) > 1) or TELLS_PARTS.fullmatch(fold(column)):
             found.append(
                 f"the column {column} may tell the parts of a split ({some(words)}); name it by "

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from mammo.auditing.sides import part_of
+from mammo.auditing.sides import COUNT, part_of
 from mammo.auditing.words import FEW, some
 from mammo.datasets.findings import STRING
 from mammo.errors import InputError
@@ -92,7 +92,9 @@ def _of_folders(patients: Iterable[str]) -> list[tuple[str, ...]]:
     """Return the groups of patients whose names differ in the folder of a part alone, such as train/P1 and test/P1."""
     groups: dict[str, list[str]] = {}
     for name in (one for one in patients if "/" in one):
-        inner = [folder for folder in name.split("/") if part_of(folder) is None]
+        inner = [
+            folder for folder in name.split("/") if part_of(folder) is None and not COUNT.fullmatch(folder.casefold())
+        ]
         groups.setdefault("/".join(inner), []).append(name)
     return [tuple(sorted(group)) for inner, group in sorted(groups.items()) if inner and len(group) > 1]
 

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import PurePath
 
 from mammo.errors import InputError
@@ -17,28 +17,63 @@ _ENDING = (
 _WHOLE = sorted((one for one in _LONG if len(one) > 2 or not one.isascii()), key=len, reverse=True)
 _WORD = re.compile(rf"({'|'.join(_WHOLE)})(?:s?{_ENDING})?")
 _SHORT = {"tr": "train", "ts": "test", "te": "test"}  # as a folder's whole name, or after a word: imagesTr
-_FOLD = re.compile(
-    r"(?:(?:[0-9]{1,3}|k|cv|cross[ _-]?val(?:idation)?)[ _-]*)?(?:folds?|cv|cross[ _-]?val(?:idation)?)[ _-]*"
-    r"([0-9]{1,3})(?:[ _-]*of[ _-]*[0-9]{1,3})?"
+_CROSS = "cross[ _-]?val(?:idation)?"
+_FOLD = re.compile(  # with a number of folds before it, the last number is that of one of them: 5folds_3
+    rf"(?:(?:k|cv|{_CROSS})?[ _-]*(?:fold|cv)|[0-9]{{1,3}}[ _-]*(?:folds?|cv|{_CROSS})|(?:{_CROSS})(?=[ _-]*0*[01]$))"
+    r"[ _-]*([0-9]{1,3})(?:[ _-]*of[ _-]*[0-9]{1,3})?"
+)
+COUNT = re.compile(rf"(?:{_CROSS})[ _-]*([0-9]{{1,3}})")  # of folds, or the number of one if others stand beside it
+_NO_PART = re.compile(  # words that hold the name of a part: folds lie in the first; the second is the work on a model
+    rf"{_CROSS}|(?:fine|(?:hyper[ _-]?)?param(?:eter)?s?|hyper|prompt|instruction|model)[ _-]?tuning", re.IGNORECASE
 )
 _NOT = {"non", "not", "no", "without", "except", "excluding", "minus", "ohne", "nicht", "sans", "sin", "sem", "senza"}
-REPEAT = re.compile(r"(?:fold|cv|split|run|repeat|iteration)[ _-]*([0-9]{1,3})(?![0-9])")  # in a folded name
+REPEAT = re.compile(  # in a folded name
+    rf"(?:fold|cv|{_CROSS}|split|run|repeat|iteration)[ _-]*([0-9]{{1,3}})(?![0-9])"
+)
 
 
 def part_of(name: str) -> str | None:
-    """Return the part that the name of one folder tells, or None; a name that tells two parts tells none."""
+    """Return the part that the name of one folder tells, or None; a name that tells two parts tells none.
+
+    A negation before the word of a part takes that part away: `non_test` holds the films of another part, or of none.
+    """
     bare = re.sub(r"(hold|held)[ _-]?(out)", r"\1\2", unicodedata.normalize("NFC", name), flags=re.IGNORECASE)
     if fold := _FOLD.fullmatch(bare.casefold()):
         return f"fold{int(fold[1])}"
-    bare = re.sub(r"cross[ _-]?validation", "", bare, flags=re.IGNORECASE)  # which holds folds
-    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+", bare)
-    joined = re.split(r"[\W_]+", bare.casefold())
-    if _NOT & {*map(str.casefold, words)}:  # non_test holds the films of another part, or of none
-        return None
-    told = {_LONG[found[1]] for one in (*map(str.casefold, words), *joined) if (found := _WORD.fullmatch(one))}
-    if not told and words and (short := SPLITS.get(words[-1].casefold()) or _SHORT.get(words[-1].casefold())):
-        told = {short}
+    bare = _NO_PART.sub(" cv ", bare)
+    words = [*map(str.casefold, re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+", bare))]
+    (told, denied), (also, too) = _told(words), _told(re.split(r"[\W_]+", bare.casefold()))
+    told, denied = told | also, denied | too
+    if not told and words and not _NOT & {*words[-2:-1]}:
+        told = {short} if (short := SPLITS.get(words[-1]) or _SHORT.get(words[-1])) else told
+    told -= denied
     return told.pop() if len(told) == 1 else None
+
+
+def _told(words: Iterable[str]) -> tuple[set[str], set[str]]:
+    """Return the parts that words tell, and those that follow a negation, which holds for all parts after it."""
+    told, denied, negated = set[str](), set[str](), False
+    for word in words:
+        if found := _WORD.fullmatch(word):
+            (denied if negated else told).add(_LONG[found[1]])
+        else:
+            negated = word in _NOT
+    return told, denied
+
+
+def folds_among(names: Collection[str]) -> dict[str, str]:
+    """Return the folds of names such as crossval_2, which are folds if others of them have other numbers."""
+    found = {name: int(count[1]) for name in names if (count := COUNT.fullmatch(name.casefold()))}
+    return {name: f"fold{number}" for name, number in found.items()} if len({*found.values()}) > 1 else {}
+
+
+def folds_of_folders(folders: Iterable[PurePath]) -> dict[str, str | None]:
+    """Return the folds of folders such as crossval_2 that lie side by side, by path without case."""
+    beside: dict[PurePath, set[str]] = {}
+    for folder in {one for path in folders for one in (path, *path.parents) if one.name}:
+        beside.setdefault(folder.parent, set()).add(folder.name)
+    found = {parent / name: fold for parent, names in beside.items() for name, fold in folds_among(names).items()}
+    return {folded(folder.as_posix()): fold for folder, fold in found.items()}
 
 
 def read_sides(words: str) -> dict[str, str | None]:
@@ -68,8 +103,23 @@ def folded(folder: str) -> str:
     return unicodedata.normalize("NFC", folder).casefold()
 
 
+def parts_of_path(inner: PurePath, sides: Mapping[str, str | None]) -> dict[PurePath, str]:
+    """Return the parts that the folders of a path tell, by folder, the outermost first.
+
+    Args:
+        inner: The path of a folder, from the folder that is audited.
+        sides: The parts that the user gives to folders, by name or path without case; `.` is the audited folder.
+    """
+    told: dict[PurePath, str] = {}
+    for folder in [*reversed(inner.parents), inner]:
+        keys = [key for key in (folded(folder.as_posix()), folded(folder.name)) if key in sides and folder.name]
+        if part := sides[keys[0]] if keys else part_of(folder.name):
+            told[folder] = part
+    return told
+
+
 def part_of_path(inner: PurePath, sides: Mapping[str, str | None]) -> str | None:
-    """Return the part that the folders of a path tell, or None.
+    """Return the part that the folders of a path tell, or None; of a fold inside another, the inner one.
 
     Args:
         inner: The path of a folder, from the folder that is audited.
@@ -78,17 +128,13 @@ def part_of_path(inner: PurePath, sides: Mapping[str, str | None]) -> str | None
     Raises:
         InputError: The folders tell several parts.
     """
-    told: set[str] = set()
-    for depth, name in enumerate(inner.parts, start=1):
-        keys = [key for key in (folded("/".join(inner.parts[:depth])), folded(name)) if key in sides]
-        part = sides[keys[0]] if keys else part_of(name)
-        told |= {part} if part else set()
-    if len(told) > 1:
-        several = any(one.startswith("fold") for one in told)
+    parts = [*parts_of_path(inner, sides).values()]
+    told, folds = {*parts}, [one.startswith("fold") for one in parts]
+    if len(told) > 1 and not all(folds):
         remedy = (
             "audit the folder of each fold by itself, or give its name by --sides NAME=none"
-            if several
+            if any(folds)
             else "rename one, or give it by --sides NAME=none"
         )
         raise InputError(f"{inner}: expected folders of one part of a split, found {', '.join(sorted(told))}; {remedy}")
-    return next(iter(told), sides.get("."))
+    return parts[-1] if parts else sides.get(".")

@@ -1,6 +1,5 @@
 """The films of a table, a folder or a data set, with their patients and splits, and a count of what is none."""
 
-import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -12,7 +11,7 @@ from mammo.auditing import people
 from mammo.auditing.doubts import parts_of_columns, telling
 from mammo.auditing.lists import beside
 from mammo.auditing.mias_films import mias_film, mias_patients
-from mammo.auditing.sides import REPEAT, folded, part_of, part_of_path
+from mammo.auditing.sides import REPEAT, folded, folds_of_folders, part_of, part_of_path, parts_of_path
 from mammo.auditing.words import some
 from mammo.datasets.base import Chosen, Dataset, load_findings
 from mammo.datasets.findings import REQUIRED, STRING, read_findings
@@ -184,15 +183,11 @@ def _of_folder(folder: Path, sides: Mapping[str, str | None], sheet: Path | None
             what = f", but could not look into {next(': '.join(one) for one in found.closed.items())}"
         raise InputError(f"{folder}: expected films ({', '.join(sorted(PICTURES | DICOM))}), found none{what}")
     inner = [path.relative_to(folder) for path in paths]
-    splits = [part_of_path(path.parent, sides) for path in inner]
     _check_sides(folder, [path.parent for path in inner], sides)
-    placed = [path.parent for path, part in zip(inner, splits, strict=True) if part and not part.startswith("fold")]
-    repeats = {told[0]: path for path in placed if (told := REPEAT.search(folded(str(path))))}
-    if len({re.sub(r"\D", "", one) for one in repeats}) > 1 and not sides:
-        raise InputError(
-            f"{folder}: expected the parts of one split, found those of several, {some(map(str, repeats.values()))}; "
-            "audit the folders of each by themselves"
-        )
+    own, sides = sides, {**folds_of_folders(path.parent for path in inner), **sides}
+    splits = [part_of_path(path.parent, sides) for path in inner]
+    if not own:
+        _check_repeats(folder, dict.fromkeys(path.parent for path in inner), sides)
     infos = [path for path in found.others if path.name.casefold() == "info.txt"]
     infos += [folder.resolve().parent / "Info.txt"] * any(map(mias_film, inner))
     patients, notes = mias_patients(infos, inner)
@@ -250,6 +245,22 @@ def _check_sides(folder: Path, inner: Iterable[Path], sides: Mapping[str, str | 
     if wrong := sorted(set(sides) - known):
         have = some(sorted(known - {".", ""})) or "no folders"
         raise InputError(f"--sides: {folder} has no folder {wrong[0]} with films; it has {have}")
+
+
+def _check_repeats(folder: Path, inner: Iterable[Path], sides: Mapping[str, str | None]) -> None:
+    """Refuse the parts of several splits: train and test in folders of folds, or one fold in those of repeats."""
+    repeats: dict[str, dict[int, Path]] = {}
+    for path in inner:
+        if parts := [*parts_of_path(path, sides).items()]:
+            within, part = parts[-1]
+            fold = part.startswith("fold")
+            if told := REPEAT.search(folded(str(within.parent if fold else path))):
+                repeats.setdefault(part if fold else "", {}).setdefault(int(told[1]), path)
+    if several := next((paths for paths in repeats.values() if len(paths) > 1), None):
+        raise InputError(
+            f"{folder}: expected the parts of one split, found those of several, {some(map(str, several.values()))}; "
+            "audit the folders of each by themselves"
+        )
 
 
 def _films_among(files: Iterable[Path]) -> tuple[list[Path], list[Path]]:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from mammo.auditing.doubts import TELLS_PARTS, telling
 from mammo.auditing.lists import LISTS, lists_in, read_list
-from mammo.auditing.sides import part_of
+from mammo.auditing.sides import folds_among, part_of
 from mammo.datasets.findings import STRING
 from mammo.datasets.table_rows import FAULT
 from mammo.errors import InputError
@@ -112,7 +112,8 @@ def split_rows(table: pd.DataFrame, path: str) -> pd.DataFrame:
         if rows[column].isna().any():
             raise InputError(f"{path}: row {rows[column].isna().idxmax()} has no {column}; every row needs one")
     words = rows["split"].str.replace(r"^([0-9]{1,2})$", r"fold\1", regex=True)  # a number alone is a part, too
-    known = words.map(lambda word: SPLITS.get(word.casefold()) or part_of(word), na_action="ignore")
+    folds = folds_among(words.unique())
+    known = words.map(lambda word: folds.get(word) or SPLITS.get(word.casefold()) or part_of(word), na_action="ignore")
     known = known.astype(STRING)
     if known.isna().any():
         wrong = rows.loc[known.isna(), "split"].iloc[0]

@@ -52,7 +52,13 @@ def test_a_folders_name_is_the_split_of_its_films(tmp_path):
         ("val dev valid validation_set development Evaluation tuning_set Validierungsmenge", "val"),
         ("test hold-out held_out holdout TestImages testset imagesTs tests test_data", "test"),
         ("fold1 Fold_1 fold-01 cv1 cv_fold_1 crossval_1 cross_validation_1 5fold_1 k-fold1 fold01of05", "fold1"),
-        ("non_test not-train no_val ohneTest cross_validation", None),
+        ("crossval_fold_2 fold2 k_fold_2 cross_validation_fold02", "fold2"),
+        ("train_non_cancer train_no_aug train_no_1 no_finding_train train_ohne_kontrast TrainMinusOutliers", "train"),
+        ("without_augmentation_train train_non_test TrainWithoutVal fine_tuning_train no-cross-val_train", "train"),
+        ("test_no_finding test_no_tumor test_without_masks Test-No-3 no_cancer_Ts", "test"),
+        ("non_test not-train no_val ohneTest cross_validation no_testset test_non_test no_ts not_eğitim", None),
+        ("non_train_test fine_tuning finetuning fine-tuning FineTuning hyperparameter_tuning", None),
+        ("folds_5 kfolds5 5folds cross_validation_5 crossval5 cross-val-10", None),
         ("full data latest contest protest train_test trainer evaluated dataset 5fold detest strain", None),
     ],
 )
@@ -71,6 +77,38 @@ def test_a_user_names_the_parts_of_folders(tmp_path):
         find_films(folder, read_sides("fool=train,fold1=none"))
     with pytest.raises(InputError, match=r"audit the folder of each fold by itself, .* --sides NAME=none"):
         find_films(folder)
+
+
+@pytest.mark.parametrize(
+    ("folders", "parts"),
+    [
+        ("folds_5/fold_1 folds_5/fold_2", "fold1 fold2"),
+        ("cross_validation_5/fold_1 cross_validation_5/fold_2 test", "fold1 fold2 test"),
+        ("cv_5/fold_1 cv_5/fold_2/benign", "fold1 fold2"),
+        ("crossval5/train crossval5/test", "train test"),
+        ("crossval_2 crossval_3 x/crossval_5", "fold2 fold3 none"),
+        ("5fold_1 5fold_3", "fold1 fold3"),
+        ("split_1/fold_1 split_2/fold_2", "fold1 fold2"),
+        ("cv_1/fold_1 cv_1/fold_2 cv_2/fold_1", None),
+        ("repeat_1/fold_1 repeat_2/fold_1", None),
+        ("cross_val_2/train cross_val_2/test cross_val_3/train", None),
+    ],
+)
+def test_folders_of_folds_are_folds_but_not_those_that_count_them(tmp_path, folders, parts):
+    folder = folder_of(tmp_path, *(f"{one}/{number}.pgm" for number, one in enumerate(folders.split())))
+    if parts is None:
+        with pytest.raises(InputError, match=r"expected (the parts|folders of one part)"):
+            find_films(folder)
+    else:
+        films = table_of(folder).sort_values("image_id")
+        assert films["split"].fillna("none").tolist() == parts.split()
+
+
+def test_words_that_count_folds_number_them_in_a_column(tmp_path):
+    rows, _ = read_split(written(tmp_path / "s.csv", "image_id,split\na,crossval_2\nb,crossval_3\n"))
+    assert rows["split"].tolist() == ["fold2", "fold3"]
+    with pytest.raises(InputError, match="split 'crossval_5' is unknown"):
+        read_split(written(tmp_path / "s.csv", "image_id,split\na,crossval_5\n"))
 
 
 def test_an_info_file_names_the_patients(phantom):
