@@ -15,21 +15,25 @@ def mias_film(path: Path) -> str:
 
 
 def mias_patients(infos: Iterable[Path], films: list[Path]) -> tuple[dict[str, str], list[str]]:
-    """Return the patient of each image in the first Info.txt that is there, and notes.
+    """Return the patient of each image in the first Info.txt that is mini-MIAS's and describes these films, and notes.
 
-    It must be that of mini-MIAS, and describe these films. They may have been converted, and copies of one film may
-    have more signs after its name.
+    The films may have been converted, and copies of one film may have more signs after its name. Where no film is named
+    as those of mini-MIAS, no file is looked at.
     """
-    info = next((path for path in infos if path.is_file()), None)
-    if info is None:
-        return {}, []
-    try:
-        rows = parse_info(info.read_text(encoding="ascii", errors="replace"), str(info))
-    except InputError as error:
-        return {}, [f"Info.txt is not used, because it is not that of mini-MIAS: {error}"]
-    patients = {str(row["image_id"]): str(row["patient"]) for row in rows}
     named = {name for path in films if (name := mias_film(path))}
-    if not named or not named <= set(patients):
-        other = min(named - set(patients), default=films[0].stem)
-        return {}, [f"Info.txt is not used, because it does not describe these films, for example {other}"]
-    return patients, []
+    notes = list[str]()
+    for info in filter(Path.is_file, infos if named else ()):
+        try:
+            rows = parse_info(info.read_text(encoding="ascii", errors="replace"), str(info))
+        except InputError as error:
+            notes.append(f"Info.txt is not used, because it is not that of mini-MIAS: {error}")
+            continue
+        except OSError as error:
+            notes.append(f"Info.txt is not used, because it cannot be read: {info} ({error.strerror})")
+            continue
+        patients = {str(row["image_id"]): str(row["patient"]) for row in rows}
+        if named <= set(patients):
+            return patients, []
+        other = min(named - set(patients))
+        notes.append(f"Info.txt is not used, because it does not describe these films, for example {other}")
+    return {}, [*dict.fromkeys(notes)]

@@ -189,8 +189,7 @@ def _of_folder(folder: Path, sides: Mapping[str, str | None], sheet: Path | None
     if not own:
         _check_repeats(folder, dict.fromkeys(path.parent for path in inner), sides)
     infos = [path for path in found.others if path.name.casefold() == "info.txt"]
-    infos += [folder.resolve().parent / "Info.txt"] * any(map(mias_film, inner))
-    patients, notes = mias_patients(infos, inner)
+    patients, notes = mias_patients([*infos, folder.resolve().parent / "Info.txt"], inner)
     table = pd.DataFrame({
         "name": [path.as_posix() for path in inner],
         "image_id": [path.stem for path in inner],

@@ -148,22 +148,34 @@ def test_a_rows_finding_patch_and_copy_are_columns_and_no_name_is_taken_apart(tm
     assert rows["image_id"].tolist() == [f"{uid}.1"] and rows["finding_id"].isna().all()
 
 
-def test_an_info_file_of_other_films_is_a_note(tmp_path, phantom):
-    folder_of(tmp_path, "a.png", "b.png")
-    info = (phantom.root / "Info.txt").read_text()
-    for text, why in (
-        (info, "does not describe these films, for example a"),
-        ("readings of 2019", "not that of mini-MIAS"),
-    ):
-        written(tmp_path / "Info.txt", text)
-        found = find_films(tmp_path)
-        films, notes = found.table, found.notes
-        assert films["patient"].isna().all() and len(notes) == 1 and why in notes[0]
-    folder_of(tmp_path, "mdb999.pgm")
-    written(tmp_path / "Info.txt", info)
+@pytest.mark.parametrize(
+    ("film", "text", "why"),
+    [
+        ("mdb999.pgm", None, "does not describe these films, for example mdb999"),
+        ("mdb001.pgm", "readings of 2019", "not that of mini-MIAS"),
+        ("mdb001.pgm", "mdb001 X NORM", "not that of mini-MIAS"),
+        ("a.png", None, None),
+        ("a.png", "readings of 2019", None),
+    ],
+)
+def test_an_info_file_of_other_films_is_a_note_if_they_are_named_as_those_of_mini_mias(
+    tmp_path, phantom, film, text, why
+):
+    folder_of(tmp_path, film, "b.png", "x/c.png")
+    for place in ("Info.txt", "x/info.txt"):
+        written(tmp_path / place, text or (phantom.root / "Info.txt").read_text())
     found = find_films(tmp_path)
-    films, notes = found.table, found.notes
-    assert films["patient"].isna().all() and "for example mdb999" in notes[0]
+    assert found.table["patient"].isna().all()
+    assert bool(found.notes) == bool(why) and all(why in note for note in found.notes)
+
+
+@pytest.mark.parametrize("strange", ["readings of 2019", "mdb001 X NORM", "mdb777 F NORM", ""])
+def test_a_strange_info_file_does_not_hide_the_right_one(tmp_path, phantom, strange):
+    folder_of(tmp_path, "x/mdb001.png", "y/mdb002.png")
+    written(tmp_path / "Info.txt", strange)
+    written(tmp_path / "y/Info.txt", (phantom.root / "Info.txt").read_text())
+    found = find_films(tmp_path)
+    assert found.table["patient"].tolist() == ["mias-001", "mias-001"] and not found.notes
 
 
 def test_an_info_file_tells_the_patients_of_films_that_were_converted_or_moved(tmp_path, phantom):
