@@ -9,7 +9,7 @@ import pandas as pd
 
 from mammo.auditing import people
 from mammo.auditing.doubts import parts_of_columns, telling
-from mammo.auditing.lists import beside
+from mammo.auditing.lists import DICOM, PICTURES, beside
 from mammo.auditing.mias_films import mias_film, mias_patients
 from mammo.auditing.sides import REPEAT, folded, folds_of_folders, part_of, part_of_path, parts_of_path
 from mammo.auditing.words import some
@@ -26,8 +26,6 @@ from mammo.tables.spellings import is_spelling
 from mammo.tables.spreadsheet import read_spreadsheet
 from mammo.wording import number_of
 
-PICTURES = {".pgm", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
-DICOM = {".dcm", ".dicom"}
 FILMS = ["name", "image_id", "path", "patient", "split"]
 PACKED = {  # files that may hold films, and are not looked into
     ".zip", ".tar", ".gz", ".tgz", ".xz", ".bz2", ".7z", ".rar", ".npy", ".npz", ".h5", ".hdf5", ".tfrecord",

@@ -6,8 +6,18 @@ from pathlib import Path
 import pandas as pd
 
 from mammo.auditing.doubts import TELLS_PARTS, telling
-from mammo.auditing.lists import LISTS, lists_in, read_list
+from mammo.auditing.lists import (
+    LISTS,
+    bare_names,
+    check_one_split,
+    is_plain,
+    lists_of_parts,
+    names_images,
+    read_list,
+    stem,
+)
 from mammo.auditing.sides import folds_among, part_of
+from mammo.auditing.words import some
 from mammo.datasets.findings import STRING
 from mammo.datasets.table_rows import FAULT
 from mammo.errors import InputError
@@ -41,27 +51,68 @@ def read_split(path: Path) -> tuple[pd.DataFrame, list[str]]:
     Raises:
         InputError: The file does not exist, a column or value is missing, or a split is unknown.
     """
-    if path.is_dir() and not (path / "split.csv").exists() and (parts := lists_in(path)):
-        return _of_parts(parts)
+    if path.is_dir() and not (path / "split.csv").exists():
+        parts = lists_of_parts(one for one in path.iterdir() if one.is_file())
+        if len(set(parts.values())) > 1:
+            return _of_parts(path, parts)
     path = path / "split.csv" if path.is_dir() else path
     sheet = read_spreadsheet(path, "a split")
     return split_rows(sheet.rows, str(path)), [f"{path}: {sheet.others}"] * bool(sheet.others)
 
 
-def _of_parts(parts: dict[Path, str]) -> tuple[pd.DataFrame, list[str]]:
-    """Return what `read_split` does, of a table or list for each part."""
-    rows, notes = list[pd.DataFrame](), list[str]()
-    for path, part in parts.items():
-        if path.suffix.lower() in LISTS:
-            table = read_list(path)
+def _of_parts(folder: Path, parts: dict[Path, str]) -> tuple[pd.DataFrame, list[str]]:
+    """Return what `read_split` does, of a table or list for each part; files that name no images are passed over."""
+    tables, notes, over = dict[Path, pd.DataFrame](), list[str](), dict[str, str]()
+    for path in (one for one in parts if one.suffix.lower() not in LISTS):
+        sheet = read_spreadsheet(path, "the images of a part")
+        if "image_id" in {*map(str, sheet.rows), *_columns(list(map(str, sheet.rows)), str(path)).values()}:
+            tables[path] = sheet.rows
+            notes += [f"{path}: {sheet.others}"] * bool(sheet.others)
         else:
-            sheet = read_spreadsheet(path, "the images of a part")
-            table, others = sheet.rows, sheet.others
-            notes += [f"{path}: {others}"] * bool(others)
-        if "split" not in {*map(str, table), *_columns(list(map(str, table)), str(path)).values()}:
-            table = table.assign(split=part)
-        rows.append(split_rows(table, str(path)))
+            over[path.name] = f"columns {', '.join(map(str, sheet.rows))}"
+    known = {stem(str(one)) for path, table in tables.items() for one in _images(table, path)}
+    lists = {path: read_list(path) for path in parts if path.suffix.lower() in LISTS}
+    named = {path: table for path, table in lists.items() if names_images(table, known)}
+    alone = len({parts[path] for path in (*tables, *named)}) < 2
+    for path, table in lists.items():  # of names without an ending
+        if path not in named and (alone or is_plain(path)) and bare_names(path):
+            named[path] = table
+    over |= {path.name: "no image in its lines" for path in lists if path not in named}
+    used = {path: part for path, part in parts.items() if path in tables or path in named}
+    if over:
+        notes.append(f"{some(f'{name} ({why})' for name, why in over.items())}: passed over, as no list of images")
+    if len(set(used.values())) < 2:
+        raise InputError(
+            f"{folder}: expected a table or list of images for each part of a split, found "
+            f"{some(path.name for path in used) or 'none'}; {notes[-1] if over else 'add those of the other parts'}"
+        )
+    check_one_split(folder, used)
+    rows = [_of_part(path, part, {**tables, **named}[path]) for path, part in used.items()]
     return pd.concat(rows, ignore_index=True), notes
+
+
+def _images(table: pd.DataFrame, path: Path) -> pd.Series:
+    """Return the words of a table's column of images."""
+    return table.rename(columns=_columns(list(map(str, table)), str(path)))["image_id"].dropna()
+
+
+def _of_part(path: Path, part: str, table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the table of one part, which may have a column split of its own, unless it is that of a fold.
+
+    Raises:
+        InputError: The table of a fold has parts of its own.
+    """
+    ours = _columns(list(map(str, table)), str(path))
+    own = [one for one in map(str, table) if ours.get(one, one) == "split"]
+    rows = split_rows(table if own else table.assign(split=part), str(path))
+    if part.startswith("fold"):
+        others = [one for one in map(str, table) if TELLS_PARTS.fullmatch(fold(one)) and table[one].nunique() > 1]
+        if others := [one for one in own if {*rows["split"]} != {part}] or others:
+            raise InputError(
+                f"{path}: expected the images of {part} alone, found a column {others[0]} with parts of its own; "
+                "audit the table of each fold by itself"
+            )
+    return rows
 
 
 def split_rows(table: pd.DataFrame, path: str) -> pd.DataFrame:

@@ -254,6 +254,8 @@ def test_tables_and_lists_beside_films_that_may_tell_the_parts_are_a_doubt(place
     folder = placed("images/a.pgm", "images/b.pgm")
     (folder / "train.txt").write_text("images/a.pgm\n")
     assert "may tell the parts" not in audited("films", folder)[1]
+    (folder / "val_log.txt").write_text("epoch 1 loss 0.5\n")
+    assert "may tell the parts" not in audited("films", folder)[1]
     (folder / "val.txt").write_text("images/a.pgm\nimages/b.pgm\n")
     code, said = audited("films", folder)
     assert code == 0 and "train.txt and val.txt may tell the parts: give it, or its folder, by --split" in said

@@ -162,8 +162,8 @@ def test_an_info_file_of_other_films_is_a_note_if_they_are_named_as_those_of_min
     tmp_path, phantom, film, text, why
 ):
     folder_of(tmp_path, film, "b.png", "x/c.png")
-    for place in ("Info.txt", "x/info.txt"):
-        written(tmp_path / place, text or (phantom.root / "Info.txt").read_text())
+    for name in ("Info.txt", "x/info.txt"):
+        written(tmp_path / name, text or (phantom.root / "Info.txt").read_text())
     found = find_films(tmp_path)
     assert found.table["patient"].isna().all()
     assert bool(found.notes) == bool(why) and all(why in note for note in found.notes)
@@ -208,6 +208,79 @@ def test_a_folder_with_a_table_or_list_for_each_part_stands_for_a_split(tmp_path
         read_split(tmp_path)
     with pytest.raises(InputError, match=r"split.csv: no such file"):
         read_split(folder_of(tmp_path, "y/a.png") / "y")
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ("train_fold1.csv val_fold1.csv train_fold2.csv val_fold2.csv", "those of several, "),
+        ("fold1_train.txt fold1_test.txt fold2_train.txt fold2_test.txt", "those of several, "),
+        ("train_run1.csv test_run1.csv train_run2.csv", "those of several, "),
+        ("fold1.csv:split fold2.csv:split", "fold1.csv: expected the images of fold1 alone, found a column split"),
+        ("cv1.csv:set cv2.csv:set", "cv1.csv: expected the images of fold1 alone, found a column set"),
+        ("fold1.csv:is_test fold2.csv:is_test", "found a column is_test"),
+    ],
+)
+def test_tables_of_several_splits_are_refused(tmp_path, files, message):
+    for file in files.split():
+        name, _, column = file.partition(":")
+        rows = f"image_id,{column}\na.png,train\nb.png,test\n" if column else "image_id\na.png\n"
+        written(tmp_path / name, rows)
+    with pytest.raises(InputError, match=message) as error:
+        read_split(tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_tables_of_one_fold_or_of_folds_alone_are_a_split(tmp_path):
+    for part in ("train", "val"):
+        written(tmp_path / f"{part}_fold2.csv", f"image_id\n{part}.png\n")
+    assert read_split(tmp_path)[0]["split"].tolist() == ["train", "val"]
+    for path in tmp_path.iterdir():
+        path.unlink()
+    for number in "12":
+        written(tmp_path / f"fold{number}.csv", f"image_id,split\n{number}.png,fold{number}\n")
+    assert read_split(tmp_path)[0]["split"].tolist() == ["fold1", "fold2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("train_log.txt", "epoch 1 loss 0.5\nepoch 2 loss 0.4\n"), ("test_log.txt", "0.53\n0.52\n"),
+        ("train_metrics.csv", "epoch,loss\n1,0.5\n"), ("test_classes.txt", "benign\nmalignant\n"),
+        ("val_times.txt", ""), ("train_fold2_log.txt", "done in 3 s\nsaved to best.pt\n"),
+        ("train_patients.csv", "patient\nP1\n"),
+    ],
+)  # fmt: skip
+def test_files_of_a_part_that_name_no_images_are_passed_over_and_named(tmp_path, name, text):
+    for part, image in (("train", "a"), ("test_fold1", "b")):
+        written(tmp_path / f"{part}.csv", f"image_id\n{image}\n")
+    written(tmp_path / name, text)
+    rows, notes = read_split(tmp_path)
+    assert dict(zip(rows["image_id"], rows["split"], strict=True)) == {"a": "train", "b": "test"}
+    assert len(notes) == 1 and name in notes[0] and "passed over" in notes[0]
+    (tmp_path / "train.csv").unlink()
+    written(tmp_path / "val_metrics.csv", "epoch,loss\n1,0.5\n")
+    with pytest.raises(InputError, match=r"found test_fold1.csv; .*val_metrics.csv \(columns epoch, loss\)"):
+        read_split(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "images"),
+    [
+        ("films/x0.png 1.0\na b.png,1\nc.DCM\tbenign left", "films/x0.png|a b.png|c.DCM"),
+        ("mdb001 G CIRC B 535 425 197\nmdb003 D NORM", "mdb001|mdb003"),
+        ("path label\na.png 1", "a.png"), ("image,label\na.png,1", "a.png"), ("what class\na.png 1", "a.png"),
+        ("# a list\nfilename\na.png", "a.png"), ("#1.png 0\nb.png 1", "#1.png|b.png"),
+        ("'a b.png' 0 1.5e-3\n\"c.png\";2", "a b.png|c.png"), ("0\t1.0\tx/a.png\n1\t0.0\tx/b.png", "x/a.png|x/b.png"),
+        ("P1_L -1\nP2_L 1", "P1_L|P2_L"), ("P1_L,benign\nP2_L,cancer", "P1_L|P2_L"), ("0001\n0002", "0001|0002"),
+        ("P1_L benign 2\nP2_L malignant 0", "P1_L|P2_L"),
+    ],
+)  # fmt: skip
+def test_a_line_of_a_list_is_an_image_without_its_label(tmp_path, text, images):
+    written(tmp_path / "train.txt", text)
+    written(tmp_path / "test.csv", "image_id\nz.png\n")
+    rows, notes = read_split(tmp_path)
+    assert rows.loc[rows["split"] == "train", "image_id"].tolist() == images.split("|") and not notes
 
 
 def test_an_exam_tells_who_is_who_where_nothing_else_does(tmp_path):
