@@ -64,7 +64,10 @@ def split(
     if table.empty:
         raise InputError("findings: expected a row for each image, found none; give the findings of a data set")
     if by in GIVEN or not isinstance(seed, int) or seed < 0 or len(shares) != 3:
-        raise InputError(f"by={by}, seed={seed}, shares={shares}: expected a rule, a whole number, and three shares")
+        raise InputError(
+            f"by={by}, seed={seed}, shares={shares}: expected a way to deal, a whole number and three shares, say "
+            "by='patient', seed=0, shares=(0.6, 0.2, 0.2)"
+        )
     if isinstance(task, str):
         labels = find_task(task)
     else:

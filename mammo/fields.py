@@ -57,7 +57,7 @@ def _is_switch(value: Any, metadata: Any) -> bool:
 def mapping_of(key: str, value: object) -> dict[str, Any]:
     """Return a value that must be a mapping; nothing is an empty one."""
     if value is not None and not isinstance(value, dict):
-        raise InputError(f"{key}={value}: expected a mapping")
+        raise InputError(f"{key}={value}: expected names with values, say {key}={{name: value}}")
     return value or {}
 
 

@@ -179,7 +179,9 @@ def audit_of(
     notes += [one for one in alike if not any(one == note for note in notes)]
     described, reasons = records_of([Path(film) for film in films["path"]], of.source_of_each())
     if not len(described):
-        raise InputError(f"none of the {len(films)} films can be read: {next(iter(reasons.values()))}, for example")
+        raise InputError(
+            f"none of the {number_of(len(films), 'film')} can be read; the first: {next(iter(reasons.values()))}"
+        )
     notes += [described.unkept] * bool(described.unkept)
     by_headers, odd = in_two_parts(films, of.headers, own=own)
     found = Audit(

@@ -147,8 +147,8 @@ class MIAS:
         if films != listed:
             odd = sorted(films ^ listed)
             raise InputError(
-                f"{info}: {number_of(len(odd), 'film is', 'films are')} in only one of it and the "
-                f"manifest: {odd[0]}, ..."
+                f"{info}: {number_of(len(odd), 'film is', 'films are')} missing or unknown, {odd[0]} for example; "
+                "use the original Info.txt"
             )
         self.check_films(sorted(films))
         self.notes[:] = compared(content, rows, self.manifest("rows"))

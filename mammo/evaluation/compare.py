@@ -55,11 +55,15 @@ def check_paired(first: Experiment, second: Experiment) -> None:
             only = _in_one_only((first.named, ours), (second.named, theirs))
             raise InputError(f"{apart}: {only}; compare runs of one task, split, seed and crop")
         if not ours.who.same(matched.who):
-            raise InputError(f"{apart}: the same samples are of other patients in one of them")
+            raise InputError(
+                f"{apart}: the same samples belong to other patients in one of them; name patients alike in both"
+            )
         other = ours.labels != matched.labels
         if other.any():
             named = ours.samples["image_id"].to_numpy()[other].min()
-            raise InputError(f"{apart}: {int(other.sum())} samples have two labels, the first of them is {named}")
+            raise InputError(
+                f"{apart}: the labels of {int(other.sum())} samples differ, {named} for example; give both the same"
+            )
     if len(first.jobs) != len(second.jobs):
         raise InputError(
             f"{apart}: they have {len(first.jobs)} and {len(second.jobs)} jobs; compare the same folds and seeds"

@@ -167,7 +167,9 @@ class _Reader:
                 f"split is {first_of(given, table['split'].isna())}; expected one of {', '.join(PARTS)}",
             )
             if not (table["split"] == "test").any():
-                raise InputError(f"{self.name}: no row has split=test; expected predictions of a test split")
+                raise InputError(
+                    f"{self.name}: no row has split=test; give rows of a test part, or leave the column split out"
+                )
         for one, default in (("fold", ""), ("seed", "0"), ("head", "score")):
             table[one] = self.raw.words(one).fillna(default) if one in self.raw else default
         if "fold" in self.raw:

@@ -21,7 +21,7 @@ def values_of(table: pd.DataFrame) -> dict[str, dict[str, Value]]:
 
 
 def differences(table: pd.DataFrame) -> dict[str, dict[str, Value]]:
-    """Return the mean of each measure for the map less that for each other place, paired by image."""
+    """Return the mean of each measure for the map minus that for each other place, paired by image."""
     own, found = _of(table, MAP), {}
     for place in PLACES[1:]:
         other = _of(table, place)

@@ -86,7 +86,9 @@ def check_question(
             raise InputError(f"{name} {number}: expected a share above 0 and below 1; no films show the ends")
     two = len(one.classes) == 2
     if not two and (sensitivity is not None or prevalence is not None):
-        raise InputError(f"a sensitivity or prevalence is for two classes, and the task has {len(one.classes)}")
+        raise InputError(
+            f"a sensitivity or prevalence is for two classes, and the task has {len(one.classes)}; leave them out"
+        )
     if two and one.score is None:
         raise InputError("the films have no scores; a threshold needs them")
     patients = [len(np.unique(one.patients[one.labels == label])) for label in range(len(one.classes))]

@@ -129,7 +129,7 @@ def compare_dice(first: pd.DataFrame, second: pd.DataFrame) -> Value:
     """
     both = [one.dropna(subset="dice").set_index("image_id") for one in (first, second)]
     if set(both[0].index) != set(both[1].index):
-        raise InputError("two tables of segments have other images with a true region; compare the same ones")
+        raise InputError("the images with a true region differ; compare runs of one data set, split and seed")
     if both[0].empty:
         return Value(None, reason="undefined: there is no such image")
     ours, theirs = (_means(both[0], one["dice"].reindex(both[0].index), RESAMPLES) for one in both)

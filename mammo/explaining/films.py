@@ -43,7 +43,9 @@ class Images:
         """
         rows = self.findings[self.findings["image_id"] == image_id]
         if rows.empty:
-            raise InputError(f"{image_id}: the data set of the run has no such image any more; expected it as it was")
+            raise InputError(
+                f"{image_id}: the run's data set no longer has this image; restore it, or name the film's file"
+            )
         first = rows.iloc[0]
         known = {key: None if pd.isna(first[key]) else first[key] for key in ("laterality", "spacing_mm")}
         return known | {"name": image_id, "lesions": lesions_of(rows)}

@@ -87,8 +87,8 @@ def _scored(predictor: Predictor[Any], images: Images) -> pd.DataFrame:
     known = [row for row in tested.to_dict("records") if images.facts(str(row["image_id"]))["lesions"]]
     if not known:
         raise InputError(
-            f"{predictor.run.path}: no test image of the positive class has a lesion whose place is known; "
-            "maps cannot be scored"
+            f"{predictor.run.path}: no test image of the positive class has a lesion whose place is known, "
+            "so maps cannot be scored; score a run on films with circles, boxes, contours or masks"
         )
     other = shuffled(predictor)
     marked: list[Marked] = []

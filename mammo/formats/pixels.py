@@ -67,7 +67,9 @@ def whole_of(file: BinaryIO) -> bytes:
 def check_size(height: int | None, width: int | None) -> None:
     """Refuse a size without pixels, or one that no mammogram has; called before anything is decoded."""
     if not height or not width or height < 0 or width < 0:
-        raise UnreadableFilm(f"it states {height} x {width} pixels (rows x columns), which is no picture")
+        raise UnreadableFilm(
+            f"it states {height} x {width} pixels (rows x columns), which is no picture; fetch the file again"
+        )
     if height * width > MOST_PIXELS:
         raise UnreadableFilm(
             f"it states {height} x {width} pixels; at most {MOST_PIXELS // 10**6} million are read, and no mammogram "

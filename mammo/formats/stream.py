@@ -159,7 +159,10 @@ def _values_of(file: BinaryIO, tags: Tags, layout: Layout) -> tuple[np.ndarray, 
     notes, signed = [], False
     if length == 0xFFFFFFFF:
         if tags.syntax in PLAIN:
-            raise UnreadableFilm(f"its pixels are compressed, but its transfer syntax is {syntax_name(tags.syntax)}")
+            raise UnreadableFilm(
+                f"its pixels are compressed, but its header says that they are not (transfer syntax "
+                f"{syntax_name(tags.syntax)}); fetch the file again"
+            )
         check_bytes(layout.size)
         parts = list(_fragments(file))
         data = b"".join(parts)
@@ -171,7 +174,10 @@ def _values_of(file: BinaryIO, tags: Tags, layout: Layout) -> tuple[np.ndarray, 
             return values, precision, signed, notes
     else:
         if tags.syntax in PACKED:
-            raise UnreadableFilm(f"its transfer syntax is {syntax_name(tags.syntax)}, but its pixels are not packed")
+            raise UnreadableFilm(
+                f"its pixels are not compressed, but its header says that they are (transfer syntax "
+                f"{syntax_name(tags.syntax)}); fetch the file again"
+            )
         data = file.read(layout.size + 1)
         if layout.allocated == 8 and not little and wide:
             data = np.frombuffer(data[: len(data) // 2 * 2], "<u2").byteswap().tobytes() + data[len(data) // 2 * 2 :]

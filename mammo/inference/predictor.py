@@ -67,7 +67,10 @@ class Predictor(ABC, Generic[S]):
         origin = run.provenance
         self.classes: list[str] = list(origin["classes"])
         if self.classes != (of_task := list(Labels.from_config(self.config.task).classes)):
-            raise InputError(f"{run.path}: provenance.json has classes={self.classes}, and its task has {of_task}")
+            raise InputError(
+                f"{run.path}: provenance.json has classes={self.classes}, but its task has {of_task}; "
+                "copy the folder again"
+            )
         self.several = bool(origin["crop"]["several_per_image"])
         self.low = origin["precision"] == "bf16-mixed"  # the network computed in bfloat16
         told = run.of_films

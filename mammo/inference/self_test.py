@@ -113,7 +113,7 @@ def check(run: RunFolder) -> SelfTest:
     if not run.self_test.is_dir():
         raise InputError(
             f"{run.path} has no self-test (self_test/): an older version trained it, its crop takes no new film, or "
-            "the folder was not copied"
+            "the folder was not copied; copy the whole run again, or train anew"
         )
     _check_there(run, [EXPECTED, NUMBERS])
     said, numbers = read_json(run.self_test / EXPECTED), read_arrays(run.self_test / NUMBERS)

@@ -286,5 +286,5 @@ def inner_folds(labels: np.ndarray, patients: np.ndarray) -> list[tuple[np.ndarr
         if all(len(np.unique(labels[part])) == classes for pair in pairs for part in pair):
             return pairs
     raise InputError(
-        "heads are tuned by folds, so the training part needs at least two patients of each class; use more images"
+        "heads are tuned by folds, so the training part needs at least two patients of each class; use more patients"
     )

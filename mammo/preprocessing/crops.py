@@ -207,7 +207,7 @@ class ScaledLesion(Lesion):
 
     def look(self, row: pd.Series, at: tuple[float, float] | None = None) -> Look:
         """Refuse a new film: nobody knows how large its lesion is."""
-        raise InputError("crop=scaled_lesion needs the radius of the lesion, which nobody knows of a new film")
+        raise InputError("crop=scaled_lesion needs a radius, which a new film does not give; use a run of crop=lesion")
 
     def size_px(self, row: pd.Series) -> int:
         """Return the side of a finding's window, at least 16 pixels."""

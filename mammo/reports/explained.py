@@ -62,7 +62,7 @@ def _head_lines(head: str, own: pd.DataFrame) -> list[str]:
     ]
     rows = [[NAMED[place], *(_shown(values[place][name], name) for name in MEASURED)] for place in names]
     rows += [
-        [f"the map less {NAMED[place]}", *(_apart(apart[place][name], name) for name in MEASURED)]
+        [f"the map minus {NAMED[place]}", *(_apart(apart[place][name], name) for name in MEASURED)]
         for place in names[1:]
     ]
     verdicts = []

@@ -123,7 +123,9 @@ def _check_donor(path: Path, model: ModelConfig) -> None:
         trained, kind = donor.config.model, donor.config.task.kind
         _ = donor.checkpoint
         if donor.portable or donor.shared:
-            raise InputError(f"{path} has no names of the patients that it has learnt")
+            raise InputError(
+                f"{path} is portable or shared, and does not tell which patients it has learnt; name the run itself"
+            )
     except InputError as error:
         raise InputError(f"model.weights={path}: expected the folder of a finished run; {error}") from None
     if not (donor.path / FINISHED).is_file():
@@ -165,8 +167,7 @@ def known_name(key: str, names: Any, known: Iterable[str]) -> None:
 def _check_together(config: Config) -> None:
     """Refuse settings that do not go together."""
     if config.split.name in GIVEN and config.data.fold is not None:
-        named = f"split={config.split.name}, which has its own parts"
-        raise InputError(f"data.fold={config.data.fold} does nothing with {named}")
+        raise InputError(f"data.fold={config.data.fold} does nothing with split={config.split.name}; leave it out")
     if config.split.name == "copy" and config.augment.mode != "expand":
         raise InputError("split=copy splits the copies of an augmentation, and there are none; add augment=expand")
     if config.split.name == "table":

@@ -47,7 +47,10 @@ def _test(run: RunFolder, other: RunFolder, folder: Path) -> None:
     try:
         split = other.split
         if "copy" in split:
-            raise InputError(f"split={other.config.split.name} deals copies, so no image is of the test part alone")
+            raise InputError(
+                f"split={other.config.split.name} deals copies, so no image is of the test part alone; "
+                "use split=patient"
+            )
         parts = split.set_index("image_id")["split"]
         other.check_code()
         data = loaded_as(run, other.config.data)

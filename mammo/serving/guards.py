@@ -90,9 +90,9 @@ class Guards:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         host = headers.get("host", "")
         if self.local and not is_local(_name(host)):
-            raise Refused(421, "this service answers to 127.0.0.1 and localhost only, by these names")
+            raise Refused(421, "this service answers only at 127.0.0.1 or localhost; use one of these in the address")
         if scope["method"] not in ("GET", "HEAD") and not _same(headers, host):
-            raise Refused(403, "a page of another address may not use this service")
+            raise Refused(403, "a page of another address may not use this service; open the service's own page")
         path = scope["path"]
         if self.token is None or path in OPEN or path.startswith("/page/"):
             return

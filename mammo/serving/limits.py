@@ -83,7 +83,9 @@ class Admission:
         if self.closed:
             raise Refused(503, "the service is stopping; ask again later", Retry_After="10")
         if size > self.limits.bytes:
-            raise Refused(413, f"the request has {_mega(size)} MB; at most {self.limits.megabytes:g} are taken")
+            raise Refused(
+                413, f"the request has {_mega(size)} MB, at most {self.limits.megabytes:g} are taken; send fewer films"
+            )
         if self.requests >= self.limits.queue or self.bytes + size > HELD * self.limits.bytes:
             raise Refused(
                 429,

@@ -102,7 +102,7 @@ async def _counted(request: Request, most: int) -> AsyncGenerator[bytes, None]:
     async for part in request.stream():
         total += len(part)
         if total > most:
-            raise Refused(413, f"the request has more than {most / 1e6:g} MB")
+            raise Refused(413, f"the request has more than {most / 1e6:g} MB; send fewer films")
         yield part
 
 

@@ -116,7 +116,7 @@ def _of_parts(findings: pd.DataFrame, parts: pd.Series | None, *, lesions: bool)
             "that the parts were dealt from, with the same settings"
         )
     if not len(tested):
-        raise InputError("no image is of the test part (split=test); nothing can be tested")
+        raise InputError("no image is of the test part; write test in the column split of those to test")
     rows = findings.assign(split=findings["image_id"].map(parts))
     needed = rows["split"] == "test"
     if lesions:

@@ -99,4 +99,7 @@ def check_labels(prepared: Prepared, samples: Samples) -> None:
             )
     grey = [samples.crops.mean_grey(sample) for sample in range(len(table))]
     if (wrong := np.flatnonzero(~np.isclose(grey, table["mean_grey"]))).size:
-        raise RuntimeError(f"the pixels of {table['name'][wrong[0]]} are not those that were cut for it")
+        raise RuntimeError(
+            f"the pixels of {table['name'][wrong[0]]} are not those that were cut for it; run "
+            "`mammo data cache --clear`, then repeat the command"
+        )

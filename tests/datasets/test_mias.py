@@ -274,7 +274,7 @@ def test_an_altered_film_is_named_and_the_others_are_read(films):
 )
 def test_a_film_in_the_text_or_the_manifest_alone_is_an_error(films, text, odd):
     (films.root / "Info.txt").write_text(text)
-    with pytest.raises(InputError, match=rf"Info\.txt: 1 .*: {odd}"):
+    with pytest.raises(InputError, match=rf"Info\.txt: 1 .*unknown, {odd}"):
         films.findings()
 
 
