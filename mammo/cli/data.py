@@ -109,7 +109,7 @@ def summary(
     film_seed: FilmSeed = None,
     picture: Annotated[Path | None, typer.Option(help="PNG to write [default: <name>-films.png]")] = None,
 ) -> None:
-    """Count classes, tissue, severity and patients; draw sample films with their circles."""
+    """Count classes, densities, severities and patients; draw sample films with their circles."""
     from mammo import figures
     from mammo.datasets import summary as summaries
     from mammo.datasets.base import load_findings
@@ -176,7 +176,8 @@ def example(
 
     check_writable(folder, "the folder of the films")
     table = write_example(folder, patients, film_seed)
-    typer.echo(f"{number_of(2 * patients, 'film')} and {table}; look at them with `mammo data check {table}`")
+    look = shlex.join(["mammo", "data", "check", str(table)])
+    typer.echo(f"{number_of(2 * patients, 'film')} and {table}; look at them with `{look}`")
 
 
 @app.command()

@@ -1,5 +1,7 @@
 """A first look at a lab's films: what is in them, what is wrong with each, and what is drawn."""
 
+import shlex
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -143,6 +145,12 @@ def test_the_command_ends_with_0_where_nothing_is_wrong_and_with_2_where_the_tab
 
 def test_an_example_is_not_written_over_files(lab):
     assert CliRunner().invoke(app, ["data", "example", str(lab.parent)]).exit_code == 2
+
+
+def test_the_line_that_looks_at_an_example_can_be_pasted_whatever_the_folder_is_called(tmp_path, monkeypatch):
+    monkeypatch.setattr("mammo.datasets.example.write_example", lambda folder, *_: folder / "films.csv")
+    said = CliRunner().invoke(app, ["data", "example", str(tmp_path / "my lab, 2024")]).output
+    assert shlex.split(said.split("`")[1]) == ["mammo", "data", "check", str(tmp_path / "my lab, 2024" / "films.csv")]
 
 
 def test_an_example_that_cannot_be_written_is_refused_before_anything_is_drawn(tmp_path, monkeypatch):
