@@ -120,7 +120,7 @@ def audit_split(split: Path, patient: str | None = None) -> Audit:
     notes += [*nobody, *alike]
     found = Audit(f"{_count(rows)}; no pixels, because no films were given", list(crossing(rows)), notes)
     found.among = f"the names of {number_of(rows['image_id'].nunique(), 'image')}"
-    found.doubts = [*unread, *doubts, *doubting.images_alike(rows)]
+    found.doubts = [*unread, *doubts, *doubting.images_alike(rows), *people.sides_across(rows)]
     found.doubts += doubting.one_part(rows["split"]) + doubting.unknown(rows["patient"], "the names of images were")
     return found
 
@@ -190,7 +190,7 @@ def audit_of(
     found.unreadable = [*of.unreadable, *(of.empty if own else []), *absent, *reasons.values()]
     films = films.drop(index=list(reasons)).reset_index(drop=True)
     found.doubts = [*of.doubts, *doubts, *doubting.no_parts(films, of.source.is_dir())]
-    found.doubts += doubting.one_part(films["split"])
+    found.doubts += doubting.one_part(films["split"]) + people.sides_across(named)
     found.doubts += doubting.unknown(films["patient"], "their pixels were")
     shown = parts if parts is not None else len(films) <= MOST_PARTS
     by_pixels(films, described, found, own=own, parts=shown, kept=kept_for(of.source_of_each()))

@@ -1,7 +1,9 @@
 """The patients of films by the names of files and by headers, and patients that are written in two ways."""
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from pathlib import PurePosixPath
 
 import pandas as pd
 
@@ -12,6 +14,7 @@ from mammo.errors import InputError
 from mammo.formats.header import Header
 from mammo.tables.paths import pattern_of
 from mammo.tables.patients import alike, somebody
+from mammo.tables.spellings import SIDES, VIEW, side_and_view
 from mammo.wording import number_of
 
 PLACEHOLDER = 20  # films from which on a PatientID that half of all films state is taken for a placeholder
@@ -86,6 +89,34 @@ def alike_across(rows: pd.DataFrame) -> tuple[list[str], int]:
     if len(groups) > FEW:
         lines.append(f"{len(groups) - FEW} more groups of patients have almost the same names")
     return lines, len(across)
+
+
+def sides_across(rows: pd.DataFrame) -> list[str]:
+    """Return the doubt that images of two splits are of one patient: their names differ in side and view alone.
+
+    Args:
+        rows: A table with `image_id`, `patient` and `split`; images whose patients are known are passed over.
+    """
+    unknown = rows[rows["patient"].isna()].dropna(subset="split")
+    unknown = unknown.assign(bare=[_without_side(name) for name in unknown["image_id"]])
+    across = unknown[unknown.groupby("bare")["split"].transform("nunique") > 1]
+    if across.empty:
+        return []
+    first = next(iter(across.groupby("bare")))[1]
+    named = some([f"{name} ({part})" for name, part in zip(first["image_id"], first["split"], strict=True)], " and ")
+    return [f"if images whose names differ in side and view alone, {named}, are of two patients (see --patient)"]
+
+
+def _without_side(name: str) -> str | None:
+    """Return what stands before side and view in the name of an image, else beside them, else above; None without."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    words = re.split(r"[\W_]+", path.stem.casefold())
+    sided = [word in SIDES or word.upper() in VIEW or side_and_view(word) is not None for word in words]
+    if not any(sided):
+        return None
+    before, beside = words[: sided.index(True)], [word for word, side in zip(words, sided, strict=True) if not side]
+    told = next((" ".join(these) for these in (before, beside) if any(map(str.isdigit, "".join(these)))), None)
+    return told or next((folder.name for folder in path.parents if folder.name and part_of(folder.name) is None), None)
 
 
 def _of_folders(patients: Iterable[str]) -> list[tuple[str, ...]]:

@@ -20,7 +20,7 @@ _SHORT = {"tr": "train", "ts": "test", "te": "test"}  # as a folder's whole name
 _CROSS = "cross[ _-]?val(?:idation)?"
 _FOLD = re.compile(  # with a number of folds before it, the last number is that of one of them: 5folds_3
     rf"(?:(?:k|cv|{_CROSS})?[ _-]*(?:fold|cv)|[0-9]{{1,3}}[ _-]*(?:folds?|cv|{_CROSS})|(?:{_CROSS})(?=[ _-]*0*[01]$))"
-    r"[ _-]*([0-9]{1,3})(?:[ _-]*of[ _-]*[0-9]{1,3})?"
+    r"[ _.#(\[-]*([0-9]{1,3})(?:[ _-]*of[ _-]*[0-9]{1,3})?[)\]]?"
 )
 COUNT = re.compile(rf"(?:{_CROSS})[ _-]*([0-9]{{1,3}})")  # of folds, or the number of one if others stand beside it
 _NO_PART = re.compile(  # words that hold the name of a part: folds lie in the first; the second is the work on a model

@@ -322,3 +322,24 @@ def test_folders_are_parts_in_whatever_form_their_letters_are(placed):
     name = unicodedata.normalize("NFD", "Pr\u00fcfung")
     folder = placed(f"{name}/a.pgm", "test/b.pgm")
     assert "1 test, 1 val" in audited("films", folder, "--sides", "Pr\u00fcfung=val")[1]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "doubt"),
+    [
+        ("P0001_L_CC.png", "P0001_R_MLO.png", True),
+        ("a/P0001/LCC.png", "b/P0001/RCC.png", True),
+        ("Left_12.png", "right 12.png", True),
+        ("A_7_1.LEFT_CC.png", "A_7_1.RIGHT_CC.png", True),
+        ("P1/P0001_L_CC.png", "P1/P0002_L_CC.png", False),
+        ("benign_left_12.png", "benign_left_13.png", False),
+        ("P0001_1.png", "P0001_2.png", False),
+        ("left.png", "right.png", False),
+    ],
+)
+def test_images_of_unknown_patients_that_differ_in_side_and_view_alone_are_a_doubt(tmp_path, one, other, doubt):
+    split = written(tmp_path / "s.csv", f"image_id,split\n{one},train\n{other},test\nP9_x.png,test\n")
+    code, said = audited("split", split)
+    assert code == 0 and ("differ in side and view alone" in said) == doubt
+    split = written(tmp_path / "s.csv", f"image_id,split,patient\n{one},train,1\n{other},test,2\nP9_x.png,test,3\n")
+    assert "differ in side and view alone" not in audited("split", split)[1]

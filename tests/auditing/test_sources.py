@@ -52,6 +52,7 @@ def test_a_folders_name_is_the_split_of_its_films(tmp_path):
         ("val dev valid validation_set development Evaluation tuning_set Validierungsmenge", "val"),
         ("test hold-out held_out holdout TestImages testset imagesTs tests test_data", "test"),
         ("fold1 Fold_1 fold-01 cv1 cv_fold_1 crossval_1 cross_validation_1 5fold_1 k-fold1 fold01of05", "fold1"),
+        ("fold(1) fold.1 fold#1 Fold[01]", "fold1"),
         ("crossval_fold_2 fold2 k_fold_2 cross_validation_fold02", "fold2"),
         ("train_non_cancer train_no_aug train_no_1 no_finding_train train_ohne_kontrast TrainMinusOutliers", "train"),
         ("without_augmentation_train train_non_test TrainWithoutVal fine_tuning_train no-cross-val_train", "train"),
