@@ -20,7 +20,11 @@ SYNONYMS = {
     "f1_score": "f1", "f1score": "f1", "f_score": "f1", "fscore": "f1", "f": "f1", "dice": "f1",
     "f_measure": "f1", "f1_measure": "f1", "f_1": "f1", "f_1_score": "f1", "auroc": AUC, "roc_auc": AUC,
     "auc_roc": AUC, "az": AUC, "area_under_the_curve": AUC, "area_under_the_roc_curve": AUC, "k": "folds",
-    "cv": "folds", "true_positives": "tp", "true_negatives": "tn", "false_positives": "fp", "false_negatives": "fn",
+    "cv": "folds", "k_fold": "folds", "kfold": "folds", "n_folds": "folds", "number_of_folds": "folds",
+    "n_images": "n", "n_films": "n", "n_mammograms": "n", "test_images": "n_test", "test_films": "n_test",
+    "n_positive": "n_pos", "n_positives": "n_pos", "positives": "n_pos",
+    "n_negative": "n_neg", "n_negatives": "n_neg", "negatives": "n_neg",
+    "true_positives": "tp", "true_negatives": "tn", "false_positives": "fp", "false_negatives": "fn",
     "bacc": "balanced_accuracy", "bal_acc": "balanced_accuracy", "balanced_acc": "balanced_accuracy",
 }  # fmt: skip
 MEANS = ("macro", "micro", "weighted", "mean", "average", "avg", "averaged")

@@ -159,10 +159,12 @@ def _folds(text: str) -> tuple[int | None, int, str]:
 
 
 def _pair(key: str, text: str) -> tuple[int, int]:
-    separator = next((sign for sign in "/;" if sign in text), ",")
+    separator = next((sign for sign in "/;+" if sign in text), ",")
     normal, there, abnormal = text.partition(separator)
     if not there:
-        raise InputError(f"{key}={text} is not two counts; use normal and abnormal films, such as {key}=54,43")
+        raise InputError(
+            f"{key}={text} is not two counts; use normal and abnormal films, such as {key}=54,43, or n_{key}=97"
+        )
     return _count(key, normal), _count(key, abnormal)
 
 

@@ -465,6 +465,7 @@ def test_a_claim_that_no_reading_fits_names_those_that_were_tried():
         ("Accuracy (cross-validation)", "accuracy"), ("Accuracy (validation)", None), ("n (malignant)", None),
         ("Accuracy (benign vs malignant)", "accuracy"), ("Accuracy (benign)", None), ("n_train (training)", "n_train"),
         ("Accuracy (80 % train, 20 % test)", "accuracy"), ("Sensitivity (per patient)", None), ("Recall (FNR)", None),
+        ("Test images", "n_test"), ("Positives", "n_pos"), ("k-fold", "folds"),
     ],
 )  # fmt: skip
 def test_brackets_that_make_a_name_another_number_are_not_passed_over(name, key):
