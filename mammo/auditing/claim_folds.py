@@ -23,17 +23,18 @@ def above(claim: Claim) -> list[str]:
     return [f"{name} {one.text} is above 100 %" for name, one in claim.numbers.items() if one.span()[0] > 1]
 
 
-def of_folds(claim: Claim) -> list[str]:
+def of_folds(claim: Claim, *, stratified: bool = True) -> list[str]:
     """Return what contradicts the claim as means over its folds, one line each; nothing if it may be such a mean.
 
-    The folds are of nearly equal size, also within each class. Precision, NPV, F1 and AUC may then be any number up to
-    100 %, and so may all numbers if nobody knows how often the folds are dealt anew; accuracy still lies between
-    sensitivity and specificity, and balanced accuracy in their middle.
+    The folds are of nearly equal size; stratified ones are so within each class, too. Precision, NPV, F1 and AUC may
+    then be any number up to 100 %, and so may all numbers if nobody knows how often the folds are dealt anew; accuracy
+    still lies between sensitivity and specificity, and balanced accuracy in their middle. Of folds that are not
+    stratified, sensitivity and specificity may be any number, and accuracy need not lie between them.
     """
     folds = claim.folds or 0
-    totals: dict[str, int | None] = {"accuracy": claim.n, "sensitivity": claim.n_pos, "specificity": None}
-    if claim.n_pos is not None:
-        totals["specificity"] = claim.n - claim.n_pos
+    totals: dict[str, int | None] = {"accuracy": claim.n}
+    if stratified and claim.n_pos is not None:
+        totals |= {"sensitivity": claim.n_pos, "specificity": claim.n - claim.n_pos}
     wrong = above(claim) + [
         f"{name} {number.text} is no mean over {in_words(claim)} of {total} films"
         for name, number in claim.numbers.items()
@@ -46,7 +47,7 @@ def of_folds(claim: Claim) -> list[str]:
         return wrong
     spans = {name: number.ends() for name, number in claim.numbers.items()}
     (s0, s1, below_s), (t0, t1, below_t) = spans["sensitivity"], spans["specificity"]
-    if claim.n_pos is not None and "accuracy" in spans:
+    if stratified and claim.n_pos is not None and "accuracy" in spans:
         least, most = claim.n_pos // folds, -(-claim.n_pos // folds)
         # the share of positives of a fold
         low, high = Fraction(least, -(-claim.n // folds)), min(Fraction(most, claim.n // folds), Fraction(1))

@@ -64,8 +64,9 @@ _INVERSE = {
     },
 }
 _UNTESTED = (
-    "kappa", "cohen_kappa", "cohens_kappa", "mcc", "phi", "youden", "youden_index", "g_mean", "gmean", "iou", "jaccard",
-    "miou", "auprc", "auc_pr", "pr_auc", "prauc", "ap", "pauc", "threshold", "cutoff", "lr", "dor", "brier", "logloss",
+    "kappa", "cohen_kappa", "cohens_kappa", "cohen_s_kappa", "mcc", "phi", "youden", "youden_index", "g_mean", "gmean",
+    "iou", "jaccard", "miou",
+    "auprc", "auc_pr", "pr_auc", "prauc", "ap", "pauc", "threshold", "cutoff", "lr", "dor", "brier", "logloss",
 )  # fmt: skip
 _NOT_MEANS = ("average_precision", "mean_average_precision")  # an area, no mean over classes
 SHORT = 4  # letters of a name: short ones are near too many others

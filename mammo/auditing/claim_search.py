@@ -121,6 +121,10 @@ def _undecided(claim: Claim, unsearched: bool) -> str:
         return f"{names} stands with a spread (a mean over folds or runs); give folds=, the number of folds"
     if claim.folds and claim.spreads and claim.repeats == 1 and _of_folds(replace(claim, repeats=None)):
         return f"they may be means of folds that are dealt anew several times; give folds={claim.folds}x10 if ten times"
+    if claim.folds and not claim.stratified and not of_folds(claim, stratified=False):
+        dealt = f"{claim.repeats}x{claim.folds}" if claim.repeats != 1 else str(claim.folds)
+        said = f"give folds={dealt}-fold-stratified if the shares are equal"
+        return f"they may be means over folds with unequal shares of a class; {said}"
     if unsearched:
         give = "n_pos=" if claim.n_pos is None else "accuracy=" if "accuracy" not in claim.numbers else "the counts"
         return f"means over classes are not tried, as there are too many matrices; give {give}"

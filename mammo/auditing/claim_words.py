@@ -13,7 +13,8 @@ from mammo.errors import InputError
 MOST_FILMS_UNKNOWN = 3_000  # if the number of positives is unknown: time and memory grow with the square
 OF_COUNTS = {"accuracy": "n", "sensitivity": "n_pos", "specificity": "n_neg"}  # what the second of two counts counts
 MOST_REPEATS = 1_000
-_ONE_FOLD = r"loo(cv)?|leave[- ]?one[- ](\w+[- ])?out.*|hold[- ]?out.*"  # no means over folds, or of one film each
+_ONE_FOLD = r"lo[ops]?o(cv)?|lop(cv)?|leave[- ]?one[- ](\w+[- ])?out.*|hold[- ]?out.*"  # of one film each, or none
+_STRATIFIED = re.compile(r"(?<!not[ -])(?<!non[ -])\bstratified\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Claim:
     note: str = ""  # what has been understood by words for the folds
     over: tuple[str, ...] = ()  # the numbers above 100 %, as printed
     cells: Mapping[str, int] = field(default_factory=dict)  # counts of the confusion matrix, all or some of CELLS
+    stratified: bool = False  # True if the folds are said to have equal shares of each class
 
     def has(self, **cells: np.ndarray | int) -> np.ndarray:
         """Return which of some confusion matrices have the counts that are given; each cell is an array (R,)."""
@@ -61,7 +63,8 @@ def read_claim(words: list[str]) -> Claim:
                 f"{', '.join(KEYS)} at most once"
             )
         values[key] = text.strip()
-    folds, repeats, note = _folds(values.pop("folds")) if "folds" in values else (None, 1, "")
+    said = values.pop("folds", None)
+    folds, repeats, note = (None, 1, "") if said is None else _folds(said)
     counts = {key: _count(key, values[key]) for key in COUNTS if key in values}
     cells = {key: _count(key, values[key]) for key in CELLS if key in values}
     correct, missed = _sum(cells, "tp", "tn"), _sum(cells, "fp", "fn")
@@ -106,8 +109,9 @@ def read_claim(words: list[str]) -> Claim:
     if (films := counts.get("films_per_patient", 2)) < 1:
         raise InputError("films_per_patient is 0; use 1 or more")
     return Claim(
-        n, n_pos, numbers, n_train, train, films, auc, folds, spreads, untested, repeats, note, tuple(over), cells
-    )
+        n, n_pos, numbers, n_train, train, films, auc, folds, spreads, untested, repeats, note, tuple(over), cells,
+        stratified=bool(_STRATIFIED.search(said or "")),
+    )  # fmt: skip
 
 
 def _sum(cells: Mapping[str, int], *names: str) -> int | None:
@@ -145,7 +149,9 @@ def _folds(text: str) -> tuple[int | None, int, str]:
     if re.fullmatch(_ONE_FOLD, text, re.IGNORECASE):
         return None, 1, f"folds={text}: the numbers are read as counts of all films, not as means over folds."
     found = re.fullmatch(
-        r"([0-9]{1,9})(?:\.0+)?(?:\s*[x\u00d7*]\s*([0-9]{1,9}))?(\s*-?\s*folds?\b.*)?", text, re.IGNORECASE
+        r"([0-9]{1,9})(?:\.0+)?(?:\s*[x\u00d7*]\s*([0-9]{1,9}))?(\s*-?\s*folds?\b.*)?",
+        _STRATIFIED.sub("", text).strip(" -,"),
+        re.IGNORECASE,
     )
     if found is None:
         raise InputError(
@@ -163,7 +169,7 @@ def _pair(key: str, text: str) -> tuple[int, int]:
     normal, there, abnormal = text.partition(separator)
     if not there:
         raise InputError(
-            f"{key}={text} is not two counts; use normal and abnormal films, such as {key}=54,43, or n_{key}=97"
+            f"{key}={text} is not two counts; use normal and abnormal films, such as {key}=54,43, or n_{key}= for all"
         )
     return _count(key, normal), _count(key, abnormal)
 

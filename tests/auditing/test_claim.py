@@ -312,7 +312,7 @@ def test_the_patients_of_mini_mias_are_those_of_its_films(mias):
         ("n_pos=72 n_neg=153 n=200 accuracy=97", "n has the values 200 and 225"),
         ("n=225 n_pos=226 accuracy=97", "n=225 is smaller"),
         ("n=225 n_neg=226 accuracy=97", "n=225 is smaller"),
-        ("n=225 train=97 accuracy=97", "^train=97 .*two counts"),
+        ("n=225 train=97 accuracy=97", "^train=97 .*two counts.* n_train= for all"),
         ("n=225 train=54,43 n_train=96 accuracy=97", "n_train has the values 96 and 97"),
         ("n=225 films_per_patient=0 accuracy=97", "films_per_patient is 0"),
         ("n=4000 f1=97", "^n=4000 .*give n_pos="),
@@ -334,6 +334,7 @@ def test_the_patients_of_mini_mias_are_those_of_its_films(mias):
         ("tp=0 tn=0 fp=0 fn=0", "^n is 0"),
         ("n=1.000 accuracy=97", "^n=1.000 may be thousands .*n=1000"),
         ("n=225 MCC=0.9", "MCC is not tested: leave it out"),
+        ("n=225 cohen's-kappa=0.9", "kappa is not tested: leave it out"),
         ("n=225 recall_0=98", "unknown key; write specificity=, which is the sensitivity of the other class"),
         ("n=225 average_precision=98", "unknown key; write, for example"),
         ("n=225 sensitvity=98", "unknown key; write sensitivity= if you mean it"),
@@ -379,6 +380,8 @@ def test_what_was_not_tried_leaves_a_claim_undecided_and_what_nothing_gives_is_i
         ("n=2000 precision=85.05 recall=15.00 f1=84.80", "give n_pos="),
         ("n=40000 n_pos=15000 precision=85.05 recall=15.00 f1=84.80", "give accuracy="),
         ("n=100 folds=5 accuracy=85.35\u00b12.1", "give folds=5x10 if ten times"),
+        ("n=233 n_pos=111 folds=5 sensitivity=91.37", "unequal shares of a class; give folds=5-fold-stratified"),
+        ("test=60,40 folds=2x5-fold sensitivity=90.123 specificity=80 accuracy=83", "folds=2x5-fold-stratified"),
     ):
         possible, text = audit(words.split())
         assert possible and text.startswith("Not decided:") and why in text.splitlines()[0], text
@@ -387,7 +390,9 @@ def test_what_was_not_tried_leaves_a_claim_undecided_and_what_nothing_gives_is_i
         "n=2000 precision=85.05 recall=101",
         "n=100 folds=5x10 accuracy=85.35\u00b12.1",
         "n=100 folds=5 precision=101",
-        "test=60,40 folds=5 accuracy=95\u00b12 sensitivity=90 specificity=80",
+        "test=60,40 folds=5-fold-stratified accuracy=95\u00b12 sensitivity=90 specificity=80",
+        "n=233 n_pos=111 folds=stratified-5-fold sensitivity=91.37",
+        "n=23 n_pos=11 folds=5 accuracy=91.37 sensitivity=90",
         "test=153,72 accuracy=97.30 sensitivity=95.83 specificity=98.69",
         "test=153,72 balanced_accuracy=97.30 sensitivity=95.83 specificity=98.69",
         "test=60,40 folds=5 accuracy=84 balanced_accuracy=91 sensitivity=90 specificity=80",
@@ -521,7 +526,7 @@ def test_films_are_counted_as_people_write_them(words):
     assert read_claim([words, "auc_roc=0.9"]).n == 1225
 
 
-@pytest.mark.parametrize("word", ["LOOCV", "leave-one-out", "hold-out"])
+@pytest.mark.parametrize("word", ["LOOCV", "LOPO", "leave-one-out", "hold-out"])
 def test_words_for_no_folds_are_understood_and_told(word):
     assert read_claim(["n=225", "accuracy=97.78", f"folds={word}"]).folds is None
     assert audit(["n=225", "accuracy=97.78", f"folds={word}"])[1].endswith(
@@ -533,6 +538,22 @@ def test_more_classes_and_fitted_curves_are_named_as_not_tried():
     untried = audit(["test=60,40", "accuracy=85", "recall=30", "f1=99"])[1].partition("Not tried:")[2]
     assert "means over three classes" in untried
     assert "fitted curve" in audit(["test=60,40", "auc=0.50010"])[1]
+
+
+def test_means_over_folds_that_are_dealt_without_regard_to_the_classes_are_never_impossible():
+    rng = np.random.default_rng(0)
+    for n in (61, 100, 231):
+        truth = np.arange(n) < n // 3
+        called = np.where(rng.random(n) < 0.9, truth, ~truth)
+        folds = np.array_split(rng.permutation(n), 5)
+        means = {
+            "accuracy": np.mean([(truth == called)[fold].mean() for fold in folds]),
+            "sensitivity": np.mean([called[fold][truth[fold]].mean() for fold in folds]),
+            "specificity": np.mean([1 - called[fold][~truth[fold]].mean() for fold in folds]),
+        }
+        words = [f"{name}={100 * mean:.2f}" for name, mean in means.items()]
+        possible, text = audit([f"n={n}", f"n_pos={n // 3}", "folds=5", *words])
+        assert possible, text
 
 
 def test_every_mean_over_folds_is_possible_and_a_spread_beyond_all_fractions_is_not():
