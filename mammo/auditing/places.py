@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from mammo.datasets.film import read_levels
 from mammo.datasets.geometry import Geometry
 from mammo.preprocessing.breast import Breast
-from mammo.preprocessing.mask_files import fault_of, greys_of, shares_of
+from mammo.preprocessing.mask_files import fault_of, greys_of, shares_of, spread_of
 from mammo.preprocessing.region import SIDE
 
 UNITS = "expected pixels of the film, not millimetres or fractions of it"
@@ -46,7 +46,7 @@ def look_at_places(image_id: str, places: Sequence[Geometry], breast: Breast) ->
             shares = shares_of(levels)
             if wrong := fault_of(place.mask_path, shares[0]):
                 return Places(wrong, fits=False)
-            notes += [] if (grey := greys_of(shares)) is None else [f"its mask {grey}"]
+            notes += [f"its mask {said}" for of in (greys_of, spread_of) if (said := of(shares))]
         fault = fault or _fault(image_id, place, height, width)
         if not breast.reaches(*breast.from_film(place.x_px, place.y_px), max(height, width) / SIDE):
             off.append(f"that of {image_id} at x {place.x_px:g}, y {place.y_px:g}")

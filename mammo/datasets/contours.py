@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 
 from mammo.datasets.geometry import FARTHEST
@@ -21,6 +22,8 @@ HOLDERS = {"points", "coordinates", "segmentation", "polygon", "contour", "verti
 LISTS = (("x", "y"), ("all_points_x", "all_points_y"))  # the second of VGG Image Annotator
 SVG = re.compile(r"M[^MLZ]+(?:L[^MLZ]+)*Z?")
 CLOSED = 3  # points of the smallest contour
+DRAWN = 300  # side of the picture on which a contour is drawn to see whether it crosses itself
+CLEAR = 0.9  # share of what a line encloses that does not depend on its crossings
 TRIPLES = "has three numbers a point; leave out the third"
 SEVERAL = "has several lines; give each finding one, in a row of its own"
 MIXED = "has no x and y for each point"
@@ -47,6 +50,21 @@ def points_of(text: str) -> np.ndarray:
     if not (np.abs(points) <= FARTHEST).all():  # false for NaN
         raise ValueError(f"has a number that is not finite, or above {FARTHEST}")
     return points
+
+
+def crosses_itself(points: np.ndarray) -> bool:
+    """Tell whether a line (n, 2) crosses itself so that more than a tenth of what it encloses may be in or out.
+
+    The area by the order of the points is then not the filled one: it is smaller where two loops turn against each
+    other, and larger where a loop is drawn twice. Pixels of the line itself are half inside.
+    """
+    line = points - points.min(axis=0)
+    line = np.rint(line * (DRAWN / max(float(line.max()), 1e-6))).astype(np.int32)
+    after = np.roll(line, -1, axis=0)
+    area = abs(float((line[:, 0].astype(float) * after[:, 1] - line[:, 1].astype(float) * after[:, 0]).sum())) / 2
+    filled = int(cv2.fillPoly(np.zeros((DRAWN + 1, DRAWN + 1), np.uint8), [line], 1).sum())
+    length = float(np.hypot(*(after - line).T).sum())
+    return area < CLEAR * (filled - length / 2 - 1) or CLEAR * area > filled
 
 
 def _of_words(text: str) -> Sequence[object]:

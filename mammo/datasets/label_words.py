@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import unicodedata
 from collections import Counter
 from dataclasses import replace
 
@@ -17,6 +18,7 @@ from mammo.wording import number_of
 NO_WORD = NOTHING | MARKS | {"", "#ref!", "#value!"}  # a word such as unknown may be a class
 RESERVED = ("samples", "patients")  # keys that stand beside the classes in metrics.json
 SHOWN = 10  # the number of words that a line lists
+NUMBER = re.compile(r"[-+]?[\d.,]+")
 LONG, NEAR = 5, 0.85  # letters of a word, and likeness, from which on two words may be one that is misspelt
 
 
@@ -38,8 +40,10 @@ def words_of(values: pd.Series) -> pd.Series:
 
 
 def fold(word: str) -> str:
-    """Return the common form of the spellings of a word."""
-    return " ".join(as_word(word).split()).casefold()
+    """Return the common form of the spellings of a word, an umlaut being one character and marks of order none."""
+    plain = unicodedata.normalize("NFKC", as_word(word))
+    plain = "".join(one for one in plain if unicodedata.category(one) != "Cf")  # such as a mark of byte order
+    return " ".join(plain.split()).casefold()
 
 
 def resolved(task: TaskConfig, findings: pd.DataFrame) -> tuple[TaskConfig, list[str]]:
@@ -95,7 +99,8 @@ def resolved(task: TaskConfig, findings: pd.DataFrame) -> tuple[TaskConfig, list
         notes.append(f"words of {column} in neither class are left out: {left}")
     for several in spellings.values():
         if len(several) > 1:
-            notes.append(f"{', '.join(several)} differ in capitals only and are one word of {column}")
+            seen = "capitals" if len({*map(str.casefold, several)}) == 1 else "what is not seen"
+            notes.append(f"{', '.join(several)} differ in {seen} only and are one word of {column}")
     if marks:
         notes.append(f"{_listed(marks)} in {column} is taken as missing ({number_of(len(empty), 'row')})")
     return replace(task, classes=classes, positive=positive, negative=negative or None, ordered=bool(positive)), notes
@@ -133,8 +138,9 @@ def _two_classes(known: dict[str, str], positive: list[str], column: str) -> dic
 def _misspelt(column: str, known: dict[str, str], positive: list[str], counts: Counter[str]) -> list[str]:
     """Return a note for each word that is negative although it is spelt almost like a positive one."""
     notes = []
-    for key in (one for one in known if one not in positive and len(one) >= LONG):
-        near = [one for one in difflib.get_close_matches(key, positive, 1, NEAR) if abs(len(one) - len(key)) < 2]
+    for key in (one for one in known if one not in positive):
+        alike = difflib.get_close_matches(key, positive, 1, NEAR) if len(key) >= LONG else []
+        near = [one for one in alike if abs(len(one) - len(key)) < 2] or [one for one in positive if _part(key, one)]
         if near:
             notes.append(
                 f"**{known[key]} ({number_of(counts[key], 'image')}) is spelt almost like "
@@ -142,6 +148,12 @@ def _misspelt(column: str, known: dict[str, str], positive: list[str], counts: C
                 f"mend it in {column}, or name the negative words by task.negative**"
             )
     return notes
+
+
+def _part(word: str, positive: str) -> bool:
+    """Tell whether a word is a positive one with marks around it, such as `ja?`, or a grade of it, such as 4A of 4."""
+    grade = re.fullmatch(r"\d+", positive) and re.fullmatch(re.escape(positive) + "[a-z]", word)
+    return bool(grade) or (re.sub(r"^[\W_]+|[\W_]+$", "", word) == positive and not NUMBER.fullmatch(word))
 
 
 def _said(column: str, classes: dict[str, list[str]], counts: Counter[str], *, ordered: bool) -> str:

@@ -17,7 +17,7 @@ from mammo.errors import InputError
 from mammo.formats.header import Header, read_headers
 from mammo.tables import patients
 from mammo.tables.paths import paths_of, pattern_of
-from mammo.tables.spellings import ours_of, recognise
+from mammo.tables.spellings import has_size, ours_of, recognise
 from mammo.tables.spreadsheet import read_spreadsheet
 from mammo.tables.visits import like_dates
 from mammo.wording import number_of
@@ -118,8 +118,8 @@ class Table(OnDisk):
                 f"{self.table}: no column is the patient; name it, data.columns.patient=<one of {has}>, or take it "
                 f"from the paths, data.patient_from='(P\\d+)_'{more}"
             )
-        size = any(pair <= {name.casefold() for name in self._raw} for pair in ({"width", "height"}, {"w", "h"}))
-        if "x_px" in found and "radius_px" not in found and size and "x" not in map(str, (self.columns or {})):
+        corner = "x_px" in found and "radius_px" not in found and has_size(self._raw)
+        if corner and "x" not in map(str, (self.columns or {})):
             raise InputError(
                 f"{self.table}: x and y beside a width and a height may be the corner or the centre of a box; give "
                 "xmin, ymin, xmax, ymax, or say that they are a centre, data.columns.x=x data.columns.y=y"

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 import pandas as pd
 
-from mammo.datasets.label_words import words_of
+from mammo.datasets.label_words import fold, words_of
 from mammo.datasets.table_rows import Rows
 from mammo.errors import InputError
 from mammo.tables.numbers import named_rows
@@ -54,10 +54,11 @@ def carry(
         if column not in table:
             raise InputError(f"data.label_columns: {rows.name} has no column {column}")
         words = words_of(table[column])
-        spelt = words.str.casefold().groupby(unit)
+        folded = words.map(fold, na_action="ignore")
+        spelt = folded.groupby(unit)
         several = (spelt.transform("nunique") > 1).fillna(False)
         if column in columns:
-            rows.refuse(several & (words.str.casefold() != spelt.transform("first")),
+            rows.refuse(several & (folded != spelt.transform("first")),
                         f"{column} differs from that of an earlier row of the same {label_of}; data.label_of="
                         f"{label_of} needs one word of each")  # fmt: skip
         lacking = words.isna() & unit.notna()

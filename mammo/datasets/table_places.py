@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from mammo.datasets.contours import FORMS, points_of
+from mammo.datasets.contours import FORMS, crosses_itself, points_of
 from mammo.datasets.film import read_mask
 from mammo.datasets.findings import SPACING
 from mammo.datasets.geometry import BOX, CIRCLE, box_of
@@ -86,13 +86,19 @@ def _with_contours(table: pd.DataFrame, rows: Rows) -> pd.DataFrame:
     table["contour_px"] = pd.Series(pd.NA, index=table.index, dtype="string")
     for number, word in words.items():
         column = rows.columns["contour"]
+        here = rows.raw.index == number
         try:
             points = points_of(word).astype(np.float32)
         except ValueError as error:
-            rows.refuse(rows.raw.index == number, f"{column} {error}; {FORMS}")
+            rows.refuse(here, f"{column} {error}; {FORMS}")
             raise
+        rows.refuse(
+            here & crosses_itself(points),
+            f"{column} crosses itself, so its inside is not known; give its points in the order of the line, once",
+        )
+        rows.refuse(here & (cv2.contourArea(points) == 0), "the contour has no area; give points around the finding")
         placed = table.loc[number, [*CIRCLE, *BOX]].notna().any()
-        rows.refuse((rows.raw.index == number) & placed, f"{column} and a circle or box: give one of them")
+        rows.refuse(here & placed, f"{column} and a circle or box: give one of them")
         (x, y), radius = cv2.minEnclosingCircle(points)
         table.loc[number, [*CIRCLE, *BOX]] = [x, y, radius, *points.min(axis=0), *points.max(axis=0)]
         table.loc[number, "contour_px"] = _line(points)
@@ -150,8 +156,6 @@ def check_places(rows: Rows, table: pd.DataFrame, heights: pd.Series, widths: pd
     circle = table["radius_px"].mask(table["contour_px"].notna()) if "contour_px" in table else table["radius_px"]
     rows.refuse(2 * circle > smaller, "the circle is larger than the film; give its radius in pixels of the film")
     flat = (table["x1_px"] <= table["x0_px"]) | (table["y1_px"] <= table["y0_px"])
-    if "contour_px" in table:
-        rows.refuse(flat & table["contour_px"].notna(), "the contour has no area; give points around the finding")
     rows.refuse(
         flat, "the box ends before it begins: xmax is not above xmin, or ymax not above ymin; are they swapped?"
     )

@@ -143,7 +143,7 @@ def middle_of(shape: Shape, masks: Mapping[str, Sequence[float]]) -> tuple[float
     source, numbers, path, _ = shape
     if source == "circle":
         return numbers[0], numbers[1]
-    box = masks[path][2:] if source == "mask" else box_around(numbers) if source == "contour" else numbers
+    box = masks[path][-4:] if source == "mask" else box_around(numbers) if source == "contour" else numbers
     left, top, right, bottom = box
     return (left + right) / 2, (top + bottom) / 2
 

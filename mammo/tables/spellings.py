@@ -48,6 +48,13 @@ SHORT = {"x_px": "x", "y_px": "y", "radius_px": "radius", "x0_px": "xmin", "y0_p
 NAME_OF_PATIENT = r"pat(ient(s|en|in)?)?(names?|initial(s|en))|(last|sur|nach)name|pseudonym"
 CORNERS = {"x1": "x0_px", "y1": "y0_px", "x2": "x1_px", "y2": "y1_px"}  # where x2 is there, x1 is the left edge
 
+# Names of the sides of a box, before which no word says that they are those of a film.
+SIDES_OF_BOX = (
+    r"(b|box|bbox)?w|(?!{film})\w*(width|breite|largeur|ancho|anchura|larghezza|largura)",
+    r"(b|box|bbox)?h|(?!{film})\w*(height|höhe|hoehe|hauteur|alto|altura|altezza)",
+)
+OF_FILM = "image|img|film|picture|pic|bild|original|orig|pixel|patient"
+
 NOTHING = frozenset(["na", "n/a", "nan", "null", "<na>", "#n/a"])  # words for a missing value in any column, folded
 MARKS = frozenset(["-", "--", ".", "?"])  # and those of a person, in a column of words
 ABSENT = NOTHING | MARKS | {"none", "missing", "unknown", "unbekannt"}  # and those in a column that we know
@@ -188,6 +195,13 @@ def spelt(spellings: Iterable[str], left: Mapping[str, str]) -> list[str]:
     """
     ranks = ([name for name, folded in left.items() if folded in some.split()] for some in spellings)
     return next(filter(None, ranks), [])
+
+
+def has_size(columns: Iterable[str]) -> bool:
+    """Tell whether some of the columns may be the width and the height of a box."""
+    folded = [re.sub("(px|pixels?)$", "", fold(name)) for name in columns]
+    names = [of.format(film=OF_FILM) for of in SIDES_OF_BOX]
+    return all(any(re.fullmatch(of, one) for one in folded) for of in names)
 
 
 def is_sure(ours: str, theirs: str) -> bool:

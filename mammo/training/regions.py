@@ -18,7 +18,7 @@ from mammo.preprocessing.augment import draw_seed
 from mammo.preprocessing.breast import cut
 from mammo.preprocessing.crop_table import Crops
 from mammo.preprocessing.cutting import Cutter, UnreadableFilms
-from mammo.preprocessing.mask_files import grey, inverted, looks_by
+from mammo.preprocessing.mask_files import inverted, looks_by, odd_masks
 from mammo.preprocessing.masks import MaskAsk, Placed, Shape, middle_of, shapes_of
 from mammo.preprocessing.off_breast import off_points
 from mammo.training.samples import Row, Samples
@@ -98,13 +98,13 @@ def doubts_of(regions: Regions, crops: Crops, config: Config) -> list[str]:
     masks = looks_by(path for _, (source, _, path, _) in shapes if source == "mask")
     looks = {path: one for path, one in masks.items() if not isinstance(one, UnreadableFilm)}
     if config.segmentation.target == "breast":
-        return grey(looks)
+        return odd_masks(looks)
     places = [(image, *middle_of(shape, looks)) for image, shape in shapes]
     placed = {image: regions[image].placed for image, _ in shapes}
     samples = {image: sample for sample, image in enumerate(crops.table["image_id"]) if image in placed}
     points = {image: placed[image].points(crops.centre(sample)) for image, sample in samples.items()}
     reach_px = {image: FAR * abs(one.step_x_px) for image, one in placed.items()}
-    return [*inverted(looks), *grey(looks), *off_points(places, points, reach_px)]
+    return [*inverted(looks), *odd_masks(looks), *off_points(places, points, reach_px)]
 
 
 def shapes_for(dataset: Dataset, findings: pd.DataFrame, config: Config) -> tuple[Shapes, list[str]]:

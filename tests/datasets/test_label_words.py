@@ -131,3 +131,26 @@ def test_a_word_that_is_almost_a_positive_one_is_told_before_it_counts_as_negati
         assert not [note for note in task(*words, positive=[words[1]])[1] if "almost" in note]
     named = {"positive": ["gutartig"], "negative": ["gesund", "gutatig"]}
     assert not [note for note in task("gutatig", "gesund", "gutartig", **named)[1] if "almost" in note]
+
+
+@pytest.mark.parametrize(
+    ("word", "positive"), [("ja?", "ja"), ("(4)", "4"), ("4A", "4"), ("krank (?)", "krank"), ("_M_", "M")]
+)
+def test_a_positive_word_with_a_doubt_or_a_grade_is_told_before_it_counts_as_negative(word, positive):
+    _, notes, _ = task(word, "0", positive, positive=[positive])
+    assert [note for note in notes if note.startswith(f"**{word} (1 image) is spelt almost like {positive}")]
+
+
+@pytest.mark.parametrize(("word", "positive"), [("-1", "1"), ("1.5", "1"), ("M-", "M+"), ("14", "4"), ("nein", "ja")])
+def test_another_number_or_word_is_no_positive_word_with_a_doubt(word, positive):
+    assert not [note for note in task(word, "0", positive, positive=[positive])[1] if "almost" in note]
+
+
+@pytest.mark.parametrize(
+    "other", ["bo\u0308sartig", "b\u00f6s\u00adartig", "\ufeffb\u00f6sartig", "b\uff4f\u0308sartig"]
+)
+def test_words_that_look_the_same_are_one_word(other):
+    labels, notes, rows = task("b\u00f6sartig", "b\u00f6sartig", other, "gutartig", positive=["b\u00f6sartig"])
+    assert labels.classes == ("gutartig", "b\u00f6sartig")
+    assert labels.label(rows).tolist() == [*["b\u00f6sartig"] * 3, "gutartig"]
+    assert any("differ in what is not seen only" in note for note in notes)

@@ -405,6 +405,9 @@ WRONG = {
     "contour of several lines": ({"contour": ["", "[[[1,2],[3,4],[5,1]],[[7,8],[9,9],[8,7]]]"]},
                                  r"row 3: contour has several lines.*write \[\[60, 100\]"),
     "contour without an area": ({"contour": ["", "[[1, 2], [3, 2], [9, 2]]"]}, "row 3: the contour has no area"),
+    "contour along a line": ({"contour": ["", "[[1, 2], [3, 4], [9, 10]]"]}, "row 3: the contour has no area"),
+    "contour of two loops": ({"contour": ["", "9 9 29 29 29 9 9 29"]}, "row 3: contour crosses itself"),
+    "contour drawn twice": ({"contour": ["", "1 1 21 1 21 21 1 21 " * 2]}, "row 3: contour crosses itself"),
     "contour and circle": ({"contour": "1 2 3 4 5 1", "x": ["", 3], "y": ["", 4]}, "row 3: contour and a circle"),
     "contour with decimal commas": ({"contour": ["", "1,5 2,5 3,5 4,5 5,5 6,5"]}, "row 3: contour .*decimal"),
 }  # fmt: skip
@@ -443,6 +446,8 @@ SETTINGS = {
     "no patient": ({"path": "a", "woman": "b"}, {}, "data.columns.patient=.*data.patient_from"),
     "two patients": ({"path": "a", "patient": "b", "PatientID": "c"}, {}, "data.columns.patient=patient or "),
     "corner or centre, in short": ({"path": "a", "patient": "b", "x": 1, "y": 1, "w": 3, "h": 3}, {}, "corner"),
+    "corner or centre of a box": ({"path": "a", "patient": "b", "x": 1, "y": 1, "box_w": 3, "box_h": 3}, {}, "corner"),
+    "corner or centre in German": ({"path": "a", "patient": "b", "x": 1, "y": 1, "Breite": 3, "Höhe": 3}, {}, "corner"),
     "corner or centre": ({"path": "a", "patient": "b", "x": 1, "y": 1, "width": 3, "height": 3}, {}, "corner"),
     "a case or a patient": ({"path": "a", "case_id": "1", "patient_name": "x"}, {},
                             "data.columns.patient=case_id or data.columns.patient=patient_name"),
@@ -465,6 +470,12 @@ def test_what_is_not_known_is_asked_for_before_a_film_is_looked_for(lab, name):
     with pytest.raises(InputError, match=named) as error:
         lab([row], **settings)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("names", [("image_width", "image_height"), ("view", "path_h"), ("patient_height", "w")])
+def test_a_size_that_is_none_of_a_box_leaves_points(lab, names):
+    found = lab(rows(2, x=5, y=6, **dict.fromkeys(names, "3"))).findings()
+    assert found["x_px"].tolist() == [5, 5] and found["radius_px"].isna().all()
 
 
 def test_a_column_that_is_recognised_may_be_left_out(lab):

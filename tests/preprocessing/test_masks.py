@@ -198,6 +198,33 @@ def test_masks_that_are_empty_or_damaged_give_no_place_and_inverted_ones_are_tol
     assert note.startswith("1 mask has grey levels: ") and f"{100 * more:.0f} % larger" in note
 
 
+def drawn(*discs, thickness=-1):
+    """A picture of discs, white on black."""
+    picture = np.zeros((120, 100), np.uint8)
+    for x, y, radius in discs:
+        cv2.circle(picture, (x, y), radius, 255, thickness)
+    return picture
+
+
+@pytest.mark.parametrize(
+    ("picture", "said"),
+    [
+        (drawn((50, 60, 20), thickness=2), "seems to be an outline: what it encloses is"),
+        (drawn((80, 100, 4), (2, 2, 0)), "has parts far apart: the box around it"),
+        (drawn((15, 15, 6), (85, 100, 6)), "has parts far apart: the box around it"),
+        (drawn((50, 60, 20)), None),
+        (drawn((40, 60, 8), (60, 60, 8)), None),
+        (cv2.line(drawn(), (20, 30), (60, 70), 255, 9), None),
+        (drawn((50, 60, 20)) - drawn((50, 60, 8)), None),
+    ],
+)
+def test_a_mask_that_is_an_outline_or_has_parts_far_apart_is_told(picture, said, tmp_path):
+    cv2.imwrite(str(tmp_path / "odd.png"), picture)
+    _, notes = usable_masks(findings_table([row("odd", mask_path=str(tmp_path / "odd.png"))]))
+    assert len(notes) == bool(said)
+    assert all(note.startswith("1 mask has an odd shape: ") and str(said) in note for note in notes)
+
+
 def test_masks_that_do_not_fit_are_refused_by_name(mask, tmp_path):
     (shapes,) = shapes_of(findings_table([row(**mask)]))[0].values()
     with pytest.raises(UnreadableFilm, match=r"mask\.pgm: the mask has 20 x 30 pixels, its film 40 x 60"):
