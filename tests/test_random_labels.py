@@ -33,9 +33,9 @@ def cut_once(monkeypatch):
     """Whole breasts do not depend on the split or the labels: they are cut for the first seed alone."""
     made = []
 
-    def cut(crop, findings, read, labels, **how):
+    def cut(crop, findings, cutter, labels, **how):
         if not made:
-            made.append(cut_samples(crop, findings, read, labels, **how))
+            made.append(cut_samples(crop, findings, cutter, labels, **how))
         (crops,) = made
         images = findings.set_index("image_id").loc[crops.table["image_id"]].reset_index()
         drawn = images[["severity", "split"]].assign(label=images["severity"].map(labels.of))

@@ -27,13 +27,12 @@ from mammo.bench.tables import made
 from mammo.bench.trainer_loop import LOADED, epochs_of
 from mammo.config import Config
 from mammo.datasets.film import Film
-from mammo.paths import home
 from mammo.preprocessing.appearance import NUMBERS as APPEARANCE
-from mammo.preprocessing.augment import Augment
-from mammo.preprocessing.cutting import Cutter, Facts, names_of, places_of
+from mammo.preprocessing.cutting import Facts, names_of, places_of
 from mammo.preprocessing.squares import NUMBERS, Ask
 from mammo.processes.peers import START
 from mammo.reports.markdown import markdown
+from mammo.training.cutter import cutter_of
 from mammo.training.datamodule import MammogramDataModule
 from mammo.training.prepare import choose, prepare, split_of
 
@@ -71,13 +70,7 @@ class Made:
 def write(samples: int, config: Config) -> None:
     """Write a square of noise for each image of a made set into the cache, as cutting its films would."""
     dataset, rng = Made(samples), np.random.default_rng(0)
-    cutter = Cutter(
-        dataset.read,
-        shown=config.model.image_size,
-        margin=Augment(config.augment).margin,
-        bits=config.crop.bits,
-        home=home() / "crops",
-    )
+    cutter = cutter_of(dataset, config)
     config, chosen = choose(dataset, config)
     facts = json.dumps(asdict(Facts(SIDE_PX, SIDE_PX, 255, [], [0.0] * len(APPEARANCE)))).encode()
     said, numbers = torch.frombuffer(bytearray(facts), dtype=torch.uint8), torch.zeros(1, len(NUMBERS)).double()

@@ -66,13 +66,6 @@ class Breast:
         height, width = self.film_shape
         return width - 1 - x_px if self.mirrored else x_px, height - 1 - y_px if self.upside_down else y_px
 
-    def on_film(self) -> np.ndarray:
-        """Return the mask on the film as it is stored, (height, width) bool."""
-        whole = np.zeros(self.film_shape, bool)
-        whole[:, self.chest_px :] = self.mask
-        whole = whole[:, ::-1] if self.mirrored else whole
-        return whole[::-1] if self.upside_down else whole
-
     def reaches(self, x_px: float, y_px: float, reach_px: float) -> bool:
         """Tell whether the breast lies within `reach_px` of a point."""
         top, left = (max(math.floor(at - reach_px), 0) for at in (y_px, x_px))
@@ -179,7 +172,7 @@ def whole_film(film: Film, breast: Breast, bits: int = 8) -> Breast:
     """
     levels = film.levels8() if bits == 8 else np.rint(np.minimum(film.grey(), 1) * 65535).astype(np.uint16)
     turned = slice(None, None, -1 if film.upside_down else 1)
-    box, mask = (0, *levels.shape), np.ascontiguousarray(breast.on_film()[turned])
+    box, mask = (0, *levels.shape), np.ascontiguousarray(breast.map_to_film(breast.mask)[turned])
     return replace(breast, pixels=levels[turned], mask=mask, box=box, mirrored=False, chest_px=0)
 
 

@@ -1,15 +1,13 @@
 """The samples of a run: each is one row of a table and one square of grey levels."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mammo.datasets.film import Film
 from mammo.datasets.label_words import words_of
 from mammo.datasets.labels import Labels
 from mammo.errors import InputError
@@ -70,32 +68,16 @@ class Crops:
 
 
 def cut_samples(
-    crop: Crop,
-    findings: pd.DataFrame,
-    read: Callable[[str], Film],
-    labels: Labels,
-    *,
-    image_size: int,
-    margin: float,
-    seed: int,
-    bits: int = 8,
-    digest: Callable[[str], str | None] | None = None,
-    cache: Path | None = None,
-    max_unreadable: float = 0.0,
+    crop: Crop, findings: pd.DataFrame, cutter: Cutter, labels: Labels, *, seed: int, max_unreadable: float = 0.0
 ) -> Crops:
     """Cut every sample of a task.
 
     Args:
         crop: The rule that says what is cut from each image.
         findings: A findings table with the column `split`.
-        read: Returns the film of an `image_id`.
+        cutter: Cuts the squares that are asked for.
         labels: The labels of the task; a finding without one gives no sample.
-        image_size: Side in pixels of the part that is shown.
-        margin: Stored side divided by shown side, at least 1.
         seed: Seed of the places of the backgrounds.
-        bits: Bits of a stored grey level, 8 or 16.
-        digest: Returns the name of a film's pixels from its `image_id`, for the cache.
-        cache: Folder where squares are kept, so that each is cut once; None keeps none.
         max_unreadable: Largest share of the images that may be left out because their film cannot be used.
 
     Raises:
@@ -109,7 +91,6 @@ def cut_samples(
             "choose another task or data set"
         )
     notes = _said_of_labels(rows, findings[labels.column], labels)
-    cutter = Cutter(read, shown=image_size, margin=margin, bits=bits, digest_of=digest, home=cache)
     unreadable, known = dict[str, str](), findings  # of images that are readable, as far as is known
     made, said, film_notes = list[_Turn](), list[str](), dict[str, list[str]]()
     for some in in_turns(crop, rows):
@@ -142,7 +123,7 @@ def cut_samples(
     return Crops(
         table.astype({"finding_id": "Int64", "patch": "Int64"}),
         joined([one.pixels for one in made]),
-        image_size,
+        cutter.shown,
         [*notes, *_united(said), *count_notes(film_notes)],
         films,
         _unreadable(unreadable, findings),

@@ -10,10 +10,10 @@ from mammo.crop_config import CropConfig
 from mammo.errors import InputError
 from mammo.evaluation.lesion_windows import BRIGHTNESS, DRAWINGS, HEAT
 from mammo.evaluation.predictions import COLUMNS
-from mammo.paths import home
 from mammo.preprocessing.crop_table import cut_samples
 from mammo.preprocessing.crops import build_crop
 from mammo.run_folder import RunFolder
+from mammo.training.cutter import cutter_of
 from mammo.training.marks import HeatMaps
 from mammo.training.prepare import Prepared
 
@@ -74,14 +74,9 @@ def windows_of(config: Config, prepared: Prepared, *, recentre: bool) -> pd.Data
     crops = cut_samples(
         build_crop(CropConfig(name="lesion", recentre=recentre)),
         rows[rows["image_id"].isin(tested) | placing],
-        prepared.dataset.read,
+        cutter_of(prepared.dataset, config),
         prepared.labels,
-        image_size=config.model.image_size,
-        margin=prepared.augment.margin,
         seed=config.seed,
-        bits=config.crop.bits,
-        digest=prepared.dataset.digest,
-        cache=home() / "crops" if config.data.cache else None,
     )
     windows = crops.table[crops.table["image_id"].isin(tested)].reset_index(drop=True)
     if windows.empty:

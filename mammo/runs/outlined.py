@@ -76,7 +76,8 @@ class Outlines:
         found = {SEGMENTER: region.placed.to_film(self.pixels[number] / 255, height, width) > self.level}
         own = np.zeros((height, width), bool)
         if breast:
-            own = find_breast(film, None if pd.isna(row["laterality"]) else row["laterality"], image).on_film()
+            thresholded = find_breast(film, None if pd.isna(row["laterality"]) else row["laterality"], image)
+            own = thresholded.map_to_film(thresholded.mask)
             found["otsu"] = brightest_part(film)
             found |= {} if region.shapes is None else {"thresholds": own}
         found["mean_region"] = region.placed.to_film(self.common, height, width) > 0.5

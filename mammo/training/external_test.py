@@ -11,13 +11,13 @@ from mammo.datasets.base import Dataset
 from mammo.datasets.labels import Labels
 from mammo.datasets.split import audit_split
 from mammo.errors import InputError
-from mammo.paths import home
 from mammo.preprocessing.augment import Augment
 from mammo.preprocessing.crop_table import Crops, cut_samples
 from mammo.preprocessing.crops import Lesion, build_crop
 from mammo.preprocessing.flips import FLIPS
 from mammo.preprocessing.mask_files import usable_masks
 from mammo.preprocessing.stored import taken
+from mammo.training.cutter import cutter_of
 from mammo.training.places import check_findings
 from mammo.training.prepare import Prepared
 from mammo.training.regions import regions_of
@@ -59,19 +59,8 @@ def prepare_test(
     rows = _of_parts(findings, parts, lesions=isinstance(crop, Lesion))
     if config.task.kind == "detection":
         check_findings(rows, labels, config)
-    crops = cut_samples(
-        crop,
-        rows,
-        dataset.read,
-        labels,
-        image_size=config.model.image_size,
-        margin=augment.margin,
-        seed=config.seed,
-        bits=config.crop.bits,
-        digest=dataset.digest,
-        cache=home() / "crops" if config.data.cache else None,
-        max_unreadable=config.data.max_unreadable,
-    )
+    cutter, most = cutter_of(dataset, config), config.data.max_unreadable
+    crops = cut_samples(crop, rows, cutter, labels, seed=config.seed, max_unreadable=most)
     crops = _tested(crops, part=ALL if parts is None else "test")
     said = [*said, *_lacking(crops.table["label"], labels)]
     findings = findings[findings["image_id"].isin(crops.table["image_id"])]

@@ -13,7 +13,6 @@ from mammo.datasets.findings import PARTS, SAMPLE
 from mammo.datasets.label_words import resolved
 from mammo.datasets.labels import Labels, check_task
 from mammo.datasets.split import GIVEN, check_split, official_split, read_split, split_images, unused_rows
-from mammo.paths import home
 from mammo.preprocessing.augment import Augment
 from mammo.preprocessing.breast import resize
 from mammo.preprocessing.crop_rows import SHORTCUTS
@@ -22,6 +21,7 @@ from mammo.preprocessing.crops import Crop, build_crop
 from mammo.preprocessing.flips import FLIPS
 from mammo.preprocessing.mask_files import usable_masks
 from mammo.preprocessing.synthetic import SIDE, compare, summary, synthesise
+from mammo.training.cutter import cutter_of
 from mammo.training.places import check_findings
 from mammo.training.regions import Regions, RegionSamples, check_regions, regions_of
 from mammo.training.required import check_masks, check_parts
@@ -199,19 +199,8 @@ def prepare(
         findings, more = usable_masks(findings)
         said = [*said, *more]
     labels, augment, crop, placed = planned(findings, split, config)
-    crops = cut_samples(
-        crop,
-        placed,
-        dataset.read,
-        labels,
-        image_size=config.model.image_size,
-        margin=augment.margin,
-        seed=config.seed,
-        bits=config.crop.bits,
-        digest=dataset.digest,
-        cache=home() / "crops" if config.data.cache else None,
-        max_unreadable=config.data.max_unreadable,
-    )
+    cutter, most = cutter_of(dataset, config), config.data.max_unreadable
+    crops = cut_samples(crop, placed, cutter, labels, seed=config.seed, max_unreadable=most)
     check_masks(findings := findings[~findings["image_id"].isin(crops.unreadable["image_id"])], crops.films, config)
     check_parts(crops.table, config, labels, split, augment)  # again: an image may have given no sample
     classes = crops.table["label"].map({name: i for i, name in enumerate(labels.classes)}).to_numpy()

@@ -13,14 +13,14 @@ from mammo.datasets.base import Dataset
 from mammo.datasets.film import file_digest
 from mammo.datasets.labels import Labels
 from mammo.errors import InputError, UnreadableFilm
-from mammo.paths import home
 from mammo.preprocessing.augment import draw_seed
 from mammo.preprocessing.breast import cut
 from mammo.preprocessing.crop_table import Crops
-from mammo.preprocessing.cutting import Cutter, UnreadableFilms
+from mammo.preprocessing.cutting import UnreadableFilms
 from mammo.preprocessing.mask_files import inverted, looks_by, odd_masks
 from mammo.preprocessing.masks import MaskAsk, Placed, Shape, middle_of, shapes_of
 from mammo.preprocessing.off_breast import off_points
+from mammo.training.cutter import cutter_of
 from mammo.training.samples import Row, Samples
 from mammo.wording import number_of
 
@@ -129,15 +129,8 @@ def cut_regions(dataset: Dataset, findings: pd.DataFrame, shapes: Shapes, config
         UnreadableFilms: A mask cannot be read, is empty, or has another size than its film.
     """
     rows = findings[findings["image_id"].isin(shapes)].drop_duplicates("image_id")
-    cutter = Cutter(
-        dataset.read,
-        shown=config.model.image_size,
-        margin=config.augment.margin,
-        bits=config.crop.bits,
-        digest_of=dataset.digest,
-        home=home() / "crops" if config.data.cache else None,
-    )
-    squares = cutter(rows, [MaskAsk(config.crop.name, shapes=shapes[image]) for image in rows["image_id"]])
+    asks = [MaskAsk(config.crop.name, shapes=shapes[image]) for image in rows["image_id"]]
+    squares = cutter_of(dataset, config)(rows, asks)
     return {
         image: Region(shapes[image], one.pixels, Placed(**one.numbers))
         for image, (one,) in zip(rows["image_id"], squares, strict=True)

@@ -17,6 +17,7 @@ from mammo.preprocessing import crop_table, cutting
 from mammo.preprocessing.crop_rows import SHORTCUTS
 from mammo.preprocessing.crop_table import cut_samples
 from mammo.preprocessing.crops import CROPS, Lesion, Whole, build_crop
+from mammo.preprocessing.cutting import Cutter
 from mammo.targets import find_target
 
 SIDE = 1024
@@ -101,9 +102,8 @@ def known_of_archive(task, **how):
 def cut_from(table, task, read, *, image_size, margin, bits, **settings):
     still = {} if settings.get("name") in ("whole", "grid") else {"name": "lesion", "recentre": False}
     crop = build_crop(Config.of({"crop": still | settings}).crop)
-    how = {"image_size": image_size, "margin": margin, "bits": bits, "seed": 0}
     labels = task if isinstance(task, Labels) else find_task(task)
-    return cut_samples(crop, table, read, labels, **how)
+    return cut_samples(crop, table, Cutter(read, shown=image_size, margin=margin, bits=bits), labels, seed=0)
 
 
 def test_whole_breasts_give_one_sample_an_image_labelled_by_its_worst_finding():
@@ -461,10 +461,9 @@ class Noting(Whole):
 
 def test_notes_of_many_images_that_are_cut_in_turns_are_said_once(monkeypatch):
     labels = find_task("abnormality")
-    how = {"image_size": 64, "margin": 1.0, "seed": 0}
-    at_once = cut_samples(Noting(), archive(), read, labels, **how)
+    at_once = cut_samples(Noting(), archive(), Cutter(read, shown=64, margin=1.0), labels, seed=0)
     monkeypatch.setattr(crop_table, "AT_ONCE", 3)
-    in_turns = cut_samples(Noting(), archive(), read, labels, **how)
+    in_turns = cut_samples(Noting(), archive(), Cutter(read, shown=64, margin=1.0), labels, seed=0)
     assert in_turns.notes == at_once.notes and "11 rows" in in_turns.notes and "cut as they are" in in_turns.notes
 
 

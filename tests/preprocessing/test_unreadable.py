@@ -13,6 +13,7 @@ from mammo.datasets.mias import MIAS
 from mammo.errors import InputError, UnreadableFilm
 from mammo.preprocessing import crop_table
 from mammo.preprocessing.crops import build_crop
+from mammo.preprocessing.cutting import Cutter
 from mammo.processes import workers
 from mammo.training import prepare
 from mammo.wording import count_notes
@@ -24,8 +25,8 @@ TORN = ("mdb001", "mdb004")  # one with two lesions, one normal
 
 def cut(read, most, cache=None, name="lesion", digest=str):
     crop = build_crop(Config.of({"crop": {"name": name}}).crop)
-    how = {"image_size": 32, "margin": 1.0, "seed": 0, "digest": digest, "cache": cache, "max_unreadable": most}
-    return crop_table.cut_samples(crop, archive(), read, find_task("abnormality"), **how)
+    cutter = Cutter(read, shown=32, margin=1.0, digest_of=digest, home=cache)
+    return crop_table.cut_samples(crop, archive(), cutter, find_task("abnormality"), seed=0, max_unreadable=most)
 
 
 def torn(image_id):
