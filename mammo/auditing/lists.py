@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from mammo.auditing.mias_films import mias_film
-from mammo.auditing.sides import REPEAT, folded, part_of
+from mammo.auditing.sides import COUNT, REPEAT, folded, folds_among, part_of
 from mammo.auditing.words import some
 from mammo.errors import InputError
 from mammo.tables.spellings import SEVERITY, SPLITS, fold, is_spelling
@@ -32,8 +32,9 @@ _OF_SPLITS = frozenset(["split", "splits", "fold", "folds", "partition", "partit
 
 def lists_of_parts(files: Iterable[Path]) -> dict[Path, str]:
     """Return the tables and lists whose names tell a part, with it, in the order of their names."""
-    told = {path: part_of(path.stem) for path in files if path.suffix.lower() in TABLES | LISTS}
-    return {path: part for path, part in sorted(told.items()) if part}
+    listed = sorted(path for path in files if path.suffix.lower() in TABLES | LISTS)
+    folds = folds_among([path.stem for path in listed])
+    return {path: part for path in listed if (part := folds.get(path.stem) or part_of(path.stem))}
 
 
 def check_one_split(folder: Path, found: Mapping[Path, str]) -> None:
@@ -47,11 +48,19 @@ def check_one_split(folder: Path, found: Mapping[Path, str]) -> None:
         other = next(path.name for path in found if path.name not in folds)
         raise InputError(f"{folder}: expected the parts of one split, found {folds[0]} and {other}; move one away")
     repeats = {int(told[1]): path.name for path in found if (told := REPEAT.search(folded(path.stem)))}
+    repeats = repeats or _numbered_alike(found)
     if len(repeats) > 1 and not folds:
         raise InputError(
             f"{folder}: expected the parts of one split, found those of several, {some(repeats.values())}; "
             "put those of each into a folder of their own, and give one"
         )
+
+
+def _numbered_alike(found: Mapping[Path, str]) -> dict[int, str]:
+    """Return the name of a file of each number if those of all parts end in the same ones: train_1, test_1, ..."""
+    numbers = {path: int(end[0]) for path in found if (end := re.search(r"(?<![0-9])[0-9]{1,2}$", path.stem))}
+    of_parts = {frozenset(end for path, end in numbers.items() if found[path] == part) for part in found.values()}
+    return {end: path.name for path, end in numbers.items()} if len(of_parts) == 1 else {}
 
 
 def read_list(path: Path) -> pd.DataFrame:
@@ -98,7 +107,7 @@ def bare_names(path: Path) -> bool:
 def is_plain(path: Path) -> bool:
     """Tell whether the name of a list is that of a part alone, such as val or val_list, and not val_classes."""
     bare = re.sub(r"[\W_]*(list|ids?|names?|images?|imgs?|files?|films?|sets?|splits?)$", "", folded(path.stem))
-    return bare in SPLITS or (part_of(bare) or "").startswith("fold")
+    return bare in SPLITS or bool(COUNT.fullmatch(bare)) or (part_of(bare) or "").startswith("fold")
 
 
 def beside(files: Iterable[Path]) -> list[str]:

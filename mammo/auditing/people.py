@@ -35,7 +35,7 @@ def by_names(films: pd.DataFrame, pattern: str) -> tuple[pd.DataFrame, list[str]
     group = "patient" if "patient" in expression.groupindex else min(expression.groups, 1)
     found = [expression.search(name) for name in films["name"]]
     patients = pd.Series([(one and one[group]) or pd.NA for one in found], index=films.index, dtype=STRING)
-    patients = patients.str.strip().replace("", pd.NA)
+    patients = patients.str.strip().str.normalize("NFC").replace("", pd.NA)
     if patients.isna().all():
         raise InputError(
             f"--patient: '{pattern}' matches none of the {number_of(len(films), 'name')}, {films['name'].iloc[0]} for "

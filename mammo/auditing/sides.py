@@ -17,9 +17,13 @@ _ENDING = (
 _WHOLE = sorted((one for one in _LONG if len(one) > 2 or not one.isascii()), key=len, reverse=True)
 _WORD = re.compile(rf"({'|'.join(_WHOLE)})(?:s?{_ENDING})?")
 _SHORT = {"tr": "train", "ts": "test", "te": "test"}  # as a folder's whole name, or after a word: imagesTr
-_CROSS = "cross[ _-]?val(?:idation)?"
+_CROSS = (
+    "cross[ _-]?val(?:idation)?|kreuzvalidierung|valida(?:tion|ción|cion|ção|cao|zione)[ _-]*"
+    "(?:croisée|croisee|cruzada|incrociata)"
+)
+_ONE = "fold|pliegue|pli|dobra|falte|折"  # of several folds
 _FOLD = re.compile(  # with a number of folds before it, the last number is that of one of them: 5folds_3
-    rf"(?:(?:k|cv|{_CROSS})?[ _-]*(?:fold|cv)|[0-9]{{1,3}}[ _-]*(?:folds?|cv|{_CROSS})|(?:{_CROSS})(?=[ _-]*0*[01]$))"
+    rf"(?:(?:k|cv|{_CROSS})?[ _-]*(?:{_ONE}|cv)|[0-9]{{1,3}}[ _-]*(?:folds?|cv|{_CROSS})|(?:{_CROSS})(?=[ _-]*0*[01]$))"
     r"[ _.#(\[-]*([0-9]{1,3})(?:[ _-]*of[ _-]*[0-9]{1,3})?[)\]]?"
 )
 COUNT = re.compile(rf"(?:{_CROSS})[ _-]*([0-9]{{1,3}})")  # of folds, or the number of one if others stand beside it
@@ -28,7 +32,8 @@ _NO_PART = re.compile(  # words that hold the name of a part: folds lie in the f
 )
 _NOT = {"non", "not", "no", "without", "except", "excluding", "minus", "ohne", "nicht", "sans", "sin", "sem", "senza"}
 REPEAT = re.compile(  # in a folded name
-    rf"(?:fold|cv|{_CROSS}|split|run|repeat|iteration)[ _-]*([0-9]{{1,3}})(?![0-9])"
+    rf"(?:fold|cv|{_CROSS}|split|run|repeat|iteration|(?<![^\W\d_])(?:{_ONE}|seed|rep|iter|trial|round))"
+    r"[ _-]*([0-9]{1,3})(?![0-9])"
 )
 
 

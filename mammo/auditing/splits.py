@@ -16,7 +16,7 @@ from mammo.auditing.lists import (
     read_list,
     stem,
 )
-from mammo.auditing.sides import folds_among, part_of
+from mammo.auditing.sides import folded, folds_among, part_of
 from mammo.auditing.words import some
 from mammo.datasets.findings import STRING
 from mammo.datasets.table_rows import FAULT
@@ -140,6 +140,7 @@ def split_rows(table: pd.DataFrame, path: str) -> pd.DataFrame:
         STRING
     )
     rows = rows.apply(lambda words: words.str.strip().replace("", pd.NA))
+    rows["patient"] = rows["patient"].str.normalize("NFC")
     rows[others] = rows[others].apply(telling)
     if any(
         one == "exam_uid" and fold(theirs) in IDS.split() for theirs, one in ours.items()
@@ -217,27 +218,28 @@ def _columns(found: list[str], path: str) -> dict[str, str]:
 
 
 def named_as(films: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of a split with the names of the films where theirs differ by folders, case or extension alone.
+    """Return the rows of a split with the names of the films where theirs differ in their writing alone.
 
-    A name that fits several films, and one of several that fit one film, stays as it is.
+    That is in folders, case, extension, or the form of letters in Unicode. A name that fits several films, and one of
+    several that fit one film, stays as it is.
     """
     exact = {*films["name"], *films["image_id"], *films["name"].str.replace(r"\.\w+$", "", regex=True)}
     fits: dict[str, set[str]] = {}
     for name in films["name"]:
         for form in {name, name.rpartition(".")[0]} if "." in name else {name}:
-            fits.setdefault(form.casefold(), set()).add(name)
+            fits.setdefault(folded(form), set()).add(name)
     found: dict[str, str] = {}
     named = set(rows["image_id"])
-    written = {one.casefold(): one for one in sorted(named & exact)}
+    written = {folded(one): one for one in sorted(named & exact)}
     for image in named - exact:
-        parts = [one for one in re.split(r"[\\/]+", image.casefold()) if one not in ("", ".")]
+        parts = [one for one in re.split(r"[\\/]+", folded(image)) if one not in ("", ".")]
         inner = ("/".join(parts[start:]) for start in range(len(parts)))
         forms = (form for one in inner for form in (one, re.sub(r"\.\w+$", "", one)))
         found[image] = next((name for form in forms for name in fits.get(form, ()) if len(fits[form]) == 1), image)
     taken = pd.Series(found, dtype=object).value_counts()
     found = {image: name for image, name in found.items() if taken[name] == 1 and name not in named}
     for image in named - exact:  # which differs in case alone from another row, and from no other film
-        if (same := written.get(image.casefold())) and len(fits.get(image.casefold(), ())) == 1:
+        if (same := written.get(folded(image))) and len(fits.get(folded(image), ())) == 1:
             found[image] = same
     return rows.assign(image_id=rows["image_id"].replace(found))
 

@@ -1,5 +1,7 @@
 """Tables, folders and splits give what is audited; what cannot be used is one line."""
 
+import unicodedata
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from mammo import paths
 from mammo.auditing import sources
 from mammo.auditing.crossing import crossing
+from mammo.auditing.people import by_names
 from mammo.auditing.sides import part_of, read_sides
 from mammo.auditing.sources import find_films
 from mammo.auditing.splits import named_as, place, read_split
@@ -54,6 +57,8 @@ def test_a_folders_name_is_the_split_of_its_films(tmp_path):
         ("fold1 Fold_1 fold-01 cv1 cv_fold_1 crossval_1 cross_validation_1 5fold_1 k-fold1 fold01of05", "fold1"),
         ("fold(1) fold.1 fold#1 Fold[01]", "fold1"),
         ("crossval_fold_2 fold2 k_fold_2 cross_validation_fold02", "fold2"),
+        ("Falte_1 pli1 pliegue-1 dobra1 折1 Kreuzvalidierung_1 validação_cruzada_1 validation-croisee-1", "fold1"),
+        ("kreuzvalidierung validacao_cruzada multipli1 pli", None),
         ("train_non_cancer train_no_aug train_no_1 no_finding_train train_ohne_kontrast TrainMinusOutliers", "train"),
         ("without_augmentation_train train_non_test TrainWithoutVal fine_tuning_train no-cross-val_train", "train"),
         ("test_no_finding test_no_tumor test_without_masks Test-No-3 no_cancer_Ts", "test"),
@@ -92,6 +97,8 @@ def test_a_user_names_the_parts_of_folders(tmp_path):
         ("split_1/fold_1 split_2/fold_2", "fold1 fold2"),
         ("cv_1/fold_1 cv_1/fold_2 cv_2/fold_1", None),
         ("repeat_1/fold_1 repeat_2/fold_1", None),
+        ("seed_0/train seed_0/test seed_1/train", None),
+        ("ossrep1/train ossrep2/train", "train train"),
         ("cross_val_2/train cross_val_2/test cross_val_3/train", None),
     ],
 )
@@ -217,6 +224,7 @@ def test_a_folder_with_a_table_or_list_for_each_part_stands_for_a_split(tmp_path
         ("train_fold1.csv val_fold1.csv train_fold2.csv val_fold2.csv", "those of several, "),
         ("fold1_train.txt fold1_test.txt fold2_train.txt fold2_test.txt", "those of several, "),
         ("train_run1.csv test_run1.csv train_run2.csv", "those of several, "),
+        ("train_1.csv test_1.csv train_2.csv test_2.csv", "those of several, train_1.csv, train_2.csv;"),
         ("fold1.csv:split fold2.csv:split", "fold1.csv: expected the images of fold1 alone, found a column split"),
         ("cv1.csv:set cv2.csv:set", "cv1.csv: expected the images of fold1 alone, found a column set"),
         ("fold1.csv:is_test fold2.csv:is_test", "found a column is_test"),
@@ -241,6 +249,16 @@ def test_tables_of_one_fold_or_of_folds_alone_are_a_split(tmp_path):
     for number in "12":
         written(tmp_path / f"fold{number}.csv", f"image_id,split\n{number}.png,fold{number}\n")
     assert read_split(tmp_path)[0]["split"].tolist() == ["fold1", "fold2"]
+
+
+def test_tables_of_one_part_in_pieces_are_a_split_and_tables_that_number_folds_are_folds(tmp_path):
+    for name in ("train_1", "train_2", "test_1"):
+        written(tmp_path / f"{name}.csv", f"image_id\n{name}.png\n")
+    assert read_split(tmp_path)[0]["split"].tolist() == ["test", "train", "train"]
+    (tmp_path / "folds").mkdir()
+    for number in "12":
+        written(tmp_path / f"folds/crossval_{number}.txt", f"a{number}\nb{number}\n")
+    assert read_split(tmp_path / "folds")[0]["split"].tolist() == ["fold1", "fold1", "fold2", "fold2"]
 
 
 @pytest.mark.parametrize(
@@ -306,6 +324,19 @@ def test_an_image_of_a_split_that_is_written_in_two_ways_is_one_film(tmp_path):
     rows = named_as(films, rows)
     assert rows["image_id"].tolist() == ["m5", "m5", "m6"]
     assert list(crossing(rows)) == ["image m5 is in two splits: test, train"]
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_letters_in_two_forms_of_unicode_are_one_name(tmp_path, form):
+    name, other = (unicodedata.normalize(one, "M\u00fcller") for one in (form, "NFC" if form == "NFD" else "NFD"))
+    films = table_of(folder_of(tmp_path / "films", f"{name}_L.pgm", "b.pgm"))
+    rows, _ = read_split(
+        written(tmp_path / "s.csv", f"image_id,patient,split\n{other}_L,{name},train\nb,{other},test\n")
+    )
+    assert named_as(films, rows)["image_id"].tolist() == [f"{name}_L.pgm", "b"]
+    assert [line.split(":")[0] for line in crossing(rows)] == ["patient M\u00fcller is in two splits"]
+    patients = by_names(films.assign(name=[f"{name}_L", f"{other}_R"]), "(.+)_")[0]["patient"]
+    assert patients.nunique() == 1
 
 
 def test_a_run_folder_stands_for_its_split(tmp_path):
