@@ -17,6 +17,8 @@ from typing import NoReturn
 
 from mammo.errors import InputError
 
+# A program imports this module first. Its process may be older: a shell hands its own on to the last command.
+BEGAN = time.perf_counter()
 STOP = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)  # sent by Slurm and submitit before a job's time is up
 STOPPED = 128 + signal.SIGTERM  # exit status of a run that was told to stop
 BAD_INPUT = 2  # exit status; after any other failure a new attempt may succeed

@@ -1,7 +1,6 @@
 """The log of a run: counts, the model, the devices, and how long each part took."""
 
 import logging
-import os
 import time
 import warnings
 from collections.abc import Mapping
@@ -32,7 +31,7 @@ def quieten() -> None:
 class Clock:
     """A clock for each part of a run. Only the log shows its times, so that tables are the same in every run.
 
-    The first clock of a process starts with the process, so its first part is the imports. Later ones start with a job.
+    The first clock of a process starts with the program, so its first part is the imports. Later ones start with a job.
     """
 
     first = True  # no clock has been made in this process
@@ -41,7 +40,7 @@ class Clock:
         self.laps: list[str] = []
         self.started = self.last = time.perf_counter()
         if Clock.first:
-            self.started = self.last = time.perf_counter() - (time.time() - peers.started(os.getpid()))
+            self.started = self.last = peers.BEGAN
             self.lap("imports")
         Clock.first = False
 
