@@ -11,13 +11,29 @@ import torch
 from typer.testing import CliRunner
 
 from mammo.archives.rsna import RSNA
-from mammo.bench import bare_loop, data, growth, indexing, loading, machine, models, predicting, profile, runs, tables
+from mammo.bench import (
+    bare_loop,
+    data,
+    growth,
+    indexing,
+    large_tables,
+    loading,
+    machine,
+    models,
+    predicting,
+    profile,
+    runs,
+    tables,
+)
 from mammo.bench.protocol import Measured, pss_bytes, timed
 from mammo.cli.main import app
 from mammo.errors import InputError
+from mammo.evaluation.leaks import check_tables
 from mammo.formats.header import read_headers
 from mammo.processes import devices
 from mammo.processes.resume import FINISHED
+from mammo.run_folder import RunFolder
+from tests.evaluation.tables import predictions
 
 
 def given(model="compact", side=32, batch=4):
@@ -177,6 +193,19 @@ def test_a_command_is_watched_and_a_failure_told():
     assert machine.ran(["-c", "pass"])[1] == 0
     with pytest.raises(InputError, match="no such thing"):
         machine.ran(["-c", "raise SystemExit('no such thing')"])
+
+
+def test_a_run_that_is_grown_for_the_bench_has_whole_tables_and_as_many_rows_as_asked(tmp_path):
+    small, table = RunFolder(tmp_path / "small"), predictions(6)
+    small.path.mkdir()
+    samples = table[table["head"] == "svm"].assign(radius_px=5, spacing_mm=0.2, contrast=0.0)
+    small.write_rows("predictions.csv", table)
+    small.write_rows("samples.csv", samples)
+    small.write_rows("split.csv", samples[["image_id", "patient", "split"]])
+    run = RunFolder(large_tables.grown(small.path, tmp_path / "run", 1000))
+    grown, _ = run.predictions()
+    assert 1000 <= len(grown) <= 1000 + len(table) and (grown["patient"].nunique()) > 40
+    check_tables(grown, run.samples, run.split)
 
 
 def test_a_table_of_many_rows_is_split_and_audited_and_a_leak_would_be_an_error(monkeypatch):

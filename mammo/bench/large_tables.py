@@ -15,8 +15,9 @@ from pyarrow import csv
 from mammo.bench import machine
 from mammo.bench.growth import SMALL
 from mammo.reports.markdown import markdown
+from mammo.run_tables import ROWS
 
-ROWS = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
+LENGTHS = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
 EACH = 4  # images of a patient
 PLAIN = csv.WriteOptions(quoting_style="none")
 
@@ -31,7 +32,7 @@ def measure(most: int, *, say: Callable[[str], None]) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="mammo-bench-") as name:
         folder = Path(name)
         machine.ran(["train.py", *SMALL, "heads=logistic", f"hydra.run.dir={folder}/small"])
-        for rows in (one for one in ROWS if one <= most):
+        for rows in (one for one in LENGTHS if one <= most):
             tables = [str(made(rows, folder / f"{seed}.csv", seed)) for seed in (1, 2)]
             run = str(grown(folder / "small", folder / "run", rows))
             commands = {"evaluate": ["evaluate", tables[0]], "compare": ["compare", *tables], "report": ["report", run]}
@@ -70,7 +71,8 @@ def grown(small: Path, run: Path, rows: int) -> Path:
     The images and patients of each copy have names of their own.
     """
     shutil.rmtree(run, ignore_errors=True)
-    shutil.copytree(small, run, ignore=shutil.ignore_patterns("checkpoints", "figures", "features*", "heads"))
+    left_out = ("checkpoints", "figures", "features*", "heads", ROWS)  # the numbers of rows are those of the small run
+    shutil.copytree(small, run, ignore=shutil.ignore_patterns(*left_out))
     copies, rng = rows // csv.read_csv(small / "predictions.csv").num_rows + 1, np.random.default_rng(0)
     for name in ("predictions.csv", "samples.csv", "split.csv"):
         as_words = csv.ConvertOptions(column_types={"fold": pa.string(), "seed": pa.string()})
