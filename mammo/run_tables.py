@@ -1,6 +1,6 @@
 """The tables and arrays of a run folder. A table that a run may lack is None, or empty, where it is not there."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,18 @@ from mammo.evaluation.mark_tables import checked, lesions_of_file, marks_of_run
 from mammo.evaluation.pointing import MEASURES as POINTED
 from mammo.evaluation.predictions import TYPES, WORDS, read_predictions
 from mammo.files import read_arrays, read_json, whole, write_json, write_table
+from mammo.tables.arrow_csv import LARGE, arrow_csv
 from mammo.tables.memory import give_back
 from mammo.wording import number_of
 
 DESCRIBED = ["finding", "severity", "density", "dataset"]  # words of lesions.csv
+REPORTED = TYPES | dict.fromkeys([*DESCRIBED, "severity_source"], str)  # words of samples.csv that a report shows
 LEARNT = ["patient", "dataset", "run"]  # columns of learnt.csv
+MEASURED = ["radius_px", "spacing_mm", "contrast"]  # numbers of samples.csv that a report shows
 NAMES = ["image_id", "patient", "split", "head"]
 NEEDS: dict[str, tuple[list[str], list[str]]] = {  # columns that need a word in each row, and columns of numbers
     "split.csv": (NAMES[:3], []),
-    "samples.csv": ([*NAMES[:2], "label"], [*SAMPLE[1:3], "radius_px", "spacing_mm", "contrast"]),
+    "samples.csv": ([*NAMES[:2], "label"], [*SAMPLE[1:3], *MEASURED]),
     "windows.csv": ([*NAMES, "label"], [*SAMPLE[1:3], "score"]),
     "explained.csv": ([*NAMES[:2], "head", "place"], ["x_px", "y_px", *POINTED, "rank_correlation"]),
 }
@@ -50,11 +53,16 @@ class RunTables:
             raise InputError(f"no {name} in {self.path}; name a run folder that `train.py` has finished")
         return self.path / name
 
-    def _table(self, name: str, types: Any = TYPES) -> pd.DataFrame:
-        """Return a table of the folder, whose columns have these types."""
+    def _table(self, name: str, types: Any = TYPES, wanted: Collection[str] = ()) -> pd.DataFrame:
+        """Return a table of the folder, whose columns have these types; of a large file only the wanted ones, if any.
+
+        A wanted column that has no type holds numbers.
+        """
         path = self.file(name)
         with content_of(path):
-            table = self._uncut(name, pd.read_csv(path, dtype=types, **WORDS))
+            quick = wanted and path.stat().st_size > LARGE
+            table = arrow_csv(path, types, lambda _: True, wanted) if quick else pd.read_csv(path, dtype=types, **WORDS)
+            table = self._uncut(name, table)
         return checked(table, *NEEDS.get(name, ([], [])), path)
 
     def write_rows(self, name: str, table: pd.DataFrame) -> None:
@@ -82,7 +90,7 @@ class RunTables:
     @property
     def split(self) -> pd.DataFrame:
         """The table of `image_id`, `patient` and `split`, with a column `copy` if copies were dealt."""
-        return self._table("split.csv")
+        return self._table("split.csv", wanted=[*NAMES[:3], "copy"])
 
     @property
     def samples(self) -> pd.DataFrame:
@@ -90,6 +98,11 @@ class RunTables:
         found = self._table("samples.csv")
         give_back()  # what it was read into, which may be large
         return found
+
+    @property
+    def reported(self) -> pd.DataFrame:
+        """The `samples` of a report. If they are many, the columns that it does not show are not read."""
+        return self._table("samples.csv", REPORTED, [*REPORTED, *MEASURED])
 
     @property
     def detects(self) -> bool:

@@ -235,7 +235,7 @@ def test_predictions_whose_labels_were_shuffled_are_an_error(run, monkeypatch):
         return honest(rows.assign(label=rolled(rows["label"])), *given, **how)
 
     monkeypatch.setattr(write, "head_table", leaky)
-    with pytest.raises(InputError, match=r"labels are not those of samples\.csv"):
+    with pytest.raises(InputError, match=r"have another label than samples\.csv"):
         run()
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mammo import run_tables
 from mammo.datasets.findings import SAMPLE
 from mammo.errors import InputError
 from mammo.files import read_json, write_json
@@ -126,3 +127,21 @@ def test_a_table_is_read_with_the_types_of_its_identities(tmp_path):
     found = RunFolder(tmp_path).samples
     assert found["image_id"].tolist() == ["007", "1e5"] and found["patient"].tolist() == ["01", "01"]
     assert found["radius_px"].isna().tolist() == [True, False]
+
+
+def test_a_report_reads_of_many_samples_what_it_shows_and_of_few_the_same(tmp_path, monkeypatch):
+    samples = predictions(20).query("head == 'svm'").drop(columns=["head", "score", "p_normal", "p_abnormal"])
+    more = {"density": "F", "exam": [None, "00"] * 20, "dataset": "mias", "severity_source": "unstated", "black": 0.5}
+    measured = {"radius_px": [None, 12.25] * 20, "spacing_mm": 0.2, "contrast": np.linspace(0, 1, 40)}
+    run = RunFolder(tmp_path)
+    run.write_rows("samples.csv", samples.assign(**more, **measured))
+    run.write_rows("split.csv", samples[["image_id", "patient", "split"]])
+    few, of_few = run.reported, run.split
+    monkeypatch.setattr(run_tables, "LARGE", 0)
+    many = run.reported
+    pd.testing.assert_frame_equal(many, few[many.columns], check_exact=True)
+    pd.testing.assert_frame_equal(run.split, of_few)
+    assert {*few} - {*many} == {"black"} and many["exam"].tolist()[1] == "00"
+    write_json({"samples.csv": 41}, tmp_path / "rows.json")
+    with pytest.raises(InputError, match=r"samples\.csv has 40 rows, but was written with 41"):
+        _ = run.reported

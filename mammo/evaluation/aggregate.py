@@ -6,7 +6,7 @@ import pandas as pd
 from mammo.datasets.labels import Labels
 from mammo.errors import InputError
 from mammo.evaluation.predictions import originals
-from mammo.tables.alike import places_among, row_numbers, rows_of
+from mammo.tables.alike import places_among, row_numbers, unlike_parts
 from mammo.tables.memory import give_back
 from mammo.wording import number_of
 
@@ -56,12 +56,10 @@ def telling_units(predictions: pd.DataFrame) -> list[str]:
         predictions: A predictions table with the columns `PLACES`.
     """
     give_back()
-    table = originals(predictions)[["split", "head", "image_id", "patient", *PLACES]]
-    image = row_numbers(table, ["split", "image_id"])
-    of_heads = (image[(table["head"] == head).to_numpy(bool)] for head in table["head"].unique())
-    several = any(np.bincount(one).max() > 1 for one in of_heads)
-    images = rows_of(table[["split", "image_id", "patient", *PLACES]], ~pd.Series(image).duplicated().to_numpy())
-    del image  # as it may be large
+    of_heads = unlike_parts(originals(predictions), "head", ["split", "image_id", "patient", *PLACES]).values()
+    several = any(one.duplicated(["split", "image_id"]).any() for one in of_heads)
+    images = pd.concat(of_heads).drop_duplicates(["split", "image_id"])
+    del of_heads  # as they may be large
     exams = placed(images, "exam")
     breasts = exams.dropna(subset="laterality")
     visits = exams.drop_duplicates(["split", *UNITS["exam"]])

@@ -28,6 +28,9 @@ def average_precision(up: np.ndarray, down: np.ndarray) -> np.ndarray:
 
 def sums_of_classes(positive: np.ndarray, level: np.ndarray, weights: Weights) -> tuple[np.ndarray, np.ndarray]:
     """Return the (W, levels) weights of positives and of negatives on each level; `positive` is (N,) bool."""
+    if isinstance(weights, Grouped):
+        up, down = weights.parts_by_level(level, [positive, ~positive])
+        return up, down
     return sum_by_level(weights * positive, level), sum_by_level(weights * ~positive, level)
 
 

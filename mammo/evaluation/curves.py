@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mammo.evaluation.areas import sum_by_level
+from mammo.evaluation.areas import sums_of_classes
 from mammo.evaluation.bootstrap import resampled
 from mammo.evaluation.grouped import Weights
 
@@ -56,7 +56,7 @@ def _above(positive: np.ndarray, score: np.ndarray, weights: Weights) -> tuple[n
     Resamples without positives or without negatives are left out.
     """
     _, level = np.unique(-score, return_inverse=True)
-    sums = [np.cumsum(sum_by_level(weights * those, level), axis=1) for those in (positive, ~positive)]
+    sums = [np.cumsum(one, axis=1) for one in sums_of_classes(positive, level, weights)]
     both = (sums[0][:, -1] > 0) & (sums[1][:, -1] > 0)
     up, down = (np.pad(one[both], ((0, 0), (1, 0))) for one in sums)
     return up, down

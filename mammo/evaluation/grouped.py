@@ -5,12 +5,14 @@ them (the random groups of Wolter 2007, Introduction to Variance Estimation, cha
 over samples needs to be known only once.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 
 GROUPS = 1000
+EXACT = 2**24  # whole numbers below it are the same in float32, which multiplies them in half the time
 LEVELS = 500  # of scores, with about equal numbers of samples; the samples of one level count as ties
 
 
@@ -58,13 +60,21 @@ class Grouped:
 
     def by_level(self, level: np.ndarray) -> np.ndarray:
         """Return the (W, `LEVELS` or fewer) sums over the samples of each level, or of neighbouring levels together."""
+        return self.parts_by_level(level, [np.ones(len(level), bool)])[0]
+
+    def parts_by_level(self, level: np.ndarray, parts: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return the sums of `by_level` for each of several (N,) bool parts of the samples, with the same levels."""
         counts = np.bincount(level)
         if len(counts) > LEVELS:
             coarse = ((np.cumsum(counts) - counts / 2) * (LEVELS / len(level))).astype(np.int32)
             level = np.cumsum(np.diff(coarse, prepend=coarse[0]) > 0)[level]  # without a gap
         levels, groups = int(level.max()) + 1, self.drawn.shape[1]
-        sums = np.bincount(self.group * np.int64(levels) + level, self.factor, groups * levels)
-        return np.asarray(self.drawn @ sums.reshape(groups, levels))
+        exact = self.factor is None and len(level) * self.drawn.max() < EXACT
+        drawn, cell, sums = self.drawn.astype(np.float32 if exact else float), self.group * np.int64(levels) + level, []
+        for part in parts:
+            of_cells = np.bincount(cell[part], None if self.factor is None else self.factor[part], groups * levels)
+            sums.append((drawn @ of_cells.reshape(groups, levels).astype(drawn.dtype)).astype(float))
+        return sums
 
 
 @lru_cache(maxsize=2)  # all large tables ask for the same draws

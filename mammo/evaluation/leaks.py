@@ -12,10 +12,10 @@ from mammo.datasets.findings import PARTS, SAMPLE
 from mammo.errors import InputError
 from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.predictions import choices
-from mammo.tables.alike import places_among, rows_among
+from mammo.tables.alike import places_among, rows_among, unlike_parts
 from mammo.wording import number_of
 
-WHAT = {"label": "labels", "split": "parts", "patient": "patients"}  # columns that predictions and samples both have
+WHAT = {"label": "label", "split": "part", "patient": "patient"}  # columns that predictions and samples both have
 
 DOUBTED = "groups of patients with almost the same names lie in several splits and count as different; if they are "
 DOUBTED += "one, the numbers are too good: write each patient in one way (mammo audit split <run>/split.csv names them)"
@@ -127,17 +127,16 @@ def check_tables(table: pd.DataFrame, samples: pd.DataFrame, split: pd.DataFrame
     Raises:
         InputError: A label, part or patient differs, a sample has no prediction of a head, or an image has no part.
     """
-    row = rows_among(table, samples, SAMPLE[:3])  # a merge would take half as much memory again as both tables
-    for column in ("label", "split", "patient"):
-        _check_column("predictions.csv", table, samples, row, column)
-    number, heads = pd.factorize(table["head"])
-    for head, name in enumerate(heads):
+    for head, rows in unlike_parts(table, "head", [*SAMPLE[:3], *WHAT]).items():
+        row = rows_among(rows, samples, SAMPLE[:3])  # a merge would take half as much memory again as both tables
+        for column in WHAT:
+            _check_column("predictions.csv", rows, samples, row, column)
         seen = np.zeros(len(samples), bool)
-        seen[row[number == head]] = True
+        seen[row] = True
         if not seen.all():
             lost, of_all = samples["image_id"].iloc[seen.argmin()], number_of(len(samples), "sample")
             raise InputError(
-                f"predictions.csv: {(~seen).sum()} of {of_all} have no row of {name}, one of {lost} for example; "
+                f"predictions.csv: {(~seen).sum()} of {of_all} have no row of {head}, one of {lost} for example; "
                 "the file may be cut: copy it again"
             )
     if "split" not in samples:
@@ -160,13 +159,13 @@ def _check_column(file: str, table: pd.DataFrame, samples: pd.DataFrame, row: np
     if column == "split":
         differs &= np.append(samples[column].isin(PARTS), False)[row]  # copies of an image may lie in several
     if (wrong := differs.nonzero()[0]).size:
-        first, many = wrong[0], f"{len(wrong)} {WHAT[column]}"
+        first, rows = wrong[0], number_of(len(wrong), "row has", "rows have")
         there = samples[column].iloc[row[first]] if row[first] >= 0 else "no sample"
         is_there = f"is {there} there, but {table[column].iloc[first]} here"
         if column == "patient":  # whose name stays out of a log
             is_there = "is of another patient there"
         raise InputError(
-            f"{file}: {many} are not those of samples.csv; for example, {table['image_id'].iloc[first]} "
+            f"{file}: {rows} another {WHAT[column]} than samples.csv; for example, {table['image_id'].iloc[first]} "
             f"{is_there}; use both tables as train.py wrote them"
         )
 

@@ -19,14 +19,13 @@ from mammo.errors import InputError
 from mammo.evaluation.mark_tables import with_answers
 from mammo.evaluation.operating_point import Operating, choose
 from mammo.tables.alike import row_numbers, rows_of
-from mammo.tables.arrow_csv import arrow_csv
+from mammo.tables.arrow_csv import LARGE, arrow_csv
 from mammo.wording import number_of
 
 BASELINES = ("shortcuts", "majority")  # heads that see no lesion
 COLUMNS = [*SAMPLE, "patient", "split", "fold", "seed", "head", "label"]
 TYPES = dict.fromkeys([*COLUMNS, "exam", "laterality", "view"], str) | dict.fromkeys(SAMPLE[1:], "Int64")
 WORDS: dict[str, Any] = {"keep_default_na": False, "na_values": [""]}  # for reading: NA and None are words
-LARGE = 4_000_000  # bytes from which on Arrow reads a table: it takes longer to start
 NO_TABLE = (ValueError, TypeError, OverflowError, EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile)  # of pandas
 
 
@@ -153,7 +152,7 @@ class Predictions:
         """True if there are probabilities; without them the scores rank, and call nothing without a threshold."""
         return not np.isnan(self.probabilities).any()
 
-    @property
+    @cached_property
     def called(self) -> np.ndarray:
         """(N,) the most probable class of each sample."""
         return self.probabilities.argmax(axis=1)

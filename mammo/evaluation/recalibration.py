@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import expit, logit, softmax
 
 from mammo.errors import InputError
-from mammo.evaluation.areas import sum_by_level, weighted_auroc
+from mammo.evaluation.areas import sums_of_classes, weighted_auroc
 from mammo.evaluation.bootstrap import Value, interval, resampled
 from mammo.evaluation.operating_point import FLOOR, TEMPERATURES, Operating, temperature
 from mammo.evaluation.predictions import Predictions
@@ -209,7 +209,7 @@ def thresholds(positive: np.ndarray, score: np.ndarray, weights: np.ndarray, rul
     """Return (W,) thresholds for (W, N) weightings, by the rules of `operating_point.choose`; NaN without a class."""
     levels, level = np.unique(score, return_inverse=True)
     between = np.r_[levels[0] - 1.0, (levels[1:] + levels[:-1]) / 2]
-    ups, downs = (sum_by_level(weights * kind, level) for kind in (positive, ~positive))
+    ups, downs = sums_of_classes(positive, level, weights)
     with np.errstate(divide="ignore", invalid="ignore"):
         sensitivity = np.cumsum(ups[:, ::-1], axis=1)[:, ::-1] / ups.sum(axis=1, keepdims=True)
         specificity = (np.cumsum(downs, axis=1) - downs) / downs.sum(axis=1, keepdims=True)

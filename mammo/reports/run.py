@@ -50,7 +50,7 @@ Units = dict[str, tuple[Evaluation, int, list[str]]]  # by unit: with the number
 def write(folder: Path) -> dict[str, float]:
     """Write metrics, figures and report; return all defined metrics, `<split>[_by_<unit>]/<head>/<metric>`: value."""
     run = RunFolder(folder)
-    config, samples, (table, classes) = run.config, run.samples, run.predictions()
+    config, samples, (table, classes) = run.config, run.reported, run.predictions()
     check_tables(table, samples, run.split)
     evaluation = evaluate_table(table, classes, config.threshold, config.select_on)
     leaks = run.find_leaks(table, classes, evaluation.operating)

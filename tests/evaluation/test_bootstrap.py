@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mammo.evaluation import bootstrap
+from mammo.evaluation import bootstrap, grouped
 from mammo.evaluation.areas import sum_by_level, weighted_auroc
 from mammo.evaluation.bootstrap import (
     Value,
@@ -160,7 +160,7 @@ def test_groups_do_not_depend_on_the_order_of_the_samples():
     assert (one == other).all()
 
 
-def test_grouped_weights_sum_as_the_array_does_that_they_stand_for():
+def test_grouped_weights_sum_as_the_array_does_that_they_stand_for(monkeypatch):
     rng, member = np.random.default_rng(0), np.arange(40) // 4
     weights = Grouped.drawn_from(member, 10, 20)
     array = weights.drawn[:, weights.group]
@@ -170,4 +170,15 @@ def test_grouped_weights_sum_as_the_array_does_that_they_stand_for():
     assert ((weights * values) @ level == (array * values) @ level).all()
     assert ((weights * values).take(some, axis=1).sum(axis=1) == (array * values)[:, some].sum(axis=1)).all()
     assert (weights * values).by_level(level).tolist() == sum_by_level(array * values, level).tolist()
+    parts, levels = [values > 2, values <= 2], rng.permutation(40)  # more levels than are kept apart
+    monkeypatch.setattr(grouped, "LEVELS", 7)
+    for part, found in zip(parts, (weights * values).parts_by_level(levels, parts), strict=True):
+        assert found.shape == (21, 7) and (found == (weights * values * part).by_level(levels)).all()
     assert len({*weights.group.tolist()}) == 10 and len(weights) == 21
+
+
+@pytest.mark.parametrize("most", [8, 2**23 + 1])  # the sums of the second are no numbers of 32 bits
+def test_grouped_sums_of_whole_numbers_are_exact(most):
+    weights = Grouped(np.array([[1.0, 1.0], [most, 0.0]]), np.array([0, 0, 0, 0, 0, 1]))
+    found = weights.by_level(np.array([0, 0, 0, 0, 0, 1]))
+    assert found.dtype == float and found.tolist() == [[5, 1], [5 * most, 0]]

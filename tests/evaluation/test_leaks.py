@@ -68,13 +68,23 @@ def test_predictions_are_those_of_their_samples_copies_included():
 @pytest.mark.parametrize(
     ("table", "samples", "split", "said"),
     [
-        (other(TABLE, "label", "normal"), SAMPLES, SPLIT, r"4 labels .*mdb008 is abnormal.* normal"),
+        (other(TABLE, "label", "normal"), SAMPLES, SPLIT, "1 row has another label .*mdb008 is abnormal.* normal"),
         (TABLE, SAMPLES[SAMPLES["image_id"] != "mdb001"], SPLIT, "mdb001 is no sample there"),
-        (other(TABLE, "split", "test"), SAMPLES, SPLIT, r"4 parts .*mdb008 is train there, but test here"),
-        (other(TABLE, "patient", "p000"), SAMPLES, SPLIT, r"4 patients .*mdb008 is of another patient"),
+        (
+            other(TABLE, "split", "test"),
+            SAMPLES,
+            SPLIT,
+            "1 row has another part .*mdb008 is train there",
+        ),
+        (other(TABLE, "patient", "p000"), SAMPLES, SPLIT, "1 row has another patient .*mdb008 is of another patient"),
         (TABLE[TABLE["image_id"] != "mdb008"], SAMPLES, SPLIT, "1 of 60 samples have no row of softmax, one of mdb008"),
         (TABLE.iloc[:-3], SAMPLES, SPLIT, "3 of 60 samples have no row of majority, one of mdb058"),
-        (TABLE, SAMPLES, other(SPLIT, "split", "test"), r"split\.csv: 1 parts .*mdb008 is train there, but test here"),
+        (
+            TABLE,
+            SAMPLES,
+            other(SPLIT, "split", "test"),
+            r"split\.csv: 1 row has another part .* but test here",
+        ),
         (TABLE, SAMPLES, SPLIT.iloc[:-1], r"split\.csv: mdb060 of samples\.csv is not in it"),
     ],
 )

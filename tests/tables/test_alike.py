@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mammo.tables.alike import different, places_among, rows_among, rows_of
+from mammo.tables.alike import different, places_among, rows_among, rows_of, unlike_parts
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,15 @@ def test_rows_of_a_mask_are_those_that_pandas_takes():
     table = pd.DataFrame({"word": ["a", None, "b", "a"], "number": [1, 2, 3, 4], "score": [0.5, np.nan, 1, 2]})
     table, mask = table.astype({"number": "Int64"}).set_index("number", drop=False), np.array([True, True, False, True])
     pd.testing.assert_frame_equal(rows_of(table, mask), table[mask].reset_index(drop=True))
+
+
+def test_rows_of_heads_are_told_once_unless_they_differ_in_a_cell_or_in_their_order():
+    rows = pd.DataFrame({"image_id": ["a", "b", "c"], "patch": [0, 1, 0], "exam": [None, "x", "x"]}).astype(
+        {"image_id": "string", "patch": "Int64", "exam": "string"}
+    )
+    other, less, turned = rows.assign(exam=["y", "x", "x"]).astype(rows.dtypes), rows[:2], rows[::-1]
+    heads = {"one": rows, "same": rows, "other": other, "less": less, "turned": turned, "last": rows}
+    table = pd.concat([part.assign(head=head, score=0.5 * n) for n, (head, part) in enumerate(heads.items())])
+    found = unlike_parts(table, "head", list(rows))
+    assert list(found) == ["one", "other", "less", "turned"]
+    pd.testing.assert_frame_equal(found["turned"], turned.reset_index(drop=True))
