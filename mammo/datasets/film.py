@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mammo.errors import InputError, UnreadableFilm
+from mammo.errors import FAILING, NO_SPACE, InputError, UnreadableFilm
 from mammo.formats import dicom, pictures
 from mammo.formats.levels import VOI
 from mammo.formats.pixels import Pixels, opened, whole_of
@@ -108,7 +108,12 @@ def checked(read: Callable[[str], Film]) -> Callable[[str], Film]:
     """Return the same way to read the film of an image, which refuses what is no film and names the image."""
 
     def read_checked(image_id: str) -> Film:
-        film = read(image_id)
+        try:
+            film = read(image_id)
+        except OSError as error:
+            if error.errno in (*NO_SPACE, *FAILING):  # it is not the film
+                raise
+            raise UnreadableFilm(f"image {image_id}: it cannot be read ({error})") from error
         try:
             return _with_levels(film)
         except InputError as error:

@@ -7,7 +7,7 @@ import contextlib
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
@@ -34,6 +34,7 @@ from mammo.processes.workers import shared_out
 
 BLOCK_BYTES, BLOCK_S = 64 << 20, 60.0  # bytes of squares, and their age, before they are written: a kill loses these
 PATIENCE_S = 60.0  # for squares that other machines stored: a network file system may show them a minute late
+NAMES_READ = 3  # names that several films share, whose films are read to see if they are copies
 Place = tuple[str, str | None, str, float | None]  # image_id, laterality, path, spacing_mm
 
 
@@ -267,9 +268,25 @@ def film_names(
 
     with ThreadPoolExecutor(4) as pool:
         named = dict(zip(images, pool.map(given, images), strict=True))
+    _check_names(read, named)
     nameless = [image_id for image_id, name in named.items() if name is None]
     named |= zip(nameless, shared_out(computed, nameless), strict=True)
     return {image_id: name for image_id, name in named.items() if name is not None}
+
+
+def _check_names(read: Callable[[str], Film], named: Mapping[str, str | UnreadableFilm | None]) -> None:
+    """Refuse a name that two films of other pixels have, as one would show the squares of the other; read a few."""
+    of: dict[str, list[str]] = {}
+    for image_id, name in named.items():
+        if name is not None and not isinstance(name, UnreadableFilm):
+            of.setdefault(name, []).append(image_id)
+    for first, *_, last in [images for images in of.values() if len(images) > 1][:NAMES_READ]:
+        with contextlib.suppress(UnreadableFilm):
+            if not np.array_equal(read(first).pixels, read(last).pixels):
+                raise InputError(
+                    f"images {first} and {last} have other pixels, but the data set gives one digest of both; give "
+                    "each its own, see file_digest, or None"
+                )
 
 
 def names_of(key: str) -> tuple[str, str, str]:

@@ -1,6 +1,6 @@
 """Checks that a detector learns from places of training films alone, and what their findings say of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import lightning as L
@@ -11,16 +11,19 @@ from lightning.pytorch.callbacks import Callback
 from mammo.config import Config, DetectorConfig
 from mammo.datasets.base import of_sources
 from mammo.datasets.findings import findings_table
+from mammo.datasets.geometry import Geometry
 from mammo.errors import InputError
 from mammo.preprocessing.mask_files import usable_masks
 from mammo.preprocessing.off_breast import off_points
 from mammo.preprocessing.view import CELL_PX, STEP, check_size
 from mammo.training.guard import check_labels
 from mammo.training.place_patches import Patches
-from mammo.training.places import Targets, check_findings, lesions_of, targets_of, unknown_of, unplaced_of
+from mammo.training.places import Targets, check_findings, lesions_of, reach_of, targets_of, unknown_of, unplaced_of
 from mammo.training.prepare import Prepared
+from mammo.wording import number_of
 
 FAR = 1.5625  # distances of two places, 10 mm of 6.4; on the breast the nearest place is never as far
+FEWEST = 4  # places of a film, of which a lesion holds not all
 
 
 class PlaceGuard(Callback):
@@ -96,7 +99,7 @@ def check_films(prepared: Prepared, config: Config, *, world: int) -> None:
 
 
 def off_breast_of(prepared: Prepared, points: Sequence[np.ndarray], spacing_mm: float = 0.2) -> list[str]:
-    """Return a line on lesions whose centre is far from every place of their film; none if there are a few at most.
+    """Return lines on lesions whose place cannot be right: see `off_points` and `covering`; none if there are a few.
 
     Args:
         prepared: The samples of the run, one for each film.
@@ -105,10 +108,28 @@ def off_breast_of(prepared: Prepared, points: Sequence[np.ndarray], spacing_mm: 
     """
     table, far_mm = prepared.crops.table, FAR * STEP * CELL_PX * spacing_mm
     images = table["image_id"].astype(str).tolist()
-    lesions, _ = lesions_of(prepared.findings, prepared.labels)
+    lesions, geometries = lesions_of(prepared.findings, prepared.labels)
     places = lesions[["image_id", "x_px", "y_px"]].astype({"image_id": str, "x_px": float, "y_px": float})
     reach_px = dict(zip(images, far_mm / table["spacing_mm"].astype(float), strict=True))
-    return off_points(places.itertuples(index=False, name=None), dict(zip(images, points, strict=True)), reach_px)
+    of_image = dict(zip(images, points, strict=True))
+    off = off_points(places.itertuples(index=False, name=None), of_image, reach_px)
+    return [*off, *covering(zip(places["image_id"], geometries, strict=True), of_image)]
+
+
+def covering(lesions: Iterable[tuple[str, Geometry]], points: Mapping[str, np.ndarray]) -> list[str]:
+    """Return a line on lesions in which all places of their film lie, so that any mark finds them; none without one.
+
+    Args:
+        lesions: The image and the place of each lesion.
+        points: (n, 2) x and y of the places of each film, in its pixels; films of less than `FEWEST` do not count.
+    """
+    seen = [(image, place) for image, place in lesions if len(points.get(image, ())) >= FEWEST]
+    of = {image: (points[image][:, 0], points[image][:, 1]) for image, _ in seen}
+    large = [image for image, place in seen if (reach_of(place, *of[image], 1.0)[0] <= 1).all()]
+    if not large:
+        return []
+    cover = number_of(len(large), "lesion covers its whole breast", "lesions cover their whole breast")
+    return [f"**{cover}, that of {large[0]} for example, so any mark finds it; expected sizes in pixels of the film**"]
 
 
 def check_partners(prepared: Prepared, rows: Sequence[int], partners: Sequence[Sequence[int]]) -> None:

@@ -1,5 +1,6 @@
 """Films: told by content, in the depth that they have, and named where they cannot be read."""
 
+import errno
 import struct
 import zlib
 from dataclasses import replace
@@ -55,6 +56,20 @@ def test_a_film_that_somebody_made_is_checked(changed, said):
 def test_a_data_set_that_reads_no_film_is_told_by_the_image(film, said):
     with pytest.raises(InputError, match=said):
         checked(lambda image_id: film)("a")
+
+
+def test_a_film_that_a_data_set_cannot_open_is_unreadable_and_a_failing_disk_is_not_its_fault():
+    def reads(error):
+        def read(image_id):
+            raise error
+
+        return checked(read)
+
+    for error in (FileNotFoundError(errno.ENOENT, "no such file", "a.png"), PermissionError("locked"), OSError("cut")):
+        with pytest.raises(UnreadableFilm, match="image a: it cannot be read"):
+            reads(error)("a")
+    with pytest.raises(OSError, match="Input/output error"):
+        reads(OSError(errno.EIO, "Input/output error"))("a")
 
 
 def test_a_pgm_comes_back_as_it_was_written(tmp_path):

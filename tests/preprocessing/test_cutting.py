@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from mammo.datasets.film import Film
+from mammo.errors import InputError
 from mammo.preprocessing import cutting
-from mammo.preprocessing.cutting import Cutter
+from mammo.preprocessing.cutting import Cutter, film_names
 from mammo.preprocessing.squares import Ask
 from tests.preprocessing.test_crops import archive, read
 
@@ -137,6 +138,15 @@ def test_films_without_a_digest_are_named_by_their_pixels_and_their_white(cut):
         return Film.of(np.roll(read(image_id).pixels, 1, axis=0))
 
     assert [cut(digests={}, film=film)[1] for film in (read, read, moved, white, read)] == [2, 1, 2, 2, 1]
+
+
+def test_a_name_that_films_of_other_pixels_share_is_refused():
+    pixels = {"a": 0, "b": 0, "c": 1}
+    films = {name: Film(np.full((4, 4), level, np.uint8), 255) for name, level in pixels.items()}
+    names = {"a": "one", "b": "one", "c": "two"}
+    assert film_names(films.__getitem__, names.get, list(films)) == names
+    with pytest.raises(InputError, match="images a and c have other pixels, but the data set gives one digest of both"):
+        film_names(films.__getitem__, lambda image_id: "one", list(films))
 
 
 def test_what_does_not_matter_is_answered_from_the_cache(cut):

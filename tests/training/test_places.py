@@ -11,7 +11,7 @@ import torch
 from mammo.config import Config, DetectorConfig
 from mammo.datasets.film import write_pgm
 from mammo.datasets.findings import findings_table
-from mammo.datasets.geometry import geometry
+from mammo.datasets.geometry import BOX, geometry
 from mammo.datasets.labels import Labels
 from mammo.errors import InputError
 from mammo.preprocessing.view import FACTS
@@ -380,6 +380,16 @@ def test_lesions_far_from_every_place_of_their_film_are_told():
     assert off_breast_of(SimpleNamespace(**vars(prepared) | {"findings": table[1:]}), [GRID] * 20) != []
     assert off_breast_of(prepared, [GRID] * 20, 4.0) == []  # whose places lie 128 mm apart
     assert off_breast_of(SimpleNamespace(**vars(prepared) | {"findings": table[2:]}), [GRID] * 20) == []
+
+
+@pytest.mark.parametrize("place", [{"radius_px": 400.0}, dict(zip(BOX, (-9.0, -9.0, 210.0, 210.0), strict=True))])
+def test_lesions_that_cover_their_whole_breast_are_told(place):
+    at = {"x_px": 100.0, "y_px": 100.0}
+    table = findings_table([finding("large", **at, **place), finding("small", **at, radius_px=40.0)])
+    prepared = SimpleNamespace(findings=table, labels=LABELS, crops=SimpleNamespace(table=table))
+    (line,) = off_breast_of(prepared, [GRID] * 2)
+    assert "1 lesion covers its whole breast, that of large" in line
+    assert off_breast_of(prepared, [GRID[:1]] * 2, 80.0) == []  # a film of one place is no sign
 
 
 def test_a_score_less_its_partners_mean_and_a_stand_in_where_there_is_none():
