@@ -27,7 +27,7 @@ class Plan:
         machines: The number of machines.
         precision: The precision as Lightning names it.
         rank: The number of this process, from 0.
-        why: The reason for the precision if it was `auto`, else empty.
+        why: The reason for the precision if another one was asked for, else empty.
     """
 
     accelerator: str
@@ -145,6 +145,8 @@ def plan(accelerator: str, devices: int | str, precision: str, machines: int = 1
     if precision not in PRECISIONS:
         raise InputError(f"trainer.precision={precision} is unknown; expected one of {', '.join(PRECISIONS)}")
     why = ""
+    if precision == "16-mixed" and accelerator == "cpu":  # what Lightning does, so that the run says it
+        precision, why = "bf16-mixed", " (16-mixed needs a GPU)"
     if precision == "auto":
         native = has_bfloat16(accelerator)
         precision = "bf16-mixed" if native else "32-true"

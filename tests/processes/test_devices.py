@@ -136,6 +136,12 @@ def test_other_processes_than_were_asked_for_are_refused(monkeypatch, environmen
         devices.plan("cpu", *arguments)
 
 
+def test_the_precision_is_the_one_that_computes():
+    plan = devices.plan("cpu", 1, "16-mixed")
+    assert plan.precision == plan.trainer_settings()["precision"] == "bf16-mixed"
+    assert devices.plan("cpu", 1, "32-true").precision == "32-true"
+
+
 def test_torchrun_on_several_machines_needs_a_folder(monkeypatch):
     monkeypatch.setattr(os, "environ", os.environ | TORCHRUN)
     with pytest.raises(InputError, match=r"name one folder for all, hydra\.run\.dir="):
