@@ -1,5 +1,5 @@
 """Formats of films on disk: DICOM and pictures. `mammo.datasets.film` chooses between them."""
 
 READING_VERSION = (
-    4  # raise it if a change of this package or of `mammo.datasets.film` changes a pixel or fact of a film
+    5  # raise it if a change of this package or of `mammo.datasets.film` changes a pixel or fact of a film
 )

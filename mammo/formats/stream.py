@@ -143,7 +143,7 @@ def read_codes(file: BinaryIO, tags: Tags, layout: Layout, *, mask: bool) -> Sto
     padding = None if mask or tags.has_overlay else padding_of(tags, layout.signed)
     codes, bits, masked, torn = _codes(values, precision, layout, tags.syntax in LOSSY, padding)
     if masked and not tags.has_overlay:
-        share = f"{100 * masked / codes.size:.2g} % of the values use bits above BitsStored"
+        share = f"{100 * masked / codes.size:.3g} % of the values use bits above BitsStored"
         if torn and not mask and masked > _MOST_MASKED * codes.size:
             raise UnreadableFilm(
                 f"{share} ({layout.stored}), and without these bits white would become black; correct BitsStored and "

@@ -51,8 +51,8 @@ _MACROS = [
     "PixelMeasuresSequence", "FrameVOILUTSequence", "PixelValueTransformationSequence", "FrameAnatomySequence",
     "PatientOrientationInFrameSequence",
 ]  # fmt: skip
-_OVERLAY = 0x60000102  # OverlayBitPosition of the first overlay
-_TAGS = [*(Tag(keyword) for keyword in USED), Tag(_OVERLAY)]
+_OVERLAYS = range(0x60000102, 0x60200102, 0x20000)  # OverlayBitPosition of the sixteen overlays that a film may have
+_TAGS = [*(Tag(keyword) for keyword in USED), *map(Tag, _OVERLAYS)]
 _WANTED = frozenset(map(int, _TAGS))
 _tag = cache(tag_for_keyword)
 _LOCK = threading.Lock()
@@ -72,8 +72,9 @@ class Tags:
 
     @property
     def has_overlay(self) -> bool:
-        """True if bits of the pixels that are not stored hold an overlay."""
-        return _OVERLAY in self._elements
+        """True if bits of the pixels that are not stored hold an overlay; at position 0 it has data of its own."""
+        found = (self._elements[tag].value for tag in _OVERLAYS if tag in self._elements)
+        return any(position not in (0, b"\0\0") for position in found)
 
     def raw(self, keyword: str) -> tuple[bytes, str, bool]:
         """Return a value's bytes, its VR (empty if the file does not state it), and True for little endian."""

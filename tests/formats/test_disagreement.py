@@ -124,6 +124,20 @@ def test_a_window_narrower_than_all_numbers_says_nothing_on_the_terminal(kind):
     assert np.array_equal(found.grey() > 0.5, X > 1000)
 
 
+@pytest.mark.parametrize("group", [0x6000, 0x601E])
+def test_only_an_overlay_within_the_pixels_takes_their_bits(tmp_path, group):
+    """Annotations mostly have data of their own, and then padding by bits that are not stored stays background."""
+    for position, made, expected in (
+        (0, dicom(np.where(EDGE, 0xFFFF, X), PixelPaddingValue=0xFFFF), np.where(EDGE, 0, X)),
+        (14, dicom(X | np.uint16(0x4000)), X),
+    ):
+        told = pydicom.dcmread(BytesIO(made))
+        told.add_new(group << 16 | 0x102, "US", position)  # OverlayBitPosition
+        told.save_as(tmp_path / "overlay")
+        film = read_film(tmp_path / "overlay")
+        assert np.array_equal(film.pixels, expected) and not any("BitsStored" in note for note in film.notes)
+
+
 def test_an_overlay_that_a_tag_states_is_masked_whatever_it_shows(tmp_path):
     told = pydicom.dcmread(BytesIO(dicom(X, 10)))
     told.add_new(0x60000102, "US", 12)  # OverlayBitPosition
