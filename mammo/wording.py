@@ -17,6 +17,11 @@ def number_of(count: int, one: str, more: str | None = None) -> str:
     return f"{count:,} {more or one + ('es' if one.endswith('x') else 's')}"
 
 
+def some(names: Sequence[str], most: int = 3) -> str:
+    """Return the first names of a list, with dots if there are more."""
+    return ", ".join(names[:most]) + ", ..." * (len(names) > most)
+
+
 def count_notes(notes: Mapping[str, Sequence[str]]) -> list[str]:
     """Return one line for all films that have the same note, apart from its numbers.
 
@@ -31,9 +36,5 @@ def count_notes(notes: Mapping[str, Sequence[str]]) -> list[str]:
     for films in of.values():
         first = " (numbers of the first; the others differ)" * (len(set(films.values())) > 1)
         counted = "1 image" if len(films) == 1 else f"{len(films)} images"
-        lines.append(f"{counted} ({_some(list(films))}): {next(iter(films.values()))}{first}")
+        lines.append(f"{counted} ({some(list(films))}): {next(iter(films.values()))}{first}")
     return lines
-
-
-def _some(names: Sequence[str], most: int = 3) -> str:
-    return ", ".join(names[:most]) + ", ..." * (len(names) > most)

@@ -9,7 +9,7 @@ from mammo.archives.archive import FEW, Archive
 from mammo.archives.cbis_files import Lesion, Series, find_masks, same_pixels
 from mammo.archives.cbis_tables import PATHS, TABLES, columns_of, findings_of
 from mammo.errors import InputError
-from mammo.wording import number_of
+from mammo.wording import number_of, some
 
 
 class CBISDDSM(Archive):
@@ -148,4 +148,4 @@ class CBISDDSM(Archive):
 
 
 def _some(names: list[str]) -> str:
-    return f"{len(names)}, {', '.join(names[:FEW])}" + ", ..." * (len(names) > FEW)
+    return f"{len(names)}, {some(names, FEW)}"

@@ -13,7 +13,7 @@ from mammo.tables.exams import exams_alike
 from mammo.tables.numbers import named_rows
 from mammo.tables.paths import modes_of, names_of, near_file, patient_in
 from mammo.tables.patients import named_words, nobodies
-from mammo.wording import number_of
+from mammo.wording import number_of, some
 
 
 def identities(
@@ -46,9 +46,10 @@ def identities(
             f"paths count from the folder of the table, or from data.root{told}"
         )
     if missing:
-        shown = ", ".join(missing[:FEW]) + ", ..." * (len(missing) > FEW)
         first = paths.eq(missing[0]).idxmax()
-        rows.notes.append(f"{len(missing)} of {len(modes)} films do not exist: {shown}; the first is row {first}{told}")
+        rows.notes.append(
+            f"{len(missing)} of {len(modes)} films do not exist: {some(missing, FEW)}; the first is row {first}{told}"
+        )
     if patient_from is None:
         patient = rows.identity("patient")
         rows.refuse(patient.isna(), "there is no patient; give each row its patient, or leave it out")

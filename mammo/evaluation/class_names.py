@@ -7,6 +7,7 @@ import pandas as pd
 from mammo.datasets.label_words import as_word
 from mammo.datasets.labels import known_tasks
 from mammo.errors import InputError
+from mammo.wording import some
 
 PAIRS = [("negative", "positive"), ("neg", "pos"), ("no", "yes"), ("false", "true"), ("healthy", "diseased"),
          ("normal", "cancer"), ("benign", "cancer"), ("no cancer", "cancer"), ("control", "case")]  # fmt: skip
@@ -42,7 +43,7 @@ def class_names(table: str, label: pd.Series, named: list[str], positive: object
     if len(classes) == 2:
         return _positive_last(table, classes, positive, certain=ours, otherwise=len(named) == 1)
     if not named and len(found) > 2:
-        count = f"{len(found)} classes ({', '.join(sorted(found)[:5])}{', ...' * (len(found) > 5)})"
+        count = f"{len(found)} classes ({some(sorted(found), 5)})"
         raise InputError(f"{table}: label has {count}, but a score is for two; give each class a column p_<class>")
     if not named:
         raise InputError(f"{table}: every label is {found[0]}; expected two classes")

@@ -32,9 +32,8 @@ from mammo.runs.portable import write_portable
 from mammo.runs.run import Run
 from mammo.runs.write import keep_self_test
 from mammo.tables.spreadsheet import read_spreadsheet
-from mammo.wording import number_of
+from mammo.wording import number_of, some
 
-NAMED = 3  # patients that an error names
 Found = dict[str, dict[str, Recalibration]]  # by unit, `sample` the finest, and head
 
 
@@ -181,21 +180,19 @@ def _check_names(run: RunFolder, table: pd.DataFrame) -> None:
 
 def _known(patients: Sequence[str], name: str | None) -> InputError:
     """Return the error that names learnt patients; `name` is that of a table whose patients may be other people."""
-    some = ", ".join(patients[:NAMED]) + ", ..." * (len(patients) > NAMED)
     told = ", told by the pixels of their films," if name is None else ""
     other = "" if name is None else f"; if {name} are other people of the same names, give the table another name"
     return InputError(
-        f"the run has learnt from {len(patients)} of the patients ({some}){told or ','} so their numbers are too good; "
-        f"leave them out{other}"
+        f"the run has learnt from {len(patients)} of the patients ({some(patients)}){told or ','} so their numbers "
+        f"are too good; leave them out{other}"
     )
 
 
 def _almost_known(patients: Sequence[str], name: str) -> InputError:
-    some = ", ".join(patients[:NAMED]) + ", ..." * (len(patients) > NAMED)
     return InputError(
         f"{number_of(len(patients), 'patient has', 'patients have')} almost the name of one that the run has learnt "
-        f"from ({some}): one patient? Write each as in the table of the run, or leave them out; if {name} are other "
-        "people, give the table another name"
+        f"from ({some(patients)}): one patient? Write each as in the table of the run, or leave them out; if {name} "
+        "are other people, give the table another name"
     )
 
 
