@@ -12,6 +12,7 @@ from mammo.errors import InputError
 from mammo.tables.numbers import ROUNDED, named_rows
 from mammo.tables.spellings import ABSENT, ASKED, NOTHING, SHORT, fold, is_sure, ours_of, side_and_view, translations
 from mammo.tables.words import Meanings
+from mammo.wording import some
 
 FAULT = r"#(REF|VALUE|NAME|DIV/0|NUM|NULL)[!?]"  # what a spreadsheet shows for a formula that failed
 NO = frozenset(["0", "0.0", "no", "false", "nein", "non"])  # answers, which are no names of findings
@@ -80,9 +81,8 @@ class Rows:
             if column in self.columns and column not in TRANSLATED:
                 self.notes.append(f"**{setting} does nothing: column {theirs} is taken as written**")
             elif words := meanings.unused(self.raw[theirs].dropna().unique()):
-                shown = ", ".join(words[:FEW]) + ", ..." * (len(words) > FEW)
                 mark = "**" if len(words) == len(meanings) else ""  # some words may be for another table
-                self.notes.append(f"{mark}{setting}: no row of column {theirs} has the word {shown}{mark}")
+                self.notes.append(f"{mark}{setting}: no row of column {theirs} has the word {some(words, FEW)}{mark}")
 
     def refuse(self, wrong: Iterable[bool], why: str) -> None:
         """Raise an error that names the wrong rows, if there are any."""
@@ -123,47 +123,44 @@ class Rows:
         words = self.words(ours)
         if ours not in self.columns:
             return words
-        words, theirs = words.mask(words.isin(leave_out)), self.columns.get(ours, "")
-        own = self.values.get(ours, Meanings())
+        words, own = words.mask(words.isin(leave_out)), self.values.get(ours, Meanings())
         found = [str(one) for one in words.dropna().unique()]
-        said: dict[str, str | None] = dict(translations(ours, [one for one in found if one not in own]))
-        said |= {one: own[one] or "" for one in found if one in own}
-        unknown = [one for one in found if said[one] is None]
+        known: dict[str, str | None] = dict(translations(ours, [one for one in found if one not in own]))
+        known |= {one: own[one] or "" for one in found if one in own}
+        unknown = [one for one in found if known[one] is None]
         if ours in ASKED and any(set(one) == {"+"} for one in found):  # beside which - is a word, too
-            unknown += [one for one in self.raw[theirs].unique() if one in ("-", "--") and one not in own]
-            words = self.raw[theirs] if unknown else words
-        expected = ASKED.get(ours)
-        if ours == "finding" and (no := [one for one in unknown if one.casefold() in NO]):
-            unknown, expected = no, "the name of a finding, or NORM"
-        if unknown and expected:
-            short = SHORT.get(ours, ours)
-            shown = ", ".join(unknown[:FEW]) + ", ..." * (len(unknown) > FEW)
-            first = unknown[0] if re.fullmatch(r"\w+", unknown[0]) else f"'{unknown[0]}'"
-            self.refuse(
-                words.isin(unknown),
-                f"column {theirs} has words that are not known: {shown}; expected {expected}; say what each "
-                f"is, data.values.{short}.{first}=<one of these, or null>, or do not use the column, "
-                f"data.columns.{short}=null",
-            )
+            written = self.raw[self.columns[ours]]
+            unknown += [one for one in written.unique() if one in ("-", "--") and one not in own]
+            words = written if unknown else words
         if unknown:
+            self._refuse_unknown(ours, words, unknown)
             self.notes.append(
                 f"{ours}: {', '.join(unknown[:FEW])} {'is' if len(unknown) == 1 else 'are'} kept as written"
             )
-        changed = {one: word for one, word in said.items() if word is not None and word != one}
-        self._say(ours, changed)
-        return (
-            words.map({one: one if word is None else word for one, word in said.items()})
-            .replace("", pd.NA)
-            .astype("string")
-        )
+        ours_of_each = {one: one if word is None else word for one, word in known.items()}
+        self._say(ours, {one: word for one, word in ours_of_each.items() if word != one})
+        return words.map(ours_of_each).replace("", pd.NA).astype("string")
+
+    def _refuse_unknown(self, ours: str, words: pd.Series, unknown: list[str]) -> None:
+        """Refuse unknown words of a column that takes our words only, and answers such as `yes` as findings."""
+        expected = ASKED.get(ours)
+        if ours == "finding" and (answers := [one for one in unknown if one.casefold() in NO]):
+            unknown, expected = answers, "the name of a finding, or NORM"
+        if expected:
+            short = SHORT.get(ours, ours)
+            first = unknown[0] if re.fullmatch(r"\w+", unknown[0]) else f"'{unknown[0]}'"
+            self.refuse(
+                words.isin(unknown),
+                f"column {self.columns[ours]} has words that are not known: {some(unknown, FEW)}; expected {expected}; "
+                f"say what each is, data.values.{short}.{first}=<one of these, or null>, or do not use the column, "
+                f"data.columns.{short}=null",
+            )
 
     def _say(self, ours: str, changed: dict[str, str]) -> None:
         if changed:
             self.translated[ours] = self.translated.get(ours, {}) | changed
-            pairs = [
-                f"{' '.join(one.split())} is {word or 'missing'}" for one, word in list(changed.items())[: 2 * FEW]
-            ]
-            self.notes.append(f"{ours}: {', '.join(pairs)}{', ...' * (len(changed) > 2 * FEW)}")
+            pairs = [f"{' '.join(one.split())} is {word or 'missing'}" for one, word in changed.items()]
+            self.notes.append(f"{ours}: {some(pairs, 2 * FEW)}")
 
     def sides_and_views(self) -> tuple[pd.Series, pd.Series]:
         """Return laterality and view; a word such as `LMLO` in either column gives both."""
@@ -194,7 +191,7 @@ class Rows:
             found = [str(one) for one in self.words("severity").dropna().unique()]
             if None in translations("severity", found).values():
                 self.notes.append(
-                    f"column {theirs} ({', '.join(found[:FEW])}{', ...' * (len(found) > FEW)}) is no severity; "
+                    f"column {theirs} ({some(found, FEW)}) is no severity; "
                     f"task=label task.column={theirs} uses it as it is, data.values.severity.<word>=malignant tells "
                     "what a word means"
                 )
