@@ -14,7 +14,7 @@ from mammo.datasets.table_rows import FEW, Rows
 from mammo.errors import UnreadableFilm
 from mammo.formats.header import Header, read_headers
 from mammo.tables.numbers import refuse_thousands, to_numbers
-from mammo.wording import number_of
+from mammo.wording import number_of, some
 
 SAME_SHAPE = 0.01  # a mask may be smaller than its film if the ratio of its sides differs by less than this share
 
@@ -188,32 +188,32 @@ def check_masks(rows: Rows, table: pd.DataFrame, films: Mapping[str, Header]) ->
         table.loc[number, "mask_path"] = pd.NA
         if mask.refused is not None:
             unusable[str(number)] = f"{path}: {mask.refused}"
-            continue
-        scale = film.width / mask.width
-        if abs(film.height / mask.height / scale - 1) > SAME_SHAPE:
+        elif abs(film.height / mask.height / (film.width / mask.width) - 1) > SAME_SHAPE:
             other.append(str(number))
-        elif pd.isna(table.loc[number, "x0_px"]) and pd.isna(table.loc[number, "radius_px"]):
+        elif table.loc[number, ["x0_px", "radius_px"]].isna().all():
             try:
-                edges = np.array(box_of(read_mask(path))) * scale
+                table.loc[number, BOX] = _box_on_film(path, film, mask)
+                scaled.append(str(number))
             except UnreadableFilm as error:
                 unusable[str(number)] = str(error)
-                continue
-            if not len(edges):
-                unusable[str(number)] = f"{path} is empty; expected levels above 0 on the finding"
-                continue
-            table.loc[number, BOX] = np.minimum(edges, [film.width, film.height] * 2)
-            scaled.append(str(number))
-    for numbers_, why in ((scaled, "the box is scaled"), (other, "not used")):
-        if numbers_:
-            shown = ", ".join(numbers_[:FEW]) + ", ..." * (len(numbers_) > FEW)
-            what = (
-                "mask has another size than its film, row"
-                if len(numbers_) == 1
-                else ("masks have another size than their films, rows")
-            )
-            rows.notes.append(f"{len(numbers_)} {what} {shown}: {why}")
+    for rows_of, why in ((scaled, "the box is scaled"), (other, "not used")):
+        if rows_of:
+            one, more = "mask has another size than its film, row", "masks have another size than their films, rows"
+            rows.notes.append(f"{len(rows_of)} {one if len(rows_of) == 1 else more} {some(rows_of, FEW)}: {why}")
     if unusable:
         number, why = next(iter(unusable.items()))
         what = "1 mask gives" if len(unusable) == 1 else f"{len(unusable)} masks give"
         rows.notes.append(f"{what} no place: row {number}: {why}")
     return table
+
+
+def _box_on_film(path: str, film: Header, mask: Header) -> np.ndarray:
+    """Return the `BOX` around a smaller mask of a film in pixels of the film.
+
+    Raises:
+        UnreadableFilm: The mask cannot be read, or is empty.
+    """
+    edges = np.array(box_of(read_mask(path))) * (film.width / mask.width)
+    if not len(edges):
+        raise UnreadableFilm(f"{path} is empty; expected levels above 0 on the finding")
+    return np.minimum(edges, [film.width, film.height] * 2)
