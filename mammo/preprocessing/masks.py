@@ -19,7 +19,7 @@ from mammo.datasets.labels import Labels
 from mammo.errors import UnreadableFilm
 from mammo.preprocessing.breast import Breast, cut
 from mammo.preprocessing.squares import Ask, Made, points_of
-from mammo.wording import number_of
+from mammo.wording import number_of, some
 
 PLACES = ["x_px", "x0_px", "mask_path", "contour_px"]  # columns of the findings table that tell of a place
 PLACED = ["x0_px", "y0_px", "step_x_px", "step_y_px"]  # see `Placed`
@@ -79,6 +79,10 @@ class Placed:
         return x0, y0, x1, y1
 
 
+class UnknownRegions(str):
+    """The note on images whose true region is unknown, so that they neither train nor test regions."""
+
+
 def shapes_of(
     findings: pd.DataFrame, labels: Labels | None = None
 ) -> tuple[dict[Hashable, tuple[Shape, ...]], list[str]]:
@@ -111,11 +115,8 @@ def shapes_of(
         sources.update(shape[0] for shape in known[image_id])
     notes = [f"{sources[name]} true regions come from {said}" for name, said in WORDS.items() if sources[name]]
     if lost:
-        some = ", ".join(lost[:3]) + ", ..." * (len(lost) > 3)
-        notes.append(
-            f"the region of a finding is unknown on {number_of(len(lost), 'image')}, which neither "
-            f"train nor test regions ({some})"
-        )
+        said = f"the region of a finding is unknown on {number_of(len(lost), 'image')}"
+        notes.append(UnknownRegions(f"{said}, which neither train nor test regions ({some(lost)})"))
     return known, notes
 
 

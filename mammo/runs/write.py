@@ -88,7 +88,7 @@ def write_samples(run: RunFolder, prepared: Prepared) -> None:
 
 def show_samples(run: RunFolder, prepared: Prepared) -> None:
     """Draw augmented crops, and synthetic ones with how near they are to real ones: no training waits for these."""
-    if not prepared.fixed_epochs:  # a detector augments nothing
+    if prepared.config.task.kind != "detection":  # which augments nothing
         figures.save(_augmentation_grid(prepared), run.path / "figures/augmentation.png")
     if (compared := prepared.compared()) is not None:
         write_table(compared, run.path / "gan.csv")

@@ -14,13 +14,13 @@ from mammo.errors import InputError
 from mammo.preprocessing.augment import Augment
 from mammo.preprocessing.crop_table import Crops, cut_samples
 from mammo.preprocessing.crops import Lesion, build_crop
-from mammo.preprocessing.flips import FLIPS
 from mammo.preprocessing.mask_files import usable_masks
 from mammo.preprocessing.stored import taken
 from mammo.training.cutter import cutter_of
 from mammo.training.places import check_findings
 from mammo.training.prepare import Prepared
 from mammo.training.regions import regions_of
+from mammo.training.samples import Row
 from mammo.training.shown import said_of
 from mammo.wording import number_of
 
@@ -69,23 +69,11 @@ def prepare_test(
         regions, more = regions_of(dataset, findings, crops, config)
         said += more
     split = findings.drop_duplicates("image_id")[["image_id", "patient"]].assign(split="test").reset_index(drop=True)
+    classes = crops.table["label"].map({name: i for i, name in enumerate(labels.classes)}).to_numpy()
+    rows_of: dict[str, list[Row]] = {"train": [], "val": [], "test": [(sample, 0) for sample in range(len(classes))]}
+    audit, said = audit_split(split), [*said, *said_of(config, crops.table)]
     return Prepared(
-        dataset,
-        findings,
-        labels,
-        split,
-        crop,
-        crops,
-        crops.table["label"].map({name: i for i, name in enumerate(labels.classes)}).to_numpy(),
-        augment,
-        {"train": [], "val": [], "test": [(sample, 0) for sample in range(len(crops.table))]},
-        config.seed,
-        config.select_on,
-        None,
-        audit_split(split),
-        [*said, *said_of(config, crops.table)],
-        flips=FLIPS[config.model.flips],
-        regions=regions,
+        dataset, findings, labels, split, crop, crops, classes, augment, rows_of, config, None, audit, said, regions
     )
 
 

@@ -31,7 +31,7 @@ class Guard(Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Check which rows train, and which rows choose the epoch and the moment to stop."""
-        prepared, select_on = self.prepared, self.prepared.select_on
+        prepared, select_on = self.prepared, self.prepared.config.select_on
         train: Any = trainer.train_dataloader
         watch: Any = trainer.val_dataloaders
         check_rows(prepared, train.dataset, "train", "training")

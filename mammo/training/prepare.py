@@ -43,15 +43,11 @@ class Prepared:
         classes: (samples,) class numbers.
         augment: How training samples are drawn.
         rows_of: The rows (sample, copy) of each part.
-        seed: Seed of what each epoch shows.
-        select_on: The part that chooses the epoch, the heads and the thresholds.
+        config: The settings of the run.
         synthetic: Synthetic crops by draw; None if the augmentation makes none.
         audit: The facts that `check_split` found about the rows.
         said: What was said about the data set before a film was read, one line each.
-        fixed_epochs: True if no epoch is chosen, and the last one counts.
-        flips: The number of flips of each square that is evaluated, the original included.
         regions: The true regions that are known, for task=segmentation; None for other tasks.
-        window_px: The side of the windows in which regions are learnt; None if whole pictures are.
     """
 
     dataset: Dataset
@@ -63,26 +59,23 @@ class Prepared:
     classes: np.ndarray
     augment: Augment
     rows_of: dict[str, list[Row]]
-    seed: int
-    select_on: str
+    config: Config
     synthetic: dict[Draw, np.ndarray] | None
     audit: dict[str, Any]
-    said: Sequence[str] = ()
-    fixed_epochs: bool = False
-    flips: int = 1
-    regions: Regions | None = None
-    window_px: int | None = None
+    said: Sequence[str]
+    regions: Regions | None
 
     def __post_init__(self) -> None:
+        model, part = self.config.model, self.config.select_on
         self.pool = pool_of(self.rows_of)
         train, described = self._taught("train"), [row for part in PARTS for row in self.rows_of[part]]
         self.train = self._samples([(sample, None) for sample, _ in train] if self.augment.online else train)
         if isinstance(self.train, RegionSamples):
-            self.train.see_windows(self.window_px)
-        self.watched = self.select_on if self.rows_of[self.select_on] else "test"
-        self.chooses = bool(self.rows_of[self.select_on]) and not self.fixed_epochs
-        self.watch = self._samples(self._taught(self.watched), self.flips)
-        self.described = self._samples(described, self.flips, sees_regions=False)
+            self.train.see_windows(self.config.segmentation.window_of(model.image_size))
+        self.watched = part if self.rows_of[part] else "test"
+        self.chooses = bool(self.rows_of[part]) and self.config.task.kind != "detection"  # else the last epoch counts
+        self.watch = self._samples(self._taught(self.watched), FLIPS[model.flips])
+        self.described = self._samples(described, FLIPS[model.flips], sees_regions=False)
 
     def _taught(self, part: str) -> list[Row]:
         """Return the rows of a part that have something to teach: all, or those whose region is known."""
@@ -90,7 +83,7 @@ class Prepared:
         return [row for row in self.rows_of[part] if known is None or images.iloc[row[0]] in known]
 
     def _samples(self, rows: list[Row], flips: int = 1, *, sees_regions: bool = True) -> Samples:
-        given = self.crops, self.classes, rows, self.augment, self.seed, self.pool, self.synthetic, flips
+        given = self.crops, self.classes, rows, self.augment, self.config.seed, self.pool, self.synthetic, flips
         return Samples(*given) if self.regions is None else RegionSamples(self.regions if sees_regions else {}, *given)
 
     def rows(self) -> pd.DataFrame:
@@ -201,22 +194,22 @@ def prepare(
     labels, augment, crop, placed = planned(findings, split, config)
     cutter, most = cutter_of(dataset, config), config.data.max_unreadable
     crops = cut_samples(crop, placed, cutter, labels, seed=config.seed, max_unreadable=most)
-    check_masks(findings := findings[~findings["image_id"].isin(crops.unreadable["image_id"])], crops.films, config)
+    findings = findings[~findings["image_id"].isin(crops.unreadable["image_id"])]
+    check_masks(findings, crops.films, config)
     check_parts(crops.table, config, labels, split, augment)  # again: an image may have given no sample
     classes = crops.table["label"].map({name: i for i, name in enumerate(labels.classes)}).to_numpy()
     rows_of = deal_rows(split, crops.table["image_id"], augment.offline_copies)
     synthetic = _synthesise(crops, classes, rows_of, augment, labels, config.seed) if augment.method.synthetic else None
     # The audit sees the rows that are used: an image without a sample neither trains nor tests, so it leaks nothing.
     audit = check_split(described_rows(crops, rows_of), config.split.name)
-    cut = labels, split, crop, crops, classes, augment, rows_of
-    said, fixed = [*said, *said_of(config, crops.table)], config.task.kind == "detection"
-    regions = None
+    regions, of_regions = None, list[str]()
     if config.task.kind == "segmentation":
-        regions, more = regions_of(dataset, findings, crops, config)
-        check_regions(regions, crops.table["image_id"], rows_of, config, [*said, *more])
-        said += more
-    chosen, window = (config.seed, config.select_on, synthetic), config.segmentation.window_of(config.model.image_size)
-    return Prepared(dataset, findings, *cut, *chosen, audit, said, fixed, FLIPS[config.model.flips], regions, window)
+        regions, of_regions = regions_of(dataset, findings, crops, config)
+        check_regions(regions, crops.table["image_id"], rows_of, config, of_regions)
+    return Prepared(
+        dataset, findings, labels, split, crop, crops, classes, augment, rows_of, config, synthetic, audit,
+        [*said, *said_of(config, crops.table), *of_regions], regions,
+    )  # fmt: skip
 
 
 def planned(findings: pd.DataFrame, split: pd.DataFrame, config: Config) -> tuple[Labels, Augment, Crop, pd.DataFrame]:

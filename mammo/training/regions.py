@@ -18,7 +18,7 @@ from mammo.preprocessing.breast import cut
 from mammo.preprocessing.crop_table import Crops
 from mammo.preprocessing.cutting import UnreadableFilms
 from mammo.preprocessing.mask_files import inverted, looks_by, odd_masks
-from mammo.preprocessing.masks import MaskAsk, Placed, Shape, middle_of, shapes_of
+from mammo.preprocessing.masks import MaskAsk, Placed, Shape, UnknownRegions, middle_of, shapes_of
 from mammo.preprocessing.off_breast import off_points
 from mammo.training.cutter import cutter_of
 from mammo.training.samples import Row, Samples
@@ -78,10 +78,8 @@ def regions_of(dataset: Dataset, findings: pd.DataFrame, crops: Crops, config: C
     except UnreadableFilms as found:
         known = {image: of for image, of in shapes.items() if image not in found.reasons}
         first, why = next(iter(found.reasons.items()))
-        notes.append(
-            f"{number_of(len(found.reasons), 'image has', 'images have')} a region that cannot be used, "
-            f"and neither train nor test regions; image {first}: {why}"
-        )
+        said = f"{number_of(len(found.reasons), 'image has', 'images have')} a region that cannot be used"
+        notes.append(UnknownRegions(f"{said}, and neither train nor test regions; image {first}: {why}"))
         regions = cut_regions(dataset, used, known, config)
     return regions, [*notes, *doubts_of(regions, crops, config)]
 
@@ -138,7 +136,7 @@ def cut_regions(dataset: Dataset, findings: pd.DataFrame, shapes: Shapes, config
 
 
 def check_regions(
-    regions: Regions, images: pd.Series, rows_of: dict[str, list[Row]], config: Config, said: Sequence[str] = ()
+    regions: Regions, images: pd.Series, rows_of: dict[str, list[Row]], config: Config, notes: Sequence[str]
 ) -> None:
     """Refuse parts without what a run needs: regions to learn from, a full batch, and regions to choose an epoch by.
 
@@ -147,14 +145,15 @@ def check_regions(
         images: The image of each sample.
         rows_of: The samples and copies of each part.
         config: The settings of the run.
-        said: What was said about the data set and its regions, one line each.
+        notes: The notes of `regions_of`; the last one on unknown regions is told.
     """
-    known = {part: [images.iloc[sample] for sample, _ in rows if images.iloc[sample] in regions]
+    image_of = images.to_dict()
+    known = {part: [regions[image_of[sample]] for sample, _ in rows if image_of[sample] in regions]
              for part, rows in rows_of.items()}  # fmt: skip
-    why = [line for line in said if "mask" in line or "test regions" in line]
+    why = [note for note in notes if isinstance(note, UnknownRegions)]
     chosen_on = [config.select_on] if rows_of[config.select_on] else []
     for part in ["train", *chosen_on]:
-        if not any(regions[image].square.any() for image in known[part]):
+        if not any(region.square.any() for region in known[part]):
             raise InputError(
                 f"the {part} part has no image with a {config.segmentation.target} whose region is known; regions are "
                 "learnt from masks, contours, boxes or circles" + "".join(f". {line}" for line in why[-1:])

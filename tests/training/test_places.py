@@ -14,6 +14,7 @@ from mammo.datasets.findings import findings_table
 from mammo.datasets.geometry import BOX, geometry
 from mammo.datasets.labels import Labels
 from mammo.errors import InputError
+from mammo.preprocessing.masks import UnknownRegions
 from mammo.preprocessing.view import FACTS
 from mammo.runs.detected import answers_of, scores_of
 from mammo.training.marks import candidates, marks_of, position_prior, with_partners
@@ -434,6 +435,6 @@ def test_a_mask_of_another_size_is_refused_where_places_are_taken_from_it(tmp_pa
 
 def test_a_training_part_without_a_region_says_why():
     config = Config.of({"task": {"kind": "segmentation", "name": "segmentation"}})
-    said = ["sides are unknown", "7 masks give no place: image a: a.png is empty"]
-    with pytest.raises(InputError, match=r"the train part has no image with a lesion .*7 masks give no place: image a"):
-        check_regions({}, pd.Series(["a"]), {"train": [(0, 0)], "val": []}, config, said)
+    notes = [UnknownRegions("regions are unknown"), "2 masks have grey levels: b.png"]
+    with pytest.raises(InputError, match=r"the train part has no image with a lesion .*circles\. regions are unknown"):
+        check_regions({}, pd.Series(["a"]), {"train": [(0, 0)], "val": []}, config, notes)
