@@ -39,11 +39,11 @@ def read(path: Path) -> np.ndarray:
     return imread(path)[..., :3]
 
 
-def figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, np.ndarray]:
-    """Return a figure of this width and height in inches, and its axes (rows, columns)."""
+def figure(width: float, height: float, rows: int = 1, columns: int = 1, **how: Any) -> tuple[Figure, np.ndarray]:
+    """Return a figure of this width and height in inches, and its axes (rows, columns); see `Figure.subplots`."""
     drawn = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(drawn)
-    return drawn, drawn.subplots(rows, columns, squeeze=False)
+    return drawn, drawn.subplots(rows, columns, squeeze=False, **how)
 
 
 def plain(text: str) -> str:
@@ -140,11 +140,11 @@ def reliability(
         axis.set_axis_off()
     for axis, (head, pair) in zip(axes.flat, heads.items(), strict=False):
         axis.plot((0, 1), (0, 1), color=GREY, linewidth=1, linestyle=(0, (1, 2)))
-        for band, name, marker, (colour, style) in zip(pair, names, "os", STYLES, strict=False):
-            if band is not None:
-                reach = [np.maximum(band.y - band.low, 0), np.maximum(band.high - band.y, 0)]
+        for curve, name, marker, (colour, style) in zip(pair, names, "os", STYLES, strict=False):
+            if curve is not None:
+                reach = [np.maximum(curve.y - curve.low, 0), np.maximum(curve.high - curve.y, 0)]
                 how = {"color": colour, "linestyle": style, "marker": marker, "elinewidth": 0.8, "label": name}
-                axis.errorbar(band.x, band.y, reach, **how)
+                axis.errorbar(curve.x, curve.y, reach, **how)
         _square(axis)
         axis.set_title(f"{head}, test", fontsize=10)
     positive = positive and plain(positive)
@@ -163,9 +163,7 @@ Panel = tuple[str, dict[str, list[Any]], dict[float, str]]
 def forest(labels: list[str], panels: list[list[Panel]], emphasis: list[bool] | None = None) -> Figure:
     """Draw values with their intervals, one line per label, panels in rows; lines without emphasis are grey."""
     rows, columns = len(panels), len(panels[0])
-    drawn = Figure(figsize=(3.2 + 3.1 * columns, rows * (1.2 + 0.36 * len(labels))), layout="constrained")
-    FigureCanvasAgg(drawn)
-    axes = drawn.subplots(rows, columns, squeeze=False, sharex="row")
+    drawn, axes = figure(3.2 + 3.1 * columns, rows * (1.2 + 0.36 * len(labels)), rows, columns, sharex="row")
     strong = emphasis or [True] * len(labels)
     for (row, column), axis in np.ndenumerate(axes):
         title, series, lines = panels[row][column]

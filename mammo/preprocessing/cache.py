@@ -36,14 +36,7 @@ USED = "used"  # the file of a store whose lock is shared by the processes that 
 _used: dict[Path, TextIO] = {}  # those that this process holds, by store
 LOOK_S = 0.5  # between two looks for arrays that another machine stores
 TYPES = {"U8": np.uint8, "U16": np.uint16, "F64": np.float64}  # of arrays that are mapped, by their names in the files
-KINDS = (
-    "crops",
-    "trunks",
-    "maps",
-    "gans",
-    "hashes",
-    "headers",
-)  # folders of MAMMO_HOME whose content can be made again
+KINDS = ("crops", "trunks", "maps", "gans", "hashes", "headers")  # folders of MAMMO_HOME that can be made again
 
 
 def digest(facts: Mapping[str, object]) -> str:

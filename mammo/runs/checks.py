@@ -104,16 +104,14 @@ def _check_features(model: ModelConfig) -> None:
 
 def _check_weights(path: Path, model: ModelConfig, *, detects: bool) -> None:
     """Refuse a file of another kind, a folder without files for the maps of a detector, and a run that gives none."""
-    if path.is_dir() and detects:
-        if (path / "provenance.json").is_file() or not any(path.glob("*.safetensors")):
-            raise InputError(
-                f"model.weights={path}: expected a folder of .safetensors files for the maps, found none, or a run"
-            )
-        return
-    if path.is_dir():
+    if not path.is_dir():
+        check_weights_file(path)
+    elif not detects:
         _check_donor(path, model)
-        return
-    check_weights_file(path)
+    elif (path / "provenance.json").is_file() or not any(path.glob("*.safetensors")):
+        raise InputError(
+            f"model.weights={path}: expected a folder of .safetensors files for the maps, found none, or a run"
+        )
 
 
 def _check_donor(path: Path, model: ModelConfig) -> None:
