@@ -4,6 +4,7 @@ import difflib
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -60,33 +61,25 @@ def resolved(task: TaskConfig, findings: pd.DataFrame) -> tuple[TaskConfig, list
     if task.classes is not None:
         return task, []
     column = task.column
-    if column not in findings or findings[column].isna().all():
-        there = ", ".join(str(name) for name in findings if findings[name].notna().any())
-        own = column in findings and column not in COLUMNS
-        why = f"column {column} is empty; fill it in, or take" if own else "the data set has no such column; expected"
-        raise InputError(f"task.column={column}: {why} one of {there}")
+    _check_column(findings, column)
     words = words_of(findings[column])
     images = findings["image_id"].groupby(words).nunique()
     spellings: dict[str, list[str]] = {}
     for word in sorted(images.index, key=lambda word: (-images[word], word.swapcase())):  # small letters first
         spellings.setdefault(fold(word), []).append(word)
     known = {key: several[0] for key, several in spellings.items()}  # the most frequent spelling
-    listed = _listed(sorted(known.values()))
     empty = findings.loc[words.isna() & findings[column].notna(), column].astype(str)
     marks = sorted({word.strip() for word in empty} - {""})
     if len(known) < 2:
-        hint = (
-            f"; {marks[0]} counts as missing, data.values.{column}.{marks[0]}=<a word> gives it a meaning"
-            if marks
-            else ""
-        )
-        raise InputError(
-            f"task.column={column}: found the word {listed or 'nothing'} alone; a task needs two or more{hint}"
-        )
+        said = f"found the word {next(iter(known.values()), 'nothing')} alone; a task needs two or more"
+        hint = [f"; {one} counts as missing, data.values.{column}.{one}=<a word> gives it a meaning" for one in marks]
+        raise InputError(f"task.column={column}: {said}{''.join(hint[:1])}")
     positive, negative = positive_words(task.positive), positive_words(task.negative)
     _check_words(positive, negative, known, column)
-    out = {key: word for key, word in known.items() if negative and key not in map(fold, [*positive, *negative])}
-    used = {key: word for key, word in known.items() if key not in out}
+    ours = {fold(word) for word in positive}
+    named = ours | {fold(word) for word in negative} if negative else known.keys()  # the others are in neither class
+    used = {key: word for key, word in known.items() if key in named}
+    out = {key: word for key, word in known.items() if key not in named}
     classes = _two_classes(used, positive, column) if positive else {word: [word] for word in sorted(used.values())}
     if taken := [name for name in classes if name in RESERVED]:
         raise InputError(f"task.column={column}: a class cannot be named {taken[0]}; write another word in the table")
@@ -95,8 +88,7 @@ def resolved(task: TaskConfig, findings: pd.DataFrame) -> tuple[TaskConfig, list
     notes = [_said(column, classes, counts, ordered=bool(positive))]
     notes += _misspelt(column, used, [fold(word) for word in positive], counts) if positive and not negative else []
     if out:
-        left = _listed([f"{word} ({number_of(counts[key], 'image')})" for key, word in out.items()])
-        notes.append(f"words of {column} in neither class are left out: {left}")
+        notes.append(f"words of {column} in neither class are left out: {_counted(out.values(), counts)}")
     for several in spellings.values():
         if len(several) > 1:
             seen = "capitals" if len({*map(str.casefold, several)}) == 1 else "what is not seen"
@@ -104,6 +96,15 @@ def resolved(task: TaskConfig, findings: pd.DataFrame) -> tuple[TaskConfig, list
     if marks:
         notes.append(f"{_listed(marks)} in {column} is taken as missing ({number_of(len(empty), 'row')})")
     return replace(task, classes=classes, positive=positive, negative=negative or None, ordered=bool(positive)), notes
+
+
+def _check_column(findings: pd.DataFrame, column: str) -> None:
+    """Refuse a column that is empty or not there; the error lists those with words."""
+    if column not in findings or findings[column].isna().all():
+        there = ", ".join(str(name) for name in findings if findings[name].notna().any())
+        own = column in findings and column not in COLUMNS
+        why = f"column {column} is empty; fill it in, or take" if own else "the data set has no such column; expected"
+        raise InputError(f"task.column={column}: {why} one of {there}")
 
 
 def _check_words(positive: list[str], negative: list[str], known: dict[str, str], column: str) -> None:
@@ -160,7 +161,7 @@ def _said(column: str, classes: dict[str, list[str]], counts: Counter[str], *, o
     """Return the note that says which words make each class."""
     of = []
     for name, words in classes.items():
-        listed = _listed([f"{word} ({number_of(counts[fold(word)], 'image')})" for word in words])
+        listed = _counted(words, counts)
         of.append(listed if words == [name] else f"{name} is {listed}")
     said = f"the classes are words of {column}: {'; '.join(of)}"
     return said if ordered or len(classes) > 2 else f"{said}; the second counts as positive, as none was named"
@@ -168,3 +169,8 @@ def _said(column: str, classes: dict[str, list[str]], counts: Counter[str], *, o
 
 def _listed(words: list[str]) -> str:
     return ", ".join(words[:SHOWN]) + f" and {len(words) - SHOWN} more" * (len(words) > SHOWN)
+
+
+def _counted(words: Iterable[str], counts: Counter[str]) -> str:
+    """Return the first words of a list, each with its number of images."""
+    return _listed([f"{word} ({number_of(counts[fold(word)], 'image')})" for word in words])

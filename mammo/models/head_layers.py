@@ -28,13 +28,10 @@ LEAST = 1e-7  # the probability at which `FittedHead.score` cuts log-odds
 class Standardise(nn.Module):
     """Takes the mean from each feature, and divides by the standard deviation."""
 
-    mean: Tensor
-    scale: Tensor
-
     def __init__(self, scaler: StandardScaler) -> None:
         super().__init__()
-        self.register_buffer("mean", _tensor(scaler.mean_))
-        self.register_buffer("scale", _tensor(scaler.scale_))
+        self.mean = nn.Buffer(_tensor(scaler.mean_))
+        self.scale = nn.Buffer(_tensor(scaler.scale_))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (N, D) from (N, D)."""
@@ -44,13 +41,10 @@ class Standardise(nn.Module):
 class Components(nn.Module):
     """Projects on principal components."""
 
-    mean: Tensor
-    axes: Tensor
-
     def __init__(self, pca: PCA) -> None:
         super().__init__()
-        self.register_buffer("mean", _tensor(pca.mean_))
-        self.register_buffer("axes", _tensor(pca.components_.T))
+        self.mean = nn.Buffer(_tensor(pca.mean_))
+        self.axes = nn.Buffer(_tensor(pca.components_.T))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (N, components) from (N, D)."""
@@ -61,10 +55,6 @@ class Kernel(nn.Module):
     """A support vector machine with the kernel exp(-gamma |x - y|^2); several classes vote in pairs."""
 
     signs: Tensor | None
-    support: Tensor
-    norms: Tensor
-    weights: Tensor
-    offsets: Tensor
 
     def __init__(self, svm: SVC) -> None:
         super().__init__()
@@ -81,10 +71,10 @@ class Kernel(nn.Module):
             )
             signs = _tensor([[(one == i) - (one == j) for one in range(classes)] for i, j in pairs])
         self.register_buffer("signs", signs)
-        self.register_buffer("support", _tensor(svm.support_vectors_.T))
-        self.register_buffer("norms", _tensor((svm.support_vectors_**2).sum(axis=1)))
-        self.register_buffer("weights", _tensor(weights))
-        self.register_buffer("offsets", _tensor(svm.intercept_))
+        self.support = nn.Buffer(_tensor(svm.support_vectors_.T))
+        self.norms = nn.Buffer(_tensor((svm.support_vectors_**2).sum(axis=1)))
+        self.weights = nn.Buffer(_tensor(weights))
+        self.offsets = nn.Buffer(_tensor(svm.intercept_))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return decision values (N, 1) of two classes, or (N, classes)."""
@@ -100,13 +90,10 @@ class Kernel(nn.Module):
 class Linear(nn.Module):
     """Weighs the features: logistic regression, a linear SVM or discriminant analysis."""
 
-    weights: Tensor
-    offsets: Tensor
-
     def __init__(self, model: Any) -> None:
         super().__init__()
-        self.register_buffer("weights", _tensor(model.coef_.T))
-        self.register_buffer("offsets", _tensor(model.intercept_))
+        self.weights = nn.Buffer(_tensor(model.coef_.T))
+        self.offsets = nn.Buffer(_tensor(model.intercept_))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return decision values (N, 1) of two classes, or (N, classes)."""
@@ -117,16 +104,14 @@ class Neighbours(nn.Module):
     """Votes of the nearest training samples by the angle, weighted by 1 / distance."""
 
     smooth = False
-    rows: Tensor
-    votes: Tensor
 
     def __init__(self, knn: KNeighborsClassifier) -> None:
         super().__init__()
         if knn.weights != "distance" or knn.effective_metric_ != "cosine":
             raise InputError("only nearest neighbours with weights=distance and metric=cosine can be exported")
         self.count = int(knn.n_neighbors)
-        self.register_buffer("rows", self._unit(_tensor(knn._fit_X)).T.contiguous())
-        self.register_buffer("votes", _tensor(np.eye(len(knn.classes_))[knn._y]))
+        self.rows = nn.Buffer(self._unit(_tensor(knn._fit_X)).T.contiguous())
+        self.votes = nn.Buffer(_tensor(np.eye(len(knn.classes_))[knn._y]))
 
     @staticmethod
     def _unit(x: Tensor) -> Tensor:
@@ -168,13 +153,6 @@ class Trees(nn.Module):
     """Sums boosted decision trees. All trees go down one level at a time; a leaf leads to itself."""
 
     smooth = False
-    feature: Tensor
-    threshold: Tensor
-    left: Tensor
-    right: Tensor
-    value: Tensor
-    first: Tensor
-    base: Tensor
 
     def __init__(self, model: GradientBoostingClassifier) -> None:
         super().__init__()
@@ -185,22 +163,25 @@ class Trees(nn.Module):
         starts = np.cumsum([0, *(tree.node_count for tree in trees[:-1])])
         leaf = np.concatenate([tree.children_left < 0 for tree in trees])
         here = np.arange(len(leaf))
-        for name, side in (("left", "children_left"), ("right", "children_right")):
+
+        def child_of(side: str) -> Tensor:
             nodes = np.concatenate([getattr(tree, side) + at for tree, at in zip(trees, starts, strict=True)])
-            self.register_buffer(name, torch.from_numpy(np.where(leaf, here, nodes)))
+            return torch.from_numpy(np.where(leaf, here, nodes))
+
+        self.left, self.right = nn.Buffer(child_of("children_left")), nn.Buffer(child_of("children_right"))
         feature = np.concatenate([tree.feature for tree in trees])
-        self.register_buffer("feature", torch.from_numpy(np.where(leaf, 0, feature).astype(np.int64)))
+        self.feature = nn.Buffer(torch.from_numpy(np.where(leaf, 0, feature).astype(np.int64)))
         # Features are float32: below a threshold is below the largest float32 that does not exceed it.
         threshold = np.concatenate([tree.threshold for tree in trees])
         rounded = threshold.astype(np.float32)
         down = np.where(rounded > threshold, np.nextafter(rounded, np.float32(-np.inf)), rounded)
-        self.register_buffer("threshold", torch.from_numpy(down))
+        self.threshold = nn.Buffer(torch.from_numpy(down))
         values = np.concatenate([tree.value[:, 0, 0] for tree in trees]) * model.learning_rate
-        self.register_buffer("value", _tensor(values))
-        self.register_buffer("first", torch.from_numpy(starts))
+        self.value = nn.Buffer(_tensor(values))
+        self.first = nn.Buffer(torch.from_numpy(starts))
         one = np.zeros((1, model.n_features_in_), np.float32)
         grown = np.array([tree.predict(one)[0] for tree in model.estimators_.ravel()]).reshape(self.shape)
-        self.register_buffer("base", _tensor(model.decision_function(one) - model.learning_rate * grown.sum(axis=0)))
+        self.base = nn.Buffer(_tensor(model.decision_function(one) - model.learning_rate * grown.sum(axis=0)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return decision values (N, 1) of two classes, or (N, classes)."""
@@ -239,9 +220,6 @@ class HeadLayers(nn.Module):
         InputError: The head cannot be exported.
     """
 
-    slope: Tensor
-    offset: Tensor
-
     def __init__(self, name: str, fitted: FittedHead) -> None:
         super().__init__()
         only = fitted.model.calibrated_classifiers_[0]
@@ -259,8 +237,8 @@ class HeadLayers(nn.Module):
         self.smooth = all(getattr(step, "smooth", True) for step in self.steps)
         self.gives_probabilities = STEPS[type(steps[-1])][1]
         self.windows, self.classes = fitted.windows, len(fitted.model.classes_)
-        self.register_buffer("slope", _tensor([curve.a_ for curve in only.calibrators]))
-        self.register_buffer("offset", _tensor([curve.b_ for curve in only.calibrators]))
+        self.slope = nn.Buffer(_tensor([curve.a_ for curve in only.calibrators]))
+        self.offset = nn.Buffer(_tensor([curve.b_ for curve in only.calibrators]))
 
     def forward(self, features: Tensor) -> tuple[Tensor | None, Tensor]:
         """Return the score (N,), None for more than two classes, and probabilities (N, classes).
