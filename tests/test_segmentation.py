@@ -16,7 +16,7 @@ import pytest
 from mammo.datasets.base import load_findings
 from mammo.datasets.phantom import Phantom
 from mammo.errors import InputError
-from mammo.evaluation.segmentation import evaluate_segments
+from mammo.evaluation.segmentation import SEGMENTER, evaluate_segments
 from mammo.explaining.explanation import REGION, explain
 from mammo.figures import read
 from mammo.inference.build import build_predictor
@@ -27,7 +27,7 @@ from mammo.preprocessing.squares import Ask
 from mammo.processes.resume import FINISHED
 from mammo.run_folder import RunFolder
 from mammo.runs import checks, external_test
-from mammo.runs.outlined import SEGMENTER, Outlines, choose_level, write_segments
+from mammo.runs.outlined import Outlines, choose_level, write_segments
 from mammo.runs.train import train
 from mammo.tasks.segmentation import Segmentation
 from mammo.training import region_data, regions

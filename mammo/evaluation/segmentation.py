@@ -18,6 +18,7 @@ from mammo.evaluation.bootstrap import RESAMPLES, Value, difference, interval, r
 MEASURES = ["dice", "iou", "assd_mm", "hd95_mm", "area_mm2", "true_area_mm2", "area_px"]
 # The columns of segments.csv. `source` says where the true region comes from; it is empty if there is none.
 SEGMENTS = ["image_id", "patient", "split", "head", "source", *MEASURES]
+SEGMENTER = "segmenter"  # the head that is the network; the others are baselines
 
 
 @dataclass(frozen=True)

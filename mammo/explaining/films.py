@@ -15,10 +15,9 @@ from mammo.datasets.geometry import Geometry, geometry
 from mammo.errors import InputError, UnreadableFilm
 from mammo.explaining.explanation import Explanation, explain
 from mammo.inference.films import films_of, own_films
+from mammo.inference.predict import BROKEN
 from mammo.inference.predictor import Point, Predictor
 from mammo.run_folder import RunFolder
-
-BROKEN = (InputError, OSError, MemoryError)  # errors of one film that end nothing
 
 
 @dataclass(frozen=True)

@@ -176,7 +176,8 @@ class ClassifierPredictor(Predictor[SeenWindows]):
         """Yield score, probabilities (classes,) and features (D,) of each sample, (windows, side, side)."""
         while block := list(itertools.islice(samples, self.rows)):
             filled = block + block[-1:] * (self._size(len(block)) - len(block))
-            features, (score, probabilities) = self.answered(filled)
+            features, logits = self._computed(filled)
+            score, probabilities = self.scored(features, logits)
             scores = [None] * len(filled) if score is None else score
             yield from itertools.islice(zip(scores, probabilities, features, strict=True), len(block))
 
@@ -201,11 +202,6 @@ class ClassifierPredictor(Predictor[SeenWindows]):
         full = numbers(self.rows)
         smaller = [size for size in SMALL if self.rows % size == 0 and size < self.rows]
         return [*(size for size in smaller if np.array_equal(numbers(size), full)), self.rows]
-
-    def answered(self, samples: Sequence[np.ndarray]) -> tuple[np.ndarray, Answer]:
-        """Return the features (N, D) of a block of samples, and the answer of the head, computed as in training."""
-        features, logits = self._computed(samples)
-        return features, self.scored(features, logits)
 
     def _computed(self, samples: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Return the features and logits of a block of samples; a full one goes through the cache's blocks, if any."""

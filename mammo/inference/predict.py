@@ -111,8 +111,8 @@ def answers_from(
         printable(rows.at[n, "path"]): one.outline for n, one in sorted(found.items()) if one.outline is not None
     }
     samples = pd.concat([_samples(predictor, predicted, head, one) for head, one in several.items()])
-    for unit in [one for one in UNITS if one != "image"] if len(predicted) else []:
-        if units is None or unit in units:
+    for unit in UNITS:
+        if unit != "image" and len(predicted) and (units is None or unit in units):
             _add_unit(answers, predictor, samples, unit, asked=units is not None, searched=searched)
     if units is not None and "image" not in units:  # films that were left out are told all the same
         answers.rows = [row for row in answers.rows if row["unit"] != "image" or row["status"] == LEFT_OUT]

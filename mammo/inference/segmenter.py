@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from mammo.datasets.film import Film
+from mammo.evaluation.segmentation import SEGMENTER
 from mammo.inference.classifier import ClassifierPredictor, SeenWindows
 from mammo.inference.operating import check_number
 from mammo.inference.prediction import Outline, Prediction
@@ -17,8 +18,6 @@ from mammo.preprocessing.squares import Ask
 from mammo.run_folder import RunFolder
 from mammo.tasks.answers import outputs_of
 from mammo.training.frozen import BLOCK
-
-SEGMENTER = "segmenter"  # of selection.json
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ RATE, BETAS = 1e-3, (0.5, 0.99)
 SHIFT = 8  # pixels
 KEPT = 0.99  # part of the running mean of the generator's weights that each step keeps
 MOST = 500  # largest number of training crops of a class whose pairs are compared
-Draw = tuple[str, int]  # name of a sample, draw
+Draw = tuple[str, int]  # name of a sample, draw; draw 0 is the original
 
 
 def synthesise(crops: np.ndarray, draws: list[Draw], *, steps: int, seed: int) -> dict[Draw, np.ndarray]:

@@ -9,7 +9,7 @@ from mammo.evaluation.aggregate import RULES
 from mammo.evaluation.bootstrap import Value
 from mammo.evaluation.operating_point import Operating
 from mammo.evaluation.predictions import BASELINES
-from mammo.evaluation.segmentation import Segmentation, evaluate_segments
+from mammo.evaluation.segmentation import SEGMENTER, Segmentation, evaluate_segments
 from mammo.evaluation.subgroups import DESCRIBED, accuracy, at_threshold, auroc, facts_of, subgroups
 from mammo.reports import detection, explained, recalibration, segmentation, shift
 from mammo.reports.card_subject import Subject, values
@@ -138,7 +138,7 @@ def _unknown(facts: pd.DataFrame) -> str:
 def _regions(of: Subject) -> list[str]:
     """Return overlap and false regions of the segmenter by subgroup."""
     table = of.run.segments
-    found = table[(table["split"] == "test") & (table["head"] == segmentation.SEGMENTER)].reset_index(drop=True)
+    found = table[(table["split"] == "test") & (table["head"] == SEGMENTER)].reset_index(drop=True)
     images = of.samples.drop_duplicates("image_id")
     facts = found[["image_id"]].merge(images, how="left", on="image_id")
     rows = []

@@ -8,14 +8,13 @@ import pandas as pd
 from mammo.evaluation.bootstrap import Value
 from mammo.evaluation.evaluate import flat
 from mammo.evaluation.mark_tables import check_images, checked
-from mammo.evaluation.segmentation import MEASURES, SEGMENTS, Segmentation, compare_dice, evaluate_segments
+from mammo.evaluation.segmentation import MEASURES, SEGMENTER, SEGMENTS, Segmentation, compare_dice, evaluate_segments
 from mammo.reports.detection import Marks, check_heads
 from mammo.reports.markdown import markdown, signed
 from mammo.run_folder import RunFolder
 from mammo.wording import number_of
 
 JUDGED = ("val", "test")
-SEGMENTER = "segmenter"
 HEADS = {
     "mean_region": "a baseline: the pixels that lie in training regions most often, without looking",
     "empty": "a baseline: it finds nothing",

@@ -17,7 +17,6 @@ from mammo.detector_config import blocks_of, trained_map
 from mammo.errors import InputError
 from mammo.paths import home
 from mammo.preprocessing.flips import FILM_FLIPS
-from mammo.processes.resume import FINISHED
 from mammo.run_folder import RunFolder
 from mammo.runs.weights_file import check_weights_file
 
@@ -126,7 +125,7 @@ def _check_donor(path: Path, model: ModelConfig) -> None:
             )
     except InputError as error:
         raise InputError(f"model.weights={path}: expected the folder of a finished run; {error}") from None
-    if not (donor.path / FINISHED).is_file():
+    if not donor.finished:
         raise InputError(
             f"model.weights={path}: the run in {donor.path} has not finished; wait for it, or go on with it by "
             f"resume={donor.path}"

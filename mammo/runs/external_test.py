@@ -18,6 +18,7 @@ from mammo.datasets.registry import open_dataset
 from mammo.errors import InputError
 from mammo.evaluation.aggregate import UNITS
 from mammo.evaluation.predictions import head_table
+from mammo.evaluation.segmentation import SEGMENTER
 from mammo.files import read_json, write_json
 from mammo.models.baselines import majority, shortcuts
 from mammo.processes import resume
@@ -28,7 +29,7 @@ from mammo.runs.detected import write_marks
 from mammo.runs.external_data import check_run
 from mammo.runs.learnt import almost_learnt, tested_on_learnt
 from mammo.runs.log import quieten
-from mammo.runs.outlined import SEGMENTER, write_segments
+from mammo.runs.outlined import write_segments
 from mammo.runs.plugins import load_plugins_of
 from mammo.runs.provenance import PACKAGES, git_commit, versions
 from mammo.runs.write import Answer, answers_of, write_samples

@@ -128,9 +128,9 @@ def _as_path(value: str, read: object) -> str:
 
 def _mapping(parser: OverridesParser, value: str) -> dict[str, Any] | None:
     """Return a value that is a mapping, as Hydra or JSON writes it; None for another."""
-    for written in (value, _quoted(value, parser)):
+    for text in (value, _quoted(value, parser)):
         try:
-            found = parser.parse_override(f"x={written}").value()
+            found = parser.parse_override(f"x={text}").value()
             found = json.loads(found) if isinstance(found, str) else found
         except (HydraException, ValueError):
             continue

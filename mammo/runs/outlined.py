@@ -17,7 +17,7 @@ from mammo.config import Config
 from mammo.datasets.film import Film, read_mask, write_pgm
 from mammo.datasets.geometry import outlines
 from mammo.errors import UnreadableFilm
-from mammo.evaluation.segmentation import SEGMENTS, measure
+from mammo.evaluation.segmentation import SEGMENTER, SEGMENTS, measure
 from mammo.preprocessing.breast import find_breast
 from mammo.preprocessing.masks import brightest_part, region_on_film
 from mammo.processes.workers import shared_out
@@ -25,7 +25,6 @@ from mammo.run_folder import RunFolder
 from mammo.training.prepare import Prepared
 from mammo.training.regions import mean_region
 
-SEGMENTER = "segmenter"
 MIDDLE = 0.5  # the level where none is chosen
 COMMON = "mean_region.pgm"  # in the folder of the run that trained: 255 where training regions lie most often
 LEVELS = [0.02, 0.05, *np.arange(0.1, 0.95, 0.1).round(1).tolist(), 0.95, 0.98, 0.99]  # tried for `choose_level`

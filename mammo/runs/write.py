@@ -14,6 +14,7 @@ from mammo import figures
 from mammo.config import Config
 from mammo.errors import InputError
 from mammo.evaluation.predictions import head_table
+from mammo.evaluation.segmentation import SEGMENTER
 from mammo.files import write_json, write_table
 from mammo.inference import self_test
 from mammo.inference.unlike import likeness_of
@@ -22,7 +23,7 @@ from mammo.processes import checkpoint_io
 from mammo.run_folder import RunFolder
 from mammo.runs import detected, lesion_windows
 from mammo.runs.gallery import gallery
-from mammo.runs.outlined import SEGMENTER, choose_level, write_segments
+from mammo.runs.outlined import choose_level, write_segments
 from mammo.runs.unchanged import check_same_films
 from mammo.tasks.answers import answer_of
 from mammo.training.callbacks import Outputs

@@ -20,12 +20,12 @@ from mammo.preprocessing.crop_table import Crops, cut_samples
 from mammo.preprocessing.crops import Crop, build_crop
 from mammo.preprocessing.flips import FLIPS
 from mammo.preprocessing.mask_files import usable_masks
-from mammo.preprocessing.synthetic import SIDE, compare, summary, synthesise
+from mammo.preprocessing.synthetic import SIDE, Draw, compare, summary, synthesise
 from mammo.training.cutter import cutter_of
 from mammo.training.places import check_findings
 from mammo.training.regions import Regions, RegionSamples, check_regions, regions_of
 from mammo.training.required import check_masks, check_parts
-from mammo.training.samples import Draw, Row, Samples
+from mammo.training.samples import Row, Samples
 from mammo.training.shown import said_of
 
 

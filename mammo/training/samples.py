@@ -14,9 +14,9 @@ from mammo.preprocessing.crop_table import Crops
 from mammo.preprocessing.flips import flipped
 from mammo.preprocessing.mix import blend
 from mammo.preprocessing.stored import StoredSquares
+from mammo.preprocessing.synthetic import Draw
 
 Row = tuple[int, int | None]  # sample, copy; a copy of None is drawn anew in each epoch
-Draw = tuple[str, int]  # name of a sample, draw; draw 0 is the original
 Plane = tuple[str, int, int]  # the same, and the number of one of the squares that a row shows
 # Seed of draws that are made once: the copies of an expanded training part, and the few draws on a frozen part.
 COPIES_SEED = 0
