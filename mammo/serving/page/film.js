@@ -80,7 +80,7 @@ export class Viewer {
     this.canvas.width = width;
     this.canvas.height = height;
     if (fitted || !this.scale) this.fit();
-    else this.draw();
+    this.paint(); // at once: a new size has emptied the canvas
   }
 
   whole(canvas) {
@@ -176,12 +176,14 @@ export class Viewer {
   }
 
   draw() {
-    if (this.waiting) return;
-    this.waiting = requestAnimationFrame(() => {
-      this.waiting = null;
-      this.render(this.canvas, this);
-      this.changed(this);
-    });
+    this.waiting ??= requestAnimationFrame(() => this.paint());
+  }
+
+  paint() {
+    cancelAnimationFrame(this.waiting);
+    this.waiting = null;
+    this.render(this.canvas, this);
+    this.changed(this);
   }
 
   // Draw a view, `x, y` in the middle and `scale`, into a canvas.
