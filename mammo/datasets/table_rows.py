@@ -130,7 +130,7 @@ class Rows:
         unknown = [one for one in found if known[one] is None]
         if ours in ASKED and any(set(one) == {"+"} for one in found):  # beside which - is a word, too
             written = self.raw[self.columns[ours]]
-            unknown += [one for one in written.unique() if one in ("-", "--") and one not in own]
+            unknown += [one for one in written.dropna().unique() if one in ("-", "--") and one not in own]
             words = written if unknown else words
         if unknown:
             self._refuse_unknown(ours, words, unknown)

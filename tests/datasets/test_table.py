@@ -378,6 +378,7 @@ WRONG = {
     "side": ({"side": ["oben", "L"]}, r"row 2: column side .*oben; .*data\.values\.laterality\.oben="),
     "severity": ({"pathology": ["krank", "B"]}, r"row 2: .*data\.values\.severity\.krank="),
     "severity in signs": ({"severity": ["+", "-"]}, r"rows 2, 3: .*known: \+, -;"),
+    "a sign beside an empty cell": ({"severity": ["+", ""]}, r"row 2: .*known: \+; .*data\.values\.severity"),
     "severity in numbers": ({"severity": ["0", "1"]}, r"rows 2, 3: .*data\.values\.severity\.0="),
     "split": ({"split": ["fold1", "test"]}, r"row 2: .*data\.values\.split\.fold1="),
     "density": ({"density": ["fatty", "A"]}, r"row 2: .*data\.values\.density\.fatty="),
