@@ -58,7 +58,9 @@ def telling_units(predictions: pd.DataFrame) -> list[str]:
     give_back()
     of_heads = unlike_parts(originals(predictions), "head", ["split", "image_id", "patient", *PLACES]).values()
     several = any(one.duplicated(["split", "image_id"]).any() for one in of_heads)
-    images = pd.concat(of_heads).drop_duplicates(["split", "image_id"])
+    images = pd.concat(of_heads)
+    if several or len(of_heads) > 1:
+        images = images.drop_duplicates(["split", "image_id"])
     del of_heads  # as they may be large
     exams = placed(images, "exam")
     breasts = exams.dropna(subset="laterality")

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.ndimage import binary_erosion, distance_transform_edt
 
 from mammo.errors import InputError
 from mammo.evaluation.bootstrap import RESAMPLES, Value, difference, interval, resampled, student
@@ -82,6 +81,8 @@ def surface_distances(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray
         first: (height, width) bool, not empty.
         second: The same.
     """
+    from scipy.ndimage import binary_erosion, distance_transform_edt  # noqa: PLC0415 - every report would wait for it
+
     rows, columns = ((first | second).any(axis=axis).nonzero()[0] for axis in (1, 0))
     part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)  # the nearest pixels all lie in it
     surfaces = [region & ~binary_erosion(region) for region in (first[part], second[part])]
