@@ -49,7 +49,7 @@ class ExportedRun(RunFolder):
             return onnxruntime.InferenceSession(str(self.path), providers=["CPUExecutionProvider"], enable_fallback=0)
         except Exception as error:  # its errors share no class
             said = f"onnxruntime says: {' '.join(str(error).split())[:200]}"
-            if "INVALID_PROTOBUF" in said:
+            if "INVALID_PROTOBUF" in said or "No graph" in said:  # the latter of an empty file
                 said = "it is no ONNX file, or a damaged one"
             raise InputError(f"{self.path}: expected a run folder or an ONNX file; {said}") from None
 

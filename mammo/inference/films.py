@@ -90,6 +90,9 @@ def films_of(sources: Iterable[Path | str], data: DataConfig | None = None) -> F
     if copies := int(rows["path"].map(acquisitions).dropna().duplicated().sum()):
         files = number_of(copies, "file states", "files state")
         notes.append(f"{files} the SOPInstanceUID of another file; a film in two files counts twice for its patient")
+    if groups := alike(rows["patient"].dropna().unique()):
+        more = f" (and {number_of(len(groups) - 1, 'other group')})" * (len(groups) > 1)
+        notes.append(f"{' and '.join(groups[0])}{more}: one patient? They are answered apart")
     if data is not None and data.spacing_mm is not None:
         rows["spacing_mm"] = rows["spacing_mm"].fillna(data.spacing_mm)
     whole = rows["path"].map(os.path.abspath).astype(STRING)

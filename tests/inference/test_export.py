@@ -131,6 +131,13 @@ def test_a_file_is_named_by_its_own_digest_as_it_may_answer_otherwise_than_its_r
     assert open_run(tmp_path / "model.onnx").digest == sha256(b"a graph").hexdigest()
 
 
+@pytest.mark.parametrize("content", [b"", b"no model", bytes(1000)])
+def test_a_file_that_is_no_model_is_said_to_be_none(tmp_path, content):
+    (tmp_path / "model.onnx").write_bytes(content)
+    with pytest.raises(InputError, match="no ONNX file, or a damaged one"):
+        _ = open_run(tmp_path / "model.onnx").session
+
+
 def refused(words, said, new):
     """Check that the command line refuses words in one line, and that nothing is written."""
     result = CliRunner().invoke(app, words)

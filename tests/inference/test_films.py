@@ -78,3 +78,17 @@ def test_a_word_for_no_patient_is_unknown_in_a_table_and_in_a_header_and_a_note_
     found = films_of([table])
     assert found.rows["patient"].fillna("").tolist() == ["", "P1"]
     assert any("such as unknown" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(("patients", "said"), [
+    (["P2", "p2", "P3"], ["P2 and p2: one patient?"]),
+    (["1", "001", "7", "07"], ["1 and 001 (and 1 other group): one patient?"]),
+    (["P1", "P2", "unknown"], []),
+])  # fmt: skip
+def test_patients_of_almost_one_name_are_told_as_they_are_answered_apart(tmp_path, patients, said):
+    paths = [f"{place}.dcm" for place in range(len(patients))]
+    for place, path in enumerate(paths):
+        (tmp_path / path).write_bytes(ways.dicom(ways.X, SOPInstanceUID=f"1.2.{place}"))
+    pd.DataFrame({"path": paths, "patient": patients}).to_csv(tmp_path / "films.csv", index=False)
+    found = [note for note in films_of([tmp_path / "films.csv"]).notes if "one patient?" in note]
+    assert len(found) == len(said) and all(one.startswith(words) for one, words in zip(found, said, strict=True))
