@@ -175,7 +175,7 @@ def _sketched():
         path.parent.mkdir(parents=True, exist_ok=True)
         imsave(path, [[0.5, 0.5], [0.5, 0.5]], cmap="gray", metadata=texts)
 
-    def nothing(width, height, rows=1, columns=1):
+    def nothing(width, height, rows=1, columns=1, **how):
         axes = np.empty((rows, columns), object)
         axes.fill(Nothing())
         return Nothing(), axes
