@@ -1,7 +1,7 @@
 """Words for counts, in lines that people read."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 
 def number_of(count: int, one: str, more: str | None = None) -> str:
@@ -17,9 +17,10 @@ def number_of(count: int, one: str, more: str | None = None) -> str:
     return f"{count:,} {more or one + ('es' if one.endswith('x') else 's')}"
 
 
-def some(names: Sequence[str], most: int = 3) -> str:
+def some(names: Iterable[str], most: int = 3, between: str = ", ") -> str:
     """Return the first names of a list, with dots if there are more."""
-    return ", ".join(names[:most]) + ", ..." * (len(names) > most)
+    listed = list(names)
+    return between.join(listed[:most]) + f"{between.rstrip()} ..." * (len(listed) > most)
 
 
 def count_notes(notes: Mapping[str, Sequence[str]]) -> list[str]:

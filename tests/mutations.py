@@ -50,7 +50,7 @@ MUTATIONS = {
     # leaks
     "train on test": ("training/datamodule.py", "samples = self.prepared.train\n", "samples = self.prepared.described\n", LEAKS, "honest_run_has"),
     "stop on test": ("training/prepare.py", 'self.watched = part if self.rows_of[part] else "test"', 'self.watched = "test"', SAMPLES, "watches_test"),
-    "watch test rows": ("training/prepare.py", "self._samples(self._taught(self.watched), FLIPS[model.flips])", 'self._samples(self._taught("test"), self.flips)', LEAKS, "honest_run_has"),
+    "watch test rows": ("training/prepare.py", "self._samples(self._taught(self.watched), FLIPS[model.flips])", 'self._samples(self._taught("test"), FLIPS[model.flips])', LEAKS, "honest_run_has"),
     "nothing withheld": ("models/heads.py", 'isin(["train", select_on])', 'isin(["train", "val", "test"])', LEAKS, "scaler_or_a_head"),
     "heads see test": ("models/heads.py", 'for part in ("train", select_on))', 'for part in ("train", "test"))', HEADS, "no_head_sees"),
     "tuning by row": ("models/heads.py", ".split(labels, labels, patients))", ".split(labels, labels, np.arange(len(labels))))", HEADS, "inner_fold"),

@@ -97,7 +97,7 @@ def sides_across(rows: pd.DataFrame) -> list[str]:
     Args:
         rows: A table with `image_id`, `patient` and `split`; images whose patients are known are passed over.
     """
-    unknown = rows[rows["patient"].isna()].dropna(subset="split")
+    unknown = rows[rows["patient"].isna()].dropna(subset="split").drop_duplicates(["image_id", "split"])
     unknown = unknown.assign(bare=[_without_side(name) for name in unknown["image_id"]])
     across = unknown[unknown.groupby("bare")["split"].transform("nunique") > 1]
     if across.empty:

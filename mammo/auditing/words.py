@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from mammo import wording
+
 FEW = 5  # names and reasons that a note lists
 
 
@@ -12,5 +14,4 @@ def seen(line: str) -> str:
 
 def some(names: Iterable[str], between: str = ", ") -> str:
     """Return the first names of a list, with dots if there are more."""
-    listed = list(names)
-    return between.join(listed[:FEW]) + f"{between.rstrip()} ..." * (len(listed) > FEW)
+    return wording.some(names, FEW, between)

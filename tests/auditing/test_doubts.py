@@ -338,8 +338,8 @@ def test_folders_are_parts_in_whatever_form_their_letters_are(placed):
     ],
 )
 def test_images_of_unknown_patients_that_differ_in_side_and_view_alone_are_a_doubt(tmp_path, one, other, doubt):
-    split = written(tmp_path / "s.csv", f"image_id,split\n{one},train\n{other},test\nP9_x.png,test\n")
+    split = written(tmp_path / "s.csv", f"image_id,split\n{one},train\n{one},train\n{other},test\nP9_x.png,test\n")
     code, said = audited("split", split)
-    assert code == 0 and ("differ in side and view alone" in said) == doubt
+    assert code == 0 and ("differ in side and view alone" in said) == doubt and said.count(f"{one} (train)") == doubt
     split = written(tmp_path / "s.csv", f"image_id,split,patient\n{one},train,1\n{other},test,2\nP9_x.png,test,3\n")
     assert "differ in side and view alone" not in audited("split", split)[1]
